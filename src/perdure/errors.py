@@ -1,0 +1,284 @@
+"""Every error that Perdure raises.
+
+PerdureError
+├── Invalid                     what the caller gave is wrong                       (HTTP 422)
+│   ├── ModelError              a model's definition is wrong
+│   │   ├── UnknownElement
+│   │   ├── DuplicateElement
+│   │   ├── MissingEquation
+│   │   ├── CircularDefinition
+│   │   └── PastRead
+│   ├── InvalidRunSpecs
+│   ├── InvalidOverride
+│   ├── InvalidScenario
+│   ├── EvaluationFailed        the model could not be evaluated at a step
+│   ├── InvalidState
+│   ├── UnknownEntity
+│   ├── LimitExceeded
+│   └── KeyReused
+├── NotFound                    nothing has that name                               (HTTP 404)
+│   ├── RunNotFound
+│   ├── ScenarioNotFound
+│   ├── OutputNotFound
+│   ├── StepNotFound
+│   ├── SavepointNotFound
+│   └── NoSavepoint
+├── Refused                     it can't be done in the present state               (HTTP 409)
+│   ├── PositionConflict
+│   ├── VersionConflict
+│   ├── RunExists
+│   ├── RunFinished
+│   ├── EngineFinished
+│   ├── TriggerRefused
+│   ├── ModelChanged
+│   ├── UpgradeRefused
+│   └── NotSnapshotable
+├── TooMany                     a quota is used up                                  (HTTP 429)
+├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
+│   ├── StoreUnavailable
+│   ├── StoreLocked
+│   └── Fenced
+└── Damaged                     what was stored can't be trusted                    (HTTP 500)
+    ├── CorruptBlob
+    ├── NotAStore
+    ├── NewerSchema
+    └── ReplayMismatch
+
+A class's docstring is its default message: the values it is raised with are filled in, and are kept in
+`values`. `code` is what the HTTP API and the command line call it. `docs/errors.md` says what to do for each.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+__all__ = ["suggest"]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest of the known names, or an empty string.
+
+    >>> suggest("custmers", ["customers", "revenue"])
+    " Did you mean 'customers'?"
+    """
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+class PerdureError(Exception):
+    """Something went wrong in Perdure."""
+
+    code = "perdure_error"
+
+    def __init__(self, message: str | None = None, /, **values: Any) -> None:
+        self.values = values
+        template = inspect.cleandoc(type(self).__doc__ or "") if message is None else message
+        super().__init__(" ".join(template.format(**values).split()) if message is None else message)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), self.values)
+
+
+def _rebuild(kind: type[PerdureError], message: str, values: dict[str, Any]) -> PerdureError:
+    return kind(message, **values)
+
+
+# What the caller gave is wrong ------------------------------------------------------------------------------
+
+
+class Invalid(PerdureError):
+    """The request is not valid."""
+
+
+class ModelError(Invalid):
+    """The model's definition is wrong."""
+
+
+class UnknownElement(ModelError):
+    """{user} uses {name!r}, which the model doesn't define.{suggestion}"""
+
+
+class DuplicateElement(ModelError):
+    """{name!r} is already a {kind} of this model; give the {other} another name."""
+
+
+class MissingEquation(ModelError):
+    """No equation is given for {names}; set `.equation` of each."""
+
+
+class CircularDefinition(ModelError):
+    """These elements are defined in a circle: {circle}. Break it with a stock or a delay."""
+
+
+class PastRead(ModelError):
+    """The function {function!r} reads the element {element!r} itself; pass the element as an argument, and
+    `sd.delay(...)` of it for its past."""
+
+
+class InvalidRunSpecs(Invalid):
+    """The run specs of {name!r} are wrong: {reason}."""
+
+
+class InvalidOverride(Invalid):
+    """{name!r} can't be set to {value}: {reason}."""
+
+
+class InvalidScenario(Invalid):
+    """The scenario definition is wrong: {reason}."""
+
+
+class EvaluationFailed(Invalid):
+    """{element!r} can't be evaluated at t={time}: {reason}."""
+
+
+class UnknownEntity(Invalid):
+    """The run state knows no entity {entity!r}; it has to join first."""
+
+
+class InvalidState(Invalid):
+    """The state doesn't fit the model {name!r}: {reason}."""
+
+
+class LimitExceeded(Invalid):
+    """{what} may be at most {limit}, not {value}; the setting {setting} raises it."""
+
+
+class KeyReused(Invalid):
+    """The idempotency key {key!r} was used with another request; use a new key for a new request."""
+
+
+# Nothing has that name --------------------------------------------------------------------------------------
+
+
+class NotFound(PerdureError):
+    """Nothing has that name."""
+
+
+class RunNotFound(NotFound):
+    """No run has the id {run!r}; list the runs to see those that exist."""
+
+
+class ScenarioNotFound(NotFound):
+    """There is no {what} {name!r}.{suggestion}"""
+
+
+class OutputNotFound(NotFound):
+    """No selected scenario has an element {name!r}.{suggestion}"""
+
+
+class StepNotFound(NotFound):
+    """The run {run!r} has no step {step}; it has {position}."""
+
+
+class SavepointNotFound(NotFound):
+    """The run {run!r} has no savepoint {savepoint!r}; list its savepoints to see those that exist."""
+
+
+class NoSavepoint(NotFound):
+    """The run {run!r} has no intact savepoint to restore from."""
+
+
+# It can't be done in the present state ----------------------------------------------------------------------
+
+
+class Refused(PerdureError):
+    """That can't be done in the present state."""
+
+
+class PositionConflict(Refused):
+    """Step {expected} was expected next, but the run {run!r} has {position} steps; read it, then decide."""
+
+
+class VersionConflict(Refused):
+    """The record {name!r} was changed by another; read it and decide anew."""
+
+
+class RunExists(Refused):
+    """A run with the id {run!r} exists already."""
+
+
+class RunFinished(Refused):
+    """The run {run!r} is {state} and takes no further steps; fork it to go on from one of its steps."""
+
+
+class EngineFinished(Refused):
+    """{name!r} was stepped to its last time, {time}; nothing is left to step."""
+
+
+class TriggerRefused(Refused):
+    """A {kind} that is {state} can't become {trigger}."""
+
+
+class ModelChanged(Refused):
+    """The model {model!r} changed since the run {run!r} was made, so it can't go on with the same numbers.
+    Serve the former model again, or give the model an upgrade function and call
+    `perdure runs upgrade {run}`."""
+
+
+class UpgradeRefused(Refused):
+    """The run {run!r} can't be upgraded: {reason}."""
+
+
+class NotSnapshotable(Refused):
+    """The state of {what} can't be taken: {reason}."""
+
+
+class TooMany(PerdureError):
+    """{what} may be at most {limit} at once; finish or delete some, or raise the setting {setting}."""
+
+
+# The service can't answer now -------------------------------------------------------------------------------
+
+
+class Unavailable(PerdureError):
+    """The service can't answer now."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store can't be written: {reason}. What was acknowledged is safe; nothing else is accepted until it
+    works again."""
+
+
+class StoreLocked(Unavailable):
+    """The store {path} is in use by {holder}. Stop that server first, or give this one another --store."""
+
+
+class Fenced(Unavailable):
+    """The fence token {fence} of the run {run!r} is stale: another writer has taken over."""
+
+
+# What was stored can't be trusted ---------------------------------------------------------------------------
+
+
+class Damaged(PerdureError):
+    """What was stored can't be trusted."""
+
+
+class CorruptBlob(Damaged):
+    """A stored blob is corrupt: {reason}."""
+
+
+class NotAStore(Damaged):
+    """{path} is no store of Perdure: {reason}. Move it away, or give another --store."""
+
+
+class NewerSchema(Damaged):
+    """{what} was written by a newer Perdure (schema {found}; this one knows up to {known}); use that one."""
+
+
+class ReplayMismatch(Damaged):
+    """Replaying step {step} of the run {run!r} gave other numbers than those acknowledged at {place}. The run
+    is left as it is; serve the model and the Python it was made with."""
+
+
+__all__ += [
+    name
+    for name, value in dict(globals()).items()
+    if isinstance(value, type) and issubclass(value, PerdureError)
+]
