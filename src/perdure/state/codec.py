@@ -1,0 +1,159 @@
+"""The codec: state and log entries as bytes that can be checked, and nothing that runs code when read.
+
+A blob is a 12-byte header and a MessagePack body. The header holds the format, flags, the schema version of
+what is inside and a BLAKE2b checksum over all the rest. Big integers and arrays are MessagePack extensions; a
+body above 512 bytes is compressed with zstd level 1. Floats come back with the same bits.
+"""
+
+import hashlib
+import struct
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from perdure.errors import CorruptBlob, NewerSchema, NotSnapshotable
+
+__all__ = ["State", "decode", "encode", "same"]
+
+State: TypeAlias = (
+    bool
+    | int
+    | float
+    | str
+    | bytes
+    | npt.NDArray[Any]
+    | list["State"]
+    | dict[str, "State"]
+    | dict[int, "State"]
+    | None
+)
+"""What a snapshot may hold. Tuples and sets are refused: they would not come back as they were."""
+
+FORMAT = 1
+COMPRESSED = 1
+COMPRESS_ABOVE = 512  # bytes
+MAX_BODY = 1 << 30  # bytes; a header that claims more is damage, not data
+
+_HEADER = struct.Struct("<BBH8s")
+_BIG_INTEGER = 1
+_ARRAY = 2
+_PLAIN = (type(None), bool, float, str, bytes)
+_ARRAY_KINDS = "biufcSU?"
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def _to_wire(value: Any, path: str) -> Any:
+    """Return `value` as MessagePack can carry it without loss, or say where that isn't possible."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is int:
+        if -(1 << 63) <= value < (1 << 64):
+            return value
+        size = value.bit_length() // 8 + 1
+        return msgspec.msgpack.Ext(_BIG_INTEGER, value.to_bytes(size, "little", signed=True))
+    if kind is list:
+        return [_to_wire(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    if kind is dict:
+        for key in value:
+            if type(key) is not str and type(key) is not int:
+                raise NotSnapshotable(what=path, reason=f"the key {key!r} is neither str nor int")
+        return {key: _to_wire(item, f"{path}[{key!r}]") for key, item in value.items()}
+    if kind is np.ndarray:
+        if value.dtype.kind not in _ARRAY_KINDS:
+            raise NotSnapshotable(what=path, reason=f"an array of dtype {value.dtype} has no exact bytes")
+        return msgspec.msgpack.Ext(_ARRAY, _encoder.encode((value.dtype.str, value.shape, value.tobytes())))
+    raise NotSnapshotable(
+        what=path,
+        reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, list, "
+        "dict, numpy.ndarray",
+    )
+
+
+def _from_wire(code: int, data: memoryview) -> Any:
+    if code == _BIG_INTEGER:
+        return int.from_bytes(data, "little", signed=True)
+    if code == _ARRAY:
+        dtype, shape, elements = msgspec.msgpack.decode(data, type=tuple[str, tuple[int, ...], bytes])
+        return np.frombuffer(elements, dtype=np.dtype(dtype)).reshape(shape).copy()
+    raise ValueError(f"unknown extension {code}")
+
+
+_decoder = msgspec.msgpack.Decoder(ext_hook=_from_wire, strict=True)
+
+
+def encode(value: State, *, schema: int = 1) -> bytes:
+    """Encode a state as a checked blob.
+
+    Parameters
+    ----------
+    value
+        None, bool, int of any size, float, str, bytes, ndarray, list or dict (str or int keys), nested.
+    schema
+        Version of the value's own layout, 0 to 65,535; `decode` refuses newer ones than it is told to expect.
+
+    Raises
+    ------
+    NotSnapshotable
+        If a part of the value is of another type; the message says which.
+    """
+    try:
+        body = _encoder.encode(_to_wire(value, "state"))
+    except RecursionError:
+        raise NotSnapshotable(what="state", reason="it is nested too deeply, or holds itself") from None
+    flags = 0
+    if len(body) > COMPRESS_ABOVE:
+        flags = COMPRESSED
+        body = zstandard.ZstdCompressor(level=1).compress(body)
+    return _HEADER.pack(FORMAT, flags, schema, _checksum(FORMAT, flags, schema, body)) + body
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Return whether two blobs hold the same value bit for bit, NaN included; raise like `decode`."""
+    return one == other or _body(one, 0xFFFF) == _body(other, 0xFFFF)
+
+
+def decode(blob: bytes, *, schema: int = 1) -> Any:
+    """Decode what `encode` made.
+
+    Raises
+    ------
+    CorruptBlob
+        If the blob was truncated or any bit of it changed.
+    NewerSchema
+        If it is intact but its format or schema is newer than this code knows.
+    """
+    body = _body(blob, schema)
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise CorruptBlob(reason=str(error)) from error
+
+
+def _body(blob: bytes, schema: int) -> bytes:
+    """Check a blob's header and return its body, decompressed."""
+    if len(blob) < _HEADER.size:
+        raise CorruptBlob(reason=f"{len(blob)} bytes, fewer than its header")
+    version, flags, found, checksum = _HEADER.unpack_from(blob)
+    body = blob[_HEADER.size :]
+    if checksum != _checksum(version, flags, found, body):
+        raise CorruptBlob(reason="its checksum is wrong")
+    if version > FORMAT:
+        raise NewerSchema(what="A blob", found=version, known=FORMAT)
+    if found > schema:
+        raise NewerSchema(what="A blob", found=found, known=schema)
+    if not flags & COMPRESSED:
+        return body
+    try:
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_BODY)
+    except zstandard.ZstdError as error:
+        raise CorruptBlob(reason=str(error)) from error
+
+
+def _checksum(version: int, flags: int, schema: int, body: bytes) -> bytes:
+    digest = hashlib.blake2b(body, digest_size=8, key=struct.pack("<BBH", version, flags, schema))
+    return digest.digest()

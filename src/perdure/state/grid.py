@@ -1,0 +1,26 @@
+"""The grid on which savepoints lie: integer timestamps anchored at 0."""
+
+from typing import TypeAlias
+
+__all__ = ["Schedule", "next_savepoint", "previous_savepoint"]
+
+Schedule: TypeAlias = int | None
+"""The distance of savepoints, in the run's own integer time; None never saves."""
+
+
+def next_savepoint(schedule: int, timestamp: int) -> int:
+    """Return the first grid point after a timestamp.
+
+    >>> next_savepoint(60_000, 10_000), next_savepoint(60_000, 60_000)
+    (60000, 120000)
+    """
+    return timestamp - timestamp % schedule + schedule
+
+
+def previous_savepoint(schedule: int, timestamp: int) -> int:
+    """Return the last grid point at or before a timestamp.
+
+    >>> previous_savepoint(60_000, 30_000), previous_savepoint(60_000, 60_000)
+    (0, 60000)
+    """
+    return timestamp - timestamp % schedule

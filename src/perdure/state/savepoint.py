@@ -1,0 +1,55 @@
+"""The savepoint: the states of all entities at one timestamp; complete or absent."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from perdure.state.codec import State, decode, encode
+
+__all__ = ["Savepoint", "SavepointInfo"]
+
+SCHEMA = 1
+
+
+class Savepoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete savepoint.
+
+    Attributes
+    ----------
+    timestamp
+        Where it lies in the run's own integer time.
+    position
+        How many entries of the step log its states include.
+    entities
+        Entity id to encoded state.
+    milestone
+        Whether retention keeps it for good, as a near start for forks.
+    """
+
+    timestamp: int
+    position: int = 0
+    entities: Mapping[str, bytes]
+    milestone: bool = False
+
+    def to_blob(self) -> bytes:
+        """Encode the states as one checked blob, which covers timestamp and position too."""
+        entities: dict[str, State] = {**self.entities}
+        return encode([self.timestamp, self.position, entities], schema=SCHEMA)
+
+    @classmethod
+    def from_blob(cls, blob: bytes) -> "Savepoint":
+        """Decode what `to_blob` made; raise `CorruptBlob` or `NewerSchema` if that can't be done."""
+        timestamp, position, entities = decode(blob, schema=SCHEMA)
+        return cls(timestamp=timestamp, position=position, entities=entities)
+
+
+class SavepointInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store tells about a savepoint without decoding it."""
+
+    timestamp: int
+    position: int
+    created: float
+    size: int
+    name: str | None = None
+    pinned: bool = False
+    milestone: bool = False
