@@ -1,0 +1,1 @@
+"""Engines: simulators that advance in steps and whose whole state is data."""

@@ -1,0 +1,51 @@
+"""The engine port: what a simulator must answer so that a run on it can be resumed exactly.
+
+The law of engines (``perdure.testing.EngineConformance`` checks it): snapshot at any step, restore into a
+fresh engine, go on, and every later output is bit-identical, random draws included.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from perdure.state.codec import State
+
+__all__ = ["Engine", "State"]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A simulator that advances in steps and whose whole state is data.
+
+    A step may raise `perdure.errors.PerdureError`; the engine is then dropped, never used again, and the
+    caller restores a fresh one from the last state that was committed.
+    """
+
+    @property
+    def time(self) -> float:
+        """Simulation time of the last answer, in the model's own unit; the start time before the first."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to step."""
+        ...
+
+    def initialize(self, config: Mapping[str, Any]) -> None:
+        """Put the engine at its start; `config` is plain data, and the same config gives the same run."""
+        ...
+
+    def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Advance by ``config["timestep"]``: inputs and outputs map port names to data."""
+        ...
+
+    def snapshot(self) -> State:
+        """Return everything a fresh engine needs to go on exactly; raise `NotSnapshotable` if it can't."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Go to the state that `snapshot` returned, on an engine initialised with the same config."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds; it isn't used afterwards."""
+        ...

@@ -1,0 +1,66 @@
+"""What operators see: log lines and metrics. Who logs or counts is elsewhere; how, is here."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["Metrics", "configure_logging"]
+
+
+class Metrics:
+    """The counters of one server; its own registry, so that several may live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.steps = Counter(
+            "perdure_steps", "Steps acknowledged, that is durable and answered.", registry=self.registry
+        )
+        self.replayed_answers = Counter(
+            "perdure_replayed_answers",
+            "Requests answered from the log because their idempotency key was known.",
+            registry=self.registry,
+        )
+        self.step_seconds = Histogram(
+            "perdure_step_seconds",
+            "Seconds from a step request to its durable answer.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+            registry=self.registry,
+        )
+        self.restores = Counter(
+            "perdure_restores", "Sessions restored from a savepoint.", registry=self.registry
+        )
+        self.replayed_steps = Counter(
+            "perdure_replayed_steps", "Steps replayed while restoring.", registry=self.registry
+        )
+        self.damaged_savepoints = Counter(
+            "perdure_damaged_savepoints", "Corrupt savepoints met while restoring.", registry=self.registry
+        )
+        self.live_sessions = Gauge("perdure_live_sessions", "Sessions in memory.", registry=self.registry)
+        self.ready = Gauge("perdure_ready", "1 while the store can be written.", registry=self.registry)
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def configure_logging(level: str, *, as_json: bool) -> None:
+    """Send structured log lines to standard error."""
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,79 @@
+"""The settings: every number and name an operator may change, with its default.
+
+Each is read from the environment as ``PERDURE_`` and its name in capitals; the command line goes before the
+environment. `docs/settings.md` lists them, and a test holds it to this module.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from perdure.errors import Invalid
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseSettings):
+    """What a server runs with."""
+
+    model_config = SettingsConfigDict(env_prefix="PERDURE_", frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    store: str = Field(
+        "sqlite:///perdure-data/perdure.db",
+        description="Where runs are kept: sqlite:///PATH (a fourth slash makes it absolute) or memory://.",
+    )
+    tokens: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        default_factory=dict,
+        description="Bearer tokens as owner:token, several with commas; none means open.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins, besides the server's own, whose web pages may call the API; * means any."
+    )
+    savepoint_every: int = Field(100, ge=1, description="Steps between the savepoints of a session.")
+    savepoint_keep: int = Field(3, ge=1, description="Newest savepoints kept; older ones go.")
+    savepoint_milestone: int = Field(
+        10, ge=1, description="Every so many savepoints, one is kept for good, as a near start for forks."
+    )
+    max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body.")
+    max_runs: int = Field(10_000, ge=1, description="Most runs of one owner that haven't ended.")
+    max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")
+    max_scenarios: int = Field(1_000, ge=1, description="Most scenarios in one session.")
+    max_steps_per_request: int = Field(10_000, ge=1, description="Most steps in one request.")
+    max_values_per_request: int = Field(
+        1_000_000, ge=1, description="Most values (steps × outputs of all scenarios) in one answer."
+    )
+    max_run_steps: int = Field(
+        10_000_000, ge=1, description="Most steps of dt between start and stop of a scenario."
+    )
+    log_level: str = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
+    log_json: bool = Field(False, description="Log lines as JSON instead of text.")
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _split_tokens(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        tokens: dict[str, str] = {}
+        for pair in filter(None, (part.strip() for part in value.split(","))):
+            owner, separator, token = pair.partition(":")
+            if not separator or not owner or not token:
+                raise Invalid("PERDURE_TOKENS is a list of owner:token with commas between.")
+            tokens[owner] = token
+        return tokens
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("log_level is DEBUG, INFO, WARNING or ERROR")
+        return value.upper()

@@ -1,0 +1,1 @@
+"""Stores: where runs, their step logs and their savepoints are kept."""

@@ -1,0 +1,213 @@
+"""The store port: what every store answers, so that an acknowledged step is never lost and never doubled.
+
+Reads block and are kept off the event loop. Writes return a `concurrent.futures.Future` that resolves after
+the commit, in the order they were made; the future of a write that was refused carries the error, and one
+that is cancelled before its turn leaves no trace. `perdure.testing` holds the conformance suite that every
+store runs.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+import msgspec
+
+from perdure.lifecycle import RunState
+from perdure.run import Change, Entry, Key, Run, Step
+from perdure.state.savepoint import Savepoint, SavepointInfo
+
+__all__ = ["Appended", "Committed", "Created", "Record", "Store"]
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What an append came to.
+
+    Attributes
+    ----------
+    steps
+        The steps as the log holds them.
+    replayed
+        True if the key of the first entry had been recorded before: nothing was written, and `steps` are the
+        recorded ones.
+    """
+
+    steps: tuple[Step, ...]
+    replayed: bool = False
+
+
+class Created(msgspec.Struct, frozen=True):
+    """What a creation came to: the run, and whether its key had been recorded before."""
+
+    run: Run
+    replayed: bool = False
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A blob that a dialect keeps under an id, with its version for compare-and-set."""
+
+    id: str
+    blob: bytes
+    version: int
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """A change of a run that is durable now; `position` is the number of steps in its log."""
+
+    run_id: str
+    state: RunState
+    position: int
+    deleted: bool = False
+
+
+class Store(Protocol):
+    """Where runs are kept.
+
+    Every method that takes a `run_id` raises `RunNotFound` for one that it doesn't hold. A store that can't
+    be written raises `StoreUnavailable`, from the call or through the future, and says why in `unavailable`.
+    """
+
+    @property
+    def fence(self) -> int:
+        """The fence token of this opening of the store: larger than that of any opening before."""
+        ...
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why nothing can be written at the moment; None when all is well."""
+        ...
+
+    def close(self) -> None:
+        """Commit what waits, then let go of the store; harmless when done twice."""
+        ...
+
+    # Runs ---------------------------------------------------------------------------------------------------
+
+    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+        """Keep a new run with its savepoint 0, or without one; its log is empty.
+
+        A key belongs to the run's owner. A recorded key answers with the run made then; the same key with
+        another body hash is `KeyReused`. Raises `RunExists` if the id is taken.
+        """
+        ...
+
+    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+        """Keep a new run that begins with a copy of ``run.parent``'s first ``run.parent_position`` steps.
+
+        The parent's savepoint 0 and its milestones up to there come along, without names and pins; then
+        `savepoint` is added. Keys of steps don't come along. Keys as in `create_run`. Raises `Invalid` if the
+        run names no parent and step, `StepNotFound` if the parent is shorter.
+        """
+        ...
+
+    def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
+        """Change a run's record if its version is still `version`; else `VersionConflict`."""
+        ...
+
+    def delete_run(self, run_id: str) -> Future[None]:
+        """Forget a run with its steps, savepoints and keys."""
+        ...
+
+    def run(self, run_id: str) -> Run:
+        """Return a run."""
+        ...
+
+    def runs(
+        self,
+        *,
+        owner: str | None = None,
+        kind: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Run]:
+        """Return runs, newest first; `before` is the `number` of the last run of the page before."""
+        ...
+
+    def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
+        """Count the runs of an owner, or all; with `live` only those not in a final state."""
+        ...
+
+    # Steps --------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        run_id: str,
+        fence: int,
+        position: int,
+        entries: Sequence[Entry],
+        savepoint: Savepoint | None = None,
+        change: Change | None = None,
+    ) -> Future[Appended]:
+        """Append entries to the step log, with a savepoint and a change of the record, all or nothing.
+
+        Checked in this order: the fence (`Fenced` unless it is this opening's), the first entry's key
+        (recorded: the recorded steps of all entries' keys; with another body hash: `KeyReused`), the position
+        (`PositionConflict` unless the log holds exactly `position` steps), the state (`RunFinished` if it is
+        final). A later entry's key that is recorded, while the first one's isn't, is `KeyReused` too. After
+        a savepoint, older ones beyond the newest `keep` go; savepoint 0, milestones, pinned and named ones
+        stay, and so does the one just written.
+        """
+        ...
+
+    def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
+        """Return the steps after position `after`, ascending, at most `limit`."""
+        ...
+
+    def step_by_key(self, run_id: str, key: Key) -> Step | None:
+        """Return the step recorded under a key and ordinal, or None; `KeyReused` for another body hash."""
+        ...
+
+    def repair_step(self, run_id: str, step: Step) -> Future[None]:
+        """Put a step's recomputed blobs in place of damaged ones; `StepNotFound` if there is none."""
+        ...
+
+    # Savepoints ---------------------------------------------------------------------------------------------
+
+    def put_savepoint(
+        self, run_id: str, fence: int, savepoint: Savepoint, *, name: str | None = None, pinned: bool = False
+    ) -> Future[SavepointInfo]:
+        """Keep a savepoint outside of an append, in place of one with the same timestamp; then as `append`.
+
+        A name, a pin and a milestone that the former one had stay; `mark_savepoint` undoes the first two.
+        """
+        ...
+
+    def mark_savepoint(
+        self, run_id: str, timestamp: int, *, name: str | None, pinned: bool
+    ) -> Future[SavepointInfo]:
+        """Name or pin a savepoint, or undo that; `SavepointNotFound` if there is none."""
+        ...
+
+    def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
+        """Return what is kept, by ascending timestamp."""
+        ...
+
+    def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
+        """Return a savepoint; `SavepointNotFound`, `CorruptBlob` or `NewerSchema` if that can't be done."""
+        ...
+
+    # What dialects keep -------------------------------------------------------------------------------------
+
+    def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
+        """Keep a record: a new one for version None, else in place of that version; `VersionConflict`."""
+        ...
+
+    def delete_record(self, dialect: str, id: str) -> Future[None]:
+        """Forget a record; harmless if there is none."""
+        ...
+
+    def record(self, dialect: str, id: str) -> Record | None:
+        """Return a record, or None."""
+        ...
+
+    def records(self, dialect: str) -> Sequence[Record]:
+        """Return all records of a dialect, by id."""
+        ...
+
+    # Watching -----------------------------------------------------------------------------------------------
+
+    def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+        """Call `callback` after each commit of a run's change, from the writer's thread; return how to stop.
+
+        The callback has to return at once and must not raise.
+        """
+        ...
