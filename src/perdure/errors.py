@@ -15,6 +15,7 @@ PerdureError
 │   ├── InvalidState
 │   ├── UnknownEntity
 │   ├── LimitExceeded
+│   ├── TokensMissing
 │   └── KeyReused
 ├── NotFound                    nothing has that name                               (HTTP 404)
 │   ├── RunNotFound
@@ -37,6 +38,7 @@ PerdureError
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
 │   ├── StoreLocked
+│   ├── AddressUnavailable
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
     ├── CorruptBlob
@@ -149,6 +151,11 @@ class LimitExceeded(Invalid):
     """{what} may be at most {limit}, not {value}; the setting {setting} raises it."""
 
 
+class TokensMissing(Invalid):
+    """Without tokens the server listens on this machine only, not on {host!r}. Set PERDURE_TOKENS=owner:token
+    first, or leave the host as it is."""
+
+
 class KeyReused(Invalid):
     """The idempotency key {key!r} was used with another request; use a new key for a new request."""
 
@@ -247,6 +254,10 @@ class StoreUnavailable(Unavailable):
 
 class StoreLocked(Unavailable):
     """The store {path} is in use by {holder}. Stop that server first, or give this one another --store."""
+
+
+class AddressUnavailable(Unavailable):
+    """{address} can't be listened on: {reason}. Stop what uses it, or choose another one (--port)."""
 
 
 class Fenced(Unavailable):

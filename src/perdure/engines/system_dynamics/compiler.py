@@ -1,0 +1,341 @@
+"""The compiler: a program and the order of its variables become straight-line Python over local floats.
+
+Five functions are made when they are first needed. ``begin`` evaluates initial values, ``step`` one grid
+point and the way to the next, ``observe`` one grid point and nothing beyond, ``run`` many steps in one
+loop, ``advance`` likewise without answering. Each does the same arithmetic in the same order, so that a run
+has the same bits however it is cut into calls.
+
+Euler: s(n+1) = s(n) + dt·net(n). RK4 is the classical fourth-order method of Runge and Kutta; delays,
+pulses and random draws are held over its stages.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import count
+from types import CodeType, FunctionType
+from typing import Any, Literal, TypeAlias
+
+from perdure.engines.system_dynamics.codegen import Fragment, Names, fragment, needs_time, reads
+from perdure.engines.system_dynamics.order import closure, initial_order, step_order
+from perdure.engines.system_dynamics.points import Points
+from perdure.engines.system_dynamics.program import Code, Program, initial_name, references
+from perdure.engines.system_dynamics.runtime import NAMESPACE
+from perdure.errors import ModelError
+
+__all__ = ["Compiled", "Method", "Part", "compile_program", "constant_value"]
+
+Method: TypeAlias = Literal["euler", "rk4"]
+Part: TypeAlias = Literal["begin", "step", "observe", "advance", "run"]
+
+FILENAME = "<compiled model>"
+_KEPT = 64
+
+
+class Compiled:
+    """A program compiled for one method and one list of outputs; shared by all runs that use these.
+
+    Attributes
+    ----------
+    stocks, delays, tables, functions
+        Names in the order in which values are handed to the functions.
+    draws
+        Variable and ordinal of each random call, likewise; complete once `factory` was called.
+    own_points
+        The points that are written in equations, likewise.
+    """
+
+    def __init__(
+        self, program: Program, method: Method, outputs: Sequence[str], broken: Collection[str]
+    ) -> None:
+        self.program = program
+        self.method = method
+        self.outputs = tuple(outputs)
+        self.stocks = program.stocks
+        self.delays = sorted(program.delays)
+        self.functions = sorted(program.functions)
+        codes = [d.code for d in (*program.definitions.values(), *program.initials.values())]
+        self.tables = sorted(
+            {i.data for code in codes for i in code if i.operator == "lookup" and isinstance(i.data, str)}
+        )
+        self.constants = sorted(program.constants)
+        self._order = step_order(program, broken)
+        self._initial_order = initial_order(program, broken)
+        self._recorders: dict[str, list[str]] = {}
+        for name in self.delays:
+            self._recorders.setdefault(program.delays[name].input, []).append(name)
+        self._stock_names = {name: f"s{i}" for i, name in enumerate(self.stocks)}
+        variables = self._stock_names | {name: f"c{i}" for i, name in enumerate(self.constants)}
+        for i, name in enumerate([*self._order, *program.initials]):
+            variables[name] = f"v{i}"
+        self._names = Names(
+            variables=variables,
+            tables={name: f"p{i}" for i, name in enumerate(self.tables)},
+            own_points={},
+            functions={name: f"f{i}" for i, name in enumerate(self.functions)},
+            delays={name: f"d{i}" for i, name in enumerate(self.delays)},
+            draws={},
+            counter=count(),
+            grid_time="t" if method == "euler" else "t_grid",
+        )
+        self._fragments: dict[str, Fragment] = {}
+        for definition in (*program.definitions.values(), *program.initials.values()):
+            self._fragments[definition.name] = fragment(definition.code, definition.name, self._names)
+        self.draws = list(self._names.draws)
+        self.own_points: list[Points] = list(self._names.own_points)
+        # What the next state needs, whatever the outputs are; and what the outputs need.
+        inputs = [name for name in self._recorders if name in program.definitions]
+        self._lasting = closure([*self.stocks, *inputs], self._needs)
+        self._observed = closure(self.outputs, self._observed_needs)
+        self._factories: dict[Part, Callable[..., Any]] = {}
+        self._owners: dict[Part, list[str | None]] = {}
+
+    def factory(self, part: Part) -> Callable[..., Any]:
+        """Return the function that binds `part` to a run's specs, delays, keys, functions and own tables."""
+        if part not in self._factories:
+            writer = _Writer()
+            self._write(part, writer)
+            self._owners[part] = writer.owners
+            self._factories[part] = _function(writer.lines, f"{FILENAME}:{part}", self.program.model_name)
+        return self._factories[part]
+
+    def owner(self, filename: str, line: int) -> str | None:
+        """Return the user's element that a line of the compiled text belongs to."""
+        for part, owners in self._owners.items():
+            if filename == f"{FILENAME}:{part}":
+                name = owners[line - 1]
+                return None if name is None else self.program.owner(name)
+        return None
+
+    def _code(self, name: str) -> Code:
+        return self.program.definitions[name].code
+
+    def _needs(self, name: str) -> list[str]:
+        """Return the variables that must be evaluated, with their delays' inputs, for the next state."""
+        return [i for i in references(self._code(name)) if i in self.program.definitions]
+
+    def _observed_needs(self, name: str) -> list[str]:
+        """Return the variables that must be evaluated for an answer; a stock's value is there already."""
+        if self.program.kinds.get(name) == "constant" or name in self._stock_names:
+            return []
+        code = self._code(name)
+        present = [self.program.delays[str(i.data)].input for i in code if i.operator == "delay"]
+        return [i for i in (*references(code), *present) if i in self.program.definitions]
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def _write(self, part: Part, out: "_Writer") -> None:
+        out.line("def bind(t0, dt, stop, tolerance, delays, keys, functions, own):")
+        out.push()
+        for i, name in enumerate(self.delays):
+            d = self._names.delays[name]
+            out.line(
+                f"{d} = delays[{i}].read; {d}_record = delays[{i}].record; {d}_begin = delays[{i}].begin"
+            )
+        out.unpack([f"k{i}" for i in range(len(self.draws))], "keys")
+        out.unpack([f"f{i}" for i in range(len(self.functions))], "functions")
+        out.unpack([f"g{i}" for i in range(len(self.own_points))], "own")
+        if part == "begin":
+            out.line("def begin(constants, tables):")
+            out.push()
+            self._enter(out, stocks=False)
+            self._write_begin(out)
+            out.line(f"return [{', '.join(self._stock_names.values())}]")
+        elif part == "observe":
+            out.line("def observe(n, stocks, constants, tables):")
+            out.push()
+            self._enter(out)
+            self._write_point(out, self._observed)
+            out.line(f"return [{', '.join(self._output_values())}]")
+        elif part == "step":
+            out.line("def step(n, stocks, constants, tables):")
+            out.push()
+            self._enter(out)
+            self._write_point(out, self._lasting | self._observed)
+            out.line(f"answer = [{', '.join(self._output_values())}]")
+            self._write_advance(out)
+            out.line(f"return answer, [{', '.join(self._stock_names.values())}]")
+        else:
+            out.line(f"def {part}(n, last, stocks, constants, tables, records, start=t0, length=dt):")
+            out.push()
+            # In the loop, names of the function itself are a little faster than those of the one around it.
+            self._enter(out)
+            outputs = self._output_values() if part == "run" else []
+            recorded = [f"o{i}" for i in range(len(outputs))]
+            out.unpack(recorded, "records")
+            out.line("for n in range(n, last):")
+            out.push()
+            self._write_point(out, self._lasting | self._observed if outputs else self._lasting, fast=True)
+            for record, value in zip(recorded, outputs, strict=True):
+                out.line(f"{record}({value})")
+            self._write_advance(out, fast=True)
+            # Without stocks, delays and outputs there is nothing to do in the loop.
+            out.line("pass")
+            out.pop()
+            out.line(f"return [{', '.join(self._stock_names.values())}]")
+        out.pop()
+        out.line(f"return {part}")
+
+    def _enter(self, out: "_Writer", *, stocks: bool = True) -> None:
+        if stocks:
+            out.unpack(list(self._stock_names.values()), "stocks")
+        out.unpack([f"c{i}" for i in range(len(self.constants))], "constants")
+        out.unpack([f"p{i}" for i in range(len(self.tables))], "tables")
+
+    def _output_values(self) -> list[str]:
+        return [self._names.variables[name] for name in self.outputs]
+
+    def _write_begin(self, out: "_Writer") -> None:
+        delays = {delay.initial: delay.name for delay in self.program.delays.values()}
+        out.line("n = 0")
+        out.line("t = t_grid = t0")
+        for name in self.constants:
+            self._write_records(out, name)
+        for name in self._initial_order:
+            if name in self._stock_names:
+                value = self._names.variables[initial_name(name)]
+                out.line(f"{self._stock_names[name]} = {value}", name)
+            else:
+                self._write_variable(out, name)
+            if name in delays:
+                out.line(f"{self._names.delays[delays[name]]}_begin({self._names.variables[name]})", name)
+            self._write_records(out, name)
+
+    def _write_point(self, out: "_Writer", wanted: Collection[str], *, fast: bool = False) -> None:
+        """Write the evaluation of one grid point, whose values the delays keep."""
+        names = [name for name in self._order if name in wanted]
+        rates = [name for name in self.stocks if name in wanted]
+        if any(needs_time(self._code(name)) for name in (*names, *rates)):
+            t = "t" if self.method == "euler" else "t = t_grid"
+            out.line(f"{t} = {'start + n * length' if fast else 't0 + n * dt'}")
+        for name in self.stocks:
+            self._write_records(out, name)
+        for name in self.constants:
+            self._write_records(out, name)
+        for name in names:
+            self._write_variable(out, name)
+            self._write_records(out, name)
+
+    def _write_variable(self, out: "_Writer", name: str) -> None:
+        local = self._names.variables[name]
+        part = self._fragments[name]
+        for line in part.statements:
+            out.line(line, name)
+        out.line(f"{local} = {part.value}", name)
+        if name in self.program.definitions and self.program.definitions[name].kind == "flow":
+            # Python's max(0, nan) is 0, and so is this.
+            out.line(f"if not {local} > 0.0: {local} = 0.0", name)
+
+    def _write_records(self, out: "_Writer", name: str) -> None:
+        for delay in self._recorders.get(name, ()):
+            out.line(f"{self._names.delays[delay]}_record(n, {self._names.variables[name]})", name)
+
+    def _write_advance(self, out: "_Writer", *, fast: bool = False) -> None:
+        """Write the way from one grid point to the next."""
+        dt = "length" if fast else "dt"
+        if not self.stocks:
+            return
+        if self.method == "euler":
+            for name, local, rate in self._rates(out):
+                out.line(f"{local} = {local} + {dt} * {rate}", name)
+            return
+        start = "start" if fast else "t0"
+        names = list(self._stock_names.items())
+        needed = closure(self.stocks, self._needs)
+        moving = [name for name in self._order if name in needed]
+        timed = any(needs_time(self._code(name)) for name in (*moving, *self.stocks))
+        for name, local in names:
+            out.line(f"a{local} = {local}", name)
+        for stage, (offset, share) in enumerate(
+            [("", ""), ("0.5", f"0.5 * {dt}"), ("0.5", f"0.5 * {dt}"), ("1.0", dt)]
+        ):
+            if stage:
+                for name, local in names:
+                    out.line(f"{local} = a{local} + {share} * r{stage}{local}", name)
+                if timed:
+                    out.line(f"t = {start} + (n + {offset}) * {dt}")
+                for name in moving:
+                    self._write_variable(out, name)
+            for name, local in names:
+                part = self._fragments[name]
+                for line in part.statements:
+                    out.line(line, name)
+                out.line(f"r{stage + 1}{local} = {part.value}", name)
+        for name, local in names:
+            slopes = f"r1{local} + 2.0 * r2{local} + 2.0 * r3{local} + r4{local}"
+            out.line(f"{local} = a{local} + {dt} / 6.0 * ({slopes})", name)
+
+    def _rates(self, out: "_Writer") -> list[tuple[str, str, str]]:
+        """Return each stock's net flow, written beforehand if it reads stocks that could move first."""
+        result = []
+        for name, local in self._stock_names.items():
+            part = self._fragments[name]
+            for line in part.statements:
+                out.line(line, name)
+            rate = part.value
+            if reads(self._code(name), self._stock_names) - {name} or part.prelude:
+                rate = f"r{local}"
+                out.line(f"{rate} = {part.value}", name)
+            result.append((name, local, rate))
+        return result
+
+
+class _Writer:
+    """Lines of Python with their indentation and the variable each belongs to."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.owners: list[str | None] = []
+        self._indent = ""
+
+    def line(self, text: str, owner: str | None = None) -> None:
+        self.lines.append(self._indent + text)
+        self.owners.append(owner)
+
+    def push(self) -> None:
+        self._indent += " "
+
+    def pop(self) -> None:
+        self._indent = self._indent[:-1]
+
+    def unpack(self, names: Sequence[str], source: str) -> None:
+        if names:
+            self.line(f"{', '.join(names)}, = {source}")
+
+
+def compile_program(
+    program: Program, method: Method, outputs: Sequence[str], broken: Collection[str]
+) -> Compiled:
+    """Return `program` compiled, made once for all runs with the same method, outputs and broken circles.
+
+    Raises
+    ------
+    CircularDefinition
+        If variables are defined in a circle.
+    """
+    key = (method, tuple(outputs), frozenset(broken))
+    compiled = program.compiled.get(key)
+    if compiled is None:
+        if len(program.compiled) >= _KEPT:
+            program.compiled.clear()
+        compiled = program.compiled[key] = Compiled(program, method, outputs, broken)
+    assert isinstance(compiled, Compiled)
+    return compiled
+
+
+def constant_value(code: Code, specs: Mapping[str, float]) -> float:
+    """Evaluate code that is made of numbers and the run specs ``t0``, ``dt`` and ``stop`` only."""
+    part = fragment(code, "", Names({}, {}, {}, {}, {}, {}, count(), "t"))
+    lines = ["def bind(t0, dt, stop):", *(f" {line}" for line in part.statements), f" return {part.value}"]
+    return float(_function(lines, FILENAME, "")(**specs))
+
+
+def _function(lines: Sequence[str], filename: str, model: str) -> Callable[..., Any]:
+    """Return the one function that `lines` define; they hold generated names and numbers only."""
+    try:
+        module = compile("\n".join(lines), filename, "exec", dont_inherit=True)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ModelError(
+            f"The model {model!r} has an expression nested too deeply to compile ({error}); put its parts "
+            "into converters."
+        ) from None
+    (code,) = (constant for constant in module.co_consts if isinstance(constant, CodeType))
+    return FunctionType(code, dict(NAMESPACE))

@@ -1,0 +1,142 @@
+"""Elements: the stocks, flows, biflows, converters and constants of a model.
+
+An element knows its model, its name and its equation. What the equation means is `program`'s business, its
+value over time that of `simulation`.
+"""
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from perdure.engines.system_dynamics.expression import Expression, Operand, as_expression, finite
+from perdure.errors import ModelError
+
+if TYPE_CHECKING:
+    from perdure.engines.system_dynamics.model import Model
+
+__all__ = ["Biflow", "Constant", "Converter", "Element", "Flow", "Kind", "Stock"]
+
+Kind: TypeAlias = Literal["stock", "flow", "biflow", "converter", "constant"]
+
+
+class Element(Expression):
+    """A named part of a model; made by the model's methods `stock`, `flow`, `biflow`, `converter`,
+    `constant`.
+
+    Attributes
+    ----------
+    model
+        The model it belongs to.
+    name
+        Its name, unique in the model.
+    kind
+        ``"stock"``, ``"flow"``, ``"biflow"``, ``"converter"`` or ``"constant"``.
+    """
+
+    __slots__ = ("_equation", "model", "name")
+    kind: Kind
+
+    def __init__(self, model: "Model", name: str) -> None:
+        self.model = model
+        self.name = name
+        self._equation: Operand | None = None
+
+    @property
+    def equation(self) -> Operand | None:
+        """The equation as it was given: a number, an element or an expression; None takes it away.
+
+        A stock's equation is its net flow, in units of the stock per unit of time.
+        """
+        return self._equation
+
+    @equation.setter
+    def equation(self, equation: Operand | None) -> None:
+        if equation is not None:
+            as_expression(equation, f"the equation of {self.name!r}")
+        self._equation = equation
+        self.model.changed()
+
+    def __call__(self, t: float) -> float:
+        """Return the element's value at `t`, computed from the start of the run to `t`.
+
+        Raises
+        ------
+        PastRead
+            Inside a user function: there the past of an element can't be read.
+        EvaluationFailed
+            If `t` is before the start, or the model can't be evaluated.
+        """
+        return self.model.evaluate_equation(self.name, t)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name!r}>"
+
+
+class Stock(Element):
+    """A level: its initial value, and then the sum of its net flow over time."""
+
+    __slots__ = ("_initial_value",)
+    kind: Kind = "stock"
+
+    def __init__(self, model: "Model", name: str) -> None:
+        super().__init__(model, name)
+        self._initial_value: Operand | None = None
+
+    @property
+    def initial_value(self) -> Operand:
+        """The value at the start: a number, an element or any expression, evaluated at the start time."""
+        return 0.0 if self._initial_value is None else self._initial_value
+
+    @initial_value.setter
+    def initial_value(self, value: Operand) -> None:
+        if isinstance(value, bool):
+            raise ModelError(f"The initial value of {self.name!r} is a bool; give it a number.")
+        as_expression(value, f"the initial value of {self.name!r}")
+        self._initial_value = value
+        self.model.changed()
+
+    @property
+    def defined(self) -> bool:
+        """Whether an equation or an initial value was given."""
+        return self._equation is not None or self._initial_value is not None
+
+
+class Flow(Element):
+    """A rate that never falls below zero: ``max(0, equation)``."""
+
+    __slots__ = ()
+    kind: Kind = "flow"
+
+
+class Biflow(Element):
+    """A rate that may have either sign."""
+
+    __slots__ = ()
+    kind: Kind = "biflow"
+
+
+class Converter(Element):
+    """A value computed from others at the same time."""
+
+    __slots__ = ()
+    kind: Kind = "converter"
+
+
+class Constant(Element):
+    """A finite number that stays as it is until a scenario or a client overrides it."""
+
+    __slots__ = ()
+    kind: Kind = "constant"
+
+    @property
+    def equation(self) -> Operand | None:
+        """The constant's value."""
+        return self._equation
+
+    @equation.setter
+    def equation(self, equation: Operand | None) -> None:
+        if equation is not None and finite(equation) is None:
+            raise ModelError(f"The constant {self.name!r} must be a finite number, not {equation!r:.80}.")
+        self._equation = equation
+        self.model.changed()

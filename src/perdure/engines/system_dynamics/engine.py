@@ -1,0 +1,246 @@
+"""The system-dynamics engine: a model behind the engine port, and whole runs in one go.
+
+Clients' data arrive here. Whatever isn't a finite number for a known constant, or points for a known name, is
+refused before anything changes; nothing of it is ever evaluated.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from perdure.engines.system_dynamics.expression import finite
+from perdure.engines.system_dynamics.model import Model
+from perdure.engines.system_dynamics.points import Points, overriding_points
+from perdure.engines.system_dynamics.run_specs import MOST_STEPS, RunSpecs
+from perdure.engines.system_dynamics.simulation import Simulation
+from perdure.engines.system_dynamics.state import restored
+from perdure.errors import InvalidOverride, InvalidRunSpecs, Refused, suggest
+from perdure.state.codec import State
+
+__all__ = ["SystemDynamicsEngine", "simulate", "validate_inputs"]
+
+_CONFIG = (
+    "starttime",
+    "stoptime",
+    "dt",
+    "timestep",
+    "method",
+    "outputs",
+    "constants",
+    "points",
+    "seed",
+    "stream",
+)
+
+
+class SystemDynamicsEngine:
+    """Steps a system-dynamics model; implements `perdure.engines.base.Engine`.
+
+    Parameters
+    ----------
+    model
+        The model; it must not be changed while the engine runs it.
+    max_steps
+        The largest number of steps of dt that run specs may ask for.
+    """
+
+    def __init__(self, model: Model, *, max_steps: int = MOST_STEPS) -> None:
+        self._model = model
+        self._max_steps = max_steps
+        self._simulation: Simulation | None = None
+        self._outputs: tuple[str, ...] = ()
+
+    @property
+    def time(self) -> float:
+        """The time answered last, in the model's unit; the start time before the first step."""
+        return self._running.time
+
+    @property
+    def finished(self) -> bool:
+        """Whether every time up to the stop time was answered."""
+        return self._running.finished
+
+    def initialize(self, config: Mapping[str, Any]) -> None:
+        """Put the engine at its start.
+
+        Parameters
+        ----------
+        config
+            All optional: ``starttime``, ``stoptime``, ``dt`` (the model's), ``timestep`` from one answer to
+            the next, a multiple of dt (dt), ``method`` ``"euler"`` or ``"rk4"`` (Euler), ``outputs``, names
+            of elements (all), ``constants`` and ``points``, overrides as in `step`, ``seed``, an integer of
+            up to 64 bits (0), and ``stream``, a string that gives each scenario random draws of its own ("").
+
+        Raises
+        ------
+        InvalidRunSpecs
+            If the run specs are wrong, or a key isn't known.
+        InvalidOverride
+            If an override isn't a finite number or points.
+        UnknownElement
+            If an output isn't an element.
+        ModelError
+            If the model itself is wrong.
+        """
+        self._simulation = _simulation(self._model, config, self._max_steps)
+        self._outputs = self._simulation.compiled.outputs
+
+    def step(self, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Answer the outputs at the next time; the first step answers the start time.
+
+        Parameters
+        ----------
+        inputs
+            ``constants``, name to finite number, and ``points``, name to list of [x, y]; both optional.
+            They are in force from the time that this step answers until they are overridden again.
+
+        Raises
+        ------
+        InvalidOverride
+            If an input is refused; nothing has changed then.
+        EngineFinished
+            If the stop time was answered.
+        EvaluationFailed
+            If an element can't be evaluated; the engine is then of no further use.
+        """
+        constants, points = validate_inputs(self._model, inputs) if inputs else ({}, {})
+        return dict(zip(self._outputs, self._running.step(constants, points), strict=True))
+
+    def snapshot(self) -> State:
+        """Return the state under names: step, stocks, delays, constants and points in force.
+
+        ``step`` is the number of answers, ``stocks`` are those of the grid point after the last answer. Names
+        that begin with @ belong to hidden parts.
+        """
+        return self._running.snapshot()
+
+    def restore(self, state: State) -> None:
+        """Go to a state that `snapshot` returned under the same config.
+
+        Raises
+        ------
+        InvalidState
+            If it doesn't fit the model and the run specs; nothing has changed then.
+        """
+        restored(state, self._running, self._model)
+
+    def close(self) -> None:
+        """Free the run."""
+        self._simulation = None
+
+    @property
+    def _running(self) -> Simulation:
+        if self._simulation is None:
+            raise Refused("The engine isn't initialised; call `initialize` first.")
+        return self._simulation
+
+
+def simulate(
+    model: Model, config: Mapping[str, Any], *, max_steps: int = MOST_STEPS
+) -> tuple[list[float], dict[str, list[float]]]:
+    """Run a model from start to stop in one loop; the values have the same bits as those of single steps.
+
+    Parameters
+    ----------
+    model
+        The model.
+    config
+        As for `SystemDynamicsEngine.initialize`.
+    max_steps
+        The largest number of steps of dt that run specs may ask for.
+
+    Returns
+    -------
+    tuple
+        The times, and for each output its values at them.
+    """
+    simulation = _simulation(model, config, max_steps)
+    times, columns = simulation.run()
+    return times, dict(zip(simulation.compiled.outputs, columns, strict=True))
+
+
+def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Points]]:
+    """Return the constants and points of a step's inputs, checked.
+
+    Raises
+    ------
+    InvalidOverride
+        If a key, a constant or points aren't known, or a value isn't a finite number or points.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InvalidOverride(name="inputs", value=f"{inputs!r:.80}", reason="it must be a mapping")
+    for key in inputs:
+        if key not in ("constants", "points"):
+            reason = f"a step takes constants and points.{suggest(str(key), ('constants', 'points'))}"
+            raise InvalidOverride(name=key, value=f"{inputs[key]!r:.80}", reason=reason)
+    constants = {
+        name: _checked_constant(model, name, value) for name, value in _mapping(inputs, "constants").items()
+    }
+    points: dict[str, Points] = {}
+    for name, value in _mapping(inputs, "points").items():
+        if name not in model.points:
+            reason = f"the model has no points of that name.{suggest(str(name), model.points)}"
+            raise InvalidOverride(name=name, value=f"{value!r:.80}", reason=reason)
+        points[name] = overriding_points(name, value)
+    return constants, points
+
+
+def _mapping(inputs: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = inputs.get(key, {})
+    if not isinstance(value, Mapping):
+        raise InvalidOverride(
+            name=key, value=f"{value!r:.80}", reason="it must be a mapping of names to values"
+        )
+    return value
+
+
+def _checked_constant(model: Model, name: object, value: object) -> float:
+    element = model.elements.get(name) if isinstance(name, str) else None
+    shown = f"{value!r:.80}"
+    if element is None:
+        raise InvalidOverride(
+            name=name,
+            value=shown,
+            reason=f"the model has no such constant.{suggest(str(name), model.constants)}",
+        )
+    if element.kind != "constant":
+        reason = f"it is a {element.kind}; only constants and points can be overridden"
+        raise InvalidOverride(name=name, value=shown, reason=reason)
+    number = finite(value)
+    if number is None:
+        raise InvalidOverride(name=name, value=shown, reason="a constant is a finite number")
+    return number
+
+
+def _simulation(model: Model, config: Mapping[str, Any], max_steps: int) -> Simulation:
+    """Return a simulation at its start, with the config checked."""
+
+    def wrong(reason: str) -> InvalidRunSpecs:
+        return InvalidRunSpecs(name=model.name, reason=reason)
+
+    for key in config:
+        if key not in _CONFIG:
+            raise wrong(f"{key!r} is not known.{suggest(str(key), _CONFIG)}")
+    specs = RunSpecs(
+        starttime=config.get("starttime", model.starttime),
+        stoptime=config.get("stoptime", model.stoptime),
+        dt=config.get("dt", model.dt),
+        timestep=config.get("timestep"),
+        method=config.get("method", "euler"),
+        name=model.name,
+        max_steps=max_steps,
+    )
+    outputs = config.get("outputs", list(model.elements))
+    if not isinstance(outputs, list | tuple):
+        raise wrong(f"outputs must be a list of names, not {outputs!r:.80}")
+    for name in outputs:
+        model.known(name, "The list of outputs")
+    seed, stream = config.get("seed", 0), config.get("stream", "")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not -(1 << 63) <= seed < 1 << 64:
+        raise wrong(f"the seed must be an integer of up to 64 bits, not {seed!r:.80}")
+    if not isinstance(stream, str):
+        raise wrong(f"the stream must be a string, not {stream!r:.80}")
+    overrides = {key: config[key] for key in ("constants", "points") if key in config}
+    constants, points = validate_inputs(model, overrides)
+    simulation = Simulation(model, specs, list(dict.fromkeys(outputs)), seed=seed, stream=stream)
+    simulation.override(constants, points)
+    return simulation

@@ -1,0 +1,186 @@
+"""Expressions: what an equation is made of before it is compiled.
+
+An expression is a frozen tree of numbers, elements and operations. Operators on elements and expressions
+build larger expressions; nothing is computed here. `program` lowers the trees to the intermediate form.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+from perdure.errors import ModelError
+
+if TYPE_CHECKING:
+    from perdure.engines.system_dynamics.model import Model
+
+__all__ = ["Call", "Expression", "Lookup", "Number", "Operand", "Operation", "Reference", "as_expression"]
+
+Operand: TypeAlias = Union["Expression", float]
+"""What may stand in an equation: an element, an expression or a number (a bool counts as 1.0 or 0.0)."""
+
+
+class Expression:
+    """Anything an equation can be made of; its operators build expressions.
+
+    ``==`` and ``!=`` build comparisons too, so expressions are hashed by identity, and ``x in expressions``
+    must not be used on them.
+    """
+
+    __slots__ = ()
+    # Makes NumPy's scalars leave ``np.float64(2) * element`` to the element.
+    __array_ufunc__ = None
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Operand) -> "Operation":
+        return _binary("add", self, other)
+
+    def __radd__(self, other: Operand) -> "Operation":
+        return _binary("add", other, self)
+
+    def __sub__(self, other: Operand) -> "Operation":
+        return _binary("subtract", self, other)
+
+    def __rsub__(self, other: Operand) -> "Operation":
+        return _binary("subtract", other, self)
+
+    def __mul__(self, other: Operand) -> "Operation":
+        return _binary("multiply", self, other)
+
+    def __rmul__(self, other: Operand) -> "Operation":
+        return _binary("multiply", other, self)
+
+    def __truediv__(self, other: Operand) -> "Operation":
+        return _binary("divide", self, other)
+
+    def __rtruediv__(self, other: Operand) -> "Operation":
+        return _binary("divide", other, self)
+
+    def __mod__(self, other: Operand) -> "Operation":
+        return _binary("modulo", self, other)
+
+    def __rmod__(self, other: Operand) -> "Operation":
+        return _binary("modulo", other, self)
+
+    def __pow__(self, other: Operand) -> "Operation":
+        return _binary("power", self, other)
+
+    def __rpow__(self, other: Operand) -> "Operation":
+        return _binary("power", other, self)
+
+    def __neg__(self) -> "Operation":
+        return Operation("negate", (self,))
+
+    def __pos__(self) -> "Expression":
+        return self
+
+    def __abs__(self) -> "Operation":
+        return Operation("abs", (self,))
+
+    def __lt__(self, other: Operand) -> "Operation":
+        return _binary("less", self, other)
+
+    def __le__(self, other: Operand) -> "Operation":
+        return _binary("less_equal", self, other)
+
+    def __gt__(self, other: Operand) -> "Operation":
+        return _binary("greater", self, other)
+
+    def __ge__(self, other: Operand) -> "Operation":
+        return _binary("greater_equal", self, other)
+
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, Expression | Real):
+            return NotImplemented
+        return _binary("equal", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        if not isinstance(other, Expression | Real):
+            return NotImplemented
+        return _binary("not_equal", self, other)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Number(Expression):
+    """A number written in an equation."""
+
+    value: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reference(Expression):
+    """The value of a variable that the lowering itself made, by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Operation(Expression):
+    """An operator or function of the language applied to operands.
+
+    `model` is the model it was built for, where the language asks for one; `program` checks that it is the
+    one the equation belongs to.
+    """
+
+    operator: str
+    operands: tuple[Expression, ...]
+    model: "Model | None" = None
+
+    def __bool__(self) -> bool:
+        raise ModelError(
+            "An expression has no truth value while the model is being built; use sd.If, sd.And, sd.Or and "
+            "sd.Not in equations, and `is` to tell elements apart."
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Lookup(Expression):
+    """A graphical function of an operand: the name of points of the model, or points of its own."""
+
+    operand: Expression
+    points: str | tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Call(Expression):
+    """A call of a user function by its name in the model."""
+
+    model: "Model"
+    function: str
+    operands: tuple[Expression, ...]
+
+
+def as_expression(value: object, where: str = "an equation") -> Expression:
+    """Return `value` as an expression; raise `ModelError` if it is neither one nor a number."""
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, Real):
+        try:
+            return Number(float(value))
+        except OverflowError:
+            raise ModelError(f"The number {value!r:.40} in {where} is too large for a float.") from None
+    raise ModelError(
+        f"{where[0].upper()}{where[1:]} is made of numbers, elements and expressions, not of {value!r:.80} "
+        f"({type(value).__name__})."
+    )
+
+
+def operands(values: Iterable[object], where: str) -> tuple[Expression, ...]:
+    """Return each of `values` as an expression."""
+    return tuple(as_expression(value, where) for value in values)
+
+
+def finite(value: object) -> float | None:
+    """Return `value` as a float if it is a finite number (a bool is none), otherwise None."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _binary(operator: str, left: object, right: object) -> Operation:
+    return Operation(operator, (as_expression(left), as_expression(right)))

@@ -1,0 +1,288 @@
+"""Models: the elements, points and functions of a system-dynamics model, and its run specs.
+
+A model is a definition; it holds no state of a run. `SystemDynamicsEngine` and `simulate` run it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter, Element, Flow, Stock
+from perdure.engines.system_dynamics.expression import Call, Operand, operands
+from perdure.engines.system_dynamics.fingerprint import fingerprint
+from perdure.engines.system_dynamics.points import checked_points
+from perdure.engines.system_dynamics.program import RESERVED, Program
+from perdure.engines.system_dynamics.run_specs import RunSpecs
+from perdure.engines.system_dynamics.simulation import Simulation
+from perdure.engines.system_dynamics.user_functions import refuse_past_read
+from perdure.errors import DuplicateElement, EvaluationFailed, ModelError, UnknownElement, suggest
+
+__all__ = ["Model"]
+
+AnyElement = TypeVar("AnyElement", bound=Element)
+
+
+class Model:
+    """A system-dynamics model.
+
+    Parameters
+    ----------
+    starttime, stoptime
+        The first and the last time of a run, in the model's unit of time.
+    dt
+        The length of a step, in the same unit.
+    name
+        The model's name, for messages.
+
+    Attributes
+    ----------
+    points
+        Graphical functions by name, each a list of [x, y], for `sd.lookup`. They can be overridden in a run.
+    upgrade
+        A function ``(state, former_hash) -> state`` that carries the state of a session over to this model
+        from the one whose fingerprint was `former_hash`; None if there is none. It is no part of the
+        fingerprint.
+
+    Examples
+    --------
+    >>> from perdure.engines.system_dynamics import Model
+    >>> model = Model(starttime=0.0, stoptime=2.0, dt=1.0, name="teacup")
+    >>> temperature, loss = model.stock("temperature"), model.flow("loss")
+    >>> temperature.initial_value = 180.0
+    >>> temperature.equation = -loss
+    >>> loss.equation = (temperature - 70.0) / 10.0
+    >>> temperature(2.0)
+    159.1
+    """
+
+    upgrade: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
+
+    def __init__(
+        self, starttime: float = 0.0, stoptime: float = 0.0, dt: float = 1.0, name: str = ""
+    ) -> None:
+        self.starttime = starttime
+        self.stoptime = stoptime
+        self.dt = dt
+        self.name = name
+        self.points: dict[str, Sequence[Sequence[float]]] = {}
+        self._elements: dict[str, Element] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._program: tuple[tuple[str, ...], Program] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name!r} with {len(self._elements)} elements>"
+
+    # Defining -----------------------------------------------------------------------------------------------
+
+    def stock(self, name: str) -> Stock:
+        """Return the stock `name`, made if it doesn't exist; as with all kinds, a name has one kind only."""
+        return self._element(Stock, name)
+
+    def flow(self, name: str) -> Flow:
+        """Return the flow `name`, made if it doesn't exist; it is never negative."""
+        return self._element(Flow, name)
+
+    def biflow(self, name: str) -> Biflow:
+        """Return the biflow `name`, made if it doesn't exist; it may have either sign."""
+        return self._element(Biflow, name)
+
+    def converter(self, name: str) -> Converter:
+        """Return the converter `name`, made if it doesn't exist."""
+        return self._element(Converter, name)
+
+    def constant(self, name: str) -> Constant:
+        """Return the constant `name`, made if it doesn't exist."""
+        return self._element(Constant, name)
+
+    def function(self, name: str, fn: Callable[..., Any]) -> Callable[..., Call]:
+        """Make a Python function usable in equations.
+
+        Parameters
+        ----------
+        name
+            Its name in the model.
+        fn
+            Called as ``fn(model, t, *arguments)`` with a view of the model, the time and floats; it answers a
+            number. It must depend on these only, since a resumed run calls it anew; what it needs of the past
+            is an argument made with `sd.delay`.
+
+        Returns
+        -------
+        Callable
+            Called with operands, it returns an expression.
+
+        Raises
+        ------
+        DuplicateElement
+            If another function has the name already.
+        """
+        if not isinstance(name, str) or not name:
+            raise ModelError(f"A function's name is a non-empty string, not {name!r:.80}.")
+        if not callable(fn):
+            raise ModelError(f"The function {name!r} must be callable, not {fn!r:.80}.")
+        if self._functions.setdefault(name, fn) is not fn:
+            raise DuplicateElement(name=name, kind="function", other="function")
+
+        def call(*arguments: Operand) -> Call:
+            return Call(self, name, operands(arguments, f"a call of {name!r}"))
+
+        return call
+
+    def run_specs(self, starttime: float, stoptime: float, dt: float) -> None:
+        """Set the start time, stop time and step length of runs."""
+        self.starttime, self.stoptime, self.dt = starttime, stoptime, dt
+
+    def changed(self) -> None:
+        """Forget what was compiled; elements call it when an equation is set."""
+        self._program = None
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    @property
+    def elements(self) -> Mapping[str, Element]:
+        """All elements by name, in the order they were made."""
+        return MappingProxyType(self._elements)
+
+    @property
+    def stocks(self) -> dict[str, Stock]:
+        """The stocks by name."""
+        return self._of(Stock)
+
+    @property
+    def flows(self) -> dict[str, Flow]:
+        """The flows by name."""
+        return self._of(Flow)
+
+    @property
+    def biflows(self) -> dict[str, Biflow]:
+        """The biflows by name."""
+        return self._of(Biflow)
+
+    @property
+    def converters(self) -> dict[str, Converter]:
+        """The converters by name."""
+        return self._of(Converter)
+
+    @property
+    def constants(self) -> dict[str, Constant]:
+        """The constants by name."""
+        return self._of(Constant)
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """The user functions by name."""
+        return MappingProxyType(self._functions)
+
+    def program(self) -> Program:
+        """Return the model's intermediate form; made again only after a change.
+
+        Raises
+        ------
+        MissingEquation, UnknownElement, ModelError
+            If the definition is incomplete or wrong.
+        """
+        names = tuple(sorted(self.points))
+        if self._program is None or self._program[0] != names or self._program[1].model_name != self.name:
+            self._program = (names, Program.of(self))
+        return self._program[1]
+
+    def fingerprint(self) -> str:
+        """Return the model's identity: 32 hexadecimal digits over its intermediate form and user functions.
+
+        Names, equations, values and points count, and so do user functions with all they read; run specs,
+        comments, the order of definition and the version of Python don't.
+
+        Raises
+        ------
+        ModelError
+            If the source of a user function can't be found, or it reads data that can't be hashed.
+        """
+        points = {name: checked_points(points, name) for name, points in self.points.items()}
+        return fingerprint(self.program(), points, _opaque)
+
+    # Running ------------------------------------------------------------------------------------------------
+
+    def evaluate_equation(self, name: str, t: float) -> float:
+        """Return the value of the element `name` at the grid point nearest to `t`.
+
+        The run is computed from its start, so that this takes time in proportion to `t`; `simulate` answers
+        all times at once.
+
+        Raises
+        ------
+        PastRead
+            Inside a user function: there the past of an element can't be read.
+        UnknownElement
+            If there is no such element.
+        EvaluationFailed
+            If `t` is before the start, or the model can't be evaluated.
+        """
+        refuse_past_read(name)
+        self.known(name, "A request")
+        specs = RunSpecs(self.starttime, max(self.stoptime, t), self.dt, name=self.name)
+        n = round((t - specs.starttime) / specs.dt)
+        if n < 0:
+            raise EvaluationFailed(element=name, time=t, reason=f"the run starts at {specs.starttime}")
+        (value,) = Simulation(self, specs, [name]).look(n)
+        return value
+
+    def equation(self, equation: str, t: float) -> float:
+        """Return the same as `evaluate_equation`."""
+        return self.evaluate_equation(equation, t)
+
+    def simulate(self, equations: Sequence[str] | str) -> Any:
+        """Run the model with Euler's method and return the elements' values.
+
+        Parameters
+        ----------
+        equations
+            Names of elements, as a list or as one string with commas.
+
+        Returns
+        -------
+        pandas.DataFrame or dict
+            With pandas installed, a frame with a column for each element and the times as its index ``t``;
+            otherwise ``{element: {time: value}}``.
+        """
+        names = [n.strip() for n in equations.split(",")] if isinstance(equations, str) else list(equations)
+        for name in names:
+            self.known(name, "A request")
+            refuse_past_read(name)
+        specs = RunSpecs(self.starttime, self.stoptime, self.dt, name=self.name)
+        times, columns = Simulation(self, specs, names).run()
+        values = dict(zip(names, columns, strict=True))
+        try:
+            import pandas as pd
+        except ImportError:
+            return {name: dict(zip(times, column, strict=True)) for name, column in values.items()}
+        return pd.DataFrame(values, index=pd.Index(times, name="t"))
+
+    def known(self, name: object, user: str) -> str:
+        """Return `name` if an element has it; otherwise raise `UnknownElement` on behalf of `user`."""
+        if isinstance(name, str) and name in self._elements:
+            return name
+        raise UnknownElement(user=user, name=name, suggestion=suggest(str(name), self._elements))
+
+    def _element(self, kind: type[AnyElement], name: str) -> AnyElement:
+        if not isinstance(name, str) or not name or name.startswith(RESERVED):
+            raise ModelError(
+                f"An element's name is a non-empty string without {RESERVED} at its start, not {name!r:.80}."
+            )
+        refuse_past_read(name)
+        element = self._elements.get(name)
+        if element is None:
+            element = self._elements[name] = kind(self, name)
+            self.changed()
+        if not isinstance(element, kind):
+            raise DuplicateElement(name=name, kind=element.kind, other=kind.kind)
+        return element
+
+    def _of(self, kind: type[AnyElement]) -> dict[str, AnyElement]:
+        return {name: element for name, element in self._elements.items() if isinstance(element, kind)}
+
+
+def _opaque(value: object) -> str | None:
+    """Name an element or a model that a user function holds but can't read."""
+    if isinstance(value, Model):
+        return "model"
+    return str(value) if isinstance(value, Element) else None

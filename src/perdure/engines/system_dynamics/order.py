@@ -1,0 +1,173 @@
+"""Order: in which variables are evaluated, and what stands in a circle.
+
+Within one step a variable comes after those it reads; stocks and constants are there from the start. At the
+start time stocks are variables too: they come after what their initial values read.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from perdure.engines.system_dynamics.program import Code, Program, initial_name, references
+from perdure.errors import CircularDefinition
+
+__all__ = ["initial_order", "step_order"]
+
+
+def step_order(program: Program, broken: Collection[str]) -> list[str]:
+    """Return flows, biflows and converters in the order in which a step evaluates them.
+
+    `broken` are the delays that never read their input's current value, and so break circles.
+
+    Raises
+    ------
+    CircularDefinition
+        With the shortest circle, if there is one.
+    """
+    nodes = {
+        name: _inputs(program, definition.code, broken)
+        for name, definition in program.definitions.items()
+        if definition.kind != "stock"
+    }
+    return _sorted(program, nodes)
+
+
+def initial_order(program: Program, broken: Collection[str]) -> list[str]:
+    """Return what is evaluated before the first step, in order: initial values and all they need.
+
+    Raises
+    ------
+    CircularDefinition
+        With the shortest circle, if initial values depend on each other.
+    """
+    nodes: dict[str, list[str]] = {}
+    for name, definition in program.definitions.items():
+        if definition.kind == "stock":
+            nodes[name] = [initial_name(name)]
+        else:
+            nodes[name] = _inputs(program, definition.code, broken) + _initials(program, definition.code)
+    for name, definition in program.initials.items():
+        nodes[name] = _inputs(program, definition.code, broken) + _initials(program, definition.code)
+    needed = closure([*program.initials, *program.stocks], lambda name: nodes.get(name, ()))
+    return _sorted(program, {name: nodes[name] for name in nodes if name in needed})
+
+
+def closure(roots: Iterable[str], inputs: Callable[[str], Iterable[str]]) -> set[str]:
+    """Return `roots` and all that they need, directly or not."""
+    found = set(roots)
+    todo = list(found)
+    while todo:
+        for name in inputs(todo.pop()):
+            if name not in found:
+                found.add(name)
+                todo.append(name)
+    return found
+
+
+def _delays(code: Code) -> list[str]:
+    return [str(data) for operator, _, data in code if operator == "delay"]
+
+
+def _initials(program: Program, code: Code) -> list[str]:
+    """Return the initial values of the delays in `code`."""
+    return [initial for name in _delays(code) if (initial := program.delays[name].initial)]
+
+
+def _inputs(program: Program, code: Code, broken: Collection[str]) -> list[str]:
+    """Return the variables whose present value `code` needs."""
+    names = [name for name in references(code) if name not in program.constants]
+    return names + [program.delays[delay].input for delay in _delays(code) if delay not in broken]
+
+
+def _sorted(program: Program, nodes: Mapping[str, Collection[str]]) -> list[str]:
+    """Sort topologically (Kahn 1962); what isn't a node is there already."""
+    waiting = {name: sum(1 for i in set(inputs) if i in nodes) for name, inputs in nodes.items()}
+    users: dict[str, list[str]] = {name: [] for name in nodes}
+    for name, inputs in nodes.items():
+        for i in set(inputs):
+            if i in nodes:
+                users[i].append(name)
+    ready = deque(sorted(name for name, count in waiting.items() if count == 0))
+    result: list[str] = []
+    while ready:
+        name = ready.popleft()
+        result.append(name)
+        for user in sorted(users[name]):
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                ready.append(user)
+    if len(result) < len(nodes):
+        done = set(result)
+        rest = {name: {i for i in inputs if i in nodes and i not in done} for name, inputs in nodes.items()}
+        circle = _owners(program, _shortest_circle({name: rest[name] for name in rest if name not in done}))
+        raise CircularDefinition(circle=" → ".join([*circle, circle[0]]), names=circle)
+    return result
+
+
+def _shortest_circle(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """Return a shortest circle of a graph that has one, each name followed by one that it reads.
+
+    Once the circles through a name are known the name is taken out, and with it all that no circle passes
+    through any more; so a single long circle costs one search.
+    """
+    reads = {name: set(inputs) for name, inputs in graph.items()}
+    users: dict[str, set[str]] = {name: set() for name in reads}
+    for name, inputs in reads.items():
+        for i in inputs:
+            users[i].add(name)
+
+    def remove(names: list[str]) -> None:
+        while names:
+            name = names.pop()
+            if name not in reads:
+                continue
+            for i in reads.pop(name):
+                if i in users:
+                    users[i].discard(name)
+                    if not users[i]:
+                        names.append(i)
+            for user in users.pop(name):
+                if user in reads:
+                    reads[user].discard(name)
+                    if not reads[user]:
+                        names.append(user)
+
+    remove([name for name in reads if not users[name]])
+    best: list[str] = []
+    for start in sorted(reads):
+        if start not in reads:
+            continue
+        found = _circle_through(start, reads)
+        if found and (not best or len(found) < len(best)):
+            best = found
+        remove([start])
+    return best
+
+
+def _circle_through(start: str, reads: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the shortest circle through `start`, or an empty list (breadth-first search)."""
+    came_from: dict[str, str] = {}
+    todo = deque([start])
+    while todo:
+        name = todo.popleft()
+        for following in sorted(reads[name]):
+            if following == start:
+                path = [name]
+                while path[-1] != start:
+                    path.append(came_from[path[-1]])
+                return path[::-1]
+            if following not in came_from:
+                came_from[following] = name
+                todo.append(following)
+    return []
+
+
+def _owners(program: Program, circle: list[str]) -> list[str]:
+    """Return the user's elements of a circle: hidden variables stand for the elements they belong to."""
+    owners: list[str] = []
+    for name in circle:
+        owner = program.owner(name)
+        if not owners or owners[-1] != owner:
+            owners.append(owner)
+    if len(owners) > 1 and owners[0] == owners[-1]:
+        owners.pop()
+    return owners

@@ -1,0 +1,291 @@
+"""The intermediate form of a model: every equation as postfix code over named variables.
+
+A program is what a model means, free of run specs: names are resolved, `smooth` and `trend` have become
+hidden stocks, each delay an entry of its own. `order` sorts it, `compiler` turns it into Python,
+`fingerprint` hashes it. Nothing here recurses, so that neither long chains nor deep expressions are limited
+by Python's stack.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from perdure.engines.system_dynamics.elements import Constant, Element, Kind, Stock
+from perdure.engines.system_dynamics.expression import (
+    Call,
+    Expression,
+    Lookup,
+    Number,
+    Operation,
+    Reference,
+    as_expression,
+)
+from perdure.engines.system_dynamics.points import Points
+from perdure.errors import MissingEquation, ModelError, UnknownElement, suggest
+
+if TYPE_CHECKING:
+    from perdure.engines.system_dynamics.model import Model
+
+__all__ = ["DRAWS", "RESERVED", "Code", "Definition", "Delay", "Instruction", "Program"]
+
+RESERVED = "@"
+"""What the names of hidden variables start with, and no other name may."""
+
+DRAWS = frozenset(
+    {
+        "beta", "binomial", "exprnd", "gamma", "geometric", "logistic", "lognormal", "montecarlo",
+        "negbinomial", "normal", "pareto", "poisson", "triangular", "uniform", "weibull",
+    }
+)  # fmt: skip
+"""The operators that draw random numbers."""
+
+_TIMED = (
+    frozenset({"element", "time", "step", "pulse", "sinwave", "coswave", "lookup", "call", "delay"}) | DRAWS
+)
+_MOST_INSTRUCTIONS = 1_000_000
+
+UserFunction: TypeAlias = Callable[..., float]
+
+
+class Instruction(NamedTuple):
+    """One step of postfix code: take `arity` values, apply `operator`, leave one value.
+
+    `data` is the value of a ``number``, the name of an ``element``, the points or their name of a ``lookup``,
+    the name of a ``call`` or a ``delay``, the ordinal of a random draw within its variable.
+    """
+
+    operator: str
+    arity: int = 0
+    data: float | str | Points | None = None
+
+
+Code: TypeAlias = tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A variable with its code. `owner` is the element of the user's that it belongs to.
+
+    The code of a stock is its net flow. An ``initial`` is evaluated once, at the start.
+    """
+
+    name: str
+    kind: str
+    owner: str
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A delay: the variable whose past it reads, and its duration if that is fixed by the run specs."""
+
+    name: str
+    owner: str
+    input: str
+    duration: Code | None
+    initial: str | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Program:
+    """A model's meaning, made by `Program.of`. `compiled` is the compiler's own store."""
+
+    model_name: str
+    kinds: Mapping[str, Kind]
+    constants: Mapping[str, float]
+    definitions: Mapping[str, Definition]
+    initials: Mapping[str, Definition]
+    delays: Mapping[str, Delay]
+    functions: Mapping[str, UserFunction]
+    compiled: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def stocks(self) -> list[str]:
+        """The names of all stocks, hidden ones too, sorted."""
+        return sorted(name for name, definition in self.definitions.items() if definition.kind == "stock")
+
+    def owner(self, name: str) -> str:
+        """Return the user's element that the variable `name` belongs to."""
+        definition = self.definitions.get(name) or self.initials.get(name)
+        return name if definition is None else definition.owner
+
+    @classmethod
+    def of(cls, model: "Model") -> "Program":
+        """Lower a model.
+
+        Raises
+        ------
+        MissingEquation
+            If elements have no equation; all are named.
+        UnknownElement
+            If an equation uses an element of another model, or points that the model doesn't have.
+        """
+        missing = [
+            repr(element.name)
+            for element in model.elements.values()
+            if not (element.defined if isinstance(element, Stock) else element.equation is not None)
+        ]
+        if missing:
+            raise MissingEquation(names=", ".join(missing))
+        lowering = _Lowering(model)
+        constants: dict[str, float] = {}
+        for name, element in model.elements.items():
+            equation = as_expression(0.0 if element.equation is None else element.equation)
+            if isinstance(element, Constant):
+                assert isinstance(equation, Number)
+                constants[name] = equation.value
+                continue
+            lowering.pending.append((name, element.kind, name, equation))
+            if isinstance(element, Stock):
+                lowering.add_initial(name, name, as_expression(element.initial_value))
+        lowering.run()
+        return cls(
+            model_name=model.name,
+            kinds={name: element.kind for name, element in model.elements.items()},
+            constants=constants,
+            definitions=lowering.definitions,
+            initials=lowering.initials,
+            delays=lowering.delays,
+            functions=lowering.functions,
+        )
+
+
+def initial_name(name: str) -> str:
+    """Return the name of the initial value of the stock or delay `name`."""
+    return f"{RESERVED}initial {name}"
+
+
+def references(code: Iterable[Instruction]) -> Iterator[str]:
+    """Yield the names of the variables that `code` reads at the same time."""
+    return (str(data) for operator, _, data in code if operator == "element")
+
+
+class _Lowering:
+    """Turns the expressions of one model into definitions."""
+
+    def __init__(self, model: "Model") -> None:
+        self.model = model
+        self.pending: list[tuple[str, str, str, Expression]] = []
+        self.definitions: dict[str, Definition] = {}
+        self.initials: dict[str, Definition] = {}
+        self.delays: dict[str, Delay] = {}
+        self.functions: dict[str, UserFunction] = {}
+
+    def add_initial(self, name: str, owner: str, expression: Expression) -> None:
+        self.pending.append((initial_name(name), "initial", owner, expression))
+
+    def run(self) -> None:
+        while self.pending:
+            name, kind, owner, expression = self.pending.pop()
+            definition = Definition(name, kind, owner, self._lower(name, owner, expression))
+            (self.initials if kind == "initial" else self.definitions)[name] = definition
+
+    def _lower(self, name: str, owner: str, expression: Expression) -> Code:
+        code: list[Instruction] = []
+        ordinals: dict[str, int] = {}
+
+        def ordinal(what: str) -> int:
+            ordinals[what] = ordinals.get(what, 0) + 1
+            return ordinals[what]
+
+        todo: list[Expression | Instruction | _DelayEnd] = [expression]
+        while todo:
+            node = todo.pop()
+            if len(code) > _MOST_INSTRUCTIONS:
+                raise ModelError(
+                    f"The equation of {owner!r} has more than {_MOST_INSTRUCTIONS:,} operations; "
+                    "put parts that it uses repeatedly into converters."
+                )
+            if isinstance(node, Instruction):
+                code.append(node)
+            elif isinstance(node, Number):
+                code.append(Instruction("number", 0, node.value))
+            elif isinstance(node, Reference):
+                code.append(Instruction("element", 0, node.name))
+            elif isinstance(node, Element):
+                code.append(Instruction("element", 0, self._own(node, owner)))
+            elif isinstance(node, Lookup):
+                self._check_points(node.points, owner)
+                todo += [Instruction("lookup", 1, node.points), node.operand]
+            elif isinstance(node, Call):
+                self._check_model(node.model, f"the function {node.function!r}", owner)
+                self.functions[node.function] = self.model.functions[node.function]
+                todo += [Instruction("call", len(node.operands), node.function), *reversed(node.operands)]
+            elif isinstance(node, _DelayEnd):
+                code[node.start :] = self._delay(node, tuple(code[node.start :]))
+            elif isinstance(node, Operation):
+                self._check_model(node.model, f"sd.{node.operator}", owner)
+                if node.operator in ("smooth", "trend"):
+                    hidden = f"{RESERVED}{node.operator} {ordinal(node.operator)} of {name}"
+                    todo.append(self._average(hidden, owner, node))
+                elif node.operator == "delay":
+                    delay = f"{RESERVED}delay {ordinal('delay')} of {name}"
+                    todo += [_DelayEnd(delay, owner, node, len(code)), node.operands[1]]
+                else:
+                    draw = float(ordinal("draw")) if node.operator in DRAWS else None
+                    todo.append(Instruction(node.operator, len(node.operands), draw))
+                    todo += reversed(node.operands)
+            else:
+                raise ModelError(
+                    f"The equation of {owner!r} holds {node!r}, which isn't part of the language."
+                )
+        return tuple(code)
+
+    def _delay(self, end: "_DelayEnd", duration: Code) -> Code:
+        """Enter a delay into the program and return the code that reads it."""
+        fixed = not any(instruction.operator in _TIMED for instruction in duration)
+        input_, initial = end.node.operands[0], end.node.operands[2:]
+        if initial:
+            self.add_initial(end.name, end.owner, initial[0])
+        self.delays[end.name] = Delay(
+            name=end.name,
+            owner=end.owner,
+            input=self._variable(f"{RESERVED}input of {end.name}", end.owner, input_),
+            duration=duration if fixed else None,
+            initial=initial_name(end.name) if initial else None,
+        )
+        read = Instruction("delay", 0 if fixed else 1, end.name)
+        return (read,) if fixed else (*duration, read)
+
+    def _average(self, hidden: str, owner: str, node: Operation) -> Expression:
+        """Enter the hidden stock of an exponential average and return what reads it."""
+        input_, averaging_time, initial = node.operands
+        signal = Reference(self._variable(f"{RESERVED}input of {hidden}", owner, input_))
+        period = Reference(self._variable(f"{RESERVED}time of {hidden}", owner, averaging_time))
+        average = Reference(hidden)
+        self.pending.append((hidden, "stock", owner, (signal - average) / period))
+        self.add_initial(hidden, owner, initial)
+        return average if node.operator == "smooth" else (signal - average) / (average * period)
+
+    def _variable(self, hidden: str, owner: str, expression: Expression) -> str:
+        """Return the name of a variable with the value of `expression`, a hidden converter if need be."""
+        if isinstance(expression, Element):
+            return self._own(expression, owner)
+        self.pending.append((hidden, "converter", owner, expression))
+        return hidden
+
+    def _own(self, element: Element, owner: str) -> str:
+        if self.model.elements.get(element.name) is not element:
+            known = suggest(element.name, self.model.elements)
+            raise UnknownElement(user=repr(owner), name=element.name, suggestion=known)
+        return element.name
+
+    def _check_points(self, points: str | Points, owner: str) -> None:
+        if isinstance(points, str) and points not in self.model.points:
+            known = suggest(points, self.model.points)
+            raise UnknownElement(user=f"The lookup in {owner!r}", name=points, suggestion=known)
+
+    def _check_model(self, model: "Model | None", what: str, owner: str) -> None:
+        if model is not None and model is not self.model:
+            raise ModelError(
+                f"In the equation of {owner!r}, {what} belongs to another model, {model.name!r}."
+            )
+
+
+class _DelayEnd(NamedTuple):
+    """Marks the end of the code of a delay's duration, which begins at `start`."""
+
+    name: str
+    owner: str
+    node: Operation
+    start: int

@@ -1,0 +1,108 @@
+"""Run specs: the grid of times a run is computed on, and those it answers.
+
+Time is t0 + n·dt, never a sum of steps, so that it has the same bits however a run is cut.
+"""
+
+import math
+from dataclasses import dataclass
+
+from perdure.engines.system_dynamics.expression import finite
+from perdure.errors import InvalidRunSpecs
+
+__all__ = ["MOST_STEPS", "RunSpecs"]
+
+MOST_STEPS = 100_000_000
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpecs:
+    """The checked run specs of a run; times are in the model's unit.
+
+    Parameters
+    ----------
+    starttime, stoptime
+        The first and the last time; the grid may end before `stoptime` if `dt` doesn't divide the span.
+    dt
+        The length of a step.
+    timestep
+        The time between two answers, a multiple of `dt`; `dt` itself by default.
+    method
+        ``"euler"`` or ``"rk4"``.
+    name
+        The model's name, for errors.
+    max_steps
+        The largest number of steps that is accepted.
+
+    Raises
+    ------
+    InvalidRunSpecs
+        If a value isn't a finite number, dt isn't positive or too small for the times, the times are in the
+        wrong order, there are too many steps, or `timestep` isn't a multiple of `dt`.
+    """
+
+    starttime: float
+    stoptime: float
+    dt: float
+    timestep: float | None = None
+    method: str = "euler"
+    name: str = ""
+    max_steps: int = MOST_STEPS
+
+    def __post_init__(self) -> None:
+        for key in ("starttime", "stoptime", "dt", "timestep"):
+            value = getattr(self, key)
+            if value is None and key == "timestep":
+                value = self.dt
+            number = finite(value)
+            if number is None:
+                raise self._error(f"{key} must be a finite number, not {value!r:.80}")
+            object.__setattr__(self, key, number)
+        if not self.dt > 0.0:
+            raise self._error(f"dt must be positive, not {self.dt!r}")
+        if self.stoptime < self.starttime:
+            raise self._error(f"stoptime {self.stoptime!r} is before starttime {self.starttime!r}")
+        if self.method not in ("euler", "rk4"):
+            raise self._error(f"the method must be 'euler' or 'rk4', not {self.method!r:.80}")
+        steps = (self.stoptime - self.starttime) / self.dt
+        if not steps <= self.max_steps:
+            raise self._error(f"they make {steps:.6g} steps; at most {self.max_steps} are allowed")
+        if any(t + self.dt == t for t in (self.starttime, self.stoptime)):
+            raise self._error(f"dt {self.dt!r} is too small beside the times to tell them apart")
+        multiple = self._timestep / self.dt
+        if not 0.5 < multiple <= 2**53 or abs(multiple - round(multiple)) > _TOLERANCE * multiple:
+            raise self._error(f"timestep {self.timestep!r} is not a multiple of dt {self.dt!r}")
+
+    @property
+    def last(self) -> int:
+        """The number of the last grid point; the first is 0."""
+        steps = (self.stoptime - self.starttime) / self.dt
+        nearest = round(steps)
+        return nearest if abs(steps - nearest) <= _TOLERANCE * max(1.0, steps) else math.floor(steps)
+
+    @property
+    def multiple(self) -> int:
+        """The number of steps from one answer to the next."""
+        return round(self._timestep / self.dt)
+
+    @property
+    def answers(self) -> int:
+        """The number of times that are answered, the start time included."""
+        return self.last // self.multiple + 1
+
+    @property
+    def tolerance(self) -> float:
+        """How far apart two times may be that count as one: the rounding error of t0 + n·dt and some."""
+        return 1e-9 * self.dt + 1e-15 * max(abs(self.starttime), abs(self.stoptime))
+
+    def time(self, n: int) -> float:
+        """Return the time of grid point `n`."""
+        return self.starttime + n * self.dt
+
+    @property
+    def _timestep(self) -> float:
+        assert self.timestep is not None
+        return self.timestep
+
+    def _error(self, reason: str) -> InvalidRunSpecs:
+        return InvalidRunSpecs(name=self.name, reason=reason)

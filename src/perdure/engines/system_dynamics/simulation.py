@@ -1,0 +1,283 @@
+"""A simulation: one run of a compiled model in memory, with its stocks, delays and overrides.
+
+It answers the grid points of its run specs one after the other, or all that are left in one loop; both give
+the same bits. Engine and model are thin faces of it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from perdure.engines.system_dynamics.compiler import (
+    FILENAME,
+    Compiled,
+    Method,
+    Part,
+    compile_program,
+    constant_value,
+)
+from perdure.engines.system_dynamics.distributions import draw_key
+from perdure.engines.system_dynamics.points import Points, Table, as_lists, checked_points, point_table
+from perdure.engines.system_dynamics.program import Program
+from perdure.engines.system_dynamics.run_specs import RunSpecs
+from perdure.engines.system_dynamics.runtime import FixedDelay, VariableDelay
+from perdure.engines.system_dynamics.user_functions import FunctionFailed, ModelView, wrapped
+from perdure.errors import EngineFinished, EvaluationFailed, PerdureError
+
+if TYPE_CHECKING:
+    from perdure.engines.system_dynamics.model import Model
+
+__all__ = ["Simulation"]
+
+
+class Simulation:
+    """One run of a model.
+
+    Parameters
+    ----------
+    model
+        The model, as it is now.
+    specs
+        The run specs.
+    outputs
+        Names of the elements to answer, all known to the model.
+    seed, stream
+        What the random draws depend on; the stream tells scenarios apart.
+
+    Attributes
+    ----------
+    answered
+        The number of times that were answered.
+    constants, points
+        The overrides in force, by name.
+    """
+
+    def __init__(
+        self, model: "Model", specs: RunSpecs, outputs: Sequence[str], *, seed: int = 0, stream: str = ""
+    ) -> None:
+        self.specs = specs
+        self.program = program = model.program()
+        durations = _fixed_durations(program, specs)
+        # A delay of more than half a step never reads the present, so it breaks circles, if it starts by
+        # itself.
+        broken = [name for name, steps in durations.items() if steps > 0.5 and program.delays[name].initial]
+        method: Method = "rk4" if specs.method == "rk4" else "euler"
+        self.compiled = compile_program(program, method, outputs, broken)
+        self.model_points = {name: checked_points(points, name) for name, points in model.points.items()}
+        self.answered = 0
+        self.constants: dict[str, float] = {}
+        self.points: dict[str, Points] = {}
+        self.stocks: list[float] = []
+        self.delays: dict[str, FixedDelay | VariableDelay] = {
+            name: FixedDelay(durations[name], specs.last) if name in durations else VariableDelay(specs.dt)
+            for name in self.compiled.delays
+        }
+        self._points_in_force = dict(self.model_points)
+        self._constant_values: list[float] = []
+        self._tables: list[Table] = []
+        self._keys = [
+            draw_key(seed, stream, variable, int(ordinal)) for variable, ordinal in self.compiled.draws
+        ]
+        view = ModelView(program.model_name, specs.starttime, specs.stoptime, specs.dt, self._points_in_force)
+        self._functions = [wrapped(name, program.functions[name], view) for name in self.compiled.functions]
+        self._own = [point_table(points) for points in self.compiled.own_points]
+        self._bound: dict[str, Callable[..., Any]] = {}
+        self._failure: PerdureError | None = None
+        self._last, self._multiple = specs.last, specs.multiple
+        self.override({}, {})
+
+    @property
+    def finished(self) -> bool:
+        """Whether every time up to the stop time was answered."""
+        return self.answered * self._multiple > self._last
+
+    @property
+    def time(self) -> float:
+        """The time answered last; the start time before the first answer."""
+        return self.specs.time(max(0, self.answered - 1) * self._multiple)
+
+    def override(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> None:
+        """Put checked overrides in force, from the next answer on, besides those that are."""
+        self.constants.update(constants)
+        self.points.update(points)
+        values = {**self.program.constants, **self.constants}
+        self._constant_values = [values[name] for name in self.compiled.constants]
+        self._points_in_force.update(self.points)
+        self._tables = [point_table(self._points_in_force[name]) for name in self.compiled.tables]
+
+    def step(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> list[float]:
+        """Answer the outputs at the next time, with overrides in force from that time on.
+
+        Raises
+        ------
+        EngineFinished
+            If the last time was answered.
+        EvaluationFailed
+            If an element can't be evaluated. The simulation is then of no further use.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self.finished:
+            raise EngineFinished(name=self.program.model_name, time=self.time)
+        n = self.answered * self._multiple
+        try:
+            if self.answered and self._multiple > 1:
+                # The step that answered last went one grid point on, with the overrides in force then.
+                self._advance(n - self._multiple + 1, n)
+            if constants or points:
+                self.override(constants, points)
+            if not self.answered:
+                self._begin()
+            if n + self._multiple > self._last:
+                answer: list[float] = self._observe(n)
+            else:
+                step = self._bound.get("step") or self._part("step")
+                answer, self.stocks = step(n, self.stocks, self._constant_values, self._tables)
+        except Exception as error:
+            self._fail(error)
+        self.answered += 1
+        return answer
+
+    def run(self) -> tuple[list[float], list[list[float]]]:
+        """Answer all times that are left: the times, and a list of values for each output."""
+        first, specs = self.answered * self._multiple, self.specs
+        times = [specs.time(n) for n in range(first, self._last + 1, self._multiple)]
+        columns: list[list[float]] = [[] for _ in self.compiled.outputs]
+        if self._multiple > 1:
+            while not self.finished:
+                for column, value in zip(columns, self.step({}, {}), strict=True):
+                    column.append(value)
+            return times, columns
+        if self._failure is not None:
+            raise self._failure
+        if self.finished:
+            return times, columns
+        try:
+            if not self.answered:
+                self._begin()
+            self.stocks = self._part("run")(
+                first,
+                self._last,
+                self.stocks,
+                self._constant_values,
+                self._tables,
+                [column.append for column in columns],
+            )
+            for column, value in zip(columns, self._observe(self._last), strict=True):
+                column.append(value)
+        except Exception as error:
+            self._fail(error)
+        self.answered = self._last + 1
+        return times, columns
+
+    def look(self, n: int) -> list[float]:
+        """Return the outputs at grid point `n`, reached from the start without an answer on the way."""
+        try:
+            self._begin()
+            self._advance(0, n)
+            return self._observe(n)
+        except Exception as error:
+            self._fail(error)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that a fresh simulation of the same model, specs and seed needs to go on exactly."""
+        delays: dict[str, Any] = {}
+        for name, delay in self.delays.items():
+            delays[name] = {"initial": delay.initial, "values": list(delay.values)}
+        return {
+            "step": self.answered,
+            "stocks": dict(zip(self.compiled.stocks, self.stocks, strict=True)) if self.answered else {},
+            "delays": delays,
+            "constants": dict(self.constants),
+            "points": as_lists(self.points),
+        }
+
+    def go_to(
+        self,
+        answered: int,
+        stocks: list[float],
+        pasts: Sequence[tuple[float | None, list[float]]],
+        constants: Mapping[str, float],
+        points: Mapping[str, Points],
+    ) -> None:
+        """Put the simulation at a state of which `state` has checked all parts."""
+        self.answered, self.stocks, self._failure = answered, stocks, None
+        for delay, (initial, values) in zip(self.delays.values(), pasts, strict=True):
+            # The compiled functions hold the delays' methods, so the delays stay and get new contents.
+            delay.initial, delay.values = initial, values
+        self.constants, self.points = {}, {}
+        self._points_in_force.update(self.model_points)
+        self.override(constants, points)
+
+    def _observe(self, n: int) -> list[float]:
+        answer: list[float] = self._part("observe")(n, self.stocks, self._constant_values, self._tables)
+        return answer
+
+    def _advance(self, first: int, last: int) -> None:
+        """Go on from grid point `first` to `last` without answering."""
+        self.stocks = self._part("advance")(first, last, self.stocks, self._constant_values, self._tables, [])
+
+    def _begin(self) -> None:
+        self.stocks = self._part("begin")(self._constant_values, self._tables)
+
+    def _part(self, part: Part) -> Callable[..., Any]:
+        if part not in self._bound:
+            specs = self.specs
+            delays = list(self.delays.values())
+            self._bound[part] = self.compiled.factory(part)(
+                specs.starttime,
+                specs.dt,
+                specs.stoptime,
+                specs.tolerance,
+                delays,
+                self._keys,
+                self._functions,
+                self._own,
+            )
+        return self._bound[part]
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Raise `error` with the element and the time it happened at, and keep it."""
+        self._failure = explained(error, self.compiled, self.specs)
+        raise self._failure from error
+
+
+def explained(error: Exception, compiled: Compiled, specs: RunSpecs) -> PerdureError:
+    """Return an error of compiled equations with the element and the time it happened at."""
+    if isinstance(error, PerdureError):
+        return error
+    element, n = "?", 0
+    frame = error.__traceback__
+    while frame is not None:
+        filename = frame.tb_frame.f_code.co_filename
+        if filename.startswith(FILENAME):
+            element = compiled.owner(filename, frame.tb_lineno) or "?"
+            n = frame.tb_frame.f_locals.get("n", n)
+        frame = frame.tb_next
+    if isinstance(error, ZeroDivisionError):
+        reason = "division by zero"
+    elif isinstance(error, OverflowError):
+        reason = "the result is too large for a float"
+    elif isinstance(error, RecursionError):
+        reason = "its conditions are nested too deeply; put parts of them into converters"
+    elif isinstance(error, FunctionFailed | ValueError):
+        reason = str(error)
+    else:
+        reason = f"{type(error).__name__}: {error}"
+    return EvaluationFailed(element=element, time=specs.time(n), reason=reason)
+
+
+def _fixed_durations(program: Program, specs: RunSpecs) -> dict[str, float]:
+    """Return the durations, in steps, of the delays whose duration the run specs fix."""
+    values = {"t0": specs.starttime, "dt": specs.dt, "stop": specs.stoptime}
+    durations: dict[str, float] = {}
+    for delay in program.delays.values():
+        if delay.duration is None:
+            continue
+        try:
+            duration = constant_value(delay.duration, values)
+            if not 0.0 <= duration < float("inf"):
+                raise ValueError(f"the duration of a delay must be finite and not negative, not {duration!r}")
+        except (ArithmeticError, ValueError) as error:
+            raise EvaluationFailed(element=delay.owner, time=specs.starttime, reason=str(error)) from None
+        durations[delay.name] = duration / specs.dt
+    return durations

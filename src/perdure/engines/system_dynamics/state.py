@@ -1,0 +1,106 @@
+"""States: checking what `snapshot` returned before a simulation goes on from it."""
+
+from collections.abc import Collection, Mapping
+from numbers import Real
+from typing import Any
+
+from perdure.engines.system_dynamics.model import Model
+from perdure.engines.system_dynamics.points import Points, parse_points
+from perdure.engines.system_dynamics.runtime import FixedDelay, VariableDelay
+from perdure.engines.system_dynamics.simulation import Simulation
+from perdure.errors import InvalidState
+
+__all__ = ["restored"]
+
+_PARTS = ("step", "stocks", "delays", "constants", "points")
+
+
+def restored(state: object, simulation: Simulation, model: Model) -> None:
+    """Put `simulation` at `state`; raise `InvalidState`, and change nothing, if the two don't fit."""
+    check = _Check(simulation.program.model_name)
+    parts = check.mapping(state, "the state", _PARTS)
+    step = parts["step"]
+    if type(step) is not int or not 0 <= step <= simulation.specs.answers:
+        raise check.error(f"the step must be an integer up to {simulation.specs.answers}, not {step!r:.40}")
+    names = simulation.compiled.stocks if step else []
+    stocks = check.mapping(parts["stocks"], "the stocks", names)
+    values = [check.number(stocks[name], f"the stock {name!r}") for name in names]
+    # Delays hold the grid points up to the last answer. The answer at the stop time needs no further past, so
+    # there the point itself may be missing.
+    reached = 0 if step == 0 else (step - 1) * simulation.specs.multiple + 1
+    counts = {reached, max(0, reached - 1)} if step == simulation.specs.answers else {reached}
+    entries = check.mapping(parts["delays"], "the delays", list(simulation.delays))
+    pasts = [check.past(entries[name], name, delay, counts) for name, delay in simulation.delays.items()]
+    constants = {
+        name: check.number(value, f"the constant {name!r}")
+        for name, value in check.known(parts["constants"], "constants", simulation.program.constants).items()
+    }
+    points = {
+        name: check.points(value, name)
+        for name, value in check.known(parts["points"], "points", model.points).items()
+    }
+    simulation.go_to(step, values, pasts, constants, points)
+
+
+class _Check:
+    """Takes parts of a state, or says what is wrong with them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def error(self, reason: str) -> InvalidState:
+        return InvalidState(name=self._name, reason=reason)
+
+    def mapping(self, value: object, what: str, names: Collection[str]) -> Mapping[str, Any]:
+        """Return a mapping that has just these names."""
+        if not isinstance(value, Mapping):
+            raise self.error(f"{what} must be a mapping, not {type(value).__name__}")
+        missing = [name for name in names if name not in value]
+        known = set(names)
+        surplus = [str(name) for name in value if name not in known]
+        if missing or surplus:
+            parts = [f"{what} lack {', '.join(missing[:5])}"] if missing else []
+            parts += [f"{what} hold {', '.join(surplus[:5])}, which the model doesn't"] if surplus else []
+            raise self.error("; ".join(parts))
+        return value
+
+    def known(self, value: object, what: str, names: Collection[str]) -> Mapping[str, Any]:
+        """Return a mapping that has some of these names."""
+        if not isinstance(value, Mapping):
+            raise self.error(f"the {what} must be a mapping, not {type(value).__name__}")
+        surplus = [str(name) for name in value if name not in names]
+        if surplus:
+            raise self.error(f"the model has no {what} named {', '.join(surplus[:5])}")
+        return value
+
+    def number(self, value: object, what: str) -> float:
+        # Not a number and infinity may be the outcome of a calculation, so they are states.
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise self.error(f"{what} must be a number, not {value!r:.40}")
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.error(f"{what} is too large for a float") from None
+
+    def points(self, value: object, name: str) -> Points:
+        points = parse_points(value)
+        if isinstance(points, str):
+            raise self.error(f"the points {name!r} are wrong: {points}")
+        return points
+
+    def past(
+        self, entry: object, name: str, delay: FixedDelay | VariableDelay, counts: set[int]
+    ) -> tuple[float | None, list[float]]:
+        """Return the value before the start and the past of a delay that has met `counts` grid points."""
+        parts = self.mapping(entry, f"the delay {name!r}", ("initial", "values"))
+        what = f"the delay {name!r}"
+        if not isinstance(parts["values"], list):
+            raise self.error(f"the values of {what} must be a list, not {type(parts['values']).__name__}")
+        values = [self.number(value, what) for value in parts["values"]]
+        sizes = {min(count, delay.capacity) if isinstance(delay, FixedDelay) else count for count in counts}
+        if len(values) not in sizes:
+            raise self.error(f"{what} must hold {max(sizes)} values, not {len(values)}")
+        initial = parts["initial"]
+        if initial is None and values:
+            raise self.error(f"{what} lacks its initial value")
+        return None if initial is None else self.number(initial, f"the initial value of {what}"), values

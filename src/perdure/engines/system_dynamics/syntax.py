@@ -1,0 +1,205 @@
+"""Syntax trees of user functions: finding a function's own tree, and walking it canonically.
+
+The walk leaves out what doesn't change the meaning (positions, comments, docstrings, annotations, contexts,
+the function's own name, empty fields), so that it is the same under every version of Python.
+"""
+
+import ast
+import dis
+import inspect
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType, FunctionType
+
+from perdure.errors import ModelError
+
+__all__ = ["Source", "class_source", "function_source"]
+
+_SKIPPED = frozenset({"ctx", "type_comment", "kind", "annotation", "returns", "type_params", "type_ignores"})
+# Instructions whose position isn't that of a part of the body.
+_UNPLACED = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "RETURN_GENERATOR", "CACHE", "POP_TOP"})
+_GLOBAL_READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
+
+Lambda = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A canonical walk, the global names that the code reads, and what it reads of those that are modules."""
+
+    tokens: tuple[str, ...]
+    globals: frozenset[str]
+    attributes: dict[str, set[str]]
+
+
+def function_source(function: FunctionType, where: str, user: str) -> Source:
+    """Return the source of a function; raise `ModelError` if its syntax tree can't be found for sure."""
+    code = function.__code__
+    tree = _tree(function, where, user)
+    candidates = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, Lambda)
+        and _first_line(node) == code.co_firstlineno
+        and _name(node) == code.co_name
+    ]
+    if len(candidates) > 1:
+        candidates = _by_position(candidates, code)
+    walks = {_tokens(node): node for node in candidates}
+    if len(walks) != 1:
+        raise _not_found(
+            where, user, "several functions stand on its line" if walks else "it isn't in its file"
+        )
+    ((tokens, node),) = walks.items()
+    return Source(tokens, frozenset(_globals(code)), _attributes(node))
+
+
+def class_source(value: type, where: str, user: str) -> Source:
+    """Return the source of a class, methods included."""
+    tree = _tree(value, where, user)
+    names = value.__qualname__.split(".")
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == names[-1]]
+    if len(found) != 1:
+        raise _not_found(where, user, f"its file has {len(found)} classes of that name")
+    reads = {
+        node.id
+        for node in ast.walk(found[0])
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    return Source(_tokens(found[0]), frozenset(reads - {"self", "cls"}), _attributes(found[0]))
+
+
+def _not_found(where: str, user: str, reason: str) -> ModelError:
+    place = "" if where == "itself" else f" reads {where}, whose source"
+    subject = f"its function {user!r}" + (place or "'s source")
+    return ModelError(
+        f"The model can't be identified: {subject} can't be found ({reason}). Define it in a file, on a line "
+        "of its own."
+    )
+
+
+def _tree(value: FunctionType | type, where: str, user: str) -> ast.Module:
+    try:
+        file = inspect.getsourcefile(value) or inspect.getfile(value)
+        lines, _ = inspect.findsource(value)
+        return _parsed(file, "".join(lines))
+    except (OSError, TypeError) as error:
+        raise _not_found(where, user, str(error)) from None
+    except (SyntaxError, RecursionError) as error:
+        raise _not_found(where, user, f"it can't be parsed: {error}") from None
+
+
+@lru_cache(maxsize=16)
+def _parsed(file: str, text: str) -> ast.Module:
+    """Parse a file; kept for the next function of the same model."""
+    linecache.checkcache(file)
+    return ast.parse(text, file)
+
+
+def _first_line(node: Lambda) -> int:
+    decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _name(node: Lambda) -> str:
+    return "<lambda>" if isinstance(node, ast.Lambda) else node.name
+
+
+def _by_position(candidates: list[Lambda], code: CodeType) -> list[Lambda]:
+    """Return those of several functions on one line whose body the code's instructions lie in."""
+    places = []
+    for instruction in dis.get_instructions(code):
+        p = instruction.positions
+        if instruction.opname in _UNPLACED or p is None or p.lineno is None or p.col_offset is None:
+            continue
+        # What the compiler adds itself, such as the return of a lambda, has a place without width.
+        if (p.lineno, p.col_offset) != (p.end_lineno, p.end_col_offset) and p.end_col_offset:
+            places.append((p.lineno, p.col_offset))
+    if not places:
+        return candidates
+    spans = []
+    for node in candidates:
+        parts = [node.body] if isinstance(node, ast.Lambda) else node.body
+        start = (parts[0].lineno, parts[0].col_offset)
+        end = (parts[-1].end_lineno or 0, parts[-1].end_col_offset or 0)
+        if all(start <= place <= end for place in places):
+            spans.append((start, end, node))
+    # The innermost: a function's code doesn't lie within that of a function inside it.
+    return [
+        node
+        for start, end, node in spans
+        if not any((start, end) != (s, e) and start <= s and e <= end for s, e, _ in spans)
+    ]
+
+
+def _globals(code: CodeType) -> set[str]:
+    """Return the global names that code reads, functions within it included."""
+    names: set[str] = set()
+    todo = [code]
+    while todo:
+        code = todo.pop()
+        names |= {str(i.argval) for i in dis.get_instructions(code) if i.opname in _GLOBAL_READS}
+        todo += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    # The body of a class reads the name of its module, to keep it.
+    return names - {"__name__"}
+
+
+def _attributes(tree: ast.AST) -> dict[str, set[str]]:
+    """Return what attributes are read of which plain names."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found.setdefault(node.value.id, set()).add(node.attr)
+    return found
+
+
+def _tokens(node: ast.AST) -> tuple[str, ...]:
+    """Walk a function or class. Its own name, decorators and defaults show in the object, not here."""
+    return tuple(_walk(node, top=True))
+
+
+def _walk(node: ast.AST, *, top: bool = False) -> Iterator[str]:
+    # A def and a lambda that do the same still differ, since only one of them can be asked its name.
+    yield f"({type(node).__name__}"
+    for field in sorted(node._fields):
+        value = getattr(node, field, None)
+        if field in _SKIPPED or value is None or value == []:
+            continue
+        if top and field in ("name", "decorator_list"):
+            continue
+        if field == "body" and isinstance(value, list):
+            value = _without_docstring(node, value)
+        if top and isinstance(value, ast.arguments):
+            yield from (f"{field}=", *_walk_arguments(value))
+            continue
+        yield f"{field}="
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, ast.AST):
+                yield from _walk(item)
+            else:
+                yield f"{type(item).__name__}:{item!r}"
+    yield ")"
+
+
+def _walk_arguments(arguments: ast.arguments) -> Iterator[str]:
+    """Walk the parameters without their defaults, whose values are read instead."""
+    for kind in ("posonlyargs", "args", "vararg", "kwonlyargs", "kwarg"):
+        value = getattr(arguments, kind)
+        for item in value if isinstance(value, list) else [value]:
+            if item is not None:
+                yield f"{kind}:{item.arg}"
+
+
+def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or not body:
+        return body
+    first = body[0]
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        return body[1:]
+    return body

@@ -1,0 +1,440 @@
+"""What a modeller may write, and what errors say of the rest."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perdure.engines.system_dynamics import Element, Model, SystemDynamicsEngine, simulate
+from perdure.engines.system_dynamics import functions as sd
+from perdure.errors import (
+    CircularDefinition,
+    DuplicateElement,
+    EvaluationFailed,
+    InvalidRunSpecs,
+    MissingEquation,
+    ModelError,
+    PastRead,
+    UnknownElement,
+)
+
+
+def model(**elements: Any) -> Model:
+    made = Model(0.0, 4.0, 1.0, "test")
+    for name, equation in elements.items():
+        made.converter(name).equation = equation
+    return made
+
+
+def test_an_element_is_made_once_and_returned_again() -> None:
+    m = Model()
+    assert m.stock("a") is m.stock("a")
+    assert m.stock("a").kind == "stock"
+    assert list(m.elements) == ["a"]
+    assert list(m.stocks) == ["a"] and not m.flows and not m.biflows and not m.converters and not m.constants
+
+
+def test_a_name_has_one_kind() -> None:
+    m = Model()
+    m.flow("a")
+    with pytest.raises(DuplicateElement, match="'a' is already a flow of this model; give the stock another"):
+        m.stock("a")
+
+
+@pytest.mark.parametrize("name", ["", "@hidden", 7, None])
+def test_a_name_is_a_string_that_is_not_reserved(name: Any) -> None:
+    with pytest.raises(ModelError, match="non-empty string"):
+        Model().stock(name)
+
+
+def test_all_missing_equations_are_named() -> None:
+    m = Model()
+    m.stock("a"), m.flow("b"), m.biflow("c"), m.converter("d"), m.constant("e")
+    m.stock("enough").initial_value = 1.0
+    m.stock("also enough").equation = 1.0
+    with pytest.raises(MissingEquation, match=r"No equation is given for 'a', 'b', 'c', 'd', 'e';"):
+        m.program()
+
+
+def test_taking_an_equation_away_makes_it_missing() -> None:
+    m = model(a=1.0)
+    assert m.converter("a")(0.0) == 1.0
+    m.converter("a").equation = None
+    with pytest.raises(MissingEquation):
+        m.converter("a")(0.0)
+
+
+@pytest.mark.parametrize("value", [None, "a", [1.0], {}, object(), 1j])
+def test_what_is_no_number_has_no_place_in_an_expression(value: Any) -> None:
+    with pytest.raises(ModelError):
+        model(a=1.0).converter("a") + value
+    with pytest.raises(ModelError):
+        sd.exp(value)
+
+
+@pytest.mark.parametrize("value", ["1", [1.0], 10**400])
+def test_an_equation_is_an_expression_or_a_number(value: Any) -> None:
+    with pytest.raises(ModelError, match="equation of 'a'"):
+        model(a=value)
+
+
+@pytest.mark.parametrize("value", [True, None, "1", [1.0]])
+def test_an_initial_value_is_an_expression_or_a_number(value: Any) -> None:
+    with pytest.raises(ModelError):
+        Model().stock("a").initial_value = value
+
+
+@pytest.mark.parametrize("value", [True, math.nan, math.inf, "1", sd.pi(), 10**400])
+def test_a_constant_is_a_finite_number(value: Any) -> None:
+    with pytest.raises(ModelError, match="'a' must be a finite number"):
+        Model().constant("a").equation = value
+
+
+def test_equations_and_initial_values_are_read_back_as_given() -> None:
+    m = model(a=1)
+    level = m.stock("level")
+    assert level.equation is None
+    assert level.initial_value == 0.0
+    level.initial_value = m.converter("a")
+    assert level.initial_value is m.converter("a")
+    assert m.converter("a").equation == 1
+    assert str(level) == "level"
+    assert repr(level) == "<stock 'level'>"
+
+
+def test_initial_values_may_be_expressions_of_other_elements() -> None:
+    m = Model(2.0, 4.0, 1.0)
+    a, b, c = m.stock("a"), m.stock("b"), m.converter("c")
+    a.initial_value = c * 2 + sd.time()
+    c.equation = b + 1.0
+    b.initial_value = m.constant("k") * 3
+    m.constant("k").equation = 5
+    assert simulate(m, {"outputs": ["a"]})[1] == {"a": [34.0, 34.0, 34.0]}
+    assert simulate(m, {"outputs": ["a"], "constants": {"k": 1.0}})[1] == {"a": [10.0, 10.0, 10.0]}
+
+
+def test_an_element_of_another_model_is_unknown_with_the_nearest_name() -> None:
+    m, other = model(customers=1.0), model(custmers=2.0)
+    m.converter("revenue").equation = other.converter("custmers") * 2.0
+    with pytest.raises(UnknownElement, match=r"'revenue' uses 'custmers', .* Did you mean 'customers'\?"):
+        m.program()
+
+
+def test_functions_of_another_model_are_refused() -> None:
+    m, other = model(a=1.0), Model(name="other")
+    m.converter("b").equation = sd.dt(other)
+    with pytest.raises(ModelError, match=r"'b', sd.dt belongs to another model, 'other'"):
+        m.program()
+    m.converter("b").equation = other.function("f", lambda model, t: 1.0)()
+    with pytest.raises(ModelError, match="the function 'f' belongs to another model"):
+        m.program()
+
+
+def test_unknown_points_are_named_with_the_nearest_name() -> None:
+    m = model(a=sd.lookup(sd.time(), "pirce"))
+    m.points["price"] = [[0.0, 1.0]]
+    with pytest.raises(UnknownElement, match=r"lookup in 'a' uses 'pirce', .* Did you mean 'price'\?"):
+        m.program()
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[], [[1.0]], [[1.0, math.nan]], [["1", 2.0]], [[True, 2.0]], 5, "ab", [[0.0, -1e308], [1e-9, 1e308]]],
+)
+def test_points_that_are_none_are_refused(points: Any) -> None:
+    m = model(a=1.0)
+    m.points["p"] = points
+    with pytest.raises(ModelError, match="points 'p' are wrong"):
+        simulate(m, {})
+
+
+def test_the_shortest_circle_is_named_in_order() -> None:
+    m = model(a=0.0, b=0.0, c=0.0, d=0.0, x=0.0)
+    a, b, c, d = (m.converter(name) for name in "abcd")
+    a.equation, b.equation, c.equation, d.equation = b + 1, c + d, a + 1, b * 2
+    m.converter("x").equation = a
+    with pytest.raises(CircularDefinition, match="circle: b → d → b") as caught:
+        simulate(m, {})
+    assert caught.value.values["names"] == ["b", "d"]
+
+
+def test_an_element_that_reads_itself_is_a_circle() -> None:
+    m = model(a=0.0)
+    m.converter("a").equation = m.converter("a") + 1.0
+    with pytest.raises(CircularDefinition, match="a → a"):
+        simulate(m, {})
+
+
+def test_initial_values_in_a_circle_are_refused() -> None:
+    m = Model(0.0, 1.0, 1.0)
+    level, rate = m.stock("level"), m.flow("rate")
+    level.initial_value = rate
+    level.equation = rate
+    rate.equation = level * 2.0
+    with pytest.raises(CircularDefinition, match="level → rate → level"):
+        simulate(m, {})
+
+
+def test_a_smooth_of_itself_needs_an_initial_value_only() -> None:
+    m = model(a=0.0)
+    m.converter("a").equation = 1.0 + 0.5 * sd.smooth(m, m.converter("a"), 2.0, 4.0)
+    assert simulate(m, {"outputs": ["a"]})[1]["a"][:3] == [3.0, 2.75, 2.5625]
+
+
+def test_a_circle_of_hidden_parts_names_the_users_elements() -> None:
+    m = model(a=0.0, b=0.0)
+    m.converter("a").equation = sd.delay(m, m.converter("b") * 2.0, 0.0, 1.0)
+    m.converter("b").equation = m.converter("a") + 1.0
+    with pytest.raises(CircularDefinition, match=r"circle: (a → b → a|b → a → b)"):
+        simulate(m, {})
+
+
+def test_a_delay_with_an_initial_value_breaks_a_circle() -> None:
+    m = model(a=0.0, b=0.0)
+    m.converter("a").equation = sd.delay(m, m.converter("b"), 2.0, 10.0)
+    m.converter("b").equation = m.converter("a") + 1.0
+    assert simulate(m, {"outputs": ["b"]})[1]["b"] == [11.0, 11.0, 12.0, 12.0, 13.0]
+
+
+def test_a_delay_without_an_initial_value_does_not() -> None:
+    m = model(a=0.0)
+    m.converter("a").equation = sd.delay(m, m.converter("a"), 2.0) + 1.0
+    with pytest.raises(CircularDefinition):
+        simulate(m, {})
+
+
+def test_a_delay_whose_duration_varies_may_read_the_present() -> None:
+    m = model(time=sd.time(), length=2.0)
+    m.converter("length").equation = sd.max(2.0 - m.converter("time"), 0.0)
+    m.converter("a").equation = sd.delay(m, m.converter("time"), m.converter("length"), -1.0)
+    assert simulate(m, {"outputs": ["a"]})[1]["a"] == [-1.0, 0.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("duration", [-1.0, math.inf, math.nan])
+def test_a_delay_has_a_duration_that_is_finite_and_not_negative(duration: float) -> None:
+    m = model(time=sd.time())
+    m.converter("a").equation = sd.delay(m, m.converter("time"), duration, 0.0)
+    with pytest.raises(EvaluationFailed, match=r"'a' can't be evaluated at t=0.0: the duration"):
+        simulate(m, {})
+    m.converter("length").equation = sd.If(sd.time() > 1.0, duration, 0.0)
+    m.converter("a").equation = sd.delay(m, m.converter("time"), m.converter("length"), 0.0)
+    with pytest.raises(EvaluationFailed, match=r"'a' can't be evaluated at t=2.0: the duration"):
+        simulate(m, {})
+
+
+def test_a_delay_longer_than_the_run_costs_no_room() -> None:
+    m = model(time=sd.time())
+    m.converter("a").equation = sd.delay(m, m.converter("time"), 1e15, 7.0)
+    assert simulate(m, {"outputs": ["a"]})[1]["a"] == [7.0] * 5
+
+
+def test_delays_of_delays_and_of_constants() -> None:
+    m = model(time=sd.time())
+    m.constant("k").equation = 3.0
+    m.converter("a").equation = sd.delay(m, sd.delay(m, m.converter("time") * 2, 1.0, -1.0), sd.dt(m), -2.0)
+    m.converter("b").equation = sd.delay(m, m.constant("k"), 1.0)
+    m.converter("c").equation = sd.delay(m, m.converter("time"), 1.0, sd.delay(m, m.constant("k"), 1.0) * 2)
+    assert simulate(m, {"outputs": ["a", "b", "c"]})[1] == {
+        "a": [-2.0, -1.0, 0.0, 2.0, 4.0],
+        "b": [3.0] * 5,
+        "c": [6.0, 0.0, 1.0, 2.0, 3.0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("equation", "reason"),
+    [
+        (1.0 / (sd.time() - 2.0), "division by zero"),
+        (1.0 % (sd.time() - 2.0), "division by zero"),
+        ((sd.time() - 2.0) ** -1.0, "division by zero"),
+        (sd.If(sd.time() < 2.0, 1.0, 1e200) ** 2.0, "too large for a float"),
+        (sd.round(sd.time(), sd.If(sd.time() < 2.0, 1.0, 0.5)), "digits of sd.round must be a whole number"),
+        (sd.combinations(1.0, sd.If(sd.time() < 2.0, 1.0, -1.0)), "must not be negative"),
+    ],
+)  # fmt: skip
+def test_a_failed_evaluation_names_the_element_and_the_time(equation: Any, reason: str) -> None:
+    m = model(fine=1.0, culprit=equation)
+    m.converter("last").equation = m.converter("culprit") + m.converter("fine")
+    with pytest.raises(EvaluationFailed, match=reason) as caught:
+        simulate(m, {"outputs": ["last"]})
+    assert caught.value.values["element"] == "culprit"
+    assert caught.value.values["time"] == 2.0
+
+
+def test_a_failure_in_a_stocks_rate_or_initial_value_names_the_stock() -> None:
+    m = model(zero=0.0)
+    m.stock("level").equation = 1.0 / m.converter("zero")
+    with pytest.raises(EvaluationFailed, match=r"'level' can't be evaluated at t=0.0"):
+        simulate(m, {})
+    m.stock("level").equation = 1.0
+    m.stock("level").initial_value = 1.0 / m.converter("zero")
+    with pytest.raises(EvaluationFailed, match=r"'level' can't be evaluated at t=0.0"):
+        simulate(m, {})
+
+
+def test_what_no_output_needs_is_not_evaluated() -> None:
+    m = model(fine=1.0, broken=1.0 / sd.floor(0.5))
+    assert simulate(m, {"outputs": ["fine"]})[1] == {"fine": [1.0] * 5}
+
+
+def test_at_the_stop_time_only_the_outputs_are_evaluated() -> None:
+    m = model(rate=1.0 / (4.0 - sd.time()))
+    m.stock("level").equation = m.converter("rate")
+    assert simulate(m, {"outputs": ["level"]})[1]["level"][-1] == pytest.approx(1 / 4 + 1 / 3 + 1 / 2 + 1)
+
+
+def test_an_expression_has_no_truth_value() -> None:
+    m = model(a=1.0)
+    with pytest.raises(ModelError, match=r"sd\.If"):
+        bool(m.converter("a") > 1.0)
+    assert operator.eq(m.converter("a"), None) is False
+    assert operator.ne(m.converter("a"), "x") is True
+
+
+def test_numbers_of_numpy_may_stand_on_either_side() -> None:
+    m = model(a=2.0)
+    m.converter("b").equation = np.float64(3.0) * m.converter("a") + np.int64(1) + np.float32(0.5)
+    assert m.converter("b")(0.0) == 7.5
+
+
+# User functions ---------------------------------------------------------------------------------------------
+
+
+def test_a_user_function_is_given_the_run_the_time_and_floats() -> None:
+    m = model(x=2)
+    seen = []
+
+    def fn(view: Any, t: float, *arguments: float) -> float:
+        seen.append((view.starttime, view.stoptime, view.dt, view.name, dict(view.points), t, arguments))
+        return t > 1.0
+
+    m.points["p"] = [[0, 1], [2, 3]]
+    m.converter("y").equation = m.function("fn", fn)(m.converter("x"), 5) + 1.0
+    assert simulate(m, {"outputs": ["y"], "stoptime": 2.0})[1]["y"] == [1.0, 1.0, 2.0]
+    assert seen[0] == (0.0, 2.0, 1.0, "test", {"p": ((0.0, 1.0), (2.0, 3.0))}, 0.0, (2.0, 5.0))
+    assert all(type(x) is float for x in seen[0][-1])
+
+
+def test_a_user_function_sees_the_points_in_force() -> None:
+    m = model(y=0.0)
+    m.points["p"] = [[0.0, 1.0]]
+    m.converter("y").equation = m.function("first", lambda view, t: view.points["p"][0][1])()
+    engine = SystemDynamicsEngine(m)
+    engine.initialize({"outputs": ["y"]})
+    assert engine.step({}) == {"y": 1.0}
+    assert engine.step({"points": {"p": [[0.0, 8.0]]}}) == {"y": 8.0}
+
+
+READERS = {
+    "view.stock": lambda view, t: view.stock("level")(t - 1),
+    "view.evaluate_equation": lambda view, t: view.evaluate_equation("level", t - 1),
+    "view.converter": lambda view, t: view.converter("level"),
+    "closure over the element": lambda view, t: LEVEL[0](t - 1),
+    "closure over the model": lambda view, t: LEVEL[0].model.evaluate_equation("level", t),
+    "element of the model": lambda view, t: LEVEL[0].model.stock("level"),
+    "simulate": lambda view, t: LEVEL[0].model.simulate(["level"]),
+    "arithmetic": lambda view, t: LEVEL[0],
+}
+LEVEL: list[Element] = []
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_user_function_that_reads_an_element_is_refused_clearly(reader: str) -> None:
+    m = model(y=0.0)
+    m.stock("level").initial_value = 1.0
+    LEVEL[:] = [m.stock("level")]
+    m.converter("y").equation = m.function("peek", READERS[reader])()
+    with pytest.raises(
+        PastRead, match="'peek' reads the element 'level' itself; pass the element as an argument"
+    ):
+        simulate(m, {"outputs": ["y"]})
+    assert m.stock("level")(0.0) == 1.0
+
+
+def test_what_a_user_function_raises_is_reported_with_element_and_time() -> None:
+    m = model(y=0.0)
+    m.converter("y").equation = 1.0 + m.function("fail", lambda view, t: {}["missing"] if t > 2 else 1.0)()
+    with pytest.raises(
+        EvaluationFailed, match=r"'y' can't be evaluated at t=3.0: the function 'fail' raised KeyError"
+    ):
+        simulate(m, {"outputs": ["y"]})
+
+
+@pytest.mark.parametrize("result", [None, "x", [1.0], 1j])
+def test_a_user_function_answers_a_number(result: Any) -> None:
+    m = model(y=0.0)
+    m.converter("y").equation = m.function("fn", lambda view, t: result)()
+    with pytest.raises(EvaluationFailed, match="'fn'"):
+        simulate(m, {"outputs": ["y"]})
+
+
+def test_a_function_name_stands_for_one_function() -> None:
+    m = Model()
+
+    def fn(view: Any, t: float) -> float:
+        return t
+
+    m.function("fn", fn)
+    m.function("fn", fn)
+    with pytest.raises(DuplicateElement, match="'fn' is already a function"):
+        m.function("fn", lambda view, t: t)
+    for wrong in ("", 3):
+        with pytest.raises(ModelError):
+            m.function(wrong, fn)
+    with pytest.raises(ModelError, match="callable"):
+        m.function("other", 3)
+
+
+# Outside of a run -------------------------------------------------------------------------------------------
+
+
+def test_an_element_is_called_for_its_value_at_the_nearest_grid_point() -> None:
+    m = Model(1.0, 3.0, 0.5)
+    m.stock("level").equation = 2.0
+    level = m.stock("level")
+    assert [level(t) for t in (1.0, 1.5, 1.7, 2.9, 3.0, 5.0)] == [0.0, 1.0, 1.0, 4.0, 4.0, 8.0]
+    assert m.evaluate_equation("level", 2.0) == m.equation("level", 2) == 2.0
+    with pytest.raises(EvaluationFailed, match=r"the run starts at 1.0"):
+        level(0.0)
+    with pytest.raises(UnknownElement, match="Did you mean 'level'"):
+        m.evaluate_equation("levle", 1.0)
+
+
+def test_simulate_answers_a_frame_over_time() -> None:
+    m = Model(0.0, 1.0, 0.5)
+    m.stock("level").equation = 2.0
+    frame = m.simulate(["level"])
+    assert frame.index.name == "t"
+    assert frame["level"].to_dict() == {0.0: 0.0, 0.5: 1.0, 1.0: 2.0}
+    assert m.simulate("level").equals(frame)
+
+
+def test_simulate_answers_a_dict_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    m = Model(0.0, 1.0, 0.5)
+    m.stock("level").equation = 2.0
+    assert m.simulate(["level"]) == {"level": {0.0: 0.0, 0.5: 1.0, 1.0: 2.0}}
+
+
+def test_run_specs_are_set_as_in_bptk() -> None:
+    m = Model()
+    m.run_specs(1.0, 2.0, 0.5)
+    assert (m.starttime, m.stoptime, m.dt) == (1.0, 2.0, 0.5)
+    m.run_specs(2.0, 1.0, 0.5)
+    m.stock("a").equation = 1.0
+    with pytest.raises(InvalidRunSpecs, match=r"stoptime 1.0 is before starttime 2.0"):
+        m.simulate(["a"])
+
+
+def test_a_change_after_a_run_counts() -> None:
+    m = model(a=1.0)
+    assert m.converter("a")(0.0) == 1.0
+    m.converter("a").equation = 2.0
+    assert m.converter("a")(0.0) == 2.0
+    m.points["p"] = [[0.0, 3.0]]
+    m.converter("a").equation = sd.lookup(sd.time(), "p")
+    assert m.converter("a")(0.0) == 3.0
+    m.points["p"] = [[0.0, 4.0]]
+    assert m.converter("a")(0.0) == 4.0
