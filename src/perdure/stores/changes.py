@@ -1,0 +1,387 @@
+"""What the SQLite store writes: one function a change, each within a transaction of the writer's.
+
+A function answers with the result and with what to tell those who watch. If it raises, the writer undoes what
+it did.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from perdure.errors import (
+    Invalid,
+    KeyReused,
+    PositionConflict,
+    RunExists,
+    RunFinished,
+    RunNotFound,
+    SavepointNotFound,
+    StepNotFound,
+    VersionConflict,
+)
+from perdure.lifecycle import FINAL, Outcome, RunState
+from perdure.run import Change, Entry, Key, Run, Step
+from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores.base import Appended, Committed, Created, Record
+from perdure.stores.database import row
+from perdure.stores.queries import QUERIES
+
+__all__ = [
+    "Put",
+    "append",
+    "change_run",
+    "create_run",
+    "delete_record",
+    "delete_run",
+    "find_step",
+    "fork_run",
+    "mark_savepoint",
+    "put_record",
+    "put_savepoint",
+    "repair_step",
+    "to_info",
+    "to_run",
+]
+
+_SQL = {name: query.sql for name, query in QUERIES.items()}
+_ADVANCE_RUN = _SQL["advance_run"]
+_INSERT_STEP = _SQL["insert_step"]
+_INSERT_STEP_KEY = _SQL["insert_step_key"]
+
+
+class Put(msgspec.Struct, frozen=True, kw_only=True):
+    """A savepoint to be kept, encoded by whoever hands it in: the writer's time is everyone's."""
+
+    timestamp: int
+    position: int
+    milestone: bool
+    blob: bytes
+    name: str | None = None
+    pinned: bool = False
+
+    @classmethod
+    def of(cls, savepoint: Savepoint, *, name: str | None = None, pinned: bool = False) -> "Put":
+        """Encode a savepoint."""
+        return cls(
+            timestamp=savepoint.timestamp,
+            position=savepoint.position,
+            milestone=savepoint.milestone,
+            blob=savepoint.to_blob(),
+            name=name,
+            pinned=pinned,
+        )
+
+
+def to_run(values: tuple[Any, ...]) -> Run:
+    """Make a run of what the queries that read runs answer with."""
+    id, kind, owner, spec, state, outcome, reason, position, version, created, updated, *rest = values
+    parent, parent_position, number = rest
+    return Run(
+        id=id,
+        kind=kind,
+        owner=owner,
+        spec=spec,
+        state=RunState(state),
+        outcome=None if outcome is None else Outcome(outcome),
+        reason=reason,
+        position=position,
+        version=version,
+        created=created,
+        updated=updated,
+        parent=parent,
+        parent_position=parent_position,
+        number=number,
+    )
+
+
+def to_info(values: tuple[Any, ...]) -> SavepointInfo:
+    """Make a savepoint's description of what the queries that tell about savepoints answer with."""
+    timestamp, position, created, size, name, pinned, milestone = values
+    return SavepointInfo(
+        timestamp=timestamp,
+        position=position,
+        created=created,
+        size=size,
+        name=name,
+        pinned=bool(pinned),
+        milestone=bool(milestone),
+    )
+
+
+# Runs -------------------------------------------------------------------------------------------------------
+
+
+def create_run(
+    connection: apsw.Connection, run: Run, put: Put | None, key: Key | None, keep: int
+) -> tuple[Created, Committed | None]:
+    """Keep a new run."""
+    recorded = _recorded_run(connection, run.owner, key)
+    if recorded is not None:
+        return Created(recorded, replayed=True), None
+    created = _insert_run(connection, msgspec.structs.replace(run, position=0), key)
+    if put is not None:
+        _put(connection, created.number, put, keep)
+    return Created(created), Committed(run.id, created.state, 0)
+
+
+def fork_run(
+    connection: apsw.Connection, run: Run, put: Put, key: Key | None, keep: int
+) -> tuple[Created, Committed | None]:
+    """Keep a new run that begins with a copy of another's first steps."""
+    recorded = _recorded_run(connection, run.owner, key)
+    if recorded is not None:
+        return Created(recorded, replayed=True), None
+    if run.parent is None or run.parent_position is None:
+        raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
+    parent, _, _, length, _ = _find(connection, run.parent)
+    if not 0 <= run.parent_position <= length:
+        raise StepNotFound(run=run.parent, step=run.parent_position, position=length)
+    created = _insert_run(connection, msgspec.structs.replace(run, position=run.parent_position), key)
+    for query in ("copy_steps", "copy_savepoints"):
+        connection.execute(_SQL[query], (created.number, parent, run.parent_position))
+    _put(connection, created.number, put, keep)
+    return Created(created), Committed(run.id, created.state, created.position)
+
+
+def change_run(
+    connection: apsw.Connection, run_id: str, version: int, change: Change
+) -> tuple[Run, Committed | None]:
+    """Change a run's record if nobody else did."""
+    number, _, _, _, found = _find(connection, run_id)
+    if found != version:
+        raise VersionConflict(name=run_id)
+    _change(connection, number, change)
+    values = row(connection, _SQL["read_run_by_number"], (number,))
+    assert values is not None, "it was found above"
+    run = to_run(values)
+    return run, Committed(run_id, run.state, run.position)
+
+
+def delete_run(connection: apsw.Connection, run_id: str) -> tuple[None, Committed | None]:
+    """Forget a run."""
+    deleted = row(connection, _SQL["delete_run"], (run_id,))
+    if deleted is None:
+        raise RunNotFound(run=run_id)
+    state, position = deleted
+    return None, Committed(run_id, RunState(state), position, deleted=True)
+
+
+def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:
+    if row(connection, _SQL["find_run"], (run.id,)) is not None:
+        raise RunExists(run=run.id)
+    inserted = row(
+        connection,
+        _SQL["insert_run"],
+        (
+            run.id,
+            run.kind,
+            run.owner,
+            run.state.value,
+            run.state in FINAL,
+            None if run.outcome is None else run.outcome.value,
+            run.reason,
+            run.position,
+            run.version,
+            run.created,
+            run.updated,
+            run.parent,
+            run.parent_position,
+        ),
+    )
+    assert inserted is not None, "an insertion that succeeds answers with the number"
+    (number,) = inserted
+    connection.execute(_SQL["insert_spec"], (number, run.spec))
+    if key is not None:
+        values = (run.owner, key.text, key.ordinal, key.body_hash, number)
+        connection.execute(_SQL["insert_run_key"], values)
+    return msgspec.structs.replace(run, number=number)
+
+
+def _recorded_run(connection: apsw.Connection, owner: str, key: Key | None) -> Run | None:
+    if key is None:
+        return None
+    found = row(connection, _SQL["find_run_key"], (owner, key.text, key.ordinal))
+    if found is None:
+        return None
+    body_hash, number = found
+    if body_hash != key.body_hash:
+        raise KeyReused(key=key.text)
+    values = row(connection, _SQL["read_run_by_number"], (number,))
+    assert values is not None, "a key goes with its run"
+    return to_run(values)
+
+
+def _find(connection: apsw.Connection, run_id: str) -> tuple[int, str, bool, int, int]:
+    """Return a run's number, state, whether that is final, position and version."""
+    found = row(connection, _SQL["find_run"], (run_id,))
+    if found is None:
+        raise RunNotFound(run=run_id)
+    number, state, final, position, version = found
+    return number, state, bool(final), position, version
+
+
+def _change(connection: apsw.Connection, number: int, change: Change) -> RunState:
+    changed = row(
+        connection,
+        _SQL["change_run"],
+        (
+            number,
+            None if change.state is None else change.state.value,
+            None if change.state is None else change.state in FINAL,
+            None if change.outcome is None else change.outcome.value,
+            change.reason,
+            time.time(),
+        ),
+    )
+    assert changed is not None, "the run was found in this transaction"
+    if change.spec is not None:
+        connection.execute(_SQL["change_spec"], (number, change.spec))
+    return RunState(changed[0])
+
+
+# Steps ------------------------------------------------------------------------------------------------------
+
+
+def append(
+    connection: apsw.Connection,
+    run_id: str,
+    position: int,
+    entries: Sequence[Entry],
+    put: Put | None,
+    change: Change | None,
+    keep: int,
+) -> tuple[Appended, Committed | None]:
+    """Append entries to a log.
+
+    The common case is two statements, three with a key. Only when one of them doesn't do what it should is it
+    found out why, in the order that the port promises.
+    """
+    moved = row(connection, _ADVANCE_RUN, (run_id, position, len(entries), time.time()))
+    if moved is None:
+        return _replay_or_refuse(connection, run_id, position, entries)
+    number, state = moved
+    steps = []
+    at = position
+    for entry in entries:
+        at += 1
+        connection.execute(_INSERT_STEP, (number, at, entry.inputs, entry.outputs))
+        key = entry.key
+        if key is not None:
+            try:
+                connection.execute(_INSERT_STEP_KEY, (number, key.text, key.ordinal, key.body_hash, at))
+            except apsw.ConstraintError:
+                connection.execute(_SQL["item_undo"])
+                return _replay_or_refuse(connection, run_id, position, entries, key)
+        steps.append(Step(position=at, inputs=entry.inputs, outputs=entry.outputs))
+    if put is not None:
+        _put(connection, number, put, keep)
+    if change is not None:
+        state = _change(connection, number, change)
+    return Appended(tuple(steps)), Committed(run_id, RunState(state), at)
+
+
+def _replay_or_refuse(
+    connection: apsw.Connection,
+    run_id: str,
+    position: int,
+    entries: Sequence[Entry],
+    taken: Key | None = None,
+) -> tuple[Appended, None]:
+    number, state, final, length, _ = _find(connection, run_id)
+    keys = [entry.key for entry in entries if entry.key is not None]
+    if entries and entries[0].key is not None and find_step(connection, number, entries[0].key) is not None:
+        steps = (find_step(connection, number, key) for key in keys)
+        return Appended(tuple(step for step in steps if step is not None), replayed=True), None
+    if length != position:
+        raise PositionConflict(run=run_id, expected=position + 1, position=length)
+    if final:
+        raise RunFinished(run=run_id, state=state)
+    assert taken is not None, "an append that isn't refused was refused for a later entry's key"
+    raise KeyReused(key=taken.text)
+
+
+def find_step(connection: apsw.Connection, number: int, key: Key) -> Step | None:
+    """Return the step that a key of the run with this number was used for, or None."""
+    found = row(connection, _SQL["find_step_key"], (number, key.text, key.ordinal))
+    if found is None:
+        return None
+    body_hash, position, inputs, outputs = found
+    if body_hash != key.body_hash:
+        raise KeyReused(key=key.text)
+    return Step(position=position, inputs=inputs, outputs=outputs)
+
+
+def repair_step(connection: apsw.Connection, run_id: str, step: Step) -> tuple[None, None]:
+    """Replace a step's blobs."""
+    number, _, _, length, _ = _find(connection, run_id)
+    connection.execute(_SQL["repair_step"], (number, step.position, step.inputs, step.outputs))
+    if not connection.changes():
+        raise StepNotFound(run=run_id, step=step.position, position=length)
+    return None, None
+
+
+# Savepoints -------------------------------------------------------------------------------------------------
+
+
+def put_savepoint(
+    connection: apsw.Connection, run_id: str, put: Put, keep: int
+) -> tuple[SavepointInfo, None]:
+    """Keep a savepoint, then give up those that retention doesn't keep."""
+    number, *_ = _find(connection, run_id)
+    return _put(connection, number, put, keep), None
+
+
+def mark_savepoint(
+    connection: apsw.Connection, run_id: str, timestamp: int, name: str | None, pinned: bool
+) -> tuple[SavepointInfo, None]:
+    """Name and pin a savepoint, or undo that."""
+    number, *_ = _find(connection, run_id)
+    values = row(connection, _SQL["mark_savepoint"], (number, timestamp, name, pinned))
+    if values is None:
+        raise SavepointNotFound(run=run_id, savepoint=timestamp)
+    return to_info(values), None
+
+
+def _put(connection: apsw.Connection, number: int, put: Put, keep: int) -> SavepointInfo:
+    values = row(
+        connection,
+        _SQL["put_savepoint"],
+        (
+            number,
+            put.timestamp,
+            put.position,
+            time.time(),
+            put.name,
+            put.pinned,
+            put.milestone,
+            put.blob,
+        ),
+    )
+    assert values is not None, "an insertion that succeeds answers with the row"
+    connection.execute(_SQL["prune_savepoints"], (number, keep - 1, put.timestamp))
+    return to_info(values)
+
+
+# What dialects keep -----------------------------------------------------------------------------------------
+
+
+def put_record(
+    connection: apsw.Connection, dialect: str, id: str, blob: bytes, version: int | None
+) -> tuple[Record, None]:
+    """Keep a record, new or in place of a version."""
+    if version is None:
+        kept = row(connection, _SQL["insert_record"], (dialect, id, blob))
+    else:
+        kept = row(connection, _SQL["replace_record"], (dialect, id, blob, version))
+    if kept is None:
+        raise VersionConflict(name=id)
+    return Record(id, blob, kept[0]), None
+
+
+def delete_record(connection: apsw.Connection, dialect: str, id: str) -> tuple[None, None]:
+    """Forget a record."""
+    connection.execute(_SQL["delete_record"], (dialect, id))
+    return None, None

@@ -1,0 +1,222 @@
+"""The database file: how its connections are opened, shared between readers, and opened anew after a failure.
+
+What is written, and when it counts as durable, is the writer's.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from perdure.errors import CorruptBlob, NewerSchema, NotAStore, StoreUnavailable
+from perdure.stores.queries import MIGRATIONS, Migration
+
+__all__ = ["APPLICATION_ID", "Readers", "connect", "migrate", "reason", "rewrite_log", "row", "rows"]
+
+APPLICATION_ID = 0x50657264  # "Perd", in the file's header
+MAX_READERS = 8
+BUSY_TIMEOUT = 5000  # milliseconds to wait for another program that has the file open
+
+_WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, "the disk is full"),
+    (apsw.ReadOnlyError, "it is read-only"),
+    (apsw.CantOpenError, "it can't be opened"),
+    (apsw.IOError, "input or output failed"),
+    (apsw.BusyError, "another program has locked it"),
+    (apsw.LockedError, "another program has locked it"),
+)
+
+
+def reason(path: Path, error: BaseException) -> str:
+    """Say in words why the file can't be used, with SQLite's own name for it."""
+    words = next((words for kind, words in _WORDS if isinstance(error, kind)), "SQLite failed")
+    code = getattr(error, "extendedresult", 0)
+    name = apsw.mapping_extended_result_codes.get(code) or apsw.mapping_result_codes.get(code)
+    details = ": ".join(str(part) for part in (name or type(error).__name__, error) if str(part))
+    return f"{path}: {words} ({details})"
+
+
+def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
+    """Open the file for writing, make it if there is none, and bring its schema up to date.
+
+    Raises
+    ------
+    NewerSchema
+        If a newer Perdure wrote it; it is left as it is.
+    NotAStore
+        If it is something else.
+    StoreUnavailable
+        If it can't be opened or written.
+    """
+    connection: apsw.Connection | None = None
+    try:
+        connection = apsw.Connection(str(path), vfs=vfs)
+        # Closing must not write: after a failed fsync the next one on the same handle may succeed without the
+        # data being there, and a file of a newer schema isn't ours to change.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.set_busy_timeout(BUSY_TIMEOUT)
+        _check(connection, path)
+        connection.pragma("foreign_keys", True)
+        connection.pragma("temp_store", "memory")  # undoing an item needs no disk
+        if connection.pragma("journal_mode", "wal") != "wal":
+            raise StoreUnavailable(
+                reason=f"{path}: its file system can't keep a write-ahead log; put the store on a local disk"
+            )
+        connection.pragma("synchronous", "full")
+        connection.pragma("fullfsync", True)  # on macOS fsync alone leaves data in the drive's cache
+        connection.pragma("checkpoint_fullfsync", True)
+        connection.pragma("journal_size_limit", 64 << 20)  # bytes
+        connection.wal_autocheckpoint(0)  # the writer does it, after it has answered
+        migrate(connection)
+    except BaseException as error:
+        if connection is not None:
+            connection.close(True)
+        if isinstance(error, apsw.NotADBError):
+            raise NotAStore(path=str(path), reason="it isn't an SQLite database") from error
+        if isinstance(error, apsw.Error):
+            raise StoreUnavailable(reason=reason(path, error)) from error
+        raise
+    return connection
+
+
+def _check(connection: apsw.Connection, path: Path) -> None:
+    """Refuse a file that isn't ours, or newer than this code, before anything is written to it."""
+    found = connection.pragma("user_version")
+    application = connection.pragma("application_id")
+    if application != APPLICATION_ID:
+        empty = connection.execute("SELECT count(*) = 0 FROM sqlite_schema").get
+        if application or found or not empty:
+            raise NotAStore(path=str(path), reason="it is the database of another program")
+    known = MIGRATIONS[-1].version
+    if found > known:
+        raise NewerSchema(what=f"The store {path}", found=found, known=known)
+
+
+def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Apply each migration that the file lacks, in a transaction of its own."""
+    for migration in migrations:
+        if migration.version <= connection.pragma("user_version"):
+            continue
+        with connection:
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.execute(migration.script)
+            connection.pragma("user_version", migration.version)
+
+
+def rewrite_log(path: Path, vfs: str | None = None) -> None:
+    """Write the write-ahead log once more, byte for byte, and make it durable.
+
+    After an fsync has failed the kernel may show data that never reached the disk, and report success next
+    time (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). Only data that is
+    written again is durable after the next fsync, so this comes before anything is believed of what the log
+    holds. No connection may be open.
+    """
+    log = Path(f"{path}-wal")
+    if not log.exists():
+        return
+    try:
+        file = apsw.VFSFile(vfs or "", str(log), [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
+        try:
+            size, chunk = file.xFileSize(), 1 << 16  # SQLite's own write takes less than 1 << 17 at once
+            for offset in range(0, size, chunk):
+                file.xWrite(file.xRead(min(chunk, size - offset), offset), offset)
+            file.xSync(apsw.SQLITE_SYNC_FULL)
+        finally:
+            file.xClose()
+    except apsw.Error as error:
+        raise StoreUnavailable(reason=reason(log, error)) from error
+
+
+class Readers:
+    """Connections that only read, lent to one thread at a time; opened when needed, closed by `close`.
+
+    Parameters
+    ----------
+    path, vfs
+        The file, which has to exist, and SQLite's virtual file system.
+    """
+
+    def __init__(self, path: Path, vfs: str | None = None) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._changed = threading.Condition()
+        self._idle: list[apsw.Connection] = []
+        self._lent = 0
+        self._suspended = False
+        self._refusal: str | None = None
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[apsw.Connection]:
+        """Lend a connection; what SQLite raises meanwhile comes out as an error of Perdure.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the store is closed, or can't be opened again after a failure.
+        CorruptBlob
+            If the file is damaged where it is read.
+        """
+        connection = self._take()
+        try:
+            yield connection
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise CorruptBlob(reason=reason(self._path, error)) from error
+        except apsw.Error as error:
+            raise StoreUnavailable(reason=reason(self._path, error)) from error
+        finally:
+            with self._changed:
+                self._lent -= 1
+                self._idle.append(connection)
+                self._changed.notify_all()
+
+    def suspend(self) -> None:
+        """Wait until all connections are back, close them, and let further readers wait for `resume`."""
+        with self._changed:
+            self._suspended = True
+            self._changed.wait_for(lambda: self._lent == 0)
+            while self._idle:
+                self._idle.pop().close()
+
+    def resume(self, refusal: str | None = None) -> None:
+        """Let readers go on; with a refusal, let each fail with it as the reason."""
+        with self._changed:
+            self._suspended = False
+            self._refusal = refusal
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close all connections once they are back; who reads later is refused."""
+        self.suspend()
+        self.resume("it is closed")
+
+    def _take(self) -> apsw.Connection:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._suspended and (self._idle or self._lent < MAX_READERS))
+            if self._refusal is not None:
+                raise StoreUnavailable(reason=self._refusal)
+            connection = self._idle.pop() if self._idle else self._open()
+            self._lent += 1
+            return connection
+
+    def _open(self) -> apsw.Connection:
+        try:
+            connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.set_busy_timeout(BUSY_TIMEOUT)
+        except apsw.Error as error:
+            raise StoreUnavailable(reason=reason(self._path, error)) from error
+        return connection
+
+
+def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows that a query answers with."""
+    return connection.execute(sql, values).fetchall()
+
+
+def row(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
+    """Return the first row that a query answers with, or None."""
+    found = connection.execute(sql, values).fetchall()
+    return found[0] if found else None

@@ -1,0 +1,124 @@
+"""The lock: a kernel lock on a file, which names its holder to whoever comes second.
+
+The kernel lets go of it when its process ends, however that ends; so a lock is never stale. The file stays:
+removing it while unlocking would let two processes hold locks on two files of the same name.
+"""
+
+import contextlib
+import os
+import shlex
+import socket
+import sys
+import time
+from pathlib import Path
+from weakref import WeakSet
+
+import msgspec
+
+from perdure.errors import StoreLocked, StoreUnavailable
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["Holder", "Lock"]
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a lock: process, machine, Unix time since when, and the command line."""
+
+    pid: int
+    host: str
+    since: float
+    command: str
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.since))
+        return f"process {self.pid} on {self.host} since {since} ({self.command})"
+
+
+class Lock:
+    """A lock on a file, held from construction to `release`.
+
+    Parameters
+    ----------
+    path
+        The lock file; it is made if there is none.
+    guarded
+        What it is held for, to be named in errors.
+
+    Raises
+    ------
+    StoreLocked
+        If another process, or another opening in this one, holds it; the message names the holder.
+    StoreUnavailable
+        If the file can't be written, or the platform has no kernel file locks.
+    """
+
+    def __init__(self, path: Path, guarded: Path) -> None:
+        if sys.platform == "win32":
+            raise StoreUnavailable(
+                reason=f"{guarded}: this platform has no kernel file locks (fcntl.flock), which keep a "
+                "second server out; use Linux or macOS"
+            )
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreUnavailable(reason=f"{path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _write(self._file, msgspec.json.encode(_this_process()))
+        except BlockingIOError:
+            holder = _holder(self._file)
+            os.close(self._file)
+            raise StoreLocked(path=str(guarded), holder=holder) from None
+        except OSError as error:
+            os.close(self._file)
+            raise StoreUnavailable(reason=f"{path}: {error.strerror}") from error
+        _held.add(self)
+
+    def release(self) -> None:
+        """Let go; harmless when done twice."""
+        if self not in _held:
+            return
+        _held.discard(self)
+        # While it is still held: afterwards it would erase the next holder's name.
+        with contextlib.suppress(OSError):
+            _write(self._file, b"")
+        if sys.platform != "win32":
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # for a child, too, that was forked a moment ago
+        os.close(self._file)
+
+    def _forget(self) -> None:
+        """Close a forked child's copy of the file, which would hold the lock for as long as it lives."""
+        os.close(self._file)
+
+
+_held: WeakSet[Lock] = WeakSet()
+
+
+def _forget_all() -> None:
+    for lock in list(_held):
+        lock._forget()
+    _held.clear()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _this_process() -> Holder:
+    return Holder(
+        pid=os.getpid(), host=socket.gethostname(), since=time.time(), command=shlex.join(sys.orig_argv)
+    )
+
+
+def _holder(file: int) -> str:
+    try:
+        return str(msgspec.json.decode(os.pread(file, 1 << 16, 0), type=Holder))
+    except (msgspec.DecodeError, OSError):
+        return "another process"
+
+
+def _write(file: int, content: bytes) -> None:
+    os.ftruncate(file, 0)
+    os.pwrite(file, content, 0)

@@ -1,0 +1,438 @@
+"""The memory store: the store port in dictionaries, for tests and for runs that need not outlive the process.
+
+It keeps nothing that a caller could change: what comes in is bytes, or is encoded at once.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+from msgspec.structs import replace
+
+from perdure.errors import (
+    Fenced,
+    Invalid,
+    KeyReused,
+    PositionConflict,
+    RunExists,
+    RunFinished,
+    RunNotFound,
+    SavepointNotFound,
+    StepNotFound,
+    StoreUnavailable,
+    VersionConflict,
+)
+from perdure.lifecycle import FINAL
+from perdure.run import Change, Entry, Key, Run, Step
+from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores.base import Appended, Committed, Created, Record
+
+__all__ = ["MemoryStore"]
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A run with all that goes with it. Keys are (text, ordinal) to (body hash, position)."""
+
+    run: Run
+    steps: list[Step] = field(default_factory=list)
+    keys: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
+    savepoints: dict[int, tuple[SavepointInfo, bytes]] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """A `Store` in this process's memory, which ends with it.
+
+    Its futures are resolved when they are returned, and watchers are called in the thread that writes.
+
+    Parameters
+    ----------
+    keep
+        How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+    """
+
+    fence = 1
+
+    def __init__(self, *, keep: int = 3) -> None:
+        if keep < 1:
+            raise Invalid(f"A store keeps at least 1 savepoint of a run, not {keep}.")
+        self._keep = keep
+        self._lock = threading.RLock()
+        self._closed = False
+        self._runs: dict[str, _Kept] = {}
+        self._numbers = 0
+        self._run_keys: dict[tuple[str, str, int], tuple[bytes, str]] = {}
+        self._records: dict[tuple[str, str], Record] = {}
+        self._watchers: tuple[Callable[[Committed], None], ...] = ()
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why nothing can be written: only because it is closed."""
+        return "it is closed" if self._closed else None
+
+    def close(self) -> None:
+        """Refuse everything from now on; harmless when done twice."""
+        self._closed = True
+
+    # Runs ---------------------------------------------------------------------------------------------------
+
+    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+        """Keep a new run."""
+
+        def change() -> tuple[Created, Committed | None]:
+            recorded = self._recorded(run.owner, key)
+            if recorded is not None:
+                return Created(recorded, replayed=True), None
+            kept = self._keep_run(replace(run, position=0), key)
+            if savepoint is not None:
+                self._put(kept, savepoint)
+            return Created(kept.run), _told(kept.run)
+
+        return self._write(change)
+
+    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+        """Keep a new run that begins with a copy of its parent's first steps."""
+
+        def change() -> tuple[Created, Committed | None]:
+            recorded = self._recorded(run.owner, key)
+            if recorded is not None:
+                return Created(recorded, replayed=True), None
+            if run.parent is None or run.parent_position is None:
+                raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
+            parent, position = self._find(run.parent), run.parent_position
+            if not 0 <= position <= len(parent.steps):
+                raise StepNotFound(run=run.parent, step=position, position=len(parent.steps))
+            kept = self._keep_run(replace(run, position=position), key)
+            kept.steps = parent.steps[:position]
+            kept.savepoints = {
+                at: (replace(info, name=None, pinned=False), blob)
+                for at, (info, blob) in parent.savepoints.items()
+                if info.position <= position and (info.milestone or at == 0)
+            }
+            self._put(kept, savepoint)
+            return Created(kept.run), _told(kept.run)
+
+        return self._write(change)
+
+    def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
+        """Change a run's record if its version is still `version`."""
+
+        def update() -> tuple[Run, Committed | None]:
+            kept = self._find(run_id)
+            if kept.run.version != version:
+                raise VersionConflict(name=run_id)
+            kept.run = _changed(kept.run, change)
+            return kept.run, _told(kept.run)
+
+        return self._write(update)
+
+    def delete_run(self, run_id: str) -> Future[None]:
+        """Forget a run with its steps, savepoints and keys."""
+
+        def change() -> tuple[None, Committed | None]:
+            kept = self._find(run_id)
+            del self._runs[run_id]
+            self._run_keys = {key: made for key, made in self._run_keys.items() if made[1] != run_id}
+            return None, replace(_told(kept.run), deleted=True)
+
+        return self._write(change)
+
+    def run(self, run_id: str) -> Run:
+        """Return a run."""
+        with self._lock:
+            return self._find(run_id).run
+
+    def runs(
+        self,
+        *,
+        owner: str | None = None,
+        kind: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Run]:
+        """Return runs, newest first."""
+        found = [
+            run
+            for run in reversed(self._all())
+            if (owner is None or run.owner == owner)
+            and (kind is None or run.kind == kind)
+            and (before is None or run.number < before)
+        ]
+        return found[: max(0, limit)]
+
+    def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
+        """Count the runs of an owner, or all."""
+        return sum(
+            (owner is None or run.owner == owner) and not (live and run.state in FINAL) for run in self._all()
+        )
+
+    # Steps --------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        run_id: str,
+        fence: int,
+        position: int,
+        entries: Sequence[Entry],
+        savepoint: Savepoint | None = None,
+        change: Change | None = None,
+    ) -> Future[Appended]:
+        """Append entries to the step log, with a savepoint and a change of the record, all or nothing."""
+
+        def append() -> tuple[Appended, Committed | None]:
+            self._check_fence(run_id, fence)
+            kept = self._find(run_id)
+            keys = [entry.key for entry in entries if entry.key is not None]
+            if entries and entries[0].key is not None and _step_by_key(kept, entries[0].key) is not None:
+                recorded = (_step_by_key(kept, key) for key in keys)
+                return Appended(tuple(step for step in recorded if step is not None), replayed=True), None
+            if len(kept.steps) != position:
+                raise PositionConflict(run=run_id, expected=position + 1, position=len(kept.steps))
+            if kept.run.state in FINAL:
+                raise RunFinished(run=run_id, state=kept.run.state.value)
+            new_keys: dict[tuple[str, int], tuple[bytes, int]] = {}
+            for at, entry in enumerate(entries, position + 1):
+                if entry.key is not None:
+                    name = (entry.key.text, entry.key.ordinal)
+                    if name in kept.keys or name in new_keys:
+                        raise KeyReused(key=entry.key.text)
+                    new_keys[name] = (entry.key.body_hash, at)
+            steps = tuple(
+                Step(position=at, inputs=entry.inputs, outputs=entry.outputs)
+                for at, entry in enumerate(entries, position + 1)
+            )
+            if savepoint is not None:
+                self._put(kept, savepoint)
+            kept.steps.extend(steps)
+            kept.keys.update(new_keys)
+            kept.run = replace(kept.run, position=len(kept.steps), updated=time.time())
+            if change is not None:
+                kept.run = _changed(kept.run, change)
+            return Appended(steps), _told(kept.run)
+
+        return self._write(append)
+
+    def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
+        """Return the steps after position `after`, ascending."""
+        with self._lock:
+            after = max(0, after)
+            return self._find(run_id).steps[after : after + max(0, limit)]
+
+    def step_by_key(self, run_id: str, key: Key) -> Step | None:
+        """Return the step recorded under a key and ordinal, or None."""
+        with self._lock:
+            return _step_by_key(self._find(run_id), key)
+
+    def repair_step(self, run_id: str, step: Step) -> Future[None]:
+        """Put a step's recomputed blobs in place of damaged ones."""
+
+        def change() -> tuple[None, None]:
+            steps = self._find(run_id).steps
+            if not 1 <= step.position <= len(steps):
+                raise StepNotFound(run=run_id, step=step.position, position=len(steps))
+            steps[step.position - 1] = step
+            return None, None
+
+        return self._write(change)
+
+    # Savepoints ---------------------------------------------------------------------------------------------
+
+    def put_savepoint(
+        self, run_id: str, fence: int, savepoint: Savepoint, *, name: str | None = None, pinned: bool = False
+    ) -> Future[SavepointInfo]:
+        """Keep a savepoint outside of an append."""
+
+        def change() -> tuple[SavepointInfo, None]:
+            self._check_fence(run_id, fence)
+            return self._put(self._find(run_id), savepoint, name, pinned), None
+
+        return self._write(change)
+
+    def mark_savepoint(
+        self, run_id: str, timestamp: int, *, name: str | None, pinned: bool
+    ) -> Future[SavepointInfo]:
+        """Name or pin a savepoint, or undo that."""
+
+        def change() -> tuple[SavepointInfo, None]:
+            info, blob = self._find_savepoint(run_id, timestamp)
+            info = replace(info, name=name, pinned=pinned)
+            self._find(run_id).savepoints[timestamp] = info, blob
+            return info, None
+
+        return self._write(change)
+
+    def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
+        """Return what is kept, by ascending timestamp."""
+        with self._lock:
+            return [info for _, (info, _) in sorted(self._find(run_id).savepoints.items())]
+
+    def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
+        """Return a savepoint, checked."""
+        with self._lock:
+            info, blob = self._find_savepoint(run_id, timestamp)
+        return replace(Savepoint.from_blob(blob), milestone=info.milestone)
+
+    # What dialects keep -------------------------------------------------------------------------------------
+
+    def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
+        """Keep a record, new or in place of a version."""
+
+        def change() -> tuple[Record, None]:
+            former = self._records.get((dialect, id))
+            if version != (None if former is None else former.version):
+                raise VersionConflict(name=id)
+            record = Record(id, blob, 1 if version is None else version + 1)
+            self._records[dialect, id] = record
+            return record, None
+
+        return self._write(change)
+
+    def delete_record(self, dialect: str, id: str) -> Future[None]:
+        """Forget a record; harmless if there is none."""
+
+        def change() -> tuple[None, None]:
+            self._records.pop((dialect, id), None)
+            return None, None
+
+        return self._write(change)
+
+    def record(self, dialect: str, id: str) -> Record | None:
+        """Return a record, or None."""
+        with self._lock:
+            self._check_open()
+            return self._records.get((dialect, id))
+
+    def records(self, dialect: str) -> Sequence[Record]:
+        """Return all records of a dialect, by id."""
+        with self._lock:
+            self._check_open()
+            return [record for (of, _), record in sorted(self._records.items()) if of == dialect]
+
+    # Watching -----------------------------------------------------------------------------------------------
+
+    def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+        """Call `callback` after each change of a run, before its future is returned."""
+        self._watchers = (*self._watchers, callback)
+
+        def stop() -> None:
+            self._watchers = tuple(watcher for watcher in self._watchers if watcher is not callback)
+
+        return stop
+
+    # Within the lock ----------------------------------------------------------------------------------------
+
+    def _write(self, change: Callable[[], tuple[T, Committed | None]]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._lock:
+            try:
+                self._check_open()
+                result, committed = change()
+            except Exception as error:
+                future.set_exception(error)
+                return future
+            if committed is not None:
+                self._tell(committed)
+        future.set_result(result)
+        return future
+
+    def _tell(self, committed: Committed) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(committed)
+            except Exception:
+                log.exception("watcher_failed", run=committed.run_id)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(reason="it is closed")
+
+    def _check_fence(self, run_id: str, fence: int) -> None:
+        if fence != self.fence:
+            raise Fenced(run=run_id, fence=fence)
+
+    def _all(self) -> list[Run]:
+        with self._lock:
+            self._check_open()
+            return [kept.run for kept in self._runs.values()]
+
+    def _find(self, run_id: str) -> _Kept:
+        self._check_open()
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            raise RunNotFound(run=run_id) from None
+
+    def _find_savepoint(self, run_id: str, timestamp: int) -> tuple[SavepointInfo, bytes]:
+        try:
+            return self._find(run_id).savepoints[timestamp]
+        except KeyError:
+            raise SavepointNotFound(run=run_id, savepoint=timestamp) from None
+
+    def _recorded(self, owner: str, key: Key | None) -> Run | None:
+        made = None if key is None else self._run_keys.get((owner, key.text, key.ordinal))
+        if key is None or made is None:
+            return None
+        body_hash, run_id = made
+        if body_hash != key.body_hash:
+            raise KeyReused(key=key.text)
+        return self._find(run_id).run
+
+    def _keep_run(self, run: Run, key: Key | None) -> _Kept:
+        if run.id in self._runs:
+            raise RunExists(run=run.id)
+        self._numbers += 1
+        kept = self._runs[run.id] = _Kept(replace(run, number=self._numbers))
+        if key is not None:
+            self._run_keys[run.owner, key.text, key.ordinal] = key.body_hash, run.id
+        return kept
+
+    def _put(
+        self, kept: _Kept, savepoint: Savepoint, name: str | None = None, pinned: bool = False
+    ) -> SavepointInfo:
+        blob = savepoint.to_blob()
+        former, _ = kept.savepoints.get(savepoint.timestamp, (None, b""))
+        info = SavepointInfo(
+            timestamp=savepoint.timestamp,
+            position=savepoint.position,
+            created=time.time(),
+            size=len(blob),
+            name=name if name is not None or former is None else former.name,
+            pinned=pinned or (former is not None and former.pinned),
+            milestone=savepoint.milestone or (former is not None and former.milestone),
+        )
+        kept.savepoints[savepoint.timestamp] = info, blob
+        newest = sorted(kept.savepoints)[-self._keep :]
+        for at, (old, _) in list(kept.savepoints.items()):
+            marked = old.milestone or old.pinned or old.name is not None
+            if at < newest[0] and at not in (0, savepoint.timestamp) and not marked:
+                del kept.savepoints[at]
+        return info
+
+
+def _told(run: Run) -> Committed:
+    return Committed(run.id, run.state, run.position)
+
+
+def _changed(run: Run, change: Change) -> Run:
+    given: dict[str, Any] = {
+        name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None
+    }
+    return replace(run, **given, version=run.version + 1, updated=time.time())
+
+
+def _step_by_key(kept: _Kept, key: Key) -> Step | None:
+    found = kept.keys.get((key.text, key.ordinal))
+    if found is None:
+        return None
+    body_hash, position = found
+    if body_hash != key.body_hash:
+        raise KeyReused(key=key.text)
+    return kept.steps[position - 1]

@@ -1,0 +1,38 @@
+"""Opening a store by its URL."""
+
+from urllib.parse import unquote, urlsplit
+
+from perdure.errors import Invalid
+from perdure.stores.base import Store
+from perdure.stores.memory import MemoryStore
+from perdure.stores.sqlite import SqliteStore
+
+__all__ = ["open_store"]
+
+
+def open_store(url: str, *, keep: int = 3) -> Store:
+    """Open the store that a URL names; whoever opens it closes it.
+
+    Parameters
+    ----------
+    url
+        ``sqlite:///file`` with a path from the working folder, ``sqlite:////file`` with one from the root (a
+        folder means ``perdure.db`` in it), or ``memory://``. In a path ``%``, ``?`` and ``#`` are written
+        ``%25``, ``%3F`` and ``%23``.
+    keep
+        How many savepoints of a run retention keeps besides those that stay for good.
+
+    Raises
+    ------
+    Invalid
+        If the URL is none of these.
+    """
+    parts = urlsplit(url)
+    plain = not (parts.netloc or parts.query or parts.fragment)
+    if parts.scheme == "memory" and plain and not parts.path:
+        return MemoryStore(keep=keep)
+    if parts.scheme == "sqlite" and plain and len(parts.path) > 1:
+        return SqliteStore(unquote(parts.path[1:]), keep=keep)
+    raise Invalid(
+        f"{url!r} names no store; it is sqlite:///relative/path, sqlite:////absolute/path or memory://."
+    )

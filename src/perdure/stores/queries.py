@@ -1,0 +1,53 @@
+"""The SQL files of the stores: queries by name, and migrations by number."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+
+__all__ = ["MIGRATIONS", "QUERIES", "Migration", "Query", "parse"]
+
+_FOLDER = resources.files("perdure.stores") / "sql"
+_QUERY = re.compile(r"^-- name: (\w+)\n-- (.+)\n((?:.|\n)*?);$", re.MULTILINE)
+_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement, and what it does in one line."""
+
+    description: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A step from schema `version` - 1 to `version`."""
+
+    version: int
+    name: str
+    script: str
+
+
+def parse(text: str) -> Mapping[str, Query]:
+    """Read a file of named queries."""
+    return MappingProxyType(
+        {name: Query(description, sql) for name, description, sql in _QUERY.findall(text)}
+    )
+
+
+def _migrations() -> tuple[Migration, ...]:
+    found = [
+        Migration(int(match[1]), file.name, file.read_text("utf-8"))
+        for file in _FOLDER.iterdir()
+        if (match := _MIGRATION.fullmatch(file.name))
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+QUERIES: Mapping[str, Query] = parse((_FOLDER / "queries.sql").read_text("utf-8"))
+"""Every query of the SQLite store."""
+
+MIGRATIONS: tuple[Migration, ...] = _migrations()
+"""Every migration of the SQLite store, ascending; the last one's version is that of the schema."""

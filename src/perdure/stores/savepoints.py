@@ -1,0 +1,58 @@
+"""Savepoints of one run in any store: the storage that `perdure.state.state_store` asks for."""
+
+import contextlib
+from collections.abc import Sequence
+
+from perdure.errors import RunExists, RunNotFound
+from perdure.run import Run
+from perdure.state.savepoint import Savepoint
+from perdure.stores.base import Store
+
+__all__ = ["SavepointStorage"]
+
+
+class SavepointStorage:
+    """The savepoints of one run; every call returns when its effect is durable.
+
+    Parameters
+    ----------
+    store
+        Where they are kept.
+    run
+        The run as it is to be created, should the store not hold one with its id.
+    """
+
+    def __init__(self, store: Store, run: Run) -> None:
+        self._store = store
+        self._run = run
+
+    def initialize(self) -> None:
+        """Create the run; harmless when that was done before."""
+        if not self.initialized():
+            with contextlib.suppress(RunExists):
+                self._store.create_run(self._run, None).result()
+
+    def initialized(self) -> bool:
+        """Return whether the store holds the run."""
+        try:
+            self._store.run(self._run.id)
+        except RunNotFound:
+            return False
+        return True
+
+    def publish(self, savepoint: Savepoint) -> None:
+        """Keep a savepoint and drop those that retention gives up, in one transaction."""
+        self._store.put_savepoint(self._run.id, self._store.fence, savepoint).result()
+
+    def timestamps(self) -> Sequence[int]:
+        """Return the timestamps of all kept savepoints, ascending."""
+        return [info.timestamp for info in self._store.savepoints(self._run.id)]
+
+    def load(self, timestamp: int) -> Savepoint:
+        """Return a savepoint; raise `CorruptBlob` or `NewerSchema` if it can't be trusted."""
+        return self._store.savepoint(self._run.id, timestamp)
+
+    def delete(self) -> None:
+        """Forget the run; harmless if there is none."""
+        with contextlib.suppress(RunNotFound):
+            self._store.delete_run(self._run.id).result()

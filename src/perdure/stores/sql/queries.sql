@@ -1,0 +1,223 @@
+-- The named queries of the SQLite store: a line with the name, one with what it does, then the statement.
+
+-- name: begin
+-- Begin the transaction of a batch
+BEGIN IMMEDIATE;
+
+-- name: commit
+-- Make a batch durable
+COMMIT;
+
+-- name: rollback
+-- Drop a batch
+ROLLBACK;
+
+-- name: item_begin
+-- Begin one item of a batch
+SAVEPOINT item;
+
+-- name: item_keep
+-- Keep what an item did
+RELEASE item;
+
+-- name: item_undo
+-- Undo what an item did
+ROLLBACK TO item;
+
+-- name: read_meta
+-- Read the fence token and the number of the last committed transaction
+SELECT epoch, batch FROM meta;
+
+-- name: set_batch
+-- Number the transaction, so that it can be told afterwards whether it was committed
+UPDATE meta SET batch = ?1;
+
+-- name: next_epoch
+-- Void the fence tokens of all openings before
+UPDATE meta SET epoch = epoch + 1 RETURNING epoch, batch;
+
+-- name: insert_run
+-- Keep a new run
+INSERT INTO runs (
+    id, kind, owner, state, final, outcome, reason, position, version, created, updated, parent, parent_position
+) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+RETURNING number;
+
+-- name: insert_spec
+-- Keep the spec of a new run
+INSERT INTO specs (run, spec) VALUES (?1, ?2);
+
+-- name: insert_run_key
+-- Record the key under which an owner made a run
+INSERT INTO run_keys (owner, text, ordinal, body_hash, run) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: find_run_key
+-- Find what an owner's key was used for
+SELECT body_hash, run FROM run_keys WHERE owner = ?1 AND text = ?2 AND ordinal = ?3;
+
+-- name: find_run
+-- Find a run by its id, without its spec
+SELECT number, state, final, position, version FROM runs WHERE id = ?1;
+
+-- name: read_run
+-- Read a run by its id
+SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
+    parent_position, number
+FROM runs JOIN specs ON specs.run = runs.number
+WHERE id = ?1;
+
+-- name: read_run_by_number
+-- Read a run by its number
+SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
+    parent_position, number
+FROM runs JOIN specs ON specs.run = runs.number
+WHERE number = ?1;
+
+-- name: list_runs
+-- Read all runs before a number, newest first, of one kind if that is given
+SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
+    parent_position, number
+FROM runs JOIN specs ON specs.run = runs.number
+WHERE number < ?1 AND (?2 IS NULL OR kind = ?2)
+ORDER BY number DESC
+LIMIT ?3;
+
+-- name: list_runs_of_owner
+-- Read the runs of an owner before a number, newest first, of one kind if that is given
+SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
+    parent_position, number
+FROM runs JOIN specs ON specs.run = runs.number
+WHERE number < ?1 AND (?2 IS NULL OR kind = ?2) AND owner = ?4
+ORDER BY number DESC
+LIMIT ?3;
+
+-- name: count_runs
+-- Count all runs
+SELECT count(*) FROM runs;
+
+-- name: count_runs_of_owner
+-- Count the runs of an owner
+SELECT count(*) FROM runs WHERE owner = ?1;
+
+-- name: count_live_runs
+-- Count the runs that are not in a final state
+SELECT count(*) FROM runs WHERE final = 0;
+
+-- name: count_live_runs_of_owner
+-- Count the runs of an owner that are not in a final state
+SELECT count(*) FROM runs WHERE owner = ?1 AND final = 0;
+
+-- name: change_run
+-- Change a run's record; what is NULL stays
+UPDATE runs SET
+    state = coalesce(?2, state), final = coalesce(?3, final), outcome = coalesce(?4, outcome),
+    reason = coalesce(?5, reason), version = version + 1, updated = ?6
+WHERE number = ?1
+RETURNING state, position;
+
+-- name: change_spec
+-- Change a run's spec
+UPDATE specs SET spec = ?2 WHERE run = ?1;
+
+-- name: delete_run
+-- Forget a run; its steps, savepoints and keys go with it
+DELETE FROM runs WHERE id = ?1 RETURNING state, position;
+
+-- name: advance_run
+-- Move a live run on by so many steps if its log is as long as was expected
+UPDATE runs SET position = position + ?3, updated = ?4
+WHERE id = ?1 AND position = ?2 AND final = 0
+RETURNING number, state;
+
+-- name: insert_step
+-- Add a step to a log
+INSERT INTO steps (run, position, inputs, outputs) VALUES (?1, ?2, ?3, ?4);
+
+-- name: insert_step_key
+-- Record the key under which a step was made
+INSERT INTO step_keys (run, text, ordinal, body_hash, position) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: find_step_key
+-- Find the step that a key of a run was used for
+SELECT step_keys.body_hash, steps.position, steps.inputs, steps.outputs
+FROM step_keys JOIN steps ON steps.run = step_keys.run AND steps.position = step_keys.position
+WHERE step_keys.run = ?1 AND text = ?2 AND ordinal = ?3;
+
+-- name: list_steps
+-- Read the steps of a run after a position
+SELECT steps.position, inputs, outputs
+FROM runs JOIN steps ON steps.run = runs.number
+WHERE runs.id = ?1 AND steps.position > ?2
+ORDER BY steps.position
+LIMIT ?3;
+
+-- name: repair_step
+-- Replace the blobs of a step
+UPDATE steps SET inputs = ?3, outputs = ?4 WHERE run = ?1 AND position = ?2;
+
+-- name: copy_steps
+-- Copy the first steps of a run to another
+INSERT INTO steps (run, position, inputs, outputs)
+SELECT ?1, position, inputs, outputs FROM steps WHERE run = ?2 AND position <= ?3 ORDER BY position;
+
+-- name: copy_savepoints
+-- Copy savepoint 0 and the milestones of a run up to a step to another, without their marks
+INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob)
+SELECT ?1, timestamp, position, created, NULL, 0, milestone, blob FROM savepoints
+WHERE run = ?2 AND position <= ?3 AND (milestone <> 0 OR timestamp = 0)
+ORDER BY timestamp;
+
+-- name: put_savepoint
+-- Keep a savepoint, in place of one with the same timestamp; marks that one had stay
+INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (run, timestamp) DO UPDATE SET
+    position = excluded.position, created = excluded.created, blob = excluded.blob,
+    name = coalesce(excluded.name, name), pinned = max(pinned, excluded.pinned),
+    milestone = max(milestone, excluded.milestone)
+RETURNING timestamp, position, created, length(blob), name, pinned, milestone;
+
+-- name: prune_savepoints
+-- Give up what retention doesn't keep: unmarked savepoints before the newest ?2 + 1, but not the one just put
+DELETE FROM savepoints
+WHERE run = ?1 AND milestone = 0 AND pinned = 0 AND name IS NULL AND timestamp <> 0 AND timestamp <> ?3
+    AND timestamp < (SELECT timestamp FROM savepoints WHERE run = ?1 ORDER BY timestamp DESC LIMIT 1 OFFSET ?2);
+
+-- name: mark_savepoint
+-- Name and pin a savepoint, or undo that
+UPDATE savepoints SET name = ?3, pinned = ?4 WHERE run = ?1 AND timestamp = ?2
+RETURNING timestamp, position, created, length(blob), name, pinned, milestone;
+
+-- name: list_savepoints
+-- Read what is told about the savepoints of a run
+SELECT timestamp, savepoints.position, savepoints.created, length(blob), name, pinned, milestone
+FROM runs JOIN savepoints ON savepoints.run = runs.number
+WHERE runs.id = ?1
+ORDER BY timestamp;
+
+-- name: read_savepoint
+-- Read a savepoint
+SELECT timestamp, savepoints.position, milestone, blob
+FROM runs JOIN savepoints ON savepoints.run = runs.number
+WHERE runs.id = ?1 AND timestamp = ?2;
+
+-- name: insert_record
+-- Keep a new record of a dialect, unless there is one with its id
+INSERT INTO records (dialect, id, version, blob) VALUES (?1, ?2, 1, ?3) ON CONFLICT DO NOTHING RETURNING version;
+
+-- name: replace_record
+-- Replace a record of a dialect if it still has the expected version
+UPDATE records SET blob = ?3, version = version + 1 WHERE dialect = ?1 AND id = ?2 AND version = ?4
+RETURNING version;
+
+-- name: delete_record
+-- Forget a record of a dialect
+DELETE FROM records WHERE dialect = ?1 AND id = ?2;
+
+-- name: read_record
+-- Read a record of a dialect
+SELECT id, blob, version FROM records WHERE dialect = ?1 AND id = ?2;
+
+-- name: list_records
+-- Read all records of a dialect
+SELECT id, blob, version FROM records WHERE dialect = ?1 ORDER BY id;

@@ -1,0 +1,307 @@
+"""The SQLite store: one file, written by one thread of one process.
+
+What a change does is `changes`, when it counts as durable is `writer`, how the file is opened is `database`.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import structlog
+
+from perdure.errors import CorruptBlob, Fenced, Invalid, RunNotFound, SavepointNotFound, StoreUnavailable
+from perdure.run import Change, Entry, Key, Run, Step
+from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores import changes
+from perdure.stores.base import Appended, Committed, Created, Record
+from perdure.stores.changes import Put
+from perdure.stores.database import Readers, connect, reason, row, rows
+from perdure.stores.lock import Lock
+from perdure.stores.queries import QUERIES
+from perdure.stores.writer import Writer
+
+__all__ = ["SqliteStore"]
+
+FILE = "perdure.db"
+NEWEST = (1 << 63) - 1
+
+_SQL = {name: query.sql for name, query in QUERIES.items()}
+
+log = structlog.get_logger(__name__)
+
+
+class SqliteStore:
+    """A `Store` in an SQLite file.
+
+    Parameters
+    ----------
+    path
+        The file; it and its folder are made if they don't exist. In a folder it is ``perdure.db``.
+    keep
+        How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+    vfs
+        Name of a virtual file system that is registered with apsw; None is the operating system's files.
+
+    Raises
+    ------
+    StoreLocked
+        If another server has the store open; the message names it.
+    StoreUnavailable
+        If the file or its folder can't be written.
+    NewerSchema, NotAStore
+        If the file is of a newer Perdure, or isn't a store; it is left as it is.
+
+    Examples
+    --------
+    >>> store = SqliteStore("runs/perdure.db")  # doctest: +SKIP
+    >>> store.create_run(run, savepoint).result()  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path, *, keep: int = 3, vfs: str | None = None) -> None:
+        if keep < 1:
+            raise Invalid(f"A store keeps at least 1 savepoint of a run, not {keep}.")
+        self.path = _file(path)
+        self._keep = keep
+        self._watchers: tuple[Callable[[Committed], None], ...] = ()
+        self._lock = Lock(self.path.with_name(f"{self.path.name}.lock"), self.path)
+        try:
+            connection = connect(self.path, vfs)
+            self.fence, batch = _next_epoch(connection, self.path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._readers = Readers(self.path, vfs)
+        self._writer = Writer(connection, batch, self.path, vfs, self._readers, self._tell)
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why nothing can be written at the moment; None when all is well."""
+        return self._writer.unavailable
+
+    def close(self) -> None:
+        """Commit what waits, then let go of the file; harmless when done twice."""
+        self._writer.close()
+        self._lock.release()
+
+    # Runs ---------------------------------------------------------------------------------------------------
+
+    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+        """Keep a new run."""
+        put = None if savepoint is None else Put.of(savepoint)
+        return self._writer.submit(partial(changes.create_run, run=run, put=put, key=key, keep=self._keep))
+
+    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+        """Keep a new run that begins with a copy of its parent's first steps."""
+        put = Put.of(savepoint)
+        return self._writer.submit(partial(changes.fork_run, run=run, put=put, key=key, keep=self._keep))
+
+    def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
+        """Change a run's record if its version is still `version`."""
+        return self._writer.submit(partial(changes.change_run, run_id=run_id, version=version, change=change))
+
+    def delete_run(self, run_id: str) -> Future[None]:
+        """Forget a run with its steps, savepoints and keys."""
+        return self._writer.submit(partial(changes.delete_run, run_id=run_id))
+
+    def run(self, run_id: str) -> Run:
+        """Return a run."""
+        with self._readers.lend() as connection:
+            values = row(connection, _SQL["read_run"], (run_id,))
+        if values is None:
+            raise RunNotFound(run=run_id)
+        return changes.to_run(values)
+
+    def runs(
+        self,
+        *,
+        owner: str | None = None,
+        kind: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Run]:
+        """Return runs, newest first."""
+        values: tuple[Any, ...] = (NEWEST if before is None else before, kind, max(0, limit))
+        with self._readers.lend() as connection:
+            if owner is None:
+                found = rows(connection, _SQL["list_runs"], values)
+            else:
+                found = rows(connection, _SQL["list_runs_of_owner"], (*values, owner))
+        return [changes.to_run(values) for values in found]
+
+    def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
+        """Count the runs of an owner, or all."""
+        query = "count_live_runs" if live else "count_runs"
+        with self._readers.lend() as connection:
+            if owner is None:
+                counted = row(connection, _SQL[query])
+            else:
+                counted = row(connection, _SQL[f"{query}_of_owner"], (owner,))
+        assert counted is not None, "count(*) always answers"
+        return int(counted[0])
+
+    # Steps --------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        run_id: str,
+        fence: int,
+        position: int,
+        entries: Sequence[Entry],
+        savepoint: Savepoint | None = None,
+        change: Change | None = None,
+    ) -> Future[Appended]:
+        """Append entries to the step log, with a savepoint and a change of the record, all or nothing."""
+        if fence != self.fence:
+            return _refused(Fenced(run=run_id, fence=fence))
+        put = None if savepoint is None else Put.of(savepoint)
+        return self._writer.submit(
+            partial(
+                changes.append,
+                run_id=run_id,
+                position=position,
+                entries=tuple(entries),
+                put=put,
+                change=change,
+                keep=self._keep,
+            )
+        )
+
+    def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
+        """Return the steps after position `after`, ascending."""
+        with self._readers.lend() as connection:
+            found = rows(connection, _SQL["list_steps"], (run_id, after, max(0, limit)))
+            if not found:
+                _require(connection, run_id)
+        return [Step(position=at, inputs=inputs, outputs=outputs) for at, inputs, outputs in found]
+
+    def step_by_key(self, run_id: str, key: Key) -> Step | None:
+        """Return the step recorded under a key and ordinal, or None."""
+        with self._readers.lend() as connection:
+            return changes.find_step(connection, _require(connection, run_id), key)
+
+    def repair_step(self, run_id: str, step: Step) -> Future[None]:
+        """Put a step's recomputed blobs in place of damaged ones."""
+        return self._writer.submit(partial(changes.repair_step, run_id=run_id, step=step))
+
+    # Savepoints ---------------------------------------------------------------------------------------------
+
+    def put_savepoint(
+        self, run_id: str, fence: int, savepoint: Savepoint, *, name: str | None = None, pinned: bool = False
+    ) -> Future[SavepointInfo]:
+        """Keep a savepoint outside of an append."""
+        if fence != self.fence:
+            return _refused(Fenced(run=run_id, fence=fence))
+        put = Put.of(savepoint, name=name, pinned=pinned)
+        return self._writer.submit(partial(changes.put_savepoint, run_id=run_id, put=put, keep=self._keep))
+
+    def mark_savepoint(
+        self, run_id: str, timestamp: int, *, name: str | None, pinned: bool
+    ) -> Future[SavepointInfo]:
+        """Name or pin a savepoint, or undo that."""
+        return self._writer.submit(
+            partial(changes.mark_savepoint, run_id=run_id, timestamp=timestamp, name=name, pinned=pinned)
+        )
+
+    def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
+        """Return what is kept, by ascending timestamp."""
+        with self._readers.lend() as connection:
+            found = rows(connection, _SQL["list_savepoints"], (run_id,))
+            if not found:
+                _require(connection, run_id)
+        return [changes.to_info(values) for values in found]
+
+    def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
+        """Return a savepoint, checked."""
+        with self._readers.lend() as connection:
+            found = row(connection, _SQL["read_savepoint"], (run_id, timestamp))
+            if found is None:
+                _require(connection, run_id)
+                raise SavepointNotFound(run=run_id, savepoint=timestamp)
+        at, position, milestone, blob = found
+        savepoint = Savepoint.from_blob(blob)
+        if (savepoint.timestamp, savepoint.position) != (at, position):
+            raise CorruptBlob(reason=f"it is that of timestamp {savepoint.timestamp}, not of {at}")
+        return msgspec.structs.replace(savepoint, milestone=bool(milestone))
+
+    # What dialects keep -------------------------------------------------------------------------------------
+
+    def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
+        """Keep a record, new or in place of a version."""
+        return self._writer.submit(
+            partial(changes.put_record, dialect=dialect, id=id, blob=blob, version=version)
+        )
+
+    def delete_record(self, dialect: str, id: str) -> Future[None]:
+        """Forget a record; harmless if there is none."""
+        return self._writer.submit(partial(changes.delete_record, dialect=dialect, id=id))
+
+    def record(self, dialect: str, id: str) -> Record | None:
+        """Return a record, or None."""
+        with self._readers.lend() as connection:
+            found = row(connection, _SQL["read_record"], (dialect, id))
+        return None if found is None else Record(*found)
+
+    def records(self, dialect: str) -> Sequence[Record]:
+        """Return all records of a dialect, by id."""
+        with self._readers.lend() as connection:
+            found = rows(connection, _SQL["list_records"], (dialect,))
+        return [Record(*values) for values in found]
+
+    # Watching -----------------------------------------------------------------------------------------------
+
+    def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+        """Call `callback` after each commit of a run's change, before its future is resolved."""
+        self._watchers = (*self._watchers, callback)
+
+        def stop() -> None:
+            self._watchers = tuple(watcher for watcher in self._watchers if watcher is not callback)
+
+        return stop
+
+    def _tell(self, committed: Committed) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(committed)
+            except Exception:
+                log.exception("watcher_failed", run=committed.run_id)
+
+
+def _file(path: str | Path) -> Path:
+    """Return the store's file, after making its folder."""
+    file = Path(path).resolve()  # the lock lies beside the file itself, whatever link leads there
+    if str(path).endswith("/") or file.is_dir():
+        file /= FILE
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(reason=f"{file.parent}: {error.strerror}") from error
+    return file
+
+
+def _next_epoch(connection: apsw.Connection, path: Path) -> tuple[int, int]:
+    """Void the fence tokens of all openings before; return the new one and the last batch's number."""
+    try:
+        meta = row(connection, _SQL["next_epoch"])
+    except apsw.Error as error:
+        connection.close(True)
+        raise StoreUnavailable(reason=reason(path, error)) from error
+    assert meta is not None, "the first migration makes it"
+    epoch, batch = meta
+    return epoch, batch
+
+
+def _require(connection: apsw.Connection, run_id: str) -> int:
+    found = row(connection, _SQL["find_run"], (run_id,))
+    if found is None:
+        raise RunNotFound(run=run_id)
+    return int(found[0])
+
+
+def _refused(error: Exception) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future

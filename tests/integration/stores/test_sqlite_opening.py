@@ -1,0 +1,153 @@
+"""What the SQLite store opens, what it refuses, and that it lets go of everything."""
+
+from contextlib import closing, suppress
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure.errors import Invalid, NewerSchema, NotAStore, StoreLocked, StoreUnavailable
+from perdure.stores.database import APPLICATION_ID, migrate
+from perdure.stores.queries import MIGRATIONS, Migration
+from perdure.stores.sqlite import SqliteStore
+from perdure.testing.stores import a_run, a_savepoint, created
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
+
+
+def schema(connection: apsw.Connection) -> set[str]:
+    return {
+        name
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")
+    }
+
+
+def test_each_migration_leads_from_nothing_to_its_schema() -> None:
+    for count in range(1, len(MIGRATIONS) + 1):
+        with closing(apsw.Connection(":memory:")) as connection:
+            migrate(connection, MIGRATIONS[:count])
+            assert connection.pragma("user_version") == count
+            assert connection.pragma("application_id") == APPLICATION_ID
+            migrate(connection)
+            assert schema(connection) == {
+                "meta", "records", "run_keys", "run_keys_by_run", "runs", "runs_by_owner", "runs_live",
+                "savepoints", "savepoints_passing", "specs", "step_keys", "steps",
+            }  # fmt: skip
+            assert connection.pragma("user_version") == MIGRATIONS[-1].version
+
+
+def test_a_migration_that_fails_leaves_nothing() -> None:
+    broken = Migration(1, "0001_broken.sql", "CREATE TABLE one (a); CREATE TABLE one (a)")
+    with closing(apsw.Connection(":memory:")) as connection:
+        with pytest.raises(apsw.SQLError):
+            migrate(connection, (broken,))
+        assert schema(connection) == set()
+        assert connection.pragma("user_version") == 0
+
+
+def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    with closing(SqliteStore(path)) as store:
+        created(store, steps=3)
+    newer = MIGRATIONS[-1].version + 1
+    # As a newer server leaves it that was killed: what it wrote last is in the log.
+    connection = apsw.Connection(str(path))
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("user_version", newer)
+    connection.close()
+    before = content(tmp_path)
+    assert before["perdure.db-wal"]
+    with pytest.raises(NewerSchema) as error:
+        SqliteStore(path)
+    assert error.value.values["found"] == newer
+    assert str(path) in str(error.value)
+    after = content(tmp_path)
+    assert (after["perdure.db"], after["perdure.db-wal"]) == (before["perdure.db"], before["perdure.db-wal"])
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    path.write_bytes(b"my thesis, the only copy\n" * 500)
+    before = content(tmp_path)
+    with pytest.raises(NotAStore, match=str(path)):
+        SqliteStore(path)
+    assert content(tmp_path) == before
+
+
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("CREATE TABLE bookmarks (url)")
+    before = content(tmp_path)
+    with pytest.raises(NotAStore, match="another program"):
+        SqliteStore(path)
+    assert content(tmp_path) == before
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    (tmp_path / "perdure.db").touch()
+    with closing(SqliteStore(tmp_path)) as store:
+        created(store)
+
+
+def test_a_refused_opening_lets_go_of_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    path.write_bytes(b"no database, " * 100)
+    with pytest.raises(NotAStore):
+        SqliteStore(path)
+    path.unlink()
+    SqliteStore(path).close()
+
+
+def test_a_link_to_a_store_leads_to_the_same_lock(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "perdure.db")):
+        (tmp_path / "link.db").symlink_to(tmp_path / "perdure.db")
+        with pytest.raises(StoreLocked):
+            SqliteStore(tmp_path / "link.db")
+
+
+def test_a_file_system_without_shared_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="put the store on a local disk"):
+        SqliteStore(tmp_path, vfs="unix-none")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailable, match="file/runs"):
+        SqliteStore(tmp_path / "file" / "runs" / "perdure.db")
+
+
+def test_no_savepoint_to_keep_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(Invalid):
+        SqliteStore(tmp_path / "new" / "perdure.db", keep=0)
+    assert not (tmp_path / "new").exists()
+
+
+def test_closing_leaves_one_file_beside_the_lock(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path)) as store:
+        created(store, steps=5)
+        assert store.run("run").position == 5
+    assert {path.name for path in tmp_path.iterdir()} == {"perdure.db", "perdure.db.lock"}
+
+
+def test_no_file_handle_and_no_thread_is_left_behind(tmp_path: Path) -> None:
+    def handles() -> set[str]:
+        found = set()
+        for link in Path("/dev/fd").iterdir():
+            with suppress(OSError):  # the one that lists the folder
+                found.add(str(link.readlink()))
+        return {name for name in found if str(tmp_path) in name}
+
+    (tmp_path / "thesis.db").write_bytes(b"no database, " * 100)
+    for _ in range(3):
+        store = SqliteStore(tmp_path)
+        store.create_run(a_run(str(store.fence)), a_savepoint()).result()
+        assert store.runs()
+        assert handles()
+        store.close()
+        with pytest.raises(NotAStore):
+            SqliteStore(tmp_path / "thesis.db")
+        assert handles() == set()

@@ -1,0 +1,125 @@
+"""The writer commits what waits together, and an item harms none of its neighbours."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.errors import PositionConflict, RunNotFound
+from perdure.run import Entry
+from perdure.stores.base import Committed
+from perdure.stores.sqlite import SqliteStore
+from perdure.stores.writer import BATCH, CHECKPOINT
+from perdure.testing.faults import FaultyVFS
+from perdure.testing.stores import WAIT, a_run, a_savepoint, a_step, an_entry, created
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path)) as store:
+        yield store
+
+
+@contextmanager
+def held(store: SqliteStore) -> Iterator[Future[Any]]:
+    """Keep the writer busy, so that what is written within the block waits, and becomes one batch."""
+    taken, go_on = threading.Event(), threading.Event()
+
+    def hold(committed: Committed) -> None:
+        taken.set()
+        go_on.wait(WAIT)
+
+    stop = store.watch(hold)
+    future = store.create_run(a_run("held"), None)
+    assert taken.wait(WAIT)
+    stop()
+    try:
+        yield future
+    finally:
+        go_on.set()
+
+
+def test_whatever_waits_is_made_durable_by_one_sync(tmp_path: Path) -> None:
+    vfs = FaultyVFS()
+    with closing(SqliteStore(tmp_path, vfs=vfs.name)) as store:
+        with held(store):
+            syncs = vfs.syncs
+            futures = [store.create_run(a_run(f"r{number}"), a_savepoint()) for number in range(BATCH)]
+        assert len(wait(futures, WAIT).done) == BATCH
+        assert vfs.syncs - syncs == 1
+
+
+def test_more_than_a_batch_is_committed_all_the_same(store: SqliteStore) -> None:
+    created(store)
+    with held(store):
+        futures = [store.append("run", store.fence, at, [an_entry(at + 1)]) for at in range(2 * BATCH + 1)]
+    assert [future.result(WAIT).steps[0].position for future in futures] == list(range(1, 2 * BATCH + 2))
+
+
+def test_a_refused_item_fails_only_itself(store: SqliteStore) -> None:
+    created(store)
+    with held(store):
+        futures: list[Future[Any]] = [
+            store.append("run", store.fence, 0, [an_entry(1)]),
+            store.append("run", store.fence, 0, [an_entry(9)]),
+            store.delete_run("no"),
+            store.append("run", store.fence, 1, [an_entry(2)]),
+        ]
+    wait(futures, WAIT)
+    refusals = [type(future.exception()) for future in futures]
+    assert refusals == [type(None), PositionConflict, RunNotFound, type(None)]
+    assert list(store.steps("run")) == [a_step(1), a_step(2)]
+
+
+def test_an_item_that_is_no_data_fails_only_itself(store: SqliteStore) -> None:
+    created(store)
+    broken: Any = object()
+    with held(store):
+        before = store.append("run", store.fence, 0, [an_entry(1)])
+        between = store.append("run", store.fence, 1, [an_entry(2), Entry(inputs=None, outputs=broken)])
+        after = store.append("run", store.fence, 1, [an_entry(2)])
+    assert isinstance(between.exception(WAIT), TypeError)
+    assert (before.exception(WAIT), after.exception(WAIT)) == (None, None)
+    assert list(store.steps("run")) == [a_step(1), a_step(2)]
+
+
+def test_a_write_cancelled_before_its_turn_leaves_no_trace(store: SqliteStore) -> None:
+    created(store)
+    with held(store):
+        cancelled = store.append("run", store.fence, 0, [an_entry(1)])
+        other = store.append("run", store.fence, 0, [an_entry(1)])
+        assert cancelled.cancel()
+    assert other.result(WAIT).steps == (a_step(1),)
+    with pytest.raises(CancelledError):
+        cancelled.result(WAIT)
+    assert store.run("run").position == 1
+
+
+def test_a_write_that_was_taken_can_not_be_cancelled(store: SqliteStore) -> None:
+    with held(store) as taken:
+        assert not taken.cancel()
+    assert taken.result(WAIT).run.id == "held"
+
+
+def test_a_reader_sees_only_what_is_durable_and_never_waits_for_the_writer(store: SqliteStore) -> None:
+    created(store)
+    with held(store):
+        waiting = store.append("run", store.fence, 0, [an_entry(1)])
+        assert store.run("run").position == 0
+        assert list(store.steps("run")) == []
+    waiting.result(WAIT)
+    assert store.run("run").position == 1
+
+
+def test_the_log_of_a_long_life_stays_short(tmp_path: Path, store: SqliteStore) -> None:
+    created(store)
+    pages, page = 50, 4096
+    for at in range(5 * CHECKPOINT // pages):
+        entry = Entry(inputs=None, outputs=bytes(pages * page))
+        store.append("run", store.fence, at, [entry]).result(WAIT)
+    assert (tmp_path / "perdure.db-wal").stat().st_size < 1.2 * CHECKPOINT * page
+    assert store.run("run").position == 5 * CHECKPOINT // pages

@@ -1,0 +1,217 @@
+"""Whatever is done to them, the SQLite store and the memory store answer the same, also after reopening."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
+
+from perdure.errors import PerdureError
+from perdure.lifecycle import Outcome, RunState
+from perdure.run import Change, Entry, Key, Run
+from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores.base import Appended, Committed, Created, Store
+from perdure.stores.memory import MemoryStore
+from perdure.stores.sqlite import SqliteStore
+from perdure.testing.stores import WAIT, a_fork, a_run
+
+KEEP = 2
+
+ids = st.sampled_from(["a", "b", "c"])
+owners = st.sampled_from(["ann", "bob"])
+small = st.integers(0, 5)
+blobs = st.binary(max_size=12)
+keys = st.builds(
+    Key, text=st.sampled_from(["k", "l"]), body_hash=st.sampled_from([b"1", b"2"]), ordinal=st.integers(0, 1)
+)
+entries = st.lists(
+    st.builds(Entry, inputs=st.none() | blobs, outputs=blobs, key=st.none() | keys), max_size=3
+)
+savepoints = st.builds(
+    Savepoint,
+    timestamp=st.integers(0, 9),
+    position=small,
+    entities=st.dictionaries(st.sampled_from(["x", "y"]), blobs),
+    milestone=st.booleans(),
+)
+some_changes = st.builds(
+    Change,
+    state=st.none() | st.sampled_from(RunState),
+    outcome=st.none() | st.sampled_from(Outcome),
+    reason=st.none() | st.just("why"),
+    spec=st.none() | blobs,
+)
+names = st.none() | st.sampled_from(["x", ""])
+
+
+def timeless(value: Any) -> Any:
+    """Return an answer without the times at which a store did something."""
+    match value:
+        case Run():
+            return replace(value, updated=0.0)
+        case Created():
+            return replace(value, run=timeless(value.run))
+        case SavepointInfo():
+            return replace(value, created=0.0)
+        case Appended():
+            return value
+        case list() | tuple():
+            return [timeless(item) for item in value]
+    return value
+
+
+class Stores(RuleBasedStateMachine):
+    """Does the same to both stores and compares what they answer."""
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="perdure-"))
+        self.memory = MemoryStore(keep=KEEP)
+        self.sqlite = SqliteStore(self.folder, keep=KEEP)
+        self.told: dict[Store, list[Committed]] = {}
+        self.watch(self.memory)
+        self.watch(self.sqlite)
+
+    def teardown(self) -> None:
+        if hasattr(self, "sqlite"):
+            self.sqlite.close()
+            shutil.rmtree(self.folder)
+
+    def watch(self, store: Store) -> None:
+        self.told[store] = []
+        store.watch(self.told[store].append)
+
+    def both(self, ask: Callable[[Store], Any]) -> Any:
+        answers = []
+        for store in (self.memory, self.sqlite):
+            try:
+                answer = ask(store)
+                answers.append(timeless(answer.result(WAIT) if hasattr(answer, "result") else answer))
+            except PerdureError as error:
+                answers.append((type(error), error.values.get("position"), str(error)))
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    @rule()
+    def reopen(self) -> None:
+        former = self.sqlite.fence
+        del self.told[self.sqlite]
+        self.sqlite.close()
+        self.sqlite = SqliteStore(self.folder, keep=KEEP)
+        self.told[self.memory].clear()
+        self.watch(self.sqlite)
+        assert self.sqlite.fence > former
+
+    @rule(id=ids, owner=owners, savepoint=st.none() | savepoints, key=st.none() | keys)
+    def create_run(self, id: str, owner: str, savepoint: Savepoint | None, key: Key | None) -> None:
+        self.both(lambda store: store.create_run(a_run(id, owner=owner), savepoint, key))
+
+    @rule(id=ids, parent=ids, position=small, owner=owners, savepoint=savepoints, key=st.none() | keys)
+    def fork_run(
+        self, id: str, parent: str, position: int, owner: str, savepoint: Savepoint, key: Key | None
+    ) -> None:
+        run = a_fork(id, parent, position, owner=owner)
+        self.both(lambda store: store.fork_run(run, savepoint, key))
+
+    @rule(id=ids, version=st.integers(0, 2), change=some_changes)
+    def update_run(self, id: str, version: int, change: Change) -> None:
+        self.both(lambda store: store.update_run(id, version, change))
+
+    @rule(id=ids)
+    def delete_run(self, id: str) -> None:
+        self.both(lambda store: store.delete_run(id))
+
+    @rule(
+        id=ids,
+        stale=st.integers(0, 9),
+        ahead=st.sampled_from([0, 0, 0, 0, 0, 1, -1]),
+        entries=entries,
+        savepoint=st.none() | savepoints,
+        change=st.none() | some_changes,
+    )
+    def append(
+        self,
+        id: str,
+        stale: int,
+        ahead: int,
+        entries: list[Entry],
+        savepoint: Savepoint | None,
+        change: Change | None,
+    ) -> None:
+        position = max(0, len(self.memory.steps(id)) + ahead) if self.exists(id) else 0
+
+        def ask(store: Store) -> Any:
+            fence = -1 if stale == 0 else store.fence
+            return store.append(id, fence, position, entries, savepoint, change)
+
+        self.both(ask)
+
+    @rule(id=ids, key=keys)
+    def step_by_key(self, id: str, key: Key) -> None:
+        self.both(lambda store: store.step_by_key(id, key))
+
+    @rule(id=ids, savepoint=savepoints, name=names, pinned=st.booleans())
+    def put_savepoint(self, id: str, savepoint: Savepoint, name: str | None, pinned: bool) -> None:
+        self.both(lambda store: store.put_savepoint(id, store.fence, savepoint, name=name, pinned=pinned))
+
+    @rule(id=ids, timestamp=st.integers(0, 9), name=names, pinned=st.booleans())
+    def mark_savepoint(self, id: str, timestamp: int, name: str | None, pinned: bool) -> None:
+        self.both(lambda store: store.mark_savepoint(id, timestamp, name=name, pinned=pinned))
+
+    @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 3))
+    def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> None:
+        self.both(lambda store: store.put_record(dialect, id, blob, version))
+
+    @rule(dialect=owners, id=ids)
+    def delete_record(self, dialect: str, id: str) -> None:
+        self.both(lambda store: store.delete_record(dialect, id))
+
+    @rule(
+        owner=st.none() | owners,
+        kind=st.none() | st.sampled_from(["session", "task"]),
+        limit=st.integers(-1, 3),
+    )
+    def list_runs(self, owner: str | None, kind: str | None, limit: int) -> None:
+        page = self.both(lambda store: list(store.runs(owner=owner, kind=kind, limit=limit)))
+        if page:
+            before = page[-1].number
+            self.both(lambda store: list(store.runs(owner=owner, kind=kind, before=before, limit=limit)))
+
+    @rule(id=ids, after=st.integers(-1, 6), limit=st.integers(-1, 4))
+    def page_of_steps(self, id: str, after: int, limit: int) -> None:
+        self.both(lambda store: list(store.steps(id, after, limit)))
+
+    @invariant()
+    def hold_the_same(self) -> None:
+        if not hasattr(self, "sqlite"):
+            return
+        for id in ("a", "b", "c"):
+            self.both(lambda store, id=id: store.run(id))
+            self.both(lambda store, id=id: list(store.steps(id)))
+            infos = self.both(lambda store, id=id: list(store.savepoints(id)))
+            for info in infos if isinstance(infos, list) else ():
+                self.both(lambda store, id=id, at=info.timestamp: store.savepoint(id, at))
+            if self.exists(id):
+                run, steps = self.memory.run(id), self.memory.steps(id)
+                assert run.position == len(steps)
+                assert [step.position for step in steps] == list(range(1, len(steps) + 1))
+        for owner in (None, "ann", "bob"):
+            for live in (False, True):
+                self.both(lambda store, owner=owner, live=live: store.count_runs(owner, live=live))
+        for dialect in ("ann", "bob"):
+            self.both(lambda store, dialect=dialect: list(store.records(dialect)))
+        assert self.told[self.memory] == self.told[self.sqlite]
+
+    def exists(self, id: str) -> bool:
+        return any(run.id == id for run in self.memory.runs())
+
+
+TestStores = Stores.TestCase
+TestStores.settings = settings(
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
