@@ -1,0 +1,48 @@
+"""The limits of sessions: how much one of them, and one request, may ask for."""
+
+from collections.abc import Sequence
+
+from perdure.errors import LimitExceeded
+from perdure.scenarios import Scenario
+from perdure.settings import Settings
+
+__all__ = ["check_session_limits", "check_step_limits"]
+
+
+def check_session_limits(settings: Settings, scenarios: Sequence[Scenario]) -> None:
+    """Raise `LimitExceeded` if a session has too many scenarios, or one of them too long a run."""
+    if len(scenarios) > settings.max_scenarios:
+        raise LimitExceeded(
+            what="The scenarios of a session",
+            limit=settings.max_scenarios,
+            value=len(scenarios),
+            setting="max_scenarios",
+        )
+    for scenario in scenarios:
+        specs = scenario.config([], seed=0)
+        steps = (specs["stoptime"] - specs["starttime"]) / specs["dt"]
+        if steps > settings.max_run_steps:
+            raise LimitExceeded(
+                what=f"The steps of dt of {scenario.label}",
+                limit=settings.max_run_steps,
+                value=round(steps),
+                setting="max_run_steps",
+            )
+
+
+def check_step_limits(settings: Settings, steps: int, values_per_step: int) -> None:
+    """Raise `LimitExceeded` if a request asks for too many steps, or too many values in all."""
+    if steps > settings.max_steps_per_request:
+        raise LimitExceeded(
+            what="The steps of a request",
+            limit=settings.max_steps_per_request,
+            value=steps,
+            setting="max_steps_per_request",
+        )
+    if steps * values_per_step > settings.max_values_per_request:
+        raise LimitExceeded(
+            what="The values of an answer (steps × outputs)",
+            limit=settings.max_values_per_request,
+            value=steps * values_per_step,
+            setting="max_values_per_request",
+        )

@@ -1,0 +1,293 @@
+"""The live session: the engines of one session in memory, stepped, saved and replayed.
+
+It does no input or output but reading the log it replays, and is used by one thread at a time: whoever holds
+the run's lock.
+"""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import structlog
+
+from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+from perdure.engines.base import Engine
+from perdure.errors import (
+    CorruptBlob,
+    NoSavepoint,
+    PerdureError,
+    ReplayMismatch,
+    RunFinished,
+    ScenarioNotFound,
+    suggest,
+)
+from perdure.state.codec import decode, encode, same
+from perdure.state.entity import Entity
+from perdure.state.run_state import RunState
+from perdure.state.savepoint import Savepoint
+from perdure.state.state_store import newest_intact
+from perdure.stores.base import Store
+
+__all__ = ["Inputs", "LiveSession", "MakeEngine", "Row", "Stepped", "settings_to_inputs"]
+
+MakeEngine = Callable[[ScenarioSpec], Engine]
+"""Returns a fresh engine, initialised with the spec's config; or raises `ModelChanged`."""
+
+Inputs = list[tuple[int, Mapping[str, Any]]]
+"""What a step is given: pairs of a scenario's index in the spec and its engine's inputs."""
+
+Row = list[Any]
+"""What one scenario answers: the time, then its outputs in the spec's order."""
+
+REPLAY_PAGE = 1000  # steps read from the log at once
+
+log = structlog.get_logger(__name__)
+
+
+class Stepped(msgspec.Struct, frozen=True):
+    """One step taken: its number, its log entry's two blobs, the rows, and the savepoint it completed."""
+
+    position: int
+    inputs: bytes | None
+    outputs: bytes
+    rows: list[Row | None]
+    savepoint: Savepoint | None
+
+
+class LiveSession:
+    """The engines of a session, all at the same position of its step log."""
+
+    def __init__(
+        self, run_id: str, owner: str, spec: SessionSpec, engines: list[Engine], position: int
+    ) -> None:
+        self.run_id = run_id
+        self.owner = owner
+        self.spec = spec
+        self.position = position
+        self.seconds_per_step = float("inf")  # not measured yet
+        self._engines = engines
+        timestamp = 0 if position == 0 else position + 1
+        entities = [scenario.entity for scenario in spec.scenarios]
+        self._run_state = RunState(spec.every, timestamp, entities)
+        self._entities = [
+            Entity(name, engine, timestamp, spec.every, self._run_state.save)
+            for name, engine in zip(entities, engines, strict=True)
+        ]
+        self._finished = [False] * len(engines)
+        self._leave_finished()
+
+    @classmethod
+    def start(cls, run_id: str, owner: str, spec: SessionSpec, make_engine: MakeEngine) -> "LiveSession":
+        """Start a session at position 0."""
+        return cls(run_id, owner, spec, [make_engine(scenario) for scenario in spec.scenarios], 0)
+
+    @classmethod
+    def at_savepoint(
+        cls, run_id: str, owner: str, spec: SessionSpec, make_engine: MakeEngine, savepoint: Savepoint
+    ) -> "LiveSession":
+        """Return the session as it stood at a savepoint."""
+        engines = []
+        for scenario in spec.scenarios:
+            engine = make_engine(scenario)
+            engine.restore(decode(savepoint.entities[scenario.entity]))
+            engines.append(engine)
+        return cls(run_id, owner, spec, engines, savepoint.position)
+
+    @classmethod
+    def restore(
+        cls,
+        store: Store,
+        run_id: str,
+        owner: str,
+        spec: SessionSpec,
+        make_engine: MakeEngine,
+        position: int,
+        *,
+        without: frozenset[int] = frozenset(),
+    ) -> tuple["LiveSession", list[int], int]:
+        """Return the session at a position: the newest intact savepoint at or before it, and replay.
+
+        Parameters
+        ----------
+        without
+            Timestamps of savepoints not to start from.
+
+        Returns
+        -------
+        (LiveSession, list of int, int)
+            The session, the timestamps of damaged savepoints that were passed over, and how many steps were
+            replayed.
+
+        Raises
+        ------
+        NoSavepoint
+            If no savepoint at or before the position is intact, and the spec doesn't lead there.
+        ReplayMismatch
+            If a replayed step gave other numbers than the log holds.
+        """
+        usable = [
+            info.timestamp
+            for info in store.savepoints(run_id)
+            if spec.base <= info.position <= position and info.timestamp not in without
+        ]
+        try:
+            savepoint, damaged = newest_intact(run_id, usable, lambda at: store.savepoint(run_id, at))
+        except NoSavepoint:
+            if spec.base > 0:
+                raise
+            # The spec alone leads to position 0, as savepoint 0 does.
+            damaged = usable
+            session = cls.start(run_id, owner, spec, make_engine)
+        else:
+            session = cls.at_savepoint(run_id, owner, spec, make_engine, savepoint)
+        begun = session.position
+        session.replay(store, position)
+        return session, damaged, position - begun
+
+    @property
+    def finished(self) -> bool:
+        """Whether no scenario has anything left to step."""
+        return all(self._finished)
+
+    @property
+    def values_per_step(self) -> int:
+        """How many values a step answers with."""
+        return sum(len(scenario.outputs) for scenario in self.spec.scenarios)
+
+    def step(self, inputs: Inputs) -> Stepped:
+        """Step every scenario that isn't finished; after any error the session must be dropped."""
+        if self.finished:
+            raise RunFinished(run=self.run_id, state="completed")
+        begun = perf_counter()
+        given = dict(inputs)
+        position = self.position + 1
+        rows: list[Row | None] = []
+        for index, engine in enumerate(self._engines):
+            if self._finished[index]:
+                rows.append(None)
+            else:
+                answer = engine.step(given.get(index, {}))
+                rows.append([engine.time, *answer.values()])
+        self.position = position
+        savepoint = self._acknowledge()
+        stepped = Stepped(
+            position=position,
+            inputs=encode([[index, dict(values)] for index, values in inputs]) if inputs else None,
+            outputs=encode([*rows]),
+            rows=rows,
+            savepoint=savepoint,
+        )
+        self.seconds_per_step = perf_counter() - begun
+        return stepped
+
+    def savepoint(self, *, milestone: bool = False) -> Savepoint:
+        """Take a savepoint here and now, on the grid or off it."""
+        return Savepoint(
+            timestamp=0 if self.position == 0 else self.position + 1,
+            position=self.position,
+            entities={entity.id: encode(entity.state.snapshot()) for entity in self._entities},
+            milestone=milestone or self.position == 0,
+        )
+
+    def replay(self, store: Store, position: int, *, compare: bool = True) -> None:
+        """Take the logged steps up to a position again, and compare what they answer with the log."""
+        while self.position < position:
+            steps = store.steps(self.run_id, self.position, min(REPLAY_PAGE, position - self.position))
+            if not steps:
+                raise ReplayMismatch(
+                    f"The log of the run {self.run_id!r} ends at step {self.position}, though {position} "
+                    "were acknowledged."
+                )
+            for step in steps:
+                self._replay_step(step.position, step.inputs, step.outputs, compare)
+
+    def close(self) -> None:
+        """Free the engines."""
+        for engine in self._engines:
+            engine.close()
+
+    def _replay_step(self, position: int, inputs: bytes | None, outputs: bytes, compare: bool) -> None:
+        try:
+            taken = self.step([] if inputs is None else [(index, given) for index, given in decode(inputs)])
+        except CorruptBlob:
+            raise
+        except PerdureError as error:
+            if not compare:
+                raise
+            raise ReplayMismatch(run=self.run_id, step=position, place=f"all: {error}") from error
+        if not compare:
+            return
+        try:
+            equal = same(taken.outputs, outputs)
+        except CorruptBlob as error:
+            # The inputs are intact, so the numbers are known again; `perdure doctor` writes them back.
+            log.error("step_corrupt", run=self.run_id, step=position, reason=str(error))
+            return
+        if not equal:
+            raise ReplayMismatch(run=self.run_id, step=position, place=self._difference(taken.rows, outputs))
+
+    def _difference(self, rows: list[Row | None], outputs: bytes) -> str:
+        for scenario, now, then in zip(self.spec.scenarios, rows, decode(outputs), strict=False):
+            if repr(now) != repr(then):
+                return f"scenario {scenario.scenario!r}: {then} acknowledged, {now} now"
+        return "an unknown place"
+
+    def _acknowledge(self) -> Savepoint | None:
+        """Let every entity acknowledge that the step is processed, and answer with what this completed."""
+        completed: Savepoint | None = None
+        for index, entity in enumerate(self._entities):
+            if not self._finished[index]:
+                completed = entity.ack_processed_time(self.position + 1, _snapshot) or completed
+        completed = self._leave_finished() or completed
+        if completed is None:
+            return None
+        ordinal = completed.timestamp // self.spec.every
+        return msgspec.structs.replace(
+            completed, position=self.position, milestone=ordinal % self.spec.milestone == 0
+        )
+
+    def _leave_finished(self) -> Savepoint | None:
+        completed: Savepoint | None = None
+        for index, engine in enumerate(self._engines):
+            if engine.finished and not self._finished[index]:
+                self._finished[index] = True
+                state = encode(engine.snapshot())
+                completed = (
+                    self._run_state.leave(self._entities[index].id, self.position + 1, state) or completed
+                )
+        return completed
+
+
+def _snapshot(engine: Engine) -> Any:
+    return engine.snapshot()
+
+
+def settings_to_inputs(spec: SessionSpec, settings: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Inputs:
+    """Sort settings (manager → scenario → engine inputs) by the session's scenarios.
+
+    Raises
+    ------
+    ScenarioNotFound
+        For a manager or scenario that isn't part of the session.
+    """
+    index = {(scenario.manager, scenario.scenario): i for i, scenario in enumerate(spec.scenarios)}
+    inputs: Inputs = []
+    for manager, scenarios in settings.items():
+        managers = {known for known, _ in index}
+        if manager not in managers:
+            raise ScenarioNotFound(
+                what="scenario manager in this session called",
+                name=manager,
+                suggestion=suggest(manager, managers),
+            )
+        for scenario, given in scenarios.items():
+            if (manager, scenario) not in index:
+                raise ScenarioNotFound(
+                    what=f"scenario of {manager!r} in this session called",
+                    name=scenario,
+                    suggestion=suggest(scenario, [name for owner, name in index if owner == manager]),
+                )
+            if given:
+                inputs.append((index[manager, scenario], given))
+    return sorted(inputs, key=lambda pair: pair[0])

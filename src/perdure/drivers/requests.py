@@ -1,0 +1,125 @@
+"""What callers ask of sessions and what they get, as values that no dialect owns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from perdure.drivers.live_session import Row
+from perdure.drivers.session_spec import SessionSpec
+from perdure.run import Run
+from perdure.state.codec import decode
+
+__all__ = [
+    "ADMINISTRATOR",
+    "Answer",
+    "Given",
+    "Log",
+    "NewSession",
+    "Owner",
+    "StepRequest",
+    "StepRows",
+    "Upgraded",
+    "rows_of",
+]
+
+Owner = str | None
+"""Whose request it is; None is the administrator, who sees every run."""
+
+ADMINISTRATOR: Owner = None
+
+
+class NewSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session to be made.
+
+    Attributes
+    ----------
+    scenarios
+        Manager to the names of its scenarios.
+    outputs
+        Elements to answer with; each scenario answers those it has. Empty means all.
+    dt
+        Distance of answers in the models' unit; None means each scenario's own dt.
+    seed
+        Of the random draws; None makes one.
+    """
+
+    scenarios: Mapping[str, Sequence[str]]
+    outputs: Sequence[str] = ()
+    dt: float | None = None
+    seed: int | None = None
+
+
+class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps to be taken.
+
+    Attributes
+    ----------
+    settings
+        Manager → scenario → ``constants`` and ``points``, in force from the first of these steps on.
+    steps
+        How many.
+    expected
+        The number that the first of them must have; None means whatever is next.
+    """
+
+    settings: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
+    steps: int = 1
+    expected: int | None = None
+
+
+class StepRows(msgspec.Struct, frozen=True):
+    """One step of the log: its number, and each scenario's row or None where it had finished."""
+
+    position: int
+    rows: list[Row | None]
+
+
+class Given(msgspec.Struct, frozen=True):
+    """One step of the log with what it was given: pairs of a scenario's index and its inputs."""
+
+    step: StepRows
+    inputs: list[tuple[int, Mapping[str, Any]]]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What steps came to.
+
+    Attributes
+    ----------
+    spec
+        The session's, to read the rows by.
+    steps
+        The steps, ascending.
+    finished
+        Whether nothing is left to step.
+    replayed
+        Whether they are all the recorded answer to the same request.
+    """
+
+    run_id: str
+    spec: SessionSpec
+    steps: list[StepRows]
+    finished: bool
+    replayed: bool = False
+
+
+class Log(msgspec.Struct, frozen=True):
+    """A page of a session's step log."""
+
+    run: Run
+    spec: SessionSpec
+    steps: list[Given]
+
+
+class Upgraded(msgspec.Struct, frozen=True):
+    """What an upgrade came to: the run, and how many logged steps the new model took over again."""
+
+    run: Run
+    replayed: int
+
+
+def rows_of(outputs: bytes) -> list[Row | None]:
+    """Decode a log entry's outputs."""
+    rows: list[Row | None] = decode(outputs)
+    return rows

@@ -1,0 +1,373 @@
+"""Sessions: runs whose crank is turned by a client, one acknowledged step after another.
+
+The steps of a run are serialised by a lock that is held until the commit's outcome is known, also when the
+client goes away. Sessions are restored when they are touched; memory never runs ahead of the store.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import structlog
+
+from perdure.drivers.examination import Finding, examine
+from perdure.drivers.limits import check_session_limits
+from perdure.drivers.live_session import LiveSession
+from perdure.drivers.live_sessions import LiveSessions
+from perdure.drivers.locks import Locks
+from perdure.drivers.requests import (
+    Answer,
+    Given,
+    Log,
+    NewSession,
+    Owner,
+    StepRequest,
+    StepRows,
+    Upgraded,
+    rows_of,
+)
+from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+from perdure.drivers.stepping import Stepping
+from perdure.drivers.threads import Threads
+from perdure.drivers.upgrade import upgrade_session
+from perdure.errors import (
+    InvalidScenario,
+    ModelChanged,
+    PerdureError,
+    RunNotFound,
+    StepNotFound,
+    TooMany,
+)
+from perdure.lifecycle import FINAL, Outcome, RunState, check
+from perdure.observability import Metrics
+from perdure.run import Change, Key, Run, new_run_id
+from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios.catalogue import check_outputs
+from perdure.settings import Settings
+from perdure.state.codec import decode
+from perdure.state.savepoint import SavepointInfo
+from perdure.stores.base import Committed, Created, Store
+
+__all__ = ["KIND", "Sessions"]
+
+KIND = "session"
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Sessions:
+    """The driver of sessions.
+
+    Parameters
+    ----------
+    store
+        Where runs are kept; it is closed by whoever opened it.
+    catalogue
+        The models and scenarios that sessions are made of.
+    settings
+        Limits and the savepoint schedule.
+    metrics
+        What is counted.
+    """
+
+    def __init__(self, store: Store, catalogue: Catalogue, settings: Settings, metrics: Metrics) -> None:
+        self.store = store
+        self.catalogue = catalogue
+        self._settings = settings
+        self._metrics = metrics
+        self._locks = Locks()
+        self._live = LiveSessions(store, catalogue, metrics, self._locks, settings.max_live_sessions)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._threads = Threads()
+        self._stepping = Stepping(store, self._live, self._threads, self.run, settings)
+
+    # Making and ending --------------------------------------------------------------------------------------
+
+    async def create(self, owner: str, request: NewSession, key: Key | None = None) -> Created:
+        """Make a session; durable when it returns."""
+        return await self._uninterrupted(self._create(owner, request, key))
+
+    async def fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None = None) -> Created:
+        """Make a session that begins with another's first `position` steps; by default all of them."""
+        parent = await self.run(owner, run_id)
+        return await self._uninterrupted(self._fork(parent, position, key))
+
+    async def stop(self, owner: Owner, run_id: str) -> Run:
+        """End a session for good; what it answered stays readable."""
+        return await self._uninterrupted(self._stop(owner, run_id))
+
+    async def delete(self, owner: Owner, run_id: str) -> None:
+        """Forget a session with all it answered."""
+        await self._uninterrupted(self._delete(owner, run_id))
+
+    async def upgrade(self, owner: Owner, run_id: str) -> Upgraded:
+        """Bring a session whose models changed to their present versions, by their upgrade functions."""
+        return await self._uninterrupted(self._upgrade(owner, run_id))
+
+    async def examine(self, owner: Owner, run_id: str, *, repair: bool) -> list[Finding]:
+        """Check every checksum of what is stored of a session; repair what replay can give back."""
+        return await self._uninterrupted(self._examine(owner, run_id, repair))
+
+    # Stepping -----------------------------------------------------------------------------------------------
+
+    async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None = None) -> Answer:
+        """Take steps; each is durable when it returns.
+
+        A key that was used for the same request answers with what was recorded, and takes the steps that are
+        missing if it was interrupted.
+
+        Raises
+        ------
+        PositionConflict
+            If another step than the expected one is next.
+        RunFinished
+            If nothing is left to step.
+        InvalidOverride, ScenarioNotFound, LimitExceeded
+            If the request is wrong; nothing changed then.
+        EvaluationFailed
+            If the model can't be evaluated; the steps before that one stay.
+        ModelChanged, ReplayMismatch, NoSavepoint
+            If the session can't be restored to go on exactly.
+        """
+        return await self._uninterrupted(self._step(owner, run_id, request, key))
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    async def run(self, owner: Owner, run_id: str) -> Run:
+        """Return a session's record; another owner's doesn't exist."""
+        run = await self._threads.read(lambda: self.store.run(run_id))
+        if run.kind != KIND or (owner is not None and run.owner != owner):
+            raise RunNotFound(run=run_id)
+        return run
+
+    async def runs(self, owner: Owner, before: int | None, limit: int) -> Sequence[Run]:
+        """Return sessions, newest first."""
+        return await self._threads.read(
+            lambda: self.store.runs(owner=owner, kind=KIND, before=before, limit=limit)
+        )
+
+    async def log(self, owner: Owner, run_id: str, after: int, limit: int) -> Log:
+        """Return a page of the step log: what each step was given and what it answered."""
+        run = await self.run(owner, run_id)
+        return await self._threads.read(lambda: self._read_log(run, after, limit))
+
+    async def savepoints(self, owner: Owner, run_id: str) -> Sequence[SavepointInfo]:
+        """Return the savepoints that are kept, ascending."""
+        await self.run(owner, run_id)
+        return await self._threads.read(lambda: self.store.savepoints(run_id))
+
+    async def take_savepoint(
+        self, owner: Owner, run_id: str, name: str | None, pinned: bool
+    ) -> SavepointInfo:
+        """Take a savepoint of a session as it stands."""
+        run = await self.run(owner, run_id)
+        return await self._uninterrupted(self._take_savepoint(run, name, pinned))
+
+    async def mark_savepoint(
+        self, owner: Owner, run_id: str, timestamp: int, name: str | None, pinned: bool
+    ) -> SavepointInfo:
+        """Name or pin a savepoint, or undo that."""
+        await self.run(owner, run_id)
+        return await asyncio.wrap_future(
+            self.store.mark_savepoint(run_id, timestamp, name=name, pinned=pinned)
+        )
+
+    async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
+        """Yield where a session stands, now and after every commit, until it ends or is deleted."""
+        loop = asyncio.get_running_loop()
+        latest: asyncio.Queue[Committed] = asyncio.Queue()
+
+        def changed(commit: Committed) -> None:
+            if commit.run_id == run_id:
+                with suppress(RuntimeError):  # the loop is closing
+                    loop.call_soon_threadsafe(latest.put_nowait, commit)
+
+        unwatch = self.store.watch(changed)
+        try:
+            run = await self.run(owner, run_id)
+            latest.put_nowait(Committed(run.id, run.state, run.position))
+            while True:
+                commit = await latest.get()
+                while not latest.empty():
+                    commit = latest.get_nowait()
+                yield commit
+                if commit.deleted or commit.state in FINAL:
+                    return
+        finally:
+            unwatch()
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, then save every live session where it stands."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        for live in self._live:
+            with suppress(PerdureError):
+                if self.store.unavailable is None:
+                    await self._save_here(live, None, False)
+            self._live.drop(live.run_id)
+
+    # The work, under the run's lock -------------------------------------------------------------------------
+
+    async def _create(self, owner: str, request: NewSession, key: Key | None) -> Created:
+        scenarios = self._selected(request)
+        check_session_limits(self._settings, scenarios)
+        run_id = new_run_id()
+        outputs = list(request.outputs) or sorted({name for chosen in scenarios for name in chosen.elements})
+        seed = secrets.randbits(53) if request.seed is None else request.seed
+        spec = SessionSpec(
+            scenarios=[
+                ScenarioSpec(
+                    manager=scenario.manager,
+                    scenario=scenario.name,
+                    model=scenario.model.name,
+                    fingerprint=scenario.model.fingerprint(),
+                    config=scenario.config(outputs, seed=seed, timestep=request.dt),
+                )
+                for scenario in scenarios
+            ],
+            seed=seed,
+            every=self._settings.savepoint_every,
+            milestone=self._settings.savepoint_milestone,
+        )
+        live = await self._threads.compute(lambda: self._live.start(run_id, owner, spec))
+        now = time.time()
+        run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
+        await self._check_quota(owner)
+        created = await asyncio.wrap_future(self.store.create_run(run, live.savepoint(), key))
+        if not created.replayed:
+            self._live.keep(live)
+        return created
+
+    async def _fork(self, parent: Run, position: int | None, key: Key | None) -> Created:
+        position = parent.position if position is None else position
+        spec = SessionSpec.from_blob(parent.spec)
+        if not spec.base <= position <= parent.position:
+            if 0 <= position < spec.base:
+                raise ModelChanged(
+                    f"The run {parent.id!r} was upgraded at step {spec.base}; it can be forked from there on."
+                )
+            raise StepNotFound(run=parent.id, step=position, position=parent.position)
+        await self._check_quota(parent.owner)
+        live = await self._threads.compute(lambda: self._live.restore(parent, spec, position))
+        run_id, now = new_run_id(), time.time()
+        finished = live.finished
+        run = Run(
+            id=run_id,
+            kind=KIND,
+            owner=parent.owner,
+            spec=parent.spec,
+            state=RunState.COMPLETED if finished else RunState.STARTED if position else RunState.CREATED,
+            outcome=Outcome.SUCCEEDED if finished else None,
+            position=position,
+            created=now,
+            updated=now,
+            parent=parent.id,
+            parent_position=position,
+        )
+        savepoint = live.savepoint(milestone=True)
+        live.close()
+        return await asyncio.wrap_future(self.store.fork_run(run, savepoint, key))
+
+    async def _stop(self, owner: Owner, run_id: str) -> Run:
+        async with self._locks.hold(run_id):
+            run = await self.run(owner, run_id)
+            check(KIND, run.state, RunState.STOPPED)
+            change = Change(state=RunState.STOPPED, outcome=Outcome.TERMINATED, reason="stopped by its owner")
+            stopped = await asyncio.wrap_future(self.store.update_run(run_id, run.version, change))
+            self._live.drop(run_id)
+            return stopped
+
+    async def _delete(self, owner: Owner, run_id: str) -> None:
+        async with self._locks.hold(run_id):
+            await self.run(owner, run_id)
+            await asyncio.wrap_future(self.store.delete_run(run_id))
+            self._live.drop(run_id)
+
+    async def _upgrade(self, owner: Owner, run_id: str) -> Upgraded:
+        async with self._locks.hold(run_id):
+            run = await self.run(owner, run_id)
+            self._live.drop(run_id)
+            append, replayed = await self._threads.compute(
+                lambda: upgrade_session(self.store, run, self.catalogue)
+            )
+            await asyncio.wrap_future(append)
+            return Upgraded(await self.run(owner, run_id), replayed)
+
+    async def _examine(self, owner: Owner, run_id: str, repair: bool) -> list[Finding]:
+        async with self._locks.hold(run_id):
+            run = await self.run(owner, run_id)
+
+            def restore(position: int, without: frozenset[int]) -> LiveSession:
+                return self._live.restore(run, SessionSpec.from_blob(run.spec), position, without)
+
+            return await self._threads.compute(lambda: examine(self.store, run, restore, repair=repair))
+
+    async def _take_savepoint(self, run: Run, name: str | None, pinned: bool) -> SavepointInfo:
+        async with self._locks.hold(run.id):
+            live = await self._stepping.touch(run.owner, run.id)
+            return await self._save_here(live, name, pinned)
+
+    async def _step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
+        begun = time.perf_counter()
+        async with self._locks.hold(run_id):
+            answer = await self._stepping.step(owner, run_id, request, key)
+        if answer.replayed:
+            self._metrics.replayed_answers.inc()
+        else:
+            self._metrics.steps.inc(len(answer.steps))
+            self._metrics.step_seconds.observe(time.perf_counter() - begun)
+        return answer
+
+    # Helpers ------------------------------------------------------------------------------------------------
+
+    def _selected(self, request: NewSession) -> list[Scenario]:
+        chosen = [
+            self.catalogue.scenario(manager, name)
+            for manager, names in request.scenarios.items()
+            for name in dict.fromkeys(names)
+        ]
+        if not chosen:
+            raise InvalidScenario(reason="a session has at least one scenario")
+        check_outputs(request.outputs, chosen)
+        return chosen
+
+    async def _check_quota(self, owner: str) -> None:
+        count = await self._threads.read(lambda: self.store.count_runs(owner, live=True))
+        if count >= self._settings.max_runs:
+            raise TooMany(what="Runs of one owner", limit=self._settings.max_runs, setting="max_runs")
+
+    def _read_log(self, run: Run, after: int, limit: int) -> Log:
+        spec = SessionSpec.from_blob(run.spec)
+        values = sum(len(scenario.outputs) for scenario in spec.scenarios)
+        limit = max(1, min(limit, self._settings.max_values_per_request // max(1, values)))
+        steps = [
+            Given(
+                StepRows(step.position, rows_of(step.outputs)),
+                [] if step.inputs is None else [(index, given) for index, given in decode(step.inputs)],
+            )
+            for step in self.store.steps(run.id, after, limit)
+        ]
+        return Log(run, spec, steps)
+
+    async def _save_here(self, live: LiveSession, name: str | None, pinned: bool) -> SavepointInfo:
+        savepoint = await self._threads.compute(live.savepoint)
+        return await asyncio.wrap_future(
+            self.store.put_savepoint(live.run_id, self.store.fence, savepoint, name=name, pinned=pinned)
+        )
+
+    async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work to its end, also when whoever asked for it goes away meanwhile."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("request_failed", error=str(error))  # whoever asked for it may be gone

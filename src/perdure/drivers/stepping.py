@@ -1,0 +1,183 @@
+"""Stepping: the steps of one session, exactly once each, while the caller holds the run's lock.
+
+Steps are computed ahead of their commits by at most a window, never answered ahead of them. After anything
+goes wrong the live session is dropped, so that memory never runs ahead of the store.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from functools import partial
+
+import msgspec
+
+from perdure.drivers.limits import check_step_limits
+from perdure.drivers.live_session import Inputs, LiveSession, Stepped, settings_to_inputs
+from perdure.drivers.live_sessions import LiveSessions
+from perdure.drivers.requests import Answer, Owner, StepRequest, StepRows, rows_of
+from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.threads import Threads
+from perdure.errors import PerdureError, PositionConflict, RunFinished, RunNotFound
+from perdure.lifecycle import FINAL, Outcome, RunState
+from perdure.run import Change, Entry, Key, Run, Step
+from perdure.settings import Settings
+from perdure.stores.base import Appended, Store
+
+__all__ = ["Stepping"]
+
+WINDOW = 64  # steps of one request that may wait for their commit at once
+INLINE_SECONDS = 0.001  # a step that takes longer leaves the event loop
+
+
+class Stepping:
+    """Takes steps of sessions.
+
+    Parameters
+    ----------
+    store
+        Where steps are committed.
+    live
+        The sessions in memory.
+    threads
+        Where long work is done.
+    find_run
+        Returns an owner's run, or raises `RunNotFound`.
+    settings
+        The limits of a request.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        live: LiveSessions,
+        threads: Threads,
+        find_run: Callable[[Owner, str], Awaitable[Run]],
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._threads = threads
+        self._find_run = find_run
+        self._settings = settings
+
+    async def touch(self, owner: Owner, run_id: str) -> LiveSession:
+        """Return a session that can be stepped, restored if it isn't in memory."""
+        live = self._live.get(run_id)
+        if live is None:
+            run = await self._find_run(owner, run_id)
+            if run.state in FINAL:
+                raise RunFinished(run=run_id, state=run.state.value)
+            spec = await self._threads.read(lambda: SessionSpec.from_blob(run.spec))
+            live = await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
+            self._live.keep(live)
+        elif owner is not None and live.owner != owner:
+            raise RunNotFound(run=run_id)
+        return live
+
+    async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
+        """Take the steps of a request; see `Sessions.step`."""
+        try:
+            recorded: list[Step] = []
+            if key is not None and request.steps > 1:
+                recorded = await self._recorded(owner, run_id, key, request.steps)
+            if len(recorded) == request.steps:
+                return await self._recorded_answer(owner, run_id, recorded)
+            live = await self.touch(owner, run_id)
+            return await self._advance(live, request, key, recorded)
+        except PerdureError:
+            if key is None:
+                raise
+            # Whatever is wrong now, a request that was answered before gets the same answer again.
+            recorded = await self._recorded(owner, run_id, key, request.steps)
+            answered = await self._recorded_answer(owner, run_id, recorded)
+            if not recorded or (len(recorded) < request.steps and not answered.finished):
+                raise
+            return answered
+
+    async def _advance(
+        self, live: LiveSession, request: StepRequest, key: Key | None, recorded: list[Step]
+    ) -> Answer:
+        """Take the steps that aren't recorded yet, a window at a time, and wait for each window's commits."""
+        if request.expected is not None and live.position + 1 != request.expected + len(recorded):
+            raise PositionConflict(run=live.run_id, expected=request.expected, position=live.position)
+        check_step_limits(self._settings, request.steps, live.values_per_step)
+        # The settings of a request are logged with its first step and stay in force.
+        inputs = [] if recorded else settings_to_inputs(live.spec, request.settings)
+        done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
+        try:
+            while len(done) < request.steps and not (live.finished and done):
+                count = min(WINDOW, request.steps - len(done))
+                submit = partial(self._submit, live, [] if done else inputs, count, key, len(done))
+                inline = count == 1 and live.seconds_per_step < INLINE_SECONDS
+                taken, failure = submit() if inline else await self._threads.compute(submit)
+                for stepped, future in taken:
+                    appended = await asyncio.wrap_future(future)
+                    if appended.replayed:
+                        # The key was recorded: the engines took a step that the log doesn't hold.
+                        self._live.drop(live.run_id)
+                        return await self._recorded_answer(live.owner, live.run_id, list(appended.steps))
+                    done.append(StepRows(stepped.position, stepped.rows))
+                if failure is not None:
+                    raise failure
+        except BaseException as error:
+            self._live.drop(live.run_id)
+            if done and isinstance(error, PerdureError):
+                error.values["steps_taken"] = len(done)
+            raise
+        if live.finished:
+            self._live.drop(live.run_id)
+        return Answer(live.run_id, live.spec, done, live.finished)
+
+    def _submit(
+        self, live: LiveSession, inputs: Inputs, count: int, key: Key | None, ordinal: int
+    ) -> tuple[list[tuple[Stepped, Future[Appended]]], Exception | None]:
+        """Step up to `count` times and hand each step to the store; an error ends it and is returned."""
+        taken: list[tuple[Stepped, Future[Appended]]] = []
+        try:
+            for number in range(count):
+                stepped = live.step(inputs if number == 0 else [])
+                entry = Entry(
+                    inputs=stepped.inputs,
+                    outputs=stepped.outputs,
+                    key=None if key is None else msgspec.structs.replace(key, ordinal=ordinal + number),
+                )
+                change = None
+                if live.finished:
+                    change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+                elif stepped.position == 1:
+                    change = Change(state=RunState.STARTED)
+                position = stepped.position - 1
+                future = self._store.append(
+                    live.run_id, self._store.fence, position, [entry], stepped.savepoint, change
+                )
+                taken.append((stepped, future))
+                if live.finished:
+                    break
+        except Exception as error:  # the steps before it are with the store, so their outcome comes first
+            return taken, error
+        return taken, None
+
+    async def _recorded(self, owner: Owner, run_id: str, key: Key, count: int) -> list[Step]:
+        """Return the recorded steps of a request, from its first up to the first that is missing."""
+
+        def look_up() -> list[Step]:
+            steps = []
+            for ordinal in range(count):
+                step = self._store.step_by_key(run_id, msgspec.structs.replace(key, ordinal=ordinal))
+                if step is None:
+                    break
+                steps.append(step)
+            return steps
+
+        await self._find_run(owner, run_id)
+        return await self._threads.read(look_up)
+
+    async def _recorded_answer(self, owner: Owner, run_id: str, steps: list[Step]) -> Answer:
+        run = await self._find_run(owner, run_id)
+        return Answer(
+            run_id,
+            SessionSpec.from_blob(run.spec),
+            [StepRows(step.position, rows_of(step.outputs)) for step in steps],
+            finished=run.state in FINAL,
+            replayed=True,
+        )

@@ -1,0 +1,6 @@
+"""Scenarios: the catalogue of models, scenario managers and scenarios, and runs of them in bulk."""
+
+from perdure.scenarios.catalogue import Catalogue, Manager
+from perdure.scenarios.scenario import Scenario
+
+__all__ = ["Catalogue", "Manager", "Scenario"]

@@ -1,0 +1,64 @@
+"""Bulk runs: scenarios from start to stop in this process, nothing kept."""
+
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rich.progress import track
+
+from perdure.engines.system_dynamics import simulate
+from perdure.errors import Invalid
+from perdure.scenarios.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Results", "run"]
+
+Series = dict[float, float]
+Tree = dict[str, dict[str, dict[str, dict[str, Series]]]]
+Results: TypeAlias = "Tree | str | pd.DataFrame"
+
+FORMATS = ("df", "dict", "json")
+
+
+def run(
+    scenarios: Sequence[Scenario],
+    outputs: Sequence[str],
+    series_names: Mapping[str, str],
+    seed: int,
+    progress_bar: bool,
+    return_format: str | None,
+) -> Results:
+    """Run each scenario as a whole and give the results the form asked for; see `Catalogue.run_scenarios`."""
+    if return_format is None:
+        return_format = "df" if importlib.util.find_spec("pandas") else "dict"
+    if return_format not in FORMATS:
+        raise Invalid(f"A return format is one of {', '.join(FORMATS)}, not {return_format!r}.")
+    tree: Tree = {}
+    for scenario in track(scenarios, "Running scenarios", disable=not progress_bar):
+        times, values = simulate(scenario.model, scenario.config(outputs or scenario.elements, seed=seed))
+        tree.setdefault(scenario.manager, {})[scenario.name] = {
+            "equations": {name: dict(zip(times, series, strict=True)) for name, series in values.items()}
+        }
+    if return_format == "dict":
+        return tree
+    if return_format == "json":
+        return json.dumps(tree, indent=2)
+    return _data_frame(tree, series_names)
+
+
+def _data_frame(tree: Tree, series_names: Mapping[str, str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    single = sum(len(scenarios) for scenarios in tree.values()) == 1
+    columns: dict[str, Any] = {}
+    for manager, scenarios in tree.items():
+        for scenario, results in scenarios.items():
+            for element, series in results["equations"].items():
+                name = element if single else f"{manager}_{scenario}_{element}"
+                columns[series_names.get(name, name)] = pd.Series(series, dtype=float)
+    frame = pd.DataFrame(columns)
+    frame.index.name = "t"
+    return frame.sort_index()

@@ -1,0 +1,91 @@
+"""The scenario: a model with its constants, points and run specs, ready to be given to an engine."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from perdure.engines.base import Engine
+from perdure.engines.system_dynamics import Model, SystemDynamicsEngine
+from perdure.errors import InvalidScenario
+
+__all__ = ["RUN_SPECS", "Scenario"]
+
+RUN_SPECS: Final = ("starttime", "stoptime", "dt", "method")
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario of a manager.
+
+    Attributes
+    ----------
+    manager, name
+        What it is known by; any text.
+    model
+        The model it runs.
+    constants, points
+        What it sets, the manager's base values included.
+    run_specs
+        Those of starttime, stoptime, dt (in the model's unit) and method that differ from the model's.
+    """
+
+    manager: str
+    name: str
+    model: Model
+    constants: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    points: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    run_specs: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+    def __post_init__(self) -> None:
+        unknown = self.run_specs.keys() - set(RUN_SPECS)
+        if unknown:
+            raise InvalidScenario(reason=f"{self.label} has unknown run specs: {', '.join(sorted(unknown))}")
+
+    @property
+    def label(self) -> str:
+        """The scenario in words."""
+        return f"the scenario {self.name!r} of {self.manager!r}"
+
+    @property
+    def stream(self) -> str:
+        """What its random draws are told apart by: a function of manager and name alone."""
+        return f"{len(self.manager)}:{self.manager}{self.name}"
+
+    @property
+    def elements(self) -> Iterable[str]:
+        """Names of what it can answer."""
+        return self.model.elements.keys()
+
+    def engine(self) -> Engine:
+        """Return a fresh engine for it, not initialised yet."""
+        return SystemDynamicsEngine(self.model)
+
+    def config(self, outputs: Iterable[str], *, seed: int, timestep: float | None = None) -> dict[str, Any]:
+        """Return the whole engine configuration as plain data that doesn't refer to the catalogue.
+
+        Parameters
+        ----------
+        outputs
+            Elements to answer with; those the model doesn't have are left out.
+        seed
+            Of the random draws.
+        timestep
+            Distance of answers in the model's unit; by default its dt.
+        """
+        config: dict[str, Any] = {
+            "starttime": self.model.starttime,
+            "stoptime": self.model.stoptime,
+            "dt": self.model.dt,
+            **self.run_specs,
+            "outputs": [name for name in outputs if name in self.model.elements],
+            "constants": dict(self.constants),
+            "points": {name: [list(point) for point in table] for name, table in self.points.items()},
+            "seed": seed,
+            "stream": self.stream,
+        }
+        if timestep is not None:
+            config["timestep"] = timestep
+        return config

@@ -1,0 +1,79 @@
+"""A real server process: started on a free port of the loopback, ended by its id."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """A running `perdure serve`.
+
+    Attributes
+    ----------
+    url
+        Where it answers.
+    process
+        The process; tests may signal it.
+    """
+
+    def __init__(self, store: Path, models: str, environment: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "perdure",
+                "serve",
+                models,
+                "--port",
+                "0",
+                "--store",
+                f"sqlite:///{store}",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PERDURE_LOG_LEVEL": "WARNING", **(environment or {})},
+        )
+        assert self.process.stdout is not None
+        first = self.process.stdout.readline()  # it is printed when the server answers
+        found = re.search(r"http://\S+", first)
+        if found is None:
+            self.kill()
+            raise AssertionError(f"the server did not start: {first!r}")
+        self.url = found[0]
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+        self._gone()
+
+    def stop(self) -> int:
+        """End it as an operator does; return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        self._gone()
+        return self.process.returncode
+
+    def _gone(self) -> None:
+        self.process.wait(timeout=60)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@contextmanager
+def running(store: Path, models: str, environment: dict[str, str] | None = None) -> Iterator[Server]:
+    """Yield a server that is gone afterwards."""
+    server = Server(store, models, environment)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+        elif server.process.stdout is not None:
+            server.process.stdout.close()

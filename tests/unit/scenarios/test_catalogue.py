@@ -1,0 +1,181 @@
+"""The catalogue: what can be registered, what is refused, and what bulk runs return."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import structlog
+from tests.support.small import bath
+
+from perdure.errors import Invalid, InvalidOverride, InvalidScenario, OutputNotFound, ScenarioNotFound
+from perdure.examples import catalogue as examples
+from perdure.scenarios import Catalogue
+from perdure.scenarios.files import load_model
+
+
+def with_bath(**scenarios: Any) -> Catalogue:
+    catalogue = Catalogue()
+    catalogue.register_scenario_manager({"bath": {"model": bath(stoptime=3.0), "scenarios": scenarios}})
+    return catalogue
+
+
+def test_a_model_is_registered_under_the_names_bptk_gives_it() -> None:
+    catalogue = Catalogue()
+    catalogue.register_model(bath())
+    assert list(catalogue.managers) == ["smBath"]
+    assert list(catalogue.manager("smBath").scenarios) == ["base"]
+    catalogue.register_model(bath(), scenario_manager="tub", scenario={"hot": {"constants": {"tap": 9.0}}})
+    assert catalogue.scenario("tub", "hot").constants == {"tap": 9.0}
+
+
+def test_a_scenario_goes_before_its_managers_base_values() -> None:
+    catalogue = Catalogue()
+    catalogue.register_scenario_manager(
+        {
+            "bath": {
+                "model": bath(),
+                "base_constants": {"tap": 1.0, "leak": 0.5},
+                "scenarios": {"one": {}, "two": {"constants": {"tap": 7.0}}},
+            }
+        }
+    )
+    assert catalogue.scenario("bath", "one").constants == {"tap": 1.0, "leak": 0.5}
+    assert catalogue.scenario("bath", "two").constants == {"tap": 7.0, "leak": 0.5}
+
+
+def test_managers_may_span_files_and_take_scenarios_later() -> None:
+    catalogue = with_bath(one={})
+    catalogue.register_scenario_manager({"bath": {"scenarios": {"two": {}}}})
+    catalogue.register_scenarios({"three": {}}, "bath")
+    assert list(catalogue.manager("bath").scenarios) == ["one", "two", "three"]
+    with pytest.raises(InvalidScenario, match="another model"):
+        catalogue.register_scenario_manager({"bath": {"model": bath(), "scenarios": {}}})
+
+
+def test_any_name_works() -> None:
+    names = ["1", "a/b", "größer α", " ", "../x", "a\nb"]
+    catalogue = with_bath(**{name: {} for name in names})
+    results = catalogue.run_scenarios(equations=["water"], return_format="dict")
+    assert isinstance(results, dict)
+    assert list(results["bath"]) == names
+    streams = {catalogue.scenario("bath", name).stream for name in names}
+    assert len(streams) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        ({"scenarios": {}}, "no model"),
+        ({"model": bath(), "scenario": {}}, "unknown key 'scenario'. Did you mean 'scenarios'"),
+        ({"model": bath(), "type": "abm"}, "'abm'"),
+        ({"model": bath(), "source": "x.stmx"}, "x.stmx"),
+        ({"model": bath(), "scenarios": {"s": {"constant": {}}}}, "Did you mean 'constants'"),
+        ({"model": bath(), "scenarios": {"s": 5}}, "not an object"),
+        ({"model": bath(), "scenarios": {"s": {"constants": [1]}}}, "not an object"),
+        ({"model": bath(), "scenarios": {"s": {"runspecs": {"step": 1}}}}, "unknown run specs: step"),
+        ({"model": "no/such/file"}, "no model 'no/such/file'"),
+        ({"model": "json.dumps_"}, "no 'dumps_'"),
+        ({"model": "json.JSONDecoder"}, "not a Model"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_wrong_definition_is_refused_with_its_place(definition: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidScenario) as refused:
+        Catalogue().register_scenario_manager({"bath": definition})
+    assert words in str(refused.value)
+
+
+def test_a_wrong_value_is_found_when_it_is_registered() -> None:
+    with pytest.raises(InvalidOverride, match="'tap'"):
+        with_bath(s={"constants": {"tap": "much"}})
+    with pytest.raises(Invalid, match="dt"):
+        with_bath(s={"runspecs": {"dt": -1.0}})
+
+
+def test_a_constant_that_the_model_lacks_is_left_out_and_told() -> None:
+    with structlog.testing.capture_logs() as logs:
+        catalogue = with_bath(s={"constants": {"tab": 3.0}, "points": {"curve": [[0, 1]]}})
+    assert catalogue.scenario("bath", "s").constants == {}
+    problems = catalogue.manager("bath").problems
+    assert "Did you mean 'tap'?" in problems[0]
+    assert "'curve'" in problems[1]
+    assert [line["problem"] for line in logs] == problems
+
+
+def test_unknown_names_are_errors_with_the_nearest_one() -> None:
+    catalogue = with_bath(slow={})
+    with pytest.raises(ScenarioNotFound, match="Did you mean 'bath'"):
+        catalogue.manager("bat")
+    with pytest.raises(ScenarioNotFound, match="Did you mean 'slow'"):
+        catalogue.scenario("bath", "slowly")
+    with pytest.raises(ScenarioNotFound, match="Did you mean 'slow'"):
+        catalogue.run_scenarios(scenarios="slo")
+    with pytest.raises(OutputNotFound, match="Did you mean 'water'"):
+        catalogue.run_scenarios(equations="waters")
+
+
+def test_bulk_runs_return_what_is_asked_for_in_every_form() -> None:
+    catalogue = with_bath(slow={}, fast={"constants": {"tap": 4.0}})
+    tree = catalogue.run_scenarios("slow", "bath", "water,inflow", return_format="dict")
+    assert tree == {
+        "bath": {
+            "slow": {
+                "equations": {
+                    "water": {0.0: 5.0, 1.0: 6.5, 2.0: 7.85, 3.0: 9.065},
+                    "inflow": {0.0: 2.0, 1.0: 2.0, 2.0: 2.0, 3.0: 2.0},
+                }
+            }
+        }
+    }
+    text = catalogue.run_scenarios("slow", "bath", "water", return_format="json")
+    assert isinstance(text, str)
+    assert json.loads(text)["bath"]["slow"]["equations"]["water"]["3.0"] == 9.065
+    with pytest.raises(Invalid, match="df, dict, json"):
+        catalogue.run_scenarios(return_format="xml")
+
+
+def test_a_data_frame_has_time_as_its_index_and_plain_names_for_one_scenario() -> None:
+    catalogue = with_bath(slow={}, fast={"constants": {"tap": 4.0}})
+    one = catalogue.run_scenarios("slow", "bath", "water")
+    assert isinstance(one, pd.DataFrame)
+    assert list(one.columns) == ["water"]
+    assert one.index.name == "t"
+    assert list(one.index) == [0.0, 1.0, 2.0, 3.0]
+    both = catalogue.run_scenarios(equations="water", series_names={"bath_fast_water": "hot"})
+    assert isinstance(both, pd.DataFrame)
+    assert list(both.columns) == ["bath_slow_water", "hot"]
+
+
+def test_bulk_runs_depend_on_the_seed_alone() -> None:
+    catalogue = examples()
+
+    def run(**more: Any) -> Any:
+        return catalogue.run_scenarios(equations="inventory", return_format="dict", **more)
+
+    every = run(seed=5)
+    alone = run(seed=5, scenario_managers="supply_chain", scenarios="uncertain")
+    assert every["supply_chain"]["uncertain"] == alone["supply_chain"]["uncertain"]
+    assert run(seed=6) != every
+
+
+def test_scenario_files_are_read_with_models_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    source = "from tests.support.small import bath\n\n\ndef simulation_model():\n    return bath()\n"
+    (tmp_path / "models" / "tub.py").write_text(source)
+    (tmp_path / "scenarios").mkdir()
+    first = {"tub": {"type": "sd", "model": "models/tub", "scenarios": {"1": {}}}}
+    (tmp_path / "scenarios" / "a.json").write_text(json.dumps(first))
+    (tmp_path / "scenarios" / "b.json").write_text(json.dumps({"tub": {"scenarios": {"2": {}}}}))
+    catalogue = Catalogue()
+    catalogue.load(tmp_path / "scenarios")
+    assert list(catalogue.manager("tub").scenarios) == ["1", "2"]
+    assert load_model("tests.support.small.bath").fingerprint() == bath().fingerprint()
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"a": 1}', "[" * 100_000])
+def test_a_file_that_is_no_scenario_file_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "wrong.json").write_text(content)
+    with pytest.raises(InvalidScenario, match=r"wrong\.json"):
+        Catalogue().load(tmp_path)
