@@ -1,0 +1,67 @@
+"""The context: what the routes of one app work with, made by the composition root."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.types import Scope
+
+from perdure.drivers.requests import Owner
+from perdure.drivers.sessions import Sessions
+from perdure.observability import Metrics
+from perdure.scenarios import Catalogue
+from perdure.stores.base import Store
+from perdure.web.auth import maker_of, owner_of
+
+__all__ = ["Asking", "Context", "Making", "Serving", "context_of"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one app works with.
+
+    Attributes
+    ----------
+    store, catalogue, metrics
+        Given to the app, or made with it.
+    sessions
+        The driver of sessions; closed by the app.
+    closing
+        Set when the server closes, so that streams end.
+    """
+
+    store: Store
+    catalogue: Catalogue
+    metrics: Metrics
+    sessions: Sessions
+    closing: asyncio.Event
+
+
+def context_of(scope: Scope) -> Context:
+    """Return the context of the app that serves a request."""
+    context: Context = scope["app"].state.context
+    return context
+
+
+async def _serving(request: Request) -> Context:
+    return context_of(request.scope)
+
+
+async def _asking(request: Request) -> Owner:
+    return owner_of(request.scope)
+
+
+async def _making(request: Request) -> str:
+    return maker_of(request.scope)
+
+
+Serving = Annotated[Context, Depends(_serving)]
+"""The parameter by which a FastAPI route gets the context."""
+
+Asking = Annotated[Owner, Depends(_asking)]
+"""The parameter by which a FastAPI route learns who asks."""
+
+Making = Annotated[str, Depends(_making)]
+"""The parameter by which a FastAPI route learns whose a new run is."""

@@ -1,0 +1,71 @@
+"""Results as CSV (RFC 4180): a line for each step of each scenario, streamed page by page.
+
+Numbers are written with the fewest digits that read back as the same bits; `nan`, `inf` and `-inf` stand for
+themselves. A column is empty where a scenario doesn't have that output.
+"""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
+
+import anyio.to_thread
+
+from perdure.api.step_shapes import next_after
+from perdure.drivers.requests import Log
+from perdure.drivers.session_spec import SessionSpec
+
+__all__ = ["CSV", "csv_pages"]
+
+CSV: Final = "text/csv"
+
+_LEADING = ("step", "manager", "scenario", "time")
+
+
+async def csv_pages(
+    first: Log, read: Callable[[int, int | None], Awaitable[Log]], limit: int | None
+) -> AsyncIterator[str]:
+    """Yield the results as CSV, a page of the log at a time.
+
+    Parameters
+    ----------
+    first
+        The first page.
+    read
+        Reads the page after a step, with so many steps at most.
+    limit
+        Most steps in all; None means all there are.
+    """
+    columns = list(dict.fromkeys(name for scenario in first.spec.scenarios for name in scenario.outputs))
+    yield _lines([[*_LEADING, *columns]])
+    page: Log | None = first
+    while page is not None:
+        yield await anyio.to_thread.run_sync(_page, page, columns)
+        limit = None if limit is None else limit - len(page.steps)
+        after = next_after(page)
+        page = None if after is None or limit == 0 else await read(after, limit)
+
+
+def _page(log: Log, columns: Sequence[str]) -> str:
+    places = _places(log.spec, columns)
+    lines = []
+    for given in log.steps:
+        for scenario, place, row in zip(log.spec.scenarios, places, given.step.rows, strict=True):
+            if row is not None:
+                values = ["" if at is None else repr(row[at]) for at in place]
+                lines.append(
+                    [given.step.position, scenario.manager, scenario.scenario, repr(row[0]), *values]
+                )
+    return _lines(lines)
+
+
+def _places(spec: SessionSpec, columns: Sequence[str]) -> list[list[int | None]]:
+    """Return for each scenario where in its rows the columns are."""
+    found = [{name: at for at, name in enumerate(scenario.outputs, start=1)} for scenario in spec.scenarios]
+    return [[at.get(name) for name in columns] for at in found]
+
+
+def _lines(rows: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

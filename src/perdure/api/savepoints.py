@@ -1,0 +1,76 @@
+"""The savepoints of a run over HTTP: listed, taken, named and pinned."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from perdure.api.context import Asking, Serving
+from perdure.api.runs import RunId
+from perdure.api.shapes import (
+    LARGEST_NUMBER,
+    MarkSavepoint,
+    SavepointList,
+    SavepointRecord,
+    TakeSavepoint,
+    savepoint_list,
+    savepoint_record,
+)
+from perdure.errors import SavepointNotFound
+from perdure.web.errors import error_responses
+
+__all__ = ["router"]
+
+_READING = (401, 403, 404, 422, 500, 503)
+_WITH_BODY = (400, 413, 415)
+
+router = APIRouter()
+
+
+@router.get("/runs/{run_id}/savepoints", operation_id="list_savepoints", responses=error_responses(*_READING))
+async def list_savepoints(run_id: RunId, serving: Serving, owner: Asking) -> SavepointList:
+    """List the savepoints that are kept, oldest first."""
+    return savepoint_list(await serving.sessions.savepoints(owner, run_id))
+
+
+@router.post(
+    "/runs/{run_id}/savepoints",
+    status_code=201,
+    operation_id="take_savepoint",
+    responses=error_responses(*_READING, *_WITH_BODY, 409),
+)
+async def take_savepoint(
+    run_id: RunId, serving: Serving, owner: Asking, body: TakeSavepoint | None = None
+) -> SavepointRecord:
+    """Take a savepoint of a run as it stands, in place of one at the same step."""
+    body = body or TakeSavepoint()
+    return savepoint_record(
+        await serving.sessions.take_savepoint(owner, run_id, name=body.name, pinned=body.pinned)
+    )
+
+
+@router.patch(
+    "/runs/{run_id}/savepoints/{timestamp}",
+    operation_id="mark_savepoint",
+    responses=error_responses(*_READING, *_WITH_BODY),
+)
+async def mark_savepoint(
+    run_id: RunId,
+    timestamp: Annotated[int, Path(ge=0, le=LARGEST_NUMBER)],
+    body: MarkSavepoint,
+    serving: Serving,
+    owner: Asking,
+) -> SavepointRecord:
+    """Name or pin a savepoint, which keeps it for good, or undo that."""
+    kept = await serving.sessions.savepoints(owner, run_id)
+    info = next((info for info in kept if info.timestamp == timestamp), None)
+    if info is None:
+        raise SavepointNotFound(run=run_id, savepoint=timestamp)
+    given = body.model_fields_set
+    marked = await serving.sessions.mark_savepoint(
+        owner,
+        run_id,
+        timestamp,
+        name=body.name if "name" in given else info.name,
+        pinned=body.pinned if "pinned" in given else info.pinned,
+    )
+    return savepoint_record(marked)

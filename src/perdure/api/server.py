@@ -1,0 +1,208 @@
+"""The server process: a store, an app and two sockets, from opening to closing.
+
+The administrator's Unix socket lies beside the store, with mode 0600; the commands of this machine speak to
+the server through it. Stopping takes seconds at most: requests under way end, event streams are ended.
+"""
+
+import os
+import shlex
+import signal
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import structlog
+import uvicorn
+
+from perdure.api.app import App, create_app
+from perdure.errors import AddressUnavailable, TokensMissing
+from perdure.scenarios import Catalogue
+from perdure.settings import Settings
+from perdure.stores.open import open_store
+from perdure.web.origins import is_loopback
+
+__all__ = ["serve", "socket_path"]
+
+STOP_SECONDS = 10  # requests that take longer are cut off
+KEEP_ALIVE_SECONDS = 75
+BACKLOG = 2048
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SOCKET_NAME = "perdure.sock"
+LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
+
+log = structlog.get_logger(__name__)
+
+
+def socket_path(store: str) -> Path | None:
+    """Return where the administrator's socket of a store lies, or None if the store has no folder."""
+    parts = urlsplit(store)
+    if parts.scheme != "sqlite" or len(parts.path) < 2:
+        return None
+    path = Path(unquote(parts.path[1:])).absolute()
+    return (path if path.is_dir() else path.parent) / SOCKET_NAME
+
+
+def serve(catalogue: Catalogue, settings: Settings, *, announce: Callable[[str], None] = print) -> None:
+    """Serve a catalogue until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    catalogue
+        The models and scenarios served.
+    settings
+        Where to listen, where the store is, and the limits.
+    announce
+        Called with what people are told once the server answers: where it is and what to do next.
+
+    Raises
+    ------
+    TokensMissing
+        If others than this machine could reach the server and there are no tokens.
+    AddressUnavailable
+        If the address or the administrator's socket can't be listened on.
+    PerdureError
+        If the store can't be opened.
+    """
+    if not settings.tokens and not is_loopback(settings.host):
+        raise TokensMissing(host=settings.host)
+    with _Signals() as signals, ExitStack() as closing:
+        listening = closing.enter_context(_tcp_socket(settings.host, settings.port))
+        store = open_store(settings.store, keep=settings.savepoint_keep)
+        closing.callback(store.close)
+        sockets = [listening]
+        path = _usable(socket_path(settings.store))
+        if path is not None:
+            sockets.append(closing.enter_context(_administrator_socket(path)))
+        app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
+        host, port = listening.getsockname()[:2]
+        told = _announcement(f"http://{f'[{host}]' if ':' in host else host}:{port}", catalogue, settings)
+        signals.server = _Server(app, lambda: announce(told))
+        signals.server.run(sockets)
+
+
+class _Signals:
+    """Takes SIGTERM and SIGINT from the first moment until all is closed; a second SIGINT stops at once."""
+
+    def __init__(self) -> None:
+        self.server: uvicorn.Server | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Signals":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._stop) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.server is None:
+            sys.exit(0)
+        self.server.handle_exit(number, frame)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which tells when it answers and ends event streams before it waits for them."""
+
+    def __init__(self, app: App, on_started: Callable[[], None]) -> None:
+        self._app = app
+        self._on_started = on_started
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `serve`: uvicorn would raise them again before the store is closed."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.context.closing.set()
+        await super().shutdown(sockets)
+
+
+@contextmanager
+def _tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AddressUnavailable(address=f"{host}:{port}", reason=error.strerror or str(error)) from error
+    with listening:
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError as error:
+            raise AddressUnavailable(address=f"{host}:{port}", reason=error.strerror or str(error)) from error
+        yield listening
+
+
+@contextmanager
+def _administrator_socket(path: Path) -> Iterator[socket.socket]:
+    """Listen on a Unix socket that only this user may use.
+
+    The store's lock is held, so that a socket found here was left by a server that was killed.
+    """
+    with socket.socket(socket.AF_UNIX) as listening:
+        try:
+            if path.exists() and stat.S_ISSOCK(path.lstat().st_mode):
+                path.unlink()
+            before = os.umask(0o177)
+            try:
+                listening.bind(str(path))
+            finally:
+                os.umask(before)
+        except OSError as error:
+            raise AddressUnavailable(address=str(path), reason=error.strerror or str(error)) from error
+        try:
+            yield listening
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _usable(path: Path | None) -> Path | None:
+    """Return the path if a socket can have it."""
+    if path is None or not hasattr(socket, "AF_UNIX"):
+        return None
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        log.warning("no_administrator_socket", path=str(path), reason="the path is too long for a socket")
+        return None
+    return path
+
+
+def _announcement(url: str, catalogue: Catalogue, settings: Settings) -> str:
+    token = " -H 'Authorization: Bearer TOKEN'" if settings.tokens else ""
+    lines = [f"Perdure serves {url} from {settings.store}", f"  models:  curl{token} {url}/models"]
+    manager = next((manager for manager in catalogue if manager.scenarios), None)
+    if manager is not None:
+        scenario = next(iter(manager.scenarios))
+        body = f'{{"kind": "session", "scenarios": {{"{manager.name}": ["{scenario}"]}}}}'
+        lines.append(
+            f"  session: curl{token} {url}/runs -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+        )
+    return "\n".join([*lines, f"  routes:  {url}/openapi.json"])

@@ -1,0 +1,90 @@
+"""The service itself over HTTP: the start page, whether it is alive and ready, and its metrics."""
+
+from typing import Final, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+
+from perdure.api.context import Asking, Serving
+from perdure.errors import StoreUnavailable
+from perdure.web.errors import error_responses
+
+__all__ = ["PUBLIC", "router"]
+
+PUBLIC: Final = frozenset({"/", "/healthy", "/ready", "/openapi.json"})
+"""Paths that need no token: they tell nothing about runs or models."""
+
+_START_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Perdure</title></head>
+<body>
+<h1>Perdure</h1>
+<p>Simulations that outlive their server: every acknowledged step is durable, and after any crash a run goes
+on with exactly the numbers it would have had.</p>
+<ul>
+<li><a href="/models">/models</a>: the models and scenarios that can be run</li>
+<li><a href="/runs">/runs</a>: the runs</li>
+<li><a href="/openapi.json">/openapi.json</a>: all routes, as an OpenAPI document for any viewer</li>
+<li><a href="/ready">/ready</a>: whether the store can be written</li>
+<li><a href="/metrics">/metrics</a>: numbers for Prometheus</li>
+</ul>
+<p>A session, step by step:</p>
+<pre>
+curl -X POST localhost:5000/runs -H 'Content-Type: application/json' \\
+     -d '{"kind": "session", "scenarios": {"MANAGER": ["SCENARIO"]}}'
+curl -X POST localhost:5000/runs/ID/steps
+curl localhost:5000/runs/ID/results
+</pre>
+</body>
+</html>
+"""
+
+router = APIRouter()
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """The store can be written."""
+
+    status: Literal["ready"]
+
+
+@router.get("/", operation_id="start_page", response_class=HTMLResponse, responses=error_responses(403))
+async def start_page() -> str:
+    """Show what this is and where to go next."""
+    return _START_PAGE
+
+
+@router.get("/healthy", operation_id="healthy", responses=error_responses(403))
+async def healthy() -> Health:
+    """Tell that the process answers."""
+    return Health(status="ok")
+
+
+@router.get("/ready", operation_id="ready", responses=error_responses(403, 503))
+async def ready(serving: Serving) -> Readiness:
+    """Tell whether the store can be written; if not, the error says why."""
+    reason = serving.store.unavailable
+    serving.metrics.ready.set(reason is None)
+    if reason is not None:
+        raise StoreUnavailable(reason=reason)
+    return Readiness(status="ready")
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    response_class=PlainTextResponse,
+    responses=error_responses(401, 403, 500),
+)
+async def metrics(serving: Serving, owner: Asking) -> PlainTextResponse:
+    """Return the metrics in Prometheus' text format."""
+    serving.metrics.ready.set(serving.store.unavailable is None)
+    return PlainTextResponse(serving.metrics.text(), media_type=CONTENT_TYPE_LATEST)

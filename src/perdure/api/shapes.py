@@ -1,0 +1,288 @@
+"""The shapes of runs and savepoints in the native API, as pydantic models, strict in what they take."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from perdure.drivers.examination import Finding
+from perdure.drivers.session_spec import SessionSpec
+from perdure.run import Run
+from perdure.state.savepoint import SavepointInfo
+
+__all__ = [
+    "CheckRun",
+    "CreateRun",
+    "ForkRun",
+    "MarkSavepoint",
+    "Page",
+    "Report",
+    "RunList",
+    "RunRecord",
+    "RunSummary",
+    "SavepointList",
+    "SavepointRecord",
+    "SessionScenario",
+    "SetState",
+    "TakeSavepoint",
+    "UpgradedRun",
+]
+
+LARGEST_NUMBER = 2**53 - 1  # every JSON reader takes it as it is
+
+
+def _text(value: str) -> str:
+    """Refuse half a surrogate pair, which JSON can escape but no store can keep."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("this isn't valid Unicode") from None
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+def _digits(value: object) -> object:
+    """Let only plain digits through: pydantic would take ``1_0`` for a number too."""
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdigit() and len(value) <= 16):
+            raise ValueError("this is a number of at most 16 digits")
+        return int(value)
+    return value
+
+
+def _whole(value: object) -> object:
+    """Take 3.0 for 3, as JSON and its schemas do."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(ge=0, le=LARGEST_NUMBER), BeforeValidator(_whole)]
+"""A whole number in a body."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+# What clients send ------------------------------------------------------------------------------------------
+
+
+class CreateRun(_Strict):
+    """A session to be made."""
+
+    kind: Literal["session"]
+    scenarios: dict[Text, Annotated[list[Text], Field(min_length=1)]] = Field(
+        min_length=1, description="Manager → names of its scenarios.", examples=[{"smSir": ["base"]}]
+    )
+    outputs: list[Text] = Field(
+        default=[], description="Elements to answer with; each scenario answers those it has. None means all."
+    )
+    dt: float | None = Field(
+        default=None,
+        gt=0,
+        description="Distance of answers in the model's unit; by default each scenario's dt.",
+    )
+    seed: Whole | None = Field(default=None, description="Of the random draws; by default one is made.")
+
+
+class SetState(_Strict):
+    """The state a run is to be in."""
+
+    state: Literal["stopped"]
+
+
+class ForkRun(_Strict):
+    """Where a fork is to begin."""
+
+    step: Whole | None = Field(default=None, description="The last step it shares; by default all of them.")
+
+
+class TakeSavepoint(_Strict):
+    """A savepoint to be taken."""
+
+    name: Name | None = None
+    pinned: bool = False
+
+
+class MarkSavepoint(_Strict):
+    """What is to change about a savepoint; what isn't given stays as it is."""
+
+    name: Name | None = None
+    pinned: bool = False
+
+
+class CheckRun(_Strict):
+    """How a run is to be checked."""
+
+    repair: bool = Field(default=False, description="Write back what replay gives.")
+
+
+class Page(BaseModel):
+    """Which part of a list is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_digits)] = Field(
+        default=100, description="Most runs in the answer."
+    )
+    cursor: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(_digits)] | None = Field(
+        default=None, description="The `next` of the page before."
+    )
+
+
+# What they get ----------------------------------------------------------------------------------------------
+
+
+class RunSummary(BaseModel):
+    """A run."""
+
+    id: str
+    kind: Literal["session"]
+    owner: str
+    state: Literal["created", "started", "completed", "stopped"]
+    outcome: Literal["succeeded", "terminated"] | None
+    reason: str
+    step: int = Field(description="Steps taken.")
+    created: float = Field(description="Unix time, in seconds.")
+    updated: float = Field(description="Unix time, in seconds.")
+    scenarios: dict[str, list[str]] = Field(description="Manager → names of its scenarios.")
+    parent: str | None = Field(description="The run it was forked from.")
+    parent_step: int | None = Field(description="The last step it shares with that one.")
+
+
+class SessionScenario(BaseModel):
+    """A scenario of a session."""
+
+    model: str
+    starttime: float
+    stoptime: float
+    dt: float = Field(description="Step of the computation, in the model's unit.")
+    timestep: float = Field(description="Distance of answers, in the model's unit.")
+    outputs: list[str]
+
+
+class RunRecord(RunSummary):
+    """A run with all that it is made of."""
+
+    seed: int
+    specs: dict[str, dict[str, SessionScenario]] = Field(description="Manager → scenario → what it runs.")
+
+
+class RunList(BaseModel):
+    """A page of runs, newest first."""
+
+    runs: list[RunSummary]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+class UpgradedRun(BaseModel):
+    """A run that goes on with the present models."""
+
+    run: RunRecord
+    replayed: int = Field(description="Logged steps that the new models took again.")
+
+
+class SavepointRecord(BaseModel):
+    """A savepoint."""
+
+    timestamp: int
+    step: int = Field(description="Steps that its states include.")
+    created: float = Field(description="Unix time, in seconds.")
+    size: int = Field(description="Bytes.")
+    name: str | None
+    pinned: bool
+    milestone: bool = Field(description="Whether it is kept for good as a near start for forks.")
+
+
+class SavepointList(BaseModel):
+    """The savepoints of a run, oldest first."""
+
+    savepoints: list[SavepointRecord]
+
+
+class Fault(BaseModel):
+    """Something that is wrong with what is stored of a run."""
+
+    place: str = Field(examples=["savepoint 101"])
+    problem: str
+    repaired: bool
+
+
+class Report(BaseModel):
+    """What a check of a run found."""
+
+    findings: list[Fault]
+
+
+# From what the drivers answer -------------------------------------------------------------------------------
+
+
+def summary(run: Run) -> RunSummary:
+    """Return a run as a list shows it; its spec is decoded, so keep it off the event loop."""
+    return RunSummary.model_validate(_fields(run, SessionSpec.from_blob(run.spec)))
+
+
+def record(run: Run) -> RunRecord:
+    """Return a run with all that it is made of; its spec is decoded, so keep it off the event loop."""
+    spec = SessionSpec.from_blob(run.spec)
+    specs: dict[str, dict[str, SessionScenario]] = {}
+    for part in spec.scenarios:
+        specs.setdefault(part.manager, {})[part.scenario] = SessionScenario(
+            model=part.model,
+            starttime=part.config["starttime"],
+            stoptime=part.config["stoptime"],
+            dt=part.config["dt"],
+            timestep=part.config.get("timestep", part.config["dt"]),
+            outputs=part.outputs,
+        )
+    return RunRecord.model_validate({**_fields(run, spec), "seed": spec.seed, "specs": specs})
+
+
+def report(findings: Sequence[Finding]) -> Report:
+    """Return what a check found."""
+    return Report(
+        findings=[
+            Fault(place=found.place, problem=found.problem, repaired=found.repaired) for found in findings
+        ]
+    )
+
+
+def savepoint_record(info: SavepointInfo) -> SavepointRecord:
+    """Return a savepoint."""
+    return SavepointRecord(
+        timestamp=info.timestamp,
+        step=info.position,
+        created=info.created,
+        size=info.size,
+        name=info.name,
+        pinned=info.pinned,
+        milestone=info.milestone,
+    )
+
+
+def savepoint_list(infos: Sequence[SavepointInfo]) -> SavepointList:
+    """Return savepoints in their order."""
+    return SavepointList(savepoints=[savepoint_record(info) for info in infos])
+
+
+def _fields(run: Run, spec: SessionSpec) -> dict[str, object]:
+    scenarios: dict[str, list[str]] = {}
+    for part in spec.scenarios:
+        scenarios.setdefault(part.manager, []).append(part.scenario)
+    return {
+        "id": run.id,
+        "kind": run.kind,
+        "owner": run.owner,
+        "state": run.state.value,
+        "outcome": None if run.outcome is None else run.outcome.value,
+        "reason": run.reason,
+        "step": run.position,
+        "created": run.created,
+        "updated": run.updated,
+        "scenarios": scenarios,
+        "parent": run.parent,
+        "parent_step": run.parent_position,
+    }

@@ -1,0 +1,188 @@
+"""The shapes of steps and results in the native API, as msgspec Structs, made of what the driver answers.
+
+A number that isn't finite is null in JSON, which has no other way to say so; the CSV results tell them apart.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from perdure.drivers.live_session import Row
+from perdure.drivers.requests import Answer, Given, Log
+from perdure.drivers.session_spec import SessionSpec
+
+__all__ = ["LogPage", "LogQuery", "Results", "ResultsQuery", "Steps", "StepsTaken"]
+
+LARGEST_NUMBER = 2**53 - 1
+
+Whole = Annotated[
+    float,
+    Meta(ge=1, le=LARGEST_NUMBER, multiple_of=1, extra_json_schema={"type": "integer", "multipleOf": 1}),
+]
+"""A positive whole number, also when it is written 3.0, as JSON schemas understand it."""
+
+Value = float | None
+Point = Annotated[list[float], Meta(min_length=2, max_length=2)]
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What is set in a scenario: constants, and the points of graphical functions."""
+
+    constants: dict[str, float] = {}
+    points: dict[str, list[Point]] = {}
+
+
+class Steps(msgspec.Struct, forbid_unknown_fields=True):
+    """Steps to be taken.
+
+    Attributes
+    ----------
+    settings
+        Manager → scenario → what to set; in force from the first of these steps on.
+    steps
+        How many.
+    expected_step
+        The number that the first of them must have.
+    """
+
+    settings: dict[str, dict[str, Settings]] = {}
+    steps: Whole = 1.0
+    expected_step: Whole | None = None
+
+
+class ScenarioStep(msgspec.Struct):
+    """What a scenario came to in one step."""
+
+    time: Value
+    values: dict[str, Value]
+
+
+class Step(msgspec.Struct):
+    """One step: its number, and manager → scenario → what it came to. Finished scenarios are left out."""
+
+    step: int
+    results: dict[str, dict[str, ScenarioStep]]
+
+
+class StepsTaken(msgspec.Struct):
+    """Steps that are taken and durable."""
+
+    run: str
+    finished: bool
+    replayed: bool
+    steps: list[Step]
+
+
+class LoggedStep(msgspec.Struct):
+    """One step of the log: what was set before it, and what it answered."""
+
+    step: int
+    settings: dict[str, dict[str, Settings]]
+    results: dict[str, dict[str, ScenarioStep]]
+
+
+class LogPage(msgspec.Struct):
+    """A page of the step log; `next` is the `after` of the next one, null on the last."""
+
+    steps: list[LoggedStep]
+    next: int | None
+
+
+class ScenarioResults(msgspec.Struct):
+    """The results of one scenario, as columns."""
+
+    step: list[int]
+    time: list[Value]
+    values: dict[str, list[Value]]
+
+
+class Results(msgspec.Struct):
+    """A page of results: manager → scenario → columns; `next` as in the log."""
+
+    results: dict[str, dict[str, ScenarioResults]]
+    next: int | None
+
+
+class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which part of the log is asked for."""
+
+    after: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER, description="The step before the first one.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Most steps in the answer.")] = 1000
+
+
+class ResultsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which part of the results is asked for, and how."""
+
+    after: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER, description="The step before the first one.")] = 0
+    limit: (
+        Annotated[
+            int, Meta(ge=1, le=LARGEST_NUMBER, description="Most steps; CSV has all by default, JSON 1000.")
+        ]
+        | None
+    ) = None
+    format: Annotated[str, Meta(pattern="^(json|csv)$", description="As the Accept header.")] = "json"
+
+
+def steps_taken(answer: Answer) -> StepsTaken:
+    """Return the answer to a step request."""
+    spec = answer.spec
+    taken = [Step(step.position, _results(spec, step.rows)) for step in answer.steps]
+    return StepsTaken(answer.run_id, answer.finished, answer.replayed, taken)
+
+
+def log_page(log: Log) -> LogPage:
+    """Return a page of the step log."""
+    steps = [
+        LoggedStep(given.step.position, _settings(log.spec, given), _results(log.spec, given.step.rows))
+        for given in log.steps
+    ]
+    return LogPage(steps, next_after(log))
+
+
+def results_page(log: Log) -> Results:
+    """Return a page of the step log as columns."""
+    results: dict[str, dict[str, ScenarioResults]] = {}
+    for index, scenario in enumerate(log.spec.scenarios):
+        rows = [
+            (given.step.position, row) for given in log.steps if (row := given.step.rows[index]) is not None
+        ]
+        results.setdefault(scenario.manager, {})[scenario.scenario] = ScenarioResults(
+            step=[position for position, _ in rows],
+            time=[row[0] for _, row in rows],
+            values={name: [row[at] for _, row in rows] for at, name in enumerate(scenario.outputs, start=1)},
+        )
+    return Results(results, next_after(log))
+
+
+def next_after(log: Log) -> int | None:
+    """Return what a page of the log ends with if there is more after it."""
+    last = log.steps[-1].step.position if log.steps else log.run.position
+    return last if last < log.run.position else None
+
+
+def _results(spec: SessionSpec, rows: Iterable[Row | None]) -> dict[str, dict[str, ScenarioStep]]:
+    results: dict[str, dict[str, ScenarioStep]] = {}
+    for scenario, row in zip(spec.scenarios, rows, strict=True):
+        if row is not None:
+            values = dict(zip(scenario.outputs, row[1:], strict=True))
+            results.setdefault(scenario.manager, {})[scenario.scenario] = ScenarioStep(row[0], values)
+    return results
+
+
+def _settings(spec: SessionSpec, given: Given) -> dict[str, dict[str, Settings]]:
+    settings: dict[str, dict[str, Settings]] = {}
+    for index, inputs in given.inputs:
+        scenario = spec.scenarios[index]
+        of_manager = settings.setdefault(scenario.manager, {})
+        of_manager[scenario.scenario] = Settings(inputs.get("constants", {}), inputs.get("points", {}))
+    return settings
+
+
+def engine_inputs(settings: dict[str, dict[str, Settings]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return settings as the driver takes them: what isn't set isn't there."""
+    return {
+        manager: {scenario: msgspec.to_builtins(given) for scenario, given in scenarios.items()}
+        for manager, scenarios in settings.items()
+    }

@@ -1,0 +1,1 @@
+"""What every router uses: errors over HTTP, tokens, origins, limits, operations and their OpenAPI."""

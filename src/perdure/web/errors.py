@@ -1,0 +1,212 @@
+"""Errors over HTTP: one JSON shape for all of them, and the status that each has.
+
+What can go wrong in Perdure is in `perdure.errors`; here is only what the protocol adds. Nothing of what a
+client sent is repeated at length, and no traceback ever leaves the server.
+"""
+
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from perdure.errors import Damaged, Invalid, NotFound, PerdureError, Refused, TooMany, Unavailable
+
+__all__ = [
+    "EXCEPTION_HANDLERS",
+    "ErrorBody",
+    "HttpError",
+    "error_response",
+    "error_responses",
+    "perdure_error_response",
+    "status_of",
+]
+
+STATUS: Mapping[type[PerdureError], int] = {
+    Invalid: 422,
+    NotFound: 404,
+    Refused: 409,
+    TooMany: 429,
+    Unavailable: 503,
+    Damaged: 500,
+}
+
+_CODES: Mapping[int, str] = {
+    400: "malformed_request",
+    404: "route_not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+}
+
+_DESCRIPTIONS: Mapping[int, str] = {
+    400: "The body is not JSON.",
+    401: "The token is missing or wrong.",
+    403: "The request comes from a foreign web page or is for another host.",
+    404: "Nothing has that name.",
+    409: "It can't be done in the present state.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    422: "The request is wrong.",
+    429: "A quota is used up.",
+    500: "What is stored can't be trusted, or Perdure failed.",
+    503: "The service can't answer now.",
+}
+
+LONGEST_TEXT = 1_000  # characters of a message, or of one value of its details
+MOST_VALUES = 50  # values of one detail, or errors of one request
+
+log = structlog.get_logger(__name__)
+
+
+class Error(BaseModel):
+    """What went wrong: a code for programs, a message for people, and the values that it is about."""
+
+    code: str = Field(examples=["run_not_found"])
+    message: str
+    details: dict[str, Any]
+
+
+class ErrorBody(BaseModel):
+    """How every error is answered."""
+
+    error: Error
+
+
+class HttpError(HTTPException):
+    """An error of the protocol, with the code and the details it is answered with."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, message, dict(headers) if headers else None)
+        self.code = code
+        self.details = details or {}
+
+    def response(self) -> Response:
+        """Return the answer for it."""
+        return error_response(self.status_code, self.code, self.detail, self.details, self.headers)
+
+
+def status_of(kind: type[PerdureError]) -> int:
+    """Return the status that errors of a kind are answered with."""
+    return next((STATUS[parent] for parent in kind.__mro__ if parent in STATUS), 500)
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the part of a route's documentation that says which errors it may answer with."""
+    return {
+        status: {
+            "description": _DESCRIPTIONS[status],
+            "content": {
+                "application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}
+            },
+        }
+        for status in statuses
+    }
+
+
+def error_response(
+    status: int,
+    code: str,
+    message: str,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the answer for an error, bounded in size and safe as JSON."""
+    body = {"error": {"code": code, "message": _text(message), "details": _plain(details or {})}}
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
+
+
+def perdure_error_response(error: PerdureError) -> Response:
+    """Return the answer for one of Perdure's own errors."""
+    status = status_of(type(error))
+    if status == 500:
+        log.error("damaged", code=error.code, reason=str(error))
+    return error_response(status, error.code, str(error), error.values)
+
+
+async def _on_perdure_error(request: Request, error: PerdureError) -> Response:
+    return perdure_error_response(error)
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    if isinstance(error, HttpError):
+        return error.response()
+    status = error.status_code
+    code = _CODES.get(status, HTTPStatus(status).phrase.lower().replace(" ", "_"))
+    if status == 404:
+        return error_response(status, code, f"There is nothing at {request.url.path!r}; see /openapi.json.")
+    if status == 405:
+        allowed = ", ".join(sorted(_methods(request)))
+        message = f"{request.method} can't be done here, only {allowed}."
+        return error_response(status, code, message, headers={"Allow": allowed})
+    message = "The body is not JSON that can be read." if status == 400 else str(error.detail)
+    return error_response(status, code, message, headers=error.headers)
+
+
+async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return error_response(400, "malformed_request", f"The body is not JSON: {found[0]['ctx']['error']}.")
+    problems = [
+        {"where": ".".join(_text(str(part)) for part in one["loc"]), "problem": _text(one["msg"])}
+        for one in found[:MOST_VALUES]
+    ]
+    first = problems[0]
+    return error_response(
+        422, "invalid_request", f"{first['where']}: {first['problem']}.", {"errors": problems}
+    )
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    PerdureError: _on_perdure_error,
+    HTTPException: _on_http_exception,
+    RequestValidationError: _on_validation_error,
+}
+"""What an app is given so that every error has the one shape."""
+
+
+def _methods(request: Request) -> set[str]:
+    """Return all methods that the routes at a request's path take."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return methods
+
+
+def _text(text: str) -> str:
+    text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+    return text.encode("utf-8", "replace").decode()
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return a value as JSON can hold it, and not much of it."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() <= 53:
+            return value
+        return str(value) if value.bit_length() <= 256 else "a huge integer"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if depth < 3:
+        if isinstance(value, Mapping):
+            items = list(value.items())[:MOST_VALUES]
+            return {_text(str(key)): _plain(item, depth + 1) for key, item in items}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_plain(item, depth + 1) for item in list(value)[:MOST_VALUES]]
+    return _text(str(value))

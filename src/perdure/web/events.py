@@ -1,0 +1,71 @@
+"""Server-sent events: a stream that stays open, and ends cleanly with its client, its source or the server.
+
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+import anyio
+from starlette.types import Receive, Scope, Send
+
+__all__ = ["EventStream", "event"]
+
+KEEP_ALIVE_SECONDS = 15.0
+_KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def event(kind: str, identifier: int, data: bytes) -> bytes:
+    """Return one event as bytes; `data` has no line breaks."""
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), identifier, data)
+
+
+class EventStream:
+    """An ASGI app that sends events until they end, the client goes away or the server closes.
+
+    Parameters
+    ----------
+    events
+        What is sent, each as `event` makes it; closed at the end.
+    closing
+        Set when the server closes.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes, None], closing: asyncio.Event) -> None:
+        self._events = events
+        self._closing = closing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        upcoming = asyncio.ensure_future(anext(self._events, None))
+        ends = {asyncio.ensure_future(self._closing.wait()), asyncio.ensure_future(_disconnected(receive))}
+        try:
+            headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while True:
+                done, _ = await asyncio.wait(
+                    {upcoming, *ends}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if upcoming in done:
+                    text = upcoming.result()
+                    if text is None:
+                        break
+                    await send({"type": "http.response.body", "body": text, "more_body": True})
+                    upcoming = asyncio.ensure_future(anext(self._events, None))
+                elif done:
+                    break
+                else:
+                    await send({"type": "http.response.body", "body": _KEEP_ALIVE, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            with anyio.CancelScope(shield=True):
+                for task in (upcoming, *ends):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError, Exception):
+                        await task
+                await self._events.aclose()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

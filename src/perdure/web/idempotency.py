@@ -1,0 +1,66 @@
+"""Idempotency keys: the header a client names its request by, and the hash that tells its requests apart."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends, Header
+from starlette.requests import Request
+
+from perdure.run import Key
+from perdure.web.errors import HttpError
+
+__all__ = ["HEADER", "HEADER_SCHEMA", "IdempotencyKey", "key_text", "make_key"]
+
+HEADER = "Idempotency-Key"
+PATTERN = "^[!-~]{1,255}$"
+HEADER_SCHEMA = {"type": "string", "pattern": PATTERN, "minLength": 1, "maxLength": 255}
+DESCRIPTION = "Names the request: repeated under the same name it gets the recorded answer and does nothing."
+
+_VALID = re.compile(rb"[!-~]{1,255}")
+
+
+def key_text(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the key in a request's headers, or None; raise `HttpError` (422) for one that is malformed."""
+    found = [value for name, value in headers if name == b"idempotency-key"]
+    if not found:
+        return None
+    if len(found) > 1 or _VALID.fullmatch(found[0].strip(b" \t")) is None:
+        raise HttpError(
+            422, "invalid_request", f"{HEADER} is given once, with 1 to 255 visible ASCII characters."
+        )
+    return found[0].strip(b" \t").decode("ascii")
+
+
+def make_key(text: str | None, route: str, request: Any) -> Key | None:
+    """Return the key to be stored for a request.
+
+    Parameters
+    ----------
+    text
+        What the client named it; None gives no key.
+    route
+        What the request is to do, with all that its path says.
+    request
+        The decoded body, so that neither white space nor the order of fields matters.
+    """
+    if text is None:
+        return None
+    body = msgspec.json.encode(request, order="deterministic")
+    return Key(text, hashlib.blake2b(b"%b\0%b" % (route.encode(), body), digest_size=16).digest())
+
+
+async def _idempotency_key(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(alias=HEADER, description=DESCRIPTION, min_length=1, max_length=255, pattern=PATTERN),
+    ] = None,
+) -> str | None:
+    return key_text(request.scope["headers"])
+
+
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+"""The parameter by which a FastAPI route gets the key."""
