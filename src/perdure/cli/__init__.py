@@ -1,0 +1,36 @@
+"""The command line: ``perdure serve`` and the commands that look after runs.
+
+Every command but ``serve`` speaks HTTP, to the server that holds the store if one is running, else to one of
+its own in this process, so that there is one way to do a thing.
+"""
+
+import sys
+
+import typer
+
+from perdure.cli import doctor, runs, savepoints, serve
+from perdure.errors import PerdureError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="perdure",
+    help="Simulations that outlive their server: durable, exactly resumable runs behind one HTTP API.",
+    epilog="Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  perdure runs list",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.add_typer(runs.app, name="runs")
+app.add_typer(savepoints.app, name="savepoints")
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command; whatever is wrong is one line on standard error that says what to do."""
+    try:
+        app()
+    except PerdureError as error:
+        typer.echo(f"perdure: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,86 @@
+"""The connection of a command to a store's runs: through the server that holds it, or without one."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from perdure.api.app import create_app
+from perdure.api.server import socket_path
+from perdure.cli.models import load_catalogue
+from perdure.cli.serve import read_settings
+from perdure.errors import PerdureError
+from perdure.observability import configure_logging
+from perdure.stores.open import open_store
+
+__all__ = ["Models", "StoreUrl", "answer", "connect"]
+
+PATIENCE = 3600.0  # seconds; checking or upgrading a long run may take its time
+HOST = "perdure"  # no name on any network: requests with it come from this process or the Unix socket
+
+StoreUrl = Annotated[
+    str | None,
+    typer.Option("--store", help="The store: sqlite:///PATH. By default the one `perdure serve` uses here."),
+]
+Models = Annotated[
+    str | None,
+    typer.Option("--models", help="module:name of the models, where no server is running that has them."),
+]
+
+
+@asynccontextmanager
+async def connect(store: str | None, models: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client with the administrator's rights on a store.
+
+    Raises
+    ------
+    PerdureError
+        If the store doesn't exist, or can't be opened.
+    """
+    settings = read_settings(store=store)
+    url = settings.store
+    path = socket_path(url)
+    if path is not None and _answers(path):
+        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        async with httpx.AsyncClient(
+            transport=transport, base_url=f"http://{HOST}", timeout=PATIENCE
+        ) as client:
+            yield client
+        return
+    if path is None or not path.parent.is_dir():
+        raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
+    configure_logging("ERROR", as_json=False)
+    opened = open_store(url, keep=settings.savepoint_keep)
+    try:
+        app = create_app(opened, load_catalogue(models), settings, administrator_socket=HOST)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client,
+        ):
+            yield client
+    finally:
+        opened.close()
+
+
+def answer(response: httpx.Response) -> Any:
+    """Return the body of an answer; raise what its error says."""
+    if response.is_success:
+        return response.json() if response.content else None
+    try:
+        message = response.json()["error"]["message"]
+    except (ValueError, LookupError, TypeError):
+        message = f"{response.request.method} {response.request.url.path}: {response.status_code}"
+    raise PerdureError(message)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

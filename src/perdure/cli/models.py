@@ -1,0 +1,49 @@
+"""Which models a command works with: named ones, those of the working folder, or the examples."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from perdure.engines.system_dynamics import Model
+from perdure.errors import InvalidScenario
+from perdure.scenarios import Catalogue
+from perdure.scenarios.files import load_attribute
+
+__all__ = ["load_catalogue"]
+
+SCENARIOS = Path("scenarios")
+
+
+def load_catalogue(target: str | None) -> Catalogue:
+    """Return the catalogue that a command is given.
+
+    Parameters
+    ----------
+    target
+        ``module:name`` of a catalogue, a model, several models, or a function that returns one of these.
+        Without one, the ``*.json`` files of ``./scenarios``, and without those the example models.
+    """
+    if target is None:
+        if any(SCENARIOS.glob("*.json")):
+            catalogue = Catalogue()
+            catalogue.load(SCENARIOS)
+            return catalogue
+        from perdure.examples import catalogue as examples
+
+        return examples()
+    module, separator, name = target.partition(":")
+    if not separator or not module or not name:
+        raise InvalidScenario(reason=f"{target!r} isn't of the form module:name, as in my_models:catalogue")
+    found = load_attribute(module, name)
+    if callable(found) and not isinstance(found, Catalogue | Model):
+        found = found()
+    if isinstance(found, Catalogue):
+        return found
+    models = [found] if isinstance(found, Model) else found
+    if isinstance(models, Iterable):
+        models = list(models)
+        if models and all(isinstance(model, Model) for model in models):
+            catalogue = Catalogue()
+            for model in models:
+                catalogue.register_model(model)
+            return catalogue
+    raise InvalidScenario(reason=f"{target!r} gives a {type(found).__name__}, not a Catalogue or a Model")

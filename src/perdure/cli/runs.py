@@ -1,0 +1,130 @@
+"""``perdure runs``: list, show, fork, upgrade, delete."""
+
+from typing import Annotated, Any
+
+import anyio
+import httpx
+import typer
+
+from perdure.cli.connection import Models, StoreUrl, answer, connect
+from perdure.cli.output import AsJson, moment, show, table, with_progress
+from perdure.errors import PerdureError
+
+__all__ = ["all_runs", "app"]
+
+app = typer.Typer(help="Look after runs.", no_args_is_help=True)
+
+RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
+
+
+@app.command("list", epilog="Examples:  perdure runs list  ·  perdure runs list --json | jq '.[].id'")
+def list_runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """List all runs, newest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with connect(store) as client:
+            return await all_runs(client)
+
+    found = anyio.run(work)
+    if as_json:
+        show(found)
+    elif not found:
+        typer.echo("No runs yet.")
+    else:
+        rows = [
+            (run["id"], run["owner"], run["state"], run["step"], _scenarios(run), moment(run["created"]))
+            for run in found
+        ]
+        table(("ID", "OWNER", "STATE", "STEP", "SCENARIOS", "CREATED (UTC)"), rows)
+
+
+@app.command("show", epilog="Example:  perdure runs show 0f3c…")
+def show_run(run: RunId, store: StoreUrl = None) -> None:
+    """Show all that is known of a run."""
+
+    async def work() -> Any:
+        async with connect(store) as client:
+            return answer(await client.get(f"/runs/{run}"))
+
+    show(anyio.run(work))
+
+
+@app.command("fork", epilog="Example:  perdure runs fork 0f3c… --step 20")
+def fork_run(
+    run: RunId,
+    step: Annotated[int | None, typer.Option(help="Fork after this step; by default the last.")] = None,
+    store: StoreUrl = None,
+    models: Models = None,
+) -> None:
+    """Make a new run that begins as a copy of another, and print its id."""
+
+    async def work() -> Any:
+        async with connect(store, models) as client:
+            return answer(await client.post(f"/runs/{run}/fork", json={} if step is None else {"step": step}))
+
+    typer.echo(anyio.run(work)["id"])
+
+
+@app.command("upgrade", epilog="Examples:  perdure runs upgrade 0f3c…  ·  perdure runs upgrade --all")
+def upgrade_runs(
+    runs: Annotated[list[str] | None, typer.Argument(help="The runs' ids.", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="All runs that haven't ended.")] = False,
+    store: StoreUrl = None,
+    models: Models = None,
+) -> None:
+    """Bring runs whose model changed to its present version, by the model's upgrade function."""
+    if not runs and not every:
+        raise PerdureError("Name the runs to upgrade, or give --all.")
+
+    async def work() -> int:
+        async with connect(store, models) as client:
+            ids = runs or [run["id"] for run in await all_runs(client) if run["outcome"] is None]
+            failed = 0
+            for run in with_progress(ids, "Upgrading"):
+                try:
+                    done = answer(await client.post(f"/runs/{run}/upgrade"))
+                except PerdureError as error:
+                    failed += 1
+                    typer.echo(f"{run}: {error}", err=True)
+                else:
+                    typer.echo(f"{run}: upgraded, {done['replayed']} steps taken again by the new model")
+            return failed
+
+    if anyio.run(work):
+        raise typer.Exit(1)
+
+
+@app.command("delete", epilog="Example:  perdure runs delete 0f3c… --yes")
+def delete_runs(
+    runs: Annotated[list[str], typer.Argument(help="The runs' ids.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Delete runs with all they answered."""
+    if not yes:
+        typer.confirm(f"Delete {len(runs)} run(s) for good?", abort=True)
+
+    async def work() -> None:
+        async with connect(store) as client:
+            for run in with_progress(runs, "Deleting"):
+                answer(await client.delete(f"/runs/{run}"))
+                typer.echo(f"{run}: deleted")
+
+    anyio.run(work)
+
+
+async def all_runs(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """Return every run, page by page."""
+    found: list[dict[str, Any]] = []
+    params: dict[str, Any] = {"limit": 1000}
+    while True:
+        page = answer(await client.get("/runs", params=params))
+        found += page["runs"]
+        if page["next"] is None:
+            return found
+        params["cursor"] = page["next"]
+
+
+def _scenarios(run: dict[str, Any]) -> str:
+    names = [f"{manager}/{name}" for manager, names in run["scenarios"].items() for name in names]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

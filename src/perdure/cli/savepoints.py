@@ -1,0 +1,75 @@
+"""``perdure savepoints``: list, show, pin."""
+
+from typing import Annotated, Any
+
+import anyio
+import typer
+
+from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.output import AsJson, moment, show, table
+from perdure.errors import SavepointNotFound
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Look after the savepoints of a run.", no_args_is_help=True)
+
+RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
+Timestamp = Annotated[int, typer.Argument(help="The savepoint's timestamp.", show_default=False)]
+
+
+@app.command("list", epilog="Example:  perdure savepoints list 0f3c…")
+def list_savepoints(run: RunId, store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """List the savepoints that are kept of a run."""
+    found = anyio.run(_savepoints, store, run)
+    if as_json:
+        show(found)
+        return
+    rows = [
+        (
+            point["timestamp"],
+            point["step"],
+            point["name"] or "",
+            "pinned" if point["pinned"] else "milestone" if point["milestone"] else "",
+            point["size"],
+            moment(point["created"]),
+        )
+        for point in found
+    ]
+    table(("TIMESTAMP", "STEP", "NAME", "KEPT", "BYTES", "CREATED (UTC)"), rows)
+
+
+@app.command("show", epilog="Example:  perdure savepoints show 0f3c… 101")
+def show_savepoint(run: RunId, timestamp: Timestamp, store: StoreUrl = None) -> None:
+    """Show one savepoint."""
+    for point in anyio.run(_savepoints, store, run):
+        if point["timestamp"] == timestamp:
+            show(point)
+            return
+    raise SavepointNotFound(run=run, savepoint=timestamp)
+
+
+@app.command(
+    "pin",
+    epilog="Examples:  perdure savepoints pin 0f3c… 101 --name calm  ·  perdure savepoints pin 0f3c… 9 --off",
+)
+def pin_savepoint(
+    run: RunId,
+    timestamp: Timestamp,
+    name: Annotated[str | None, typer.Option(help="Give it a name, too.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="Undo it: neither pinned nor named.")] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Keep a savepoint for good."""
+
+    async def work() -> Any:
+        async with connect(store) as client:
+            change = {"pinned": not off, "name": name}
+            return answer(await client.patch(f"/runs/{run}/savepoints/{timestamp}", json=change))
+
+    show(anyio.run(work))
+
+
+async def _savepoints(store: str | None, run: str) -> list[dict[str, Any]]:
+    async with connect(store) as client:
+        found: list[dict[str, Any]] = answer(await client.get(f"/runs/{run}/savepoints"))["savepoints"]
+        return found

@@ -1,0 +1,55 @@
+"""``perdure serve``: the server."""
+
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from perdure.api.server import serve as run_server
+from perdure.cli.models import load_catalogue
+from perdure.errors import Invalid
+from perdure.observability import configure_logging
+from perdure.settings import Settings
+
+__all__ = ["EXAMPLES", "read_settings", "serve"]
+
+EXAMPLES = (
+    "Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  "
+    "PERDURE_TOKENS=ada:secret perdure serve --host 0.0.0.0"
+)
+
+
+def serve(
+    models: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODULE:FACTORY]",
+            help="A Catalogue or Model, or a function that returns one; by default ./scenarios/*.json, "
+            "and without those the example models.",
+            show_default=False,
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="sqlite:///PATH or memory://. By default sqlite:///perdure-data/perdure.db."),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. By default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. By default 5000.")] = None,
+) -> None:
+    """Serve models over HTTP; every acknowledged step is durable.
+
+    Settings not given here are read from the environment, see docs/settings.md.
+    """
+    settings = read_settings(store=store, host=host, port=port)
+    configure_logging(settings.log_level, as_json=settings.log_json)
+    run_server(load_catalogue(models), settings, announce=typer.echo)
+
+
+def read_settings(**options: Any) -> Settings:
+    """Return the settings of the environment, with the options that were given before them."""
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise Invalid(f"The setting {name} (PERDURE_{name.upper()}) is wrong: {first['msg']}.") from error
