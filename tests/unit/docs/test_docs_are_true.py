@@ -1,0 +1,54 @@
+"""The documentation lists every setting and every error, with the defaults and codes that the code has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from perdure import errors
+from perdure.settings import Settings
+from perdure.web.errors import status_of
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def rows(page: str) -> list[list[str]]:
+    """Return the cells of all table rows of a page, without the heads."""
+    lines = (DOCS / page).read_text().splitlines()
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in lines
+        if line.startswith("|") and not line.startswith("| ---")
+    ]
+
+
+def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
+    documented = {row[0].strip(" `"): row[1:] for row in rows("settings.md")[1:]}
+    actual = {}
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "none" if default in ({}, ()) else f"`{default}`"
+        actual[f"PERDURE_{name.upper()}"] = [shown, field.description]
+    assert documented == actual
+
+
+def test_every_error_is_documented_under_its_code_and_its_parent_status() -> None:
+    documented = {row[0].strip(" `"): row[1] for row in rows("errors.md")[1:]}
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        if isinstance(kind, type):
+            assert kind.code in documented, f"{kind.code} is not in docs/errors.md"
+            assert documented[kind.code] == str(status_of(kind)), kind.code
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
+    drawn = {"PerdureError", *re.findall(r"── (\w+)", errors.__doc__ or "")}
+    classes = {name for name in errors.__all__ if isinstance(getattr(errors, name), type)}
+    assert drawn == classes
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (DOCS / page).read_text()):
+        if "://" not in target:
+            assert (DOCS / target).exists(), f"{page} links to {target}"
