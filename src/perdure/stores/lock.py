@@ -1,7 +1,7 @@
 """The lock: a kernel lock on a file, which names its holder to whoever comes second.
 
-The kernel lets go of it when its process ends, however that ends; so a lock is never stale. The file stays:
-removing it while unlocking would let two processes hold locks on two files of the same name.
+The kernel lets go of it when its process ends, however that ends; so a lock is never stale. The file stays
+unless its holder removes it; whoever waited for it then takes the next file of that name.
 """
 
 import contextlib
@@ -45,6 +45,8 @@ class Lock:
         The lock file; it is made if there is none.
     guarded
         What it is held for, to be named in errors.
+    shared
+        Several may hold it if all of them share it; none of them is named in errors then.
 
     Raises
     ------
@@ -54,19 +56,31 @@ class Lock:
         If the file can't be written, or the platform has no kernel file locks.
     """
 
-    def __init__(self, path: Path, guarded: Path) -> None:
+    def __init__(self, path: Path, guarded: Path, *, shared: bool = False) -> None:
         if sys.platform == "win32":
             raise StoreUnavailable(
                 reason=f"{guarded}: this platform has no kernel file locks (fcntl.flock), which keep a "
                 "second server out; use Linux or macOS"
             )
+        self._path = path
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        while not self._take(path, guarded, kind):
+            pass
+        _held.add(self)
+
+    def _take(self, path: Path, guarded: Path, kind: int) -> bool:
+        """Lock the file that has the name now; return False if its last holder removed it meanwhile."""
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StoreUnavailable(reason=f"{path}: {error.strerror}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write(self._file, msgspec.json.encode(_this_process()))
+            fcntl.flock(self._file, kind | fcntl.LOCK_NB)
+            if not _names(path, self._file):
+                os.close(self._file)
+                return False
+            exclusive = kind == fcntl.LOCK_EX
+            _write(self._file, msgspec.json.encode(_this_process()) if exclusive else b"")
         except BlockingIOError:
             holder = _holder(self._file)
             os.close(self._file)
@@ -74,13 +88,22 @@ class Lock:
         except OSError as error:
             os.close(self._file)
             raise StoreUnavailable(reason=f"{path}: {error.strerror}") from error
-        _held.add(self)
+        return True
 
     def release(self) -> None:
         """Let go; harmless when done twice."""
+        self._let_go(remove=False)
+
+    def remove(self) -> None:
+        """Remove the file, then let go; harmless when done twice."""
+        self._let_go(remove=True)
+
+    def _let_go(self, *, remove: bool) -> None:
         if self not in _held:
             return
         _held.discard(self)
+        if remove:
+            self._path.unlink(missing_ok=True)
         # While it is still held: afterwards it would erase the next holder's name.
         with contextlib.suppress(OSError):
             _write(self._file, b"")
@@ -117,6 +140,14 @@ def _holder(file: int) -> str:
         return str(msgspec.json.decode(os.pread(file, 1 << 16, 0), type=Holder))
     except (msgspec.DecodeError, OSError):
         return "another process"
+
+
+def _names(path: Path, file: int) -> bool:
+    """Return whether the path still leads to the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _write(file: int, content: bytes) -> None:

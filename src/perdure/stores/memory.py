@@ -231,6 +231,25 @@ class MemoryStore:
         with self._lock:
             return _step_by_key(self._find(run_id), key)
 
+    def keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
+        """Return the keys of the steps after position `after`, ascending, each with its step's position."""
+        with self._lock:
+            found = []
+            for (text, ordinal), (body_hash, position) in reversed(self._find(run_id).keys.items()):
+                if position <= after:
+                    break
+                found.append((position, Key(text, body_hash, ordinal)))
+            return found[::-1]
+
+    def creation_key(self, run_id: str) -> Key | None:
+        """Return the key that a run was created under, or None."""
+        with self._lock:
+            self._check_open()
+            for (_, text, ordinal), (body_hash, made) in self._run_keys.items():
+                if made == run_id:
+                    return Key(text, body_hash, ordinal)
+            return None
+
     def repair_step(self, run_id: str, step: Step) -> Future[None]:
         """Put a step's recomputed blobs in place of damaged ones."""
 

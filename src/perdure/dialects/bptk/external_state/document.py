@@ -1,0 +1,215 @@
+"""The document: an instance with its session as plain JSON, complete in itself.
+
+Names that BPTK's session state has mean the same here. Numbers keep their bits: JSON's shortest decimal form
+of a double is exact, and what isn't finite is text, as JSON has no number for it.
+"""
+
+import math
+import struct
+from typing import Any, Literal
+
+import msgspec
+
+from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+from perdure.errors import CorruptBlob
+from perdure.lifecycle import Outcome, RunState
+from perdure.run import Entry, Key
+from perdure.state.codec import State, encode
+
+__all__ = [
+    "FORMAT",
+    "Column",
+    "Document",
+    "EngineStates",
+    "Keys",
+    "RunPart",
+    "entries_of",
+    "is_document",
+    "parse",
+    "to_json_number",
+]
+
+FORMAT: Literal["perdure-1"] = "perdure-1"
+
+Number = float | str
+"""A double, or ``NaN``, ``Infinity``, ``-Infinity``, or ``NaN:`` and its 64 bits in hexadecimal."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """What one scenario answered: the times, and each equation's values at them."""
+
+    times: list[float]
+    equations: dict[str, list[Number]]
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """A request's idempotency key: `count` ordinals from `ordinal` on, of the steps from `position` on."""
+
+    text: str
+    body_hash: bytes
+    position: int
+    ordinal: int = 0
+    count: int = 1
+
+
+class EngineStates(msgspec.Struct, frozen=True, kw_only=True):
+    """A savepoint: by entity, the engine's state as a checked blob."""
+
+    timestamp: int
+    position: int
+    states: dict[str, bytes]
+
+
+class RunPart(msgspec.Struct, frozen=True, kw_only=True):
+    """The session's run: its record, and what `SessionSpec` says besides names and seed."""
+
+    id: str
+    state: RunState
+    outcome: Outcome | None
+    reason: str
+    created: float
+    position: int
+    key: Key | None
+    scenarios: list[ScenarioSpec]
+    every: int
+    milestone: int
+    base: int
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance with a session.
+
+    Attributes
+    ----------
+    format
+        `FORMAT`.
+    scenario_managers, scenarios, equations
+        Their names.
+    starttime, stoptime, dt, step
+        When the session starts and stops, the distance of answers, and the time of the next one, in the
+        model's unit.
+    settings_log
+        Step number → manager → scenario → ``constants`` and ``points``; steps without any are left out.
+    results_log
+        Manager → scenario → what it answered.
+    seed
+        Of the random draws.
+    owner
+        Whose the instance is.
+    accessed
+        Unix time of the last request, in seconds.
+    keys
+        The idempotency keys of the latest requests, ascending.
+    run
+        The session's run.
+    engine_states
+        The newest savepoint; None if there is none yet.
+    """
+
+    format: Literal["perdure-1"] = "perdure-1"
+    scenario_managers: list[str]
+    scenarios: list[str]
+    equations: list[str]
+    starttime: float
+    stoptime: float
+    dt: float
+    step: float
+    settings_log: dict[str, dict[str, dict[str, dict[str, Any]]]]
+    results_log: dict[str, dict[str, Column]]
+    seed: int
+    owner: str
+    accessed: float
+    keys: list[Keys]
+    run: RunPart
+    engine_states: EngineStates | None
+
+    @property
+    def spec(self) -> SessionSpec:
+        """The session's spec."""
+        run = self.run
+        return SessionSpec(
+            scenarios=run.scenarios, seed=self.seed, every=run.every, milestone=run.milestone, base=run.base
+        )
+
+
+def is_document(state: Any) -> bool:
+    """Return whether a plain state is a document of this version, and not one of BPTK's."""
+    return isinstance(state, dict) and state.get("format") == FORMAT
+
+
+def parse(state: Any) -> Document:
+    """Return the document that a plain state is; raise `CorruptBlob` if it is damaged."""
+    try:
+        return msgspec.convert(state, Document)
+    except msgspec.ValidationError as error:
+        raise CorruptBlob(reason=str(error)) from error
+
+
+def entries_of(document: Document) -> list[Entry]:
+    """Return the step log as stores take it, with its keys; raise `CorruptBlob` if it contradicts itself."""
+    try:
+        columns = [
+            (document.results_log[part.manager][part.scenario], part.outputs)
+            for part in document.run.scenarios
+        ]
+        index = {(part.manager, part.scenario): i for i, part in enumerate(document.run.scenarios)}
+        series = [
+            (column.times, [list(map(_from_json, column.equations[name])) for name in outputs])
+            for column, outputs in columns
+        ]
+        if any(len(values) != len(times) for times, names in series for values in names):
+            raise CorruptBlob(reason="an equation has more or fewer values than there are times")
+        if document.run.position != max((len(times) for times, _ in series), default=0):
+            raise CorruptBlob(reason="its run has more or fewer steps than were answered")
+        keys = {
+            group.position + i: Key(group.text, group.body_hash, group.ordinal + i)
+            for group in document.keys
+            for i in range(group.count)
+        }
+        entries = []
+        for number in range(document.run.position):
+            rows: list[State] = [
+                [times[number], *(values[number] for values in names)] if number < len(times) else None
+                for times, names in series
+            ]
+            settings = document.settings_log.get(str(number + 1))
+            inputs = None
+            if settings:
+                given = {
+                    index[manager, scenario]: values
+                    for manager, scenarios in settings.items()
+                    for scenario, values in scenarios.items()
+                }
+                inputs = encode([[at, values] for at, values in sorted(given.items())])
+            entries.append(Entry(inputs=inputs, outputs=encode(rows), key=keys.get(number + 1)))
+    except (KeyError, ValueError, struct.error) as error:
+        raise CorruptBlob(reason=f"its logs don't fit its scenarios: {error!r}") from error
+    return entries
+
+
+def to_json_number(value: float) -> Number:
+    """Return a double as JSON can hold it without loss.
+
+    >>> to_json_number(0.1), to_json_number(-math.inf), to_json_number(math.nan)
+    (0.1, '-Infinity', 'NaN')
+    """
+    if math.isfinite(value):
+        return value
+    if value == value:
+        return "Infinity" if value > 0 else "-Infinity"
+    bits = struct.pack(">d", value).hex()
+    return "NaN" if bits == _NAN else f"NaN:{bits}"
+
+
+_NAN = struct.pack(">d", math.nan).hex()
+
+
+def _from_json(value: Number) -> float:
+    """Return what `to_json_number` was given."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("NaN:"):
+        number: float
+        (number,) = struct.unpack(">d", bytes.fromhex(value.removeprefix("NaN:")))
+        return number
+    return float(value)

@@ -1,0 +1,225 @@
+"""The file adapter: instances as files in a folder, each replaced as a whole and checked when it is read."""
+
+import datetime
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter, InstanceState
+from perdure.errors import ExternalStateLocked, Invalid, StoreLocked
+from perdure.stores.lock import Lock
+
+__all__ = ["FileAdapter"]
+
+LOCK_FILE = ".perdure.lock"
+LOCK, DRAFT = ".lock", ".tmp"  # suffixes of an instance's lock, and of a file that isn't whole yet
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_START = b'{"checksum":"'
+_DATA = b'","data":'
+_END = b"}\n"
+_CHECKSUM = 32  # hexadecimal digits of BLAKE2b
+
+log = structlog.get_logger(__name__)
+
+
+class FileAdapter(ExternalStateAdapter):
+    """Holds each instance in a file ``<id>.json``; it reads those of BPTK-Py, too.
+
+    A file is written beside its place, synced, and moved there; then the folder is synced. So whatever
+    happens, the file is the former or the new one. A file that is damaged is set aside as
+    ``<id>.json.corrupt``; any other file of the folder is left alone. The folder belongs to one server at a
+    time, unless all of them run with ``externalize_state_completely``; the kernel lets go of its lock when a
+    server ends.
+
+    Parameters
+    ----------
+    compress
+        Whether the sessions in the files are compressed.
+    path
+        The folder; it is made when it is first needed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> adapter = FileAdapter(True, tempfile.mkdtemp())
+    >>> adapter._load_instance("beb52900000000000000000000000000") is None
+    True
+    """
+
+    def __init__(self, compress: bool, path: str | os.PathLike[str]) -> None:
+        super().__init__(compress)
+        self._folder = Path(path)
+        self._lock: Lock | None = None
+
+    def _open(self, shared: bool) -> None:
+        """Make the folder and lock it; raise `ExternalStateLocked` if another server has it."""
+        if self._lock is not None:
+            return
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _sync(self._folder.parent)
+        self._lock = self._locked(self._folder / LOCK_FILE, self._folder, shared=shared)
+        if not shared:  # what servers left behind that were killed
+            for path in self._folder.iterdir():
+                if path.suffix in (DRAFT, LOCK) and _ID.fullmatch(path.stem):
+                    path.unlink()
+
+    def _close(self) -> None:
+        """Let go of the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _lock_instance(self, instance_id: str) -> Callable[[], None]:
+        """Lock an instance; raise `ExternalStateLocked` if another server, or request, has it."""
+        path = self._path(instance_id)
+        if path is None:
+            return lambda: None  # nothing can be held under this name
+        lock = self._locked(path.with_suffix(LOCK), path, shared=False)
+        return lock.remove
+
+    def _save_instance(self, state: InstanceState) -> None:
+        """Write an instance; raise `OSError` if that can't be done, and the former file stays."""
+        path = self._path(state.instance_id)
+        if path is None:
+            raise Invalid(f"{state.instance_id!r} is not an instance's id (32 hexadecimal digits).")
+        self._open(shared=False)
+        content = _written(state)
+        draft = path.with_suffix(DRAFT)
+        try:
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+        _sync(self._folder)
+
+    def _load_instance(self, instance_id: str) -> InstanceState | None:
+        """Read an instance; None if there is no file, or only a damaged one, which is set aside."""
+        self._open(shared=False)
+        path = self._path(instance_id)
+        if path is None:
+            return None
+        try:
+            return _read(path.read_bytes(), instance_id)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            aside = _free(path.with_suffix(".json.corrupt"))
+            path.rename(aside)
+            log.error("external_state_corrupt", file=str(path), moved_to=str(aside), reason=str(error))
+            return None
+
+    def _load_state(self) -> list[InstanceState]:
+        """Read all instances in the order of their ids."""
+        self._open(shared=False)
+        ids = sorted(path.stem for path in self._folder.glob("*.json") if _ID.fullmatch(path.stem))
+        return [state for id in ids if (state := self._load_instance(id)) is not None]
+
+    def delete_instance(self, instance_id: str) -> None:
+        """Remove an instance's file; harmless if there is none."""
+        path = self._path(instance_id)
+        if path is not None:
+            self._open(shared=False)
+            path.with_suffix(DRAFT).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            _sync(self._folder)
+
+    def _path(self, instance_id: str) -> Path | None:
+        """Return where an instance's file is; None if the text is no id, and so must not become a path."""
+        return self._folder / f"{instance_id}.json" if _ID.fullmatch(instance_id) else None
+
+    def _locked(self, file: Path, guarded: Path, *, shared: bool) -> Lock:
+        try:
+            return Lock(file, guarded, shared=shared)
+        except StoreLocked as error:
+            raise ExternalStateLocked(**error.values) from None
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _written(state: InstanceState) -> bytes:
+    """Return a file's content."""
+    time = state.time
+    instance = {
+        "state": state.state,
+        "instance_id": state.instance_id,
+        "time": time if isinstance(time, str) else time.astimezone().isoformat(),
+        "timeout": state.timeout,
+        "step": state.step,
+    }
+    return _framed(msgspec.json.encode(instance))
+
+
+def _read(content: bytes, instance_id: str) -> InstanceState | None:
+    """Return what a file holds, None if that is something else; raise `ValueError` if it is damaged."""
+    if content.startswith(_START):
+        data = content[len(_START) + _CHECKSUM + len(_DATA) : -len(_END)]
+        if content != _framed(data):
+            raise ValueError("its checksum is wrong")
+        return _instance(msgspec.json.decode(data), instance_id)
+    # A file of BPTK-Py holds the state as text within the text, and has no checksum.
+    found = msgspec.json.decode(content)
+    held = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(held, dict):
+        return None
+    if not isinstance(held.get("state"), str):
+        raise ValueError("it holds no state as text")
+    return _instance({**held, "state": _json(held["state"])}, instance_id)
+
+
+def _instance(data: Any, instance_id: str) -> InstanceState:
+    try:
+        held = InstanceState(
+            state=data["state"],
+            instance_id=data["instance_id"],
+            time=datetime.datetime.fromisoformat(data["time"]),
+            timeout=data["timeout"],
+            step=data["step"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"it holds no instance: {error!r}") from error
+    if held.instance_id != instance_id:
+        raise ValueError(f"it holds the instance {held.instance_id!r}")
+    return held
+
+
+def _json(text: str) -> Any:
+    """Decode JSON as Python's own encoder writes it, with names for the numbers that JSON lacks."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _framed(data: bytes) -> bytes:
+    """Return a file's content: JSON with its checksum before it, as one JSON object."""
+    checksum = hashlib.blake2b(data, digest_size=_CHECKSUM // 2).hexdigest()
+    return b"".join((_START, checksum.encode("ascii"), _DATA, data, _END))
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or the first with a number added that nothing has."""
+    candidate, number = path, 1
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}.{number}"), number + 1
+    return candidate

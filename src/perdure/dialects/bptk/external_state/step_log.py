@@ -1,0 +1,84 @@
+"""The step log as columns: what a mirror keeps of a session, so that a save decodes only what is new.
+
+The columns grow with the session and are handed out by reference; whoever writes them down copies them.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from perdure.dialects.bptk.external_state.document import Column, Keys, to_json_number
+from perdure.drivers.session_spec import SessionSpec
+from perdure.run import Key, Step
+from perdure.state.codec import decode
+
+__all__ = ["StepLog"]
+
+LATEST = 32  # requests whose idempotency keys are kept
+
+Settings = dict[str, dict[str, dict[str, dict[str, Any]]]]
+
+
+class StepLog:
+    """The step log of one session, decoded.
+
+    Parameters
+    ----------
+    run_id
+        Whose it is.
+    spec
+        The session's, which says what the columns are.
+
+    Attributes
+    ----------
+    position
+        How many steps it holds.
+    results, settings, keys
+        As a document has them.
+    """
+
+    def __init__(self, run_id: str, spec: SessionSpec) -> None:
+        self.run_id = run_id
+        self.spec = spec
+        self.position = 0
+        self.results: dict[str, dict[str, Column]] = {}
+        self.settings: Settings = {}
+        self.keys: deque[Keys] = deque(maxlen=LATEST)
+        for part in spec.scenarios:
+            column = Column([], {name: [] for name in part.outputs})
+            self.results.setdefault(part.manager, {})[part.scenario] = column
+
+    def extend(self, steps: Sequence[Step], keys: Sequence[tuple[int, Key]]) -> None:
+        """Add the steps that follow, with their positions' keys."""
+        parts = [(part, self.results[part.manager][part.scenario]) for part in self.spec.scenarios]
+        for step in steps:
+            for (part, column), row in zip(parts, decode(step.outputs), strict=True):
+                if row is not None:
+                    time, *values = row
+                    column.times.append(time)
+                    for name, value in zip(part.outputs, values, strict=True):
+                        column.equations[name].append(to_json_number(value))
+            if step.inputs is not None:
+                settings: dict[str, dict[str, dict[str, Any]]] = {}
+                for index, given in decode(step.inputs):
+                    part = self.spec.scenarios[index]
+                    settings.setdefault(part.manager, {})[part.scenario] = given
+                self.settings[str(step.position)] = settings
+        self.position += len(steps)
+        for position, key in keys:
+            self._add_key(position, key)
+
+    def _add_key(self, position: int, key: Key) -> None:
+        last = self.keys[-1] if self.keys else None
+        if (
+            last is not None
+            and (last.text, last.body_hash) == (key.text, key.body_hash)
+            and (last.position + last.count, last.ordinal + last.count) == (position, key.ordinal)
+        ):
+            self.keys.pop()
+            position, ordinal, count = last.position, last.ordinal, last.count + 1
+        else:
+            ordinal, count = key.ordinal, 1
+        self.keys.append(
+            Keys(text=key.text, body_hash=key.body_hash, position=position, ordinal=ordinal, count=count)
+        )

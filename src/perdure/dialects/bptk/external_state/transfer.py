@@ -1,0 +1,167 @@
+"""The transfer: sessions out of a memory store as documents, and back into it."""
+
+import datetime
+import time
+from typing import Any
+
+from msgspec.structs import replace
+
+from perdure.dialects.bptk.external_state.adapter import InstanceState
+from perdure.dialects.bptk.external_state.compression import decompress
+from perdure.dialects.bptk.external_state.document import (
+    Document,
+    EngineStates,
+    RunPart,
+    entries_of,
+    is_document,
+    parse,
+)
+from perdure.dialects.bptk.external_state.step_log import StepLog
+from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.timeouts import checked_timeout
+from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.sessions import KIND
+from perdure.errors import CorruptBlob, Damaged, InvalidTimeout, KeyReused
+from perdure.lifecycle import RunState
+from perdure.run import Change, Entry, Key, Run
+from perdure.state.savepoint import Savepoint
+from perdure.stores.memory import MemoryStore
+
+__all__ = ["bring_in", "document_of", "instance_of", "newest_savepoint", "put_run", "read"]
+
+
+def instance_of(held: InstanceState, owner: str) -> Instance:
+    """Return the instance that an adapter holds, without its session; raise `CorruptBlob` if it is none."""
+    try:
+        timeout = checked_timeout(held.timeout)
+    except InvalidTimeout as error:
+        raise CorruptBlob(reason=str(error)) from error
+    accessed = held.time
+    try:
+        if isinstance(accessed, str):
+            accessed = datetime.datetime.fromisoformat(accessed)
+        unix = accessed.timestamp()  # a naive time is local
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise CorruptBlob(reason=f"{accessed!r:.80} is no time") from error
+    return Instance(
+        id=held.instance_id,
+        owner=owner,
+        timeout=timeout,
+        accessed=min(unix, time.time()),
+    )
+
+
+def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, key: Key | None) -> Document:
+    """Return the document of an instance whose session is `run`; its lists are those of the log.
+
+    Parameters
+    ----------
+    log
+        The run's; it is brought up to the run's position.
+    key
+        The idempotency key that the run was created under.
+    """
+    log.extend(
+        store.steps(run.id, log.position, run.position - log.position), store.keys(run.id, log.position)
+    )
+    spec = SessionSpec.from_blob(run.spec)
+    parts = spec.scenarios
+    first = max(parts, key=lambda part: float(part.config["starttime"]))
+    dt = float(first.config.get("timestep") or first.config["dt"])
+    savepoint = newest_savepoint(store, run.id, run.position)
+    return Document(
+        scenario_managers=list(dict.fromkeys(part.manager for part in parts)),
+        scenarios=list(dict.fromkeys(part.scenario for part in parts)),
+        equations=list(dict.fromkeys(name for part in parts for name in part.outputs)),
+        starttime=float(first.config["starttime"]),
+        stoptime=float(min(part.config["stoptime"] for part in parts)),
+        dt=dt,
+        step=first.config["starttime"] + run.position * dt,
+        settings_log=log.settings,
+        results_log=log.results,
+        seed=spec.seed,
+        owner=instance.owner,
+        accessed=instance.accessed,
+        keys=list(log.keys),
+        run=RunPart(
+            id=run.id,
+            state=run.state,
+            outcome=run.outcome,
+            reason=run.reason,
+            created=run.created,
+            position=run.position,
+            key=key,
+            scenarios=parts,
+            every=spec.every,
+            milestone=spec.milestone,
+            base=spec.base,
+        ),
+        engine_states=None
+        if savepoint is None
+        else EngineStates(
+            timestamp=savepoint.timestamp, position=savepoint.position, states=dict(savepoint.entities)
+        ),
+    )
+
+
+def newest_savepoint(store: MemoryStore, run_id: str, position: int) -> Savepoint | None:
+    """Return the newest intact savepoint at or before a position, or None."""
+    for info in reversed(store.savepoints(run_id)):
+        if info.position <= position:
+            try:
+                return store.savepoint(run_id, info.timestamp)
+            except Damaged:
+                continue
+    return None
+
+
+def read(state: Any) -> tuple[Any, tuple[Document, list[Entry]] | None]:
+    """Return the plain form of a state, and its document with the step log if it is one; takes its time.
+
+    Raises
+    ------
+    CorruptBlob
+        If it is damaged, or contradicts itself.
+    """
+    plain = decompress(state)
+    if not is_document(plain):
+        return plain, None
+    document = parse(plain)
+    return plain, (document, entries_of(document))
+
+
+def bring_in(store: MemoryStore, document: Document, entries: list[Entry]) -> Run:
+    """Make the run of a document anew, with its step log, in a store that has none of its id."""
+    part = document.run
+    run = Run(
+        id=part.id,
+        kind=KIND,
+        owner=document.owner,
+        spec=document.spec.to_blob(),
+        state=part.state,
+        outcome=part.outcome,
+        reason=part.reason,
+        created=part.created,
+        updated=document.accessed,
+    )
+    states = document.engine_states
+    savepoint = None
+    if states is not None:
+        savepoint = Savepoint(timestamp=states.timestamp, position=states.position, entities=states.states)
+    return put_run(store, run, part.key, entries, savepoint)
+
+
+def put_run(
+    store: MemoryStore, run: Run, key: Key | None, entries: list[Entry], savepoint: Savepoint | None
+) -> Run:
+    """Put a run with its log into a store that has none of its id, and return it as it is kept."""
+    new = replace(run, state=RunState.CREATED, outcome=None, reason="", position=0)
+    try:
+        made = store.create_run(new, None, key).result().run
+    except KeyReused:
+        made = None
+    if made is None or made.id != run.id:  # the key belongs to another run meanwhile
+        store.create_run(new, None).result()
+    change = Change(state=run.state, outcome=run.outcome, reason=run.reason)
+    store.append(run.id, store.fence, 0, entries, savepoint, change).result()
+    return store.run(run.id)

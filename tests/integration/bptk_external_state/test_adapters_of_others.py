@@ -1,0 +1,94 @@
+"""Adapters of others: the tutorial's, one for BPTK-Py 3, one that lists what it could not read."""
+
+import json
+from typing import Any
+
+from tests.support.adapters import Client, TutorialAdapter
+from tests.support.mirrored import BOTH, SETTINGS, Inside, run, undisturbed
+
+from perdure.dialects.bptk.external_state import ExternalStateAdapter, InstanceState
+
+
+def test_the_adapter_of_the_tutorial_works_with_all_its_faults() -> None:
+    async def body() -> None:
+        client = Client()
+        adapter = TutorialAdapter(True, client)
+        assert adapter.compress is False  # its constructor doesn't call the base's
+        inside = Inside(adapter)
+        assert await inside.mirror.start() == []  # it can't list
+        instance = await inside.begin(await inside.start(), BOTH)
+        await inside.step(instance)
+        await inside.mirror.save_all([instance])
+        await inside.aclose()
+        inside = Inside(adapter)
+        await inside.mirror.start()
+        assert await inside.mirror.load("nobody") is None
+        assert await inside.mirror.load(instance.id) == instance  # with the time that it threw away
+        await inside.step(instance, SETTINGS[2])
+        assert await inside.log(instance) == await undisturbed(2)
+        await inside.mirror.delete(instance.id)
+        await inside.mirror.delete(instance.id)
+        assert client.rows == {}
+        await inside.aclose()
+
+    run(body)
+
+
+class ThreeMethods(ExternalStateAdapter):
+    """An adapter for BPTK-Py 3, which knows nothing of listing."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+        self.held: dict[str, InstanceState] = {}
+
+    def _save_instance(self, state: InstanceState) -> None:
+        self.held[state.instance_id] = state
+
+    def _load_instance(self, instance_id: str) -> InstanceState | None:
+        return self.held.get(instance_id)
+
+    def delete_instance(self, instance_id: str) -> None:
+        self.held.pop(instance_id, None)
+
+
+def test_an_adapter_of_three_methods_works_and_what_it_was_handed_does_not_change() -> None:
+    async def body() -> None:
+        adapter = ThreeMethods()
+        for compress in (True, False):
+            adapter.compress = compress
+            inside = Inside(adapter)
+            assert await inside.mirror.start() == []
+            instance = await inside.begin(await inside.start(), BOTH)
+            await inside.step(instance)
+            first = adapter.held[instance.id]
+            written = json.dumps(first.state)
+            await inside.step(instance, SETTINGS[2])
+            assert json.dumps(first.state) == written
+            await inside.mirror.save_all([instance])
+            await inside.aclose()
+            inside = Inside(adapter)
+            assert await inside.mirror.load(instance.id) == instance
+            assert await inside.log(instance) == await undisturbed(2)
+            await inside.aclose()
+
+    run(body)
+
+
+class WithGaps(ThreeMethods):
+    """An adapter that lists None for what it could not read."""
+
+    def _load_state(self) -> list[Any]:
+        return [None, *self.held.values(), None]
+
+
+def test_what_an_adapter_could_not_read_is_passed_over() -> None:
+    async def body() -> None:
+        adapter = WithGaps()
+        inside = Inside(adapter)
+        instance = await inside.begin(await inside.start(), BOTH)
+        await inside.aclose()
+        inside = Inside(adapter)
+        assert await inside.mirror.start() == [instance]
+        await inside.aclose()
+
+    run(body)
