@@ -11,6 +11,7 @@ PerdureError
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
 │   ├── InvalidScenario
+│   ├── InvalidTimeout
 │   ├── EvaluationFailed        the model could not be evaluated at a step
 │   ├── InvalidState
 │   ├── UnknownEntity
@@ -19,6 +20,7 @@ PerdureError
 │   └── KeyReused
 ├── NotFound                    nothing has that name                               (HTTP 404)
 │   ├── RunNotFound
+│   ├── InstanceNotFound
 │   ├── ScenarioNotFound
 │   ├── OutputNotFound
 │   ├── StepNotFound
@@ -29,16 +31,21 @@ PerdureError
 │   ├── VersionConflict
 │   ├── RunExists
 │   ├── RunFinished
+│   ├── InstanceLocked
+│   ├── NoSession
 │   ├── EngineFinished
 │   ├── TriggerRefused
 │   ├── ModelChanged
 │   ├── UpgradeRefused
+│   ├── ExternalStateRefused
 │   └── NotSnapshotable
 ├── TooMany                     a quota is used up                                  (HTTP 429)
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
 │   ├── StoreLocked
 │   ├── AddressUnavailable
+│   ├── ExternalStateUnavailable
+│   ├── ExternalStateLocked
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
     ├── CorruptBlob
@@ -135,6 +142,10 @@ class InvalidScenario(Invalid):
     """The scenario definition is wrong: {reason}."""
 
 
+class InvalidTimeout(Invalid):
+    """The timeout is wrong: {reason}."""
+
+
 class EvaluationFailed(Invalid):
     """{element!r} can't be evaluated at t={time}: {reason}."""
 
@@ -169,6 +180,10 @@ class NotFound(PerdureError):
 
 class RunNotFound(NotFound):
     """No run has the id {run!r}; list the runs to see those that exist."""
+
+
+class InstanceNotFound(NotFound):
+    """expecting a valid instance id to be given"""
 
 
 class ScenarioNotFound(NotFound):
@@ -214,6 +229,14 @@ class RunFinished(Refused):
     """The run {run!r} is {state} and takes no further steps; fork it to go on from one of its steps."""
 
 
+class InstanceLocked(Refused):
+    """instance is locked"""
+
+
+class NoSession(Refused):
+    """no data was returned from run_step"""
+
+
 class EngineFinished(Refused):
     """{name!r} was stepped to its last time, {time}; nothing is left to step."""
 
@@ -230,6 +253,10 @@ class ModelChanged(Refused):
 
 class UpgradeRefused(Refused):
     """The run {run!r} can't be upgraded: {reason}."""
+
+
+class ExternalStateRefused(Refused):
+    """The external state of the instance {instance!r} can't be taken over: {reason}. It is left as it is."""
 
 
 class NotSnapshotable(Refused):
@@ -258,6 +285,16 @@ class StoreLocked(Unavailable):
 
 class AddressUnavailable(Unavailable):
     """{address} can't be listened on: {reason}. Stop what uses it, or choose another one (--port)."""
+
+
+class ExternalStateUnavailable(Unavailable):
+    """The adapter of the external state failed: {reason}. What was acknowledged is safe; ask what step the
+    session is at, then decide."""
+
+
+class ExternalStateLocked(Unavailable):
+    """The external state {path} is in use by {holder}. Stop that server first, give this one another folder,
+    or start both with externalize_state_completely."""
 
 
 class Fenced(Unavailable):

@@ -26,6 +26,7 @@ class Outcome(StrEnum):
 
     SUCCEEDED = "succeeded"
     TERMINATED = "terminated"
+    EXPIRED = "expired"
 
 
 FINAL: frozenset[RunState] = frozenset({RunState.COMPLETED, RunState.STOPPED})

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -38,6 +39,12 @@ class Metrics:
             "perdure_damaged_savepoints", "Corrupt savepoints met while restoring.", registry=self.registry
         )
         self.live_sessions = Gauge("perdure_live_sessions", "Sessions in memory.", registry=self.registry)
+        self.bptk_instances = Gauge(
+            "bptk_instance_count", "Instances of the BPTK dialect.", registry=self.registry
+        )
+        Gauge("bptk_thread_count", "Threads of the process.", registry=self.registry).set_function(
+            threading.active_count
+        )
         self.ready = Gauge("perdure_ready", "1 while the store can be written.", registry=self.registry)
 
     def text(self) -> bytes:

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body.")
     max_runs: int = Field(10_000, ge=1, description="Most runs of one owner that haven't ended.")
+    max_instances: int = Field(10_000, ge=1, description="Most instances of one owner in the BPTK dialect.")
     max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")
     max_scenarios: int = Field(1_000, ge=1, description="Most scenarios in one session.")
     max_steps_per_request: int = Field(10_000, ge=1, description="Most steps in one request.")

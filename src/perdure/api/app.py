@@ -1,22 +1,28 @@
-"""The composition root: one app made of a store, a catalogue and settings."""
+"""The composition root: one app made of a store, a catalogue and settings, and that of a `BptkServer`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from perdure import __version__
 from perdure.api import models, runs, savepoints, service, steps
-from perdure.api.context import Context
+from perdure.api.context import Context, context_of
+from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
+from perdure.dialects.bptk.router import BptkRoutes
 from perdure.drivers.sessions import Sessions
+from perdure.errors import PerdureError
 from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
+from perdure.stores.memory import MemoryStore
 from perdure.web.auth import Authentication, Tokens
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
@@ -24,7 +30,7 @@ from perdure.web.openapi import add_errors, add_operations, add_tokens
 from perdure.web.origins import Origins, is_loopback
 from perdure.web.requests import Requests
 
-__all__ = ["App", "create_app"]
+__all__ = ["App", "create_app", "create_bptk_app"]
 
 DESCRIPTION = "Simulations that outlive their server: durable, exactly resumable runs behind one HTTP API."
 
@@ -39,7 +45,7 @@ class App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         document = super().openapi()
-        if "/runs/{run_id}/steps" not in document["paths"]:
+        if "ErrorBody" not in document.get("components", {}).get("schemas", {}):
             add_operations(document, self.routes)
             add_errors(document)
             if self.tokens_needed:
@@ -77,24 +83,127 @@ def create_app(
     >>> store = MemoryStore()
     >>> app = create_app(store, Catalogue(), Settings(), on_closed=store.close)
     """
+    tokens = Tokens(settings.tokens)
+    if not tokens and not is_loopback(settings.host):
+        log.warning("no_tokens", host=settings.host, meaning="whoever reaches the server may do everything")
+    return _app(
+        store,
+        catalogue,
+        settings,
+        tokens=tokens,
+        allowed=settings.cors_origins,
+        hosts=None if tokens else {settings.host},
+        public=service.PUBLIC,
+        administrator_socket=administrator_socket,
+        # One flat list, the hot path first: what is at a path is found by looking at each in turn.
+        routes=[
+            *steps.routes(),
+            *service.router.routes,
+            *models.router.routes,
+            *runs.router.routes,
+            *savepoints.router.routes,
+        ],
+        on_closed=on_closed,
+        make_mirror=lambda sessions: None,
+        externalize=False,
+        durable=True,
+    )
+
+
+def create_bptk_app(
+    store: MemoryStore,
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    adapter: ExternalStateAdapter | None,
+    externalize: bool,
+) -> App:
+    """Make the app of a `BptkServer`: BPTK's routes and those of the service, any host and origin allowed.
+
+    Parameters
+    ----------
+    store
+        Where sessions live.
+    catalogue
+        The models and scenarios that sessions are made of.
+    settings
+        Tokens, origins, limits and the savepoint schedule.
+    adapter
+        Where instances are written through to; None leaves them in memory alone.
+    externalize
+        Whether nothing stays in memory between requests.
+    """
+    if adapter is None:
+        log.warning(
+            "sessions_in_memory", meaning="there is no external state adapter: sessions end with the server"
+        )
+
+    def make_mirror(sessions: Sessions) -> Mirror | None:
+        return None if adapter is None else Mirror(adapter, store, sessions, shared=externalize)
+
+    return _app(
+        store,
+        catalogue,
+        settings,
+        tokens=Tokens(settings.tokens),
+        allowed=settings.cors_origins or ("*",),
+        hosts=None,
+        public=service.PUBLIC | {"/metrics"},
+        administrator_socket=None,
+        routes=list(service.router.routes),
+        on_closed=None,
+        make_mirror=make_mirror,
+        externalize=externalize,
+        durable=False,
+    )
+
+
+def _app(
+    store: Store,
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    tokens: Tokens,
+    allowed: Collection[str],
+    hosts: Collection[str] | None,
+    public: Collection[str],
+    administrator_socket: str | None,
+    routes: list[BaseRoute],
+    on_closed: Callable[[], None] | None,
+    make_mirror: Callable[[Sessions], Mirror | None],
+    externalize: bool,
+    durable: bool,
+) -> App:
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sessions = Sessions(store, catalogue, settings, metrics)
         closing = asyncio.Event()
-        app.state.context = Context(store, catalogue, metrics, sessions, closing)
+        bptk = Dialect(
+            sessions,
+            settings,
+            metrics,
+            mirror=make_mirror(sessions),
+            externalize=externalize,
+            durable=durable,
+            closing=closing,
+        )
+        app.state.context = Context(store, catalogue, metrics, sessions, bptk, closing)
         try:
+            try:
+                await bptk.open()
+            except PerdureError as error:
+                app.state.failure = error
+                raise
             yield
         finally:
             closing.set()
+            await bptk.aclose()
             await sessions.aclose()
             if on_closed is not None:
                 on_closed()
 
-    tokens = Tokens(settings.tokens)
-    if not tokens and not is_loopback(settings.host):
-        log.warning("no_tokens", host=settings.host, meaning="whoever reaches the server may do everything")
     app = App(
         title="Perdure",
         version=__version__,
@@ -107,27 +216,20 @@ def create_app(
         middleware=[
             Middleware(Requests),
             Middleware(
-                Origins,
-                allowed=settings.cors_origins,
-                hosts=None if tokens else {settings.host},
+                BptkRoutes,
+                dialect=lambda scope: context_of(scope).bptk,
+                tokens=tokens,
+                cors_origins=settings.cors_origins,
+                max_body_bytes=settings.max_body_bytes,
                 administrator_socket=administrator_socket,
             ),
+            Middleware(Origins, allowed=allowed, hosts=hosts, administrator_socket=administrator_socket),
             Middleware(
-                Authentication,
-                tokens=tokens,
-                public=service.PUBLIC,
-                administrator_socket=administrator_socket,
+                Authentication, tokens=tokens, public=public, administrator_socket=administrator_socket
             ),
             Middleware(Limits, max_body_bytes=settings.max_body_bytes),
         ],
-        # One flat list, the hot path first: what is at a path is found by looking at each in turn.
-        routes=[
-            *steps.routes(),
-            *service.router.routes,
-            *models.router.routes,
-            *runs.router.routes,
-            *savepoints.router.routes,
-        ],
+        routes=routes,
     )
     app.tokens_needed = bool(tokens)
     return app

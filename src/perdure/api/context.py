@@ -8,6 +8,7 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import Scope
 
+from perdure.dialects.bptk.dialect import Dialect
 from perdure.drivers.requests import Owner
 from perdure.drivers.sessions import Sessions
 from perdure.observability import Metrics
@@ -28,6 +29,8 @@ class Context:
         Given to the app, or made with it.
     sessions
         The driver of sessions; closed by the app.
+    bptk
+        The instances of the BPTK dialect; closed by the app.
     closing
         Set when the server closes, so that streams end.
     """
@@ -36,6 +39,7 @@ class Context:
     catalogue: Catalogue
     metrics: Metrics
     sessions: Sessions
+    bptk: Dialect
     closing: asyncio.Event
 
 

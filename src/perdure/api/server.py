@@ -22,13 +22,13 @@ import structlog
 import uvicorn
 
 from perdure.api.app import App, create_app
-from perdure.errors import AddressUnavailable, TokensMissing
+from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.open import open_store
 from perdure.web.origins import is_loopback
 
-__all__ = ["serve", "socket_path"]
+__all__ = ["run_app", "serve", "socket_path"]
 
 STOP_SECONDS = 10  # requests that take longer are cut off
 KEEP_ALIVE_SECONDS = 75
@@ -81,10 +81,34 @@ def serve(catalogue: Catalogue, settings: Settings, *, announce: Callable[[str],
         if path is not None:
             sockets.append(closing.enter_context(_administrator_socket(path)))
         app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
-        host, port = listening.getsockname()[:2]
-        told = _announcement(f"http://{f'[{host}]' if ':' in host else host}:{port}", catalogue, settings)
+        told = _announcement(_url(listening), catalogue, settings)
         signals.server = _Server(app, lambda: announce(told))
         signals.server.run(sockets)
+
+
+def run_app(app: App, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serve an app until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; port 0 takes a free one.
+    announce
+        Called with the server's URL once it answers.
+
+    Raises
+    ------
+    AddressUnavailable
+        If the address can't be listened on.
+    PerdureError
+        If the app can't start, for example because another server uses its external state.
+    """
+    with _Signals() as signals, _tcp_socket(host, port) as listening:
+        signals.server = _Server(app, lambda: announce(_url(listening)))
+        signals.server.run([listening])
+    failure: PerdureError | None = getattr(app.state, "failure", None)
+    if failure is not None:
+        raise failure
 
 
 class _Signals:
@@ -137,11 +161,17 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._on_started()
+        if self.started:
+            self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.context.closing.set()
         await super().shutdown(sockets)
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextmanager

@@ -143,7 +143,7 @@ class RunSummary(BaseModel):
     kind: Literal["session"]
     owner: str
     state: Literal["created", "started", "completed", "stopped"]
-    outcome: Literal["succeeded", "terminated"] | None
+    outcome: Literal["succeeded", "terminated", "expired"] | None
     reason: str
     step: int = Field(description="Steps taken.")
     created: float = Field(description="Unix time, in seconds.")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from perdure.dialects.bptk.in_process import Bptk
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario
 from perdure.scenarios import Catalogue
@@ -19,7 +20,8 @@ def load_catalogue(target: str | None) -> Catalogue:
     Parameters
     ----------
     target
-        ``module:name`` of a catalogue, a model, several models, or a function that returns one of these.
+        ``module:name`` of a catalogue, a `bptk` object, a model, several models, or a function that returns
+        one of these.
         Without one, the ``*.json`` files of ``./scenarios``, and without those the example models.
     """
     if target is None:
@@ -36,6 +38,8 @@ def load_catalogue(target: str | None) -> Catalogue:
     found = load_attribute(module, name)
     if callable(found) and not isinstance(found, Catalogue | Model):
         found = found()
+    if isinstance(found, Bptk):
+        return found.catalogue
     if isinstance(found, Catalogue):
         return found
     models = [found] if isinstance(found, Model) else found

@@ -42,12 +42,16 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
         Distance of answers in the models' unit; None means each scenario's own dt.
     seed
         Of the random draws; None makes one.
+    settings
+        Manager → scenario → ``constants`` and ``points`` that the session begins with, in place of the
+        scenario's own.
     """
 
     scenarios: Mapping[str, Sequence[str]]
     outputs: Sequence[str] = ()
     dt: float | None = None
     seed: int | None = None
+    settings: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
 
 
 class StepRequest(msgspec.Struct, frozen=True, kw_only=True):

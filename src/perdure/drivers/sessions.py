@@ -7,7 +7,7 @@ client goes away. Sessions are restored when they are touched; memory never runs
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -97,9 +97,16 @@ class Sessions:
         parent = await self.run(owner, run_id)
         return await self._uninterrupted(self._fork(parent, position, key))
 
-    async def stop(self, owner: Owner, run_id: str) -> Run:
+    async def stop(
+        self,
+        owner: Owner,
+        run_id: str,
+        outcome: Outcome = Outcome.TERMINATED,
+        reason: str = "stopped by its owner",
+    ) -> Run:
         """End a session for good; what it answered stays readable."""
-        return await self._uninterrupted(self._stop(owner, run_id))
+        change = Change(state=RunState.STOPPED, outcome=outcome, reason=reason)
+        return await self._uninterrupted(self._stop(owner, run_id, change))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
         """Forget a session with all it answered."""
@@ -226,7 +233,10 @@ class Sessions:
                     scenario=scenario.name,
                     model=scenario.model.name,
                     fingerprint=scenario.model.fingerprint(),
-                    config=scenario.config(outputs, seed=seed, timestep=request.dt),
+                    config=_beginning_with(
+                        request.settings.get(scenario.manager, {}).get(scenario.name, {}),
+                        scenario.config(outputs, seed=seed, timestep=request.dt),
+                    ),
                 )
                 for scenario in scenarios
             ],
@@ -273,11 +283,10 @@ class Sessions:
         live.close()
         return await asyncio.wrap_future(self.store.fork_run(run, savepoint, key))
 
-    async def _stop(self, owner: Owner, run_id: str) -> Run:
+    async def _stop(self, owner: Owner, run_id: str, change: Change) -> Run:
         async with self._locks.hold(run_id):
             run = await self.run(owner, run_id)
             check(KIND, run.state, RunState.STOPPED)
-            change = Change(state=RunState.STOPPED, outcome=Outcome.TERMINATED, reason="stopped by its owner")
             stopped = await asyncio.wrap_future(self.store.update_run(run_id, run.version, change))
             self._live.drop(run_id)
             return stopped
@@ -371,3 +380,11 @@ class Sessions:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.debug("request_failed", error=str(error))  # whoever asked for it may be gone
+
+
+def _beginning_with(settings: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """Return an engine's config with the settings that its session begins with."""
+    for name in ("constants", "points"):
+        if name in settings:
+            config[name] = {**config[name], **settings[name]}
+    return config

@@ -17,7 +17,7 @@ from perdure.scenarios.bulk import Results, run
 from perdure.scenarios.files import load_model
 from perdure.scenarios.scenario import Scenario
 
-__all__ = ["Catalogue", "Manager"]
+__all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -266,8 +266,8 @@ class Catalogue:
             ``dict``: manager → scenario → ``equations`` → element → time → value; ``json``: that as text;
             ``df``: a DataFrame with time as its index. By default ``df`` where pandas is installed.
         """
-        chosen = self.select(_names(scenario_managers), _names(scenarios))
-        outputs = list(_names(equations))
+        chosen = self.select(names_of(scenario_managers), names_of(scenarios))
+        outputs = list(names_of(equations))
         check_outputs(outputs, chosen)
         return run(chosen, outputs, series_names or {}, seed, progress_bar, return_format)
 
@@ -280,7 +280,8 @@ def check_outputs(outputs: Iterable[str], scenarios: Iterable[Scenario]) -> None
             raise OutputNotFound(name=name, suggestion=suggest(name, known))
 
 
-def _names(names: Names) -> list[str]:
+def names_of(names: Names) -> list[str]:
+    """Return names as a list."""
     if isinstance(names, str):
         return [name.strip() for name in names.split(",") if name.strip()]
     return list(names)

@@ -1,0 +1,115 @@
+"""The BPTK server: BPTK-Py's `BptkServer` as an ASGI application, with the same arguments."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
+
+from perdure.api.app import create_bptk_app
+from perdure.api.server import run_app
+from perdure.dialects.bptk.client import BptkClient, InProcess
+from perdure.dialects.bptk.external_state import ExternalStateAdapter
+from perdure.dialects.bptk.in_process import Bptk
+from perdure.errors import Invalid
+from perdure.scenarios import Catalogue
+from perdure.settings import Settings
+from perdure.stores.memory import MemoryStore
+from perdure.web.auth import LOCAL
+
+__all__ = ["BptkServer"]
+
+
+class BptkServer:
+    """An ASGI application with BPTK's routes.
+
+    Parameters
+    ----------
+    import_name
+        The application's name, usually ``__name__``.
+    bptk_factory
+        Returns a `bptk` object, or a `Catalogue`, whose models and scenarios are served.
+    external_state_adapter
+        Where instances are written through to. Without one they live in memory and end with the process.
+    bearer_token
+        The token that requests must bring; None lets everyone in.
+    externalize_state_completely
+        With an adapter: leave nothing in memory between requests, so that several servers can share it.
+
+    Examples
+    --------
+    >>> from perdure.bptk import BptkServer, Model, bptk
+    >>> def bptk_factory():
+    ...     model = Model(starttime=1.0, stoptime=3.0, dt=1.0, name="growth")
+    ...     size = model.stock("size")
+    ...     size.initial_value = 1.0
+    ...     size.equation = size * 1.0
+    ...     made = bptk()
+    ...     made.register_model(model)
+    ...     return made
+    >>> application = BptkServer(__name__, bptk_factory)
+    >>> with application.test_client() as client:
+    ...     client.get("/scenarios").get_json()
+    {'smGrowth': ['base']}
+    """
+
+    def __init__(
+        self,
+        import_name: str,
+        bptk_factory: Callable[[], Bptk | Catalogue] | None = None,
+        external_state_adapter: ExternalStateAdapter | None = None,
+        bearer_token: str | None = None,
+        externalize_state_completely: bool = False,
+    ) -> None:
+        self.name = import_name
+        tokens = {} if bearer_token is None else {LOCAL: SecretStr(bearer_token)}
+        given: dict[str, Any] = {"tokens": tokens}
+        settings = Settings(**given)
+        self._app = create_bptk_app(
+            MemoryStore(keep=settings.savepoint_keep),
+            _catalogue(bptk_factory),
+            settings,
+            adapter=external_state_adapter,
+            externalize=externalize_state_completely,
+        )
+        self._in_process = InProcess(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def __repr__(self) -> str:
+        return f"<BptkServer {self.name!r}>"
+
+    def run(
+        self, host: str = "127.0.0.1", port: int = 5000, *, announce: Callable[[str], None] = print
+    ) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Parameters
+        ----------
+        host, port
+            Where to listen; port 0 takes a free one.
+        announce
+            Called with one line that says where, once the server answers.
+
+        Raises
+        ------
+        AddressUnavailable
+            If the address can't be listened on.
+        """
+        run_app(self._app, host, port, lambda url: announce(f"{self.name} serves BPTK's API at {url}"))
+
+    def test_client(self) -> BptkClient:
+        """Return a client that calls the application without a network; several share its instances."""
+        return BptkClient(self._in_process)
+
+
+def _catalogue(factory: Callable[[], Bptk | Catalogue] | None) -> Catalogue:
+    if factory is None:
+        return Catalogue()
+    made = factory()
+    if isinstance(made, Bptk):
+        return made.catalogue
+    if isinstance(made, Catalogue):
+        return made
+    raise Invalid(f"A bptk_factory returns a bptk object or a Catalogue, not {type(made).__name__}.")

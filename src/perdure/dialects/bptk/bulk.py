@@ -1,0 +1,168 @@
+"""Whole runs and listings: what BPTK's routes say of the catalogue, and of runs that nothing is kept of.
+
+A run's settings hold for that run alone: the catalogue and its scenarios are never changed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from perdure.dialects.bptk.mistakes import BptkError
+from perdure.dialects.bptk.overrides import Overrides, known_overrides
+from perdure.dialects.bptk.requests import Call, names, need_json
+from perdure.dialects.bptk.shapes import decimals, time_text
+from perdure.engines.system_dynamics import Model, RunSpecs, simulate
+from perdure.errors import LimitExceeded
+from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios.catalogue import check_outputs
+from perdure.settings import Settings
+
+__all__ = [
+    "check_runs",
+    "chosen",
+    "equations_of",
+    "no_agents",
+    "run",
+    "scenario_names",
+    "selection",
+    "series",
+]
+
+NO_AGENTS = "expecting the model to have agents"
+NOTHING_ASKED = "expecting either equations or agents to be set"
+
+RUN_SPECS = ("starttime", "stoptime", "dt")
+
+
+def selection(body: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """Return the managers, scenarios and equations that a body names; raise `BptkError` if one is missing."""
+    for key in ("scenario_managers", "scenarios"):
+        if key not in body:
+            raise BptkError(400, f"expecting {key} to be set")
+    managers, scenarios = names(body, "scenario_managers"), names(body, "scenarios")
+    if body.get("agents"):
+        raise BptkError(400, NO_AGENTS)
+    if "equations" not in body:
+        raise BptkError(400, NO_AGENTS if "agents" in body else NOTHING_ASKED)
+    equations = names(body, "equations")
+    for key, given in (("scenario_managers", managers), ("scenarios", scenarios)):
+        if not given:
+            raise BptkError(400, f"expecting {key} to be set")
+    if not equations:
+        raise BptkError(400, NOTHING_ASKED)
+    return managers, scenarios, equations
+
+
+def chosen(
+    catalogue: Catalogue, managers: list[str], scenarios: list[str], equations: list[str]
+) -> list[Scenario]:
+    """Return the scenarios of those names; raise `NotFound` for a manager, scenario or equation unknown."""
+    found = catalogue.select(managers, scenarios)
+    check_outputs(equations, found)
+    return found
+
+
+def run(
+    catalogue: Catalogue,
+    settings: Settings,
+    selected: tuple[list[str], list[str], list[str]],
+    overrides: Overrides,
+) -> dict[str, dict[str, Any]]:
+    """Run scenarios as a whole; blocks while it computes.
+
+    Returns
+    -------
+    dict
+        Manager → scenario → ``equations`` → equation → time → value.
+    """
+    scenarios = chosen(catalogue, *selected)
+    known = known_overrides(overrides, scenarios, ("constants", "points", "runspecs"))
+    configs = [
+        _config(scenario, selected[2], known.get(scenario.manager, {}).get(scenario.name, {}))
+        for scenario in scenarios
+    ]
+    check_runs(settings, configs)
+    results: dict[str, dict[str, Any]] = {}
+    for scenario, config in zip(scenarios, configs, strict=True):
+        equations = series(scenario.model, config)
+        results.setdefault(scenario.manager, {})[scenario.name] = {"equations": equations}
+    return results
+
+
+def check_runs(settings: Settings, configs: Sequence[Mapping[str, Any]]) -> None:
+    """Raise if runs are too many or too long, answer with too many values, or have wrong run specs."""
+    values = 0
+    for config in configs:
+        specs = RunSpecs(
+            config["starttime"], config["stoptime"], config["dt"], max_steps=settings.max_run_steps
+        )
+        values += specs.answers * len(config["outputs"])
+    for what, limit, value, setting in (
+        ("The scenarios of a request", settings.max_scenarios, len(configs), "max_scenarios"),
+        (
+            "The values of an answer (steps × outputs)",
+            settings.max_values_per_request,
+            values,
+            "max_values_per_request",
+        ),
+    ):
+        if value > limit:
+            raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
+
+
+def series(model: Model, config: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Run a model; return equation → time → value."""
+    times, columns = simulate(model, config)
+    digits = decimals(config["starttime"], config["dt"])
+    keys = [time_text(time, digits) for time in times]
+    return {name: dict(zip(keys, column, strict=True)) for name, column in columns.items()}
+
+
+def scenario_names(catalogue: Catalogue) -> dict[str, list[str]]:
+    """Return manager → names of its scenarios; raise `BptkError` if there are none."""
+    found = {manager.name: list(manager.scenarios) for manager in catalogue}
+    if not found:
+        raise BptkError(404, "expecting the model to have scenarios")
+    return found
+
+
+def equations_of(catalogue: Catalogue, call: Call) -> dict[str, list[str]]:
+    """Return the names of a scenario's elements and points by kind; biflows are left out, as in BPTK."""
+    body = need_json(call)
+    if "scenario_manager" not in body and "scenarioManager" not in body:
+        raise BptkError(400, "expecting scenarioManager or scenario_manager to be set")
+    key = "scenario_manager" if "scenario_manager" in body else "scenarioManager"
+    model = _scenario(catalogue, body, key).model
+    return {
+        "stocks": sorted(model.stocks),
+        "flows": sorted(model.flows),
+        "converters": sorted(model.converters),
+        "constants": sorted(model.constants),
+        "points": sorted(model.points),
+    }
+
+
+def no_agents(catalogue: Catalogue, call: Call) -> BptkError:
+    """Return why a scenario's agents can't be listed: its model has none."""
+    body = need_json(call)
+    if "scenarioManager" not in body:
+        return BptkError(400, "expecting scenarioManager to be set")
+    _scenario(catalogue, body, "scenarioManager")
+    return BptkError(400, NO_AGENTS)
+
+
+def _scenario(catalogue: Catalogue, body: dict[str, Any], manager: str) -> Scenario:
+    if "scenario" not in body:
+        raise BptkError(400, "expecting scenario to be set")
+    for key in (manager, "scenario"):
+        if not isinstance(body[key], str):
+            raise BptkError(400, f"expecting {key} to be a name")
+    return catalogue.scenario(body[manager], body["scenario"])
+
+
+def _config(scenario: Scenario, equations: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a scenario is run with what a call sets in it; the scenario stays as it is."""
+    config = scenario.config(equations, seed=0)
+    for kind in ("constants", "points"):
+        config[kind] = {**config[kind], **given.get(kind, {})}
+    run_specs = given.get("runspecs", {})
+    return {**config, **{name: run_specs[name] for name in RUN_SPECS if name in run_specs}}

@@ -1,0 +1,214 @@
+"""The client: calls an ASGI app without a network, from code that blocks, as Flask's test client does."""
+
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import httpx
+from starlette.types import ASGIApp, Message, Receive, Scope
+from starlette.types import Send as ASGISend
+
+from perdure.drivers.portal import Portal
+from perdure.errors import Unavailable
+
+__all__ = ["BptkClient", "BptkResponse", "InProcess"]
+
+NOTHING_SENT: Any = object()
+
+Send = Callable[..., httpx.Response]
+"""Sends a request, given a method, a path and httpx's keywords, and returns the answer."""
+
+
+class InProcess:
+    """An app running for clients in this process, from the first request to the last client that closes.
+
+    Parameters
+    ----------
+    app
+        The app, which is started and stopped by its lifespan.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._clients = 0
+        self._portal: Portal | None = None
+        self._http: httpx.AsyncClient | None = None
+
+    def acquire(self) -> Send:
+        """Count one more client, and return how requests are sent."""
+        with self._lock:
+            if self._portal is None or self._http is None:
+                portal = Portal()
+                try:
+                    self._http = portal.enter(calling(self._app))
+                except BaseException:
+                    portal.close()
+                    raise
+                self._portal = portal
+            self._clients += 1
+            return partial(_request, self._portal, self._http)
+
+    def release(self) -> None:
+        """Count one client less; after the last one the app is stopped."""
+        with self._lock:
+            self._clients -= 1
+            if self._clients == 0 and self._portal is not None:
+                self._portal.close()
+                self._portal = self._http = None
+
+
+class BptkResponse:
+    """An answer.
+
+    Attributes
+    ----------
+    status_code
+        The status.
+    headers
+        The headers; their names in any case.
+    data
+        The body.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status_code = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.data = response.content
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.data.decode("utf-8", "replace")
+
+    def get_json(self) -> Any:
+        """Return the body decoded; None if it isn't declared as JSON."""
+        if not self.headers.get("content-type", "").startswith("application/json"):
+            return None
+        return httpx.Response(self.status_code, content=self.data).json()
+
+    def __repr__(self) -> str:
+        return f"<BptkResponse {self.status_code}, {len(self.data)} bytes>"
+
+
+class BptkClient:
+    """Sends requests to a server in this process; close it, or use it in a ``with`` statement.
+
+    Examples
+    --------
+    >>> from perdure.bptk import BptkServer
+    >>> with BptkServer(__name__).test_client() as client:
+    ...     client.post("/start-instance").status_code
+    200
+    """
+
+    def __init__(self, serving: InProcess) -> None:
+        self._serving = serving
+        self._send: Send | None = None
+
+    def __enter__(self) -> "BptkClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, path: str, **request: Any) -> BptkResponse:
+        """Send a GET; see `post`."""
+        return self._request("GET", path, **request)
+
+    def post(self, path: str, **request: Any) -> BptkResponse:
+        """Send a POST.
+
+        Parameters
+        ----------
+        path
+            The path, from its slash on.
+        json
+            What to send as JSON.
+        data
+            What to send as it is, text or bytes.
+        headers
+            By name.
+        content_type
+            How `data` is declared.
+        """
+        return self._request("POST", path, **request)
+
+    def put(self, path: str, **request: Any) -> BptkResponse:
+        """Send a PUT; see `post`."""
+        return self._request("PUT", path, **request)
+
+    def delete(self, path: str, **request: Any) -> BptkResponse:
+        """Send a DELETE; see `post`."""
+        return self._request("DELETE", path, **request)
+
+    def options(self, path: str, **request: Any) -> BptkResponse:
+        """Send an OPTIONS; see `post`."""
+        return self._request("OPTIONS", path, **request)
+
+    def close(self) -> None:
+        """Send no more; the last client of a server ends its threads. Harmless when done twice."""
+        if self._send is not None:
+            self._send = None
+            self._serving.release()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = NOTHING_SENT,
+        data: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+    ) -> BptkResponse:
+        if self._send is None:
+            self._send = self._serving.acquire()
+        sent = dict(headers or {})
+        if content_type is not None:
+            sent["Content-Type"] = content_type
+        body: dict[str, Any] = {"content": data} if json is NOTHING_SENT else {"json": json}
+        return BptkResponse(self._send(method, path, headers=sent, **body))
+
+
+def _request(
+    portal: Portal, http: httpx.AsyncClient, method: str, path: str, **request: Any
+) -> httpx.Response:
+    return portal.call(partial(http.request, method, path, **request))
+
+
+async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: ASGISend) -> None:
+    await app(scope, receive, send)
+
+
+@asynccontextmanager
+async def calling(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    """Start an ASGI app, give an HTTP client that calls it, and stop the app.
+
+    Raises
+    ------
+    Unavailable
+        If the app says that it can't start.
+    """
+    to_app, received = anyio.create_memory_object_stream[Message](2)
+    sent, from_app = anyio.create_memory_object_stream[Message](2)
+
+    async def wait_for(kind: str) -> None:
+        message = await from_app.receive()
+        if message["type"] != f"lifespan.{kind}.complete":
+            reasons = str(message.get("message", "")).strip().splitlines()  # a traceback
+            raise Unavailable(f"The server failed at its {kind}. {reasons[-1] if reasons else ''}".rstrip())
+
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with to_app, received, sent, from_app, anyio.create_task_group() as tasks:
+        tasks.start_soon(_run, app, scope, received.receive, sent.send)
+        await to_app.send({"type": "lifespan.startup"})
+        await wait_for("startup")
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            yield client
+        await to_app.send({"type": "lifespan.shutdown"})
+        await wait_for("shutdown")

@@ -1,0 +1,327 @@
+"""The dialect: what BPTK's routes do with instances and their sessions, without HTTP."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from perdure.dialects.bptk.external_state.mirror import Mirror
+from perdure.dialects.bptk.instances import Instance, new_instance_id
+from perdure.dialects.bptk.keeper import Keeper
+from perdure.dialects.bptk.overrides import Overrides, known_overrides
+from perdure.drivers.requests import Answer, Log, NewSession, Owner, StepRequest
+from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.sessions import Sessions
+from perdure.errors import (
+    InstanceLocked,
+    LimitExceeded,
+    NoSession,
+    PerdureError,
+    RunFinished,
+    RunNotFound,
+    ScenarioNotFound,
+    TooMany,
+    Unavailable,
+)
+from perdure.lifecycle import Outcome, RunState
+from perdure.observability import Metrics
+from perdure.run import Key, Run
+from perdure.scenarios import Scenario
+from perdure.settings import Settings
+
+__all__ = ["Dialect"]
+
+STREAMED_AT_ONCE = 16  # steps of a stream that share commits; with an adapter each is saved by itself
+STARTED_AT_ONCE = 64  # instances that share commits
+PAGE = 1000  # steps of a session's results read at once
+
+
+class Dialect:
+    """The instances of one server, and their sessions.
+
+    Parameters
+    ----------
+    sessions
+        The driver of their sessions; its store keeps their records.
+    settings
+        The limits.
+    metrics
+        Where instances are counted.
+    mirror
+        Where instances are written through to; None leaves them in the store alone.
+    externalize
+        Leave nothing in memory between requests; with a mirror only.
+    durable
+        Whether the store itself outlives the process, and the runs of sessions that have ended stay readable.
+    closing
+        Set when the server closes, so that streams end.
+    clock
+        Returns Unix time.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        mirror: Mirror | None = None,
+        externalize: bool = False,
+        durable: bool = True,
+        closing: asyncio.Event | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.sessions = sessions
+        self.settings = settings
+        self._closing = closing or asyncio.Event()
+        self.saves = durable or mirror is not None
+        self._keeper = Keeper(
+            sessions, metrics, mirror=mirror, externalize=externalize, keep_runs=durable, clock=clock
+        )
+        self._registry = self._keeper.registry
+        self._streams: dict[str, object] = {}
+        self._scenarios: dict[str, list[Scenario]] = {}
+
+    async def open(self) -> None:
+        """Learn which instances there are, and begin to watch their timeouts."""
+        await self._keeper.open()
+
+    async def aclose(self) -> None:
+        """End what watches timeouts, and wait for what is under way; closes the mirror too."""
+        await self._keeper.aclose()
+
+    # Instances ----------------------------------------------------------------------------------------------
+
+    async def start(self, owner: str, count: int, lasting: dict[str, int | float]) -> list[str]:
+        """Start instances with a checked timeout; durable when it returns."""
+        await self._keeper.sweep()
+        if self._registry.owned(owner) + count > self.settings.max_instances:
+            raise TooMany(
+                what="Instances of one owner", limit=self.settings.max_instances, setting="max_instances"
+            )
+        return await self._keeper.uninterrupted(self._start(owner, count, lasting))
+
+    async def keep_alive(self, owner: Owner, instance_id: str) -> None:
+        """Begin an instance's timeout anew."""
+        await self._keeper.on(owner, instance_id, self._keeper.keep)
+
+    async def stop(self, owner: Owner, instance_id: str) -> None:
+        """Forget an instance and end its session; harmless if there is none."""
+        await self._keeper.uninterrupted(self._stop(owner, instance_id))
+        self._keeper.count()
+
+    async def own(self, owner: Owner) -> list[Instance]:
+        """Return the caller's instances that haven't expired."""
+        await self._keeper.sweep()
+        return [instance for instance in self._registry if owner is None or instance.owner == owner]
+
+    async def current_run(self, instance: Instance) -> Run | None:
+        """Return the run of an instance's session, or None."""
+        if instance.run is not None:
+            with suppress(RunNotFound):
+                return await self.sessions.run(instance.owner, instance.run)
+        return None
+
+    # Sessions -----------------------------------------------------------------------------------------------
+
+    async def begin_session(self, owner: Owner, instance_id: str, request: NewSession) -> None:
+        """Give an instance a new session in place of the one it has."""
+
+        async def begin(instance: Instance) -> None:
+            created = await self.sessions.create(instance.owner, request)
+            begun = replace(instance, run=created.run.id)
+            try:
+                await self._keeper.keep(begun)
+            except BaseException:
+                kept = self._registry.get(instance.id)
+                if kept is None or kept.run != created.run.id:
+                    await self._keeper.end_run(begun, Outcome.TERMINATED, "it could not be begun")
+                raise
+            await self._leave(instance, "another session was begun")
+
+        await self._keeper.on(owner, instance_id, begin)
+
+    async def end_session(self, owner: Owner, instance_id: str) -> None:
+        """End an instance's session; harmless if it has none."""
+
+        async def end(instance: Instance) -> None:
+            if instance.run is not None:
+                await self._keeper.keep(replace(instance, run=None))
+                await self._leave(instance, "ended by its owner")
+
+        await self._keeper.on(owner, instance_id, end)
+
+    async def step(
+        self, owner: Owner, instance_id: str, overrides: Overrides, request: StepRequest, key: Key | None
+    ) -> Answer | None:
+        """Take steps; durable when it returns. None means that nothing was left to step.
+
+        Raises
+        ------
+        InstanceNotFound, InstanceLocked, NoSession
+            If there is nothing that can be stepped now.
+        PerdureError
+            As `Sessions.step`.
+        """
+
+        async def step(instance: Instance) -> Answer | None:
+            if instance.id in self._streams:
+                raise InstanceLocked
+            return await self._step(instance, overrides, request, key)
+
+        return await self._keeper.on(owner, instance_id, step)
+
+    async def stream(
+        self, owner: Owner, instance_id: str, overrides: Overrides
+    ) -> AsyncGenerator[Answer, None]:
+        """Take steps up to the end of the session, and yield them once they are durable.
+
+        Meanwhile nobody else can step the instance. It ends early if the session is ended or replaced.
+        """
+        mark = object()
+        run: list[str | None] = []
+        steps = 1 if self._keeper.mirror is not None else STREAMED_AT_ONCE
+
+        async def advance(instance: Instance) -> Answer | None:
+            if not run:
+                if instance.id in self._streams:
+                    raise InstanceLocked
+                self._streams[instance.id] = mark
+                run.append(instance.run)
+            elif self._streams.get(instance.id) is not mark or instance.run != run[0]:
+                return None
+            return await self._step(instance, overrides, StepRequest(steps=steps), None)
+
+        try:
+            while (answer := await self._keeper.on(owner, instance_id, advance)) is not None:
+                overrides = {}  # they stay in force
+                yield answer
+                if answer.finished:
+                    return
+                if self._closing.is_set():
+                    raise Unavailable("The server is closing; the session goes on when it is back.")
+        finally:
+            if self._streams.get(instance_id) is mark:
+                del self._streams[instance_id]
+
+    async def results(self, owner: Owner, instance_id: str) -> list[Log]:
+        """Return all that an instance's session answered, as pages of its log; none without a session."""
+
+        async def read(instance: Instance) -> list[Log]:
+            return await self._log(instance)
+
+        return await self._keeper.on(owner, instance_id, read)
+
+    # External state -----------------------------------------------------------------------------------------
+
+    async def save_state(self, owner: Owner) -> list[tuple[Instance, list[Log]]]:
+        """Write all of the caller's instances to the adapter, if there is one, and return what they hold."""
+        instances = await self.own(owner)
+        await self._keeper.save_all(instances)
+        return [(instance, await self._log(instance)) for instance in instances]
+
+    async def load_state(self) -> None:
+        """Read all instances that the adapter holds, if there is one."""
+        await self._keeper.uninterrupted(self._keeper.load_all())
+
+    # The work, under the instance's lock --------------------------------------------------------------------
+
+    async def _start(self, owner: str, count: int, lasting: dict[str, int | float]) -> list[str]:
+        started: list[str] = []
+
+        async def start() -> None:
+            instance = Instance(
+                id=new_instance_id(), owner=owner, timeout=lasting, accessed=self._keeper.clock()
+            )
+            async with self._keeper.held(instance.id):
+                await self._keeper.keep(instance)
+            started.append(instance.id)
+
+        failures: list[BaseException] = []
+        while len(started) < count and not failures:
+            several = (start() for _ in range(min(STARTED_AT_ONCE, count - len(started))))
+            outcomes = await asyncio.gather(*several, return_exceptions=True)
+            failures = [outcome for outcome in outcomes if outcome is not None]
+        if failures:
+            for instance_id in started:
+                with suppress(PerdureError):
+                    await self._stop(owner, instance_id)
+            raise failures[0]
+        self._keeper.count()
+        return started
+
+    async def _stop(self, owner: Owner, instance_id: str) -> None:
+        async with self._keeper.held(instance_id):
+            instance = self._registry.get(instance_id)
+            if instance is None:
+                if self._keeper.mirror is not None:
+                    await self._keeper.mirror.delete(instance_id)
+            elif owner is None or instance.owner == owner:
+                self._streams.pop(instance_id, None)
+                await self._keeper.remove(instance, Outcome.TERMINATED, "its instance was stopped")
+
+    async def _leave(self, instance: Instance, reason: str) -> None:
+        """End the session that an instance had; a stream of it ends too."""
+        self._streams.pop(instance.id, None)
+        if instance.run is not None:
+            self._scenarios.pop(instance.run, None)
+        await self._keeper.end_run(instance, Outcome.TERMINATED, reason)
+
+    async def _step(
+        self, instance: Instance, overrides: Overrides, request: StepRequest, key: Key | None
+    ) -> Answer | None:
+        if instance.run is None:
+            raise NoSession
+        if overrides:
+            scenarios = await self._scenarios_of(instance.owner, instance.run)
+            request = replace(request, settings=known_overrides(overrides, scenarios))
+        try:
+            answer = await self.sessions.step(instance.owner, instance.run, request, key)
+        except RunFinished as error:
+            if error.values["state"] != RunState.COMPLETED.value:
+                raise
+            return None
+        except PerdureError as error:
+            if error.values.get("steps_taken"):
+                await self._keeper.save(instance)
+            raise
+        if not answer.replayed:
+            await self._keeper.save(instance)
+        return answer
+
+    async def _scenarios_of(self, owner: str, run_id: str) -> list[Scenario]:
+        """Return the scenarios of a session that are still in the catalogue."""
+        known = self._scenarios.get(run_id)
+        if known is None:
+            run = await self.sessions.run(owner, run_id)
+            spec = await asyncio.to_thread(SessionSpec.from_blob, run.spec)
+            known = []
+            for part in spec.scenarios:
+                with suppress(ScenarioNotFound):
+                    known.append(self.sessions.catalogue.scenario(part.manager, part.scenario))
+            if len(self._scenarios) >= self.settings.max_live_sessions:
+                self._scenarios.clear()
+            self._scenarios[run_id] = known
+        return known
+
+    async def _log(self, instance: Instance) -> list[Log]:
+        run = await self.current_run(instance)
+        if run is None:
+            return []
+        pages: list[Log] = []
+        after, values = 0, 0
+        while not pages or after < run.position:
+            page = await self.sessions.log(instance.owner, run.id, after, PAGE)
+            values += sum(len(part.outputs) for part in page.spec.scenarios) * len(page.steps)
+            if values > self.settings.max_values_per_request:
+                raise LimitExceeded(
+                    what="The values of an answer (steps × outputs)",
+                    limit=self.settings.max_values_per_request,
+                    value=values,
+                    setting="max_values_per_request",
+                )
+            pages.append(page)
+            after += len(page.steps)
+        return pages

@@ -1,0 +1,303 @@
+"""The handlers: what each of BPTK's routes takes and answers."""
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+import anyio.to_thread
+import msgspec
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from perdure.dialects.bptk import bulk
+from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.bptk.execute import execute
+from perdure.dialects.bptk.mistakes import BptkError
+from perdure.dialects.bptk.overrides import Overrides, known_overrides, overrides_of
+from perdure.dialects.bptk.requests import (
+    NO_NUMBER,
+    Call,
+    expected_step,
+    flag,
+    need_json,
+    whole,
+)
+from perdure.dialects.bptk.session_clock import session_dt
+from perdure.dialects.bptk.shapes import (
+    STOPTIME_REACHED,
+    metrics_entry,
+    session_results,
+    state_entry,
+    step_results,
+)
+from perdure.dialects.bptk.step_stream import StepStream
+from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
+from perdure.drivers.requests import Answer, NewSession, StepRequest
+from perdure.engines.system_dynamics.expression import finite
+from perdure.errors import LimitExceeded
+from perdure.run import Key
+from perdure.scenarios import Scenario
+from perdure.web.idempotency import key_text, make_key
+
+__all__ = ["FIXED", "OF_INSTANCE", "Handler"]
+
+Handler: TypeAlias = Callable[[Dialect, Call], Awaitable[ASGIApp]]
+
+LARGEST_SEED = 2**53 - 1
+MANY_VALUES = 1_000  # an answer with more is put together off the event loop
+
+NO_SETTINGS = "expecting settings to be set"
+NO_ADAPTER = "expecting an external state adapter to be set"
+
+
+# The catalogue ----------------------------------------------------------------------------------------------
+
+
+async def run(dialect: Dialect, call: Call) -> ASGIApp:
+    """Run scenarios from start to stop; what the call sets holds for it alone."""
+    body = need_json(call)
+    selected, overrides = bulk.selection(body), overrides_of(body.get("settings"))
+    work = partial(bulk.run, dialect.sessions.catalogue, dialect.settings, selected, overrides)
+    return await _computed(work)
+
+
+async def run_execute(dialect: Dialect, call: Call) -> ASGIApp:
+    """Run a model that comes with the call."""
+    return await _computed(partial(execute, need_json(call), dialect.settings))
+
+
+async def scenarios(dialect: Dialect, call: Call) -> ASGIApp:
+    """List the scenarios of each manager."""
+    return _json(bulk.scenario_names(dialect.sessions.catalogue))
+
+
+async def equations(dialect: Dialect, call: Call) -> ASGIApp:
+    """List the elements of a scenario's model."""
+    return _json(bulk.equations_of(dialect.sessions.catalogue, call))
+
+
+async def agents(dialect: Dialect, call: Call) -> ASGIApp:
+    """Say that a scenario's model has no agents."""
+    raise bulk.no_agents(dialect.sessions.catalogue, call)
+
+
+# Instances --------------------------------------------------------------------------------------------------
+
+
+async def start_instance(dialect: Dialect, call: Call) -> ASGIApp:
+    """Start an instance."""
+    told, timeout = _timeout(call)
+    (instance,) = await dialect.start(call.maker, 1, timeout)
+    return _json({"instance_uuid": instance, "timeout": told})
+
+
+async def start_instances(dialect: Dialect, call: Call) -> ASGIApp:
+    """Start several instances."""
+    told, timeout = _timeout(call)
+    count = whole((call.body or {}).get("instances", 1), "expecting instances to be a number from 0 on")
+    started = await dialect.start(call.maker, count, timeout)
+    return _json({"instance_uuids": started, "timeout": told})
+
+
+async def keep_alive(dialect: Dialect, call: Call) -> ASGIApp:
+    """Begin an instance's timeout anew."""
+    await dialect.keep_alive(call.owner, call.instance)
+    return _json({"msg": "instance timer reset"})
+
+
+async def stop_instance(dialect: Dialect, call: Call) -> ASGIApp:
+    """Forget an instance, if there is one."""
+    await dialect.stop(call.owner, call.instance)
+    return _json({"msg": "Instance deleted."})
+
+
+async def full_metrics(dialect: Dialect, call: Call) -> ASGIApp:
+    """Say where the caller's instances stand that have a session."""
+    own = await dialect.own(call.owner)
+    told: dict[str, Any] = {}
+    for instance in own:
+        found = await dialect.current_run(instance)
+        if found is not None:
+            told[instance.id] = metrics_entry(instance, found)
+    return _json({**told, "instanceCount": len(own), "threadCount": threading.active_count()})
+
+
+async def save_state(dialect: Dialect, call: Call) -> ASGIApp:
+    """Write the caller's instances to the adapter and return them."""
+    if not dialect.saves:
+        raise BptkError(409, NO_ADAPTER)
+    held = await dialect.save_state(call.owner)
+    return await _computed(lambda: [state_entry(instance, pages) for instance, pages in held])
+
+
+async def load_state(dialect: Dialect, call: Call) -> ASGIApp:
+    """Load what the adapter holds."""
+    if not dialect.saves:
+        raise BptkError(409, NO_ADAPTER)
+    await dialect.load_state()
+    return Response("Success", media_type="text/plain")
+
+
+# Sessions ---------------------------------------------------------------------------------------------------
+
+
+async def begin_session(dialect: Dialect, call: Call) -> ASGIApp:
+    """Begin a session in place of the one the instance has."""
+    body = need_json(call)
+    selected, overrides = bulk.selection(body), overrides_of(body.get("settings"))
+    backend, seed = body.get("backend"), body.get("seed")
+    if backend not in (None, "python", "rust"):
+        raise BptkError(400, f"backend must be 'python' or 'rust', got {backend!r:.80}")
+    if seed is not None:
+        seed = whole(seed, f"seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r:.80}")
+    found = bulk.chosen(dialect.sessions.catalogue, *selected)
+    named: dict[str, list[str]] = {}
+    for scenario in found:
+        named.setdefault(scenario.manager, []).append(scenario.name)
+    new = NewSession(
+        scenarios=named,
+        outputs=selected[2],
+        dt=_dt(body.get("dt"), found),
+        seed=seed,
+        settings=known_overrides(overrides, found),
+    )
+    await dialect.begin_session(call.owner, call.instance, new)
+    return _json({"msg": "session started"})
+
+
+async def end_session(dialect: Dialect, call: Call) -> ASGIApp:
+    """End the instance's session, if it has one."""
+    await dialect.end_session(call.owner, call.instance)
+    return _json({"msg": "session terminated"})
+
+
+async def run_step(dialect: Dialect, call: Call) -> ASGIApp:
+    """Take one step."""
+    request, overrides = StepRequest(expected=expected_step(call)), _overrides(call)
+    answer = await dialect.step(call.owner, call.instance, overrides, request, _key(call, "run-step"))
+    if answer is None:
+        return _json(STOPTIME_REACHED)
+    return _json(step_results(answer, flat=flag(call.body, "flatResults"))[0])
+
+
+async def run_steps(dialect: Dialect, call: Call) -> ASGIApp:
+    """Take several steps; beyond the end each answers that the end is reached."""
+    body = need_json(call)
+    if "numberSteps" not in body:
+        raise BptkError(400, NO_NUMBER)
+    overrides, count = _overrides(call), whole(body["numberSteps"], NO_NUMBER)
+    if count > dialect.settings.max_steps_per_request:
+        raise LimitExceeded(
+            what="The steps of a request",
+            limit=dialect.settings.max_steps_per_request,
+            value=count,
+            setting="max_steps_per_request",
+        )
+    if count == 0:
+        return _json([])
+    request = StepRequest(steps=count, expected=expected_step(call))
+    answer = await dialect.step(call.owner, call.instance, overrides, request, _key(call, "run-steps"))
+
+    def shape() -> list[Any]:
+        taken: list[Any] = [] if answer is None else step_results(answer, flat=flag(body, "flatResults"))
+        return taken + [STOPTIME_REACHED] * (count - len(taken))
+
+    return _json(shape()) if count * _width(answer) <= MANY_VALUES else await _computed(shape)
+
+
+async def stream_steps(dialect: Dialect, call: Call) -> ASGIApp:
+    """Take all steps up to the end, and send each once it is durable."""
+    steps = dialect.stream(call.owner, call.instance, _overrides(call))
+    first = await anext(steps, None)  # what is wrong with the request is told with its status
+    return StepStream(first, steps, flag(call.body, "flatResults"), call.receive)
+
+
+async def results(dialect: Dialect, call: Call) -> ASGIApp:
+    """Return all that the session answered."""
+    pages = await dialect.results(call.owner, call.instance)
+    return await _computed(lambda: session_results(pages, flat=False))
+
+
+async def flat_results(dialect: Dialect, call: Call) -> ASGIApp:
+    """Return all that the session answered, without times."""
+    pages = await dialect.results(call.owner, call.instance)
+    return await _computed(lambda: session_results(pages, flat=True))
+
+
+# Helpers ----------------------------------------------------------------------------------------------------
+
+
+def _timeout(call: Call) -> tuple[Mapping[str, Any], dict[str, int | float]]:
+    """Return a timeout as the client gave it, and with all its keys."""
+    body = call.body or {}
+    told = body.get("timeout", DEFAULT)
+    return dict(told) if told is DEFAULT else told, checked_timeout(
+        dict(DEFAULT) if told is DEFAULT else told
+    )
+
+
+def _overrides(call: Call) -> Overrides:
+    if call.body is None:
+        return {}
+    if "settings" not in call.body:
+        raise BptkError(400, NO_SETTINGS)
+    return overrides_of(call.body["settings"])
+
+
+def _key(call: Call, route: str) -> Key | None:
+    return make_key(key_text(call.scope["headers"]), f"POST {route}", call.body)
+
+
+def _dt(given: Any, scenarios: list[Scenario]) -> float | None:
+    """Return the distance of a session's answers: what is given, else the session clock's."""
+    if given is None:
+        return session_dt(scenarios)
+    dt = finite(given)
+    if dt is None or dt <= 0:
+        raise BptkError(400, f"dt must be a positive number, got {given!r:.80}")
+    return dt
+
+
+def _width(answer: Answer | None) -> int:
+    """Return how many values one step of an answer has."""
+    return 1 if answer is None else sum(len(part.outputs) for part in answer.spec.scenarios)
+
+
+async def _computed(work: Callable[[], Any]) -> Response:
+    """Answer with what work returns that may take long; it is done and encoded off the event loop."""
+    return Response(
+        await anyio.to_thread.run_sync(lambda: msgspec.json.encode(work())), media_type="application/json"
+    )
+
+
+def _json(body: Any) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+FIXED: Mapping[str, Mapping[str, Handler]] = {
+    "run": {"POST": run, "PUT": run},
+    "execute": {"POST": run_execute},
+    "scenarios": {"GET": scenarios},
+    "equations": {"POST": equations},
+    "agents": {"POST": agents, "PUT": agents},
+    "start-instance": {"POST": start_instance},
+    "start-instances": {"POST": start_instances},
+    "full-metrics": {"GET": full_metrics},
+    "save-state": {"GET": save_state},
+    "load-state": {"POST": load_state},
+}
+"""The routes whose path has one part: method → handler."""
+
+OF_INSTANCE: Mapping[str, Mapping[str, Handler]] = {
+    "begin-session": {"POST": begin_session},
+    "run-step": {"POST": run_step},
+    "run-steps": {"POST": run_steps},
+    "stream-steps": {"POST": stream_steps},
+    "session-results": {"GET": results},
+    "flat-session-results": {"GET": flat_results},
+    "keep-alive": {"POST": keep_alive},
+    "end-session": {"POST": end_session},
+    "stop-instance": {"POST": stop_instance},
+}
+"""The routes whose path has an instance before them."""

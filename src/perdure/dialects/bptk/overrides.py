@@ -1,0 +1,103 @@
+"""Overrides: what a client's ``settings`` set in scenarios, sorted out from what the models don't have.
+
+BPTK's clients send settings for constants, points and scenarios that a model doesn't have, and their requests
+succeed; so these are left out, and a log line says so. Wrong values are the engine's to refuse.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from perdure.dialects.bptk.mistakes import BptkError
+from perdure.engines.system_dynamics import Model
+from perdure.errors import suggest
+from perdure.scenarios import Scenario
+
+__all__ = ["Overrides", "known_overrides", "overrides_of"]
+
+Overrides = dict[str, dict[str, dict[str, Any]]]
+"""Manager → scenario → ``constants``, ``points`` and, for whole runs, ``runspecs``."""
+
+log = structlog.get_logger(__name__)
+
+
+def overrides_of(settings: Any) -> Overrides:
+    """Return a body's settings if they are manager → scenario → object; null means none."""
+    if settings is None:
+        return {}
+    return {
+        manager: {
+            scenario: dict(_mapping(given, f"settings of {scenario!r:.80}"))
+            for scenario, given in _mapping(scenarios, f"settings of {manager!r:.80}").items()
+        }
+        for manager, scenarios in _mapping(settings, "settings").items()
+    }
+
+
+def known_overrides(
+    overrides: Overrides,
+    scenarios: Iterable[Scenario],
+    kinds: tuple[str, ...] = ("constants", "points"),
+) -> Overrides:
+    """Return those of the overrides that some scenarios have, and log the others.
+
+    Parameters
+    ----------
+    scenarios
+        Those that something can be set in.
+    kinds
+        What can be set: ``constants``, ``points``, ``runspecs``.
+    """
+    models = {(scenario.manager, scenario.name): scenario.model for scenario in scenarios}
+    known: Overrides = {}
+    for manager, of_manager in overrides.items():
+        for scenario, given in of_manager.items():
+            model = models.get((manager, scenario))
+            if model is None:
+                _log(manager, scenario, "scenario", scenario, (name for of, name in models if of == manager))
+                continue
+            kept = _known(manager, scenario, given, model, kinds)
+            if kept:
+                known.setdefault(manager, {})[scenario] = kept
+    return known
+
+
+def _known(
+    manager: str, scenario: str, given: Mapping[str, Any], model: Model, kinds: tuple[str, ...]
+) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for kind, values in given.items():
+        if kind not in kinds:
+            _log(manager, scenario, "setting", kind, kinds)
+            continue
+        values = {} if values is None else _mapping(values, f"{kind} of {scenario!r:.80}")
+        if kind == "runspecs":
+            kept[kind] = values
+            continue
+        # What is an element, but no constant, is refused by the engine: to leave it out would mislead.
+        there: Iterable[str] = model.elements if kind == "constants" else model.points
+        for name in values:
+            if name not in there:
+                _log(manager, scenario, kind, name, there)
+        found = {name: value for name, value in values.items() if name in there}
+        if found:
+            kept[kind] = found
+    return kept
+
+
+def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise BptkError(400, f"expecting {what} to be an object")
+    return value
+
+
+def _log(manager: str, scenario: str, what: str, name: str, known: Iterable[str]) -> None:
+    log.warning(
+        "setting_ignored",
+        manager=manager[:200],
+        scenario=scenario[:200],
+        what=what,
+        name=name[:200],
+        meaning=f"there is none of that name.{suggest(name[:200], known)}",
+    )

@@ -1,0 +1,90 @@
+"""The step stream: a JSON array of steps that is sent while they are taken.
+
+It ends with its client: whoever goes away has the steps that were taken so far, and nobody takes more.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+
+import anyio
+import msgspec
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from perdure.dialects.bptk.shapes import step_results
+from perdure.drivers.requests import Answer
+from perdure.errors import PerdureError
+
+__all__ = ["StepStream"]
+
+log = structlog.get_logger(__name__)
+
+
+class StepStream:
+    """An ASGI app that sends steps as elements of one array.
+
+    Parameters
+    ----------
+    first
+        The answer that came first; None for an empty array.
+    answers
+        Those that follow; closed at the end.
+    flat
+        Whether the times are left out.
+    receive
+        Where the request's end is told, whose body has been read.
+    """
+
+    def __init__(
+        self, first: Answer | None, answers: AsyncGenerator[Answer, None], flat: bool, receive: Receive
+    ) -> None:
+        self._first = first
+        self._answers = answers
+        self._flat = flat
+        self._receive = receive
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(_disconnected(self._receive))
+        try:
+            headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            before = b"["
+            answer: Answer | PerdureError | None = self._first
+            while isinstance(answer, Answer):
+                for element in self._elements(answer):
+                    await send(_body(before + element))
+                    before = b", "
+                answer = await self._next(gone)
+            if isinstance(answer, PerdureError):
+                await send(_body(before + msgspec.json.encode({"error": str(answer)})))
+            await send(_body(b"[]" if before == b"[" else b"]", more=False))
+        finally:
+            with anyio.CancelScope(shield=True):
+                gone.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await gone
+                await self._answers.aclose()
+
+    async def _next(self, gone: asyncio.Future[None]) -> Answer | PerdureError | None:
+        """Return what comes next: None at the end, and when the client has gone."""
+        if gone.done():
+            return None
+        try:
+            return await anext(self._answers, None)
+        except PerdureError as error:
+            log.info("stream_broken_off", reason=str(error))
+            return error
+
+    def _elements(self, answer: Answer) -> Iterator[bytes]:
+        for step in step_results(answer, flat=self._flat):
+            yield msgspec.json.encode(step)
+
+
+def _body(data: bytes, *, more: bool = True) -> dict[str, object]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

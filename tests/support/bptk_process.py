@@ -1,0 +1,83 @@
+"""BPTK servers in processes of their own, which start fast: they are forked from one that imported all."""
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import httpx
+from tests.support.models import catalogue
+
+from perdure.api.bptk_server import BptkServer
+from perdure.api.server import serve
+from perdure.dialects.bptk.external_state import FileAdapter
+from perdure.observability import configure_logging
+from perdure.settings import Settings
+
+DURABLE = (
+    "files",
+    "compressed files",
+    "externalized",
+    "externalized, compressed",
+    "perdure serve",
+)
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["tests.support.bptk_process"])
+
+
+class BptkProcess:
+    """A server on a free port whose state is in a folder, to be killed and started again."""
+
+    def __init__(self, configuration: str, folder: Path) -> None:
+        self._given = configuration, folder
+        self.starts = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        told, tells = _processes.Pipe(duplex=False)
+        self._process = _processes.Process(target=_serve, args=(*self._given, tells))
+        self._process.start()
+        tells.close()
+        try:
+            url = told.recv()
+        finally:
+            told.close()
+        self.client = httpx.Client(base_url=url, timeout=60)
+        self.starts += 1
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.client.close()
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+
+
+@contextmanager
+def bptk_process(configuration: str, folder: Path) -> Iterator[BptkProcess]:
+    """Yield a server that is gone afterwards."""
+    process = BptkProcess(configuration, folder)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def _serve(configuration: str, folder: Path, tells: Connection) -> None:
+    configure_logging("WARNING", as_json=True)
+    if configuration == "perdure serve":
+        store = f"sqlite:///{folder}/perdure.db"
+        settings = Settings(port=0, store=store, savepoint_every=3)
+        serve(catalogue(), settings, announce=lambda told: tells.send(told.split()[2]))
+        return
+    (folder / "state").mkdir(exist_ok=True)
+    server = BptkServer(
+        "tests",
+        catalogue,
+        external_state_adapter=FileAdapter("compressed" in configuration, str(folder / "state")),
+        externalize_state_completely="externalized" in configuration,
+    )
+    server.run(port=0, announce=lambda told: tells.send(told.split()[-1]))
