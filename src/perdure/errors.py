@@ -34,7 +34,8 @@ PerdureError
 │   ├── ModelChanged
 │   ├── UpgradeRefused
 │   └── NotSnapshotable
-├── TooMany                     a quota is used up                                  (HTTP 429)
+├── TooMany                     there is too much of it already                     (HTTP 429)
+│   └── QuotaExceeded
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
 │   ├── StoreLocked
@@ -237,7 +238,12 @@ class NotSnapshotable(Refused):
 
 
 class TooMany(PerdureError):
-    """{what} may be at most {limit} at once; finish or delete some, or raise the setting {setting}."""
+    """There is too much of that already."""
+
+
+class QuotaExceeded(TooMany):
+    """{owner!r} has {quota} runs that haven't ended, and may not have more; stop or delete some, or raise the
+    setting max_runs."""
 
 
 # The service can't answer now -------------------------------------------------------------------------------

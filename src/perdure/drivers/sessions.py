@@ -39,7 +39,6 @@ from perdure.errors import (
     PerdureError,
     RunNotFound,
     StepNotFound,
-    TooMany,
 )
 from perdure.lifecycle import FINAL, Outcome, RunState, check
 from perdure.observability import Metrics
@@ -237,8 +236,9 @@ class Sessions:
         live = await self._threads.compute(lambda: self._live.start(run_id, owner, spec))
         now = time.time()
         run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
-        await self._check_quota(owner)
-        created = await asyncio.wrap_future(self.store.create_run(run, live.savepoint(), key))
+        created = await asyncio.wrap_future(
+            self.store.create_run(run, live.savepoint(), key, quota=self._settings.max_runs)
+        )
         if not created.replayed:
             self._live.keep(live)
         return created
@@ -252,7 +252,6 @@ class Sessions:
                     f"The run {parent.id!r} was upgraded at step {spec.base}; it can be forked from there on."
                 )
             raise StepNotFound(run=parent.id, step=position, position=parent.position)
-        await self._check_quota(parent.owner)
         live = await self._threads.compute(lambda: self._live.restore(parent, spec, position))
         run_id, now = new_run_id(), time.time()
         finished = live.finished
@@ -271,7 +270,9 @@ class Sessions:
         )
         savepoint = live.savepoint(milestone=True)
         live.close()
-        return await asyncio.wrap_future(self.store.fork_run(run, savepoint, key))
+        return await asyncio.wrap_future(
+            self.store.fork_run(run, savepoint, key, quota=self._settings.max_runs)
+        )
 
     async def _stop(self, owner: Owner, run_id: str) -> Run:
         async with self._locks.hold(run_id):
@@ -335,11 +336,6 @@ class Sessions:
             raise InvalidScenario(reason="a session has at least one scenario")
         check_outputs(request.outputs, chosen)
         return chosen
-
-    async def _check_quota(self, owner: str) -> None:
-        count = await self._threads.read(lambda: self.store.count_runs(owner, live=True))
-        if count >= self._settings.max_runs:
-            raise TooMany(what="Runs of one owner", limit=self._settings.max_runs, setting="max_runs")
 
     def _read_log(self, run: Run, after: int, limit: int) -> Log:
         spec = SessionSpec.from_blob(run.spec)

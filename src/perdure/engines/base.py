@@ -1,7 +1,7 @@
 """The engine port: what a simulator must answer so that a run on it can be resumed exactly.
 
-The law of engines (``perdure.testing.EngineConformance`` checks it): snapshot at any step, restore into a
-fresh engine, go on, and every later output is bit-identical, random draws included.
+The law of engines, checked by `perdure.testing.engines.EngineConformance`: snapshot at any step, restore into
+a fresh engine, go on, and every later output is bit-identical, random draws included.
 """
 
 from collections.abc import Mapping

@@ -82,20 +82,25 @@ class Store(Protocol):
 
     # Runs ---------------------------------------------------------------------------------------------------
 
-    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+    def create_run(
+        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run with its savepoint 0, or without one; its log is empty.
 
         A key belongs to the run's owner. A recorded key answers with the run made then; the same key with
-        another body hash is `KeyReused`. Raises `RunExists` if the id is taken.
+        another body hash is `KeyReused`. Raises `RunExists` if the id is taken, and `QuotaExceeded` if the
+        owner has `quota` runs or more that aren't in a final state.
         """
         ...
 
-    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+    def fork_run(
+        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run that begins with a copy of ``run.parent``'s first ``run.parent_position`` steps.
 
         The parent's savepoint 0 and its milestones up to there come along, without names and pins; then
-        `savepoint` is added. Keys of steps don't come along. Keys as in `create_run`. Raises `Invalid` if the
-        run names no parent and step, `StepNotFound` if the parent is shorter.
+        `savepoint` is added. Keys of steps don't come along. Key and quota as in `create_run`. Raises
+        `Invalid` if the run names no parent and step, `StepNotFound` if the parent is shorter.
         """
         ...
 

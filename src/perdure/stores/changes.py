@@ -15,6 +15,7 @@ from perdure.errors import (
     Invalid,
     KeyReused,
     PositionConflict,
+    QuotaExceeded,
     RunExists,
     RunFinished,
     RunNotFound,
@@ -115,12 +116,13 @@ def to_info(values: tuple[Any, ...]) -> SavepointInfo:
 
 
 def create_run(
-    connection: apsw.Connection, run: Run, put: Put | None, key: Key | None, keep: int
+    connection: apsw.Connection, run: Run, put: Put | None, key: Key | None, quota: int | None, keep: int
 ) -> tuple[Created, Committed | None]:
     """Keep a new run."""
     recorded = _recorded_run(connection, run.owner, key)
     if recorded is not None:
         return Created(recorded, replayed=True), None
+    _check_quota(connection, run.owner, quota)
     created = _insert_run(connection, msgspec.structs.replace(run, position=0), key)
     if put is not None:
         _put(connection, created.number, put, keep)
@@ -128,12 +130,13 @@ def create_run(
 
 
 def fork_run(
-    connection: apsw.Connection, run: Run, put: Put, key: Key | None, keep: int
+    connection: apsw.Connection, run: Run, put: Put, key: Key | None, quota: int | None, keep: int
 ) -> tuple[Created, Committed | None]:
     """Keep a new run that begins with a copy of another's first steps."""
     recorded = _recorded_run(connection, run.owner, key)
     if recorded is not None:
         return Created(recorded, replayed=True), None
+    _check_quota(connection, run.owner, quota)
     if run.parent is None or run.parent_position is None:
         raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
     parent, _, _, length, _ = _find(connection, run.parent)
@@ -167,6 +170,13 @@ def delete_run(connection: apsw.Connection, run_id: str) -> tuple[None, Committe
         raise RunNotFound(run=run_id)
     state, position = deleted
     return None, Committed(run_id, RunState(state), position, deleted=True)
+
+
+def _check_quota(connection: apsw.Connection, owner: str, quota: int | None) -> None:
+    if quota is not None:
+        counted = row(connection, _SQL["count_live_runs_of_owner"], (owner,))
+        if counted is not None and counted[0] >= quota:
+            raise QuotaExceeded(owner=owner, quota=quota)
 
 
 def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:

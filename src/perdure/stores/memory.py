@@ -18,6 +18,7 @@ from perdure.errors import (
     Invalid,
     KeyReused,
     PositionConflict,
+    QuotaExceeded,
     RunExists,
     RunFinished,
     RunNotFound,
@@ -84,13 +85,16 @@ class MemoryStore:
 
     # Runs ---------------------------------------------------------------------------------------------------
 
-    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+    def create_run(
+        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run."""
 
         def change() -> tuple[Created, Committed | None]:
             recorded = self._recorded(run.owner, key)
             if recorded is not None:
                 return Created(recorded, replayed=True), None
+            self._check_quota(run.owner, quota)
             kept = self._keep_run(replace(run, position=0), key)
             if savepoint is not None:
                 self._put(kept, savepoint)
@@ -98,13 +102,16 @@ class MemoryStore:
 
         return self._write(change)
 
-    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+    def fork_run(
+        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
 
         def change() -> tuple[Created, Committed | None]:
             recorded = self._recorded(run.owner, key)
             if recorded is not None:
                 return Created(recorded, replayed=True), None
+            self._check_quota(run.owner, quota)
             if run.parent is None or run.parent_position is None:
                 raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
             parent, position = self._find(run.parent), run.parent_position
@@ -384,6 +391,12 @@ class MemoryStore:
         if body_hash != key.body_hash:
             raise KeyReused(key=key.text)
         return self._find(run_id).run
+
+    def _check_quota(self, owner: str, quota: int | None) -> None:
+        if quota is not None:
+            live = (kept.run for kept in self._runs.values() if kept.run.state not in FINAL)
+            if sum(run.owner == owner for run in live) >= quota:
+                raise QuotaExceeded(owner=owner, quota=quota)
 
     def _keep_run(self, run: Run, key: Key | None) -> _Kept:
         if run.id in self._runs:

@@ -89,15 +89,23 @@ class SqliteStore:
 
     # Runs ---------------------------------------------------------------------------------------------------
 
-    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+    def create_run(
+        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run."""
         put = None if savepoint is None else Put.of(savepoint)
-        return self._writer.submit(partial(changes.create_run, run=run, put=put, key=key, keep=self._keep))
+        return self._writer.submit(
+            partial(changes.create_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
+        )
 
-    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+    def fork_run(
+        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
         put = Put.of(savepoint)
-        return self._writer.submit(partial(changes.fork_run, run=run, put=put, key=key, keep=self._keep))
+        return self._writer.submit(
+            partial(changes.fork_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
+        )
 
     def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
         """Change a run's record if its version is still `version`."""

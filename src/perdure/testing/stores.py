@@ -22,6 +22,7 @@ from perdure.errors import (
     KeyReused,
     PerdureError,
     PositionConflict,
+    QuotaExceeded,
     RunExists,
     RunFinished,
     RunNotFound,
@@ -197,6 +198,20 @@ class StoreConformance:
             store.create_run(a_run("one"), None, a_key()).result(WAIT)
             assert not store.create_run(a_run("two", owner="bob"), None, a_key()).result(WAIT).replayed
             assert not store.create_run(a_run("three"), None, a_key(ordinal=1)).result(WAIT).replayed
+
+    def test_an_owner_beyond_the_quota_is_refused_but_still_answered(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            first = store.create_run(a_run("one"), None, a_key(), quota=2).result(WAIT)
+            store.create_run(a_run("two"), None, quota=2).result(WAIT)
+            with raised(QuotaExceeded):
+                store.create_run(a_run("three"), None, quota=2).result(WAIT)
+            with raised(QuotaExceeded):
+                store.fork_run(a_fork("four", "one", 0), a_savepoint(), quota=2).result(WAIT)
+            again = store.create_run(a_run("five"), None, a_key(), quota=2).result(WAIT)
+            assert again == Created(first.run, replayed=True)
+            store.create_run(a_run("another's", owner="bob"), None, quota=2).result(WAIT)
+            store.update_run("two", 0, Change(state=RunState.STOPPED)).result(WAIT)
+            store.create_run(a_run("three"), None, quota=2).result(WAIT)
 
     def test_a_creation_key_with_another_body_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

@@ -26,6 +26,7 @@ __all__ = [
     "HttpError",
     "error_response",
     "error_responses",
+    "invalid_request",
     "perdure_error_response",
     "status_of",
 ]
@@ -98,6 +99,12 @@ class HttpError(HTTPException):
     def response(self) -> Response:
         """Return the answer for it."""
         return error_response(self.status_code, self.code, self.detail, self.details, self.headers)
+
+
+def invalid_request(where: str, problem: str) -> HttpError:
+    """Return the error for a request of the wrong form: which part of it, and what is wrong there."""
+    errors = [{"where": where, "problem": problem}]
+    return HttpError(422, "invalid_request", f"{where}: {problem}.", {"errors": errors})
 
 
 def status_of(kind: type[PerdureError]) -> int:

@@ -23,13 +23,13 @@ from perdure.errors import (
     ModelChanged,
     OutputNotFound,
     PositionConflict,
+    QuotaExceeded,
     ReplayMismatch,
     RunFinished,
     RunNotFound,
     ScenarioNotFound,
     StepNotFound,
     StoreUnavailable,
-    TooMany,
     TriggerRefused,
     UpgradeRefused,
 )
@@ -208,7 +208,7 @@ def test_limits_name_the_setting_that_raises_them(store: Store) -> None:
         with pytest.raises(LimitExceeded, match="max_values_per_request"):
             await sessions.step("me", run_id, StepRequest(steps=7))
         await sessions.create("me", NEW, Key("k", b"body"))
-        with pytest.raises(TooMany, match="max_runs"):
+        with pytest.raises(QuotaExceeded, match="max_runs"):
             await sessions.create("me", NEW)
         # The one that was made is still answered, and others have quotas of their own.
         assert (await sessions.create("me", NEW, Key("k", b"body"))).replayed
