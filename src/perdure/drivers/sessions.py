@@ -216,7 +216,8 @@ class Sessions:
         scenarios = self._selected(request)
         check_session_limits(self._settings, scenarios)
         run_id = new_run_id()
-        outputs = list(request.outputs) or sorted({name for chosen in scenarios for name in chosen.elements})
+        known = sorted({name for scenario in scenarios for name in scenario.elements})
+        outputs = list(dict.fromkeys(request.outputs)) or known
         seed = secrets.randbits(53) if request.seed is None else request.seed
         spec = SessionSpec(
             scenarios=[

@@ -67,6 +67,18 @@ def test_the_first_step_answers_the_start_and_settings_stay_in_force(store: Stor
     run(work())
 
 
+def test_names_given_twice_count_once(store: Store) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store)
+        twice = NewSession(scenarios={"bath": ["base", "base"]}, outputs=["water", "water", "inflow"])
+        run_id = (await sessions.create("me", twice)).run.id
+        answer = await sessions.step("me", run_id, STEP)
+        assert answer.steps[0].rows == [[0.0, 5.0, 2.0]]
+        assert answer.spec.scenarios[0].outputs == ["water", "inflow"]
+
+    run(work())
+
+
 def test_forty_concurrent_steps_are_forty_distinct_steps_without_a_gap(store: Store) -> None:
     async def work() -> None:
         sessions = sessions_on(store)
