@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from perdure.api.context import Asking, Serving
+from perdure.api.context import Serving
 from perdure.scenarios import Manager, Scenario
 from perdure.scenarios.scenario import RUN_SPECS
 from perdure.web.errors import error_responses
@@ -58,7 +58,7 @@ class ManagerList(BaseModel):
 
 
 @router.get("/models", operation_id="list_models", responses=error_responses(401, 403, 500))
-async def list_models(serving: Serving, owner: Asking) -> ManagerList:
+async def list_models(serving: Serving) -> ManagerList:
     """List what sessions can be made of."""
     return ManagerList(managers={manager.name: _record(manager) for manager in serving.catalogue})
 
@@ -66,7 +66,7 @@ async def list_models(serving: Serving, owner: Asking) -> ManagerList:
 @router.get(
     "/models/{manager:path}", operation_id="read_model", responses=error_responses(401, 403, 404, 422, 500)
 )
-async def read_model(manager: str, serving: Serving, owner: Asking) -> ManagerRecord:
+async def read_model(manager: str, serving: Serving) -> ManagerRecord:
     """Read one scenario manager; its name is any text, percent-encoded."""
     return _record(serving.catalogue.manager(manager))
 

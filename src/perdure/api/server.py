@@ -137,7 +137,13 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._on_started()
+        try:
+            self._on_started()
+        except BrokenPipeError:  # whoever was to be told has gone; that is no reason to stop serving
+            log.info("nobody_listens_to_output")
+        except BaseException:
+            await self.shutdown(sockets)
+            raise
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.context.closing.set()

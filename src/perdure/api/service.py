@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from perdure.api.context import Asking, Serving
+from perdure.api.context import Serving
 from perdure.errors import StoreUnavailable
 from perdure.web.errors import error_responses
 
@@ -84,7 +84,7 @@ async def ready(serving: Serving) -> Readiness:
     response_class=PlainTextResponse,
     responses=error_responses(401, 403, 500),
 )
-async def metrics(serving: Serving, owner: Asking) -> PlainTextResponse:
+async def metrics(serving: Serving) -> PlainTextResponse:
     """Return the metrics in Prometheus' text format."""
     serving.metrics.ready.set(serving.store.unavailable is None)
     return PlainTextResponse(serving.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -62,7 +62,8 @@ _DESCRIPTIONS: Mapping[int, str] = {
 }
 
 LONGEST_TEXT = 1_000  # characters of a message, or of one value of its details
-MOST_VALUES = 50  # values of one detail, or errors of one request
+MOST_VALUES = 20  # values of one detail, or errors of one request
+MOST_DETAILS = 10_000  # bytes; with more there are none
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +134,10 @@ def error_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the answer for an error, bounded in size and safe as JSON."""
-    body = {"error": {"code": code, "message": _text(message), "details": _plain(details or {})}}
+    told = msgspec.json.encode(_plain(details or {}))
+    if len(told) > MOST_DETAILS:
+        told = b"{}"
+    body = {"error": {"code": code, "message": _text(message), "details": msgspec.Raw(told)}}
     return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 

@@ -164,7 +164,9 @@ class _Endpoint:
 
 def route(operation: Operation) -> Route:
     """Return the route of an operation."""
-    return Route(operation.path, _Endpoint(operation), methods=[operation.method])
+    made = Route(operation.path, _Endpoint(operation), methods=[operation.method])
+    made.methods = {operation.method}  # Starlette adds HEAD, which would wait for the end of a stream
+    return made
 
 
 def operation_of(candidate: object) -> Operation | None:

@@ -47,7 +47,7 @@ def bob(guarded: Served) -> Iterator[httpx.Client]:
         [],
         [("Authorization", "Bearer wrong")],
         [("Authorization", "Bearer")],
-        [("Authorization", "Bearer ")],
+        [("Authorization", "Bearer" + " " * 9 + "wrong")],
         [("Authorization", "Basic one")],
         [("Authorization", "one")],
         [("Authorization", "Bearer one"), ("Authorization", "Bearer two")],

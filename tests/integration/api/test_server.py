@@ -1,8 +1,10 @@
 """The server process: it starts beside what a crash left, tells what is in its way, and stops cleanly."""
 
+import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -56,6 +58,43 @@ def test_it_prints_where_it_is_and_what_to_do_next(tmp_path: Path) -> None:
         assert "/openapi.json" in lines[2]
 
 
+def test_it_serves_also_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/s.db"
+    settings = {"PERDURE_PORT": "0", "PERDURE_STORE": store, "PYTHONPATH": str(ROOT / "src")}
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "perdure", "serve"],
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert process.stderr is not None
+    with process.stderr:
+        try:
+            assert "nobody_listens_to_output" in process.stderr.readline()
+            transport = httpx.HTTPTransport(uds=str(tmp_path / "perdure.sock"))
+            with httpx.Client(transport=transport, base_url="http://perdure") as client:
+                assert client.get("/ready").status_code == 200
+            process.terminate()
+            assert process.wait(timeout=9) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_if_announcing_fails_all_is_closed(tmp_path: Path) -> None:
+    def announce(told: str) -> None:
+        raise RuntimeError("no voice")
+
+    with pytest.raises(RuntimeError, match="no voice"):
+        serve(Catalogue(), Settings(port=0, store=f"sqlite:///{tmp_path}/s.db"), announce=announce)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.db", "s.db.lock"]
+
+
 def test_a_port_in_use_is_an_error_that_names_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -67,7 +106,7 @@ def test_a_port_in_use_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "perdure.sock").write_text("mine")
-    with pytest.raises(AddressUnavailable, match="perdure.sock"):
+    with pytest.raises(AddressUnavailable, match=r"perdure\.sock"):
         serve(Catalogue(), Settings(port=0, store=f"sqlite:///{tmp_path}/s.db"))
     assert (tmp_path / "perdure.sock").read_text() == "mine"
 

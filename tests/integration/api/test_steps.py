@@ -1,4 +1,4 @@
-"""Steps over HTTP: answered once, in order, with every bit of every number, also when the client goes away."""
+"""Steps over HTTP: answered once, in order, with every bit of every number, whoever goes away."""
 
 import csv
 import http.client
