@@ -32,6 +32,8 @@ PerdureError
 │   ├── EngineFinished
 │   ├── TriggerRefused
 │   ├── ModelChanged
+│   ├── ModelUnchanged
+│   ├── SavepointNameTaken
 │   ├── UpgradeRefused
 │   └── NotSnapshotable
 ├── TooMany                     there is too much of it already                     (HTTP 429)
@@ -39,6 +41,7 @@ PerdureError
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
 │   ├── StoreLocked
+│   ├── ServerClosing
 │   ├── AddressUnavailable
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
@@ -55,6 +58,7 @@ import inspect
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from string import Formatter
 from typing import Any
 
 __all__ = ["suggest"]
@@ -78,7 +82,7 @@ class PerdureError(Exception):
     def __init__(self, message: str | None = None, /, **values: Any) -> None:
         self.values = values
         template = inspect.cleandoc(type(self).__doc__ or "") if message is None else message
-        super().__init__(" ".join(template.format(**values).split()) if message is None else message)
+        super().__init__(_filled(template, values) if message is None else message)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -86,6 +90,18 @@ class PerdureError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), str(self), self.values)
+
+
+def _filled(template: str, values: dict[str, Any]) -> str:
+    """Fill values into a template; a full stop after one that ends a sentence itself is left out."""
+    formatter = Formatter()
+    parts = [""]
+    for text, field, spec, conversion in formatter.parse(template):
+        parts.append(text.removeprefix(".") if parts[-1].endswith((".", "?", "!")) else text)
+        if field is not None:
+            value, _ = formatter.get_field(field, (), values)
+            parts.append(formatter.format_field(formatter.convert_field(value, conversion), spec or ""))
+    return " ".join("".join(parts).split())
 
 
 def _rebuild(kind: type[PerdureError], message: str, values: dict[str, Any]) -> PerdureError:
@@ -229,6 +245,15 @@ class ModelChanged(Refused):
     `perdure runs upgrade {run}`."""
 
 
+class ModelUnchanged(Refused):
+    """The run {run!r} needs no upgrade: its models are the ones it was made with."""
+
+
+class SavepointNameTaken(Refused):
+    """The savepoint {timestamp} of the run {run!r} is called {name!r} already; choose another name, or
+    take it away there first."""
+
+
 class UpgradeRefused(Refused):
     """The run {run!r} can't be upgraded: {reason}."""
 
@@ -264,6 +289,10 @@ class StoreLocked(Unavailable):
 
 class AddressUnavailable(Unavailable):
     """{address} can't be listened on: {reason}. Stop what uses it, or choose another one (--port)."""
+
+
+class ServerClosing(Unavailable):
+    """The server is closing. The steps taken so far are durable; repeat the request with its key."""
 
 
 class Fenced(Unavailable):

@@ -34,6 +34,10 @@ class Engine(Protocol):
         """Put the engine at its start; `config` is plain data, and the same config gives the same run."""
         ...
 
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        """Raise what `step` would raise for these inputs; changes nothing."""
+        ...
+
     def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Advance by ``config["timestep"]``: inputs and outputs map port names to data."""
         ...
