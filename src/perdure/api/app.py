@@ -1,6 +1,5 @@
 """The composition root: one app made of a store, a catalogue and settings."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -82,12 +81,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sessions = Sessions(store, catalogue, settings, metrics)
-        closing = asyncio.Event()
-        app.state.context = Context(store, catalogue, metrics, sessions, closing)
+        app.state.context = Context(store, catalogue, metrics, sessions, sessions.closing)
         try:
             yield
         finally:
-            closing.set()
             await sessions.aclose()
             if on_closed is not None:
                 on_closed()
