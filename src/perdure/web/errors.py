@@ -50,7 +50,7 @@ _CODES: Mapping[int, str] = {
 _DESCRIPTIONS: Mapping[int, str] = {
     400: "The body is not JSON.",
     401: "The token is missing or wrong.",
-    403: "The request comes from a foreign web page or is for another host.",
+    403: "It comes from a foreign web page, is for another host, or only the administrator may do it.",
     404: "Nothing has that name.",
     409: "It can't be done in the present state.",
     413: "The body is too large.",

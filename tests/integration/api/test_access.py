@@ -25,7 +25,7 @@ def error(response: httpx.Response) -> tuple[int, str]:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with two owners, and one origin allowed."""
     folder = tmp_path_factory.mktemp("guarded")
-    with served(folder, tokens="ada:one,bob:two", cors_origins="https://pages.example") as running:
+    with served(folder, tokens="ada:one,bob:two,ada:uno", cors_origins="https://pages.example") as running:
         yield running
 
 
@@ -184,6 +184,12 @@ def test_a_preflight_of_an_allowed_origin_needs_no_token(guarded: Served) -> Non
     assert answer.status_code == 204
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]
     assert "Idempotency-Key" in answer.headers["Access-Control-Allow-Headers"]
+
+
+def test_every_token_of_an_owner_is_his(ada: httpx.Client) -> None:
+    run = ada.post("/runs", json=NEW).json()["id"]
+    other = {"Authorization": "Bearer uno"}
+    assert ada.get(f"/runs/{run}", headers=other).json()["owner"] == "ada"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])

@@ -49,16 +49,16 @@ def test_a_repeated_creation_makes_nothing(client: httpx.Client) -> None:
 
 
 def test_the_list_goes_on_where_the_page_before_ended(client: httpx.Client) -> None:
-    made = [client.post("/runs", json=NEW).json()["id"] for _ in range(5)]
+    made = [client.post("/runs", json=NEW).json()["id"] for _ in range(6)]
     found: list[str] = []
     cursor: str | None = None
-    while len(found) < 5:
+    while len(found) < 6:
         params = {"limit": "2"} if cursor is None else {"limit": "2", "cursor": cursor}
         page = client.get("/runs", params=params).json()
         assert len(page["runs"]) == 2
         found += [run["id"] for run in page["runs"]]
         cursor = page["next"]
-    assert found[:5] == made[::-1]
+    assert found == made[::-1]
 
 
 def test_the_last_page_has_no_next(client: httpx.Client) -> None:
@@ -116,6 +116,21 @@ def test_a_repeated_fork_makes_nothing_and_beyond_the_end_there_is_none(
     assert (beyond.status_code, error(beyond)) == (404, "step_not_found")
 
 
+def test_a_savepoint_is_found_by_its_very_name(client: httpx.Client, run: str) -> None:
+    for name in ("calm", "calm 2"):
+        client.post(f"/runs/{run}/steps").raise_for_status()
+        client.post(f"/runs/{run}/savepoints", json={"name": name}).raise_for_status()
+
+    def named(name: str) -> list[str]:
+        found = client.get(f"/runs/{run}/savepoints", params={"name": name}).json()["savepoints"]
+        return [point["name"] for point in found]
+
+    assert named("calm") == ["calm"]
+    assert named("calm 2") == ["calm 2"]
+    assert named("Calm") == []
+    assert client.get(f"/runs/{run}/savepoints", params={"name": ""}).status_code == 422
+
+
 def test_savepoints_are_taken_named_pinned_and_released(client: httpx.Client, run: str) -> None:
     client.post(f"/runs/{run}/steps", json={"steps": 3})
     taken = client.post(f"/runs/{run}/savepoints", json={"name": "three"})
@@ -141,7 +156,7 @@ def test_a_check_of_a_sound_run_finds_nothing(client: httpx.Client, run: str) ->
 
 def test_an_upgrade_without_a_changed_model_is_refused(client: httpx.Client, run: str) -> None:
     refused = client.post(f"/runs/{run}/upgrade")
-    assert (refused.status_code, error(refused)) == (409, "upgrade_refused")
+    assert (refused.status_code, error(refused)) == (409, "model_unchanged")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_it_starts_again_after_a_kill_and_goes_on(tmp_path: Path) -> None:
         first = client.post(f"/runs/{run}/steps", json={"steps": 3}).json()
         server.process.kill()
         server.process.wait()
-        assert (tmp_path / "perdure.sock").exists()
+        assert (tmp_path / "perdure.db.sock").exists()
     with served(tmp_path) as server, server.client() as client:
         assert client.get(f"/runs/{run}").json()["step"] == 3
         assert client.post(f"/runs/{run}/steps").json()["steps"][0]["step"] == 4
@@ -76,7 +76,7 @@ def test_it_serves_also_when_nobody_reads_what_it_prints(tmp_path: Path) -> None
     with process.stderr:
         try:
             assert "nobody_listens_to_output" in process.stderr.readline()
-            transport = httpx.HTTPTransport(uds=str(tmp_path / "perdure.sock"))
+            transport = httpx.HTTPTransport(uds=str(tmp_path / "s.db.sock"))
             with httpx.Client(transport=transport, base_url="http://perdure") as client:
                 assert client.get("/ready").status_code == 200
             process.terminate()
@@ -105,10 +105,10 @@ def test_a_port_in_use_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "perdure.sock").write_text("mine")
-    with pytest.raises(AddressUnavailable, match=r"perdure\.sock"):
+    (tmp_path / "s.db.sock").write_text("mine")
+    with pytest.raises(AddressUnavailable, match=r"s\.db\.sock"):
         serve(Catalogue(), Settings(port=0, store=f"sqlite:///{tmp_path}/s.db"))
-    assert (tmp_path / "perdure.sock").read_text() == "mine"
+    assert (tmp_path / "s.db.sock").read_text() == "mine"
 
 
 def test_a_path_too_long_for_a_socket_is_a_warning_and_it_serves(tmp_path: Path) -> None:
@@ -123,8 +123,26 @@ def test_a_path_too_long_for_a_socket_is_a_warning_and_it_serves(tmp_path: Path)
 
 def test_a_store_in_memory_has_no_socket(tmp_path: Path) -> None:
     assert socket_path("memory://") is None
-    assert socket_path(f"sqlite:///{tmp_path}/a%20b/s.db") == tmp_path / "a b" / "perdure.sock"
-    assert socket_path(f"sqlite:///{tmp_path}") == tmp_path / "perdure.sock"
+    assert socket_path(f"sqlite:///{tmp_path}/a%20b/s.db") == tmp_path / "a b" / "s.db.sock"
+    assert socket_path(f"sqlite:///{tmp_path}") == tmp_path / "perdure.db.sock"
+
+
+def test_a_link_to_a_store_leads_to_its_socket(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here.db").symlink_to(tmp_path / "there" / "s.db")
+    assert socket_path(f"sqlite:///{tmp_path}/here.db") == tmp_path / "there" / "s.db.sock"
+    assert socket_path(f"sqlite:///{tmp_path}/new/") == tmp_path / "new" / "perdure.db.sock"
+
+
+def test_two_servers_of_one_folder_have_a_socket_each(tmp_path: Path) -> None:
+    stores = [f"sqlite:///{tmp_path}/{name}.db" for name in ("a", "b")]
+    with served(tmp_path, stores[0]) as first, served(tmp_path, stores[1]) as second:
+        for server in (first, second):
+            with server.client() as client:
+                run = client.post("/runs", json=NEW).json()["id"]
+            transport = httpx.HTTPTransport(uds=str(server.administrator))
+            with httpx.Client(transport=transport, base_url="http://perdure") as administrator:
+                assert [found["id"] for found in administrator.get("/runs").json()["runs"]] == [run]
 
 
 def test_the_repository_is_not_written_to(server: Served) -> None:

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from perdure.errors import Invalid
+from perdure.settings import Settings
 from perdure.web.auth import Tokens
 from perdure.web.errors import HttpError, error_response
 from perdure.web.events import event
@@ -61,14 +63,31 @@ def test_other_names_are_not_loopback(host: str) -> None:
 
 
 def test_a_token_belongs_to_its_owner_and_to_nobody_else() -> None:
-    tokens = Tokens({"ada": SecretStr("one"), "bob": SecretStr("two"), "änne": SecretStr("drei ü")})
+    given = {"ada": ["one", "uno"], "bob": ["two"], "änne": ["drei ü"]}
+    tokens = Tokens({owner: map(SecretStr, secrets) for owner, secrets in given.items()})
     assert tokens
     assert tokens.owner(b"Bearer one") == "ada"
+    assert tokens.owner(b"Bearer uno") == "ada"
     assert tokens.owner(b"bearer  two ") == "bob"
     assert tokens.owner("Bearer drei ü".encode()) == "änne"
     for wrong in (b"", b"Bearer", b"Bearer o", b"Bearer onee", b"Basic one", b"one", b"Bearer \xff"):
         assert tokens.owner(wrong) is None
     assert not Tokens({})
+
+
+def test_an_owner_may_have_several_tokens_and_a_token_one_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERDURE_TOKENS", "ada:t1, ada: t2 ,bob:t3")
+    tokens = Tokens(Settings().tokens)
+    assert [tokens.owner(f"Bearer t{i}".encode()) for i in (1, 2, 3)] == ["ada", "ada", "bob"]
+    for twice in ("ada:t1,ada:t2,bob:t1", "ada:t1,ada:t1"):
+        monkeypatch.setenv("PERDURE_TOKENS", twice)
+        with pytest.raises(Invalid, match="one token twice, to 'ada' and to") as refused:
+            Settings()
+        assert "t1" not in str(refused.value)
+    for wrong in ("ada", "ada:", ":t1", "ada: "):
+        monkeypatch.setenv("PERDURE_TOKENS", wrong)
+        with pytest.raises(Invalid, match="owner:token"):
+            Settings()
 
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255))
