@@ -36,13 +36,17 @@ PerdureError
 │   ├── EngineFinished
 │   ├── TriggerRefused
 │   ├── ModelChanged
+│   ├── ModelUnchanged
+│   ├── SavepointNameTaken
 │   ├── UpgradeRefused
 │   ├── ExternalStateRefused
 │   └── NotSnapshotable
-├── TooMany                     a quota is used up                                  (HTTP 429)
+├── TooMany                     there is too much of it already                     (HTTP 429)
+│   └── QuotaExceeded
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
 │   ├── StoreLocked
+│   ├── ServerClosing
 │   ├── AddressUnavailable
 │   ├── ExternalStateUnavailable
 │   ├── ExternalStateLocked
@@ -61,6 +65,7 @@ import inspect
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from string import Formatter
 from typing import Any
 
 __all__ = ["suggest"]
@@ -84,7 +89,7 @@ class PerdureError(Exception):
     def __init__(self, message: str | None = None, /, **values: Any) -> None:
         self.values = values
         template = inspect.cleandoc(type(self).__doc__ or "") if message is None else message
-        super().__init__(" ".join(template.format(**values).split()) if message is None else message)
+        super().__init__(_filled(template, values) if message is None else message)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -92,6 +97,18 @@ class PerdureError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), str(self), self.values)
+
+
+def _filled(template: str, values: dict[str, Any]) -> str:
+    """Fill values into a template; a full stop after one that ends a sentence itself is left out."""
+    formatter = Formatter()
+    parts = [""]
+    for text, field, spec, conversion in formatter.parse(template):
+        parts.append(text.removeprefix(".") if parts[-1].endswith((".", "?", "!")) else text)
+        if field is not None:
+            value, _ = formatter.get_field(field, (), values)
+            parts.append(formatter.format_field(formatter.convert_field(value, conversion), spec or ""))
+    return " ".join("".join(parts).split())
 
 
 def _rebuild(kind: type[PerdureError], message: str, values: dict[str, Any]) -> PerdureError:
@@ -251,6 +268,15 @@ class ModelChanged(Refused):
     `perdure runs upgrade {run}`."""
 
 
+class ModelUnchanged(Refused):
+    """The run {run!r} needs no upgrade: its models are the ones it was made with."""
+
+
+class SavepointNameTaken(Refused):
+    """The savepoint {timestamp} of the run {run!r} is called {name!r} already; choose another name, or
+    take it away there first."""
+
+
 class UpgradeRefused(Refused):
     """The run {run!r} can't be upgraded: {reason}."""
 
@@ -264,7 +290,12 @@ class NotSnapshotable(Refused):
 
 
 class TooMany(PerdureError):
-    """{what} may be at most {limit} at once; finish or delete some, or raise the setting {setting}."""
+    """There is too much of that already."""
+
+
+class QuotaExceeded(TooMany):
+    """{owner!r} has {quota} runs that haven't ended, and may not have more; stop or delete some, or raise the
+    setting max_runs."""
 
 
 # The service can't answer now -------------------------------------------------------------------------------
@@ -295,6 +326,10 @@ class ExternalStateUnavailable(Unavailable):
 class ExternalStateLocked(Unavailable):
     """The external state {path} is in use by {holder}. Stop that server first, give this one another folder,
     or start both with externalize_state_completely."""
+
+
+class ServerClosing(Unavailable):
+    """The server is closing. The steps taken so far are durable; repeat the request with its key."""
 
 
 class Fenced(Unavailable):

@@ -25,9 +25,9 @@ class Settings(BaseSettings):
         "sqlite:///perdure-data/perdure.db",
         description="Where runs are kept: sqlite:///PATH (a fourth slash makes it absolute) or memory://.",
     )
-    tokens: Annotated[dict[str, SecretStr], NoDecode] = Field(
+    tokens: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
-        description="Bearer tokens as owner:token, several with commas; none means open.",
+        description="Bearer tokens as owner:token, several with commas, also of one owner; none means open.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins, besides the server's own, whose web pages may call the API; * means any."
@@ -57,12 +57,26 @@ class Settings(BaseSettings):
     def _split_tokens(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        tokens: dict[str, str] = {}
+        tokens: dict[str, list[str]] = {}
         for pair in filter(None, (part.strip() for part in value.split(","))):
-            owner, separator, token = pair.partition(":")
-            if not separator or not owner or not token:
+            owner, _, token = (part.strip() for part in pair.partition(":"))
+            if not owner or not token:
                 raise Invalid("PERDURE_TOKENS is a list of owner:token with commas between.")
-            tokens[owner] = token
+            tokens.setdefault(owner, []).append(token)
+        return tokens
+
+    @field_validator("tokens")
+    @classmethod
+    def _one_owner_each(cls, tokens: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
+        owners: dict[str, str] = {}
+        for owner, secrets in tokens.items():
+            for token in (secret.get_secret_value() for secret in secrets):
+                if token in owners:
+                    raise Invalid(
+                        f"PERDURE_TOKENS gives one token twice, to {owners[token]!r} and to {owner!r}; "
+                        "make a token of its own for each."
+                    )
+                owners[token] = owner
         return tokens
 
     @field_validator("cors_origins", mode="before")

@@ -2,14 +2,21 @@
 
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import apsw
 import httpx
 import pytest
+import typer
 from tests.support.server import ROOT, running
+
+from perdure.cli import app
 
 BATH = "tests.support.small:catalogue"
 
@@ -89,9 +96,14 @@ def test_runs_are_looked_after_with_and_without_a_server(tmp_path: Path) -> None
     assert [point["step"] for point in points] == [0, 5]
     pinned = perdure("savepoints", "pin", run_id, "6", "--name", "five", *store)
     assert json.loads(pinned.stdout)["name"] == "five"
+    again = json.loads(perdure("savepoints", "pin", run_id, "6", *store).stdout)
+    assert (again["name"], again["pinned"]) == ("five", True)
     assert json.loads(perdure("savepoints", "show", run_id, "6", *store).stdout)["pinned"] is True
     assert "five" in perdure("savepoints", "list", run_id, *store).stdout
     fails(perdure("savepoints", "show", run_id, "7", *store), "no savepoint 7")
+    fails(perdure("savepoints", "pin", run_id, "6", "--off", "--name", "x", *store), "not both")
+    undone = json.loads(perdure("savepoints", "pin", run_id, "6", "--off", *store).stdout)
+    assert (undone["name"], undone["pinned"]) == (None, False)
     deleted = perdure("runs", "delete", run_id, fork, "--yes", *store)
     assert deleted.returncode == 0
     fails(perdure("runs", "show", run_id, *store), "No run has the id")
@@ -109,9 +121,130 @@ def test_upgrade_says_how_many_steps_were_taken_again(tmp_path: Path) -> None:
     done = perdure("runs", "upgrade", "--all", *store, *upgradable)
     assert done.returncode == 0, done.stderr
     assert "upgraded, 5 steps taken again" in done.stdout
+    again = perdure("runs", "upgrade", "--all", *store, *upgradable)
+    assert (again.returncode, again.stdout) == (0, f"{run_id}: unchanged\n"), again.stderr
     refused = perdure("runs", "upgrade", run_id, *store, *upgradable)
     fails(refused, "are the ones it was made with")
     fails(perdure("runs", "upgrade", *store), "--all")
+    fails(perdure("runs", "upgrade", run_id, "--all", *store), "--all")
+
+
+def test_a_models_file_may_change_or_go_while_it_is_served(tmp_path: Path) -> None:
+    source = """from tests.support.small import bath
+
+
+def half(model, t, x):
+    return x / 2.0
+
+
+def model():
+    made = bath()
+    made.name = "bath"
+    made.converter("halved").equation = made.function("half", half)(made.stock("water"))
+    return made
+"""
+    file = tmp_path / "tub.py"
+    file.write_text(source)
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "PERDURE_MAX_LIVE_SESSIONS": "1"}
+    with running(tmp_path / "s.db", "tub:model", environment) as server:
+        body = {"kind": "session", "scenarios": {"smBath": ["base"]}, "outputs": ["halved"]}
+        runs = [httpx.post(f"{server.url}/runs", json=body).json()["id"] for _ in range(2)]
+
+        def step() -> list[object]:
+            answers = [httpx.post(f"{server.url}/runs/{run}/steps").raise_for_status() for run in runs]
+            return [answer.json()["steps"][0]["results"] for answer in answers]
+
+        first = step()
+        file.write_text(source.replace("2.0", "3.0"))
+        runs.append(httpx.post(f"{server.url}/runs", json=body).raise_for_status().json()["id"])
+        assert step()[2] == first[0]
+        file.unlink()
+        runs.append(httpx.post(f"{server.url}/runs", json=body).raise_for_status().json()["id"])
+        assert step()[3] == first[0]
+
+
+def test_a_typo_in_the_store_makes_no_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with running(path, BATH) as server:
+        run_id = make_run(server.url)
+        server.stop()
+    typo = ("--store", f"sqlite:///{tmp_path}/typo.db")
+    for command in (
+        ["runs", "list"],
+        ["runs", "show", run_id],
+        ["runs", "fork", run_id],
+        ["runs", "upgrade", "--all"],
+        ["runs", "delete", run_id, "--yes"],
+        ["savepoints", "list", run_id],
+        ["savepoints", "pin", run_id, "6"],
+        ["doctor"],
+    ):
+        fails(perdure(*command, *typo), "no store", "typo.db")
+    assert not list(tmp_path.glob("typo*"))
+    assert run_id in perdure("runs", "list", "--store", f"sqlite:///{path}").stdout
+
+
+def test_the_version_is_the_packages() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert perdure("--version").stdout == f"perdure {version}\n"
+
+
+def examples() -> list[str]:
+    """Return every example that the help of the command and its parts shows."""
+    root = typer.main.get_command(app)
+    found: list[str] = []
+    waiting = [root]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        shown = (command.epilog or "").partition(":")[2]
+        found += [example.strip() for example in shown.split("  ·  ") if example.strip()]
+    return list(dict.fromkeys(found))
+
+
+def test_every_example_works(tmp_path: Path) -> None:
+    (tmp_path / "my_models.py").write_text("from tests.support.small import catalogue\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "perdure").write_text(f'#!/bin/sh\nexec {sys.executable} -m perdure "$@"\n')
+    (tmp_path / "bin" / "perdure").chmod(0o755)
+    places = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    everything = examples()
+    assert len(everything) >= 14
+    store = tmp_path / "perdure-data" / "perdure.db"
+    with running(store, BATH, places) as server:
+        run_id = make_run(server.url)
+        server.stop()
+    # Upgrading and deleting change what the others need; a server is only asked whether it starts.
+    for example in sorted(everything, key=lambda example: ("delete" in example, "upgrade" in example)):
+        line = example.replace("0f3c…", run_id).replace("--step 20", "--step 2")
+        line = re.sub(r"(savepoints \w+ \S+) \d+", r"\1 6", line)
+        if " | jq" in line and shutil.which("jq") is None:
+            line = line.partition(" | ")[0]
+        models = ""
+        if re.search("fork|upgrade|doctor", line) and "--models" not in line:
+            models = f" --models tests.support.small:{'upgradable' if 'upgrade' in line else 'catalogue'}"
+        serving = " serve" in line
+        if serving:
+            line = re.sub(r"--port \d+", "", line) + " --port 0"
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec 2>&1; {line}{models}"],
+            cwd=tmp_path,
+            env={**os.environ, **places, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            if serving:
+                told = process.stdout.readline()
+                os.killpg(process.pid, signal.SIGTERM)
+                assert "Perdure serves http://" in told, example
+                process.stdout.read()
+                process.wait(timeout=60)
+            else:
+                told = process.stdout.read()
+                assert process.wait(timeout=60) == 0, f"{example}: {told}"
 
 
 def test_doctor_reports_and_repairs(tmp_path: Path) -> None:
@@ -158,6 +291,34 @@ def test_what_is_wrong_is_one_line_that_says_what_to_do(
     fails(
         perdure(*arguments, PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), *sys.path])), **store), *words
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("x = (\n", ["bad.py, line 1: SyntaxError"]),
+        ("import no_such_thing\n", ["bad.py, line 1: ModuleNotFoundError", "no_such_thing"]),
+        ("x = 1\nmodel = 1 / 0\n", ["bad.py, line 2: ZeroDivisionError: division by zero"]),
+        ("def model():\n    return {}['a']\n", ["bad.py, line 2: KeyError"]),
+        ("def model():\n    yield 1 / 0\n", ["bad.py, line 2: ZeroDivisionError"]),
+        (
+            "from tests.support.small import bath\n\nmodel = bath()\n"
+            "lost = model.function('lost', eval('lambda model, t: 1.0'))\n"
+            "model.converter('odd').equation = lost()\n",
+            ["'lost'", "can't be identified"],
+        ),
+    ],
+)
+def test_a_fault_in_a_model_ends_the_start_with_one_line(
+    tmp_path: Path, source: str, words: list[str]
+) -> None:
+    (tmp_path / "bad.py").write_text(source)
+    store = f"sqlite:///{tmp_path}/s.db"
+    done = perdure(
+        "serve", "bad:model", "--port", "0", "--store", store, folder=tmp_path, PYTHONPATH=str(ROOT)
+    )
+    fails(done, *words)
+    assert not (tmp_path / "s.db").exists()
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:

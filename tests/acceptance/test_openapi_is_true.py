@@ -45,7 +45,7 @@ def client(server: Served) -> Iterator[httpx.Client]:
 
 def document(**generation: Any) -> schemathesis.BaseSchema:
     """Return the document of an app like the one served, and how requests are generated for it."""
-    like_served = Settings(tokens={"tester": SecretStr(TOKEN)})
+    like_served = Settings(tokens={"tester": (SecretStr(TOKEN),)})
     described = create_app(MemoryStore(), Catalogue(), like_served).openapi()
     config = schemathesis.Config.from_dict({"generation": {"deterministic": True, **generation}})
     return schemathesis.openapi.from_dict(described, config=config)

@@ -81,7 +81,7 @@ def test_the_readmes_own_model_is_served(folder: Path) -> None:
     command = next(block for kind, block in BLOCKS if "serve tea:model" in block)
     script = f"""
         {command.strip()} & SERVER=$!
-        curl -sS --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:5000/ready
+        curl -sS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:5000/ready
         curl -sS http://127.0.0.1:5000/runs -H 'Content-Type: application/json' \\
             -d '{{"kind": "session", "scenarios": {{"smTea": ["base"]}}}}'
         kill $SERVER
@@ -116,7 +116,7 @@ def test_the_scenario_file_in_the_docs_is_served(folder: Path) -> None:
     shutil.copytree(ROOT / "tests" / "support", folder / "tests" / "support")
     script = """
         .venv/bin/perdure serve & SERVER=$!
-        curl -sS --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:5000/models/bath
+        curl -sS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:5000/models/bath
         kill $SERVER
     """
     done = bash(script, folder)

@@ -51,7 +51,7 @@ def client_of(
     """Yield a client of a server that keeps its state in a folder."""
     if configuration == "perdure serve":
         store = SqliteStore(folder / "perdure.db")
-        settings = Settings(tokens={} if token is None else {"tester": token})
+        settings = Settings(tokens={} if token is None else {"tester": (token,)})
         app = create_app(store, factory().catalogue, settings, on_closed=store.close)
         with BptkClient(InProcess(app)) as client:
             yield client

@@ -87,8 +87,12 @@ def served(folder: Path, store: str | None = None, **settings: object) -> Iterat
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.stdout.close()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        finally:
+            process.kill()  # does nothing unless it is hanging
+            process.wait()
+            process.stdout.close()
 
 
 if __name__ == "__main__":

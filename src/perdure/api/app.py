@@ -1,6 +1,5 @@
 """The composition root: one app made of a store, a catalogue and settings, and that of a `BptkServer`."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
@@ -179,7 +178,6 @@ def _app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sessions = Sessions(store, catalogue, settings, metrics)
-        closing = asyncio.Event()
         bptk = Dialect(
             sessions,
             settings,
@@ -187,9 +185,9 @@ def _app(
             mirror=make_mirror(sessions),
             externalize=externalize,
             durable=durable,
-            closing=closing,
+            closing=sessions.closing,
         )
-        app.state.context = Context(store, catalogue, metrics, sessions, bptk, closing)
+        app.state.context = Context(store, catalogue, metrics, sessions, bptk, sessions.closing)
         try:
             try:
                 await bptk.open()
@@ -198,7 +196,7 @@ def _app(
                 raise
             yield
         finally:
-            closing.set()
+            sessions.closing.set()
             await bptk.aclose()
             await sessions.aclose()
             if on_closed is not None:

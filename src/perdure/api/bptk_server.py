@@ -62,7 +62,7 @@ class BptkServer:
         externalize_state_completely: bool = False,
     ) -> None:
         self.name = import_name
-        tokens = {} if bearer_token is None else {LOCAL: SecretStr(bearer_token)}
+        tokens = {} if bearer_token is None else {LOCAL: (SecretStr(bearer_token),)}
         given: dict[str, Any] = {"tokens": tokens}
         settings = Settings(**given)
         self._app = create_bptk_app(

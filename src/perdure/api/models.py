@@ -1,12 +1,13 @@
 """Models over HTTP: which scenario managers are served, with their scenarios and elements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from perdure.api.context import Asking, Serving
+from perdure.api.context import Serving
+from perdure.engines.system_dynamics.expression import finite
 from perdure.scenarios import Manager, Scenario
 from perdure.scenarios.scenario import RUN_SPECS
 from perdure.web.errors import error_responses
@@ -58,7 +59,7 @@ class ManagerList(BaseModel):
 
 
 @router.get("/models", operation_id="list_models", responses=error_responses(401, 403, 500))
-async def list_models(serving: Serving, owner: Asking) -> ManagerList:
+async def list_models(serving: Serving) -> ManagerList:
     """List what sessions can be made of."""
     return ManagerList(managers={manager.name: _record(manager) for manager in serving.catalogue})
 
@@ -66,7 +67,7 @@ async def list_models(serving: Serving, owner: Asking) -> ManagerList:
 @router.get(
     "/models/{manager:path}", operation_id="read_model", responses=error_responses(401, 403, 404, 422, 500)
 )
-async def read_model(manager: str, serving: Serving, owner: Asking) -> ManagerRecord:
+async def read_model(manager: str, serving: Serving) -> ManagerRecord:
     """Read one scenario manager; its name is any text, percent-encoded."""
     return _record(serving.catalogue.manager(manager))
 
@@ -77,32 +78,32 @@ def _record(manager: Manager) -> ManagerRecord:
     for name, element in manager.model.elements.items():
         elements.setdefault(element.kind, []).append(name)
         if element.kind == "constant":
-            constants[name] = element.equation
-    plain = Scenario(manager.name, "", manager.model)
+            constants[name] = finite(element.equation)
+    plain = Scenario(manager.name, "", manager.model, manager.fingerprint, points=manager.model.points)
     return ManagerRecord.model_validate(
         {
             "model": manager.model.name,
-            "run_specs": _run_specs(plain),
+            "run_specs": _run_specs(_config(plain)),
             "scenarios": {
                 name: {
-                    "constants": dict(scenario.constants),
-                    "points": _points(scenario.points),
-                    "run_specs": _run_specs(scenario),
+                    "constants": config["constants"],
+                    "points": config["points"],
+                    "run_specs": _run_specs(config),
                 }
                 for name, scenario in manager.scenarios.items()
+                for config in (_config(scenario),)
             },
             "elements": elements,
             "constants": constants,
-            "points": _points(manager.model.points),
+            "points": _config(plain)["points"],
             "problems": manager.problems,
         }
     )
 
 
-def _run_specs(scenario: Scenario) -> dict[str, Any]:
-    config = {"method": "euler", **scenario.config((), seed=0)}
+def _config(scenario: Scenario) -> dict[str, Any]:
+    return {"method": "euler", **scenario.config((), seed=0)}
+
+
+def _run_specs(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config[key] for key in RUN_SPECS}
-
-
-def _points(points: Mapping[str, Sequence[Sequence[float]]]) -> Points:
-    return {name: [list(point) for point in table] for name, table in points.items()}

@@ -52,7 +52,7 @@ def _page(log: Log, columns: Sequence[str]) -> str:
     for given in log.steps:
         for scenario, place, row in zip(log.spec.scenarios, places, given.step.rows, strict=True):
             if row is not None:
-                values = ["" if at is None else repr(row[at]) for at in place]
+                values = ["" if at is None or row[at] is None else repr(row[at]) for at in place]
                 lines.append(
                     [given.step.position, scenario.manager, scenario.scenario, repr(row[0]), *values]
                 )

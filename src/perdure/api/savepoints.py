@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
 from perdure.api.shapes import (
     LARGEST_NUMBER,
     MarkSavepoint,
+    Name,
     SavepointList,
     SavepointRecord,
     TakeSavepoint,
@@ -27,9 +28,15 @@ router = APIRouter()
 
 
 @router.get("/runs/{run_id}/savepoints", operation_id="list_savepoints", responses=error_responses(*_READING))
-async def list_savepoints(run_id: RunId, serving: Serving, owner: Asking) -> SavepointList:
-    """List the savepoints that are kept, oldest first."""
-    return savepoint_list(await serving.sessions.savepoints(owner, run_id))
+async def list_savepoints(
+    run_id: RunId,
+    serving: Serving,
+    owner: Asking,
+    name: Annotated[Name | None, Query(description="Only the savepoint of this very name.")] = None,
+) -> SavepointList:
+    """List the savepoints that are kept, oldest first; by name, that one if there is one."""
+    kept = await serving.sessions.savepoints(owner, run_id)
+    return savepoint_list([info for info in kept if name is None or info.name == name])
 
 
 @router.post(
@@ -51,7 +58,7 @@ async def take_savepoint(
 @router.patch(
     "/runs/{run_id}/savepoints/{timestamp}",
     operation_id="mark_savepoint",
-    responses=error_responses(*_READING, *_WITH_BODY),
+    responses=error_responses(*_READING, *_WITH_BODY, 409),
 )
 async def mark_savepoint(
     run_id: RunId,

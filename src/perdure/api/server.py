@@ -1,7 +1,8 @@
 """The server process: a store, an app and two sockets, from opening to closing.
 
-The administrator's Unix socket lies beside the store, with mode 0600; the commands of this machine speak to
-the server through it. Stopping takes seconds at most: requests under way end, event streams are ended.
+The administrator's Unix socket lies beside the store's file, with mode 0600; the commands of this machine
+speak to the server through it. Stopping takes seconds at most: requests under way end, event streams are
+ended.
 """
 
 import os
@@ -26,27 +27,34 @@ from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.open import open_store
+from perdure.stores.sqlite import FILE
 from perdure.web.origins import is_loopback
 
-__all__ = ["run_app", "serve", "socket_path"]
+__all__ = ["run_app", "serve", "socket_path", "store_file"]
 
 STOP_SECONDS = 10  # requests that take longer are cut off
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SOCKET_NAME = "perdure.sock"
 LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
 
 log = structlog.get_logger(__name__)
 
 
-def socket_path(store: str) -> Path | None:
-    """Return where the administrator's socket of a store lies, or None if the store has no folder."""
+def store_file(store: str) -> Path | None:
+    """Return the file that a store's URL names, or None if that store has no file."""
     parts = urlsplit(store)
     if parts.scheme != "sqlite" or len(parts.path) < 2:
         return None
-    path = Path(unquote(parts.path[1:])).absolute()
-    return (path if path.is_dir() else path.parent) / SOCKET_NAME
+    name = unquote(parts.path[1:])
+    path = Path(name).resolve()  # as the store does it, whatever link leads there
+    return path / FILE if name.endswith("/") or path.is_dir() else path
+
+
+def socket_path(store: str) -> Path | None:
+    """Return where the administrator's socket of a store lies: beside its file, under its name."""
+    file = store_file(store)
+    return None if file is None else file.with_name(f"{file.name}.sock")
 
 
 def serve(catalogue: Catalogue, settings: Settings, *, announce: Callable[[str], None] = print) -> None:
@@ -161,8 +169,15 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
+        if not self.started:
+            return
+        try:
             self._on_started()
+        except BrokenPipeError:  # whoever was to be told has gone; that is no reason to stop serving
+            log.info("nobody_listens_to_output")
+        except BaseException:
+            await self.shutdown(sockets)
+            raise
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.context.closing.set()

@@ -1,14 +1,16 @@
-"""The service itself over HTTP: the start page, whether it is alive and ready, and its metrics."""
+"""The service itself over HTTP: the start page, whether it is alive, ready and intact, and its metrics."""
 
 from typing import Final, Literal
 
-from fastapi import APIRouter
+import anyio.to_thread
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from perdure.api.context import Serving
 from perdure.errors import StoreUnavailable
+from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 
 __all__ = ["PUBLIC", "router"]
@@ -56,6 +58,12 @@ class Readiness(BaseModel):
     status: Literal["ready"]
 
 
+class StoreReport(BaseModel):
+    """What a check of the store found; each run has a check of its own."""
+
+    problems: list[str] = Field(description="What is wrong, in words; empty if all is well.")
+
+
 @router.get("/", operation_id="start_page", response_class=HTMLResponse, responses=error_responses(403))
 async def start_page() -> str:
     """Show what this is and where to go next."""
@@ -76,6 +84,17 @@ async def ready(serving: Serving) -> Readiness:
     if reason is not None:
         raise StoreUnavailable(reason=reason)
     return Readiness(status="ready")
+
+
+@router.post(
+    "/check",
+    operation_id="check_store",
+    dependencies=[Depends(refuse_others)],
+    responses=error_responses(401, 403, 413, 415, 500, 503),
+)
+async def check_store(serving: Serving) -> StoreReport:
+    """Look for damaged pages, keys and records of runs; for the administrator only. Reads the whole store."""
+    return StoreReport(problems=list(await anyio.to_thread.run_sync(serving.store.check)))
 
 
 @router.get(

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from perdure.drivers.examination import Finding
-from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+from perdure.errors import Damaged
 from perdure.run import Run
 from perdure.state.savepoint import SavepointInfo
 
@@ -136,9 +137,7 @@ class Page(BaseModel):
 # What they get ----------------------------------------------------------------------------------------------
 
 
-class RunSummary(BaseModel):
-    """A run."""
-
+class _Run(BaseModel):
     id: str
     kind: Literal["session"]
     owner: str
@@ -153,6 +152,14 @@ class RunSummary(BaseModel):
     parent_step: int | None = Field(description="The last step it shares with that one.")
 
 
+class RunSummary(_Run):
+    """A run."""
+
+    damage: str | None = Field(
+        description="What is wrong with its spec if that is damaged, and `scenarios` is empty; null if not."
+    )
+
+
 class SessionScenario(BaseModel):
     """A scenario of a session."""
 
@@ -164,7 +171,7 @@ class SessionScenario(BaseModel):
     outputs: list[str]
 
 
-class RunRecord(RunSummary):
+class RunRecord(_Run):
     """A run with all that it is made of."""
 
     seed: int
@@ -204,11 +211,12 @@ class SavepointList(BaseModel):
 
 
 class Fault(BaseModel):
-    """Something that is wrong with what is stored of a run."""
+    """Something that is wrong with what is stored of a run, or could not be checked."""
 
     place: str = Field(examples=["savepoint 101"])
     problem: str
     repaired: bool
+    checked: bool = Field(description="False if it tells what could not be checked; nothing is known wrong.")
 
 
 class Report(BaseModel):
@@ -221,8 +229,12 @@ class Report(BaseModel):
 
 
 def summary(run: Run) -> RunSummary:
-    """Return a run as a list shows it; its spec is decoded, so keep it off the event loop."""
-    return RunSummary.model_validate(_fields(run, SessionSpec.from_blob(run.spec)))
+    """Return a run as a list shows it, damaged or not; keep it off the event loop, it decodes the spec."""
+    try:
+        scenarios, damage = SessionSpec.from_blob(run.spec).scenarios, None
+    except Damaged as error:
+        scenarios, damage = [], str(error)
+    return RunSummary.model_validate({**_fields(run, scenarios), "damage": damage})
 
 
 def record(run: Run) -> RunRecord:
@@ -238,14 +250,15 @@ def record(run: Run) -> RunRecord:
             timestep=part.config.get("timestep", part.config["dt"]),
             outputs=part.outputs,
         )
-    return RunRecord.model_validate({**_fields(run, spec), "seed": spec.seed, "specs": specs})
+    return RunRecord.model_validate({**_fields(run, spec.scenarios), "seed": spec.seed, "specs": specs})
 
 
 def report(findings: Sequence[Finding]) -> Report:
     """Return what a check found."""
     return Report(
         findings=[
-            Fault(place=found.place, problem=found.problem, repaired=found.repaired) for found in findings
+            Fault(place=it.place, problem=it.problem, repaired=it.repaired, checked=it.checked)
+            for it in findings
         ]
     )
 
@@ -268,9 +281,9 @@ def savepoint_list(infos: Sequence[SavepointInfo]) -> SavepointList:
     return SavepointList(savepoints=[savepoint_record(info) for info in infos])
 
 
-def _fields(run: Run, spec: SessionSpec) -> dict[str, object]:
+def _fields(run: Run, parts: Sequence[ScenarioSpec]) -> dict[str, object]:
     scenarios: dict[str, list[str]] = {}
-    for part in spec.scenarios:
+    for part in parts:
         scenarios.setdefault(part.manager, []).append(part.scenario)
     return {
         "id": run.id,

@@ -5,9 +5,11 @@ its own in this process, so that there is one way to do a thing.
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
+from perdure import __version__
 from perdure.cli import doctor, runs, savepoints, serve
 from perdure.errors import PerdureError
 
@@ -21,6 +23,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perdure {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(savepoints.app, name="savepoints")

@@ -10,7 +10,7 @@ import httpx
 import typer
 
 from perdure.api.app import create_app
-from perdure.api.server import socket_path
+from perdure.api.server import socket_path, store_file
 from perdure.cli.models import load_catalogue
 from perdure.cli.serve import read_settings
 from perdure.errors import PerdureError
@@ -43,7 +43,7 @@ async def connect(store: str | None, models: str | None = None) -> AsyncIterator
     """
     settings = read_settings(store=store)
     url = settings.store
-    path = socket_path(url)
+    file, path = store_file(url), socket_path(url)
     if path is not None and _answers(path):
         transport = httpx.AsyncHTTPTransport(uds=str(path))
         async with httpx.AsyncClient(
@@ -51,7 +51,7 @@ async def connect(store: str | None, models: str | None = None) -> AsyncIterator
         ) as client:
             yield client
         return
-    if path is None or not path.parent.is_dir():
+    if file is None or not file.is_file():
         raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
     configure_logging("ERROR", as_json=False)
     opened = open_store(url, keep=settings.savepoint_keep)
@@ -67,14 +67,16 @@ async def connect(store: str | None, models: str | None = None) -> AsyncIterator
 
 
 def answer(response: httpx.Response) -> Any:
-    """Return the body of an answer; raise what its error says."""
+    """Return the body of an answer; raise what its error says, with its code among the values."""
     if response.is_success:
         return response.json() if response.content else None
     try:
-        message = response.json()["error"]["message"]
+        error = response.json()["error"]
+        message, code = error["message"], error["code"]
     except (ValueError, LookupError, TypeError):
         message = f"{response.request.method} {response.request.url.path}: {response.status_code}"
-    raise PerdureError(message)
+        code = PerdureError.code
+    raise PerdureError(message, code=code)
 
 
 def _answers(path: Path) -> bool:

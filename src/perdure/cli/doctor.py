@@ -1,5 +1,8 @@
-"""``perdure doctor``: check every checksum of a store, report, and repair what replay can repair."""
+"""``perdure doctor``: check a store and every run in it, report, and repair what replay can repair."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
@@ -8,6 +11,7 @@ import typer
 from perdure.cli.connection import Models, StoreUrl, answer, connect
 from perdure.cli.output import with_progress
 from perdure.cli.runs import all_runs
+from perdure.errors import PerdureError
 
 __all__ = ["EXAMPLES", "doctor"]
 
@@ -21,25 +25,58 @@ def doctor(
     models: Models = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report only; change nothing.")] = False,
 ) -> None:
-    """Check every checksum of a store, report what is wrong, and repair what replay can repair.
+    """Check a store, report what is wrong, and repair what replay can repair.
 
     Ends with status 1 if something is wrong that wasn't repaired.
     """
+    tally = Tally()
 
-    async def work() -> tuple[int, int, int]:
-        checked = wrong = repaired = 0
+    async def work() -> None:
         async with connect(store, models) as client:
-            for run in with_progress([run["id"] for run in await all_runs(client)], "Checking"):
-                checked += 1
-                report = answer(await client.post(f"/runs/{run}/check", json={"repair": not dry_run}))
-                for finding in report["findings"]:
-                    wrong += 1
-                    repaired += finding["repaired"]
-                    outcome = "repaired" if finding["repaired"] else "NOT repaired"
-                    typer.echo(f"{run}  {finding['place']}: {finding['problem']} ({outcome})")
-        return checked, wrong, repaired
+            for _ in with_progress(["store"], "Checking the store"):
+                with tally.failing("store"):
+                    for problem in answer(await client.post("/check"))["problems"]:
+                        tally.add("store", problem)
+            runs: list[str] = []
+            with tally.failing("store"):
+                runs = [run["id"] for run in await all_runs(client)]
+            for run in with_progress(runs, "Checking the runs"):
+                tally.runs += 1
+                with tally.failing(run):
+                    report = answer(await client.post(f"/runs/{run}/check", json={"repair": not dry_run}))
+                    for finding in report["findings"]:
+                        told = f"{finding['place']}: {finding['problem']}"
+                        tally.add(run, told, repaired=finding["repaired"], checked=finding["checked"])
 
-    checked, wrong, repaired = anyio.run(work)
-    typer.echo(f"{checked} runs checked, {wrong} faults found, {repaired} repaired.")
-    if wrong > repaired:
+    anyio.run(work)
+    typer.echo(f"{tally.runs} runs checked, {tally.wrong} faults found, {tally.repaired} repaired.")
+    if tally.unchecked:
+        typer.echo(f"{tally.unchecked} runs were not replayed: name their models with --models.")
+    if tally.wrong > tally.repaired:
         raise typer.Exit(1)
+
+
+@dataclass
+class Tally:
+    """What was found so far; each finding is printed as it comes."""
+
+    runs: int = 0
+    wrong: int = 0
+    repaired: int = 0
+    unchecked: int = 0
+
+    def add(self, subject: str, told: str, *, repaired: bool = False, checked: bool = True) -> None:
+        """Count and print a finding."""
+        self.wrong += checked
+        self.repaired += repaired
+        self.unchecked += not checked
+        outcome = "NOT checked" if not checked else "repaired" if repaired else "NOT repaired"
+        typer.echo(f"{subject}  {told} ({outcome})")
+
+    @contextmanager
+    def failing(self, subject: str) -> Iterator[None]:
+        """Take an error within the block for a finding, so that the rest is examined all the same."""
+        try:
+            yield
+        except PerdureError as error:
+            self.add(subject, str(error))

@@ -7,7 +7,7 @@ from perdure.dialects.bptk.in_process import Bptk
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario
 from perdure.scenarios import Catalogue
-from perdure.scenarios.files import load_attribute
+from perdure.scenarios.files import load_attribute, users_code
 
 __all__ = ["load_catalogue"]
 
@@ -37,14 +37,16 @@ def load_catalogue(target: str | None) -> Catalogue:
         raise InvalidScenario(reason=f"{target!r} isn't of the form module:name, as in my_models:catalogue")
     found = load_attribute(module, name)
     if callable(found) and not isinstance(found, Catalogue | Model):
-        found = found()
+        with users_code(target):
+            found = found()
     if isinstance(found, Bptk):
         return found.catalogue
     if isinstance(found, Catalogue):
         return found
     models = [found] if isinstance(found, Model) else found
     if isinstance(models, Iterable):
-        models = list(models)
+        with users_code(target):
+            models = list(models)
         if models and all(isinstance(model, Model) for model in models):
             catalogue = Catalogue()
             for model in models:

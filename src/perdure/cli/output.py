@@ -4,7 +4,8 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from time import monotonic
+from functools import partial
+from threading import Timer
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -41,11 +42,18 @@ def moment(unix: float) -> str:
 
 
 def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield the items, with a bar on standard error once this takes longer than a second."""
-    begun = monotonic()
+    """Yield the items, with a bar on standard error once this takes longer than a second.
+
+    The bar shows itself by a timer, and rich draws it in a thread of its own: one item may take all the time.
+    """
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=len(items), visible=False)
-        for item in items:
-            bar.update(task, visible=monotonic() - begun > PATIENCE)
-            yield item
-            bar.advance(task)
+        showing = Timer(PATIENCE, partial(bar.update, task, visible=True))
+        showing.start()
+        try:
+            for item in items:
+                yield item
+                bar.advance(task)
+        finally:
+            showing.cancel()
+            showing.join()

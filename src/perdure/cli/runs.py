@@ -8,7 +8,7 @@ import typer
 
 from perdure.cli.connection import Models, StoreUrl, answer, connect
 from perdure.cli.output import AsJson, moment, show, table, with_progress
-from perdure.errors import PerdureError
+from perdure.errors import ModelUnchanged, PerdureError
 
 __all__ = ["all_runs", "app"]
 
@@ -73,7 +73,7 @@ def upgrade_runs(
     models: Models = None,
 ) -> None:
     """Bring runs whose model changed to its present version, by the model's upgrade function."""
-    if not runs and not every:
+    if bool(runs) == every:
         raise PerdureError("Name the runs to upgrade, or give --all.")
 
     async def work() -> int:
@@ -84,6 +84,9 @@ def upgrade_runs(
                 try:
                     done = answer(await client.post(f"/runs/{run}/upgrade"))
                 except PerdureError as error:
+                    if every and error.values.get("code") == ModelUnchanged.code:
+                        typer.echo(f"{run}: unchanged")
+                        continue
                     failed += 1
                     typer.echo(f"{run}: {error}", err=True)
                 else:
@@ -126,5 +129,7 @@ async def all_runs(client: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 
 def _scenarios(run: dict[str, Any]) -> str:
+    if run["damage"] is not None:
+        return "damaged, see perdure doctor"
     names = [f"{manager}/{name}" for manager, names in run["scenarios"].items() for name in names]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -7,7 +7,7 @@ import typer
 
 from perdure.cli.connection import StoreUrl, answer, connect
 from perdure.cli.output import AsJson, moment, show, table
-from perdure.errors import SavepointNotFound
+from perdure.errors import PerdureError, SavepointNotFound
 
 __all__ = ["app"]
 
@@ -60,10 +60,14 @@ def pin_savepoint(
     store: StoreUrl = None,
 ) -> None:
     """Keep a savepoint for good."""
+    if off and name is not None:
+        raise PerdureError("Give --name to name a savepoint, or --off to take its name away, not both.")
+    change: dict[str, Any] = {"pinned": not off}
+    if off or name is not None:  # what isn't sent stays as it is
+        change["name"] = name
 
     async def work() -> Any:
         async with connect(store) as client:
-            change = {"pinned": not off, "name": name}
             return answer(await client.patch(f"/runs/{run}/savepoints/{timestamp}", json=change))
 
     show(anyio.run(work))

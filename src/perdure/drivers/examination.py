@@ -1,32 +1,37 @@
-"""The examination of a session: every checksum of what is stored, and repair by replay.
+"""The examination of a session: every checksum of what is stored, and everything that follows from it.
 
-What replay can give back is damaged savepoints and damaged outputs: both follow from the spec, the inputs and
-an intact savepoint before them. Damaged inputs or specs are the truth itself and are only reported.
+The inputs and the spec are the truth. What follows from them, the outputs and the savepoints, is computed
+again from the first step to the last and compared, because an intact checksum doesn't tell that a blob is in
+its place. Damaged savepoints and outputs are written back; damaged inputs or specs are only reported.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.session_spec import SessionSpec
-from perdure.errors import Damaged, NewerSchema, PerdureError
+from perdure.errors import CorruptBlob, Damaged, ModelChanged, NewerSchema, NotFound, PerdureError
 from perdure.run import Run, Step
-from perdure.state.codec import decode
-from perdure.state.savepoint import SavepointInfo
+from perdure.state.codec import decode, same
+from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Store
 
 __all__ = ["Finding", "examine"]
 
 PAGE = 1000  # steps read at once
+OTHER_NUMBERS = (
+    "They don't follow from the inputs: replay gives other numbers. They were acknowledged, so they stay."
+)
 
 Restore = Callable[[int, frozenset[int]], LiveSession]
 """Returns the session at a position without starting from the savepoints of the given timestamps."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that is wrong with a run.
+    """Something that is wrong with a run, or could not be checked.
 
     Attributes
     ----------
@@ -36,11 +41,14 @@ class Finding(msgspec.Struct, frozen=True):
         What is wrong with it.
     repaired
         Whether it was put right.
+    checked
+        False if this tells what could not be checked, and nothing of it is known to be wrong.
     """
 
     place: str
     problem: str
     repaired: bool = False
+    checked: bool = True
 
 
 def examine(store: Store, run: Run, restore: Restore, *, repair: bool) -> list[Finding]:
@@ -51,85 +59,267 @@ def examine(store: Store, run: Run, restore: Restore, *, repair: bool) -> list[F
     restore
         Brings the session back as it stood at a position.
     repair
-        Whether to write back what replay gives.
+        Whether to write back what replay gives. Acknowledged outputs with an intact checksum are never
+        overwritten.
     """
-    try:
-        SessionSpec.from_blob(run.spec)
-    except (Damaged, msgspec.ValidationError) as error:
-        return [Finding("spec", str(error))]
-    findings = []
-    damaged = list(_damaged_savepoints(store, run))
-    broken = frozenset(info.timestamp for info, _ in damaged)
-    for place, text, mend in _step_problems(store, run, restore, broken):
-        findings.append(_finding(place, text, mend if repair else None))
-    for info, problem in damaged:
-        mend = (
-            None
-            if isinstance(problem, NewerSchema)
-            else partial(_mend_savepoint, store, run, restore, info, broken)
-        )
-        findings.append(_finding(f"savepoint {info.timestamp}", str(problem), mend if repair else None))
-    return findings
+    examination = _Examination(store, run, restore, repair)
+    examination.walk()
+    return examination.findings
 
 
-def _finding(place: str, problem: str, mend: Callable[[], None] | None) -> Finding:
-    if mend is None:
-        return Finding(place, problem)
-    try:
-        mend()
-    except PerdureError as error:
-        return Finding(place, f"{problem} It can't be repaired: {error}")
-    return Finding(place, problem, repaired=True)
+class _Hole(msgspec.Struct, frozen=True):
+    """Steps that are missing from the log, or can't be read."""
+
+    first: int
+    last: int
+    problem: str
 
 
-def _damaged_savepoints(store: Store, run: Run) -> Iterator[tuple[SavepointInfo, PerdureError]]:
-    for info in store.savepoints(run.id):
+class _Examination:
+    """One walk along the log, with the session computed anew beside it as far as that can be done."""
+
+    def __init__(self, store: Store, run: Run, restore: Restore, repair: bool) -> None:
+        self.findings: list[Finding] = []
+        self._store = store
+        self._run = run
+        self._restore = restore
+        self._repair = repair
+        self._replayable = True  # the models are the ones it was made with
+        self._live: LiveSession | None = None
+        self._why_not = "no intact savepoint leads there."  # the reason when there is no live session
+        self._departed: int | None = None  # where replay first differed, until a savepoint confirms it
+        self._streak: tuple[int, int, str, str] | None = None  # first, last, suffix and problem of like steps
+        self._savepoints = self._list_savepoints()
+        self._timestamps = frozenset(info.timestamp for info in self._savepoints)
+        self._base = 0  # the first position that can be computed anew
+
+    def walk(self) -> None:
+        """Examine all that is stored, in the order of steps."""
+        self._begin()
+        position = 0
+        self._examine_savepoints(0)
+        for found in _log(self._store, self._run):
+            if isinstance(found, _Hole):
+                position = found.last
+                self._examine_hole(found)
+            else:
+                position = found.position
+                self._examine_step(found)
+            self._examine_savepoints(position)
+        self._end_streak()
+        if position != self._run.position:
+            problem = f"It ends at step {position}, but {self._run.position} steps were acknowledged."
+            self.findings.append(Finding("log", problem))
+            self._lose(problem)
+        self._examine_savepoints(None)
+        if self._live is not None:
+            self._live.close()
+
+    def _begin(self) -> None:
         try:
-            savepoint = store.savepoint(run.id, info.timestamp)
+            spec = SessionSpec.from_blob(self._run.spec)
+        except Damaged as error:
+            self.findings.append(Finding("spec", str(error)))
+            self._why_not = "the spec is damaged."
+            self._replayable = False
+            return
+        self._base = spec.base
+        if spec.base == 0:
+            self._resume(0, self._timestamps)  # the spec alone leads there
+        else:
+            self._why_not = f"the run was upgraded at step {spec.base}; the former model is gone."
+
+    # The live session ---------------------------------------------------------------------------------------
+
+    def _resume(self, position: int, without: frozenset[int]) -> None:
+        """Compute the session anew from a position on, if it can be brought back there."""
+        if not self._replayable or position < self._base:
+            return
+        try:
+            self._live = self._restore(position, without)
+            self._departed = None
+        except ModelChanged as error:
+            self._replayable = False
+            self._why_not = str(error)
+            problem = f"It could not be checked, only checksums were: {error}"
+            self.findings.append(Finding("replay", problem, checked=False))
+        except Exception as error:  # what has an intact checksum may still be another run's
+            self._why_not = str(error)
+
+    def _lose(self, why: str) -> None:
+        if self._live is not None:
+            self._live.close()
+            self._live = None
+            self._why_not = why
+
+    # Steps --------------------------------------------------------------------------------------------------
+
+    def _examine_hole(self, hole: _Hole) -> None:
+        self._tell_steps(hole.first, hole.last, "", hole.problem)
+        self._lose(f"step {hole.first} is missing.")
+
+    def _examine_step(self, step: Step) -> None:
+        damaged = _problem(step.inputs)
+        if damaged is not None:
+            self._tell(f"step {step.position}, inputs", damaged)
+            self._lose(f"the inputs of step {step.position} are damaged.")
+        outputs = self._replayed(step)
+        if (problem := _problem(step.outputs)) is not None:
+            mend = None
+            if outputs is not None:
+                repaired = msgspec.structs.replace(step, outputs=outputs)
+                mend = partial(self._store.repair_step, self._run.id, repaired)
+            self._tell(f"step {step.position}, outputs", problem, mend, damaged=True)
+        elif outputs is not None and not same(outputs, step.outputs):
+            self._departed = self._departed or step.position
+            self._tell_steps(step.position, step.position, ", outputs", OTHER_NUMBERS)
+        else:
+            self._end_streak()
+
+    def _replayed(self, step: Step) -> bytes | None:
+        """Take a step again; return its outputs, or None if that can't be done."""
+        if self._live is None:
+            return None
+        try:
+            inputs = [] if step.inputs is None else [(index, given) for index, given in decode(step.inputs)]
+            return self._live.step(inputs).outputs
+        except Exception as error:  # inputs with an intact checksum may still be in the wrong place
+            problem = f"It doesn't follow from the steps before: {error}"
+            self._tell(f"step {step.position}", problem)
+            self._lose(f"step {step.position} can't be replayed.")
+            return None
+
+    # Savepoints ---------------------------------------------------------------------------------------------
+
+    def _list_savepoints(self) -> list[SavepointInfo]:
+        """Return the savepoints, the last one first."""
+        try:
+            return sorted(self._store.savepoints(self._run.id), key=_position, reverse=True)
+        except CorruptBlob as error:
+            self.findings.append(Finding("savepoints", str(error)))
+            return []
+
+    def _examine_savepoints(self, position: int | None) -> None:
+        """Check the savepoints up to the live session's position; None means all that are left."""
+        while self._savepoints and (position is None or _position(self._savepoints[-1]) <= position):
+            info = self._savepoints.pop()
+            self._examine_savepoint(info, here=_position(info) == position)
+
+    def _examine_savepoint(self, info: SavepointInfo, *, here: bool) -> None:
+        place = f"savepoint {info.timestamp}"
+        live = self._live if here else None
+        try:
+            savepoint = self._store.savepoint(self._run.id, info.timestamp)
             for blob in savepoint.entities.values():
                 decode(blob)
+        except NewerSchema as error:
+            self._tell(place, str(error))
         except Damaged as error:
-            yield info, error
+            self._tell(place, str(error), self._mend(info, live), damaged=True)
+        except NotFound:
+            pass  # retention gave it up when another one was repaired
+        else:
+            if live is None:
+                if here:
+                    self._resume(savepoint.position, self._timestamps - {info.timestamp})
+            elif _same_states(live.savepoint(), savepoint):
+                self._departed = None
+            else:
+                problem = "Its states aren't those that the steps before it lead to."
+                wrong_here = self._streak is not None  # replay differs from the log at this very step
+                self._end_streak()
+                self._tell(place, problem, self._mend(info, live), damaged=True)
+                if wrong_here:
+                    self._lose(f"replay departs from the log at step {self._departed}.")
+                    self._resume(savepoint.position, self._timestamps - {info.timestamp})
+
+    def _mend(self, info: SavepointInfo, live: LiveSession | None) -> Callable[[], Any] | None:
+        if live is None:
+            return None
+        savepoint = live.savepoint(milestone=info.milestone)
+        put = self._store.put_savepoint
+        return partial(put, self._run.id, self._store.fence, savepoint, name=info.name, pinned=info.pinned)
+
+    # Telling ------------------------------------------------------------------------------------------------
+
+    def _tell(
+        self, place: str, problem: str, mend: Callable[[], Any] | None = None, *, damaged: bool = False
+    ) -> None:
+        """Report something; if it is damaged and replay knows better, put it right."""
+        if not damaged or not self._repair:
+            self.findings.append(Finding(place, problem))
+        elif mend is None:
+            self.findings.append(Finding(place, f"{problem} It can't be repaired: {self._why_not}"))
+        elif self._departed is not None:
+            why = f"replay departs from the log at step {self._departed}."
+            self.findings.append(Finding(place, f"{problem} It can't be repaired: {why}"))
+        else:
+            try:
+                mend().result()
+            except PerdureError as error:
+                self.findings.append(Finding(place, f"{problem} It can't be repaired: {error}"))
+            else:
+                self.findings.append(Finding(place, problem, repaired=True))
+
+    def _tell_steps(self, first: int, last: int, suffix: str, problem: str) -> None:
+        """Report steps, those that follow each other with the same problem as one."""
+        if self._streak is not None:
+            begun, ended, *alike = self._streak
+            if ended + 1 == first and alike == [suffix, problem]:
+                self._streak = (begun, last, suffix, problem)
+                return
+        self._end_streak()
+        self._streak = (first, last, suffix, problem)
+
+    def _end_streak(self) -> None:
+        if self._streak is not None:
+            first, last, suffix, problem = self._streak
+            steps = f"step {first}" if first == last else f"steps {first} to {last}"
+            self.findings.append(Finding(f"{steps}{suffix}", problem))
+            self._streak = None
 
 
-def _step_problems(
-    store: Store, run: Run, restore: Restore, broken: frozenset[int]
-) -> Iterator[tuple[str, str, Callable[[], None] | None]]:
-    position = 0
-    while steps := store.steps(run.id, position, PAGE):
-        for step in steps:
-            if step.position != position + 1:
-                yield f"step {position + 1}", f"The log has a gap up to step {step.position}.", None
-            position = step.position
-            if step.inputs is not None and (problem := _problem(step.inputs)):
-                yield f"step {position}, inputs", problem, None
-            if problem := _problem(step.outputs):
-                mend = partial(_mend_outputs, store, run, restore, step, broken)
-                yield f"step {position}, outputs", problem, mend
-    if position != run.position:
-        yield "log", f"It ends at step {position}, but {run.position} steps were acknowledged.", None
+def _log(store: Store, run: Run) -> Iterator[Step | _Hole]:
+    """Yield the log page by page, and what is missing from it; where pages are damaged, step by step."""
+    position, limit = 0, PAGE
+    while True:
+        try:
+            steps = store.steps(run.id, position, limit)
+        except CorruptBlob as error:
+            if limit > 1:
+                limit //= 2
+            elif position < run.position:
+                position += 1
+                yield _Hole(position, position, f"It can't be read: {error}")
+            else:
+                return
+            continue
+        if not steps:
+            return
+        for step in sorted(steps, key=lambda step: step.position):
+            if step.position > position + 1:
+                yield _Hole(position + 1, step.position - 1, f"The log has a gap up to step {step.position}.")
+            if step.position > position:
+                position = step.position
+                yield step
+        limit = min(PAGE, 2 * limit)
 
 
-def _problem(blob: bytes) -> str | None:
+def _problem(blob: bytes | None) -> str | None:
     try:
-        decode(blob)
+        if blob is not None:
+            decode(blob)
     except Damaged as error:
         return str(error)
     return None
 
 
-def _mend_outputs(store: Store, run: Run, restore: Restore, step: Step, broken: frozenset[int]) -> None:
-    live = restore(step.position - 1, broken)
-    inputs = [] if step.inputs is None else [(index, given) for index, given in decode(step.inputs)]
-    stepped = live.step(inputs)
-    live.close()
-    store.repair_step(run.id, msgspec.structs.replace(step, outputs=stepped.outputs)).result()
+def _position(info: SavepointInfo) -> int:
+    """Return the step that a savepoint is of: a session's timestamp is the next step's number."""
+    return max(0, info.timestamp - 1)
 
 
-def _mend_savepoint(
-    store: Store, run: Run, restore: Restore, info: SavepointInfo, broken: frozenset[int]
-) -> None:
-    live = restore(info.position, broken)
-    savepoint = msgspec.structs.replace(live.savepoint(milestone=info.milestone), timestamp=info.timestamp)
-    live.close()
-    store.put_savepoint(run.id, store.fence, savepoint, name=info.name, pinned=info.pinned).result()
+def _same_states(one: Savepoint, other: Savepoint) -> bool:
+    return one.entities.keys() == other.entities.keys() and all(
+        same(blob, other.entities[name]) for name, blob in one.entities.items()
+    )

@@ -22,6 +22,7 @@ from perdure.errors import (
     ScenarioNotFound,
     suggest,
 )
+from perdure.run import Key
 from perdure.state.codec import decode, encode, same
 from perdure.state.entity import Entity
 from perdure.state.run_state import RunState
@@ -38,7 +39,7 @@ Inputs = list[tuple[int, Mapping[str, Any]]]
 """What a step is given: pairs of a scenario's index in the spec and its engine's inputs."""
 
 Row = list[Any]
-"""What one scenario answers: the time, then its outputs in the spec's order."""
+"""What one scenario answers: the time, then its outputs in the spec's order; None for one its model lost."""
 
 REPLAY_PAGE = 1000  # steps read from the log at once
 
@@ -66,6 +67,7 @@ class LiveSession:
         self.spec = spec
         self.position = position
         self.seconds_per_step = float("inf")  # not measured yet
+        self.last_keyed: tuple[Key, Stepped] | None = None  # what a client repeats, it repeats soon
         self._engines = engines
         timestamp = 0 if position == 0 else position + 1
         entities = [scenario.entity for scenario in spec.scenarios]
@@ -155,6 +157,11 @@ class LiveSession:
         """How many values a step answers with."""
         return sum(len(scenario.outputs) for scenario in self.spec.scenarios)
 
+    def check(self, inputs: Inputs) -> None:
+        """Raise if a step would refuse the inputs, those of finished scenarios included; changes nothing."""
+        for index, given in inputs:
+            self._engines[index].validate(given)
+
     def step(self, inputs: Inputs) -> Stepped:
         """Step every scenario that isn't finished; after any error the session must be dropped."""
         if self.finished:
@@ -163,12 +170,12 @@ class LiveSession:
         given = dict(inputs)
         position = self.position + 1
         rows: list[Row | None] = []
-        for index, engine in enumerate(self._engines):
+        for index, (engine, scenario) in enumerate(zip(self._engines, self.spec.scenarios, strict=True)):
             if self._finished[index]:
                 rows.append(None)
             else:
                 answer = engine.step(given.get(index, {}))
-                rows.append([engine.time, *answer.values()])
+                rows.append([engine.time, *map(answer.get, scenario.outputs)])
         self.position = position
         savepoint = self._acknowledge()
         stepped = Stepped(
@@ -240,6 +247,8 @@ class LiveSession:
             if not self._finished[index]:
                 completed = entity.ack_processed_time(self.position + 1, _snapshot) or completed
         completed = self._leave_finished() or completed
+        if self.finished:
+            return self.savepoint()  # the last one, on the grid or off it: what forks of the end start from
         if completed is None:
             return None
         ordinal = completed.timestamp // self.spec.every

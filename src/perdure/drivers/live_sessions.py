@@ -117,7 +117,7 @@ class LiveSessions:
             known = self._catalogue.scenario(scenario.manager, scenario.scenario)
         except ScenarioNotFound as error:
             raise ModelChanged(f"The run {run_id!r} can't go on. {error}", run=run_id) from error
-        if known.model.fingerprint() != scenario.fingerprint:
+        if known.fingerprint != scenario.fingerprint:
             raise ModelChanged(model=scenario.model, run=run_id)
         engine = known.engine()
         engine.initialize(scenario.config)

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 
 __all__ = ["ScenarioSpec", "SessionSpec"]
@@ -13,24 +14,32 @@ SCHEMA = 1
 
 
 class ScenarioSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One scenario of a session, with the hash of the model it was made with."""
+    """One scenario of a session.
+
+    Attributes
+    ----------
+    manager, scenario
+        What it is known by.
+    model, fingerprint
+        The name of its model, and the hash of the one it was made with.
+    outputs
+        What its rows hold after the time, in this order.
+    config
+        What its engine is initialised with. The engine answers ``config["outputs"]``: all of `outputs`,
+        unless an upgrade of the model did away with some.
+    """
 
     manager: str
     scenario: str
     model: str
     fingerprint: str
+    outputs: list[str]
     config: dict[str, Any]
 
     @property
     def entity(self) -> str:
         """Its id in the run state; unambiguous for any names."""
         return f"{quote(self.manager, safe='')}/{quote(self.scenario, safe='')}"
-
-    @property
-    def outputs(self) -> list[str]:
-        """What it answers at each step, in this order."""
-        outputs: list[str] = self.config["outputs"]
-        return outputs
 
 
 class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,4 +72,7 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_blob(cls, blob: bytes) -> "SessionSpec":
         """Decode what `to_blob` made; raise `CorruptBlob` or `NewerSchema` if that can't be done."""
-        return msgspec.convert(decode(blob, schema=SCHEMA), cls)
+        try:
+            return msgspec.convert(decode(blob, schema=SCHEMA), cls)
+        except msgspec.ValidationError as error:
+            raise CorruptBlob(reason=f"it is no session's spec: {error}") from error

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import structlog
 
 from perdure.drivers.examination import Finding, examine
-from perdure.drivers.limits import check_session_limits
+from perdure.drivers.latest import Latest
+from perdure.drivers.limits import check_session_limits, check_step_limits
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.locks import Locks
@@ -39,7 +40,6 @@ from perdure.errors import (
     PerdureError,
     RunNotFound,
     StepNotFound,
-    TooMany,
 )
 from perdure.lifecycle import FINAL, Outcome, RunState, check
 from perdure.observability import Metrics
@@ -48,7 +48,7 @@ from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
 from perdure.state.codec import decode
-from perdure.state.savepoint import SavepointInfo
+from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Committed, Created, Store
 
 __all__ = ["KIND", "Sessions"]
@@ -73,6 +73,11 @@ class Sessions:
         Limits and the savepoint schedule.
     metrics
         What is counted.
+
+    Attributes
+    ----------
+    closing
+        Set it when requests for many steps and event streams are to end early; `aclose` does so too.
     """
 
     def __init__(self, store: Store, catalogue: Catalogue, settings: Settings, metrics: Metrics) -> None:
@@ -84,7 +89,8 @@ class Sessions:
         self._live = LiveSessions(store, catalogue, metrics, self._locks, settings.max_live_sessions)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._threads = Threads()
-        self._stepping = Stepping(store, self._live, self._threads, self.run, settings)
+        self.closing = asyncio.Event()
+        self._stepping = Stepping(store, self._live, self._threads, self.run, settings, self.closing)
 
     # Making and ending --------------------------------------------------------------------------------------
 
@@ -94,8 +100,7 @@ class Sessions:
 
     async def fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None = None) -> Created:
         """Make a session that begins with another's first `position` steps; by default all of them."""
-        parent = await self.run(owner, run_id)
-        return await self._uninterrupted(self._fork(parent, position, key))
+        return await self._uninterrupted(self._fork(owner, run_id, position, key))
 
     async def stop(
         self,
@@ -187,21 +192,19 @@ class Sessions:
     async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
         """Yield where a session stands, now and after every commit, until it ends or is deleted."""
         loop = asyncio.get_running_loop()
-        latest: asyncio.Queue[Committed] = asyncio.Queue()
+        latest = Latest()
 
         def changed(commit: Committed) -> None:
             if commit.run_id == run_id:
                 with suppress(RuntimeError):  # the loop is closing
-                    loop.call_soon_threadsafe(latest.put_nowait, commit)
+                    loop.call_soon_threadsafe(latest.put, commit)
 
         unwatch = self.store.watch(changed)
         try:
             run = await self.run(owner, run_id)
-            latest.put_nowait(Committed(run.id, run.state, run.position))
+            latest.put(Committed(run.id, run.state, run.position))
             while True:
-                commit = await latest.get()
-                while not latest.empty():
-                    commit = latest.get_nowait()
+                commit = await latest.take()
                 yield commit
                 if commit.deleted or commit.state in FINAL:
                     return
@@ -210,6 +213,7 @@ class Sessions:
 
     async def aclose(self) -> None:
         """Wait for what is under way, then save every live session where it stands."""
+        self.closing.set()
         while self._tasks:
             await asyncio.wait(self._tasks)
         for live in self._live:
@@ -221,39 +225,29 @@ class Sessions:
     # The work, under the run's lock -------------------------------------------------------------------------
 
     async def _create(self, owner: str, request: NewSession, key: Key | None) -> Created:
-        scenarios = self._selected(request)
-        check_session_limits(self._settings, scenarios)
-        run_id = new_run_id()
-        outputs = list(request.outputs) or sorted({name for chosen in scenarios for name in chosen.elements})
-        seed = secrets.randbits(53) if request.seed is None else request.seed
-        spec = SessionSpec(
-            scenarios=[
-                ScenarioSpec(
-                    manager=scenario.manager,
-                    scenario=scenario.name,
-                    model=scenario.model.name,
-                    fingerprint=scenario.model.fingerprint(),
-                    config=_beginning_with(
-                        request.settings.get(scenario.manager, {}).get(scenario.name, {}),
-                        scenario.config(outputs, seed=seed, timestep=request.dt),
-                    ),
-                )
-                for scenario in scenarios
-            ],
-            seed=seed,
-            every=self._settings.savepoint_every,
-            milestone=self._settings.savepoint_milestone,
+        if (made := await self._made(owner, key)) is not None:
+            return made
+        run_id, now = new_run_id(), time.time()
+
+        def start() -> tuple[LiveSession, Run, Savepoint]:
+            spec = self._spec(request)
+            live = self._live.start(run_id, owner, spec)
+            check_step_limits(self._settings, 1, live.values_per_step)
+            run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
+            return live, run, live.savepoint()
+
+        live, run, savepoint = await self._threads.compute(start)
+        created = await asyncio.wrap_future(
+            self.store.create_run(run, savepoint, key, quota=self._settings.max_runs)
         )
-        live = await self._threads.compute(lambda: self._live.start(run_id, owner, spec))
-        now = time.time()
-        run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
-        await self._check_quota(owner)
-        created = await asyncio.wrap_future(self.store.create_run(run, live.savepoint(), key))
         if not created.replayed:
             self._live.keep(live)
         return created
 
-    async def _fork(self, parent: Run, position: int | None, key: Key | None) -> Created:
+    async def _fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None) -> Created:
+        if owner is not None and (made := await self._made(owner, key)) is not None:
+            return made
+        parent = await self.run(owner, run_id)
         position = parent.position if position is None else position
         spec = SessionSpec.from_blob(parent.spec)
         if not spec.base <= position <= parent.position:
@@ -262,7 +256,6 @@ class Sessions:
                     f"The run {parent.id!r} was upgraded at step {spec.base}; it can be forked from there on."
                 )
             raise StepNotFound(run=parent.id, step=position, position=parent.position)
-        await self._check_quota(parent.owner)
         live = await self._threads.compute(lambda: self._live.restore(parent, spec, position))
         run_id, now = new_run_id(), time.time()
         finished = live.finished
@@ -281,7 +274,9 @@ class Sessions:
         )
         savepoint = live.savepoint(milestone=True)
         live.close()
-        return await asyncio.wrap_future(self.store.fork_run(run, savepoint, key))
+        return await asyncio.wrap_future(
+            self.store.fork_run(run, savepoint, key, quota=self._settings.max_runs)
+        )
 
     async def _stop(self, owner: Owner, run_id: str, change: Change) -> Run:
         async with self._locks.hold(run_id):
@@ -334,6 +329,44 @@ class Sessions:
 
     # Helpers ------------------------------------------------------------------------------------------------
 
+    async def _made(self, owner: str, key: Key | None) -> Created | None:
+        """Return what a creation key was used for: whatever is otherwise now, that is its answer."""
+        if key is None:
+            return None
+        run = await self._threads.read(lambda: self.store.run_by_key(owner, key))
+        return None if run is None else Created(run, replayed=True)
+
+    def _spec(self, request: NewSession) -> SessionSpec:
+        """Make the spec of a new session; raise if the request is wrong or asks for too much."""
+        scenarios = self._selected(request)
+        check_session_limits(self._settings, scenarios)
+        known = sorted({name for scenario in scenarios for name in scenario.elements})
+        outputs = list(dict.fromkeys(request.outputs)) or known
+        seed = secrets.randbits(53) if request.seed is None else request.seed
+        configs = [
+            _beginning_with(
+                request.settings.get(scenario.manager, {}).get(scenario.name, {}),
+                scenario.config(outputs, seed=seed, timestep=request.dt),
+            )
+            for scenario in scenarios
+        ]
+        return SessionSpec(
+            scenarios=[
+                ScenarioSpec(
+                    manager=scenario.manager,
+                    scenario=scenario.name,
+                    model=scenario.model.name,
+                    fingerprint=scenario.fingerprint,
+                    outputs=config["outputs"],
+                    config=config,
+                )
+                for scenario, config in zip(scenarios, configs, strict=True)
+            ],
+            seed=seed,
+            every=self._settings.savepoint_every,
+            milestone=self._settings.savepoint_milestone,
+        )
+
     def _selected(self, request: NewSession) -> list[Scenario]:
         chosen = [
             self.catalogue.scenario(manager, name)
@@ -344,11 +377,6 @@ class Sessions:
             raise InvalidScenario(reason="a session has at least one scenario")
         check_outputs(request.outputs, chosen)
         return chosen
-
-    async def _check_quota(self, owner: str) -> None:
-        count = await self._threads.read(lambda: self.store.count_runs(owner, live=True))
-        if count >= self._settings.max_runs:
-            raise TooMany(what="Runs of one owner", limit=self._settings.max_runs, setting="max_runs")
 
     def _read_log(self, run: Run, after: int, limit: int) -> Log:
         spec = SessionSpec.from_blob(run.spec)

@@ -17,7 +17,14 @@ from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.requests import Answer, Owner, StepRequest, StepRows, rows_of
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.threads import Threads
-from perdure.errors import PerdureError, PositionConflict, RunFinished, RunNotFound
+from perdure.errors import (
+    KeyReused,
+    PerdureError,
+    PositionConflict,
+    RunFinished,
+    RunNotFound,
+    ServerClosing,
+)
 from perdure.lifecycle import FINAL, Outcome, RunState
 from perdure.run import Change, Entry, Key, Run, Step
 from perdure.settings import Settings
@@ -26,6 +33,7 @@ from perdure.stores.base import Appended, Store
 __all__ = ["Stepping"]
 
 WINDOW = 64  # steps of one request that may wait for their commit at once
+WINDOW_SECONDS = 0.05  # about how long a window may be computed, so that others get their turn
 INLINE_SECONDS = 0.001  # a step that takes longer leaves the event loop
 
 
@@ -44,6 +52,8 @@ class Stepping:
         Returns an owner's run, or raises `RunNotFound`.
     settings
         The limits of a request.
+    closing
+        Set when requests for many steps are to end early.
     """
 
     def __init__(
@@ -53,12 +63,14 @@ class Stepping:
         threads: Threads,
         find_run: Callable[[Owner, str], Awaitable[Run]],
         settings: Settings,
+        closing: asyncio.Event,
     ) -> None:
         self._store = store
         self._live = live
         self._threads = threads
         self._find_run = find_run
         self._settings = settings
+        self._closing = closing
 
     async def touch(self, owner: Owner, run_id: str) -> LiveSession:
         """Return a session that can be stepped, restored if it isn't in memory."""
@@ -83,6 +95,8 @@ class Stepping:
             if len(recorded) == request.steps:
                 return await self._recorded_answer(owner, run_id, recorded)
             live = await self.touch(owner, run_id)
+            if key is not None and live.last_keyed is not None and live.last_keyed[0].text == key.text:
+                return _repeated(live, *live.last_keyed, key)
             return await self._advance(live, request, key, recorded)
         except PerdureError:
             if key is None:
@@ -90,7 +104,7 @@ class Stepping:
             # Whatever is wrong now, a request that was answered before gets the same answer again.
             recorded = await self._recorded(owner, run_id, key, request.steps)
             answered = await self._recorded_answer(owner, run_id, recorded)
-            if not recorded or (len(recorded) < request.steps and not answered.finished):
+            if len(recorded) < request.steps and not answered.finished:
                 raise
             return answered
 
@@ -103,20 +117,31 @@ class Stepping:
         check_step_limits(self._settings, request.steps, live.values_per_step)
         # The settings of a request are logged with its first step and stay in force.
         inputs = [] if recorded else settings_to_inputs(live.spec, request.settings)
+        live.check(inputs)
         done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
+        live.last_keyed = None
         try:
             while len(done) < request.steps and not (live.finished and done):
-                count = min(WINDOW, request.steps - len(done))
+                if self._closing.is_set() and done:
+                    raise ServerClosing
+                # One step first, to learn how long it takes.
+                most = max(1, min(WINDOW, int(WINDOW_SECONDS / live.seconds_per_step)))
+                count = min(most, request.steps - len(done))
                 submit = partial(self._submit, live, [] if done else inputs, count, key, len(done))
                 inline = count == 1 and live.seconds_per_step < INLINE_SECONDS
                 taken, failure = submit() if inline else await self._threads.compute(submit)
-                for stepped, future in taken:
-                    appended = await asyncio.wrap_future(future)
+                commits = [asyncio.wrap_future(future) for _, future in taken]
+                if len(commits) > 1:
+                    await asyncio.wait(commits)  # every outcome is known before any is acted on
+                for (stepped, _), commit in zip(taken, commits, strict=True):
+                    appended = await commit
                     if appended.replayed:
                         # The key was recorded: the engines took a step that the log doesn't hold.
                         self._live.drop(live.run_id)
                         return await self._recorded_answer(live.owner, live.run_id, list(appended.steps))
                     done.append(StepRows(stepped.position, stepped.rows))
+                    if key is not None and request.steps == 1:
+                        live.last_keyed = key, stepped
                 if failure is not None:
                     raise failure
         except BaseException as error:
@@ -178,6 +203,16 @@ class Stepping:
             run_id,
             SessionSpec.from_blob(run.spec),
             [StepRows(step.position, rows_of(step.outputs)) for step in steps],
-            finished=run.state in FINAL,
+            # As it was answered then: a run that ended otherwise, or later, wasn't finished by these.
+            finished=run.state is RunState.COMPLETED
+            and steps[-1:] != []
+            and steps[-1].position == run.position,
             replayed=True,
         )
+
+
+def _repeated(live: LiveSession, key: Key, stepped: Stepped, again: Key) -> Answer:
+    """Return the answer to the last request once more."""
+    if again.body_hash != key.body_hash:
+        raise KeyReused(key=key.text)
+    return Answer(live.run_id, live.spec, [StepRows(stepped.position, stepped.rows)], False, replayed=True)

@@ -12,7 +12,7 @@ import msgspec
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.engines.base import Engine
-from perdure.errors import OutputNotFound, PerdureError, ScenarioNotFound, UpgradeRefused, suggest
+from perdure.errors import ModelUnchanged, PerdureError, ScenarioNotFound, UpgradeRefused
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Run
 from perdure.scenarios import Catalogue, Scenario
@@ -34,43 +34,27 @@ def upgrade_session(store: Store, run: Run, catalogue: Catalogue) -> tuple[Futur
 
     Raises
     ------
+    ModelUnchanged
+        If the session's models are the present ones.
     UpgradeRefused
-        If the session has ended, nothing changed, a model has no upgrade function, or what that returned
-        doesn't fit the model.
+        If the session has ended, a model has no upgrade function, that fails, or what it returned doesn't fit
+        the model.
     """
     if run.state in FINAL:
         raise UpgradeRefused(run=run.id, reason=f"it is {run.state.value}")
     spec = SessionSpec.from_blob(run.spec)
     scenarios = [_scenario(run, catalogue, former) for former in spec.scenarios]
-    changed = [
-        former.fingerprint != scenario.model.fingerprint()
-        for former, scenario in zip(spec.scenarios, scenarios, strict=True)
-    ]
-    if not any(changed):
-        raise UpgradeRefused(run=run.id, reason="its models are the ones it was made with")
-    for scenario, differs in zip(scenarios, changed, strict=True):
-        if differs and scenario.model.upgrade is None:
-            raise UpgradeRefused(
-                run=run.id, reason=f"the model {scenario.model.name!r} has no upgrade function"
-            )
-        _check_outputs(run, spec, scenario)
-
+    pairs = list(zip(spec.scenarios, scenarios, strict=True))
+    if all(former.fingerprint == scenario.fingerprint for former, scenario in pairs):
+        raise ModelUnchanged(run=run.id)
     usable = [info.timestamp for info in store.savepoints(run.id) if info.position >= spec.base]
     savepoint, _ = newest_intact(run.id, usable, lambda at: store.savepoint(run.id, at))
-    states = {}
-    for former, scenario, differs in zip(spec.scenarios, scenarios, changed, strict=True):
-        state = savepoint.entities[former.entity]
-        if differs and scenario.model.upgrade is not None:
-            state = encode(scenario.model.upgrade(decode(state), former.fingerprint))
-        states[former.entity] = state
-
+    states = {
+        former.entity: _upgraded_state(run, former, scenario, savepoint.entities[former.entity])
+        for former, scenario in pairs
+    }
     upgraded = msgspec.structs.replace(
-        spec,
-        scenarios=[
-            msgspec.structs.replace(former, fingerprint=scenario.model.fingerprint())
-            for former, scenario in zip(spec.scenarios, scenarios, strict=True)
-        ],
-        base=run.position,
+        spec, scenarios=[_adapted(former, scenario) for former, scenario in pairs], base=run.position
     )
 
     def make_engine(part: ScenarioSpec) -> Engine:
@@ -102,11 +86,36 @@ def _scenario(run: Run, catalogue: Catalogue, former: ScenarioSpec) -> Scenario:
         raise UpgradeRefused(run=run.id, reason=str(error)) from error
 
 
-def _check_outputs(run: Run, spec: SessionSpec, scenario: Scenario) -> None:
-    known = list(scenario.elements)
-    for part in spec.scenarios:
-        if (part.manager, part.scenario) == (scenario.manager, scenario.name):
-            for name in part.outputs:
-                if name not in known:
-                    missing = OutputNotFound(name=name, suggestion=suggest(name, known))
-                    raise UpgradeRefused(run=run.id, reason=str(missing))
+def _upgraded_state(run: Run, former: ScenarioSpec, scenario: Scenario, state: bytes) -> bytes:
+    """Let the model bring a state that a former version made to its present form."""
+    if former.fingerprint == scenario.fingerprint:
+        return state
+    name, upgrade = scenario.model.name, scenario.model.upgrade
+    if upgrade is None:
+        raise UpgradeRefused(run=run.id, reason=f"the model {name!r} has no upgrade function")
+    try:
+        return encode(upgrade(decode(state), former.fingerprint))
+    except Exception as error:  # it is the modeller's code
+        reason = f"the upgrade function of {name!r} failed with {type(error).__name__}: {error}"
+        raise UpgradeRefused(run=run.id, reason=reason) from error
+
+
+def _adapted(former: ScenarioSpec, scenario: Scenario) -> ScenarioSpec:
+    """Return a scenario's spec for its present model, without what that doesn't have any more.
+
+    The overrides in force are in the state, where the upgrade function may rename them. Rows keep their form:
+    an output that is gone is None from here on.
+    """
+    elements, points = scenario.model.elements, scenario.model.points
+    config = former.config
+    adapted = {
+        **config,
+        "outputs": [name for name in config["outputs"] if name in elements],
+        "constants": {
+            name: value
+            for name, value in config["constants"].items()
+            if name in elements and elements[name].kind == "constant"
+        },
+        "points": {name: table for name, table in config["points"].items() if name in points},
+    }
+    return msgspec.structs.replace(former, fingerprint=scenario.fingerprint, config=adapted)

@@ -1,7 +1,7 @@
 """The engine port: what a simulator must answer so that a run on it can be resumed exactly.
 
-The law of engines (``perdure.testing.EngineConformance`` checks it): snapshot at any step, restore into a
-fresh engine, go on, and every later output is bit-identical, random draws included.
+The law of engines, checked by `perdure.testing.engines.EngineConformance`: snapshot at any step, restore into
+a fresh engine, go on, and every later output is bit-identical, random draws included.
 """
 
 from collections.abc import Mapping
@@ -32,6 +32,10 @@ class Engine(Protocol):
 
     def initialize(self, config: Mapping[str, Any]) -> None:
         """Put the engine at its start; `config` is plain data, and the same config gives the same run."""
+        ...
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        """Raise what `step` would raise for these inputs; changes nothing."""
         ...
 
     def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:

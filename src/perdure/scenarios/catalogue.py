@@ -5,6 +5,7 @@ The names of the methods are those of BPTK's `bptk` class, whose users know them
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import structlog
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, OutputNotFound, ScenarioNotFound, suggest
 from perdure.scenarios.bulk import Results, run
-from perdure.scenarios.files import load_model
+from perdure.scenarios.files import load_model, model_source
 from perdure.scenarios.scenario import Scenario
 
 __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
@@ -38,20 +39,41 @@ class Manager:
         What it is known by.
     model
         The model all its scenarios run.
+    fingerprint
+        The model's, taken when the manager is made.
+    source
+        Where the model was found: a file's path or ``module.attribute``; None if it was given itself.
     base_constants, base_points
         What every scenario sets unless it says otherwise.
     scenarios
         By name.
     problems
         What was found wrong but can be lived with, in words.
+
+    Raises
+    ------
+    ModelError
+        If the model is wrong, or can't be identified.
     """
 
     name: str
     model: Model
+    source: str | None = None
     base_constants: dict[str, float] = field(default_factory=dict)
     base_points: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fingerprint = self.model.fingerprint()
+
+    def copy(self) -> "Manager":
+        """Return a manager that can be added to without changing this one."""
+        made = copy(self)
+        made.base_constants, made.base_points = dict(self.base_constants), dict(self.base_points)
+        made.scenarios, made.problems = dict(self.scenarios), list(self.problems)
+        return made
 
     def add(self, name: str, definition: Mapping[str, Any]) -> None:
         """Add a scenario from its definition: constants, points and runspecs, all optional."""
@@ -66,6 +88,7 @@ class Manager:
             self.name,
             name,
             self.model,
+            self.fingerprint,
             self._known(place, "constant", constants, self._constants()),
             self._known(place, "points", points, self.model.points),
             run_specs,
@@ -139,14 +162,42 @@ class Catalogue:
     ) -> None:
         """Register managers by name, each a dict: model, base_constants, base_points, scenarios.
 
-        A manager that exists takes further scenarios if the definition brings no other model.
+        A manager that exists takes further scenarios if the definition brings no other model. If one of
+        them is wrong, none is registered.
 
         Parameters
         ----------
         folder
             Where model files are looked for; by default the working folder.
         """
-        for name, definition in scenario_manager.items():
+        self._register(scenario_manager.items(), folder)
+
+    def register_scenarios(self, scenarios: Mapping[str, Mapping[str, Any]], scenario_manager: str) -> None:
+        """Add scenarios to a manager; if one of them is wrong, none is added."""
+        manager = self.manager(scenario_manager).copy()
+        for name, definition in scenarios.items():
+            manager.add(name, definition)
+        self.managers[scenario_manager] = manager
+
+    def load(self, folder: Path | str) -> None:
+        """Register all managers of all ``*.json`` files in a folder, in the order of their names."""
+        folder = Path(folder)
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        for path in sorted(folder.glob("*.json")):
+            try:
+                definitions = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, RecursionError) as error:
+                raise InvalidScenario(reason=f"{path} can't be read: {error}") from error
+            if not isinstance(definitions, dict) or not all(
+                isinstance(d, dict) for d in definitions.values()
+            ):
+                raise InvalidScenario(reason=f"{path} is not an object of scenario managers")
+            found += definitions.items()
+        self._register(found, folder.parent)
+
+    def _register(self, definitions: Iterable[tuple[str, Mapping[str, Any]]], folder: Path | None) -> None:
+        built: dict[str, Manager] = {}
+        for name, definition in definitions:
             place = f"the manager {name!r}"
             _check_keys(place, definition, _MANAGER_KEYS)
             if definition.get("type", "sd") != "sd":
@@ -156,45 +207,18 @@ class Catalogue:
                     reason=f"{place} has a source to be translated, {definition['source']!r}; "
                     "give it a Python model instead"
                 )
-            manager = self._manager(name, place, definition, folder)
+            known = built.get(name) or self.managers.get(name)
+            manager = _manager(name, place, definition, folder) if known is None else known.copy()
+            if known is not None:
+                _check_model(place, known, definition.get("model"), folder)
+            manager.base_constants |= _mapping(place, definition, "base_constants")
+            manager.base_points |= _mapping(place, definition, "base_points")
             for scenario, settings in _mapping(place, definition, "scenarios").items():
                 if not isinstance(settings, Mapping):
                     raise InvalidScenario(reason=f"the scenario {scenario!r} of {name!r} is not an object")
                 manager.add(scenario, settings)
-
-    def register_scenarios(self, scenarios: Mapping[str, Mapping[str, Any]], scenario_manager: str) -> None:
-        """Add scenarios to a manager."""
-        manager = self.manager(scenario_manager)
-        for name, definition in scenarios.items():
-            manager.add(name, definition)
-
-    def load(self, folder: Path | str) -> None:
-        """Register all managers of all ``*.json`` files in a folder, in the order of their names."""
-        for path in sorted(Path(folder).glob("*.json")):
-            try:
-                definitions = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError) as error:
-                raise InvalidScenario(reason=f"{path} can't be read: {error}") from error
-            if not isinstance(definitions, dict) or not all(
-                isinstance(d, dict) for d in definitions.values()
-            ):
-                raise InvalidScenario(reason=f"{path} is not an object of scenario managers")
-            self.register_scenario_manager(definitions, folder=path.parent.parent)
-
-    def _manager(self, name: str, place: str, definition: Mapping[str, Any], folder: Path | None) -> Manager:
-        given = definition.get("model")
-        if name not in self.managers:
-            if given is None:
-                raise InvalidScenario(reason=f"{place} has no model")
-            self.managers[name] = Manager(
-                name, load_model(given, folder) if isinstance(given, str) else given
-            )
-        elif isinstance(given, Model) and given is not self.managers[name].model:
-            raise InvalidScenario(reason=f"{place} exists with another model")
-        manager = self.managers[name]
-        manager.base_constants |= _mapping(place, definition, "base_constants")
-        manager.base_points |= _mapping(place, definition, "base_points")
-        return manager
+            built[name] = manager
+        self.managers.update(built)
 
     # Looking up ---------------------------------------------------------------------------------------------
 
@@ -278,6 +302,34 @@ def check_outputs(outputs: Iterable[str], scenarios: Iterable[Scenario]) -> None
     for name in outputs:
         if name not in known:
             raise OutputNotFound(name=name, suggestion=suggest(name, known))
+
+
+def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path | None) -> Manager:
+    given = definition.get("model")
+    if given is None:
+        raise InvalidScenario(reason=f"{place} has no model")
+    if isinstance(given, Model):
+        return Manager(name, given)
+    source = _check_name(place, given)
+    return Manager(name, load_model(source, folder), model_source(source, folder))
+
+
+def _check_model(place: str, known: Manager, given: object, folder: Path | None) -> None:
+    """Refuse a model other than the one that a manager has."""
+    if given is None or given is known.model:
+        return
+    if isinstance(given, Model):
+        raise InvalidScenario(reason=f"{place} exists with another model")
+    source = model_source(_check_name(place, given), folder)
+    if source != known.source:
+        has = known.source or "one given as an object"
+        raise InvalidScenario(reason=f"{place} exists with another model: {has}, not {source}")
+
+
+def _check_name(place: str, given: object) -> str:
+    if not isinstance(given, str):
+        raise InvalidScenario(reason=f"the model of {place} is {given!r:.80}, not a Model or its name")
+    return given
 
 
 def names_of(names: Names) -> list[str]:

@@ -2,17 +2,28 @@
 
 import importlib
 import importlib.util
+import os
 import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
-from perdure.errors import InvalidScenario
+from perdure.errors import InvalidScenario, PerdureError
 
-__all__ = ["load_attribute", "load_model"]
+__all__ = ["load_attribute", "load_model", "model_source", "users_code"]
 
 MODEL_NAMES = ("simulation_model", "model")
+
+_OTHERS = tuple(
+    f"{folder}{os.sep}"
+    for folder in (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), Path(__file__).parents[1])
+)
+"""Folders whose code isn't the user's."""
 
 
 def load_model(name: str, folder: Path | None = None) -> Model:
@@ -26,7 +37,7 @@ def load_model(name: str, folder: Path | None = None) -> Model:
     folder
         Where ``folder/file`` begins; by default the working folder.
     """
-    path = (folder or Path()) / (name if name.endswith(".py") else f"{name}.py")
+    path = _path(name, folder)
     if path.is_file():
         module = _import_file(path)
         found = next((getattr(module, known) for known in MODEL_NAMES if hasattr(module, known)), None)
@@ -37,10 +48,23 @@ def load_model(name: str, folder: Path | None = None) -> Model:
         if not module_name:
             raise InvalidScenario(reason=f"there is no model {name!r}: neither the file {path} nor a module")
         found = load_attribute(module_name, attribute)
-    made = found if isinstance(found, Model) else found() if callable(found) else found
+    made = found
+    if callable(found) and not isinstance(found, Model):
+        with users_code(name):
+            made = found()
     if not isinstance(made, Model):
         raise InvalidScenario(reason=f"{name!r} is a {type(made).__name__}, not a Model")
     return made
+
+
+def model_source(name: str, folder: Path | None = None) -> str:
+    """Return what a name stands for, so that two can be compared: a file's whole path, or the name itself."""
+    path = _path(name, folder)
+    return str(path.resolve()) if path.is_file() else name
+
+
+def _path(name: str, folder: Path | None) -> Path:
+    return (folder or Path()) / (name if name.endswith(".py") else f"{name}.py")
 
 
 def load_attribute(module_name: str, attribute: str) -> Any:
@@ -48,14 +72,15 @@ def load_attribute(module_name: str, attribute: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.split(".")[0] != error.name.split(".")[0]:
-            raise
-        raise InvalidScenario(
-            reason=f"there is no module {module_name!r}; call it from its folder"
-        ) from error
+    with users_code(module_name):
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if not f"{module_name}.".startswith(f"{error.name}."):
+                raise
+            raise InvalidScenario(
+                reason=f"there is no module {module_name!r}; call it from its folder"
+            ) from error
     try:
         return getattr(module, attribute)
     except AttributeError:
@@ -70,5 +95,36 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # A model's functions are looked up in their module when the model's hash is made.
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        with users_code(str(path)):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
+
+
+@contextmanager
+def users_code(what: str) -> Iterator[None]:
+    """Raise `InvalidScenario`, with file and line, for whatever the user's code raises within."""
+    try:
+        yield
+    except PerdureError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{what} can't be loaded: {_place(error)}{type(error).__name__}: {_words(error)}"
+        raise InvalidScenario(reason=reason) from error
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of the user's own that an error came by."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}, line {error.lineno}: "
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(("<frozen ", *_OTHERS)):
+            return f"{frame.filename}, line {frame.lineno}: "
+    return ""
+
+
+def _words(error: BaseException) -> str:
+    return (error.msg if isinstance(error, SyntaxError) else str(error)).rstrip(".")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from perdure.engines.base import Engine
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine
+from perdure.engines.system_dynamics.expression import finite
 from perdure.errors import InvalidScenario
 
 __all__ = ["RUN_SPECS", "Scenario"]
@@ -26,6 +27,8 @@ class Scenario:
         What it is known by; any text.
     model
         The model it runs.
+    fingerprint
+        The model's, as it was registered: what becomes of the model's file later is of no concern.
     constants, points
         What it sets, the manager's base values included.
     run_specs
@@ -35,6 +38,7 @@ class Scenario:
     manager: str
     name: str
     model: Model
+    fingerprint: str
     constants: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     points: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     run_specs: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
@@ -66,6 +70,9 @@ class Scenario:
     def config(self, outputs: Iterable[str], *, seed: int, timestep: float | None = None) -> dict[str, Any]:
         """Return the whole engine configuration as plain data that doesn't refer to the catalogue.
 
+        Numbers are floats, also where the user gave NumPy's. What isn't a number is left as it is, for the
+        engine to refuse.
+
         Parameters
         ----------
         outputs
@@ -76,16 +83,28 @@ class Scenario:
             Distance of answers in the model's unit; by default its dt.
         """
         config: dict[str, Any] = {
-            "starttime": self.model.starttime,
-            "stoptime": self.model.stoptime,
-            "dt": self.model.dt,
-            **self.run_specs,
+            "starttime": _plain(self.model.starttime),
+            "stoptime": _plain(self.model.stoptime),
+            "dt": _plain(self.model.dt),
+            **{key: _plain(value) for key, value in self.run_specs.items()},
             "outputs": [name for name in outputs if name in self.model.elements],
-            "constants": dict(self.constants),
-            "points": {name: [list(point) for point in table] for name, table in self.points.items()},
+            "constants": {name: _plain(value) for name, value in self.constants.items()},
+            "points": {name: _plain_points(table) for name, table in self.points.items()},
             "seed": seed,
             "stream": self.stream,
         }
         if timestep is not None:
-            config["timestep"] = timestep
+            config["timestep"] = _plain(timestep)
         return config
+
+
+def _plain(value: Any) -> Any:
+    number = finite(value)
+    return value if number is None else number
+
+
+def _plain_points(table: Any) -> Any:
+    try:
+        return [[_plain(number) for number in point] for point in table]
+    except TypeError:
+        return table

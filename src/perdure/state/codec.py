@@ -40,7 +40,8 @@ MAX_BODY = 1 << 30  # bytes; a header that claims more is damage, not data
 _HEADER = struct.Struct("<BBH8s")
 _BIG_INTEGER = 1
 _ARRAY = 2
-_PLAIN = (type(None), bool, float, str, bytes)
+_PLAIN = (type(None), bool, float, bytes)
+_SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what a MessagePack integer holds
 _ARRAY_KINDS = "biufcSU?"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -49,10 +50,12 @@ _encoder = msgspec.msgpack.Encoder()
 def _to_wire(value: Any, path: str) -> Any:
     """Return `value` as MessagePack can carry it without loss, or say where that isn't possible."""
     kind = type(value)
+    if kind is str:
+        return _text(value, path)
     if kind in _PLAIN:
         return value
     if kind is int:
-        if -(1 << 63) <= value < (1 << 64):
+        if _SMALLEST <= value <= _LARGEST:
             return value
         size = value.bit_length() // 8 + 1
         return msgspec.msgpack.Ext(_BIG_INTEGER, value.to_bytes(size, "little", signed=True))
@@ -60,8 +63,12 @@ def _to_wire(value: Any, path: str) -> Any:
         return [_to_wire(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if kind is dict:
         for key in value:
-            if type(key) is not str and type(key) is not int:
+            if type(key) is str:
+                _text(key, f"{path}[{key!r}]")
+            elif type(key) is not int:
                 raise NotSnapshotable(what=path, reason=f"the key {key!r} is neither str nor int")
+            elif not _SMALLEST <= key <= _LARGEST:
+                raise NotSnapshotable(what=path, reason=f"the key {key:#x} has more than 64 bits")
         return {key: _to_wire(item, f"{path}[{key!r}]") for key, item in value.items()}
     if kind is np.ndarray:
         if value.dtype.kind not in _ARRAY_KINDS:
@@ -72,6 +79,16 @@ def _to_wire(value: Any, path: str) -> Any:
         reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, list, "
         "dict, numpy.ndarray",
     )
+
+
+def _text(value: str, path: str) -> str:
+    """Return `value` if it has a form in UTF-8; half a surrogate pair hasn't."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise NotSnapshotable(what=path, reason=f"its text isn't Unicode ({error.reason})") from None
+    return value
 
 
 def _from_wire(code: int, data: memoryview) -> Any:
@@ -92,14 +109,16 @@ def encode(value: State, *, schema: int = 1) -> bytes:
     Parameters
     ----------
     value
-        None, bool, int of any size, float, str, bytes, ndarray, list or dict (str or int keys), nested.
+        None, bool, int of any size, float, str, bytes, ndarray, list or dict (keys of str, or int of up to 64
+        bits), nested.
     schema
         Version of the value's own layout, 0 to 65,535; `decode` refuses newer ones than it is told to expect.
 
     Raises
     ------
     NotSnapshotable
-        If a part of the value is of another type; the message says which.
+        If a part of the value is of another type, a key too large, or text not Unicode; the message says
+        where.
     """
     try:
         body = _encoder.encode(_to_wire(value, "state"))

@@ -87,7 +87,7 @@ class RunState:
         self._extend(timestamp)
         self._frozen[entity] = (self._joined.pop(entity), state)
         del self._seen[entity]
-        return self._complete()
+        return self._complete(None if self._joined else timestamp)
 
     def silent(self, limit: int) -> Mapping[str, int]:
         """Name the entities more than `limit` savepoints behind the foremost, with their last timestamp."""
@@ -110,10 +110,15 @@ class RunState:
                 self._open.popitem()
             self._open[newest] = {}
 
-    def _complete(self) -> Savepoint | None:
-        """Close what is complete, and answer with the newest of it."""
+    def _complete(self, until: int | None = None) -> Savepoint | None:
+        """Close what is complete, and answer with the newest of it.
+
+        When the last entity left, nothing after `until` is complete: nobody ever gets there.
+        """
         newest: Savepoint | None = None
         for at, states in list(self._open.items()):
+            if until is not None and at > until:
+                break
             if any(joined < at and entity not in states for entity, joined in self._joined.items()):
                 continue
             frozen = {name: state for name, (joined, state) in self._frozen.items() if joined < at}

@@ -58,10 +58,10 @@ def newest_intact(
 ) -> tuple[Savepoint, list[int]]:
     """Return the newest savepoint that can be read, and the timestamps of the damaged ones that are newer.
 
+    A savepoint that a newer Perdure wrote counts as damaged: this one can't read it.
+
     Raises
     ------
-    NewerSchema
-        If the newest was written by a newer Perdure: going back behind it would lose what that one wrote.
     NoSavepoint
         If none is intact.
     """
@@ -69,10 +69,10 @@ def newest_intact(
     for timestamp in sorted(timestamps, reverse=True):
         try:
             return load(timestamp), damaged
-        except NewerSchema:
-            raise
-        except CorruptBlob as error:
-            log.error("savepoint_corrupt", run=run_id, timestamp=timestamp, reason=str(error))
+        except (CorruptBlob, NewerSchema) as error:
+            log.error(
+                "savepoint_damaged", run=run_id, timestamp=timestamp, code=error.code, reason=str(error)
+            )
             damaged.append(timestamp)
     raise NoSavepoint(run=run_id)
 

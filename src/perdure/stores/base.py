@@ -82,20 +82,25 @@ class Store(Protocol):
 
     # Runs ---------------------------------------------------------------------------------------------------
 
-    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+    def create_run(
+        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run with its savepoint 0, or without one; its log is empty.
 
         A key belongs to the run's owner. A recorded key answers with the run made then; the same key with
-        another body hash is `KeyReused`. Raises `RunExists` if the id is taken.
+        another body hash is `KeyReused`. Raises `RunExists` if the id is taken, and `QuotaExceeded` if the
+        owner has `quota` runs or more that aren't in a final state.
         """
         ...
 
-    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+    def fork_run(
+        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run that begins with a copy of ``run.parent``'s first ``run.parent_position`` steps.
 
         The parent's savepoint 0 and its milestones up to there come along, without names and pins; then
-        `savepoint` is added. Keys of steps don't come along. Keys as in `create_run`. Raises `Invalid` if the
-        run names no parent and step, `StepNotFound` if the parent is shorter.
+        `savepoint` is added. Keys of steps don't come along. Key and quota as in `create_run`. Raises
+        `Invalid` if the run names no parent and step, `StepNotFound` if the parent is shorter.
         """
         ...
 
@@ -108,7 +113,11 @@ class Store(Protocol):
         ...
 
     def run(self, run_id: str) -> Run:
-        """Return a run."""
+        """Return a run; `CorruptBlob` if its record is damaged."""
+        ...
+
+    def run_by_key(self, owner: str, key: Key) -> Run | None:
+        """Return the run that an owner made under a key, or None; `KeyReused` for another body hash."""
         ...
 
     def runs(
@@ -119,7 +128,10 @@ class Store(Protocol):
         before: int | None = None,
         limit: int = 100,
     ) -> Sequence[Run]:
-        """Return runs, newest first; `before` is the `number` of the last run of the page before."""
+        """Return runs, newest first; `before` is the `number` of the last run of the page before.
+
+        A run whose record is damaged is left out; `check` tells of it.
+        """
         ...
 
     def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
@@ -153,7 +165,10 @@ class Store(Protocol):
         ...
 
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
-        """Return the step recorded under a key and ordinal, or None; `KeyReused` for another body hash."""
+        """Return the step recorded under a key and ordinal, or None; `KeyReused` for another body hash.
+
+        A store whose keys can be damaged raises `CorruptBlob` for one that is.
+        """
         ...
 
     def repair_step(self, run_id: str, step: Step) -> Future[None]:
@@ -168,13 +183,17 @@ class Store(Protocol):
         """Keep a savepoint outside of an append, in place of one with the same timestamp; then as `append`.
 
         A name, a pin and a milestone that the former one had stay; `mark_savepoint` undoes the first two.
+        Raises `SavepointNameTaken` if another savepoint of the run has the name.
         """
         ...
 
     def mark_savepoint(
         self, run_id: str, timestamp: int, *, name: str | None, pinned: bool
     ) -> Future[SavepointInfo]:
-        """Name or pin a savepoint, or undo that; `SavepointNotFound` if there is none."""
+        """Name or pin a savepoint, or undo that; `SavepointNotFound` if there is none.
+
+        Raises `SavepointNameTaken` as `put_savepoint` does.
+        """
         ...
 
     def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
@@ -188,7 +207,10 @@ class Store(Protocol):
     # What dialects keep -------------------------------------------------------------------------------------
 
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
-        """Keep a record: a new one for version None, else in place of that version; `VersionConflict`."""
+        """Keep a record: a new one for version None, else in place of that version; `VersionConflict`.
+
+        An id never has the same version twice, also when it was deleted in between.
+        """
         ...
 
     def delete_record(self, dialect: str, id: str) -> Future[None]:
@@ -201,6 +223,16 @@ class Store(Protocol):
 
     def records(self, dialect: str) -> Sequence[Record]:
         """Return all records of a dialect, by id."""
+        ...
+
+    # Looking after it ---------------------------------------------------------------------------------------
+
+    def check(self) -> Sequence[str]:
+        """Look for damage that isn't one step's or savepoint's, and say in words what is wrong; reads it all.
+
+        That is the store's own structure, the keys and the records of runs. The blobs of a run have checksums
+        of their own, which a driver checks when it reads them.
+        """
         ...
 
     # Watching -----------------------------------------------------------------------------------------------

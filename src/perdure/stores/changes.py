@@ -6,7 +6,6 @@ it did.
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import apsw
 import msgspec
@@ -15,19 +14,23 @@ from perdure.errors import (
     Invalid,
     KeyReused,
     PositionConflict,
+    QuotaExceeded,
     RunExists,
     RunFinished,
     RunNotFound,
+    SavepointNameTaken,
     SavepointNotFound,
     StepNotFound,
     VersionConflict,
 )
-from perdure.lifecycle import FINAL, Outcome, RunState
+from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Appended, Committed, Created, Record
 from perdure.stores.database import row
+from perdure.stores.keys import find_made, find_step, record_run_key, record_step_key
 from perdure.stores.queries import QUERIES
+from perdure.stores.values import to_info, to_run, to_state
 
 __all__ = [
     "Put",
@@ -36,20 +39,16 @@ __all__ = [
     "create_run",
     "delete_record",
     "delete_run",
-    "find_step",
     "fork_run",
     "mark_savepoint",
     "put_record",
     "put_savepoint",
     "repair_step",
-    "to_info",
-    "to_run",
 ]
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 _ADVANCE_RUN = _SQL["advance_run"]
 _INSERT_STEP = _SQL["insert_step"]
-_INSERT_STEP_KEY = _SQL["insert_step_key"]
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,52 +74,17 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def to_run(values: tuple[Any, ...]) -> Run:
-    """Make a run of what the queries that read runs answer with."""
-    id, kind, owner, spec, state, outcome, reason, position, version, created, updated, *rest = values
-    parent, parent_position, number = rest
-    return Run(
-        id=id,
-        kind=kind,
-        owner=owner,
-        spec=spec,
-        state=RunState(state),
-        outcome=None if outcome is None else Outcome(outcome),
-        reason=reason,
-        position=position,
-        version=version,
-        created=created,
-        updated=updated,
-        parent=parent,
-        parent_position=parent_position,
-        number=number,
-    )
-
-
-def to_info(values: tuple[Any, ...]) -> SavepointInfo:
-    """Make a savepoint's description of what the queries that tell about savepoints answer with."""
-    timestamp, position, created, size, name, pinned, milestone = values
-    return SavepointInfo(
-        timestamp=timestamp,
-        position=position,
-        created=created,
-        size=size,
-        name=name,
-        pinned=bool(pinned),
-        milestone=bool(milestone),
-    )
-
-
 # Runs -------------------------------------------------------------------------------------------------------
 
 
 def create_run(
-    connection: apsw.Connection, run: Run, put: Put | None, key: Key | None, keep: int
+    connection: apsw.Connection, run: Run, put: Put | None, key: Key | None, quota: int | None, keep: int
 ) -> tuple[Created, Committed | None]:
     """Keep a new run."""
-    recorded = _recorded_run(connection, run.owner, key)
+    recorded = find_made(connection, run.owner, key)
     if recorded is not None:
         return Created(recorded, replayed=True), None
+    _check_quota(connection, run.owner, quota)
     created = _insert_run(connection, msgspec.structs.replace(run, position=0), key)
     if put is not None:
         _put(connection, created.number, put, keep)
@@ -128,12 +92,13 @@ def create_run(
 
 
 def fork_run(
-    connection: apsw.Connection, run: Run, put: Put, key: Key | None, keep: int
+    connection: apsw.Connection, run: Run, put: Put, key: Key | None, quota: int | None, keep: int
 ) -> tuple[Created, Committed | None]:
     """Keep a new run that begins with a copy of another's first steps."""
-    recorded = _recorded_run(connection, run.owner, key)
+    recorded = find_made(connection, run.owner, key)
     if recorded is not None:
         return Created(recorded, replayed=True), None
+    _check_quota(connection, run.owner, quota)
     if run.parent is None or run.parent_position is None:
         raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
     parent, _, _, length, _ = _find(connection, run.parent)
@@ -166,7 +131,14 @@ def delete_run(connection: apsw.Connection, run_id: str) -> tuple[None, Committe
     if deleted is None:
         raise RunNotFound(run=run_id)
     state, position = deleted
-    return None, Committed(run_id, RunState(state), position, deleted=True)
+    return None, Committed(run_id, to_state(run_id, state), position, deleted=True)
+
+
+def _check_quota(connection: apsw.Connection, owner: str, quota: int | None) -> None:
+    if quota is not None:
+        counted = row(connection, _SQL["count_live_runs_of_owner"], (owner,))
+        if counted is not None and counted[0] >= quota:
+            raise QuotaExceeded(owner=owner, quota=quota)
 
 
 def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:
@@ -195,23 +167,8 @@ def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:
     (number,) = inserted
     connection.execute(_SQL["insert_spec"], (number, run.spec))
     if key is not None:
-        values = (run.owner, key.text, key.ordinal, key.body_hash, number)
-        connection.execute(_SQL["insert_run_key"], values)
+        record_run_key(connection, run.owner, key, number)
     return msgspec.structs.replace(run, number=number)
-
-
-def _recorded_run(connection: apsw.Connection, owner: str, key: Key | None) -> Run | None:
-    if key is None:
-        return None
-    found = row(connection, _SQL["find_run_key"], (owner, key.text, key.ordinal))
-    if found is None:
-        return None
-    body_hash, number = found
-    if body_hash != key.body_hash:
-        raise KeyReused(key=key.text)
-    values = row(connection, _SQL["read_run_by_number"], (number,))
-    assert values is not None, "a key goes with its run"
-    return to_run(values)
 
 
 def _find(connection: apsw.Connection, run_id: str) -> tuple[int, str, bool, int, int]:
@@ -223,7 +180,7 @@ def _find(connection: apsw.Connection, run_id: str) -> tuple[int, str, bool, int
     return number, state, bool(final), position, version
 
 
-def _change(connection: apsw.Connection, number: int, change: Change) -> RunState:
+def _change(connection: apsw.Connection, number: int, change: Change) -> str:
     changed = row(
         connection,
         _SQL["change_run"],
@@ -239,7 +196,7 @@ def _change(connection: apsw.Connection, number: int, change: Change) -> RunStat
     assert changed is not None, "the run was found in this transaction"
     if change.spec is not None:
         connection.execute(_SQL["change_spec"], (number, change.spec))
-    return RunState(changed[0])
+    return str(changed[0])
 
 
 # Steps ------------------------------------------------------------------------------------------------------
@@ -271,7 +228,7 @@ def append(
         key = entry.key
         if key is not None:
             try:
-                connection.execute(_INSERT_STEP_KEY, (number, key.text, key.ordinal, key.body_hash, at))
+                record_step_key(connection, number, key, at)
             except apsw.ConstraintError:
                 connection.execute(_SQL["item_undo"])
                 return _replay_or_refuse(connection, run_id, position, entries, key)
@@ -280,7 +237,7 @@ def append(
         _put(connection, number, put, keep)
     if change is not None:
         state = _change(connection, number, change)
-    return Appended(tuple(steps)), Committed(run_id, RunState(state), at)
+    return Appended(tuple(steps)), Committed(run_id, to_state(run_id, state), at)
 
 
 def _replay_or_refuse(
@@ -303,17 +260,6 @@ def _replay_or_refuse(
     raise KeyReused(key=taken.text)
 
 
-def find_step(connection: apsw.Connection, number: int, key: Key) -> Step | None:
-    """Return the step that a key of the run with this number was used for, or None."""
-    found = row(connection, _SQL["find_step_key"], (number, key.text, key.ordinal))
-    if found is None:
-        return None
-    body_hash, position, inputs, outputs = found
-    if body_hash != key.body_hash:
-        raise KeyReused(key=key.text)
-    return Step(position=position, inputs=inputs, outputs=outputs)
-
-
 def repair_step(connection: apsw.Connection, run_id: str, step: Step) -> tuple[None, None]:
     """Replace a step's blobs."""
     number, _, _, length, _ = _find(connection, run_id)
@@ -331,6 +277,7 @@ def put_savepoint(
 ) -> tuple[SavepointInfo, None]:
     """Keep a savepoint, then give up those that retention doesn't keep."""
     number, *_ = _find(connection, run_id)
+    _check_name(connection, run_id, number, put.timestamp, put.name)
     return _put(connection, number, put, keep), None
 
 
@@ -339,10 +286,21 @@ def mark_savepoint(
 ) -> tuple[SavepointInfo, None]:
     """Name and pin a savepoint, or undo that."""
     number, *_ = _find(connection, run_id)
+    _check_name(connection, run_id, number, timestamp, name)
     values = row(connection, _SQL["mark_savepoint"], (number, timestamp, name, pinned))
     if values is None:
         raise SavepointNotFound(run=run_id, savepoint=timestamp)
     return to_info(values), None
+
+
+def _check_name(
+    connection: apsw.Connection, run_id: str, number: int, timestamp: int, name: str | None
+) -> None:
+    """Raise `SavepointNameTaken` if another savepoint of the run has the name."""
+    if name is not None:
+        other = row(connection, _SQL["savepoint_named"], (number, name, timestamp))
+        if other is not None:
+            raise SavepointNameTaken(run=run_id, name=name, timestamp=other[0])
 
 
 def _put(connection: apsw.Connection, number: int, put: Put, keep: int) -> SavepointInfo:
@@ -372,10 +330,12 @@ def put_record(
     connection: apsw.Connection, dialect: str, id: str, blob: bytes, version: int | None
 ) -> tuple[Record, None]:
     """Keep a record, new or in place of a version."""
+    made = row(connection, _SQL["next_record_version"])
+    assert made is not None, "the first migration makes it"
     if version is None:
-        kept = row(connection, _SQL["insert_record"], (dialect, id, blob))
+        kept = row(connection, _SQL["insert_record"], (dialect, id, *made, blob))
     else:
-        kept = row(connection, _SQL["replace_record"], (dialect, id, blob, version))
+        kept = row(connection, _SQL["replace_record"], (dialect, id, *made, blob, version))
     if kept is None:
         raise VersionConflict(name=id)
     return Record(id, blob, kept[0]), None

@@ -212,11 +212,14 @@ class Readers:
 
 
 def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows that a query answers with."""
-    return connection.execute(sql, values).fetchall()
+    """Return all rows that a query answers with; raise `CorruptBlob` if a text among them isn't one."""
+    try:
+        return connection.execute(sql, values).fetchall()
+    except UnicodeDecodeError as error:
+        raise CorruptBlob(reason=f"a text isn't UTF-8: {error}") from error
 
 
 def row(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
     """Return the first row that a query answers with, or None."""
-    found = connection.execute(sql, values).fetchall()
+    found = rows(connection, sql, values)
     return found[0] if found else None

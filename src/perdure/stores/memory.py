@@ -4,11 +4,9 @@ It keeps nothing that a caller could change: what comes in is bytes, or is encod
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from msgspec.structs import replace
@@ -17,9 +15,8 @@ from perdure.errors import (
     Fenced,
     Invalid,
     KeyReused,
-    PositionConflict,
+    QuotaExceeded,
     RunExists,
-    RunFinished,
     RunNotFound,
     SavepointNotFound,
     StepNotFound,
@@ -30,22 +27,13 @@ from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Appended, Committed, Created, Record
+from perdure.stores.kept_run import KeptRun
 
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A run with all that goes with it. Keys are (text, ordinal) to (body hash, position)."""
-
-    run: Run
-    steps: list[Step] = field(default_factory=list)
-    keys: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
-    savepoints: dict[int, tuple[SavepointInfo, bytes]] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -67,10 +55,11 @@ class MemoryStore:
         self._keep = keep
         self._lock = threading.RLock()
         self._closed = False
-        self._runs: dict[str, _Kept] = {}
+        self._runs: dict[str, KeptRun] = {}
         self._numbers = 0
         self._run_keys: dict[tuple[str, str, int], tuple[bytes, str]] = {}
         self._records: dict[tuple[str, str], Record] = {}
+        self._record_version = 0
         self._watchers: tuple[Callable[[Committed], None], ...] = ()
 
     @property
@@ -84,27 +73,33 @@ class MemoryStore:
 
     # Runs ---------------------------------------------------------------------------------------------------
 
-    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+    def create_run(
+        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run."""
 
         def change() -> tuple[Created, Committed | None]:
             recorded = self._recorded(run.owner, key)
             if recorded is not None:
                 return Created(recorded, replayed=True), None
+            self._check_quota(run.owner, quota)
             kept = self._keep_run(replace(run, position=0), key)
             if savepoint is not None:
-                self._put(kept, savepoint)
+                kept.put(savepoint, self._keep)
             return Created(kept.run), _told(kept.run)
 
         return self._write(change)
 
-    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+    def fork_run(
+        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
 
         def change() -> tuple[Created, Committed | None]:
             recorded = self._recorded(run.owner, key)
             if recorded is not None:
                 return Created(recorded, replayed=True), None
+            self._check_quota(run.owner, quota)
             if run.parent is None or run.parent_position is None:
                 raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
             parent, position = self._find(run.parent), run.parent_position
@@ -117,7 +112,7 @@ class MemoryStore:
                 for at, (info, blob) in parent.savepoints.items()
                 if info.position <= position and (info.milestone or at == 0)
             }
-            self._put(kept, savepoint)
+            kept.put(savepoint, self._keep)
             return Created(kept.run), _told(kept.run)
 
         return self._write(change)
@@ -129,7 +124,7 @@ class MemoryStore:
             kept = self._find(run_id)
             if kept.run.version != version:
                 raise VersionConflict(name=run_id)
-            kept.run = _changed(kept.run, change)
+            kept.change(change)
             return kept.run, _told(kept.run)
 
         return self._write(update)
@@ -149,6 +144,12 @@ class MemoryStore:
         """Return a run."""
         with self._lock:
             return self._find(run_id).run
+
+    def run_by_key(self, owner: str, key: Key) -> Run | None:
+        """Return the run that an owner made under a key, or None."""
+        with self._lock:
+            self._check_open()
+            return self._recorded(owner, key)
 
     def runs(
         self,
@@ -190,33 +191,8 @@ class MemoryStore:
         def append() -> tuple[Appended, Committed | None]:
             self._check_fence(run_id, fence)
             kept = self._find(run_id)
-            keys = [entry.key for entry in entries if entry.key is not None]
-            if entries and entries[0].key is not None and _step_by_key(kept, entries[0].key) is not None:
-                recorded = (_step_by_key(kept, key) for key in keys)
-                return Appended(tuple(step for step in recorded if step is not None), replayed=True), None
-            if len(kept.steps) != position:
-                raise PositionConflict(run=run_id, expected=position + 1, position=len(kept.steps))
-            if kept.run.state in FINAL:
-                raise RunFinished(run=run_id, state=kept.run.state.value)
-            new_keys: dict[tuple[str, int], tuple[bytes, int]] = {}
-            for at, entry in enumerate(entries, position + 1):
-                if entry.key is not None:
-                    name = (entry.key.text, entry.key.ordinal)
-                    if name in kept.keys or name in new_keys:
-                        raise KeyReused(key=entry.key.text)
-                    new_keys[name] = (entry.key.body_hash, at)
-            steps = tuple(
-                Step(position=at, inputs=entry.inputs, outputs=entry.outputs)
-                for at, entry in enumerate(entries, position + 1)
-            )
-            if savepoint is not None:
-                self._put(kept, savepoint)
-            kept.steps.extend(steps)
-            kept.keys.update(new_keys)
-            kept.run = replace(kept.run, position=len(kept.steps), updated=time.time())
-            if change is not None:
-                kept.run = _changed(kept.run, change)
-            return Appended(steps), _told(kept.run)
+            appended = kept.append(position, entries, savepoint, change, self._keep)
+            return appended, None if appended.replayed else _told(kept.run)
 
         return self._write(append)
 
@@ -229,7 +205,7 @@ class MemoryStore:
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
         """Return the step recorded under a key and ordinal, or None."""
         with self._lock:
-            return _step_by_key(self._find(run_id), key)
+            return self._find(run_id).find_step(key)
 
     def keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
         """Return the keys of the steps after position `after`, ascending, each with its step's position."""
@@ -271,7 +247,7 @@ class MemoryStore:
 
         def change() -> tuple[SavepointInfo, None]:
             self._check_fence(run_id, fence)
-            return self._put(self._find(run_id), savepoint, name, pinned), None
+            return self._find(run_id).put(savepoint, self._keep, name, pinned), None
 
         return self._write(change)
 
@@ -282,6 +258,7 @@ class MemoryStore:
 
         def change() -> tuple[SavepointInfo, None]:
             info, blob = self._find_savepoint(run_id, timestamp)
+            self._find(run_id).check_name(timestamp, name)
             info = replace(info, name=name, pinned=pinned)
             self._find(run_id).savepoints[timestamp] = info, blob
             return info, None
@@ -308,7 +285,8 @@ class MemoryStore:
             former = self._records.get((dialect, id))
             if version != (None if former is None else former.version):
                 raise VersionConflict(name=id)
-            record = Record(id, blob, 1 if version is None else version + 1)
+            self._record_version += 1
+            record = Record(id, blob, self._record_version)
             self._records[dialect, id] = record
             return record, None
 
@@ -334,6 +312,14 @@ class MemoryStore:
         with self._lock:
             self._check_open()
             return [record for (of, _), record in sorted(self._records.items()) if of == dialect]
+
+    # Looking after it ---------------------------------------------------------------------------------------
+
+    def check(self) -> Sequence[str]:
+        """Find nothing: memory that is damaged takes the process with it."""
+        with self._lock:
+            self._check_open()
+            return ()
 
     # Watching -----------------------------------------------------------------------------------------------
 
@@ -382,7 +368,7 @@ class MemoryStore:
             self._check_open()
             return [kept.run for kept in self._runs.values()]
 
-    def _find(self, run_id: str) -> _Kept:
+    def _find(self, run_id: str) -> KeptRun:
         self._check_open()
         try:
             return self._runs[run_id]
@@ -404,54 +390,21 @@ class MemoryStore:
             raise KeyReused(key=key.text)
         return self._find(run_id).run
 
-    def _keep_run(self, run: Run, key: Key | None) -> _Kept:
+    def _check_quota(self, owner: str, quota: int | None) -> None:
+        if quota is not None:
+            live = (kept.run for kept in self._runs.values() if kept.run.state not in FINAL)
+            if sum(run.owner == owner for run in live) >= quota:
+                raise QuotaExceeded(owner=owner, quota=quota)
+
+    def _keep_run(self, run: Run, key: Key | None) -> KeptRun:
         if run.id in self._runs:
             raise RunExists(run=run.id)
         self._numbers += 1
-        kept = self._runs[run.id] = _Kept(replace(run, number=self._numbers))
+        kept = self._runs[run.id] = KeptRun(replace(run, number=self._numbers))
         if key is not None:
             self._run_keys[run.owner, key.text, key.ordinal] = key.body_hash, run.id
         return kept
 
-    def _put(
-        self, kept: _Kept, savepoint: Savepoint, name: str | None = None, pinned: bool = False
-    ) -> SavepointInfo:
-        blob = savepoint.to_blob()
-        former, _ = kept.savepoints.get(savepoint.timestamp, (None, b""))
-        info = SavepointInfo(
-            timestamp=savepoint.timestamp,
-            position=savepoint.position,
-            created=time.time(),
-            size=len(blob),
-            name=name if name is not None or former is None else former.name,
-            pinned=pinned or (former is not None and former.pinned),
-            milestone=savepoint.milestone or (former is not None and former.milestone),
-        )
-        kept.savepoints[savepoint.timestamp] = info, blob
-        newest = sorted(kept.savepoints)[-self._keep :]
-        for at, (old, _) in list(kept.savepoints.items()):
-            marked = old.milestone or old.pinned or old.name is not None
-            if at < newest[0] and at not in (0, savepoint.timestamp) and not marked:
-                del kept.savepoints[at]
-        return info
-
 
 def _told(run: Run) -> Committed:
     return Committed(run.id, run.state, run.position)
-
-
-def _changed(run: Run, change: Change) -> Run:
-    given: dict[str, Any] = {
-        name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None
-    }
-    return replace(run, **given, version=run.version + 1, updated=time.time())
-
-
-def _step_by_key(kept: _Kept, key: Key) -> Step | None:
-    found = kept.keys.get((key.text, key.ordinal))
-    if found is None:
-        return None
-    body_hash, position = found
-    if body_hash != key.body_hash:
-        raise KeyReused(key=key.text)
-    return kept.steps[position - 1]

@@ -3,9 +3,12 @@
 What a change does is `changes`, when it counts as durable is `writer`, how the file is opened is `database`.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,11 @@ from perdure.stores import changes
 from perdure.stores.base import Appended, Committed, Created, Record
 from perdure.stores.changes import Put
 from perdure.stores.database import Readers, connect, reason, row, rows
+from perdure.stores.integrity import problems
+from perdure.stores.keys import find_made, find_step
 from perdure.stores.lock import Lock
 from perdure.stores.queries import QUERIES
+from perdure.stores.values import to_info, to_run
 from perdure.stores.writer import Writer
 
 __all__ = ["SqliteStore"]
@@ -89,15 +95,23 @@ class SqliteStore:
 
     # Runs ---------------------------------------------------------------------------------------------------
 
-    def create_run(self, run: Run, savepoint: Savepoint | None, key: Key | None = None) -> Future[Created]:
+    def create_run(
+        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run."""
         put = None if savepoint is None else Put.of(savepoint)
-        return self._writer.submit(partial(changes.create_run, run=run, put=put, key=key, keep=self._keep))
+        return self._writer.submit(
+            partial(changes.create_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
+        )
 
-    def fork_run(self, run: Run, savepoint: Savepoint, key: Key | None = None) -> Future[Created]:
+    def fork_run(
+        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+    ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
         put = Put.of(savepoint)
-        return self._writer.submit(partial(changes.fork_run, run=run, put=put, key=key, keep=self._keep))
+        return self._writer.submit(
+            partial(changes.fork_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
+        )
 
     def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
         """Change a run's record if its version is still `version`."""
@@ -113,7 +127,12 @@ class SqliteStore:
             values = row(connection, _SQL["read_run"], (run_id,))
         if values is None:
             raise RunNotFound(run=run_id)
-        return changes.to_run(values)
+        return to_run(values)
+
+    def run_by_key(self, owner: str, key: Key) -> Run | None:
+        """Return the run that an owner made under a key, or None."""
+        with self._readers.lend() as connection:
+            return find_made(connection, owner, key)
 
     def runs(
         self,
@@ -124,13 +143,23 @@ class SqliteStore:
         limit: int = 100,
     ) -> Sequence[Run]:
         """Return runs, newest first."""
-        values: tuple[Any, ...] = (NEWEST if before is None else before, kind, max(0, limit))
-        with self._readers.lend() as connection:
-            if owner is None:
-                found = rows(connection, _SQL["list_runs"], values)
-            else:
-                found = rows(connection, _SQL["list_runs_of_owner"], (*values, owner))
-        return [changes.to_run(values) for values in found]
+        before = NEWEST if before is None else before
+        values = (before, kind, max(0, limit))
+        try:
+            with self._readers.lend() as connection:
+                if owner is None:
+                    found = rows(connection, _SQL["list_runs"], values)
+                else:
+                    found = rows(connection, _SQL["list_runs_of_owner"], (*values, owner))
+            return [to_run(values) for values in found]
+        except CorruptBlob as error:
+            log.error("run_damaged", path=str(self.path), reason=str(error))
+        wanted = (
+            run
+            for run in self._intact_runs(before)
+            if (owner is None or run.owner == owner) and (kind is None or run.kind == kind)
+        )
+        return list(islice(wanted, max(0, limit)))
 
     def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
         """Count the runs of an owner, or all."""
@@ -181,7 +210,7 @@ class SqliteStore:
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
         """Return the step recorded under a key and ordinal, or None."""
         with self._readers.lend() as connection:
-            return changes.find_step(connection, _require(connection, run_id), key)
+            return find_step(connection, _require(connection, run_id), key)
 
     def repair_step(self, run_id: str, step: Step) -> Future[None]:
         """Put a step's recomputed blobs in place of damaged ones."""
@@ -212,7 +241,7 @@ class SqliteStore:
             found = rows(connection, _SQL["list_savepoints"], (run_id,))
             if not found:
                 _require(connection, run_id)
-        return [changes.to_info(values) for values in found]
+        return [to_info(values) for values in found]
 
     def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
         """Return a savepoint, checked."""
@@ -224,7 +253,10 @@ class SqliteStore:
         at, position, milestone, blob = found
         savepoint = Savepoint.from_blob(blob)
         if (savepoint.timestamp, savepoint.position) != (at, position):
-            raise CorruptBlob(reason=f"it is that of timestamp {savepoint.timestamp}, not of {at}")
+            raise CorruptBlob(
+                reason=f"it is that of timestamp {savepoint.timestamp} and step {savepoint.position}, not of "
+                f"timestamp {at} and step {position}"
+            )
         return msgspec.structs.replace(savepoint, milestone=bool(milestone))
 
     # What dialects keep -------------------------------------------------------------------------------------
@@ -250,6 +282,23 @@ class SqliteStore:
         with self._readers.lend() as connection:
             found = rows(connection, _SQL["list_records"], (dialect,))
         return [Record(*values) for values in found]
+
+    # Looking after it ---------------------------------------------------------------------------------------
+
+    def check(self) -> Sequence[str]:
+        """Look for damaged pages, keys and records of runs, and say in words what is wrong; reads it all."""
+        with self._readers.lend() as connection:
+            return problems(connection)
+
+    def _intact_runs(self, before: int) -> Iterator[Run]:
+        """Yield the runs before a number whose records can be read, newest first, one by one."""
+        with self._readers.lend() as connection:
+            numbers = sorted(number for (number,) in rows(connection, _SQL["list_run_numbers"]))
+        for number in reversed(numbers[: bisect_left(numbers, before)]):
+            with suppress(CorruptBlob), self._readers.lend() as connection:
+                values = row(connection, _SQL["read_run_by_number"], (number,))
+                if values is not None:
+                    yield to_run(values)
 
     # Watching -----------------------------------------------------------------------------------------------
 

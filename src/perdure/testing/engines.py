@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from perdure.engines.base import Engine
+from perdure.errors import PerdureError
 from perdure.state.codec import decode, encode
 
 __all__ = ["EngineConformance"]
@@ -23,25 +24,34 @@ class EngineConformance:
         What it is initialised with.
     inputs
         The inputs of each step, as many as are to be checked; fewer are taken if the engine finishes earlier.
+    refused
+        Inputs that the engine must refuse.
 
     Examples
     --------
     >>> from perdure.engines.system_dynamics import Model, SystemDynamicsEngine
     >>> model = Model(starttime=0.0, stoptime=3.0, dt=1.0)
     >>> model.stock("level").equation = 2.0
-    >>> EngineConformance(lambda: SystemDynamicsEngine(model), {}, [{}] * 4).check()
+    >>> refused = [{"constants": {"unknown": 1.0}}]
+    >>> EngineConformance(lambda: SystemDynamicsEngine(model), {}, [{}] * 4, refused).check()
     """
 
     def __init__(
-        self, make: Callable[[], Engine], config: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
+        self,
+        make: Callable[[], Engine],
+        config: Mapping[str, Any],
+        inputs: Sequence[Mapping[str, Any]],
+        refused: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._make = make
         self._config = config
         self._inputs = inputs
+        self._refused = refused
 
     def check(self) -> None:
         """Check everything; raise `AssertionError` with what is wrong, and at which step."""
         self.check_port()
+        self.check_validates()
         self.check_repeats()
         self.check_resumes()
 
@@ -52,6 +62,38 @@ class EngineConformance:
             assert isinstance(engine, Engine), f"{type(engine).__name__} lacks methods of the engine port"
             assert type(engine.time) is float, f"time must be a float, not {engine.time!r}"
             assert engine.finished is False, "a fresh engine must have something left to step"
+        finally:
+            engine.close()
+
+    def check_validates(self) -> None:
+        """Check that `validate` refuses just what `step` refuses, at every step, and changes nothing."""
+        engine = self._fresh()
+        try:
+            for step, inputs in enumerate(self._inputs):
+                if engine.finished:
+                    break
+                before = encode(engine.snapshot())
+                refusal = _refusal(engine.validate, inputs)
+                assert refusal is None, f"validate refuses {inputs!r:.300} before step {step}: {refusal}"
+                for wrong in self._refused:
+                    refusal = _refusal(engine.validate, wrong)
+                    assert refusal is not None, f"validate takes {wrong!r:.300}, which must be refused"
+                    self._check_step_refuses(wrong, before, refusal)
+                assert encode(engine.snapshot()) == before, f"validate changed the engine at step {step}"
+                engine.step(inputs)
+        finally:
+            engine.close()
+
+    def _check_step_refuses(self, inputs: Mapping[str, Any], state: bytes, beforehand: PerdureError) -> None:
+        """Check that an engine at `state` refuses `inputs` with the error that `validate` raised."""
+        # Another engine, since one that raised isn't used again.
+        engine = self._fresh()
+        try:
+            engine.restore(decode(state))
+            refusal = _refusal(engine.step, inputs)
+            assert (type(refusal), str(refusal)) == (type(beforehand), str(beforehand)), (
+                f"with {inputs!r:.300} validate says {beforehand!r}, step {refusal!r}"
+            )
         finally:
             engine.close()
 
@@ -105,6 +147,15 @@ class EngineConformance:
             return outputs
         finally:
             engine.close()
+
+
+def _refusal(method: Callable[[Mapping[str, Any]], object], inputs: Mapping[str, Any]) -> PerdureError | None:
+    """Return what `method` raises for the inputs, if it does."""
+    try:
+        method(inputs)
+    except PerdureError as error:
+        return error
+    return None
 
 
 def _shown(answer: bytes) -> str:

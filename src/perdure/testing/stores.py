@@ -22,9 +22,11 @@ from perdure.errors import (
     KeyReused,
     PerdureError,
     PositionConflict,
+    QuotaExceeded,
     RunExists,
     RunFinished,
     RunNotFound,
+    SavepointNameTaken,
     SavepointNotFound,
     StepNotFound,
     StoreUnavailable,
@@ -197,6 +199,35 @@ class StoreConformance:
             store.create_run(a_run("one"), None, a_key()).result(WAIT)
             assert not store.create_run(a_run("two", owner="bob"), None, a_key()).result(WAIT).replayed
             assert not store.create_run(a_run("three"), None, a_key(ordinal=1)).result(WAIT).replayed
+
+    def test_a_run_is_found_by_the_key_it_was_made_under(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            assert store.run_by_key("ann", a_key()) is None
+            store.create_run(a_run("one"), a_savepoint(), a_key()).result(WAIT)
+            store.fork_run(a_fork("two", "one", 0), a_savepoint(), a_key("fork")).result(WAIT)
+            store.update_run("one", 0, Change(reason="it has changed since")).result(WAIT)
+            assert store.run_by_key("ann", a_key()) == store.run("one")
+            assert store.run_by_key("ann", a_key("fork")) == store.run("two")
+            assert store.run_by_key("ann", a_key(ordinal=1)) is None
+            assert store.run_by_key("bob", a_key(body=b"else")) is None
+            with raised(KeyReused):
+                store.run_by_key("ann", a_key(body=b"else"))
+            store.delete_run("one").result(WAIT)
+            assert store.run_by_key("ann", a_key(body=b"else")) is None
+
+    def test_an_owner_beyond_the_quota_is_refused_but_still_answered(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            first = store.create_run(a_run("one"), None, a_key(), quota=2).result(WAIT)
+            store.create_run(a_run("two"), None, quota=2).result(WAIT)
+            with raised(QuotaExceeded):
+                store.create_run(a_run("three"), None, quota=2).result(WAIT)
+            with raised(QuotaExceeded):
+                store.fork_run(a_fork("four", "one", 0), a_savepoint(), quota=2).result(WAIT)
+            again = store.create_run(a_run("five"), None, a_key(), quota=2).result(WAIT)
+            assert again == Created(first.run, replayed=True)
+            store.create_run(a_run("another's", owner="bob"), None, quota=2).result(WAIT)
+            store.update_run("two", 0, Change(state=RunState.STOPPED)).result(WAIT)
+            store.create_run(a_run("three"), None, quota=2).result(WAIT)
 
     def test_a_creation_key_with_another_body_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -530,6 +561,22 @@ class StoreConformance:
             assert (info.name, info.pinned, info.milestone) == ("x", True, True)
             assert store.savepoint("run", 1).entities == {"model": b"upgraded"}
 
+    def test_a_name_belongs_to_one_savepoint_of_a_run(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            created(store, "other")
+            for run, at in (("run", 1), ("other", 1)):
+                store.put_savepoint(run, store.fence, a_savepoint(at), name="calm").result(WAIT)
+            store.put_savepoint("run", store.fence, a_savepoint(1), name="calm").result(WAIT)
+            with raised(SavepointNameTaken):
+                store.put_savepoint("run", store.fence, a_savepoint(2), name="calm").result(WAIT)
+            store.put_savepoint("run", store.fence, a_savepoint(2)).result(WAIT)
+            with raised(SavepointNameTaken):
+                store.mark_savepoint("run", 2, name="calm", pinned=True).result(WAIT)
+            assert [info.pinned for info in store.savepoints("run")] == [False, False, False]
+            store.mark_savepoint("run", 1, name=None, pinned=False).result(WAIT)
+            assert store.mark_savepoint("run", 2, name="calm", pinned=False).result(WAIT).name == "calm"
+
     def test_retention_keeps_the_newest_and_what_is_marked(self, tmp_path: Path) -> None:
         with self.opened(tmp_path, keep=2) as store:
             created(store)
@@ -582,6 +629,22 @@ class StoreConformance:
             assert store.record("bptk", "id") == second
             assert store.record("bptk", "new") is None
 
+    def test_a_record_that_was_made_anew_is_not_taken_for_the_former(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            former = store.put_record("bptk", "id", b"one", None).result(WAIT)
+            former = store.put_record("bptk", "id", b"two", former.version).result(WAIT)
+            seen = {former.version}
+            for _ in range(3):
+                store.delete_record("bptk", "id").result(WAIT)
+                anew = store.put_record("bptk", "id", b"three", None).result(WAIT)
+                assert anew.version not in seen
+                seen.add(anew.version)
+                with raised(VersionConflict):
+                    store.put_record("bptk", "id", b"stale", former.version).result(WAIT)
+                anew = store.put_record("bptk", "id", b"four", anew.version).result(WAIT)
+                assert anew.version not in seen
+                seen.add(anew.version)
+
     def test_records_are_listed_by_id_and_dialect(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             for dialect, id in (("bptk", "b"), ("nrp", "a"), ("bptk", "a")):
@@ -591,6 +654,17 @@ class StoreConformance:
             store.delete_record("bptk", "a").result(WAIT)
             assert [record.id for record in store.records("bptk")] == ["b"]
             assert [record.id for record in store.records("nrp")] == ["a"]
+
+    # Looking after it
+
+    def test_a_sound_store_has_no_problems(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            assert list(store.check()) == []
+            store.create_run(a_run(), a_savepoint(), a_key()).result(WAIT)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())], a_savepoint(1)).result(WAIT)
+            store.fork_run(a_fork("fork", "run", 1), a_savepoint(1), a_key("fork")).result(WAIT)
+            store.put_record("bptk", "id", b"blob", None).result(WAIT)
+            assert list(store.check()) == []
 
     # Watching
 
@@ -647,7 +721,13 @@ class StoreConformance:
         assert store.unavailable
         with raised(StoreUnavailable):
             store.create_run(a_run("new"), None).result(WAIT)
-        for read in (lambda: store.run("run"), store.runs, lambda: store.record("bptk", "a")):
+        for read in (
+            lambda: store.run("run"),
+            lambda: store.run_by_key("ann", a_key()),
+            store.runs,
+            store.check,
+            lambda: store.record("bptk", "a"),
+        ):
             with raised(StoreUnavailable):
                 read()
 

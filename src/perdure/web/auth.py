@@ -2,15 +2,16 @@
 
 import hashlib
 import hmac
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pydantic import SecretStr
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure.drivers.requests import ADMINISTRATOR, Owner
-from perdure.web.errors import error_response
+from perdure.web.errors import HttpError, error_response
 
-__all__ = ["LOCAL", "Authentication", "Tokens", "maker_of", "owner_of"]
+__all__ = ["LOCAL", "Authentication", "Tokens", "maker_of", "owner_of", "refuse_others"]
 
 LOCAL = "local"
 """Whose everything is while no tokens are set, and what the administrator makes."""
@@ -19,13 +20,17 @@ _OWNER = "perdure.owner"
 
 
 class Tokens:
-    """The tokens a server knows; they are kept as digests only."""
+    """The tokens a server knows, by owner; they are kept as digests only."""
 
-    def __init__(self, tokens: Mapping[str, SecretStr]) -> None:
-        self._owners = {owner: _digest(token.get_secret_value().encode()) for owner, token in tokens.items()}
+    def __init__(self, tokens: Mapping[str, Iterable[SecretStr]]) -> None:
+        self._known = [
+            (_digest(secret.get_secret_value().encode()), owner)
+            for owner, secrets in tokens.items()
+            for secret in secrets
+        ]
 
     def __bool__(self) -> bool:
-        return bool(self._owners)
+        return bool(self._known)
 
     def owner(self, authorization: bytes) -> str | None:
         """Return whose the token in an ``Authorization`` header is; None if it is nobody's.
@@ -37,7 +42,7 @@ class Tokens:
             return None
         given = _digest(token.strip())
         found = None
-        for owner, known in self._owners.items():
+        for known, owner in self._known:
             if hmac.compare_digest(given, known):
                 found = owner
         return found
@@ -103,6 +108,13 @@ def owner_of(scope: Scope) -> Owner:
 def maker_of(scope: Scope) -> str:
     """Return whose a run is that is made by this request."""
     return owner_of(scope) or LOCAL
+
+
+async def refuse_others(request: Request) -> None:
+    """Refuse whoever isn't the administrator; a dependency of FastAPI routes."""
+    if owner_of(request.scope) is not ADMINISTRATOR:
+        message = "Only the administrator may do that: this machine's user, by the socket beside the store."
+        raise HttpError(403, "administrator_only", message)
 
 
 def _digest(token: bytes) -> bytes:

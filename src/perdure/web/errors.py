@@ -26,6 +26,7 @@ __all__ = [
     "HttpError",
     "error_response",
     "error_responses",
+    "invalid_request",
     "perdure_error_response",
     "status_of",
 ]
@@ -49,7 +50,7 @@ _CODES: Mapping[int, str] = {
 _DESCRIPTIONS: Mapping[int, str] = {
     400: "The body is not JSON.",
     401: "The token is missing or wrong.",
-    403: "The request comes from a foreign web page or is for another host.",
+    403: "It comes from a foreign web page, is for another host, or only the administrator may do it.",
     404: "Nothing has that name.",
     409: "It can't be done in the present state.",
     413: "The body is too large.",
@@ -61,7 +62,8 @@ _DESCRIPTIONS: Mapping[int, str] = {
 }
 
 LONGEST_TEXT = 1_000  # characters of a message, or of one value of its details
-MOST_VALUES = 50  # values of one detail, or errors of one request
+MOST_VALUES = 20  # values of one detail, or errors of one request
+MOST_DETAILS = 10_000  # bytes; with more there are none
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +102,12 @@ class HttpError(HTTPException):
         return error_response(self.status_code, self.code, self.detail, self.details, self.headers)
 
 
+def invalid_request(where: str, problem: str) -> HttpError:
+    """Return the error for a request of the wrong form: which part of it, and what is wrong there."""
+    errors = [{"where": where, "problem": problem}]
+    return HttpError(422, "invalid_request", f"{where}: {problem}.", {"errors": errors})
+
+
 def status_of(kind: type[PerdureError]) -> int:
     """Return the status that errors of a kind are answered with."""
     return next((STATUS[parent] for parent in kind.__mro__ if parent in STATUS), 500)
@@ -126,7 +134,10 @@ def error_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the answer for an error, bounded in size and safe as JSON."""
-    body = {"error": {"code": code, "message": _text(message), "details": _plain(details or {})}}
+    told = msgspec.json.encode(_plain(details or {}))
+    if len(told) > MOST_DETAILS:
+        told = b"{}"
+    body = {"error": {"code": code, "message": _text(message), "details": msgspec.Raw(told)}}
     return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Header
 from starlette.requests import Request
 
 from perdure.run import Key
-from perdure.web.errors import HttpError
+from perdure.web.errors import invalid_request
 
 __all__ = ["HEADER", "HEADER_SCHEMA", "IdempotencyKey", "key_text", "make_key"]
 
@@ -23,14 +23,12 @@ _VALID = re.compile(rb"[!-~]{1,255}")
 
 
 def key_text(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the key in a request's headers, or None; raise `HttpError` (422) for one that is malformed."""
+    """Return the key in a request's headers, or None; raise `HttpError` (422) if it is malformed."""
     found = [value for name, value in headers if name == b"idempotency-key"]
     if not found:
         return None
     if len(found) > 1 or _VALID.fullmatch(found[0].strip(b" \t")) is None:
-        raise HttpError(
-            422, "invalid_request", f"{HEADER} is given once, with 1 to 255 visible ASCII characters."
-        )
+        raise invalid_request(f"header.{HEADER}", "it is given once, with 1 to 255 visible ASCII characters")
     return found[0].strip(b" \t").decode("ascii")
 
 

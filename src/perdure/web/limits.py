@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from perdure.web.errors import HttpError
+from perdure.web.errors import HttpError, invalid_request
 
 __all__ = ["Limits", "query_values", "refuse_repeated"]
 
@@ -80,7 +80,7 @@ def query_values(query: bytes) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in values:
-            raise HttpError(422, "invalid_request", f"The query parameter {name!r} is given twice.")
+            raise invalid_request(f"query.{name}", "it is given twice")
         values[name] = value
     return values
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure.drivers.requests import Owner
 from perdure.web.auth import owner_of
-from perdure.web.errors import HttpError
+from perdure.web.errors import HttpError, invalid_request
 from perdure.web.idempotency import key_text
 from perdure.web.limits import query_values
 
@@ -109,7 +109,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         run_id = scope["path_params"]["run_id"]
         if _RUN_ID.fullmatch(run_id) is None:
-            raise HttpError(422, "invalid_request", f"path.run_id: a run's id matches {RUN_ID_PATTERN}.")
+            raise invalid_request("path.run_id", f"a run's id matches {RUN_ID_PATTERN}")
         try:
             body = await self._read_body(receive)
         except ClientDisconnect:
@@ -147,24 +147,26 @@ class _Endpoint:
             return self._decoder.decode(data)
         except msgspec.ValidationError as error:
             _check_json(data)
-            raise HttpError(422, "invalid_request", f"body: {error}.") from None
+            raise invalid_request("body", str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from None
 
     def _read_query(self, query: bytes) -> Any:
         if self._query is None:
             if query:
-                raise HttpError(422, "invalid_request", "query: this route takes no parameters.")
+                raise invalid_request("query", "this route takes no parameters")
             return None
         try:
             return msgspec.convert(query_values(query), self._query, strict=False)
         except msgspec.ValidationError as error:
-            raise HttpError(422, "invalid_request", f"query: {error}.") from None
+            raise invalid_request("query", str(error)) from None
 
 
 def route(operation: Operation) -> Route:
     """Return the route of an operation."""
-    return Route(operation.path, _Endpoint(operation), methods=[operation.method])
+    made = Route(operation.path, _Endpoint(operation), methods=[operation.method])
+    made.methods = {operation.method}  # Starlette adds HEAD, which would wait for the end of a stream
+    return made
 
 
 def operation_of(candidate: object) -> Operation | None:

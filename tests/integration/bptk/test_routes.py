@@ -330,7 +330,7 @@ def test_origins_can_be_named() -> None:
 
 
 def test_owners_see_their_own_instances_only() -> None:
-    with served(tokens={"ada": SecretStr("a"), "bob": SecretStr("b")}) as client:
+    with served(tokens={"ada": (SecretStr("a"),), "bob": (SecretStr("b"),)}) as client:
         ada, bob = ({"Authorization": f"Bearer {token}"} for token in "ab")
         instance = client.post("/start-instance", headers=ada).get_json()["instance_uuid"]
         assert client.post(f"/{instance}/begin-session", json=SESSION, headers=ada).status_code == 200

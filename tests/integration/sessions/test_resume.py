@@ -122,7 +122,7 @@ def test_it_does_so_with_the_newest_savepoint_corrupted_before_every_step(
             with structlog.testing.capture_logs() as logs:
                 _, taken = await resumed_at_every_step(store, fresh, corrupt)
             assert same(taken, uninterrupted)
-            assert sum(line["event"] == "savepoint_corrupt" for line in logs) >= STEPS - 10
+            assert sum(line["event"] == "savepoint_damaged" for line in logs) >= STEPS - 10
 
     asyncio.run(work())
 

@@ -21,15 +21,17 @@ from perdure.errors import (
     KeyReused,
     LimitExceeded,
     ModelChanged,
+    ModelUnchanged,
     OutputNotFound,
     PositionConflict,
+    QuotaExceeded,
     ReplayMismatch,
     RunFinished,
     RunNotFound,
     ScenarioNotFound,
+    ServerClosing,
     StepNotFound,
     StoreUnavailable,
-    TooMany,
     TriggerRefused,
     UpgradeRefused,
 )
@@ -63,6 +65,18 @@ def test_the_first_step_answers_the_start_and_settings_stay_in_force(store: Stor
         third = await sessions.step("me", run_id, STEP)
         assert numbers(third.steps) == [[2.0, 9.5, 3.0]]
         assert (await sessions.run("me", run_id)).state is RunState.STARTED
+
+    run(work())
+
+
+def test_names_given_twice_count_once(store: Store) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store)
+        twice = NewSession(scenarios={"bath": ["base", "base"]}, outputs=["water", "water", "inflow"])
+        run_id = (await sessions.create("me", twice)).run.id
+        answer = await sessions.step("me", run_id, STEP)
+        assert answer.steps[0].rows == [[0.0, 5.0, 2.0]]
+        assert answer.spec.scenarios[0].outputs == ["water", "inflow"]
 
     run(work())
 
@@ -208,7 +222,7 @@ def test_limits_name_the_setting_that_raises_them(store: Store) -> None:
         with pytest.raises(LimitExceeded, match="max_values_per_request"):
             await sessions.step("me", run_id, StepRequest(steps=7))
         await sessions.create("me", NEW, Key("k", b"body"))
-        with pytest.raises(TooMany, match="max_runs"):
+        with pytest.raises(QuotaExceeded, match="max_runs"):
             await sessions.create("me", NEW)
         # The one that was made is still answered, and others have quotas of their own.
         assert (await sessions.create("me", NEW, Key("k", b"body"))).replayed
@@ -445,7 +459,7 @@ def test_an_upgrade_goes_on_from_the_upgraded_state(store: Store) -> None:
         without = sessions_on(store, catalogue_of(bath(drain=0.2)))
         with pytest.raises(UpgradeRefused, match="no upgrade function"):
             await without.upgrade("me", run_id)
-        with pytest.raises(UpgradeRefused, match="made with"):
+        with pytest.raises(ModelUnchanged, match="made with"):
             await first.upgrade("me", run_id)
 
         sessions = sessions_on(store, catalogue_of(upgraded()))
@@ -490,6 +504,158 @@ def test_an_upgrade_function_whose_state_does_not_fit_changes_nothing(store: Sto
         with pytest.raises(UpgradeRefused):
             await sessions_on(store, catalogue_of(model)).upgrade("me", run_id)
         assert (await sessions_on(store).step("me", run_id, STEP)).steps[0].position == 5
+
+    run(work())
+
+
+def test_an_upgrade_may_rename_what_the_session_answers_and_sets(store: Store) -> None:
+    def renamed() -> Model:
+        model = Model(starttime=0.0, stoptime=1000.0, dt=1.0, name="bath")
+        level, inflow, faucet = model.stock("bath_water"), model.flow("inflow"), model.constant("faucet")
+        level.initial_value = 0.0
+        level.equation = inflow
+        inflow.equation = faucet * 1.0
+        faucet.equation = 2.0
+
+        def upgrade(state: dict[str, Any], former: str) -> dict[str, Any]:
+            state["stocks"] = {"bath_water": state["stocks"]["water"]}
+            state["constants"] = {"faucet": state["constants"]["tap"]}
+            return state
+
+        model.upgrade = upgrade
+        return model
+
+    async def work() -> None:
+        first = sessions_on(store, catalogue_of(bath(), tuned={"constants": {"tap": 7.0, "leak": 0.0}}))
+        every = NewSession(
+            scenarios={"bath": ["tuned"]}
+        )  # all elements, as the documentation's example has it
+        run_id = (await first.create("me", every)).run.id
+        before = (await first.step("me", run_id, StepRequest(steps=4))).steps
+        await first.aclose()
+        sessions = sessions_on(store, catalogue_of(renamed(), tuned={}))
+        await sessions.upgrade("me", run_id)
+        answer = await sessions.step("me", run_id, STEP)
+        columns = answer.spec.scenarios[0].outputs
+        row = dict(zip(columns, answer.steps[0].rows[0][1:], strict=True))
+        assert row == {"inflow": 7.0, "leak": None, "outflow": None, "tap": None, "water": None}
+        resumed = sessions_on(store, catalogue_of(renamed(), tuned={}))
+        log = await resumed.log("me", run_id, 0, 10)
+        assert [given.step for given in log.steps] == before + answer.steps
+        assert (await resumed.step("me", run_id, STEP)).steps[0].position == 6
+
+    run(work())
+
+
+def test_an_upgrade_function_that_fails_is_named_with_its_error(store: Store) -> None:
+    async def work() -> None:
+        model = bath(drain=0.2)
+        model.upgrade = lambda state, former: state["nothing"]
+        run_id = (await sessions_on(store).create("me", NEW)).run.id
+        with pytest.raises(UpgradeRefused, match="KeyError"):
+            await sessions_on(store, catalogue_of(model)).upgrade("me", run_id)
+
+    run(work())
+
+
+def test_a_creation_is_answered_again_whatever_has_changed_since(store: Store) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store)
+        key, forking = Key("k", b"body"), Key("f", b"body")
+        made = await sessions.create("me", NEW, key)
+        fork = await sessions.fork("me", made.run.id, None, forking)
+        await sessions.delete("me", made.run.id)
+        again = sessions_on(store, catalogue_of(bath(drain=0.2)))
+        again.catalogue.managers["bath"].scenarios.pop("base")
+        repeated = await again.fork("me", made.run.id, None, forking)
+        assert repeated.replayed
+        assert repeated.run.id == fork.run.id
+        with pytest.raises(ScenarioNotFound):
+            await again.create("me", NEW, key)  # its run was deleted, and its key with it
+        with pytest.raises(KeyReused):
+            await again.fork("me", made.run.id, None, Key("f", b"other"))
+        kept = await sessions.create("me", NEW, Key("c", b"body"))
+        assert (await again.create("me", NEW, Key("c", b"body"))).run.id == kept.run.id
+
+    run(work())
+
+
+def test_an_answer_given_again_says_what_it_said(store: Store) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store)
+        run_id = (await sessions.create("me", NEW)).run.id
+        key = Key("k", b"body")
+        first = await sessions.step("me", run_id, STEP, key)
+        restores = sessions._metrics.restores._value.get()
+        for _ in range(3):
+            again = await sessions.step("me", run_id, STEP, key)
+            assert again.replayed
+            assert (again.steps, again.finished) == (first.steps, False)
+        with pytest.raises(KeyReused):
+            await sessions.step("me", run_id, STEP, Key("k", b"other"))
+        with pytest.raises(InvalidOverride):
+            await sessions.step("me", run_id, StepRequest(settings=settings(tap=float("nan"))))
+        # None of this cost the session its place in memory.
+        assert sessions._metrics.restores._value.get() == restores
+        await sessions.stop("me", run_id)
+        stopped = await sessions.step("me", run_id, STEP, key)
+        assert (stopped.steps, stopped.finished) == (first.steps, False)
+
+    run(work())
+
+
+def test_settings_of_a_scenario_that_has_finished_are_checked_too(store: Store) -> None:
+    async def work() -> None:
+        catalogue = catalogue_of(bath(), short={"runspecs": {"stoptime": 1.0}})
+        sessions = sessions_on(store, catalogue)
+        both = NewSession(scenarios={"bath": ["base", "short"]}, outputs=["water"])
+        run_id = (await sessions.create("me", both)).run.id
+        await sessions.step("me", run_id, StepRequest(steps=4))
+        wrong = {"bath": {"short": {"constants": {"nonsense": 1.0}}}}
+        with pytest.raises(InvalidOverride, match="nonsense"):
+            await sessions.step("me", run_id, StepRequest(settings=wrong))
+        right = {"bath": {"short": {"constants": {"tap": 1.0}}}}
+        assert (await sessions.step("me", run_id, StepRequest(settings=right))).steps[0].rows[1] is None
+
+    run(work())
+
+
+def test_a_finished_session_has_its_last_savepoint_where_it_ended(store: Store) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store, catalogue_of(bath(stoptime=12.0)), savepoint_every=5)
+        run_id = (await sessions.create("me", NEW)).run.id
+        await sessions.step("me", run_id, StepRequest(steps=100))
+        kept = [(info.timestamp, info.position) for info in await sessions.savepoints("me", run_id)]
+        assert kept == [(0, 0), (5, 4), (10, 9), (14, 13)]
+
+    run(work())
+
+
+def test_a_request_for_many_steps_ends_early_when_the_server_closes(store: Store) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store)
+        run_id = (await sessions.create("me", NEW)).run.id
+        request, key = StepRequest(steps=900), Key("k", b"body")
+        asked = asyncio.create_task(sessions.step("me", run_id, request, key))
+        events = sessions.events("me", run_id)
+        while (await anext(events)).position == 0:
+            pass
+        await sessions.aclose()
+        try:
+            await asked
+        except ServerClosing as error:
+            assert error.values["steps_taken"] == (await sessions.run("me", run_id)).position
+        answer = await sessions_on(store).step("me", run_id, request, key)
+        assert [step.position for step in answer.steps] == list(range(1, 901))
+
+    run(work())
+
+
+def test_a_session_that_no_request_may_step_is_not_made(store: Store) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store, max_values_per_request=1)
+        with pytest.raises(LimitExceeded, match="max_values_per_request"):
+            await sessions.create("me", NEW)
 
     run(work())
 

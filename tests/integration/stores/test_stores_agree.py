@@ -155,6 +155,10 @@ class Stores(RuleBasedStateMachine):
     def step_by_key(self, id: str, key: Key) -> None:
         self.both(lambda store: store.step_by_key(id, key))
 
+    @rule(owner=owners, key=keys)
+    def run_by_key(self, owner: str, key: Key) -> None:
+        self.both(lambda store: store.run_by_key(owner, key))
+
     @rule(id=ids, savepoint=savepoints, name=names, pinned=st.booleans())
     def put_savepoint(self, id: str, savepoint: Savepoint, name: str | None, pinned: bool) -> None:
         self.both(lambda store: store.put_savepoint(id, store.fence, savepoint, name=name, pinned=pinned))
@@ -163,7 +167,7 @@ class Stores(RuleBasedStateMachine):
     def mark_savepoint(self, id: str, timestamp: int, name: str | None, pinned: bool) -> None:
         self.both(lambda store: store.mark_savepoint(id, timestamp, name=name, pinned=pinned))
 
-    @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 3))
+    @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 9))
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> None:
         self.both(lambda store: store.put_record(dialect, id, blob, version))
 

@@ -41,6 +41,7 @@ def spec_of(*names: str) -> SessionSpec:
             scenario=name,
             model="x",
             fingerprint="f",
+            outputs=["a", "times"],
             config={"starttime": 0.0, "stoptime": 9.0, "dt": 1.0, "outputs": ["a", "times"]},
         )
         for name in names

@@ -1,15 +1,25 @@
 """The catalogue: what can be registered, what is refused, and what bulk runs return."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 import structlog
 from tests.support.small import bath
 
-from perdure.errors import Invalid, InvalidOverride, InvalidScenario, OutputNotFound, ScenarioNotFound
+from perdure.errors import (
+    Invalid,
+    InvalidOverride,
+    InvalidScenario,
+    ModelError,
+    OutputNotFound,
+    ScenarioNotFound,
+)
 from perdure.examples import catalogue as examples
 from perdure.scenarios import Catalogue
 from perdure.scenarios.files import load_model
@@ -54,6 +64,112 @@ def test_managers_may_span_files_and_take_scenarios_later() -> None:
         catalogue.register_scenario_manager({"bath": {"model": bath(), "scenarios": {}}})
 
 
+def test_if_one_manager_is_wrong_none_is_registered() -> None:
+    catalogue = with_bath(one={})
+    wrong = {"constants": {"tap": "much"}}
+    with pytest.raises(InvalidOverride):
+        catalogue.register_scenario_manager(
+            {
+                "bath": {"base_constants": {"tap": 9.0}, "scenarios": {"two": {}}},
+                "tub": {"model": bath(), "scenarios": {"fine": {}, "wrong": wrong}},
+            }
+        )
+    assert list(catalogue.managers) == ["bath"]
+    assert list(catalogue.manager("bath").scenarios) == ["one"]
+    assert catalogue.manager("bath").base_constants == {}
+    with pytest.raises(InvalidOverride):
+        catalogue.register_scenarios({"two": {}, "wrong": wrong}, "bath")
+    assert list(catalogue.manager("bath").scenarios) == ["one"]
+
+
+def test_if_one_file_is_wrong_none_is_loaded(tmp_path: Path) -> None:
+    good = {"tub": {"model": "tests.support.small.bath", "scenarios": {"1": {}}}}
+    (tmp_path / "a.json").write_text(json.dumps(good))
+    (tmp_path / "b.json").write_text(json.dumps({"tub": {"scenarios": {"1": {}}}}))
+    catalogue = Catalogue()
+    with pytest.raises(InvalidScenario, match="defined twice"):
+        catalogue.load(tmp_path)
+    assert list(catalogue) == []
+
+
+def test_a_second_file_must_not_name_another_model(tmp_path: Path) -> None:
+    for name in ("tub", "sink"):
+        source = "from tests.support.small import bath\n\nmodel = bath()\n"
+        (tmp_path / f"{name}.py").write_text(source)
+    catalogue = Catalogue()
+    catalogue.register_scenario_manager({"bath": {"model": "tub", "scenarios": {"1": {}}}}, folder=tmp_path)
+    again = {"bath": {"model": "./tub.py", "scenarios": {"2": {}}}}
+    catalogue.register_scenario_manager(again, folder=tmp_path)
+    assert list(catalogue.manager("bath").scenarios) == ["1", "2"]
+    for other in ("sink", "tests.support.small.bath"):
+        with pytest.raises(InvalidScenario, match="another model") as refused:
+            catalogue.register_scenario_manager({"bath": {"model": other}}, folder=tmp_path)
+        assert str(tmp_path / "tub.py") in str(refused.value)
+    with pytest.raises(InvalidScenario, match="another model"):
+        with_bath(one={}).register_scenario_manager({"bath": {"model": "tests.support.small.bath"}})
+
+
+FUNCTION_IN_FILE = """from tests.support.small import bath
+
+
+def half(model, t, x):
+    return x / 2.0
+
+
+def model():
+    made = bath()
+    made.converter("halved").equation = made.function("half", half)(made.stock("water"))
+    return made
+"""
+
+
+def test_a_models_file_may_change_after_it_is_registered(tmp_path: Path) -> None:
+    file = tmp_path / "tub.py"
+    file.write_text(FUNCTION_IN_FILE)
+    catalogue = Catalogue()
+    catalogue.register_scenario_manager({"tub": {"model": "tub", "scenarios": {"1": {}}}}, folder=tmp_path)
+    before = catalogue.scenario("tub", "1").fingerprint
+    assert before == catalogue.manager("tub").fingerprint
+    file.write_text(FUNCTION_IN_FILE.replace("2.0", "3.0"))
+    catalogue.register_scenarios({"2": {}}, "tub")
+    assert catalogue.scenario("tub", "2").fingerprint == before
+    file.unlink()
+    catalogue.register_scenarios({"3": {}}, "tub")
+    assert catalogue.scenario("tub", "3").fingerprint == before
+    assert catalogue.scenario("tub", "1").fingerprint == before
+
+
+def test_a_model_that_cant_be_identified_is_refused_when_it_is_registered() -> None:
+    model = bath()
+    model.converter("odd").equation = model.function("lost", eval("lambda model, t: 1.0"))()
+    catalogue = Catalogue()
+    with pytest.raises(ModelError, match="can't be identified"):
+        catalogue.register_model(model)
+    assert list(catalogue) == []
+
+
+def test_numbers_of_numpy_become_plain_floats() -> None:
+    model = bath()
+    model.run_specs(np.float64(0), np.int64(9), np.float32(0.5))
+    model.points["curve"] = [[0.0, 0.0], [1.0, 1.0]]
+    scenario = {
+        "constants": {"tap": np.int64(3), "leak": np.float64(0.5)},
+        "points": {"curve": np.array([[0, 1], [2, 3]])},
+        "runspecs": {"stoptime": np.int32(5)},
+    }
+    catalogue = Catalogue()
+    catalogue.register_model(model, scenario={"s": scenario})
+    config = catalogue.scenario("smBath", "s").config(["water"], seed=1, timestep=np.float64(1.0))
+    numbers = [config[key] for key in ("starttime", "stoptime", "dt", "timestep")]
+    numbers += [
+        *config["constants"].values(),
+        *(number for pair in config["points"]["curve"] for number in pair),
+    ]
+    assert numbers == [0.0, 5.0, 0.5, 1.0, 3.0, 0.5, 0.0, 1.0, 2.0, 3.0]
+    assert {type(number) for number in numbers} == {float}
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(config)) == config
+
+
 def test_any_name_works() -> None:
     names = ["1", "a/b", "größer α", " ", "../x", "a\nb"]
     catalogue = with_bath(**{name: {} for name in names})
@@ -78,6 +194,7 @@ def test_any_name_works() -> None:
         ({"model": "no/such/file"}, "no model 'no/such/file'"),
         ({"model": "json.dumps_"}, "no 'dumps_'"),
         ({"model": "json.JSONDecoder"}, "not a Model"),
+        ({"model": 5}, "the model of the manager 'bath' is 5"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -92,6 +209,14 @@ def test_a_wrong_value_is_found_when_it_is_registered() -> None:
         with_bath(s={"constants": {"tap": "much"}})
     with pytest.raises(Invalid, match="dt"):
         with_bath(s={"runspecs": {"dt": -1.0}})
+
+
+@pytest.mark.parametrize("table", [5, [5], [[0]], "ab", [["a", "b"]], None, {"0": 1}, []], ids=repr)
+def test_points_that_are_none_are_refused(table: Any) -> None:
+    model = bath()
+    model.points["curve"] = [[0.0, 0.0], [1.0, 1.0]]
+    with pytest.raises(InvalidOverride, match="'curve'"):
+        Catalogue().register_model(model, scenario={"s": {"points": {"curve": table}}})
 
 
 def test_a_constant_that_the_model_lacks_is_left_out_and_told() -> None:
@@ -179,3 +304,28 @@ def test_a_file_that_is_no_scenario_file_is_named(tmp_path: Path, content: str) 
     (tmp_path / "wrong.json").write_text(content)
     with pytest.raises(InvalidScenario, match=r"wrong\.json"):
         Catalogue().load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def model(:\n", ["tub.py, line 1: SyntaxError"]),
+        ("\nimport no_such_thing\n", ["tub.py, line 2: ModuleNotFoundError", "no_such_thing"]),
+        ("def f():\n    return 1 / 0\n\n\nf()\n", ["tub.py, line 2: ZeroDivisionError: division by zero"]),
+        ("def model():\n    return 1 / 0\n", ["tub.py, line 2: ZeroDivisionError"]),
+        ("def model(needed): ...\n", ["TypeError", "needed"]),
+        ("raise SystemExit(0)\n", ["tub.py, line 1: SystemExit"]),
+        ("import json\njson.loads('{')\n", ["tub.py, line 2: JSONDecodeError"]),
+    ],
+)
+def test_what_goes_wrong_in_a_models_file_is_told_with_its_place(
+    tmp_path: Path, source: str, words: list[str]
+) -> None:
+    (tmp_path / "tub.py").write_text(source)
+    modules = set(sys.modules)
+    with pytest.raises(InvalidScenario) as refused:
+        load_model("tub", tmp_path)
+    for word in words:
+        assert word in str(refused.value)
+    if "def model" not in source:
+        assert set(sys.modules) == modules

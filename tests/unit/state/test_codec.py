@@ -72,6 +72,12 @@ def test_a_truncated_blob_is_found(state: Any, data: st.DataObject) -> None:
         ({1.5: None}, "key 1.5"),
         (np.array([object()]), "dtype object"),
         (lambda: None, "state"),
+        ({"a": {2**64: 1}}, r"state\['a'\] .*key 0x10000000000000000 has more than 64 bits"),
+        ({-(2**63) - 1: 1}, "key -0x8000000000000001 has more than 64 bits"),
+        ({2**70: 1}, "more than 64 bits"),
+        ("\ud800", "state can't be taken: its text isn't Unicode"),
+        ({"a": ["é", "x\udfff"]}, r"state\['a'\]\[1\] .*isn't Unicode"),
+        ({"a": {"\ud800": 1}}, r"state\['a'\]\['\\ud800'\] .*isn't Unicode"),
     ],
 )
 def test_what_would_not_come_back_as_it_was_is_refused_by_its_place(state: Any, place: str) -> None:

@@ -65,6 +65,16 @@ def test_one_that_leaves_may_complete_a_savepoint_with_its_last_state() -> None:
     assert dict(again.entities) == {"a": b"a", "b": b"last"}
 
 
+def test_when_all_have_left_no_savepoint_lies_after_the_last_of_them() -> None:
+    state = RunState(10, 0, ["a", "b"])
+    assert state.save("a", 10, b"a10") is None
+    assert state.leave("a", 12, b"a12") is None
+    completed = state.leave("b", 17, b"b17")
+    assert completed is not None
+    assert completed.timestamp == 10
+    assert dict(completed.entities) == {"a": b"a10", "b": b"b17"}
+
+
 def test_strangers_and_taken_ids_are_refused() -> None:
     state = RunState(10, 0, ["a", "b"])
     with pytest.raises(UnknownEntity, match="'c'"):

@@ -63,16 +63,20 @@ def test_the_next_older_intact_savepoint_is_used_and_the_damage_is_reported(dama
     assert timestamp == 10
     assert {entity.id: entity.state for entity in entities} == {"a": {"at": 0}, "b": {"at": 0}}
     assert [(line["event"], line["timestamp"]) for line in logs] == [
-        ("savepoint_corrupt", 30),
-        ("savepoint_corrupt", 20),
+        ("savepoint_damaged", 30),
+        ("savepoint_damaged", 20),
     ]
 
 
-def test_a_savepoint_of_a_newer_perdure_is_reported_and_not_gone_behind() -> None:
+def test_a_savepoint_of_a_newer_schema_is_reported_and_the_older_one_used() -> None:
     storage = with_three_savepoints()
     storage.blobs[30] = encode([30, 0, {}], schema=9)
+    with structlog.testing.capture_logs() as logs:
+        timestamp, _ = StateStore("run", 10, storage).load_run_state()
+    assert timestamp == 20
+    assert [(line["timestamp"], line["code"]) for line in logs] == [(30, "newer_schema")]
     with pytest.raises(NewerSchema, match="schema 9"):
-        StateStore("run", 10, storage).load_run_state()
+        StateStore("run", 10, storage).load_run_state(timestamp=30)
 
 
 def test_nothing_intact_is_no_savepoint() -> None:

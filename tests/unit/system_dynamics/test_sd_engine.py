@@ -1,12 +1,13 @@
 """The engine behind its port: run specs, overrides, states."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from perdure.engines.base import Engine
-from perdure.engines.system_dynamics import Model, RunSpecs, SystemDynamicsEngine, simulate, validate_inputs
+from perdure.engines.system_dynamics import Model, RunSpecs, SystemDynamicsEngine, validate_inputs
 from perdure.engines.system_dynamics import functions as sd
 from perdure.errors import (
     EngineFinished,
@@ -39,7 +40,62 @@ def engine(**config: Any) -> SystemDynamicsEngine:
 def test_it_is_an_engine_and_obeys_its_law() -> None:
     inputs = [{}, {"constants": {"rate": 4.0}}, {}, {"points": {"curve": [[0.0, 1.0]]}}, {}]
     assert isinstance(engine(), Engine)
-    EngineConformance(lambda: SystemDynamicsEngine(growth()), {"timestep": 1.0}, inputs).check()
+    refused = [{"constants": {"rate": math.nan}}, {"points": {"curve": []}}, {"rate": 1.0}]
+    EngineConformance(
+        lambda: SystemDynamicsEngine(growth()), {"timestep": 1.0}, inputs, refused=refused
+    ).check()
+
+
+class Lenient(SystemDynamicsEngine):
+    """Doesn't look at inputs before it steps."""
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        pass
+
+
+class Severe(SystemDynamicsEngine):
+    """Refuses beforehand what it would take."""
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        raise InvalidOverride(name="rate", value="4.0", reason="of no reason")
+
+
+class Hasty(SystemDynamicsEngine):
+    """Steps when it is only asked."""
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        self.step(inputs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Lenient, "validate takes .* which must be refused"),
+        (Severe, "refuses .* before step 0"),
+        (Hasty, "validate changed the engine at step 0"),
+    ],
+)
+def test_conformance_finds_an_engine_that_validates_otherwise_than_it_steps(
+    kind: type[SystemDynamicsEngine], message: str
+) -> None:
+    def made() -> SystemDynamicsEngine:
+        return kind(growth())
+
+    inputs = [{"constants": {"rate": 4.0}}, {}]
+    with pytest.raises(AssertionError, match=message):
+        EngineConformance(made, {}, inputs, refused=[{"constants": {"rate": None}}]).check()
+
+
+@pytest.mark.parametrize("inputs", [None, [], 0, "", {"constants": []}, {"points": {"curve": 1}}])
+def test_validate_refuses_what_step_refuses_with_the_same_words(inputs: Any) -> None:
+    e = engine()
+    before = e.snapshot()
+    with pytest.raises(InvalidOverride) as beforehand:
+        e.validate(inputs)
+    assert e.snapshot() == before
+    with pytest.raises(InvalidOverride) as stepping:
+        e.step(inputs)
+    assert str(beforehand.value) == str(stepping.value)
 
 
 def test_the_first_step_answers_the_start_and_each_further_one_the_next_time() -> None:
@@ -176,7 +232,7 @@ def test_a_number_out_of_range_after_an_override_is_an_evaluation_error() -> Non
         ({"timestep": 0.0}, "not a multiple"),
         ({"timestep": -0.5}, "not a multiple"),
         ({"timestep": "1"}, "timestep must be a finite number"),
-        ({"dt": 1e-9}, "they make 4e\\+09 steps; at most 100000000"),
+        ({"dt": 1e-16}, "they make 4e\\+16 steps; no more than 9007199254740992 can be counted"),
         ({"starttime": 1e20, "stoptime": 1e20}, "too small beside the times"),
         ({"starttime": -1e308, "stoptime": 1e308, "dt": 1.0}, "steps"),
         ({"method": "rk5"}, "method must be 'euler' or 'rk4'"),
@@ -201,12 +257,11 @@ def test_an_unknown_output_is_named_with_the_nearest_name() -> None:
         engine(outputs=[["level"]])
 
 
-def test_the_most_steps_can_be_set() -> None:
-    e = SystemDynamicsEngine(growth(), max_steps=7)
-    with pytest.raises(InvalidRunSpecs, match="8 steps; at most 7"):
-        e.initialize({})
-    with pytest.raises(InvalidRunSpecs, match="at most 7"):
-        simulate(growth(), {}, max_steps=7)
+def test_a_long_run_costs_nothing_before_it_is_stepped() -> None:
+    # How long a run may be is a setting of the service, not of the engine.
+    e = engine(dt=1e-12)
+    assert e.step({}) == {"level": 0.0, "price": 0.0}
+    assert RunSpecs(0.0, 4.0, 1e-12).last == 4_000_000_000_000
 
 
 def test_an_engine_is_initialised_before_use_and_again_to_start_over() -> None:

@@ -301,6 +301,56 @@ def test_a_difference_in_parentheses_is_subtracted_whole() -> None:
     assert values(model, "y") == [9.0, 9.0]
 
 
+def test_a_base_in_parentheses_is_raised_whole() -> None:
+    # BPTK-Py 3.2.0 answers 11.0 and -4.0, which are a + (b ** 2) and -(a ** 2).
+    model = Model(0.0, 1.0, 1.0)
+    a, b, p = (model.constant(name) for name in "abp")
+    a.equation, b.equation, p.equation = 2.0, 3.0, 2.0
+    model.converter("sum").equation = (a + b) ** p
+    model.converter("negative").equation = (-a) ** p
+    assert (model.converter("sum")(0.0), model.converter("negative")(0.0)) == (25.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("dt", "halves"),
+    [
+        (0.1, 15),
+        (0.1, 5),
+        (0.1, 3),
+        (0.1, 1),
+        (0.2, 3),
+        (0.3, 7),
+        (0.7, 13),
+        (1 / 3, 5),
+        (1e-3, 9),
+        (0.25, 3),
+    ],
+)
+@pytest.mark.parametrize("kind", ["fixed", "variable", "rounded"])
+def test_a_delay_half_way_between_grid_points_reads_the_even_one(dt: float, halves: int, kind: str) -> None:
+    # BPTK-Py 3.2.0 reads either, as the rounding error of t - duration falls: with dt 0.1 and a duration of
+    # 0.75 it reads grid point 1 at t=0.8, though 0 is the even one.
+    model = Model(0.0, 30 * dt, dt)
+    number, duration = model.stock("number"), model.constant("duration")
+    number.equation = 1.0 / sd.dt(model)
+    # As written by hand, with few digits, and as calculated.
+    duration.equation = round(halves * dt / 2, 12) if kind == "rounded" else halves * dt / 2
+    past = duration if kind == "variable" else float(str(duration.equation))
+    model.converter("read").equation = sd.delay(model, number, past, -1.0)
+    expected = [float(round(n - halves / 2)) if n >= halves / 2 else -1.0 for n in range(31)]
+    assert values(model, "read") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("duration", [1e300, 1.7e308])
+def test_a_delay_longer_than_any_run_reads_the_initial_value(duration: float) -> None:
+    model = Model(0.0, 0.3, 0.1)
+    long = model.constant("long")
+    long.equation = duration
+    model.converter("fixed").equation = sd.delay(model, sd.time(), duration, 7.0)
+    model.converter("variable").equation = sd.delay(model, sd.time(), long, 7.0)
+    assert values(model, "fixed") == values(model, "variable") == [7.0] * 4
+
+
 def test_a_wave_in_a_stock_is_read_at_the_time_of_its_rate() -> None:
     model = Model(0.0, 4.0, 0.5)
     model.stock("level").equation = sd.sinwave(1.0, 4.0)

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -291,6 +292,21 @@ def test_an_expression_has_no_truth_value() -> None:
         bool(m.converter("a") > 1.0)
     assert operator.eq(m.converter("a"), None) is False
     assert operator.ne(m.converter("a"), "x") is True
+
+
+@pytest.mark.parametrize(
+    "combined",
+    [lambda a, b: a and b, lambda a, b: a or b, lambda a, b: not a, lambda a, b: 1.0 if a else b],
+)
+@pytest.mark.parametrize("kind", ["element", "expression", "call"])
+def test_conditions_of_python_are_refused_in_equations(
+    combined: Callable[[Any, Any], Any], kind: str
+) -> None:
+    m = model(a=1.0, b=2.0)
+    a, b = m.converter("a"), m.converter("b")
+    first = {"element": a, "expression": a + b, "call": m.function("f", lambda view, t: 1.0)()}[kind]
+    with pytest.raises(ModelError, match=r"no truth value.*sd\.If, sd\.And"):
+        m.converter("x").equation = combined(first, b)
 
 
 def test_numbers_of_numpy_may_stand_on_either_side() -> None:

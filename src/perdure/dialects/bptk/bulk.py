@@ -90,13 +90,13 @@ def run(
 
 def check_runs(settings: Settings, configs: Sequence[Mapping[str, Any]]) -> None:
     """Raise if runs are too many or too long, answer with too many values, or have wrong run specs."""
-    values = 0
+    values = longest = 0
     for config in configs:
-        specs = RunSpecs(
-            config["starttime"], config["stoptime"], config["dt"], max_steps=settings.max_run_steps
-        )
+        specs = RunSpecs(config["starttime"], config["stoptime"], config["dt"])
+        longest = max(longest, specs.last)
         values += specs.answers * len(config["outputs"])
     for what, limit, value, setting in (
+        ("The steps of dt of a run", settings.max_run_steps, longest, "max_run_steps"),
         ("The scenarios of a request", settings.max_scenarios, len(configs), "max_scenarios"),
         (
             "The values of an answer (steps × outputs)",

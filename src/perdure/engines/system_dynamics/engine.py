@@ -10,7 +10,7 @@ from typing import Any
 from perdure.engines.system_dynamics.expression import finite
 from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import Points, overriding_points
-from perdure.engines.system_dynamics.run_specs import MOST_STEPS, RunSpecs
+from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.simulation import Simulation
 from perdure.engines.system_dynamics.state import restored
 from perdure.errors import InvalidOverride, InvalidRunSpecs, Refused, suggest
@@ -39,13 +39,10 @@ class SystemDynamicsEngine:
     ----------
     model
         The model; it must not be changed while the engine runs it.
-    max_steps
-        The largest number of steps of dt that run specs may ask for.
     """
 
-    def __init__(self, model: Model, *, max_steps: int = MOST_STEPS) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
-        self._max_steps = max_steps
         self._simulation: Simulation | None = None
         self._outputs: tuple[str, ...] = ()
 
@@ -81,8 +78,18 @@ class SystemDynamicsEngine:
         ModelError
             If the model itself is wrong.
         """
-        self._simulation = _simulation(self._model, config, self._max_steps)
+        self._simulation = _simulation(self._model, config)
         self._outputs = self._simulation.compiled.outputs
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        """Raise what `step` would raise for these inputs; changes nothing.
+
+        Raises
+        ------
+        InvalidOverride
+            If an input is refused.
+        """
+        validate_inputs(self._model, inputs)
 
     def step(self, inputs: Mapping[str, Any]) -> dict[str, float]:
         """Answer the outputs at the next time; the first step answers the start time.
@@ -102,7 +109,7 @@ class SystemDynamicsEngine:
         EvaluationFailed
             If an element can't be evaluated; the engine is then of no further use.
         """
-        constants, points = validate_inputs(self._model, inputs) if inputs else ({}, {})
+        constants, points = validate_inputs(self._model, inputs)
         return dict(zip(self._outputs, self._running.step(constants, points), strict=True))
 
     def snapshot(self) -> State:
@@ -134,9 +141,7 @@ class SystemDynamicsEngine:
         return self._simulation
 
 
-def simulate(
-    model: Model, config: Mapping[str, Any], *, max_steps: int = MOST_STEPS
-) -> tuple[list[float], dict[str, list[float]]]:
+def simulate(model: Model, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[float]]]:
     """Run a model from start to stop in one loop; the values have the same bits as those of single steps.
 
     Parameters
@@ -145,15 +150,13 @@ def simulate(
         The model.
     config
         As for `SystemDynamicsEngine.initialize`.
-    max_steps
-        The largest number of steps of dt that run specs may ask for.
 
     Returns
     -------
     tuple
         The times, and for each output its values at them.
     """
-    simulation = _simulation(model, config, max_steps)
+    simulation = _simulation(model, config)
     times, columns = simulation.run()
     return times, dict(zip(simulation.compiled.outputs, columns, strict=True))
 
@@ -211,7 +214,7 @@ def _checked_constant(model: Model, name: object, value: object) -> float:
     return number
 
 
-def _simulation(model: Model, config: Mapping[str, Any], max_steps: int) -> Simulation:
+def _simulation(model: Model, config: Mapping[str, Any]) -> Simulation:
     """Return a simulation at its start, with the config checked."""
 
     def wrong(reason: str) -> InvalidRunSpecs:
@@ -227,7 +230,6 @@ def _simulation(model: Model, config: Mapping[str, Any], max_steps: int) -> Simu
         timestep=config.get("timestep"),
         method=config.get("method", "euler"),
         name=model.name,
-        max_steps=max_steps,
     )
     outputs = config.get("outputs", list(model.elements))
     if not isinstance(outputs, list | tuple):

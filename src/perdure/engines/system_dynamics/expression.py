@@ -100,6 +100,12 @@ class Expression:
             return NotImplemented
         return _binary("not_equal", self, other)
 
+    def __bool__(self) -> bool:
+        raise ModelError(
+            "Elements and expressions have no truth value while the model is being built; use sd.If, sd.And, "
+            "sd.Or and sd.Not in equations, and `is` to tell elements apart."
+        )
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Number(Expression):
@@ -126,12 +132,6 @@ class Operation(Expression):
     operator: str
     operands: tuple[Expression, ...]
     model: "Model | None" = None
-
-    def __bool__(self) -> bool:
-        raise ModelError(
-            "An expression has no truth value while the model is being built; use sd.If, sd.And, sd.Or and "
-            "sd.Not in equations, and `is` to tell elements apart."
-        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

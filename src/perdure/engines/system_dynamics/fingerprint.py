@@ -1,25 +1,27 @@
 """The fingerprint: what identifies a model, whoever wrote it down and whichever Python runs it.
 
 It hashes the intermediate form in a canonical serialisation, and each user function with all it reads: its
-syntax tree, defaults, closure and globals. `syntax` finds and walks the trees.
+syntax tree, defaults, closure, globals and imports. `syntax` finds and walks the trees; `libraries` says what
+of it isn't the modeller's own and counts by its name.
 """
 
 import builtins
 import struct
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
-from functools import partial
+from functools import partial, reduce
 from hashlib import blake2b
-from pathlib import Path
+from importlib import import_module
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from perdure.engines.system_dynamics.libraries import library_version, top_level
 from perdure.engines.system_dynamics.points import Points
 from perdure.engines.system_dynamics.program import Code, Program
-from perdure.engines.system_dynamics.syntax import Source, class_source, function_source
+from perdure.engines.system_dynamics.syntax import Import, Source, class_source, function_source
 from perdure.errors import ModelError
 
 __all__ = ["fingerprint"]
@@ -28,7 +30,9 @@ SEMANTICS = 1
 """The version of the language's meaning; raised whenever the same model would give other numbers."""
 
 _ARRAY_KINDS = "biufcSU?"
-_INSTALLED = ("site-packages", "dist-packages")
+_BY_ITSELF: Collection[tuple[str, ...]] = {()}
+# What reads by names that are made as the function runs.
+_LATE = frozenset({"eval", "exec", "globals", "__import__", "importlib"})
 
 
 def fingerprint(
@@ -48,7 +52,7 @@ def fingerprint(
     Raises
     ------
     ModelError
-        If a user function's source can't be found, or it reads data that can't be hashed.
+        If a user function's source can't be found, or what it reads can't be resolved or hashed.
     """
     digest = _Digest()
     digest.add("semantics", SEMANTICS)
@@ -66,8 +70,23 @@ def fingerprint(
         digest.points(pairs)
     for name, function in sorted(program.functions.items()):
         digest.add("function", name)
-        _Reader(digest, name, opaque).read(function, "itself")
+        try:
+            _Reader(digest, name, opaque, _home(function)).read(function, "itself")
+        except RecursionError:
+            raise ModelError(
+                f"The model can't be identified: what its function {name!r} reads is nested too deeply, or "
+                "holds itself in a key or a set. Let it read flat data."
+            ) from None
     return digest.hexdigest()
+
+
+def _home(function: Any) -> str:
+    """Return the top-level package that defines a function; all of that is the modeller's own."""
+    while isinstance(function, partial | MethodType):
+        function = function.func if isinstance(function, partial) else function.__func__
+    if isinstance(function, FunctionType):
+        return top_level(str(function.__globals__.get("__name__", "")))
+    return top_level(str(getattr(function, "__module__", "")))
 
 
 class _Digest:
@@ -114,10 +133,13 @@ class _Digest:
 class _Reader:
     """Adds a user function, and all that it reads, to a digest."""
 
-    def __init__(self, digest: _Digest, function: str, opaque: Callable[[object], str | None]) -> None:
+    def __init__(
+        self, digest: _Digest, function: str, opaque: Callable[[object], str | None], home: str
+    ) -> None:
         self._digest = digest
         self._function = function
         self._opaque = opaque
+        self._home = home
         # Objects already met, in order: a repeated one is a reference to its place, so circles end.
         self._met: dict[int, int] = {}
         self._alive: list[object] = []
@@ -143,15 +165,13 @@ class _Reader:
         if tag is not None:
             add("opaque", tag)
         elif isinstance(value, ModuleType):
-            add("module", value.__name__)
-        elif isinstance(value, FunctionType | type) and _installed(value):
-            add("installed", value.__module__, value.__qualname__)
+            self._module(value, where)
+        elif (name := self._library_name(value)) is not None:
+            add("installed", *name)
         elif isinstance(value, BuiltinFunctionType):
             self._builtin(value, where)
-        elif isinstance(value, np.ufunc):
-            add("ufunc", value.__name__)
         elif isinstance(value, FunctionType):
-            self._user_function(value, where)
+            self._python_function(value, where)
         elif isinstance(value, type):
             self._class(value, where)
         elif isinstance(value, Enum):
@@ -175,14 +195,19 @@ class _Reader:
             add("dict", len(value))
             self._mapping(value, where)
         else:
-            raise self._refused(where, f"a {type(value).__module__}.{type(value).__qualname__}")
+            kind = f"a {type(value).__module__}.{type(value).__qualname__}"
+            raise self._refused(where, kind, wraps=hasattr(value, "__wrapped__"))
 
-    def _refused(self, where: str, what: str) -> ModelError:
-        return ModelError(
-            f"The model can't be identified: its function {self._function!r} reads {where}, {what}, which "
-            "has no canonical form. Let it read numbers, strings, lists, dicts, arrays, modules, functions "
-            "and classes."
+    def _refused(self, where: str, what: str, *, wraps: bool = False) -> ModelError:
+        advice = (
+            "Use the function without its wrapper (`__wrapped__`); a function that is pure needs no memory."
+            if wraps
+            else "Let it read numbers, strings, lists, dicts, arrays, functions and classes."
         )
+        return self._unidentified(f"reads {where}, {what}, which has no canonical form. {advice}")
+
+    def _unidentified(self, reason: str) -> ModelError:
+        return ModelError(f"The model can't be identified: its function {self._function!r} {reason}")
 
     def _items(self, values: Iterable[Any], where: str) -> None:
         for i, value in enumerate(values):
@@ -202,7 +227,7 @@ class _Reader:
     def _alone(self, value: Any, where: str) -> str:
         """Return the digest of `value` by itself."""
         digest = _Digest()
-        _Reader(digest, self._function, self._opaque).read(value, where)
+        _Reader(digest, self._function, self._opaque, self._home).read(value, where)
         return digest.hexdigest()
 
     def _array(self, value: Any, where: str) -> None:
@@ -211,17 +236,60 @@ class _Reader:
         little = value.astype(value.dtype.newbyteorder("<"))
         self._digest.add("array", little.dtype.str, *map(int, value.shape), little.tobytes())
 
+    def _version(self, module: str) -> tuple[str, ...] | None:
+        """Return the version of a library as parts of a name, or None if the module is the modeller's own."""
+        version = library_version(module, self._home)
+        if version is not None:
+            self._check_early(top_level(module))
+        return None if version is None else (version,) if version else ()
+
+    def _check_early(self, name: str) -> None:
+        if name in _LATE:
+            raise self._unidentified(
+                f"uses {name!r}, so that what it reads can't be told before it runs. Write out the names."
+            )
+
+    def _library_name(self, value: Any) -> tuple[str, ...] | None:
+        """Return module, name and version of what a library defines, if it is found there by that name."""
+        module = getattr(value, "__module__", None)
+        name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+        if not isinstance(module, str) or not isinstance(name, str):
+            return None
+        found = reduce(lambda o, part: getattr(o, part, None), name.split("."), sys.modules.get(module))
+        version = self._version(module) if found is value else None
+        return None if version is None else (module, name, *version)
+
+    def _module(self, module: ModuleType, where: str) -> None:
+        version = self._version(module.__name__)
+        if version is None:
+            raise self._unidentified(
+                f"reads {where}, the module {module.__name__!r}, as a whole, so that what counts of it can't "
+                "be told. Let it read the module's names, such as `module.name`."
+            )
+        self._digest.add("module", module.__name__, *version)
+
     def _builtin(self, value: Any, where: str) -> None:
         owner = value.__self__
-        if owner is None or isinstance(owner, ModuleType):
-            self._digest.add("builtin", value.__module__, value.__qualname__)
-        else:
+        if owner is not None and not isinstance(owner, ModuleType):
             self._digest.add("bound", value.__name__)
             self.read(owner, where)
+            return
+        version = self._version(str(value.__module__))
+        if version is None:
+            raise self._refused(where, f"compiled code of {value.__module__}")
+        self._digest.add("builtin", value.__module__, value.__qualname__, *version)
 
-    def _user_function(self, function: FunctionType, where: str) -> None:
-        source = function_source(function, where, self._function)
-        self._source(source, function.__globals__, where)
+    def _python_function(self, function: FunctionType, where: str) -> None:
+        """Add a function of the modeller's, or one that a library made around data such as a function."""
+        source = None
+        version = self._version(str(function.__globals__.get("__name__", "")))
+        if version is None:
+            source = function_source(function, where, self._function)
+            self._source(source, function.__globals__, where)
+        else:
+            self._digest.add(
+                "made", function.__globals__["__name__"], function.__code__.co_qualname, *version
+            )
         self.read(list(function.__defaults__ or ()), f"a default of {where}")
         self.read(dict(function.__kwdefaults__ or {}), f"a default of {where}")
         cells = function.__closure__ or ()
@@ -234,7 +302,8 @@ class _Reader:
             except ValueError:
                 self._digest.add("empty")
                 continue
-            self.read(content, repr(name))
+            chains = source.chains.get(name, _BY_ITSELF) if source else _BY_ITSELF
+            self._chains(content, name, chains)
 
     def _class(self, value: type, where: str) -> None:
         if value.__module__ == "builtins":
@@ -245,41 +314,73 @@ class _Reader:
         self._items(value.__bases__, f"a base of {where}")
 
     def _source(self, source: Source, namespace: Mapping[str, Any], where: str) -> None:
-        """Add a syntax tree and the globals that it reads."""
+        """Add a syntax tree and what it reads of the globals and of its own imports."""
         for token in source.tokens:
             self._digest.add(token)
         for name in sorted(source.globals):
             self._digest.add("global", name)
             if name in namespace:
-                value = namespace[name]
-                self.read(value, repr(name))
-                if isinstance(value, ModuleType) and not _installed(value):
-                    self._attributes(value, name, source.attributes.get(name, ()))
+                self._chains(namespace[name], name, source.chains.get(name, _BY_ITSELF))
             elif hasattr(builtins, name):
+                self._check_early(name)
                 self._digest.add("builtin")
             else:
                 self._digest.add("unbound")
+        for imported in source.imports:
+            self._digest.add("import", imported.name)
+            self._import(imported, source.chains.get(imported.name, ()), namespace)
 
-    def _attributes(self, module: ModuleType, name: str, attributes: Iterable[str]) -> None:
-        """Add what is read of a module that belongs to the user and may change with the model."""
-        for attribute in sorted(attributes):
-            self._digest.add("attribute", attribute)
-            if hasattr(module, attribute):
-                self.read(getattr(module, attribute), f"{name}.{attribute}")
+    def _chains(self, value: Any, name: str, chains: Iterable[tuple[str, ...]]) -> None:
+        """Add a value that has a name in the code, which reads these chains of attributes of it.
 
+        Of a module of the modeller's own that is what the chains lead to; all else counts as a whole.
+        """
+        if not isinstance(value, ModuleType) or self._version(value.__name__) is not None:
+            self.read(value, repr(name))
+            return
+        for chain in sorted(chains):
+            self._digest.add("attribute", *chain)
+            reached: Any = value
+            place = name
+            for attribute in chain:
+                if not isinstance(reached, ModuleType) or self._version(reached.__name__) is not None:
+                    break
+                place = f"{place}.{attribute}"
+                reached = self._attribute(reached, attribute, place)
+            self.read(reached, repr(place))
 
-def _installed(value: Any) -> bool:
-    """Whether `value` belongs to Python or an installed package, which names it well enough."""
-    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-    if not isinstance(name, str):
-        return False
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names and top != "__main__":
-        return True
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if module is None or name == "__main__":
-        return False
-    if file is None or top == "perdure":
-        return True
-    return any(part in _INSTALLED for part in Path(file).parts)
+    def _attribute(self, module: ModuleType, attribute: str, place: str) -> Any:
+        try:
+            return getattr(module, attribute)
+        except AttributeError:
+            raise self._unidentified(
+                f"reads {place!r}, but the module {module.__name__!r} has no {attribute!r}. Import what it "
+                "reads before the model is identified, and define it at the top of its module."
+            ) from None
+
+    def _import(
+        self, imported: Import, chains: Iterable[tuple[str, ...]], namespace: Mapping[str, Any]
+    ) -> None:
+        """Add what a body reads of something it imports itself."""
+        written = f"{'.' * imported.level}{imported.module}"
+        try:
+            package = namespace.get("__package__") or str(namespace.get("__name__")).rpartition(".")[0]
+            module = import_module(written, package)
+            if imported.whole:
+                module = import_module(top_level(written))
+            value: Any = module
+            if imported.attribute:
+                if not hasattr(module, imported.attribute):
+                    import_module(f"{module.__name__}.{imported.attribute}")
+                value = getattr(module, imported.attribute)
+        except Exception as error:
+            raise self._unidentified(
+                f"imports {imported.attribute or written!r}, which can't be resolved "
+                f"({type(error).__name__}: {error}). Make it importable where the model is identified, or "
+                "import it at the top of the file."
+            ) from None
+        version = self._version(module.__name__)
+        if imported.attribute and version is not None and not isinstance(value, ModuleType):
+            self._digest.add("installed", module.__name__, imported.attribute, *version)
+        else:
+            self._chains(value, imported.name, chains)

@@ -195,7 +195,8 @@ class Model:
         Raises
         ------
         ModelError
-            If the source of a user function can't be found, or it reads data that can't be hashed.
+            If a user function's source can't be found, or what it reads can't be resolved or hashed; the
+            message says what it is and what to do.
         """
         points = {name: checked_points(points, name) for name, points in self.points.items()}
         return fingerprint(self.program(), points, _opaque)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from perdure.engines.system_dynamics.expression import finite
 from perdure.errors import InvalidRunSpecs
 
-__all__ = ["MOST_STEPS", "RunSpecs"]
+__all__ = ["RunSpecs"]
 
-MOST_STEPS = 100_000_000
+_MOST_STEPS = 2**53  # Beyond, not every number of a grid point is a float.
 _TOLERANCE = 1e-9
 
 
@@ -31,8 +31,6 @@ class RunSpecs:
         ``"euler"`` or ``"rk4"``.
     name
         The model's name, for errors.
-    max_steps
-        The largest number of steps that is accepted.
 
     Raises
     ------
@@ -47,7 +45,6 @@ class RunSpecs:
     timestep: float | None = None
     method: str = "euler"
     name: str = ""
-    max_steps: int = MOST_STEPS
 
     def __post_init__(self) -> None:
         for key in ("starttime", "stoptime", "dt", "timestep"):
@@ -65,12 +62,12 @@ class RunSpecs:
         if self.method not in ("euler", "rk4"):
             raise self._error(f"the method must be 'euler' or 'rk4', not {self.method!r:.80}")
         steps = (self.stoptime - self.starttime) / self.dt
-        if not steps <= self.max_steps:
-            raise self._error(f"they make {steps:.6g} steps; at most {self.max_steps} are allowed")
+        if not steps <= _MOST_STEPS:
+            raise self._error(f"they make {steps:.6g} steps; no more than {_MOST_STEPS} can be counted")
         if any(t + self.dt == t for t in (self.starttime, self.stoptime)):
             raise self._error(f"dt {self.dt!r} is too small beside the times to tell them apart")
         multiple = self._timestep / self.dt
-        if not 0.5 < multiple <= 2**53 or abs(multiple - round(multiple)) > _TOLERANCE * multiple:
+        if not 0.5 < multiple <= _MOST_STEPS or abs(multiple - round(multiple)) > _TOLERANCE * multiple:
             raise self._error(f"timestep {self.timestep!r} is not a multiple of dt {self.dt!r}")
 
     @property

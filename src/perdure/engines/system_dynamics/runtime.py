@@ -9,10 +9,11 @@ from statistics import NormalDist
 
 from perdure.engines.system_dynamics import distributions
 
-__all__ = ["NAMESPACE", "FixedDelay", "VariableDelay"]
+__all__ = ["NAMESPACE", "FixedDelay", "VariableDelay", "delay_steps"]
 
 _inf, _nan = math.inf, math.nan
 _STANDARD_NORMAL = NormalDist()
+_MOST_HALVES = 2.0**52  # From here on every float is whole.
 
 
 def exp(x: float) -> float:
@@ -155,6 +156,19 @@ def coswave(t: float, t0: float, amplitude: float, period: float) -> float:
     return cos(2.0 * math.pi / period * (t - t0)) * amplitude
 
 
+def delay_steps(duration: float, dt: float) -> float:
+    """Return a delay's duration in steps, not rounded; whole and half steps are exact.
+
+    Otherwise 0.3 / 0.2 = 1.4999999999999998 would read other grid points near the start than later on, where
+    the rounding error is lost beside n.
+    """
+    steps = duration / dt
+    if not steps < _MOST_HALVES:
+        return steps
+    halves = round(2.0 * steps)
+    return halves / 2.0 if math.isclose(2.0 * steps, halves, rel_tol=1e-12) else steps
+
+
 class FixedDelay:
     """The recent past of one variable: a ring that holds what a delay of fixed duration reads.
 
@@ -216,7 +230,7 @@ class VariableDelay:
         """Return the value at step `n` less the duration, rounded to the grid."""
         if not 0.0 <= duration < _inf:
             raise ValueError(f"the duration of a delay must be finite and not negative, not {duration!r}")
-        past = n - duration / self.dt
+        past = n - delay_steps(duration, self.dt)
         if past < -1e-9:
             assert self.initial is not None
             return self.initial

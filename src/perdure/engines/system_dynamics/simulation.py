@@ -19,7 +19,7 @@ from perdure.engines.system_dynamics.distributions import draw_key
 from perdure.engines.system_dynamics.points import Points, Table, as_lists, checked_points, point_table
 from perdure.engines.system_dynamics.program import Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
-from perdure.engines.system_dynamics.runtime import FixedDelay, VariableDelay
+from perdure.engines.system_dynamics.runtime import FixedDelay, VariableDelay, delay_steps
 from perdure.engines.system_dynamics.user_functions import FunctionFailed, ModelView, wrapped
 from perdure.errors import EngineFinished, EvaluationFailed, PerdureError
 
@@ -279,5 +279,5 @@ def _fixed_durations(program: Program, specs: RunSpecs) -> dict[str, float]:
                 raise ValueError(f"the duration of a delay must be finite and not negative, not {duration!r}")
         except (ArithmeticError, ValueError) as error:
             raise EvaluationFailed(element=delay.owner, time=specs.starttime, reason=str(error)) from None
-        durations[delay.name] = duration / specs.dt
+        durations[delay.name] = delay_steps(duration, specs.dt)
     return durations

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FunctionType
+from typing import TypeAlias
 
 from perdure.errors import ModelError
 
-__all__ = ["Source", "class_source", "function_source"]
+__all__ = ["Chains", "Import", "Source", "class_source", "function_source"]
 
 _SKIPPED = frozenset({"ctx", "type_comment", "kind", "annotation", "returns", "type_params", "type_ignores"})
 # Instructions whose position isn't that of a part of the body.
@@ -23,15 +24,33 @@ _UNPLACED = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "RETURN_GENERATO
 _GLOBAL_READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 
 Lambda = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Chains: TypeAlias = dict[str, set[tuple[str, ...]]]
+"""The chains of attributes that are read of plain names; the empty chain is the name by itself."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Import:
+    """An import within a body: the name it binds, the module as written, and what it takes of the module.
+
+    `level` is the number of dots before the module; `whole` says that the name stands for the top-level
+    package, as in ``import package.module``.
+    """
+
+    name: str
+    module: str
+    level: int = 0
+    attribute: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A canonical walk, the global names that the code reads, and what it reads of those that are modules."""
+    """A canonical walk, and what the code reads: global names, attributes of names, imports of its own."""
 
     tokens: tuple[str, ...]
     globals: frozenset[str]
-    attributes: dict[str, set[str]]
+    chains: Chains
+    imports: tuple[Import, ...]
 
 
 def function_source(function: FunctionType, where: str, user: str) -> Source:
@@ -53,7 +72,8 @@ def function_source(function: FunctionType, where: str, user: str) -> Source:
             where, user, "several functions stand on its line" if walks else "it isn't in its file"
         )
     ((tokens, node),) = walks.items()
-    return Source(tokens, frozenset(_globals(code)), _attributes(node))
+    chains = _chains(node)
+    return Source(tokens, frozenset(_globals(code, chains)), chains, _imports(node))
 
 
 def class_source(value: type, where: str, user: str) -> Source:
@@ -63,12 +83,8 @@ def class_source(value: type, where: str, user: str) -> Source:
     found = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == names[-1]]
     if len(found) != 1:
         raise _not_found(where, user, f"its file has {len(found)} classes of that name")
-    reads = {
-        node.id
-        for node in ast.walk(found[0])
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
-    return Source(_tokens(found[0]), frozenset(reads - {"self", "cls"}), _attributes(found[0]))
+    chains = _chains(found[0])
+    return Source(_tokens(found[0]), frozenset(chains) - {"self", "cls"}, chains, _imports(found[0]))
 
 
 def _not_found(where: str, user: str, reason: str) -> ModelError:
@@ -134,25 +150,59 @@ def _by_position(candidates: list[Lambda], code: CodeType) -> list[Lambda]:
     ]
 
 
-def _globals(code: CodeType) -> set[str]:
-    """Return the global names that code reads, functions within it included."""
+def _globals(code: CodeType, chains: Chains) -> set[str]:
+    """Return the global names that code reads, functions within it included, but for annotations."""
     names: set[str] = set()
     todo = [code]
     while todo:
         code = todo.pop()
         names |= {str(i.argval) for i in dis.get_instructions(code) if i.opname in _GLOBAL_READS}
         todo += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    # The body of a class reads the name of its module, to keep it.
-    return names - {"__name__"}
+    # Within a class a name that begins with two underscores is read under a longer one.
+    private = tuple(name for name in chains if name.startswith("__"))
+    return {name for name in names if name in chains or (private and name.endswith(private))}
 
 
-def _attributes(tree: ast.AST) -> dict[str, set[str]]:
-    """Return what attributes are read of which plain names."""
-    found: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            found.setdefault(node.value.id, set()).add(node.attr)
+def _chains(tree: ast.AST) -> Chains:
+    """Return what is read of which plain names."""
+    found: Chains = {}
+    todo: list[tuple[ast.AST, tuple[str, ...]]] = [(part, ()) for part in _parts(tree, top=True)]
+    while todo:
+        node, attributes = todo.pop()
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            found.setdefault(node.target.id, set()).add(())
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                found.setdefault(node.id, set()).add(attributes)
+        elif isinstance(node, ast.Attribute):
+            todo.append((node.value, (node.attr, *attributes)))
+        else:
+            todo += [(part, ()) for part in _parts(node)]
     return found
+
+
+def _imports(tree: ast.AST) -> tuple[Import, ...]:
+    """Return the imports within a body."""
+    found: set[Import] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                found.add(Import(alias.asname or top, alias.name, whole=not alias.asname))
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                found.add(Import(alias.asname or alias.name, node.module or "", node.level, alias.name))
+    return tuple(sorted(found))
+
+
+def _parts(node: ast.AST, *, top: bool = False) -> Iterator[ast.AST]:
+    """Yield what a node is made of. Decorators and defaults of the whole are read by whoever defines it."""
+    for field, value in ast.iter_fields(node):
+        if field in _SKIPPED or (top and field in ("decorator_list", "args")):
+            continue
+        yield from (
+            item for item in (value if isinstance(value, list) else [value]) if isinstance(item, ast.AST)
+        )
 
 
 def _tokens(node: ast.AST) -> tuple[str, ...]:
@@ -165,9 +215,15 @@ def _walk(node: ast.AST, *, top: bool = False) -> Iterator[str]:
     yield f"({type(node).__name__}"
     for field in sorted(node._fields):
         value = getattr(node, field, None)
-        if field in _SKIPPED or value is None or value == []:
+        if field in _SKIPPED or value is None:
             continue
         if top and field in ("name", "decorator_list"):
+            continue
+        if isinstance(node, ast.JoinedStr):
+            value = _pieces(node)
+        if value == [] or (
+            field == "format_spec" and isinstance(value, ast.JoinedStr) and not _pieces(value)
+        ):
             continue
         if field == "body" and isinstance(value, list):
             value = _without_docstring(node, value)
@@ -179,8 +235,24 @@ def _walk(node: ast.AST, *, top: bool = False) -> Iterator[str]:
             if isinstance(item, ast.AST):
                 yield from _walk(item)
             else:
-                yield f"{type(item).__name__}:{item!r}"
+                yield f"{type(item).__name__}:{_constant(item)}"
     yield ")"
+
+
+def _pieces(text: ast.JoinedStr) -> list[ast.expr]:
+    """Return the pieces of an f-string; how Python's parser cuts its constant text differs by version."""
+    pieces: list[ast.expr] = []
+    for piece in text.values:
+        if isinstance(piece, ast.Constant) and pieces and isinstance(pieces[-1], ast.Constant):
+            pieces[-1] = ast.Constant(str(pieces[-1].value) + str(piece.value))
+        else:
+            pieces.append(piece)
+    return [piece for piece in pieces if not isinstance(piece, ast.Constant) or piece.value]
+
+
+def _constant(value: object) -> str:
+    # Which characters `repr` escapes, and how long an integer it shows, differ by version and setting.
+    return hex(value) if type(value) is int and value >= 1 << 64 else ascii(value)
 
 
 def _walk_arguments(arguments: ast.arguments) -> Iterator[str]:

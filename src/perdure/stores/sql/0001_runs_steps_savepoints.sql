@@ -1,13 +1,15 @@
 -- Runs with their step logs, savepoints and keys, and what dialects keep.
 
--- One row: the fence token of the last opening, and the number of the last committed transaction.
+-- One row: the fence token of the last opening, the number of the last committed transaction, and the last
+-- version of any record: a version is never used again, also not for a record that was deleted in between.
 CREATE TABLE meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     epoch INTEGER NOT NULL,
-    batch INTEGER NOT NULL
+    batch INTEGER NOT NULL,
+    record_version INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO meta (one, epoch, batch) VALUES (1, 0, 0);
+INSERT INTO meta (one, epoch, batch, record_version) VALUES (1, 0, 0, 0);
 
 -- AUTOINCREMENT: a number is never used again, so that a page of runs goes on where the one before ended.
 CREATE TABLE runs (
@@ -36,12 +38,14 @@ CREATE TABLE specs (
     spec BLOB NOT NULL
 ) STRICT;
 
+-- A key's checksum is over all its other columns: a damaged key would let a request be done twice.
 CREATE TABLE run_keys (
     owner TEXT NOT NULL,
     text TEXT NOT NULL,
     ordinal INTEGER NOT NULL,
     body_hash BLOB NOT NULL,
     run INTEGER NOT NULL REFERENCES runs (number) ON DELETE CASCADE,
+    checksum BLOB NOT NULL,
     PRIMARY KEY (owner, text, ordinal)
 ) STRICT, WITHOUT ROWID;
 
@@ -62,6 +66,7 @@ CREATE TABLE step_keys (
     ordinal INTEGER NOT NULL,
     body_hash BLOB NOT NULL,
     position INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
     PRIMARY KEY (run, text, ordinal)
 ) STRICT, WITHOUT ROWID;
 

@@ -49,15 +49,19 @@ INSERT INTO specs (run, spec) VALUES (?1, ?2);
 
 -- name: insert_run_key
 -- Record the key under which an owner made a run
-INSERT INTO run_keys (owner, text, ordinal, body_hash, run) VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO run_keys (owner, text, ordinal, body_hash, run, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: find_run_key
 -- Find what an owner's key was used for
-SELECT body_hash, run FROM run_keys WHERE owner = ?1 AND text = ?2 AND ordinal = ?3;
+SELECT body_hash, run, checksum FROM run_keys WHERE owner = ?1 AND text = ?2 AND ordinal = ?3;
 
 -- name: find_run
 -- Find a run by its id, without its spec
 SELECT number, state, final, position, version FROM runs WHERE id = ?1;
+
+-- name: find_run_id
+-- Find the id of a run by its number
+SELECT id FROM runs WHERE number = ?1;
 
 -- name: read_run
 -- Read a run by its id
@@ -90,6 +94,10 @@ FROM runs JOIN specs ON specs.run = runs.number
 WHERE number < ?1 AND (?2 IS NULL OR kind = ?2) AND owner = ?4
 ORDER BY number DESC
 LIMIT ?3;
+
+-- name: list_run_numbers
+-- Read the numbers of all runs from an index, which is there though the runs be damaged
+SELECT number FROM runs INDEXED BY runs_by_owner;
 
 -- name: count_runs
 -- Count all runs
@@ -135,12 +143,12 @@ INSERT INTO steps (run, position, inputs, outputs) VALUES (?1, ?2, ?3, ?4);
 
 -- name: insert_step_key
 -- Record the key under which a step was made
-INSERT INTO step_keys (run, text, ordinal, body_hash, position) VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO step_keys (run, text, ordinal, body_hash, position, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: find_step_key
 -- Find the step that a key of a run was used for
-SELECT step_keys.body_hash, steps.position, steps.inputs, steps.outputs
-FROM step_keys JOIN steps ON steps.run = step_keys.run AND steps.position = step_keys.position
+SELECT body_hash, step_keys.position, checksum, inputs, outputs
+FROM step_keys LEFT JOIN steps ON steps.run = step_keys.run AND steps.position = step_keys.position
 WHERE step_keys.run = ?1 AND text = ?2 AND ordinal = ?3;
 
 -- name: list_steps
@@ -188,6 +196,10 @@ WHERE run = ?1 AND milestone = 0 AND pinned = 0 AND name IS NULL AND timestamp <
 UPDATE savepoints SET name = ?3, pinned = ?4 WHERE run = ?1 AND timestamp = ?2
 RETURNING timestamp, position, created, length(blob), name, pinned, milestone;
 
+-- name: savepoint_named
+-- Find another savepoint of a run that has a name
+SELECT timestamp FROM savepoints WHERE run = ?1 AND name = ?2 AND timestamp <> ?3;
+
 -- name: list_savepoints
 -- Read what is told about the savepoints of a run
 SELECT timestamp, savepoints.position, savepoints.created, length(blob), name, pinned, milestone
@@ -201,13 +213,17 @@ SELECT timestamp, savepoints.position, milestone, blob
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND timestamp = ?2;
 
+-- name: next_record_version
+-- Make the version of the next record to be written
+UPDATE meta SET record_version = record_version + 1 RETURNING record_version;
+
 -- name: insert_record
 -- Keep a new record of a dialect, unless there is one with its id
-INSERT INTO records (dialect, id, version, blob) VALUES (?1, ?2, 1, ?3) ON CONFLICT DO NOTHING RETURNING version;
+INSERT INTO records (dialect, id, version, blob) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING RETURNING version;
 
 -- name: replace_record
 -- Replace a record of a dialect if it still has the expected version
-UPDATE records SET blob = ?3, version = version + 1 WHERE dialect = ?1 AND id = ?2 AND version = ?4
+UPDATE records SET version = ?3, blob = ?4 WHERE dialect = ?1 AND id = ?2 AND version = ?5
 RETURNING version;
 
 -- name: delete_record
@@ -221,3 +237,19 @@ SELECT id, blob, version FROM records WHERE dialect = ?1 AND id = ?2;
 -- name: list_records
 -- Read all records of a dialect
 SELECT id, blob, version FROM records WHERE dialect = ?1 ORDER BY id;
+
+-- name: check_file
+-- Look for damaged pages and indexes; a single row with ok if there are none
+PRAGMA integrity_check(100);
+
+-- name: check_references
+-- Look for rows that belong to a run which is not there
+PRAGMA foreign_key_check;
+
+-- name: list_step_keys
+-- Read the keys of all steps; texts as they are, also if they are not UTF-8
+SELECT run, CAST(text AS BLOB), ordinal, body_hash, position, checksum FROM step_keys;
+
+-- name: list_run_keys
+-- Read the keys of all runs; texts as they are, also if they are not UTF-8
+SELECT run, CAST(owner AS BLOB), CAST(text AS BLOB), ordinal, body_hash, checksum FROM run_keys;

@@ -1,0 +1,79 @@
+"""Durable steps a second, beside what the disk and the route without a store would allow."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks import peer, servers
+from benchmarks.disk import fsync_rate
+from benchmarks.figure import Figure, spread
+from benchmarks.load import Load, answers_a_second
+from benchmarks.servers import Server
+
+__all__ = ["measure"]
+
+CLIENTS = (1, 16, 64)
+BUDGETED = (16, 64)
+PEER_CLIENTS = 16
+SHARE = 0.5  # of the lesser of clients × fsync rate and the route without a store
+WARM_UP, SECONDS = 0.3, 1.0
+
+
+@dataclass
+class _Rates:
+    """What was measured with a number of clients; one of each a round, all a second."""
+
+    fsyncs: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    durable: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)  # milliseconds a durable step
+    peer: list[float] = field(default_factory=list)
+
+    def share(self, clients: int) -> float:
+        """Return the median of the rounds' shares, each of what was possible in its own round."""
+        possible = (min(clients * f, m) for f, m in zip(self.fsyncs, self.memory, strict=True))
+        return median(d / p for d, p in zip(self.durable, possible, strict=True))
+
+
+def measure(folder: Path, quick: bool) -> Iterator[Figure]:
+    """Yield the rates at each number of clients, from short rounds in which all take turns."""
+    found = {clients: _Rates() for clients in CLIENTS}
+    with ExitStack() as closing:
+        sqlite = closing.enter_context(servers.perdure(folder))
+        memory = closing.enter_context(servers.perdure(folder, "memory://"))
+        other = closing.enter_context(peer.serving(folder)) if peer.there() else None
+        for _ in range(2 if quick else 5):
+            for clients, rates in found.items():
+                before = fsync_rate(folder, SECONDS / 2)
+                durable, cpu = _rate(sqlite, servers.new_session, clients)
+                after = fsync_rate(folder, SECONDS / 2)
+                rates.fsyncs.append((before + after) / 2)
+                rates.durable.append(durable)
+                rates.cpu.append(cpu)
+                rates.memory.append(_rate(memory, servers.new_session, clients)[0])
+                if other is not None and clients == PEER_CLIENTS:
+                    rates.peer.append(_rate(other, peer.new_session, clients)[0])
+    for clients, rates in found.items():
+        name = f"{clients} client" + ("s" if clients > 1 else "")
+        compared = f"nothing saved {spread(rates.peer, ',.0f')}" if rates.peer else ""
+        yield Figure(f"durable steps/s, {name}", spread(rates.durable, ",.0f"), peers=compared)
+        yield Figure("  the same route without a store", spread(rates.memory, ",.0f"))
+        yield Figure(f"  {clients} × bare fsync rate", spread([clients * f for f in rates.fsyncs], ",.0f"))
+        share = rates.share(clients)
+        yield Figure(
+            "  share of the lesser of these",
+            f"{share:.2f}",
+            f"≥ {SHARE}" if clients in BUDGETED else "",
+            share >= SHARE if clients in BUDGETED else None,
+        )
+        yield Figure("  CPU a durable step", f"{spread(rates.cpu, '.2f')} ms")
+
+
+def _rate(server: Server, new_session: Callable[[Server], str], clients: int) -> tuple[float, float]:
+    """Let each client step its own session; return the steps a second and the CPU of one in milliseconds."""
+    paths = [new_session(server) for _ in range(clients)]
+    begun = server.cpu_seconds()
+    rate = answers_a_second(Load(*server.address, paths, WARM_UP, SECONDS))
+    return rate, (server.cpu_seconds() - begun) / (rate * (WARM_UP + SECONDS)) * 1e3

@@ -1,0 +1,75 @@
+"""Libraries: which modules aren't the modeller's own, and in what version.
+
+What the modeller wrote is identified by its text, what a library defines by its name and version. A package
+that defines a model is the modeller's own wherever it lies, in site-packages too.
+"""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["library_version", "top_level"]
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_STANDARD = tuple(Path(place) for place in {str(Path(os.__file__).parent), sysconfig.get_path("platstdlib")})
+
+
+def library_version(module: str, home: str) -> str | None:
+    """Return the version of the library that a module belongs to, or None if it is the modeller's own.
+
+    Python's standard library and Perdure have the version ``""``: what a name of theirs means stays the same.
+    So has a package without metadata.
+
+    Parameters
+    ----------
+    module
+        The module's full name.
+    home
+        The top-level package of the function that is identified.
+    """
+    top = top_level(module)
+    if _standard(top):
+        return ""
+    if top == home:
+        return None
+    if top == "perdure":
+        return ""
+    loaded = sys.modules.get(module) or sys.modules.get(top)
+    if loaded is None or not any(_INSTALLED.intersection(place.parts) for place in _places(loaded)):
+        return None
+    names = _distributions(tuple(sys.path)).get(top, ())
+    return ", ".join(sorted({f"{name} {version(name)}" for name in names}))
+
+
+def top_level(module: str) -> str:
+    """Return the top-level package of a module."""
+    return module.partition(".")[0]
+
+
+def _standard(top: str) -> bool:
+    """Whether Python itself brings the module, rather than a file of the modeller's with the same name."""
+    if top not in sys.stdlib_module_names or top == "__main__":
+        return False
+    loaded = sys.modules.get(top)
+    return loaded is None or all(
+        any(place.is_relative_to(standard) for standard in _STANDARD)
+        and not _INSTALLED.intersection(place.parts)
+        for place in _places(loaded)
+    )
+
+
+def _places(module: ModuleType) -> list[Path]:
+    """Return the file of a module, or the folders of a package without one."""
+    file = getattr(module, "__file__", None)
+    return [Path(file)] if file else [Path(folder) for folder in getattr(module, "__path__", ())]
+
+
+@lru_cache(maxsize=1)
+def _distributions(path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """Return the installed distributions by top-level package; read anew when the search path changes."""
+    return packages_distributions()

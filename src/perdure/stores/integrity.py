@@ -1,0 +1,77 @@
+"""The integrity of the SQLite file as a whole: its pages, the keys, and the record of every run.
+
+Steps and savepoints have checksums of their own, which whoever restores a run checks.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import apsw
+
+from perdure.errors import CorruptBlob
+from perdure.stores.database import row, rows
+from perdure.stores.keys import damaged_keys
+from perdure.stores.queries import QUERIES
+from perdure.stores.values import to_run
+
+__all__ = ["problems"]
+
+MOST = 100  # problems of one kind
+
+_SQL = {name: query.sql for name, query in QUERIES.items()}
+
+
+def problems(connection: apsw.Connection) -> list[str]:
+    """Return in words what is wrong with a file; what can't be read is told, and the rest is read on."""
+    return [
+        *_told("the file", _damaged_pages(connection)),
+        *_told("the references between tables", _lost_rows(connection)),
+        *_told("the idempotency keys", _damaged_keys(connection)),
+        *_told("the records of runs", _damaged_runs(connection)),
+    ]
+
+
+def _told(what: str, found: Iterator[str]) -> Iterator[str]:
+    """Yield the first problems that are found, and why no more can be."""
+    try:
+        yield from islice(found, MOST)
+        if next(found, None) is not None:
+            yield f"{what}: more than {MOST} problems; these are the first"
+    except (apsw.Error, CorruptBlob) as error:
+        yield f"{what} can't be read to the end: {error}"
+
+
+def _damaged_pages(connection: apsw.Connection) -> Iterator[str]:
+    for (told,) in connection.execute(_SQL["check_file"]):
+        yield from (f"SQLite: {line}" for line in told.splitlines() if line != "ok")
+
+
+def _lost_rows(connection: apsw.Connection) -> Iterator[str]:
+    for table, _, parent, _ in connection.execute(_SQL["check_references"]):
+        yield f"a row of {table} belongs to nothing in {parent}"
+
+
+def _damaged_keys(connection: apsw.Connection) -> Iterator[str]:
+    for number, problem in damaged_keys(connection):
+        yield f"{_name(connection, number)}: {problem}"
+
+
+def _damaged_runs(connection: apsw.Connection) -> Iterator[str]:
+    for (number,) in rows(connection, _SQL["list_run_numbers"]):
+        try:
+            values = row(connection, _SQL["read_run_by_number"], (number,))
+            if values is None:
+                yield f"{_name(connection, number)}: its record or its spec isn't there"
+            else:
+                to_run(values)
+        except (apsw.Error, CorruptBlob) as error:
+            yield f"{_name(connection, number)}: it can't be read: {error}"
+
+
+def _name(connection: apsw.Connection, number: int) -> str:
+    """Name a run by its id, if that can be read."""
+    try:
+        found = row(connection, _SQL["find_run_id"], (number,))
+    except (apsw.Error, CorruptBlob):
+        found = None
+    return f"run number {number}" if found is None else f"run {found[0]}"

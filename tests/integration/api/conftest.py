@@ -1,0 +1,27 @@
+"""A server process without tokens on a SQLite store, shared by the tests of a module, and a client of it."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from tests.support.served import Served, served
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Served) -> Iterator[httpx.Client]:
+    with server.client() as made:
+        yield made
+
+
+@pytest.fixture
+def run(client: httpx.Client) -> str:
+    """A fresh session of the bath tub's two scenarios."""
+    body = {"kind": "session", "scenarios": {"bath": ["base", "full"]}, "outputs": ["water"], "seed": 7}
+    run_id: str = client.post("/runs", json=body).raise_for_status().json()["id"]
+    return run_id

@@ -1,0 +1,54 @@
+"""Models over HTTP: what sessions can be made of, whatever it is called; and the service's own pages."""
+
+import re
+from urllib.parse import quote
+
+import httpx
+
+
+def test_managers_are_listed_with_all_that_a_client_needs(client: httpx.Client) -> None:
+    managers = client.get("/models").json()["managers"]
+    assert managers.keys() == {"bath", "Ж/ü %2F", "extremes"}
+    bath = managers["bath"]
+    assert bath["model"] == "bath"
+    assert bath["run_specs"] == {"starttime": 0.0, "stoptime": 1000.0, "dt": 1.0, "method": "euler"}
+    assert bath["scenarios"]["full"]["constants"] == {"tap": 9.0}
+    assert bath["elements"] == {
+        "stock": ["water"],
+        "flow": ["inflow", "outflow"],
+        "constant": ["tap", "leak"],
+    }
+    assert bath["constants"] == {"tap": 2.0, "leak": 0.1}
+    assert bath["points"] == {"curve": [[0.0, 0.0], [10.0, 1.0]]}
+    assert bath["problems"] == []
+
+
+def test_a_manager_is_read_by_any_name(client: httpx.Client) -> None:
+    found = client.get(f"/models/{quote('Ж/ü %2F', safe='')}")
+    assert found.json() == client.get("/models").json()["managers"]["Ж/ü %2F"]
+    missing = client.get("/models/baht")
+    assert missing.status_code == 404
+    assert missing.json()["error"]["code"] == "scenario_not_found"
+    assert "Did you mean 'bath'?" in missing.json()["error"]["message"]
+
+
+def test_the_start_page_leads_to_pages_that_exist_and_loads_nothing(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["Content-Type"].startswith("text/html")
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert len(links) == 5
+    assert all(client.get(link).status_code == 200 for link in links)
+    assert "src=" not in page.text
+    assert "://" not in page.text
+
+
+def test_metrics_count_steps(client: httpx.Client, run: str) -> None:
+    def steps() -> float:
+        found = re.search(r"^perdure_steps_total (\S+)$", client.get("/metrics").text, re.MULTILINE)
+        assert found is not None
+        return float(found[1])
+
+    before = steps()
+    client.post(f"/runs/{run}/steps", json={"steps": 3})
+    assert steps() == before + 3
+    assert client.get("/metrics").headers["Content-Type"].startswith("text/plain")

@@ -1,0 +1,196 @@
+"""A damaged SQLite file: what is damaged is never believed, is told in words, and hides nothing else."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure.errors import CorruptBlob
+from perdure.stores.sqlite import SqliteStore
+from perdure.testing.stores import WAIT, a_key, a_run, a_savepoint, a_step, an_entry, created
+
+PAGE = 4096  # bytes
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "perdure.db"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(path)) as store:
+        yield store
+
+
+def change(path: Path, sql: str, values: tuple[object, ...] = ()) -> None:
+    """Change the closed file behind the store's back."""
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(sql, values)
+        assert connection.changes() == 1
+
+
+def overwrite(path: Path, table: str) -> None:
+    """Overwrite the last page of a table or an index in the closed file."""
+    with closing(apsw.Connection(str(path))) as connection:
+        query = "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
+        ((page,),) = connection.execute(query, (table,))
+    with path.open("r+b") as file:
+        file.seek((page - 1) * PAGE)
+        file.write(b"\xa5" * PAGE)
+
+
+def keyed(path: Path) -> None:
+    with opened(path) as store:
+        store.create_run(a_run(), a_savepoint(), a_key("make")).result(WAIT)
+        store.append("run", store.fence, 0, [an_entry(1, a_key()), an_entry(2)]).result(WAIT)
+        assert store.check() == []
+
+
+# Keys -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "text = 'kex'",
+        "text = CAST(x'6bff79' AS TEXT)",
+        "ordinal = 1",
+        "position = 2",
+        "body_hash = x'00'",
+        "checksum = x'0000000000000000'",
+    ],
+)
+def test_a_damaged_key_of_a_step_is_found(path: Path, damage: str) -> None:
+    keyed(path)
+    change(path, f"UPDATE step_keys SET {damage}")
+    with opened(path) as store:
+        (problem,) = store.check()
+        assert problem.startswith("run run: the checksum of the key ")
+        assert "of step" in problem
+
+
+@pytest.mark.parametrize("damage", ["text = 'kex'", "owner = 'amn'", "ordinal = 1", "body_hash = x'00'"])
+def test_a_damaged_key_of_a_run_is_found(path: Path, damage: str) -> None:
+    keyed(path)
+    change(path, f"UPDATE run_keys SET {damage}")
+    with opened(path) as store:
+        (problem,) = store.check()
+        assert "it was made under" in problem
+
+
+def test_a_key_of_a_step_that_is_damaged_is_neither_answered_nor_taken_for_new(path: Path) -> None:
+    for damage in ("position = 2", "position = 9", "body_hash = x'00'"):
+        path.unlink(missing_ok=True)
+        keyed(path)
+        change(path, f"UPDATE step_keys SET {damage}")
+        with opened(path) as store:
+            with pytest.raises(CorruptBlob, match="'key'"):
+                store.step_by_key("run", a_key())
+            with pytest.raises(CorruptBlob, match="'key'"):
+                store.append("run", store.fence, 2, [an_entry(3, a_key())]).result(WAIT)
+            assert list(store.steps("run")) == [a_step(1), a_step(2)]
+
+
+def test_a_key_whose_step_is_gone_is_not_taken_for_new(path: Path) -> None:
+    keyed(path)
+    change(path, "DELETE FROM steps WHERE position = 1")
+    with opened(path) as store, pytest.raises(CorruptBlob, match="step 1"):
+        store.step_by_key("run", a_key())
+
+
+def test_a_damaged_key_of_a_run_is_neither_answered_nor_taken_for_new(path: Path) -> None:
+    keyed(path)
+    change(path, "UPDATE run_keys SET body_hash = x'00'")
+    with opened(path) as store:
+        with pytest.raises(CorruptBlob, match="'make'"):
+            store.run_by_key("ann", a_key("make"))
+        with pytest.raises(CorruptBlob, match="'make'"):
+            store.create_run(a_run("again"), a_savepoint(), a_key("make")).result(WAIT)
+        assert [run.id for run in store.runs()] == ["run"]
+
+
+# Records of runs --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["state = 'startec'", "outcome = 'x'", "owner = CAST(x'ff' AS TEXT)", "reason = CAST(x'c3' AS TEXT)"],
+)
+def test_a_damaged_record_is_named_and_the_others_are_listed(path: Path, damage: str) -> None:
+    with opened(path) as store:
+        for id in ("one", "two", "three"):
+            created(store, id, steps=1)
+    change(path, f"UPDATE runs SET {damage} WHERE id = 'two'")
+    with opened(path) as store:
+        with pytest.raises(CorruptBlob):
+            store.run("two")
+        assert [run.id for run in store.runs()] == ["three", "one"]
+        assert [run.id for run in store.runs(owner="ann", kind="session")] == ["three", "one"]
+        assert [run.id for run in store.runs(limit=1)] == ["three"]
+        assert [run.id for run in store.runs(before=3)] == ["one"]
+        assert list(store.runs(owner="bob")) == []
+        (problem,) = store.check()
+        assert problem.startswith("run two: ")
+
+
+def test_a_damaged_state_is_named_by_reads_and_writes(path: Path) -> None:
+    with opened(path) as store:
+        created(store, steps=1)
+    change(path, "UPDATE runs SET state = 'startec'")
+    with opened(path) as store:
+        with pytest.raises(CorruptBlob, match=r"'run'.*'startec'"):
+            store.run("run")
+        with pytest.raises(CorruptBlob, match=r"'run'.*'startec'"):
+            store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)
+        assert list(store.steps("run")) == [a_step(1)]
+
+
+# Pages ------------------------------------------------------------------------------------------------------
+
+
+def filled(path: Path) -> None:
+    with opened(path) as store:
+        for number in range(200):
+            created(store, f"run-{number}", steps=20 if number < 20 else 0, spec=bytes(500))
+        for number in range(60):
+            key = a_key(f"key {number}")
+            store.append("run-0", store.fence, 20 + number, [an_entry(21 + number, key)]).result(WAIT)
+
+
+@pytest.mark.parametrize(
+    "table", ["runs_by_owner", "runs_live", "steps", "specs", "runs", "step_keys", "savepoints"]
+)
+def test_an_overwritten_page_is_found_and_the_rest_is_looked_at(path: Path, table: str) -> None:
+    filled(path)
+    change(path, "UPDATE step_keys SET position = 1 WHERE text = 'key 0'")
+    overwrite(path, table)
+    with opened(path) as store:
+        found = store.check()
+        assert any(problem.startswith(("SQLite: ", "the file can't be read")) for problem in found), found
+        assert any("'key 0'" in problem or "keys can't be read" in problem for problem in found)
+
+
+@pytest.mark.parametrize("table", ["runs", "specs"])
+def test_runs_beside_an_overwritten_page_are_listed(path: Path, table: str) -> None:
+    filled(path)
+    overwrite(path, table)
+    with opened(path) as store:
+        ids = [run.id for run in store.runs(limit=1000)]
+        assert 50 < len(ids) < 200
+        assert ids == sorted(ids, key=lambda id: -int(id[4:]))
+
+
+# Savepoints -------------------------------------------------------------------------------------------------
+
+
+def test_a_savepoint_in_the_wrong_place_says_what_differs(path: Path) -> None:
+    with opened(path) as store:
+        created(store, steps=3)
+        store.put_savepoint("run", store.fence, a_savepoint(100, position=3)).result(WAIT)
+    change(path, "UPDATE savepoints SET position = 2 WHERE timestamp = 100")
+    with opened(path) as store, pytest.raises(CorruptBlob) as error:
+        store.savepoint("run", 100)
+    assert "timestamp 100 and step 3, not of timestamp 100 and step 2" in str(error.value)

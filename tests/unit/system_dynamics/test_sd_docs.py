@@ -1,0 +1,35 @@
+"""docs/system-dynamics.md stays true."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.engines.system_dynamics import engine
+from perdure.engines.system_dynamics import functions as sd
+
+TEXT = (Path(__file__).parents[3] / "docs" / "system-dynamics.md").read_text(encoding="utf-8")
+
+
+def test_the_example_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    assert namespace["times"][-1] == 20.0
+    # Logistic growth towards the 1000 at which the saturation is complete.
+    assert namespace["values"]["customers"][-1] == pytest.approx(978.0, abs=5.0)
+
+
+@pytest.mark.parametrize("name", sd.__all__)
+def test_every_function_is_described(name: str) -> None:
+    assert re.search(rf"`{name}[`(]", TEXT)
+    assert inspect.getdoc(getattr(sd, name))
+
+
+def test_every_key_of_the_config_is_described() -> None:
+    source = inspect.getsource(engine)
+    for name in ("starttime", "timestep", "method", "outputs", "constants", "points", "seed", "stream"):
+        assert f'"{name}"' in source
+        assert f"`{name}`" in TEXT
