@@ -16,10 +16,7 @@ from tests.support.bptk_servers import CONFIGURATIONS, MANAGER, client_of
 
 from perdure.dialects.bptk.client import BptkClient, BptkResponse
 
-CASES = {
-    case["case"]: case
-    for case in json.loads((Path(__file__).parent / "transcripts.json").read_text(encoding="utf-8"))
-}
+CASES = json.loads((Path(__file__).parent / "transcripts.json").read_text(encoding="utf-8"))
 EQUATIONS = ["customers", "word_of_mouth_success"]
 
 
@@ -116,7 +113,7 @@ def test_one_session(replay: Replay, configuration: str) -> None:
         assert told["instanceCount"] == 0
     else:
         assert told["instanceCount"] == 1
-        assert told[replay.instance]["step"] == CASES["full_metrics"]["response"][CASES_INSTANCE]["step"]
+        assert told[replay.instance]["step"] == CASES["full_metrics"]["response"]["ID"]["step"]
         assert told[replay.instance].keys() == {"startTime", "step"}
     assert told["threadCount"] >= 1
     replay.mistake("run_steps_no_number", NUMBER_MISSING)
@@ -210,12 +207,12 @@ def test_state(replay: Replay, configuration: str) -> None:
         assert saved.status_code == loaded.status_code == 409
         return
     assert loaded.status_code == 200
-    assert loaded.text == CASES["legacy211_c0_load_state (BPTK-Py 2.1.1)"]["response"]
+    assert loaded.text == CASES["load_state"]["response"]
     if "externalized" in configuration:  # nothing is in memory, so nothing is to be saved
         assert saved.get_json() == []
         return
     (entry,) = saved.get_json()
-    (expected,) = CASES["legacy211_c0_save_state (BPTK-Py 2.1.1)"]["response"]
+    (expected,) = CASES["save_state"]["response"]
     assert entry["instance_id"] == replay.instance
     assert entry["timeout"] == expected["timeout"]
     assert entry["step"] == expected["step"]
@@ -225,7 +222,6 @@ def test_state(replay: Replay, configuration: str) -> None:
         assert entry["state"][key] == expected["state"][key]
 
 
-CASES_INSTANCE = "33674092e5fa11f1aae102fc00000001"
 NUMBER_MISSING = 'expecting a number of steps to be provided in the body as a json {"numberSteps": int}'
 
 
