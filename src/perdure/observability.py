@@ -53,11 +53,16 @@ class Metrics:
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:
-    """Send structured log lines to standard error."""
+    """Send structured log lines to standard error.
+
+    A traceback never shows the values of variables: among a request's are its tokens.
+    """
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[
@@ -68,6 +73,11 @@ def configure_logging(level: str, *, as_json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_stderr,
         cache_logger_on_first_use=False,
     )
+
+
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    """Return what writes to the standard error of the moment, which a program may have replaced."""
+    return structlog.PrintLogger(sys.stderr)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
@@ -12,6 +13,7 @@ from perdure.dialects.bptk.client import BptkClient, InProcess
 from perdure.dialects.bptk.external_state import ExternalStateAdapter
 from perdure.dialects.bptk.in_process import Bptk
 from perdure.errors import Invalid
+from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
@@ -19,9 +21,16 @@ from perdure.web.auth import LOCAL
 
 __all__ = ["BptkServer"]
 
+HOST, PORT = "127.0.0.1", 5000
+
+log = structlog.get_logger(__name__)
+
 
 class BptkServer:
     """An ASGI application with BPTK's routes.
+
+    Unless the program has configured structlog itself, log lines go to standard error, as the settings
+    `log_level` and `log_json` say.
 
     Parameters
     ----------
@@ -65,6 +74,8 @@ class BptkServer:
         tokens = {} if bearer_token is None else {LOCAL: (SecretStr(bearer_token),)}
         given: dict[str, Any] = {"tokens": tokens}
         settings = Settings(**given)
+        if not structlog.is_configured():
+            configure_logging(settings.log_level, as_json=settings.log_json)
         self._app = create_bptk_app(
             MemoryStore(keep=settings.savepoint_keep),
             _catalogue(bptk_factory),
@@ -81,14 +92,22 @@ class BptkServer:
         return f"<BptkServer {self.name!r}>"
 
     def run(
-        self, host: str = "127.0.0.1", port: int = 5000, *, announce: Callable[[str], None] = print
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        debug: bool | None = None,
+        *,
+        announce: Callable[[str], None] = print,
+        **options: Any,
     ) -> None:
         """Serve until SIGTERM or SIGINT.
 
         Parameters
         ----------
         host, port
-            Where to listen; port 0 takes a free one.
+            Where to listen, 127.0.0.1 and 5000 by default; port 0 takes a free one.
+        debug, options
+            Flask's options. They mean nothing here; a log line names those that are given.
         announce
             Called with one line that says where, once the server answers.
 
@@ -97,7 +116,17 @@ class BptkServer:
         AddressUnavailable
             If the address can't be listened on.
         """
-        run_app(self._app, host, port, lambda url: announce(f"{self.name} serves BPTK's API at {url}"))
+        ignored = sorted([*options, "debug"] if debug else options)
+        if ignored:
+            log.warning(
+                "options_ignored", options=ignored, meaning="they are Flask's; ASGI servers have none of them"
+            )
+        run_app(
+            self._app,
+            HOST if host is None else host,
+            PORT if port is None else port,
+            lambda url: announce(f"{self.name} serves BPTK's API at {url}"),
+        )
 
     def test_client(self) -> BptkClient:
         """Return a client that calls the application without a network; several share its instances."""

@@ -17,7 +17,6 @@ from perdure.errors import (
     InstanceNotFound,
     NoSession,
     PositionConflict,
-    RunNotFound,
     ScenarioNotFound,
     StoreUnavailable,
     TooMany,
@@ -272,8 +271,8 @@ def test_an_owner_has_so_many_instances_and_no_more(clock: Clock) -> None:
     async def run() -> None:
         async with dialect_on(MemoryStore(), clock, max_instances=3) as dialect:
             started = await dialect.start("ada", 3, LASTING)
-            with pytest.raises(TooMany):
-                await dialect.start("ada", 1, LASTING)
+            with pytest.raises(TooMany, match=r"may have 3 instances; there are 3, and 5 .*max_instances"):
+                await dialect.start("ada", 5, LASTING)
             await dialect.start("bob", 3, LASTING)
             await dialect.stop("ada", started[0])
             assert len(await dialect.start("ada", 1, LASTING)) == 1
@@ -290,8 +289,10 @@ def test_a_run_that_was_deleted_elsewhere_is_no_session(clock: Clock) -> None:
             instance = await begun(dialect)
             await dialect.sessions.delete("ada", store.runs()[0].id)
             assert await dialect.results("ada", instance) == []
-            with pytest.raises(RunNotFound):
+            with pytest.raises(NoSession, match="no data was returned from run_step"):
                 await stepped(dialect, instance)
+            with pytest.raises(NoSession):
+                await dialect.step("ada", instance, {"smBath": {"base": {}}}, StepRequest(), None)
             await dialect.begin_session("ada", instance, NEW)
             assert await stepped(dialect, instance) == [0.0]
 

@@ -241,6 +241,20 @@ def test_names_may_be_one_text_with_commas(client: BptkClient) -> None:
     assert client.put("/run", json=body).get_json()[MANAGER].keys() == {"base", "high_word_of_mouth"}
 
 
+def test_a_session_is_begun_once_for_a_key(client: BptkClient, instance: str) -> None:
+    body = {"scenario_managers": [MANAGER], "scenarios": ["base"], "equations": ["customers"]}
+    named = {"Idempotency-Key": "begin"}
+    begun = client.post(f"/{instance}/begin-session", json=body, headers=named)
+    first = client.post(f"/{instance}/run-step").get_json()
+    repeated = client.post(f"/{instance}/begin-session", json=body, headers=named)
+    assert (repeated.status_code, repeated.data) == (200, begun.data)
+    assert list(first[MANAGER]["base"]["customers"]) == ["1.0"]
+    second = client.post(f"/{instance}/run-step").get_json()
+    assert list(second[MANAGER]["base"]["customers"]) == ["2.0"]
+    other = {**body, "equations": ["potential_customers"]}
+    assert client.post(f"/{instance}/begin-session", json=other, headers=named).status_code == 422
+
+
 def test_a_key_and_an_expected_step(client: BptkClient, instance: str) -> None:
     named = {"Idempotency-Key": "monday"}
     first = client.post(f"/{instance}/run-step", headers=named)
@@ -300,6 +314,22 @@ def test_runs_have_limits() -> None:
         for wrong in ({"dt": 0}, {"dt": "x"}, {"stoptime": None}, {"starttime": 1e300}):
             answer = client.post("/run", json={**SESSION, **setting("runspecs", wrong)})
             assert answer.status_code == 422
+            assert f"The run specs of '{MANAGER}/base' are wrong: " in answer.get_json()["error"]
+
+
+def test_a_session_leaves_run_specs_out(client: BptkClient, instance: str) -> None:
+    specs = setting("runspecs", {"starttime": 3.0})
+    assert client.post(f"/{instance}/begin-session", json={**SESSION, **specs}).status_code == 200
+    for time in ("1.0", "2.0"):
+        taken = client.post(f"/{instance}/run-step", json=specs).get_json()
+        assert taken[MANAGER]["base"]["customers"].keys() == {time}
+
+
+def test_too_many_instances_are_a_429_that_names_the_setting(client: BptkClient) -> None:
+    answer = client.post("/start-instances", json={"instances": 10**6})
+    assert answer.status_code == 429
+    assert "10000 instances" in answer.get_json()["error"]
+    assert "max_instances" in answer.get_json()["error"]
 
 
 # Who may call -----------------------------------------------------------------------------------------------

@@ -1,12 +1,17 @@
 """Adapters of others: the tutorial's, one for BPTK-Py 3, one that lists what it could not read."""
 
+import base64
 import json
+from dataclasses import replace
 from typing import Any
 
+import pytest
+import zstandard
 from tests.support.adapters import Client, TutorialAdapter
 from tests.support.mirrored import BOTH, SETTINGS, Inside, run, undisturbed
 
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, InstanceState
+from perdure.errors import ExternalStateRefused
 
 
 def test_the_adapter_of_the_tutorial_works_with_all_its_faults() -> None:
@@ -89,6 +94,73 @@ def test_what_an_adapter_could_not_read_is_passed_over() -> None:
         await inside.aclose()
         inside = Inside(adapter)
         assert await inside.mirror.start() == [instance]
+        await inside.aclose()
+
+    run(body)
+
+
+class Careless(ThreeMethods):
+    """An adapter that returns anything, and fails for some ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed: list[Any] = []
+        self.broken = ""
+
+    def _load_instance(self, instance_id: str) -> Any:
+        if instance_id == self.broken:
+            raise OSError("no connection")
+        return {"a": 1} if instance_id == "dict" else super()._load_instance(instance_id)
+
+    def _load_state(self) -> list[Any]:
+        return [*self.listed, *self.held.values()]
+
+
+def test_what_is_no_instance_is_passed_over_in_a_list_and_refused_when_it_is_asked_for() -> None:
+    async def body() -> None:
+        adapter = Careless()
+        inside = Inside(adapter)
+        instance = await inside.begin(await inside.start(), BOTH)
+        await inside.aclose()
+        nameless: Any = ["x"]
+        state = adapter.held[instance.id]
+        adapter.listed = [{"a": 1}, "text", 5, replace(state, instance_id=nameless)]
+        inside = Inside(adapter)
+        assert await inside.mirror.start() == [instance]
+        assert await inside.mirror.load_all() == []
+        with pytest.raises(ExternalStateRefused, match=r"'dict' can't be taken over: .* a dict that is no"):
+            await inside.mirror.load("dict")
+        await inside.aclose()
+
+    run(body)
+
+
+def test_a_compressed_state_that_is_nested_too_deeply_is_refused() -> None:
+    async def body() -> None:
+        packed = zstandard.ZstdCompressor().compress(b"[" * 100_000)
+        state = {"format": "perdure-1", "zstd": base64.b64encode(packed).decode("ascii")}
+        adapter = Careless()
+        adapter.held["deep"] = InstanceState(state, "deep", "2030-01-01", {}, None)
+        inside = Inside(adapter)
+        assert await inside.mirror.start() == []
+        with pytest.raises(ExternalStateRefused, match="nested too deeply"):
+            await inside.mirror.load("deep")
+        await inside.aclose()
+
+    run(body)
+
+
+def test_an_instance_that_can_not_be_read_while_listing_does_not_keep_the_others_away() -> None:
+    async def body() -> None:
+        adapter = Careless()
+        inside = Inside(adapter)
+        first, second = [await inside.begin(await inside.start(), BOTH) for _ in range(2)]
+        await inside.aclose()
+        adapter.broken = first.id
+        inside = Inside(adapter)
+        assert await inside.mirror.load_all() == [second]
+        adapter.broken = ""
+        assert await inside.mirror.load_all() == [first]
         await inside.aclose()
 
     run(body)

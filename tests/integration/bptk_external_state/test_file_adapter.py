@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,54 @@ def test_any_damage_is_found_and_the_file_set_aside(tmp_path: Path) -> None:
     path.write_bytes(intact)
     assert adapter._load_state()[0].state == {"results": [1.25, 2.5], "name": "x"}
     adapter._close()
+
+
+def test_one_bad_file_does_not_keep_the_others_from_being_listed(tmp_path: Path) -> None:
+    adapter = FileAdapter(False, tmp_path)
+    adapter._save_instance(instance())
+    folder, pipe, deep, deeper, circle = (digit * 32 for digit in "0234e")
+    (tmp_path / f"{folder}.json").mkdir()
+    os.mkfifo(tmp_path / f"{pipe}.json")
+    (tmp_path / f"{deep}.json").write_text("[" * 100_000)
+    (tmp_path / f"{deeper}.json").write_text(json.dumps({"data": {"state": "[" * 100_000}}))
+    (tmp_path / f"{circle}.json").symlink_to(f"{circle}.json")
+    assert [held.instance_id for held in adapter._load_state()] == [ID]
+    assert names(tmp_path) == [
+        f"{folder}.json",
+        f"{ID}.json",
+        f"{pipe}.json",
+        f"{deep}.json.corrupt",
+        f"{deeper}.json.corrupt",
+        f"{circle}.json",
+    ]
+    assert adapter._load_instance(folder) is adapter._load_instance(pipe) is None
+    with pytest.raises(OSError, match="symbolic"):
+        adapter._load_instance(circle)
+    adapter._close()
+
+
+def test_a_file_of_bptk_counts_as_asked_for_when_it_is_loaded_also_without_a_session(tmp_path: Path) -> None:
+    adapter = FileAdapter(False, tmp_path)
+    data = {
+        "state": "null",
+        "instance_id": ID,
+        "time": "2020-01-02 03:04:05",
+        "timeout": checked_timeout({"minutes": 1}),
+        "step": None,
+    }
+    path = tmp_path / f"{ID}.json"
+    path.write_text(json.dumps({"data": data}))
+
+    async def body() -> None:
+        inside = Inside(adapter)
+        began = time.time()
+        (loaded,) = await inside.mirror.start()
+        assert loaded.id == ID and loaded.run is None
+        assert began <= loaded.accessed <= time.time()
+        await inside.aclose()
+
+    asyncio.run(body())
+    assert path.exists()
 
 
 def test_a_copy_under_another_name_is_set_aside(tmp_path: Path) -> None:

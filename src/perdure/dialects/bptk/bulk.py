@@ -80,7 +80,7 @@ def run(
         _config(scenario, selected[2], known.get(scenario.manager, {}).get(scenario.name, {}))
         for scenario in scenarios
     ]
-    check_runs(settings, configs)
+    check_runs(settings, configs, [f"{scenario.manager}/{scenario.name}" for scenario in scenarios])
     results: dict[str, dict[str, Any]] = {}
     for scenario, config in zip(scenarios, configs, strict=True):
         equations = series(scenario.model, config)
@@ -88,11 +88,20 @@ def run(
     return results
 
 
-def check_runs(settings: Settings, configs: Sequence[Mapping[str, Any]]) -> None:
-    """Raise if runs are too many or too long, answer with too many values, or have wrong run specs."""
+def check_runs(
+    settings: Settings, configs: Sequence[Mapping[str, Any]], named: Sequence[str] | None = None
+) -> None:
+    """Raise if runs are too many or too long, answer with too many values, or have wrong run specs.
+
+    Parameters
+    ----------
+    named
+        What the runs are called in errors; by default as their number in the request says, from 1 on.
+    """
     values = longest = 0
-    for config in configs:
-        specs = RunSpecs(config["starttime"], config["stoptime"], config["dt"])
+    for number, config in enumerate(configs):
+        name = f"run {number + 1}" if named is None else named[number]
+        specs = RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=name)
         longest = max(longest, specs.last)
         values += specs.answers * len(config["outputs"])
     for what, limit, value, setting in (

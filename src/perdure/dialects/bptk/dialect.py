@@ -25,7 +25,7 @@ from perdure.errors import (
     TooMany,
     Unavailable,
 )
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import FINAL, Outcome, RunState
 from perdure.observability import Metrics
 from perdure.run import Key, Run
 from perdure.scenarios import Scenario
@@ -98,8 +98,13 @@ class Dialect:
         """Start instances with a checked timeout; durable when it returns."""
         await self._keeper.sweep()
         if self._registry.owned(owner) + count > self.settings.max_instances:
+            limit, owned = self.settings.max_instances, self._registry.owned(owner)
             raise TooMany(
-                what="Instances of one owner", limit=self.settings.max_instances, setting="max_instances"
+                f"An owner may have {limit} instances; there are {owned}, and {count} more were asked for. "
+                "Stop some, or raise the setting max_instances.",
+                limit=limit,
+                value=owned + count,
+                setting="max_instances",
             )
         return await self._keeper.uninterrupted(self._start(owner, count, lasting))
 
@@ -126,11 +131,16 @@ class Dialect:
 
     # Sessions -----------------------------------------------------------------------------------------------
 
-    async def begin_session(self, owner: Owner, instance_id: str, request: NewSession) -> None:
-        """Give an instance a new session in place of the one it has."""
+    async def begin_session(
+        self, owner: Owner, instance_id: str, request: NewSession, key: Key | None = None
+    ) -> None:
+        """Give an instance a new session in place of the one it has; once only for a key."""
 
         async def begin(instance: Instance) -> None:
-            created = await self.sessions.create(instance.owner, request)
+            created = await self.sessions.create(instance.owner, request, key)
+            run = created.run
+            if created.replayed and (run.id == instance.run or run.state in FINAL):
+                return  # this very request began it, whatever became of it since
             begun = replace(instance, run=created.run.id)
             try:
                 await self._keeper.keep(begun)
@@ -274,11 +284,13 @@ class Dialect:
     ) -> Answer | None:
         if instance.run is None:
             raise NoSession
-        if overrides:
-            scenarios = await self._scenarios_of(instance.owner, instance.run)
-            request = replace(request, settings=known_overrides(overrides, scenarios))
         try:
+            if overrides:
+                scenarios = await self._scenarios_of(instance.owner, instance.run)
+                request = replace(request, settings=known_overrides(overrides, scenarios))
             answer = await self.sessions.step(instance.owner, instance.run, request, key)
+        except RunNotFound:  # it was deleted through the native API
+            raise NoSession from None
         except RunFinished as error:
             if error.values["state"] != RunState.COMPLETED.value:
                 raise

@@ -162,7 +162,8 @@ async def begin_session(dialect: Dialect, call: Call) -> ASGIApp:
         seed=seed,
         settings=known_overrides(overrides, found),
     )
-    await dialect.begin_session(call.owner, call.instance, new)
+    key = _key(call, f"{call.instance}/begin-session")
+    await dialect.begin_session(call.owner, call.instance, new, key)
     return _json({"msg": "session started"})
 
 

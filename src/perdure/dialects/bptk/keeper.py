@@ -112,9 +112,12 @@ class Keeper:
         async def found() -> T:
             async with self.held(instance_id):
                 instance = await self._find(owner, instance_id)
-                if touch:
-                    instance = await self.registry.touch(instance, self.clock())
-                return await work(instance)
+                if not touch:
+                    return await work(instance)
+                try:
+                    return await work(self.registry.touch(instance, self.clock()))
+                finally:
+                    await self._touched(instance_id)
 
         return await self.uninterrupted(found())
 
@@ -201,8 +204,12 @@ class Keeper:
         await self.uninterrupted(save())
 
     async def load_all(self) -> None:
-        """Bring in all instances that the adapter holds; those in memory agree with it already."""
-        if self.mirror is not None:
+        """Bring in all instances that the adapter holds; those in memory agree with it already.
+
+        If nothing is to stay in memory, there is nothing to bring in: another server may step an instance as
+        soon as its lock is free, so each request loads its own, under the lock.
+        """
+        if self.mirror is not None and not self._externalize:
             for instance in await self.mirror.load_all():
                 async with self.held(instance.id):
                     self.registry.read(instance.id)
@@ -223,6 +230,18 @@ class Keeper:
             await self.remove(instance, Outcome.EXPIRED, "its instance timed out")
             raise InstanceNotFound
         return instance
+
+    async def _touched(self, instance_id: str) -> None:
+        """Let the timeout begin anew when the work is done, and write that now and then, outside too."""
+        kept = self.registry.get(instance_id)
+        if kept is None:
+            return
+        kept = self.registry.touch(kept, self.clock())
+        if self.registry.stale(kept):
+            try:
+                await self.keep(kept)
+            except PerdureError as error:  # the work is done and saved; only its time isn't
+                log.warning("instance_not_touched", instance=instance_id, reason=str(error))
 
     async def _sweep_on_and_on(self) -> None:
         while True:

@@ -93,8 +93,8 @@ class Registry:
             await asyncio.wrap_future(self._store.put_record(DIALECT, instance.id, blob, version)), instance
         )
 
-    async def touch(self, instance: Instance, now: float) -> Instance:
-        """Return an instance that was accessed now, and write that if the last time was long ago."""
+    def touch(self, instance: Instance, now: float) -> Instance:
+        """Return an instance that was accessed now; `stale` tells whether that is to be written."""
         slot = self._slots[instance.id]
         slot.instance = Instance(
             id=instance.id,
@@ -103,9 +103,13 @@ class Registry:
             accessed=now,
             run=instance.run,
         )
-        if not -1.0 <= now - slot.written < min(WRITE_SECONDS, slot.lasts / WRITES_PER_TIMEOUT):
-            await self.put(slot.instance)
         return slot.instance
+
+    def stale(self, instance: Instance) -> bool:
+        """Return whether the time of access that was written last is too long ago."""
+        slot = self._slots[instance.id]
+        ago = instance.accessed - slot.written
+        return not -1.0 <= ago < min(WRITE_SECONDS, slot.lasts / WRITES_PER_TIMEOUT)
 
     async def remove(self, instance_id: str) -> None:
         """Forget an instance; harmless if there is none."""

@@ -141,7 +141,7 @@ def parse(state: Any) -> Document:
     """Return the document that a plain state is; raise `CorruptBlob` if it is damaged."""
     try:
         return msgspec.convert(state, Document)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise CorruptBlob(reason=str(error)) from error
 
 
@@ -182,7 +182,7 @@ def entries_of(document: Document) -> list[Entry]:
                 }
                 inputs = encode([[at, values] for at, values in sorted(given.items())])
             entries.append(Entry(inputs=inputs, outputs=encode(rows), key=keys.get(number + 1)))
-    except (KeyError, ValueError, struct.error) as error:
+    except (KeyError, ValueError, RecursionError, struct.error) as error:
         raise CorruptBlob(reason=f"its logs don't fit its scenarios: {error!r}") from error
     return entries
 

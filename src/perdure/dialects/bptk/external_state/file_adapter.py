@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,8 @@ class FileAdapter(ExternalStateAdapter):
         if path is None:
             return None
         try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                return None
             return _read(path.read_bytes(), instance_id)
         except FileNotFoundError:
             return None
@@ -124,10 +128,20 @@ class FileAdapter(ExternalStateAdapter):
             return None
 
     def _load_state(self) -> list[InstanceState]:
-        """Read all instances in the order of their ids."""
+        """Read all instances in the order of their ids; what can't be read is logged and passed over."""
         self._open(shared=False)
-        ids = sorted(path.stem for path in self._folder.glob("*.json") if _ID.fullmatch(path.stem))
-        return [state for id in ids if (state := self._load_instance(id)) is not None]
+        states = []
+        for path in sorted(self._folder.glob("*.json")):
+            if not _ID.fullmatch(path.stem):
+                continue
+            try:
+                state = self._load_instance(path.stem)
+            except OSError as error:
+                log.error("external_state_unreadable", file=str(path), reason=str(error))
+                continue
+            if state is not None:
+                states.append(state)
+        return states
 
     def delete_instance(self, instance_id: str) -> None:
         """Remove an instance's file; harmless if there is none."""
@@ -176,15 +190,17 @@ def _read(content: bytes, instance_id: str) -> InstanceState | None:
         data = content[len(_START) + _CHECKSUM + len(_DATA) : -len(_END)]
         if content != _framed(data):
             raise ValueError("its checksum is wrong")
-        return _instance(msgspec.json.decode(data), instance_id)
+        return _instance(_decoded(msgspec.json.decode, data), instance_id)
     # A file of BPTK-Py holds the state as text within the text, and has no checksum.
-    found = msgspec.json.decode(content)
+    found = _decoded(msgspec.json.decode, content)
     held = found.get("data") if isinstance(found, dict) else None
     if not isinstance(held, dict):
         return None
     if not isinstance(held.get("state"), str):
         raise ValueError("it holds no state as text")
-    return _instance({**held, "state": _json(held["state"])}, instance_id)
+    # Python's decoder knows the names that its encoder writes for numbers which JSON lacks.
+    instance = _instance({**held, "state": _decoded(json.loads, held["state"])}, instance_id)
+    return replace(instance, time=datetime.datetime.now())  # BPTK-Py counts it as asked for when it is loaded
 
 
 def _instance(data: Any, instance_id: str) -> InstanceState:
@@ -203,10 +219,10 @@ def _instance(data: Any, instance_id: str) -> InstanceState:
     return held
 
 
-def _json(text: str) -> Any:
-    """Decode JSON as Python's own encoder writes it, with names for the numbers that JSON lacks."""
+def _decoded(decode: Callable[[Any], Any], text: bytes | str) -> Any:
+    """Return decoded JSON; raise `ValueError` if it is damaged."""
     try:
-        return json.loads(text)
+        return decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

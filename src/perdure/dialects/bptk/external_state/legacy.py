@@ -80,7 +80,7 @@ class LegacySession(msgspec.Struct, frozen=True, kw_only=True):
                 settings=_settings(state["settings_log"], managers, times),
                 results=results,
             )
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError, RecursionError) as error:
             raise CorruptBlob(reason=f"it is no session of BPTK-Py that can be read: {error!r}") from error
 
 

@@ -8,7 +8,7 @@ import datetime
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import structlog
@@ -254,8 +254,8 @@ class Mirror:
         """Return whether the adapter holds, in spite of its error, what it was handed."""
         try:
             held = await self._thread.call(lambda: self._adapter._load_instance(sent.instance_id))
-            return held is not None and decompress(held.state) == decompress(sent.state)
-        except (ExternalStateLocked, ExternalStateUnavailable, CorruptBlob):
+            return _is_instance(held) and decompress(held.state) == decompress(sent.state)
+        except (ExternalStateLocked, ExternalStateUnavailable, CorruptBlob, RecursionError):
             return False
 
     async def _put_back(self, instance: Instance, former: _Kept | None) -> None:
@@ -301,7 +301,12 @@ class Mirror:
         listed = await self._thread.call(lambda: list(self._adapter._load_state()))
         loaded = []
         for held in listed:
-            if held is None or self._store.record(DIALECT, held.instance_id) is not None:
+            if held is None:
+                continue
+            if not _is_instance(held):
+                log.warning("external_state_refused", instance=None, reason=_no_instance(held))
+                continue
+            if self._store.record(DIALECT, held.instance_id) is not None:
                 continue
             try:
                 if reread:  # since it was listed, a request may have brought it in, changed it and left
@@ -311,13 +316,18 @@ class Mirror:
             except ExternalStateRefused as error:
                 log.warning("external_state_refused", instance=held.instance_id, reason=str(error))
                 continue
+            except ExternalStateUnavailable as error:  # it is loaded when it is asked for
+                log.warning("external_state_not_loaded", instance=held.instance_id, reason=str(error))
+                continue
             if instance is not None:
                 loaded.append(instance)
         return loaded
 
-    async def _take_over(self, instance_id: str, held: InstanceState) -> Instance:
+    async def _take_over(self, instance_id: str, held: object) -> Instance:
         """Bring what an adapter returned into memory."""
         try:
+            if not _is_instance(held):
+                raise CorruptBlob(reason=_no_instance(held))
             return await self._bring_in(instance_id, held)
         except CorruptBlob as error:
             reason = str(error.values["reason"]).rstrip(".")
@@ -329,7 +339,10 @@ class Mirror:
         known = self._store.record(DIALECT, instance_id)
         if known is not None:  # another request was faster
             return Instance.from_blob(known.blob)
-        state, session = await asyncio.to_thread(read, held.state)
+        try:
+            state, session = await asyncio.to_thread(read, held.state)
+        except RecursionError:
+            raise CorruptBlob(reason="it is nested too deeply") from None
         instance = instance_of(held, self._owner)
         run: Run | None = None
         key: Key | None = None
@@ -362,3 +375,12 @@ class Mirror:
         former = self._store.record(DIALECT, instance.id)
         version = None if former is None else former.version
         self._store.put_record(DIALECT, instance.id, instance.to_blob(), version).result()
+
+
+def _is_instance(held: object) -> TypeGuard[InstanceState]:
+    """Return whether what an adapter returned, the user's code, is an instance."""
+    return isinstance(held, InstanceState) and type(held.instance_id) is str
+
+
+def _no_instance(held: object) -> str:
+    return f"the adapter returned a {type(held).__name__} that is no instance"
