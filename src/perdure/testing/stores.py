@@ -128,7 +128,7 @@ class StoreConformance:
 
     def open_store(self, folder: Path, *, keep: int = 3) -> Store:
         """Open the store that is kept in `folder`, an empty one at first."""
-        raise NotImplementedError
+        raise AssertionError("Override open_store to say how the store is opened.")
 
     @contextlib.contextmanager
     def opened(self, folder: Path, *, keep: int = 3) -> Iterator[Store]:
