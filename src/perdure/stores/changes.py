@@ -286,10 +286,11 @@ def mark_savepoint(
 ) -> tuple[SavepointInfo, None]:
     """Name and pin a savepoint, or undo that."""
     number, *_ = _find(connection, run_id)
-    _check_name(connection, run_id, number, timestamp, name)
     values = row(connection, _SQL["mark_savepoint"], (number, timestamp, name, pinned))
     if values is None:
         raise SavepointNotFound(run=run_id, savepoint=timestamp)
+    # An item that raises is undone, so the name is checked once it is known that there is a savepoint.
+    _check_name(connection, run_id, number, timestamp, name)
     return to_info(values), None
 
 

@@ -548,6 +548,7 @@ class StoreConformance:
             created(store)
             with raised(SavepointNotFound):
                 store.savepoint("run", 5)
+            store.put_savepoint("run", store.fence, a_savepoint(1), name="x").result(WAIT)
             with raised(SavepointNotFound):
                 store.mark_savepoint("run", 5, name="x", pinned=False).result(WAIT)
 
