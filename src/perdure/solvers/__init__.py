@@ -1,0 +1,1 @@
+"""Solvers: computations that report progress and end in an answer."""
