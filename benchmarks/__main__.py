@@ -15,7 +15,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from benchmarks import growth, peer, simulation, step_cpu, throughput
+from benchmarks import experiments, growth, peer, simulation, step_cpu, throughput
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.figure import Figure, table
 
@@ -29,6 +29,7 @@ class Name(StrEnum):
     CPU = "cpu"
     GROWTH = "growth"
     THROUGHPUT = "throughput"
+    EXPERIMENTS = "experiments"
 
 
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
@@ -36,6 +37,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.CPU: ("A step over HTTP: 15 elements, 2 outputs, SQLite", step_cpu.measure),
     Name.GROWTH: ("The settled store", growth.measure),
     Name.THROUGHPUT: ("Many clients, each with a session of its own", throughput.measure),
+    Name.EXPERIMENTS: ("An experiment that can be resumed, SQLite", experiments.measure),
 }
 
 EXAMPLES = (

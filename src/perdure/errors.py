@@ -12,10 +12,15 @@ PerdureError
 │   ├── InvalidOverride
 │   ├── InvalidScenario
 │   ├── InvalidTimeout
+│   ├── InvalidConfiguration
+│   ├── InvalidDataPack
+│   ├── ScriptFailed            a user's script or function raised
 │   ├── EvaluationFailed        the model could not be evaluated at a step
 │   ├── InvalidState
 │   ├── UnknownEntity
 │   ├── LimitExceeded
+│   ├── InvalidName
+│   ├── InvalidArchive
 │   ├── TokensMissing
 │   └── KeyReused
 ├── NotFound                    nothing has that name                               (HTTP 404)
@@ -25,6 +30,8 @@ PerdureError
 │   ├── OutputNotFound
 │   ├── StepNotFound
 │   ├── SavepointNotFound
+│   ├── ExperimentNotFound
+│   ├── ArtifactNotFound
 │   └── NoSavepoint
 ├── Refused                     it can't be done in the present state               (HTTP 409)
 │   ├── PositionConflict
@@ -37,9 +44,13 @@ PerdureError
 │   ├── TriggerRefused
 │   ├── ModelChanged
 │   ├── ModelUnchanged
+│   ├── HashSeedChanged
 │   ├── SavepointNameTaken
 │   ├── UpgradeRefused
 │   ├── ExternalStateRefused
+│   ├── ExperimentExists
+│   ├── FileChanged             the file isn't the one the request names            (HTTP 412)
+│   ├── MissingExtra
 │   └── NotSnapshotable
 ├── TooMany                     there is too much of it already                     (HTTP 429)
 │   └── QuotaExceeded
@@ -48,11 +59,15 @@ PerdureError
 │   ├── StoreLocked
 │   ├── ServerClosing
 │   ├── AddressUnavailable
+│   ├── EngineCrashed
 │   ├── ExternalStateUnavailable
 │   ├── ExternalStateLocked
+│   ├── ArtifactsUnavailable
+│   ├── UploadFailed
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
     ├── CorruptBlob
+    ├── FileLost
     ├── NotAStore
     ├── NewerSchema
     └── ReplayMismatch
@@ -163,6 +178,18 @@ class InvalidTimeout(Invalid):
     """The timeout is wrong: {reason}."""
 
 
+class InvalidConfiguration(Invalid):
+    """{file} can't be run: {summary}."""
+
+
+class InvalidDataPack(Invalid):
+    """The data pack {name!r} of the engine {engine!r} is refused: {reason}."""
+
+
+class ScriptFailed(Invalid):
+    """{what} failed {doing}, at {file}, line {line}: {kind}: {reason}."""
+
+
 class EvaluationFailed(Invalid):
     """{element!r} can't be evaluated at t={time}: {reason}."""
 
@@ -177,6 +204,14 @@ class InvalidState(Invalid):
 
 class LimitExceeded(Invalid):
     """{what} may be at most {limit}, not {value}; the setting {setting} raises it."""
+
+
+class InvalidName(Invalid):
+    """{name!r} can't be {what}: {reason}."""
+
+
+class InvalidArchive(Invalid):
+    """The zip can't become an experiment: {reason}. Nothing of it was taken."""
 
 
 class TokensMissing(Invalid):
@@ -219,6 +254,14 @@ class SavepointNotFound(NotFound):
     """The run {run!r} has no savepoint {savepoint!r}; list its savepoints to see those that exist."""
 
 
+class ExperimentNotFound(NotFound):
+    """There is no experiment {experiment!r}; list the experiments to see those that exist."""
+
+
+class ArtifactNotFound(NotFound):
+    """There is no file {path!r} in {what}; list its files to see those that exist."""
+
+
 class NoSavepoint(NotFound):
     """The run {run!r} has no intact savepoint to restore from."""
 
@@ -259,7 +302,7 @@ class EngineFinished(Refused):
 
 
 class TriggerRefused(Refused):
-    """A {kind} that is {state} can't become {trigger}."""
+    """The {kind} is {state} and can't become {trigger}."""
 
 
 class ModelChanged(Refused):
@@ -270,6 +313,11 @@ class ModelChanged(Refused):
 
 class ModelUnchanged(Refused):
     """The run {run!r} needs no upgrade: its models are the ones it was made with."""
+
+
+class HashSeedChanged(Refused):
+    """The run was begun under another PYTHONHASHSEED, so sets would be walked in another order. Start its
+    process with the one that `perdure.engines.generators.hash_seed` makes of the run's seed."""
 
 
 class SavepointNameTaken(Refused):
@@ -283,6 +331,18 @@ class UpgradeRefused(Refused):
 
 class ExternalStateRefused(Refused):
     """The external state of the instance {instance!r} can't be taken over: {reason}. It is left as it is."""
+
+
+class ExperimentExists(Refused):
+    """There is another experiment {experiment!r} already; delete it first, or choose another name."""
+
+
+class FileChanged(Refused):
+    """The file {path!r} isn't as the request says; read it, then decide."""
+
+
+class MissingExtra(Refused):
+    """{what} needs the package {package!r}; install it with: pip install 'perdure[{package}]'."""
 
 
 class NotSnapshotable(Refused):
@@ -318,6 +378,11 @@ class AddressUnavailable(Unavailable):
     """{address} can't be listened on: {reason}. Stop what uses it, or choose another one (--port)."""
 
 
+class EngineCrashed(Unavailable):
+    """The process of the engine {engine!r} ended before its answer: {reason}. The run can be resumed from its
+    last savepoint; look into its log for the cause."""
+
+
 class ExternalStateUnavailable(Unavailable):
     """The adapter of the external state failed: {reason}. What was acknowledged is safe; ask what step the
     session is at, then decide."""
@@ -326,6 +391,16 @@ class ExternalStateUnavailable(Unavailable):
 class ExternalStateLocked(Unavailable):
     """The external state {path} is in use by {holder}. Stop that server first, give this one another folder,
     or start both with externalize_state_completely."""
+
+
+class ArtifactsUnavailable(Unavailable):
+    """The storage of experiments and results can't be used: {reason}. Nothing half-made is seen; repeat the
+    request when it works again."""
+
+
+class UploadFailed(Unavailable):
+    """What the run {run!r} wrote could not be stored: {reason}. It is kept in {folder}, and is stored when
+    the server starts again."""
 
 
 class ServerClosing(Unavailable):
@@ -345,6 +420,11 @@ class Damaged(PerdureError):
 
 class CorruptBlob(Damaged):
     """A stored blob is corrupt: {reason}."""
+
+
+class FileLost(Damaged):
+    """The file {path!r}, which the run had written, can't be put back as it was at the savepoint: {reason}.
+    Fork the run at savepoint 0 to have it written again."""
 
 
 class NotAStore(Damaged):

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Engine", "State"]
+__all__ = ["Engine", "Observable", "State"]
 
 
 @runtime_checkable
@@ -52,4 +52,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; it isn't used afterwards."""
+        ...
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """An engine that can tell its outputs before it is stepped; another's first step answers its start."""
+
+    def outputs(self) -> Mapping[str, Any]:
+        """Return the outputs as they are now; changes nothing."""
         ...

@@ -1,0 +1,1 @@
+"""Experiments: scripts over co-simulated engines, paused, stopped and resumed to the bit."""

@@ -1,0 +1,133 @@
+"""Clocks: the modules that tell a script the time, as the script sees them.
+
+A script and its modules import facades of `time`, `datetime`, `uuid` and `timeit`, in which each reading is
+given to the journal, and comes from it when the script runs again. Everybody else (libraries, logging,
+engines and Perdure itself) keeps the real modules, so that waiting and time stamps go on as they do.
+Instances of `datetime` are the real ones, made by a class that is only a facade.
+"""
+
+import datetime
+import time
+import timeit
+import types
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Read", "facades"]
+
+Read = Callable[[str, Any], Any]
+"""Given a clock's name and its reading, returns the reading that counts."""
+
+_READINGS = (
+    "time",
+    "time_ns",
+    "perf_counter",
+    "perf_counter_ns",
+    "monotonic",
+    "monotonic_ns",
+    "process_time",
+    "process_time_ns",
+    "thread_time",
+    "thread_time_ns",
+)
+_UNIQUE = ("uuid1", "uuid6", "uuid7")  # made from the clock; those made from entropy repeat by themselves
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.ModuleType]:
+    """Return the modules that a script imports in place of the real ones, by name."""
+    stopwatch = _facade(timeit)
+    facade_of_time = _time(read, sleep)
+    stopwatch.default_timer = facade_of_time.perf_counter  # type: ignore[attr-defined]
+    return {"time": facade_of_time, "datetime": _datetime(read), "uuid": _uuid(read), "timeit": stopwatch}
+
+
+def _facade(module: types.ModuleType) -> types.ModuleType:
+    facade = types.ModuleType(module.__name__, module.__doc__)
+    facade.__dict__.update(module.__dict__)
+    return facade
+
+
+def _time(read: Read, sleep: Callable[[float], None]) -> types.ModuleType:
+    facade = _facade(time)
+
+    def reading(name: str) -> Callable[[], Any]:
+        real = getattr(time, name)
+        return lambda: read(f"time.{name}", real())
+
+    def now() -> float:
+        return float(read("time.time", time.time()))
+
+    def of_given_clock(name: str) -> Callable[[int], Any]:
+        real = getattr(time, name)
+        return lambda clock: read(f"time.{name}", real(clock))
+
+    def checked_sleep(seconds: float, /) -> None:
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        sleep(float(seconds))
+
+    own: dict[str, Any] = {name: reading(name) for name in _READINGS if hasattr(time, name)}
+    own |= {
+        name: of_given_clock(name) for name in ("clock_gettime", "clock_gettime_ns") if hasattr(time, name)
+    }
+    own["localtime"] = lambda seconds=None, /: time.localtime(now() if seconds is None else seconds)
+    own["gmtime"] = lambda seconds=None, /: time.gmtime(now() if seconds is None else seconds)
+    own["ctime"] = lambda seconds=None, /: time.ctime(now() if seconds is None else seconds)
+    own["asctime"] = lambda moment=None, /: time.asctime(time.localtime(now()) if moment is None else moment)
+    own["strftime"] = lambda format, moment=None, /: time.strftime(
+        format, time.localtime(now()) if moment is None else moment
+    )
+    own["sleep"] = checked_sleep
+    facade.__dict__.update(own)
+    return facade
+
+
+def _datetime(read: Read) -> types.ModuleType:
+    def utc() -> datetime.datetime:
+        moment = datetime.datetime.now(datetime.UTC)
+        microseconds: int = read("datetime.now", (moment - _EPOCH) // _MICROSECOND)
+        return _EPOCH + microseconds * _MICROSECOND
+
+    def now(tz: datetime.tzinfo | None = None) -> datetime.datetime:
+        return utc().astimezone().replace(tzinfo=None) if tz is None else utc().astimezone(tz)
+
+    facade = _facade(datetime)
+    facade.__dict__["datetime"] = _class_facade(
+        datetime.datetime, now=now, today=now, utcnow=lambda: utc().replace(tzinfo=None)
+    )
+    facade.__dict__["date"] = _class_facade(datetime.date, today=lambda: now().date())
+    return facade
+
+
+def _class_facade(real: type, **own: Callable[..., Any]) -> type:
+    """Return a class that makes instances of `real` and passes for it, but for some functions of its own."""
+
+    class Passing(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            return isinstance(instance, real)
+
+        def __subclasscheck__(cls, subclass: type) -> bool:
+            return issubclass(subclass, real)
+
+    def new(cls: type, /, *arguments: Any, **named: Any) -> Any:
+        # A script's own subclass is to make its own instances.
+        return real.__new__(real if cls is facade else cls, *arguments, **named)
+
+    names = {"__module__": real.__module__, "__qualname__": real.__qualname__, "__doc__": real.__doc__}
+    functions = {name: staticmethod(function) for name, function in own.items()}
+    facade: type = Passing(real.__name__, (real,), {"__new__": new, **names, **functions})
+    return facade
+
+
+def _uuid(read: Read) -> types.ModuleType:
+    facade = _facade(uuid)
+
+    def unique(name: str) -> Callable[..., uuid.UUID]:
+        real = getattr(uuid, name)
+        return lambda *given, **named: uuid.UUID(read(f"uuid.{name}", real(*given, **named).hex))
+
+    facade.__dict__.update({name: unique(name) for name in _UNIQUE if hasattr(uuid, name)})
+    return facade

@@ -1,0 +1,303 @@
+"""The configuration of an experiment: `simulation_config.json`, nrp-core's schema and our keys.
+
+What is wrong, unknown or not supported is reported together, each with its place. Defaults are nrp-core's.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from perdure.drivers.experiments.schema import (
+    ENGINE,
+    FUNCTION,
+    LAUNCH,
+    SAVEPOINT,
+    SIMULATION,
+    Problem,
+    checked,
+)
+from perdure.drivers.experiments.schema import problem as problem_at
+from perdure.engines.python_script.simulators import SIMULATORS
+from perdure.errors import InvalidConfiguration, suggest
+
+__all__ = ["Configuration", "EngineConfiguration", "FunctionFile", "SavepointSchedule", "load", "read"]
+
+DEFAULT_TIMESTEP = 0.01  # s
+NANOSECONDS = 1_000_000_000
+
+_OF_NRP_CORE = (
+    "datatransfer_grpc_engine",
+    "edlut",
+    "gazebo_grpc",
+    "gazebo_json",
+    "nest_json",
+    "nest_server",
+    "opensim",
+    "python_grpc",
+    "tvb",
+    "unity",
+)
+_OWN_KEYS: Mapping[str, tuple[str, ...]] = {
+    "python_json": ("PythonFileName",),
+    "py_sim": ("PythonFileName", "Simulator", "WorldFileName"),
+    "system_dynamics": ("ModelFileName",),
+}
+_SPECIAL = ("PythonFileName", "Simulator", "WorldFileName", "Visualizer", "ModelFileName")
+
+
+class EngineConfiguration(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine.
+
+    Attributes
+    ----------
+    name, type
+        What it is called, and which kind it is: ``python_json``, ``py_sim`` or a registered engine's name.
+    timestep_ns
+        How far one of its steps goes.
+    isolated
+        Whether it runs in a process of its own.
+    command_timeout
+        How many seconds of real time an isolated engine may take for a step; 0 for any.
+    time_unit
+        Seconds per unit of the engine's own time.
+    script, model
+        The file of a script, or of a system-dynamics model.
+    simulator, world
+        Of a ``py_sim`` engine.
+    extra
+        ``EngineExtraConfigs``: what a registered engine is initialised with, and a script may read.
+    """
+
+    name: str
+    type: str
+    timestep_ns: int
+    isolated: bool = False
+    command_timeout: float = 0.0
+    time_unit: float = 1.0
+    script: str | None = None
+    model: str | None = None
+    simulator: str | None = None
+    world: str | None = None
+    extra: dict[str, Any] = {}
+
+
+class FunctionFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file with transceiver or preprocessing functions, or the status function."""
+
+    name: str
+    file: str
+
+
+class SavepointSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """When savepoints are made: every so many simulated nanoseconds (None: measured), and how many stay."""
+
+    every_ns: int | None = None
+    keep: int = 3
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment.
+
+    Attributes
+    ----------
+    timeout_ns
+        Simulation time at which it ends; None for never.
+    timestep_ns
+        The smallest time step of its engines.
+    """
+
+    name: str = ""
+    description: str = ""
+    timeout_ns: int | None = None
+    timestep_ns: int
+    engines: tuple[EngineConfiguration, ...] = ()
+    functions: tuple[FunctionFile, ...] = ()
+    status_function: FunctionFile | None = None
+    savepoint: SavepointSchedule = SavepointSchedule()
+
+
+def load(folder: Path, file: str, engines: Mapping[str, Any]) -> Configuration:
+    """Read an experiment's configuration from its folder.
+
+    Parameters
+    ----------
+    folder
+        The experiment's; the files that the configuration names must be in it.
+    file
+        The configuration's name, usually ``simulation_config.json``.
+    engines
+        The kinds of engines there are, by name.
+
+    Raises
+    ------
+    InvalidConfiguration
+        With everything that is wrong, and where.
+    """
+    try:
+        data = json.loads((folder / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise _invalid(file, [Problem("$", f"it can't be read: {reason}")]) from error
+    return read(data, engines, folder=folder, file=file)
+
+
+def read(
+    data: Any, engines: Mapping[str, Any], *, folder: Path | None = None, file: str = "simulation_config.json"
+) -> Configuration:
+    """Return a configuration made of JSON data; as `load`, and files are looked for if a folder is given."""
+    problems: list[Problem] = []
+    values = checked(data, "$", SIMULATION, problems)
+    found = tuple(
+        engine
+        for i, given in enumerate(values["EngineConfigs"])
+        if (engine := _engine(given, f"$.EngineConfigs[{i}]", engines, folder, problems)) is not None
+    )
+    _distinct([(engine.name, "engine") for engine in found], problems, "$.EngineConfigs")
+    functions = tuple(
+        function
+        for i, given in enumerate(values["DataPackProcessingFunctions"])
+        if (function := _function(given, f"$.DataPackProcessingFunctions[{i}]", folder, problems)) is not None
+    )
+    status = values["StatusFunction"]
+    status_function = None if status is None else _function(status, "$.StatusFunction", folder, problems)
+    savepoint = _savepoint(values["Savepoint"], problems)
+    timestep_ns = min((engine.timestep_ns for engine in found), default=0)
+    asked = values["SimulationTimestep"]
+    asked_ns = None if asked is None else _nanoseconds(asked)
+    if asked_ns is not None and timestep_ns and asked_ns != timestep_ns:
+        reason = (
+            f"it is {asked:g}, but the smallest EngineTimestep is {timestep_ns / NANOSECONDS:g}; leave it out"
+        )
+        problems.append(Problem("$.SimulationTimestep", reason))
+    if problems:
+        raise _invalid(file, problems)
+    return Configuration(
+        name=values["SimulationName"],
+        description=values["SimulationDescription"],
+        timeout_ns=_nanoseconds(values["SimulationTimeout"]) or None,
+        timestep_ns=timestep_ns or asked_ns or _nanoseconds(DEFAULT_TIMESTEP),
+        engines=found,
+        functions=functions,
+        status_function=status_function,
+        savepoint=savepoint,
+    )
+
+
+def _engine(
+    given: Any, place: str, kinds: Mapping[str, Any], folder: Path | None, problems: list[Problem]
+) -> EngineConfiguration | None:
+    before = len(problems)
+    values = checked(given, place, ENGINE, problems)
+    kind = values.get("EngineType")
+    if kind in _OF_NRP_CORE:
+        hint = "; take it out" if kind.startswith("datatransfer") else ""
+        problems.append(Problem(f"{place}.EngineType", f"nrp-core's {kind!r} isn't supported{hint}"))
+        return None
+    if isinstance(kind, str) and kind not in kinds:
+        problems.append(problem_at(f"{place}.EngineType", f"there is no engine {kind!r}", kind, kinds))
+        return None
+    if len(problems) > before or kind is None:
+        return None
+    _check_own_keys(kind, given, values, place, folder, problems)
+    if values["EngineLaunchCommand"] is not None:
+        checked(values["EngineLaunchCommand"], f"{place}.EngineLaunchCommand", LAUNCH, problems)
+    if values["EngineCommandTimeout"] > 0 and not values["Isolated"]:
+        reason = 'only an engine with "Isolated": true can be timed out'
+        problems.append(Problem(f"{place}.EngineCommandTimeout", reason))
+    timestep_ns = _nanoseconds(values["EngineTimestep"])
+    if timestep_ns < 1:
+        problems.append(Problem(f"{place}.EngineTimestep", "it is shorter than a nanosecond"))
+    return EngineConfiguration(
+        name=values["EngineName"],
+        type=kind,
+        timestep_ns=timestep_ns,
+        isolated=values["Isolated"],
+        command_timeout=max(0.0, float(values["EngineCommandTimeout"])),
+        time_unit=float(values["TimeUnit"]),
+        script=values["PythonFileName"],
+        model=values["ModelFileName"],
+        simulator=values["Simulator"],
+        world=values["WorldFileName"],
+        extra=values["EngineExtraConfigs"],
+    )
+
+
+def _check_own_keys(
+    kind: str,
+    given: Mapping[str, Any],
+    values: Mapping[str, Any],
+    place: str,
+    folder: Path | None,
+    problems: list[Problem],
+) -> None:
+    """Check the keys that only some kinds of engine have."""
+    own = _OWN_KEYS.get(kind, ())
+    problems += [
+        Problem(f"{place}.{key}", f"an engine of the type {kind!r} has no such key")
+        for key in _SPECIAL
+        if key in given and key not in own and not (key == "Visualizer" and kind == "py_sim")
+    ]
+    if kind == "py_sim" and values["Simulator"] is None:
+        reason = f"nrp-core's default, Opensim, isn't supported; choose one of {', '.join(SIMULATORS)}"
+        problems.append(Problem(f"{place}.Simulator", reason))
+    elif kind == "py_sim" and values["Simulator"] not in SIMULATORS:
+        name = values["Simulator"]
+        problems.append(
+            problem_at(f"{place}.Simulator", f"the simulator {name!r} isn't supported", name, SIMULATORS)
+        )
+    if kind == "py_sim" and values["Visualizer"]:
+        problems.append(Problem(f"{place}.Visualizer", "a simulation server has no display; take it out"))
+    for key in own:
+        if values[key] is None and key != "Simulator":
+            problems.append(Problem(f"{place}.{key}", "it is required"))
+        elif key != "Simulator" and (key != "WorldFileName" or values["Simulator"] == "Mujoco"):
+            _check_file(values[key], f"{place}.{key}", folder, problems)
+    if kind in ("python_json", "py_sim") and values["TimeUnit"] != 1:
+        problems.append(Problem(f"{place}.TimeUnit", "a script's time is in seconds; take it out"))
+
+
+def _function(given: Any, place: str, folder: Path | None, problems: list[Problem]) -> FunctionFile | None:
+    before = len(problems)
+    values = checked(given, place, FUNCTION, problems)
+    if len(problems) > before:
+        return None
+    _check_file(values["FileName"], f"{place}.FileName", folder, problems)
+    return FunctionFile(name=values["Name"], file=values["FileName"]) if values["IsActive"] else None
+
+
+def _savepoint(given: Any, problems: list[Problem]) -> SavepointSchedule:
+    values = checked(given, "$.Savepoint", SAVEPOINT, problems)
+    every = values.get("every")
+    return SavepointSchedule(
+        every_ns=None if every is None else max(1, _nanoseconds(every)), keep=values.get("keep", 3)
+    )
+
+
+def _check_file(name: str, place: str, folder: Path | None, problems: list[Problem]) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        problems.append(Problem(place, f"{name!r} isn't within the experiment's folder"))
+    elif folder is not None and not (folder / path).is_file():
+        there = [str(p.relative_to(folder)) for p in sorted(folder.rglob("*")) if p.suffix == path.suffix]
+        problems.append(Problem(place, f"there is no file {name!r}.{suggest(name, there)}".rstrip(".")))
+
+
+def _distinct(names: list[tuple[str, str]], problems: list[Problem], place: str) -> None:
+    for name, what in {pair for pair in names if names.count(pair) > 1}:
+        problems.append(Problem(place, f"two {what}s are called {name!r}"))
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * NANOSECONDS)
+
+
+def _invalid(file: str, problems: list[Problem]) -> InvalidConfiguration:
+    summary = "; ".join(f"{problem.place}: {problem.reason}" for problem in problems)
+    return InvalidConfiguration(
+        file=file,
+        summary=summary,
+        problems=[{"place": problem.place, "reason": problem.reason} for problem in problems],
+    )

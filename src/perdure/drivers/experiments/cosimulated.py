@@ -1,0 +1,56 @@
+"""The port to what is simulated: engines and what is between them, advanced step by step."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from perdure.drivers.experiments.nrp import Rows
+from perdure.state.codec import State
+
+__all__ = ["CoSimulated"]
+
+
+class CoSimulated(Protocol):
+    """What a simulation needs of a co-simulation."""
+
+    @property
+    def timestep_ns(self) -> int:
+        """Length of a timestep."""
+        ...
+
+    @property
+    def time_ns(self) -> int:
+        """Simulation time reached."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the status function said so."""
+        ...
+
+    def initialize(self) -> None:
+        """Start the engines."""
+        ...
+
+    def step(self) -> None:
+        """Advance by one timestep."""
+        ...
+
+    def take_trajectory(self) -> Rows:
+        """Return what the status function answered since the last time."""
+        ...
+
+    def set_datapack(self, name: str, engine: str, data: Any) -> None:
+        """Send a data pack to an engine with the next step."""
+        ...
+
+    def snapshot(self) -> Mapping[str, State]:
+        """Return the states of all parts, by entity id."""
+        ...
+
+    def restore(self, entities: Mapping[str, State]) -> None:
+        """Go to what `snapshot` returned, after `initialize`."""
+        ...
+
+    def close(self) -> None:
+        """Shut the engines down."""
+        ...

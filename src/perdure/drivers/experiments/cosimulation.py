@@ -1,0 +1,279 @@
+"""The co-simulation: engines with time steps of their own, and the functions that pass data packs between.
+
+The loop is nrp-core's FTILoop. At simulation time t the engines that are due have reached t; their data packs
+are fetched; the preprocessing, then the transceiver functions linked to them run, and the status function;
+what was made for engines that are due is sent, and these begin their next step. Then t moves on by the
+smallest time step. What a function makes for an engine that isn't due is lost, as in nrp-core.
+
+It knows no script and no store. Its state is a set of entities: one for each engine, the data packs, the
+functions and the clock.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from perdure.drivers.experiments.configuration import Configuration, EngineConfiguration
+from perdure.drivers.experiments.engines import make_engine, start_outputs
+from perdure.drivers.experiments.functions import Functions
+from perdure.drivers.experiments.isolated import IsolatedEngine
+from perdure.drivers.experiments.recorded import Recorded
+from perdure.engines.base import Engine
+from perdure.engines.python_script.data import copied
+from perdure.errors import (
+    EngineCrashed,
+    Invalid,
+    InvalidDataPack,
+    PerdureError,
+    Refused,
+    ScriptFailed,
+    suggest,
+)
+from perdure.state.codec import State
+
+__all__ = ["CoSimulation"]
+
+
+class CoSimulation:
+    """The engines and functions of one experiment.
+
+    Parameters
+    ----------
+    configuration
+        The experiment's.
+    folder
+        Where its files are; engines and functions run in it.
+    seed
+        Of all random draws.
+
+    Attributes
+    ----------
+    timestep_ns
+        How far a step goes: the smallest EngineTimestep.
+    time_ns
+        Simulation time reached.
+    done
+        Whether the status function said so in the last step.
+    trajectory
+        The rows that the status function answered since `take_trajectory`.
+    """
+
+    def __init__(self, configuration: Configuration, folder: Path, seed: int) -> None:
+        self.timestep_ns = configuration.timestep_ns
+        self.time_ns = 0
+        self.done = False
+        self.trajectory: list[Any] = []
+        self._configuration = configuration
+        self._folder = folder
+        self._seed = seed
+        self._iteration = 0
+        self._members: dict[str, _Member] = {}
+        self._packs: dict[str, dict[str, Any]] = {}
+        self._given: dict[str, dict[str, Any]] = {}
+        self._functions: Recorded | None = None
+
+    @property
+    def replayed(self) -> Mapping[str, str]:
+        """What the last `snapshot` could not take, and why; inputs are given again to it instead."""
+        parts = {f"engine/{name}": member.recorded for name, member in self._members.items()}
+        parts["functions"] = self._initialized()
+        return {id: str(part.refusal) for id, part in parts.items() if part.refusal is not None}
+
+    def initialize(self) -> None:
+        """Load the functions and start the engines.
+
+        Raises
+        ------
+        PerdureError
+            If one of them can't be; the others are closed again.
+        """
+        configuration = self._configuration
+        names = [engine.name for engine in configuration.engines]
+        functions = Functions(
+            configuration.functions, configuration.status_function, names, self._folder, self._seed
+        )
+        functions.initialize()
+        self._functions = Recorded(functions)
+        try:
+            for engine in configuration.engines:
+                self._members[engine.name] = _Member(engine, self._folder, self._seed)
+        except BaseException:
+            self.close()
+            raise
+
+    def step(self) -> None:
+        """Advance by one time step.
+
+        Raises
+        ------
+        PerdureError
+            If an engine or a function fails. The co-simulation is then of no further use but to be closed.
+        """
+        functions = self._initialized()
+        due = {name: m for name, m in self._members.items() if m.due_ns <= self.time_ns}
+        for name, member in due.items():
+            self._packs[name] = member.fetch()
+        answer = functions.step(
+            {
+                "iteration": self._iteration,
+                "time_ns": self.time_ns,
+                "due": list(due),
+                "packs": dict(self._packs),
+            }
+        )
+        self.done = answer["done"]
+        self.trajectory += answer["rows"]
+        # Isolated engines begin first: they step while the others do, one after the other.
+        for name, member in sorted(due.items(), key=lambda item: not item[1].isolated):
+            member.begin({**self._given.pop(name, {}), **answer["packs"].get(name, {})})
+        self._iteration += 1
+        self.time_ns += self.timestep_ns
+        # Those that the next step needs are waited for here, so that an error belongs to the step it is in.
+        for member in self._members.values():
+            if member.due_ns <= self.time_ns:
+                member.finish()
+
+    def set_datapack(self, name: str, engine: str, data: Any) -> None:
+        """Give an engine a data pack when it next synchronises, unless a function then makes that pack.
+
+        Raises
+        ------
+        Invalid
+            If there is no such engine.
+        InvalidDataPack
+            If the data aren't JSON.
+        """
+        if engine not in self._members:
+            raise Invalid(f"There is no engine {engine!r}.{suggest(engine, self._members)}")
+        self._given.setdefault(engine, {})[name] = copied(data, name, engine)
+
+    def take_trajectory(self) -> list[Any]:
+        """Return the rows answered since this was last called."""
+        rows, self.trajectory = self.trajectory, []
+        return rows
+
+    def snapshot(self) -> Mapping[str, State]:
+        """Return the states of all entities, between two steps.
+
+        Where an engine's or the functions' state can't be taken, its entity holds the last that could be and
+        the inputs since; `replayed` names it.
+        """
+        functions = self._initialized()
+        for member in self._members.values():
+            member.finish()
+        entities: dict[str, Any] = {
+            **{f"engine/{name}": member.recorded.snapshot() for name, member in self._members.items()},
+            "functions": functions.snapshot(),
+            "datapacks": {
+                "fetched": dict(self._packs),
+                "answered": {name: member.answers for name, member in self._members.items()},
+                "given": {name: dict(packs) for name, packs in self._given.items()},
+            },
+            "clock": {
+                "time_ns": self.time_ns,
+                "iteration": self._iteration,
+                "done": self.done,
+                "due_ns": {name: member.due_ns for name, member in self._members.items()},
+                "trajectory": list(self.trajectory),
+            },
+        }
+        return entities
+
+    def restore(self, entities: Mapping[str, Any]) -> None:
+        """Go to what `snapshot` returned, on a fresh, initialised co-simulation of the same configuration."""
+        functions = self._initialized()
+        clock, packs = entities["clock"], entities["datapacks"]
+        for name, member in self._members.items():
+            member.recorded.restore(entities[f"engine/{name}"])
+            member.due_ns, member.answers = clock["due_ns"][name], packs["answered"][name]
+        functions.restore(entities["functions"])
+        self._packs = dict(packs["fetched"])
+        self._given = {name: dict(given) for name, given in packs["given"].items()}
+        self.time_ns, self._iteration, self.done = clock["time_ns"], clock["iteration"], clock["done"]
+        self.trajectory = list(clock["trajectory"])
+
+    def close(self) -> None:
+        """Close all engines and end their processes; raise the first error once all are closed."""
+        members, self._members = self._members, {}
+        failure: PerdureError | None = None
+        for member in members.values():
+            try:
+                member.engine.close()
+            except PerdureError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _initialized(self) -> Recorded:
+        if self._functions is None:
+            raise Refused("The co-simulation isn't initialised; call `initialize` first.")
+        return self._functions
+
+
+class _Member:
+    """An engine in the loop.
+
+    Attributes
+    ----------
+    due_ns
+        When it synchronises next.
+    answers
+        Its data packs after the step it finished last.
+    """
+
+    def __init__(self, configuration: EngineConfiguration, folder: Path, seed: int) -> None:
+        self.name = configuration.name
+        self.isolated = configuration.isolated
+        self.due_ns = 0
+        self._timestep_ns = configuration.timestep_ns
+        self._stepping = False
+        if configuration.isolated:
+            isolated = IsolatedEngine(configuration, folder, seed)
+            try:
+                isolated.initialize({})
+            except BaseException:
+                isolated.close()
+                raise
+            self.engine: Engine = isolated
+            self.answers = isolated.start
+        else:
+            self.engine = make_engine(configuration, folder, seed)
+            self.answers = self._copied(start_outputs(self.engine))
+        self.recorded = Recorded(self.engine)
+
+    def fetch(self) -> dict[str, Any]:
+        """Return its data packs, after the step it was in."""
+        self.finish()
+        return self.answers
+
+    def begin(self, inputs: Mapping[str, Any]) -> None:
+        """Begin its next step; an engine of this process also finishes it."""
+        self.recorded.note(inputs)
+        self.due_ns += self._timestep_ns
+        try:
+            if isinstance(self.engine, IsolatedEngine):
+                self.engine.begin(inputs)
+                self._stepping = True
+            else:
+                self.answers = self._copied(self.engine.step(inputs))
+        except PerdureError as error:
+            raise _named(self.name, error) from error
+
+    def finish(self) -> None:
+        """Wait for the step that it is in, if it is in one."""
+        if self._stepping and isinstance(self.engine, IsolatedEngine):
+            self._stepping = False
+            try:
+                self.answers = self._copied(self.engine.finish())
+            except PerdureError as error:
+                raise _named(self.name, error) from error
+
+    def _copied(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: copied(data, name, self.name) for name, data in outputs.items()}
+
+
+def _named(engine: str, error: PerdureError) -> PerdureError:
+    """Return an error that says in which engine it was, unless it says so already."""
+    if isinstance(error, ScriptFailed | InvalidDataPack | EngineCrashed):
+        return error
+    return type(error)(f"The engine {engine!r}: {error}", **error.values)

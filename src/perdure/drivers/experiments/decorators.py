@@ -1,0 +1,116 @@
+"""The decorators of functions between engines, under nrp-core's names; they note what a function is for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from perdure.drivers.experiments.datapacks import DataPackIdentifier, JsonDataPack, JsonRawData
+from perdure.engines.python_script.modules import register
+from perdure.engines.python_script.namespaces import DEFINITION
+
+__all__ = ["Definition", "definition_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Definition:
+    """What a function is for.
+
+    Attributes
+    ----------
+    kind
+        ``transceiver``, ``preprocessing`` or ``status``; empty until it is known.
+    engine
+        The engine it is linked to.
+    packs
+        Its arguments that are data packs, by keyword, and whether only a preprocessed one will do.
+    iteration, time
+        Its arguments that are the number of the step, and the time in nanoseconds.
+    """
+
+    kind: str = ""
+    engine: str = ""
+    packs: dict[str, tuple[DataPackIdentifier, bool]] = field(default_factory=dict)
+    iteration: str | None = None
+    time: str | None = None
+
+
+def definition_of(function: Any) -> Definition | None:
+    """Return what a function is for, or None if nothing was noted."""
+    return getattr(function, DEFINITION, None)
+
+
+def _noting(note: Callable[[Definition], None]) -> Callable[[F], F]:
+    def decorator(function: F) -> F:
+        definition = definition_of(function)
+        if definition is None:
+            definition = Definition()
+            setattr(function, DEFINITION, definition)
+        note(definition)
+        return function
+
+    return decorator
+
+
+def _of_kind(kind: str, engine: str = "") -> Callable[[F], F]:
+    def note(definition: Definition) -> None:
+        if definition.kind:
+            raise TypeError(f"A function can't be a {definition.kind} and a {kind} function at once.")
+        definition.kind, definition.engine = kind, engine
+
+    return _noting(note)
+
+
+def TransceiverFunction(engine_name: str) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
+    """Run it at every step at which the engine synchronises."""
+    return _of_kind("transceiver", engine_name)
+
+
+def PreprocessingFunction(engine_name: str) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
+    """Run it before the transceiver functions; its packs are for them."""
+    return _of_kind("preprocessing", engine_name)
+
+
+def StatusFunction() -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
+    """Run it at the end of every step; it returns whether the loop is done, and rows of the trajectory."""
+    return _of_kind("status")
+
+
+def EngineDataPack(keyword: str, id: DataPackIdentifier) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
+    """Give it an engine's data pack as an argument."""
+    return _noting(lambda definition: definition.packs.update({keyword: (id, False)}))
+
+
+def PreprocessedDataPack(keyword: str, id: DataPackIdentifier) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
+    """Give it what a preprocessing function made in this step as an argument."""
+    return _noting(lambda definition: definition.packs.update({keyword: (id, True)}))
+
+
+def SimulationIteration(keyword: str) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
+    """Give it the number of the step, from 0, as an argument."""
+    return _noting(lambda definition: setattr(definition, "iteration", keyword))
+
+
+def SimulationTime(keyword: str) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
+    """Give it the simulation time in nanoseconds as an argument."""
+    return _noting(lambda definition: setattr(definition, "time", keyword))
+
+
+register(
+    "nrp_core",
+    {
+        made.__name__: made
+        for made in (
+            DataPackIdentifier,
+            EngineDataPack,
+            PreprocessedDataPack,
+            PreprocessingFunction,
+            SimulationIteration,
+            SimulationTime,
+            StatusFunction,
+            TransceiverFunction,
+        )
+    },
+)
+register("nrp_core.data.nrp_json", {"JsonDataPack": JsonDataPack, "JsonRawData": JsonRawData})

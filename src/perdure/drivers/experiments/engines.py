@@ -1,0 +1,101 @@
+"""The engines of experiments: which kinds there are, and how one is made from its configuration."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from perdure.drivers.experiments.configuration import EngineConfiguration
+from perdure.engines.base import Engine, Observable
+from perdure.engines.python_script import PySimEngine, PythonJsonEngine
+from perdure.engines.system_dynamics import SystemDynamicsEngine
+from perdure.errors import Refused
+from perdure.scenarios.files import load_model
+
+__all__ = ["engine_kinds", "make_engine", "start_outputs"]
+
+_PORT = ("time", "finished", "initialize", "validate", "step", "snapshot", "restore", "close")
+_OURS: Mapping[str, Callable[..., Any]] = {
+    "python_json": PythonJsonEngine,
+    "py_sim": PySimEngine,
+    "system_dynamics": SystemDynamicsEngine,
+}
+
+
+def engine_kinds() -> Mapping[str, Callable[..., Any]]:
+    """Return how each kind of engine is made: ours, and those of the entry-point group ``perdure.engines``.
+
+    Another package's engine is a class, or function, without arguments.
+    """
+    others = {entry.name: entry for entry in entry_points(group="perdure.engines") if entry.name not in _OURS}
+    return {**_OURS, **{name: _loading(entry) for name, entry in others.items()}}
+
+
+def make_engine(configuration: EngineConfiguration, folder: Path, seed: int) -> Engine:
+    """Make an engine and put it at its start.
+
+    Parameters
+    ----------
+    configuration
+        The engine's.
+    folder
+        The experiment's.
+    seed
+        The run's; every engine has draws of its own by its name.
+    """
+    timestep = configuration.timestep_ns / 1e9 / configuration.time_unit
+    match configuration.type:
+        case "python_json" | "py_sim":
+            engine: Engine = _OURS[configuration.type]()
+            config = _script_config(configuration, folder, seed) | {"timestep": timestep}
+        case "system_dynamics":
+            assert configuration.model is not None
+            engine = SystemDynamicsEngine(load_model(configuration.model, folder))
+            draws = {"seed": seed & ((1 << 64) - 1), "stream": configuration.name}
+            config = draws | configuration.extra | {"timestep": timestep}
+        case kind:
+            engine = engine_kinds()[kind]()
+            config = {"seed": seed, **configuration.extra, "timestep": timestep}
+    engine.initialize(config)
+    return engine
+
+
+def start_outputs(engine: Engine) -> dict[str, Any]:
+    """Return what a freshly made engine answers at its start; if it can't tell, its first step does."""
+    return dict(engine.outputs() if isinstance(engine, Observable) else engine.step({}))
+
+
+def _script_config(configuration: EngineConfiguration, folder: Path, seed: int) -> dict[str, Any]:
+    own = {
+        "EngineName": configuration.name,
+        "EngineType": configuration.type,
+        "EngineTimestep": configuration.timestep_ns / 1e9,
+        "EngineCommandTimeout": configuration.command_timeout,
+        "EngineExtraConfigs": configuration.extra,
+        "PythonFileName": configuration.script,
+        "Simulator": configuration.simulator,
+        "WorldFileName": configuration.world,
+    }
+    simulator = {"simulator": configuration.simulator, "world": configuration.world}
+    return {
+        "folder": str(folder),
+        "script": configuration.script,
+        "name": configuration.name,
+        "seed": seed,
+        "configuration": {key: value for key, value in own.items() if value is not None},
+        **(simulator if configuration.type == "py_sim" else {}),
+    }
+
+
+def _loading(entry: Any) -> Callable[..., Any]:
+    def make() -> Any:
+        made = entry.load()()
+        # Of its type, since an engine that isn't initialised has no time yet.
+        lacking = [name for name in _PORT if not hasattr(type(made), name)]
+        if lacking:
+            raise Refused(
+                f"The engine {entry.name!r} of {entry.value} lacks {', '.join(lacking)} of the engine port."
+            )
+        return made
+
+    return make

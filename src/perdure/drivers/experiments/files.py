@@ -1,0 +1,222 @@
+"""The files of an experiment's folder: which ones a run has written, and how they were at a savepoint.
+
+A script that runs again writes its files again. What engines and functions wrote isn't written again, since
+they go on from the savepoint; so a savepoint tells how each written file was, and what differs when the
+script has reached it is put back: small files from their content in the savepoint, larger ones, which are
+taken to grow at their end, from the folder of the attempt before, cut to their length.
+"""
+
+import builtins
+import fcntl
+import hashlib
+import io
+import os
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from perdure.errors import FileLost
+from perdure.state.codec import State
+
+__all__ = ["Files", "OpenFiles"]
+
+SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
+SMALL_ALTOGETHER = 1 << 20
+SETTLED = 50_000_000  # nanoseconds after which a file's time of change tells of the next change
+_CACHES = frozenset({"__pycache__"})
+
+_Stamp = tuple[int, int, int]
+
+
+class Files:
+    """The files of a folder, compared with how it was at the beginning.
+
+    Parameters
+    ----------
+    folder
+        The run's working folder, as it was copied from storage.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._given = self._stamps()
+        self._known: dict[str, tuple[_Stamp, dict[str, State]]] = {}
+
+    def snapshot(self) -> State:
+        """Return what was written, changed and removed since the beginning."""
+        now = time.time_ns()
+        written: dict[str, State] = {}
+        stamps = self._stamps()
+        room = SMALL_ALTOGETHER
+        for name, stamp in stamps.items():
+            if self._given.get(name) == stamp:
+                continue
+            known = self._known.get(name)
+            if known is None or known[0] != stamp:
+                described = _described(self._folder / name, stamp[0])
+                if now - stamp[1] > SETTLED:
+                    self._known[name] = (stamp, described)
+                else:
+                    self._known.pop(name, None)
+            else:
+                described = known[1]
+            room -= stamp[0]
+            written[name] = described if room >= 0 else {**described, "content": None}
+        removed: list[State] = [name for name in self._given if name not in stamps]
+        state: dict[str, State] = {"written": written, "removed": removed}
+        return state
+
+    def put_back(self, state: Any, former: Path | None, renamed: Mapping[str, str]) -> None:
+        """Make the folder what it was at a savepoint.
+
+        Parameters
+        ----------
+        state
+            What `snapshot` returned.
+        former
+            The folder of the attempt before, if there is one.
+        renamed
+            Files that have another name in this run, by their name in the savepoint.
+
+        Raises
+        ------
+        FileLost
+            If a file can't be put back: it isn't small, and the former folder lacks it or has another one.
+        """
+        written: Mapping[str, Any] = {renamed.get(name, name): was for name, was in state["written"].items()}
+        origin = {renamed.get(name, name): name for name in state["written"]}
+        present = self._stamps()
+        for name, was in written.items():
+            path = self._folder / name
+            if name in present and _same(_described(path, present[name][0]), was):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                _content(name, None if former is None else former / origin[name], was) as content,
+                path.open("r+b" if path.exists() else "wb") as file,
+            ):
+                _copy(content, file, was["size"])
+                file.truncate()
+            _move_handles(path, was["size"])
+        for name in present:
+            if name not in written and (name not in self._given or name in state["removed"]):
+                (self._folder / name).unlink()
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        """Return size, time of change and number of each file, by its path in the folder."""
+        stamps: dict[str, _Stamp] = {}
+        waiting = [""]
+        while waiting:
+            within = waiting.pop()
+            with os.scandir(self._folder / within) as found:
+                for item in found:
+                    if item.is_dir(follow_symlinks=False):
+                        if item.name not in _CACHES:
+                            waiting.append(f"{within}{item.name}/")
+                    elif item.is_file(follow_symlinks=False):
+                        status = item.stat(follow_symlinks=False)
+                        stamps[within + item.name] = (status.st_size, status.st_mtime_ns, status.st_ino)
+        return stamps
+
+
+class OpenFiles:
+    """The files of a folder that are open for writing in this process while its ``with`` block lasts.
+
+    What they hold back is to be in the files when a savepoint is made; at the end they are closed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = f"{folder}/"
+        self._files: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._open: Any = builtins.open
+
+    def __enter__(self) -> "OpenFiles":
+        self._open = builtins.open
+
+        def open(*given: Any, **named: Any) -> Any:
+            file = self._open(*given, **named)
+            if file.writable() and self._holds(given[0] if given else named["file"]):
+                self._files.add(file)
+            return file
+
+        builtins.open = io.open = open
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        builtins.open = io.open = self._open
+        for file in list(self._files):
+            file.close()
+
+    def _holds(self, file: Any) -> bool:
+        """Return whether a file that was opened is in the folder; it may have been given by its number."""
+        if not isinstance(file, str | bytes | os.PathLike):
+            return False
+        return str(Path.cwd() / os.fsdecode(file)).startswith(self._folder)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        for file in list(self._files):
+            if not file.closed:
+                file.flush()
+
+
+def _described(path: Path, size: int) -> dict[str, State]:
+    """Return a file's size, a hash (of its two ends, if it is large), and its content if it is small."""
+    with path.open("rb") as file:
+        first = file.read(min(size, SMALL))
+        if size <= SMALL:
+            return {"size": size, "hash": _hash(first), "content": first}
+        file.seek(size - SMALL)
+        return {"size": size, "hash": _hash(first + file.read(SMALL)), "content": None}
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one["size"] == other["size"] and one["hash"] == other["hash"])
+
+
+def _content(name: str, former: Path | None, was: Mapping[str, Any]) -> BinaryIO:
+    """Return a file that begins with what a file held at a savepoint."""
+    if was["content"] is not None:
+        return io.BytesIO(was["content"])
+    if former is None or not former.is_file():
+        raise FileLost(path=name, reason="the folder it was written in is gone")
+    size: int = was["size"]
+    if former.stat().st_size < size or not _same(_described(former, size), was):
+        raise FileLost(path=name, reason="it was written anew after the savepoint")
+    return former.open("rb")
+
+
+def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
+    while size > 0 and (chunk := source.read(min(size, SMALL_ALTOGETHER))):
+        target.write(chunk)
+        size -= len(chunk)
+
+
+def _move_handles(path: Path, size: int) -> None:
+    """Let what is open for writing in this process go on at the end of a file that was put back.
+
+    Where there is no ``/proc`` only files opened for appending do.
+    """
+    handles = Path("/proc/self/fd")
+    if not handles.is_dir():
+        return
+    for handle in handles.iterdir():
+        try:
+            if handle.readlink() == path:
+                number = int(handle.name)
+                if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+                    os.lseek(number, size, os.SEEK_SET)
+        except FileNotFoundError:
+            continue  # the handle with which the folder of handles was read

@@ -1,0 +1,197 @@
+"""The functions between engines: preprocessing, transceiver and status functions of an experiment.
+
+They are one party, as in nrp-core, where one interpreter is theirs: with modules and generators that engines
+don't share. What their modules keep is state, as an engine script's is.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perdure.drivers.experiments.configuration import FunctionFile
+from perdure.drivers.experiments.datapacks import DataPackIdentifier, JsonDataPack, JsonRawData
+from perdure.drivers.experiments.decorators import Definition, definition_of
+from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.data import copied
+from perdure.engines.python_script.party import Party
+from perdure.errors import Invalid, InvalidConfiguration, suggest
+from perdure.state.codec import State
+
+__all__ = ["Functions"]
+
+
+class _Function(NamedTuple):
+    name: str
+    file: str
+    call: Any
+    definition: Definition
+
+
+class Functions:
+    """All functions of an experiment.
+
+    Parameters
+    ----------
+    files
+        Those of transceiver and preprocessing functions, in the order in which they run.
+    status
+        That of the status function.
+    engines
+        The names of the experiment's engines.
+    folder
+        The experiment's.
+    seed
+        The run's.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[FunctionFile],
+        status: FunctionFile | None,
+        engines: Sequence[str],
+        folder: Path,
+        seed: int,
+    ) -> None:
+        self._files = [*files, *([] if status is None else [status])]
+        self._engines = engines
+        self._party = Party("the functions", "functions", folder, seed)
+        self._functions: list[_Function] = []
+
+    def initialize(self) -> None:
+        """Load the files.
+
+        Raises
+        ------
+        ScriptFailed
+            If one of them can't be loaded.
+        InvalidConfiguration
+            If a file defines no function, or one that is linked to an engine that isn't there.
+        """
+        for file in dict.fromkeys(entry.file for entry in self._files):
+            with self._party.running(f"when {file} was loaded"):
+                module = self._party.load(file)
+            found = [
+                _Function(name, file, value, definition)
+                for name, value in vars(module).items()
+                if (definition := definition_of(value)) is not None and value.__module__ == module.__name__
+            ]
+            if not any(function.definition.kind for function in found):
+                raise InvalidConfiguration(
+                    file=file, summary="it defines no function with @TransceiverFunction, "
+                    "@PreprocessingFunction or @StatusFunction",
+                )  # fmt: skip
+            self._functions += found
+        self._check()
+        self._party.settle()
+
+    def step(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the functions of one step.
+
+        Parameters
+        ----------
+        inputs
+            ``iteration`` and ``time_ns``; ``due``, the engines that synchronise; ``packs``, the present
+            data packs by engine and name.
+
+        Returns
+        -------
+        dict
+            ``packs``, those made for engines, by engine and name; ``done``; ``rows`` of the trajectory.
+        """
+        due = set(inputs["due"])
+        preprocessed: dict[tuple[str, str], Any] = {}
+        made: dict[str, dict[str, Any]] = {}
+        answer: dict[str, Any] = {"packs": made, "done": False, "rows": []}
+        with self._party.running(""):
+            for function in self._of("preprocessing", due):
+                for pack in self._packs(function, self._call(function, inputs, preprocessed)):
+                    preprocessed[pack.engine_name, pack.name] = pack.data
+            for function in self._of("transceiver", due):
+                for pack in self._packs(function, self._call(function, inputs, preprocessed)):
+                    made.setdefault(pack.engine_name, {})[pack.name] = pack.data
+            for function in self._of("status", {""}):
+                status = self._call(function, inputs, preprocessed)
+                answer["done"], answer["rows"] = self._status(function, status)
+        return answer
+
+    def snapshot(self) -> State:
+        """Return what the functions' modules keep; raise `NotSnapshotable` with the name of what can't be."""
+        return self._party.snapshot(Census())
+
+    def restore(self, state: Any) -> None:
+        """Go to what `snapshot` returned, on freshly initialised functions."""
+        self._party.restore(state)
+
+    def _of(self, kind: str, engines: set[str]) -> list[_Function]:
+        return [f for f in self._functions if f.definition.kind == kind and f.definition.engine in engines]
+
+    def _call(
+        self, function: _Function, inputs: Mapping[str, Any], preprocessed: Mapping[tuple[str, str], Any]
+    ) -> Any:
+        definition = function.definition
+        self._party.doing = f"in {function.name} at {inputs['time_ns'] / 1e9:g} s"
+        arguments: dict[str, Any] = {
+            keyword: self._argument(identifier, only, inputs, preprocessed)
+            for keyword, (identifier, only) in definition.packs.items()
+        }
+        if definition.iteration is not None:
+            arguments[definition.iteration] = inputs["iteration"]
+        if definition.time is not None:
+            arguments[definition.time] = inputs["time_ns"]
+        return function.call(**arguments)
+
+    @staticmethod
+    def _argument(
+        identifier: DataPackIdentifier,
+        only_preprocessed: bool,
+        inputs: Mapping[str, Any],
+        preprocessed: Mapping[tuple[str, str], Any],
+    ) -> JsonDataPack:
+        """Return a data pack of a function's own, so that changing it changes nothing else."""
+        name, engine = identifier.name, identifier.engine_name
+        packs = {} if only_preprocessed else inputs["packs"].get(engine, {})
+        if name in packs:
+            data = copied(packs[name], name, engine)
+            return JsonDataPack(name, engine, data, updated=engine in inputs["due"])
+        if (engine, name) in preprocessed:
+            return JsonDataPack(name, engine, copied(preprocessed[engine, name], name, engine), updated=True)
+        if only_preprocessed:  # its preprocessing function didn't run, or made none
+            return JsonDataPack(name, engine)
+        raise Invalid(f"The engine {engine!r} has no data pack {name!r}.{suggest(name, packs)}")
+
+    def _packs(self, function: _Function, answer: Any) -> list[JsonDataPack]:
+        """Return the data packs that a function made, with copies of their data."""
+        self._party.doing = f"with the answer of {function.name} ({function.file})"
+        if answer is None:
+            return []
+        if not isinstance(answer, list | tuple) or not all(isinstance(p, JsonDataPack) for p in answer):
+            raise Invalid(f"It must return a list of JsonDataPack, not {answer!r:.80}")
+        for pack in answer:
+            if pack.engine_name not in self._engines:
+                raise Invalid(
+                    f"There is no engine {pack.engine_name!r}.{suggest(pack.engine_name, self._engines)}"
+                )
+        return [JsonDataPack(p.name, p.engine_name, copied(p.data, p.name, p.engine_name)) for p in answer]
+
+    def _status(self, function: _Function, answer: Any) -> tuple[bool, list[Any]]:
+        self._party.doing = f"with the answer of {function.name} ({function.file})"
+        match answer:
+            case (bool(done), [*rows]) if all(isinstance(row, JsonRawData | JsonDataPack) for row in rows):
+                return done, [copied(row.data, "trajectory", "status function") for row in rows]
+        raise Invalid(f"A status function returns (done, [JsonRawData, …]), not {answer!r:.80}")
+
+    def _check(self) -> None:
+        status = [f for f in self._functions if f.definition.kind == "status"]
+        if len(status) > 1:
+            raise InvalidConfiguration(
+                file=status[1].file, summary=f"{status[0].file} defines a status function already"
+            )
+        for function in self._functions:
+            definition = function.definition
+            named = [identifier.engine_name for identifier, _ in definition.packs.values()]
+            for engine in [*([definition.engine] if definition.kind != "status" else []), *named]:
+                if engine not in self._engines:
+                    summary = f"{function.name} names the engine {engine!r}, which isn't there."
+                    raise InvalidConfiguration(
+                        file=function.file, summary=summary + suggest(engine, self._engines)
+                    )

@@ -1,0 +1,82 @@
+"""The process of an isolated engine: makes it, and answers calls until its parent closes it or is gone."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from perdure.drivers.experiments.configuration import EngineConfiguration
+from perdure.drivers.experiments.engines import make_engine, start_outputs
+from perdure.drivers.experiments.isolated import receive, send
+from perdure.engines.base import Engine
+from perdure.engines.python_script.data import copied
+from perdure.errors import PerdureError
+
+__all__ = ["main"]
+
+
+def main(descriptor: int) -> None:
+    """Answer calls on the socket with this descriptor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which decides
+    connection = socket.socket(fileno=descriptor)
+    # Not in a step's way: it waits in the kernel, for nothing but the parent's end to close.
+    threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+    with contextlib.suppress(ConnectionError):  # the parent is gone: there is nobody left to tell
+        _serve(connection)
+
+
+def _serve(connection: socket.socket) -> None:
+    engine: Engine | None = None
+    method, configuration = "", {}
+    while method != "close":
+        method, argument = receive(connection)
+        try:
+            if method == "initialize":
+                configuration, folder, seed = argument
+                engine = make_engine(msgspec.convert(configuration, EngineConfiguration), Path(folder), seed)
+                value: Any = start_outputs(engine)
+            else:
+                assert engine is not None, "an engine is initialised first"
+                value = _called(engine, method, argument)
+            if method in ("initialize", "step"):
+                value = {port: copied(data, port, configuration["name"]) for port, data in value.items()}
+            about = [0.0, True] if method == "close" else [engine.time, engine.finished]
+            send(connection, ["answer", value, *about])
+        except PerdureError as error:
+            values: dict[str, Any] = {
+                key: shown for key, shown in error.values.items() if isinstance(shown, str | int | float)
+            }
+            send(connection, ["error", type(error).__name__, str(error), values])
+
+
+def _called(engine: Engine, method: str, argument: Any) -> Any:
+    match method:
+        case "step":
+            return engine.step(argument)
+        case "validate":
+            engine.validate(argument)
+        case "snapshot":
+            return engine.snapshot()
+        case "restore":
+            engine.restore(argument)
+        case "close":
+            engine.close()
+    return None
+
+
+def _end_with_parent(connection: socket.socket) -> None:
+    poll = select.poll()
+    poll.register(connection, 0)  # a hang-up is always told
+    poll.poll()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

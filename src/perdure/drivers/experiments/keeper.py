@@ -1,0 +1,45 @@
+"""The keeper: the port through which a simulation is kept, steered and watched from outside.
+
+In a run's process it is the run context (`perdure.execution`); a simulation knows nothing else of the world.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+
+from perdure.run import Entry
+from perdure.state.savepoint import Savepoint
+
+__all__ = ["Control", "Keeper"]
+
+
+class Control(StrEnum):
+    """What is wanted of a simulation."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+
+
+class Keeper(Protocol):
+    """Whoever keeps a simulation. `progress` and `write_line` are called from any thread."""
+
+    def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
+        """Make entries and a savepoint durable, all or nothing; return when they are."""
+        ...
+
+    def control(self) -> Control:
+        """Say at once what is wanted; asked between any two steps."""
+        ...
+
+    def hold(self) -> None:
+        """Return when something else than a pause is wanted."""
+        ...
+
+    def progress(self, report: Mapping[str, Any]) -> None:
+        """Take a report of how far it got; the latest counts."""
+        ...
+
+    def write_line(self, text: str, level: str) -> None:
+        """Take a line of the script's log."""
+        ...

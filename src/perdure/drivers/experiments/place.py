@@ -1,0 +1,84 @@
+"""The place of a savepoint in a script: how far the script had come, and what goes with that."""
+
+import msgspec
+
+from perdure.errors import CorruptBlob, HashSeedChanged
+from perdure.state.codec import State, decode, encode
+from perdure.state.savepoint import Savepoint
+
+__all__ = ["FILES", "PLACE", "Place", "restarted"]
+
+PLACE = "experiment/place"
+FILES = "experiment/files"
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in its script a simulation stands; kept in savepoints as the entity `PLACE`.
+
+    Attributes
+    ----------
+    base, base_steps
+        Entries of the step log, and timesteps, before the script began: 0 but after a fork to another script.
+    begun, ended
+        Whether the script had begun, and had come to its end.
+    steps
+        Timesteps of the whole run.
+    calls
+        Calls it had made, the one going on excepted.
+    done, rows
+        In the `run_loop` going on: timesteps taken, and rows that the status function had answered.
+    every
+        Distance of savepoints in nanoseconds; None until it is measured.
+    seconds
+        Time spent in steps.
+    hash_sample
+        How this process hashes a text; another one may walk sets in another order.
+    """
+
+    base: int = 0
+    base_steps: int = 0
+    begun: bool = False
+    ended: bool = False
+    steps: int = 0
+    calls: int = 0
+    done: int = 0
+    rows: int = 0
+    every: int | None = None
+    seconds: float = 0.0
+    hash_sample: int = msgspec.field(default_factory=lambda: hash("perdure"))
+
+    @classmethod
+    def read(cls, savepoint: Savepoint) -> "Place":
+        """Return the place that a savepoint holds."""
+        try:
+            return msgspec.convert(decode(savepoint.entities[PLACE]), cls)
+        except (KeyError, msgspec.ValidationError) as error:
+            raise CorruptBlob(reason=f"it is no savepoint of an experiment ({error})") from error
+
+    def to_state(self) -> State:
+        """Return the place as a state."""
+        state: State = msgspec.to_builtins(self)
+        return state
+
+    def check_hash_seed(self) -> None:
+        """Raise `HashSeedChanged` if this process hashes texts otherwise than the savepoint's did."""
+        if self.hash_sample != hash("perdure"):
+            raise HashSeedChanged()
+
+
+def restarted(savepoint: Savepoint) -> Savepoint:
+    """Return the savepoint as one from which a script starts at its top, on the same engines and files.
+
+    It is what a fork with another script begins with.
+    """
+    place = Place.read(savepoint)
+    again = Place(
+        base=savepoint.position,
+        base_steps=place.steps,
+        steps=place.steps,
+        every=place.every,
+        seconds=place.seconds,
+        hash_sample=place.hash_sample,
+    )
+    entities = {**savepoint.entities, PLACE: encode(again.to_state())}
+    return msgspec.structs.replace(savepoint, entities=entities)

@@ -1,0 +1,135 @@
+"""The script: executes a main script in a world of its own, and says how it ended.
+
+Its world (the generators' states, the modules, what the clocks tell) is in place only while its code runs; it
+is put aside for the length of each of its calls.
+"""
+
+import contextlib
+import logging
+import sys
+import traceback
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, ScriptStopped
+from perdure.drivers.experiments.plan import ScriptError
+from perdure.drivers.experiments.script_modules import ScriptModules
+from perdure.engines.generators import Generators
+from perdure.errors import ScriptFailed
+
+__all__ = ["Script", "error_in_words"]
+
+
+class Script:
+    """A main script.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    folder
+        The experiment's.
+    seed
+        The run's.
+    facades
+        Modules that it sees in place of the real ones.
+    """
+
+    def __init__(self, path: Path, folder: Path, seed: int, facades: Mapping[str, types.ModuleType]) -> None:
+        self._path = path
+        self._folder = folder
+        self._facades = facades
+        self._modules: ScriptModules | None = None
+        self._generators = Generators(seed, "script")
+        self._arguments: list[str] = []
+        self.running = False  # whether its code, and not one of its calls, is running
+
+    def run(self, nrp: Nrp, file_logger: logging.Logger) -> ScriptError | None:
+        """Execute the script to its end; return the error that it ended with, if it did.
+
+        Raises
+        ------
+        ScriptStopped
+            If it was ended from inside one of its calls.
+        """
+        main = types.ModuleType("__main__")
+        self._modules = ScriptModules(self._folder, main, self._facades)
+        main.__dict__.update(
+            __file__=str(self._path),
+            nrp=nrp,
+            NRPSimulationTimeout=NRPSimulationTimeout,
+            file_logger=file_logger,
+            logging=logging,
+        )
+        try:
+            code = compile(self._path.read_bytes(), str(self._path), "exec", dont_inherit=True)
+            with self._inside():
+                exec(code, main.__dict__)  # noqa: S102 - to execute what users wrote is what it is for
+        except NRPSimulationTimeout:
+            return None
+        except SystemExit as end:
+            if end.code is None or end.code == 0:
+                return None
+            return error_in_words(end, self._folder)
+        except (ScriptStopped, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            return error_in_words(error, self._folder)
+        return None
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Put the script's world aside for one of its calls."""
+        self._leave()
+        try:
+            yield
+        finally:
+            self._enter()
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        assert self._modules is not None
+        self._arguments, sys.argv = sys.argv, [str(self._path)]
+        self._modules.enter()
+        self._generators.__enter__()
+        self.running = True
+
+    def _leave(self) -> None:
+        self.running = False
+        self._generators.__exit__(None, None, None)
+        assert self._modules is not None
+        self._modules.leave()
+        sys.argv = self._arguments
+
+
+def error_in_words(error: BaseException, folder: Path) -> ScriptError:
+    """Return what an error says and which line in the folder raised it, as far as one did."""
+    if isinstance(error, ScriptFailed):  # an engine's or a function's, which says where
+        told = error.values
+        return ScriptError(
+            type=told["kind"], message=told["reason"], file=str(told["file"]), line=told["line"]
+        )
+    if isinstance(error, SystemExit):
+        kind, message = "SystemExit", f"the script ended itself with {error.code!r}"
+    else:
+        kind, message = type(error).__name__, str(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line, text = error.filename, error.lineno or 0, (error.text or "").strip()
+        return _error(kind, error.msg, file, line, text, folder)
+    for place in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(place.filename).is_relative_to(folder):
+            return _error(kind, message, place.filename, place.lineno or 0, place.line or "", folder)
+    return ScriptError(type=kind, message=message)
+
+
+def _error(kind: str, message: str, file: str, line: int, text: str, folder: Path) -> ScriptError:
+    name = str(Path(file).relative_to(folder)) if Path(file).is_relative_to(folder) else file
+    return ScriptError(type=kind, message=message, file=name, line=line, text=text)

@@ -1,0 +1,255 @@
+"""Working folders: where simulations run, each in a copy of its experiment that is its own.
+
+A folder is known by its run's id, so that whoever comes after a crash finds it. It goes when all that the
+simulation wrote is stored and checked, and not before.
+
+Below the folder of all::
+
+    RUN/place.json      whose it is and of what, written once the files are there
+    RUN/files/          the working folder
+    RUN/fetching/       what is to become it
+    RUN/former/         that of an attempt that broke off, until it isn't needed any more
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from perdure.artifacts import Artifacts, FileSet, StoredFile
+from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
+from perdure.lifecycle import FINAL
+from perdure.run import Run
+
+__all__ = ["Reconciled", "WorkingFolder", "WorkingFolders"]
+
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+log = structlog.get_logger(__name__)
+
+
+class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """A working folder.
+
+    Attributes
+    ----------
+    run
+        The id of the run it is for.
+    owner, experiment, version
+        Whose experiment it has a copy of, and in which version.
+    files
+        The folder itself.
+    former
+        That of the attempt before, or None.
+    """
+
+    run: str
+    owner: str
+    experiment: str
+    version: int
+    files: Path
+    former: Path | None
+
+
+class Reconciled(msgspec.Struct, frozen=True):
+    """What became of the folders that were found: the runs' ids, and why a folder had to stay."""
+
+    uploaded: list[str]
+    removed: list[str]
+    kept: list[str]
+    failed: dict[str, str]
+
+
+class _Place(msgspec.Struct, frozen=True):
+    owner: str
+    experiment: str
+    version: int
+
+
+class WorkingFolders:
+    """All working folders of one store; blocking. A run's folder is used by one caller at a time.
+
+    Parameters
+    ----------
+    root
+        The folder they are in; it is made when it is needed.
+    artifacts
+        Where experiments come from and results go.
+    """
+
+    def __init__(self, root: Path, artifacts: Artifacts) -> None:
+        self._root = root
+        self._artifacts = artifacts
+
+    def make(self, run: str, owner: str, experiment: str, version: int) -> WorkingFolder:
+        """Make a run's folder of a version that is pinned for it.
+
+        If there is one already, of an attempt that broke off, that becomes the `former` of this one. It stays
+        the former, whatever happens to further attempts, until `settle`.
+
+        Raises
+        ------
+        ExperimentNotFound
+            If the version isn't pinned.
+        ArtifactsUnavailable, CorruptBlob
+            If it can't be read; nothing half-made is left.
+        """
+        place = self._place(run)
+        files, former, fetching = place / "files", place / "former", place / "fetching"
+        self._root.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, exist_ok=True)
+        known = place / "place.json"
+        if fetching.exists():
+            shutil.rmtree(fetching)
+        if files.exists():
+            if known.exists() and not former.exists():
+                files.rename(former)
+            else:
+                shutil.rmtree(files)
+        try:
+            self._artifacts.experiments(owner).fetch(experiment, version, fetching)
+            fetching.rename(files)
+            _write(known, msgspec.json.encode(_Place(owner, experiment, version)))
+        except BaseException:
+            if not former.exists():
+                shutil.rmtree(place)
+            raise
+        return self._found(place, _Place(owner, experiment, version))
+
+    def find(self, run: str) -> WorkingFolder | None:
+        """Return a run's folder, or None if there is none that was finished."""
+        place = self._place(run)
+        try:
+            known = msgspec.json.decode((place / "place.json").read_bytes(), type=_Place)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        return self._found(place, known)
+
+    def settle(self, folder: WorkingFolder) -> WorkingFolder:
+        """Remove what the attempt before left: all that was needed of it is in the folder now."""
+        if folder.former is not None:
+            shutil.rmtree(folder.former)
+        return msgspec.structs.replace(folder, former=None)
+
+    def finish(self, folder: WorkingFolder) -> FileSet | None:
+        """Store what the simulation wrote, then remove the folder; return what is stored of the run.
+
+        It may be repeated any number of times.
+
+        Raises
+        ------
+        UploadFailed
+            If that couldn't be stored; the folder is as it was.
+        """
+        fetched, results = self._fetched(folder), self._artifacts.results(folder.owner)
+        stored = None
+        # An attempt that hadn't caught up with the former one may lack what that one had written.
+        for written in (folder.former, folder.files):
+            if written is not None and written.exists():
+                stored = results.upload(folder.run, written, fetched=fetched)
+        self.discard(folder.run)
+        return stored
+
+    def discard(self, run: str) -> None:
+        """Remove a run's folder with all that is in it; harmless if there is none."""
+        place = self._place(run)
+        # Renamed first, so that what a crash leaves is never taken for a folder of the run.
+        going = self._root / f".{run}.going"
+        if place.exists():
+            with suppress(FileNotFoundError):
+                shutil.rmtree(going)
+            place.rename(going)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(going)
+
+    def forget(self, run: str, owner: str, experiment: str) -> None:
+        """Remove all there is of a deleted run: its folder, its results, its hold on the experiment."""
+        self.discard(run)
+        self._artifacts.results(owner).delete(run)
+        self._artifacts.experiments(owner).unpin(experiment, run)
+
+    def reconcile(self, run_of: Callable[[str], Run | None]) -> Reconciled:
+        """Look after what an earlier process left: upload what wasn't, remove what belongs to no run.
+
+        Parameters
+        ----------
+        run_of
+            Returns the run of an id, or None if it is deleted.
+
+        Returns
+        -------
+        What became of each folder. Those of runs that go on are kept for them. Of the storage, what
+        broken-off uploads left a day ago is removed.
+        """
+        done = Reconciled([], [], [], {})
+        for path in sorted(self._root.iterdir()) if self._root.exists() else ():
+            run_id = path.name
+            if _RUN_ID.fullmatch(run_id) is None:
+                if path.name.endswith(".going"):
+                    shutil.rmtree(path)
+                continue
+            try:
+                self._reconcile(run_id, run_of(run_id), done)
+            except (PerdureError, OSError) as error:
+                done.failed[run_id] = str(error)
+                log.warning("working_folder_kept", run=run_id, folder=str(path), reason=str(error))
+        try:
+            self._artifacts.sweep()
+        except PerdureError as error:
+            log.warning("artifacts_not_swept", reason=str(error))
+        return done
+
+    def _reconcile(self, run_id: str, run: Run | None, done: Reconciled) -> None:
+        folder = self.find(run_id)
+        if run is None and folder is not None:
+            self.forget(run_id, folder.owner, folder.experiment)
+            done.removed.append(run_id)
+        elif folder is None:  # it was never finished, so nothing ran in it
+            self.discard(run_id)
+            done.removed.append(run_id)
+        elif run is not None and run.state in FINAL:
+            self.finish(folder)
+            done.uploaded.append(run_id)
+        else:
+            done.kept.append(run_id)
+
+    def _fetched(self, folder: WorkingFolder) -> Mapping[str, StoredFile]:
+        """Return what the folder began with; if nobody knows, nothing, so that all of it is stored."""
+        try:
+            return self._artifacts.experiments(folder.owner).version(folder.experiment, folder.version).files
+        except ExperimentNotFound:
+            return {}
+        except PerdureError as error:
+            raise UploadFailed(run=folder.run, reason=str(error), folder=str(folder.files)) from error
+
+    def _found(self, place: Path, known: _Place) -> WorkingFolder:
+        former = place / "former"
+        return WorkingFolder(
+            run=place.name,
+            owner=known.owner,
+            experiment=known.experiment,
+            version=known.version,
+            files=place / "files",
+            former=former if former.exists() else None,
+        )
+
+    def _place(self, run: str) -> Path:
+        if _RUN_ID.fullmatch(run) is None:
+            reason = "it has 1 to 64 letters, digits, '_' and '-'"
+            raise InvalidName(what="the id of a run", name=run[:200], reason=reason)
+        return self._root / run
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file at once: it is there whole or not at all."""
+    written = path.with_suffix(".new")
+    with written.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    written.replace(path)

@@ -1,0 +1,94 @@
+"""The census: a copy of everything a script keeps, or where something is kept that can't be put back.
+
+What is put back must behave as what was saved. So every value must be of one of State's types exactly, no
+list, dict or array may be held in two places (a change through one would show in the other, and after a
+restore no longer would), and arrays must own their memory and lie in C order (sums depend on the order).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from perdure.errors import NotSnapshotable
+
+__all__ = ["Census"]
+
+_PLAIN = (type(None), bool, int, float, str, bytes)
+
+
+class Census:
+    """Copies values and remembers what holds which memory.
+
+    >>> shared = [1.0]
+    >>> census = Census()
+    >>> census.take("the attribute 'a'", shared)
+    [1.0]
+    >>> census.take("the attribute 'b'", {"inner": shared})
+    Traceback (most recent call last):
+    perdure.errors.NotSnapshotable: The state of the attribute 'b'['inner'] can't be taken: it is shared with
+    the attribute 'a'; keep a copy of its own there.
+    """
+
+    def __init__(self) -> None:
+        self._holders: dict[int, str] = {}
+        self._alive: list[Any] = []  # an id means nothing once its object is gone
+
+    def take(self, place: str, value: Any) -> Any:
+        """Return a copy of a value, a `State`.
+
+        Raises
+        ------
+        NotSnapshotable
+            If it can't be put back as it is; the message says where and why.
+        """
+        try:
+            return self._take(place, value)
+        except RecursionError:
+            raise NotSnapshotable(what=place, reason="it is nested too deeply") from None
+
+    def _take(self, place: str, value: Any) -> Any:
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is list:
+            self.hold(place, value)
+            return [self._take(f"{place}[{i}]", item) for i, item in enumerate(value)]
+        if kind is dict:
+            self.hold(place, value)
+            for key in value:
+                if type(key) is not str and type(key) is not int:
+                    raise NotSnapshotable(what=place, reason=f"its key {key!r:.80} is neither str nor int")
+            return {key: self._take(f"{place}[{key!r}]", item) for key, item in value.items()}
+        if kind is np.ndarray:
+            return self._array(place, value)
+        raise NotSnapshotable(
+            what=place,
+            reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, "
+            "list, dict, numpy.ndarray",
+        )
+
+    def _array(self, place: str, array: Any) -> Any:
+        if array.dtype.hasobject:
+            raise NotSnapshotable(what=place, reason="it is an array of Python objects")
+        if not (array.flags.c_contiguous and array.flags.writeable):
+            raise NotSnapshotable(
+                what=place, reason="it is a view in another order, or read-only; keep a copy (`.copy()`)"
+            )
+        root = array
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        if root.base is not None:
+            raise NotSnapshotable(
+                what=place, reason="it is a view of memory that isn't NumPy's; keep a copy (`.copy()`)"
+            )
+        self.hold(place, root)
+        return array.copy()
+
+    def hold(self, place: str, value: Any) -> None:
+        """Note that `value` is held there; raise `NotSnapshotable` if it is held elsewhere too."""
+        holder = self._holders.setdefault(id(value), place)
+        if holder is not place:
+            raise NotSnapshotable(
+                what=place, reason=f"it is shared with {holder}; keep a copy of its own there"
+            )
+        self._alive.append(value)

@@ -1,0 +1,184 @@
+"""The engines of Python scripts: nrp-core's `python_json` and `py_sim`, unmodified, behind the engine port.
+
+A port of such an engine is a data pack. Its state is what the script keeps: its attributes, the variables of
+its modules and classes, its generators, and its simulator's state.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.data import copied
+from perdure.engines.python_script.party import Party
+from perdure.engines.python_script.script import EngineScript, PySimEngineScript
+from perdure.engines.python_script.simulators import Simulator, load_package, make_simulator
+from perdure.errors import Invalid, InvalidDataPack, NotSnapshotable, Refused, suggest
+from perdure.state.codec import State
+
+__all__ = ["PySimEngine", "PythonJsonEngine"]
+
+
+class PythonJsonEngine:
+    """Runs a script; implements `perdure.engines.base.Engine` and `Observable`."""
+
+    base: type[EngineScript] = EngineScript
+
+    def __init__(self) -> None:
+        self._script: EngineScript | None = None
+        self._party: Party | None = None
+        self._simulator: Simulator | None = None
+        self._timestep_ns = 0
+
+    @property
+    def time(self) -> float:
+        """Simulation time reached, in seconds."""
+        return self._running._time_ns / 1e9
+
+    @property
+    def finished(self) -> bool:
+        """Never: a script can always be stepped."""
+        return False
+
+    def initialize(self, config: Mapping[str, Any]) -> None:
+        """Load the script, make its simulator if it has one, and call its `initialize`.
+
+        Parameters
+        ----------
+        config
+            ``folder``, the experiment's; ``script``, the file in it; ``name``, the engine's; ``timestep`` in
+            seconds; ``seed``, the run's (0); ``configuration``, what the script reads as `_config` ({}).
+            Of a `py_sim` engine also ``simulator`` and ``world``.
+
+        Raises
+        ------
+        ScriptFailed
+            If the script can't be loaded, or raises.
+        MissingExtra
+            If the simulator's package isn't installed.
+        """
+        name = config["name"]
+        if "simulator" in config:
+            load_package(
+                config["simulator"]
+            )  # its import may draw, once a process; not from the engine's draws
+        self._timestep_ns = round(config["timestep"] * 1e9)
+        party = Party(f"the engine {name!r}", f"engine {name}", Path(config["folder"]), config.get("seed", 0))
+        self._party = party
+        with party.running("when it was loaded"):
+            module = party.load(config["script"])
+            kind = getattr(module, "Script", None)
+            if not (isinstance(kind, type) and issubclass(kind, self.base)):
+                raise Invalid(
+                    f"{config['script']} must define a class Script derived from {self.base.__name__}."
+                )
+            script = kind()
+            script._name = name
+            script._config_text = msgspec.json.encode(config.get("configuration", {})).decode()
+        apart: dict[str, Any] = {}
+        with party.running("in initialize"):
+            if isinstance(script, PySimEngineScript):
+                self._simulator = self._make_simulator(party, config)
+                script.sim_manager = apart["sim_manager"] = self._simulator
+            self._script = script
+            script.initialize()
+        party.settle(script, apart)
+
+    def outputs(self) -> dict[str, Any]:
+        """Return copies of the data of all registered data packs; None where a pack is empty."""
+        script = self._running
+        return {name: copied(data, name, script._name) for name, data in script._datapacks.items()}
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        """Raise what `step` would raise for these inputs; changes nothing.
+
+        Raises
+        ------
+        InvalidDataPack
+            If the script hasn't registered a data pack, or its data aren't JSON.
+        """
+        self._checked(inputs)
+
+    def step(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Set data packs, call `runLoop`, and return `outputs`.
+
+        Parameters
+        ----------
+        inputs
+            Data by data pack.
+
+        Raises
+        ------
+        InvalidDataPack
+            If an input is refused; nothing has changed then.
+        ScriptFailed
+            If the script raises; the engine is then of no further use.
+        """
+        given = self._checked(inputs)
+        script = self._running
+        assert self._party is not None
+        # nrp-core advances the time first, so that the script sees the time it steps to.
+        time_ns = script._time_ns + self._timestep_ns
+        with self._party.running(f"in runLoop to {time_ns / 1e9:g} s"):
+            script._datapacks.update(given)
+            script._time_ns = time_ns
+            script.runLoop(self._timestep_ns)
+        return self.outputs()
+
+    def snapshot(self) -> State:
+        """Return all that the script keeps.
+
+        Raises
+        ------
+        NotSnapshotable
+            If something it keeps can't be put back as it is; the message names it.
+        """
+        script = self._running
+        assert self._party is not None
+        for kind in type(script).__mro__[:-1]:
+            if vars(kind).get("__slots__"):
+                raise NotSnapshotable(what=f"the engine {script._name!r}", reason="its class has __slots__")
+        census = Census()
+        state: dict[str, State] = {"party": self._party.snapshot(census)}
+        if self._simulator is not None:
+            state["simulator"] = self._simulator.snapshot(census)
+        return state
+
+    def restore(self, state: Any) -> None:
+        """Go to a state that `snapshot` returned under the same config."""
+        assert self._party is not None
+        self._party.restore(state["party"])
+        if self._simulator is not None:
+            self._simulator.restore(state["simulator"])
+
+    def close(self) -> None:
+        """Call the script's `shutdown`, once, if its `initialize` was called."""
+        script, self._script = self._script, None
+        if script is not None and self._party is not None:
+            with self._party.running("in shutdown"):
+                script.shutdown()
+
+    def _make_simulator(self, party: Party, config: Mapping[str, Any]) -> Simulator:
+        return make_simulator(config["simulator"], config["world"], party.folder, config.get("seed", 0))
+
+    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        script = self._running
+        for name in inputs:
+            if name not in script._datapacks:
+                reason = f"the engine hasn't registered it.{suggest(name, script._datapacks)}"
+                raise InvalidDataPack(name=name, engine=script._name, reason=reason)
+        return {name: copied(data, name, script._name) for name, data in inputs.items()}
+
+    @property
+    def _running(self) -> EngineScript:
+        if self._script is None:
+            raise Refused("The engine isn't initialised; call `initialize` first.")
+        return self._script
+
+
+class PySimEngine(PythonJsonEngine):
+    """Runs a script with a simulator: MuJoCo, or a gymnasium environment."""
+
+    base = PySimEngineScript

@@ -1,0 +1,71 @@
+"""The script's side: what an engine's script derives from, under the names of nrp-core.
+
+A script is a class `Script` with `initialize`, `runLoop(timestep_ns)`, `shutdown` and, optionally, `reset`.
+"""
+
+from typing import Any, cast
+
+import msgspec
+
+from perdure.engines.python_script.modules import register
+from perdure.engines.python_script.simulators import Simulator
+from perdure.errors import InvalidDataPack, suggest
+
+__all__ = ["EngineScript", "PySimEngineScript"]
+
+
+class EngineScript:
+    """What a `python_json` script derives from."""
+
+    def __init__(self) -> None:
+        self._datapacks: dict[str, Any] = {}
+        self._time_ns = 0
+        self._name = ""
+        self._config_text = "{}"
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        """The engine's configuration; a copy each time, so that keeping a part of it shares nothing."""
+        return cast(dict[str, Any], msgspec.json.decode(self._config_text))
+
+    def initialize(self) -> None:
+        """Called once, before the first step."""
+
+    def runLoop(self, timestep_ns: int) -> None:  # noqa: N802 - nrp-core's name
+        """Advance by a time step, in nanoseconds."""
+        raise NotImplementedError("An engine's script defines runLoop(self, timestep_ns).")
+
+    def shutdown(self) -> None:
+        """Called once, when the simulation ends."""
+
+    def reset(self) -> None:
+        """Go back to the start: `shutdown`, then `initialize`, unless the script defines it."""
+        self.shutdown()
+        self.initialize()
+
+    def _registerDataPack(self, datapack_name: str) -> None:  # noqa: N802 - nrp-core's name
+        if datapack_name in self._datapacks:
+            raise InvalidDataPack(name=datapack_name, engine=self._name, reason="it is registered already")
+        self._datapacks[datapack_name] = None
+
+    def _getDataPack(self, datapack_name: str) -> Any:  # noqa: N802 - nrp-core's name
+        return self._datapacks[self._registered(datapack_name)]
+
+    def _setDataPack(self, datapack_name: str, data: Any) -> None:  # noqa: N802 - nrp-core's name
+        self._datapacks[self._registered(datapack_name)] = data
+
+    def _registered(self, name: str) -> str:
+        if name not in self._datapacks:
+            reason = f"the engine hasn't registered it.{suggest(name, self._datapacks)}"
+            raise InvalidDataPack(name=name, engine=self._name, reason=reason)
+        return name
+
+
+class PySimEngineScript(EngineScript):
+    """What a `py_sim` script derives from; `sim_manager` is its simulator, there from `initialize` on."""
+
+    sim_manager: Simulator
+
+
+register("nrp_core.engines.python_json", {"EngineScript": EngineScript})
+register("nrp_core.engines.py_sim", {"PySimEngineScript": PySimEngineScript})

@@ -1,0 +1,10 @@
+"""Simulators of `py_sim` scripts: one small port, and how each is made."""
+
+from perdure.engines.python_script.simulators.base import (
+    SIMULATORS,
+    Simulator,
+    load_package,
+    make_simulator,
+)
+
+__all__ = ["SIMULATORS", "Simulator", "load_package", "make_simulator"]

@@ -1,0 +1,104 @@
+"""The port of simulators: what a `py_sim` script finds as its `sim_manager`, under nrp-core's names.
+
+What it answers never shares memory with it, so that a script may keep it.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from perdure.engines.python_script.census import Census
+from perdure.errors import Invalid, MissingExtra, suggest
+from perdure.state.codec import State
+
+__all__ = ["SIMULATORS", "Simulator", "load_package", "make_simulator"]
+
+SIMULATORS: Mapping[str, str] = {"Mujoco": "mujoco", "OpenAI": "gymnasium"}
+"""The simulators by nrp-core's names, and the package that each needs, which is its extra's name too."""
+
+
+class Simulator(Protocol):
+    """A simulator whose whole state can be saved, or that says why not."""
+
+    def run_step(self, action: Any, timestep_ns: int) -> Any:
+        """Apply an action and advance by a time step."""
+        ...
+
+    def reset(self) -> Any:
+        """Go back to the start."""
+        ...
+
+    def shutdown(self) -> None:
+        """Free what it holds."""
+        ...
+
+    def get_model_properties(self, kind: str) -> list[str]:
+        """Return the names of all things of a kind."""
+        ...
+
+    def get_model_property(self, name: str, attribute: str) -> Any:
+        """Return one value of the thing of that name."""
+        ...
+
+    def get_model_all_properties(self, kind: str) -> Any:
+        """Return the values of all things of a kind."""
+        ...
+
+    def get_sim_time(self) -> float:
+        """Return the simulator's own time, in seconds."""
+        ...
+
+    def snapshot(self, census: Census) -> State:
+        """Return its state; raise `NotSnapshotable` if that can't be done."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Go to what `snapshot` returned, on a simulator made alike."""
+        ...
+
+
+def make_simulator(kind: str, world: str, folder: Path, seed: int) -> Simulator:
+    """Make the simulator that a configuration names.
+
+    Parameters
+    ----------
+    kind
+        ``"Mujoco"`` or ``"OpenAI"``, nrp-core's names.
+    world
+        MuJoCo's model file within the folder, or the name of a gymnasium environment.
+    seed
+        Of the environment's draws.
+
+    Raises
+    ------
+    MissingExtra
+        If the package that it needs isn't installed.
+    """
+    match kind:
+        case "Mujoco":
+            from perdure.engines.python_script.simulators.mujoco import Mujoco
+
+            return Mujoco(folder / world)
+        case "OpenAI":
+            from perdure.engines.python_script.simulators.gymnasium import Gymnasium
+
+            return Gymnasium(world, seed)
+    raise _unknown(kind)
+
+
+def load_package(kind: str) -> Any:
+    """Import and return the package that a simulator needs; raise `MissingExtra` if it isn't installed."""
+    if kind not in SIMULATORS:
+        raise _unknown(kind)
+    package = SIMULATORS[kind]
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtra(what=f'The simulator "{kind}"', package=package) from error
+
+
+def _unknown(kind: str) -> Invalid:
+    return Invalid(
+        f"There is no Simulator {kind!r}; known are {', '.join(SIMULATORS)}.{suggest(kind, SIMULATORS)}"
+    )

@@ -1,0 +1,145 @@
+"""Gymnasium environments as simulators, under the name that nrp-core has for them, OpenAI.
+
+An environment's state is taken from the attributes of its wrappers and of itself, with the bit generators of
+its draws; that covers those of gymnasium that are plain Python (classic control, toy text) and those written
+likewise. Where something is held elsewhere, by a physics library for example, `NotSnapshotable` names it.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.simulators.base import load_package
+from perdure.engines.python_script.simulators.packing import Packer, unpacked
+from perdure.errors import Invalid, suggest
+from perdure.state.codec import State
+
+__all__ = ["Gymnasium"]
+
+
+class Gymnasium:
+    """Runs an environment, and starts a new episode when one ends; implements `Simulator`.
+
+    Parameters
+    ----------
+    name
+        The environment's, such as ``"CartPole-v1"``.
+    seed
+        Of its draws.
+    """
+
+    def __init__(self, name: str, seed: int) -> None:
+        gymnasium: Any = load_package("OpenAI")
+        try:
+            self._environment: Any = gymnasium.make(name)
+        except gymnasium.error.Error as error:
+            raise Invalid(f"gymnasium can't make {name!r} (WorldFileName): {error}") from error
+        self._spaces: Any = gymnasium.spaces
+        self._time = 0.0
+        observation, info = self._environment.reset(seed=seed % (1 << 32))
+        self._properties: dict[str, Any] = {
+            "observation": copy.deepcopy(observation),
+            "reward": None,
+            "truncated": False,
+            "doneFlag": False,
+            "trainInfo": copy.deepcopy(info),
+        }
+        self._packer = Packer(gymnasium, self._layers())
+
+    def run_step(self, action: Any, timestep_ns: int) -> bool:
+        """Apply an action; return whether the episode ended, which starts the next one.
+
+        An environment has a time step of its own; `timestep_ns` only counts for `get_sim_time`.
+        """
+        space = self._environment.action_space
+        if isinstance(space, self._spaces.Box):
+            action = np.asarray(action, dtype=space.dtype)
+        observation, reward, terminated, truncated, info = self._environment.step(action)
+        self._time += timestep_ns / 1e9
+        done = bool(terminated or truncated)
+        self._properties = {
+            "observation": copy.deepcopy(observation),
+            "reward": float(reward),
+            "truncated": bool(truncated),
+            "doneFlag": done,
+            "trainInfo": copy.deepcopy(info),
+        }
+        if done:
+            self.reset()
+        return done
+
+    def reset(self) -> Any:
+        """Start a new episode; return its first observation."""
+        observation, info = self._environment.reset()
+        self._properties |= {"observation": copy.deepcopy(observation), "trainInfo": copy.deepcopy(info)}
+        return self.get_model_property("observation", "Property")
+
+    def shutdown(self) -> None:
+        """Close the environment."""
+        self._environment.close()
+
+    def get_model_properties(self, kind: str) -> list[str]:
+        """Return the names of what a step answers; the only kind is ``"Property"``."""
+        self._check(kind)
+        return list(self._properties)
+
+    def get_model_property(self, name: str, attribute: str) -> Any:
+        """Return one of them: an array as a list, the rest as it is."""
+        self._check(attribute)
+        if name not in self._properties:
+            raise Invalid(
+                f"There is no property {name!r}; known are {', '.join(self._properties)}."
+                f"{suggest(name, self._properties)}"
+            )
+        value = copy.deepcopy(self._properties[name])
+        return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+    def get_model_all_properties(self, kind: str) -> dict[str, Any]:
+        """Return all of them by name."""
+        return {name: self.get_model_property(name, kind) for name in self._properties}
+
+    def get_sim_time(self) -> float:
+        """Return the sum of the time steps taken, in seconds."""
+        return self._time
+
+    def snapshot(self, census: Census) -> State:
+        """Return the attributes of every layer, and what the last step answered."""
+        seen: dict[int, int] = {}
+        return {
+            "time": self._time,
+            "properties": self._packer.packed("the last answer", self._properties, census, seen),
+            "layers": [
+                {
+                    name: self._packer.packed(f"{type(layer).__name__}.{name}", value, census, seen)
+                    for name, value in vars(layer).items()
+                    if name != "env"
+                }
+                for layer in self._layers()
+            ],
+        }
+
+    def restore(self, state: Any) -> None:
+        """Put them back."""
+        self._time = state["time"]
+        seen: list[Any] = []
+        self._properties = unpacked(state["properties"], None, seen)
+        for layer, attributes in zip(self._layers(), state["layers"], strict=True):
+            own = vars(layer)
+            restored = {name: unpacked(value, own.get(name), seen) for name, value in attributes.items()}
+            if "env" in own and layer is not layer.unwrapped:
+                restored["env"] = own["env"]
+            own.clear()
+            own.update(restored)
+
+    def _layers(self) -> list[Any]:
+        """Return the wrappers, outermost first, and the environment itself."""
+        layers = [self._environment]
+        while layers[-1] is not layers[-1].unwrapped:
+            layers.append(layers[-1].env)
+        return layers
+
+    def _check(self, kind: str) -> None:
+        if kind != "Property":
+            raise Invalid(f"An environment has no {kind!r}; its only kind is 'Property'.")

@@ -1,0 +1,165 @@
+"""MuJoCo as a simulator.
+
+Its state is `mjSTATE_INTEGRATION` and, besides, every array of mjData of a fixed size as it stood: a script
+that reads a site's position before the next step sees the position computed in the last one, which isn't a
+function of the integration state.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.simulators.base import load_package
+from perdure.errors import Invalid, InvalidState, suggest
+from perdure.state.codec import State
+
+__all__ = ["Mujoco"]
+
+TOLERANCE = 1e-6  # of a time step, for the rounding of time steps given in decimals
+
+
+class Mujoco:
+    """Runs a model of MuJoCo's; implements `Simulator`.
+
+    Parameters
+    ----------
+    path
+        The model, as MJCF.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._mujoco: Any = load_package("Mujoco")
+        if not path.is_file():
+            raise Invalid(f"There is no model file {path.name!r} (WorldFileName).")
+        try:
+            self._model: Any = self._mujoco.MjModel.from_xml_path(str(path))
+        except ValueError as error:
+            raise Invalid(f"MuJoCo can't load {path.name!r}: {error}") from error
+        self._data: Any = self._mujoco.MjData(self._model)
+        self._fixed = self._fixed_arrays()
+        self._kinds = {
+            kind.name.removeprefix("mjOBJ_").lower(): kind
+            for kind in self._mujoco.mjtObj.__members__.values()
+        }
+        self.reset()
+
+    def run_step(self, action: Any, timestep_ns: int) -> None:
+        """Set the actuators' controls and take as many steps of the model's as fit into the time step."""
+        steps = timestep_ns / 1e9 / self._model.opt.timestep
+        count = round(steps)
+        if count < 1 or abs(steps - count) > TOLERANCE:
+            raise Invalid(
+                f"The engine's time step of {timestep_ns / 1e9:g} s is no multiple of the model's, "
+                f"{self._model.opt.timestep:g} s; change EngineTimestep or the model's <option timestep>."
+            )
+        control = np.asarray(action, dtype=np.float64)
+        if control.shape != self._data.ctrl.shape:
+            raise Invalid(
+                f"The action has the shape {control.shape}, but the model has {self._model.nu} actuators: "
+                f"{self.get_model_properties('actuator')}."
+            )
+        self._data.ctrl[:] = control
+        for _ in range(count):
+            self._mujoco.mj_step(self._model, self._data)
+
+    def reset(self) -> None:
+        """Go back to the model's start, with positions computed."""
+        self._mujoco.mj_resetData(self._model, self._data)
+        self._mujoco.mj_forward(self._model, self._data)
+
+    def shutdown(self) -> None:
+        """Do nothing: memory is all it holds."""
+
+    def get_model_properties(self, kind: str) -> list[str]:
+        """Return the names of all things of a kind: ``"site"``, ``"body"``, ``"joint"``, ``"sensor"``, …"""
+        return [name for name in self._names(kind) if name]
+
+    def get_model_property(self, name: str, attribute: str) -> Any:
+        """Return a value of mjData for one thing.
+
+        Parameters
+        ----------
+        name
+            Of the thing.
+        attribute
+            Its kind, an underscore and the field, as in ``"site_xpos"``, ``"joint_qvel"``,
+            ``"body_xquat"``, ``"sensor_data"``.
+
+        Returns
+        -------
+        ndarray or float
+            A number for a joint of one degree of freedom, else a copy of the array.
+        """
+        kind, _, field = attribute.partition("_")
+        names = self.get_model_properties(kind)
+        if name not in names:
+            raise Invalid(f"The model has no {kind} {name!r}; it has {names}.{suggest(name, names)}")
+        try:
+            value = getattr(getattr(self._data, kind)(name), field)
+        except AttributeError as error:
+            raise Invalid(f"MuJoCo knows no {attribute!r} of a {kind}.") from error
+        array = np.array(value)
+        return float(array[0]) if kind == "joint" and array.size == 1 else array
+
+    def get_model_all_properties(self, kind: str) -> Any:
+        """Return a copy of one of mjData's arrays of a fixed size, such as ``"site_xpos"`` or ``"qpos"``."""
+        if kind not in self._fixed:
+            raise Invalid(f"{kind!r} is no array of mjData of a fixed size.{suggest(kind, self._fixed)}")
+        return getattr(self._data, kind).copy()
+
+    def get_sim_time(self) -> float:
+        """Return mjData's time, in seconds."""
+        return float(self._data.time)
+
+    def snapshot(self, census: Census) -> State:
+        """Return the integration state and the arrays."""
+        kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
+        integration = np.empty(self._mujoco.mj_stateSize(self._model, kind))
+        self._mujoco.mj_getState(self._model, self._data, integration, kind)
+        arrays: dict[str, State] = {name: getattr(self._data, name).copy() for name in self._fixed}
+        state: dict[str, State] = {"integration": integration, "arrays": arrays}
+        return state
+
+    def restore(self, state: Any) -> None:
+        """Put them back."""
+        kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
+        size = self._mujoco.mj_stateSize(self._model, kind)
+        shapes = {name: getattr(self._data, name).shape for name in self._fixed}
+        arrays = state["arrays"]
+        if state["integration"].shape != (size,) or {n: a.shape for n, a in arrays.items()} != shapes:
+            raise InvalidState(
+                "The state doesn't fit the model: it was saved with another one, or another MuJoCo."
+            )
+        self._mujoco.mj_resetData(self._model, self._data)
+        self._mujoco.mj_setState(self._model, self._data, state["integration"], kind)
+        for name, array in arrays.items():
+            getattr(self._data, name)[:] = array
+
+    def _names(self, kind: str) -> list[str | None]:
+        if kind not in self._kinds or not hasattr(self._model, self._count(kind)):
+            known = [known for known in self._kinds if hasattr(self._model, self._count(known))]
+            raise Invalid(f"A model of MuJoCo's has no {kind!r}; it has {known}.{suggest(kind, known)}")
+        count = getattr(self._model, self._count(kind))
+        return [self._mujoco.mj_id2name(self._model, self._kinds[kind], i) for i in range(count)]
+
+    @staticmethod
+    def _count(kind: str) -> str:
+        """Return what mjModel calls the number of things of a kind."""
+        return {"joint": "njnt", "camera": "ncam", "actuator": "nu", "equality": "neq"}.get(kind, f"n{kind}")
+
+    def _fixed_arrays(self) -> tuple[str, ...]:
+        """Return the names of mjData's own arrays; those in its arena, which it makes anew each step, don't
+        keep what is written into them."""
+        scratch = self._mujoco.MjData(self._model)
+        fixed = []
+        for name in dir(scratch):
+            array = None if name.startswith("_") else getattr(scratch, name)
+            if isinstance(array, np.ndarray) and array.size:
+                before = array.copy()
+                array[:] = ~before if before.dtype == bool else before + 1
+                if getattr(scratch, name).tobytes() != before.tobytes():
+                    fixed.append(name)
+                    getattr(scratch, name)[:] = before
+        return tuple(fixed)

@@ -1,0 +1,96 @@
+"""An experiment whose process is killed again and again ends as one that never was."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from tests.support.cosimulated import contents
+from tests.support.killed_experiment import RUN, SEED
+
+from perdure.drivers.experiments.journal import records, trajectory
+from perdure.engines.generators import hash_seed
+from perdure.stores.sqlite import SqliteStore
+
+ROOT = Path(__file__).parents[3]
+KILLS = 5
+
+SCRIPT = """
+import random, time, uuid
+
+import numpy as np
+
+out = open("script.csv", "w")
+begun = time.time()
+file_logger.info("begun as %s", uuid.uuid4())
+try:
+    count = 0
+    while True:
+        done, rows = nrp.run_loop(1 + count % 13)
+        count += 1
+        assert time.time() >= begun
+        for word in {"north", "east", "south", "west", str(rows)[:9]}:
+            out.write(f"{word} {random.random()} {np.random.default_rng().normal()} {len(rows)}\\n")
+        if count % 7 == 0:
+            file_logger.info("at %s: %s", nrp.simulation_time, np.random.normal())
+except NRPSimulationTimeout:
+    file_logger.info("simulation time is up")
+"""
+
+
+def simulate(
+    root: Path, example: str, kills: int, seed: int
+) -> tuple[dict[str, str], dict[str, bytes], Path]:
+    """Simulate an example under `SCRIPT`; return how it ended, the files it left, and its store."""
+    experiment = root / "experiment"
+    shutil.copytree(ROOT / "examples" / "experiments" / example, experiment)
+    (experiment / "main_script.py").write_text(dedent(SCRIPT))
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.support.killed_experiment",
+            str(root),
+            str(experiment),
+            str(kills),
+            str(seed),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed(SEED)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    ending = json.loads(finished.stdout)
+    files = contents(Path(ending.pop("folder")))
+    return ending, files, root / "perdure.db"
+
+
+@pytest.mark.parametrize("example", ["pendulum", "cartpole"])
+def test_a_killed_experiment_ends_as_one_that_never_was(tmp_path: Path, example: str) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    ending, files, whole = simulate(tmp_path / "one", example, 0, 0)
+    assert ending == {"how": "completed", "error": ""}
+    same_ending, same_files, killed = simulate(tmp_path / "other", example, KILLS, 4)
+    assert same_ending == ending
+    assert same_files == files
+    with closing(SqliteStore(whole)) as one, closing(SqliteStore(killed)) as other:
+        undisturbed, disturbed = one.steps(RUN, limit=100_000), other.steps(RUN, limit=100_000)
+        rows = list(trajectory(undisturbed))
+        assert len(rows) > 500
+        assert list(trajectory(disturbed)) == rows
+        loops = [
+            [r for r in records(steps) if r.name == "nrp.run_loop"] for steps in (undisturbed, disturbed)
+        ]
+        assert loops[0] == loops[1]
+        newest = [store.savepoint(RUN, store.savepoints(RUN)[-1].timestamp) for store in (one, other)]
+        ours = ("experiment/place",)  # tells the seconds that steps took
+        states = [{id: state for id, state in s.entities.items() if id not in ours} for s in newest]
+        assert states[0] == states[1]

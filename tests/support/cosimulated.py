@@ -1,0 +1,145 @@
+"""A co-simulation of two small engines, and a keeper in memory that can break off at any moment."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perdure.drivers.experiments.keeper import Control
+from perdure.drivers.experiments.plan import Past
+from perdure.engines.generators import Generators
+from perdure.run import Entry, Step
+from perdure.state.savepoint import Savepoint
+
+MILLISECOND = 1_000_000
+
+
+class Killed(KeyboardInterrupt):
+    """Stands for the end of the process."""
+
+
+class SmallCoSimulation:
+    """Two engines: one draws, one adds up; every step appends to a file and rewrites another."""
+
+    timestep_ns = MILLISECOND
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int = 1,
+        *,
+        done_at: int | None = None,
+        fails_at: int | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.time_ns = 0
+        self.done = False
+        self.closed = False
+        self.steps_taken = 0
+        self._done_at, self._fails_at, self._quiet = done_at, fails_at, quiet
+        self._generators = Generators(seed, "engine")
+        self._sum = 0.0
+        self._sent: list[Any] = []
+        self._rows: list[Any] = []
+
+    def initialize(self) -> None:
+        with self._generators:
+            self._sum = random.random()
+        (self.folder / "engine.csv").write_text("time,sum\n")
+
+    def step(self) -> None:
+        self.time_ns += self.timestep_ns
+        self.steps_taken += 1
+        step = self.time_ns // self.timestep_ns
+        if step == self._fails_at:
+            raise ZeroDivisionError("the engine divides by zero")
+        with self._generators:
+            self._sum += random.gauss(0, 1) + float(np.random.standard_normal())
+        for _, _, data in self._sent:
+            self._sum += data["x"]
+        self._sent.clear()
+        self.done = step == self._done_at
+        if not self._quiet:
+            with (self.folder / "engine.csv").open("a") as file:
+                file.write(f"{step},{self._sum!r}\n")
+            (self.folder / "latest.txt").write_text(f"{step}: {self._sum!r}")
+            if step % 3:
+                self._rows.append([step, self._sum])
+
+    def take_trajectory(self) -> list[Any]:
+        rows, self._rows = self._rows, []
+        return rows
+
+    def set_datapack(self, name: str, engine: str, data: Any) -> None:
+        self._sent.append((name, engine, data))
+
+    def snapshot(self) -> Mapping[str, Any]:
+        engine = {"sum": self._sum, "generators": self._generators.snapshot()}
+        return {"engine": engine, "clock": {"time": self.time_ns, "done": self.done}}
+
+    def restore(self, entities: Mapping[str, Any]) -> None:
+        assert set(entities) == {"engine", "clock"}
+        self._sum = entities["engine"]["sum"]
+        self._generators.restore(entities["engine"]["generators"])
+        self.time_ns, self.done = entities["clock"]["time"], entities["clock"]["done"]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class MemoryKeeper:
+    """Keeps a run in memory; hooks may raise `Killed`, or want a pause or a stop."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.savepoints: dict[int, Savepoint] = {}
+        self.order: list[Savepoint] = []
+        self.lines: list[tuple[str, str]] = []
+        self.reports: list[Mapping[str, Any]] = []
+        self.asked = 0
+        self.held = 0
+        self.wanted = Control.RUNNING
+        self.on_control: Callable[[int], None] = lambda asked: None
+        self.before_append: Callable[[int], None] = lambda number: None
+        self.after_append: Callable[[int], None] = lambda number: None
+
+    def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
+        number = len(self.order)
+        self.before_append(number)
+        for entry in entries:
+            self.steps.append(Step(position=len(self.steps) + 1, inputs=entry.inputs, outputs=entry.outputs))
+        assert savepoint.position == len(self.steps)
+        self.order.append(savepoint)
+        self.savepoints[savepoint.timestamp] = savepoint
+        self.after_append(number)
+
+    def control(self) -> Control:
+        self.asked += 1
+        self.on_control(self.asked)
+        return self.wanted
+
+    def hold(self) -> None:
+        self.held += 1
+        self.wanted = Control.RUNNING
+
+    def progress(self, report: Mapping[str, Any]) -> None:
+        self.reports.append(report)
+
+    def write_line(self, text: str, level: str) -> None:
+        self.lines.append((level, text))
+
+    def past(self, folder: Path | None, savepoint: Savepoint | None = None) -> Past | None:
+        """Return what there is to go on from: the newest savepoint, or the one given."""
+        if not self.order:
+            return None
+        chosen = savepoint or self.order[-1]
+        return Past(savepoint=chosen, steps=tuple(self.steps), folder=folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file of a folder, by its path there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -1,0 +1,119 @@
+"""An experiment killed again and again: ``python -m tests.support.killed_experiment ROOT FOLDER KILLS SEED``.
+
+This process forks a child that simulates the experiment in FOLDER, kept in a store below ROOT, and tells of
+each step; it kills the child after a random number of them, until it has killed KILLS, and lets the last one
+come to its end. It prints one line of JSON: how that one ended, and the folder it worked in.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from perdure.drivers.experiments.configuration import load
+from perdure.drivers.experiments.cosimulation import CoSimulation
+from perdure.drivers.experiments.engines import engine_kinds
+from perdure.drivers.experiments.keeper import Control
+from perdure.drivers.experiments.plan import Past, Plan
+from perdure.drivers.experiments.simulation import Simulation
+from perdure.errors import NoSavepoint
+from perdure.run import Entry, Run
+from perdure.state.savepoint import Savepoint
+from perdure.state.state_store import newest_intact
+from perdure.stores.sqlite import SqliteStore
+
+RUN = "experiment"
+SEED = 23
+EVERY_NS = 250_000_000
+MOST_STEPS = 300  # that a child may take before it is killed
+
+
+class StoreKeeper:
+    """Keeps a run in a store, and writes a byte for each step."""
+
+    def __init__(self, store: SqliteStore, report: int) -> None:
+        self._store = store
+        self._report = report
+
+    def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
+        position = self._store.run(RUN).position
+        self._store.append(RUN, self._store.fence, position, entries, savepoint).result()
+
+    def control(self) -> Control:
+        os.write(self._report, b".")
+        return Control.RUNNING
+
+    def hold(self) -> None:
+        raise AssertionError("nobody pauses it")
+
+    def progress(self, report: Mapping[str, Any]) -> None:
+        pass
+
+    def write_line(self, text: str, level: str) -> None:
+        pass
+
+
+def simulate(root: Path, experiment: Path, attempt: int, report: int) -> None:
+    """Make one attempt, in a fresh copy of the experiment."""
+    folder = root / f"attempt{attempt}"
+    shutil.copytree(experiment, folder)
+    configuration = load(folder, "simulation_config.json", engine_kinds())
+    plan = Plan(
+        sim_id=1, script="main_script.py", seed=SEED, timeout_ns=configuration.timeout_ns, every_ns=EVERY_NS
+    )
+    with closing(SqliteStore(root / "perdure.db")) as store:
+        if store.count_runs() == 0:
+            run = Run(id=RUN, kind="experiment", owner="me", spec=b"", created=0, updated=0)
+            store.create_run(run, None).result()
+        keeper = StoreKeeper(store, report)
+        cosimulation = CoSimulation(configuration, folder, SEED)
+        former = root / f"attempt{attempt - 1}"
+        past = past_of(store, former if former.exists() else None)
+        ending = Simulation(plan, cosimulation, keeper, folder, past).run()
+    words = "" if ending.error is None else ending.error.in_words
+    (root / "ending.json").write_text(json.dumps({"how": ending.how, "error": words, "folder": str(folder)}))
+
+
+def past_of(store: SqliteStore, former: Path | None) -> Past | None:
+    """Return where the run left off, or None if it hasn't begun."""
+    timestamps = [info.timestamp for info in store.savepoints(RUN)]
+    try:
+        savepoint, _ = newest_intact(RUN, timestamps, lambda at: store.savepoint(RUN, at))
+    except NoSavepoint:
+        return None
+    return Past(savepoint=savepoint, steps=store.steps(RUN, limit=1_000_000), folder=former)
+
+
+def main(root: Path, experiment: Path, kills: int, seed: int) -> None:
+    draw = random.Random(seed)
+    for attempt in range(kills + 1):
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(read)
+            simulate(root, experiment, attempt, write)
+            os._exit(0)
+        os.close(write)
+        steps = draw.randrange(MOST_STEPS)
+        if attempt < kills:
+            while steps >= 0 and (told := os.read(read, steps + 1)):
+                steps -= len(told)
+            os.kill(child, signal.SIGKILL)
+        else:
+            while os.read(read, 1 << 16):
+                pass
+        os.close(read)
+        _, status = os.waitpid(child, 0)
+        if attempt == kills:
+            assert status == 0, status
+    print((root / "ending.json").read_text())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

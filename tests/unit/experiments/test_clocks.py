@@ -1,0 +1,155 @@
+"""Clocks: what a script reads is told to the journal, and what the journal holds is what it reads."""
+
+import datetime
+import math
+import pickle
+import time
+import timeit
+import uuid
+from typing import Any
+
+import pytest
+
+from perdure.drivers.experiments.clocks import facades
+
+READINGS = {
+    "time": 12.5,
+    "time_ns": 13,
+    "perf_counter": 14.5,
+    "perf_counter_ns": 15,
+    "monotonic": 16.5,
+    "monotonic_ns": 17,
+    "process_time": 18.5,
+    "process_time_ns": 19,
+    "thread_time": 20.5,
+    "thread_time_ns": 21,
+}
+MOMENT = datetime.datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=datetime.UTC)
+MICROSECONDS = int(MOMENT.timestamp()) * 1_000_000 + 123456
+
+
+class Told:
+    """Readings that a script was told, in place of the real ones where there is one."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.read: list[tuple[str, Any]] = []
+        self.slept: list[float] = []
+        self.modules: dict[str, Any] = dict(facades(self._tell, self.slept.append))
+
+    def _tell(self, name: str, reading: Any) -> Any:
+        self.read.append((name, reading))
+        return self.answers.get(name.partition(".")[2], reading)
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_a_reading_is_told_and_comes_from_the_journal(name: str) -> None:
+    told = Told()
+    before = getattr(time, name)()
+    assert before <= getattr(told.modules["time"], name)() <= getattr(time, name)()
+    assert [kept for kept, _ in told.read] == [f"time.{name}"]
+    assert getattr(Told(**READINGS).modules["time"], name)() == READINGS[name]
+
+
+def test_the_other_names_of_a_clock_are_told_too() -> None:
+    told = Told(**READINGS, clock_gettime=3.5, clock_gettime_ns=4)
+    assert told.modules["timeit"].default_timer() == READINGS["perf_counter"]
+    assert told.modules["timeit"].Timer is timeit.Timer
+    assert told.modules["time"].clock_gettime(time.CLOCK_REALTIME) == 3.5
+    assert told.modules["time"].clock_gettime_ns(time.CLOCK_REALTIME) == 4
+    with pytest.raises(OSError, match="Invalid argument"):
+        told.modules["time"].clock_gettime(-1234)
+
+
+def test_calendar_time_is_made_of_what_is_told() -> None:
+    module = Told(time=86400.0).modules["time"]
+    assert module.gmtime() == time.gmtime(86400)
+    assert module.localtime() == time.localtime(86400)
+    assert module.ctime() == time.ctime(86400)
+    assert module.asctime() == time.asctime(time.localtime(86400))
+    assert module.strftime("%Y-%j") == time.strftime("%Y-%j", time.localtime(86400))
+
+
+def test_calendar_time_of_a_given_moment_reads_no_clock() -> None:
+    told = Told()
+    module = told.modules["time"]
+    assert module.gmtime(5) == time.gmtime(5)
+    assert module.localtime(5) == time.localtime(5)
+    assert module.ctime(5) == time.ctime(5)
+    assert module.asctime(time.gmtime(5)) == time.asctime(time.gmtime(5))
+    assert module.strftime("%Y", time.gmtime(5)) == "1970"
+    assert module.mktime is time.mktime
+    assert told.read == []
+
+
+def test_sleep_is_given_over_and_checked() -> None:
+    told = Told()
+    told.modules["time"].sleep(3)
+    assert told.slept == [3.0]
+    with pytest.raises(ValueError, match="sleep length must be non-negative"):
+        told.modules["time"].sleep(-1)
+    with pytest.raises(TypeError):
+        told.modules["time"].sleep("long")
+
+
+def test_dates_come_from_the_journal() -> None:
+    module = Told(now=MICROSECONDS).modules["datetime"]
+    assert module.datetime.now(datetime.UTC) == MOMENT
+    assert module.datetime.now() == MOMENT.astimezone().replace(tzinfo=None)
+    assert module.datetime.today() == module.datetime.now()
+    assert module.datetime.utcnow() == MOMENT.replace(tzinfo=None)
+    assert module.date.today() == module.datetime.now().date()
+    zone = datetime.timezone(datetime.timedelta(hours=5))
+    assert module.datetime.now(tz=zone) == MOMENT
+    assert module.datetime.now(zone).utcoffset() == datetime.timedelta(hours=5)
+
+
+def test_a_date_now_is_now() -> None:
+    module = Told().modules["datetime"]
+    before = datetime.datetime.now()
+    assert before <= module.datetime.now() <= datetime.datetime.now()
+
+
+def test_dates_are_the_real_ones() -> None:
+    module = Told().modules["datetime"]
+    made = module.datetime(2021, 3, 4, hour=5)
+    assert type(made) is datetime.datetime
+    assert type(module.datetime.now()) is datetime.datetime
+    assert type(module.date(2021, 3, 4)) is datetime.date
+    assert type(module.datetime.fromisoformat("2021-03-04")) is datetime.datetime
+    assert type(module.datetime.strptime("2021", "%Y")) is datetime.datetime
+    assert type(module.datetime.fromtimestamp(5)) is datetime.datetime
+    assert isinstance(made, module.datetime)
+    assert isinstance(made, module.date)
+    assert isinstance(datetime.datetime.now(), module.datetime)
+    assert not isinstance("2021", module.datetime)
+    assert issubclass(datetime.datetime, module.date)
+    assert module.datetime.min == datetime.datetime.min
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert made + module.timedelta(days=1) == datetime.datetime(2021, 3, 5, 5)
+
+
+def test_a_script_may_derive_from_the_classes() -> None:
+    module = Told(now=MICROSECONDS).modules["datetime"]
+
+    class Mine(module.datetime):  # type: ignore[misc, name-defined]
+        def year_of_mine(self) -> int:
+            return int(self.year)
+
+    assert type(Mine(2021, 3, 4)) is Mine
+    assert Mine(2021, 3, 4).year_of_mine() == 2021
+
+
+def test_identifiers_made_of_the_clock_are_told() -> None:
+    told = Told()
+    made = told.modules["uuid"].uuid1()
+    assert told.read == [("uuid.uuid1", made.hex)]
+    again = Told(uuid1=made.hex)
+    assert again.modules["uuid"].uuid1() == made
+    assert told.modules["uuid"].UUID is uuid.UUID
+
+
+def test_the_real_modules_are_left_alone() -> None:
+    Told(time=math.nan)
+    assert not math.isnan(time.time())
+    assert type(datetime.datetime.now()) is datetime.datetime

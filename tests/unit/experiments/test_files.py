@@ -1,0 +1,171 @@
+"""The files of a folder are put back as they were at a savepoint."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.cosimulated import contents
+
+from perdure.drivers.experiments.files import SMALL, SMALL_ALTOGETHER, Files, OpenFiles
+from perdure.errors import FileLost
+from perdure.state.codec import decode, encode
+
+LARGE = bytes(range(251)) * (SMALL // 251 + 7)
+
+
+def given_folder(root: Path, name: str) -> Path:
+    """Return a fresh copy of an experiment."""
+    folder = root / name
+    (folder / "data").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "data" / "input.csv").write_text("1,2\n")
+    return folder
+
+
+def taken(files: Files) -> Any:
+    return decode(encode(files.snapshot()))
+
+
+def test_nothing_written_is_nothing_to_tell(tmp_path: Path) -> None:
+    assert taken(Files(given_folder(tmp_path, "a"))) == {"written": {}, "removed": []}
+
+
+names = st.sampled_from(["config.json", "data/input.csv", "out.csv", "data/deep/out.bin", "log.txt"])
+texts = st.one_of(st.binary(max_size=40), st.sampled_from(["large", "larger"]), st.none())
+changes = st.lists(st.tuples(names, texts), max_size=8)
+
+
+def apply(folder: Path, steps: Sequence[tuple[str, bytes | str | None]]) -> None:
+    for name, content in steps:
+        path = folder / name
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            texts = {"large": LARGE, "larger": LARGE + b"more"}
+            path.write_bytes(texts[content] if isinstance(content, str) else content)
+
+
+@settings(deadline=None, max_examples=60)
+@given(before=changes, after=changes, again=changes)
+def test_a_folder_is_put_back_from_the_former_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    before: list[tuple[str, bytes | str | None]],
+    after: list[tuple[str, bytes | str | None]],
+    again: list[tuple[str, bytes | str | None]],
+) -> None:
+    root = tmp_path_factory.mktemp("files")
+    former, fresh = given_folder(root, "former"), given_folder(root, "fresh")
+    files, given = Files(former), contents(former)
+    apply(former, before)
+    taken(files)
+    state, expected = taken(files), contents(former)
+    # What comes after the savepoint appends to large files, and does with small ones what it wants.
+    apply(former, [(name, text) for name, text in after if not _is_large(former / name)])
+    for path in former.rglob("*"):
+        if path.is_file() and _is_large(path):
+            path.write_bytes(path.read_bytes() + b"appended")
+    mended = Files(fresh)
+    # What the experiment came with is written in both or in none.
+    apply(fresh, [(name, text) for name, text in again if name not in given])
+    mended.put_back(state, former, {})
+    assert contents(fresh) == expected
+    assert taken(mended) == state
+
+
+def _is_large(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > SMALL
+
+
+def test_small_files_need_no_former_folder(tmp_path: Path) -> None:
+    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
+    files = Files(former)
+    apply(former, [("out.csv", b"1\n2\n"), ("config.json", b"[]"), ("data/input.csv", None)])
+    state = taken(files)
+    Files(fresh).put_back(state, None, {})
+    assert contents(fresh) == {"out.csv": b"1\n2\n", "config.json": b"[]"}
+
+
+@pytest.mark.parametrize("former_has", [None, b"short", b"x" * len(LARGE)])
+def test_a_large_file_that_is_not_there_any_more_is_named(tmp_path: Path, former_has: bytes | None) -> None:
+    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
+    files = Files(former)
+    apply(former, [("video.bin", LARGE)])
+    state = taken(files)
+    apply(former, [("video.bin", former_has)])
+    with pytest.raises(FileLost, match=r"video\.bin"):
+        Files(fresh).put_back(state, former, {})
+
+
+def test_savepoints_hold_so_much_of_files_and_no_more(tmp_path: Path) -> None:
+    folder = given_folder(tmp_path, "a")
+    files = Files(folder)
+    count = SMALL_ALTOGETHER // SMALL + 5
+    apply(folder, [(f"{number}.bin", bytes(SMALL)) for number in range(count)])
+    written = taken(files)["written"]
+    assert len(written) == count
+    assert sum(len(was["content"] or b"") for was in written.values()) <= SMALL_ALTOGETHER
+
+
+def test_a_file_may_have_another_name_in_a_fork(tmp_path: Path) -> None:
+    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
+    files = Files(former)
+    apply(former, [("log_1.txt", LARGE)])
+    Files(fresh).put_back(taken(files), former, {"log_1.txt": "log_2.txt"})
+    assert contents(fresh)["log_2.txt"] == LARGE
+    assert "log_1.txt" not in contents(fresh)
+
+
+def test_links_and_caches_are_left_alone(tmp_path: Path) -> None:
+    folder = given_folder(tmp_path, "a")
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    files = Files(folder)
+    (folder / "link.txt").symlink_to(outside)
+    apply(folder, [("__pycache__/x.pyc", b"x")])
+    assert taken(files)["written"] == {}
+
+
+@pytest.mark.parametrize("mode", ["w", "a", "r+", "wb"])
+def test_what_is_open_for_writing_goes_on_at_the_end_of_what_was_put_back(tmp_path: Path, mode: str) -> None:
+    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
+    files = Files(former)
+    apply(former, [("out.csv", b"head\n1\n2\n")])
+    state = taken(files)
+    mended = Files(fresh)
+    apply(fresh, [("out.csv", b"")])
+    with (fresh / "out.csv").open(mode) as file:
+        head: Any = "head\n" if "b" not in mode else b"head\n"
+        file.write(head)
+        file.flush()
+        mended.put_back(state, former, {})
+        file.write(head)
+    assert (fresh / "out.csv").read_bytes() == b"head\n1\n2\nhead\n"
+
+
+def test_open_files_of_the_folder_are_flushed_and_closed(tmp_path: Path) -> None:
+    folder = given_folder(tmp_path, "a").resolve()
+    outside = (tmp_path / "outside.txt").open("w")
+    with OpenFiles(folder) as opened:
+        inside = (folder / "out.txt").open("w")
+        by_name: Any = open(file=str(folder / "other.txt"), mode="wb")  # noqa: PTH123, SIM115 - by its name
+        read = (folder / "config.json").open()
+        by_number: Any = open(os.dup(outside.fileno()), "w")  # noqa: PTH123, SIM115 - by a number
+        elsewhere = (tmp_path / "elsewhere.txt").open("w")
+        for file in (inside, elsewhere):
+            file.write("held back")
+        by_name.write(b"held back")
+        opened.flush()
+        assert contents(folder)["out.txt"] == contents(folder)["other.txt"] == b"held back"
+        assert (tmp_path / "elsewhere.txt").read_text() == ""
+    assert inside.closed
+    assert by_name.closed
+    assert not read.closed
+    for file in (read, by_number, elsewhere, outside):
+        assert not file.closed
+        file.close()
+    assert open.__module__ in ("io", "_io")

@@ -1,0 +1,256 @@
+"""Working folders: fresh at launch, found again after a crash, gone only when all is stored."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.support import object_store
+from tests.support.zips import PENDULUM, opened, zip_of
+
+from perdure.artifacts import Artifacts
+from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, InvalidName, UploadFailed
+from perdure.lifecycle import RunState
+from perdure.run import Run
+
+
+@pytest.fixture
+def artifacts() -> Artifacts:
+    object_store.reset()
+    made = Artifacts("objects://bucket", wait=lambda seconds: None)
+    made.experiments("ada").create("pendulum", opened(zip_of(PENDULUM)))
+    return made
+
+
+@pytest.fixture
+def folders(artifacts: Artifacts, tmp_path: Path) -> WorkingFolders:
+    return WorkingFolders(tmp_path / "work", artifacts)
+
+
+def launch(artifacts: Artifacts, folders: WorkingFolders, run: str = "run-1") -> WorkingFolder:
+    version = artifacts.experiments("ada").pin("pendulum", run)
+    return folders.make(run, "ada", "pendulum", version)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(it.relative_to(folder)): it.read_bytes() for it in folder.rglob("*") if it.is_file()}
+
+
+def results(artifacts: Artifacts, run: str = "run-1") -> dict[str, bytes]:
+    of_ada = artifacts.results("ada")
+    found = of_ada.get(run)
+    stored = {} if found is None else found.files
+    return {path: b"".join(of_ada.read(run, file)) for path, file in stored.items()}
+
+
+def run_in(state: RunState) -> Run:
+    return Run(id="run-1", kind="experiment", owner="ada", spec=b"", state=state, created=0.0, updated=0.0)
+
+
+def test_a_folder_has_the_experiment_and_is_found_again(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    made = launch(artifacts, folders)
+    assert files(made.files) == PENDULUM
+    assert made.former is None
+    assert folders.find("run-1") == made
+    assert folders.find("run-2") is None
+
+
+def test_what_was_written_and_changed_is_stored_and_the_folder_goes(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
+) -> None:
+    made = launch(artifacts, folders)
+    (made.files / "main_script.py_1.log").write_bytes(b"a line\n")
+    (made.files / "engines" / "pendulum.py").write_bytes(b"rewritten")
+    (made.files / "__pycache__").mkdir()
+    (made.files / "__pycache__" / "x.pyc").write_bytes(b"x")
+    folders.finish(made)
+    assert results(artifacts) == {"main_script.py_1.log": b"a line\n", "engines/pendulum.py": b"rewritten"}
+    assert list((tmp_path / "work").iterdir()) == []
+    assert folders.find("run-1") is None
+
+
+def test_a_failed_upload_leaves_the_folder_and_is_made_up_for(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    made = launch(artifacts, folders)
+    (made.files / "out.log").write_bytes(b"precious")
+    before = files(made.files)
+    object_store.fail(0, "before", once=False)
+    with pytest.raises(UploadFailed, match="run-1"):
+        folders.finish(made)
+    assert files(made.files) == before
+    reconciled = folders.reconcile(lambda run: run_in(RunState.STOPPED))
+    assert list(reconciled.failed) == ["run-1"]
+    assert files(made.files) == before
+    object_store.heal()
+    assert folders.reconcile(lambda run: run_in(RunState.STOPPED)).uploaded == ["run-1"]
+    assert results(artifacts) == {"out.log": b"precious"}
+    assert folders.find("run-1") is None
+
+
+def test_links_lead_nowhere(artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key.log").write_bytes(b"secret")
+    made = launch(artifacts, folders)
+    (made.files / "link.log").symlink_to(secret / "key.log")
+    (made.files / "folder").symlink_to(secret)
+    (made.files / "loop").symlink_to(made.files)
+    (made.files / "inside.log").symlink_to(made.files / "main_script.py")
+    os.mkfifo(made.files / "pipe.log")
+    (made.files / "right.log").write_bytes(b"1")
+    folders.finish(made)
+    assert results(artifacts) == {"right.log": b"1"}
+    assert (secret / "key.log").read_bytes() == b"secret"
+
+
+def test_names_that_no_storage_takes_are_written_otherwise(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    made = launch(artifacts, folders)
+    for name in (b"a\nb", b"a\\b", b"\xff", b"C:x"):
+        Path(os.fsdecode(os.fsencode(made.files) + b"/" + name)).write_bytes(name)
+    (made.files / ("\n" * 200)).write_bytes(b"long")
+    folders.finish(made)
+    stored = results(artifacts)
+    assert {path: data for path, data in stored.items() if "/" not in path} == {
+        "a%0Ab": b"a\nb",
+        "a%5Cb": b"a\\b",
+        "%FF": b"\xff",
+        "C%3Ax": b"C:x",
+    }
+    assert [data for path, data in stored.items() if path.startswith("unnamed/")] == [b"long"]
+
+
+def test_a_new_attempt_has_a_fresh_folder_and_the_former_beside_it(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "out.log").write_bytes(b"first")
+    second = launch(artifacts, folders)
+    assert files(second.files) == PENDULUM
+    assert second.former is not None
+    assert files(second.former) == {**PENDULUM, "out.log": b"first"}
+    (second.files / "out.log").write_bytes(b"second, which broke off before it had caught up")
+    third = launch(artifacts, folders)
+    assert third.former is not None
+    assert files(third.former) == {**PENDULUM, "out.log": b"first"}
+    third = folders.settle(third)
+    assert third == folders.find("run-1")
+    (third.files / "out.log").write_bytes(b"third")
+    fourth = launch(artifacts, folders)
+    assert fourth.former is not None
+    assert files(fourth.former) == {**PENDULUM, "out.log": b"third"}
+
+
+def test_a_resumed_run_gets_the_experiment_as_it_was(artifacts: Artifacts, folders: WorkingFolders) -> None:
+    made = launch(artifacts, folders)
+    experiments = artifacts.experiments("ada")
+    experiments.delete("pendulum")
+    again = folders.make("run-1", "ada", "pendulum", made.version)
+    assert files(again.files) == PENDULUM
+
+
+def test_what_the_former_attempt_wrote_is_stored_too_where_the_last_did_not_get_there(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "a.log").write_bytes(b"long")
+    (first.files / "b.log").write_bytes(b"1")
+    second = launch(artifacts, folders)
+    (second.files / "b.log").write_bytes(b"2")
+    folders.finish(second)
+    assert results(artifacts) == {"a.log": b"long", "b.log": b"2"}
+
+
+def test_a_copy_that_a_crash_broke_off_is_no_folder(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "a.log").write_bytes(b"1")
+    first.files.rename(first.files.with_name("former"))
+    first.files.with_name("fetching").mkdir()
+    (first.files.with_name("fetching") / "half").write_bytes(b"x")
+    second = launch(artifacts, folders)
+    assert files(second.files) == PENDULUM
+    folders.finish(second)
+    assert results(artifacts) == {"a.log": b"1"}
+
+
+@pytest.mark.parametrize("at", range(20))
+def test_a_launch_that_fails_leaves_no_folder(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path, at: int
+) -> None:
+    version = artifacts.experiments("ada").pin("pendulum", "run-1")
+    object_store.fail(at, "before", once=True)
+    try:
+        folders.make("run-1", "ada", "pendulum", version)
+    except ArtifactsUnavailable:
+        assert list((tmp_path / "work").iterdir()) == []
+    else:
+        assert not object_store.failed()
+
+
+def test_an_experiment_that_is_gone_leaves_no_folder(folders: WorkingFolders, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentNotFound):
+        folders.make("run-1", "ada", "other", 1)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("run", ["..", "../x", "", "a/b", "x" * 65])
+def test_an_id_that_is_none_never_becomes_a_path(folders: WorkingFolders, run: str) -> None:
+    with pytest.raises(InvalidName):
+        folders.make(run, "ada", "pendulum", 1)
+    with pytest.raises(InvalidName):
+        folders.discard(run)
+
+
+@pytest.mark.parametrize("state", [RunState.PAUSED, RunState.STARTED])
+def test_folders_of_runs_that_go_on_are_kept(
+    artifacts: Artifacts, folders: WorkingFolders, state: RunState
+) -> None:
+    made = launch(artifacts, folders)
+    assert folders.reconcile(lambda run: run_in(state)).kept == ["run-1"]
+    assert files(made.files) == PENDULUM
+
+
+def test_all_of_a_deleted_run_goes(artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path) -> None:
+    launch(artifacts, folders)
+    artifacts.results("ada").put("run-1", "early.log", [b"1"])
+    artifacts.experiments("ada").delete("pendulum")
+    assert folders.reconcile(lambda run: None).removed == ["run-1"]
+    assert list((tmp_path / "work").iterdir()) == []
+    assert results(artifacts) == {}
+    assert not any("/files/" in path or "/pins/" in path for path in object_store.ObjectStore.objects)
+
+
+def test_half_made_and_half_removed_folders_go(folders: WorkingFolders, tmp_path: Path) -> None:
+    (tmp_path / "work" / "run-1" / "files").mkdir(parents=True)
+    (tmp_path / "work" / ".run-2.going" / "files").mkdir(parents=True)
+    assert folders.reconcile(lambda run: run_in(RunState.STARTED)).removed == ["run-1"]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_broken_off_uploads_are_swept_away(tmp_path: Path) -> None:
+    object_store.reset()
+    times = [1.7e9]
+    artifacts = Artifacts("objects://bucket", clock=lambda: times[-1], wait=lambda seconds: None)
+    folders = WorkingFolders(tmp_path / "work", artifacts)
+    object_store.fail(1, "before", once=False)
+    with pytest.raises(ArtifactsUnavailable):
+        artifacts.results("ada").put("run-1", "a.log", [b"1"])
+    assert object_store.ObjectStore.objects
+    folders.reconcile(lambda run: None)  # which says in the log that it can't, and goes on
+    object_store.heal()
+    folders.reconcile(lambda run: None)
+    assert object_store.ObjectStore.objects, "it may still be under way"
+    times.append(times[-1] + 2 * 86_400)
+    folders.reconcile(lambda run: None)
+    assert object_store.ObjectStore.objects == {}
+
+
+def test_there_need_be_no_folder_at_all(folders: WorkingFolders) -> None:
+    assert folders.reconcile(lambda run: None).failed == {}
+    folders.discard("run-1")

@@ -1,0 +1,289 @@
+"""Scripts as engines: the law, what is state, and what is refused by name."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.experiments import HEAD, script_config, write
+
+from perdure.engines.python_script import PythonJsonEngine
+from perdure.errors import InvalidDataPack, InvalidState, NotSnapshotable, ScriptFailed
+from perdure.state.codec import decode, encode
+from perdure.testing.engines import EngineConformance
+
+WALKER = (
+    HEAD
+    + '''
+import random
+import numpy as np
+import helper
+
+STEPS = (1, 2, 3)
+visits = {}
+
+class Script(EngineScript):
+    """A random walk that keeps state wherever Python lets it."""
+
+    trace = []
+
+    def initialize(self):
+        self._registerDataPack("push")
+        self._registerDataPack("place")
+        self.x = 0.0
+        self.matrix = np.eye(3) * random.random()
+        self.nested = {"a": [1, 2.5, None, {"b": b"bytes"}], 7: 2**80}
+        self._setDataPack("place", {"x": self.x})
+
+    def runLoop(self, timestep_ns):
+        push = self._getDataPack("push")
+        self.x += random.gauss(0, 1) + np.random.normal() + (push["x"] if push else 0.0)
+        self.matrix = self.matrix @ np.random.rand(3, 3)
+        self.nested["a"].append(self._time_ns)
+        self.trace.append(self.x)
+        visits[len(self.trace)] = STEPS[len(self.trace) % 3]
+        helper.count += 1
+        told = {"x": self.x, "m": self.matrix.copy(), "n": helper.count, "v": sum(visits.values())}
+        self._setDataPack("place", told)
+
+    def shutdown(self):
+        pass
+'''
+)
+
+
+@pytest.fixture
+def walker(tmp_path: Path) -> Path:
+    return write(tmp_path, script__py=WALKER, helper__py="count = 0\n")
+
+
+def engine(config: dict[str, Any]) -> PythonJsonEngine:
+    made = PythonJsonEngine()
+    made.initialize(config)
+    return made
+
+
+def test_the_law_of_engines_holds_for_a_script(walker: Path) -> None:
+    inputs: list[dict[str, Any]] = [{}, {"push": {"x": 1.5}}, {}, {"push": {"x": -2.0}}, {}, {}]
+    refused = [{"pusj": {"x": 1.0}}, {"push": {"x": object()}}]
+    EngineConformance(PythonJsonEngine, script_config(walker), inputs, refused).check()
+
+
+def test_engines_of_one_process_have_modules_and_generators_of_their_own(walker: Path) -> None:
+    alone = engine(script_config(walker))
+    expected = [encode(alone.step({})) for _ in range(4)]
+    first, second = engine(script_config(walker)), engine(script_config(walker, name="b"))
+    answers = []
+    for _ in range(4):
+        second.step({})
+        answers.append(encode(first.step({})))
+    assert answers == expected
+    assert encode(second.step({})) != encode(first.step({}))
+
+
+def test_nrp_cores_modules_are_there_only_while_a_script_runs(walker: Path) -> None:
+    before = set(sys.modules)
+    engine(script_config(walker)).step({})
+    assert not {name for name in set(sys.modules) - before if "nrp_core" in name or "helper" in name}
+    assert not list(walker.rglob("__pycache__"))
+
+
+def test_another_seed_draws_other_numbers(walker: Path) -> None:
+    one, other = engine(script_config(walker)), engine(script_config(walker, seed=4))
+    assert encode(one.step({})) != encode(other.step({}))
+
+
+def test_a_script_reads_its_configuration_time_and_name(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+class Script(EngineScript):
+    def initialize(self):
+        self.gains = self._config["EngineExtraConfigs"]["gains"]
+        self._registerDataPack("all")
+    def runLoop(self, timestep_ns):
+        self._setDataPack("all", [self._time_ns, timestep_ns, self._name, list(self.gains)])
+    def shutdown(self):
+        __import__("pathlib").Path("closed.txt").write_text("once")
+""",
+    )
+    config = script_config(tmp_path, configuration={"EngineExtraConfigs": {"gains": [1, 2]}})
+    made = engine(config)
+    assert made.step({}) == {"all": [10_000_000, 10_000_000, "a", [1, 2]]}
+    made.snapshot()  # a kept part of the configuration is the script's own
+    assert made.time == 0.01
+    made.close()
+    assert (tmp_path / "closed.txt").read_text() == "once"
+    (tmp_path / "closed.txt").unlink()
+    made.close()
+    assert not (tmp_path / "closed.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("self.pair = (1, 2)", "attribute 'pair'"),
+        ("self.known = {1, 2}", "attribute 'known'"),
+        ("self.deep = {'a': [0, (1,)]}", r"attribute 'deep'\['a'\]\[1\]"),
+        ("self.number = np.float64(1)", "attribute 'number'"),
+        ("self.thing = object()", "attribute 'thing'"),
+        ("self.draw = np.random.default_rng(1)", "attribute 'draw'"),
+        ("self.call = lambda: self", "attribute 'call'"),
+        ("self.objects = np.array([None])", "attribute 'objects'"),
+        ("self.flipped = np.ones((2, 3)).T", "attribute 'flipped'"),
+        ("self.one = self.two = [1]", "attribute 'two'.* shared with .* attribute 'one'"),
+        ("self.row = [0]; self.rows = {'r': [self.row]}", r"attribute 'rows'\['r'\]\[0\].* attribute 'row'"),
+        ("self.twice = [[0]] * 2", r"attribute 'twice'\[1\].* shared with .*'twice'\[0\]"),
+        ("self.own = []; self.own.append(self.own)", "attribute 'own'"),
+        ("self.all = np.zeros(4); self.view = self.all[2:]", "attribute 'view'.* shared with .*'all'"),
+        ("self.view = np.frombuffer(bytearray(8))", "attribute 'view'"),
+        (
+            "self.last = {'x': 1}; self._setDataPack('p', self.last)",
+            "attribute 'last'.*shared with .*_datapacks",
+        ),
+        ("global counted; counted = [1]; self.mine = counted", "variable 'counted'"),
+        ("global made; made = object()", "script.py, variable 'made'"),
+        ("import late", "module 'late'"),
+        ("self.module = sys", "attribute 'module'"),
+        ("counting.calls = 1", "variable 'counting'.* attributes of its own"),
+        ("remembering([])", "variable 'remembering'.* default"),
+    ],
+)
+def test_what_can_not_be_put_back_is_named(tmp_path: Path, line: str, named: str) -> None:
+    write(
+        tmp_path,
+        late__py="",
+        script__py=HEAD
+        + f"""
+import sys
+import numpy as np
+def counting():
+    pass
+{"def remembering(x, seen=[]): pass" if "remembering" in line else ""}
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("p")
+    def runLoop(self, timestep_ns):
+        {line}
+""",
+    )
+    made = engine(script_config(tmp_path))
+    if "remembering" not in line:
+        made.snapshot()
+    made.step({})
+    with pytest.raises(NotSnapshotable, match=named):
+        made.snapshot()
+
+
+def test_modules_functions_and_classes_set_in_initialize_are_constants(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+import logging, math
+log = logging.getLogger("x")
+LIMITS = (1.0, frozenset({"a"}))
+def double(x):
+    return 2 * x
+class Script(EngineScript):
+    def initialize(self):
+        self.library, self.kind, self.double = math, dict, double
+        self._registerDataPack("y")
+        self.n = 1
+    def runLoop(self, timestep_ns):
+        self.n = self.double(self.n)
+        if self.n > 4:
+            self.late = self.n
+        if self.n > 8 and "late" in vars(self):
+            del self.late
+        self._setDataPack("y", [self.library.sqrt(self.n), sorted(vars(self))])
+""",
+    )
+    EngineConformance(PythonJsonEngine, script_config(tmp_path), [{}] * 5).check()
+
+
+def test_a_failing_script_is_told_by_file_and_line(tmp_path: Path) -> None:
+    write(tmp_path, helper__py="def f():\n    return 1 / 0\n")
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+import helper
+class Script(EngineScript):
+    def runLoop(self, timestep_ns):
+        helper.f()
+""",
+    )
+    made = engine(script_config(tmp_path))
+    with pytest.raises(ScriptFailed) as error:
+        made.step({})
+    assert str(error.value) == (
+        "The engine 'a' failed in runLoop to 0.01 s, at helper.py, line 2: "
+        "ZeroDivisionError: division by zero."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = (", "script.py, line 1: SyntaxError"),
+        ("import nothing_like_it", "No module named 'nothing_like_it'"),
+        ("class Other: pass", "must define a class Script derived from EngineScript"),
+        (HEAD + "class Script(EngineScript):\n    def initialize(self): exit(3)", "SystemExit"),
+    ],
+)
+def test_a_script_that_can_not_be_loaded_says_why(tmp_path: Path, text: str, says: str) -> None:
+    write(tmp_path, script__py=text)
+    with pytest.raises(ScriptFailed, match=says):
+        engine(script_config(tmp_path))
+
+
+def test_data_packs_are_registered_once_and_known_by_name(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("position")
+    def runLoop(self, timestep_ns):
+        self._setDataPack("positon", {})
+""",
+    )
+    made = engine(script_config(tmp_path))
+    assert made.outputs() == {"position": None}
+    with pytest.raises(InvalidDataPack, match="Did you mean 'position'"):
+        made.step({"positions": {}})
+    with pytest.raises(ScriptFailed, match="Did you mean 'position'"):
+        made.step({})
+
+
+def test_data_come_out_as_json_and_share_nothing(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+import numpy as np
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("p")
+        self.data = {"t": (1, 2), "a": np.float32([0.1]), "i": np.int64(3), "b": np.bool_(True), "s": "x"}
+    def runLoop(self, timestep_ns):
+        self._setDataPack("p", self.data)
+""",
+    )
+    made = engine(script_config(tmp_path))
+    data = made.step({})["p"]
+    assert data == {"t": [1, 2], "a": [float(np.float32(0.1))], "i": 3, "b": True, "s": "x"}
+    assert type(data["i"]) is int and data["b"] is True
+    data["t"].append(9)
+    assert made.outputs()["p"]["t"] == [1, 2]
+
+
+def test_a_state_of_other_code_is_refused(walker: Path, tmp_path: Path) -> None:
+    state = decode(encode(engine(script_config(walker)).snapshot()))
+    other = write(tmp_path, other__py=HEAD + "class Script(EngineScript):\n    pass\n")
+    with pytest.raises(InvalidState, match="other modules or classes"):
+        engine(script_config(other, script="other.py")).restore(state)
