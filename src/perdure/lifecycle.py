@@ -6,30 +6,47 @@ The owner of a run's state is the store; this module only says which change is a
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from perdure.errors import TriggerRefused
 
-__all__ = ["FINAL", "TABLES", "Outcome", "RunState", "check"]
+__all__ = [
+    "EXPERIMENT_TRIGGERS",
+    "FINAL",
+    "TABLES",
+    "Outcome",
+    "RunState",
+    "Transition",
+    "after",
+    "check",
+    "is_final",
+]
 
 
 class RunState(StrEnum):
     """Where a run stands."""
 
     CREATED = "created"
+    PAUSED = "paused"
     STARTED = "started"
     COMPLETED = "completed"
     STOPPED = "stopped"
+    FAILED = "failed"
 
 
 class Outcome(StrEnum):
     """What a run that has ended came to."""
 
     SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
     TERMINATED = "terminated"
     EXPIRED = "expired"
 
 
-FINAL: frozenset[RunState] = frozenset({RunState.COMPLETED, RunState.STOPPED})
+FINAL: frozenset[RunState] = frozenset({RunState.COMPLETED, RunState.STOPPED, RunState.FAILED})
+"""States in which a run takes no more steps and holds no slot; an experiment's `completed` has still a way
+out, see `is_final`."""
 
 _SESSION: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
     {
@@ -40,7 +57,47 @@ _SESSION: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
     }
 )
 
-TABLES: Mapping[str, Mapping[RunState, frozenset[RunState]]] = MappingProxyType({"session": _SESSION})
+
+class Transition(NamedTuple):
+    """What a trigger does: from any of its sources to its target."""
+
+    sources: frozenset[RunState]
+    target: RunState
+
+
+_LIVE = frozenset({RunState.CREATED, RunState.PAUSED, RunState.STARTED, RunState.COMPLETED})
+
+EXPERIMENT_TRIGGERS: Mapping[str, Transition] = MappingProxyType(
+    {
+        "initialized": Transition(frozenset({RunState.CREATED}), RunState.PAUSED),
+        "started": Transition(frozenset({RunState.PAUSED}), RunState.STARTED),
+        "paused": Transition(frozenset({RunState.STARTED}), RunState.PAUSED),
+        "completed": Transition(frozenset({RunState.STARTED}), RunState.COMPLETED),
+        "stopped": Transition(_LIVE, RunState.STOPPED),
+        "failed": Transition(_LIVE, RunState.FAILED),
+    }
+)
+"""The machine of experiments, as the Neurorobotics Platform has it."""
+
+
+def _experiment_table() -> Mapping[RunState, frozenset[RunState]]:
+    """Return where each state of an experiment may go; to repeat what led to it is harmless."""
+    machine = EXPERIMENT_TRIGGERS.values()
+    return MappingProxyType(
+        {
+            state: frozenset(
+                target
+                for sources, target in machine
+                if state in sources or (state is target and state in _LIVE)
+            )
+            for state in RunState
+        }
+    )
+
+
+TABLES: Mapping[str, Mapping[RunState, frozenset[RunState]]] = MappingProxyType(
+    {"session": _SESSION, "experiment": _experiment_table()}
+)
 """For each kind of run and each state, the states it may be brought to; final states win."""
 
 
@@ -48,3 +105,26 @@ def check(kind: str, state: RunState, trigger: RunState) -> None:
     """Raise `TriggerRefused` unless a run of this kind may go from `state` to `trigger`."""
     if trigger not in TABLES[kind][state]:
         raise TriggerRefused(kind=kind, state=state.value, trigger=trigger.value)
+
+
+def after(state: RunState, trigger: str) -> RunState:
+    """Return the state that a trigger brings an experiment to.
+
+    A trigger at whose target it is already changes nothing, except in a final state.
+
+    Raises
+    ------
+    TriggerRefused
+        If the trigger isn't for that state, or there is none of that name.
+    """
+    transition = EXPERIMENT_TRIGGERS.get(trigger)
+    if transition is None or is_final("experiment", state):
+        raise TriggerRefused(kind="experiment", state=state.value, trigger=trigger)
+    if state in transition.sources or state is transition.target:
+        return transition.target
+    raise TriggerRefused(kind="experiment", state=state.value, trigger=trigger)
+
+
+def is_final(kind: str, state: RunState) -> bool:
+    """Return whether nothing can change the state of a run of this kind any more."""
+    return not TABLES[kind][state]

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
         "sqlite:///perdure-data/perdure.db",
         description="Where runs are kept: sqlite:///PATH (a fourth slash makes it absolute) or memory://.",
     )
+    artifacts: str | None = Field(
+        None,
+        description="Where experiments and results are kept: a folder or any URL of fsspec (s3://…, gs://…); "
+        "None is a folder beside the store.",
+    )
     tokens: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
         description="Bearer tokens as owner:token, several with commas, also of one owner; none means open.",
@@ -38,6 +43,14 @@ class Settings(BaseSettings):
         10, ge=1, description="Every so many savepoints, one is kept for good, as a near start for forks."
     )
     max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body.")
+    max_upload_bytes: int = Field(
+        100_000_000, ge=1, description="Largest zip of an experiment, and largest file put into one."
+    )
+    max_experiments: int = Field(1_000, ge=1, description="Most experiments of one owner.")
+    max_experiment_files: int = Field(10_000, ge=1, description="Most files in one experiment.")
+    max_experiment_bytes: int = Field(
+        1_000_000_000, ge=1, description="Most bytes of all files of one experiment together."
+    )
     max_runs: int = Field(10_000, ge=1, description="Most runs of one owner that haven't ended.")
     max_instances: int = Field(10_000, ge=1, description="Most instances of one owner in the BPTK dialect.")
     max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")

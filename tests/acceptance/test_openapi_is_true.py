@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.support.served import Served, served
+from tests.support.zips import PENDULUM, zip_of
 
 from perdure.api.app import create_app
 from perdure.scenarios import Catalogue
@@ -20,6 +21,8 @@ from perdure.stores.memory import MemoryStore
 
 TOKEN = "a-token-for-tests"
 SESSION = {"kind": "session", "scenarios": {"bath": ["base"], "extremes": ["base"]}}
+
+schemathesis.serializer.alias("application/zip", "application/octet-stream")
 
 generated = settings(
     max_examples=40,
@@ -86,10 +89,27 @@ def test_every_answer_about_real_scenarios_is_as_documented(case: Case, server: 
     call_and_validate(case, server)
 
 
+@right.include(path_regex="^/experiments/{name}").parametrize()
+@generated
+def test_every_answer_about_a_real_experiment_is_as_documented(
+    case: Case, server: Served, client: httpx.Client
+) -> None:
+    made = client.post(
+        "/experiments?name=real", content=zip_of(PENDULUM), headers={"Content-Type": "application/zip"}
+    )
+    assert made.status_code in (200, 201, 409)  # 409: a file of it has been written before
+    case.path_parameters = {**(case.path_parameters or {}), "name": "real"}
+    if case.method == "GET" and case.path.endswith("{path}"):
+        case.path_parameters["path"] = "main_script.py"
+    call_and_validate(case, server)
+
+
 def call_and_validate(case: Case, server: Served) -> None:
     response = case.call(base_url=server.url, headers={"Authorization": f"Bearer {TOKEN}"})
     # What only the models and the limits can tell, no schema can: other codes aren't about a request's form.
-    semantic = response.status_code == 422 and response.json()["error"]["code"] != "invalid_request"
+    semantic = response.status_code == 412 or (
+        response.status_code == 422 and response.json()["error"]["code"] != "invalid_request"
+    )
     case.validate_response(response, excluded_checks=[positive_data_acceptance] if semantic else [])
 
 

@@ -10,8 +10,10 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from perdure import __version__
-from perdure.api import models, runs, savepoints, service, steps
+from perdure.api import experiments, models, runs, savepoints, service, steps
 from perdure.api.context import Context, context_of
+from perdure.api.storage import open_artifacts
+from perdure.api.transfers import Transfers
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
 from perdure.dialects.bptk.router import BptkRoutes
@@ -101,6 +103,7 @@ def create_app(
             *models.router.routes,
             *runs.router.routes,
             *savepoints.router.routes,
+            *experiments.router.routes,
         ],
         on_closed=on_closed,
         make_mirror=lambda sessions: None,
@@ -174,6 +177,7 @@ def _app(
     durable: bool,
 ) -> App:
     metrics = Metrics()
+    artifacts = open_artifacts(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -187,7 +191,9 @@ def _app(
             durable=durable,
             closing=sessions.closing,
         )
-        app.state.context = Context(store, catalogue, metrics, sessions, bptk, sessions.closing)
+        app.state.context = Context(
+            store, catalogue, metrics, artifacts, Transfers(), sessions, bptk, sessions.closing
+        )
         try:
             try:
                 await bptk.open()
@@ -225,7 +231,11 @@ def _app(
             Middleware(
                 Authentication, tokens=tokens, public=public, administrator_socket=administrator_socket
             ),
-            Middleware(Limits, max_body_bytes=settings.max_body_bytes),
+            Middleware(
+                Limits,
+                max_body_bytes=settings.max_body_bytes,
+                uploads=experiments.uploads(settings.max_upload_bytes),
+            ),
         ],
         routes=routes,
     )

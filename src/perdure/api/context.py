@@ -8,6 +8,8 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import Scope
 
+from perdure.api.transfers import Transfers
+from perdure.artifacts import Artifacts
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.drivers.requests import Owner
 from perdure.drivers.sessions import Sessions
@@ -25,8 +27,10 @@ class Context:
 
     Attributes
     ----------
-    store, catalogue, metrics
+    store, catalogue, metrics, artifacts
         Given to the app, or made with it.
+    transfers
+        The threads in which files are moved.
     sessions
         The driver of sessions; closed by the app.
     bptk
@@ -38,6 +42,8 @@ class Context:
     store: Store
     catalogue: Catalogue
     metrics: Metrics
+    artifacts: Artifacts
+    transfers: Transfers
     sessions: Sessions
     bptk: Dialect
     closing: asyncio.Event

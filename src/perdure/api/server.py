@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import structlog
 import uvicorn
@@ -27,8 +26,7 @@ from perdure.api.app import App, create_app
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
-from perdure.stores.open import open_store
-from perdure.stores.sqlite import FILE
+from perdure.stores.open import open_store, store_file
 from perdure.web.origins import is_loopback
 
 __all__ = ["run_app", "serve", "socket_path", "store_file"]
@@ -40,16 +38,6 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
 
 log = structlog.get_logger(__name__)
-
-
-def store_file(store: str) -> Path | None:
-    """Return the file that a store's URL names, or None if that store has no file."""
-    parts = urlsplit(store)
-    if parts.scheme != "sqlite" or len(parts.path) < 2:
-        return None
-    name = unquote(parts.path[1:])
-    path = Path(name).resolve()  # as the store does it, whatever link leads there
-    return path / FILE if name.endswith("/") or path.is_dir() else path
 
 
 def socket_path(store: str) -> Path | None:

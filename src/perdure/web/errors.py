@@ -14,11 +14,20 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from perdure.errors import Damaged, Invalid, NotFound, PerdureError, Refused, TooMany, Unavailable
+from perdure.errors import (
+    Damaged,
+    FileChanged,
+    Invalid,
+    NotFound,
+    PerdureError,
+    Refused,
+    TooMany,
+    Unavailable,
+)
 
 __all__ = [
     "EXCEPTION_HANDLERS",
@@ -32,6 +41,7 @@ __all__ = [
 ]
 
 STATUS: Mapping[type[PerdureError], int] = {
+    FileChanged: 412,
     Invalid: 422,
     NotFound: 404,
     Refused: 409,
@@ -53,8 +63,9 @@ _DESCRIPTIONS: Mapping[int, str] = {
     403: "It comes from a foreign web page, is for another host, or only the administrator may do it.",
     404: "Nothing has that name.",
     409: "It can't be done in the present state.",
+    412: "The file isn't as the request says.",
     413: "The body is too large.",
-    415: "The body is not declared as JSON.",
+    415: "The body is not declared as what the route takes.",
     422: "The request is wrong.",
     429: "A quota is used up.",
     500: "What is stored can't be trusted, or Perdure failed.",
@@ -168,6 +179,10 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
     return error_response(status, code, message, headers=error.headers)
 
 
+async def _on_disconnect(request: Request, error: ClientDisconnect) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
+
+
 async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
@@ -184,6 +199,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     PerdureError: _on_perdure_error,
+    ClientDisconnect: _on_disconnect,
     HTTPException: _on_http_exception,
     RequestValidationError: _on_validation_error,
 }

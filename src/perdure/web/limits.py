@@ -1,5 +1,8 @@
-"""The limits of a request: how large a body may be, that it is JSON, and that no parameter is repeated."""
+"""The limits of a request: how large a body may be, of what type, and that no parameter is repeated."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -7,29 +10,67 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perdure.web.errors import HttpError, invalid_request
 
-__all__ = ["Limits", "query_values", "refuse_repeated"]
+__all__ = ["Limits", "Upload", "query_values", "refuse_repeated"]
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
-class Limits:
-    """Middleware that refuses a request as soon as its headers, or the bytes so far, say that it is wrong."""
+@dataclass(frozen=True)
+class Upload:
+    """Requests whose body isn't JSON.
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    Attributes
+    ----------
+    path
+        Which ones; it matches as a whole.
+    media_type
+        What the body has to be declared as; None takes anything.
+    most
+        Largest body, in bytes.
+    setting
+        The setting that says so.
+    """
+
+    path: re.Pattern[str]
+    media_type: str | None
+    most: int
+    setting: str
+
+
+class Limits:
+    """Middleware that refuses a request as soon as its headers, or the bytes so far, say that it is wrong.
+
+    Parameters
+    ----------
+    max_body_bytes
+        Largest body of a request, which is JSON.
+    uploads
+        Requests that are otherwise.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, uploads: Sequence[Upload] = ()) -> None:
         self._app = app
-        self._max = max_body_bytes
+        self._uploads = tuple(uploads)
+        self._other = Upload(re.compile(""), "application/json", max_body_bytes, "max_body_bytes")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in _WITH_BODY:
+            kind = self._kind(scope)
             try:
-                if self._check(scope):
-                    receive = self._counting(receive)
+                if self._check(scope, kind):
+                    receive = self._counting(receive, kind)
             except HttpError as error:
                 await error.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> bool:
+    def _kind(self, scope: Scope) -> Upload:
+        for upload in self._uploads:
+            if upload.path.fullmatch(scope["path"]):
+                return upload
+        return self._other
+
+    def _check(self, scope: Scope, kind: Upload) -> bool:
         """Raise `HttpError` if the headers tell that the request is wrong; return whether it has a body."""
         length = media_type = b""
         chunked = False
@@ -40,14 +81,14 @@ class Limits:
                 media_type = value
             elif name == b"transfer-encoding":
                 chunked = True
-        if length.isdigit() and int(length) > self._max:
-            raise self._too_large()
+        if length.isdigit() and int(length) > kind.most:
+            raise _too_large(kind)
         has_body = chunked or length not in (b"", b"0")
-        if has_body:
-            _check_media_type(media_type)
+        if has_body and kind.media_type is not None:
+            _check_media_type(media_type, kind.media_type)
         return has_body
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _counting(self, receive: Receive, kind: Upload) -> Receive:
         size = 0
 
         async def receive_counted() -> Message:
@@ -55,19 +96,11 @@ class Limits:
             message = await receive()
             if message["type"] == "http.request":
                 size += len(message.get("body", b""))
-                if size > self._max:
-                    raise self._too_large()
+                if size > kind.most:
+                    raise _too_large(kind)
             return message
 
         return receive_counted
-
-    def _too_large(self) -> HttpError:
-        return HttpError(
-            413,
-            "body_too_large",
-            f"A body may have at most {self._max} bytes; the setting max_body_bytes raises that.",
-            {"limit": self._max},
-        )
 
 
 async def refuse_repeated(request: Request) -> None:
@@ -85,8 +118,18 @@ def query_values(query: bytes) -> dict[str, str]:
     return values
 
 
-def _check_media_type(media_type: bytes) -> None:
-    if media_type.partition(b";")[0].strip().lower() != b"application/json":
+def _check_media_type(given: bytes, needed: str) -> None:
+    if given.partition(b";")[0].strip().lower() != needed.encode():
+        name = "JSON" if needed == "application/json" else needed
         raise HttpError(
-            415, "unsupported_media_type", "The body has to be JSON; send `Content-Type: application/json`."
+            415, "unsupported_media_type", f"The body has to be {name}; send `Content-Type: {needed}`."
         )
+
+
+def _too_large(kind: Upload) -> HttpError:
+    return HttpError(
+        413,
+        "body_too_large",
+        f"A body may have at most {kind.most} bytes; the setting {kind.setting} raises that.",
+        {"limit": kind.most},
+    )

@@ -18,8 +18,8 @@ from perdure.web.errors import error_response
 __all__ = ["Origins", "is_loopback"]
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
-_HEADERS = "Authorization, Content-Type, Idempotency-Key"
-_EXPOSED = "Location, X-Request-ID"
+_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
+_EXPOSED = "Content-Disposition, ETag, Location, X-Request-ID"
 _PREFLIGHT_SECONDS = "600"
 
 

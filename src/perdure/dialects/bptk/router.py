@@ -24,7 +24,7 @@ from perdure.web.errors import HttpError, status_of
 
 __all__ = ["BptkRoutes"]
 
-ROUTES_OF_OTHERS = frozenset({"runs", "models"})
+ROUTES_OF_OTHERS = frozenset({"runs", "models", "experiments", "simulation"})
 """First parts of paths that are never an instance's id."""
 
 SHARED_WITH_SLASH = frozenset({"/healthy/", "/metrics/"})

@@ -1,0 +1,68 @@
+"""Artifacts: one storage, and in it each owner's experiments and results, which no other owner reaches."""
+
+import time
+from collections.abc import Callable
+
+from perdure.artifacts.experiments import Experiments
+from perdure.artifacts.filesets import FileSets, Locks
+from perdure.artifacts.limits import ArtifactLimits
+from perdure.artifacts.names import encoded
+from perdure.artifacts.objects import Objects
+from perdure.artifacts.results import Results
+
+__all__ = ["Artifacts"]
+
+
+class Artifacts:
+    """The files of experiments and of what simulations wrote, at a URL.
+
+    It holds nothing open, and nothing is written before it is used.
+
+    Parameters
+    ----------
+    url
+        Any that fsspec knows, or a folder.
+    limits
+        How much an owner may keep.
+    clock
+        Returns Unix time.
+    wait
+        Waits so many seconds before an upload is tried again.
+
+    Examples
+    --------
+    >>> artifacts = Artifacts("memory://docs")
+    >>> artifacts.experiments("ada").all()
+    []
+    """
+
+    def __init__(
+        self,
+        url: str,
+        limits: ArtifactLimits | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._objects = Objects(url)
+        self._limits = limits or ArtifactLimits()
+        self._clock = clock
+        self._wait = wait
+        self._locks = Locks()
+
+    def experiments(self, owner: str) -> Experiments:
+        """Return the experiments of an owner."""
+        return Experiments(self._sets("experiments", encoded(owner)), self._limits)
+
+    def results(self, owner: str) -> Results:
+        """Return the results of an owner's simulations."""
+        return Results(self._sets("results", encoded(owner)), self._wait)
+
+    def sweep(self) -> None:
+        """Remove what broken-off uploads left more than a day ago."""
+        for owner in self._objects.names(""):
+            for kind in ("experiments", "results"):
+                self._sets(kind, owner).sweep()
+
+    def _sets(self, kind: str, owner: str) -> FileSets:
+        return FileSets(self._objects, f"{owner}/{kind}", self._locks, self._clock)

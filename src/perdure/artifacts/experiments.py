@@ -1,0 +1,298 @@
+"""The experiments of one owner: made, listed, read, changed, removed, and fetched into a working folder."""
+
+import os
+import shutil
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from perdure.artifacts.archive import Archive, zipped
+from perdure.artifacts.filesets import READING, FileSet, FileSets, StoredFile
+from perdure.artifacts.limits import ArtifactLimits
+from perdure.artifacts.names import check_experiment, check_path, check_paths
+from perdure.errors import (
+    ArtifactNotFound,
+    ArtifactsUnavailable,
+    ExperimentExists,
+    ExperimentNotFound,
+    FileChanged,
+    LimitExceeded,
+    PerdureError,
+    TooMany,
+)
+
+__all__ = ["ANY", "Condition", "Created", "Experiments"]
+
+ANY = "*"
+
+_LOGS = (".log", ".log.zip")
+_LEFT_OUT_FOLDERS = frozenset({"logs", "__pycache__"})
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """What a file must be like for a change to be made.
+
+    Attributes
+    ----------
+    is_one_of
+        SHA-256s one of which it must have; `ANY` if it must only be there. None asks for nothing.
+    is_none_of
+        SHA-256s none of which it may have; `ANY` if it must not be there.
+    """
+
+    is_one_of: frozenset[str] | None = None
+    is_none_of: frozenset[str] = frozenset()
+
+    def check(self, path: str, file: StoredFile | None) -> None:
+        """Raise `FileChanged` unless a file, or its absence, is like that."""
+        names = frozenset() if file is None else frozenset({file.sha256, ANY})
+        if (self.is_one_of is not None and not self.is_one_of & names) or self.is_none_of & names:
+            raise FileChanged(path=path)
+
+
+class Created(msgspec.Struct, frozen=True):
+    """What a creation came to: the experiment, and whether the very same was there before."""
+
+    files: FileSet
+    replayed: bool
+
+
+class Experiments:
+    """The experiments of one owner; blocking, and to be used by any number of threads.
+
+    Parameters
+    ----------
+    sets
+        The file sets they are.
+    limits
+        How much there may be.
+    """
+
+    def __init__(self, sets: FileSets, limits: ArtifactLimits) -> None:
+        self._sets = sets
+        self._limits = limits
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[FileSet]:
+        """Return all experiments by name."""
+        return self._sets.all()
+
+    def get(self, name: str) -> FileSet:
+        """Return an experiment; `ExperimentNotFound` if there is none."""
+        found = self._sets.current(check_experiment(name))
+        if found is None:
+            raise ExperimentNotFound(experiment=name)
+        return found
+
+    def version(self, name: str, number: int) -> FileSet:
+        """Return a version that is pinned; `ExperimentNotFound` if there is none."""
+        found = self._sets.version(check_experiment(name), number)
+        if found is None:
+            raise ExperimentNotFound(experiment=name)
+        return found
+
+    def file(self, name: str, path: str) -> StoredFile:
+        """Return one file; `ExperimentNotFound` or `ArtifactNotFound` if there is none."""
+        file = self.get(name).files.get(check_path(path))
+        if file is None:
+            raise ArtifactNotFound(what=f"the experiment {name!r}", path=path)
+        return file
+
+    def read(self, name: str, file: StoredFile) -> Generator[bytes, None, None]:
+        """Yield the bytes of a file that `file` or `get` returned."""
+        try:
+            yield from self._sets.read(name, file)
+        except FileNotFoundError:
+            raise ExperimentNotFound(experiment=name) from None  # deleted meanwhile
+
+    def zipped(self, name: str, files: FileSet) -> Generator[bytes, None, None]:
+        """Yield all files as a zip."""
+        return zipped(files.files, lambda file: self.read(name, file))
+
+    # Changing -----------------------------------------------------------------------------------------------
+
+    def create(self, name: str, archive: IO[bytes]) -> Created:
+        """Make an experiment of a zip; it is seen when all of it is there.
+
+        The same files under the same name once more change nothing.
+
+        Raises
+        ------
+        ExperimentExists
+            If there is another one of that name.
+        InvalidArchive, InvalidName, LimitExceeded
+            If the zip or the name can't be taken.
+        TooMany
+            If the owner has too many.
+        """
+        check_experiment(name)
+        content = Archive(archive, max_files=self._limits.files, max_bytes=self._limits.bytes)
+        limit = self._limits.experiments
+        if self._sets.at_most() >= limit and self._sets.current(name) is None and len(self.all()) >= limit:
+            raise TooMany(
+                f"An owner may have {limit} experiments; delete some, or raise the setting max_experiments.",
+                limit=limit,
+                setting="max_experiments",
+            )
+        added: dict[str, StoredFile] = {}
+
+        def change(current: FileSet | None) -> Mapping[str, StoredFile]:
+            if current is None:
+                return added
+            if _content(current.files) != _content(added):
+                raise ExperimentExists(experiment=name)
+            return current.files
+
+        try:
+            for path, chunks in content.files():
+                added[path] = self._sets.add(name, chunks)
+            made = self._sets.commit(name, change)
+        except ArtifactsUnavailable:
+            raise  # nobody knows whether it was written; if not, `sweep` removes what nothing names
+        except PerdureError:
+            self._sets.discard(name, added.values())
+            raise
+        replayed = made.files != added
+        if replayed:
+            self._sets.discard(name, added.values())
+        return Created(made, replayed)
+
+    def put(
+        self, name: str, path: str, chunks: Iterable[bytes], condition: Condition
+    ) -> tuple[StoredFile, bool]:
+        """Add a file, or put it in the place of another; return it, and whether it is new.
+
+        Whoever reads the experiment meanwhile gets it as it was before.
+
+        Raises
+        ------
+        ExperimentNotFound, InvalidName, LimitExceeded
+            If it can't have that file.
+        FileChanged
+            If the condition isn't met.
+        """
+        check_path(path)
+        condition.check(path, self.get(name).files.get(path))  # before anything is written
+        added = self._sets.add(name, chunks)
+        was_there: list[StoredFile | None] = []
+
+        def change(current: FileSet | None) -> Mapping[str, StoredFile]:
+            files = self._present(name, current)
+            condition.check(path, files.get(path))
+            was_there[:] = [files.get(path)]
+            changed = {**files, path: added}
+            self._check_limits(changed)
+            check_paths(changed)
+            return changed
+
+        try:
+            self._sets.commit(name, change)
+        except ArtifactsUnavailable:
+            raise
+        except PerdureError:
+            self._sets.discard(name, [added])
+            raise
+        return added, was_there == [None]
+
+    def remove(self, name: str, path: str, condition: Condition) -> None:
+        """Remove a file; `ArtifactNotFound` if there is none, `FileChanged` if the condition isn't met."""
+        check_path(path)
+
+        def change(current: FileSet | None) -> Mapping[str, StoredFile]:
+            files = self._present(name, current)
+            if path not in files:
+                raise ArtifactNotFound(what=f"the experiment {name!r}", path=path)
+            condition.check(path, files[path])
+            return {other: file for other, file in files.items() if other != path}
+
+        self._sets.commit(name, change)
+
+    def delete(self, name: str) -> None:
+        """Remove an experiment; what runs pinned stays for them. `ExperimentNotFound` if there is none."""
+        self.get(name)
+        self._sets.delete(name)
+
+    # Launching ----------------------------------------------------------------------------------------------
+
+    def pin(self, name: str, run: str, version: int | None = None) -> int:
+        """Keep a version of an experiment for a run, whatever becomes of the experiment; return its number.
+
+        Parameters
+        ----------
+        version
+            One that another run pinned; by default the newest.
+        """
+        if version is None:
+            version = self.get(name).version
+            self._sets.pin(name, version, run)
+            # A deletion that didn't see the pin has made the experiment unseen before.
+            if self._sets.current(name) is not None:
+                return version
+        else:
+            self._sets.pin(name, version, run)
+            if self._sets.version(name, version) is not None:
+                return version
+        self._sets.unpin(name, run)
+        raise ExperimentNotFound(experiment=name)
+
+    def unpin(self, name: str, run: str) -> None:
+        """Let go of what a run had pinned; harmless if that is nothing."""
+        self._sets.unpin(name, run)
+
+    def fetch(self, name: str, version: int, folder: Path) -> FileSet:
+        """Copy a pinned version into a folder that doesn't exist yet, all of it or nothing.
+
+        Logs and caches of former runs are left out: ``*.log``, ``*.log.zip``, ``logs/``, ``__pycache__/``.
+
+        Raises
+        ------
+        ExperimentNotFound
+            If there is no such version.
+        FileExistsError
+            If the folder exists.
+        """
+        found = self.version(name, version)
+        folder.mkdir(parents=True)
+
+        def copy(path: str) -> None:
+            file, target = found.files[path], folder / check_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as written:
+                written.writelines(self.read(name, file))
+            os.utime(target, (file.modified, file.modified))
+
+        try:
+            with ThreadPoolExecutor(READING) as threads:  # a storage far away takes its time for each
+                for _ in threads.map(copy, [path for path in found.files if not _is_left_out(path)]):
+                    pass
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        return found
+
+    def _present(self, name: str, current: FileSet | None) -> dict[str, StoredFile]:
+        if current is None:
+            raise ExperimentNotFound(experiment=name)
+        return current.files
+
+    def _check_limits(self, files: Mapping[str, StoredFile]) -> None:
+        size = sum(file.size for file in files.values())
+        for what, limit, value, setting in (
+            ("The files of an experiment", self._limits.files, len(files), "max_experiment_files"),
+            ("The bytes of an experiment", self._limits.bytes, size, "max_experiment_bytes"),
+        ):
+            if value > limit:
+                raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
+
+
+def _content(files: Mapping[str, StoredFile]) -> dict[str, tuple[int, str]]:
+    return {path: (file.size, file.sha256) for path, file in files.items()}
+
+
+def _is_left_out(path: str) -> bool:
+    *folders, name = path.split("/")
+    return not _LEFT_OUT_FOLDERS.isdisjoint(folders) or name.endswith(_LOGS)

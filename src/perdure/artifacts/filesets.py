@@ -1,0 +1,396 @@
+"""File sets: the files under one name as numbered versions, each of which is seen whole or not at all.
+
+A file's bytes are an object that is written once. A version is one small object that names them all, and is
+written last and exclusively: so no storage needs to rename anything, a half-made version is never seen, and
+of two writers one goes first. What was replaced stays readable for a day, for whoever is reading it.
+
+Keys, below that of the sets' kind and owner::
+
+    versions/NAME/0000000007            a version
+    files/NAME/65a0f3c2-6f1c…           a file's bytes; the first part is when it was written
+    pins/NAME/0000000003-RUN            a run that needs a version
+"""
+
+import hashlib
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import pairwise
+from threading import Lock
+
+import msgspec
+
+from perdure.artifacts.names import encoded
+from perdure.artifacts.objects import Objects
+from perdure.errors import ArtifactsUnavailable, CorruptBlob
+
+__all__ = ["GRACE_SECONDS", "FileSet", "FileSets", "Locks", "StoredFile"]
+
+GRACE_SECONDS = 86_400.0
+"""How long what was replaced, or never finished, stays."""
+
+ATTEMPTS = 20  # at a version that others keep writing first
+LOCKS = 64
+READING = 8  # threads
+
+_FORMAT = "perdure-files-1"
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """A file: its bytes, their SHA-256, when it was last changed (Unix time), and the object it is in."""
+
+    size: int
+    sha256: str
+    modified: float
+    object: str
+
+
+class FileSet(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of the files under a name.
+
+    Attributes
+    ----------
+    name
+        The set's name.
+    version
+        Its number, from 1 on.
+    created, changed
+        When the set was made, and this version; Unix time.
+    files
+        Path to file.
+    deleted
+        Whether the set is gone since this version.
+    writer
+        Random, so that a writer knows its own version again.
+    """
+
+    name: str
+    version: int
+    created: float
+    changed: float
+    files: dict[str, StoredFile]
+    deleted: bool = False
+    writer: str
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(file.size for file in self.files.values())
+
+
+class FileSets:
+    """The file sets of one kind and owner; blocking, and to be used by any number of threads.
+
+    Parameters
+    ----------
+    objects
+        Where they are.
+    prefix
+        The key they are below.
+    locks
+        Shared by all sets of a storage in this process.
+    clock
+        Returns Unix time.
+    """
+
+    def __init__(
+        self, objects: Objects, prefix: str, locks: "Locks", clock: Callable[[], float] = time.time
+    ) -> None:
+        self._objects = objects
+        self._prefix = prefix
+        self._locks = locks
+        self._clock = clock
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[FileSet]:
+        """Return the newest versions of all sets that aren't deleted, by name."""
+        keys = self._objects.names(f"{self._prefix}/versions")
+        with ThreadPoolExecutor(READING) as threads:  # a storage far away takes its time for each
+            found = list(threads.map(self._current, keys))
+        return sorted((it for it in found if it is not None), key=lambda it: it.name)
+
+    def at_most(self) -> int:
+        """Count the sets roughly but quickly: those deleted a while ago may be among them."""
+        return len(self._objects.names(f"{self._prefix}/versions"))
+
+    def current(self, name: str) -> FileSet | None:
+        """Return the newest version of a set, or None if there is none or it is deleted."""
+        return self._current(encoded(name))
+
+    def version(self, name: str, number: int) -> FileSet | None:
+        """Return a version that is pinned, or None."""
+        with suppress(FileNotFoundError):
+            return self._read(encoded(name), number)
+        return None
+
+    def read(self, name: str, file: StoredFile) -> Iterator[bytes]:
+        """Yield a file's bytes; the last of them only when all have proved to be right.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file was replaced so long ago that it is gone, or its set was deleted.
+        CorruptBlob
+            If the bytes aren't those that were written.
+        """
+        digest, size, last = hashlib.sha256(), 0, b""
+        for chunk in self._objects.chunks(self._file_key(encoded(name), file.object), file.size):
+            if last:
+                yield last
+            digest.update(chunk)
+            size += len(chunk)
+            last = chunk
+        if size != file.size or digest.hexdigest() != file.sha256:
+            raise CorruptBlob(reason=f"the stored file {file.object} isn't what was written")
+        if last:
+            yield last
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def add(self, name: str, chunks: Iterable[bytes]) -> StoredFile:
+        """Write a file's bytes; it belongs to nothing until a version names it."""
+        now = self._clock()
+        digest, size = hashlib.sha256(), 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+
+        written = f"{int(now):08x}-{secrets.token_hex(16)}"
+        try:
+            self._objects.write(self._file_key(encoded(name), written), counted())
+        except BaseException:
+            self.discard(name, [StoredFile(0, "", now, written)])
+            raise
+        return StoredFile(size, digest.hexdigest(), now, written)
+
+    def discard(self, name: str, files: Iterable[StoredFile]) -> None:
+        """Remove files that no version came to name; what fails stays until `sweep`."""
+        with suppress(ArtifactsUnavailable):
+            for file in files:
+                self._objects.remove(self._file_key(encoded(name), file.object))
+
+    def commit(self, name: str, change: Callable[[FileSet | None], Mapping[str, StoredFile]]) -> FileSet:
+        """Write the next version.
+
+        Parameters
+        ----------
+        change
+            Takes the present version, or None, and returns the files of the next; may be called again when
+            somebody else was first. What it raises is raised, and nothing is changed. If the files are those
+            of the present version, that one is returned.
+        """
+        with self._locks.of(f"{self._prefix}/{encoded(name)}"):
+            return self._commit(name, change, deleted=False)
+
+    def delete(self, name: str) -> None:
+        """Remove a set; harmless if there is none. Versions that are pinned stay for those who need them."""
+        key = encoded(name)
+        with self._locks.of(f"{self._prefix}/{key}"):
+            numbers = self._versions(key)
+            found = self._newest(key, numbers)
+            if found is None:
+                return
+            if not found.deleted:
+                found = self._commit(name, lambda current: {}, deleted=True)
+            self._clear(key, found.version)
+
+    # Pinning ------------------------------------------------------------------------------------------------
+
+    def pin(self, name: str, number: int, run: str) -> None:
+        """Keep a version for a run."""
+        with suppress(FileExistsError):
+            self._objects.create(self._pin_key(encoded(name), number, run), b"pin")
+
+    def unpin(self, name: str, run: str) -> None:
+        """Let go of what a run had pinned; harmless if that is nothing."""
+        key = encoded(name)
+        with self._locks.of(f"{self._prefix}/{key}"):
+            mine = [pin for pin in self._pins(key) if pin[1] == encoded(run)]
+            for number, _ in mine:
+                self._objects.remove(self._pin_key(key, number, run))
+            if mine:
+                self._tidy(key)
+
+    # Looking after it ---------------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Remove what no version names and is older than a day: what broken-off uploads left."""
+        versions, files = f"{self._prefix}/versions", f"{self._prefix}/files"
+        for key in {*self._objects.names(versions), *self._objects.names(files)}:
+            with self._locks.of(f"{self._prefix}/{key}"):
+                self._tidy(key)
+                numbers = self._versions(key)
+                named = {file.object for found in self._intact(key, numbers) for file in found.files.values()}
+                for written in self._objects.names(f"{files}/{key}"):
+                    if written not in named and self._is_old(_written_at(written)):
+                        self._objects.remove(self._file_key(key, written))
+
+    def _commit(
+        self,
+        name: str,
+        change: Callable[[FileSet | None], Mapping[str, StoredFile]],
+        *,
+        deleted: bool,
+    ) -> FileSet:
+        key = encoded(name)
+        writer = secrets.token_hex(8)
+        for _ in range(ATTEMPTS):
+            numbers = self._versions(key)
+            newest = self._newest(key, numbers)
+            current = None if newest is None or newest.deleted else newest
+            files = dict(change(current))
+            if current is not None and files == current.files and not deleted:
+                return current
+            now = self._clock()
+            made = FileSet(
+                name=name,
+                version=max(numbers, default=0) + 1,
+                created=now if current is None else current.created,
+                changed=now,
+                files=files,
+                deleted=deleted,
+                writer=writer,
+            )
+            try:
+                self._objects.create(self._version_key(key, made.version), _encode(made))
+            except FileExistsError:
+                # Another was first; or this very write was repeated below us after its answer got lost.
+                with suppress(FileNotFoundError):
+                    if self._read(key, made.version) == made:
+                        return made
+                continue
+            with suppress(ArtifactsUnavailable):  # it is written; what is old can go another time
+                self._tidy(key)
+            return made
+        raise ArtifactsUnavailable(reason="others change the same files all the time")
+
+    def _tidy(self, key: str) -> None:
+        """Remove versions that were replaced more than a day ago, and the files that only they name."""
+        numbers = self._versions(key)
+        newest = self._newest(key, numbers)
+        if newest is None:
+            return
+        if newest.deleted:
+            self._clear(key, newest.version)
+            return
+        pinned = {number for number, _ in self._pins(key)}
+        for number, following in pairwise(numbers):
+            successor = self._intact(key, [following])
+            if not successor:
+                continue  # it tells neither when nor what it replaced
+            if not self._is_old(successor[0].changed):
+                break
+            if number not in pinned:
+                self._remove(key, [number], {*pinned, *(it for it in numbers if it > number)})
+
+    def _clear(self, key: str, tombstone: int) -> None:
+        """Remove all of a deleted set that isn't pinned, and in the end, a day later, that it was deleted."""
+        numbers = [number for number in self._versions(key) if number <= tombstone]
+        pinned = {number for number, _ in self._pins(key)}
+        self._remove(key, [it for it in numbers if it not in pinned and it != tombstone], pinned)
+        left = [number for number in self._versions(key) if number <= tombstone]
+        if left == [tombstone] and all(self._is_old(it.changed) for it in self._intact(key, left)):
+            self._objects.remove(self._version_key(key, tombstone))
+
+    def _remove(self, key: str, going: list[int], staying: set[int]) -> None:
+        """Remove versions, oldest first, and the files that none of the staying ones names."""
+        # A file belongs to versions in a row, so that of those staying the pinned ones and the next one tell.
+        nearest = sorted(number for number in staying if number > max(going, default=0))[:1]
+        asked = {*nearest, *(number for number in staying if number < max(going, default=0))}
+        needed = {file.object for it in self._intact(key, asked) for file in it.files.values()}
+        for number in sorted(going):
+            for found in self._intact(key, [number]):
+                for file in found.files.values():
+                    if file.object not in needed:
+                        self._objects.remove(self._file_key(key, file.object))
+            self._objects.remove(self._version_key(key, number))
+
+    def _current(self, key: str) -> FileSet | None:
+        found = self._newest(key, self._versions(key))
+        return None if found is None or found.deleted else found
+
+    def _newest(self, key: str, numbers: list[int]) -> FileSet | None:
+        for number in reversed(numbers):
+            with suppress(FileNotFoundError):  # it went since it was listed, so there is a newer one
+                found = self._read(key, number)
+                if found is not None:
+                    return found
+        return None
+
+    def _intact(self, key: str, numbers: Iterable[int]) -> list[FileSet]:
+        found = []
+        for number in numbers:
+            with suppress(FileNotFoundError, CorruptBlob):
+                version = self._read(key, number)
+                if version is not None:
+                    found.append(version)
+        return found
+
+    def _read(self, key: str, number: int) -> FileSet | None:
+        return _decode(self._objects.read(self._version_key(key, number)), number)
+
+    def _versions(self, key: str) -> list[int]:
+        names = self._objects.names(f"{self._prefix}/versions/{key}")
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _pins(self, key: str) -> list[tuple[int, str]]:
+        names = [name.partition("-") for name in self._objects.names(f"{self._prefix}/pins/{key}")]
+        return [(int(number), run) for number, _, run in names if number.isdigit()]
+
+    def _is_old(self, when: float) -> bool:
+        return self._clock() - when > GRACE_SECONDS
+
+    def _version_key(self, key: str, number: int) -> str:
+        return f"{self._prefix}/versions/{key}/{number:010d}"
+
+    def _file_key(self, key: str, written: str) -> str:
+        return f"{self._prefix}/files/{key}/{written}"
+
+    def _pin_key(self, key: str, number: int, run: str) -> str:
+        return f"{self._prefix}/pins/{key}/{number:010d}-{encoded(run)}"
+
+
+class Locks:
+    """Locks by name, a fixed number of them: two names may share one."""
+
+    def __init__(self) -> None:
+        self._locks = [Lock() for _ in range(LOCKS)]
+
+    def of(self, name: str) -> Lock:
+        """Return the lock of a name."""
+        return self._locks[zlib.crc32(name.encode()) % LOCKS]
+
+
+def _written_at(written: str) -> float:
+    try:
+        return float(int(written.partition("-")[0], 16))
+    except ValueError:
+        return 0.0  # nothing of ours
+
+
+def _encode(version: FileSet) -> bytes:
+    """Write a version: a line with the length and the digest of the JSON that follows."""
+    body = msgspec.json.encode(version)
+    return b"%b %d %b\n%b" % (_FORMAT.encode(), len(body), hashlib.sha256(body).hexdigest().encode(), body)
+
+
+def _decode(data: bytes, number: int) -> FileSet | None:
+    """Read a version; None for one that is cut off, which was never finished."""
+    head, _, body = data.partition(b"\n")
+    fields = head.split(b" ")
+    if len(fields) != 3 or not fields[1].isdigit() or len(body) < int(fields[1]):
+        return None
+    try:
+        if fields[0] == _FORMAT.encode() and hashlib.sha256(body).hexdigest().encode() == fields[2]:
+            return msgspec.json.decode(body, type=FileSet)
+    except msgspec.DecodeError:
+        pass
+    raise CorruptBlob(reason=f"the version {number} of a set of files is damaged")

@@ -1,0 +1,63 @@
+"""Outputs: the files below a folder that a simulation wrote in, which is nobody to be trusted.
+
+No link is followed, neither to a file nor to a folder, also if one is put there while the folder is walked;
+what isn't a regular file is passed over.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from perdure.artifacts.names import check_path
+from perdure.errors import InvalidName
+
+__all__ = ["chunks_of", "outputs"]
+
+CHUNK = 1_000_000
+
+_OPENING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def outputs(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the path of each file and the file, open until the next one.
+
+    A name that isn't a plain one, with control characters say, is percent-encoded. ``__pycache__`` is left
+    out.
+
+    Raises
+    ------
+    OSError
+        If a file or a folder can't be read.
+    """
+    for parent, folders, names, handle in os.fwalk(folder, onerror=_raise, follow_symlinks=False):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        for name in sorted(names):
+            if not stat.S_ISREG(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
+                continue
+            with os.fdopen(os.open(name, _OPENING, dir_fd=handle), "rb") as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    yield _plain(str((Path(parent) / name).relative_to(folder))), file
+
+
+def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a file from its beginning."""
+    file.seek(0)
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def _plain(path: str) -> str:
+    for written in (path, quote(os.fsencode(path), safe="/ ")):
+        try:
+            return check_path(written)
+        except InvalidName:
+            continue
+    return f"unnamed/{sha256(os.fsencode(path)).hexdigest()}"
+
+
+def _raise(error: OSError) -> None:
+    raise error

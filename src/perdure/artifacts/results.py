@@ -1,0 +1,140 @@
+"""The results of one owner's simulations: their logs and what they wrote, stored when they end."""
+
+import hashlib
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeVar
+
+from perdure.artifacts.archive import zipped
+from perdure.artifacts.filesets import FileSet, FileSets, StoredFile
+from perdure.artifacts.names import check_path
+from perdure.artifacts.outputs import chunks_of, outputs
+from perdure.errors import ArtifactNotFound, ArtifactsUnavailable, CorruptBlob, UploadFailed
+
+__all__ = ["Results"]
+
+BACKOFF_SECONDS = (0.2, 0.4, 0.8, 1.6)
+
+T = TypeVar("T")
+
+
+class Results:
+    """The results of one owner's simulations; blocking, and to be used by any number of threads.
+
+    Parameters
+    ----------
+    sets
+        The file sets they are, each under its run's id.
+    wait
+        Waits so many seconds before something is tried again.
+    """
+
+    def __init__(self, sets: FileSets, wait: Callable[[float], None] = time.sleep) -> None:
+        self._sets = sets
+        self._wait = wait
+
+    def get(self, run: str) -> FileSet | None:
+        """Return what is stored of a run, or None while that is nothing."""
+        return self._sets.current(run)
+
+    def file(self, run: str, path: str) -> StoredFile:
+        """Return one file; `ArtifactNotFound` if there is none."""
+        found = self.get(run)
+        file = None if found is None else found.files.get(check_path(path))
+        if file is None:
+            raise ArtifactNotFound(what=f"the results of the run {run!r}", path=path)
+        return file
+
+    def read(self, run: str, file: StoredFile) -> Generator[bytes, None, None]:
+        """Yield the bytes of a file that `file` or `get` returned."""
+        try:
+            yield from self._sets.read(run, file)
+        except FileNotFoundError:
+            raise ArtifactNotFound(what=f"the results of the run {run!r}", path=file.object) from None
+
+    def zipped(self, run: str, files: FileSet | None) -> Generator[bytes, None, None]:
+        """Yield all files as a zip."""
+        return zipped({} if files is None else files.files, lambda file: self.read(run, file))
+
+    def put(self, run: str, path: str, chunks: Iterable[bytes]) -> StoredFile:
+        """Store one file, in place of one of the same path."""
+        check_path(path)
+        added = self._sets.add(run, chunks)
+        self._sets.commit(run, lambda current: {**({} if current is None else current.files), path: added})
+        return added
+
+    def delete(self, run: str) -> None:
+        """Remove all that is stored of a run; harmless if that is nothing."""
+        self._sets.delete(run)
+
+    def upload(self, run: str, folder: Path, *, fetched: Mapping[str, StoredFile]) -> FileSet | None:
+        """Store what a run wrote in its working folder; all of it is stored and checked on return.
+
+        What was stored before stays, and what is there already isn't sent again, so that it may be repeated
+        any number of times. Nothing in the folder is changed.
+
+        Parameters
+        ----------
+        fetched
+            What the folder began with; files that are still the same are left out.
+
+        Returns
+        -------
+        What is stored of the run then; None if that is nothing.
+
+        Raises
+        ------
+        UploadFailed
+            If it couldn't be stored after several attempts; the folder has all of it still.
+        """
+        try:
+            before = self._tried(lambda: self.get(run))
+            known = {} if before is None else before.files
+            written: dict[str, StoredFile] = {}
+            for path, file in outputs(folder):
+                size, digest = _measured(file)
+                if _is(fetched.get(path), size, digest):
+                    continue
+                stored = known.get(path)
+                if stored is None or not _is(stored, size, digest):
+                    stored = self._tried(partial(self._sent, run, file, digest))
+                written[path] = stored
+            if not written:
+                return before
+            return self._tried(lambda: self._sets.commit(run, lambda now: _with(now, written)))
+        except (ArtifactsUnavailable, CorruptBlob, OSError) as error:
+            raise UploadFailed(run=run, reason=str(error), folder=str(folder)) from error
+
+    def _sent(self, run: str, file: IO[bytes], digest: str) -> StoredFile:
+        stored = self._sets.add(run, chunks_of(file))
+        if stored.sha256 != digest:
+            raise CorruptBlob(reason="the file changed while it was read")
+        for _ in self._sets.read(run, stored):  # which checks every byte
+            pass
+        return stored
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        for seconds in BACKOFF_SECONDS:
+            try:
+                return work()
+            except (ArtifactsUnavailable, CorruptBlob, FileNotFoundError):
+                self._wait(seconds)
+        return work()
+
+
+def _measured(file: IO[bytes]) -> tuple[int, str]:
+    size, digest = 0, hashlib.sha256()
+    for chunk in chunks_of(file):
+        size += len(chunk)
+        digest.update(chunk)
+    return size, digest.hexdigest()
+
+
+def _is(file: StoredFile | None, size: int, digest: str) -> bool:
+    return file is not None and (file.size, file.sha256) == (size, digest)
+
+
+def _with(current: FileSet | None, written: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
+    return {**({} if current is None else current.files), **written}

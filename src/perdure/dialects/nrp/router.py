@@ -1,0 +1,216 @@
+"""The router: this dialect's routes over HTTP, in front of the app that has all other routes.
+
+Tokens, unknown paths, wrong methods and errors are answered in this dialect's own way, always in JSON. Whose
+a request is, its token says; a name in a header proves nothing.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from perdure import __version__
+from perdure.dialects.nrp.shapes import (
+    GENERAL,
+    NrpError,
+    answer,
+    new_record,
+    resource,
+    translated,
+    wanted,
+)
+from perdure.dialects.nrp.simulations import Simulation, Simulations
+from perdure.drivers.requests import ADMINISTRATOR, Owner
+from perdure.errors import PerdureError, TriggerRefused
+from perdure.lifecycle import is_final
+from perdure.web.auth import LOCAL, Tokens, from_socket
+
+__all__ = ["NrpRoutes"]
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+
+log = structlog.get_logger(__name__)
+
+
+class NrpRoutes:
+    """Middleware that answers this dialect's routes and hands all others on.
+
+    Parameters
+    ----------
+    app
+        What has the other routes.
+    simulations
+        Returns the simulations of the app that serves a request.
+    tokens
+        The tokens known; without any, everything is `LOCAL`'s.
+    max_body_bytes
+        Largest request body.
+    administrator_socket
+        The path of the Unix socket whose requests are the administrator's.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        simulations: Callable[[Scope], Simulations],
+        tokens: Tokens,
+        max_body_bytes: int,
+        administrator_socket: str | None,
+    ) -> None:
+        self._app = app
+        self._simulations = simulations
+        self._tokens = tokens
+        self._max_body_bytes = max_body_bytes
+        self._socket = administrator_socket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        parts = scope["path"].strip("/").split("/") if scope["type"] == "http" else [""]
+        if parts[0] not in ("simulation", "version") or (parts[0] == "version" and len(parts) > 1):
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await self._answer(parts, scope, receive)
+        except ClientDisconnect:
+            return
+        except NrpError as error:
+            response = error.response()
+        except PerdureError as error:
+            told = translated(error)
+            if told.status == 500:
+                log.error("damaged", code=error.code, reason=str(error))
+            response = told.response()
+        except Exception:
+            log.exception("request_failed", method=scope["method"], path=scope["path"][:200])
+            message = "Something unexpected failed; the server's log has it."
+            response = NrpError(500, message, kind=GENERAL, data=None).response()
+        await response(scope, receive, send)
+
+    async def _answer(self, parts: list[str], scope: Scope, receive: Receive) -> Response:
+        methods = self._methods(parts, scope, receive)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method not in methods:
+            allowed = ", ".join(methods)
+            message = f"{method[:20]} can't be done here, only {allowed}."
+            raise NrpError(405, message, headers={"Allow": allowed})
+        return await methods[method]()
+
+    def _methods(
+        self, parts: list[str], scope: Scope, receive: Receive
+    ) -> dict[str, Callable[[], Awaitable[Response]]]:
+        """Return what can be done at a path; raise `NrpError` (404) if there is nothing."""
+        calls = _Calls(self, scope, receive)
+        match parts:
+            case ["version"]:
+                return {"GET": calls.version}
+            case ["simulation"]:
+                return {"GET": calls.list, "POST": calls.create}
+            case ["simulation", number]:
+                return {"GET": lambda: calls.read(number)}
+            case ["simulation", number, "state"]:
+                return {"GET": lambda: calls.read_state(number), "PUT": lambda: calls.set_state(number)}
+        raise NrpError(404, f"There is nothing at {scope['path'][:200]!r}.")
+
+    def simulations(self, scope: Scope) -> Simulations:
+        """Return the simulations of the app that serves a request."""
+        return self._simulations(scope)
+
+    def owner(self, scope: Scope) -> Owner:
+        """Return who asks; raise `NrpError` (401) if nobody knows."""
+        if from_socket(scope, self._socket):
+            return ADMINISTRATOR
+        if not self._tokens:
+            return LOCAL
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        owner = self._tokens.owner(given[0]) if len(given) == 1 else None
+        if owner is None:
+            message = f"The token is {'wrong' if given else 'missing'}; send `Authorization: Bearer TOKEN`."
+            raise NrpError(401, message, headers={"WWW-Authenticate": "Bearer"})
+        return owner
+
+    async def body(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """Return the JSON object that is sent; raise `NrpError` (400, 413) if there is none."""
+        data = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            data += message.get("body", b"")
+            if len(data) > self._max_body_bytes:
+                most = self._max_body_bytes
+                raise NrpError(
+                    413, f"A body may have at most {most} bytes; the setting max_body_bytes raises that."
+                )
+            if not message.get("more_body", False):
+                break
+        try:
+            body = msgspec.json.decode(bytes(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise NrpError(400, f"The body is not JSON: {reason}.") from None
+        if not isinstance(body, dict):
+            raise NrpError(400, "The body has to be a JSON object.")
+        return body
+
+
+class _Calls:
+    """What the routes do for one request."""
+
+    def __init__(self, routes: NrpRoutes, scope: Scope, receive: Receive) -> None:
+        self._routes = routes
+        self._scope = scope
+        self._receive = receive
+
+    async def version(self) -> Response:
+        return answer({"version": __version__})
+
+    async def list(self) -> Response:
+        owner = self._routes.owner(self._scope)
+        return answer([resource(it) for it in await self._simulations.all(owner)])
+
+    async def create(self) -> Response:
+        owner = self._routes.owner(self._scope)
+        new = new_record(await self._body())
+        made = await self._simulations.create(owner or LOCAL, new)
+        return answer(resource(made), 201, {"Location": f"/simulation/{made.number}"})
+
+    async def read(self, number: str) -> Response:
+        return answer(resource((await self._found(number))[1]))
+
+    async def read_state(self, number: str) -> Response:
+        return answer({"state": (await self._found(number))[1].run.state.value})
+
+    async def set_state(self, number: str) -> Response:
+        owner, simulation = await self._found(number)
+        run = simulation.run
+        if is_final(run.kind, run.state):
+            refused = translated(
+                TriggerRefused(kind=run.kind, state=run.state.value, trigger="anything else")
+            )
+            raise refused
+        state = wanted(await self._body())
+        return answer({"state": (await self._simulations.trigger(owner, simulation, state)).value})
+
+    @property
+    def _simulations(self) -> Simulations:
+        return self._routes.simulations(self._scope)
+
+    async def _body(self) -> dict[str, Any]:
+        return await self._routes.body(self._scope, self._receive)
+
+    async def _found(self, number: str) -> tuple[Owner, Simulation]:
+        """Return who asks and the simulation of a number; raise `NrpError`: first 404, then 401."""
+        owner = self._routes.owner(self._scope)
+        found = None
+        if _NUMBER.fullmatch(number) is not None:
+            found = await self._simulations.get(int(number))
+        if found is None:
+            raise NrpError(404, f"There is no simulation {number[:100]!r}.", data=number[:100])
+        if owner not in (ADMINISTRATOR, found.run.owner):
+            raise NrpError(401, f"The simulation {number} is another owner's.", data=number)
+        return owner, found

@@ -1,0 +1,180 @@
+"""Simulations: the numbers under which this dialect knows runs, kept as records of the store.
+
+A number is given once and never again, whatever becomes of its run. Where a simulation stands is in its run,
+and is read from the store alone.
+"""
+
+from asyncio import Lock
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from perdure.dialects.nrp.driver import Experiments, NewSimulation
+from perdure.drivers.requests import Owner
+from perdure.errors import PerdureError, RunNotFound, VersionConflict
+from perdure.lifecycle import RunState
+from perdure.run import Run, new_run_id
+from perdure.stores.base import Store
+
+__all__ = ["NewRecord", "Simulation", "Simulations"]
+
+DIALECT: Final = "nrp"
+NUMBERS: Final = "numbers"
+
+READING = 8  # threads
+
+T = TypeVar("T")
+
+
+class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client says of a simulation it makes.
+
+    Attributes
+    ----------
+    request
+        What it is made of.
+    context
+        Any text, which is given back with it.
+    state
+        Where it is to stand: paused, or started at once.
+    """
+
+    request: NewSimulation
+    context: str | None
+    state: RunState
+
+
+class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+    """A simulation: its number, what it was made of, and its run."""
+
+    number: int
+    experiment: str
+    configuration: str
+    script: str
+    context: str | None
+    run: Run
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    run: str
+    experiment: str
+    configuration: str
+    script: str
+    context: str | None
+
+
+class Simulations:
+    """The simulations of one store.
+
+    Parameters
+    ----------
+    store
+        Where runs and records are.
+    experiments
+        The driver that runs them.
+    """
+
+    def __init__(self, store: Store, experiments: Experiments) -> None:
+        self._store = store
+        self._experiments = experiments
+        self._reading = anyio.CapacityLimiter(READING)
+        self._numbering = Lock()
+
+    async def create(self, owner: str, new: NewRecord) -> Simulation:
+        """Make a simulation and initialize it.
+
+        Raises
+        ------
+        PerdureError
+            As the driver does; then there is no simulation, and its number stays unused.
+        """
+        number = await self._next_number()
+        record = _Record(
+            run=new_run_id(),
+            experiment=new.request.experiment,
+            configuration=new.request.configuration,
+            script=new.request.script,
+            context=new.context,
+        )
+        blob = msgspec.msgpack.encode(record)
+        # First the record: a crash in between leaves one without a run, which is no simulation, and not a run
+        # that no number leads to.
+        await self._read(lambda: self._store.put_record(DIALECT, str(number), blob, None).result())
+        try:
+            run = await self._experiments.create(owner, record.run, new.request)
+        except BaseException:
+            with suppress(PerdureError):
+                await self._read(lambda: self._store.delete_record(DIALECT, str(number)).result())
+            raise
+        if new.state is RunState.STARTED:
+            run = await self._experiments.trigger(owner, run.id, RunState.STARTED.value)
+        return _simulation(number, record, run)
+
+    async def all(self, owner: Owner) -> list[Simulation]:
+        """Return the simulations of an owner, by number."""
+
+        def read() -> list[Simulation]:
+            found = []
+            for record in self._store.records(DIALECT):
+                if record.id != NUMBERS:
+                    simulation = self._found(int(record.id), record.blob)
+                    if simulation is not None and owner in (None, simulation.run.owner):
+                        found.append(simulation)
+            return sorted(found, key=lambda simulation: simulation.number)
+
+        return await self._read(read)
+
+    async def get(self, number: int) -> Simulation | None:
+        """Return a simulation, whosesoever it is, or None; it asks nothing but the store."""
+
+        def read() -> Simulation | None:
+            record = self._store.record(DIALECT, str(number))
+            return None if record is None else self._found(number, record.blob)
+
+        return await self._read(read)
+
+    async def trigger(self, owner: Owner, simulation: Simulation, trigger: str) -> RunState:
+        """Bring a simulation to another state and return it; `TriggerRefused` as the driver says."""
+        return (await self._experiments.trigger(owner, simulation.run.id, trigger)).state
+
+    async def _next_number(self) -> int:
+        """Take a number that was never given; durable before it is used, so that it isn't given again."""
+
+        def take() -> int:
+            while True:
+                record = self._store.record(DIALECT, NUMBERS)
+                number = 0 if record is None else int(record.blob)
+                version = None if record is None else record.version
+                try:
+                    self._store.put_record(DIALECT, NUMBERS, b"%d" % (number + 1), version).result()
+                except VersionConflict:
+                    continue  # another process took it
+                return number
+
+        async with self._numbering:
+            return await self._read(take)
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._reading)
+
+    def _found(self, number: int, blob: bytes) -> Simulation | None:
+        record = msgspec.msgpack.decode(blob, type=_Record)
+        try:
+            return _simulation(number, record, self._store.run(record.run))
+        except RunNotFound:  # it was deleted through the native API
+            return None
+
+
+def _simulation(number: int, record: _Record, run: Run) -> Simulation:
+    return Simulation(
+        number=number,
+        experiment=record.experiment,
+        configuration=record.configuration,
+        script=record.script,
+        context=record.context,
+        run=run,
+    )

@@ -1,0 +1,123 @@
+"""What simulations wrote is put, listed, read and removed; an upload may be repeated."""
+
+import os
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.zips import unzipped
+
+from perdure.artifacts import Artifacts
+from perdure.artifacts.results import Results
+from perdure.errors import ArtifactNotFound, InvalidName, UploadFailed
+
+
+@pytest.fixture
+def results(url: str) -> Results:
+    return Artifacts(url, wait=lambda seconds: None).results("ada")
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def stored(results: Results, run: str = "run") -> dict[str, bytes]:
+    found = results.get(run)
+    files = {} if found is None else found.files
+    return {path: b"".join(results.read(run, file)) for path, file in files.items()}
+
+
+def test_files_are_put_read_and_zipped(results: Results) -> None:
+    results.put("run", "a.log", [b"1", b"2"])
+    results.put("run", "data/b", [])
+    results.put("run", "a.log", [b"3"])
+    assert stored(results) == {"a.log": b"3", "data/b": b""}
+    assert unzipped(b"".join(results.zipped("run", results.get("run")))) == {"a.log": b"3", "data/b": b""}
+    assert results.file("run", "a.log").size == 1
+    with pytest.raises(ArtifactNotFound):
+        results.file("run", "b")
+    with pytest.raises(InvalidName):
+        results.put("run", "../a", [b""])
+
+
+def test_runs_and_owners_have_their_own(results: Results, url: str) -> None:
+    results.put("run", "a", [b"1"])
+    assert stored(results, "other") == {}
+    assert Artifacts(url).results("grace").get("run") is None
+    with pytest.raises(ArtifactNotFound):
+        Artifacts(url).results("grace").file("run", "a")
+
+
+def test_nothing_is_left_of_what_is_deleted(results: Results) -> None:
+    results.delete("run")
+    results.put("run", "a", [b"1"])
+    results.delete("run")
+    assert results.get("run") is None
+    assert b"".join(results.zipped("run", None)) != b""
+
+
+def test_an_upload_that_is_repeated_changes_nothing(results: Results, work: Path) -> None:
+    (work / "a.log").write_bytes(b"1")
+    first = results.upload("run", work, fetched={})
+    assert first is not None
+    assert results.upload("run", work, fetched={}) == first
+    (work / "b.log").write_bytes(b"2")
+    second = results.upload("run", work, fetched={})
+    assert second is not None
+    assert second.files["a.log"] == first.files["a.log"]
+    (work / "a.log").unlink()
+    results.upload("run", work, fetched={})
+    assert stored(results) == {"a.log": b"1", "b.log": b"2"}
+
+
+def test_what_the_folder_began_with_is_left_out(results: Results, work: Path) -> None:
+    (work / "same").write_bytes(b"1")
+    began = results.upload("began", work, fetched={})
+    assert began is not None
+    assert results.upload("run", work, fetched=began.files) is None
+    (work / "same").write_bytes(b"2")
+    results.upload("run", work, fetched=began.files)
+    assert stored(results) == {"same": b"2"}
+
+
+def test_a_file_that_cant_be_read_fails_the_upload(
+    results: Results, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "closed").write_bytes(b"1")
+    real = os.open
+
+    def refuse(path: str, *arguments: Any, **more: Any) -> int:
+        if path == "closed":  # root, as whom tests may run, would be let in by the system
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(UploadFailed, match="Permission denied"):
+        results.upload("run", work, fetched={})
+    assert results.get("run") is None
+
+
+def test_a_folder_that_is_gone_fails_the_upload(results: Results, work: Path) -> None:
+    with pytest.raises(UploadFailed):
+        results.upload("run", work / "none", fetched={})
+
+
+def test_a_large_file_takes_little_memory_up_and_down(tmp_path: Path) -> None:
+    results = Artifacts(str(tmp_path / "kept")).results("ada")
+    (tmp_path / "work").mkdir()
+    with (tmp_path / "work" / "large").open("wb") as file:
+        file.truncate(60_000_000)
+    tracemalloc.start()
+    try:
+        found = results.upload("run", tmp_path / "work", fetched={})
+        assert found is not None
+        assert sum(len(chunk) for chunk in results.read("run", found.files["large"])) == 60_000_000
+        for _ in results.zipped("run", found):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
