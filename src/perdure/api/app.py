@@ -14,7 +14,7 @@ from perdure.api import models, runs, savepoints, service, steps
 from perdure.api.context import Context, context_of
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
-from perdure.dialects.bptk.router import BptkRoutes
+from perdure.dialects.bptk.router import BptkPaths
 from perdure.drivers.sessions import Sessions
 from perdure.errors import PerdureError
 from perdure.observability import Metrics
@@ -25,6 +25,7 @@ from perdure.stores.memory import MemoryStore
 from perdure.web.auth import Authentication, Tokens
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
+from perdure.web.open_routes import OpenRoutes
 from perdure.web.openapi import add_errors, add_operations, add_tokens
 from perdure.web.origins import Origins, is_loopback
 from perdure.web.requests import Requests
@@ -147,7 +148,7 @@ def create_bptk_app(
         tokens=Tokens(settings.tokens),
         allowed=settings.cors_origins or ("*",),
         hosts=None,
-        public=service.PUBLIC | {"/metrics"},
+        public=service.PUBLIC | {"/metrics", "/metrics/"},
         administrator_socket=None,
         routes=list(service.router.routes),
         on_closed=None,
@@ -214,8 +215,8 @@ def _app(
         middleware=[
             Middleware(Requests),
             Middleware(
-                BptkRoutes,
-                dialect=lambda scope: context_of(scope).bptk,
+                OpenRoutes,
+                dialect=BptkPaths(lambda scope: context_of(scope).bptk),
                 tokens=tokens,
                 cors_origins=settings.cors_origins,
                 max_body_bytes=settings.max_body_bytes,

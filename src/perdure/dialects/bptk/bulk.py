@@ -8,13 +8,14 @@ from typing import Any
 
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
-from perdure.dialects.bptk.requests import Call, names, need_json
+from perdure.dialects.bptk.requests import names, need_json
 from perdure.dialects.bptk.shapes import decimals, time_text
 from perdure.engines.system_dynamics import Model, RunSpecs, simulate
 from perdure.errors import LimitExceeded
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
+from perdure.web.open_routes import Call
 
 __all__ = [
     "check_runs",

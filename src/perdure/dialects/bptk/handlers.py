@@ -17,7 +17,6 @@ from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides, overrides_of
 from perdure.dialects.bptk.requests import (
     NO_NUMBER,
-    Call,
     expected_step,
     flag,
     need_json,
@@ -39,6 +38,7 @@ from perdure.errors import LimitExceeded
 from perdure.run import Key
 from perdure.scenarios import Scenario
 from perdure.web.idempotency import key_text, make_key
+from perdure.web.open_routes import Call
 
 __all__ = ["FIXED", "OF_INSTANCE", "Handler"]
 
@@ -102,13 +102,13 @@ async def start_instances(dialect: Dialect, call: Call) -> ASGIApp:
 
 async def keep_alive(dialect: Dialect, call: Call) -> ASGIApp:
     """Begin an instance's timeout anew."""
-    await dialect.keep_alive(call.owner, call.instance)
+    await dialect.keep_alive(call.owner, call.name)
     return _json({"msg": "instance timer reset"})
 
 
 async def stop_instance(dialect: Dialect, call: Call) -> ASGIApp:
     """Forget an instance, if there is one."""
-    await dialect.stop(call.owner, call.instance)
+    await dialect.stop(call.owner, call.name)
     return _json({"msg": "Instance deleted."})
 
 
@@ -162,21 +162,21 @@ async def begin_session(dialect: Dialect, call: Call) -> ASGIApp:
         seed=seed,
         settings=known_overrides(overrides, found),
     )
-    key = _key(call, f"{call.instance}/begin-session")
-    await dialect.begin_session(call.owner, call.instance, new, key)
+    key = _key(call, f"{call.name}/begin-session")
+    await dialect.begin_session(call.owner, call.name, new, key)
     return _json({"msg": "session started"})
 
 
 async def end_session(dialect: Dialect, call: Call) -> ASGIApp:
     """End the instance's session, if it has one."""
-    await dialect.end_session(call.owner, call.instance)
+    await dialect.end_session(call.owner, call.name)
     return _json({"msg": "session terminated"})
 
 
 async def run_step(dialect: Dialect, call: Call) -> ASGIApp:
     """Take one step."""
     request, overrides = StepRequest(expected=expected_step(call)), _overrides(call)
-    answer = await dialect.step(call.owner, call.instance, overrides, request, _key(call, "run-step"))
+    answer = await dialect.step(call.owner, call.name, overrides, request, _key(call, "run-step"))
     if answer is None:
         return _json(STOPTIME_REACHED)
     return _json(step_results(answer, flat=flag(call.body, "flatResults"))[0])
@@ -198,7 +198,7 @@ async def run_steps(dialect: Dialect, call: Call) -> ASGIApp:
     if count == 0:
         return _json([])
     request = StepRequest(steps=count, expected=expected_step(call))
-    answer = await dialect.step(call.owner, call.instance, overrides, request, _key(call, "run-steps"))
+    answer = await dialect.step(call.owner, call.name, overrides, request, _key(call, "run-steps"))
 
     def shape() -> list[Any]:
         taken: list[Any] = [] if answer is None else step_results(answer, flat=flag(body, "flatResults"))
@@ -209,20 +209,20 @@ async def run_steps(dialect: Dialect, call: Call) -> ASGIApp:
 
 async def stream_steps(dialect: Dialect, call: Call) -> ASGIApp:
     """Take all steps up to the end, and send each once it is durable."""
-    steps = dialect.stream(call.owner, call.instance, _overrides(call))
+    steps = dialect.stream(call.owner, call.name, _overrides(call))
     first = await anext(steps, None)  # what is wrong with the request is told with its status
     return StepStream(first, steps, flag(call.body, "flatResults"), call.receive)
 
 
 async def results(dialect: Dialect, call: Call) -> ASGIApp:
     """Return all that the session answered."""
-    pages = await dialect.results(call.owner, call.instance)
+    pages = await dialect.results(call.owner, call.name)
     return await _computed(lambda: session_results(pages, flat=False))
 
 
 async def flat_results(dialect: Dialect, call: Call) -> ASGIApp:
     """Return all that the session answered, without times."""
-    pages = await dialect.results(call.owner, call.instance)
+    pages = await dialect.results(call.owner, call.name)
     return await _computed(lambda: session_results(pages, flat=True))
 
 
