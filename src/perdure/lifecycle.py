@@ -9,15 +9,25 @@ from types import MappingProxyType
 
 from perdure.errors import TriggerRefused
 
-__all__ = ["FINAL", "TABLES", "Outcome", "RunState", "check"]
+__all__ = ["FINAL", "TABLES", "Outcome", "RunState", "Wanted", "check"]
 
 
 class RunState(StrEnum):
     """Where a run stands."""
 
     CREATED = "created"
+    PAUSED = "paused"
     STARTED = "started"
     COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Wanted(StrEnum):
+    """The state that a run's owner wants it in; whoever works on the run brings it there."""
+
+    STARTED = "started"
+    PAUSED = "paused"
     STOPPED = "stopped"
 
 
@@ -25,11 +35,13 @@ class Outcome(StrEnum):
     """What a run that has ended came to."""
 
     SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
     TERMINATED = "terminated"
     EXPIRED = "expired"
 
 
-FINAL: frozenset[RunState] = frozenset({RunState.COMPLETED, RunState.STOPPED})
+FINAL: frozenset[RunState] = frozenset({RunState.COMPLETED, RunState.STOPPED, RunState.FAILED})
 
 _SESSION: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
     {
@@ -40,7 +52,22 @@ _SESSION: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
     }
 )
 
-TABLES: Mapping[str, Mapping[RunState, frozenset[RunState]]] = MappingProxyType({"session": _SESSION})
+_BEGUN = frozenset(RunState) - {RunState.CREATED}
+
+_TASK: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
+    {
+        RunState.CREATED: _BEGUN,
+        RunState.PAUSED: _BEGUN,
+        RunState.STARTED: _BEGUN,
+        RunState.COMPLETED: frozenset(),
+        RunState.STOPPED: frozenset(),
+        RunState.FAILED: frozenset(),
+    }
+)
+
+TABLES: Mapping[str, Mapping[RunState, frozenset[RunState]]] = MappingProxyType(
+    {"session": _SESSION, "task": _TASK}
+)
 """For each kind of run and each state, the states it may be brought to; final states win."""
 
 

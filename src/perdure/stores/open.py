@@ -10,7 +10,7 @@ from perdure.stores.sqlite import SqliteStore
 __all__ = ["open_store"]
 
 
-def open_store(url: str, *, keep: int = 3) -> Store:
+def open_store(url: str, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
     """Open the store that a URL names; whoever opens it closes it.
 
     Parameters
@@ -21,6 +21,8 @@ def open_store(url: str, *, keep: int = 3) -> Store:
         ``%25``, ``%3F`` and ``%23``.
     keep
         How many savepoints of a run retention keeps besides those that stay for good.
+    keep_lines
+        How many of the newest lines that a run wrote are kept.
 
     Raises
     ------
@@ -30,9 +32,9 @@ def open_store(url: str, *, keep: int = 3) -> Store:
     parts = urlsplit(url)
     plain = not (parts.netloc or parts.query or parts.fragment)
     if parts.scheme == "memory" and plain and not parts.path:
-        return MemoryStore(keep=keep)
+        return MemoryStore(keep=keep, keep_lines=keep_lines)
     if parts.scheme == "sqlite" and plain and len(parts.path) > 1:
-        return SqliteStore(unquote(parts.path[1:]), keep=keep)
+        return SqliteStore(unquote(parts.path[1:]), keep=keep, keep_lines=keep_lines)
     raise Invalid(
         f"{url!r} names no store; it is sqlite:///relative/path, sqlite:////absolute/path or memory://."
     )
