@@ -1,10 +1,10 @@
-"""Open routes: those of a dialect, which any web page may call and which answer in the dialect's own shape.
+"""Open routes: those of dialects, which any web page may call and which answer in the dialect's own shape.
 
 They take requests before the app does and hand on what isn't theirs: their paths may have no fixed beginning,
-and their errors, tokens and origins are told in their own way. What a dialect adds is its paths and shapes.
+and their errors and tokens are told in their own way. What a dialect adds is its paths and shapes.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,8 +84,8 @@ class OpenRoutes:
     ----------
     app
         What has the other routes.
-    dialect
-        The routes and their shapes.
+    dialects
+        Their routes and shapes; a path is the first one's that has it.
     tokens
         The tokens known; without any, everything is `LOCAL`'s.
     cors_origins
@@ -100,70 +100,68 @@ class OpenRoutes:
         self,
         app: ASGIApp,
         *,
-        dialect: OpenDialect,
+        dialects: Sequence[OpenDialect],
         tokens: Tokens,
         cors_origins: Collection[str],
         max_body_bytes: int,
         administrator_socket: str | None,
     ) -> None:
         self._app = app
-        self._dialect = dialect
+        self._dialects = tuple(dialects)
         self._tokens = tokens
         self._origins = frozenset(origin.rstrip("/").lower() for origin in cors_origins) - {"*"}
         self._max_body_bytes = max_body_bytes
         self._socket = administrator_socket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._dialect.find(scope) if scope["type"] == "http" else None
-        if found is None:
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            for dialect in self._dialects:
+                found = dialect.find(scope)
+                if found is not None:
+                    await self._serve(dialect, *found, scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+    async def _serve(
+        self,
+        dialect: OpenDialect,
+        methods: Mapping[str, Handler],
+        name: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         origin, same = _origin(scope)
         if origin is not None and not same and self._origins and origin.lower() not in self._origins:
             text = "web pages of this origin may not call the server; cors_origins allows them"
-            await self._dialect.error(403, text)(scope, receive, send)
+            await dialect.error(403, text)(scope, receive, send)
             return
         send = self._allowing(origin, send)
         try:
-            answer = await self._answer(*found, scope, receive)
+            answer = await self._answer(dialect, methods, name, scope, receive)
         except ClientDisconnect:
             return
         except Exception as error:
-            answer = self._error(error, scope)
+            answer = _error(dialect, error, scope)
         await answer(scope, receive, send)
 
     async def _answer(
-        self, methods: Mapping[str, Handler], name: str, scope: Scope, receive: Receive
+        self, dialect: OpenDialect, methods: Mapping[str, Handler], name: str, scope: Scope, receive: Receive
     ) -> ASGIApp:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         allowed = ", ".join([*methods, "OPTIONS"])
         if method == "OPTIONS":
-            return self._preflight(allowed)
+            return _preflight(allowed, dialect.allowed_headers)
         if method not in methods:
             text = f"{method[:20]} can't be done here, only {allowed}"
-            return self._dialect.error(405, text, {"Allow": allowed})
-        owner, refusal = self._owner(scope)
+            return dialect.error(405, text, {"Allow": allowed})
+        owner, refusal = self._owner(dialect, scope)
         if refusal is not None:
             return refusal
         body = await read_object(scope, receive, self._max_body_bytes)
         return await methods[method](Call(scope, owner, owner or LOCAL, name, body, receive))
 
-    def _error(self, error: Exception, scope: Scope) -> Response:
-        own = self._dialect.own_error(error)
-        if own is not None:
-            return own
-        match error:
-            case PerdureError():
-                status = status_of(type(error))
-                if status == 500:
-                    log.error("damaged", code=error.code, reason=str(error))
-                return self._dialect.error(status, str(error))
-            case HttpError():
-                return self._dialect.error(error.status_code, error.detail)
-        log.error("request_failed", method=scope["method"], path=scope["path"][:200], exc_info=error)
-        return self._dialect.error(500, "something unexpected failed; the server's log has it")
-
-    def _owner(self, scope: Scope) -> tuple[Owner, Response | None]:
+    def _owner(self, dialect: OpenDialect, scope: Scope) -> tuple[Owner, Response | None]:
         """Return who asks, or the answer to somebody whose token is missing or wrong."""
         if from_socket(scope, self._socket):
             return ADMINISTRATOR, None
@@ -173,18 +171,7 @@ class OpenRoutes:
         owner = self._tokens.owner(given[0]) if len(given) == 1 else None
         if owner is not None:
             return owner, None
-        return None, self._dialect.unauthorized(f"Authentication Token is {'wrong' if given else 'missing'}!")
-
-    def _preflight(self, methods: str) -> Response:
-        return Response(
-            status_code=204,
-            headers={
-                "Allow": methods,
-                "Access-Control-Allow-Methods": methods,
-                "Access-Control-Allow-Headers": self._dialect.allowed_headers,
-                "Access-Control-Max-Age": PREFLIGHT_SECONDS,
-            },
-        )
+        return None, dialect.unauthorized(f"Authentication Token is {'wrong' if given else 'missing'}!")
 
     def _allowing(self, origin: str | None, send: Send) -> Send:
         """Return a `send` that lets the web pages read the answer that may call the server."""
@@ -211,3 +198,31 @@ def _origin(scope: Scope) -> tuple[str | None, bool]:
         elif name == b"origin":
             origin = value.decode("latin-1")
     return origin, origin is not None and bool(host) and origin.lower().partition("://")[2] == host
+
+
+def _preflight(methods: str, headers: str) -> Response:
+    return Response(
+        status_code=204,
+        headers={
+            "Allow": methods,
+            "Access-Control-Allow-Methods": methods,
+            "Access-Control-Allow-Headers": headers,
+            "Access-Control-Max-Age": PREFLIGHT_SECONDS,
+        },
+    )
+
+
+def _error(dialect: OpenDialect, error: Exception, scope: Scope) -> Response:
+    own = dialect.own_error(error)
+    if own is not None:
+        return own
+    match error:
+        case PerdureError():
+            status = status_of(type(error))
+            if status == 500:
+                log.error("damaged", code=error.code, reason=str(error))
+            return dialect.error(status, str(error))
+        case HttpError():
+            return dialect.error(error.status_code, error.detail)
+    log.error("request_failed", method=scope["method"], path=scope["path"][:200], exc_info=error)
+    return dialect.error(500, "something unexpected failed; the server's log has it")

@@ -18,7 +18,7 @@ from perdure.web.open_routes import Handler
 
 __all__ = ["BptkPaths"]
 
-ROUTES_OF_OTHERS = frozenset({"runs", "models"})
+ROUTES_OF_OTHERS = frozenset({"runs", "models", "status", "terminate"})
 """First parts of paths that are never an instance's id."""
 
 LONGEST_ID = 200  # characters
