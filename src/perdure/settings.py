@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     max_run_steps: int = Field(
         10_000_000, ge=1, description="Most steps of dt between start and stop of a scenario."
     )
+    max_operations_per_request: int = Field(
+        500_000_000,
+        ge=1,
+        description="Most operations (nodes of the equations × steps of dt) in one /run or /execute.",
+    )
     log_level: str = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(False, description="Log lines as JSON instead of text.")
 

@@ -236,6 +236,12 @@ def test_a_bond_between_polymers_is_told() -> None:
         verify(network, polymers(((0,), (bond(0, 0, 1, 0),)), ((1,), ())))
 
 
+def test_a_site_with_two_bonds_is_told_also_where_their_number_is_right() -> None:
+    network = parse_network(["a", "a", "a*", "a*"])
+    with pytest.raises(CertificateFailed, match="another bond has"):
+        verify(network, polymers(((0, 1, 2, 3), (bond(0, 0, 2, 0), bond(0, 0, 3, 0)))))
+
+
 def test_monomers_out_of_order_are_told() -> None:
     network = parse_network(["a", "a*"])
     with pytest.raises(CertificateFailed, match="ascending order"):
