@@ -15,7 +15,16 @@ import httpx
 import typer
 from rich.console import Console
 
-from benchmarks import experiments, growth, peer, simulation, step_cpu, throughput
+from benchmarks import (
+    binding_networks,
+    experiments,
+    growth,
+    peer,
+    simulation,
+    step_cpu,
+    tasks,
+    throughput,
+)
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.figure import Figure, table
 
@@ -29,6 +38,8 @@ class Name(StrEnum):
     CPU = "cpu"
     GROWTH = "growth"
     THROUGHPUT = "throughput"
+    TASKS = "tasks"
+    NETWORKS = "networks"
     EXPERIMENTS = "experiments"
 
 
@@ -37,6 +48,8 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.CPU: ("A step over HTTP: 15 elements, 2 outputs, SQLite", step_cpu.measure),
     Name.GROWTH: ("The settled store", growth.measure),
     Name.THROUGHPUT: ("Many clients, each with a session of its own", throughput.measure),
+    Name.TASKS: ("Tasks in guarded child processes", tasks.measure),
+    Name.NETWORKS: ("Stable configurations of binding networks (CPU time)", binding_networks.measure),
     Name.EXPERIMENTS: ("An experiment that can be resumed, SQLite", experiments.measure),
 }
 

@@ -18,6 +18,28 @@ PerdureError
 │   ├── EvaluationFailed        the model could not be evaluated at a step
 │   ├── InvalidState
 │   ├── UnknownEntity
+│   ├── InvalidTask
+│   ├── InvalidTaskInput
+│   ├── NetworkError            a binding network, or a constraint on it, is wrong
+│   │   ├── EmptyProblem
+│   │   ├── EmptyMonomerName
+│   │   ├── InvalidBindingSiteName
+│   │   ├── DuplicateBindingSiteName
+│   │   ├── DuplicateMonomerName
+│   │   ├── InvalidCount
+│   │   ├── NetworkTooLarge
+│   │   ├── InvalidConstraint
+│   │   ├── ConstraintArgumentCount
+│   │   ├── NonexistentBindingSite
+│   │   ├── NonexistentMonomer
+│   │   ├── AmbiguousMonomer
+│   │   ├── TogetherImpossible
+│   │   ├── NotFreeImpossible
+│   │   ├── PairedImpossible
+│   │   ├── AnyPairedImpossible
+│   │   ├── MinPolymersExceedEntropy
+│   │   ├── EarlyTermination
+│   │   └── NotWritable
 │   ├── LimitExceeded
 │   ├── InvalidName
 │   ├── InvalidArchive
@@ -28,6 +50,7 @@ PerdureError
 │   ├── InstanceNotFound
 │   ├── ScenarioNotFound
 │   ├── OutputNotFound
+│   ├── TaskNotFound
 │   ├── StepNotFound
 │   ├── SavepointNotFound
 │   ├── ExperimentNotFound
@@ -38,6 +61,10 @@ PerdureError
 │   ├── VersionConflict
 │   ├── RunExists
 │   ├── RunFinished
+│   ├── LeaseHeld
+│   ├── NotExecuted
+│   ├── WrongKind
+│   ├── TaskUnfinished
 │   ├── InstanceLocked
 │   ├── NoSession
 │   ├── EngineFinished
@@ -70,7 +97,8 @@ PerdureError
     ├── FileLost
     ├── NotAStore
     ├── NewerSchema
-    └── ReplayMismatch
+    ├── ReplayMismatch
+    └── CertificateFailed
 
 A class's docstring is its default message: the values it is raised with are filled in, and are kept in
 `values`. `code` is what the HTTP API and the command line call it. `docs/errors.md` says what to do for each.
@@ -202,6 +230,107 @@ class InvalidState(Invalid):
     """The state doesn't fit the model {name!r}: {reason}."""
 
 
+class NetworkError(Invalid):
+    """The binding network is wrong.
+
+    The messages of StableConfigs are its own, letter by letter, and quote the line as it was written, spaces
+    and all. Of an error in a line, `values` has the line as `line`, the `part` it is in (monomers or
+    constraints), its number there as `line_number`, and the `column` of what is wrong, both from 1.
+    """
+
+    def __init__(self, message: str | None = None, /, **values: Any) -> None:
+        if message is None:
+            template, _, _ = inspect.cleandoc(type(self).__doc__ or "").partition("\n\n")
+            message = " ".join(template.split()).format_map(values)
+        super().__init__(message, **values)
+
+
+class EmptyProblem(NetworkError):
+    """Input contains no monomers."""
+
+
+class EmptyMonomerName(NetworkError):
+    """Empty Monomer name. '{line}'. Note that any whitespace after the monomer name keyword is ignored."""
+
+
+class InvalidBindingSiteName(NetworkError):
+    """Invalid BindingSite name. '{line}'"""
+
+
+class DuplicateBindingSiteName(NetworkError):
+    """Duplicate BindingSite name. '{line}'"""
+
+
+class DuplicateMonomerName(NetworkError):
+    """Duplicate Monomer name. '{line}'"""
+
+
+class InvalidCount(NetworkError):
+    """The count can't be read: {reason}. '{line}'"""
+
+
+class NetworkTooLarge(NetworkError):
+    """The network has more than {limit} sites, copies counted; lower its counts."""
+
+
+class InvalidConstraint(NetworkError):
+    """Invalid Constraint '{keyword}'. '{line}'"""
+
+
+class ConstraintArgumentCount(NetworkError):
+    """Constraint '{keyword}' takes {expected} arguments, got {actual}. '{line}'"""
+
+
+class NonexistentBindingSite(NetworkError):
+    """BindingSite '{name}' does not exist. '{line}'"""
+
+
+class NonexistentMonomer(NetworkError):
+    """Monomer '{name}' does not exist. '{line}'"""
+
+
+class AmbiguousMonomer(NetworkError):
+    """Monomer '{name}' is one of {count} copies of that name; write the one that is meant on its own line,
+    with its own name. '{line}'"""
+
+
+class TogetherImpossible(NetworkError):
+    """Monomer [{first}] and Monomer [{second}] cannot be together in any valid configuration."""
+
+
+class NotFreeImpossible(NetworkError):
+    """Monomer [{name}] cannot be together with any other Monomer in any valid configuration."""
+
+
+class PairedImpossible(NetworkError):
+    """Binding Site [{first}] and Binding Site [{second}] are not complementary."""
+
+
+class AnyPairedImpossible(NetworkError):
+    """Binding Site [{name}] does not have any complementary binding sites in the system."""
+
+
+class MinPolymersExceedEntropy(NetworkError):
+    """Minimum Polymers [{min_polymers}] exceeds the max entropy of TBN system. No Results can be computed.
+    Choose a lower value."""
+
+
+class EarlyTermination(NetworkError):
+    """Early Termination at count [{count}] min polymers [{min_polymers}]."""
+
+
+class NotWritable(NetworkError):
+    """The {what} {name!r} can't be written in the syntax of {syntax}: {reason}."""
+
+
+class InvalidTask(Invalid):
+    """The task {task!r} can't be used: {reason}."""
+
+
+class InvalidTaskInput(Invalid):
+    """The input of the task {task!r} is wrong: {reason}."""
+
+
 class LimitExceeded(Invalid):
     """{what} may be at most {limit}, not {value}; the setting {setting} raises it."""
 
@@ -246,6 +375,10 @@ class OutputNotFound(NotFound):
     """No selected scenario has an element {name!r}.{suggestion}"""
 
 
+class TaskNotFound(NotFound):
+    """No task is called {task!r}; list the tasks to see those that are served.{suggestion}"""
+
+
 class StepNotFound(NotFound):
     """The run {run!r} has no step {step}; it has {position}."""
 
@@ -287,6 +420,22 @@ class RunExists(Refused):
 
 class RunFinished(Refused):
     """The run {run!r} is {state} and takes no further steps; fork it to go on from one of its steps."""
+
+
+class LeaseHeld(Refused):
+    """The run {run!r} is worked on by {holder!r}; it can be taken once that lease is released or runs out."""
+
+
+class NotExecuted(Refused):
+    """The run {run!r} is a {kind}, which isn't queued, leased or reported on as a task is."""
+
+
+class WrongKind(Refused):
+    """The run {run!r} is a {kind}; this is for a {wanted} only."""
+
+
+class TaskUnfinished(Refused):
+    """The run {run!r} is {state} and has no result yet; follow its events, or ask again later."""
 
 
 class InstanceLocked(Refused):
@@ -438,6 +587,11 @@ class NewerSchema(Damaged):
 class ReplayMismatch(Damaged):
     """Replaying step {step} of the run {run!r} gave other numbers than those acknowledged at {place}. The run
     is left as it is; serve the model and the Python it was made with."""
+
+
+class CertificateFailed(Damaged):
+    """A configuration that was found is not what it should be: {reason}. It is not given out; report it with
+    the network."""
 
 
 __all__ += [

@@ -17,6 +17,7 @@ __all__ = [
     "Outcome",
     "RunState",
     "Transition",
+    "Wanted",
     "after",
     "check",
     "is_final",
@@ -32,6 +33,14 @@ class RunState(StrEnum):
     COMPLETED = "completed"
     STOPPED = "stopped"
     FAILED = "failed"
+
+
+class Wanted(StrEnum):
+    """The state that a run's owner wants it in; whoever works on the run brings it there."""
+
+    STARTED = "started"
+    PAUSED = "paused"
+    STOPPED = "stopped"
 
 
 class Outcome(StrEnum):
@@ -54,6 +63,19 @@ _SESSION: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
         RunState.STARTED: frozenset({RunState.STARTED, RunState.COMPLETED, RunState.STOPPED}),
         RunState.COMPLETED: frozenset(),
         RunState.STOPPED: frozenset(),
+    }
+)
+
+_BEGUN = frozenset(RunState) - {RunState.CREATED}
+
+_TASK: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
+    {
+        RunState.CREATED: _BEGUN,
+        RunState.PAUSED: _BEGUN,
+        RunState.STARTED: _BEGUN,
+        RunState.COMPLETED: frozenset(),
+        RunState.STOPPED: frozenset(),
+        RunState.FAILED: frozenset(),
     }
 )
 
@@ -96,7 +118,7 @@ def _experiment_table() -> Mapping[RunState, frozenset[RunState]]:
 
 
 TABLES: Mapping[str, Mapping[RunState, frozenset[RunState]]] = MappingProxyType(
-    {"session": _SESSION, "experiment": _experiment_table()}
+    {"session": _SESSION, "task": _TASK, "experiment": _experiment_table()}
 )
 """For each kind of run and each state, the states it may be brought to; final states win."""
 

@@ -7,9 +7,9 @@ import secrets
 
 import msgspec
 
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunState, Wanted
 
-__all__ = ["Change", "Entry", "Key", "Run", "Step", "new_run_id"]
+__all__ = ["Change", "Entry", "Execution", "Key", "LogLine", "Run", "Step", "new_run_id"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +86,60 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     inputs: bytes | None
     outputs: bytes
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """The work on a run that an executor places; a session has none.
+
+    Attributes
+    ----------
+    run_id, kind, owner
+        Those of the run, so that a queue has all it needs in one row.
+    timeout
+        Most seconds of running time, summed over all attempts; None is without end.
+    wanted
+        The state that its owner wants it in.
+    attempt
+        How often a worker began.
+    seconds
+        Running time so far, of all attempts.
+    deaths
+        How often in a row it ended by a signal that nobody here sent, without a savepoint in between.
+    holder, fence, lease_until
+        The lease: who works on it, the token that its writes carry, and the Unix time at which it runs out.
+        Without a lease they are empty, 0 and 0.0.
+    progress
+        The latest report, a MessagePack map.
+    result
+        What it came to, MessagePack; of one that failed or ran out of time, what there is of it.
+    """
+
+    run_id: str
+    kind: str
+    owner: str
+    timeout: float | None = None
+    wanted: Wanted = Wanted.STARTED
+    attempt: int = 0
+    seconds: float = 0.0
+    deaths: int = 0
+    holder: str = ""
+    fence: int = 0
+    lease_until: float = 0.0
+    progress: bytes | None = None
+    result: bytes | None = None
+
+    def leased(self, opening: int, now: float) -> bool:
+        """Return whether somebody has it: the lease is of this opening of the store, and hasn't run out."""
+        return self.fence > opening and now < self.lease_until
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that a run wrote: its text, level and Unix time, and its place, from 1, which a store sets."""
+
+    text: str
+    level: str = "info"
+    time: float
+    number: int = 0
 
 
 def new_run_id() -> str:

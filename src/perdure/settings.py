@@ -59,8 +59,37 @@ class Settings(BaseSettings):
     max_values_per_request: int = Field(
         1_000_000, ge=1, description="Most values (steps × outputs of all scenarios) in one answer."
     )
+    tasks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Tasks served besides installed ones: module:name or file.py:name, with commas between.",
+    )
+    task_timeout: float = Field(
+        90.0, gt=0, description="Seconds of running time of a task for which none are named."
+    )
+    max_task_timeout: float = Field(604_800.0, gt=0, description="Most seconds a task may ask for.")
+    max_task_processes: int | None = Field(
+        None, ge=1, description="Tasks worked on at a time; none means as many as there are cores."
+    )
+    max_task_cpu_seconds: float | None = Field(
+        None, gt=0, description="CPU time of each process of a task; none is without limit."
+    )
+    max_task_memory_bytes: int | None = Field(
+        None, ge=1, description="Memory that a task's processes hold together; none is without limit."
+    )
+    max_task_open_files: int | None = Field(
+        None, ge=16, description="Open files of each process of a task; none is the system's limit."
+    )
+    result_expires: float = Field(
+        300.0, gt=0, description="Seconds for which StableConfigs' clients find the result of a task."
+    )
+    max_log_lines: int = Field(10_000, ge=1, description="Newest lines kept of what a task wrote.")
     max_run_steps: int = Field(
         10_000_000, ge=1, description="Most steps of dt between start and stop of a scenario."
+    )
+    max_operations_per_request: int = Field(
+        500_000_000,
+        ge=1,
+        description="Most operations (nodes of the equations × steps of dt) in one /run or /execute.",
     )
     log_level: str = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(False, description="Log lines as JSON instead of text.")
@@ -92,12 +121,12 @@ class Settings(BaseSettings):
                 owners[token] = owner
         return tokens
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "tasks", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("log_level")
     @classmethod

@@ -64,6 +64,11 @@ def make_run(url: str) -> str:
         ["savepoints", "list"],
         ["savepoints", "show"],
         ["savepoints", "pin"],
+        ["tasks"],
+        ["tasks", "list"],
+        ["tasks", "show"],
+        ["tasks", "cancel"],
+        ["solve"],
         ["doctor"],
     ],
     ids=" ".join,
@@ -71,7 +76,7 @@ def make_run(url: str) -> str:
 def test_help_of_every_command_shows_examples_and_is_documented(command: list[str]) -> None:
     done = perdure(*command, "--help", COLUMNS="200")
     assert done.returncode == 0
-    if len(command) == 2 or command in (["serve"], ["doctor"], []):
+    if len(command) == 2 or command in (["serve"], ["solve"], ["doctor"], []):
         assert "Example" in done.stdout
         assert " ".join(["perdure", *command]) in (ROOT / "docs" / "cli.md").read_text()
 
@@ -204,6 +209,7 @@ def examples() -> list[str]:
 
 def test_every_example_works(tmp_path: Path) -> None:
     (tmp_path / "my_models.py").write_text("from tests.support.small import catalogue\n")
+    shutil.copytree(ROOT / "examples" / "networks", tmp_path / "networks")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "perdure").write_text(f'#!/bin/sh\nexec {sys.executable} -m perdure "$@"\n')
     (tmp_path / "bin" / "perdure").chmod(0o755)
@@ -211,12 +217,17 @@ def test_every_example_works(tmp_path: Path) -> None:
     everything = examples()
     assert len(everything) >= 14
     store = tmp_path / "perdure-data" / "perdure.db"
-    with running(store, BATH, places) as server:
+    (tmp_path / "my_tasks.py").write_text("from tests.support.small_tasks import ADD\n")
+    with running(store, BATH, places | {"PERDURE_TASKS": "tests.support.small_tasks"}) as server:
         run_id = make_run(server.url)
+        task = {"kind": "task", "task": "spin", "input": {}}
+        task_id = httpx.post(f"{server.url}/runs", json=task).raise_for_status().json()["id"]
+        httpx.put(f"{server.url}/runs/{task_id}/state", json={"state": "paused"}).raise_for_status()
         server.stop()
     # Upgrading and deleting change what the others need; a server is only asked whether it starts.
     for example in sorted(everything, key=lambda example: ("delete" in example, "upgrade" in example)):
-        line = example.replace("0f3c…", run_id).replace("--step 20", "--step 2")
+        shown = task_id if "perdure tasks" in example else run_id
+        line = example.replace("0f3c…", shown).replace("--step 20", "--step 2")
         line = re.sub(r"(savepoints \w+ \S+) \d+", r"\1 6", line)
         if " | jq" in line and shutil.which("jq") is None:
             line = line.partition(" | ")[0]

@@ -20,6 +20,8 @@ from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 
 TOKEN = "a-token-for-tests"
+TASKS = "tests.support.small_tasks:ADD"
+TASK = {"kind": "task", "task": "add", "input": {"numbers": [1, 2, 3]}}
 SESSION = {"kind": "session", "scenarios": {"bath": ["base"], "extremes": ["base"]}}
 
 schemathesis.serializer.alias("application/zip", "application/octet-stream")
@@ -36,7 +38,7 @@ generated = settings(
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("server")
-    with served(folder, "memory://", tokens=f"tester:{TOKEN}", max_runs=200_000) as running:
+    with served(folder, "memory://", tokens=f"tester:{TOKEN}", max_runs=200_000, tasks=TASKS) as running:
         yield running
 
 
@@ -79,6 +81,21 @@ def test_every_answer_about_a_real_run_is_as_documented(
     call_and_validate(case, server)
 
 
+@pytest.fixture(scope="module")
+def task(client: httpx.Client) -> str:
+    """A task that has ended."""
+    run_id: str = client.post("/runs", json=TASK).raise_for_status().json()["id"]
+    client.get(f"/runs/{run_id}/events").raise_for_status()
+    return run_id
+
+
+@right.include(path_regex="run_id").exclude(method="DELETE").parametrize()
+@generated
+def test_every_answer_about_a_real_task_is_as_documented(case: Case, server: Served, task: str) -> None:
+    case.path_parameters = {**(case.path_parameters or {}), "run_id": task}
+    call_and_validate(case, server)
+
+
 @right.include(path="/runs", method="POST").parametrize()
 @generated
 def test_every_answer_about_real_scenarios_is_as_documented(case: Case, server: Served) -> None:
@@ -86,6 +103,8 @@ def test_every_answer_about_real_scenarios_is_as_documented(case: Case, server: 
         case.body = {**case.body, "scenarios": SESSION["scenarios"]}
         if case.body.get("outputs"):
             case.body["outputs"] = ["water"]
+    elif isinstance(case.body, dict) and case.body.get("kind") == "task":
+        case.body = {**case.body, "task": "add"}
     call_and_validate(case, server)
 
 

@@ -92,14 +92,25 @@ def test_the_readmes_own_model_is_served(folder: Path) -> None:
     assert (folder / "tea.db").exists()
 
 
-@pytest.mark.parametrize("page", ["sessions.md", "state.md", "system-dynamics.md"])
+def test_the_readmes_network_is_solved(folder: Path) -> None:
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    part = README[README.index("## A binding network") :].split("\n## ")[0]
+    (script,) = re.findall(r"```bash\n(.*?)```", part, re.DOTALL)
+    (shown,) = re.findall(r"```text\n(.*?)```", part, re.DOTALL)
+    done = bash(f"trap - EXIT  # there is no server to end\n{script}", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(shown)
+    assert (folder / "pictures" / "configuration-1.svg").exists()
+
+
+@pytest.mark.parametrize("page", ["binding-networks.md", "sessions.md", "state.md", "system-dynamics.md"])
 def test_the_python_in_the_docs_runs(page: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / page).read_text()
     code = "\n".join(block for _, block in re.findall(r"```(python)\n(.*?)```", text, re.DOTALL))
     path = tmp_path / "page.py"
     path.write_text(code)
     done = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -1,6 +1,7 @@
 """The dialect without HTTP, on a clock that a test sets."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,6 +31,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def clock_behind() -> Clock:
+    """Return a clock behind the real one: what adapters hold is never taken to be of the future."""
+    made = Clock()
+    made.now = time.time() - HOURS
+    return made
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,13 @@ class Server:
         The process; tests may signal it.
     """
 
-    def __init__(self, store: Path, models: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        store: Path,
+        models: str,
+        environment: dict[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -35,6 +41,7 @@ class Server:
                 "0",
                 "--store",
                 f"sqlite:///{store}",
+                *options,
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -67,9 +74,14 @@ class Server:
 
 
 @contextmanager
-def running(store: Path, models: str, environment: dict[str, str] | None = None) -> Iterator[Server]:
+def running(
+    store: Path,
+    models: str,
+    environment: dict[str, str] | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[Server]:
     """Yield a server that is gone afterwards."""
-    server = Server(store, models, environment)
+    server = Server(store, models, environment, options)
     try:
         yield server
     finally:

@@ -1,7 +1,9 @@
 """The composition root: one app made of a store, a catalogue and settings, and that of a `BptkServer`."""
 
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -10,23 +12,36 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from perdure import __version__
-from perdure.api import experiments, models, runs, savepoints, service, steps
+from perdure.api import events, experiments, models, runs, savepoints, service, steps, tasks
 from perdure.api.context import Context, context_of
 from perdure.api.storage import open_artifacts
 from perdure.api.transfers import Transfers
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
-from perdure.dialects.bptk.router import BptkRoutes
+from perdure.dialects.bptk.router import BptkPaths
+from perdure.dialects.stableconfigs.dialect import StableConfigs
+from perdure.dialects.stableconfigs.router import StableConfigsPaths
 from perdure.drivers.sessions import Sessions
+from perdure.drivers.task_body import BODY
+from perdure.drivers.task_registry import TaskRegistry
+from perdure.drivers.tasks import KIND as TASK
+from perdure.drivers.tasks import Tasks
+from perdure.drivers.unplaced import Unplaced
 from perdure.errors import PerdureError
+from perdure.execution.executor import Executor
+from perdure.execution.limits import Limits as ChildLimits
+from perdure.execution.local import LocalExecutor
+from perdure.execution.reconcile import reconciling
 from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
+from perdure.stores.sqlite import SqliteStore
 from perdure.web.auth import Authentication, Tokens
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
+from perdure.web.open_routes import OpenDialect, OpenRoutes
 from perdure.web.openapi import add_errors, add_operations, add_tokens
 from perdure.web.origins import Origins, is_loopback
 from perdure.web.requests import Requests
@@ -34,6 +49,8 @@ from perdure.web.requests import Requests
 __all__ = ["App", "create_app", "create_bptk_app"]
 
 DESCRIPTION = "Simulations that outlive their server: durable, exactly resumable runs behind one HTTP API."
+
+BPTK_PATHS = BptkPaths(lambda scope: context_of(scope).bptk)
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +77,7 @@ def create_app(
     settings: Settings,
     *,
     administrator_socket: str | None = None,
+    works: bool = True,
     on_closed: Callable[[], None] | None = None,
 ) -> App:
     """Make the app that serves a store and a catalogue.
@@ -71,12 +89,19 @@ def create_app(
     catalogue
         The models and scenarios that sessions are made of.
     settings
-        Tokens, origins, limits and the savepoint schedule.
+        Tokens, origins, limits, the savepoint schedule and the tasks served.
     administrator_socket
         The path of the Unix socket whose requests are the administrator's, who sees every run and needs no
         token. Nothing but this machine's administrator may reach it, so never name the socket of a proxy.
+    works
+        Whether tasks are worked on while the app is open; otherwise they wait for an app that does.
     on_closed
         Called when the app has closed, for example ``store.close``.
+
+    Raises
+    ------
+    InvalidTask
+        If a task that the settings name can't be loaded.
 
     Examples
     --------
@@ -99,12 +124,17 @@ def create_app(
         # One flat list, the hot path first: what is at a path is found by looking at each in turn.
         routes=[
             *steps.routes(),
+            *events.routes(),
             *service.router.routes,
             *models.router.routes,
             *runs.router.routes,
             *savepoints.router.routes,
             *experiments.router.routes,
+            *tasks.router.routes,
         ],
+        dialects=(BPTK_PATHS, StableConfigsPaths(lambda scope: context_of(scope).stableconfigs)),
+        registry=TaskRegistry(settings.tasks if works else ()),
+        works=works,
         on_closed=on_closed,
         make_mirror=lambda sessions: None,
         externalize=False,
@@ -150,9 +180,12 @@ def create_bptk_app(
         tokens=Tokens(settings.tokens),
         allowed=settings.cors_origins or ("*",),
         hosts=None,
-        public=service.PUBLIC | {"/metrics"},
+        public=service.PUBLIC | {"/metrics", "/metrics/"},
         administrator_socket=None,
         routes=list(service.router.routes),
+        dialects=(BPTK_PATHS,),
+        registry=TaskRegistry(),
+        works=False,
         on_closed=None,
         make_mirror=make_mirror,
         externalize=externalize,
@@ -171,6 +204,9 @@ def _app(
     public: Collection[str],
     administrator_socket: str | None,
     routes: list[BaseRoute],
+    dialects: Sequence[OpenDialect],
+    registry: TaskRegistry,
+    works: bool,
     on_closed: Callable[[], None] | None,
     make_mirror: Callable[[Sessions], Mirror | None],
     externalize: bool,
@@ -191,16 +227,33 @@ def _app(
             durable=durable,
             closing=sessions.closing,
         )
-        app.state.context = Context(
-            store, catalogue, metrics, artifacts, Transfers(), sessions, bptk, sessions.closing
-        )
         try:
-            try:
-                await bptk.open()
-            except PerdureError as error:
-                app.state.failure = error
-                raise
-            yield
+            async with _executor(store, settings, works) as executor:
+                queued = Tasks(store, registry, executor, settings)
+                stableconfigs = StableConfigs(queued, store, settings.result_expires)
+                app.state.context = Context(
+                    store,
+                    catalogue,
+                    metrics,
+                    artifacts,
+                    Transfers(),
+                    sessions,
+                    queued,
+                    bptk,
+                    stableconfigs,
+                    sessions.closing,
+                )
+                try:
+                    await bptk.open()
+                except PerdureError as error:
+                    app.state.failure = error
+                    raise
+                try:
+                    async with stableconfigs.expiring() if works else nullcontext():
+                        yield
+                finally:
+                    sessions.closing.set()
+                    await queued.aclose()
         finally:
             sessions.closing.set()
             await bptk.aclose()
@@ -220,8 +273,8 @@ def _app(
         middleware=[
             Middleware(Requests),
             Middleware(
-                BptkRoutes,
-                dialect=lambda scope: context_of(scope).bptk,
+                OpenRoutes,
+                dialects=dialects,
                 tokens=tokens,
                 cors_origins=settings.cors_origins,
                 max_body_bytes=settings.max_body_bytes,
@@ -241,3 +294,30 @@ def _app(
     )
     app.tokens_needed = bool(tokens)
     return app
+
+
+@asynccontextmanager
+async def _executor(store: Store, settings: Settings, works: bool) -> AsyncIterator[Executor]:
+    """Open what works on the runs of a store, or what leaves them to the next server."""
+    if not works:
+        yield Unplaced(store)
+        return
+    limits = ChildLimits(
+        cpu_seconds=settings.max_task_cpu_seconds,
+        memory=settings.max_task_memory_bytes,
+        open_files=settings.max_task_open_files,
+    )
+    bodies = {TASK: BODY}
+    slots = settings.max_task_processes
+    async with (
+        LocalExecutor(store, bodies, identity=_identity(store), slots=slots, limits=limits) as executor,
+        reconciling(store, executor),
+    ):
+        yield executor
+
+
+def _identity(store: Store) -> str:
+    """Name a store as no other that is open on this machine, and the same when it is opened again."""
+    if isinstance(store, SqliteStore):
+        return hashlib.sha256(bytes(store.path)).hexdigest()[:16]
+    return secrets.token_hex(8)

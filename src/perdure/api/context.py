@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import Scope
@@ -11,9 +12,13 @@ from starlette.types import Scope
 from perdure.api.transfers import Transfers
 from perdure.artifacts import Artifacts
 from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.drivers.requests import Owner
+from perdure.drivers.run_access import find_run
 from perdure.drivers.sessions import Sessions
+from perdure.drivers.tasks import Tasks
 from perdure.observability import Metrics
+from perdure.run import Run
 from perdure.scenarios import Catalogue
 from perdure.stores.base import Store
 from perdure.web.auth import maker_of, owner_of
@@ -33,8 +38,12 @@ class Context:
         The threads in which files are moved.
     sessions
         The driver of sessions; closed by the app.
+    tasks
+        The driver of tasks; closed by the app.
     bptk
         The instances of the BPTK dialect; closed by the app.
+    stableconfigs
+        The tasks of the StableConfigs dialect.
     closing
         Set when the server closes, so that streams end.
     """
@@ -45,8 +54,14 @@ class Context:
     artifacts: Artifacts
     transfers: Transfers
     sessions: Sessions
+    tasks: Tasks
     bptk: Dialect
+    stableconfigs: StableConfigs
     closing: asyncio.Event
+
+    async def run(self, owner: Owner, run_id: str) -> Run:
+        """Return a run of any kind; another owner's doesn't exist."""
+        return await anyio.to_thread.run_sync(find_run, self.store, owner, run_id)
 
 
 def context_of(scope: Scope) -> Context:

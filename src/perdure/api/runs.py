@@ -1,26 +1,40 @@
 """Runs over HTTP: made, listed, read, stopped, forked, upgraded, deleted. Their steps are in `steps`."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel, Field
 
 from perdure.api.context import Asking, Making, Serving
 from perdure.api.shapes import (
     CheckRun,
-    CreateRun,
+    CreateSession,
     ForkRun,
     Page,
     Report,
-    RunList,
-    RunRecord,
+    SessionRecord,
+    SessionSummary,
     SetState,
     UpgradedRun,
     record,
     report,
     summary,
 )
-from perdure.drivers.requests import NewSession
+from perdure.api.task_shapes import (
+    CreateTask,
+    TaskRecord,
+    TaskSummary,
+    damaged_task,
+    task_record,
+    task_summary,
+)
+from perdure.drivers.requests import NewSession, Owner
+from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.tasks import KIND as TASK
+from perdure.drivers.tasks import NewTask, TaskView
+from perdure.errors import Damaged, WrongKind
 from perdure.run import Run
 from perdure.stores.base import Created
 from perdure.web.errors import error_responses
@@ -32,17 +46,27 @@ __all__ = ["RunId", "router"]
 
 RunId = Annotated[str, Path(pattern=RUN_ID_PATTERN)]
 
+Record: TypeAlias = Annotated[SessionRecord | TaskRecord, Field(discriminator="kind")]
+Summary: TypeAlias = Annotated[SessionSummary | TaskSummary, Field(discriminator="kind")]
+
 _READING = (401, 403, 404, 422, 500, 503)
 _CHANGING = (*_READING, 409)
 _WITH_BODY = (400, 413, 415)
 _LOCATION: dict[str, Any] = {"headers": {"Location": {"schema": {"type": "string"}}}}
 _REPLAYED: dict[str, Any] = {
     "description": "It was made before, with this key.",
-    "model": RunRecord,
+    "model": Record,
     **_LOCATION,
 }
 
 router = APIRouter()
+
+
+class RunList(BaseModel):
+    """A page of runs, newest first."""
+
+    runs: list[Summary]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
 
 
 @router.post(
@@ -52,12 +76,20 @@ router = APIRouter()
     responses={201: _LOCATION, 200: _REPLAYED, **error_responses(*_CHANGING, *_WITH_BODY, 429)},
 )
 async def create_run(
-    body: CreateRun, response: Response, serving: Serving, owner: Making, key: IdempotencyKey
-) -> RunRecord:
-    """Make a session on scenarios of the models served; it begins before its first step."""
-    request = NewSession(scenarios=body.scenarios, outputs=body.outputs, dt=body.dt, seed=body.seed)
-    created = await serving.sessions.create(owner, request, make_key(key, "POST /runs", request))
-    return await _made(created, response)
+    body: Annotated[CreateSession | CreateTask, Field(discriminator="kind")],
+    response: Response,
+    serving: Serving,
+    owner: Making,
+    key: IdempotencyKey,
+) -> Record:
+    """Make a session on scenarios of the models served, or queue a task."""
+    if isinstance(body, CreateTask):
+        task = NewTask.of(body.task, body.input, body.timeout)
+        created = await serving.tasks.create(owner, task, make_key(key, "POST /runs", task))
+    else:
+        request = NewSession(scenarios=body.scenarios, outputs=body.outputs, dt=body.dt, seed=body.seed)
+        created = await serving.sessions.create(owner, request, make_key(key, "POST /runs", request))
+    return await _made(serving, created, response)
 
 
 @router.get(
@@ -68,32 +100,45 @@ async def create_run(
 )
 async def list_runs(page: Annotated[Page, Query()], serving: Serving, owner: Asking) -> RunList:
     """List runs, newest first, a page at a time."""
-    runs = await serving.sessions.runs(owner, page.cursor, page.limit + 1)
-    shown = runs[: page.limit]
-    summaries = await anyio.to_thread.run_sync(lambda: [summary(run) for run in shown])
-    return RunList(runs=summaries, next=str(shown[-1].number) if len(runs) > page.limit else None)
+
+    def read() -> tuple[Sequence[Run], list[SessionSummary | TaskSummary]]:
+        runs = serving.store.runs(owner=owner, kind=page.kind, before=page.cursor, limit=page.limit + 1)
+        return runs, [_summary(serving, run) for run in runs[: page.limit]]
+
+    runs, summaries = await anyio.to_thread.run_sync(read)
+    more = len(runs) > page.limit
+    return RunList(runs=summaries, next=str(runs[page.limit - 1].number) if more else None)
 
 
 @router.get("/runs/{run_id}", operation_id="read_run", responses=error_responses(*_READING))
-async def read_run(run_id: RunId, serving: Serving, owner: Asking) -> RunRecord:
+async def read_run(run_id: RunId, serving: Serving, owner: Asking) -> Record:
     """Read where a run stands and what it is made of."""
-    return await _record(await serving.sessions.run(owner, run_id))
+    return await _record(serving, owner, await serving.run(owner, run_id))
 
 
 @router.put(
     "/runs/{run_id}/state", operation_id="set_state", responses=error_responses(*_CHANGING, *_WITH_BODY)
 )
-async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Asking) -> RunRecord:
-    """Stop a run for good; what it answered stays readable."""
-    return await _record(await serving.sessions.stop(owner, run_id))
+async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Asking) -> Record:
+    """Stop a run for good, what it answered stays readable; or pause a task, and let it go on."""
+    run = await serving.run(owner, run_id)
+    if run.kind == TASK:
+        tasks = serving.tasks
+        change = {"stopped": tasks.stop, "paused": tasks.pause, "started": tasks.go_on}[body.state]
+        return await _record(serving, owner, await change(owner, run_id))
+    if body.state != "stopped":
+        raise WrongKind(run=run_id, kind=run.kind, wanted=TASK)
+    return await _record(serving, owner, await serving.sessions.stop(owner, run_id))
 
 
 @router.delete(
     "/runs/{run_id}", status_code=204, operation_id="delete_run", responses=error_responses(*_READING)
 )
 async def delete_run(run_id: RunId, serving: Serving, owner: Asking) -> None:
-    """Forget a run with all its steps and savepoints."""
-    await serving.sessions.delete(owner, run_id)
+    """Forget a run with all that is stored of it; a task that hasn't ended is stopped first."""
+    run = await serving.run(owner, run_id)
+    driver = serving.tasks if run.kind == TASK else serving.sessions
+    await driver.delete(owner, run_id)
 
 
 @router.post(
@@ -109,20 +154,21 @@ async def fork_run(
     owner: Asking,
     key: IdempotencyKey,
     body: ForkRun | None = None,
-) -> RunRecord:
-    """Make a run that begins as a copy of this one up to a step, and shares nothing with it from there on."""
+) -> Record:
+    """Make a session that begins as a copy of this one up to a step, and shares nothing with it later."""
     step = None if body is None else body.step
     stored_key = make_key(key, f"POST /runs/{run_id}/fork", step)
-    return await _made(await serving.sessions.fork(owner, run_id, step, stored_key), response)
+    return await _made(serving, await serving.sessions.fork(owner, run_id, step, stored_key), response)
 
 
 @router.post(
     "/runs/{run_id}/upgrade", operation_id="upgrade_run", responses=error_responses(*_CHANGING, 413, 415)
 )
 async def upgrade_run(run_id: RunId, serving: Serving, owner: Asking) -> UpgradedRun:
-    """Bring a run whose models changed to their present versions, by the models' upgrade functions."""
+    """Bring a session whose models changed to their present versions, by the models' upgrade functions."""
     upgraded = await serving.sessions.upgrade(owner, run_id)
-    return UpgradedRun(run=await _record(upgraded.run), replayed=upgraded.replayed)
+    upgraded_record = await anyio.to_thread.run_sync(record, upgraded.run)
+    return UpgradedRun(run=upgraded_record, replayed=upgraded.replayed)
 
 
 @router.post(
@@ -130,14 +176,29 @@ async def upgrade_run(run_id: RunId, serving: Serving, owner: Asking) -> Upgrade
 )
 async def check_run(run_id: RunId, serving: Serving, owner: Asking, body: CheckRun | None = None) -> Report:
     """Check every checksum of what is stored of a run; with `repair`, write back what replay gives."""
+    run = await serving.run(owner, run_id)
+    if run.kind == TASK:
+        return report(await serving.tasks.examine(owner, run_id))
     return report(await serving.sessions.examine(owner, run_id, repair=body is not None and body.repair))
 
 
-async def _made(created: Created, response: Response) -> RunRecord:
+async def _made(serving: Serving, created: Created, response: Response) -> Record:
     response.headers["Location"] = f"/runs/{created.run.id}"
     response.status_code = 200 if created.replayed else 201
-    return await _record(created.run)
+    return await _record(serving, created.run.owner, created.run)
 
 
-async def _record(run: Run) -> RunRecord:
-    return await anyio.to_thread.run_sync(record, run)
+async def _record(serving: Serving, owner: Owner, run: Run) -> Record:
+    if run.kind == SESSION:
+        return await anyio.to_thread.run_sync(record, run)
+    view = await serving.tasks.view(owner, run.id)
+    return await anyio.to_thread.run_sync(task_record, view)
+
+
+def _summary(serving: Serving, run: Run) -> SessionSummary | TaskSummary:
+    if run.kind == SESSION:
+        return summary(run)
+    try:
+        return task_summary(TaskView(run=run, execution=serving.store.execution(run.id)))
+    except Damaged as error:
+        return damaged_task(run, error)

@@ -1,4 +1,4 @@
-"""The savepoints of a run over HTTP: listed, taken, named and pinned."""
+"""The savepoints of a session over HTTP: listed, taken, named and pinned."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from perdure.web.errors import error_responses
 
 __all__ = ["router"]
 
-_READING = (401, 403, 404, 422, 500, 503)
+_READING = (401, 403, 404, 409, 422, 500, 503)
 _WITH_BODY = (400, 413, 415)
 
 router = APIRouter()
@@ -43,7 +43,7 @@ async def list_savepoints(
     "/runs/{run_id}/savepoints",
     status_code=201,
     operation_id="take_savepoint",
-    responses=error_responses(*_READING, *_WITH_BODY, 409),
+    responses=error_responses(*_READING, *_WITH_BODY),
 )
 async def take_savepoint(
     run_id: RunId, serving: Serving, owner: Asking, body: TakeSavepoint | None = None
@@ -58,7 +58,7 @@ async def take_savepoint(
 @router.patch(
     "/runs/{run_id}/savepoints/{timestamp}",
     operation_id="mark_savepoint",
-    responses=error_responses(*_READING, *_WITH_BODY, 409),
+    responses=error_responses(*_READING, *_WITH_BODY),
 )
 async def mark_savepoint(
     run_id: RunId,

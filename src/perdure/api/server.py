@@ -71,7 +71,7 @@ def serve(catalogue: Catalogue, settings: Settings, *, announce: Callable[[str],
         raise TokensMissing(host=settings.host)
     with _Signals() as signals, ExitStack() as closing:
         listening = closing.enter_context(_tcp_socket(settings.host, settings.port))
-        store = open_store(settings.store, keep=settings.savepoint_keep)
+        store = open_store(settings.store, keep=settings.savepoint_keep, keep_lines=settings.max_log_lines)
         closing.callback(store.close)
         sockets = [listening]
         path = _usable(socket_path(settings.store))

@@ -15,8 +15,8 @@ from perdure.web.errors import error_responses
 
 __all__ = ["PUBLIC", "router"]
 
-PUBLIC: Final = frozenset({"/", "/healthy", "/ready", "/openapi.json"})
-"""Paths that need no token: they tell nothing about runs or models."""
+PUBLIC: Final = frozenset({"/", "/healthy", "/healthy/", "/ready", "/openapi.json"})
+"""Paths that need no token: they tell nothing about runs or models. BPTK has some with a slash at the end."""
 
 _START_PAGE = """<!doctype html>
 <html lang="en">
@@ -27,6 +27,7 @@ _START_PAGE = """<!doctype html>
 on with exactly the numbers it would have had.</p>
 <ul>
 <li><a href="/models">/models</a>: the models and scenarios that can be run</li>
+<li><a href="/tasks">/tasks</a>: the tasks that can be queued</li>
 <li><a href="/runs">/runs</a>: the runs</li>
 <li><a href="/openapi.json">/openapi.json</a>: all routes, as an OpenAPI document for any viewer</li>
 <li><a href="/ready">/ready</a>: whether the store can be written</li>
@@ -70,6 +71,7 @@ async def start_page() -> str:
     return _START_PAGE
 
 
+@router.get("/healthy/", include_in_schema=False)
 @router.get("/healthy", operation_id="healthy", responses=error_responses(403))
 async def healthy() -> Health:
     """Tell that the process answers."""
@@ -97,6 +99,7 @@ async def check_store(serving: Serving) -> StoreReport:
     return StoreReport(problems=list(await anyio.to_thread.run_sync(serving.store.check)))
 
 
+@router.get("/metrics/", include_in_schema=False, response_class=PlainTextResponse)
 @router.get(
     "/metrics",
     operation_id="metrics",

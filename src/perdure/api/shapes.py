@@ -12,21 +12,26 @@ from perdure.run import Run
 from perdure.state.savepoint import SavepointInfo
 
 __all__ = [
+    "LARGEST_NUMBER",
     "CheckRun",
-    "CreateRun",
+    "CreateSession",
     "ForkRun",
     "MarkSavepoint",
+    "Name",
     "Page",
     "Report",
-    "RunList",
-    "RunRecord",
-    "RunSummary",
     "SavepointList",
     "SavepointRecord",
+    "SessionRecord",
     "SessionScenario",
+    "SessionSummary",
     "SetState",
+    "Strict",
     "TakeSavepoint",
+    "Text",
     "UpgradedRun",
+    "Whole",
+    "digits",
 ]
 
 LARGEST_NUMBER = 2**53 - 1  # every JSON reader takes it as it is
@@ -46,7 +51,7 @@ Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 
 
-def _digits(value: object) -> object:
+def digits(value: object) -> object:
     """Let only plain digits through: pydantic would take ``1_0`` for a number too."""
     if isinstance(value, str):
         if not (value.isascii() and value.isdigit() and len(value) <= 16):
@@ -64,14 +69,16 @@ Whole = Annotated[int, Field(ge=0, le=LARGEST_NUMBER), BeforeValidator(_whole)]
 """A whole number in a body."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A body that is taken as its schema says, and not otherwise."""
+
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 # What clients send ------------------------------------------------------------------------------------------
 
 
-class CreateRun(_Strict):
+class CreateSession(Strict):
     """A session to be made."""
 
     kind: Literal["session"]
@@ -89,33 +96,33 @@ class CreateRun(_Strict):
     seed: Whole | None = Field(default=None, description="Of the random draws; by default one is made.")
 
 
-class SetState(_Strict):
-    """The state a run is to be in."""
+class SetState(Strict):
+    """The state a run is to be in; only a task can be paused and started."""
 
-    state: Literal["stopped"]
+    state: Literal["stopped", "paused", "started"]
 
 
-class ForkRun(_Strict):
+class ForkRun(Strict):
     """Where a fork is to begin."""
 
     step: Whole | None = Field(default=None, description="The last step it shares; by default all of them.")
 
 
-class TakeSavepoint(_Strict):
+class TakeSavepoint(Strict):
     """A savepoint to be taken."""
 
     name: Name | None = None
     pinned: bool = False
 
 
-class MarkSavepoint(_Strict):
+class MarkSavepoint(Strict):
     """What is to change about a savepoint; what isn't given stays as it is."""
 
     name: Name | None = None
     pinned: bool = False
 
 
-class CheckRun(_Strict):
+class CheckRun(Strict):
     """How a run is to be checked."""
 
     repair: bool = Field(default=False, description="Write back what replay gives.")
@@ -126,10 +133,11 @@ class Page(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_digits)] = Field(
+    limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(digits)] = Field(
         default=100, description="Most runs in the answer."
     )
-    cursor: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(_digits)] | None = Field(
+    kind: Literal["session", "task"] | None = Field(default=None, description="Only runs of this kind.")
+    cursor: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(digits)] | None = Field(
         default=None, description="The `next` of the page before."
     )
 
@@ -137,7 +145,7 @@ class Page(BaseModel):
 # What they get ----------------------------------------------------------------------------------------------
 
 
-class _Run(BaseModel):
+class _Session(BaseModel):
     id: str
     kind: Literal["session"]
     owner: str
@@ -152,8 +160,8 @@ class _Run(BaseModel):
     parent_step: int | None = Field(description="The last step it shares with that one.")
 
 
-class RunSummary(_Run):
-    """A run."""
+class SessionSummary(_Session):
+    """A session."""
 
     damage: str | None = Field(
         description="What is wrong with its spec if that is damaged, and `scenarios` is empty; null if not."
@@ -171,24 +179,17 @@ class SessionScenario(BaseModel):
     outputs: list[str]
 
 
-class RunRecord(_Run):
-    """A run with all that it is made of."""
+class SessionRecord(_Session):
+    """A session with all that it is made of."""
 
     seed: int
     specs: dict[str, dict[str, SessionScenario]] = Field(description="Manager → scenario → what it runs.")
 
 
-class RunList(BaseModel):
-    """A page of runs, newest first."""
-
-    runs: list[RunSummary]
-    next: str | None = Field(description="The cursor of the next page; null on the last one.")
-
-
 class UpgradedRun(BaseModel):
-    """A run that goes on with the present models."""
+    """A session that goes on with the present models."""
 
-    run: RunRecord
+    run: SessionRecord
     replayed: int = Field(description="Logged steps that the new models took again.")
 
 
@@ -228,16 +229,16 @@ class Report(BaseModel):
 # From what the drivers answer -------------------------------------------------------------------------------
 
 
-def summary(run: Run) -> RunSummary:
+def summary(run: Run) -> SessionSummary:
     """Return a run as a list shows it, damaged or not; keep it off the event loop, it decodes the spec."""
     try:
         scenarios, damage = SessionSpec.from_blob(run.spec).scenarios, None
     except Damaged as error:
         scenarios, damage = [], str(error)
-    return RunSummary.model_validate({**_fields(run, scenarios), "damage": damage})
+    return SessionSummary.model_validate({**_fields(run, scenarios), "damage": damage})
 
 
-def record(run: Run) -> RunRecord:
+def record(run: Run) -> SessionRecord:
     """Return a run with all that it is made of; its spec is decoded, so keep it off the event loop."""
     spec = SessionSpec.from_blob(run.spec)
     specs: dict[str, dict[str, SessionScenario]] = {}
@@ -250,7 +251,7 @@ def record(run: Run) -> RunRecord:
             timestep=part.config.get("timestep", part.config["dt"]),
             outputs=part.outputs,
         )
-    return RunRecord.model_validate({**_fields(run, spec.scenarios), "seed": spec.seed, "specs": specs})
+    return SessionRecord.model_validate({**_fields(run, spec.scenarios), "seed": spec.seed, "specs": specs})
 
 
 def report(findings: Sequence[Finding]) -> Report:

@@ -1,8 +1,7 @@
-"""Steps over HTTP, the hot path: taken, and read back as a log, as results and as events."""
+"""Steps over HTTP, the hot path: taken, and read back as a log and as results."""
 
 import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import TypeVar
 
 import anyio.to_thread
@@ -26,27 +25,14 @@ from perdure.api.step_shapes import (
     steps_taken,
 )
 from perdure.drivers.requests import Answer, Log, StepRequest
-from perdure.stores.base import Committed
-from perdure.web.events import EventStream, event
 from perdure.web.idempotency import make_key
 from perdure.web.operations import Call, Operation, route
 
 __all__ = ["routes"]
 
-_READING = (401, 403, 404, 422, 500, 503)
+_READING = (401, 403, 404, 409, 422, 500, 503)
 _PAGE = 1000  # steps read at once
 _MANY_ROWS = 50  # an answer with more is put together off the event loop
-
-_EVENT = {
-    "type": "object",
-    "description": "One event; its data is JSON with the run's `state` and `step`.",
-    "properties": {
-        "event": {"const": "run"},
-        "id": {"type": "string", "description": "Steps taken."},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
-    "required": ["event", "id", "data"],
-}
 
 _encoder = msgspec.json.Encoder()
 
@@ -85,26 +71,6 @@ async def read_results(call: Call[None, ResultsQuery]) -> bytes | ASGIApp:
     if query.format == "csv" or _accepts_csv(call.scope):
         return StreamingResponse(csv_pages(log, read, query.limit), media_type=CSV)
     return await _encoded(log, len(log.steps), results_page)
-
-
-async def read_events(call: Call[None, None]) -> ASGIApp:
-    """Follow a run: an event now and after every change, until it ends or is deleted."""
-    context = context_of(call.scope)
-    commits = context.sessions.events(call.owner, call.run_id)
-    first = await anext(commits)  # an unknown run is a 404, not an empty stream
-    return EventStream(_events(first, commits), context.closing)
-
-
-async def _events(first: Committed, commits: AsyncGenerator[Committed, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(commits):
-        yield _event(first)
-        async for commit in commits:
-            yield _event(commit)
-
-
-def _event(commit: Committed) -> bytes:
-    state = "deleted" if commit.deleted else commit.state.value
-    return event("run", commit.position, _encoder.encode({"state": state, "step": commit.position}))
 
 
 async def _encoded(answer: T, rows: int, shape: Callable[[T], object]) -> bytes:
@@ -147,14 +113,6 @@ _OPERATIONS = (
         query=ResultsQuery,
         answer=Results,
         media={CSV: {"type": "string"}},
-        errors=_READING,
-    ),
-    Operation(
-        path="/runs/{run_id}/events",
-        method="GET",
-        handler=read_events,
-        summary="Follow a run",
-        media={"text/event-stream": _EVENT},
         errors=_READING,
     ),
 )

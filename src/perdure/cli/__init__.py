@@ -1,7 +1,7 @@
-"""The command line: ``perdure serve`` and the commands that look after runs.
+"""The command line: ``perdure serve``, the commands that look after runs, and ``perdure solve``.
 
-Every command but ``serve`` speaks HTTP, to the server that holds the store if one is running, else to one of
-its own in this process, so that there is one way to do a thing.
+Every command but ``serve`` and ``solve`` speaks HTTP, to the server that holds the store if one is running,
+else to one of its own in this process, so that there is one way to do a thing.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from perdure import __version__
-from perdure.cli import doctor, runs, savepoints, serve
+from perdure.cli import doctor, runs, savepoints, serve, solve, tasks
 from perdure.errors import PerdureError
 
 __all__ = ["app", "main"]
@@ -44,11 +44,13 @@ def options(
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(savepoints.app, name="savepoints")
+app.add_typer(tasks.app, name="tasks")
+app.command("solve", epilog=solve.EXAMPLES)(solve.solve)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command; whatever is wrong is one line on standard error that says what to do."""
+    """Run the command; what is wrong is told on standard error, in a line that says what to do."""
     try:
         app()
     except PerdureError as error:

@@ -54,9 +54,9 @@ async def connect(store: str | None, models: str | None = None) -> AsyncIterator
     if file is None or not file.is_file():
         raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
     configure_logging("ERROR", as_json=False)
-    opened = open_store(url, keep=settings.savepoint_keep)
+    opened = open_store(url, keep=settings.savepoint_keep, keep_lines=settings.max_log_lines)
     try:
-        app = create_app(opened, load_catalogue(models), settings, administrator_socket=HOST)
+        app = create_app(opened, load_catalogue(models), settings, administrator_socket=HOST, works=False)
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client,

@@ -32,10 +32,17 @@ def list_runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
         typer.echo("No runs yet.")
     else:
         rows = [
-            (run["id"], run["owner"], run["state"], run["step"], _scenarios(run), moment(run["created"]))
+            (
+                run["id"],
+                run["owner"],
+                run["state"],
+                run.get("step", ""),
+                _made_of(run),
+                moment(run["created"]),
+            )
             for run in found
         ]
-        table(("ID", "OWNER", "STATE", "STEP", "SCENARIOS", "CREATED (UTC)"), rows)
+        table(("ID", "OWNER", "STATE", "STEP", "MADE OF", "CREATED (UTC)"), rows)
 
 
 @app.command("show", epilog="Example:  perdure runs show 0f3c…")
@@ -78,7 +85,8 @@ def upgrade_runs(
 
     async def work() -> int:
         async with connect(store, models) as client:
-            ids = runs or [run["id"] for run in await all_runs(client) if run["outcome"] is None]
+            sessions = [] if runs else await all_runs(client, "session")
+            ids = runs or [run["id"] for run in sessions if run["outcome"] is None]
             failed = 0
             for run in with_progress(ids, "Upgrading"):
                 try:
@@ -116,10 +124,10 @@ def delete_runs(
     anyio.run(work)
 
 
-async def all_runs(client: httpx.AsyncClient) -> list[dict[str, Any]]:
-    """Return every run, page by page."""
+async def all_runs(client: httpx.AsyncClient, kind: str | None = None) -> list[dict[str, Any]]:
+    """Return every run, or every one of a kind, page by page."""
     found: list[dict[str, Any]] = []
-    params: dict[str, Any] = {"limit": 1000}
+    params: dict[str, Any] = {"limit": 1000} | ({} if kind is None else {"kind": kind})
     while True:
         page = answer(await client.get("/runs", params=params))
         found += page["runs"]
@@ -128,8 +136,10 @@ async def all_runs(client: httpx.AsyncClient) -> list[dict[str, Any]]:
         params["cursor"] = page["next"]
 
 
-def _scenarios(run: dict[str, Any]) -> str:
+def _made_of(run: dict[str, Any]) -> str:
     if run["damage"] is not None:
         return "damaged, see perdure doctor"
+    if run["kind"] == "task":
+        return f"task {run['task']}"
     names = [f"{manager}/{name}" for manager, names in run["scenarios"].items() for name in names]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

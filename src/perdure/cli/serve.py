@@ -15,6 +15,7 @@ __all__ = ["EXAMPLES", "read_settings", "serve"]
 
 EXAMPLES = (
     "Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  "
+    "perdure serve --tasks my_tasks.py  ·  "
     "PERDURE_TOKENS=ada:secret perdure serve --host 0.0.0.0"
 )
 
@@ -33,14 +34,23 @@ def serve(
         str | None,
         typer.Option(help="sqlite:///PATH or memory://. By default sqlite:///perdure-data/perdure.db."),
     ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Tasks to serve besides installed ones: module:name or file.py:name, and without :name all "
+            "of them. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. By default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. By default 5000.")] = None,
 ) -> None:
-    """Serve models over HTTP; every acknowledged step is durable.
+    """Serve models and tasks over HTTP; every acknowledged step is durable.
 
     Settings not given here are read from the environment, see docs/settings.md.
     """
-    settings = read_settings(store=store, host=host, port=port)
+    settings = read_settings(store=store, tasks=tasks or None, host=host, port=port)
     configure_logging(settings.log_level, as_json=settings.log_json)
     run_server(load_catalogue(models), settings, announce=typer.echo)
 

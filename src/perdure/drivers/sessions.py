@@ -7,7 +7,7 @@ client goes away. Sessions are restored when they are touched; memory never runs
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -30,15 +30,16 @@ from perdure.drivers.requests import (
     Upgraded,
     rows_of,
 )
+from perdure.drivers.run_access import find_run
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.stepping import Stepping
 from perdure.drivers.threads import Threads
+from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.upgrade import upgrade_session
 from perdure.errors import (
     InvalidScenario,
     ModelChanged,
     PerdureError,
-    RunNotFound,
     StepNotFound,
 )
 from perdure.lifecycle import FINAL, Outcome, RunState, check
@@ -87,7 +88,7 @@ class Sessions:
         self._metrics = metrics
         self._locks = Locks()
         self._live = LiveSessions(store, catalogue, metrics, self._locks, settings.max_live_sessions)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._uninterrupted = Uninterrupted()
         self._threads = Threads()
         self.closing = asyncio.Event()
         self._stepping = Stepping(store, self._live, self._threads, self.run, settings, self.closing)
@@ -96,11 +97,11 @@ class Sessions:
 
     async def create(self, owner: str, request: NewSession, key: Key | None = None) -> Created:
         """Make a session; durable when it returns."""
-        return await self._uninterrupted(self._create(owner, request, key))
+        return await self._uninterrupted.do(self._create(owner, request, key))
 
     async def fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None = None) -> Created:
         """Make a session that begins with another's first `position` steps; by default all of them."""
-        return await self._uninterrupted(self._fork(owner, run_id, position, key))
+        return await self._uninterrupted.do(self._fork(owner, run_id, position, key))
 
     async def stop(
         self,
@@ -111,19 +112,19 @@ class Sessions:
     ) -> Run:
         """End a session for good; what it answered stays readable."""
         change = Change(state=RunState.STOPPED, outcome=outcome, reason=reason)
-        return await self._uninterrupted(self._stop(owner, run_id, change))
+        return await self._uninterrupted.do(self._stop(owner, run_id, change))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
         """Forget a session with all it answered."""
-        await self._uninterrupted(self._delete(owner, run_id))
+        await self._uninterrupted.do(self._delete(owner, run_id))
 
     async def upgrade(self, owner: Owner, run_id: str) -> Upgraded:
         """Bring a session whose models changed to their present versions, by their upgrade functions."""
-        return await self._uninterrupted(self._upgrade(owner, run_id))
+        return await self._uninterrupted.do(self._upgrade(owner, run_id))
 
     async def examine(self, owner: Owner, run_id: str, *, repair: bool) -> list[Finding]:
         """Check every checksum of what is stored of a session; repair what replay can give back."""
-        return await self._uninterrupted(self._examine(owner, run_id, repair))
+        return await self._uninterrupted.do(self._examine(owner, run_id, repair))
 
     # Stepping -----------------------------------------------------------------------------------------------
 
@@ -146,22 +147,13 @@ class Sessions:
         ModelChanged, ReplayMismatch, NoSavepoint
             If the session can't be restored to go on exactly.
         """
-        return await self._uninterrupted(self._step(owner, run_id, request, key))
+        return await self._uninterrupted.do(self._step(owner, run_id, request, key))
 
     # Reading ------------------------------------------------------------------------------------------------
 
     async def run(self, owner: Owner, run_id: str) -> Run:
-        """Return a session's record; another owner's doesn't exist."""
-        run = await self._threads.read(lambda: self.store.run(run_id))
-        if run.kind != KIND or (owner is not None and run.owner != owner):
-            raise RunNotFound(run=run_id)
-        return run
-
-    async def runs(self, owner: Owner, before: int | None, limit: int) -> Sequence[Run]:
-        """Return sessions, newest first."""
-        return await self._threads.read(
-            lambda: self.store.runs(owner=owner, kind=KIND, before=before, limit=limit)
-        )
+        """Return a session's record; another owner's doesn't exist, another kind's is `WrongKind`."""
+        return await self._threads.read(lambda: find_run(self.store, owner, run_id, KIND))
 
     async def log(self, owner: Owner, run_id: str, after: int, limit: int) -> Log:
         """Return a page of the step log: what each step was given and what it answered."""
@@ -178,7 +170,7 @@ class Sessions:
     ) -> SavepointInfo:
         """Take a savepoint of a session as it stands."""
         run = await self.run(owner, run_id)
-        return await self._uninterrupted(self._take_savepoint(run, name, pinned))
+        return await self._uninterrupted.do(self._take_savepoint(run, name, pinned))
 
     async def mark_savepoint(
         self, owner: Owner, run_id: str, timestamp: int, name: str | None, pinned: bool
@@ -214,8 +206,7 @@ class Sessions:
     async def aclose(self) -> None:
         """Wait for what is under way, then save every live session where it stands."""
         self.closing.set()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._uninterrupted.wait()
         for live in self._live:
             with suppress(PerdureError):
                 if self.store.unavailable is None:
@@ -396,18 +387,6 @@ class Sessions:
         return await asyncio.wrap_future(
             self.store.put_savepoint(live.run_id, self.store.fence, savepoint, name=name, pinned=pinned)
         )
-
-    async def _uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work to its end, also when whoever asked for it goes away meanwhile."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return await asyncio.shield(task)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.debug("request_failed", error=str(error))  # whoever asked for it may be gone
 
 
 def _beginning_with(settings: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Protocol
 
 import msgspec
 
-from perdure.lifecycle import RunState
-from perdure.run import Change, Entry, Key, Run, Step
+from perdure.errors import Invalid
+from perdure.lifecycle import RunState, Wanted
+from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 
-__all__ = ["Appended", "Committed", "Created", "Record", "Store"]
+__all__ = ["Appended", "Committed", "Created", "Record", "Store", "check_limits"]
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -51,12 +52,23 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """A change of a run that is durable now; `position` is the number of steps in its log."""
+    """A change of a run that is durable now; `position` is the number of steps in its log.
+
+    A change of its execution or a report of its progress is one too; the renewal of a lease is none.
+    """
 
     run_id: str
     state: RunState
     position: int
     deleted: bool = False
+
+
+def check_limits(keep: int, keep_lines: int) -> None:
+    """Raise `Invalid` unless a store that is being opened keeps something of each run."""
+    if keep < 1:
+        raise Invalid(f"A store keeps at least 1 savepoint of a run, not {keep}.")
+    if keep_lines < 1:
+        raise Invalid(f"A store keeps at least 1 line that a run wrote, not {keep_lines}.")
 
 
 class Store(Protocol):
@@ -83,9 +95,17 @@ class Store(Protocol):
     # Runs ---------------------------------------------------------------------------------------------------
 
     def create_run(
-        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+        self,
+        run: Run,
+        savepoint: Savepoint | None,
+        key: Key | None = None,
+        *,
+        quota: int | None = None,
+        execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run with its savepoint 0, or without one; its log is empty.
+
+        With an execution, whose time-out and wanted state count, it waits for a worker to lease it.
 
         A key belongs to the run's owner. A recorded key answers with the run made then; the same key with
         another body hash is `KeyReused`. Raises `RunExists` if the id is taken, and `QuotaExceeded` if the
@@ -105,11 +125,14 @@ class Store(Protocol):
         ...
 
     def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
-        """Change a run's record if its version is still `version`; else `VersionConflict`."""
+        """Change a run's record if its version is still `version`; else `VersionConflict`.
+
+        A change to a final state ends the run's lease.
+        """
         ...
 
     def delete_run(self, run_id: str) -> Future[None]:
-        """Forget a run with its steps, savepoints and keys."""
+        """Forget a run with its steps, savepoints, keys, execution and log lines."""
         ...
 
     def run(self, run_id: str) -> Run:
@@ -134,10 +157,6 @@ class Store(Protocol):
         """
         ...
 
-    def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
-        """Count the runs of an owner, or all; with `live` only those not in a final state."""
-        ...
-
     # Steps --------------------------------------------------------------------------------------------------
 
     def append(
@@ -151,12 +170,13 @@ class Store(Protocol):
     ) -> Future[Appended]:
         """Append entries to the step log, with a savepoint and a change of the record, all or nothing.
 
-        Checked in this order: the fence (`Fenced` unless it is this opening's), the first entry's key
-        (recorded: the recorded steps of all entries' keys; with another body hash: `KeyReused`), the position
-        (`PositionConflict` unless the log holds exactly `position` steps), the state (`RunFinished` if it is
-        final). A later entry's key that is recorded, while the first one's isn't, is `KeyReused` too. After
-        a savepoint, older ones beyond the newest `keep` go; savepoint 0, milestones, pinned and named ones
-        stay, and so does the one just written.
+        Checked in this order: the fence (`Fenced` unless it is this opening's or, for a run with an
+        execution, that of its lease), the first entry's key (recorded: the recorded steps of all entries'
+        keys; with another body hash: `KeyReused`), the position (`PositionConflict` unless the log holds
+        exactly `position` steps), the state (`RunFinished` if it is final). A later entry's key that is
+        recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones beyond the
+        newest `keep` go; savepoint 0, milestones, pinned and named ones stay, and so does the one just
+        written. A savepoint of a run with an execution sets its deaths to 0.
         """
         ...
 
@@ -204,6 +224,77 @@ class Store(Protocol):
         """Return a savepoint; `SavepointNotFound`, `CorruptBlob` or `NewerSchema` if that can't be done."""
         ...
 
+    # Executions: work that an executor places -------------------------------------------------------------
+
+    def execution(self, run_id: str) -> Execution:
+        """Return a run's execution; `NotExecuted` if it has none, `CorruptBlob` if it is damaged."""
+        ...
+
+    def executions(self) -> Sequence[Execution]:
+        """Return the executions of all runs that aren't in a final state, in the order of their creation.
+
+        One that is damaged is left out; `check` tells of it.
+        """
+        ...
+
+    def lease(self, run_id: str, holder: str, seconds: float) -> Future[Execution]:
+        """Take a run to work on it: a new fence token, larger than any before, and one more attempt.
+
+        The run becomes started in the same transaction. Raises `RunFinished` if its state is final, and
+        `LeaseHeld` if a lease of this opening of the store hasn't run out yet.
+        """
+        ...
+
+    def renew(self, run_id: str, fence: int, seconds: float) -> Future[Execution]:
+        """Let a lease run for so many seconds from now; `Fenced` if it was given up or taken by another."""
+        ...
+
+    def report(
+        self,
+        run_id: str,
+        fence: int,
+        *,
+        progress: bytes | None = None,
+        seconds: float | None = None,
+        deaths: int | None = None,
+        lines: Sequence[LogLine] = (),
+    ) -> Future[None]:
+        """Put down how far a run got, and the lines it wrote; what is None stays. `Fenced` as in `renew`.
+
+        The oldest lines beyond those that the store is opened to keep for a run go.
+        """
+        ...
+
+    def finish(
+        self,
+        run_id: str,
+        fence: int,
+        change: Change,
+        *,
+        result: bytes | None = None,
+        seconds: float | None = None,
+    ) -> Future[Run]:
+        """Bring a run to a final state with its result, and end its lease, all in one transaction.
+
+        Raises `RunFinished` if its state is final already, else `Fenced` as in `renew`, and `Invalid` if the
+        change leads to no final state.
+        """
+        ...
+
+    def release(
+        self, run_id: str, fence: int, *, seconds: float | None = None, deaths: int | None = None
+    ) -> Future[None]:
+        """Give a lease back; the run waits to be taken again. `Fenced` as in `renew`."""
+        ...
+
+    def want(self, run_id: str, wanted: Wanted) -> Future[Execution]:
+        """Put down which state a run's owner wants it in; `RunFinished` if its state is final."""
+        ...
+
+    def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
+        """Return the lines that a run wrote after number `after`, ascending, at most `limit`."""
+        ...
+
     # What dialects keep -------------------------------------------------------------------------------------
 
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
@@ -230,8 +321,8 @@ class Store(Protocol):
     def check(self) -> Sequence[str]:
         """Look for damage that isn't one step's or savepoint's, and say in words what is wrong; reads it all.
 
-        That is the store's own structure, the keys and the records of runs. The blobs of a run have checksums
-        of their own, which a driver checks when it reads them.
+        That is the store's own structure, the keys, the records of runs and their executions. The blobs of a
+        run have checksums of their own, which a driver checks when it reads them.
         """
         ...
 

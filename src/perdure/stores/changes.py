@@ -6,11 +6,13 @@ it did.
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
 from perdure.errors import (
+    Fenced,
     Invalid,
     KeyReused,
     PositionConflict,
@@ -23,9 +25,10 @@ from perdure.errors import (
     StepNotFound,
     VersionConflict,
 )
-from perdure.lifecycle import FINAL
-from perdure.run import Change, Entry, Key, Run, Step
+from perdure.lifecycle import FINAL, RunState
+from perdure.run import Change, Entry, Execution, Key, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores import execution_rows
 from perdure.stores.base import Appended, Committed, Created, Record
 from perdure.stores.database import row
 from perdure.stores.keys import find_made, find_step, record_run_key, record_step_key
@@ -33,16 +36,20 @@ from perdure.stores.queries import QUERIES
 from perdure.stores.values import to_info, to_run, to_state
 
 __all__ = [
+    "Found",
     "Put",
     "append",
+    "change_record",
     "change_run",
     "create_run",
     "delete_record",
     "delete_run",
+    "find",
     "fork_run",
     "mark_savepoint",
     "put_record",
     "put_savepoint",
+    "read_back",
     "repair_step",
 ]
 
@@ -74,11 +81,27 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Found(NamedTuple):
+    """A run that was found; `lease` is that of its execution, or None if it has none."""
+
+    number: int
+    state: RunState
+    position: int
+    version: int
+    lease: int | None
+
+
 # Runs -------------------------------------------------------------------------------------------------------
 
 
 def create_run(
-    connection: apsw.Connection, run: Run, put: Put | None, key: Key | None, quota: int | None, keep: int
+    connection: apsw.Connection,
+    run: Run,
+    put: Put | None,
+    key: Key | None,
+    quota: int | None,
+    execution: Execution | None,
+    keep: int,
 ) -> tuple[Created, Committed | None]:
     """Keep a new run."""
     recorded = find_made(connection, run.owner, key)
@@ -88,6 +111,8 @@ def create_run(
     created = _insert_run(connection, msgspec.structs.replace(run, position=0), key)
     if put is not None:
         _put(connection, created.number, put, keep)
+    if execution is not None:
+        execution_rows.insert(connection, created, execution)
     return Created(created), Committed(run.id, created.state, 0)
 
 
@@ -101,12 +126,12 @@ def fork_run(
     _check_quota(connection, run.owner, quota)
     if run.parent is None or run.parent_position is None:
         raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
-    parent, _, _, length, _ = _find(connection, run.parent)
-    if not 0 <= run.parent_position <= length:
-        raise StepNotFound(run=run.parent, step=run.parent_position, position=length)
+    parent = find(connection, run.parent)
+    if not 0 <= run.parent_position <= parent.position:
+        raise StepNotFound(run=run.parent, step=run.parent_position, position=parent.position)
     created = _insert_run(connection, msgspec.structs.replace(run, position=run.parent_position), key)
     for query in ("copy_steps", "copy_savepoints"):
-        connection.execute(_SQL[query], (created.number, parent, run.parent_position))
+        connection.execute(_SQL[query], (created.number, parent.number, run.parent_position))
     _put(connection, created.number, put, keep)
     return Created(created), Committed(run.id, created.state, created.position)
 
@@ -115,13 +140,11 @@ def change_run(
     connection: apsw.Connection, run_id: str, version: int, change: Change
 ) -> tuple[Run, Committed | None]:
     """Change a run's record if nobody else did."""
-    number, _, _, _, found = _find(connection, run_id)
-    if found != version:
+    found = find(connection, run_id)
+    if found.version != version:
         raise VersionConflict(name=run_id)
-    _change(connection, number, change)
-    values = row(connection, _SQL["read_run_by_number"], (number,))
-    assert values is not None, "it was found above"
-    run = to_run(values)
+    change_record(connection, found.number, change)
+    run = read_back(connection, found.number)
     return run, Committed(run_id, run.state, run.position)
 
 
@@ -171,16 +194,24 @@ def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:
     return msgspec.structs.replace(run, number=number)
 
 
-def _find(connection: apsw.Connection, run_id: str) -> tuple[int, str, bool, int, int]:
-    """Return a run's number, state, whether that is final, position and version."""
+def find(connection: apsw.Connection, run_id: str) -> Found:
+    """Return what is needed to change a run."""
     found = row(connection, _SQL["find_run"], (run_id,))
     if found is None:
         raise RunNotFound(run=run_id)
-    number, state, final, position, version = found
-    return number, state, bool(final), position, version
+    number, state, position, version, lease = found
+    return Found(number, to_state(run_id, state), position, version, lease)
 
 
-def _change(connection: apsw.Connection, number: int, change: Change) -> str:
+def read_back(connection: apsw.Connection, number: int) -> Run:
+    """Return a run that was found in this transaction."""
+    values = row(connection, _SQL["read_run_by_number"], (number,))
+    assert values is not None, "it was found in this transaction"
+    return to_run(values)
+
+
+def change_record(connection: apsw.Connection, number: int, change: Change) -> str:
+    """Change the record of a run that was found in this transaction; return its state."""
     changed = row(
         connection,
         _SQL["change_run"],
@@ -194,9 +225,12 @@ def _change(connection: apsw.Connection, number: int, change: Change) -> str:
         ),
     )
     assert changed is not None, "the run was found in this transaction"
+    state, lease = changed
+    if lease and change.state in FINAL:
+        execution_rows.end_lease(connection, number)
     if change.spec is not None:
         connection.execute(_SQL["change_spec"], (number, change.spec))
-    return str(changed[0])
+    return str(state)
 
 
 # Steps ------------------------------------------------------------------------------------------------------
@@ -205,6 +239,8 @@ def _change(connection: apsw.Connection, number: int, change: Change) -> str:
 def append(
     connection: apsw.Connection,
     run_id: str,
+    fence: int,
+    opening: int,
     position: int,
     entries: Sequence[Entry],
     put: Put | None,
@@ -216,9 +252,10 @@ def append(
     The common case is two statements, three with a key. Only when one of them doesn't do what it should is it
     found out why, in the order that the port promises.
     """
-    moved = row(connection, _ADVANCE_RUN, (run_id, position, len(entries), time.time()))
+    lease = _lease(fence, opening)
+    moved = row(connection, _ADVANCE_RUN, (run_id, position, len(entries), time.time(), lease))
     if moved is None:
-        return _replay_or_refuse(connection, run_id, position, entries)
+        return _replay_or_refuse(connection, run_id, fence, opening, position, entries)
     number, state = moved
     steps = []
     at = position
@@ -231,38 +268,57 @@ def append(
                 record_step_key(connection, number, key, at)
             except apsw.ConstraintError:
                 connection.execute(_SQL["item_undo"])
-                return _replay_or_refuse(connection, run_id, position, entries, key)
+                return _replay_or_refuse(connection, run_id, fence, opening, position, entries, key)
         steps.append(Step(position=at, inputs=entry.inputs, outputs=entry.outputs))
     if put is not None:
         _put(connection, number, put, keep)
+        if lease is not None:
+            execution_rows.forget_deaths(connection, number)
     if change is not None:
-        state = _change(connection, number, change)
+        state = change_record(connection, number, change)
     return Appended(tuple(steps)), Committed(run_id, to_state(run_id, state), at)
 
 
 def _replay_or_refuse(
     connection: apsw.Connection,
     run_id: str,
+    fence: int,
+    opening: int,
     position: int,
     entries: Sequence[Entry],
     taken: Key | None = None,
 ) -> tuple[Appended, None]:
-    number, state, final, length, _ = _find(connection, run_id)
+    number, state, length, _, _ = _fenced(connection, run_id, fence, opening)
     keys = [entry.key for entry in entries if entry.key is not None]
     if entries and entries[0].key is not None and find_step(connection, number, entries[0].key) is not None:
         steps = (find_step(connection, number, key) for key in keys)
         return Appended(tuple(step for step in steps if step is not None), replayed=True), None
     if length != position:
         raise PositionConflict(run=run_id, expected=position + 1, position=length)
-    if final:
-        raise RunFinished(run=run_id, state=state)
+    if state in FINAL:
+        raise RunFinished(run=run_id, state=state.value)
     assert taken is not None, "an append that isn't refused was refused for a later entry's key"
     raise KeyReused(key=taken.text)
 
 
+def _fenced(connection: apsw.Connection, run_id: str, fence: int, opening: int) -> Found:
+    """Return a run that whoever carries the token may write to; else raise `Fenced`."""
+    found = find(connection, run_id)
+    if found.lease != _lease(fence, opening):
+        raise Fenced(run=run_id, fence=fence)
+    return found
+
+
+def _lease(fence: int, opening: int) -> int | None:
+    """Return what a run's lease has to be for a writer with this token; -1, which none is, if it is stale."""
+    if fence == opening:
+        return None
+    return fence if fence > opening else -1
+
+
 def repair_step(connection: apsw.Connection, run_id: str, step: Step) -> tuple[None, None]:
     """Replace a step's blobs."""
-    number, _, _, length, _ = _find(connection, run_id)
+    number, _, length, _, _ = find(connection, run_id)
     connection.execute(_SQL["repair_step"], (number, step.position, step.inputs, step.outputs))
     if not connection.changes():
         raise StepNotFound(run=run_id, step=step.position, position=length)
@@ -273,19 +329,22 @@ def repair_step(connection: apsw.Connection, run_id: str, step: Step) -> tuple[N
 
 
 def put_savepoint(
-    connection: apsw.Connection, run_id: str, put: Put, keep: int
+    connection: apsw.Connection, run_id: str, fence: int, opening: int, put: Put, keep: int
 ) -> tuple[SavepointInfo, None]:
     """Keep a savepoint, then give up those that retention doesn't keep."""
-    number, *_ = _find(connection, run_id)
-    _check_name(connection, run_id, number, put.timestamp, put.name)
-    return _put(connection, number, put, keep), None
+    found = _fenced(connection, run_id, fence, opening)
+    _check_name(connection, run_id, found.number, put.timestamp, put.name)
+    info = _put(connection, found.number, put, keep)
+    if found.lease is not None:
+        execution_rows.forget_deaths(connection, found.number)
+    return info, None
 
 
 def mark_savepoint(
     connection: apsw.Connection, run_id: str, timestamp: int, name: str | None, pinned: bool
 ) -> tuple[SavepointInfo, None]:
     """Name and pin a savepoint, or undo that."""
-    number, *_ = _find(connection, run_id)
+    number, *_ = find(connection, run_id)
     values = row(connection, _SQL["mark_savepoint"], (number, timestamp, name, pinned))
     if values is None:
         raise SavepointNotFound(run=run_id, savepoint=timestamp)

@@ -1,4 +1,4 @@
-"""The integrity of the SQLite file as a whole: its pages, the keys, and the record of every run.
+"""The integrity of the SQLite file as a whole: its pages, the keys, and each run's record and execution.
 
 Steps and savepoints have checksums of their own, which whoever restores a run checks.
 """
@@ -10,6 +10,7 @@ import apsw
 
 from perdure.errors import CorruptBlob
 from perdure.stores.database import row, rows
+from perdure.stores.execution_rows import damaged_executions
 from perdure.stores.keys import damaged_keys
 from perdure.stores.queries import QUERIES
 from perdure.stores.values import to_run
@@ -28,6 +29,7 @@ def problems(connection: apsw.Connection) -> list[str]:
         *_told("the references between tables", _lost_rows(connection)),
         *_told("the idempotency keys", _damaged_keys(connection)),
         *_told("the records of runs", _damaged_runs(connection)),
+        *_told("the executions", damaged_executions(connection)),
     ]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.errors import KeyReused, PositionConflict, RunFinished, SavepointNameTaken
-from perdure.lifecycle import FINAL
-from perdure.run import Change, Entry, Key, Run, Step
+from perdure.errors import Fenced, KeyReused, PositionConflict, RunFinished, SavepointNameTaken
+from perdure.lifecycle import FINAL, RunState
+from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores import executions
 from perdure.stores.base import Appended
 
 __all__ = ["KeptRun"]
@@ -30,12 +31,24 @@ class KeptRun:
         (text, ordinal) to (body hash, position).
     savepoints
         Timestamp to (description, blob).
+    placed
+        Its execution, if it has one.
+    lines, written
+        The newest lines that it wrote, and how many it wrote in all.
     """
 
     run: Run
     steps: list[Step] = field(default_factory=list)
     keys: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
     savepoints: dict[int, tuple[SavepointInfo, bytes]] = field(default_factory=dict)
+    placed: Execution | None = None
+    lines: list[LogLine] = field(default_factory=list)
+    written: int = 0
+
+    @property
+    def execution(self) -> Execution:
+        """Its execution; `NotExecuted` if it has none."""
+        return executions.require(self.placed, self.run.id, self.run.kind)
 
     def change(self, change: Change) -> None:
         """Change the record; a field that is None stays as it is."""
@@ -43,6 +56,65 @@ class KeptRun:
             name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None
         }
         self.run = replace(self.run, **given, version=self.run.version + 1, updated=time.time())
+        if self.placed is not None and self.run.state in FINAL:
+            self.placed = executions.given_back(self.placed)
+
+    def check_fence(self, fence: int, opening: int) -> None:
+        """Raise `Fenced` unless the token is its lease's, or the opening's for a run that is never leased."""
+        if self.placed is not None:
+            executions.held(self.placed, fence, opening)
+        elif fence != opening:
+            raise Fenced(run=self.run.id, fence=fence)
+
+    def lease(self, holder: str, seconds: float, fence: int, opening: int) -> Execution:
+        """Let somebody work on it."""
+        self.placed = executions.begun(
+            self.execution,
+            self.run.state,
+            holder=holder,
+            seconds=seconds,
+            fence=fence,
+            opening=opening,
+            now=time.time(),
+        )
+        self.change(Change(state=RunState.STARTED))
+        return self.placed
+
+    def renew(self, fence: int, opening: int, seconds: float) -> Execution:
+        """Let its lease run on."""
+        held = executions.held(self.execution, fence, opening)
+        self.placed = executions.renewed(held, seconds, time.time())
+        return self.placed
+
+    def report(
+        self,
+        fence: int,
+        opening: int,
+        *,
+        progress: bytes | None = None,
+        seconds: float | None = None,
+        deaths: int | None = None,
+    ) -> None:
+        """Put down how far it got."""
+        held = executions.held(self.execution, fence, opening)
+        self.placed = executions.reported(held, progress=progress, seconds=seconds, deaths=deaths)
+
+    def finish(
+        self, fence: int, opening: int, change: Change, *, result: bytes | None, seconds: float | None
+    ) -> Run:
+        """Bring it to a final state with its result."""
+        self.placed = executions.ended(
+            self.execution, self.run.state, fence, opening, change, result=result, seconds=seconds
+        )
+        self.change(change)
+        return self.run
+
+    def write(self, lines: Sequence[LogLine], keep: int) -> None:
+        """Add lines that it wrote; the oldest go."""
+        first = self.written + 1
+        self.lines += [replace(line, number=number) for number, line in enumerate(lines, first)]
+        self.written += len(lines)
+        del self.lines[: max(0, len(self.lines) - keep)]
 
     def append(
         self,
@@ -114,6 +186,8 @@ class KeptRun:
             milestone=savepoint.milestone or (former is not None and former.milestone),
         )
         self.savepoints[savepoint.timestamp] = info, blob
+        if self.placed is not None:
+            self.placed = executions.reported(self.placed, deaths=0)
         newest = sorted(self.savepoints)[-keep:]
         for at, (old, _) in list(self.savepoints.items()):
             marked = old.milestone or old.pinned or old.name is not None

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-import structlog
 from msgspec.structs import replace
 
 from perdure.errors import (
-    Fenced,
     Invalid,
     KeyReused,
     QuotaExceeded,
@@ -23,17 +21,18 @@ from perdure.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from perdure.lifecycle import FINAL
-from perdure.run import Change, Entry, Key, Run, Step
+from perdure.lifecycle import FINAL, Wanted
+from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.base import Appended, Committed, Created, Record
+from perdure.stores import executions
+from perdure.stores.base import Appended, Committed, Created, Record, check_limits
+from perdure.stores.kept_records import KeptRecords
 from perdure.stores.kept_run import KeptRun
+from perdure.stores.watchers import Watchers
 
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
 
 
 class MemoryStore:
@@ -45,22 +44,24 @@ class MemoryStore:
     ----------
     keep
         How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+    keep_lines
+        How many of the newest lines that a run wrote are kept; at least 1.
     """
 
     fence = 1
 
-    def __init__(self, *, keep: int = 3) -> None:
-        if keep < 1:
-            raise Invalid(f"A store keeps at least 1 savepoint of a run, not {keep}.")
+    def __init__(self, *, keep: int = 3, keep_lines: int = 10_000) -> None:
+        check_limits(keep, keep_lines)
         self._keep = keep
+        self._keep_lines = keep_lines
         self._lock = threading.RLock()
         self._closed = False
         self._runs: dict[str, KeptRun] = {}
         self._numbers = 0
         self._run_keys: dict[tuple[str, str, int], tuple[bytes, str]] = {}
-        self._records: dict[tuple[str, str], Record] = {}
-        self._record_version = 0
-        self._watchers: tuple[Callable[[Committed], None], ...] = ()
+        self._records = KeptRecords()
+        self._last_fence = self.fence
+        self._watchers = Watchers()
 
     @property
     def unavailable(self) -> str | None:
@@ -74,7 +75,13 @@ class MemoryStore:
     # Runs ---------------------------------------------------------------------------------------------------
 
     def create_run(
-        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+        self,
+        run: Run,
+        savepoint: Savepoint | None,
+        key: Key | None = None,
+        *,
+        quota: int | None = None,
+        execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run."""
 
@@ -86,6 +93,7 @@ class MemoryStore:
             kept = self._keep_run(replace(run, position=0), key)
             if savepoint is not None:
                 kept.put(savepoint, self._keep)
+            kept.placed = None if execution is None else executions.new(run, execution)
             return Created(kept.run), _told(kept.run)
 
         return self._write(change)
@@ -120,17 +128,16 @@ class MemoryStore:
     def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
         """Change a run's record if its version is still `version`."""
 
-        def update() -> tuple[Run, Committed | None]:
-            kept = self._find(run_id)
+        def update(kept: KeptRun) -> Run:
             if kept.run.version != version:
                 raise VersionConflict(name=run_id)
             kept.change(change)
-            return kept.run, _told(kept.run)
+            return kept.run
 
-        return self._write(update)
+        return self._change(run_id, update)
 
     def delete_run(self, run_id: str) -> Future[None]:
-        """Forget a run with its steps, savepoints and keys."""
+        """Forget a run with all that is its."""
 
         def change() -> tuple[None, Committed | None]:
             kept = self._find(run_id)
@@ -169,12 +176,6 @@ class MemoryStore:
         ]
         return found[: max(0, limit)]
 
-    def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
-        """Count the runs of an owner, or all."""
-        return sum(
-            (owner is None or run.owner == owner) and not (live and run.state in FINAL) for run in self._all()
-        )
-
     # Steps --------------------------------------------------------------------------------------------------
 
     def append(
@@ -189,8 +190,8 @@ class MemoryStore:
         """Append entries to the step log, with a savepoint and a change of the record, all or nothing."""
 
         def append() -> tuple[Appended, Committed | None]:
-            self._check_fence(run_id, fence)
             kept = self._find(run_id)
+            kept.check_fence(fence, self.fence)
             appended = kept.append(position, entries, savepoint, change, self._keep)
             return appended, None if appended.replayed else _told(kept.run)
 
@@ -246,8 +247,9 @@ class MemoryStore:
         """Keep a savepoint outside of an append."""
 
         def change() -> tuple[SavepointInfo, None]:
-            self._check_fence(run_id, fence)
-            return self._find(run_id).put(savepoint, self._keep, name, pinned), None
+            kept = self._find(run_id)
+            kept.check_fence(fence, self.fence)
+            return kept.put(savepoint, self._keep, name, pinned), None
 
         return self._write(change)
 
@@ -276,27 +278,107 @@ class MemoryStore:
             info, blob = self._find_savepoint(run_id, timestamp)
         return replace(Savepoint.from_blob(blob), milestone=info.milestone)
 
+    # Executions ---------------------------------------------------------------------------------------------
+
+    def execution(self, run_id: str) -> Execution:
+        """Return a run's execution."""
+        with self._lock:
+            return self._find(run_id).execution
+
+    def executions(self) -> Sequence[Execution]:
+        """Return the executions of all unfinished runs, in the order of their creation."""
+        with self._lock:
+            self._check_open()
+            unfinished = (kept for kept in self._runs.values() if kept.run.state not in FINAL)
+            return [kept.placed for kept in unfinished if kept.placed is not None]
+
+    def lease(self, run_id: str, holder: str, seconds: float) -> Future[Execution]:
+        """Take a run to work on it."""
+
+        def lease(kept: KeptRun) -> Execution:
+            taken = kept.lease(holder, seconds, self._last_fence + 1, self.fence)
+            self._last_fence += 1
+            return taken
+
+        return self._change(run_id, lease)
+
+    def renew(self, run_id: str, fence: int, seconds: float) -> Future[Execution]:
+        """Let a lease run for so many seconds from now."""
+
+        def renew() -> tuple[Execution, None]:
+            return self._find(run_id).renew(fence, self.fence, seconds), None
+
+        return self._write(renew)
+
+    def report(
+        self,
+        run_id: str,
+        fence: int,
+        *,
+        progress: bytes | None = None,
+        seconds: float | None = None,
+        deaths: int | None = None,
+        lines: Sequence[LogLine] = (),
+    ) -> Future[None]:
+        """Put down how far a run got, and the lines it wrote."""
+
+        def report(kept: KeptRun) -> None:
+            kept.report(fence, self.fence, progress=progress, seconds=seconds, deaths=deaths)
+            kept.write(lines, self._keep_lines)
+
+        return self._change(run_id, report)
+
+    def finish(
+        self,
+        run_id: str,
+        fence: int,
+        change: Change,
+        *,
+        result: bytes | None = None,
+        seconds: float | None = None,
+    ) -> Future[Run]:
+        """Bring a run to a final state with its result, and end its lease."""
+        return self._change(
+            run_id, lambda kept: kept.finish(fence, self.fence, change, result=result, seconds=seconds)
+        )
+
+    def release(
+        self, run_id: str, fence: int, *, seconds: float | None = None, deaths: int | None = None
+    ) -> Future[None]:
+        """Give a lease back; the run waits to be taken again."""
+
+        def release(kept: KeptRun) -> None:
+            kept.report(fence, self.fence, seconds=seconds, deaths=deaths)
+            kept.placed = executions.given_back(kept.execution)
+
+        return self._change(run_id, release)
+
+    def want(self, run_id: str, wanted: Wanted) -> Future[Execution]:
+        """Put down which state a run's owner wants it in."""
+
+        def want(kept: KeptRun) -> Execution:
+            kept.placed = executions.wanting(kept.execution, kept.run.state, wanted)
+            return kept.placed
+
+        return self._change(run_id, want)
+
+    def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
+        """Return the lines that a run wrote after a number, ascending."""
+        with self._lock:
+            lines = self._find(run_id).lines
+            return [line for line in lines if line.number > after][: max(0, limit)]
+
     # What dialects keep -------------------------------------------------------------------------------------
 
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
         """Keep a record, new or in place of a version."""
-
-        def change() -> tuple[Record, None]:
-            former = self._records.get((dialect, id))
-            if version != (None if former is None else former.version):
-                raise VersionConflict(name=id)
-            self._record_version += 1
-            record = Record(id, blob, self._record_version)
-            self._records[dialect, id] = record
-            return record, None
-
-        return self._write(change)
+        return self._write(lambda: (self._records.put(dialect, id, blob, version), None))
 
     def delete_record(self, dialect: str, id: str) -> Future[None]:
         """Forget a record; harmless if there is none."""
 
         def change() -> tuple[None, None]:
-            self._records.pop((dialect, id), None)
+            self._records.delete(dialect, id)
             return None, None
 
         return self._write(change)
@@ -305,13 +387,13 @@ class MemoryStore:
         """Return a record, or None."""
         with self._lock:
             self._check_open()
-            return self._records.get((dialect, id))
+            return self._records.get(dialect, id)
 
     def records(self, dialect: str) -> Sequence[Record]:
         """Return all records of a dialect, by id."""
         with self._lock:
             self._check_open()
-            return [record for (of, _), record in sorted(self._records.items()) if of == dialect]
+            return self._records.of(dialect)
 
     # Looking after it ---------------------------------------------------------------------------------------
 
@@ -325,12 +407,7 @@ class MemoryStore:
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
         """Call `callback` after each change of a run, before its future is returned."""
-        self._watchers = (*self._watchers, callback)
-
-        def stop() -> None:
-            self._watchers = tuple(watcher for watcher in self._watchers if watcher is not callback)
-
-        return stop
+        return self._watchers.add(callback)
 
     # Within the lock ----------------------------------------------------------------------------------------
 
@@ -344,24 +421,22 @@ class MemoryStore:
                 future.set_exception(error)
                 return future
             if committed is not None:
-                self._tell(committed)
+                self._watchers.tell(committed)
         future.set_result(result)
         return future
 
-    def _tell(self, committed: Committed) -> None:
-        for watcher in self._watchers:
-            try:
-                watcher(committed)
-            except Exception:
-                log.exception("watcher_failed", run=committed.run_id)
+    def _change(self, run_id: str, change: Callable[[KeptRun], T]) -> Future[T]:
+        """Change one run, and tell those who watch."""
+
+        def apply() -> tuple[T, Committed]:
+            kept = self._find(run_id)
+            return change(kept), _told(kept.run)
+
+        return self._write(apply)
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable(reason="it is closed")
-
-    def _check_fence(self, run_id: str, fence: int) -> None:
-        if fence != self.fence:
-            raise Fenced(run=run_id, fence=fence)
 
     def _all(self) -> list[Run]:
         with self._lock:

@@ -11,7 +11,7 @@ from perdure.stores.sqlite import FILE, SqliteStore
 __all__ = ["open_store", "store_file"]
 
 
-def open_store(url: str, *, keep: int = 3) -> Store:
+def open_store(url: str, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
     """Open the store that a URL names; whoever opens it closes it.
 
     Parameters
@@ -22,6 +22,8 @@ def open_store(url: str, *, keep: int = 3) -> Store:
         ``%25``, ``%3F`` and ``%23``.
     keep
         How many savepoints of a run retention keeps besides those that stay for good.
+    keep_lines
+        How many of the newest lines that a run wrote are kept.
 
     Raises
     ------
@@ -31,9 +33,9 @@ def open_store(url: str, *, keep: int = 3) -> Store:
     parts = urlsplit(url)
     plain = not (parts.netloc or parts.query or parts.fragment)
     if parts.scheme == "memory" and plain and not parts.path:
-        return MemoryStore(keep=keep)
+        return MemoryStore(keep=keep, keep_lines=keep_lines)
     if parts.scheme == "sqlite" and plain and len(parts.path) > 1:
-        return SqliteStore(unquote(parts.path[1:]), keep=keep)
+        return SqliteStore(unquote(parts.path[1:]), keep=keep, keep_lines=keep_lines)
     raise Invalid(
         f"{url!r} names no store; it is sqlite:///relative/path, sqlite:////absolute/path or memory://."
     )

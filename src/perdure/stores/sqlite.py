@@ -7,33 +7,38 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 import msgspec
 import structlog
 
-from perdure.errors import CorruptBlob, Fenced, Invalid, RunNotFound, SavepointNotFound, StoreUnavailable
-from perdure.run import Change, Entry, Key, Run, Step
+from perdure.errors import CorruptBlob, RunNotFound, SavepointNotFound, StoreUnavailable
+from perdure.lifecycle import Wanted
+from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores import changes
-from perdure.stores.base import Appended, Committed, Created, Record
+from perdure.stores import changes, execution_changes
+from perdure.stores.base import Appended, Committed, Created, Record, check_limits
 from perdure.stores.changes import Put
 from perdure.stores.database import Readers, connect, reason, row, rows
+from perdure.stores.execution_rows import read, read_lines, read_unfinished
 from perdure.stores.integrity import problems
 from perdure.stores.keys import find_made, find_step
 from perdure.stores.lock import Lock
 from perdure.stores.queries import QUERIES
 from perdure.stores.values import to_info, to_run
+from perdure.stores.watchers import Watchers
 from perdure.stores.writer import Writer
 
 __all__ = ["SqliteStore"]
 
 FILE = "perdure.db"
 NEWEST = (1 << 63) - 1
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
@@ -49,6 +54,8 @@ class SqliteStore:
         The file; it and its folder are made if they don't exist. In a folder it is ``perdure.db``.
     keep
         How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+    keep_lines
+        How many of the newest lines that a run wrote are kept; at least 1.
     vfs
         Name of a virtual file system that is registered with apsw; None is the operating system's files.
 
@@ -67,12 +74,14 @@ class SqliteStore:
     >>> store.create_run(run, savepoint).result()  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, *, keep: int = 3, vfs: str | None = None) -> None:
-        if keep < 1:
-            raise Invalid(f"A store keeps at least 1 savepoint of a run, not {keep}.")
+    def __init__(
+        self, path: str | Path, *, keep: int = 3, keep_lines: int = 10_000, vfs: str | None = None
+    ) -> None:
+        check_limits(keep, keep_lines)
         self.path = _file(path)
         self._keep = keep
-        self._watchers: tuple[Callable[[Committed], None], ...] = ()
+        self._keep_lines = keep_lines
+        self._watchers = Watchers()
         self._lock = Lock(self.path.with_name(f"{self.path.name}.lock"), self.path)
         try:
             connection = connect(self.path, vfs)
@@ -81,7 +90,7 @@ class SqliteStore:
             self._lock.release()
             raise
         self._readers = Readers(self.path, vfs)
-        self._writer = Writer(connection, batch, self.path, vfs, self._readers, self._tell)
+        self._writer = Writer(connection, batch, self.path, vfs, self._readers, self._watchers.tell)
 
     @property
     def unavailable(self) -> str | None:
@@ -96,12 +105,23 @@ class SqliteStore:
     # Runs ---------------------------------------------------------------------------------------------------
 
     def create_run(
-        self, run: Run, savepoint: Savepoint | None, key: Key | None = None, *, quota: int | None = None
+        self,
+        run: Run,
+        savepoint: Savepoint | None,
+        key: Key | None = None,
+        *,
+        quota: int | None = None,
+        execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run."""
-        put = None if savepoint is None else Put.of(savepoint)
-        return self._writer.submit(
-            partial(changes.create_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
+        return self._submit(
+            changes.create_run,
+            run=run,
+            put=None if savepoint is None else Put.of(savepoint),
+            key=key,
+            quota=quota,
+            execution=execution,
+            keep=self._keep,
         )
 
     def fork_run(
@@ -109,17 +129,15 @@ class SqliteStore:
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
         put = Put.of(savepoint)
-        return self._writer.submit(
-            partial(changes.fork_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
-        )
+        return self._submit(changes.fork_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
 
     def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
         """Change a run's record if its version is still `version`."""
-        return self._writer.submit(partial(changes.change_run, run_id=run_id, version=version, change=change))
+        return self._submit(changes.change_run, run_id=run_id, version=version, change=change)
 
     def delete_run(self, run_id: str) -> Future[None]:
-        """Forget a run with its steps, savepoints and keys."""
-        return self._writer.submit(partial(changes.delete_run, run_id=run_id))
+        """Forget a run with all that is its."""
+        return self._submit(changes.delete_run, run_id=run_id)
 
     def run(self, run_id: str) -> Run:
         """Return a run."""
@@ -161,17 +179,6 @@ class SqliteStore:
         )
         return list(islice(wanted, max(0, limit)))
 
-    def count_runs(self, owner: str | None = None, *, live: bool = False) -> int:
-        """Count the runs of an owner, or all."""
-        query = "count_live_runs" if live else "count_runs"
-        with self._readers.lend() as connection:
-            if owner is None:
-                counted = row(connection, _SQL[query])
-            else:
-                counted = row(connection, _SQL[f"{query}_of_owner"], (owner,))
-        assert counted is not None, "count(*) always answers"
-        return int(counted[0])
-
     # Steps --------------------------------------------------------------------------------------------------
 
     def append(
@@ -184,19 +191,17 @@ class SqliteStore:
         change: Change | None = None,
     ) -> Future[Appended]:
         """Append entries to the step log, with a savepoint and a change of the record, all or nothing."""
-        if fence != self.fence:
-            return _refused(Fenced(run=run_id, fence=fence))
         put = None if savepoint is None else Put.of(savepoint)
-        return self._writer.submit(
-            partial(
-                changes.append,
-                run_id=run_id,
-                position=position,
-                entries=tuple(entries),
-                put=put,
-                change=change,
-                keep=self._keep,
-            )
+        return self._submit(
+            changes.append,
+            run_id=run_id,
+            fence=fence,
+            opening=self.fence,
+            position=position,
+            entries=tuple(entries),
+            put=put,
+            change=change,
+            keep=self._keep,
         )
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
@@ -214,7 +219,7 @@ class SqliteStore:
 
     def repair_step(self, run_id: str, step: Step) -> Future[None]:
         """Put a step's recomputed blobs in place of damaged ones."""
-        return self._writer.submit(partial(changes.repair_step, run_id=run_id, step=step))
+        return self._submit(changes.repair_step, run_id=run_id, step=step)
 
     # Savepoints ---------------------------------------------------------------------------------------------
 
@@ -222,17 +227,17 @@ class SqliteStore:
         self, run_id: str, fence: int, savepoint: Savepoint, *, name: str | None = None, pinned: bool = False
     ) -> Future[SavepointInfo]:
         """Keep a savepoint outside of an append."""
-        if fence != self.fence:
-            return _refused(Fenced(run=run_id, fence=fence))
         put = Put.of(savepoint, name=name, pinned=pinned)
-        return self._writer.submit(partial(changes.put_savepoint, run_id=run_id, put=put, keep=self._keep))
+        return self._submit(
+            changes.put_savepoint, run_id=run_id, fence=fence, opening=self.fence, put=put, keep=self._keep
+        )
 
     def mark_savepoint(
         self, run_id: str, timestamp: int, *, name: str | None, pinned: bool
     ) -> Future[SavepointInfo]:
         """Name or pin a savepoint, or undo that."""
-        return self._writer.submit(
-            partial(changes.mark_savepoint, run_id=run_id, timestamp=timestamp, name=name, pinned=pinned)
+        return self._submit(
+            changes.mark_savepoint, run_id=run_id, timestamp=timestamp, name=name, pinned=pinned
         )
 
     def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
@@ -259,17 +264,111 @@ class SqliteStore:
             )
         return msgspec.structs.replace(savepoint, milestone=bool(milestone))
 
+    # Executions ---------------------------------------------------------------------------------------------
+
+    def execution(self, run_id: str) -> Execution:
+        """Return a run's execution, checked."""
+        with self._readers.lend() as connection:
+            return read(connection, run_id)
+
+    def executions(self) -> Sequence[Execution]:
+        """Return the executions of all unfinished runs, in the order of their creation."""
+        with self._readers.lend() as connection, connection:
+            found = list(read_unfinished(connection))
+        for error in found:
+            if isinstance(error, CorruptBlob):
+                log.error("execution_damaged", path=str(self.path), reason=str(error))
+        return [execution for execution in found if isinstance(execution, Execution)]
+
+    def lease(self, run_id: str, holder: str, seconds: float) -> Future[Execution]:
+        """Take a run to work on it."""
+        return self._submit(
+            execution_changes.lease, run_id=run_id, opening=self.fence, holder=holder, seconds=seconds
+        )
+
+    def renew(self, run_id: str, fence: int, seconds: float) -> Future[Execution]:
+        """Let a lease run for so many seconds from now."""
+        return self._submit(
+            execution_changes.renew, run_id=run_id, fence=fence, opening=self.fence, seconds=seconds
+        )
+
+    def report(
+        self,
+        run_id: str,
+        fence: int,
+        *,
+        progress: bytes | None = None,
+        seconds: float | None = None,
+        deaths: int | None = None,
+        lines: Sequence[LogLine] = (),
+    ) -> Future[None]:
+        """Put down how far a run got, and the lines it wrote."""
+        return self._submit(
+            execution_changes.report,
+            run_id=run_id,
+            fence=fence,
+            opening=self.fence,
+            progress=progress,
+            seconds=seconds,
+            deaths=deaths,
+            lines=tuple(lines),
+            keep=self._keep_lines,
+        )
+
+    def finish(
+        self,
+        run_id: str,
+        fence: int,
+        change: Change,
+        *,
+        result: bytes | None = None,
+        seconds: float | None = None,
+    ) -> Future[Run]:
+        """Bring a run to a final state with its result, and end its lease."""
+        return self._submit(
+            execution_changes.finish,
+            run_id=run_id,
+            fence=fence,
+            opening=self.fence,
+            change=change,
+            result=result,
+            seconds=seconds,
+        )
+
+    def release(
+        self, run_id: str, fence: int, *, seconds: float | None = None, deaths: int | None = None
+    ) -> Future[None]:
+        """Give a lease back; the run waits to be taken again."""
+        return self._submit(
+            execution_changes.release,
+            run_id=run_id,
+            fence=fence,
+            opening=self.fence,
+            seconds=seconds,
+            deaths=deaths,
+        )
+
+    def want(self, run_id: str, wanted: Wanted) -> Future[Execution]:
+        """Put down which state a run's owner wants it in."""
+        return self._submit(execution_changes.want, run_id=run_id, wanted=wanted)
+
+    def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
+        """Return the lines that a run wrote after a number, ascending."""
+        with self._readers.lend() as connection:
+            found = read_lines(connection, run_id, after, max(0, limit))
+            if not found:
+                _require(connection, run_id)
+        return found
+
     # What dialects keep -------------------------------------------------------------------------------------
 
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
         """Keep a record, new or in place of a version."""
-        return self._writer.submit(
-            partial(changes.put_record, dialect=dialect, id=id, blob=blob, version=version)
-        )
+        return self._submit(changes.put_record, dialect=dialect, id=id, blob=blob, version=version)
 
     def delete_record(self, dialect: str, id: str) -> Future[None]:
         """Forget a record; harmless if there is none."""
-        return self._writer.submit(partial(changes.delete_record, dialect=dialect, id=id))
+        return self._submit(changes.delete_record, dialect=dialect, id=id)
 
     def record(self, dialect: str, id: str) -> Record | None:
         """Return a record, or None."""
@@ -290,6 +389,16 @@ class SqliteStore:
         with self._readers.lend() as connection:
             return problems(connection)
 
+    def _submit(
+        self,
+        change: Callable[Concatenate[apsw.Connection, P], tuple[T, Committed | None]],
+        /,
+        *given: P.args,
+        **named: P.kwargs,
+    ) -> Future[T]:
+        """Let the writer do one of the changes."""
+        return self._writer.submit(lambda connection: change(connection, *given, **named))
+
     def _intact_runs(self, before: int) -> Iterator[Run]:
         """Yield the runs before a number whose records can be read, newest first, one by one."""
         with self._readers.lend() as connection:
@@ -304,19 +413,7 @@ class SqliteStore:
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
         """Call `callback` after each commit of a run's change, before its future is resolved."""
-        self._watchers = (*self._watchers, callback)
-
-        def stop() -> None:
-            self._watchers = tuple(watcher for watcher in self._watchers if watcher is not callback)
-
-        return stop
-
-    def _tell(self, committed: Committed) -> None:
-        for watcher in self._watchers:
-            try:
-                watcher(committed)
-            except Exception:
-                log.exception("watcher_failed", run=committed.run_id)
+        return self._watchers.add(callback)
 
 
 def _file(path: str | Path) -> Path:
@@ -348,9 +445,3 @@ def _require(connection: apsw.Connection, run_id: str) -> int:
     if found is None:
         raise RunNotFound(run=run_id)
     return int(found[0])
-
-
-def _refused(error: Exception) -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_exception(error)
-    return future

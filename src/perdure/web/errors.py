@@ -5,7 +5,7 @@ client sent is repeated at length, and no traceback ever leaves the server.
 """
 
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -188,8 +188,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
     if any(one["type"] == "json_invalid" for one in found):
         return error_response(400, "malformed_request", f"The body is not JSON: {found[0]['ctx']['error']}.")
     problems = [
-        {"where": ".".join(_text(str(part)) for part in one["loc"]), "problem": _text(one["msg"])}
-        for one in found[:MOST_VALUES]
+        {"where": _place(one["loc"], error.body), "problem": _text(one["msg"])} for one in found[:MOST_VALUES]
     ]
     first = problems[0]
     return error_response(
@@ -204,6 +203,13 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Corouti
     RequestValidationError: _on_validation_error,
 }
 """What an app is given so that every error has the one shape."""
+
+
+def _place(parts: Sequence[int | str], body: Any) -> str:
+    """Name the part of a request that is wrong; which of several forms its kind has given it is no part."""
+    if len(parts) > 1 and isinstance(body, dict) and parts[0] == "body" and parts[1] == body.get("kind"):
+        parts = (parts[0], *parts[2:])
+    return ".".join(_text(str(part)) for part in parts)
 
 
 def _methods(request: Request) -> set[str]:

@@ -10,6 +10,8 @@ from contextlib import suppress
 import anyio
 from starlette.types import Receive, Scope, Send
 
+from perdure.web.disconnection import disconnected
+
 __all__ = ["EventStream", "event"]
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -38,7 +40,7 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         upcoming = asyncio.ensure_future(anext(self._events, None))
-        ends = {asyncio.ensure_future(self._closing.wait()), asyncio.ensure_future(_disconnected(receive))}
+        ends = {asyncio.ensure_future(self._closing.wait()), asyncio.ensure_future(disconnected(receive))}
         try:
             headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -64,8 +66,3 @@ class EventStream:
                     with suppress(asyncio.CancelledError, Exception):
                         await task
                 await self._events.aclose()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -72,13 +72,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 @pytest.mark.parametrize("configuration", DURABLE)
 def test_killed_after_every_request(configuration: str, tmp_path: Path, undisturbed: list[Any]) -> None:
     with bptk_process(configuration, tmp_path) as server:
-        instance = server.client.post("/start-instance").json()["instance_uuid"]
+        instance = sent(server.client, "POST", "/start-instance", None, "start")["instance_uuid"]
+        server.kill()
+        server.start()
+        assert sent(server.client, "POST", "/start-instance", None, "start")["instance_uuid"] == instance
         answers = []
         for number, (method, path, body) in enumerate(requests_of(instance)):
             server.kill()
             server.start()
             answers.append(sent(server.client, method, path, body, f"key-{number}"))
-            if path.endswith(("/run-step", "/run-steps")) and number % 2:
+            if path.endswith("-steps") or (path.endswith("/run-step") and number % 2):
                 server.kill()
                 server.start()
                 assert sent(server.client, method, path, body, f"key-{number}") == answers[-1]
@@ -107,9 +110,28 @@ def test_killed_while_steps_are_streamed(configuration: str, tmp_path: Path, und
         assert client.get(f"/{instance}/session-results").get_json() == everything
 
 
-def first_bytes(server: BptkProcess, path: str, count: int) -> str:
+@pytest.mark.parametrize("configuration", DURABLE)
+def test_killed_while_steps_are_streamed_and_repeated_under_the_key(
+    configuration: str, tmp_path: Path
+) -> None:
+    with bptk_process(configuration, tmp_path) as server:
+        instance = server.client.post("/start-instance").json()["instance_uuid"]
+        server.client.post(f"/{instance}/begin-session", json=LATER).raise_for_status()
+        for count in (1, 600):
+            seen = first_bytes(server, f"/{instance}/stream-steps", count, {"Idempotency-Key": "stream"})
+            server.kill()
+            server.start()
+        streamed = server.client.post(f"/{instance}/stream-steps", headers={"Idempotency-Key": "stream"})
+        assert streamed.text.startswith(seen.removesuffix("]"))
+    with client_of("memory", tmp_path, catalogue) as client:
+        instance = client.post("/start-instance").get_json()["instance_uuid"]
+        client.post(f"/{instance}/begin-session", json=LATER)
+        assert client.post(f"/{instance}/stream-steps").get_json() == streamed.json()
+
+
+def first_bytes(server: BptkProcess, path: str, count: int, headers: dict[str, str] | None = None) -> str:
     """Return the beginning of a stream, and read no further."""
-    with server.client.stream("POST", path) as response:
+    with server.client.stream("POST", path, headers=headers) as response:
         text = ""
         for chunk in response.iter_text():
             text += chunk

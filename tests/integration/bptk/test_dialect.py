@@ -48,7 +48,7 @@ def test_another_owners_instance_is_not_there(clock: Clock) -> None:
                 dialect.keep_alive("bob", instance),
                 dialect.begin_session("bob", instance, NEW),
                 dialect.end_session("bob", instance),
-                dialect.results("bob", instance),
+                dialect.log("bob", instance),
                 stepped(dialect, instance, "bob"),
             ):
                 with pytest.raises(InstanceNotFound):
@@ -137,7 +137,7 @@ def test_each_session_is_a_run_and_the_former_one_stays_readable(store: SqliteSt
             assert second.state == RunState.STARTED
             await dialect.end_session("ada", instance)
             assert store.run(second.id).state == RunState.STOPPED
-            assert await dialect.results("ada", instance) == []
+            assert await dialect.log("ada", instance) is None
             with pytest.raises(NoSession):
                 await stepped(dialect, instance)
             await dialect.end_session("ada", instance)  # there is none: that is harmless
@@ -152,8 +152,9 @@ def test_a_session_that_came_to_its_end_stays_readable_and_completed(clock: Cloc
             instance = await begun(dialect)
             assert await stepped(dialect, instance, steps=10) == [0.0, 1.0, 2.0]
             assert await dialect.step("ada", instance, {}, StepRequest(), None) is None
-            (page,) = await dialect.results("ada", instance)
-            assert len(page.steps) == 3
+            log = await dialect.log("ada", instance)
+            assert log is not None
+            assert [step.position for page in log.pages() for step in page] == [1, 2, 3]
             await dialect.stop("ada", instance)
             assert store.runs()[0].state == RunState.COMPLETED
 
@@ -282,13 +283,24 @@ def test_an_owner_has_so_many_instances_and_no_more(clock: Clock) -> None:
     asyncio.run(run())
 
 
+def test_starts_at_once_do_not_exceed_the_quota(store: SqliteStore, clock: Clock) -> None:
+    async def run() -> None:
+        async with dialect_on(store, clock, max_instances=3) as dialect:
+            starts = (dialect.start("ada", 1, LASTING) for _ in range(5))
+            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+            assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == 2
+            assert len(store.records(DIALECT)) == 3
+
+    asyncio.run(run())
+
+
 def test_a_run_that_was_deleted_elsewhere_is_no_session(clock: Clock) -> None:
     async def run() -> None:
         store = MemoryStore()
         async with dialect_on(store, clock) as dialect:
             instance = await begun(dialect)
             await dialect.sessions.delete("ada", store.runs()[0].id)
-            assert await dialect.results("ada", instance) == []
+            assert await dialect.log("ada", instance) is None
             with pytest.raises(NoSession, match="no data was returned from run_step"):
                 await stepped(dialect, instance)
             with pytest.raises(NoSession):

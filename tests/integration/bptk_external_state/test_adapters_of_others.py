@@ -2,10 +2,11 @@
 
 import base64
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import structlog.testing
 import zstandard
 from tests.support.adapters import Client, TutorialAdapter
 from tests.support.mirrored import BOTH, SETTINGS, Inside, run, undisturbed
@@ -162,5 +163,63 @@ def test_an_instance_that_can_not_be_read_while_listing_does_not_keep_the_others
         adapter.broken = ""
         assert await inside.mirror.load_all() == [first]
         await inside.aclose()
+
+    run(body)
+
+
+@dataclass
+class TheirState:
+    """An instance as BPTK-Py, or a user, declares it, with a field of its own."""
+
+    state: Any
+    instance_id: str
+    time: str
+    timeout: Any
+    step: Any
+    note: str = ""
+
+
+def test_an_instance_of_any_class_with_the_five_attributes_is_taken() -> None:
+    async def body() -> None:
+        adapter = ThreeMethods()
+        inside = Inside(adapter)
+        instance = await inside.begin(await inside.start(), BOTH)
+        await inside.step(instance)
+        await inside.aclose()
+        rows: Any = adapter.held
+        held = rows[instance.id]
+        rows[instance.id] = TheirState(**{**vars(held), "time": str(held.time)})
+        for shared in (False, True):
+            inside = Inside(adapter, shared=shared)
+            assert await inside.mirror.load(instance.id) == instance
+            await inside.aclose()
+        inside = Inside(adapter)
+        await inside.mirror.load(instance.id)
+        await inside.step(instance, SETTINGS[2])
+        assert await inside.log(instance) == await undisturbed(2)
+        await inside.aclose()
+
+    run(body)
+
+
+def test_what_lacks_an_attribute_is_refused_with_its_name() -> None:
+    class Half:
+        state = None
+        instance_id = "half"
+        time = "2030-01-01"
+
+    async def body() -> None:
+        adapter = Careless()
+        half: Any = Half()
+        adapter.held["half"] = half
+        for shared in (False, True):
+            inside = Inside(adapter, shared=shared)
+            with structlog.testing.capture_logs() as lines:
+                assert await inside.mirror.start() == []
+            (line,) = [line for line in lines if line["event"] == "external_state_refused"]
+            assert "a Half that is no instance: it has no timeout, step" in line["reason"]
+            with pytest.raises(ExternalStateRefused, match="it has no timeout, step"):
+                await inside.mirror.load("half")
+            await inside.aclose()
 
     run(body)

@@ -378,3 +378,18 @@ def test_when_the_kernel_refuses_to_write_the_acknowledged_steps_are_there(tmp_p
 
     asyncio.run(body())
     assert not list(tmp_path.glob("*.corrupt")) + list(tmp_path.glob("*.tmp"))
+
+
+def test_a_damaged_file_of_a_shared_folder_is_set_aside_only_under_its_lock(tmp_path: Path) -> None:
+    async def body() -> None:
+        path = tmp_path / f"{ID}.json"
+        path.write_bytes(b'{"data":')
+        inside = Inside(FileAdapter(False, tmp_path), shared=True)
+        assert await inside.mirror.start() == []
+        assert names(tmp_path) == [path.name]  # another server may be about to replace it
+        async with inside.mirror.lock(ID):
+            assert await inside.mirror.load(ID) is None
+        assert names(tmp_path) == [f"{path.name}.corrupt"]
+        await inside.aclose()
+
+    asyncio.run(body())

@@ -5,6 +5,7 @@ import json
 from contextlib import suppress
 
 import pytest
+import structlog.testing
 from tests.support.adapters import FaultyAdapter
 from tests.support.mirrored import BOTH, SETTINGS, Inside, run, undisturbed
 from tests.support.small import NEW
@@ -338,5 +339,50 @@ def test_a_full_memory_of_keys_keeps_the_latest_requests() -> None:
         state = json.loads(adapter.held[instance.id])[0]
         assert [key["text"] for key in state["keys"]] == [f"k{number}" for number in range(8, 40)]
         await inside.aclose()
+
+    run(body)
+
+
+def test_a_shared_adapter_is_looked_at_when_it_starts_and_nothing_stays_in_memory() -> None:
+    async def body() -> None:
+        adapter = FaultyAdapter()
+        inside = Inside(adapter)
+        begun, started = await inside.begin(await inside.start(), BOTH), await inside.start()
+        damaged = await inside.begin(await inside.start())
+        await inside.aclose()
+        adapter.held[damaged.id] = adapter.held[damaged.id].replace('"equations"', '"equation"')
+        inside = Inside(adapter, shared=True)
+        for look in (inside.mirror.start, lambda: inside.mirror.survey(check=True)):
+            adapter.calls.clear()
+            with structlog.testing.capture_logs() as lines:
+                found = await look()
+            assert {instance.id for instance in found} == {begun.id, started.id}
+            assert {instance.run for instance in found} == {None}
+            assert "list" in adapter.calls
+            assert {line["event"]: line.get("instance") for line in lines} == {
+                "external_state_refused": damaged.id,
+                "external_state_listed": None,
+            }
+            assert inside.store.runs() == inside.store.records("bptk") == []
+        # Now and then only their times are looked at.
+        assert len(await inside.mirror.survey(check=False)) == 3
+        await inside.aclose()
+
+    run(body)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_a_shared_adapter_holds_goes_before_what_is_in_memory(shared: bool) -> None:
+    async def body() -> None:
+        adapter = FaultyAdapter()
+        one, two = Inside(adapter, shared=shared), Inside(adapter, shared=shared)
+        instance = await one.begin(await one.start(), BOTH)
+        await one.step(instance)
+        assert await two.mirror.load(instance.id) == instance
+        await two.step(instance, SETTINGS[2])
+        assert await one.mirror.load(instance.id) == instance
+        assert await one.log(instance) == await undisturbed(2 if shared else 1)
+        await one.aclose()
+        await two.aclose()
 
     run(body)

@@ -9,7 +9,17 @@ import pytest
 
 from perdure.errors import CorruptBlob
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.stores import WAIT, a_key, a_run, a_savepoint, a_step, an_entry, created
+from perdure.testing.store_samples import (
+    WAIT,
+    a_change,
+    a_key,
+    a_run,
+    a_savepoint,
+    a_step,
+    an_entry,
+    created,
+    queued,
+)
 
 PAGE = 4096  # bytes
 
@@ -47,6 +57,57 @@ def keyed(path: Path) -> None:
         store.create_run(a_run(), a_savepoint(), a_key("make")).result(WAIT)
         store.append("run", store.fence, 0, [an_entry(1, a_key()), an_entry(2)]).result(WAIT)
         assert store.check() == []
+
+
+# Executions -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "damage"),
+    [
+        ("executions", "timeout = 3.5"),
+        ("executions", "wanted = 'stopped'"),
+        ("executions", "wanted = 'no such state'"),
+        ("executions", "attempt = 0"),
+        ("executions", "seconds = 1.0"),
+        ("executions", "deaths = 1"),
+        ("executions", "holder = 'm'"),
+        ("executions", "fence = 7"),
+        ("executions", "lease_until = 1.0"),
+        ("executions", "progress = x'00'"),
+        ("executions", "checksum = x'0000000000000000'"),
+        ("results", "result = x'00'"),
+        ("results", "checksum = x'0000000000000000'"),
+        ("runs", "lease = 7"),
+    ],
+)
+def test_a_damaged_execution_is_found_and_never_believed(path: Path, table: str, damage: str) -> None:
+    with opened(path) as store:
+        queued(store)
+        store.report("task", store.lease("task", "w", 9.0).result(WAIT).fence, progress=b"p").result(WAIT)
+        fence = store.execution("task").fence
+        if table == "results":
+            store.finish("task", fence, a_change(), result=b"r").result(WAIT)
+    change(path, f"UPDATE {table} SET {damage}")
+    with opened(path) as store:
+        (problem,) = store.check()
+        assert "of the run 'task'" in problem
+        with pytest.raises(CorruptBlob):
+            store.execution("task")
+        with pytest.raises(CorruptBlob):
+            store.lease("task", "w", 9.0).result(WAIT)
+        queued(store, "intact")
+        assert [execution.run_id for execution in store.executions()] == ["intact"]
+
+
+@pytest.mark.parametrize("lost", ["DELETE FROM executions", "UPDATE runs SET lease = NULL"])
+def test_half_an_execution_is_found(path: Path, lost: str) -> None:
+    with opened(path) as store:
+        queued(store)
+    change(path, lost)
+    with opened(path) as store:
+        (problem,) = store.check()
+        assert "execution" in problem
 
 
 # Keys -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from perdure.run import Entry
 from perdure.stores.base import Appended, Committed
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.faults import FaultyVFS, Operation
-from perdure.testing.stores import WAIT, a_run, a_savepoint, created
+from perdure.testing.store_samples import WAIT, a_run, a_savepoint, created
 
 FILE = "perdure.db"
 

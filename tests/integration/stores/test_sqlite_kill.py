@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.stores import a_key, a_run, a_savepoint
+from perdure.testing.store_samples import a_key, a_run, a_savepoint
 
 RUNS = 4
 ROUNDS = 30
@@ -20,7 +20,7 @@ SERVERS = """
 import os, sys, threading
 from perdure.run import Entry, Key
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.stores import a_savepoint
+from perdure.testing.store_samples import a_savepoint
 
 def say(text):
     os.write(1, f"{text}\\n".encode())  # a line in one piece, whichever thread it comes from

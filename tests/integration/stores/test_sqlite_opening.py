@@ -6,11 +6,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import Invalid, NewerSchema, NotAStore, StoreLocked, StoreUnavailable
+from perdure.errors import Invalid, NewerSchema, NotAStore, NotExecuted, StoreLocked, StoreUnavailable
 from perdure.stores.database import APPLICATION_ID, migrate
 from perdure.stores.queries import MIGRATIONS, Migration
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.stores import a_run, a_savepoint, created
+from perdure.testing.store_samples import WAIT, a_run, a_savepoint, an_entry, created, queued
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -32,10 +32,30 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
             assert connection.pragma("application_id") == APPLICATION_ID
             migrate(connection)
             assert schema(connection) == {
-                "meta", "records", "run_keys", "run_keys_by_run", "runs", "runs_by_owner", "runs_live",
-                "savepoints", "savepoints_passing", "specs", "step_keys", "steps",
+                "executions", "log_lines", "meta", "records", "results", "run_keys", "run_keys_by_run",
+                "runs", "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
+                "specs", "step_keys", "steps",
             }  # fmt: skip
             assert connection.pragma("user_version") == MIGRATIONS[-1].version
+
+
+def test_runs_of_the_first_schema_go_on_and_new_ones_can_be_leased(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    with closing(apsw.Connection(str(path))) as connection:
+        migrate(connection, MIGRATIONS[:1])
+        connection.execute(
+            "INSERT INTO runs VALUES "
+            "(1, 'old', 'session', 'ann', 'started', 0, NULL, '', 1, 0, 1.0, 1.0, NULL, NULL);"
+            "INSERT INTO specs VALUES (1, x'00'); INSERT INTO steps VALUES (1, 1, NULL, x'01')"
+        )
+    with closing(SqliteStore(path)) as store:
+        assert store.check() == []
+        store.append("old", store.fence, 1, [an_entry(2)]).result(WAIT)
+        assert [step.outputs for step in store.steps("old")] == [b"\x01", b"out 2"]
+        with pytest.raises(NotExecuted):
+            store.execution("old")
+        queued(store)
+        assert store.lease("task", "w", 9.0).result(WAIT).attempt == 1
 
 
 def test_a_migration_that_fails_leaves_nothing() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from perdure.errors import StoreUnavailable
 from perdure.run import Entry
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.stores import a_run, a_savepoint
+from perdure.testing.store_samples import a_run, a_savepoint
 folder = Path(sys.argv[1])
 """
 

@@ -9,5 +9,5 @@ from perdure.testing.stores import DurableStoreConformance
 class TestSqliteStore(DurableStoreConformance):
     """Runs the whole suite."""
 
-    def open_store(self, folder: Path, *, keep: int = 3) -> SqliteStore:
-        return SqliteStore(folder / "perdure.db", keep=keep)
+    def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> SqliteStore:
+        return SqliteStore(folder / "perdure.db", keep=keep, keep_lines=keep_lines)

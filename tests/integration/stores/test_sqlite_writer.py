@@ -15,7 +15,7 @@ from perdure.stores.base import Committed
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.writer import BATCH, CHECKPOINT
 from perdure.testing.faults import FaultyVFS
-from perdure.testing.stores import WAIT, a_run, a_savepoint, a_step, an_entry, created
+from perdure.testing.store_samples import WAIT, a_run, a_savepoint, a_step, an_entry, created
 
 
 @pytest.fixture

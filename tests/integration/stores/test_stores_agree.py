@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from perdure.errors import PerdureError
-from perdure.lifecycle import Outcome, RunState
-from perdure.run import Change, Entry, Key, Run
+from perdure.errors import Fenced, PerdureError
+from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.run import Change, Entry, Execution, Key, LogLine, Run
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Appended, Committed, Created, Store
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.stores import WAIT, a_fork, a_run
+from perdure.testing.store_samples import WAIT, a_fork, a_run, an_execution
 
 KEEP = 2
+LONG = 3600.0  # seconds that no test takes
 
 ids = st.sampled_from(["a", "b", "c"])
 owners = st.sampled_from(["ann", "bob"])
@@ -58,11 +60,18 @@ def timeless(value: Any) -> Any:
             return replace(value, run=timeless(value.run))
         case SavepointInfo():
             return replace(value, created=0.0)
+        case Execution():
+            return replace(value, fence=bool(value.fence), lease_until=bool(value.lease_until))
         case Appended():
             return value
         case list() | tuple():
             return [timeless(item) for item in value]
     return value
+
+
+def unfenced(error: PerdureError) -> str:
+    """Return an error's message without the token, which the two stores count differently."""
+    return "" if isinstance(error, Fenced) else str(error)
 
 
 class Stores(RuleBasedStateMachine):
@@ -71,9 +80,10 @@ class Stores(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="perdure-"))
-        self.memory = MemoryStore(keep=KEEP)
-        self.sqlite = SqliteStore(self.folder, keep=KEEP)
+        self.memory = MemoryStore(keep=KEEP, keep_lines=KEEP)
+        self.sqlite = SqliteStore(self.folder, keep=KEEP, keep_lines=KEEP)
         self.told: dict[Store, list[Committed]] = {}
+        self.fences: dict[Store, dict[str, list[int]]] = {self.memory: {}, self.sqlite: {}}
         self.watch(self.memory)
         self.watch(self.sqlite)
 
@@ -91,25 +101,39 @@ class Stores(RuleBasedStateMachine):
         for store in (self.memory, self.sqlite):
             try:
                 answer = ask(store)
-                answers.append(timeless(answer.result(WAIT) if hasattr(answer, "result") else answer))
+                answers.append(timeless(answer.result(WAIT) if isinstance(answer, Future) else answer))
             except PerdureError as error:
-                answers.append((type(error), error.values.get("position"), str(error)))
+                answers.append((type(error), error.values.get("position"), unfenced(error)))
         assert answers[0] == answers[1]
         return answers[0]
 
     @rule()
     def reopen(self) -> None:
-        former = self.sqlite.fence
+        for execution in self.memory.executions():
+            if execution.fence:  # the memory store can't be opened anew, which would void its leases
+                self.release(execution.run_id, stale=False, deaths=None)
+        former, fences = self.sqlite.fence, self.fences.pop(self.sqlite)
         del self.told[self.sqlite]
         self.sqlite.close()
-        self.sqlite = SqliteStore(self.folder, keep=KEEP)
+        self.sqlite = SqliteStore(self.folder, keep=KEEP, keep_lines=KEEP)
         self.told[self.memory].clear()
         self.watch(self.sqlite)
         assert self.sqlite.fence > former
+        self.fences[self.sqlite] = fences
 
-    @rule(id=ids, owner=owners, savepoint=st.none() | savepoints, key=st.none() | keys)
-    def create_run(self, id: str, owner: str, savepoint: Savepoint | None, key: Key | None) -> None:
-        self.both(lambda store: store.create_run(a_run(id, owner=owner), savepoint, key))
+    @rule(
+        id=ids,
+        owner=owners,
+        savepoint=st.none() | savepoints,
+        key=st.none() | keys,
+        wanted=st.none() | st.sampled_from(Wanted),
+    )
+    def create_run(
+        self, id: str, owner: str, savepoint: Savepoint | None, key: Key | None, wanted: Wanted | None
+    ) -> None:
+        run = a_run(id, owner=owner, kind="session" if wanted is None else "task")
+        execution = None if wanted is None else an_execution(id, owner=owner, wanted=wanted, timeout=3)
+        self.both(lambda store: store.create_run(run, savepoint, key, execution=execution))
 
     @rule(id=ids, parent=ids, position=small, owner=owners, savepoint=savepoints, key=st.none() | keys)
     def fork_run(
@@ -146,7 +170,7 @@ class Stores(RuleBasedStateMachine):
         position = max(0, len(self.memory.steps(id)) + ahead) if self.exists(id) else 0
 
         def ask(store: Store) -> Any:
-            fence = -1 if stale == 0 else store.fence
+            fence = -1 if stale == 0 else store.fence if stale < 5 else self.fence(store, id)
             return store.append(id, fence, position, entries, savepoint, change)
 
         self.both(ask)
@@ -161,11 +185,64 @@ class Stores(RuleBasedStateMachine):
 
     @rule(id=ids, savepoint=savepoints, name=names, pinned=st.booleans())
     def put_savepoint(self, id: str, savepoint: Savepoint, name: str | None, pinned: bool) -> None:
-        self.both(lambda store: store.put_savepoint(id, store.fence, savepoint, name=name, pinned=pinned))
+        self.both(
+            lambda store: store.put_savepoint(id, self.fence(store, id), savepoint, name=name, pinned=pinned)
+        )
 
     @rule(id=ids, timestamp=st.integers(0, 9), name=names, pinned=st.booleans())
     def mark_savepoint(self, id: str, timestamp: int, name: str | None, pinned: bool) -> None:
         self.both(lambda store: store.mark_savepoint(id, timestamp, name=name, pinned=pinned))
+
+    @rule(id=ids, holder=owners, seconds=st.sampled_from([-1.0, LONG]))
+    def lease(self, id: str, holder: str, seconds: float) -> None:
+        self.both(lambda store: store.lease(id, holder, seconds))
+        for store in (self.memory, self.sqlite):
+            fence = self.fence(store, id)
+            self.fences[store].setdefault(id, []).append(fence)
+
+    @rule(id=ids, stale=st.booleans(), seconds=st.sampled_from([-1.0, LONG]))
+    def renew(self, id: str, stale: bool, seconds: float) -> None:
+        self.both(lambda store: store.renew(id, self.fence(store, id, stale=stale), seconds))
+
+    @rule(
+        id=ids,
+        stale=st.booleans(),
+        progress=st.none() | blobs,
+        seconds=st.none() | st.floats(0, 9),
+        deaths=st.none() | small,
+        lines=st.lists(st.builds(LogLine, text=st.text(max_size=3), time=st.floats(0, 9)), max_size=4),
+    )
+    def report(
+        self,
+        id: str,
+        stale: bool,
+        progress: bytes | None,
+        seconds: float | None,
+        deaths: int | None,
+        lines: list[LogLine],
+    ) -> None:
+        self.both(
+            lambda store: store.report(
+                id,
+                self.fence(store, id, stale=stale),
+                progress=progress,
+                seconds=seconds,
+                deaths=deaths,
+                lines=lines,
+            )
+        )
+
+    @rule(id=ids, stale=st.booleans(), change=some_changes, result=st.none() | blobs)
+    def finish(self, id: str, stale: bool, change: Change, result: bytes | None) -> None:
+        self.both(lambda store: store.finish(id, self.fence(store, id, stale=stale), change, result=result))
+
+    @rule(id=ids, stale=st.booleans(), deaths=st.none() | small)
+    def release(self, id: str, stale: bool, deaths: int | None) -> None:
+        self.both(lambda store: store.release(id, self.fence(store, id, stale=stale), deaths=deaths))
+
+    @rule(id=ids, wanted=st.sampled_from(Wanted))
+    def want(self, id: str, wanted: Wanted) -> None:
+        self.both(lambda store: store.want(id, wanted))
 
     @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 9))
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> None:
@@ -204,12 +281,21 @@ class Stores(RuleBasedStateMachine):
                 run, steps = self.memory.run(id), self.memory.steps(id)
                 assert run.position == len(steps)
                 assert [step.position for step in steps] == list(range(1, len(steps) + 1))
-        for owner in (None, "ann", "bob"):
-            for live in (False, True):
-                self.both(lambda store, owner=owner, live=live: store.count_runs(owner, live=live))
+            self.both(lambda store, id=id: store.execution(id))
+            self.both(lambda store, id=id: list(store.log_lines(id)))
+        self.both(lambda store: list(store.executions()))
         for dialect in ("ann", "bob"):
             self.both(lambda store, dialect=dialect: list(store.records(dialect)))
         assert self.told[self.memory] == self.told[self.sqlite]
+
+    def fence(self, store: Store, id: str, *, stale: bool = False) -> int:
+        """Return the token of a run's lease, or one that isn't it any more; each store counts for itself."""
+        try:
+            held = store.execution(id).fence
+        except PerdureError:
+            held = store.fence
+        former = (fence for fence in self.fences[store].get(id, ()) if fence != held)
+        return next(former, held + 1) if stale else held
 
     def exists(self, id: str) -> bool:
         return any(run.id == id for run in self.memory.runs())

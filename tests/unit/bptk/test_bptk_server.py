@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from perdure.api import bptk_server
-from perdure.bptk import BptkServer
+from perdure.bptk import BptkServer, FileAdapter
 
 PROGRAM = """
 from perdure.bptk import BptkServer
@@ -65,3 +65,12 @@ def test_run_takes_what_flask_takes(
         server.run(**given)
     assert listening == [address]
     assert [line["options"] for line in lines] == ([ignored] if ignored else [])
+
+
+def test_a_server_without_an_adapter_says_that_sessions_live_in_memory() -> None:
+    for adapter, told in ((None, ["sessions_in_memory"]), (FileAdapter(False, "state"), [])):
+        for externalize in (False, True):
+            with structlog.testing.capture_logs() as lines:
+                BptkServer("tests", external_state_adapter=adapter, externalize_state_completely=externalize)
+            assert [line["event"] for line in lines] == told
+            assert all("sessions end with the server" in line["meaning"] for line in lines)

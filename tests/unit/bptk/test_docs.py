@@ -1,8 +1,10 @@
 """The documentation of the dialect lists the routes and arguments that there are."""
 
+import inspect
 import re
 from pathlib import Path
 
+from perdure.dialects.bptk import dialect, sweeper
 from perdure.dialects.bptk.handlers import FIXED, OF_INSTANCE
 
 ROOT = Path(__file__).parents[3]
@@ -17,15 +19,43 @@ def test_every_route_is_documented_with_its_methods() -> None:
     assert documented == served
 
 
-def test_the_servers_arguments_are_those_documented() -> None:
-    from inspect import signature
+def handlers_with(call: str) -> set[str]:
+    """Return the routes whose handlers make a call."""
+    served = {**FIXED, **OF_INSTANCE}
+    return {
+        name for name, methods in served.items() for one in methods.values() if call in inspect.getsource(one)
+    }
 
+
+def test_the_routes_that_take_a_key_or_an_expected_step_are_documented() -> None:
+    for title, verb, call in (
+        ("Exactly once", "take an", "_key("),
+        ("Expected step", "take the", "expected_step("),
+    ):
+        sentence = PAGE.partition(f"**{title}.**")[2].partition(verb)[0]
+        assert set(re.findall(r"[a-z]+-[a-z]+", sentence)) == handlers_with(call)
+
+
+def test_how_often_an_adapter_is_asked_for_its_list_is_documented() -> None:
+    assert sweeper.LIST_SECONDS == 300.0
+    assert sweeper.LIST_SHARE == 100.0
+    for page in (PAGE, (ROOT / "docs" / "external-state.md").read_text(encoding="utf-8")):
+        assert "five minutes" in page
+
+
+def test_how_many_whole_runs_are_computed_at_once_is_documented() -> None:
+    assert dialect.BULK_AT_ONCE == 2
+    assert "two such" in PAGE
+    assert "Two of them" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+def test_the_servers_arguments_are_those_documented() -> None:
     from perdure.bptk import BptkServer
 
     arguments = re.findall(r"`BptkServer\((import_name.*?)\)`", PAGE, re.DOTALL)
     assert [" ".join(found.split()) for found in arguments] == [
         ", ".join(
             name if parameter.default is parameter.empty else f"{name}={parameter.default}"
-            for name, parameter in signature(BptkServer).parameters.items()
+            for name, parameter in inspect.signature(BptkServer).parameters.items()
         )
     ]

@@ -7,7 +7,7 @@ import pytest
 from perdure.dialects.bptk.execute import execute
 from perdure.dialects.bptk.json_model import _OF_MODEL, _PLAIN, MOST_DEPTH, MOST_NODES, model_of
 from perdure.dialects.bptk.mistakes import BptkError
-from perdure.errors import PerdureError
+from perdure.errors import LimitExceeded, PerdureError
 from perdure.settings import Settings
 
 Node = dict[str, Any]
@@ -226,3 +226,25 @@ def test_steps_values_and_scenarios_are_limited() -> None:
     many: dict[str, Any] = {str(number): {} for number in range(1_001)}
     with pytest.raises(PerdureError, match="scenarios"):
         execute({**body, "scenarios": many}, Settings())
+
+
+def test_the_work_of_all_scenarios_is_limited() -> None:
+    body = {"model": document(binary("add", lit(1.0), call("time"))), "equations": ["count"]}
+    model = model_of(body["model"])
+    nodes = sum(len(definition.code) for definition in model.program().definitions.values())
+    scenarios = {"a": {}, "b": {"runspecs": {"stoptime": 1003.0}}}
+    steps = 3 + 1003
+    limits = Settings(max_operations_per_request=nodes * steps)
+    assert execute({**body, "scenarios": scenarios}, limits).keys() == scenarios.keys()
+    fewer = Settings(max_operations_per_request=nodes * steps - 1)
+    with pytest.raises(LimitExceeded, match="max_operations_per_request") as refused:
+        execute({**body, "scenarios": scenarios}, fewer)
+    assert refused.value.values["value"] == nodes * steps
+    assert nodes == 4  # a name in the stock's equation; a number, a name and an operation in the other's
+
+
+def test_wrong_run_specs_are_called_by_the_clients_name() -> None:
+    body = {"model": document(lit(1)), "equations": ["x"]}
+    scenarios = {"fine": {}, "my scenario": {"runspecs": {"dt": -1}}}
+    with pytest.raises(PerdureError, match="The run specs of 'my scenario' are wrong"):
+        execute({**body, "scenarios": scenarios}, Settings())

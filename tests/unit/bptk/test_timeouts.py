@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.dialects.bptk.instances import Instance
-from perdure.dialects.bptk.shapes import decimals, time_text
+from perdure.dialects.bptk.session_clock import decimals, time_text
 from perdure.dialects.bptk.timeouts import DEFAULT, KEYS, checked_timeout, expired, lasts
 from perdure.errors import InvalidTimeout
 

@@ -169,13 +169,16 @@ def test_a_document_that_contradicts_itself_is_corrupt(change: Any) -> None:
         entries_of(parse(state))
 
 
-def test_any_flipped_bit_of_the_compressed_form_is_found() -> None:
+def test_any_change_of_the_compressed_form_is_found_or_does_no_harm() -> None:
     state = compress(document_of(StepLog("r", spec_of("1"))))
-    for at in range(0, len(state["zstd"]), 5):
-        text = state["zstd"]
+    text, found = state["zstd"], 0
+    for at in range(len(text)):
         damaged = {**state, "zstd": text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]}
-        with pytest.raises(CorruptBlob):
-            decompress(damaged)
+        try:
+            assert decompress(damaged) == decompress(state)
+        except CorruptBlob:
+            found += 1
+    assert found > 0.95 * len(text)
     for broken in ({**state, "zstd": 5}, {**state, "zstd": state["zstd"][:-4]}, {**state, "zstd": ""}):
         with pytest.raises(CorruptBlob):
             decompress(broken)

@@ -27,7 +27,7 @@ def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
     actual = {}
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        shown = "none" if default in ({}, ()) else f"`{default}`"
+        shown = "none" if default in ({}, (), None) else f"`{default}`"
         actual[f"PERDURE_{name.upper()}"] = [shown, field.description]
     assert documented == actual
 

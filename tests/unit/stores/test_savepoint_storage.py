@@ -11,7 +11,7 @@ from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
 from perdure.stores.savepoints import SavepointStorage
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.stores import a_run, a_savepoint
+from perdure.testing.store_samples import a_run, a_savepoint
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -41,8 +41,7 @@ def test_every_query_says_what_it_does_in_a_line() -> None:
 def test_every_query_is_used_under_its_name() -> None:
     code = "".join(source.read_text("utf-8") for source in SOURCES.glob("*.py"))
     used = {name for name in QUERIES if f'"{name}"' in code}
-    composed = {"count_runs_of_owner", "count_live_runs_of_owner"}
-    assert used | composed == set(QUERIES)
+    assert used == set(QUERIES)
 
 
 def test_no_statement_hides_in_the_code() -> None:
@@ -59,8 +58,8 @@ def test_a_query_fits_the_schema(connection: apsw.Connection, name: str) -> None
 
 
 def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connection) -> None:
-    whole = {"list_runs", "count_runs", "count_live_runs", "read_meta", "set_batch", "next_epoch"}
-    whole |= {"next_record_version", "list_run_numbers", "list_step_keys", "list_run_keys"}
+    whole = {"list_runs", "read_meta", "set_batch", "next_epoch", "next_fence", "next_record_version"}
+    whole |= {"list_run_numbers", "list_step_keys", "list_run_keys", "list_executed", "list_all_executed"}
     for name in set(STATEMENTS) - whole:
         assert "SCAN" not in plan(connection, name), name
 
@@ -72,3 +71,7 @@ def test_retention_does_not_walk_over_milestones(connection: apsw.Connection) ->
 def test_migrations_are_numbered_without_gap() -> None:
     assert [migration.version for migration in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
     assert {migration.name for migration in MIGRATIONS} == {path.name for path in SOURCES.glob("sql/0*.sql")}
+
+
+def test_the_queue_is_read_without_a_look_at_runs_that_have_ended(connection: apsw.Connection) -> None:
+    assert plan(connection, "list_executed") == "SCAN runs USING INDEX runs_executed"

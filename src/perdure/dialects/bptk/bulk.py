@@ -3,18 +3,19 @@
 A run's settings hold for that run alone: the catalogue and its scenarios are never changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
-from perdure.dialects.bptk.requests import Call, names, need_json
-from perdure.dialects.bptk.shapes import decimals, time_text
+from perdure.dialects.bptk.requests import names, need_json
+from perdure.dialects.bptk.session_clock import decimals, time_text
 from perdure.engines.system_dynamics import Model, RunSpecs, simulate
 from perdure.errors import LimitExceeded
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
+from perdure.web.open_routes import Call
 
 __all__ = [
     "check_runs",
@@ -80,7 +81,11 @@ def run(
         _config(scenario, selected[2], known.get(scenario.manager, {}).get(scenario.name, {}))
         for scenario in scenarios
     ]
-    check_runs(settings, configs, [f"{scenario.manager}/{scenario.name}" for scenario in scenarios])
+    named = {
+        f"{one.manager}/{one.name}": (one.model, config)
+        for one, config in zip(scenarios, configs, strict=True)
+    }
+    check_runs(settings, named)
     results: dict[str, dict[str, Any]] = {}
     for scenario, config in zip(scenarios, configs, strict=True):
         equations = series(scenario.model, config)
@@ -88,25 +93,29 @@ def run(
     return results
 
 
-def check_runs(
-    settings: Settings, configs: Sequence[Mapping[str, Any]], named: Sequence[str] | None = None
-) -> None:
-    """Raise if runs are too many or too long, answer with too many values, or have wrong run specs.
+def check_runs(settings: Settings, runs: Mapping[str, tuple[Model, Mapping[str, Any]]]) -> None:
+    """Raise if runs are too many, too long or too much work, answer with too many values, or are wrong.
 
     Parameters
     ----------
-    named
-        What the runs are called in errors; by default as their number in the request says, from 1 on.
+    runs
+        What each run is called in errors → its model and how it is run.
     """
-    values = longest = 0
-    for number, config in enumerate(configs):
-        name = f"run {number + 1}" if named is None else named[number]
+    values = longest = operations = 0
+    for name, (model, config) in runs.items():
         specs = RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=name)
         longest = max(longest, specs.last)
         values += specs.answers * len(config["outputs"])
+        operations += specs.last * _nodes(model)
     for what, limit, value, setting in (
         ("The steps of dt of a run", settings.max_run_steps, longest, "max_run_steps"),
-        ("The scenarios of a request", settings.max_scenarios, len(configs), "max_scenarios"),
+        ("The scenarios of a request", settings.max_scenarios, len(runs), "max_scenarios"),
+        (
+            "The operations of a request (nodes of the equations × steps of dt)",
+            settings.max_operations_per_request,
+            operations,
+            "max_operations_per_request",
+        ),
         (
             "The values of an answer (steps × outputs)",
             settings.max_values_per_request,
@@ -166,6 +175,11 @@ def _scenario(catalogue: Catalogue, body: dict[str, Any], manager: str) -> Scena
         if not isinstance(body[key], str):
             raise BptkError(400, f"expecting {key} to be a name")
     return catalogue.scenario(body[manager], body["scenario"])
+
+
+def _nodes(model: Model) -> int:
+    """Count the nodes of all equations of a model."""
+    return sum(len(definition.code) for definition in model.program().definitions.values())
 
 
 def _config(scenario: Scenario, equations: list[str], given: Mapping[str, Any]) -> dict[str, Any]:

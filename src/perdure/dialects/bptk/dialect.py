@@ -5,24 +5,27 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
+import anyio
 from msgspec.structs import replace
 
 from perdure.dialects.bptk.external_state.mirror import Mirror
-from perdure.dialects.bptk.instances import Instance, new_instance_id
+from perdure.dialects.bptk.instances import Instance
 from perdure.dialects.bptk.keeper import Keeper
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
-from perdure.drivers.requests import Answer, Log, NewSession, Owner, StepRequest
+from perdure.dialects.bptk.session_log import SessionLog
+from perdure.dialects.bptk.starts import Starts
+from perdure.dialects.bptk.stream import Stream
+from perdure.dialects.bptk.timeouts import expired
+from perdure.drivers.requests import Answer, NewSession, Owner, StepRequest
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.errors import (
     InstanceLocked,
-    LimitExceeded,
     NoSession,
     PerdureError,
     RunFinished,
     RunNotFound,
     ScenarioNotFound,
-    TooMany,
     Unavailable,
 )
 from perdure.lifecycle import FINAL, Outcome, RunState
@@ -34,8 +37,8 @@ from perdure.settings import Settings
 __all__ = ["Dialect"]
 
 STREAMED_AT_ONCE = 16  # steps of a stream that share commits; with an adapter each is saved by itself
-STARTED_AT_ONCE = 64  # instances that share commits
-PAGE = 1000  # steps of a session's results read at once
+BULK_AT_ONCE = 2  # whole runs, which take a processor each
+READ_AT_ONCE = 4  # long sessions that are written down
 
 
 class Dialect:
@@ -59,6 +62,12 @@ class Dialect:
         Set when the server closes, so that streams end.
     clock
         Returns Unix time.
+
+    Attributes
+    ----------
+    bulk, reading
+        The threads in which whole runs are computed, and long sessions written down: theirs alone, so that
+        they keep no step waiting.
     """
 
     def __init__(
@@ -77,11 +86,15 @@ class Dialect:
         self.settings = settings
         self._closing = closing or asyncio.Event()
         self.saves = durable or mirror is not None
+        self.bulk = anyio.CapacityLimiter(BULK_AT_ONCE)
+        self.reading = anyio.CapacityLimiter(READ_AT_ONCE)
+        self._durable = durable
         self._keeper = Keeper(
             sessions, metrics, mirror=mirror, externalize=externalize, keep_runs=durable, clock=clock
         )
         self._registry = self._keeper.registry
-        self._streams: dict[str, object] = {}
+        self._starts = Starts(self._keeper, settings.max_instances)
+        self._streams: dict[str, Stream] = {}
         self._scenarios: dict[str, list[Scenario]] = {}
 
     async def open(self) -> None:
@@ -94,19 +107,21 @@ class Dialect:
 
     # Instances ----------------------------------------------------------------------------------------------
 
-    async def start(self, owner: str, count: int, lasting: dict[str, int | float]) -> list[str]:
-        """Start instances with a checked timeout; durable when it returns."""
-        await self._keeper.sweep()
-        if self._registry.owned(owner) + count > self.settings.max_instances:
-            limit, owned = self.settings.max_instances, self._registry.owned(owner)
-            raise TooMany(
-                f"An owner may have {limit} instances; there are {owned}, and {count} more were asked for. "
-                "Stop some, or raise the setting max_instances.",
-                limit=limit,
-                value=owned + count,
-                setting="max_instances",
-            )
-        return await self._keeper.uninterrupted(self._start(owner, count, lasting))
+    async def start(
+        self, owner: str, count: int, lasting: dict[str, int | float], key: Key | None = None
+    ) -> list[str]:
+        """Start instances with a checked timeout; durable when it returns, and once only for a key.
+
+        If one can't be started, none is; but under a key they stay, and the same request starts the rest.
+
+        Raises
+        ------
+        TooMany
+            If the owner would have more than `max_instances`.
+        KeyReused
+            If another request had the key.
+        """
+        return await self._keeper.uninterrupted(self._starts.start(owner, count, lasting, key))
 
     async def keep_alive(self, owner: Owner, instance_id: str) -> None:
         """Begin an instance's timeout anew."""
@@ -115,12 +130,15 @@ class Dialect:
     async def stop(self, owner: Owner, instance_id: str) -> None:
         """Forget an instance and end its session; harmless if there is none."""
         await self._keeper.uninterrupted(self._stop(owner, instance_id))
-        self._keeper.count()
 
     async def own(self, owner: Owner) -> list[Instance]:
-        """Return the caller's instances that haven't expired."""
-        await self._keeper.sweep()
-        return [instance for instance in self._registry if owner is None or instance.owner == owner]
+        """Return the caller's instances that are in memory and haven't timed out."""
+        now = self._keeper.clock()
+        return [
+            instance
+            for instance in self._registry
+            if (owner is None or instance.owner == owner) and not expired(instance, now)
+        ]
 
     async def current_run(self, instance: Instance) -> Run | None:
         """Return the run of an instance's session, or None."""
@@ -184,53 +202,75 @@ class Dialect:
         return await self._keeper.on(owner, instance_id, step)
 
     async def stream(
-        self, owner: Owner, instance_id: str, overrides: Overrides
+        self,
+        owner: Owner,
+        instance_id: str,
+        overrides: Overrides,
+        expected: int | None = None,
+        key: Key | None = None,
     ) -> AsyncGenerator[Answer, None]:
         """Take steps up to the end of the session, and yield them once they are durable.
 
-        Meanwhile nobody else can step the instance. It ends early if the session is ended or replaced.
+        Meanwhile nobody else can step the instance on this server. It ends early if the session is ended or
+        replaced, and breaks off with `PositionConflict` if another server has stepped it. Of a stream that
+        was broken off and is repeated under its key, the recorded steps come first.
         """
-        mark = object()
+        stream = Stream(
+            self.sessions,
+            self._step,
+            overrides=overrides,
+            expected=expected,
+            key=key,
+            at_once=1 if self._keeper.mirror is not None else STREAMED_AT_ONCE,
+        )
         run: list[str | None] = []
-        steps = 1 if self._keeper.mirror is not None else STREAMED_AT_ONCE
 
         async def advance(instance: Instance) -> Answer | None:
             if not run:
                 if instance.id in self._streams:
                     raise InstanceLocked
-                self._streams[instance.id] = mark
+                self._streams[instance.id] = stream
                 run.append(instance.run)
-            elif self._streams.get(instance.id) is not mark or instance.run != run[0]:
+            elif self._streams.get(instance.id) is not stream or instance.run != run[0]:
                 return None
-            return await self._step(instance, overrides, StepRequest(steps=steps), None)
+            return await stream.advance(instance)
 
         try:
             while (answer := await self._keeper.on(owner, instance_id, advance)) is not None:
-                overrides = {}  # they stay in force
                 yield answer
                 if answer.finished:
                     return
                 if self._closing.is_set():
                     raise Unavailable("The server is closing; the session goes on when it is back.")
         finally:
-            if self._streams.get(instance_id) is mark:
+            if self._streams.get(instance_id) is stream:
                 del self._streams[instance_id]
 
-    async def results(self, owner: Owner, instance_id: str) -> list[Log]:
-        """Return all that an instance's session answered, as pages of its log; none without a session."""
+    async def log(self, owner: Owner, instance_id: str, *, touch: bool = True) -> SessionLog | None:
+        """Return the log of an instance's session as it stands; None without a session.
 
-        async def read(instance: Instance) -> list[Log]:
-            return await self._log(instance)
+        Parameters
+        ----------
+        touch
+            Whether the instance's timeout begins anew.
+        """
 
-        return await self._keeper.on(owner, instance_id, read)
+        async def read(instance: Instance) -> SessionLog | None:
+            run = await self.current_run(instance)
+            if run is None:
+                return None
+            lasting = self._durable
+            return await asyncio.to_thread(SessionLog, self.sessions.store, run, lasting=lasting)
+
+        return await self._keeper.on(owner, instance_id, read, touch=touch)
 
     # External state -----------------------------------------------------------------------------------------
 
-    async def save_state(self, owner: Owner) -> list[tuple[Instance, list[Log]]]:
-        """Write all of the caller's instances to the adapter, if there is one, and return what they hold."""
+    async def save_state(self, owner: Owner) -> list[Instance]:
+        """Write all of the caller's instances to the adapter, if there is one, and return them."""
         instances = await self.own(owner)
         await self._keeper.save_all(instances)
-        return [(instance, await self._log(instance)) for instance in instances]
+        return instances
 
     async def load_state(self) -> None:
         """Read all instances that the adapter holds, if there is one."""
@@ -238,39 +278,12 @@ class Dialect:
 
     # The work, under the instance's lock --------------------------------------------------------------------
 
-    async def _start(self, owner: str, count: int, lasting: dict[str, int | float]) -> list[str]:
-        started: list[str] = []
-
-        async def start() -> None:
-            instance = Instance(
-                id=new_instance_id(), owner=owner, timeout=lasting, accessed=self._keeper.clock()
-            )
-            async with self._keeper.held(instance.id):
-                await self._keeper.keep(instance)
-            started.append(instance.id)
-
-        failures: list[BaseException] = []
-        while len(started) < count and not failures:
-            several = (start() for _ in range(min(STARTED_AT_ONCE, count - len(started))))
-            outcomes = await asyncio.gather(*several, return_exceptions=True)
-            failures = [outcome for outcome in outcomes if outcome is not None]
-        if failures:
-            for instance_id in started:
-                with suppress(PerdureError):
-                    await self._stop(owner, instance_id)
-            raise failures[0]
-        self._keeper.count()
-        return started
-
     async def _stop(self, owner: Owner, instance_id: str) -> None:
         async with self._keeper.held(instance_id):
             instance = self._registry.get(instance_id)
-            if instance is None:
-                if self._keeper.mirror is not None:
-                    await self._keeper.mirror.delete(instance_id)
-            elif owner is None or instance.owner == owner:
+            if instance is None or owner is None or instance.owner == owner:
                 self._streams.pop(instance_id, None)
-                await self._keeper.remove(instance, Outcome.TERMINATED, "its instance was stopped")
+                await self._keeper.remove(instance_id, Outcome.TERMINATED, "its instance was stopped")
 
     async def _leave(self, instance: Instance, reason: str) -> None:
         """End the session that an instance had; a stream of it ends too."""
@@ -317,23 +330,3 @@ class Dialect:
                 self._scenarios.clear()
             self._scenarios[run_id] = known
         return known
-
-    async def _log(self, instance: Instance) -> list[Log]:
-        run = await self.current_run(instance)
-        if run is None:
-            return []
-        pages: list[Log] = []
-        after, values = 0, 0
-        while not pages or after < run.position:
-            page = await self.sessions.log(instance.owner, run.id, after, PAGE)
-            values += sum(len(part.outputs) for part in page.spec.scenarios) * len(page.steps)
-            if values > self.settings.max_values_per_request:
-                raise LimitExceeded(
-                    what="The values of an answer (steps × outputs)",
-                    limit=self.settings.max_values_per_request,
-                    value=values,
-                    setting="max_values_per_request",
-                )
-            pages.append(page)
-            after += len(page.steps)
-        return pages

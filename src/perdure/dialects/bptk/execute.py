@@ -48,7 +48,7 @@ def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, 
     for name in equations:
         model.known(name, "The list of equations")
     configs = {name: _config(model, given, equations) for name, given in scenarios.items()}
-    check_runs(settings, list(configs.values()))
+    check_runs(settings, {name: (model, config) for name, config in configs.items()})
     return {name: series(model, config) for name, config in configs.items()}
 
 

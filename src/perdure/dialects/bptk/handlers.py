@@ -1,7 +1,8 @@
 """The handlers: what each of BPTK's routes takes and answers."""
 
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -13,32 +14,32 @@ from starlette.types import ASGIApp
 from perdure.dialects.bptk import bulk
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.execute import execute
+from perdure.dialects.bptk.json_stream import json_answer, off_loop
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides, overrides_of
 from perdure.dialects.bptk.requests import (
     NO_NUMBER,
-    Call,
     expected_step,
     flag,
     need_json,
     whole,
 )
 from perdure.dialects.bptk.session_clock import session_dt
+from perdure.dialects.bptk.session_json import session_results, state_entry
 from perdure.dialects.bptk.shapes import (
     STOPTIME_REACHED,
     metrics_entry,
-    session_results,
-    state_entry,
     step_results,
 )
 from perdure.dialects.bptk.step_stream import StepStream
 from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
 from perdure.drivers.requests import Answer, NewSession, StepRequest
 from perdure.engines.system_dynamics.expression import finite
-from perdure.errors import LimitExceeded
+from perdure.errors import InstanceNotFound, LimitExceeded
 from perdure.run import Key
 from perdure.scenarios import Scenario
 from perdure.web.idempotency import key_text, make_key
+from perdure.web.open_routes import Call
 
 __all__ = ["FIXED", "OF_INSTANCE", "Handler"]
 
@@ -59,12 +60,12 @@ async def run(dialect: Dialect, call: Call) -> ASGIApp:
     body = need_json(call)
     selected, overrides = bulk.selection(body), overrides_of(body.get("settings"))
     work = partial(bulk.run, dialect.sessions.catalogue, dialect.settings, selected, overrides)
-    return await _computed(work)
+    return await _computed(work, dialect.bulk)
 
 
 async def run_execute(dialect: Dialect, call: Call) -> ASGIApp:
     """Run a model that comes with the call."""
-    return await _computed(partial(execute, need_json(call), dialect.settings))
+    return await _computed(partial(execute, need_json(call), dialect.settings), dialect.bulk)
 
 
 async def scenarios(dialect: Dialect, call: Call) -> ASGIApp:
@@ -88,7 +89,7 @@ async def agents(dialect: Dialect, call: Call) -> ASGIApp:
 async def start_instance(dialect: Dialect, call: Call) -> ASGIApp:
     """Start an instance."""
     told, timeout = _timeout(call)
-    (instance,) = await dialect.start(call.maker, 1, timeout)
+    (instance,) = await dialect.start(call.maker, 1, timeout, _key(call, "start-instance"))
     return _json({"instance_uuid": instance, "timeout": told})
 
 
@@ -96,19 +97,19 @@ async def start_instances(dialect: Dialect, call: Call) -> ASGIApp:
     """Start several instances."""
     told, timeout = _timeout(call)
     count = whole((call.body or {}).get("instances", 1), "expecting instances to be a number from 0 on")
-    started = await dialect.start(call.maker, count, timeout)
+    started = await dialect.start(call.maker, count, timeout, _key(call, "start-instances"))
     return _json({"instance_uuids": started, "timeout": told})
 
 
 async def keep_alive(dialect: Dialect, call: Call) -> ASGIApp:
     """Begin an instance's timeout anew."""
-    await dialect.keep_alive(call.owner, call.instance)
+    await dialect.keep_alive(call.owner, call.name)
     return _json({"msg": "instance timer reset"})
 
 
 async def stop_instance(dialect: Dialect, call: Call) -> ASGIApp:
     """Forget an instance, if there is one."""
-    await dialect.stop(call.owner, call.instance)
+    await dialect.stop(call.owner, call.name)
     return _json({"msg": "Instance deleted."})
 
 
@@ -128,7 +129,20 @@ async def save_state(dialect: Dialect, call: Call) -> ASGIApp:
     if not dialect.saves:
         raise BptkError(409, NO_ADAPTER)
     held = await dialect.save_state(call.owner)
-    return await _computed(lambda: [state_entry(instance, pages) for instance, pages in held])
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        before = b"["
+        for instance in held:
+            with suppress(InstanceNotFound):  # it was stopped meanwhile
+                found = await dialect.log(call.owner, instance.id, touch=False)
+                yield before
+                before = b","
+                async with aclosing(off_loop(state_entry(instance, found), dialect.reading)) as entry:
+                    async for piece in entry:
+                        yield piece
+        yield b"[]" if before == b"[" else b"]"
+
+    return await json_answer(pieces(), call.receive)
 
 
 async def load_state(dialect: Dialect, call: Call) -> ASGIApp:
@@ -162,21 +176,21 @@ async def begin_session(dialect: Dialect, call: Call) -> ASGIApp:
         seed=seed,
         settings=known_overrides(overrides, found),
     )
-    key = _key(call, f"{call.instance}/begin-session")
-    await dialect.begin_session(call.owner, call.instance, new, key)
+    key = _key(call, f"{call.name}/begin-session")
+    await dialect.begin_session(call.owner, call.name, new, key)
     return _json({"msg": "session started"})
 
 
 async def end_session(dialect: Dialect, call: Call) -> ASGIApp:
     """End the instance's session, if it has one."""
-    await dialect.end_session(call.owner, call.instance)
+    await dialect.end_session(call.owner, call.name)
     return _json({"msg": "session terminated"})
 
 
 async def run_step(dialect: Dialect, call: Call) -> ASGIApp:
     """Take one step."""
     request, overrides = StepRequest(expected=expected_step(call)), _overrides(call)
-    answer = await dialect.step(call.owner, call.instance, overrides, request, _key(call, "run-step"))
+    answer = await dialect.step(call.owner, call.name, overrides, request, _key(call, "run-step"))
     if answer is None:
         return _json(STOPTIME_REACHED)
     return _json(step_results(answer, flat=flag(call.body, "flatResults"))[0])
@@ -198,32 +212,32 @@ async def run_steps(dialect: Dialect, call: Call) -> ASGIApp:
     if count == 0:
         return _json([])
     request = StepRequest(steps=count, expected=expected_step(call))
-    answer = await dialect.step(call.owner, call.instance, overrides, request, _key(call, "run-steps"))
+    answer = await dialect.step(call.owner, call.name, overrides, request, _key(call, "run-steps"))
 
     def shape() -> list[Any]:
         taken: list[Any] = [] if answer is None else step_results(answer, flat=flag(body, "flatResults"))
         return taken + [STOPTIME_REACHED] * (count - len(taken))
 
-    return _json(shape()) if count * _width(answer) <= MANY_VALUES else await _computed(shape)
+    short = count * _width(answer) <= MANY_VALUES
+    return _json(shape()) if short else await _computed(shape, dialect.reading)
 
 
 async def stream_steps(dialect: Dialect, call: Call) -> ASGIApp:
     """Take all steps up to the end, and send each once it is durable."""
-    steps = dialect.stream(call.owner, call.instance, _overrides(call))
+    expected, key = expected_step(call), _key(call, "stream-steps")
+    steps = dialect.stream(call.owner, call.name, _overrides(call), expected, key)
     first = await anext(steps, None)  # what is wrong with the request is told with its status
     return StepStream(first, steps, flag(call.body, "flatResults"), call.receive)
 
 
 async def results(dialect: Dialect, call: Call) -> ASGIApp:
     """Return all that the session answered."""
-    pages = await dialect.results(call.owner, call.instance)
-    return await _computed(lambda: session_results(pages, flat=False))
+    return await _results(dialect, call, flat=False)
 
 
 async def flat_results(dialect: Dialect, call: Call) -> ASGIApp:
     """Return all that the session answered, without times."""
-    pages = await dialect.results(call.owner, call.instance)
-    return await _computed(lambda: session_results(pages, flat=True))
+    return await _results(dialect, call, flat=True)
 
 
 # Helpers ----------------------------------------------------------------------------------------------------
@@ -265,11 +279,17 @@ def _width(answer: Answer | None) -> int:
     return 1 if answer is None else sum(len(part.outputs) for part in answer.spec.scenarios)
 
 
-async def _computed(work: Callable[[], Any]) -> Response:
+async def _results(dialect: Dialect, call: Call, *, flat: bool) -> ASGIApp:
+    found = await dialect.log(call.owner, call.name)
+    if found is None:
+        return _json({})
+    return await json_answer(off_loop(session_results(found, flat=flat), dialect.reading), call.receive)
+
+
+async def _computed(work: Callable[[], Any], threads: anyio.CapacityLimiter) -> Response:
     """Answer with what work returns that may take long; it is done and encoded off the event loop."""
-    return Response(
-        await anyio.to_thread.run_sync(lambda: msgspec.json.encode(work())), media_type="application/json"
-    )
+    body = await anyio.to_thread.run_sync(lambda: msgspec.json.encode(work()), limiter=threads)
+    return Response(body, media_type="application/json")
 
 
 def _json(body: Any) -> Response:

@@ -1,12 +1,13 @@
 """The instance: a slot that holds a timeout, an owner and its current session run, as a value."""
 
+import hashlib
 import secrets
 
 import msgspec
 
 from perdure.state.codec import decode, encode
 
-__all__ = ["DIALECT", "Instance", "new_instance_id"]
+__all__ = ["DIALECT", "Instance", "keyed_instance_id", "new_instance_id"]
 
 DIALECT = "bptk"
 """What the records of instances are kept under."""
@@ -27,6 +28,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         Unix time of the last request, in seconds.
     run
         The run of the current session; None before one was begun and after it was ended.
+    started
+        A hash of the request that started it under an idempotency key; None without one.
     """
 
     id: str
@@ -34,6 +37,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     timeout: dict[str, int | float]
     accessed: float
     run: str | None = None
+    started: bytes | None = None
 
     @classmethod
     def from_blob(cls, blob: bytes) -> "Instance":
@@ -48,3 +52,13 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 def new_instance_id() -> str:
     """Make an id that can't be guessed: 128 random bits as 32 hexadecimal digits."""
     return secrets.token_hex(16)
+
+
+def keyed_instance_id(owner: str, text: str, ordinal: int) -> str:
+    """Return the id of the instance that an owner starts under an idempotency key, the ordinal-th of several.
+
+    It follows from these alone, so that every server which shares a storage finds what another one started;
+    it is as hard to guess as the key. Nobody but the owner gets at the instance.
+    """
+    made_of = b"\0".join((owner.encode(), text.encode(), b"%d" % ordinal))
+    return hashlib.blake2b(made_of, digest_size=16, person=b"bptk instance").hexdigest()

@@ -15,6 +15,7 @@ import structlog
 from perdure.dialects.bptk.external_state.mirror import Mirror
 from perdure.dialects.bptk.instances import Instance
 from perdure.dialects.bptk.registry import Registry
+from perdure.dialects.bptk.sweeper import Sweeper
 from perdure.dialects.bptk.timeouts import expired
 from perdure.drivers.locks import Locks
 from perdure.drivers.requests import Owner
@@ -24,8 +25,6 @@ from perdure.lifecycle import Outcome
 from perdure.observability import Metrics
 
 __all__ = ["Keeper"]
-
-SWEEP_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -65,27 +64,24 @@ class Keeper:
         self.mirror = mirror
         self.clock = clock
         self._sessions = sessions
-        self._metrics = metrics
+        metrics.bptk_instances.set_function(lambda: len(self.registry))
         self._externalize = externalize and mirror is not None
         self._keep_runs = keep_runs
         self._locks = Locks()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._listed = False
+        self._sweeper = Sweeper(self.registry, self._expire, self._list, clock)
 
     async def open(self) -> None:
         """Learn which instances there are, and begin to watch their timeouts."""
         if self.mirror is not None:
-            await self.mirror.start()
+            self._listed = bool(await self.registry.learn(self.mirror.start))
         await asyncio.to_thread(self.registry.read_all)
-        self.count()
-        self._sweeper = asyncio.create_task(self._sweep_on_and_on())
+        self._sweeper.start()
 
     async def aclose(self) -> None:
         """End what watches timeouts, and wait for what is under way; closes the mirror too."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweeper
+        await self._sweeper.aclose()
         while self._tasks:
             await asyncio.wait(self._tasks)
         if self.mirror is not None:
@@ -111,7 +107,7 @@ class Keeper:
 
         async def found() -> T:
             async with self.held(instance_id):
-                instance = await self._find(owner, instance_id)
+                instance = await self.find(owner, instance_id)
                 if not touch:
                     return await work(instance)
                 try:
@@ -134,7 +130,7 @@ class Keeper:
                 kept = self.registry.get(instance_id)
                 if self._externalize and self.mirror is not None and kept is not None:
                     await self.mirror.forget(kept)
-                    self.registry.read(instance_id)
+                    self.registry.leave(instance_id)
 
     async def uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """Do the work to its end, also when whoever asked for it goes away meanwhile."""
@@ -168,25 +164,16 @@ class Keeper:
             else:
                 await self._sessions.delete(instance.owner, instance.run)
 
-    async def remove(self, instance: Instance, outcome: Outcome, reason: str) -> None:
+    async def remove(self, instance_id: str, outcome: Outcome, reason: str) -> None:
         """Forget an instance, first where it is held outside: what fails there has changed nothing."""
         if self.mirror is not None:
-            await self.mirror.delete(instance.id)
-        await self.end_run(instance, outcome, reason)
-        await self.registry.remove(instance.id)
+            await self.mirror.delete(instance_id)
+        instance = self.registry.get(instance_id)
+        if instance is not None:
+            await self.end_run(instance, outcome, reason)
+        await self.registry.remove(instance_id)
 
     # All of them --------------------------------------------------------------------------------------------
-
-    async def sweep(self) -> None:
-        """Expire every instance whose time is up."""
-        for instance_id in self.registry.due(self.clock()):
-            try:
-                await self.on(None, instance_id, _nothing, touch=False)  # looking it up expires it
-            except InstanceNotFound:
-                continue
-            except PerdureError as error:
-                log.error("instance_not_expired", instance=instance_id, reason=str(error))
-        self.count()
 
     async def save_all(self, instances: Sequence[Instance]) -> None:
         """Write instances through at once, those that are still there."""
@@ -206,20 +193,21 @@ class Keeper:
     async def load_all(self) -> None:
         """Bring in all instances that the adapter holds; those in memory agree with it already.
 
-        If nothing is to stay in memory, there is nothing to bring in: another server may step an instance as
-        soon as its lock is free, so each request loads its own, under the lock.
+        If nothing is to stay in memory, they are read and forgotten again: another server may step an
+        instance as soon as its lock is free, so each request loads its own, under the lock.
         """
-        if self.mirror is not None and not self._externalize:
-            for instance in await self.mirror.load_all():
-                async with self.held(instance.id):
-                    self.registry.read(instance.id)
-            self.count()
+        mirror = self.mirror
+        if mirror is None:
+            return
+        if self._externalize:
+            await self.registry.learn(lambda: mirror.survey(check=True))
+            return
+        for instance in await mirror.load_all():
+            async with self.held(instance.id):
+                self.registry.read(instance.id)
 
-    def count(self) -> None:
-        """Tell the metrics how many instances there are."""
-        self._metrics.bptk_instances.set(len(self.registry))
-
-    async def _find(self, owner: Owner, instance_id: str) -> Instance:
+    async def find(self, owner: Owner, instance_id: str) -> Instance:
+        """Return an instance whose lock is held; `InstanceNotFound` if there is none, or its time is up."""
         instance = self.registry.get(instance_id)
         if instance is None and self.mirror is not None:
             await self.mirror.load(instance_id)
@@ -227,7 +215,7 @@ class Keeper:
         if instance is None or (owner is not None and instance.owner != owner):
             raise InstanceNotFound
         if expired(instance, self.clock()):
-            await self.remove(instance, Outcome.EXPIRED, "its instance timed out")
+            await self.remove(instance_id, Outcome.EXPIRED, "its instance timed out")
             raise InstanceNotFound
         return instance
 
@@ -243,10 +231,19 @@ class Keeper:
             except PerdureError as error:  # the work is done and saved; only its time isn't
                 log.warning("instance_not_touched", instance=instance_id, reason=str(error))
 
-    async def _sweep_on_and_on(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            await self.sweep()
+    async def _expire(self, instance_id: str) -> None:
+        """Remove an instance if its time is up, which may be told only when it is loaded."""
+        with suppress(InstanceNotFound):
+            await self.on(None, instance_id, _nothing, touch=False)  # looking it up removes it
+
+    async def _list(self) -> None:
+        """Learn of the instances that only the adapter holds.
+
+        Whoever has the storage for himself knows them all as soon as the adapter could list any.
+        """
+        mirror = self.mirror
+        if mirror is not None and (self._externalize or not self._listed):
+            self._listed = bool(await self.registry.learn(lambda: mirror.survey(check=False)))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -1,16 +1,17 @@
-"""The registry: which instances there are, in memory and as records of the store.
+"""The registry: which instances there are, in memory, as records of the store, and elsewhere.
 
 A request looks its instance up without reading the store. The time of the last request is written at most
 once a minute, or ten times within a shorter timeout, besides with every other change: a restarted server
-counts on from there.
+counts on from there. *Elsewhere* are instances that only an adapter holds. Of them the registry knows as much
+as the adapter's last list said, and what this server started and ended since.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace
 
 from perdure.dialects.bptk.instances import DIALECT, Instance
 from perdure.dialects.bptk.timeouts import lasts
@@ -34,6 +35,19 @@ class _Slot:
     written: float
     lasts: float
 
+    @property
+    def until(self) -> float:
+        """When it times out."""
+        return self.instance.accessed + self.lasts
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Whose an instance is that isn't in memory, and when it times out unless it is asked for."""
+
+    owner: str
+    until: float
+
 
 class Registry:
     """The instances of a store. Whoever changes one holds its lock.
@@ -47,7 +61,9 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._slots: dict[str, _Slot] = {}
-        self._owned: Counter[str] = Counter()
+        self._elsewhere: dict[str, _Elsewhere] = {}
+        self._asking = asyncio.Lock()
+        self._changed: set[str] | None = None  # while a list is asked for: what changed meanwhile
 
     def __iter__(self) -> Iterator[Instance]:
         return iter([slot.instance for slot in self._slots.values()])
@@ -55,18 +71,23 @@ class Registry:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def owned(self, owner: str) -> int:
-        """Count the instances of an owner."""
-        return self._owned[owner]
+    def __contains__(self, instance_id: str) -> bool:
+        return instance_id in self._slots or instance_id in self._elsewhere
+
+    def owned(self, owner: str, now: float) -> int:
+        """Count the instances of an owner that haven't timed out at a Unix time, those elsewhere too."""
+        here = sum(slot.instance.owner == owner and now < slot.until for slot in self._slots.values())
+        return here + sum(one.owner == owner and now < one.until for one in self._elsewhere.values())
 
     def get(self, instance_id: str) -> Instance | None:
-        """Return an instance, or None."""
+        """Return an instance that is in memory, or None."""
         slot = self._slots.get(instance_id)
         return None if slot is None else slot.instance
 
     def due(self, now: float) -> list[str]:
-        """Return the ids of the instances that have timed out at a Unix time."""
-        return [name for name, slot in self._slots.items() if now >= slot.instance.accessed + slot.lasts]
+        """Return the ids of the instances that have timed out at a Unix time, also of those elsewhere."""
+        here = [name for name, slot in self._slots.items() if now >= slot.until]
+        return here + [name for name, one in self._elsewhere.items() if now >= one.until]
 
     def read_all(self) -> None:
         """Read all records, and log those that are damaged; blocks."""
@@ -96,13 +117,7 @@ class Registry:
     def touch(self, instance: Instance, now: float) -> Instance:
         """Return an instance that was accessed now; `stale` tells whether that is to be written."""
         slot = self._slots[instance.id]
-        slot.instance = Instance(
-            id=instance.id,
-            owner=instance.owner,
-            timeout=instance.timeout,
-            accessed=now,
-            run=instance.run,
-        )
+        slot.instance = replace(instance, accessed=now)
         return slot.instance
 
     def stale(self, instance: Instance) -> bool:
@@ -115,16 +130,47 @@ class Registry:
         """Forget an instance; harmless if there is none."""
         if instance_id in self._slots:
             await asyncio.wrap_future(self._store.delete_record(DIALECT, instance_id))
-            self._drop(instance_id)
+        self._drop(instance_id)
+
+    # Elsewhere ----------------------------------------------------------------------------------------------
+
+    def leave(self, instance_id: str) -> None:
+        """Let an instance go out of memory that the adapter holds."""
+        slot = self._slots.pop(instance_id)
+        self._elsewhere[instance_id] = _Elsewhere(slot.instance.owner, slot.until)
+        self._note(instance_id)
+
+    async def learn(self, ask: Callable[[], Awaitable[list[Instance]]]) -> list[Instance]:
+        """Ask the adapter for its list, take that as what is elsewhere, and return it.
+
+        What changed meanwhile stays as it is, and so does what is in memory.
+        """
+        async with self._asking:
+            changed: set[str] = set()
+            self._changed = changed
+            try:
+                listed = await ask()
+            finally:
+                self._changed = None
+            self._elsewhere = {name: one for name, one in self._elsewhere.items() if name in changed} | {
+                instance.id: _Elsewhere(instance.owner, instance.accessed + lasts(instance))
+                for instance in listed
+                if instance.id not in self._slots and instance.id not in changed
+            }
+            return listed
+
+    def _note(self, instance_id: str) -> None:
+        if self._changed is not None:
+            self._changed.add(instance_id)
 
     def _take(self, record: Record, instance: Instance | None = None) -> Instance:
         instance = instance or Instance.from_blob(record.blob)
-        if record.id not in self._slots:
-            self._owned[instance.owner] += 1
         self._slots[record.id] = _Slot(instance, record.version, instance.accessed, lasts(instance))
+        self._elsewhere.pop(record.id, None)
+        self._note(record.id)
         return instance
 
     def _drop(self, instance_id: str) -> None:
-        slot = self._slots.pop(instance_id, None)
-        if slot is not None:
-            self._owned[slot.instance.owner] -= 1
+        self._slots.pop(instance_id, None)
+        self._elsewhere.pop(instance_id, None)
+        self._note(instance_id)

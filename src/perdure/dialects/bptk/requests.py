@@ -1,26 +1,19 @@
-"""Requests: what a client sends to a BPTK route, decoded, and how BPTK names what is missing in it.
+"""Requests: what is in the body of a BPTK route, and how BPTK names what is missing in it.
 
 Unknown fields are ignored, as BPTK does. A body that isn't declared as JSON counts as none.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
-
 from perdure.dialects.bptk.mistakes import BptkError
-from perdure.drivers.requests import Owner
+from perdure.web.open_routes import Call
 
 __all__ = [
     "NO_JSON",
-    "Call",
     "expected_step",
     "flag",
     "names",
     "need_json",
-    "read_body",
     "whole",
 ]
 
@@ -29,66 +22,6 @@ NO_NUMBER = 'expecting a number of steps to be provided in the body as a json {"
 
 EXPECTED_HEADER = b"expected-step"
 LARGEST_NUMBER = 2**53 - 1
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request, decoded.
-
-    Attributes
-    ----------
-    scope
-        The ASGI scope it came with.
-    owner, maker
-        Who asks, and whose an instance is that it starts.
-    instance
-        The instance in its path, or an empty text.
-    body
-        Its JSON object; None if it has no body that is declared as JSON.
-    receive
-        Where its end is told.
-    """
-
-    scope: Scope
-    owner: Owner
-    maker: str
-    instance: str
-    body: dict[str, Any] | None = field(repr=False)
-    receive: Receive = field(repr=False)
-
-
-async def read_body(scope: Scope, receive: Receive, most: int) -> dict[str, Any] | None:
-    """Read a request's JSON object, or None if it has no body that is declared as JSON.
-
-    Raises
-    ------
-    BptkError
-        If it has more bytes than `most`, isn't JSON, or isn't an object.
-    ClientDisconnect
-        If the client went away.
-    """
-    length = media_type = b""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = value
-        elif name == b"content-type":
-            media_type = value.partition(b";")[0].strip().lower()
-    if length.isdigit() and int(length) > most:
-        raise _too_large(most)
-    data = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        data += message.get("body", b"")
-        if len(data) > most:
-            raise _too_large(most)
-        if not message.get("more_body", False):
-            break
-    declared = media_type == b"application/json" or media_type.endswith(b"+json")
-    if not data or not declared:
-        return None
-    return _decoded(bytes(data))
 
 
 def need_json(call: Call) -> dict[str, Any]:
@@ -138,18 +71,3 @@ def expected_step(call: Call) -> int | None:
     if number == 0:
         raise BptkError(400, text)
     return number
-
-
-def _decoded(data: bytes) -> dict[str, Any]:
-    try:
-        body = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BptkError(400, f"the body is not JSON: {reason}") from None
-    if not isinstance(body, dict):
-        raise BptkError(400, "expecting the body to be a JSON object")
-    return body
-
-
-def _too_large(most: int) -> BptkError:
-    return BptkError(413, f"a body may have at most {most} bytes; the setting max_body_bytes raises that")

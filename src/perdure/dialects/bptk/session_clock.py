@@ -1,14 +1,29 @@
-"""The session clock: how far a session's answers are apart unless its client says so."""
+"""The session clock: when a session starts and stops, what it answers next, and how times are written.
+
+A time is written as BPTK writes it: a float's shortest text, with no more decimals than the start and the
+distance of answers have.
+"""
 
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple
 
+from perdure.drivers.session_spec import SessionSpec
 from perdure.engines.system_dynamics import RunSpecs
 from perdure.errors import InvalidRunSpecs
 from perdure.scenarios import Scenario
 
-__all__ = ["session_dt"]
+__all__ = ["Bounds", "bounds", "decimals", "digits_of", "next_time", "session_dt", "time_text"]
 
 SESSION_DT = 1.0
+
+
+class Bounds(NamedTuple):
+    """When a session starts and stops, and the distance of its answers, in the model's unit."""
+
+    starttime: float
+    stoptime: float
+    dt: float
 
 
 def session_dt(scenarios: Iterable[Scenario]) -> float | None:
@@ -20,3 +35,47 @@ def session_dt(scenarios: Iterable[Scenario]) -> float | None:
         except InvalidRunSpecs:
             return None
     return SESSION_DT
+
+
+def bounds(spec: SessionSpec) -> Bounds:
+    """Return a session's bounds: as in BPTK, from the latest start to the earliest stop of its scenarios."""
+    configs = [part.config for part in spec.scenarios]
+    latest = max(configs, key=lambda config: float(config["starttime"]))
+    return Bounds(
+        starttime=float(latest["starttime"]),
+        stoptime=float(min(config["stoptime"] for config in configs)),
+        dt=float(latest.get("timestep") or latest["dt"]),
+    )
+
+
+def next_time(spec: SessionSpec, position: int) -> float:
+    """Return the time that a session answers next which has taken so many steps."""
+    starttime, _, dt = bounds(spec)
+    return round(starttime + position * dt, decimals(starttime, dt))
+
+
+def digits_of(spec: SessionSpec) -> list[int]:
+    """Return how many decimals the times of each scenario have."""
+    return [
+        decimals(part.config["starttime"], part.config.get("timestep") or part.config["dt"])
+        for part in spec.scenarios
+    ]
+
+
+def decimals(*numbers: float) -> int:
+    """Return the most decimals that one of some finite numbers is written with.
+
+    >>> decimals(1.0, 0.25), decimals(0.0, 1e-07)
+    (2, 7)
+    """
+    exponents = (Decimal(repr(float(number))).normalize().as_tuple().exponent for number in numbers)
+    return max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))
+
+
+def time_text(time: float, digits: int) -> str:
+    """Return a time as a key of an answer.
+
+    >>> time_text(0.1 + 0.2, 1), time_text(2.0, 0)
+    ('0.3', '2.0')
+    """
+    return repr(round(time, digits))

@@ -3,11 +3,8 @@
 It ends with its client: whoever goes away has the steps that were taken so far, and nobody takes more.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import suppress
 
-import anyio
 import msgspec
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -15,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from perdure.dialects.bptk.shapes import step_results
 from perdure.drivers.requests import Answer
 from perdure.errors import PerdureError
+from perdure.web.disconnection import until_disconnected
 
 __all__ = ["StepStream"]
 
@@ -45,8 +43,7 @@ class StepStream:
         self._receive = receive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_disconnected(self._receive))
-        try:
+        async with until_disconnected(self._answers, self._receive) as gone:
             headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             before = b"["
@@ -55,21 +52,14 @@ class StepStream:
                 for element in self._elements(answer):
                     await send(_body(before + element))
                     before = b", "
-                answer = await self._next(gone)
+                answer = None if gone() else await self._next()
             if isinstance(answer, PerdureError):
                 await send(_body(before + msgspec.json.encode({"error": str(answer)})))
+                before = b", "
             await send(_body(b"[]" if before == b"[" else b"]", more=False))
-        finally:
-            with anyio.CancelScope(shield=True):
-                gone.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await gone
-                await self._answers.aclose()
 
-    async def _next(self, gone: asyncio.Future[None]) -> Answer | PerdureError | None:
-        """Return what comes next: None at the end, and when the client has gone."""
-        if gone.done():
-            return None
+    async def _next(self) -> Answer | PerdureError | None:
+        """Return what comes next; None at the end."""
         try:
             return await anext(self._answers, None)
         except PerdureError as error:
@@ -83,8 +73,3 @@ class StepStream:
 
 def _body(data: bytes, *, more: bool = True) -> dict[str, object]:
     return {"type": "http.response.body", "body": data, "more_body": more}
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -4,10 +4,14 @@ Nothing here computes: configurations are found by the solver and verified by `c
 """
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from perdure.solvers.binding_networks.network import Network, SiteRef
+
+if TYPE_CHECKING:
+    from perdure.solvers.binding_networks.picture import Picture
 
 __all__ = ["Bond", "Configuration", "Polymer", "Solution", "Status"]
 
@@ -80,3 +84,13 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     def optimum(self) -> int | None:
         """The number of polymers of a best configuration, if it is proved."""
         return self.lower if self.status is Status.OPTIMAL else None
+
+    def picture(self, which: int = 0, title: str = "") -> "Picture":
+        """Return one of the configurations, the first by default, as a picture for a notebook or a file."""
+        from perdure.solvers.binding_networks.picture import Picture  # which is of configurations itself
+
+        return Picture(self.network, self.configurations[which], title)
+
+    def _repr_svg_(self) -> str | None:
+        """Show the first configuration in a notebook; without any, the notebook shows the solution's text."""
+        return self.picture().svg if self.configurations else None

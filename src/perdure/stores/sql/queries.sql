@@ -36,6 +36,10 @@ UPDATE meta SET batch = ?1;
 -- Void the fence tokens of all openings before
 UPDATE meta SET epoch = epoch + 1 RETURNING epoch, batch;
 
+-- name: next_fence
+-- Make a fence token that is larger than any before
+UPDATE meta SET epoch = epoch + 1 RETURNING epoch;
+
 -- name: insert_run
 -- Keep a new run
 INSERT INTO runs (
@@ -57,7 +61,7 @@ SELECT body_hash, run, checksum FROM run_keys WHERE owner = ?1 AND text = ?2 AND
 
 -- name: find_run
 -- Find a run by its id, without its spec
-SELECT number, state, final, position, version FROM runs WHERE id = ?1;
+SELECT number, state, position, version, lease FROM runs WHERE id = ?1;
 
 -- name: find_run_id
 -- Find the id of a run by its number
@@ -99,18 +103,6 @@ LIMIT ?3;
 -- Read the numbers of all runs from an index, which is there though the runs be damaged
 SELECT number FROM runs INDEXED BY runs_by_owner;
 
--- name: count_runs
--- Count all runs
-SELECT count(*) FROM runs;
-
--- name: count_runs_of_owner
--- Count the runs of an owner
-SELECT count(*) FROM runs WHERE owner = ?1;
-
--- name: count_live_runs
--- Count the runs that are not in a final state
-SELECT count(*) FROM runs WHERE final = 0;
-
 -- name: count_live_runs_of_owner
 -- Count the runs of an owner that are not in a final state
 SELECT count(*) FROM runs WHERE owner = ?1 AND final = 0;
@@ -121,7 +113,7 @@ UPDATE runs SET
     state = coalesce(?2, state), final = coalesce(?3, final), outcome = coalesce(?4, outcome),
     reason = coalesce(?5, reason), version = version + 1, updated = ?6
 WHERE number = ?1
-RETURNING state, position;
+RETURNING state, lease;
 
 -- name: change_spec
 -- Change a run's spec
@@ -132,9 +124,9 @@ UPDATE specs SET spec = ?2 WHERE run = ?1;
 DELETE FROM runs WHERE id = ?1 RETURNING state, position;
 
 -- name: advance_run
--- Move a live run on by so many steps if its log is as long as was expected
+-- Move a live run on by so many steps if its log is as long and its lease the one that was expected
 UPDATE runs SET position = position + ?3, updated = ?4
-WHERE id = ?1 AND position = ?2 AND final = 0
+WHERE id = ?1 AND position = ?2 AND final = 0 AND lease IS ?5
 RETURNING number, state;
 
 -- name: insert_step
@@ -212,6 +204,73 @@ ORDER BY timestamp;
 SELECT timestamp, savepoints.position, milestone, blob
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND timestamp = ?2;
+
+-- name: insert_execution
+-- Keep a new execution
+INSERT INTO executions (
+    run, timeout, wanted, attempt, seconds, deaths, holder, fence, lease_until, progress, checksum
+) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+
+-- name: change_execution
+-- Put an execution in place of the former one
+UPDATE executions SET
+    timeout = ?2, wanted = ?3, attempt = ?4, seconds = ?5, deaths = ?6, holder = ?7, fence = ?8,
+    lease_until = ?9, progress = ?10, checksum = ?11
+WHERE run = ?1;
+
+-- name: set_lease
+-- Put the fence token of a lease where the statement that moves a run on checks it
+UPDATE runs SET lease = ?2 WHERE number = ?1 AND lease IS NOT ?2;
+
+-- name: read_execution
+-- Read a run's execution and result by its id, if it has them
+SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
+    lease_until, progress, executions.checksum, result, results.checksum
+FROM runs
+    LEFT JOIN executions ON executions.run = runs.number
+    LEFT JOIN results ON results.run = runs.number
+WHERE id = ?1;
+
+-- name: read_execution_by_number
+-- Read a run's execution and result by its number, if it has them
+SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
+    lease_until, progress, executions.checksum, result, results.checksum
+FROM runs
+    LEFT JOIN executions ON executions.run = runs.number
+    LEFT JOIN results ON results.run = runs.number
+WHERE number = ?1;
+
+-- name: list_executed
+-- Read the numbers of the unfinished runs that have an execution, in the order of creation
+SELECT number FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL ORDER BY number;
+
+-- name: list_all_executed
+-- Read the numbers of all runs that have an execution, or should have one
+SELECT run FROM executions UNION SELECT number FROM runs WHERE lease IS NOT NULL;
+
+-- name: insert_result
+-- Keep what a run came to
+INSERT INTO results (run, result, checksum) VALUES (?1, ?2, ?3);
+
+-- name: last_log_line
+-- Read the number of the last line that a run wrote
+SELECT number FROM log_lines WHERE run = ?1 ORDER BY number DESC LIMIT 1;
+
+-- name: insert_log_line
+-- Keep a line that a run wrote
+INSERT INTO log_lines (run, number, time, level, text) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: prune_log_lines
+-- Give up the lines of a run up to a number
+DELETE FROM log_lines WHERE run = ?1 AND number <= ?2;
+
+-- name: list_log_lines
+-- Read the lines that a run wrote after a number
+SELECT log_lines.number, time, level, text
+FROM runs JOIN log_lines ON log_lines.run = runs.number
+WHERE runs.id = ?1 AND log_lines.number > ?2
+ORDER BY log_lines.number
+LIMIT ?3;
 
 -- name: next_record_version
 -- Make the version of the next record to be written

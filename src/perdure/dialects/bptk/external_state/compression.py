@@ -29,13 +29,15 @@ def decompress(state: Any) -> Any:
     Raises
     ------
     CorruptBlob
-        If it was truncated or any bit of it changed.
+        If it was truncated, or changed so that it doesn't hold the same.
     """
     if not isinstance(state, dict) or state.get("format") != FORMAT or "zstd" not in state:
         return state
     try:
         packed = base64.b64decode(state["zstd"], validate=True)
-        text = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MOST_BYTES)
+        text = zstandard.ZstdDecompressor().decompress(
+            packed, max_output_size=MOST_BYTES, allow_extra_data=False
+        )
         return msgspec.json.decode(text)
     except (TypeError, binascii.Error, zstandard.ZstdError, msgspec.DecodeError) as error:
         raise CorruptBlob(reason=str(error)) from error

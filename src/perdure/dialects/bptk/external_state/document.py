@@ -6,10 +6,12 @@ of a double is exact, and what isn't finite is text, as JSON has no number for i
 
 import math
 import struct
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 
+from perdure.dialects.bptk.stream_keys import chunk_key
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import Outcome, RunState
@@ -23,6 +25,7 @@ __all__ = [
     "EngineStates",
     "Keys",
     "RunPart",
+    "Started",
     "entries_of",
     "is_document",
     "parse",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 FORMAT: Literal["perdure-1"] = "perdure-1"
+STARTED: Literal["perdure-1-started"] = "perdure-1-started"
 
 Number = float | str
 """A double, or ``NaN``, ``Infinity``, ``-Infinity``, or ``NaN:`` and its 64 bits in hexadecimal."""
@@ -43,13 +47,23 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's idempotency key: `count` ordinals from `ordinal` on, of the steps from `position` on."""
+    """A request's idempotency key: `count` ordinals from `ordinal` on, of the steps from `position` on.
+
+    The steps that were `streamed` are each a chunk of their own.
+    """
 
     text: str
     body_hash: bytes
     position: int
     ordinal: int = 0
     count: int = 1
+    streamed: bool = False
+
+    def each(self) -> Iterator[tuple[int, Key]]:
+        """Yield the position and the key of each step."""
+        for number in range(self.count):
+            key = Key(self.text, self.body_hash, self.ordinal + number)
+            yield self.position + number, chunk_key(key, key.ordinal) if self.streamed else key
 
 
 class EngineStates(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +118,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         The session's run.
     engine_states
         The newest savepoint; None if there is none yet.
+    started
+        A hash of the request that started the instance under an idempotency key; None without one.
     """
 
     format: Literal["perdure-1"] = "perdure-1"
@@ -122,6 +138,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     keys: list[Keys]
     run: RunPart
     engine_states: EngineStates | None
+    started: bytes | None = None
 
     @property
     def spec(self) -> SessionSpec:
@@ -132,14 +149,33 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance without a session that was started under an idempotency key.
+
+    Attributes
+    ----------
+    format
+        `STARTED`.
+    owner, accessed, started
+        As in a `Document`.
+    """
+
+    format: Literal["perdure-1-started"] = "perdure-1-started"
+    owner: str
+    accessed: float
+    started: bytes
+
+
 def is_document(state: Any) -> bool:
     """Return whether a plain state is a document of this version, and not one of BPTK's."""
-    return isinstance(state, dict) and state.get("format") == FORMAT
+    return isinstance(state, dict) and state.get("format") in (FORMAT, STARTED)
 
 
-def parse(state: Any) -> Document:
+def parse(state: Any) -> Document | Started:
     """Return the document that a plain state is; raise `CorruptBlob` if it is damaged."""
     try:
+        if state["format"] == STARTED:
+            return msgspec.convert(state, Started)
         return msgspec.convert(state, Document)
     except (msgspec.ValidationError, RecursionError) as error:
         raise CorruptBlob(reason=str(error)) from error
@@ -161,11 +197,7 @@ def entries_of(document: Document) -> list[Entry]:
             raise CorruptBlob(reason="an equation has more or fewer values than there are times")
         if document.run.position != max((len(times) for times, _ in series), default=0):
             raise CorruptBlob(reason="its run has more or fewer steps than were answered")
-        keys = {
-            group.position + i: Key(group.text, group.body_hash, group.ordinal + i)
-            for group in document.keys
-            for i in range(group.count)
-        }
+        keys = {position: key for group in document.keys for position, key in group.each()}
         entries = []
         for number in range(document.run.position):
             rows: list[State] = [

@@ -61,6 +61,7 @@ class FileAdapter(ExternalStateAdapter):
         super().__init__(compress)
         self._folder = Path(path)
         self._lock: Lock | None = None
+        self._shared = False
 
     def _open(self, shared: bool) -> None:
         """Make the folder and lock it; raise `ExternalStateLocked` if another server has it."""
@@ -70,6 +71,7 @@ class FileAdapter(ExternalStateAdapter):
             self._folder.mkdir(parents=True, exist_ok=True)
             _sync(self._folder.parent)
         self._lock = self._locked(self._folder / LOCK_FILE, self._folder, shared=shared)
+        self._shared = shared
         if not shared:  # what servers left behind that were killed
             for path in self._folder.iterdir():
                 if path.suffix in (DRAFT, LOCK) and _ID.fullmatch(path.stem):
@@ -113,29 +115,35 @@ class FileAdapter(ExternalStateAdapter):
         """Read an instance; None if there is no file, or only a damaged one, which is set aside."""
         self._open(shared=False)
         path = self._path(instance_id)
-        if path is None:
-            return None
+        return None if path is None else self._load(path, set_aside=True)
+
+    def _load(self, path: Path, *, set_aside: bool) -> InstanceState | None:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 return None
-            return _read(path.read_bytes(), instance_id)
+            return _read(path.read_bytes(), path.stem)
         except FileNotFoundError:
             return None
         except ValueError as error:
-            aside = _free(path.with_suffix(".json.corrupt"))
-            path.rename(aside)
-            log.error("external_state_corrupt", file=str(path), moved_to=str(aside), reason=str(error))
+            place = path
+            if set_aside:
+                place = path.rename(_free(path.with_suffix(".json.corrupt")))
+            log.error("external_state_corrupt", file=str(path), now_at=str(place), reason=str(error))
             return None
 
     def _load_state(self) -> list[InstanceState]:
-        """Read all instances in the order of their ids; what can't be read is logged and passed over."""
+        """Read all instances in the order of their ids; what can't be read is logged and passed over.
+
+        If the folder is shared, what is damaged stays until it is asked for: without the instance's lock,
+        another server may have replaced it a moment ago.
+        """
         self._open(shared=False)
         states = []
         for path in sorted(self._folder.glob("*.json")):
             if not _ID.fullmatch(path.stem):
                 continue
             try:
-                state = self._load_instance(path.stem)
+                state = self._load(path, set_aside=not self._shared)
             except OSError as error:
                 log.error("external_state_unreadable", file=str(path), reason=str(error))
                 continue

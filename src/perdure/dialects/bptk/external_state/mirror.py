@@ -4,28 +4,29 @@ The memory store is what sessions run on; the adapter holds a copy of each insta
 """
 
 import asyncio
-import datetime
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import Any, TypeGuard
 
 import msgspec
 import structlog
 
 from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter, InstanceState
 from perdure.dialects.bptk.external_state.adapter_thread import AdapterThread
-from perdure.dialects.bptk.external_state.compression import compress, decompress
+from perdure.dialects.bptk.external_state.compression import decompress
 from perdure.dialects.bptk.external_state.document import Document
 from perdure.dialects.bptk.external_state.rebuild import rebuild
 from perdure.dialects.bptk.external_state.step_log import StepLog
+from perdure.dialects.bptk.external_state.survey import survey
 from perdure.dialects.bptk.external_state.transfer import (
     bring_in,
     document_of,
+    handed_over,
     instance_of,
     newest_savepoint,
     put_run,
     read,
+    state_of,
 )
 from perdure.dialects.bptk.instances import DIALECT, Instance
 from perdure.drivers.locks import Locks
@@ -99,7 +100,7 @@ class Mirror:
     # Starting and ending ------------------------------------------------------------------------------------
 
     async def start(self) -> list[Instance]:
-        """Get the adapter ready and load what it holds, unless it is shared.
+        """Get the adapter ready, load what it holds, and return that; if it is shared, only look at it.
 
         If it can't list what it holds, that is logged, and each instance is loaded when it is asked for.
 
@@ -110,7 +111,7 @@ class Mirror:
         """
         try:
             await self._thread.call(lambda: None)
-            return [] if self._thread.shared else await self._load_all(reread=False)
+            return await (self._survey(check=True) if self._thread.shared else self._load_all(reread=False))
         except ExternalStateLocked:
             raise
         except ExternalStateUnavailable as error:
@@ -171,6 +172,21 @@ class Mirror:
             If the adapter can't list what it holds.
         """
         return await self._thread.uninterrupted(self._load_all(reread=True))
+
+    async def survey(self, *, check: bool) -> list[Instance]:
+        """Return the instances that the adapter lists, without their sessions; nothing stays in memory.
+
+        Parameters
+        ----------
+        check
+            Whether the sessions are looked at too: what couldn't be taken over is logged and left out.
+
+        Raises
+        ------
+        ExternalStateUnavailable
+            If the adapter can't list what it holds.
+        """
+        return await self._thread.uninterrupted(self._survey(check=check))
 
     async def forget(self, instance: Instance) -> None:
         """Drop an instance and its run from memory; the adapter holds them."""
@@ -235,26 +251,16 @@ class Mirror:
 
     def _state(self, kept: _Kept) -> InstanceState:
         """Return what the adapter is handed; called on its thread."""
-        instance = kept.instance
         document: Document | None = None
         if kept.run is not None and kept.log is not None:
-            document = document_of(self._store, instance, kept.run, kept.log, kept.key)
-        state: Any = None
-        if document is not None:
-            state = compress(document) if self._adapter.compress else msgspec.to_builtins(document)
-        return InstanceState(
-            state=state,
-            instance_id=instance.id,
-            time=datetime.datetime.fromtimestamp(instance.accessed),
-            timeout=dict(instance.timeout),
-            step=None if document is None else document.step,
-        )
+            document = document_of(self._store, kept.instance, kept.run, kept.log, kept.key)
+        return handed_over(kept.instance, document, compressed=self._adapter.compress)
 
     async def _holds(self, sent: InstanceState) -> bool:
         """Return whether the adapter holds, in spite of its error, what it was handed."""
         try:
             held = await self._thread.call(lambda: self._adapter._load_instance(sent.instance_id))
-            return _is_instance(held) and decompress(held.state) == decompress(sent.state)
+            return held is not None and decompress(state_of(held).state) == decompress(sent.state)
         except (ExternalStateLocked, ExternalStateUnavailable, CorruptBlob, RecursionError):
             return False
 
@@ -303,32 +309,36 @@ class Mirror:
         for held in listed:
             if held is None:
                 continue
-            if not _is_instance(held):
-                log.warning("external_state_refused", instance=None, reason=_no_instance(held))
+            try:
+                instance_id = state_of(held).instance_id
+            except CorruptBlob as error:
+                log.warning("external_state_refused", instance=None, reason=str(error))
                 continue
-            if self._store.record(DIALECT, held.instance_id) is not None:
+            if self._store.record(DIALECT, instance_id) is not None:
                 continue
             try:
                 if reread:  # since it was listed, a request may have brought it in, changed it and left
-                    instance = await self._load(held.instance_id)
+                    instance = await self._load(instance_id)
                 else:
-                    instance = await self._take_over(held.instance_id, held)
+                    instance = await self._take_over(instance_id, held)
             except ExternalStateRefused as error:
-                log.warning("external_state_refused", instance=held.instance_id, reason=str(error))
+                log.warning("external_state_refused", instance=instance_id, reason=str(error))
                 continue
             except ExternalStateUnavailable as error:  # it is loaded when it is asked for
-                log.warning("external_state_not_loaded", instance=held.instance_id, reason=str(error))
+                log.warning("external_state_not_loaded", instance=instance_id, reason=str(error))
                 continue
             if instance is not None:
                 loaded.append(instance)
         return loaded
 
+    async def _survey(self, *, check: bool) -> list[Instance]:
+        listed = await self._thread.call(lambda: list(self._adapter._load_state()))
+        return await asyncio.to_thread(survey, listed, self._owner, check=check)
+
     async def _take_over(self, instance_id: str, held: object) -> Instance:
         """Bring what an adapter returned into memory."""
         try:
-            if not _is_instance(held):
-                raise CorruptBlob(reason=_no_instance(held))
-            return await self._bring_in(instance_id, held)
+            return await self._bring_in(instance_id, state_of(held))
         except CorruptBlob as error:
             reason = str(error.values["reason"]).rstrip(".")
             raise ExternalStateRefused(instance=instance_id, reason=reason) from error
@@ -337,24 +347,33 @@ class Mirror:
         if held.instance_id != instance_id:
             raise CorruptBlob(reason=f"it is the instance {held.instance_id!r}")
         known = self._store.record(DIALECT, instance_id)
-        if known is not None:  # another request was faster
-            return Instance.from_blob(known.blob)
-        try:
-            state, session = await asyncio.to_thread(read, held.state)
-        except RecursionError:
-            raise CorruptBlob(reason="it is nested too deeply") from None
+        if known is not None:
+            former = Instance.from_blob(known.blob)
+            if not self._thread.shared:  # another request was faster
+                return former
+            await self._forget(instance_id, {former.run})  # another server may have gone on from there
+        content = await asyncio.to_thread(read, held.state)
         instance = instance_of(held, self._owner)
         run: Run | None = None
         key: Key | None = None
-        if session is not None:
-            document, entries = session
+        if content.session is not None:
+            document, entries = content.session
             await self._forget(instance_id, {document.run.id})
             run, key = bring_in(self._store, document, entries), document.run.key
             instance = msgspec.structs.replace(
-                instance, owner=document.owner, accessed=document.accessed, run=run.id
+                instance,
+                owner=document.owner,
+                accessed=document.accessed,
+                run=run.id,
+                started=document.started,
             )
-        elif state is not None:
-            run = await rebuild(self._sessions, instance, state)
+        elif content.started is not None:
+            told = content.started
+            instance = msgspec.structs.replace(
+                instance, owner=told.owner, accessed=told.accessed, started=told.started
+            )
+        elif content.legacy is not None:
+            run = await rebuild(self._sessions, instance, content.legacy)
             # BPTK-Py counts a loaded instance as asked for now.
             instance = msgspec.structs.replace(instance, accessed=time.time(), run=run.id)
         self._put_record(instance)
@@ -375,12 +394,3 @@ class Mirror:
         former = self._store.record(DIALECT, instance.id)
         version = None if former is None else former.version
         self._store.put_record(DIALECT, instance.id, instance.to_blob(), version).result()
-
-
-def _is_instance(held: object) -> TypeGuard[InstanceState]:
-    """Return whether what an adapter returned, the user's code, is an instance."""
-    return isinstance(held, InstanceState) and type(held.instance_id) is str
-
-
-def _no_instance(held: object) -> str:
-    return f"the adapter returned a {type(held).__name__} that is no instance"

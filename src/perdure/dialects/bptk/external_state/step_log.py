@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from perdure.dialects.bptk.external_state.document import Column, Keys, to_json_number
+from perdure.dialects.bptk.stream_keys import is_streamed, ordinal_in_stream
 from perdure.drivers.session_spec import SessionSpec
 from perdure.run import Key, Step
 from perdure.state.codec import decode
@@ -69,16 +72,22 @@ class StepLog:
             self._add_key(position, key)
 
     def _add_key(self, position: int, key: Key) -> None:
+        text, ordinal = ordinal_in_stream(key)
         last = self.keys[-1] if self.keys else None
         if (
             last is not None
-            and (last.text, last.body_hash) == (key.text, key.body_hash)
-            and (last.position + last.count, last.ordinal + last.count) == (position, key.ordinal)
+            and (last.text, last.body_hash) == (text, key.body_hash)
+            and (last.position + last.count, last.ordinal + last.count) == (position, ordinal)
         ):
-            self.keys.pop()
-            position, ordinal, count = last.position, last.ordinal, last.count + 1
-        else:
-            ordinal, count = key.ordinal, 1
+            streamed = last.streamed or is_streamed(key)
+            self.keys[-1] = replace(last, count=last.count + 1, streamed=streamed)
+            return
         self.keys.append(
-            Keys(text=key.text, body_hash=key.body_hash, position=position, ordinal=ordinal, count=count)
+            Keys(
+                text=text,
+                body_hash=key.body_hash,
+                position=position,
+                ordinal=ordinal,
+                streamed=is_streamed(key),
+            )
         )

@@ -2,22 +2,26 @@
 
 import datetime
 import time
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from perdure.dialects.bptk.external_state.adapter import InstanceState
-from perdure.dialects.bptk.external_state.compression import decompress
+from perdure.dialects.bptk.external_state.compression import compress, decompress
 from perdure.dialects.bptk.external_state.document import (
     Document,
     EngineStates,
     RunPart,
+    Started,
     entries_of,
     is_document,
     parse,
 )
 from perdure.dialects.bptk.external_state.step_log import StepLog
 from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.session_clock import bounds, next_time
 from perdure.dialects.bptk.timeouts import checked_timeout
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import KIND
@@ -27,7 +31,52 @@ from perdure.run import Change, Entry, Key, Run
 from perdure.state.savepoint import Savepoint
 from perdure.stores.memory import MemoryStore
 
-__all__ = ["bring_in", "document_of", "instance_of", "newest_savepoint", "put_run", "read"]
+__all__ = [
+    "Content",
+    "bring_in",
+    "document_of",
+    "handed_over",
+    "instance_of",
+    "newest_savepoint",
+    "put_run",
+    "read",
+    "state_of",
+]
+
+ATTRIBUTES = tuple(field.name for field in fields(InstanceState))
+
+
+class Content(NamedTuple):
+    """What a state says: one of these, or nothing.
+
+    Attributes
+    ----------
+    session
+        The document of an instance with a session, and its step log.
+    started
+        An instance without one that was started under an idempotency key.
+    legacy
+        A session of BPTK-Py.
+    """
+
+    session: tuple[Document, list[Entry]] | None = None
+    started: Started | None = None
+    legacy: Any = None
+
+
+def state_of(held: object) -> InstanceState:
+    """Return the instance that an adapter, the user's code, returned; raise `CorruptBlob` if it is none.
+
+    Any object is one that has the five attributes.
+    """
+    what = f"the adapter returned a {type(held).__name__} that is no instance"
+    missing = [name for name in ATTRIBUTES if not hasattr(held, name)]
+    if missing:
+        raise CorruptBlob(reason=f"{what}: it has no {', '.join(missing)}")
+    state = InstanceState(**{name: getattr(held, name) for name in ATTRIBUTES})
+    if not isinstance(state.instance_id, str):
+        raise CorruptBlob(reason=f"{what}: its instance_id is {state.instance_id!r:.80}, not a text")
+    return state
 
 
 def instance_of(held: InstanceState, owner: str) -> Instance:
@@ -66,17 +115,13 @@ def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, 
     )
     spec = SessionSpec.from_blob(run.spec)
     parts = spec.scenarios
-    first = max(parts, key=lambda part: float(part.config["starttime"]))
-    dt = float(first.config.get("timestep") or first.config["dt"])
     savepoint = newest_savepoint(store, run.id, run.position)
     return Document(
         scenario_managers=list(dict.fromkeys(part.manager for part in parts)),
         scenarios=list(dict.fromkeys(part.scenario for part in parts)),
         equations=list(dict.fromkeys(name for part in parts for name in part.outputs)),
-        starttime=float(first.config["starttime"]),
-        stoptime=float(min(part.config["stoptime"] for part in parts)),
-        dt=dt,
-        step=first.config["starttime"] + run.position * dt,
+        **bounds(spec)._asdict(),
+        step=next_time(spec, run.position),
         settings_log=log.settings,
         results_log=log.results,
         seed=spec.seed,
@@ -96,11 +141,29 @@ def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, 
             milestone=spec.milestone,
             base=spec.base,
         ),
+        started=instance.started,
         engine_states=None
         if savepoint is None
         else EngineStates(
             timestamp=savepoint.timestamp, position=savepoint.position, states=dict(savepoint.entities)
         ),
+    )
+
+
+def handed_over(instance: Instance, document: Document | None, *, compressed: bool) -> InstanceState:
+    """Return what an adapter is handed of an instance; `document` is its session's, None without one."""
+    content: Document | Started | None = document
+    if document is None and instance.started is not None:
+        content = Started(owner=instance.owner, accessed=instance.accessed, started=instance.started)
+    state: Any = None
+    if content is not None:
+        state = compress(content) if compressed else msgspec.to_builtins(content)
+    return InstanceState(
+        state=state,
+        instance_id=instance.id,
+        time=datetime.datetime.fromtimestamp(instance.accessed),
+        timeout=dict(instance.timeout),
+        step=None if document is None else document.step,
     )
 
 
@@ -115,19 +178,24 @@ def newest_savepoint(store: MemoryStore, run_id: str, position: int) -> Savepoin
     return None
 
 
-def read(state: Any) -> tuple[Any, tuple[Document, list[Entry]] | None]:
-    """Return the plain form of a state, and its document with the step log if it is one; takes its time.
+def read(state: Any) -> Content:
+    """Return what a state says; takes its time.
 
     Raises
     ------
     CorruptBlob
         If it is damaged, or contradicts itself.
     """
-    plain = decompress(state)
-    if not is_document(plain):
-        return plain, None
-    document = parse(plain)
-    return plain, (document, entries_of(document))
+    try:
+        plain = decompress(state)
+        if not is_document(plain):
+            return Content(legacy=plain)
+        document = parse(plain)
+        if isinstance(document, Started):
+            return Content(started=document)
+        return Content(session=(document, entries_of(document)))
+    except RecursionError:
+        raise CorruptBlob(reason="it is nested too deeply") from None
 
 
 def bring_in(store: MemoryStore, document: Document, entries: list[Entry]) -> Run:

@@ -1,0 +1,64 @@
+"""Tasks over HTTP: which there are, and what a run of one came to and wrote. They are made as runs are."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Query
+
+from perdure.api.context import Asking, Serving
+from perdure.api.runs import RunId
+from perdure.api.task_shapes import (
+    LogLines,
+    LogLinesPage,
+    TaskList,
+    TaskResult,
+    describe_task,
+    log_line,
+)
+from perdure.web.errors import error_responses
+from perdure.web.limits import refuse_repeated
+
+__all__ = ["router"]
+
+_READING = (401, 403, 404, 409, 422, 500, 503)
+
+router = APIRouter()
+
+
+@router.get("/tasks", operation_id="list_tasks", responses=error_responses(401, 403, 500))
+async def list_tasks(serving: Serving) -> TaskList:
+    """List the tasks that can be asked for, with the schemas of what they take and answer."""
+    registry = serving.tasks.registry
+    return await anyio.to_thread.run_sync(lambda: TaskList(tasks=[describe_task(task) for task in registry]))
+
+
+@router.get("/runs/{run_id}/result", operation_id="read_result", responses=error_responses(*_READING))
+async def read_result(run_id: RunId, serving: Serving, owner: Asking) -> TaskResult:
+    """Read what a task came to that has ended; of one that failed or was stopped, what there is of it."""
+    run, result = await serving.tasks.result(owner, run_id)
+    return TaskResult.model_validate(
+        {
+            "id": run.id,
+            "state": run.state.value,
+            "outcome": None if run.outcome is None else run.outcome.value,
+            "reason": run.reason,
+            "result": result,
+        }
+    )
+
+
+@router.get(
+    "/runs/{run_id}/logs",
+    operation_id="read_logs",
+    dependencies=[Depends(refuse_repeated)],
+    responses=error_responses(*_READING),
+)
+async def read_logs(
+    run_id: RunId, page: Annotated[LogLinesPage, Query()], serving: Serving, owner: Asking
+) -> LogLines:
+    """Read the lines that a task wrote, oldest first, a page at a time; only the newest are kept."""
+    lines = await serving.tasks.lines(owner, run_id, page.after, page.limit)
+    return LogLines(
+        lines=[log_line(line) for line in lines],
+        next=lines[-1].number if len(lines) == page.limit else None,
+    )

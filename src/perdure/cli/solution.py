@@ -1,0 +1,101 @@
+"""What a binding network came to, in words for a terminal."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+
+from perdure.errors import NetworkError
+from perdure.solvers.binding_networks.answer import tokens_of
+from perdure.solvers.binding_networks.configuration import Configuration, Solution, Status
+from perdure.solvers.binding_networks.network import Constraint, Monomer, Network
+from perdure.solvers.binding_networks.progress import Progress
+
+__all__ = ["answer_in_words", "mistake_in_words", "progress_in_words"]
+
+BEFORE, AFTER = 60, 40  # characters of a long line that are shown around the one that is wrong
+
+
+def answer_in_words(solution: Solution, *, cut: str = "") -> Iterator[str]:
+    """Yield the lines that tell of a solution.
+
+    Parameters
+    ----------
+    cut
+        What ended the search before all was found that was asked for, if something did.
+    """
+    if solution.status is Status.UNSATISFIABLE:
+        if solution.upper:  # There are configurations, but none of so many polymers as were asked for.
+            yield f"Under the constraints there are at most {_counted(solution.upper, 'polymer')}."
+        else:
+            yield "No saturated configuration keeps the constraints."
+        if solution.conflict:
+            yield "These can't be kept together:"
+        for index in solution.conflict:
+            yield f"  {_line_of(solution.network.constraints[index])}"
+        return
+    yield from _optimum(solution)
+    total = solution.total
+    if total is not None:
+        yield f"There {'is' if total == 1 else 'are'} {_counted(total, 'such configuration')}."
+    if cut:
+        yield f"{cut}; what follows is the best so far." if solution.configurations else f"{cut}."
+    for number, configuration in enumerate(solution.configurations, 1):
+        yield ""
+        yield f"Configuration {number}, {_counted(len(configuration.polymers), 'polymer')}"
+        yield from _polymers(solution.network, configuration)
+
+
+def mistake_in_words(error: NetworkError, file: str) -> str:
+    """Return what is wrong with a network, with the line and a caret under the place."""
+    line, column = error.values["line"], error.values["column"]
+    start = max(0, column - 1 - BEFORE)
+    shown = line[start : column - 1 + AFTER]
+    # What moves the cursor, or colours, has no place in a quotation; a tab keeps its width under itself.
+    quoted = "".join(
+        each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in shown
+    )
+    under = "".join("\t" if each == "\t" else " " for each in quoted[: column - 1 - start])
+    told = "".join(each if each.isprintable() else " " for each in str(error))
+    return f"{file}, line {error.values['line_number']}, column {column}: {told}\n  {quoted}\n  {under}^"
+
+
+def progress_in_words(progress: Progress) -> str:
+    """Return how far a search has come."""
+    if progress.lower < progress.upper:
+        return f"{progress.lower} to {progress.upper} polymers"
+    return f"{_counted(progress.lower, 'polymer')}, configuration {progress.count}"
+
+
+def _optimum(solution: Solution) -> Iterator[str]:
+    proof = f" (proof: {solution.bound_source})" if solution.bound_source else ""
+    if solution.status is Status.BOUNDED:
+        yield f"The optimum is between {solution.lower} and {_counted(solution.upper, 'polymer')}{proof}."
+        return
+    yield f"The optimum is {_counted(solution.lower, 'polymer')}{proof}."
+    if solution.network.constraints and solution.entropy not in (None, solution.lower):
+        yield f"Without the constraints it would be {solution.entropy}."
+
+
+def _polymers(network: Network, configuration: Configuration) -> Iterator[str]:
+    """Yield a line for all polymers of the same monomers, in their order."""
+    copies: Counter[Hashable] = Counter()
+    lines: dict[Hashable, str] = {}
+    for polymer in configuration.polymers:
+        monomers = [network.monomers[index] for index in polymer.monomers]
+        kind: Hashable = frozenset(Counter(monomers).items())
+        copies[kind] += 1
+        lines.setdefault(kind, " + ".join(_monomer(each) for each in monomers))
+    width = len(str(max(copies.values(), default=1)))
+    for kind, line in lines.items():
+        yield f"  {copies[kind]:>{width}} × {line}"
+
+
+def _monomer(monomer: Monomer) -> str:
+    return f"[{' '.join(tokens_of(monomer))}]"
+
+
+def _line_of(constraint: Constraint) -> str:
+    return " ".join((constraint.keyword, *constraint.names))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,108 @@
+"""``perdure tasks``: list, show, cancel."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import anyio
+import httpx
+import typer
+
+from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.output import AsJson, moment, show, table, with_progress
+from perdure.cli.runs import all_runs
+from perdure.errors import WrongKind
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Look after tasks.", no_args_is_help=True)
+
+TaskId = Annotated[str, typer.Argument(help="The task's run id.", show_default=False)]
+ENDED = ("completed", "stopped", "failed")
+
+
+@app.command("list", epilog="Examples:  perdure tasks list  ·  perdure tasks list --unfinished --json")
+def list_tasks(
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that haven't ended.")] = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List all tasks, newest first, with how far they got."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with connect(store) as client:
+            return await all_runs(client, "task")
+
+    found = [task for task in anyio.run(work) if not (unfinished and task["state"] in ENDED)]
+    if as_json:
+        show(found)
+    elif not found:
+        typer.echo("No such tasks." if unfinished else "No tasks yet.")
+    else:
+        rows = [
+            (
+                task["id"],
+                task["owner"],
+                task["task"] or "damaged, see perdure doctor",
+                task["outcome"] or task["state"],
+                task["attempt"],
+                _in_words(task["progress"]),
+                moment(task["created"]),
+            )
+            for task in found
+        ]
+        table(("ID", "OWNER", "TASK", "STATE", "ATTEMPT", "PROGRESS", "CREATED (UTC)"), rows)
+
+
+@app.command("show", epilog="Examples:  perdure tasks show 0f3c…  ·  perdure tasks show 0f3c… --logs")
+def show_task(
+    task: TaskId,
+    logs: Annotated[bool, typer.Option("--logs", help="Print the lines that it wrote instead.")] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Show all that is known of a task: its input, how far it got, and its result once it has ended."""
+
+    async def work() -> None:
+        async with connect(store) as client:
+            shown = await _read(client, task)
+            if not logs:
+                if shown["state"] in ENDED:
+                    shown["result"] = answer(await client.get(f"/runs/{task}/result"))["result"]
+                show(shown)
+                return
+            after: int | None = 0
+            while after is not None:
+                page = answer(await client.get(f"/runs/{task}/logs", params={"after": after}))
+                for line in page["lines"]:
+                    typer.echo(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
+                after = page["next"]
+
+    anyio.run(work)
+
+
+@app.command("cancel", epilog="Example:  perdure tasks cancel 0f3c…")
+def cancel_tasks(
+    tasks: Annotated[list[str], typer.Argument(help="The tasks' run ids.", show_default=False)],
+    store: StoreUrl = None,
+) -> None:
+    """End tasks for good: those that run are ended at once, those that wait never start."""
+
+    async def work() -> None:
+        async with connect(store) as client:
+            for task in with_progress(tasks, "Cancelling"):
+                await _read(client, task)
+                ended = answer(await client.put(f"/runs/{task}/state", json={"state": "stopped"}))
+                typer.echo(f"{task}: {ended['state']}")
+
+    anyio.run(work)
+
+
+async def _read(client: httpx.AsyncClient, task: str) -> dict[str, Any]:
+    """Return a task; raise `WrongKind` for a run of another kind."""
+    run: dict[str, Any] = answer(await client.get(f"/runs/{task}"))
+    if run["kind"] != "task":
+        raise WrongKind(run=task, kind=run["kind"], wanted="task")
+    return run
+
+
+def _in_words(progress: Mapping[str, Any] | None) -> str:
+    return "" if progress is None else ", ".join(f"{name}={value}" for name, value in progress.items())

@@ -1,0 +1,45 @@
+"""The survey: what an adapter lists, looked at and not brought in."""
+
+from collections.abc import Iterable
+
+import structlog
+
+from perdure.dialects.bptk.external_state.legacy import LegacySession
+from perdure.dialects.bptk.external_state.transfer import instance_of, read, state_of
+from perdure.dialects.bptk.instances import Instance
+from perdure.errors import CorruptBlob
+
+__all__ = ["survey"]
+
+log = structlog.get_logger(__name__)
+
+
+def survey(listed: Iterable[object], owner: str, *, check: bool) -> list[Instance]:
+    """Return the instances of a list, without their sessions; takes its time.
+
+    Parameters
+    ----------
+    listed
+        What the adapter returned; None is passed over.
+    owner
+        Whose they are.
+    check
+        Whether their sessions are read too. What can't be read is logged and left out.
+    """
+    found = []
+    for held in listed:
+        if held is None:
+            continue
+        name = getattr(held, "instance_id", None)
+        try:
+            state = state_of(held)
+            instance = instance_of(state, owner)
+            if check and (legacy := read(state.state).legacy) is not None:
+                LegacySession.parse(legacy)
+        except CorruptBlob as error:
+            if check:
+                log.warning("external_state_refused", instance=name, reason=str(error))
+            continue
+        found.append(instance)
+    log.info("external_state_listed", instances=len(found))
+    return found

@@ -1,0 +1,63 @@
+"""The session log: all steps of a session as they stood, read a page at a time and as often as needed."""
+
+from collections.abc import Iterator, Sequence
+
+from perdure.drivers.session_spec import SessionSpec
+from perdure.errors import RunNotFound
+from perdure.run import Run, Step
+from perdure.stores.base import Store
+
+__all__ = ["SessionLog"]
+
+PAGE = 1_000  # steps at most
+PAGE_VALUES = 100_000  # and values, unless one step has more
+
+
+class SessionLog:
+    """The step log of a run as it stands.
+
+    Parameters
+    ----------
+    store
+        Where it is read from.
+    run
+        Whose it is.
+    lasting
+        Whether the run stays in the store when its session has ended. If not, the steps are held from now on.
+
+    Attributes
+    ----------
+    spec
+        The session's, to read the steps by.
+    position
+        How many steps there are.
+    """
+
+    def __init__(self, store: Store, run: Run, *, lasting: bool) -> None:
+        self.spec = SessionSpec.from_blob(run.spec)
+        self.position = run.position
+        self._run_id = run.id
+        self._store = store
+        self._held: Sequence[Step] | None = None if lasting else store.steps(run.id, 0, run.position)
+
+    def pages(self) -> Iterator[Sequence[Step]]:
+        """Yield all steps from the first on; blocks.
+
+        Raises
+        ------
+        RunNotFound
+            If the run was deleted meanwhile.
+        """
+        width = sum(len(part.outputs) for part in self.spec.scenarios)
+        most = max(1, min(PAGE, PAGE_VALUES // max(1, width)))
+        after = 0
+        while after < self.position:
+            count = min(most, self.position - after)
+            if self._held is None:
+                page = self._store.steps(self._run_id, after, count)
+            else:
+                page = self._held[after : after + count]
+            if not page:
+                raise RunNotFound(run=self._run_id)
+            yield page
+            after += len(page)

@@ -1,0 +1,106 @@
+"""The stream: the steps of a session up to its end, a chunk at a time, each exactly once.
+
+Whoever streams expects each chunk to follow the one before. So it notices when another process, which doesn't
+know of the stream, has taken a step in between.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
+
+from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.overrides import Overrides
+from perdure.dialects.bptk.stream_keys import chunk_key, recorded_steps
+from perdure.drivers.requests import Answer, StepRequest, StepRows, rows_of
+from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.sessions import Sessions
+from perdure.errors import NoSession, RunNotFound
+from perdure.run import Key, Step
+
+__all__ = ["Stream"]
+
+REPEATED_AT_ONCE = 256  # recorded steps that are answered again
+
+Take = Callable[[Instance, Overrides, StepRequest, Key | None], Awaitable[Answer | None]]
+
+
+class Stream:
+    """One stream of one instance. Its caller holds the instance's lock whenever it advances.
+
+    Parameters
+    ----------
+    sessions
+        The driver of sessions.
+    take
+        Takes steps of an instance; None means that nothing was left to step.
+    overrides
+        What the first of the steps sets.
+    expected
+        The number that the first step must have; None means whatever is next.
+    key
+        What the client named the stream by: steps that were recorded under it are answered again first.
+    at_once
+        How many steps a chunk has.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        take: Take,
+        *,
+        overrides: Overrides,
+        expected: int | None,
+        key: Key | None,
+        at_once: int,
+    ) -> None:
+        self._sessions = sessions
+        self._take = take
+        self._overrides = overrides
+        self._expected = expected
+        self._key = key
+        self._at_once = at_once
+        self._recorded: Iterator[Step] | None = None
+        self._repeated = False
+        self._ordinal = 0
+
+    async def advance(self, instance: Instance) -> Answer | None:
+        """Return the next steps, which are durable; None means that there are none.
+
+        Raises
+        ------
+        KeyReused
+            If another request had the key.
+        PositionConflict
+            If another step than the expected one is next.
+        PerdureError
+            As `Sessions.step`.
+        """
+        answer = await self._repeat(instance)
+        if answer is None:
+            request = StepRequest(steps=self._at_once, expected=self._expected)
+            key = None if self._key is None else chunk_key(self._key, self._ordinal)
+            answer = await self._take(instance, self._overrides, request, key)
+        if answer is not None:
+            self._overrides = {}  # they stay in force
+            self._expected = answer.steps[-1].position + 1
+            self._ordinal += len(answer.steps)
+        return answer
+
+    async def _repeat(self, instance: Instance) -> Answer | None:
+        """Return recorded steps that haven't been answered again yet, or None."""
+        if self._key is None or instance.run is None or self._repeated:
+            return None
+        recorded = self._recorded
+        if recorded is None:
+            recorded = self._recorded = recorded_steps(self._sessions.store, instance.run, self._key)
+        try:
+            steps = await asyncio.to_thread(lambda: list(islice(recorded, REPEATED_AT_ONCE)))
+            if not steps:
+                self._repeated = True
+                return None
+            run = await self._sessions.run(instance.owner, instance.run)
+        except RunNotFound:  # it was deleted through the native API
+            raise NoSession from None
+        spec = SessionSpec.from_blob(run.spec)
+        rows = [StepRows(step.position, rows_of(step.outputs)) for step in steps]
+        return Answer(run.id, spec, rows, finished=False, replayed=True)

@@ -1,0 +1,1 @@
+"""The dialect of the StableConfigs server: binding networks solved as tasks."""

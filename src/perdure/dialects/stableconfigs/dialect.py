@@ -1,0 +1,139 @@
+"""The dialect: tasks made, told of and ended as the StableConfigs server does, and their expiry.
+
+What is made here is a run like any other; only its answer expires, and then the run is forgotten. Other tasks
+are not this dialect's, and have no answer here.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+
+from perdure.dialects.stableconfigs.shapes import ended, under_way
+from perdure.drivers.requests import ADMINISTRATOR, Owner
+from perdure.drivers.stable_configurations import DIALECT_TASK
+from perdure.drivers.task_spec import TaskSpec
+from perdure.drivers.tasks import KIND, NewTask, Tasks, TaskView
+from perdure.errors import PerdureError, RunFinished, RunNotFound, TriggerRefused, WrongKind
+from perdure.lifecycle import FINAL
+from perdure.run import Key, Run
+from perdure.stores.base import Committed, Store
+
+__all__ = ["StableConfigs"]
+
+PAGE = 1_000  # runs
+
+log = structlog.get_logger(__name__)
+
+
+class StableConfigs:
+    """The dialect on a store.
+
+    Parameters
+    ----------
+    tasks
+        The driver; it is closed by whoever made it.
+    store
+        Where its runs are.
+    result_expires
+        Seconds for which the answer of a task that has ended is kept.
+    """
+
+    def __init__(self, tasks: Tasks, store: Store, result_expires: float) -> None:
+        self._tasks = tasks
+        self._store = store
+        self._expires = result_expires
+        self._ended: deque[tuple[float, str]] = deque()
+        self._more = asyncio.Event()
+
+    @asynccontextmanager
+    async def expiring(self) -> AsyncIterator[None]:
+        """Forget tasks whose answer has expired, for as long as the block lasts."""
+        loop = asyncio.get_running_loop()
+
+        def tell(commit: Committed) -> None:
+            if commit.state in FINAL and not commit.deleted:
+                with suppress(RuntimeError):  # the loop is closing
+                    loop.call_soon_threadsafe(self._on_ended, commit.run_id)
+
+        unwatch = self._store.watch(tell)
+        try:
+            self._ended.extend(await asyncio.to_thread(self._left))
+            task = asyncio.create_task(self._expire(), name="perdure-expiry")
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        finally:
+            unwatch()
+
+    async def start(self, owner: str, question: dict[str, Any], key: Key | None) -> str:
+        """Queue a task and return its id."""
+        created = await self._tasks.create(owner, NewTask.of(DIALECT_TASK.name, question), key)
+        return created.run.id
+
+    async def status(self, owner: Owner, task_id: str) -> tuple[int, dict[str, Any]]:
+        """Return the status code and body that tell of a task; `RunNotFound` if there is none any more."""
+        view = await self._view(owner, task_id)
+        if view.run.state not in FINAL:
+            return under_way(view)
+        if time.time() >= view.run.updated + self._expires:
+            raise RunNotFound(run=task_id)
+        _, result = await self._tasks.result(owner, task_id)
+        return ended(view, result)
+
+    async def terminate(self, owner: Owner, task_id: str) -> None:
+        """End a task; nothing of it is left when this returns. One that has ended stays as it is."""
+        view = await self._view(owner, task_id)
+        if view.run.state not in FINAL:
+            with suppress(RunFinished, TriggerRefused):  # by itself, meanwhile
+                await self._tasks.stop(owner, task_id)
+
+    async def _view(self, owner: Owner, task_id: str) -> TaskView:
+        try:
+            view = await self._tasks.view(owner, task_id)
+        except WrongKind:
+            raise RunNotFound(run=task_id) from None
+        if not _is_ours(view.run):
+            raise RunNotFound(run=task_id)
+        return view
+
+    def _left(self) -> list[tuple[float, str]]:
+        """Return when each run ended that ended before the server was started."""
+        before, ended = None, []
+        while runs := self._store.runs(kind=KIND, before=before, limit=PAGE):
+            ended += [(run.updated, run.id) for run in runs if run.state in FINAL]
+            before = runs[-1].number
+        return sorted(ended)
+
+    def _on_ended(self, run_id: str) -> None:
+        self._ended.append((time.time(), run_id))
+        self._more.set()
+
+    async def _expire(self) -> None:
+        """Forget each of the dialect's tasks when its answer has expired."""
+        while True:
+            while self._ended:
+                since, run_id = self._ended[0]
+                await asyncio.sleep(max(0.0, since + self._expires - time.time()))
+                self._ended.popleft()
+                try:
+                    await self._forget(run_id)
+                except PerdureError as error:  # it stays until the next start, without an answer
+                    log.warning("task_not_forgotten", run=run_id, reason=str(error))
+            self._more.clear()
+            await self._more.wait()
+
+    async def _forget(self, run_id: str) -> None:
+        with suppress(RunNotFound):  # another's, or deleted meanwhile
+            await self._view(ADMINISTRATOR, run_id)
+            await self._tasks.delete(ADMINISTRATOR, run_id)
+
+
+def _is_ours(run: Run) -> bool:
+    return TaskSpec.from_blob(run.spec).task == DIALECT_TASK.name

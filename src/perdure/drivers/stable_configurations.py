@@ -1,0 +1,182 @@
+"""The tasks that find stable configurations of binding networks: one for native clients, one for a dialect.
+
+They differ in when a network is read: natively before it is queued, so that a wrong one is refused; in the
+dialect of StableConfigs when it is worked on, as its clients look for that in the status of the task.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from perdure.errors import LimitExceeded, MinPolymersExceedEntropy, NetworkError
+from perdure.solvers.binding_networks import solve
+from perdure.solvers.binding_networks.answer import in_detail
+from perdure.solvers.binding_networks.configuration import Configuration, Solution, Status
+from perdure.solvers.binding_networks.grammar import parse_network, parse_tokens
+from perdure.solvers.binding_networks.network import Network
+from perdure.solvers.binding_networks.progress import Progress
+from perdure.tasks import Task, TaskContext, TaskFailed
+
+__all__ = [
+    "DIALECT_TASK",
+    "NETWORK_ERROR",
+    "TASK",
+    "StableConfigsQuestion",
+    "StableConfigurations",
+    "StableConfigurationsQuestion",
+]
+
+NETWORK_ERROR = "network_error"
+"""The code of a task that failed because its network is wrong."""
+
+
+class StableConfigurationsQuestion(BaseModel):
+    """A binding network, and what is asked about it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    monomers: list[str | list[str]] = Field(
+        description="A monomer each: a line such as `a b* >name`, or its sites as a list.",
+        examples=[[["a", "b"], ["a*", "b*"]]],
+    )
+    constraints: list[str | list[str]] = Field(
+        [], description="A constraint each: a line such as `FREE name`, or its words as a list."
+    )
+    gen: int = Field(
+        1, ge=1, description="How many distinct configurations, the ones with most polymers first."
+    )
+    all: bool = Field(False, description="Find all distinct configurations with most polymers.")
+    levels: int = Field(
+        0, ge=0, description="With `all` or `count`: how many numbers of polymers below the most."
+    )
+    count: bool = Field(False, description="Tell how many distinct configurations there are.")
+    min_polymers: int = Field(0, ge=0, description="The least number of polymers wanted.")
+    connected: bool = Field(False, description="Polymers hold together by bonds, also under constraints.")
+
+    def network(self) -> Network:
+        """Return the network; raise `NetworkError` if it is wrong."""
+        return parse_network(_lines(self.monomers), _lines(self.constraints))
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        try:
+            self.network()
+        except NetworkError as error:
+            line, column = error.values.get("line_number"), error.values.get("column")
+            place = f" ({error.values['part']}, line {line}, column {column})" if line else ""
+            raise ValueError(f"{error}{place}") from None
+        return self
+
+
+class StableConfigsQuestion(BaseModel):
+    """What a client of StableConfigs asks; the network isn't read yet."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    monomers: list[list[str]]
+    constraints: list[list[str]]
+    gen: int
+    min_polymers: int
+
+
+class Found(BaseModel):
+    """A configuration: its polymers, each a list of monomers, each a list of tokens; and its bonds.
+
+    A polymer has a list of bonds, each of two places [monomer, site] in it, from 0, the unstarred site first.
+    """
+
+    polymers: list[list[list[str]]]
+    polymers_count: int
+    bonds: list[list[list[list[int]]]]
+
+
+class StableConfigurations(BaseModel):
+    """Configurations, and what is proved: the optimum is from `lower` to `upper`, and null if not proved."""
+
+    status: Literal["COMPLETE", "TimedOut"]
+    configs: list[Found]
+    count: int
+    entropy: int | None = Field(description="The most polymers without the constraints.")
+    optimum: int | None
+    lower: int
+    upper: int
+    bound_source: str
+    total: int | None = Field(description="How many distinct configurations there are, if that is known.")
+    exhausted: bool = Field(description="Whether these are all.")
+    conflict: list[list[str]] = Field(description="Constraints that can't be kept together.")
+
+
+def _answer(question: StableConfigurationsQuestion, context: TaskContext) -> StableConfigurations:
+    asked = question.model_dump(include={"gen", "all", "levels", "count", "min_polymers", "connected"})
+    return _solved(question.network(), asked, context)
+
+
+def _answer_dialect(question: StableConfigsQuestion, context: TaskContext) -> StableConfigurations:
+    try:
+        network = parse_tokens(question.monomers, question.constraints)
+        solved = _solved(network, {"gen": question.gen, "min_polymers": question.min_polymers}, context)
+        if 0 < solved.upper < question.min_polymers and not solved.configs:  # but there are some with fewer
+            raise MinPolymersExceedEntropy(min_polymers=question.min_polymers)
+    except NetworkError as error:
+        raise TaskFailed(NETWORK_ERROR, str(error)) from error
+    return solved
+
+
+def _solved(network: Network, asked: dict[str, Any], context: TaskContext) -> StableConfigurations:
+    solution = solve(
+        network,
+        **asked,
+        on_progress=_Reports(network, context),
+        state=context.resumed,
+        on_state=context.savepoint,
+    )
+    return StableConfigurations.model_validate(in_detail(solution))
+
+
+class _Reports:
+    """Reports progress, with the best configuration so far: on a time-out that is the answer."""
+
+    def __init__(self, network: Network, context: TaskContext) -> None:
+        self._network = network
+        self._context = context
+        self._best: Configuration | None = None
+        self._written: dict[str, Any] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.best is not None and (self._written is None or progress.best != self._best):
+            self._best = progress.best
+            solution = Solution(
+                network=self._network,
+                status=Status.BOUNDED,
+                configurations=(progress.best,),
+                lower=progress.lower,
+                upper=progress.upper,
+            )
+            self._written = in_detail(solution)
+        told = {"count": progress.count, "k": progress.k, "lower": progress.lower, "upper": progress.upper}
+        best = None if self._written is None else {**self._written, "upper": progress.upper}
+        try:
+            self._context.progress(**told, best=best)
+        except LimitExceeded:  # a report has less room than a configuration of a very large network needs
+            self._context.progress(**told, best=None)
+
+
+def _lines(given: list[str | list[str]]) -> list[str]:
+    return [line if isinstance(line, str) else " ".join(line) for line in given]
+
+
+TASK = Task(
+    name="stable_configurations",
+    input=StableConfigurationsQuestion,
+    result=StableConfigurations,
+    function=_answer,
+)
+"""For native clients."""
+
+DIALECT_TASK = Task(
+    name="stableconfigs",
+    input=StableConfigsQuestion,
+    result=StableConfigurations,
+    function=_answer_dialect,
+)
+"""For the dialect of StableConfigs."""

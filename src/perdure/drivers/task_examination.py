@@ -1,0 +1,38 @@
+"""The examination of a task: every checksum of what is stored of it."""
+
+from collections.abc import Callable
+from functools import partial
+
+from perdure.drivers.examination import Finding
+from perdure.drivers.task_spec import TaskSpec
+from perdure.errors import Damaged
+from perdure.run import Run
+from perdure.state.codec import decode
+from perdure.stores.base import Store
+
+__all__ = ["examine_task"]
+
+
+def examine_task(store: Store, run: Run) -> list[Finding]:
+    """Return what is damaged; nothing of it can be repaired, since a task has no step log to replay.
+
+    A damaged savepoint harms nothing: the task goes on from the one before, or from its start.
+    """
+    findings: list[Finding] = []
+
+    def check(place: str, read: Callable[[], object]) -> None:
+        try:
+            read()
+        except Damaged as error:
+            findings.append(Finding(place=place, problem=str(error)))
+
+    def read_result() -> None:
+        result = store.execution(run.id).result
+        if result is not None:
+            decode(result)
+
+    check("spec", lambda: TaskSpec.from_blob(run.spec))
+    check("execution", read_result)
+    for info in store.savepoints(run.id):
+        check(f"savepoint {info.timestamp}", partial(store.savepoint, run.id, info.timestamp))
+    return findings

@@ -1,0 +1,310 @@
+"""Tasks: long computations that wait in a queue and are worked on in processes of their own.
+
+The store is the truth about a task; the executor is only told to look. So whoever asks is answered from the
+store, and nothing is lost with a message, a worker or the server.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, cast
+
+import msgspec
+
+from perdure.drivers.examination import Finding
+from perdure.drivers.requests import Owner
+from perdure.drivers.run_access import find_run
+from perdure.drivers.task_body import read_input
+from perdure.drivers.task_examination import examine_task
+from perdure.drivers.task_registry import TaskRegistry
+from perdure.drivers.task_spec import TaskSpec
+from perdure.drivers.threads import Threads
+from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.errors import InvalidTaskInput, LimitExceeded, RunFinished, RunNotFound, TaskUnfinished
+from perdure.execution.executor import Executor
+from perdure.lifecycle import FINAL, RunState, Wanted, check
+from perdure.run import Execution, Key, LogLine, Run, new_run_id
+from perdure.settings import Settings
+from perdure.state.codec import decode
+from perdure.stores.base import Committed, Created, Store
+from perdure.tasks import Task
+
+__all__ = ["KIND", "NewTask", "TaskView", "Tasks"]
+
+KIND = "task"
+PATIENCE = 10.0  # seconds; an executor ends a task in a fraction of one
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task to be queued.
+
+    Attributes
+    ----------
+    task
+        Its name.
+    input
+        Its input as JSON text.
+    timeout
+        Seconds of running time; None leaves it to the task and the settings.
+    """
+
+    task: str
+    input: bytes
+    timeout: float | None = None
+
+    @classmethod
+    def of(cls, task: str, given: Any, timeout: float | None = None) -> "NewTask":
+        """Make one of an input as JSON decodes it; `InvalidTaskInput` if JSON can't say it."""
+        try:
+            text = json.dumps(given, sort_keys=True, allow_nan=False)
+        except ValueError as error:
+            raise InvalidTaskInput(task=task, reason=str(error)) from error
+        return cls(task=task, input=text.encode(), timeout=timeout)
+
+
+class TaskView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a task stands.
+
+    Attributes
+    ----------
+    run, execution
+        What the store holds of it.
+    place
+        How many tasks wait in the queue up to this one, itself included; None if it doesn't wait. Owners take
+        turns, so that another's may come first that is behind it.
+    """
+
+    run: Run
+    execution: Execution
+    place: int | None = None
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """The latest report."""
+        report = self.execution.progress
+        return None if report is None else cast("dict[str, Any]", msgspec.msgpack.decode(report))
+
+
+class Tasks:
+    """The driver of tasks.
+
+    Parameters
+    ----------
+    store
+        Where runs are kept; it is closed by whoever opened it.
+    registry
+        The tasks that can be asked for.
+    executor
+        What works on them; it is closed by whoever opened it.
+    settings
+        Quotas and time-outs.
+    """
+
+    def __init__(self, store: Store, registry: TaskRegistry, executor: Executor, settings: Settings) -> None:
+        self.registry = registry
+        self._store = store
+        self._executor = executor
+        self._settings = settings
+        self._threads = Threads()
+        self._uninterrupted = Uninterrupted()
+
+    # Making and steering ------------------------------------------------------------------------------------
+
+    async def create(self, owner: str, request: NewTask, key: Key | None = None) -> Created:
+        """Queue a task; durable when it returns.
+
+        Raises
+        ------
+        TaskNotFound, InvalidTask, InvalidTaskInput, LimitExceeded
+            If the request is wrong; nothing was queued then.
+        QuotaExceeded
+            If the owner has too many runs that haven't ended.
+        """
+        return await self._uninterrupted.do(self._create(owner, request, key))
+
+    async def stop(self, owner: Owner, run_id: str) -> Run:
+        """End a task for good, and return when nothing of it is left; one that waits never starts.
+
+        Raises
+        ------
+        TriggerRefused
+            If it has ended already.
+        """
+        check(KIND, (await self._find(owner, run_id)).state, RunState.STOPPED)
+        return await self._uninterrupted.do(self._stop(owner, run_id))
+
+    async def pause(self, owner: Owner, run_id: str) -> Run:
+        """Let a task stand still where it is, or wait where it waits; its time-out stands still too."""
+        return await self._want(owner, run_id, Wanted.PAUSED)
+
+    async def go_on(self, owner: Owner, run_id: str) -> Run:
+        """Let a task go on that was paused."""
+        return await self._want(owner, run_id, Wanted.STARTED)
+
+    async def delete(self, owner: Owner, run_id: str) -> None:
+        """Forget a task with all that it answered; one that hasn't ended is stopped first."""
+        run = await self._find(owner, run_id)
+        await self._uninterrupted.do(self._delete(owner, run))
+
+    async def aclose(self) -> None:
+        """Wait for what is under way; tasks that run are the executor's."""
+        await self._uninterrupted.wait()
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    async def view(self, owner: Owner, run_id: str) -> TaskView:
+        """Return where a task stands; another owner's doesn't exist, another kind's is `WrongKind`."""
+        return await self._threads.read(lambda: self._view(find_run(self._store, owner, run_id, KIND)))
+
+    async def result(self, owner: Owner, run_id: str) -> tuple[Run, Any]:
+        """Return a task that has ended with its result; of one that failed, what there is of it, or None.
+
+        Raises
+        ------
+        TaskUnfinished
+            If it hasn't ended.
+        """
+
+        def read() -> tuple[Run, Any]:
+            run = find_run(self._store, owner, run_id, KIND)
+            if run.state not in FINAL:
+                raise TaskUnfinished(run=run_id, state=run.state.value)
+            result = self._store.execution(run_id).result
+            return run, None if result is None else decode(result)
+
+        return await self._threads.read(read)
+
+    async def lines(self, owner: Owner, run_id: str, after: int, limit: int) -> Sequence[LogLine]:
+        """Return a page of the lines that a task wrote."""
+        await self._find(owner, run_id)
+        return await self._threads.read(lambda: self._store.log_lines(run_id, after, limit))
+
+    async def examine(self, owner: Owner, run_id: str) -> list[Finding]:
+        """Check every checksum of what is stored of a task."""
+        run = await self._find(owner, run_id)
+        return await self._threads.compute(lambda: examine_task(self._store, run))
+
+    async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[TaskView | None, None]:
+        """Yield where a task stands, now and when that changed, until it ends; None last if it is deleted.
+
+        A reader that is slow misses what lies between, and gets the latest.
+        """
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        changed.set()
+
+        def tell(commit: Committed) -> None:
+            if commit.run_id == run_id:
+                with suppress(RuntimeError):  # the loop is closing
+                    loop.call_soon_threadsafe(changed.set)
+
+        unwatch = self._store.watch(tell)
+        try:
+            seen: TaskView | None = None
+            while seen is None or seen.run.state not in FINAL:
+                await changed.wait()
+                changed.clear()
+                try:
+                    view = await self.view(owner, run_id)
+                except RunNotFound:
+                    if seen is None:
+                        raise
+                    yield None
+                    return
+                if seen is None or _told(view) != _told(seen):
+                    seen = view
+                    yield view
+        finally:
+            unwatch()
+
+    # The work -----------------------------------------------------------------------------------------------
+
+    async def _create(self, owner: str, request: NewTask, key: Key | None) -> Created:
+        if key is not None:
+            made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
+            if made is not None:
+                return Created(made, replayed=True)
+
+        def prepare() -> tuple[TaskSpec, float]:
+            task = self.registry.get(request.task)
+            read_input(task, request.input)
+            source = self.registry.source(request.task)
+            spec = TaskSpec(task=request.task, source=source, input=request.input)
+            return spec, self._timeout(task, request.timeout)
+
+        spec, timeout = await self._threads.compute(prepare)
+        run_id, now = new_run_id(), time.time()
+        run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
+        execution = Execution(run_id=run_id, kind=KIND, owner=owner, timeout=timeout)
+        created = await asyncio.wrap_future(
+            self._store.create_run(run, None, key, quota=self._settings.max_runs, execution=execution)
+        )
+        await self._executor.submit(created.run.id)
+        return created
+
+    async def _stop(self, owner: Owner, run_id: str) -> Run:
+        await asyncio.wrap_future(self._store.want(run_id, Wanted.STOPPED))
+        await self._executor.cancel(run_id)
+        return await self._ended(owner, run_id)
+
+    async def _want(self, owner: Owner, run_id: str, wanted: Wanted) -> Run:
+        check(KIND, (await self._find(owner, run_id)).state, RunState(wanted.value))
+        await asyncio.wrap_future(self._store.want(run_id, wanted))
+        await self._executor.submit(run_id)
+        return await self._find(owner, run_id)
+
+    async def _delete(self, owner: Owner, run: Run) -> None:
+        if run.state not in FINAL:
+            with suppress(RunFinished):  # it ended by itself meanwhile
+                await self._stop(owner, run.id)
+        await asyncio.wrap_future(self._store.delete_run(run.id))
+
+    async def _ended(self, owner: Owner, run_id: str) -> Run:
+        """Wait until a task has ended, or for as long as anyone can be expected to wait."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE), aclosing(self.events(owner, run_id)) as views:
+                async for view in views:
+                    if view is None:
+                        raise RunNotFound(run=run_id)
+        return await self._find(owner, run_id)
+
+    async def _find(self, owner: Owner, run_id: str) -> Run:
+        return await self._threads.read(lambda: find_run(self._store, owner, run_id, KIND))
+
+    def _view(self, run: Run) -> TaskView:
+        execution = self._store.execution(run.id)
+        place = None
+        if run.state not in FINAL and not self._leased(execution):
+            waiting = [other.run_id for other in self._store.executions() if self._waits(other)]
+            place = waiting.index(run.id) + 1 if run.id in waiting else None
+        return TaskView(run=run, execution=execution, place=place)
+
+    def _waits(self, execution: Execution) -> bool:
+        return execution.kind == KIND and execution.wanted is Wanted.STARTED and not self._leased(execution)
+
+    def _leased(self, execution: Execution) -> bool:
+        return execution.leased(self._store.fence, time.time())
+
+    def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
+        """Return a task's time-out; raise `LimitExceeded` if more is asked for than there may be."""
+        most = self._settings.max_task_timeout
+        if asked is not None and asked > most:
+            raise LimitExceeded(
+                what="The timeout of a task", limit=most, value=asked, setting="max_task_timeout"
+            )
+        return min(asked or task.timeout or self._settings.task_timeout, most)
+
+
+def _told(view: TaskView) -> tuple[object, ...]:
+    """Return what of a view is worth an event: the renewal of a lease is not."""
+    execution = view.execution
+    return (
+        view.run.state,
+        view.place,
+        execution.wanted,
+        execution.attempt,
+        execution.seconds,
+        execution.progress,
+    )

@@ -1,0 +1,37 @@
+"""Work that is done to its end, also when whoever asked for it goes away meanwhile."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+__all__ = ["Uninterrupted"]
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Uninterrupted:
+    """What is under way, each in a task of its own; whoever makes it waits for it at the end."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work, and return what it comes to if the caller is still there."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    async def wait(self) -> None:
+        """Wait until nothing is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("request_failed", error=str(error))  # whoever asked for it may be gone

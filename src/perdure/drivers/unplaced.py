@@ -1,0 +1,26 @@
+"""What takes the executor's place where nothing is worked on: in a command that opens a store by itself."""
+
+from perdure.execution.work import end_unplaced
+from perdure.stores.base import Store
+
+__all__ = ["Unplaced"]
+
+
+class Unplaced:
+    """An `Executor` that starts nothing: runs wait for a server.
+
+    Parameters
+    ----------
+    store
+        Where runs are kept.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def submit(self, run_id: str) -> None:
+        """Leave a run to the server that opens the store next."""
+
+    async def cancel(self, run_id: str) -> None:
+        """Bring a run to its end that is wanted stopped."""
+        await end_unplaced(self._store, run_id)

@@ -1,0 +1,385 @@
+"""The attempt: one child at work on a run under one lease, and what it says put down in the store."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from perdure.errors import (
+    CorruptBlob,
+    Fenced,
+    RunFinished,
+    RunNotFound,
+    StoreUnavailable,
+    VersionConflict,
+)
+from perdure.execution.guard import Clock
+from perdure.execution.guarded_process import GuardedProcess
+from perdure.execution.limits import Limits
+from perdure.execution.messages import (
+    Append,
+    Beat,
+    Durable,
+    Failure,
+    Garbled,
+    Line,
+    Log,
+    Pause,
+    Paused,
+    Result,
+    Resume,
+    Start,
+    Stop,
+    ToChild,
+    framed,
+    receive,
+)
+from perdure.execution.progress_slot import ProgressSlot
+from perdure.execution.reporter import Reporter
+from perdure.execution.verdict import Leave, Verdict, failed, judge, pipe_lost, timed_out
+from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.run import Change, Execution, Step
+from perdure.state.savepoint import Savepoint
+from perdure.stores.base import Store
+
+__all__ = ["Attempt", "Place"]
+
+REPORT = 0.1  # seconds between two reports
+RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
+GRACE = 0.15  # seconds in which a body may stop or pause by itself
+LEAVING = 2.0  # seconds in which a process has to end that has said its last
+SILENT = 10.0  # seconds without a sign of life after which it is noted
+FLOOD = 20_000  # messages within a second that want no answer; lines come slower, since they are made to wait
+LOG_BYTES = 8 << 20  # of the log in one message
+
+log = structlog.get_logger(__name__)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where work is done, and by whom.
+
+    Attributes
+    ----------
+    bodies
+        For each kind of run ``module:function``, importable in a child.
+    holder
+        How leases name this place.
+    identity
+        The store's, by which processes left behind are found.
+    limits
+        What each child may use. Its seconds bind runs that ask for no time-out, or for a longer one.
+    lease_seconds
+        How long a lease runs if it isn't renewed.
+    """
+
+    bodies: Mapping[str, str]
+    holder: str
+    identity: str
+    limits: Limits
+    lease_seconds: float
+
+
+class Attempt:
+    """Works on a run once.
+
+    Parameters
+    ----------
+    store
+        Where the run is kept.
+    place
+        Where the work is done.
+    execution
+        The run's, with the lease that the attempt writes under.
+    """
+
+    def __init__(self, store: Store, place: Place, execution: Execution) -> None:
+        self._store, self._place = store, place
+        self._run_id, self._fence = execution.run_id, execution.fence
+        self._execution = execution
+        self._deaths = execution.deaths
+        self._clock = Clock()
+        self._cut: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
+        self._asked = asyncio.Event()  # set when what is wanted may have changed
+        self._over = asyncio.Event()  # set when nothing more can come from the child
+        self._position = 0
+        self._said: Result | Failure | None = None
+        self._heard = time.monotonic()
+        self._obeyed = Wanted.STARTED
+        self._stopping = False
+        self._pauses = 0
+        self._paused = asyncio.Event()
+        self._frozen = False
+
+    @property
+    def seconds(self) -> float:
+        """Running time of the run, this attempt included."""
+        return self._execution.seconds + self._clock.seconds
+
+    def look(self) -> None:
+        """Look at what is wanted of the run, now rather than at the next renewal."""
+        self._asked.set()
+
+    async def run(self) -> Verdict:
+        """Work until the child has ended and nothing of it is left; return what becomes of the run.
+
+        When it is cancelled the child is ended too.
+        """
+        timeouts = [
+            most for most in (self._execution.timeout, self._place.limits.seconds) if most is not None
+        ]
+        left = min(timeouts) - self._execution.seconds if timeouts else None
+        if left is not None and left <= 0:
+            return timed_out()
+        slot = ProgressSlot.create()
+        try:
+            process = await GuardedProcess.start(
+                "perdure.execution.child",
+                [self._run_id],
+                identity=self._place.identity,
+                limits=replace(self._place.limits, seconds=left),
+                shared=slot.file,
+            )
+            self._clock = Clock()
+            try:
+                return await self._supervise(process, Reporter(self._store, self._run_id, self._fence, slot))
+            finally:
+                await process.aclose()
+        finally:
+            slot.close()
+
+    async def _supervise(self, process: GuardedProcess, reporter: Reporter) -> Verdict:
+        outputs = process.outputs.items()
+        hearing = [
+            self._helping(self._listen(process, reporter)),
+            *(self._helping(reporter.copy(output, level)) for level, output in outputs),
+        ]
+        telling = [self._helping(self._brief(process)), self._helping(self._obey(process))]
+        keeping = self._helping(self._keep(reporter))
+        try:
+            over: list[asyncio.Future[Any]] = [process.ended, self._cut]
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            end = await process.kill()
+            self._clock.hold()
+            # All of it is gone: what is in the pipes still is read to its end.
+            await asyncio.wait(hearing, timeout=LEAVING)
+            self._over.set()
+            await keeping
+        finally:
+            for task in (*hearing, *telling, keeping):
+                task.cancel()
+            await asyncio.gather(*hearing, *telling, keeping, return_exceptions=True)
+        if self._cut.done() and (verdict := self._cut.result()) is not None:
+            return verdict
+        return judge(end, self._said, self._deaths, stopping=self._stopping)
+
+    # What goes on beside the child --------------------------------------------------------------------------
+
+    def _helping(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do work beside the child; `_supervise` cancels and awaits it."""
+        return asyncio.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work, and cut the attempt short if it can't be done."""
+        try:
+            await work
+        except (Fenced, RunFinished, RunNotFound, StoreUnavailable) as error:
+            log.warning("attempt_cut", run=self._run_id, error=str(error))
+            self._cut_short(Leave())
+        except Garbled as error:
+            self._cut_short(failed(f"Its process was ended, since {error}."))
+        except Exception as error:
+            log.exception("attempt_failed", run=self._run_id)
+            self._cut_short(failed(f"The work on it failed in the server: {type(error).__name__}: {error}"))
+
+    def _cut_short(self, verdict: Verdict | None) -> None:
+        """End the child; without a verdict, what is known by then decides."""
+        if not self._cut.done():
+            self._cut.set_result(verdict)
+
+    async def _brief(self, process: GuardedProcess) -> None:
+        """Tell the child what it needs to begin."""
+        run = await asyncio.to_thread(self._store.run, self._run_id)
+        self._position = run.position
+        start = Start(
+            path=sys.path,
+            body=self._place.bodies[run.kind],
+            run_id=run.id,
+            spec=run.spec,
+            attempt=self._execution.attempt,
+            seconds=self._execution.seconds,
+            position=run.position,
+            savepoint=await asyncio.to_thread(_newest_savepoint, self._store, run.id),
+        )
+        _, writer = process.channel
+        try:
+            _send(process, start)
+            read = 0
+            while read < run.position:
+                steps = await asyncio.to_thread(self._store.steps, run.id, read)
+                for part in _parts(steps):
+                    _send(process, Log(part))
+                    await writer.drain()
+                read += len(steps)
+        except ConnectionError:
+            return  # it ended before it had begun, which its guard tells
+
+    async def _keep(self, reporter: Reporter) -> None:
+        """Report what is new and renew the lease until all is over; note it when the child falls silent."""
+        renewed, silent = time.monotonic(), False
+        while not await _within(self._over.wait(), REPORT):
+            now = time.monotonic()
+            if now - renewed < RENEW:
+                await reporter.write()
+                continue
+            renewed = now
+            await reporter.write(self.seconds)
+            execution = await asyncio.wrap_future(
+                self._store.renew(self._run_id, self._fence, self._place.lease_seconds)
+            )
+            if execution.wanted is not self._obeyed:
+                self._asked.set()
+            if silent != (now - self._heard > SILENT and self._obeyed is Wanted.STARTED):
+                silent = not silent
+                log.info("child_silent" if silent else "child_heard_again", run=self._run_id)
+        await reporter.write(self.seconds)
+
+    async def _listen(self, process: GuardedProcess, reporter: Reporter) -> None:
+        """Do what the child asks for, one thing after the other: while it is done, the child waits."""
+        reader, _ = process.channel
+        second, unanswered = 0.0, 0
+        while self._said is None:
+            try:
+                message = await receive(reader)
+            except EOFError:
+                break
+            self._heard = time.monotonic()
+            match message:
+                case Append():
+                    await self._append(process, message)
+                    continue
+                case Line(level, text):
+                    await reporter.add(text, level)
+                case Paused(number):
+                    if number == self._pauses:
+                        self._paused.set()
+                case Result() | Failure():
+                    self._said = message
+                case Beat():
+                    pass
+            if self._heard - second > 1.0:
+                second, unanswered = self._heard, 0
+            unanswered += 1
+            if unanswered > FLOOD:
+                raise Garbled(f"it sent more than {FLOOD} messages in a second")
+        if isinstance(self._said, Failure):
+            for text in self._said.traceback.splitlines():
+                await reporter.add(text, "error")
+        if not await _within(asyncio.shield(process.ended), LEAVING):
+            self._cut_short(None if self._said else pipe_lost())
+
+    async def _append(self, process: GuardedProcess, message: Append) -> None:
+        """Make durable what the child sent, and tell it."""
+        entries, savepoint = message.entries, message.savepoint
+        appended = await asyncio.wrap_future(
+            self._store.append(self._run_id, self._fence, self._position, entries, savepoint)
+        )
+        if not appended.replayed:
+            self._position += len(entries)
+            if savepoint is not None:
+                self._deaths = 0
+        _send(process, Durable(message.number))
+
+    # What is wanted -----------------------------------------------------------------------------------------
+
+    async def _obey(self, process: GuardedProcess) -> None:
+        """Bring the run where it is wanted, whenever it is asked to look."""
+        while True:
+            execution = await asyncio.to_thread(self._store.execution, self._run_id)
+            if execution.wanted is not self._obeyed:
+                await self._bring(process, execution.wanted)
+            if self._obeyed is Wanted.STOPPED:
+                return
+            await self._asked.wait()
+            self._asked.clear()
+
+    async def _bring(self, process: GuardedProcess, wanted: Wanted) -> None:
+        frozen, self._obeyed = self._frozen, wanted
+        match wanted:
+            case Wanted.STOPPED:
+                self._stopping = self._said is None
+                _send(process, Stop())
+                if not frozen:
+                    await _within(asyncio.shield(process.ended), GRACE)
+                self._cut_short(None)
+            case Wanted.PAUSED:
+                self._pauses += 1
+                self._paused.clear()
+                _send(process, Pause(self._pauses))
+                self._frozen = not await _within(self._paused.wait(), GRACE)
+                (process.freeze if self._frozen else process.hold_clock)()
+                self._clock.hold()
+                await self._mark(RunState.PAUSED)
+            case Wanted.STARTED:
+                self._frozen = False
+                process.go_on()
+                self._clock.go_on()
+                _send(process, Resume())
+                await self._mark(RunState.STARTED)
+
+    async def _mark(self, state: RunState) -> None:
+        """Put down in the run's record that it is paused, or goes on."""
+        while True:
+            run = await asyncio.to_thread(self._store.run, self._run_id)
+            if run.state in FINAL or run.state is state:
+                return
+            with suppress(VersionConflict):  # another change came between: look again
+                await asyncio.wrap_future(
+                    self._store.update_run(self._run_id, run.version, Change(state=state))
+                )
+
+
+def _send(process: GuardedProcess, message: ToChild) -> None:
+    """Send a message to the child, which may be gone; what doesn't fit into the pipe yet waits in memory."""
+    _, writer = process.channel
+    if not writer.is_closing():
+        writer.write(framed(message))
+
+
+async def _within(work: Awaitable[object], seconds: float) -> bool:
+    """Wait so long at most; return whether it was done by then."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        return False
+    return True
+
+
+def _newest_savepoint(store: Store, run_id: str) -> Savepoint | None:
+    """Return the newest savepoint that is intact, or None."""
+    for info in reversed(store.savepoints(run_id)):
+        try:
+            return store.savepoint(run_id, info.timestamp)
+        except CorruptBlob:
+            log.warning("savepoint_damaged", run=run_id, timestamp=info.timestamp)
+    return None
+
+
+def _parts(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    """Cut a log into parts that fit into messages."""
+    part: list[Step] = []
+    size = 0
+    for step in steps:
+        part.append(step)
+        size += len(step.inputs or b"") + len(step.outputs)
+        if size > LOG_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part

@@ -1,0 +1,66 @@
+"""The child: the process in which the body of one run works, ``python -m perdure.execution.child``.
+
+Its arguments are the numbers of the pipe to the server and of the progress slot, and the run's id, for
+whoever looks at the list of processes.
+"""
+
+import faulthandler
+import importlib
+import io
+import os
+import socket
+import sys
+import traceback
+from typing import cast
+
+from perdure.execution.context import BodyFailed, RunBody, RunContext
+from perdure.execution.link import Link
+from perdure.execution.messages import Failure, Result
+from perdure.execution.progress_slot import ProgressSlot
+
+__all__ = ["main"]
+
+LONGEST_TRACEBACK = 16384  # characters; the end of it is kept, where the error is
+BODY_RAISED = 1
+
+
+def main(channel: int, slot: int) -> int:
+    """Work on what the server says; return the exit code."""
+    for file in (channel, slot):
+        os.set_inheritable(file, False)  # what the body starts must not keep the pipe open
+    for stream in (sys.stdout, sys.stderr):
+        cast(io.TextIOWrapper, stream).reconfigure(line_buffering=True, errors="backslashreplace")
+    faulthandler.enable()  # a crash in C leaves its traceback among the run's lines
+    link = Link(socket.socket(fileno=channel))
+    start, log = link.begin()
+    sys.path[:] = start.path
+    try:
+        body = _load(start.body)
+        result = body(RunContext(start, log, link, ProgressSlot(slot)))
+        if not isinstance(result, bytes | None):
+            raise TypeError(f"the body {start.body} returned {type(result).__name__}, not bytes or None")
+        link.send(Result(result))
+    except Exception as error:
+        link.send(_failure(error))
+        return BODY_RAISED
+    return 0
+
+
+def _load(name: str) -> RunBody:
+    """Return the function that ``module:function`` names."""
+    module, _, function = name.partition(":")
+    return cast("RunBody", getattr(importlib.import_module(module), function))
+
+
+def _failure(error: Exception) -> Failure:
+    """Put an error into words, with the place that raised it."""
+    text = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
+    if isinstance(error, BodyFailed):
+        return Failure(str(error), text, error.result)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Failure(f"{said} ({last.filename}, line {last.lineno})", text, None)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

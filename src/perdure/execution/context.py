@@ -1,0 +1,100 @@
+"""The run context: what a body of a run sees of the world while it works in its child process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from perdure.execution.link import Link
+from perdure.execution.messages import Line, Start
+from perdure.execution.progress_slot import ProgressSlot
+from perdure.run import Entry, Step
+from perdure.state.savepoint import Savepoint
+
+__all__ = ["BodyFailed", "RunBody", "RunContext"]
+
+LONGEST_LINE = 8192  # characters
+
+
+class BodyFailed(Exception):
+    """Raised by a body that can say why it failed, and that may have a part of the result.
+
+    Parameters
+    ----------
+    code, message
+        Together, with a colon between, they become the run's reason.
+    result
+        What there is of the result, MessagePack.
+    """
+
+    def __init__(self, code: str, message: str, result: bytes | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.result = result
+
+
+class RunContext:
+    """What a body is given: its run as the store holds it, and the ways to put something there.
+
+    Its methods may be called from any thread.
+
+    Attributes
+    ----------
+    run_id, spec
+        The run, and what was asked for when it was made.
+    attempt
+        Which attempt this is, from 1.
+    seconds
+        Running time of the attempts before.
+    savepoint
+        The newest intact one; None if there is none.
+    log
+        The step log at the start of this attempt.
+    """
+
+    def __init__(self, start: Start, log: Sequence[Step], link: Link, slot: ProgressSlot) -> None:
+        self.run_id = start.run_id
+        self.spec = start.spec
+        self.attempt = start.attempt
+        self.seconds = start.seconds
+        self.savepoint = start.savepoint
+        self.log = log
+        self._link = link
+        self._slot = slot
+
+    def append(self, entries: Sequence[Entry], savepoint: Savepoint | None = None) -> None:
+        """Append entries to the step log, with a savepoint, all or nothing; return when they are durable."""
+        self._link.append(entries, savepoint)
+
+    def save(self, savepoint: Savepoint) -> None:
+        """Keep a savepoint; return when it is durable."""
+        self._link.append((), savepoint)
+
+    def progress(self, report: Mapping[str, Any]) -> None:
+        """Report how far it got; the latest report wins. It is cheap, whatever the report's frequency.
+
+        Raises `LimitExceeded` for a report of more than 64 KiB.
+        """
+        self._slot.write(msgspec.msgpack.encode(report))
+
+    def write_line(self, text: str, level: str = "info") -> None:
+        """Write to the run's log lines; lines of the text beyond 8,192 characters are cut."""
+        for line in text.splitlines():
+            self._link.send(Line(level, line[:LONGEST_LINE]))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end was asked for: a body that doesn't end by itself at once is killed."""
+        return self._link.stopping
+
+    def hold(self) -> bool:
+        """Return at once unless a pause was asked for; then stand still until it is over.
+
+        Called between two steps it is where a body pauses by itself; one that doesn't call it is frozen from
+        outside. Returns False if the end was asked for.
+        """
+        return self._link.hold()
+
+
+RunBody: TypeAlias = Callable[[RunContext], bytes | None]
+"""What works on a run: it returns the result as MessagePack, or raises; `BodyFailed` has a part of one."""

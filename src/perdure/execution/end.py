@@ -1,0 +1,65 @@
+"""The end of a child: how it came about, as the guard saw it."""
+
+import signal
+from enum import StrEnum
+
+import msgspec
+
+__all__ = ["End", "How"]
+
+
+class How(StrEnum):
+    """The ways in which a child ends; the guard calls them so."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    KERNEL = "kernel"
+    TIME = "time"
+    CPU = "cpu"
+    MEMORY = "memory"
+    ORDER = "order"
+    BROKEN = "broken"
+    UNWATCHED = "unwatched"
+
+
+class End(msgspec.Struct, frozen=True):
+    """How a child ended.
+
+    Attributes
+    ----------
+    how
+        The way.
+    number
+        The exit code of an `EXIT`, the number of a `SIGNAL`.
+    why
+        Of a child that is `BROKEN`, that is couldn't be started: the reason.
+    """
+
+    how: How
+    number: int = 0
+    why: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """Say it as the second half of a sentence."""
+        if self.how is How.EXIT:
+            return f"ended with exit code {self.number} and without a result"
+        if self.how is How.SIGNAL:
+            return f"was ended by the signal {_name(self.number)}"
+        if self.how is How.BROKEN:
+            return f"could not be started: {self.why}"
+        return {
+            How.KERNEL: "was ended by the kernel, for want of memory on this machine",
+            How.TIME: "reached its limit of running time",
+            How.CPU: "reached its limit of CPU time",
+            How.MEMORY: "ran out of memory: it reached its limit",
+            How.ORDER: "was ended on order",
+            How.UNWATCHED: "lost its guard",
+        }[self.how]
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

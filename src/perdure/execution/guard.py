@@ -1,0 +1,358 @@
+"""The guard: the process between a server and one child, which leaves nothing of the child behind.
+
+It is started by path, ``python -I -S guard.py …``, and imports nothing but the standard library, so that it
+is there in 15 ms and holds five megabytes. It starts the child in a session of its own, enforces the limits,
+obeys orders, and ends when the child ends, when a limit is reached, when it is told to, or when the pipe to
+the server comes to its end because the server is gone. Whatever the reason, first it ends all descendants of
+the child: as their subreaper it inherits each whose parent ends, so that none escapes by a session of its own
+or a double fork.
+
+Orders from the server are single bytes on the control socket, answers are lines::
+
+    server → guard   h hold the clock · f freeze (SIGSTOP) and hold the clock · c continue · k kill
+    guard → server   started PID · ended HOW NUMBER · broken WHY
+
+HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (killed for want of memory by the
+kernel), ``time``, ``cpu`` or ``memory`` (a limit), or ``order``.
+
+Started as ``guard.py CONTROL KEPT WALL CPU MEMORY FILES COMMAND…``: the number of the control socket, those
+of files that are the child's alone (with commas), and the limits; ``-`` is none.
+"""
+
+import contextlib
+import ctypes
+import math
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+LINUX = sys.platform == "linux"
+SET_PARENT_DEATH_SIGNAL = 1
+SET_CHILD_SUBREAPER = 36
+FASTEST = 4 << 30  # bytes a second that a child may fill: near its limit it is looked at more often
+SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.1  # seconds between two looks at the memory
+MOST_ROUNDS = 20  # of stopping what is new since the last round
+OOM_SCORE = b"500"  # when memory runs out, the kernel takes the child before the server
+
+
+def prctl(option: int, value: int) -> None:
+    """Call Linux's prctl; elsewhere do nothing."""
+    if LINUX:
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+class Clock:
+    """The running time: wall time, without what passes while it is held."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+        self._since: float | None = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran."""
+        return self._passed + (0.0 if self._since is None else time.monotonic() - self._since)
+
+    @property
+    def held(self) -> bool:
+        """Whether it stands still."""
+        return self._since is None
+
+    def hold(self) -> None:
+        """Stop it."""
+        self._passed, self._since = self.seconds, None
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+
+# The tree of processes --------------------------------------------------------------------------------------
+
+
+def numbers(folder: str) -> list[int]:
+    """Return the names in a folder of ``/proc`` that are numbers; none if it is gone."""
+    try:
+        with os.scandir(folder) as entries:
+            return [int(entry.name) for entry in entries if entry.name.isdigit()]
+    except OSError:
+        return []
+
+
+def content(path: str) -> bytes:
+    """Return what a file of ``/proc`` holds; nothing if it is gone."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            return os.read(file, 1 << 16)
+        finally:
+            os.close(file)
+    except OSError:
+        return b""
+
+
+def descendants(root: int) -> dict[int, int]:
+    """Return all processes below `root` with the group of each, read from ``/proc``; without it, none."""
+    children: dict[int, list[int]] = {}
+    groups: dict[int, int] = {}
+    for pid in numbers("/proc") if LINUX else ():
+        # The name in parentheses may hold anything; after it come state, parent, group.
+        fields = content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        if fields:
+            children.setdefault(int(fields[1]), []).append(pid)
+            groups[pid] = int(fields[2])
+    found: dict[int, int] = {}
+    waiting = [root]
+    while waiting:
+        new = children.get(waiting.pop(), [])
+        found.update((pid, groups[pid]) for pid in new)
+        waiting += new
+    return found
+
+
+def memory(pid: int) -> int:
+    """Return the bytes that a process and those below it hold for themselves, files not counted.
+
+    It reads the kernel's lists of children, not all of ``/proc``, since it is asked often.
+    """
+    held = 0
+    for line in content(f"/proc/{pid}/status").splitlines():
+        if line.startswith((b"RssAnon:", b"RssShmem:")):
+            held += int(line.split()[1]) * 1024
+    for thread in numbers(f"/proc/{pid}/task"):
+        below = content(f"/proc/{pid}/task/{thread}/children").split()
+        held += sum(memory(int(child)) for child in below)
+    return held
+
+
+def kernel_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory, as far as it tells."""
+    for line in content("/proc/vmstat").splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return 0
+
+
+def send(pid: int, number: int) -> None:
+    """Signal a process, which may be gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def send_below(number: int, child: int | None) -> set[int]:
+    """Signal all processes below this one, and the child's group; return the numbers of those below.
+
+    Groups are signalled as a whole, which none escapes by forking just then. Those of descendants hold no
+    others: the child has a session of its own.
+    """
+    below = descendants(os.getpid())
+    groups = {*below.values(), *(() if child is None else (child,))}
+    for group in groups - {os.getpgrp()}:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+    for pid in below:
+        send(pid, number)
+    return set(below)
+
+
+# The guard --------------------------------------------------------------------------------------------------
+
+
+class Guard:
+    """Watches one child.
+
+    Parameters
+    ----------
+    control
+        The socket to the server.
+    child
+        The number of the child.
+    wall, cpu, memory
+        Limits: seconds of running time, of CPU time, bytes; None is none.
+    """
+
+    def __init__(
+        self, control: int, child: int, wall: float | None, cpu: int | None, memory: int | None
+    ) -> None:
+        self._control, self._child = control, child
+        self._wall, self._cpu, self._memory = wall, cpu, memory
+        self._clock = Clock()
+        self._kernel_kills = kernel_kills()
+        self._ended: tuple[str, int] | None = None
+        self._next_look = 0.0
+
+    def watch(self, wake: int) -> tuple[str, int] | None:
+        """Wait until it is over; return how, or None if the server is gone or the guard is to go."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            self._reap()
+            if self._ended is not None:
+                return self._ended
+            if self._wall is not None and self._clock.seconds >= self._wall:
+                return "time", 0
+            if self._too_large():
+                return "memory", 0
+            for file, _ in poll.poll(self._patience()):
+                if file == wake:
+                    if set(os.read(wake, 64)) - {signal.SIGCHLD}:
+                        return None
+                else:
+                    orders = self._orders()
+                    if not orders:
+                        return None
+                    if b"k" in orders:
+                        return "order", 0
+                    for order in orders:
+                        self._obey(order)
+
+    def _orders(self) -> bytes:
+        """Read what the server orders; nothing if it is gone."""
+        try:
+            return os.read(self._control, 64)
+        except ConnectionError:  # it ended before it had read all that was told
+            return b""
+
+    def clear(self) -> None:
+        """End all that is left below, and wait until it is gone."""
+        self._stop_all()  # so that nothing is born while they are killed
+        while True:
+            send_below(signal.SIGKILL, self._group)
+            try:
+                pid, _ = os.wait()
+            except ChildProcessError:
+                return
+            if pid == self._child:
+                self._ended = "order", 0
+
+    @property
+    def _group(self) -> int | None:
+        """The child's own group, while the number can't mean another's; elsewhere than on Linux, always."""
+        return self._child if self._ended is None or not LINUX else None
+
+    def _stop_all(self) -> None:
+        stopped: set[int] = set()
+        for _ in range(MOST_ROUNDS):
+            found = send_below(signal.SIGSTOP, self._group)
+            if found <= stopped:
+                return
+            stopped |= found
+
+    def _obey(self, order: int) -> None:
+        if order == ord("c"):
+            send_below(signal.SIGCONT, self._group)
+            self._clock.go_on()
+        else:
+            self._clock.hold()
+            if order == ord("f"):
+                self._stop_all()
+
+    def _reap(self) -> None:
+        """Take note of all that have ended, adopted ones too."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid == self._child:
+                    self._ended = self._how(os.waitstatus_to_exitcode(status), usage)
+
+    def _how(self, code: int, usage: resource.struct_rusage) -> tuple[str, int]:
+        if code >= 0:
+            return "exit", code
+        # Who lives on after SIGXCPU is killed a second later.
+        used_up = self._cpu is not None and usage.ru_utime + usage.ru_stime >= self._cpu
+        if -code == signal.SIGXCPU or (-code == signal.SIGKILL and used_up):
+            return "cpu", 0
+        if -code == signal.SIGKILL and kernel_kills() > self._kernel_kills:
+            return "kernel", 0
+        return "signal", -code
+
+    def _too_large(self) -> bool:
+        """Look at the memory when it is time, and say when to look next."""
+        if self._memory is None or time.monotonic() < self._next_look:
+            return False
+        room = self._memory - memory(self._child)
+        self._next_look = time.monotonic() + min(max(room / FASTEST, SHORTEST_LOOK), LONGEST_LOOK)
+        return room < 0
+
+    def _patience(self) -> int | None:
+        """Return how many milliseconds may pass before something has to be looked at."""
+        if self._clock.held:
+            return None
+        waits = []
+        if self._wall is not None:
+            waits.append(self._wall - self._clock.seconds)
+        if self._memory is not None:
+            waits.append(self._next_look - time.monotonic())
+        return max(0, math.ceil(min(waits) * 1000)) if waits else None
+
+
+def become_child(command: list[str], cpu: int | None, files: int | None, guard: int) -> None:
+    """Go from the forked guard to the child: a session, limits, and its program."""
+    os.setsid()
+    prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != guard:  # it ended before it could be watched
+        os._exit(1)
+    if LINUX:
+        with contextlib.suppress(OSError):
+            os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), OOM_SCORE)
+    if cpu is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, then SIGKILL
+    if files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    os.execv(command[0], command)
+
+
+def tell(control: int, text: str) -> None:
+    """Send a line to the server, which may be gone."""
+    with contextlib.suppress(OSError):
+        os.write(control, text.encode(errors="replace").replace(b"\n", b" ") + b"\n")
+
+
+def main(arguments: list[str]) -> None:
+    """Start the child, watch it, leave nothing behind, tell how it ended."""
+    control = int(arguments[0])
+    os.set_inheritable(control, False)
+    kept = [int(number) for number in arguments[1].split(",") if number]
+    wall = None if arguments[2] == "-" else float(arguments[2])
+    cpu, most, files = (None if text == "-" else math.ceil(float(text)) for text in arguments[3:6])
+    prctl(SET_CHILD_SUBREAPER, 1)
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken)
+    for caught in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(caught, lambda *_: None)  # its number arrives in the pipe
+
+    guard = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            become_child(arguments[6:], cpu, files, guard)
+        except BaseException as error:
+            tell(control, f"broken {arguments[6]}: {error}")
+        os._exit(127)
+    for number in kept:
+        os.close(number)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    tell(control, f"started {child}")
+    watched = Guard(control, child, wall, cpu, most)
+    try:
+        how = watched.watch(wake)
+    finally:
+        watched.clear()
+    if how is not None:
+        tell(control, f"ended {how[0]} {how[1]}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

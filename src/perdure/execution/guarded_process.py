@@ -1,0 +1,207 @@
+"""The guarded process: a server's hold on one child, by way of its guard."""
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
+from typing import TypeAlias
+
+import structlog
+
+from perdure.execution import guard
+from perdure.execution.end import End, How
+from perdure.execution.limits import Limits
+from perdure.execution.sweep import MARKER, sweep
+
+__all__ = ["GuardedProcess"]
+
+PATIENCE = 5.0  # seconds that a guard has to obey; then it is killed itself, and what it guarded is swept
+LONGEST_LINE = 8192  # bytes
+SECRETS = ("PERDURE_TOKENS",)  # what a child's environment isn't given
+
+Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+log = structlog.get_logger(__name__)
+
+
+class GuardedProcess:
+    """A process under a guard. Whoever starts it calls `aclose`, after which nothing of it is left.
+
+    Attributes
+    ----------
+    ended
+        Done when nothing of the process is left, with how it ended.
+    channel
+        What it is spoken with.
+    outputs
+        What it prints, by the level that its lines have in a log.
+    guard, child
+        Their numbers; the child's once it is started.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        identity: str,
+        token: str,
+        control: Connection,
+        channel: Connection,
+        outputs: Mapping[str, asyncio.StreamReader],
+        opened: AsyncExitStack,
+    ) -> None:
+        self._process = process
+        self._identity, self._token = identity, token
+        self._reports, self._orders = control
+        self.channel = channel
+        self.outputs = outputs
+        self._opened = opened
+        self.guard = process.pid
+        self.child: int | None = None
+        self.ended = asyncio.create_task(self._watch())  # ends with the guard; never cancelled
+
+    @classmethod
+    async def start(
+        cls,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        identity: str,
+        limits: Limits,
+        shared: int,
+    ) -> "GuardedProcess":
+        """Start a Python module under a guard.
+
+        Parameters
+        ----------
+        module
+            What is run; it is given the numbers of its channel and of the shared file, then `arguments`.
+        identity
+            The store's, by which a sweep finds what a guard left.
+        limits
+            What the process may use.
+        shared
+            The number of a file that it inherits; it stays the caller's.
+        """
+        token = secrets.token_hex(8)
+        async with AsyncExitStack() as undo:
+            with ExitStack() as its:
+                control, its_control = await _connect(undo, its)
+                channel, its_channel = await _connect(undo, its)
+                output, its_output = await _pipe(undo, its)
+                errors, its_errors = await _pipe(undo, its)
+                # Last, and without waiting for anything afterwards: it is never left without its keeper.
+                process = _spawn(
+                    [
+                        *(sys.executable, "-I", "-S", guard.__file__),
+                        *(str(its_control), f"{its_channel},{shared}", *limits.arguments()),
+                        *(sys.executable, "-m", module, str(its_channel), str(shared), *arguments),
+                    ],
+                    files=(its_control, its_channel, shared),
+                    streams=(its_output, its_errors),
+                    marker=f"{identity}:{token}",
+                )
+            outputs = {"info": output, "error": errors}
+            return cls(process, identity, token, control, channel, outputs, undo.pop_all())
+
+    def hold_clock(self) -> None:
+        """Let no running time pass: it stands still by itself."""
+        self._order(b"h")
+
+    def freeze(self) -> None:
+        """Stop it, with all below it, where it is; no running time passes."""
+        self._order(b"f")
+
+    def go_on(self) -> None:
+        """Undo `hold_clock` and `freeze`."""
+        self._order(b"c")
+
+    async def kill(self) -> End:
+        """End it with all below it, and return how it ended, by this or by something before."""
+        self._order(b"k")
+        done, _ = await asyncio.wait({self.ended}, timeout=PATIENCE)
+        if not done:
+            log.warning("guard_does_not_obey", pid=self.guard)
+            self._process.kill()
+        return await asyncio.shield(self.ended)
+
+    async def aclose(self) -> None:
+        """See to it that nothing of it is left."""
+        await self.kill()
+        await self._opened.aclose()
+
+    def _order(self, order: bytes) -> None:
+        if not self._orders.is_closing():
+            self._orders.write(order)
+
+    async def _watch(self) -> End:
+        """Read what the guard tells until it has ended, and sweep up what it may have left."""
+        end = None
+        while line := await _line(self._reports):
+            verb, _, rest = line.partition(" ")
+            if verb == "started":
+                self.child = int(rest)
+            elif verb == "broken":
+                end = End(How.BROKEN, why=rest)
+            elif end is None:
+                how, number = rest.split()
+                end = End(How(how), int(number))
+        code = await asyncio.to_thread(self._process.wait)
+        if end is None and code > 0:
+            end = End(How.BROKEN, why=f"its guard ended with exit code {code}")
+        left = self.child if end is None else None
+        await asyncio.to_thread(sweep, self._identity, self._token, left)
+        return end or End(How.UNWATCHED)
+
+
+def _spawn(
+    command: Sequence[str], *, files: Sequence[int], streams: tuple[int, int], marker: str
+) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    output, errors = streams
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        pass_fds=files,
+        env=environment | {MARKER: marker},
+        start_new_session=True,  # a terminal's Ctrl-C is the server's to handle
+    )
+
+
+async def _connect(undo: AsyncExitStack, its: ExitStack) -> tuple[Connection, int]:
+    """Make a pair of sockets: an open connection, and the number of the other end."""
+    ours, theirs = socket.socketpair()
+    its.callback(theirs.close)
+    connection = await asyncio.open_unix_connection(sock=ours)
+    undo.push_async_callback(_disconnect, connection[1])
+    return connection, theirs.fileno()
+
+
+async def _disconnect(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def _pipe(undo: AsyncExitStack, its: ExitStack) -> tuple[asyncio.StreamReader, int]:
+    """Make a pipe: what reads from it, and the number of the end that is written to."""
+    reading, writing = os.pipe()
+    its.callback(os.close, writing)
+    reader = asyncio.StreamReader(limit=LONGEST_LINE)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", buffering=0)
+    )
+    undo.callback(transport.close)
+    return reader, writing
+
+
+async def _line(reader: asyncio.StreamReader) -> str:
+    try:
+        return (await reader.readline()).decode(errors="replace").rstrip("\n")
+    except ConnectionError:
+        return ""

@@ -1,0 +1,33 @@
+"""The limits of one child: what it may use, at most."""
+
+import msgspec
+
+__all__ = ["Limits"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child may use; None is without limit.
+
+    Attributes
+    ----------
+    seconds
+        Running time: wall time, without the time that it was paused.
+    cpu_seconds
+        CPU time of each process, rounded up to whole seconds.
+    memory
+        Bytes that the child and its descendants hold together: anonymous and shared memory that is resident,
+        files not counted. Reserved address space isn't counted either, of which numerical libraries take
+        gigabytes that they never touch.
+    open_files
+        Open files of each process.
+    """
+
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    memory: int | None = None
+    open_files: int | None = None
+
+    def arguments(self) -> list[str]:
+        """Return them as the guard takes them on its command line."""
+        given = (self.seconds, self.cpu_seconds, self.memory, self.open_files)
+        return ["-" if limit is None else str(limit) for limit in given]

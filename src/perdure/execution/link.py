@@ -1,0 +1,120 @@
+"""The link: a child's end of the pipe to the server.
+
+One thread of it listens, so that orders and acknowledgements arrive whatever the body does; any thread may
+send.
+"""
+
+import os
+import select
+import socket
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+from perdure.execution.messages import (
+    Append,
+    Beat,
+    Durable,
+    FromChild,
+    Log,
+    Pause,
+    Paused,
+    Resume,
+    Start,
+    Stop,
+    framed,
+    receive_blocking,
+)
+from perdure.run import Entry, Step
+from perdure.state.savepoint import Savepoint
+
+__all__ = ["BEAT", "PIPE_LOST", "Link"]
+
+BEAT = 1.0  # seconds between two signs of life
+PIPE_LOST = 113  # the exit code of a child that can't speak with the server any more
+
+
+class Link:
+    """Speaks with the server.
+
+    Parameters
+    ----------
+    channel
+        The inherited socket, which the link owns until the process ends.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._sending = threading.Lock()  # held for one frame
+        self._changed = threading.Condition()  # guards all that follows
+        self._appends = 0
+        self._durable = 0
+        self._pause = 0  # the number of the pause that was asked for; 0 is none
+        self._stopping = False
+
+    def begin(self) -> tuple[Start, list[Step]]:
+        """Wait for what the child is to do and the log so far; from then on listen in a thread.
+
+        The thread is a daemon: it ends with the process.
+        """
+        start = receive_blocking(self._channel)
+        assert isinstance(start, Start), "a server speaks first, and says this"
+        steps: list[Step] = []
+        while len(steps) < start.position:
+            message = receive_blocking(self._channel)
+            assert isinstance(message, Log), "a log is sent as a whole"
+            steps += message.steps
+        threading.Thread(target=self._listen, name="perdure-link", daemon=True).start()
+        return start, steps
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end was asked for."""
+        return self._stopping
+
+    def send(self, message: FromChild) -> None:
+        """Send a message; it blocks while the server has enough of them."""
+        frame = framed(message)
+        with self._sending:
+            self._channel.sendall(frame)
+
+    def append(self, entries: Sequence[Entry], savepoint: Savepoint | None) -> None:
+        """Have entries and a savepoint made durable, and return when they are."""
+        with self._changed:
+            self._appends += 1
+            number = self._appends
+            # Within the lock, so that appends arrive in the order of their numbers.
+            self.send(Append(number, entries, savepoint))
+            self._changed.wait_for(lambda: self._durable >= number)
+
+    def hold(self) -> bool:
+        """Stand still for as long as a pause lasts; return whether to go on, that is not to stop."""
+        with self._changed:
+            while (pause := self._pause) and not self._stopping:
+                self.send(Paused(pause))
+                self._changed.wait_for(partial(self._is_over, pause))
+            return not self._stopping
+
+    def _is_over(self, pause: int) -> bool:
+        return self._pause != pause or self._stopping
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                readable, _, _ = select.select([self._channel], [], [], BEAT)
+                if not readable:
+                    self.send(Beat())
+                    continue
+                message = receive_blocking(self._channel)
+                with self._changed:
+                    if isinstance(message, Durable):
+                        self._durable = message.number
+                    elif isinstance(message, Stop):
+                        self._stopping = True
+                    elif isinstance(message, Pause):
+                        self._pause = message.number
+                    elif isinstance(message, Resume):
+                        self._pause = 0
+                    self._changed.notify_all()
+        except (EOFError, OSError):
+            os._exit(PIPE_LOST)

@@ -1,0 +1,187 @@
+"""The messages between a server and a child, and their frames: four bytes of length, then MessagePack."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from perdure.errors import LimitExceeded
+from perdure.run import Entry, Step
+from perdure.state.savepoint import Savepoint
+
+__all__ = [
+    "LARGEST",
+    "Append",
+    "Beat",
+    "Durable",
+    "Failure",
+    "FromChild",
+    "Garbled",
+    "Line",
+    "Log",
+    "Pause",
+    "Paused",
+    "Result",
+    "Resume",
+    "Start",
+    "Stop",
+    "ToChild",
+    "framed",
+    "receive",
+    "receive_blocking",
+]
+
+LARGEST = 64 << 20  # bytes of one frame
+_LENGTH = struct.Struct(">I")
+
+
+class Garbled(Exception):
+    """What came over the pipe is no message."""
+
+
+# To the child -----------------------------------------------------------------------------------------------
+
+
+class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """What a child needs to begin; as many `Log` messages follow as it takes for `position` steps.
+
+    `path` is where it looks for modules, `body` is ``module:function``; the rest is what `RunContext` shows.
+    """
+
+    path: Sequence[str]
+    body: str
+    run_id: str
+    spec: bytes
+    attempt: int
+    seconds: float
+    position: int
+    savepoint: Savepoint | None
+
+
+class Log(msgspec.Struct, frozen=True, tag=True):
+    """The next steps of the run's log."""
+
+    steps: Sequence[Step]
+
+
+class Durable(msgspec.Struct, frozen=True, tag=True):
+    """The append of that number is durable."""
+
+    number: int
+
+
+class Pause(msgspec.Struct, frozen=True, tag=True):
+    """Stand still at the next occasion, and answer `Paused` with the number, which counts from 1."""
+
+    number: int
+
+
+class Resume(msgspec.Struct, frozen=True, tag=True):
+    """Go on."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End now; who doesn't is killed."""
+
+
+ToChild: TypeAlias = Start | Log | Durable | Pause | Resume | Stop
+
+# From the child ---------------------------------------------------------------------------------------------
+
+
+class Append(msgspec.Struct, frozen=True, tag=True):
+    """Make entries and a savepoint durable, all or nothing, and answer `Durable` with the number."""
+
+    number: int
+    entries: Sequence[Entry]
+    savepoint: Savepoint | None
+
+
+class Line(msgspec.Struct, frozen=True, tag=True):
+    """A line for the run's log lines."""
+
+    level: str
+    text: str
+
+
+class Paused(msgspec.Struct, frozen=True, tag=True):
+    """It stands still for the pause of that number."""
+
+    number: int
+
+
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """It lives, and its threads get their turns."""
+
+
+class Result(msgspec.Struct, frozen=True, tag=True):
+    """What the body returned."""
+
+    result: bytes | None
+
+
+class Failure(msgspec.Struct, frozen=True, tag=True):
+    """The body raised an error: what it says in one line, where, and what there is of a result."""
+
+    reason: str
+    traceback: str
+    result: bytes | None
+
+
+FromChild: TypeAlias = Append | Line | Paused | Beat | Result | Failure
+
+# Frames -----------------------------------------------------------------------------------------------------
+
+_to_child = msgspec.msgpack.Decoder(ToChild)
+_from_child = msgspec.msgpack.Decoder(FromChild)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def framed(message: ToChild | FromChild) -> bytes:
+    """Return a message as a frame; `LimitExceeded` if it is too large for one."""
+    frame = bytearray(_LENGTH.size)
+    _encoder.encode_into(message, frame, _LENGTH.size)
+    if len(frame) - _LENGTH.size > LARGEST:
+        raise LimitExceeded(
+            f"What goes between a run's process and the server at once may have at most {LARGEST} bytes, "
+            f"not {len(frame)}.",
+            limit=LARGEST,
+            value=len(frame),
+        )
+    _LENGTH.pack_into(frame, 0, len(frame) - _LENGTH.size)
+    return bytes(frame)
+
+
+async def receive(reader: asyncio.StreamReader) -> FromChild:
+    """Read a child's next message; `Garbled` if it is none, `EOFError` at the end."""
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        if length > LARGEST:
+            raise Garbled(f"it announced a message of {length} bytes; the most is {LARGEST}")
+        message: FromChild = _from_child.decode(await reader.readexactly(length))
+    except (asyncio.IncompleteReadError, ConnectionError) as error:
+        raise EOFError from error
+    except msgspec.DecodeError as error:
+        raise Garbled(f"it sent what is no message: {error}") from error
+    return message
+
+
+def receive_blocking(channel: socket.socket) -> ToChild:
+    """Read the server's next message; `EOFError` at the end."""
+    (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size))
+    message: ToChild = _to_child.decode(_exactly(channel, length))
+    return message
+
+
+def _exactly(channel: socket.socket, length: int) -> bytes:
+    found = bytearray(length)
+    view, read = memoryview(found), 0
+    while read < length:
+        count = channel.recv_into(view[read:])
+        if not count:
+            raise EOFError
+        read += count
+    return bytes(found)

@@ -1,0 +1,89 @@
+"""The progress slot: shared memory in which a child leaves its latest report for the server.
+
+Writing costs no more than copying the report, so that a body may report as often as it likes; the reader
+decides how often it looks. What was reported is there also when the child was killed right afterwards, or
+computes in C without a thread of its own getting a turn.
+"""
+
+import mmap
+import os
+import struct
+import sys
+import tempfile
+from typing import Self
+
+from perdure.errors import LimitExceeded
+
+__all__ = ["ProgressSlot"]
+
+LARGEST = 64 << 10  # bytes of one report
+READS = 100  # how often one is read anew that was overwritten meanwhile
+_NUMBER = struct.Struct("<q")
+_PLACES = (mmap.PAGESIZE, 2 * mmap.PAGESIZE + LARGEST)
+_SIZE = 3 * mmap.PAGESIZE + 2 * LARGEST
+
+
+class ProgressSlot:
+    """A report that one process writes and another reads; the latest wins.
+
+    There are two places. A report is written to the one that isn't shown, then shown by counting it: a writer
+    that is killed in between leaves the former one.
+
+    Parameters
+    ----------
+    file
+        The number of the shared file, which the slot owns from now on.
+    """
+
+    def __init__(self, file: int) -> None:
+        self.file = file
+        self._memory = mmap.mmap(file, _SIZE)
+
+    @classmethod
+    def create(cls) -> Self:
+        """Make an empty slot."""
+        if sys.platform == "linux":
+            file = os.memfd_create("perdure-progress")
+        else:
+            with tempfile.TemporaryFile() as made:
+                file = os.dup(made.fileno())
+        os.ftruncate(file, _SIZE)
+        return cls(file)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._memory.close()
+        os.close(self.file)
+
+    @property
+    def count(self) -> int:
+        """How many reports were written."""
+        return int(_NUMBER.unpack_from(self._memory, 0)[0])
+
+    def write(self, report: bytes) -> None:
+        """Leave a report in place of the former one; `LimitExceeded` if it is larger than 64 KiB."""
+        if len(report) > LARGEST:
+            raise LimitExceeded(
+                f"A report of progress may have at most {LARGEST} bytes, not {len(report)}.",
+                what="A report",
+                limit=LARGEST,
+                value=len(report),
+            )
+        count = self.count + 1
+        place = _PLACES[count % 2]
+        _NUMBER.pack_into(self._memory, place, len(report))
+        self._memory[place + _NUMBER.size : place + _NUMBER.size + len(report)] = report
+        _NUMBER.pack_into(self._memory, 0, count)
+
+    def read(self) -> bytes | None:
+        """Return the latest report; None if there is none, or it changes faster than it can be read."""
+        for _ in range(READS):
+            count = self.count
+            place = _PLACES[count % 2]
+            (length,) = _NUMBER.unpack_from(self._memory, place)
+            begin = place + _NUMBER.size
+            # The length is wrong only while it is overwritten, or if a child writes there what it shouldn't.
+            report = self._memory[begin : begin + min(max(length, 0), LARGEST)]
+            if self.count == count:
+                return report if count else None
+        return None

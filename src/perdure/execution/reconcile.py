@@ -1,0 +1,68 @@
+"""Reconciling: runs that should be worked on, and that nobody works on, are submitted again.
+
+So nothing depends on a message that may be lost, be it the submission of a new run or the word that a worker
+ended.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from perdure.errors import NotExecuted, PerdureError, RunNotFound
+from perdure.execution.executor import Executor
+from perdure.lifecycle import Wanted
+from perdure.stores.base import Store
+
+__all__ = ["reconcile", "reconciling"]
+
+EVERY = 5.0  # seconds
+
+log = structlog.get_logger(__name__)
+
+
+async def reconcile(store: Store, executor: Executor) -> None:
+    """Submit each unfinished run whose lease is void, in the order of creation; a paused one waits.
+
+    A lease is void when it ran out, was given back, or is of an earlier opening of the store.
+    """
+    now = time.time()
+    for execution in await asyncio.to_thread(store.executions):
+        if execution.leased(store.fence, now) or execution.wanted is Wanted.PAUSED:
+            continue
+        with suppress(NotExecuted, RunNotFound):  # of a kind that waits for another server; deleted meanwhile
+            if execution.wanted is Wanted.STOPPED:
+                await executor.cancel(execution.run_id)
+            else:
+                await executor.submit(execution.run_id)
+
+
+@asynccontextmanager
+async def reconciling(store: Store, executor: Executor, *, every: float = EVERY) -> AsyncIterator[None]:
+    """Reconcile again and again, first at once, in a task that ends with the block.
+
+    Parameters
+    ----------
+    store, executor
+        Both are open for as long as the block lasts.
+    every
+        Seconds between two times.
+    """
+    task = asyncio.create_task(_keep(store, executor, every))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _keep(store: Store, executor: Executor, every: float) -> None:
+    while True:
+        try:
+            await reconcile(store, executor)
+        except PerdureError as error:
+            log.warning("reconcile_failed", error=str(error))
+        await asyncio.sleep(every)

@@ -1,0 +1,157 @@
+"""The sweep: what ends the processes of guards that were themselves killed.
+
+All that runs under a guard carries a marker in its environment: the store's identity, and the guard's token.
+Linux only: elsewhere there is no ``/proc`` to find them by, and nothing is swept.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+__all__ = ["MARKER", "adopt_orphans", "sweep"]
+
+MARKER = "PERDURE_GUARDED"
+SET_CHILD_SUBREAPER = 36
+PATIENCE = 5.0  # seconds until what won't go, caught in the kernel for example, is left to itself
+
+log = structlog.get_logger(__name__)
+
+
+class _Process(NamedTuple):
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+
+
+def adopt_orphans() -> None:
+    """Make this process the one that inherits what a killed guard leaves, so that it is seen and reaped."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def sweep(identity: str, token: str = "", child: int | None = None) -> int:
+    """End all that runs under one guard, or under all guards of a store; return how many that were.
+
+    With a process goes what stands below it and what shares its session, marked or not. It blocks until all
+    are gone. Those that this process inherited are reaped, by number: ``waitpid(-1)`` would steal exit codes.
+
+    Parameters
+    ----------
+    identity
+        Whose guards; those of other stores are never touched.
+    token
+        Which guard; empty means all of the store.
+    child
+        The number of the guard's child, which is reaped also if it has ended already.
+    """
+    if sys.platform != "linux":
+        return 0
+    marker = f"{MARKER}={identity}:{token}".encode()
+    swept: set[int] = set()
+    sessions = set() if child is None else {child}
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = _unwanted(lambda pid: _carries(pid, marker, exact=bool(token)), child)
+        new = found.keys() - swept
+        if not new:
+            break
+        with _opened(new) as files:
+            # As a whole, which none escapes by forking just then.
+            for group in {found[pid].group for pid in files.values()} - {os.getpgrp()}:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signal.SIGKILL)
+            for file in files:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(file, signal.SIGKILL)
+            _await_all(files)
+        swept |= new
+        sessions |= {found[pid].session for pid in new}
+    else:
+        log.warning("sweep_unfinished", identity=identity, meaning="processes are born faster than they end")
+    if child is not None:
+        # It looks dead as soon as its first thread has ended; what it leaves is inherited when all have.
+        with _opened({child} & {process.pid for process in _inherited()}) as files:
+            _await_all(files)
+        swept.add(child)
+    for process in _inherited():
+        if process.pid in swept or process.session in sessions - {os.getsid(0)}:
+            os.waitpid(process.pid, os.WNOHANG)
+    return len(swept)
+
+
+@contextlib.contextmanager
+def _opened(pids: Iterable[int]) -> Iterator[dict[int, int]]:
+    """Open file descriptors of processes that exist; with one a number can't come to mean another process."""
+    with contextlib.ExitStack() as opened:
+        files = {}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                file = os.pidfd_open(pid)
+                opened.callback(os.close, file)
+                files[file] = pid
+        yield files
+
+
+def _inherited() -> list[_Process]:
+    """Return the children of this process, those included that only have to be reaped."""
+    return [process for process in _processes() if process.parent == os.getpid()]
+
+
+def _unwanted(marked: Callable[[int], bool], child: int | None) -> dict[int, _Process]:
+    """Return the marked processes, and those that hang together with them."""
+    living = {process.pid: process for process in _processes() if process.state not in ("Z", "X")}
+    found = {pid for pid in living if marked(pid)}
+    own = {os.getpid(), os.getppid()}
+    family = {pid for pid in found if living[pid].session == pid} | ({child} if child is not None else set())
+    found |= {pid for pid, process in living.items() if process.session in family}
+    while below := {pid for pid, process in living.items() if process.parent in found} - found - own:
+        found |= below
+    return {pid: living[pid] for pid in found - own}
+
+
+def _processes() -> Iterator[_Process]:
+    """Yield each process of this user."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if entry.stat().st_uid == os.getuid():
+                    # The name in parentheses may hold anything.
+                    fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                    yield _Process(int(entry.name), fields[0], *map(int, fields[1:4]))
+
+
+def _carries(pid: int, marker: bytes, *, exact: bool) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(entry == marker if exact else entry.startswith(marker) for entry in environment)
+
+
+def _await_all(files: dict[int, int]) -> None:
+    """Wait until processes, given by file descriptor, have ended."""
+    poll = select.poll()
+    for file in files:
+        poll.register(file, select.POLLIN)
+    waiting = dict(files)
+    while waiting:
+        gone = poll.poll(PATIENCE * 1000)
+        if not gone:
+            log.warning(
+                "process_stays", pids=sorted(waiting.values()), meaning="the kernel doesn't let it go"
+            )
+            return
+        for file, _ in gone:
+            poll.unregister(file)
+            del waiting[file]

@@ -1,0 +1,107 @@
+"""The verdict: what becomes of a run after an attempt at it, decided from how the attempt ended."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from perdure.execution.end import End, How
+from perdure.execution.link import PIPE_LOST
+from perdure.execution.messages import Failure, Result
+from perdure.lifecycle import Outcome, RunState
+from perdure.run import Change
+
+__all__ = [
+    "Again",
+    "Finish",
+    "Leave",
+    "Verdict",
+    "failed",
+    "judge",
+    "pipe_lost",
+    "stopped",
+    "timed_out",
+]
+
+MOST_DEATHS = 3
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The run ends."""
+
+    change: Change
+    result: bytes | None = None
+
+
+class Again(msgspec.Struct, frozen=True):
+    """The run is taken up again from its newest savepoint; so many deaths in a row it has had."""
+
+    deaths: int
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """Nothing may be written: another has the run, it is final or gone, or the store can't be written."""
+
+
+Verdict: TypeAlias = Finish | Again | Leave
+
+
+def judge(end: End, said: Result | Failure | None, deaths: int, *, stopping: bool) -> Verdict:
+    """Decide what becomes of a run.
+
+    A result that arrived whole is the answer, however the process ended afterwards.
+
+    Parameters
+    ----------
+    end
+        How the child ended.
+    said
+        What its body said last.
+    deaths
+        Deaths in a row before, without a savepoint since.
+    stopping
+        Whether it had been asked to end before it said anything.
+    """
+    if stopping:
+        return stopped(None if said is None else said.result)
+    if isinstance(said, Result):
+        return Finish(Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED), said.result)
+    if isinstance(said, Failure):
+        return failed(said.reason, said.result)
+    if end.how is How.TIME:
+        return timed_out()
+    if end.how is How.UNWATCHED:
+        return Again(deaths)
+    if end.how in (How.SIGNAL, How.KERNEL):
+        deaths += 1
+        if deaths < MOST_DEATHS:
+            return Again(deaths)
+        return failed(f"Its process {end.in_words}, the third time in a row without a new savepoint.")
+    if end == End(How.EXIT, PIPE_LOST):
+        return pipe_lost()
+    return failed(f"Its process {end.in_words}.")
+
+
+def failed(reason: str, result: bytes | None = None) -> Finish:
+    """Return the end of a run that failed."""
+    return Finish(Change(state=RunState.FAILED, outcome=Outcome.FAILED, reason=reason), result)
+
+
+def pipe_lost() -> Finish:
+    """Return the end of a run whose process can't be spoken with any more."""
+    return failed("Its process lost the pipe to the server.")
+
+
+def stopped(result: bytes | None = None) -> Finish:
+    """Return the end of a run that was terminated."""
+    change = Change(
+        state=RunState.STOPPED, outcome=Outcome.TERMINATED, reason="It was terminated on request."
+    )
+    return Finish(change, result)
+
+
+def timed_out() -> Finish:
+    """Return the end of a run that used up its running time."""
+    change = Change(
+        state=RunState.FAILED, outcome=Outcome.TIMED_OUT, reason="It reached its time-out, in running time."
+    )
+    return Finish(change)

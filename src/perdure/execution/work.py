@@ -1,0 +1,114 @@
+"""The work on one run: attempts at it until it is final, or another's, or to be left for later."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import structlog
+
+from perdure.errors import LeaseHeld, PerdureError, RunFinished, VersionConflict
+from perdure.execution.attempt import Attempt, Place
+from perdure.execution.verdict import Again, Finish, stopped
+from perdure.lifecycle import FINAL, Wanted
+from perdure.stores.base import Store
+
+__all__ = ["Work", "end_unplaced"]
+
+log = structlog.get_logger(__name__)
+
+
+class Work:
+    """Works on a run that is nobody's.
+
+    Parameters
+    ----------
+    store
+        Where the run is kept.
+    place
+        Where the work is done.
+    run_id
+        Which run.
+
+    Attributes
+    ----------
+    asked
+        Whether it was asked to look while nothing looked.
+    """
+
+    def __init__(self, store: Store, place: Place, run_id: str) -> None:
+        self._store, self._place, self._run_id = store, place, run_id
+        self._attempt: Attempt | None = None
+        self.asked = False
+
+    def look(self) -> None:
+        """Look at what is wanted of the run."""
+        if self._attempt is None:
+            self.asked = True
+        else:
+            self._attempt.look()
+
+    async def run(self) -> None:
+        """Work on the run for as long as there is something to do here.
+
+        When it is cancelled, the child is ended and the lease given back: the run waits to be taken up again.
+        """
+        try:
+            while await self._work_once():
+                pass
+        except (PerdureError, OSError) as error:  # also when no process can be started now
+            log.warning("work_left", run=self._run_id, error=str(error))
+
+    async def _work_once(self) -> bool:
+        """Lease the run and attempt it; return whether it is to be attempted again."""
+        self.asked = False
+        wanted = (await asyncio.to_thread(self._store.execution, self._run_id)).wanted
+        if wanted is Wanted.STOPPED:
+            await end_unplaced(self._store, self._run_id)
+        if wanted is not Wanted.STARTED:
+            return False
+        holder, lease_seconds = self._place.holder, self._place.lease_seconds
+        try:
+            execution = await asyncio.wrap_future(self._store.lease(self._run_id, holder, lease_seconds))
+        except (LeaseHeld, RunFinished):
+            return False
+        attempt = self._attempt = Attempt(self._store, self._place, execution)
+        if execution.wanted is not Wanted.STARTED:  # since a moment ago
+            self._attempt = None
+            await self._give_back(attempt, execution.fence)
+            return True
+        try:
+            verdict = await attempt.run()
+        except BaseException:
+            await self._give_back(attempt, execution.fence)
+            raise
+        finally:
+            self._attempt = None
+        match verdict:
+            case Finish(change, result):
+                await asyncio.wrap_future(
+                    self._store.finish(
+                        self._run_id, execution.fence, change, result=result, seconds=attempt.seconds
+                    )
+                )
+            case Again(deaths):
+                await self._give_back(attempt, execution.fence, deaths)
+                return True
+        return False
+
+    async def _give_back(self, attempt: Attempt, fence: int, deaths: int | None = None) -> None:
+        await asyncio.wrap_future(
+            self._store.release(self._run_id, fence, seconds=attempt.seconds, deaths=deaths)
+        )
+
+
+async def end_unplaced(store: Store, run_id: str) -> None:
+    """Bring a run to its end that is wanted stopped, if nobody works on it: it never starts again."""
+    while True:
+        execution = await asyncio.to_thread(store.execution, run_id)
+        run = await asyncio.to_thread(store.run, run_id)
+        held = execution.leased(store.fence, time.time())
+        if held or execution.wanted is not Wanted.STOPPED or run.state in FINAL:
+            return
+        # Whoever leases it in between makes it a new version.
+        with suppress(VersionConflict):
+            await asyncio.wrap_future(store.update_run(run_id, run.version, stopped().change))

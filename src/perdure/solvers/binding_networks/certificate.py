@@ -1,0 +1,259 @@
+"""The independent check of what a solver found, by the definitions and nothing else.
+
+It shares no code with the solver, nor with the reading of constraints: it looks at the network, at the
+polymers and at their bonds, and counts. What it can't confirm is that no configuration has more polymers; a
+solution says what proves its bound.
+
+A configuration is right if it is
+
+- a partition: every monomer is in exactly one polymer, and no polymer is empty;
+- held by its bonds: each joins an unstarred and a starred site of one domain within one polymer, and no site
+  has two;
+- possible: a chain of complementary sites leads from every monomer of a polymer to the others. With
+  `connected` the bonds themselves do. (StableConfigs asks for the former: monomers may count as one polymer
+  though its bonds alone don't hold them, which makes a difference under constraints and below the optimum.)
+- saturated: of each domain as many bonds are formed as it has sites on its scarcer side;
+- true to every constraint of the network.
+
+This is the definition of Doty, Rogers, Soloveichik, Thachuk and Woods, "Thermodynamic binding networks"
+(2017), with the constraints of StableConfigs.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from perdure.errors import CertificateFailed
+from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.network import Constraint, Keyword, Monomer, Network, Site, SiteRef
+
+__all__ = ["verify", "verify_distinct", "verify_solution"]
+
+Found = TypeVar("Found")
+
+
+def verify(network: Network, configuration: Configuration, *, connected: bool = False) -> None:
+    """Check a configuration of a network.
+
+    Parameters
+    ----------
+    connected
+        Whether the bonds of every polymer must hold all of it together.
+
+    Raises
+    ------
+    CertificateFailed
+        Its `reason` names the first thing that is wrong.
+    """
+    _check_partition(network, configuration)
+    for polymer in configuration.polymers:
+        _check_bonds(network, polymer)
+    _check_saturation(network, configuration)
+    _check_held_together(configuration, _complementary_links(network), "by complementary sites")
+    if connected:
+        bonds = [bond for polymer in configuration.polymers for bond in polymer.bonds]
+        links = [(bond.unstarred.monomer, bond.starred.monomer) for bond in bonds]
+        _check_held_together(configuration, links, "by its bonds")
+    place = {index: which for which, each in enumerate(configuration.polymers) for index in each.monomers}
+    partner = {
+        ref: other
+        for polymer in configuration.polymers
+        for bond in polymer.bonds
+        for ref, other in ((bond.unstarred, bond.starred), (bond.starred, bond.unstarred))
+    }
+    for number, constraint in enumerate(network.constraints, 1):
+        if not _is_kept(constraint, network, configuration, place, partner):
+            words = " ".join((constraint.keyword, *constraint.names))
+            raise CertificateFailed(reason=f"constraint {number}, {words!r}, isn't kept")
+
+
+def verify_distinct(network: Network, configurations: Iterable[Configuration]) -> None:
+    """Check that no two configurations are the same but for which copies of a monomer are where.
+
+    Monomers are copies of each other if they have the same sites, in whatever order, and the same names.
+    """
+    kinds = [_kind(monomer) for monomer in network.monomers]
+    seen: dict[frozenset[tuple[object, int]], int] = {}
+    for number, configuration in enumerate(configurations, 1):
+        polymers = Counter(
+            frozenset(Counter(kinds[index] for index in polymer.monomers).items())
+            for polymer in configuration.polymers
+        )
+        earlier = seen.setdefault(frozenset(polymers.items()), number)
+        if earlier != number:
+            raise CertificateFailed(reason=f"configurations {earlier} and {number} are the same")
+
+
+def verify_solution(solution: Solution, *, connected: bool = False) -> None:
+    """Check every configuration of a solution, that they are distinct and in order, and that its bounds fit.
+
+    Raises
+    ------
+    CertificateFailed
+        Its `reason` names the first thing that is wrong.
+    """
+    for configuration in solution.configurations:
+        verify(solution.network, configuration, connected=connected)
+    verify_distinct(solution.network, solution.configurations)
+    counts = [len(configuration.polymers) for configuration in solution.configurations]
+    if counts != sorted(counts, reverse=True):
+        raise CertificateFailed(reason="configurations with more polymers don't come first")
+    if solution.status is Status.UNSATISFIABLE:
+        if counts:
+            raise CertificateFailed(reason="an unsatisfiable network has a configuration")
+        return
+    if solution.lower > solution.upper:
+        raise CertificateFailed(reason=f"the bounds are {solution.lower} and {solution.upper}")
+    if solution.status is Status.OPTIMAL and solution.lower != solution.upper:
+        raise CertificateFailed(reason="an optimum is claimed with bounds that differ")
+    if counts and not solution.lower <= counts[0] <= solution.upper:
+        raise CertificateFailed(
+            reason=f"a configuration has {counts[0]} polymers, beyond {solution.lower} to {solution.upper}"
+        )
+    if solution.entropy is not None and solution.lower > solution.entropy:
+        raise CertificateFailed(reason="constraints allow more polymers than there are without")
+    if solution.total is not None and solution.total < len(counts):
+        raise CertificateFailed(reason=f"there are {len(counts)} configurations, and {solution.total} in all")
+
+
+def _check_partition(network: Network, configuration: Configuration) -> None:
+    count = Counter(index for polymer in configuration.polymers for index in polymer.monomers)
+    for index in range(len(network.monomers)):
+        if count[index] != 1:
+            raise CertificateFailed(reason=f"monomer {index} is in {count[index]} places, not in one")
+    if len(count) > len(network.monomers):
+        raise CertificateFailed(reason="there are monomers that the network doesn't have")
+    for polymer in configuration.polymers:
+        if not polymer.monomers:
+            raise CertificateFailed(reason="a polymer is empty")
+        if list(polymer.monomers) != sorted(polymer.monomers):
+            raise CertificateFailed(reason="the monomers of a polymer aren't in ascending order")
+
+
+def _check_bonds(network: Network, polymer: Polymer) -> None:
+    used: set[SiteRef] = set()
+    for bond in polymer.bonds:
+        for ref in (bond.unstarred, bond.starred):
+            if ref.monomer not in polymer.monomers:
+                raise CertificateFailed(reason=f"{_words(bond)} leaves its polymer")
+            if not 0 <= ref.site < len(network.monomers[ref.monomer].sites):
+                raise CertificateFailed(reason=f"{_words(bond)} is to a site that doesn't exist")
+            if ref in used:
+                raise CertificateFailed(reason=f"{_words(bond)} takes a site that another bond has")
+            used.add(ref)
+        one, other = _site(network, bond.unstarred), _site(network, bond.starred)
+        if one.domain != other.domain or one.starred or not other.starred:
+            raise CertificateFailed(reason=f"{_words(bond)} joins {one.text} and {other.text}")
+
+
+def _check_saturation(network: Network, configuration: Configuration) -> None:
+    there = Counter((site.domain, site.starred) for monomer in network.monomers for site in monomer.sites)
+    bonds = Counter(
+        _site(network, bond.unstarred).domain for polymer in configuration.polymers for bond in polymer.bonds
+    )
+    for domain in {domain for domain, _ in there}:
+        needed = min(there[domain, False], there[domain, True])
+        if bonds[domain] != needed:
+            raise CertificateFailed(
+                reason=f"domain {domain!r} has {bonds[domain]} bonds; saturated it has {needed}"
+            )
+
+
+def _complementary_links(network: Network) -> list[tuple[int, int]]:
+    """Return pairs of monomers with complementary sites; enough of them to know what holds together."""
+    holders: dict[tuple[str, bool], list[int]] = {}
+    for index, monomer in enumerate(network.monomers):
+        for site in monomer.sites:
+            holders.setdefault((site.domain, site.starred), []).append(index)
+    links = []
+    for (domain, starred), unstarred_holders in holders.items():
+        starred_holders = holders.get((domain, True))
+        if starred or starred_holders is None:
+            continue
+        links += [(index, starred_holders[0]) for index in unstarred_holders]
+        links += [(unstarred_holders[0], index) for index in starred_holders]
+    return links
+
+
+def _check_held_together(configuration: Configuration, links: Iterable[tuple[int, int]], how: str) -> None:
+    neighbours: dict[int, list[int]] = {}
+    for one, other in links:
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    group: dict[int, int] = {}
+    for polymer in configuration.polymers:
+        for start in polymer.monomers:
+            waiting = [start]
+            while waiting:
+                index = waiting.pop()
+                if index not in group:
+                    group[index] = start
+                    waiting += neighbours.get(index, ())
+        first = polymer.monomers[0]
+        for index in polymer.monomers:
+            if group[index] != group[first]:
+                raise CertificateFailed(
+                    reason=f"monomers {first} and {index} are in one polymer, but not held {how}"
+                )
+
+
+def _is_kept(
+    constraint: Constraint,
+    network: Network,
+    configuration: Configuration,
+    place: dict[int, int],
+    partner: dict[SiteRef, SiteRef],
+) -> bool:
+    keyword = constraint.keyword
+    if keyword in (Keyword.PAIRED, Keyword.NOTPAIRED):
+        first, second = (_named_site(network, name) for name in constraint.names)
+        return (partner.get(first) == second) is (keyword is Keyword.PAIRED)
+    if keyword in (Keyword.ANYPAIRED, Keyword.NOTANYPAIRED):
+        (name,) = constraint.names
+        return (_named_site(network, name) in partner) is (keyword is Keyword.ANYPAIRED)
+    monomers = [_named_monomer(network, name) for name in constraint.names]
+    places = {place[index] for index in monomers}
+    match keyword:
+        case Keyword.TOGETHER:
+            return len(places) <= 1
+        case Keyword.NOTTOGETHER:
+            # Of one monomer it demands nothing, as in StableConfigs.
+            return len(places) == len(set(monomers))
+        case Keyword.FREE:
+            return len(configuration.polymers[place[monomers[0]]].monomers) == 1
+        case _:
+            return len(configuration.polymers[place[monomers[0]]].monomers) > 1
+
+
+def _named_monomer(network: Network, name: str) -> int:
+    found = [index for index, monomer in enumerate(network.monomers) if monomer.name == name]
+    return _only(found, f"monomer {name!r}")
+
+
+def _named_site(network: Network, name: str) -> SiteRef:
+    found = [
+        SiteRef(index, place)
+        for index, monomer in enumerate(network.monomers)
+        for place, site in enumerate(monomer.sites)
+        if site.name == name
+    ]
+    return _only(found, f"site {name!r}")
+
+
+def _only(found: Sequence[Found], what: str) -> Found:
+    if len(found) != 1:
+        raise CertificateFailed(reason=f"a constraint is about the {what}, of which there are {len(found)}")
+    return found[0]
+
+
+def _site(network: Network, ref: SiteRef) -> Site:
+    return network.monomers[ref.monomer].sites[ref.site]
+
+
+def _kind(monomer: Monomer) -> object:
+    return frozenset(Counter(monomer.sites).items()), monomer.name
+
+
+def _words(bond: Bond) -> str:
+    one, other = bond.unstarred, bond.starred
+    return f"the bond from site {one.site} of monomer {one.monomer} to site {other.site} of {other.monomer}"

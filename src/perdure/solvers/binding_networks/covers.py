@@ -1,0 +1,215 @@
+"""The ways to divide all parts into polymers of a given set: listed, or counted without being listed.
+
+The first type of which parts are left is in some polymer: its polymers are tried in turn, from the one taken
+last on if that was of the same type, so that every way is met once. Parts left are one integer, a field of
+bits for each type with a spare bit on top: whether a polymer fits is a subtraction. What can be completed to
+a division depends on little more than the parts left, so that is remembered.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from perdure.solvers.binding_networks.polymers import LOOK, Polymer, TimeIsUp
+from perdure.solvers.binding_networks.reduction import Column
+from perdure.solvers.binding_networks.watch import Watch
+
+__all__ = ["Cover", "Covers", "chained"]
+
+Cover = tuple[int, ...]
+"""A way: the indices of its polymers, in the order they were taken."""
+
+State = tuple[int, int, int]
+"""Parts left, polymers still to be taken, and the first polymer that may be taken."""
+
+
+class Covers:
+    """The ways to divide parts into so many polymers of a set.
+
+    Parameters
+    ----------
+    counts
+        How many parts each type has.
+    order
+        The types in the order they are covered.
+    polymers
+        Those there are; their indices in `polymers` are what a cover has.
+    size
+        How many polymers a cover has.
+    slack
+        How much all of a cover's polymers cost beyond the least.
+    """
+
+    def __init__(
+        self, counts: Sequence[int], order: Sequence[int], polymers: Sequence[Polymer], size: int, slack: int
+    ) -> None:
+        shift, guard = 0, 0
+        shifts = [0] * len(counts)
+        type_at: dict[int, int] = {}
+        for place, which in enumerate(order):
+            shifts[which] = shift
+            for bit in range(counts[which].bit_length() + 1):
+                type_at[shift + bit] = place
+            shift += counts[which].bit_length() + 1
+            guard |= 1 << (shift - 1)
+        self._guard, self._type_at = guard, type_at
+        rank = {which: number for number, which in enumerate(order)}
+        self.polymers = sorted(
+            polymers, key=lambda each: (min(rank[which] for which, _ in each.contents), each)
+        )
+        self._led: dict[int, list[int]] = defaultdict(list)
+        for index, polymer in enumerate(self.polymers):
+            self._led[min(rank[which] for which, _ in polymer.contents)].append(index)
+        self._packed = [sum(n << shifts[which] for which, n in each.contents) for each in self.polymers]
+        self._size = size
+        self._slack = slack
+        self._all = sum(count << shifts[which] for which, count in enumerate(counts))
+        self._dead: set[State] = set()
+
+    def listed(self, after: Cover | None, *, watch: Watch) -> Iterator[Cover]:
+        """Yield the covers in order, those after a given one if there is one.
+
+        Raises
+        ------
+        TimeIsUp
+            The watch said so.
+        """
+        if not self._all:
+            if not self._size and after is None:
+                yield ()
+            return
+        frames = [self._frame((self._all, self._size, 0), self._slack)]
+        for index in after or ():
+            frame = frames[-1]
+            frame.skip_to(index)
+            frame.found = True
+            frames.append(
+                self._frame(self._after(frame.state, index), frame.slack - self.polymers[index].excess)
+            )
+        steps = 0
+        if after:
+            frames.pop()
+        while frames:
+            steps += 1
+            if steps % LOOK == 0 and watch.over:
+                raise TimeIsUp
+            frame = frames[-1]
+            index = frame.next()
+            if index < 0:
+                frames.pop()
+                if frames and frame.found:
+                    frames[-1].found = True
+                elif not frame.found:
+                    self._dead.add(frame.state)
+                continue
+            slack = frame.slack - self.polymers[index].excess
+            if slack < 0 or not self._fits(frame.state[0], index):
+                continue
+            state = self._after(frame.state, index)
+            if not state[0]:
+                if not state[1]:
+                    frame.found = True
+                    yield (*(each.taken for each in frames[:-1]), index)
+            elif state[1] and state not in self._dead:
+                frames.append(self._frame(state, slack))
+
+    def count(self, watch: Watch) -> int:
+        """Return how many covers there are.
+
+        Raises
+        ------
+        TimeIsUp
+            The watch said so.
+        """
+        if not self._all:
+            return int(not self._size)
+        first: State = (self._all, self._size, 0)
+        known: dict[State, int] = {}
+        frames = [self._frame(first, self._slack)]
+        steps = 0
+        while frames:
+            steps += 1
+            if steps % LOOK == 0 and watch.over:
+                raise TimeIsUp
+            frame = frames[-1]
+            index = frame.next()
+            if index < 0:
+                known[frame.state] = frame.total
+                frames.pop()
+                if frames:
+                    frames[-1].total += frame.total
+                continue
+            slack = frame.slack - self.polymers[index].excess
+            if slack < 0 or not self._fits(frame.state[0], index):
+                continue
+            state = self._after(frame.state, index)
+            if not state[0]:
+                frame.total += not state[1]
+            elif state[1]:
+                if state in known:
+                    frame.total += known[state]
+                else:
+                    frames.append(self._frame(state, slack))
+        return known[first]
+
+    def _fits(self, left: int, index: int) -> bool:
+        return ((left | self._guard) - self._packed[index]) & self._guard == self._guard
+
+    def _after(self, state: State, index: int) -> State:
+        """Return what is left when a polymer is taken."""
+        left = state[0] - self._packed[index]
+        again = bool(left) and self._first(left) == self._first(state[0])
+        return left, state[1] - 1, index if again else 0
+
+    def _first(self, left: int) -> int:
+        return self._type_at[(left & -left).bit_length() - 1]
+
+    def _frame(self, state: State, slack: int) -> "_Frame":
+        led = self._led[self._first(state[0])] if state[0] else []
+        return _Frame(state, slack, led)
+
+
+class _Frame:
+    """A state under way: which polymers are still to be tried, which is taken, what came of it."""
+
+    def __init__(self, state: State, slack: int, led: Sequence[int]) -> None:
+        self.state, self.slack, self._led = state, slack, led
+        # A type's polymers are numbered without gaps.
+        self._at = max(0, state[2] - led[0]) if led else 0
+        self.taken = -1
+        self.found = False
+        self.total = 0
+
+    def next(self) -> int:
+        if self._at >= len(self._led):
+            return -1
+        self.taken = self._led[self._at]
+        self._at += 1
+        return self.taken
+
+    def skip_to(self, index: int) -> None:
+        self.taken = index
+        self._at = index - self._led[0] + 1
+
+
+def chained(columns: Sequence[Column]) -> list[int]:
+    """Return an order of types in which those that share rows are near to each other.
+
+    It is the order of a breadth-first search over shared rows (Cuthill and McKee 1969): what is covered early
+    is closed early, and there are few different parts left to remember.
+    """
+    holders: dict[int, list[int]] = defaultdict(list)
+    for which, column in enumerate(columns):
+        for row, _ in column:
+            holders[row].append(which)
+    degree = Counter(
+        {which: sum(len(holders[row]) for row, _ in column) for which, column in enumerate(columns)}
+    )
+    order: dict[int, None] = {}
+    for first in sorted(range(len(columns)), key=lambda which: (degree[which], which)):
+        waiting = [first]
+        for which in waiting:
+            if which not in order:
+                order[which] = None
+                near = {other for row, _ in columns[which] for other in holders[row]} - order.keys()
+                waiting += sorted(near, key=lambda other: (degree[other], other))
+    return list(order)

@@ -1,0 +1,149 @@
+"""HiGHS as it is used here: a program in, its solution or relaxation with prices out, seeing when to end.
+
+Imported where it is needed only: loading it costs more than most small networks.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import highspy
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.solvers.binding_networks.integer_program import Program
+from perdure.solvers.binding_networks.watch import Watch
+
+__all__ = ["Searched", "relax", "search"]
+
+Improve = Callable[[NDArray[np.float64]], None]
+
+
+class Searched(msgspec.Struct, frozen=True):
+    """What branch and bound came to: whether it is done, whether there can be a solution, and the bound."""
+
+    done: bool
+    feasible: bool
+    bound: float
+
+
+def relax(program: Program, watch: Watch, *, interior: bool = False) -> dict[int, float] | None:
+    """Solve the linear relaxation; return its rows' duals, None if it has no solution or isn't solved in
+    time.
+
+    A dual is what a unit more on the row's right-hand side would be worth. Of many best duals `interior`
+    takes one from amidst them, which tells more of what can't be in a best solution than one from a corner.
+    """
+    solver = _solver(program, watch, maximise=False)
+    if interior:
+        solver.setOptionValue("solver", "ipm")
+        solver.setOptionValue("run_crossover", "off")
+    solver.run()
+    solution = solver.getSolution()
+    # From amidst them they aren't quite best, and HiGHS doesn't vouch for them; nor need it.
+    usable = {highspy.HighsModelStatus.kOptimal} | (
+        {highspy.HighsModelStatus.kUnknown} if interior else set()
+    )
+    if solver.getModelStatus() not in usable or not solution.row_dual:
+        return None
+    return {row: -dual for row, dual in enumerate(solution.row_dual)}
+
+
+def search(
+    program: Program,
+    watch: Watch,
+    *,
+    enough: int,
+    improved: Improve,
+    bounded: Callable[[float], None],
+) -> Searched:
+    """Solve the integer program.
+
+    Parameters
+    ----------
+    enough
+        A value that can't be exceeded: a solution that has it ends the search.
+    improved
+        Is given each solution that is better than those before.
+    bounded
+        Is given upper bounds on the value.
+    """
+    solver = _solver(program, watch)
+    count = len(program.upper)
+    solver.changeColsIntegrality(
+        count, np.arange(count, dtype=np.int32), np.full(count, highspy.HighsVarType.kInteger)
+    )
+    raised: list[BaseException] = []
+    best = -np.inf
+
+    def hear(kind: int, message: str, out: Any, answer: Any, data: object) -> None:
+        nonlocal best
+        try:
+            if kind == _SOLUTION and out.objective_function_value > best + 0.5:
+                best = out.objective_function_value
+                improved(np.array(out.mip_solution, np.float64))
+            if kind == _INTERRUPT:
+                if np.isfinite(out.mip_dual_bound):
+                    bounded(out.mip_dual_bound)
+                answer.user_interrupt = bool(raised) or best > enough - 0.5 or watch.over
+        except BaseException as error:  # can't pass through the solver; raised again when it has ended
+            raised.append(error)
+
+    solver.setCallback(hear, None)
+    for kind in (_SOLUTION, _INTERRUPT):
+        solver.startCallbackInt(kind)
+    solver.run()
+    solver.clearCallbacks()
+    if raised:
+        raise raised[0]
+    status = solver.getModelStatus()
+    if status == highspy.HighsModelStatus.kInfeasible:
+        return Searched(done=True, feasible=False, bound=-np.inf)
+    solution = solver.getSolution()
+    if solution.value_valid and solver.getInfo().objective_function_value > best + 0.5:
+        improved(np.array(solution.col_value, np.float64))
+    return Searched(
+        done=status == highspy.HighsModelStatus.kOptimal,
+        feasible=True,
+        bound=solver.getInfo().mip_dual_bound,
+    )
+
+
+_SOLUTION = int(highspy.cb.HighsCallbackType.kCallbackMipImprovingSolution)
+_INTERRUPT = int(highspy.cb.HighsCallbackType.kCallbackMipInterrupt)
+
+
+def _solver(program: Program, watch: Watch, *, maximise: bool = True) -> Any:
+    """Return HiGHS with a program, or with its negative to be minimised.
+
+    Of a maximisation that isn't solved to the end HiGHS gives duals of the wrong sign (seen in 1.9).
+    """
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = len(program.upper), len(program.row_upper)
+    sign = 1 if maximise else -1
+    model.sense_ = highspy.ObjSense.kMaximize if maximise else highspy.ObjSense.kMinimize
+    model.offset_, model.col_cost_ = sign * program.offset, sign * program.objective
+    model.col_upper_ = program.upper
+    model.col_lower_ = np.zeros(len(program.upper))
+    model.row_lower_, model.row_upper_ = program.row_lower, program.row_upper
+    matrix = model.a_matrix_
+    matrix.format_ = highspy.MatrixFormat.kRowwise
+    matrix.num_col_, matrix.num_row_ = model.num_col_, model.num_row_
+    matrix.start_, matrix.index_, matrix.value_ = program.starts, program.indices, program.values
+    solver = cast(Callable[[], Any], highspy.Highs)()
+    for name, value in _OPTIONS.items():
+        solver.setOptionValue(name, value)
+    if np.isfinite(watch.remaining):
+        solver.setOptionValue("time_limit", watch.remaining)
+    solver.passModel(model)
+    return solver
+
+
+_OPTIONS: dict[str, Any] = {
+    "output_flag": False,
+    "threads": 1,
+    "parallel": "off",
+    "random_seed": 0,
+    "mip_rel_gap": 0.0,
+    "mip_abs_gap": 0.99,  # the objective is an integer: a gap below 1 is none
+}

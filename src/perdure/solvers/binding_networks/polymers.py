@@ -1,0 +1,170 @@
+"""All polymers that configurations with so many polymers can have, found by their prices.
+
+A polymer's first type leads it. Parts are added one at a time; as long as a row is violated, only parts that
+lower it can be what is missing. Trying them in turn, each without those tried before, finds every polymer
+once. What a polymer costs at least, rows considered, tells when to stop (see `prices`).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import msgspec
+
+from perdure.solvers.binding_networks.prices import Prices
+from perdure.solvers.binding_networks.reduction import Types
+from perdure.solvers.binding_networks.watch import Watch
+
+__all__ = ["Polymer", "TimeIsUp", "in_finer_types", "polymers_within"]
+
+Contents = tuple[tuple[int, int], ...]
+"""Types and how many parts of each, by ascending type."""
+
+LOOK = 1024  # steps between two looks at the watch
+
+
+class TimeIsUp(Exception):
+    """The watch says to end. Caught within the solver."""
+
+
+class Polymer(msgspec.Struct, frozen=True, order=True):
+    """What a polymer costs beyond the least, and what it is made of."""
+
+    excess: int
+    contents: Contents
+
+
+def polymers_within(types: Types, prices: Prices, budget: int, watch: Watch) -> Iterator[Polymer]:
+    """Yield every valid polymer that costs at most so much beyond the least.
+
+    Raises
+    ------
+    TimeIsUp
+        The watch said so.
+    """
+    for leader in range(len(types.columns)):
+        yield from _Search(types, prices, leader, prices.least + budget, watch).run()
+
+
+class _Search:
+    """The polymers of one leader."""
+
+    def __init__(self, types: Types, prices: Prices, leader: int, most: int, watch: Watch) -> None:
+        self.types, self.prices, self.leader, self.watch = types, prices, leader, watch
+        self.left = list(types.counts)
+        worth = prices.weighted(types, leader)
+        gained = sum(
+            count * min(0, each) for each, count in zip(worth[leader:], self.left[leader:], strict=True)
+        )
+        self.worth = [max(0, each) for each in worth]
+        self.most = most
+        self.slack = most - worth[leader] - gained
+        self.sums: dict[int, int] = defaultdict(int)
+        self.cost = 0
+        self.barred = [0] * len(types.columns)  # how many choices keep a type out
+        for which in (*range(leader), *types.apart[leader]):
+            self.barred[which] += 1
+        self.lowering: dict[int, list[int]] = defaultdict(list)
+        for which in range(leader, len(types.columns)):
+            for row, addend in types.columns[which]:
+                if addend < 0:
+                    self.lowering[row].append(which)
+        self.chosen: Counter[int] = Counter()
+
+    def run(self) -> Iterator[Polymer]:
+        self._put(self.leader, 1)
+        steps = 0
+        stack = [_Branches(self._branches(), [], -1)]
+        if (found := self._found()) is not None:
+            yield found
+        while stack:
+            steps += 1
+            if steps % LOOK == 0 and self.watch.over:
+                raise TimeIsUp
+            top = stack[-1]
+            if top.taken >= 0:
+                # All with this part are done: the next branches go without it.
+                self._take_back(top.taken)
+                self.barred[top.taken] += 1
+                top.tried.append(top.taken)
+                top.taken = -1
+            which = next((each for each in top.waiting if self._fits(each)), -1)
+            if which < 0:
+                for each in top.tried:
+                    self.barred[each] -= 1
+                stack.pop()
+                continue
+            top.taken = which
+            self._put(which, 1)
+            self.slack -= self.worth[which]
+            for other in self.types.apart[which]:
+                self.barred[other] += 1
+            if (found := self._found()) is not None:
+                yield found
+            stack.append(_Branches(self._branches(), [], -1))
+
+    def _fits(self, which: int) -> bool:
+        return not self.barred[which] and self.left[which] > 0 and self.worth[which] <= self.slack
+
+    def _put(self, which: int, number: int) -> None:
+        self.left[which] -= number
+        self.chosen[which] += number
+        self.cost += number * self.prices.prices[which]
+        for row, addend in self.types.columns[which]:
+            self.sums[row] += number * addend
+
+    def _take_back(self, which: int) -> None:
+        self._put(which, -1)
+        self.slack += self.worth[which]
+        for other in self.types.apart[which]:
+            self.barred[other] -= 1
+
+    def _branches(self) -> Iterator[int]:
+        """Yield the types one of which any larger polymer has more of."""
+        options: Sequence[int] | None = None
+        for row, total in self.sums.items():
+            if total <= 0:
+                continue
+            those = [which for which in self.lowering[row] if self._fits(which)]
+            if options is None or len(those) < len(options):
+                options = those
+        yield from range(self.leader, len(self.left)) if options is None else options
+
+    def _found(self) -> Polymer | None:
+        if self.cost > self.most or any(total > 0 for total in self.sums.values()):
+            return None
+        contents = tuple(sorted((which, number) for which, number in self.chosen.items() if number))
+        return Polymer(self.cost - self.prices.least, contents)
+
+
+class _Branches:
+    """A choice: the types still to be tried, those tried, and the one that is taken now or -1."""
+
+    def __init__(self, waiting: Iterator[int], tried: list[int], taken: int) -> None:
+        self.waiting, self.tried, self.taken = waiting, tried, taken
+
+
+def in_finer_types(polymer: Polymer, finer: Sequence[Sequence[tuple[int, int]]]) -> Iterator[Polymer]:
+    """Yield a polymer in all ways its types can be made of finer ones.
+
+    Parameters
+    ----------
+    finer
+        Of each type the finer types it is made of, and how many parts each has.
+    """
+    ways = [list(_ways(number, finer[which])) for which, number in polymer.contents]
+    for choice in product(*ways):
+        yield Polymer(polymer.excess, tuple(sorted(each for chosen in choice for each in chosen)))
+
+
+def _ways(number: int, finer: Sequence[tuple[int, int]]) -> Iterator[Contents]:
+    """Yield the ways to take so many parts of some types."""
+    if not finer:
+        if not number:
+            yield ()
+        return
+    (which, count), rest = finer[0], finer[1:]
+    available = sum(each for _, each in rest)
+    for taken in range(min(count, number), max(0, number - available) - 1, -1):
+        for others in _ways(number - taken, rest):
+            yield (((which, taken),) if taken else ()) + others

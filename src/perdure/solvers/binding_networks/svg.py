@@ -1,0 +1,60 @@
+"""Elements of SVG as text, with whatever a name holds made safe for it."""
+
+import re
+import unicodedata
+from xml.sax.saxutils import escape, quoteattr
+
+__all__ = ["element", "legible", "shortened", "text", "text_width"]
+
+# Characters that XML 1.0 can't hold, not even escaped.
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def element(tag: str, *content: str, **attributes: str | float) -> str:
+    """Return an element; content is markup, attributes are made safe, their ``_`` is a ``-``."""
+    written = "".join(
+        f" {name.replace('_', '-')}={quoteattr(_value(value))}" for name, value in attributes.items()
+    )
+    return f"<{tag}{written}>{''.join(content)}</{tag}>" if content else f"<{tag}{written}/>"
+
+
+def text(
+    content: str,
+    x: float,
+    y: float,
+    *,
+    size: float,
+    fill: str,
+    anchor: str = "middle",
+    weight: str = "normal",
+    halo: str = "",
+) -> str:
+    """Return a line of text, of markup; a halo keeps lines behind it from crossing it."""
+    around: dict[str, str | float] = {}
+    if halo:
+        around = {"stroke": halo, "stroke_width": 3, "paint_order": "stroke"}
+    return element(
+        "text", content, x=x, y=y, font_size=size, fill=fill, text_anchor=anchor, font_weight=weight, **around
+    )
+
+
+def legible(words: str) -> str:
+    """Return text as markup."""
+    return escape(FORBIDDEN.sub("\ufffd", words))
+
+
+def shortened(words: str, longest: int) -> str:
+    """Return text that is at most so many characters long; a star at its end is kept."""
+    if len(words) <= longest:
+        return words
+    star = "*" if words.endswith("*") else ""
+    return f"{words[: longest - 1 - len(star)]}…{star}"
+
+
+def text_width(words: str, size: float) -> float:
+    """Return about how wide a line of text is."""
+    return sum(1.0 if unicodedata.east_asian_width(each) in "WF" else 0.62 for each in words) * size
+
+
+def _value(value: str | float) -> str:
+    return FORBIDDEN.sub("\ufffd", value) if isinstance(value, str) else f"{value:.6g}"

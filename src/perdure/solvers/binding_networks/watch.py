@@ -1,0 +1,37 @@
+"""When a search has to end: its time is up, or its caller has had enough of it."""
+
+import math
+import time
+from collections.abc import Callable
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """A deadline and a question to the caller, asked by whatever searches.
+
+    Parameters
+    ----------
+    timeout
+        Seconds from now; None for as long as it takes.
+    cancelled
+        Answers whether to end now; asked often, from the thread that solves.
+    """
+
+    def __init__(self, timeout: float | None = None, cancelled: Callable[[], bool] | None = None) -> None:
+        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self._cancelled = cancelled
+        self._over = False
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline, at least 0; infinite without one."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def over(self) -> bool:
+        """Whether to end now; once it is so, it stays so."""
+        if not self._over:
+            cancelled = self._cancelled is not None and self._cancelled()
+            self._over = cancelled or time.monotonic() >= self._deadline
+        return self._over

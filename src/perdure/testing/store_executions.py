@@ -1,0 +1,375 @@
+"""What every store does with executions, leases, results and log lines, as tests."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from perdure.errors import Fenced, Invalid, LeaseHeld, NotExecuted, RunFinished, RunNotFound
+from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.run import Change, Execution, LogLine
+from perdure.stores.base import Committed
+from perdure.testing.store_opening import StoreOpening
+from perdure.testing.store_samples import (
+    WAIT,
+    a_change,
+    a_key,
+    a_line,
+    a_run,
+    a_savepoint,
+    a_step,
+    an_entry,
+    an_execution,
+    created,
+    queued,
+    raised,
+)
+
+__all__ = ["ExecutionConformance"]
+
+LONG = 3600.0  # seconds that no test takes
+
+
+class ExecutionConformance(StoreOpening):
+    """An executor's work on a run is leased to one at a time, and reported by whoever has the lease."""
+
+    def test_an_execution_is_kept_with_its_run(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            given = an_execution("elsewhere", timeout=2.5, wanted=Wanted.PAUSED, attempt=7, fence=9)
+            store.create_run(a_run("t", kind="task"), a_savepoint(), execution=given).result(WAIT)
+            assert store.execution("t") == Execution(
+                run_id="t", kind="task", owner="ann", timeout=2.5, wanted=Wanted.PAUSED
+            )
+            assert store.run("t").state is RunState.CREATED
+
+    def test_a_repeated_creation_makes_no_second_execution(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store, "one", key=a_key())
+            run = a_run("two", kind="task")
+            again = store.create_run(run, None, a_key(), execution=an_execution("two")).result(WAIT)
+            assert again.replayed
+            assert [execution.run_id for execution in store.executions()] == ["one"]
+
+    def test_a_run_without_an_execution_says_so(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            calls: list[Callable[[], Any]] = [
+                lambda: store.execution("run"),
+                lambda: store.lease("run", "w", LONG).result(WAIT),
+                lambda: store.renew("run", store.fence, LONG).result(WAIT),
+                lambda: store.report("run", store.fence).result(WAIT),
+                lambda: store.finish("run", store.fence, a_change()).result(WAIT),
+                lambda: store.release("run", store.fence).result(WAIT),
+                lambda: store.want("run", Wanted.STOPPED).result(WAIT),
+            ]
+            for call in calls:
+                with raised(NotExecuted) as errors:
+                    call()
+                assert errors[0].values == {"run": "run", "kind": "session"}
+            assert list(store.executions()) == []
+            assert list(store.log_lines("run")) == []
+
+    def test_every_method_names_an_execution_that_is_not_there(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store, "other")
+            calls: list[Callable[[], Any]] = [
+                lambda: store.execution("no"),
+                lambda: store.lease("no", "w", LONG).result(WAIT),
+                lambda: store.renew("no", 5, LONG).result(WAIT),
+                lambda: store.report("no", 5).result(WAIT),
+                lambda: store.finish("no", 5, a_change()).result(WAIT),
+                lambda: store.release("no", 5).result(WAIT),
+                lambda: store.want("no", Wanted.STOPPED).result(WAIT),
+                lambda: store.log_lines("no"),
+            ]
+            for call in calls:
+                with raised(RunNotFound) as errors:
+                    call()
+                assert errors[0].values["run"] == "no"
+
+    def test_unfinished_executions_are_listed_in_the_order_of_creation(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "session")
+            for id in ("c", "a", "d", "b"):
+                queued(store, id)
+            fence = store.lease("a", "w", LONG).result(WAIT).fence
+            store.finish("a", fence, a_change()).result(WAIT)
+            store.lease("d", "w", LONG).result(WAIT)
+            store.update_run("c", 0, a_change(RunState.STOPPED)).result(WAIT)
+            queued(store, "e")
+            listed = store.executions()
+            assert [execution.run_id for execution in listed] == ["d", "b", "e"]
+            assert list(listed) == [store.execution(id) for id in ("d", "b", "e")]
+
+    # Leases
+
+    def test_a_lease_starts_a_run_with_a_new_token(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            former = store.fence
+            for id in ("a", "b"):
+                queued(store, id)
+                execution = store.lease(id, "worker 1", LONG).result(WAIT)
+                assert execution == store.execution(id)
+                assert (execution.attempt, execution.holder) == (1, "worker 1")
+                assert execution.fence > former
+                former = execution.fence
+                run = store.run(id)
+                assert (run.state, run.version) == (RunState.STARTED, 1)
+
+    def test_a_lease_that_is_held_is_given_to_nobody_else(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            held = store.lease("task", "one", LONG).result(WAIT)
+            for holder in ("two", "one"):
+                with raised(LeaseHeld) as errors:
+                    store.lease("task", holder, LONG).result(WAIT)
+                assert errors[0].values["holder"] == "one"
+            assert store.execution("task") == held
+
+    def test_one_of_many_gets_the_lease(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store, ThreadPoolExecutor(8) as pool:
+            queued(store)
+            taken = pool.map(
+                lambda number: store.lease("task", f"w{number}", LONG).exception(WAIT) is None, range(8)
+            )
+            assert sum(taken) == 1
+
+    def test_a_lease_that_has_run_out_can_be_taken_and_voids_the_former(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            former = store.lease("task", "one", -1.0).result(WAIT)
+            store.report("task", former.fence, seconds=1.0).result(WAIT)  # nobody has taken it yet
+            taken = store.lease("task", "two", LONG).result(WAIT)
+            assert taken.fence > former.fence
+            assert (taken.attempt, taken.holder, taken.seconds) == (2, "two", 1.0)
+            for refused in (
+                store.renew("task", former.fence, LONG),
+                store.report("task", former.fence, progress=b"stale"),
+                store.release("task", former.fence),
+                store.finish("task", former.fence, a_change()),
+                store.append("task", former.fence, 0, [an_entry(1)]),
+                store.put_savepoint("task", former.fence, a_savepoint(1)),
+            ):
+                with raised(Fenced) as errors:
+                    refused.result(WAIT)
+                assert errors[0].values == {"run": "task", "fence": former.fence}
+            assert store.execution("task") == taken
+
+    def test_a_renewed_lease_runs_from_now_on(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            former = store.lease("task", "one", -1.0).result(WAIT)
+            renewed = store.renew("task", former.fence, LONG).result(WAIT)
+            assert renewed == replace(former, lease_until=renewed.lease_until)
+            assert renewed.lease_until > former.lease_until + LONG
+            assert store.execution("task") == renewed
+            with raised(LeaseHeld):
+                store.lease("task", "two", LONG).result(WAIT)
+
+    def test_a_released_run_can_be_taken_at_once(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            former = store.lease("task", "one", LONG).result(WAIT)
+            store.release("task", former.fence, seconds=2.0, deaths=1).result(WAIT)
+            waiting = store.execution("task")
+            assert (waiting.holder, waiting.fence, waiting.lease_until) == ("", 0, 0.0)
+            assert (waiting.seconds, waiting.deaths) == (2.0, 1)
+            for fence in (former.fence, 0):
+                with raised(Fenced):
+                    store.append("task", fence, 0, [an_entry(1)]).result(WAIT)
+                with raised(Fenced):
+                    store.renew("task", fence, LONG).result(WAIT)
+            assert store.lease("task", "two", LONG).result(WAIT).attempt == 2
+
+    # What is written under a lease
+
+    def test_steps_and_savepoints_need_the_fence_of_the_lease(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            for wrong in (store.fence, fence + 1, fence - 1, 0, -1):
+                with raised(Fenced):
+                    store.append("task", wrong, 0, [an_entry(1)]).result(WAIT)
+                with raised(Fenced):
+                    store.put_savepoint("task", wrong, a_savepoint(1)).result(WAIT)
+            store.append("task", fence, 0, [an_entry(1)], a_savepoint(1)).result(WAIT)
+            store.put_savepoint("task", fence, a_savepoint(2)).result(WAIT)
+            assert list(store.steps("task")) == [a_step(1)]
+            assert [info.timestamp for info in store.savepoints("task")] == [0, 1, 2]
+
+    def test_the_fence_of_a_lease_is_good_for_its_run_alone(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "session")
+            queued(store, "one")
+            queued(store, "two")
+            fence = store.lease("one", "w", LONG).result(WAIT).fence
+            store.lease("two", "w", LONG).result(WAIT)
+            for id in ("session", "two"):
+                with raised(Fenced):
+                    store.append(id, fence, 0, [an_entry(1)]).result(WAIT)
+
+    def test_a_savepoint_forgets_deaths(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            saves: list[Callable[[], Future[Any]]] = [
+                lambda: store.append("task", fence, 0, [an_entry(1)], a_savepoint(1)),
+                lambda: store.append("task", fence, 1, [], a_savepoint(2)),
+                lambda: store.put_savepoint("task", fence, a_savepoint(3)),
+            ]
+            for number, save in enumerate(saves):
+                store.report("task", fence, deaths=number + 1).result(WAIT)
+                assert store.execution("task").deaths == number + 1
+                save().result(WAIT)
+                assert store.execution("task").deaths == 0
+            store.report("task", fence, deaths=2).result(WAIT)
+            store.append("task", fence, 1, [an_entry(2)]).result(WAIT)
+            assert store.execution("task").deaths == 2
+
+    def test_a_report_changes_what_is_given(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            held = store.lease("task", "one", LONG).result(WAIT)
+            store.report("task", held.fence, progress=b"\x81\xa1k\x07").result(WAIT)
+            store.report("task", held.fence, seconds=1.5, deaths=2).result(WAIT)
+            store.report("task", held.fence).result(WAIT)
+            assert store.execution("task") == replace(held, progress=b"\x81\xa1k\x07", seconds=1.5, deaths=2)
+            assert store.run("task").version == 1
+
+    # The end
+
+    def test_a_finished_run_has_its_result_and_no_lease(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            held = store.lease("task", "one", LONG).result(WAIT)
+            store.report("task", held.fence, progress=b"p").result(WAIT)
+            change = Change(state=RunState.FAILED, outcome=Outcome.TIMED_OUT, reason="too long")
+            run = store.finish("task", held.fence, change, result=bytes(3000), seconds=9.5).result(WAIT)
+            assert run == store.run("task")
+            assert (run.state, run.outcome, run.reason) == (
+                RunState.FAILED,
+                Outcome.TIMED_OUT,
+                "too long",
+            )
+            ended = store.execution("task")
+            assert (ended.holder, ended.fence, ended.lease_until) == ("", 0, 0.0)
+            assert (ended.progress, ended.result, ended.seconds) == (b"p", bytes(3000), 9.5)
+
+    def test_a_final_state_wins(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.finish("task", fence, a_change(), result=b"first").result(WAIT)
+            for refused in (
+                store.finish("task", fence, a_change(RunState.FAILED), result=b"second"),
+                store.lease("task", "two", LONG),
+                store.want("task", Wanted.STOPPED),
+            ):
+                with raised(RunFinished):
+                    refused.result(WAIT)
+            for fenced in (
+                store.report("task", fence, progress=b"late"),
+                store.renew("task", fence, LONG),
+                store.release("task", fence),
+            ):
+                with raised(Fenced):
+                    fenced.result(WAIT)
+            assert store.execution("task").result == b"first"
+            assert store.run("task").state is RunState.COMPLETED
+
+    def test_a_change_to_a_final_state_ends_the_lease(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            for id in ("a", "b"):
+                queued(store, id)
+            first = store.lease("a", "w", LONG).result(WAIT)
+            store.update_run("a", 1, a_change(RunState.STOPPED)).result(WAIT)
+            second = store.lease("b", "w", LONG).result(WAIT)
+            store.append("b", second.fence, 0, [an_entry(1)], change=a_change()).result(WAIT)
+            for id, held in (("a", first), ("b", second)):
+                assert store.execution(id) == replace(held, holder="", fence=0, lease_until=0.0)
+                with raised(Fenced):
+                    store.report(id, held.fence, progress=b"late").result(WAIT)
+
+    def test_a_run_is_finished_with_a_final_state_only(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            for change in (Change(), a_change(RunState.PAUSED)):
+                with raised(Invalid):
+                    store.finish("task", fence, change, result=b"r").result(WAIT)
+            assert store.execution("task").result is None
+            assert store.run("task").state is RunState.STARTED
+
+    def test_what_the_owner_wants_is_put_down(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            for wanted in (Wanted.PAUSED, Wanted.STARTED, Wanted.STOPPED):
+                assert store.want("task", wanted).result(WAIT).wanted is wanted
+                assert store.execution("task").wanted is wanted
+
+    def test_a_deleted_run_takes_its_execution_along(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.report("task", fence, lines=[a_line(1)]).result(WAIT)
+            store.delete_run("task").result(WAIT)
+            with raised(RunNotFound):
+                store.finish("task", fence, a_change(), result=b"r").result(WAIT)
+            queued(store)
+            assert store.execution("task") == an_execution("task")
+            assert list(store.log_lines("task")) == []
+            assert list(store.check()) == []
+
+    # Log lines
+
+    def test_lines_are_numbered_and_read_page_by_page(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.report("task", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
+            store.report("task", fence, lines=[a_line(3)]).result(WAIT)
+            assert list(store.log_lines("task")) == [a_line(1), a_line(2), a_line(3)]
+            assert list(store.log_lines("task", after=1, limit=1)) == [a_line(2)]
+            assert list(store.log_lines("task", limit=-1)) == []
+            line = LogLine(text="Grüße\n", level="warning", time=2.5, number=77)
+            store.report("task", fence, lines=[line]).result(WAIT)
+            assert list(store.log_lines("task", after=3)) == [replace(line, number=4)]
+
+    def test_the_oldest_lines_go(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path, keep_lines=3) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.report("task", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
+            store.report("task", fence, lines=[a_line(3), a_line(4)]).result(WAIT)
+            assert list(store.log_lines("task")) == [a_line(2), a_line(3), a_line(4)]
+            store.report("task", fence, lines=[a_line(at) for at in range(5, 10)]).result(WAIT)
+            assert list(store.log_lines("task")) == [a_line(7), a_line(8), a_line(9)]
+
+    def test_at_least_one_line_is_kept(self, tmp_path: Path) -> None:
+        with raised(Invalid):
+            self.open_store(tmp_path, keep_lines=0)
+
+    # Watching
+
+    def test_watchers_are_told_of_all_but_renewals(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            seen: list[Committed] = []
+            store.watch(seen.append)
+            store.want("task", Wanted.PAUSED).result(WAIT)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.renew("task", fence, LONG).result(WAIT)
+            store.report("task", fence, progress=b"p").result(WAIT)
+            store.release("task", fence).result(WAIT)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.finish("task", fence, a_change()).result(WAIT)
+            assert [commit.state.value for commit in seen] == [
+                "created",
+                "started",
+                "started",
+                "started",
+                "started",
+                "completed",
+            ]

@@ -1,0 +1,26 @@
+"""How the conformance suite of stores opens one."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from perdure.stores.base import Store
+
+__all__ = ["StoreOpening"]
+
+
+class StoreOpening:
+    """Opens the store that is tested. A subclass says how."""
+
+    def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
+        """Open the store that is kept in `folder`, an empty one at first."""
+        raise AssertionError("Override open_store to say how the store is opened.")
+
+    @contextlib.contextmanager
+    def opened(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Iterator[Store]:
+        """Open the store, and close it after the block."""
+        store = self.open_store(folder, keep=keep, keep_lines=keep_lines)
+        try:
+            yield store
+        finally:
+            store.close()

@@ -1,0 +1,268 @@
+"""What every store does with runs and forks, as tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from perdure.errors import (
+    Invalid,
+    KeyReused,
+    QuotaExceeded,
+    RunExists,
+    RunNotFound,
+    StepNotFound,
+    VersionConflict,
+)
+from perdure.lifecycle import Outcome, RunState
+from perdure.run import Change
+from perdure.stores.base import Created
+from perdure.testing.store_opening import StoreOpening
+from perdure.testing.store_samples import (
+    WAIT,
+    a_fork,
+    a_key,
+    a_run,
+    a_savepoint,
+    a_step,
+    an_entry,
+    created,
+    raised,
+)
+
+__all__ = ["RunConformance"]
+
+
+class RunConformance(StoreOpening):
+    """Runs are kept, listed, changed, deleted and forked."""
+
+    # Runs
+
+    def test_a_created_run_is_read_back_as_it_was(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            run = a_run(spec=bytes(range(256)), reason="because", created=1.25, updated=2.5)
+            answer = store.create_run(run, a_savepoint()).result(WAIT)
+            assert answer == Created(store.run("run"))
+            assert answer.run == a_run(
+                spec=bytes(range(256)), reason="because", created=1.25, updated=2.5, number=answer.run.number
+            )
+            assert [info.timestamp for info in store.savepoints("run")] == [0]
+
+    def test_a_run_without_a_savepoint_has_none(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            store.create_run(a_run(), None).result(WAIT)
+            assert list(store.savepoints("run")) == []
+            assert list(store.steps("run")) == []
+
+    def test_an_id_is_taken_once(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            with raised(RunExists):
+                store.create_run(a_run(owner="bob"), a_savepoint()).result(WAIT)
+            assert store.run("run").owner == "ann"
+
+    def test_every_method_names_a_run_that_is_not_there(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "other")
+            fence = store.fence
+            calls: list[Callable[[], Any]] = [
+                lambda: store.run("no"),
+                lambda: store.steps("no"),
+                lambda: store.savepoints("no"),
+                lambda: store.savepoint("no", 0),
+                lambda: store.step_by_key("no", a_key()),
+                lambda: store.update_run("no", 0, Change()).result(WAIT),
+                lambda: store.delete_run("no").result(WAIT),
+                lambda: store.append("no", fence, 0, [an_entry(1)]).result(WAIT),
+                lambda: store.repair_step("no", a_step(1)).result(WAIT),
+                lambda: store.put_savepoint("no", fence, a_savepoint()).result(WAIT),
+                lambda: store.mark_savepoint("no", 0, name=None, pinned=True).result(WAIT),
+                lambda: store.fork_run(a_fork("f", "no", 0), a_savepoint()).result(WAIT),
+            ]
+            for call in calls:
+                with raised(RunNotFound) as errors:
+                    call()
+                assert errors[0].values["run"] == "no"
+
+    def test_a_repeated_creation_answers_with_the_run_made_then(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            first = store.create_run(a_run("one"), a_savepoint(), a_key()).result(WAIT)
+            again = store.create_run(a_run("two"), a_savepoint(), a_key()).result(WAIT)
+            assert again == Created(first.run, replayed=True)
+            assert [run.id for run in store.runs()] == ["one"]
+
+    def test_a_creation_key_belongs_to_its_owner_and_ordinal(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            store.create_run(a_run("one"), None, a_key()).result(WAIT)
+            assert not store.create_run(a_run("two", owner="bob"), None, a_key()).result(WAIT).replayed
+            assert not store.create_run(a_run("three"), None, a_key(ordinal=1)).result(WAIT).replayed
+
+    def test_a_run_is_found_by_the_key_it_was_made_under(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            assert store.run_by_key("ann", a_key()) is None
+            store.create_run(a_run("one"), a_savepoint(), a_key()).result(WAIT)
+            store.fork_run(a_fork("two", "one", 0), a_savepoint(), a_key("fork")).result(WAIT)
+            store.update_run("one", 0, Change(reason="it has changed since")).result(WAIT)
+            assert store.run_by_key("ann", a_key()) == store.run("one")
+            assert store.run_by_key("ann", a_key("fork")) == store.run("two")
+            assert store.run_by_key("ann", a_key(ordinal=1)) is None
+            assert store.run_by_key("bob", a_key(body=b"else")) is None
+            with raised(KeyReused):
+                store.run_by_key("ann", a_key(body=b"else"))
+            store.delete_run("one").result(WAIT)
+            assert store.run_by_key("ann", a_key(body=b"else")) is None
+
+    def test_an_owner_beyond_the_quota_is_refused_but_still_answered(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            first = store.create_run(a_run("one"), None, a_key(), quota=2).result(WAIT)
+            store.create_run(a_run("two"), None, quota=2).result(WAIT)
+            with raised(QuotaExceeded):
+                store.create_run(a_run("three"), None, quota=2).result(WAIT)
+            with raised(QuotaExceeded):
+                store.fork_run(a_fork("four", "one", 0), a_savepoint(), quota=2).result(WAIT)
+            again = store.create_run(a_run("five"), None, a_key(), quota=2).result(WAIT)
+            assert again == Created(first.run, replayed=True)
+            store.create_run(a_run("another's", owner="bob"), None, quota=2).result(WAIT)
+            store.update_run("two", 0, Change(state=RunState.STOPPED)).result(WAIT)
+            store.create_run(a_run("three"), None, quota=2).result(WAIT)
+
+    def test_a_creation_key_with_another_body_is_refused(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            store.create_run(a_run("one"), None, a_key()).result(WAIT)
+            with raised(KeyReused):
+                store.create_run(a_run("two"), None, a_key(body=b"else")).result(WAIT)
+            with raised(KeyReused):
+                store.fork_run(a_fork("two", "one", 0), a_savepoint(), a_key(body=b"else")).result(WAIT)
+            assert [run.id for run in store.runs()] == ["one"]
+
+    def test_runs_are_listed_newest_first_page_by_page(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            for number in range(7):
+                created(
+                    store,
+                    f"r{number}",
+                    owner="ann" if number % 2 else "bob",
+                    kind="task" if number > 4 else "session",
+                )
+            seen, before = [], None
+            while page := store.runs(before=before, limit=3):
+                seen += [run.id for run in page]
+                before = page[-1].number
+            assert seen == ["r6", "r5", "r4", "r3", "r2", "r1", "r0"]
+            assert [run.id for run in store.runs(owner="ann")] == ["r5", "r3", "r1"]
+            assert [run.id for run in store.runs(owner="ann", kind="session", limit=1)] == ["r3"]
+            assert [run.id for run in store.runs(kind="task")] == ["r6", "r5"]
+            assert list(store.runs(limit=0)) == []
+
+    def test_numbers_are_never_used_again(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            former = created(store).number
+            store.delete_run("run").result(WAIT)
+            assert created(store).number > former
+
+    def test_an_update_changes_what_is_given(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            before = created(store, steps=2)
+            change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+            after = store.update_run("run", 0, change).result(WAIT)
+            assert after == store.run("run")
+            assert (after.state, after.outcome) == (RunState.COMPLETED, Outcome.SUCCEEDED)
+            assert (after.version, after.position, after.spec, after.reason) == (
+                1,
+                2,
+                before.spec,
+                before.reason,
+            )
+            again = store.update_run("run", 1, Change(spec=b"new", reason="why")).result(WAIT)
+            assert (again.spec, again.reason, again.state) == (b"new", "why", RunState.COMPLETED)
+
+    def test_an_update_of_another_version_is_refused(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.update_run("run", 0, Change(reason="first")).result(WAIT)
+            with raised(VersionConflict):
+                store.update_run("run", 0, Change(reason="second")).result(WAIT)
+            assert store.run("run").reason == "first"
+
+    def test_steps_leave_the_version_alone(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, steps=1)
+            assert store.run("run").version == 0
+
+    def test_a_deleted_run_is_gone_with_all_that_was_its(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "other", steps=1)
+            store.create_run(a_run(), a_savepoint(), a_key()).result(WAIT)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.delete_run("run").result(WAIT)
+            with raised(RunNotFound):
+                store.run("run")
+            assert not store.create_run(a_run(), None, a_key(body=b"else")).result(WAIT).replayed
+            assert list(store.steps("run")) == []
+            assert list(store.savepoints("run")) == []
+            assert store.step_by_key("run", a_key(body=b"else")) is None
+            assert list(store.steps("other")) == [a_step(1)]
+
+    # Forks
+
+    def test_a_fork_begins_with_the_steps_of_its_parent(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent", steps=5)
+            fork = store.fork_run(a_fork("fork", "parent", 3), a_savepoint(3)).result(WAIT).run
+            assert (fork.position, fork.parent, fork.parent_position) == (3, "parent", 3)
+            assert store.run("fork") == fork
+            assert list(store.steps("fork")) == [a_step(number) for number in (1, 2, 3)]
+            store.append("fork", store.fence, 3, [an_entry(40)]).result(WAIT)
+            assert store.steps("parent")[3] == a_step(4)
+            assert store.steps("fork")[3].outputs == b"out 40"
+
+    def test_a_fork_outlives_its_parent(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent", steps=2)
+            store.fork_run(a_fork("fork", "parent", 2), a_savepoint(2)).result(WAIT)
+            store.delete_run("parent").result(WAIT)
+            assert list(store.steps("fork")) == [a_step(1), a_step(2)]
+            assert store.run("fork").parent == "parent"
+            assert store.savepoint("fork", 0).entities == a_savepoint(0).entities
+
+    def test_a_fork_takes_milestones_and_savepoint_0_along_without_marks(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path, keep=9) as store:
+            created(store, "parent", steps=6)
+            for at in (1, 2, 4, 5):
+                savepoint = a_savepoint(at, milestone=at in (2, 5))
+                store.put_savepoint("parent", store.fence, savepoint, name=f"at {at}", pinned=True).result(
+                    WAIT
+                )
+            store.fork_run(a_fork("fork", "parent", 4), a_savepoint(4)).result(WAIT)
+            infos = store.savepoints("fork")
+            assert [(info.timestamp, info.milestone) for info in infos] == [(0, False), (2, True), (4, False)]
+            assert all(info.name is None and not info.pinned for info in infos)
+            assert store.savepoint("fork", 2) == a_savepoint(2, milestone=True)
+
+    def test_a_fork_leaves_the_keys_of_steps_behind(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent")
+            store.append("parent", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.fork_run(a_fork("fork", "parent", 1), a_savepoint(1)).result(WAIT)
+            assert store.step_by_key("fork", a_key()) is None
+            assert not store.append("fork", store.fence, 1, [an_entry(2, a_key())]).result(WAIT).replayed
+
+    def test_a_fork_beyond_the_end_is_refused(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent", steps=2)
+            for position in (3, -1):
+                with raised(StepNotFound):
+                    store.fork_run(a_fork("fork", "parent", position), a_savepoint()).result(WAIT)
+            with raised(Invalid):
+                store.fork_run(a_run("fork"), a_savepoint()).result(WAIT)
+            with raised(RunExists):
+                store.fork_run(a_fork("parent", "parent", 1), a_savepoint()).result(WAIT)
+            with raised(RunNotFound):
+                store.run("fork")
+
+    def test_a_repeated_fork_answers_with_the_run_made_then(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent", steps=2)
+            first = store.fork_run(a_fork("one", "parent", 2), a_savepoint(2), a_key()).result(WAIT)
+            store.delete_run("parent").result(WAIT)
+            again = store.fork_run(a_fork("two", "parent", 2), a_savepoint(2), a_key()).result(WAIT)
+            assert again == Created(first.run, replayed=True)

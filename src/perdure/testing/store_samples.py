@@ -1,0 +1,115 @@
+"""Sample values for tests of stores: runs, steps, savepoints and keys that name what they are."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from perdure.errors import (
+    PerdureError,
+)
+from perdure.lifecycle import RunState
+from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
+from perdure.state.savepoint import Savepoint
+from perdure.stores.base import Store
+
+__all__ = [
+    "WAIT",
+    "a_change",
+    "a_fork",
+    "a_key",
+    "a_line",
+    "a_run",
+    "a_savepoint",
+    "a_step",
+    "an_entry",
+    "an_execution",
+    "created",
+    "queued",
+    "raised",
+]
+
+E = TypeVar("E", bound=PerdureError)
+WAIT = 30.0  # seconds until a future that never resolves fails its test
+
+
+def a_run(id: str = "run", *, owner: str = "ann", **fields: Any) -> Run:
+    """Make a run to be created."""
+    given: dict[str, Any] = {
+        "kind": "session",
+        "spec": b"spec of " + id.encode(),
+        "created": 1.0,
+        "updated": 1.0,
+    }
+    return Run(id=id, owner=owner, **given | fields)
+
+
+def a_fork(id: str, parent: str, position: int, *, owner: str = "ann") -> Run:
+    """Make a run to be forked from another."""
+    return a_run(id, owner=owner, parent=parent, parent_position=position)
+
+
+def a_savepoint(timestamp: int = 0, position: int | None = None, *, milestone: bool = False) -> Savepoint:
+    """Make a savepoint of one entity, which names its timestamp."""
+    return Savepoint(
+        timestamp=timestamp,
+        position=timestamp if position is None else position,
+        entities={"model": b"state at %d" % timestamp},
+        milestone=milestone,
+    )
+
+
+def a_key(text: str = "key", body: bytes = b"body", ordinal: int = 0) -> Key:
+    """Make an idempotency key."""
+    return Key(text=text, body_hash=body, ordinal=ordinal)
+
+
+def an_entry(number: int, key: Key | None = None) -> Entry:
+    """Make a step to be appended, which names its number."""
+    return Entry(inputs=b"in %d" % number if number % 2 else None, outputs=b"out %d" % number, key=key)
+
+
+def a_step(number: int) -> Step:
+    """Make the step that `an_entry` becomes at the position of its number."""
+    entry = an_entry(number)
+    return Step(position=number, inputs=entry.inputs, outputs=entry.outputs)
+
+
+def an_execution(id: str = "task", *, owner: str = "ann", **fields: Any) -> Execution:
+    """Make the execution of a task that was just created."""
+    return Execution(run_id=id, kind="task", owner=owner, **fields)
+
+
+def a_line(number: int) -> LogLine:
+    """Make a line that a run wrote, which names its number."""
+    return LogLine(text=f"line {number}", time=float(number), number=number)
+
+
+def a_change(state: RunState = RunState.COMPLETED) -> Change:
+    """Make a change of a run to a state."""
+    return Change(state=state)
+
+
+@contextlib.contextmanager
+def raised(kind: type[E]) -> Iterator[list[E]]:
+    """Expect an error within the block, and give it out as the only item of a list."""
+    caught: list[E] = []
+    try:
+        yield caught
+    except kind as error:
+        caught.append(error)
+    assert caught, f"{kind.__name__} was expected"
+
+
+def created(store: Store, id: str = "run", steps: int = 0, **fields: Any) -> Run:
+    """Create a run with savepoint 0 and so many steps."""
+    store.create_run(a_run(id, **fields), a_savepoint()).result(WAIT)
+    if steps:
+        entries = [an_entry(number) for number in range(1, steps + 1)]
+        store.append(id, store.fence, 0, entries).result(WAIT)
+    return store.run(id)
+
+
+def queued(store: Store, id: str = "task", *, owner: str = "ann", key: Key | None = None) -> None:
+    """Create a task with savepoint 0."""
+    run = a_run(id, owner=owner, kind="task")
+    store.create_run(run, a_savepoint(), key, execution=an_execution(id, owner=owner)).result(WAIT)

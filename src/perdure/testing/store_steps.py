@@ -1,0 +1,269 @@
+"""What every store does with steps and savepoints, as tests."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from perdure.errors import (
+    Fenced,
+    Invalid,
+    KeyReused,
+    PositionConflict,
+    RunFinished,
+    SavepointNameTaken,
+    SavepointNotFound,
+    StepNotFound,
+)
+from perdure.lifecycle import Outcome, RunState
+from perdure.run import Change, Step
+from perdure.state.savepoint import Savepoint
+from perdure.testing.store_opening import StoreOpening
+from perdure.testing.store_samples import (
+    WAIT,
+    a_key,
+    a_savepoint,
+    a_step,
+    an_entry,
+    created,
+    raised,
+)
+
+__all__ = ["StepConformance"]
+
+
+class StepConformance(StoreOpening):
+    """Steps are appended once, and savepoints kept as retention says."""
+
+    # Steps
+
+    def test_steps_are_read_back_in_order(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            for position in range(4):
+                answer = store.append("run", store.fence, position, [an_entry(position + 1)]).result(WAIT)
+                assert answer.steps == (a_step(position + 1),)
+                assert not answer.replayed
+            assert list(store.steps("run")) == [a_step(number) for number in (1, 2, 3, 4)]
+            assert list(store.steps("run", after=1, limit=2)) == [a_step(2), a_step(3)]
+            assert list(store.steps("run", after=4)) == []
+            assert store.run("run").position == 4
+
+    def test_an_append_elsewhere_than_at_the_end_is_refused(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, steps=2)
+            for position in (0, 1, 3):
+                with raised(PositionConflict) as errors:
+                    store.append("run", store.fence, position, [an_entry(9)]).result(WAIT)
+                assert errors[0].values["position"] == 2
+            assert store.run("run").position == 2
+
+    def test_an_append_with_another_fence_is_refused_first(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            for fence in (store.fence - 1, store.fence + 1):
+                with raised(Fenced):
+                    store.append("run", fence, 0, [an_entry(1, a_key())]).result(WAIT)
+                with raised(Fenced):
+                    store.put_savepoint("run", fence, a_savepoint(1)).result(WAIT)
+            assert store.run("run").position == 1
+
+    def test_a_repeated_key_gets_the_recorded_step(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            for position in (0, 1, 7):
+                answer = store.append("run", store.fence, position, [an_entry(50, a_key())]).result(WAIT)
+                assert (answer.steps, answer.replayed) == ((a_step(1),), True)
+            assert store.step_by_key("run", a_key()) == a_step(1)
+            assert store.run("run").position == 1
+
+    def test_a_repeated_key_is_answered_by_a_finished_run_too(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            change = Change(state=RunState.COMPLETED)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())], change=change).result(WAIT)
+            assert store.append("run", store.fence, 1, [an_entry(1, a_key())]).result(WAIT).replayed
+
+    def test_a_key_with_another_body_is_refused_wherever_the_log_stands(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            for position in (0, 1):
+                with raised(KeyReused):
+                    entry = an_entry(2, a_key(body=b"else"))
+                    store.append("run", store.fence, position, [entry]).result(WAIT)
+            with raised(KeyReused):
+                store.step_by_key("run", a_key(body=b"else"))
+            assert store.run("run").position == 1
+
+    def test_a_key_of_a_step_belongs_to_its_run_and_ordinal(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "one")
+            created(store, "two")
+            store.append("one", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            assert store.step_by_key("two", a_key()) is None
+            assert not store.append("two", store.fence, 0, [an_entry(1, a_key())]).result(WAIT).replayed
+            assert (
+                not store.append("one", store.fence, 1, [an_entry(2, a_key(ordinal=1))]).result(WAIT).replayed
+            )
+
+    def test_a_repeated_request_of_many_steps_gets_those_that_were_recorded(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            entries = [an_entry(number, a_key(ordinal=number)) for number in (1, 2, 3)]
+            store.append("run", store.fence, 0, entries[:2]).result(WAIT)
+            answer = store.append("run", store.fence, 0, entries).result(WAIT)
+            assert (answer.steps, answer.replayed) == ((a_step(1), a_step(2)), True)
+
+    def test_a_recorded_key_behind_a_new_one_is_refused(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            for first, second in (("new", "key"), ("twice", "twice")):
+                entries = [an_entry(2, a_key(first)), an_entry(3, a_key(second))]
+                with raised(KeyReused):
+                    store.append("run", store.fence, 1, entries).result(WAIT)
+            assert list(store.steps("run")) == [a_step(1)]
+            assert store.step_by_key("run", a_key("new")) is None
+
+    def test_a_finished_run_takes_no_steps(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.update_run("run", 0, Change(state=RunState.STOPPED)).result(WAIT)
+            with raised(RunFinished):
+                store.append("run", store.fence, 0, [an_entry(1)]).result(WAIT)
+            with raised(PositionConflict):
+                store.append("run", store.fence, 1, [an_entry(1)]).result(WAIT)
+
+    def test_an_append_is_kept_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED, reason="done")
+            entries = [an_entry(1), an_entry(2)]
+            with raised(PositionConflict):
+                store.append("run", store.fence, 1, entries, a_savepoint(2), change).result(WAIT)
+            assert (store.run("run").state, len(store.savepoints("run"))) == (RunState.CREATED, 1)
+            store.append("run", store.fence, 0, entries, a_savepoint(2), change).result(WAIT)
+            run = store.run("run")
+            assert (run.state, run.outcome, run.reason) == (RunState.COMPLETED, Outcome.SUCCEEDED, "done")
+            assert (run.position, run.version) == (2, 1)
+            assert store.savepoint("run", 2) == a_savepoint(2)
+
+    def test_one_of_many_writers_to_a_position_wins(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store, ThreadPoolExecutor(8) as pool:
+            created(store)
+            for position in range(5):
+                start = threading.Barrier(8)
+
+                def attempt(number: int, at: int = position, start: threading.Barrier = start) -> bool:
+                    start.wait(WAIT)
+                    return store.append("run", store.fence, at, [an_entry(number)]).exception(WAIT) is None
+
+                assert sum(pool.map(attempt, range(8))) == 1
+            assert [step.position for step in store.steps("run")] == [1, 2, 3, 4, 5]
+
+    def test_a_damaged_step_is_repaired_in_place(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, steps=3)
+            repaired = Step(position=2, inputs=b"i", outputs=b"o")
+            store.repair_step("run", repaired).result(WAIT)
+            assert list(store.steps("run")) == [a_step(1), repaired, a_step(3)]
+            for position in (0, 4):
+                with raised(StepNotFound):
+                    store.repair_step("run", Step(position=position, inputs=None, outputs=b"")).result(WAIT)
+
+    # Savepoints
+
+    def test_a_savepoint_is_read_back_as_it_was(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            savepoint = Savepoint(
+                timestamp=7, position=3, entities={"a": b"", "b": bytes(5000)}, milestone=True
+            )
+            info = store.put_savepoint("run", store.fence, savepoint, name="x", pinned=True).result(WAIT)
+            assert store.savepoint("run", 7) == savepoint
+            assert store.savepoints("run")[-1] == info
+            assert (info.timestamp, info.position, info.name) == (7, 3, "x")
+            assert info.pinned
+            assert info.milestone
+            assert info.size == len(savepoint.to_blob())
+
+    def test_a_kept_savepoint_never_aliases_what_was_given(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            entities = {"model": b"one"}
+            store.put_savepoint("run", store.fence, Savepoint(timestamp=1, entities=entities)).result(WAIT)
+            entities["model"] = b"two"
+            assert store.savepoint("run", 1).entities == {"model": b"one"}
+
+    def test_a_savepoint_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            with raised(SavepointNotFound):
+                store.savepoint("run", 5)
+            store.put_savepoint("run", store.fence, a_savepoint(1), name="x").result(WAIT)
+            with raised(SavepointNotFound):
+                store.mark_savepoint("run", 5, name="x", pinned=False).result(WAIT)
+
+    def test_a_savepoint_replaces_one_at_the_same_timestamp_and_keeps_its_marks(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            first = a_savepoint(1, milestone=True)
+            store.put_savepoint("run", store.fence, first, name="x", pinned=True).result(WAIT)
+            upgraded = Savepoint(timestamp=1, position=1, entities={"model": b"upgraded"})
+            info = store.put_savepoint("run", store.fence, upgraded).result(WAIT)
+            assert (info.name, info.pinned, info.milestone) == ("x", True, True)
+            assert store.savepoint("run", 1).entities == {"model": b"upgraded"}
+
+    def test_a_name_belongs_to_one_savepoint_of_a_run(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            created(store, "other")
+            for run, at in (("run", 1), ("other", 1)):
+                store.put_savepoint(run, store.fence, a_savepoint(at), name="calm").result(WAIT)
+            store.put_savepoint("run", store.fence, a_savepoint(1), name="calm").result(WAIT)
+            with raised(SavepointNameTaken):
+                store.put_savepoint("run", store.fence, a_savepoint(2), name="calm").result(WAIT)
+            store.put_savepoint("run", store.fence, a_savepoint(2)).result(WAIT)
+            with raised(SavepointNameTaken):
+                store.mark_savepoint("run", 2, name="calm", pinned=True).result(WAIT)
+            assert [info.pinned for info in store.savepoints("run")] == [False, False, False]
+            store.mark_savepoint("run", 1, name=None, pinned=False).result(WAIT)
+            assert store.mark_savepoint("run", 2, name="calm", pinned=False).result(WAIT).name == "calm"
+
+    def test_retention_keeps_the_newest_and_what_is_marked(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path, keep=2) as store:
+            created(store)
+            put = store.put_savepoint
+            put("run", store.fence, a_savepoint(1), name="named").result(WAIT)
+            put("run", store.fence, a_savepoint(2), pinned=True).result(WAIT)
+            put("run", store.fence, a_savepoint(3, milestone=True)).result(WAIT)
+            for at in range(4, 9):
+                store.append("run", store.fence, at - 4, [an_entry(at)], a_savepoint(at)).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0, 1, 2, 3, 7, 8]
+
+    def test_retention_is_by_timestamp_and_spares_the_one_just_written(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path, keep=2) as store:
+            created(store)
+            for at in (10, 20, 5):
+                store.put_savepoint("run", store.fence, a_savepoint(at)).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0, 5, 10, 20]
+            store.put_savepoint("run", store.fence, a_savepoint(15)).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0, 15, 20]
+
+    def test_a_mark_that_was_undone_no_longer_keeps_a_savepoint(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path, keep=1) as store:
+            created(store)
+            store.put_savepoint("run", store.fence, a_savepoint(1)).result(WAIT)
+            info = store.mark_savepoint("run", 1, name="x", pinned=True).result(WAIT)
+            assert (info.name, info.pinned) == ("x", True)
+            store.put_savepoint("run", store.fence, a_savepoint(2)).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0, 1, 2]
+            store.mark_savepoint("run", 1, name=None, pinned=False).result(WAIT)
+            store.put_savepoint("run", store.fence, a_savepoint(3)).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0, 3]
+
+    def test_at_least_one_savepoint_is_kept(self, tmp_path: Path) -> None:
+        with raised(Invalid):
+            self.open_store(tmp_path, keep=0)

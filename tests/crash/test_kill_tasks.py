@@ -1,0 +1,53 @@
+"""Tasks whose processes are killed at random moments end with the answers of undisturbed ones.
+
+``make test`` kills 8 times, ``make crash KILLS=n`` as often as one likes.
+"""
+
+import os
+import sys
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import pytest
+from tests.support import enumeration
+from tests.support.task_chaos import TaskChaos
+
+from perdure.lifecycle import Outcome, RunState
+
+KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "8"))
+TASKS = 5
+MOST_SAVEPOINTS_BETWEEN_KILLS = 20
+ITEMS = 40 + KILLS * MOST_SAVEPOINTS_BETWEEN_KILLS // TASKS * 2
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere"
+)
+
+
+def test_killed_tasks_end_with_the_same_answers_and_leave_no_process(tmp_path: Path) -> None:
+    specs = {f"task-{seed}": enumeration.spec(seed, ITEMS) for seed in range(TASKS)}
+    (tmp_path / "killed").mkdir()
+    with TaskChaos(tmp_path / "killed", "tests.support.enumeration:run", specs) as chaos:
+        chaos.kill_often(KILLS, MOST_SAVEPOINTS_BETWEEN_KILLS)
+        ended = chaos.finish()
+    assert chaos.left_over() == []
+    with TaskChaos(tmp_path, "tests.support.enumeration:run", specs) as undisturbed:
+        expected = undisturbed.finish()
+
+    attempts = 0
+    for task, (run, execution) in ended.items():
+        assert (run.state, run.outcome) == (RunState.COMPLETED, Outcome.SUCCEEDED), run.reason
+        *answer, begins = msgspec.msgpack.decode(execution.result or b"")
+        *undisturbed_answer, only = msgspec.msgpack.decode(expected[task][1].result or b"")
+        assert answer == undisturbed_answer
+        assert (only, run.position) == ([0], ITEMS)
+        # Every attempt that saved anything began where the one before had saved last, none from zero.
+        assert begins == sorted(set(begins))
+        attempts += execution.attempt
+    assert attempts > TASKS
+    waits = sorted(chaos.resumed_after)
+    print(
+        f"\n{dict(chaos.kills)}, {attempts} attempts at {TASKS} tasks: all answers the same; from a server "
+        f"being up to a task's next savepoint {median(waits):.2f} s, at most {waits[-1]:.2f} s"
+    )

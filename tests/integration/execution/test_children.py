@@ -1,0 +1,320 @@
+"""What a child may do, what it is given, and what becomes of a run whose child misbehaves."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from tests.support.processes import exists, marked
+
+from perdure.errors import Fenced, StoreUnavailable
+from perdure.execution.limits import Limits
+from perdure.execution.local import LocalExecutor
+from perdure.execution.reconcile import reconciling
+from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
+from perdure.run import Change, Run
+from perdure.stores.base import Appended
+from perdure.stores.memory import MemoryStore
+from perdure.testing.executors import WAIT, Trial
+
+BODIES = {"task": "tests.support.bodies:run"}
+MEBIBYTE = 1 << 20
+
+
+def tried(
+    work: Callable[[Trial], Awaitable[None]],
+    *,
+    bodies: dict[str, str] = BODIES,
+    limits: Limits | None = None,
+    slots: int = 1,
+) -> None:
+    """Do a test's work with an executor of its own, and see to it that it leaves nothing."""
+    identity = secrets.token_hex(8)
+
+    async def work_in_trial() -> None:
+        store = MemoryStore()
+        async with LocalExecutor(store, bodies, identity=identity, limits=limits, slots=slots) as executor:
+            await work(Trial(store, executor))
+
+    asyncio.run(work_in_trial())
+    assert not marked(identity)
+
+
+def end_of(do: str, *, limits: Limits | None = None, **given: object) -> tuple[Run, Trial]:
+    """Return a run that has ended, and the trial that it ended in."""
+    found: list[tuple[Run, Trial]] = []
+
+    async def work(trial: Trial) -> None:
+        await trial.submit(do=do, **given)
+        run, _ = await trial.until_final()
+        found.append((run, trial))
+
+    tried(work, limits=limits)
+    return found[0]
+
+
+# Children that misbehave ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        ("garble", "it sent what is no message"),
+        ("announce", "it announced a message of 4294967295 bytes"),
+        ("flood", "messages in a second"),
+        ("hang_up", "lost the pipe"),
+        ("hang_up_and_spin", "lost the pipe"),
+        ("wrong", "returned dict, not bytes or None"),
+        ("oversized", "may have at most 67108864 bytes"),
+    ],
+)
+def test_a_child_that_breaks_the_rules_is_ended_and_the_run_says_why(do: str, reason: str) -> None:
+    run, trial = end_of(do)
+    assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
+    assert reason in run.reason
+    assert trial.store.execution("run").attempt == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells how much memory a process holds")
+def test_running_out_of_memory_fails_the_run_and_says_so() -> None:
+    run, trial = end_of("grow", limits=Limits(memory=200 * MEBIBYTE))
+    assert run.outcome is Outcome.FAILED
+    assert "ran out of memory" in run.reason
+    assert trial.store.execution("run").attempt == 1
+
+
+def test_the_places_limit_of_time_binds_runs_that_ask_for_none() -> None:
+    run, _ = end_of("family", limits=Limits(seconds=0.5))
+    assert run.outcome is Outcome.TIMED_OUT
+
+
+@pytest.mark.parametrize("do", ["crash_late", "linger"])
+def test_a_result_that_arrived_whole_counts_however_the_process_ends(do: str) -> None:
+    run, trial = end_of(do)
+    assert run.outcome is Outcome.SUCCEEDED
+    assert trial.value() == "whole"
+
+
+# What a child says and is given -----------------------------------------------------------------------------
+
+
+def test_what_a_child_prints_and_writes_becomes_log_lines() -> None:
+    _, trial = end_of("speak", lines=3)
+    lines = trial.store.log_lines("run")
+    by_level = {level: [line.text for line in lines if line.level == level] for level in ("info", "debug")}
+    assert by_level["info"][:3] == ["printed 0", "printed 1", "printed 2"]
+    assert "".join(by_level["info"][3:-2]) == "x" * 20000  # a line that is too long becomes several
+    assert by_level["info"][-2:] == ["by another", "without an end"]
+    assert by_level["debug"] == ["written", "twice"]
+    assert [line.text for line in lines if line.level == "error"] == ["warned"]
+
+
+def test_a_child_that_prints_much_waits_and_loses_nothing() -> None:
+    run, trial = end_of("speak", lines=2500)
+    assert run.outcome is Outcome.SUCCEEDED
+    assert [line.number for line in trial.store.log_lines("run", after=2499, limit=2)] == [2500, 2501]
+
+
+def test_a_child_reports_as_often_as_it_likes_and_the_latest_stays() -> None:
+    _, trial = end_of("report_much", times=200_000)
+    progress = trial.store.execution("run").progress
+    assert msgspec.msgpack.decode(progress or b"") == {"number": 199_999}
+
+
+def test_a_report_that_is_none_is_left_out() -> None:
+    run, trial = end_of("scribble")
+    assert run.outcome is Outcome.SUCCEEDED
+    assert trial.store.execution("run").progress is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it counts files in /proc")
+def test_a_child_inherits_nothing_but_its_pipes_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERDURE_TOKENS", "ann:secret")
+    _, trial = end_of("show")
+    shown = trial.value()
+    assert "PERDURE_TOKENS" not in shown["environment"]
+    assert shown["files"] == 7  # three streams, the pipe to the server, the slot twice, the folder listed
+    assert int(shown["inherited"]) == 4
+    assert shown["session"]
+
+
+# Guards, writers and slots ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere")
+def test_the_death_of_a_guard_leaves_nothing_and_counts_for_nothing() -> None:
+    async def work(trial: Trial) -> None:
+        await trial.submit(do="family")
+        seen: set[int] = set()
+
+        def reported() -> list[int]:
+            progress = trial.store.execution("run").progress
+            return [] if progress is None else list(msgspec.msgpack.decode(progress)["pids"])
+
+        for _ in range(4):
+            await trial.until(lambda: not seen.issuperset(reported()))
+            seen.update(reported())
+            os.kill(reported()[1], signal.SIGKILL)  # the child's parent
+        await trial.until(lambda: not seen.issuperset(reported()))
+        assert not any(map(exists, seen))
+        execution = trial.store.execution("run")
+        assert (execution.attempt, execution.deaths) == (5, 0)
+        await trial.want(Wanted.STOPPED)
+        await trial.until_final()
+
+    tried(work)
+
+
+def test_whoever_loses_the_lease_ends_its_child_and_writes_nothing_more() -> None:
+    async def work(trial: Trial) -> None:
+        store = trial.store
+        await trial.submit(do="count", to=10**9)
+        await trial.until(lambda: store.run("run").position > 3)
+        stale = store.execution("run").fence
+        store.release("run", stale).result(WAIT)
+        taken = store.lease("run", "another", 600.0).result(WAIT)
+        position = store.run("run").position
+        await trial.executor.submit("run")
+        await trial.submit("next", do="echo", value=1)  # there is one slot: it begins when that is free
+        await trial.until_final("next")
+        assert store.run("run").position == position
+        assert store.execution("run").fence == taken.fence
+        with pytest.raises(Fenced):
+            store.append("run", stale, position, []).result(WAIT)
+
+    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+
+
+def test_a_run_that_is_ended_or_deleted_by_another_ends_its_child() -> None:
+    async def work(trial: Trial) -> None:
+        store = trial.store
+        for id in ("ended", "deleted"):
+            await trial.submit(id, do="spin")
+            await trial.until_reported(id)
+        run = store.run("ended")
+        expired = Change(state=RunState.STOPPED, outcome=Outcome.EXPIRED)
+        store.update_run("ended", run.version, expired).result(WAIT)
+        store.delete_run("deleted").result(WAIT)
+        await trial.submit("next", do="spin")
+        await trial.submit("after", do="spin")
+        await trial.until_reported("next")
+        await trial.until_reported("after")
+        assert store.run("ended").outcome is Outcome.EXPIRED
+
+    tried(work, bodies={"task": "perdure.testing.bodies:run"}, slots=2)
+
+
+def test_a_store_that_cant_be_written_ends_the_child_and_loses_nothing() -> None:
+    async def work(trial: Trial) -> None:
+        await trial.submit(do="spin")
+        await trial.until_reported()
+        trial.store.close()
+
+    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+
+
+class FullOnce(MemoryStore):
+    """A store that can't be written once, after the third step."""
+
+    failed = False
+
+    def append(self, *given: Any, **named: Any) -> Future[Appended]:
+        if self.failed or self.run("run").position < 3:
+            return super().append(*given, **named)
+        self.failed = True
+        future: Future[Appended] = Future()
+        future.set_exception(StoreUnavailable(reason="a test wants it so"))
+        return future
+
+
+def test_a_run_goes_on_when_the_store_can_be_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.execution.local.LEASE", 1.0)
+
+    async def work() -> None:
+        store, identity = FullOnce(), secrets.token_hex(8)
+        bodies = {"task": "perdure.testing.bodies:run"}
+        async with LocalExecutor(store, bodies, identity=identity) as executor:
+            trial = Trial(store, executor)
+            async with reconciling(store, executor, every=0.1):
+                trial.create(do="count", to=6)
+                _, execution = await trial.until_final()
+            assert trial.value() == [6, [0, 3]]
+            assert (execution.attempt, execution.deaths) == (2, 0)
+
+    asyncio.run(work())
+
+
+def test_a_child_that_gives_no_sign_of_life_is_noted_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.execution.attempt.SILENT", 0.5)
+    noted = threading.Event()
+
+    def note(*given: object) -> None:
+        if "child_silent" in str(given):
+            noted.set()
+        raise structlog.DropEvent
+
+    async def work(trial: Trial) -> None:
+        await trial.submit(do="spin")
+        assert await asyncio.to_thread(noted.wait, WAIT)
+        assert trial.store.run("run").state is RunState.STARTED
+        await trial.want(Wanted.STOPPED)
+        await trial.until_final()
+
+    structlog.configure(processors=[note])
+    try:
+        tried(work, bodies={"task": "perdure.testing.bodies:run"})
+    finally:
+        structlog.reset_defaults()
+
+
+def test_short_runs_do_not_wait_behind_long_ones() -> None:
+    async def work(trial: Trial) -> None:
+        await trial.submit("long", do="spin")
+        await trial.submit("longer", do="spin")
+        await trial.submit("short", do="echo", value=1, timeout=10.0)
+        await trial.until_reported("long")
+        run, _ = await trial.until_final("short")
+        assert run.outcome is Outcome.SUCCEEDED
+        assert trial.store.run("long").state not in FINAL
+        assert trial.store.execution("longer").attempt == 0
+
+    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+
+
+def test_owners_take_turns() -> None:
+    async def work(trial: Trial) -> None:
+        started: list[str] = []
+        trial.store.watch(
+            lambda change: started.append(change.run_id) if change.run_id not in started else None
+        )
+        for id, owner in [("a1", "ann"), ("a2", "ann"), ("a3", "ann"), ("b1", "bob"), ("c1", "cy")]:
+            trial.create(id, owner=owner, do="echo", value=id)
+        started.clear()
+        for id in ("a1", "a2", "a3", "b1", "c1"):
+            await trial.executor.submit(id)
+        for id in ("a1", "a2", "a3", "b1", "c1"):
+            await trial.until_final(id)
+        assert started == ["a1", "b1", "c1", "a2", "a3"]
+
+    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+
+
+def test_other_slots_go_on_while_one_computes_in_c() -> None:
+    async def work(trial: Trial) -> None:
+        await trial.submit("spins", do="spin")
+        await trial.until_reported("spins")
+        for number in range(3):
+            await trial.submit(f"run-{number}", do="echo", value=number)
+            await trial.until_final(f"run-{number}")
+            assert trial.value(f"run-{number}") == number
+        assert trial.store.run("spins").state not in FINAL
+
+    tried(work, bodies={"task": "perdure.testing.bodies:run"}, slots=2)

@@ -1,0 +1,282 @@
+"""A guard tells how its child ended, enforces the limits, and leaves nothing of it behind."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from tests.support.processes import exists, marked, state, until_gone
+
+from perdure.execution import guard
+from perdure.execution.end import End, How
+from perdure.execution.guarded_process import GuardedProcess
+from perdure.execution.limits import Limits
+from perdure.execution.progress_slot import ProgressSlot
+from perdure.execution.sweep import MARKER, adopt_orphans, sweep
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere"
+)
+
+MEBIBYTE = 1 << 20
+FAMILY = ("session", "orphan", "session")
+
+
+@contextlib.asynccontextmanager
+async def guarded(
+    *what: str, limits: Limits | None = None, identity: str = ""
+) -> AsyncIterator[tuple[GuardedProcess, list[int]]]:
+    """Start an odd child; yield it, and the numbers of all its processes."""
+    slot = ProgressSlot.create()
+    try:
+        process = await GuardedProcess.start(
+            "tests.support.odd_child",
+            what,
+            identity=identity or secrets.token_hex(8),
+            limits=limits or Limits(),
+            shared=slot.file,
+        )
+        try:
+            line = await process.outputs["info"].readline()
+            yield process, [int(number) for number in line.split()]
+        finally:
+            await process.aclose()
+    finally:
+        slot.close()
+
+
+def end_of(*what: str, limits: Limits | None = None) -> End:
+    """Return how an odd child ends by itself or at a limit."""
+
+    async def work() -> End:
+        async with guarded(*what, limits=limits) as (process, numbers):
+            end = await process.ended
+            assert not any(map(exists, numbers))
+            return end
+
+    return asyncio.run(work())
+
+
+def test_an_exit_code_is_told() -> None:
+    assert end_of("leave") == End(How.EXIT, 7)
+
+
+def test_a_signal_is_told() -> None:
+    assert end_of("abort") == End(How.SIGNAL, signal.SIGABRT)
+
+
+def test_the_limit_of_running_time_ends_what_computes_in_c() -> None:
+    assert end_of("spin", *FAMILY, limits=Limits(seconds=0.5)) == End(How.TIME)
+
+
+def test_the_limit_of_cpu_time_is_told_from_a_signal() -> None:
+    assert end_of("spin", limits=Limits(cpu_seconds=1)) == End(How.CPU)
+
+
+def test_the_limit_of_memory_ends_what_takes_more() -> None:
+    assert end_of("grow", limits=Limits(memory=200 * MEBIBYTE)) == End(How.MEMORY)
+
+
+def test_address_space_that_is_only_reserved_counts_for_nothing() -> None:
+    assert end_of("reserve", limits=Limits(memory=200 * MEBIBYTE)) == End(How.EXIT, 0)
+
+
+def test_the_limit_of_open_files_holds_in_the_child() -> None:
+    assert end_of("open_files", limits=Limits(open_files=64)) == End(How.EXIT, 64)
+
+
+def test_what_a_child_leaves_is_ended_with_it() -> None:
+    assert end_of("leave", *FAMILY) == End(How.EXIT, 7)
+
+
+def test_an_order_ends_the_child_and_all_that_escaped_its_session() -> None:
+    async def work() -> None:
+        async with guarded("spin", *FAMILY) as (process, numbers):
+            assert len(numbers) == 1 + len(FAMILY)
+            assert all(map(exists, numbers))
+            assert await process.kill() == End(How.ORDER)
+            assert not any(map(exists, numbers))
+            assert await process.kill() == End(How.ORDER)  # harmless when done twice
+
+    asyncio.run(work())
+
+
+def test_a_killed_guard_leaves_nothing_either() -> None:
+    async def work() -> None:
+        adopt_orphans()
+        async with guarded("spin", *FAMILY) as (process, numbers):
+            os.kill(process.guard, signal.SIGKILL)
+            assert await process.ended == End(How.UNWATCHED)
+            assert not any(map(exists, numbers))  # reaped, too: this process had inherited them
+
+    asyncio.run(work())
+
+
+def test_a_guard_that_is_asked_to_end_takes_its_child_along() -> None:
+    async def work() -> None:
+        async with guarded("spin", *FAMILY) as (process, numbers):
+            os.kill(process.guard, signal.SIGTERM)
+            assert await process.ended == End(How.UNWATCHED)
+            assert not any(map(exists, numbers))
+
+    asyncio.run(work())
+
+
+def test_a_guard_that_does_not_obey_is_killed_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.execution.guarded_process.PATIENCE", 0.1)
+
+    async def work() -> None:
+        adopt_orphans()
+        async with guarded("spin", *FAMILY) as (process, numbers):
+            os.kill(process.guard, signal.SIGSTOP)
+            assert await process.kill() == End(How.UNWATCHED)
+            assert not any(map(exists, numbers))
+
+    asyncio.run(work())
+
+
+def test_what_has_another_number_at_any_moment_does_not_escape_its_guard() -> None:
+    async def work() -> None:
+        async with guarded("spin", "runner") as (process, (child, runner)):
+            assert await process.kill() == End(How.ORDER)
+            assert not exists(child)
+            with pytest.raises(ProcessLookupError):
+                os.killpg(runner, 0)
+
+    asyncio.run(work())
+
+
+def test_freezing_stops_all_of_it_and_its_time() -> None:
+    async def work() -> None:
+        async with guarded("spin", "session", limits=Limits(seconds=1.0)) as (process, numbers):
+            process.freeze()
+            for number in numbers:
+                await until(lambda number=number: state(number) == "T")
+            async with guarded("spin", limits=Limits(seconds=1.0)) as (other, _):
+                assert await other.ended == End(How.TIME)  # so long it would have lasted itself
+            assert [state(number) for number in numbers] == ["T", "T"]
+            process.go_on()
+            assert await process.ended == End(How.TIME)
+
+    asyncio.run(work())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds that nothing tells of."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+# Without the server -----------------------------------------------------------------------------------------
+
+
+def started(
+    command: list[str], *, marker: str = "test:guard"
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a guard as a server does; return it and the socket by which they speak."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                guard.__file__,
+                str(theirs.fileno()),
+                "",
+                "-",
+                "-",
+                "-",
+                "-",
+                *command,
+            ],
+            stdout=subprocess.PIPE,
+            pass_fds=(theirs.fileno(),),
+            env={**os.environ, MARKER: marker},
+        )
+    return process, ours
+
+
+ODD = [sys.executable, "-m", "tests.support.odd_child", "-", "-"]
+
+
+def test_a_guard_whose_server_is_gone_leaves_nothing() -> None:
+    process, control = started([*ODD, "spin", *FAMILY])
+    assert process.stdout is not None
+    with process.stdout:
+        numbers = [int(number) for number in process.stdout.readline().split()]
+    assert len(numbers) == 1 + len(FAMILY)
+    control.close()
+    assert process.wait(60) == 0
+    assert not any(map(exists, numbers))
+
+
+def test_what_cant_be_started_is_told() -> None:
+    process, control = started(["/nowhere/python"])
+    assert process.stdout is not None
+    with process.stdout, control, control.makefile() as lines:
+        told = lines.read()
+    process.wait(60)
+    assert "broken /nowhere/python: " in told
+    assert "No such file" in told
+
+
+# The sweep --------------------------------------------------------------------------------------------------
+
+
+def killed_guard(identity: str, *what: str) -> list[int]:
+    """Leave the processes of a guard that is killed; return their numbers."""
+    process, control = started([*ODD, *what], marker=f"{identity}:token")
+    assert process.stdout is not None
+    with process.stdout, control:
+        numbers = [int(number) for number in process.stdout.readline().split()]
+        process.kill()
+        process.wait(60)
+    return numbers
+
+
+def test_a_sweep_ends_what_a_killed_guard_of_the_store_left_and_nothing_else() -> None:
+    adopt_orphans()
+    mine, others = secrets.token_hex(8), secrets.token_hex(8)
+    numbers = killed_guard(mine, "spin", *FAMILY)
+    foreign = killed_guard(others, "spin", "session")
+    try:
+        assert sweep(mine, child=numbers[0]) >= len(FAMILY)
+        assert all(map(until_gone, numbers))
+        assert not marked(mine)
+        assert exists(foreign[1])
+    finally:
+        sweep(others, child=foreign[0])
+    assert not marked(others)
+
+
+def test_a_sweep_takes_along_what_hid_its_environment_below_a_marked_process() -> None:
+    async def work() -> None:
+        identity = secrets.token_hex(8)
+        async with guarded("sleep", "bare", identity=identity) as (process, numbers):
+            await asyncio.to_thread(sweep, identity)
+            assert await process.ended == End(How.UNWATCHED)
+            assert not any(map(exists, numbers))
+
+    adopt_orphans()
+    asyncio.run(work())
+
+
+def test_a_sweep_of_one_guard_leaves_the_others_of_the_store() -> None:
+    async def work() -> None:
+        identity = secrets.token_hex(8)
+        async with guarded("sleep", identity=identity) as (one, _):
+            async with guarded("sleep", identity=identity) as (other, numbers):
+                pass
+            assert not any(map(exists, numbers))
+            assert other.ended.done()
+            assert not one.ended.done()
+
+    asyncio.run(work())

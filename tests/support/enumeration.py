@@ -1,0 +1,35 @@
+"""A toy enumeration with savepoints, for crash tests: its answer depends on every item, in their order."""
+
+import hashlib
+
+import msgspec
+
+from perdure.execution.context import RunContext
+from perdure.run import Entry
+from perdure.state.savepoint import Savepoint
+
+
+def spec(seed: int, items: int) -> bytes:
+    """Return the spec of an enumeration of so many items."""
+    return msgspec.msgpack.encode([seed, items])
+
+
+def run(context: RunContext) -> bytes:
+    """Chain hashes, with a savepoint and an entry of the log after each.
+
+    The result is the last hash, the number of items, and where each attempt began that saved one.
+    """
+    seed, items = msgspec.msgpack.decode(context.spec)
+    digest, found, begins = b"%d" % seed, 0, []
+    if context.savepoint is not None:
+        digest, found, begins = msgspec.msgpack.decode(context.savepoint.entities["enumeration"])
+    begins.append(found)
+    while found < items and not context.stopping:
+        for _ in range(2000):
+            digest = hashlib.sha256(digest).digest()
+        found += 1
+        state = msgspec.msgpack.encode([digest, found, begins])
+        savepoint = Savepoint(timestamp=found, position=found, entities={"enumeration": state})
+        context.append([Entry(inputs=None, outputs=digest)], savepoint)
+        context.progress({"found": found})
+    return msgspec.msgpack.encode([digest, found, begins])

@@ -1,0 +1,45 @@
+"""Looking at processes, by their numbers."""
+
+import contextlib
+import os
+import select
+from pathlib import Path
+
+
+def exists(pid: int) -> bool:
+    """Return whether there is a process of that number, be it only to be reaped."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def state(pid: int) -> str:
+    """Return the kernel's letter for what a process does: R, S, T (stopped), Z …; empty if it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+def until_gone(pid: int, seconds: float = 60.0) -> bool:
+    """Wait until a process has ended, whosever it is; return whether it did."""
+    try:
+        file = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([file], [], [], seconds)[0])
+    finally:
+        os.close(file)
+
+
+def marked(identity: str) -> list[int]:
+    """Return the processes whose environment says that they run under a guard of a store."""
+    marker = f"PERDURE_GUARDED={identity}:".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and marker in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found

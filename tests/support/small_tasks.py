@@ -1,0 +1,76 @@
+"""Small tasks; where one has to wait for its test, it waits for a named pipe to be written."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perdure.tasks import Task, TaskContext, TaskFailed
+
+
+class Numbers(BaseModel):
+    """Numbers to be added."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    numbers: list[int] = Field(max_length=1000)
+    wait_at: int | None = Field(None, description="Wait for the pipe before adding the number of this index.")
+    pipe: str = ""
+
+
+class Total(BaseModel):
+    """Their sum, how many were added by the last attempt, and which one that was."""
+
+    total: int
+    added: int
+    attempt: int
+
+
+class Anything(BaseModel):
+    """Anything."""
+
+    pipe: str = ""
+
+
+def add(given: Numbers, context: TaskContext) -> Total:
+    """Add numbers, one after the other."""
+    begin, total = context.resumed or (0, 0)
+    for index in range(begin, len(given.numbers)):
+        if index == given.wait_at:
+            context.progress(added=index, waiting=True)
+            Path(given.pipe).read_text()
+        total += given.numbers[index]
+        context.savepoint([index + 1, total])
+        context.progress(added=index + 1, total=total)
+    print(f"added {len(given.numbers)} numbers")
+    return Total(total=total, added=len(given.numbers) - begin, attempt=context.attempt)
+
+
+def fail(given: Anything, context: TaskContext) -> Total:
+    """Fail, with a part of the result."""
+    raise TaskFailed(
+        "too_odd", "These numbers are too odd.", Total(total=1, added=1, attempt=context.attempt)
+    )
+
+
+def spin(given: Anything, context: TaskContext) -> Total:
+    """Stay in C for ages."""
+    context.progress(spinning=True)
+    return Total(total=sum(range(10**13)), added=0, attempt=context.attempt)
+
+
+def lie(given: Anything, context: TaskContext) -> Total:
+    """Return what isn't a result."""
+    return Anything()  # type: ignore[return-value]
+
+
+def hoard(given: Anything, context: TaskContext) -> Total:
+    """Keep a state that can't be kept."""
+    context.savepoint([1, {"seen": {1, 2}}])  # type: ignore[dict-item]
+    raise AssertionError("it was kept")
+
+
+ADD = Task(name="add", input=Numbers, result=Total, function=add)
+FAIL = Task(name="fail", input=Anything, result=Total, function=fail)
+SPIN = Task(name="spin", input=Anything, result=Total, function=spin, timeout=3600.0)
+LIE = Task(name="lie", input=Anything, result=Total, function=lie)
+HOARD = Task(name="hoard", input=Anything, result=Total, function=hoard)

@@ -1,0 +1,12 @@
+"""Limits reach the guard as it takes them."""
+
+from perdure.execution.limits import Limits
+
+
+def test_no_limits_are_dashes() -> None:
+    assert Limits().arguments() == ["-", "-", "-", "-"]
+
+
+def test_limits_stand_in_the_order_that_the_guard_takes() -> None:
+    limits = Limits(seconds=1.5, cpu_seconds=2, memory=3 << 30, open_files=64)
+    assert limits.arguments() == ["1.5", "2", "3221225472", "64"]

@@ -1,0 +1,98 @@
+"""Runs that should be worked on, and that nobody works on, are submitted; the others aren't."""
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from perdure.errors import NotExecuted, StoreUnavailable
+from perdure.execution.reconcile import reconcile, reconciling
+from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.run import Change, Execution
+from perdure.stores.memory import MemoryStore
+from perdure.testing.stores import WAIT, a_run
+
+
+class Asked:
+    """An executor that only remembers what it was asked for."""
+
+    def __init__(self, refused: str = "") -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.refused = refused
+        self.twice = asyncio.Event()
+
+    async def submit(self, run_id: str) -> None:
+        if run_id == self.refused:
+            raise NotExecuted(run=run_id, kind="another")
+        if ("submit", run_id) in self.calls:
+            self.twice.set()
+        self.calls.append(("submit", run_id))
+
+    async def cancel(self, run_id: str) -> None:
+        self.calls.append(("cancel", run_id))
+
+
+def store_with(*ids: str, store: MemoryStore | None = None) -> MemoryStore:
+    """Return a store with tasks that wait."""
+    store = store or MemoryStore()
+    for id in ids:
+        run = replace(a_run(id), kind="task")
+        store.create_run(run, None, execution=Execution(run_id=id, kind="task", owner="ann")).result(WAIT)
+    return store
+
+
+def test_what_nobody_works_on_is_submitted_in_the_order_of_creation() -> None:
+    store = store_with("b", "a", "leased", "ran-out", "given-back", "final", "paused", "stopped")
+    store.lease("leased", "worker", 600.0).result(WAIT)
+    store.lease("ran-out", "worker", -1.0).result(WAIT)
+    store.release("given-back", store.lease("given-back", "worker", 600.0).result(WAIT).fence).result(WAIT)
+    done = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+    store.update_run("final", store.run("final").version, done).result(WAIT)
+    store.want("paused", Wanted.PAUSED).result(WAIT)
+    store.want("stopped", Wanted.STOPPED).result(WAIT)
+    asked = Asked()
+    asyncio.run(reconcile(store, asked))
+    assert asked.calls == [
+        ("submit", "b"),
+        ("submit", "a"),
+        ("submit", "ran-out"),
+        ("submit", "given-back"),
+        ("cancel", "stopped"),
+    ]
+
+
+def test_a_kind_that_the_executor_does_not_know_does_not_keep_the_others_waiting() -> None:
+    asked = Asked(refused="a")
+    asyncio.run(reconcile(store_with("a", "b"), asked))
+    assert asked.calls == [("submit", "b")]
+
+
+def test_it_is_repeated_and_ends_with_its_block() -> None:
+    async def work() -> None:
+        asked = Asked()
+        async with reconciling(store_with("a"), asked, every=0.001), asyncio.timeout(WAIT):
+            await asked.twice.wait()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(work())
+
+
+class FailsOnce(MemoryStore):
+    """A store that can't be read the second time it is asked what is unfinished."""
+
+    asked = 0
+
+    def executions(self) -> Sequence[Execution]:
+        self.asked += 1
+        if self.asked == 2:
+            raise StoreUnavailable(reason="a test wants it so")
+        return super().executions()
+
+
+def test_it_outlives_a_store_that_cant_be_read_for_a_while() -> None:
+    async def work() -> None:
+        store, asked = store_with("a", store=FailsOnce()), Asked()
+        async with reconciling(store, asked, every=0.001), asyncio.timeout(WAIT):
+            await asked.twice.wait()
+
+    asyncio.run(work())

@@ -1,0 +1,88 @@
+"""What a status is answered with, for the things that are over too quickly to be seen over HTTP."""
+
+import msgspec
+import pytest
+
+from perdure.dialects.stableconfigs.shapes import ended, under_way
+from perdure.drivers.tasks import TaskView
+from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.run import Execution, Run
+
+REPORT = {"count": 3, "k": 7, "lower": 6, "upper": 9, "best": {"configs": [], "lower": 6, "upper": 9}}
+
+
+def view(
+    state: RunState, outcome: Outcome | None = None, reason: str = "", wanted: Wanted = Wanted.STARTED
+) -> TaskView:
+    run = Run(
+        id="t",
+        kind="task",
+        owner="ann",
+        spec=b"",
+        state=state,
+        outcome=outcome,
+        reason=reason,
+        created=0.0,
+        updated=0.0,
+    )
+    progress = msgspec.msgpack.encode(REPORT)
+    return TaskView(
+        run=run, execution=Execution(run_id="t", kind="task", owner="ann", wanted=wanted, progress=progress)
+    )
+
+
+def test_a_task_that_is_being_terminated_is_a_203() -> None:
+    told = {"status": "Progress", "count": 3, "k": 7}
+    assert under_way(view(RunState.STARTED)) == (202, told)
+    assert under_way(view(RunState.STARTED, wanted=Wanted.STOPPED)) == (203, told)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "reason", "expected"),
+    [
+        (
+            RunState.STOPPED,
+            Outcome.TERMINATED,
+            "",
+            (401, {"status": "TBNException", "message": "Early Termination at count [3] min polymers [7]."}),
+        ),
+        (
+            RunState.FAILED,
+            Outcome.FAILED,
+            "network_error: Input contains no monomers.",
+            (401, {"status": "TBNException", "message": "Input contains no monomers."}),
+        ),
+        (
+            RunState.FAILED,
+            Outcome.FAILED,
+            "ZeroDivisionError: division by zero",
+            (402, {"status": "Exception", "message": "ZeroDivisionError: division by zero"}),
+        ),
+        (
+            RunState.FAILED,
+            Outcome.TIMED_OUT,
+            "It ran for 90 s.",
+            (
+                400,
+                {
+                    "status": "TimedOut",
+                    "message": "SoftTimeLimitExceeded: It ran for 90 s.",
+                    "configs": [],
+                    "lower": 6,
+                    "upper": 9,
+                },
+            ),
+        ),
+    ],
+)
+def test_what_a_task_comes_to_has_a_status(
+    state: RunState, outcome: Outcome, reason: str, expected: tuple[int, dict[str, object]]
+) -> None:
+    assert ended(view(state, outcome, reason), None) == expected
+
+
+def test_a_task_that_had_no_time_to_find_anything_has_bounds_all_the_same() -> None:
+    stood = view(RunState.FAILED, Outcome.TIMED_OUT, "It ran for 1 s.")
+    execution = msgspec.structs.replace(stood.execution, progress=None)
+    _, body = ended(TaskView(run=stood.run, execution=execution), None)
+    assert (body["configs"], body["lower"], body["upper"]) == ([], 0, None)

@@ -1,0 +1,81 @@
+"""A task and what its function sees of the world."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.small_tasks import Anything, Total, add
+from tests.support.task_context import Kept
+
+from perdure.errors import CorruptBlob, InvalidTask, NotSnapshotable
+from perdure.state.savepoint import Savepoint
+from perdure.tasks import Task, TaskContext
+
+
+def test_progress_is_what_json_can_say() -> None:
+    kept = Kept()
+    context = TaskContext("t", kept.context)
+    context.progress(done=3, share=0.5, best=[1, {"a": None}], lower=float("-inf"), model=Anything(pipe="p"))
+    assert kept.reports == [
+        {"done": 3, "share": 0.5, "best": [1, {"a": None}], "lower": None, "model": {"pipe": "p"}}
+    ]
+
+
+def test_a_state_is_kept_as_it_is_and_comes_back_with_the_same_bits() -> None:
+    kept = Kept()
+    context = TaskContext("t", kept.context)
+    assert context.resumed is None
+    state: dict[str, Any] = {"n": 2**100, "x": 0.1, "a": np.arange(3.0), "raw": b"\0", "list": [1, None]}
+    context.savepoint(state)
+    state["n"] = 0  # what was kept is no alias
+    context.savepoint([])
+    assert [savepoint.timestamp for savepoint in kept.saved] == [1, 2]
+    resumed = TaskContext("t", Kept(savepoint=kept.saved[0], attempt=2).context)
+    assert resumed.attempt == 2
+    assert resumed.resumed.pop("a").tobytes() == np.arange(3.0).tobytes()
+    assert resumed.resumed == {"n": 2**100, "x": 0.1, "raw": b"\0", "list": [1, None]}
+
+
+def test_timestamps_go_on_where_the_attempt_before_ended() -> None:
+    before = Kept()
+    TaskContext("t", before.context).savepoint("state")
+    kept = Kept(savepoint=before.saved[0])
+    TaskContext("t", kept.context).savepoint("next")
+    assert [savepoint.timestamp for savepoint in kept.saved] == [2]
+
+
+def test_a_state_that_cannot_be_kept_says_where_and_keeps_nothing() -> None:
+    kept = Kept()
+    with pytest.raises(NotSnapshotable, match=r"the task 'mine' \(at state\['seen'\]\).*builtins.set"):
+        TaskContext("mine", kept.context).savepoint({"seen": {1}})  # type: ignore[dict-item]
+    assert kept.saved == []
+
+
+def test_a_savepoint_of_something_else_is_not_taken_for_a_tasks() -> None:
+    with pytest.raises(CorruptBlob):
+        TaskContext("t", Kept(savepoint=Savepoint(timestamp=1, entities={"model": b""})).context)
+
+
+def test_the_end_that_was_asked_for_is_seen() -> None:
+    kept = Kept()
+    context = TaskContext("t", kept.context)
+    assert not context.cancelled
+    kept.stopping = True
+    assert context.cancelled
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"name": ""}, "1 to 200 characters"),
+        ({"name": "x" * 201}, "1 to 200 characters"),
+        ({"input": dict}, "not a pydantic model"),
+        ({"result": Total(total=1, added=1, attempt=1)}, "not a pydantic model"),
+        ({"timeout": 0.0}, "above 0"),
+        ({"timeout": float("nan")}, "above 0"),
+    ],
+)
+def test_a_task_that_cannot_be_used_says_why(given: dict[str, Any], words: str) -> None:
+    right: dict[str, Any] = {"name": "t", "input": Anything, "result": Total, "function": add}
+    with pytest.raises(InvalidTask, match=words):
+        Task(**{**right, **given})
