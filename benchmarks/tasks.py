@@ -112,7 +112,7 @@ async def _trial(folder: Path) -> AsyncIterator[Trial]:
     """Open a store and an executor."""
     store = SqliteStore(folder)
     try:
-        async with LocalExecutor(store, BODIES, identity=f"benchmark-{os.getpid()}", slots=2) as executor:
+        async with LocalExecutor(store, BODIES, identity=f"benchmark-{os.getpid()}") as executor:
             yield Trial(store, executor)
     finally:
         store.close()

@@ -41,6 +41,13 @@ class Wanted(StrEnum):
     STARTED = "started"
     PAUSED = "paused"
     STOPPED = "stopped"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is an end of the run, now, whatever it has come to."""
+        return self in (Wanted.STOPPED, Wanted.COMPLETED, Wanted.FAILED)
 
 
 class Outcome(StrEnum):

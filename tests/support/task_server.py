@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
 from perdure.execution.reconcile import reconciling
 from perdure.lifecycle import FINAL
@@ -29,8 +30,9 @@ async def serve(folder: Path, identity: str, body: str, slots: int) -> None:
         if change.state in FINAL:
             loop.call_soon_threadsafe(changed.set)
 
+    bodies = {"task": Body(path=body, slots=slots)}
     try:
-        async with LocalExecutor(store, {"task": body}, identity=identity, slots=slots) as executor:
+        async with LocalExecutor(store, bodies, identity=identity) as executor:
             print(json.dumps({"up": True}), flush=True)
             store.watch(tell)
             async with reconciling(store, executor):

@@ -28,6 +28,7 @@ from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import Tasks
 from perdure.drivers.unplaced import Unplaced
 from perdure.errors import PerdureError
+from perdure.execution.body import Body
 from perdure.execution.executor import Executor
 from perdure.execution.limits import Limits as ChildLimits
 from perdure.execution.local import LocalExecutor
@@ -307,10 +308,9 @@ async def _executor(store: Store, settings: Settings, works: bool) -> AsyncItera
         memory=settings.max_task_memory_bytes,
         open_files=settings.max_task_open_files,
     )
-    bodies = {TASK: BODY}
-    slots = settings.max_task_processes
+    bodies = {TASK: Body(path=BODY, slots=settings.max_task_processes, limits=limits)}
     async with (
-        LocalExecutor(store, bodies, identity=_identity(store), slots=slots, limits=limits) as executor,
+        LocalExecutor(store, bodies, identity=_identity(store)) as executor,
         reconciling(store, executor),
     ):
         yield executor

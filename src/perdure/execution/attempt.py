@@ -19,9 +19,9 @@ from perdure.errors import (
     StoreUnavailable,
     VersionConflict,
 )
+from perdure.execution.body import Body, Provision
 from perdure.execution.guard import Clock
 from perdure.execution.guarded_process import GuardedProcess
-from perdure.execution.limits import Limits
 from perdure.execution.messages import (
     Append,
     Beat,
@@ -67,21 +67,18 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     bodies
-        For each kind of run ``module:function``, importable in a child.
+        What works on the runs of each kind.
     holder
         How leases name this place.
     identity
         The store's, by which processes left behind are found.
-    limits
-        What each child may use. Its seconds bind runs that ask for no time-out, or for a longer one.
     lease_seconds
         How long a lease runs if it isn't renewed.
     """
 
-    bodies: Mapping[str, str]
+    bodies: Mapping[str, Body]
     holder: str
     identity: str
-    limits: Limits
     lease_seconds: float
 
 
@@ -96,12 +93,15 @@ class Attempt:
         Where the work is done.
     execution
         The run's, with the lease that the attempt writes under.
+    provision
+        What was prepared for the attempt.
     """
 
-    def __init__(self, store: Store, place: Place, execution: Execution) -> None:
+    def __init__(self, store: Store, place: Place, execution: Execution, provision: Provision) -> None:
         self._store, self._place = store, place
         self._run_id, self._fence = execution.run_id, execution.fence
         self._execution = execution
+        self._body, self._provision = place.bodies[execution.kind], provision
         self._deaths = execution.deaths
         self._clock = Clock()
         self._cut: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
@@ -110,9 +110,9 @@ class Attempt:
         self._position = 0
         self._said: Result | Failure | None = None
         self._heard = time.monotonic()
-        self._obeyed = Wanted.STARTED
-        self._stopping = False
-        self._pauses = 0
+        self._obeyed = execution.wanted
+        self._ending: Wanted | None = None
+        self._pauses = int(execution.wanted is Wanted.PAUSED)
         self._paused = asyncio.Event()
         self._frozen = False
 
@@ -130,9 +130,7 @@ class Attempt:
 
         When it is cancelled the child is ended too.
         """
-        timeouts = [
-            most for most in (self._execution.timeout, self._place.limits.seconds) if most is not None
-        ]
+        timeouts = [most for most in (self._execution.timeout, self._body.limits.seconds) if most is not None]
         left = min(timeouts) - self._execution.seconds if timeouts else None
         if left is not None and left <= 0:
             return timed_out()
@@ -142,8 +140,9 @@ class Attempt:
                 "perdure.execution.child",
                 [self._run_id],
                 identity=self._place.identity,
-                limits=replace(self._place.limits, seconds=left),
+                limits=replace(self._body.limits, seconds=left),
                 shared=slot.file,
+                environment=self._provision.environment,
             )
             self._clock = Clock()
             try:
@@ -159,7 +158,11 @@ class Attempt:
             self._helping(self._listen(process, reporter)),
             *(self._helping(reporter.copy(output, level)) for level, output in outputs),
         ]
-        telling = [self._helping(self._brief(process)), self._helping(self._obey(process))]
+        telling = [
+            self._helping(self._brief(process)),
+            self._helping(self._obey(process)),
+            self._helping(self._prepared(process)),
+        ]
         keeping = self._helping(self._keep(reporter))
         try:
             over: list[asyncio.Future[Any]] = [process.ended, self._cut]
@@ -176,7 +179,7 @@ class Attempt:
             await asyncio.gather(*hearing, *telling, keeping, return_exceptions=True)
         if self._cut.done() and (verdict := self._cut.result()) is not None:
             return verdict
-        return judge(end, self._said, self._deaths, stopping=self._stopping)
+        return judge(end, self._said, self._deaths, ending=self._ending)
 
     # What goes on beside the child --------------------------------------------------------------------------
 
@@ -208,13 +211,15 @@ class Attempt:
         self._position = run.position
         start = Start(
             path=sys.path,
-            body=self._place.bodies[run.kind],
+            body=self._body.path,
             run_id=run.id,
             spec=run.spec,
             attempt=self._execution.attempt,
             seconds=self._execution.seconds,
             position=run.position,
             savepoint=await asyncio.to_thread(_newest_savepoint, self._store, run.id),
+            paused=self._execution.wanted is Wanted.PAUSED,
+            given=self._provision.given,
         )
         _, writer = process.channel
         try:
@@ -303,16 +308,24 @@ class Attempt:
             execution = await asyncio.to_thread(self._store.execution, self._run_id)
             if execution.wanted is not self._obeyed:
                 await self._bring(process, execution.wanted)
-            if self._obeyed is Wanted.STOPPED:
+            if self._obeyed.ends:
                 return
             await self._asked.wait()
             self._asked.clear()
 
+    async def _prepared(self, process: GuardedProcess) -> None:
+        """Put down that a run which began paused has prepared itself, and stands still."""
+        if self._obeyed is Wanted.PAUSED:
+            await self._paused.wait()
+            process.hold_clock()
+            self._clock.hold()
+            await self._mark(RunState.PAUSED)
+
     async def _bring(self, process: GuardedProcess, wanted: Wanted) -> None:
         frozen, self._obeyed = self._frozen, wanted
         match wanted:
-            case Wanted.STOPPED:
-                self._stopping = self._said is None
+            case Wanted.STOPPED | Wanted.COMPLETED | Wanted.FAILED:
+                self._ending = wanted if self._said is None else None
                 _send(process, Stop())
                 if not frozen:
                     await _within(asyncio.shield(process.ended), GRACE)

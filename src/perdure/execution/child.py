@@ -13,7 +13,7 @@ import sys
 import traceback
 from typing import cast
 
-from perdure.execution.context import BodyFailed, RunBody, RunContext
+from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
 from perdure.execution.link import Link
 from perdure.execution.messages import Failure, Result
 from perdure.execution.progress_slot import ProgressSlot
@@ -57,6 +57,8 @@ def _failure(error: Exception) -> Failure:
     text = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
     if isinstance(error, BodyFailed):
         return Failure(str(error), text, error.result)
+    if isinstance(error, BodyInterrupted):
+        return Failure(str(error), text, None, again=True)
     last = traceback.extract_tb(error.__traceback__)[-1]
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"{said} ({last.filename}, line {last.lineno})", text, None)

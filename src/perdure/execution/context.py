@@ -11,7 +11,7 @@ from perdure.execution.progress_slot import ProgressSlot
 from perdure.run import Entry, Step
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["BodyFailed", "RunBody", "RunContext"]
+__all__ = ["BodyFailed", "BodyInterrupted", "RunBody", "RunContext"]
 
 LONGEST_LINE = 8192  # characters
 
@@ -33,6 +33,13 @@ class BodyFailed(Exception):
         self.result = result
 
 
+class BodyInterrupted(Exception):
+    """Raised by a body that another attempt may bring further: one at the newest savepoint follows.
+
+    The third in a row without a new savepoint fails the run with this one's message as the reason.
+    """
+
+
 class RunContext:
     """What a body is given: its run as the store holds it, and the ways to put something there.
 
@@ -50,6 +57,8 @@ class RunContext:
         The newest intact one; None if there is none.
     log
         The step log at the start of this attempt.
+    given
+        What was prepared for this attempt.
     """
 
     def __init__(self, start: Start, log: Sequence[Step], link: Link, slot: ProgressSlot) -> None:
@@ -59,6 +68,7 @@ class RunContext:
         self.seconds = start.seconds
         self.savepoint = start.savepoint
         self.log = log
+        self.given = start.given
         self._link = link
         self._slot = slot
 
@@ -86,6 +96,11 @@ class RunContext:
     def stopping(self) -> bool:
         """Whether the end was asked for: a body that doesn't end by itself at once is killed."""
         return self._link.stopping
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a pause is asked for: `hold` would stand still."""
+        return self._link.pausing
 
     def hold(self) -> bool:
         """Return at once unless a pause was asked for; then stand still until it is over.

@@ -72,6 +72,7 @@ class GuardedProcess:
         identity: str,
         limits: Limits,
         shared: int,
+        environment: Mapping[str, str],
     ) -> "GuardedProcess":
         """Start a Python module under a guard.
 
@@ -85,6 +86,8 @@ class GuardedProcess:
             What the process may use.
         shared
             The number of a file that it inherits; it stays the caller's.
+        environment
+            Variables of its environment, in place of this process's.
         """
         token = secrets.token_hex(8)
         async with AsyncExitStack() as undo:
@@ -102,7 +105,7 @@ class GuardedProcess:
                     ],
                     files=(its_control, its_channel, shared),
                     streams=(its_output, its_errors),
-                    marker=f"{identity}:{token}",
+                    environment={**environment, MARKER: f"{identity}:{token}"},
                 )
             outputs = {"info": output, "error": errors}
             return cls(process, identity, token, control, channel, outputs, undo.pop_all())
@@ -158,9 +161,13 @@ class GuardedProcess:
 
 
 def _spawn(
-    command: Sequence[str], *, files: Sequence[int], streams: tuple[int, int], marker: str
+    command: Sequence[str],
+    *,
+    files: Sequence[int],
+    streams: tuple[int, int],
+    environment: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     output, errors = streams
     return subprocess.Popen(
         command,
@@ -168,7 +175,7 @@ def _spawn(
         stdout=output,
         stderr=errors,
         pass_fds=files,
-        env=environment | {MARKER: marker},
+        env={**inherited, **environment},
         start_new_session=True,  # a terminal's Ctrl-C is the server's to handle
     )
 

@@ -59,6 +59,7 @@ class Link:
         """
         start = receive_blocking(self._channel)
         assert isinstance(start, Start), "a server speaks first, and says this"
+        self._pause = int(start.paused)
         steps: list[Step] = []
         while len(steps) < start.position:
             message = receive_blocking(self._channel)
@@ -71,6 +72,11 @@ class Link:
     def stopping(self) -> bool:
         """Whether the end was asked for."""
         return self._stopping
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a pause was asked for and isn't over."""
+        return self._pause > 0
 
     def send(self, message: FromChild) -> None:
         """Send a message; it blocks while the server has enough of them."""

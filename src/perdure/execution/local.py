@@ -11,8 +11,8 @@ import structlog
 
 from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.attempt import Place
+from perdure.execution.body import Body
 from perdure.execution.lanes import Lane, Lanes
-from perdure.execution.limits import Limits
 from perdure.execution.sweep import adopt_orphans, sweep
 from perdure.execution.work import Work, end_unplaced
 from perdure.stores.base import Store
@@ -28,51 +28,37 @@ log = structlog.get_logger(__name__)
 class LocalExecutor:
     """An `Executor` that works on a run in a child process of its own, several at a time.
 
-    Runs wait by owner, and owners take turns. Those with a time-out of ten seconds or less may use one slot
-    more than the others: they never wait behind long ones. Whoever opens it closes it.
+    Each kind of run has slots of its own. Runs wait by owner, and owners take turns. Those with a time-out of
+    ten seconds or less may use one slot more than the others: they never wait behind long ones. Whoever opens
+    it closes it.
 
     Parameters
     ----------
     store
         Where runs are kept; it stays the caller's.
     bodies
-        For each kind of run its body, as ``module:function``.
+        For each kind of run what works on it.
     identity
         A name of the store that no other open store on this machine has, of letters, digits and ``-``. What
         an executor of that name left running is ended when this one opens.
-    slots
-        How many runs are worked on at a time, the slot for short ones not counted; by default as many as
-        there are cores.
-    limits
-        What each child may use.
 
     Examples
     --------
     >>> async def serve(store: Store) -> None:
-    ...     bodies = {"task": "perdure.testing.bodies:run"}
+    ...     bodies = {"task": Body(path="perdure.testing.bodies:run")}
     ...     async with LocalExecutor(store, bodies, identity="example") as executor:
     ...         await executor.submit("some-run")
     """
 
-    def __init__(
-        self,
-        store: Store,
-        bodies: Mapping[str, str],
-        *,
-        identity: str,
-        slots: int | None = None,
-        limits: Limits | None = None,
-    ) -> None:
+    def __init__(self, store: Store, bodies: Mapping[str, Body], *, identity: str) -> None:
         self._store = store
         self._place = Place(
             bodies=dict(bodies),
             holder=f"{socket.gethostname()}:{os.getpid()}",
             identity=identity,
-            limits=limits or Limits(),
             lease_seconds=LEASE,
         )
-        self._free = {Lane.SHORT: 1, Lane.LONG: slots or _cores()}
-        self._lanes = Lanes()
+        self._rooms = {kind: _Room(body.slots or _cores()) for kind, body in bodies.items()}
         self._working: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._resubmitting: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -101,39 +87,40 @@ class LocalExecutor:
 
     async def submit(self, run_id: str) -> None:
         """See to it that a run is worked on, or that who works on it looks at what is wanted of it."""
-        if run_id in self._lanes:
-            return
         execution = await asyncio.to_thread(self._store.execution, run_id)
         if execution.kind not in self._place.bodies:
             raise NotExecuted(run=run_id, kind=execution.kind)
+        run = await asyncio.to_thread(self._store.run, run_id)
         if run_id in self._working:
             self._working[run_id][0].look()
-            return
-        short = execution.timeout is not None and execution.timeout <= SHORT
-        self._lanes.push(run_id, execution.owner, Lane.SHORT if short else Lane.LONG)
-        self._dispatch()
+        elif self._place.bodies[run.kind].is_due(run, execution):
+            short = execution.timeout is not None and execution.timeout <= SHORT
+            room = self._rooms[run.kind]
+            room.lanes.push(run_id, execution.owner, Lane.SHORT if short else Lane.LONG)
+            self._dispatch(room)
 
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
         if run_id in self._working:
             self._working[run_id][0].look()
             return
-        self._lanes.remove(run_id)
+        for room in self._rooms.values():
+            room.lanes.remove(run_id)
         await end_unplaced(self._store, run_id)
 
-    def _dispatch(self) -> None:
-        """Give free slots to those whose turn it is, the slot for short runs first."""
+    def _dispatch(self, room: "_Room") -> None:
+        """Give a kind's free slots to those whose turn it is, the slot for short runs first."""
         for slot, lanes in ((Lane.SHORT, (Lane.SHORT,)), (Lane.LONG, tuple(Lane))):
-            while self._free[slot] and not self._closing and (run_id := self._lanes.take(*lanes)):
-                self._free[slot] -= 1
+            while room.free[slot] and not self._closing and (run_id := room.lanes.take(*lanes)):
+                room.free[slot] -= 1
                 work = Work(self._store, self._place, run_id)
                 task = asyncio.create_task(work.run(), name=f"perdure-run-{run_id}")  # cancelled by `aclose`
                 self._working[run_id] = work, task
-                task.add_done_callback(partial(self._done, run_id, slot))
+                task.add_done_callback(partial(self._done, run_id, room, slot))
 
-    def _done(self, run_id: str, slot: Lane, task: asyncio.Task[None]) -> None:
+    def _done(self, run_id: str, room: "_Room", slot: Lane, task: asyncio.Task[None]) -> None:
         work, _ = self._working.pop(run_id)
-        self._free[slot] += 1
+        room.free[slot] += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work_failed", run=run_id, exc_info=error)
         if work.asked and not self._closing:
@@ -141,11 +128,19 @@ class LocalExecutor:
             again = asyncio.create_task(self._resubmit(run_id))
             self._resubmitting.add(again)  # awaited by `aclose`
             again.add_done_callback(self._resubmitting.discard)
-        self._dispatch()
+        self._dispatch(room)
 
     async def _resubmit(self, run_id: str) -> None:
         with suppress(RunNotFound):
             await self.submit(run_id)
+
+
+class _Room:
+    """Where the runs of one kind wait, and the slots in which they are worked on."""
+
+    def __init__(self, slots: int) -> None:
+        self.lanes = Lanes()
+        self.free = {Lane.SHORT: 1, Lane.LONG: slots}
 
 
 def _cores() -> int:

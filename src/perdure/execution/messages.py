@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -48,7 +48,8 @@ class Garbled(Exception):
 class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """What a child needs to begin; as many `Log` messages follow as it takes for `position` steps.
 
-    `path` is where it looks for modules, `body` is ``module:function``; the rest is what `RunContext` shows.
+    `path` is where it looks for modules, `body` is ``module:function``. If it is `paused`, it begins with the
+    pause number 1. The rest is what `RunContext` shows.
     """
 
     path: Sequence[str]
@@ -59,6 +60,8 @@ class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     seconds: float
     position: int
     savepoint: Savepoint | None
+    paused: bool
+    given: Mapping[str, str]
 
 
 class Log(msgspec.Struct, frozen=True, tag=True):
@@ -124,11 +127,15 @@ class Result(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failure(msgspec.Struct, frozen=True, tag=True):
-    """The body raised an error: what it says in one line, where, and what there is of a result."""
+    """The body raised an error: what it says in one line, where, and what there is of a result.
+
+    `again` says that another attempt may not meet it.
+    """
 
     reason: str
     traceback: str
     result: bytes | None
+    again: bool = False
 
 
 FromChild: TypeAlias = Append | Line | Paused | Beat | Result | Failure

@@ -13,7 +13,7 @@ import structlog
 
 from perdure.errors import NotExecuted, PerdureError, RunNotFound
 from perdure.execution.executor import Executor
-from perdure.lifecycle import Wanted
+from perdure.lifecycle import RunState, Wanted
 from perdure.stores.base import Store
 
 __all__ = ["reconcile", "reconciling"]
@@ -24,16 +24,20 @@ log = structlog.get_logger(__name__)
 
 
 async def reconcile(store: Store, executor: Executor) -> None:
-    """Submit each unfinished run whose lease is void, in the order of creation; a paused one waits.
+    """Submit each unfinished run whose lease is void, in the order of creation; one that is paused waits.
 
     A lease is void when it ran out, was given back, or is of an earlier opening of the store.
     """
     now = time.time()
     for execution in await asyncio.to_thread(store.executions):
-        if execution.leased(store.fence, now) or execution.wanted is Wanted.PAUSED:
+        if execution.leased(store.fence, now):
             continue
         with suppress(NotExecuted, RunNotFound):  # of a kind that waits for another server; deleted meanwhile
-            if execution.wanted is Wanted.STOPPED:
+            if execution.wanted is Wanted.PAUSED:
+                run = await asyncio.to_thread(store.run, execution.run_id)
+                if run.state is not RunState.CREATED:  # a new one may have to be prepared
+                    continue
+            if execution.wanted.ends:
                 await executor.cancel(execution.run_id)
             else:
                 await executor.submit(execution.run_id)

@@ -7,7 +7,7 @@ import msgspec
 from perdure.execution.end import End, How
 from perdure.execution.link import PIPE_LOST
 from perdure.execution.messages import Failure, Result
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change
 
 __all__ = [
@@ -18,11 +18,18 @@ __all__ = [
     "failed",
     "judge",
     "pipe_lost",
-    "stopped",
+    "requested",
     "timed_out",
 ]
 
 MOST_DEATHS = 3
+_TOO_OFTEN = "the third time in a row without a new savepoint"
+
+_REQUESTED = {
+    Wanted.STOPPED: (Outcome.TERMINATED, "It was terminated on request."),
+    Wanted.COMPLETED: (Outcome.SUCCEEDED, "It was completed on request."),
+    Wanted.FAILED: (Outcome.FAILED, "It was failed on request."),
+}
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -45,7 +52,7 @@ class Leave(msgspec.Struct, frozen=True):
 Verdict: TypeAlias = Finish | Again | Leave
 
 
-def judge(end: End, said: Result | Failure | None, deaths: int, *, stopping: bool) -> Verdict:
+def judge(end: End, said: Result | Failure | None, deaths: int, *, ending: Wanted | None) -> Verdict:
     """Decide what becomes of a run.
 
     A result that arrived whole is the answer, however the process ended afterwards.
@@ -58,15 +65,17 @@ def judge(end: End, said: Result | Failure | None, deaths: int, *, stopping: boo
         What its body said last.
     deaths
         Deaths in a row before, without a savepoint since.
-    stopping
-        Whether it had been asked to end before it said anything.
+    ending
+        Which end had been asked for before it said anything, if one had.
     """
-    if stopping:
-        return stopped(None if said is None else said.result)
+    if ending is not None:
+        return requested(ending, None if said is None else said.result)
     if isinstance(said, Result):
         return Finish(Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED), said.result)
     if isinstance(said, Failure):
-        return failed(said.reason, said.result)
+        if said.again and deaths + 1 < MOST_DEATHS:
+            return Again(deaths + 1)
+        return failed(f"{said.reason}; {_TOO_OFTEN}." if said.again else said.reason, said.result)
     if end.how is How.TIME:
         return timed_out()
     if end.how is How.UNWATCHED:
@@ -75,7 +84,7 @@ def judge(end: End, said: Result | Failure | None, deaths: int, *, stopping: boo
         deaths += 1
         if deaths < MOST_DEATHS:
             return Again(deaths)
-        return failed(f"Its process {end.in_words}, the third time in a row without a new savepoint.")
+        return failed(f"Its process {end.in_words}, {_TOO_OFTEN}.")
     if end == End(How.EXIT, PIPE_LOST):
         return pipe_lost()
     return failed(f"Its process {end.in_words}.")
@@ -91,12 +100,10 @@ def pipe_lost() -> Finish:
     return failed("Its process lost the pipe to the server.")
 
 
-def stopped(result: bytes | None = None) -> Finish:
-    """Return the end of a run that was terminated."""
-    change = Change(
-        state=RunState.STOPPED, outcome=Outcome.TERMINATED, reason="It was terminated on request."
-    )
-    return Finish(change, result)
+def requested(wanted: Wanted, result: bytes | None = None) -> Finish:
+    """Return the end of a run that its owner wanted to end."""
+    outcome, reason = _REQUESTED[wanted]
+    return Finish(Change(state=RunState(wanted.value), outcome=outcome, reason=reason), result)
 
 
 def timed_out() -> Finish:

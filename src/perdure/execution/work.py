@@ -8,8 +8,10 @@ import structlog
 
 from perdure.errors import LeaseHeld, PerdureError, RunFinished, VersionConflict
 from perdure.execution.attempt import Attempt, Place
-from perdure.execution.verdict import Again, Finish, stopped
-from perdure.lifecycle import FINAL, Wanted
+from perdure.execution.body import Provision
+from perdure.execution.verdict import Again, Finish, requested
+from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.run import Change
 from perdure.stores.base import Store
 
 __all__ = ["Work", "end_unplaced"]
@@ -61,18 +63,25 @@ class Work:
     async def _work_once(self) -> bool:
         """Lease the run and attempt it; return whether it is to be attempted again."""
         self.asked = False
-        wanted = (await asyncio.to_thread(self._store.execution, self._run_id)).wanted
-        if wanted is Wanted.STOPPED:
+        before = await asyncio.to_thread(self._store.execution, self._run_id)
+        run = await asyncio.to_thread(self._store.run, self._run_id)
+        body = self._place.bodies[run.kind]
+        if before.wanted.ends:
             await end_unplaced(self._store, self._run_id)
-        if wanted is not Wanted.STARTED:
+        if not body.is_due(run, before) or before.leased(self._store.fence, time.time()):
             return False
+        if run.state is RunState.STARTED and not body.resumes:
+            await self._pause_interrupted()
+            return False
+        provide = body.provide
+        provision = Provision() if provide is None else await asyncio.to_thread(provide, run, before)
         holder, lease_seconds = self._place.holder, self._place.lease_seconds
         try:
             execution = await asyncio.wrap_future(self._store.lease(self._run_id, holder, lease_seconds))
         except (LeaseHeld, RunFinished):
             return False
-        attempt = self._attempt = Attempt(self._store, self._place, execution)
-        if execution.wanted is not Wanted.STARTED:  # since a moment ago
+        attempt = self._attempt = Attempt(self._store, self._place, execution, provision)
+        if execution.wanted is not before.wanted:  # since a moment ago
             self._attempt = None
             await self._give_back(attempt, execution.fence)
             return True
@@ -95,6 +104,21 @@ class Work:
                 return True
         return False
 
+    async def _pause_interrupted(self) -> None:
+        """Let a run whose work was broken off wait for its owner to start it again."""
+        await asyncio.wrap_future(self._store.want(self._run_id, Wanted.PAUSED))
+        while True:
+            run = await asyncio.to_thread(self._store.run, self._run_id)
+            if run.state is not RunState.STARTED:
+                return
+            reason = "Its work was broken off; start it to go on from the last savepoint."
+            with suppress(VersionConflict):
+                await asyncio.wrap_future(
+                    self._store.update_run(
+                        self._run_id, run.version, Change(state=RunState.PAUSED, reason=reason)
+                    )
+                )
+
     async def _give_back(self, attempt: Attempt, fence: int, deaths: int | None = None) -> None:
         await asyncio.wrap_future(
             self._store.release(self._run_id, fence, seconds=attempt.seconds, deaths=deaths)
@@ -102,13 +126,14 @@ class Work:
 
 
 async def end_unplaced(store: Store, run_id: str) -> None:
-    """Bring a run to its end that is wanted stopped, if nobody works on it: it never starts again."""
+    """Bring a run to the end that is wanted of it, if nobody works on it: it never starts again."""
     while True:
         execution = await asyncio.to_thread(store.execution, run_id)
         run = await asyncio.to_thread(store.run, run_id)
         held = execution.leased(store.fence, time.time())
-        if held or execution.wanted is not Wanted.STOPPED or run.state in FINAL:
+        if held or not execution.wanted.ends or run.state in FINAL:
             return
+        change = requested(execution.wanted).change
         # Whoever leases it in between makes it a new version.
         with suppress(VersionConflict):
-            await asyncio.wrap_future(store.update_run(run_id, run.version, stopped().change))
+            await asyncio.wrap_future(store.update_run(run_id, run.version, change))

@@ -114,13 +114,19 @@ class Store(Protocol):
         ...
 
     def fork_run(
-        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+        self,
+        run: Run,
+        savepoint: Savepoint,
+        key: Key | None = None,
+        *,
+        quota: int | None = None,
+        execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of ``run.parent``'s first ``run.parent_position`` steps.
 
         The parent's savepoint 0 and its milestones up to there come along, without names and pins; then
-        `savepoint` is added. Keys of steps don't come along. Key and quota as in `create_run`. Raises
-        `Invalid` if the run names no parent and step, `StepNotFound` if the parent is shorter.
+        `savepoint` is added. Keys of steps don't come along. Key, quota and execution as in `create_run`.
+        Raises `Invalid` if the run names no parent and step, `StepNotFound` if the parent is shorter.
         """
         ...
 
@@ -240,7 +246,8 @@ class Store(Protocol):
     def lease(self, run_id: str, holder: str, seconds: float) -> Future[Execution]:
         """Take a run to work on it: a new fence token, larger than any before, and one more attempt.
 
-        The run becomes started in the same transaction. Raises `RunFinished` if its state is final, and
+        The run becomes started in the same transaction if that is wanted of it; one that is wanted paused
+        stays what it is, and is prepared. Raises `RunFinished` if its state is final, and
         `LeaseHeld` if a lease of this opening of the store hasn't run out yet.
         """
         ...

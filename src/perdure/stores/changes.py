@@ -117,7 +117,13 @@ def create_run(
 
 
 def fork_run(
-    connection: apsw.Connection, run: Run, put: Put, key: Key | None, quota: int | None, keep: int
+    connection: apsw.Connection,
+    run: Run,
+    put: Put,
+    key: Key | None,
+    quota: int | None,
+    execution: Execution | None,
+    keep: int,
 ) -> tuple[Created, Committed | None]:
     """Keep a new run that begins with a copy of another's first steps."""
     recorded = find_made(connection, run.owner, key)
@@ -133,6 +139,8 @@ def fork_run(
     for query in ("copy_steps", "copy_savepoints"):
         connection.execute(_SQL[query], (created.number, parent.number, run.parent_position))
     _put(connection, created.number, put, keep)
+    if execution is not None:
+        execution_rows.insert(connection, created, execution)
     return Created(created), Committed(run.id, created.state, created.position)
 
 

@@ -37,6 +37,8 @@ def lease(
         now=time.time(),
     )
     write(connection, found.number, begun)
+    if begun.wanted is not Wanted.STARTED:
+        return begun, Committed(run_id, found.state, found.position)
     change_record(connection, found.number, Change(state=RunState.STARTED))
     return begun, Committed(run_id, RunState.STARTED, found.position)
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from perdure.errors import Fenced, KeyReused, PositionConflict, RunFinished, SavepointNameTaken
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import executions
@@ -77,7 +77,8 @@ class KeptRun:
             opening=opening,
             now=time.time(),
         )
-        self.change(Change(state=RunState.STARTED))
+        if self.placed.wanted is Wanted.STARTED:
+            self.change(Change(state=RunState.STARTED))
         return self.placed
 
     def renew(self, fence: int, opening: int, seconds: float) -> Execution:

@@ -99,7 +99,13 @@ class MemoryStore:
         return self._write(change)
 
     def fork_run(
-        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+        self,
+        run: Run,
+        savepoint: Savepoint,
+        key: Key | None = None,
+        *,
+        quota: int | None = None,
+        execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
 
@@ -121,6 +127,8 @@ class MemoryStore:
                 if info.position <= position and (info.milestone or at == 0)
             }
             kept.put(savepoint, self._keep)
+            if execution is not None:
+                kept.placed = executions.new(kept.run, execution)
             return Created(kept.run), _told(kept.run)
 
         return self._write(change)

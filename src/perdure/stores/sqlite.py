@@ -125,11 +125,24 @@ class SqliteStore:
         )
 
     def fork_run(
-        self, run: Run, savepoint: Savepoint, key: Key | None = None, *, quota: int | None = None
+        self,
+        run: Run,
+        savepoint: Savepoint,
+        key: Key | None = None,
+        *,
+        quota: int | None = None,
+        execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
-        put = Put.of(savepoint)
-        return self._submit(changes.fork_run, run=run, put=put, key=key, quota=quota, keep=self._keep)
+        return self._submit(
+            changes.fork_run,
+            run=run,
+            put=Put.of(savepoint),
+            key=key,
+            quota=quota,
+            execution=execution,
+            keep=self._keep,
+        )
 
     def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
         """Change a run's record if its version is still `version`."""

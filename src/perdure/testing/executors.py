@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from perdure.errors import NotExecuted, RunNotFound
+from perdure.execution.body import Body
 from perdure.execution.executor import Executor
 from perdure.execution.reconcile import reconcile
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
@@ -31,7 +32,7 @@ from perdure.testing.bodies import spec
 
 __all__ = ["BODIES", "ExecutorConformance", "Trial"]
 
-BODIES = {"task": "perdure.testing.bodies:run"}
+BODIES = {"task": Body(path="perdure.testing.bodies:run", slots=2)}
 WAIT = 60.0  # seconds until what never happens fails its test
 
 

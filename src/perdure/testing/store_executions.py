@@ -358,7 +358,7 @@ class ExecutionConformance(StoreOpening):
             queued(store)
             seen: list[Committed] = []
             store.watch(seen.append)
-            store.want("task", Wanted.PAUSED).result(WAIT)
+            store.want("task", Wanted.STARTED).result(WAIT)
             fence = store.lease("task", "one", LONG).result(WAIT).fence
             store.renew("task", fence, LONG).result(WAIT)
             store.report("task", fence, progress=b"p").result(WAIT)
@@ -373,3 +373,22 @@ class ExecutionConformance(StoreOpening):
                 "started",
                 "completed",
             ]
+
+    def test_a_lease_of_a_run_that_is_wanted_paused_does_not_start_it(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            store.want("task", Wanted.PAUSED).result(WAIT)
+            assert store.lease("task", "w", LONG).result(WAIT).attempt == 1
+            assert store.run("task").state is RunState.CREATED
+
+    def test_a_fork_may_be_worked_on_as_a_new_run_is(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "w", LONG).result(WAIT).fence
+            store.append("task", fence, 0, [an_entry(1)]).result(WAIT)
+            fork = replace(a_run("fork", kind="task"), parent="task", parent_position=1)
+            given = an_execution("fork", wanted=Wanted.PAUSED)
+            store.fork_run(fork, a_savepoint(1), execution=given).result(WAIT)
+            made = store.execution("fork")
+            assert (made.wanted, made.attempt, made.fence) == (Wanted.PAUSED, 0, 0)
+            assert store.lease("fork", "w", LONG).result(WAIT).attempt == 1

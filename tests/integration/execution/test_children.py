@@ -16,6 +16,7 @@ import structlog
 from tests.support.processes import exists, marked
 
 from perdure.errors import Fenced, StoreUnavailable
+from perdure.execution.body import Body
 from perdure.execution.limits import Limits
 from perdure.execution.local import LocalExecutor
 from perdure.execution.reconcile import reconciling
@@ -25,14 +26,14 @@ from perdure.stores.base import Appended
 from perdure.stores.memory import MemoryStore
 from perdure.testing.executors import WAIT, Trial
 
-BODIES = {"task": "tests.support.bodies:run"}
+BODY = "tests.support.bodies:run"
 MEBIBYTE = 1 << 20
 
 
 def tried(
     work: Callable[[Trial], Awaitable[None]],
     *,
-    bodies: dict[str, str] = BODIES,
+    body: str = BODY,
     limits: Limits | None = None,
     slots: int = 1,
 ) -> None:
@@ -41,7 +42,8 @@ def tried(
 
     async def work_in_trial() -> None:
         store = MemoryStore()
-        async with LocalExecutor(store, bodies, identity=identity, limits=limits, slots=slots) as executor:
+        bodies = {"task": Body(path=body, slots=slots, limits=limits or Limits())}
+        async with LocalExecutor(store, bodies, identity=identity) as executor:
             await work(Trial(store, executor))
 
     asyncio.run(work_in_trial())
@@ -190,7 +192,7 @@ def test_whoever_loses_the_lease_ends_its_child_and_writes_nothing_more() -> Non
         with pytest.raises(Fenced):
             store.append("run", stale, position, []).result(WAIT)
 
-    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+    tried(work, body="perdure.testing.bodies:run")
 
 
 def test_a_run_that_is_ended_or_deleted_by_another_ends_its_child() -> None:
@@ -209,7 +211,7 @@ def test_a_run_that_is_ended_or_deleted_by_another_ends_its_child() -> None:
         await trial.until_reported("after")
         assert store.run("ended").outcome is Outcome.EXPIRED
 
-    tried(work, bodies={"task": "perdure.testing.bodies:run"}, slots=2)
+    tried(work, body="perdure.testing.bodies:run", slots=2)
 
 
 def test_a_store_that_cant_be_written_ends_the_child_and_loses_nothing() -> None:
@@ -218,7 +220,7 @@ def test_a_store_that_cant_be_written_ends_the_child_and_loses_nothing() -> None
         await trial.until_reported()
         trial.store.close()
 
-    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+    tried(work, body="perdure.testing.bodies:run")
 
 
 class FullOnce(MemoryStore):
@@ -240,7 +242,7 @@ def test_a_run_goes_on_when_the_store_can_be_written_again(monkeypatch: pytest.M
 
     async def work() -> None:
         store, identity = FullOnce(), secrets.token_hex(8)
-        bodies = {"task": "perdure.testing.bodies:run"}
+        bodies = {"task": Body(path="perdure.testing.bodies:run")}
         async with LocalExecutor(store, bodies, identity=identity) as executor:
             trial = Trial(store, executor)
             async with reconciling(store, executor, every=0.1):
@@ -270,7 +272,7 @@ def test_a_child_that_gives_no_sign_of_life_is_noted_and_goes_on(monkeypatch: py
 
     structlog.configure(processors=[note])
     try:
-        tried(work, bodies={"task": "perdure.testing.bodies:run"})
+        tried(work, body="perdure.testing.bodies:run")
     finally:
         structlog.reset_defaults()
 
@@ -286,7 +288,7 @@ def test_short_runs_do_not_wait_behind_long_ones() -> None:
         assert trial.store.run("long").state not in FINAL
         assert trial.store.execution("longer").attempt == 0
 
-    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+    tried(work, body="perdure.testing.bodies:run")
 
 
 def test_owners_take_turns() -> None:
@@ -304,7 +306,7 @@ def test_owners_take_turns() -> None:
             await trial.until_final(id)
         assert started == ["a1", "b1", "c1", "a2", "a3"]
 
-    tried(work, bodies={"task": "perdure.testing.bodies:run"})
+    tried(work, body="perdure.testing.bodies:run")
 
 
 def test_other_slots_go_on_while_one_computes_in_c() -> None:
@@ -317,4 +319,4 @@ def test_other_slots_go_on_while_one_computes_in_c() -> None:
             assert trial.value(f"run-{number}") == number
         assert trial.store.run("spins").state not in FINAL
 
-    tried(work, bodies={"task": "perdure.testing.bodies:run"}, slots=2)
+    tried(work, body="perdure.testing.bodies:run", slots=2)

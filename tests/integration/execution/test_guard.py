@@ -41,6 +41,7 @@ async def guarded(
             identity=identity or secrets.token_hex(8),
             limits=limits or Limits(),
             shared=slot.file,
+            environment={},
         )
         try:
             line = await process.outputs["info"].readline()

@@ -11,4 +11,4 @@ class TestLocalExecutor(ExecutorConformance):
     """Runs the whole suite."""
 
     def opened(self, store: Store) -> LocalExecutor:
-        return LocalExecutor(store, BODIES, identity=secrets.token_hex(8), slots=2)
+        return LocalExecutor(store, BODIES, identity=secrets.token_hex(8))

@@ -57,6 +57,8 @@ to_child: list[ToChild] = [
         seconds=1.5,
         position=1,
         savepoint=SAVEPOINT,
+        paused=True,
+        given={"folder": "there"},
     ),
     Log([Step(position=1, inputs=None, outputs=b"out")]),
     Durable(7),

@@ -42,13 +42,15 @@ def store_with(*ids: str, store: MemoryStore | None = None) -> MemoryStore:
 
 
 def test_what_nobody_works_on_is_submitted_in_the_order_of_creation() -> None:
-    store = store_with("b", "a", "leased", "ran-out", "given-back", "final", "paused", "stopped")
+    store = store_with("b", "a", "leased", "ran-out", "given-back", "final", "paused", "new", "stopped")
     store.lease("leased", "worker", 600.0).result(WAIT)
     store.lease("ran-out", "worker", -1.0).result(WAIT)
     store.release("given-back", store.lease("given-back", "worker", 600.0).result(WAIT).fence).result(WAIT)
     done = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
     store.update_run("final", store.run("final").version, done).result(WAIT)
     store.want("paused", Wanted.PAUSED).result(WAIT)
+    store.update_run("paused", store.run("paused").version, Change(state=RunState.PAUSED)).result(WAIT)
+    store.want("new", Wanted.PAUSED).result(WAIT)  # which some kinds prepare
     store.want("stopped", Wanted.STOPPED).result(WAIT)
     asked = Asked()
     asyncio.run(reconcile(store, asked))
@@ -57,6 +59,7 @@ def test_what_nobody_works_on_is_submitted_in_the_order_of_creation() -> None:
         ("submit", "a"),
         ("submit", "ran-out"),
         ("submit", "given-back"),
+        ("submit", "new"),
         ("cancel", "stopped"),
     ]
 

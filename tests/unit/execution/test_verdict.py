@@ -6,17 +6,17 @@ from perdure.execution.end import End, How
 from perdure.execution.link import PIPE_LOST
 from perdure.execution.messages import Failure, Result
 from perdure.execution.verdict import Again, Finish, Verdict, judge
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunState, Wanted
 
 RESULT = Result(b"result")
 FAILURE = Failure("ValueError: no", "Traceback …", b"a part")
 
 
 def verdict(
-    end: End, said: Result | Failure | None = None, deaths: int = 0, *, stopping: bool = False
+    end: End, said: Result | Failure | None = None, deaths: int = 0, *, ending: Wanted | None = None
 ) -> Verdict:
     """Return the verdict."""
-    return judge(end, said, deaths, stopping=stopping)
+    return judge(end, said, deaths, ending=ending)
 
 
 def finish(given: Verdict) -> tuple[RunState | None, Outcome | None, str | None, bytes | None]:
@@ -84,6 +84,27 @@ def test_the_death_of_a_guard_counts_for_nothing() -> None:
 
 @pytest.mark.parametrize("said", [None, RESULT, FAILURE])
 def test_who_was_asked_to_stop_is_stopped_whatever_came_then(said: Result | Failure | None) -> None:
-    state, outcome, _, result = finish(verdict(End(How.ORDER), said, stopping=True))
+    state, outcome, _, result = finish(verdict(End(How.ORDER), said, ending=Wanted.STOPPED))
     assert (state, outcome) == (RunState.STOPPED, Outcome.TERMINATED)
     assert result == (None if said is None else said.result)
+
+
+@pytest.mark.parametrize(
+    ("ending", "state", "outcome"),
+    [
+        (Wanted.COMPLETED, RunState.COMPLETED, Outcome.SUCCEEDED),
+        (Wanted.FAILED, RunState.FAILED, Outcome.FAILED),
+    ],
+)
+def test_who_was_asked_to_end_otherwise_ends_so(ending: Wanted, state: RunState, outcome: Outcome) -> None:
+    found = finish(verdict(End(How.ORDER), ending=ending))
+    assert found == (state, outcome, f"It was {ending} on request.", None)
+
+
+def test_an_interruption_lets_the_run_begin_again_twice_and_fails_it_the_third_time() -> None:
+    said = Failure("engine_crashed: no answer", "Traceback …", None, again=True)
+    assert verdict(End(How.EXIT, 1), said, deaths=0) == Again(1)
+    assert verdict(End(How.EXIT, 1), said, deaths=1) == Again(2)
+    state, _, reason, _ = finish(verdict(End(How.EXIT, 1), said, deaths=2))
+    assert state is RunState.FAILED
+    assert reason == "engine_crashed: no answer; the third time in a row without a new savepoint."

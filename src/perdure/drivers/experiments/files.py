@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import io
 import os
+import shutil
 import time
 import weakref
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 from perdure.errors import FileLost
 from perdure.state.codec import State
 
-__all__ = ["Files", "OpenFiles"]
+__all__ = ["Files", "OpenFiles", "remove_folder"]
 
 SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
 SMALL_ALTOGETHER = 1 << 20
@@ -166,6 +167,16 @@ class OpenFiles:
         for file in list(self._files):
             if not file.closed:
                 file.flush()
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, which is never seen half removed under its name; harmless if there is none."""
+    going = folder.with_name(f".{folder.name}.going")
+    if going.exists():
+        shutil.rmtree(going)
+    if folder.exists():
+        folder.rename(going)
+        shutil.rmtree(going)
 
 
 def _described(path: Path, size: int) -> dict[str, State]:

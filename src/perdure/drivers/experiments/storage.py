@@ -15,13 +15,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from perdure.artifacts import Artifacts, FileSet, StoredFile
+from perdure.drivers.experiments.files import remove_folder
 from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
 from perdure.lifecycle import FINAL
 from perdure.run import Run
@@ -133,7 +133,7 @@ class WorkingFolders:
     def settle(self, folder: WorkingFolder) -> WorkingFolder:
         """Remove what the attempt before left: all that was needed of it is in the folder now."""
         if folder.former is not None:
-            shutil.rmtree(folder.former)
+            remove_folder(folder.former)
         return msgspec.structs.replace(folder, former=None)
 
     def finish(self, folder: WorkingFolder) -> FileSet | None:
@@ -157,15 +157,7 @@ class WorkingFolders:
 
     def discard(self, run: str) -> None:
         """Remove a run's folder with all that is in it; harmless if there is none."""
-        place = self._place(run)
-        # Renamed first, so that what a crash leaves is never taken for a folder of the run.
-        going = self._root / f".{run}.going"
-        if place.exists():
-            with suppress(FileNotFoundError):
-                shutil.rmtree(going)
-            place.rename(going)
-        with suppress(FileNotFoundError):
-            shutil.rmtree(going)
+        remove_folder(self._place(run))
 
     def forget(self, run: str, owner: str, experiment: str) -> None:
         """Remove all there is of a deleted run: its folder, its results, its hold on the experiment."""

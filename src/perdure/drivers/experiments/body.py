@@ -1,0 +1,100 @@
+"""The body of an experiment: the simulation server, which works on one run in a child process of its own.
+
+It loads the configuration, starts the engines, stands still until the run is started, and executes the main
+script. Its working folder is prepared by the server before each attempt (`Provisions`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from perdure.drivers.experiments.configuration import load
+from perdure.drivers.experiments.cosimulation import CoSimulation
+from perdure.drivers.experiments.engines import engine_kinds
+from perdure.drivers.experiments.files import remove_folder
+from perdure.drivers.experiments.keeper import Control
+from perdure.drivers.experiments.plan import How, Past, Plan
+from perdure.drivers.experiments.simulation import Simulation
+from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.errors import PerdureError, Unavailable
+from perdure.execution.context import BodyFailed, BodyInterrupted, RunContext
+from perdure.run import Entry
+from perdure.state.savepoint import Savepoint
+
+__all__ = ["BODY", "FOLDER", "FORMER", "run"]
+
+BODY = "perdure.drivers.experiments.body:run"
+"""What the executor is told to work on runs of the kind "experiment" with."""
+
+FOLDER, FORMER = "folder", "former"
+"""What it is given: the paths of its working folder, and of that of the attempt before if there is one."""
+
+
+def run(context: RunContext) -> None:
+    """Simulate an experiment from its beginning, or from its newest savepoint, to its end."""
+    spec = ExperimentSpec.from_blob(context.spec)
+    folder = Path(context.given[FOLDER])
+    former = Path(context.given[FORMER]) if FORMER in context.given else None
+    past = None
+    if context.savepoint is not None:
+        past = Past(savepoint=context.savepoint, steps=context.log, folder=former)
+    try:
+        configuration = load(folder, spec.configuration, engine_kinds())
+        plan = Plan(
+            sim_id=context.run_id,
+            script=spec.script,
+            seed=spec.seed,
+            timeout_ns=configuration.timeout_ns,
+            every_ns=configuration.savepoint.every_ns,
+        )
+        cosimulation = CoSimulation(configuration, folder, spec.seed)
+        ending = Simulation(plan, cosimulation, ContextKeeper(context, former), folder, past).run()
+    except Unavailable as error:
+        raise BodyInterrupted(f"{error.code}: {error}") from error
+    except PerdureError as error:
+        raise BodyFailed(error.code, str(error)) from error
+    if ending.how is How.FAILED:
+        assert ending.error is not None, "a simulation that failed says why"
+        raise BodyFailed("script_failed", ending.error.in_words)
+
+
+class ContextKeeper:
+    """Keeps a simulation through its run context.
+
+    Parameters
+    ----------
+    context
+        The run's.
+    former
+        The working folder of the attempt before. It is removed before the first savepoint: until then the
+        next attempt would need it, from then on it needs this one's.
+    """
+
+    def __init__(self, context: RunContext, former: Path | None) -> None:
+        self._context = context
+        self._former = former
+
+    def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
+        """Make entries and a savepoint durable, all or nothing."""
+        if self._former is not None:
+            remove_folder(self._former)
+            self._former = None
+        self._context.append(entries, savepoint)
+
+    def control(self) -> Control:
+        """Say at once what is wanted."""
+        if self._context.stopping:
+            return Control.STOPPING
+        return Control.PAUSED if self._context.pausing else Control.RUNNING
+
+    def hold(self) -> None:
+        """Return when something else than a pause is wanted."""
+        self._context.hold()
+
+    def progress(self, report: Mapping[str, Any]) -> None:
+        """Take a report of how far it got."""
+        self._context.progress(report)
+
+    def write_line(self, text: str, level: str) -> None:
+        """Take a line of the script's log."""
+        self._context.write_line(text, level)

@@ -1,0 +1,60 @@
+"""The body of a kind of run, as an executor is told of it: what does the work, with what, and where."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from perdure.execution.limits import Limits
+from perdure.lifecycle import RunState, Wanted
+from perdure.run import Execution, Run
+
+__all__ = ["Body", "Provision"]
+
+
+class Provision(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt is given besides its run.
+
+    Attributes
+    ----------
+    environment
+        Variables of the child's environment, in place of the server's.
+    given
+        What the body finds in ``RunContext.given``.
+    """
+
+    environment: Mapping[str, str] = {}
+    given: Mapping[str, str] = {}
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """How an executor works on the runs of one kind. Kinds have slots of their own: none waits for another.
+
+    Attributes
+    ----------
+    path
+        The function that does the work, ``module:function``, importable in a child.
+    slots
+        How many runs are worked on at a time; None is as many as there are cores.
+    limits
+        What each child may use. Its seconds bind runs that ask for no time-out, or for a longer one.
+    begins_paused
+        Whether a new run that is wanted paused is begun all the same: it prepares itself, and is paused when
+        its body first calls `RunContext.hold`. Otherwise it waits until it is wanted started.
+    resumes
+        Whether a run whose work was broken off is taken up again by itself; else it is paused.
+    provide
+        Prepares an attempt, before each; it may block. What it raises leaves the run for later.
+    """
+
+    path: str
+    slots: int | None = None
+    limits: Limits = Limits()
+    begins_paused: bool = False
+    resumes: bool = True
+    provide: Callable[[Run, Execution], Provision] | None = None
+
+    def is_due(self, run: Run, execution: Execution) -> bool:
+        """Return whether there is something to do for a run that nobody works on."""
+        if execution.wanted is Wanted.PAUSED:
+            return self.begins_paused and run.state is RunState.CREATED
+        return execution.wanted is Wanted.STARTED
