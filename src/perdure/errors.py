@@ -65,6 +65,7 @@ PerdureError
 │   ├── NotExecuted
 │   ├── WrongKind
 │   ├── TaskUnfinished
+│   ├── SlotsTaken
 │   ├── InstanceLocked
 │   ├── NoSession
 │   ├── EngineFinished
@@ -436,6 +437,11 @@ class WrongKind(Refused):
 
 class TaskUnfinished(Refused):
     """The run {run!r} is {state} and has no result yet; follow its events, or ask again later."""
+
+
+class SlotsTaken(Refused):
+    """There are {limit} simulations that haven't ended, and there may not be more; stop one, or raise the
+    setting max_simulations."""
 
 
 class InstanceLocked(Refused):

@@ -4,7 +4,7 @@ Each is read from the environment as ``PERDURE_`` and its name in capitals; the 
 environment. `docs/settings.md` lists them, and a test holds it to this module.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -79,10 +79,19 @@ class Settings(BaseSettings):
     max_task_open_files: int | None = Field(
         None, ge=16, description="Open files of each process of a task; none is the system's limit."
     )
+    max_simulations: int = Field(
+        16, ge=1, description="Most experiments that haven't ended; each has a process."
+    )
+    resume: Literal["always", "manual"] = Field(
+        "always",
+        description="Whether experiments whose processes were ended go on by themselves, or are paused.",
+    )
     result_expires: float = Field(
         300.0, gt=0, description="Seconds for which StableConfigs' clients find the result of a task."
     )
-    max_log_lines: int = Field(10_000, ge=1, description="Newest lines kept of what a task wrote.")
+    max_log_lines: int = Field(
+        10_000, ge=1, description="Newest lines kept of what a task or an experiment wrote."
+    )
     max_run_steps: int = Field(
         10_000_000, ge=1, description="Most steps of dt between start and stop of a scenario."
     )

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from perdure.dialects.nrp.driver import NewSimulation
+from perdure.drivers.experiments.requests import NewExperiment
 from perdure.drivers.requests import Owner
 from perdure.errors import ExperimentNotFound, RunNotFound, TooMany
 from perdure.lifecycle import FINAL, RunState, after
@@ -29,9 +29,9 @@ class FakeExperiments:
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = asyncio.Event()
-        self.made: list[NewSimulation] = []
+        self.made: list[NewExperiment] = []
 
-    async def create(self, owner: str, run_id: str, request: NewSimulation) -> Run:
+    async def create(self, owner: str, run_id: str, request: NewExperiment) -> Run:
         if self.fails is not None:
             raise self.fails
         if request.experiment == "none":

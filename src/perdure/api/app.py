@@ -1,9 +1,7 @@
 """The composition root: one app made of a store, a catalogue and settings, and that of a `BptkServer`."""
 
-import hashlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -13,32 +11,20 @@ from starlette.routing import BaseRoute
 
 from perdure import __version__
 from perdure.api import events, experiments, models, runs, savepoints, service, steps, tasks
-from perdure.api.context import Context, context_of
+from perdure.api.context import context_of
+from perdure.api.opening import Manner, opened
 from perdure.api.storage import open_artifacts
-from perdure.api.transfers import Transfers
-from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
 from perdure.dialects.bptk.router import BptkPaths
-from perdure.dialects.stableconfigs.dialect import StableConfigs
+from perdure.dialects.nrp.router import NrpRoutes
 from perdure.dialects.stableconfigs.router import StableConfigsPaths
 from perdure.drivers.sessions import Sessions
-from perdure.drivers.task_body import BODY
 from perdure.drivers.task_registry import TaskRegistry
-from perdure.drivers.tasks import KIND as TASK
-from perdure.drivers.tasks import Tasks
-from perdure.drivers.unplaced import Unplaced
 from perdure.errors import PerdureError
-from perdure.execution.body import Body
-from perdure.execution.executor import Executor
-from perdure.execution.limits import Limits as ChildLimits
-from perdure.execution.local import LocalExecutor
-from perdure.execution.reconcile import reconciling
-from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
-from perdure.stores.sqlite import SqliteStore
 from perdure.web.auth import Authentication, Tokens
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
@@ -95,7 +81,7 @@ def create_app(
         The path of the Unix socket whose requests are the administrator's, who sees every run and needs no
         token. Nothing but this machine's administrator may reach it, so never name the socket of a proxy.
     works
-        Whether tasks are worked on while the app is open; otherwise they wait for an app that does.
+        Whether tasks and experiments are worked on while the app is open; otherwise they wait for one.
     on_closed
         Called when the app has closed, for example ``store.close``.
 
@@ -117,6 +103,7 @@ def create_app(
         store,
         catalogue,
         settings,
+        Manner(),
         tokens=tokens,
         allowed=settings.cors_origins,
         hosts=None if tokens else {settings.host},
@@ -134,12 +121,18 @@ def create_app(
             *tasks.router.routes,
         ],
         dialects=(BPTK_PATHS, StableConfigsPaths(lambda scope: context_of(scope).stableconfigs)),
+        between=[
+            Middleware(
+                NrpRoutes,
+                simulations=lambda scope: context_of(scope).simulations,
+                tokens=tokens,
+                max_body_bytes=settings.max_body_bytes,
+                administrator_socket=administrator_socket,
+            )
+        ],
         registry=TaskRegistry(settings.tasks if works else ()),
         works=works,
         on_closed=on_closed,
-        make_mirror=lambda sessions: None,
-        externalize=False,
-        durable=True,
     )
 
 
@@ -178,6 +171,7 @@ def create_bptk_app(
         store,
         catalogue,
         settings,
+        Manner(make_mirror, externalize=externalize, durable=False),
         tokens=Tokens(settings.tokens),
         allowed=settings.cors_origins or ("*",),
         hosts=None,
@@ -188,9 +182,6 @@ def create_bptk_app(
         registry=TaskRegistry(),
         works=False,
         on_closed=None,
-        make_mirror=make_mirror,
-        externalize=externalize,
-        durable=False,
     )
 
 
@@ -198,6 +189,7 @@ def _app(
     store: Store,
     catalogue: Catalogue,
     settings: Settings,
+    manner: Manner,
     *,
     tokens: Tokens,
     allowed: Collection[str],
@@ -206,61 +198,26 @@ def _app(
     administrator_socket: str | None,
     routes: list[BaseRoute],
     dialects: Sequence[OpenDialect],
+    between: Sequence[Middleware] = (),
     registry: TaskRegistry,
     works: bool,
     on_closed: Callable[[], None] | None,
-    make_mirror: Callable[[Sessions], Mirror | None],
-    externalize: bool,
-    durable: bool,
 ) -> App:
-    metrics = Metrics()
+    """Make an app; `between` is asked after origins are checked, and before the native API's tokens are."""
     artifacts = open_artifacts(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        sessions = Sessions(store, catalogue, settings, metrics)
-        bptk = Dialect(
-            sessions,
-            settings,
-            metrics,
-            mirror=make_mirror(sessions),
-            externalize=externalize,
-            durable=durable,
-            closing=sessions.closing,
-        )
-        try:
-            async with _executor(store, settings, works) as executor:
-                queued = Tasks(store, registry, executor, settings)
-                stableconfigs = StableConfigs(queued, store, settings.result_expires)
-                app.state.context = Context(
-                    store,
-                    catalogue,
-                    metrics,
-                    artifacts,
-                    Transfers(),
-                    sessions,
-                    queued,
-                    bptk,
-                    stableconfigs,
-                    sessions.closing,
-                )
-                try:
-                    await bptk.open()
-                except PerdureError as error:
-                    app.state.failure = error
-                    raise
-                try:
-                    async with stableconfigs.expiring() if works else nullcontext():
-                        yield
-                finally:
-                    sessions.closing.set()
-                    await queued.aclose()
-        finally:
-            sessions.closing.set()
-            await bptk.aclose()
-            await sessions.aclose()
+        async with AsyncExitStack() as stack:
             if on_closed is not None:
-                on_closed()
+                stack.callback(on_closed)
+            opening = opened(store, catalogue, settings, artifacts, manner, registry, works=works)
+            try:
+                app.state.context = await stack.enter_async_context(opening)
+            except PerdureError as error:
+                app.state.failure = error
+                raise
+            yield
 
     app = App(
         title="Perdure",
@@ -282,6 +239,7 @@ def _app(
                 administrator_socket=administrator_socket,
             ),
             Middleware(Origins, allowed=allowed, hosts=hosts, administrator_socket=administrator_socket),
+            *between,
             Middleware(
                 Authentication, tokens=tokens, public=public, administrator_socket=administrator_socket
             ),
@@ -295,29 +253,3 @@ def _app(
     )
     app.tokens_needed = bool(tokens)
     return app
-
-
-@asynccontextmanager
-async def _executor(store: Store, settings: Settings, works: bool) -> AsyncIterator[Executor]:
-    """Open what works on the runs of a store, or what leaves them to the next server."""
-    if not works:
-        yield Unplaced(store)
-        return
-    limits = ChildLimits(
-        cpu_seconds=settings.max_task_cpu_seconds,
-        memory=settings.max_task_memory_bytes,
-        open_files=settings.max_task_open_files,
-    )
-    bodies = {TASK: Body(path=BODY, slots=settings.max_task_processes, limits=limits)}
-    async with (
-        LocalExecutor(store, bodies, identity=_identity(store)) as executor,
-        reconciling(store, executor),
-    ):
-        yield executor
-
-
-def _identity(store: Store) -> str:
-    """Name a store as no other that is open on this machine, and the same when it is opened again."""
-    if isinstance(store, SqliteStore):
-        return hashlib.sha256(bytes(store.path)).hexdigest()[:16]
-    return secrets.token_hex(8)

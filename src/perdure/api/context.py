@@ -12,7 +12,9 @@ from starlette.types import Scope
 from perdure.api.transfers import Transfers
 from perdure.artifacts import Artifacts
 from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.nrp.simulations import Simulations
 from perdure.dialects.stableconfigs.dialect import StableConfigs
+from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
 from perdure.drivers.sessions import Sessions
@@ -26,7 +28,7 @@ from perdure.web.auth import maker_of, owner_of
 __all__ = ["Asking", "Context", "Making", "Serving", "context_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """What one app works with.
 
@@ -40,10 +42,14 @@ class Context:
         The driver of sessions; closed by the app.
     tasks
         The driver of tasks; closed by the app.
+    experiments
+        The driver of experiments; closed by the app.
     bptk
         The instances of the BPTK dialect; closed by the app.
     stableconfigs
         The tasks of the StableConfigs dialect.
+    simulations
+        The experiments of the Neurorobotics Platform's dialect.
     closing
         Set when the server closes, so that streams end.
     """
@@ -55,8 +61,10 @@ class Context:
     transfers: Transfers
     sessions: Sessions
     tasks: Tasks
+    experiments: Experiments
     bptk: Dialect
     stableconfigs: StableConfigs
+    simulations: Simulations
     closing: asyncio.Event
 
     async def run(self, owner: Owner, run_id: str) -> Run:

@@ -14,7 +14,6 @@ from perdure.api.transfers import download
 from perdure.artifacts import Condition, FileSet, StoredFile
 from perdure.artifacts.names import EXPERIMENT_PATTERN, LONGEST_PATH
 from perdure.artifacts.outputs import chunks_of
-from perdure.errors import RunNotFound
 from perdure.run import Run
 from perdure.web.errors import error_responses
 from perdure.web.limits import Upload, refuse_repeated
@@ -241,7 +240,7 @@ async def delete_experiment_file(
 @router.get("/runs/{run_id}/files", operation_id="list_run_files", responses=error_responses(*_READING))
 async def list_run_files(run_id: RunId, serving: Serving, owner: Asking) -> FileList:
     """List the logs and files that a run wrote; they are stored when it ends."""
-    run = await _run(serving, owner, run_id)
+    run = await _ended(serving, owner, run_id)
     found = await serving.transfers.run(lambda: serving.artifacts.results(run.owner).get(run_id))
     return FileList(files=[] if found is None else _files(found))
 
@@ -257,7 +256,7 @@ async def list_run_files(run_id: RunId, serving: Serving, owner: Asking) -> File
 )
 async def download_run_files(run_id: RunId, serving: Serving, owner: Asking) -> Response:
     """Read all logs and files that a run wrote as one zip."""
-    run = await _run(serving, owner, run_id)
+    run = await _ended(serving, owner, run_id)
     results = serving.artifacts.results(run.owner)
     found = await serving.transfers.run(lambda: results.get(run_id))
     return download(await serving.transfers.streamed(results.zipped(run_id, found)), f"{run_id}.zip")
@@ -273,7 +272,7 @@ async def read_run_file(
     run_id: RunId, path: FilePath, serving: Serving, owner: Asking, if_none_match: IfNoneMatch = ""
 ) -> Response:
     """Read one file that a run wrote."""
-    run = await _run(serving, owner, run_id)
+    run = await _ended(serving, owner, run_id)
     results = serving.artifacts.results(run.owner)
     file = await serving.transfers.run(lambda: results.file(run_id, path))
     if _is_among(file, if_none_match):
@@ -281,11 +280,10 @@ async def read_run_file(
     return download(await serving.transfers.streamed(results.read(run_id, file)), path, _of_file(file))
 
 
-async def _run(serving: Serving, owner: Asking, run_id: str) -> Run:
-    """Return a run of any kind; another owner's doesn't exist."""
-    run = await serving.transfers.run(lambda: serving.store.run(run_id))
-    if owner is not None and run.owner != owner:
-        raise RunNotFound(run=run_id)
+async def _ended(serving: Serving, owner: Asking, run_id: str) -> Run:
+    """Return a run; of one that has just ended, wait until what it wrote is stored."""
+    run = await serving.run(owner, run_id)
+    await serving.experiments.stored(run)
     return run
 
 

@@ -8,6 +8,15 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from perdure.api.context import Asking, Making, Serving
+from perdure.api.experiment_shapes import (
+    CreateExperiment,
+    RunningExperiment,
+    RunningExperimentSummary,
+    damaged_experiment,
+    experiment_record,
+    experiment_summary,
+    fork_of_experiment,
+)
 from perdure.api.shapes import (
     CheckRun,
     CreateSession,
@@ -30,11 +39,14 @@ from perdure.api.task_shapes import (
     task_record,
     task_summary,
 )
+from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
+from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.requests import NewSession, Owner
 from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
-from perdure.drivers.tasks import NewTask, TaskView
-from perdure.errors import Damaged, WrongKind
+from perdure.drivers.tasks import NewTask, Tasks, TaskView
+from perdure.errors import Damaged, Invalid, WrongKind
 from perdure.run import Run
 from perdure.stores.base import Created
 from perdure.web.errors import error_responses
@@ -46,8 +58,10 @@ __all__ = ["RunId", "router"]
 
 RunId = Annotated[str, Path(pattern=RUN_ID_PATTERN)]
 
-Record: TypeAlias = Annotated[SessionRecord | TaskRecord, Field(discriminator="kind")]
-Summary: TypeAlias = Annotated[SessionSummary | TaskSummary, Field(discriminator="kind")]
+Record: TypeAlias = Annotated[SessionRecord | TaskRecord | RunningExperiment, Field(discriminator="kind")]
+Summary: TypeAlias = Annotated[
+    SessionSummary | TaskSummary | RunningExperimentSummary, Field(discriminator="kind")
+]
 
 _READING = (401, 403, 404, 422, 500, 503)
 _CHANGING = (*_READING, 409)
@@ -76,16 +90,19 @@ class RunList(BaseModel):
     responses={201: _LOCATION, 200: _REPLAYED, **error_responses(*_CHANGING, *_WITH_BODY, 429)},
 )
 async def create_run(
-    body: Annotated[CreateSession | CreateTask, Field(discriminator="kind")],
+    body: Annotated[CreateSession | CreateTask | CreateExperiment, Field(discriminator="kind")],
     response: Response,
     serving: Serving,
     owner: Making,
     key: IdempotencyKey,
 ) -> Record:
-    """Make a session on scenarios of the models served, or queue a task."""
+    """Make a session on scenarios of the models served, queue a task, or initialize an experiment."""
     if isinstance(body, CreateTask):
         task = NewTask.of(body.task, body.input, body.timeout)
         created = await serving.tasks.create(owner, task, make_key(key, "POST /runs", task))
+    elif isinstance(body, CreateExperiment):
+        asked = body.asked()
+        created = await serving.experiments.make(owner, asked, make_key(key, "POST /runs", asked))
     else:
         request = NewSession(scenarios=body.scenarios, outputs=body.outputs, dt=body.dt, seed=body.seed)
         created = await serving.sessions.create(owner, request, make_key(key, "POST /runs", request))
@@ -101,7 +118,7 @@ async def create_run(
 async def list_runs(page: Annotated[Page, Query()], serving: Serving, owner: Asking) -> RunList:
     """List runs, newest first, a page at a time."""
 
-    def read() -> tuple[Sequence[Run], list[SessionSummary | TaskSummary]]:
+    def read() -> tuple[Sequence[Run], list[Summary]]:
         runs = serving.store.runs(owner=owner, kind=page.kind, before=page.cursor, limit=page.limit + 1)
         return runs, [_summary(serving, run) for run in runs[: page.limit]]
 
@@ -120,8 +137,12 @@ async def read_run(run_id: RunId, serving: Serving, owner: Asking) -> Record:
     "/runs/{run_id}/state", operation_id="set_state", responses=error_responses(*_CHANGING, *_WITH_BODY)
 )
 async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Asking) -> Record:
-    """Stop a run for good, what it answered stays readable; or pause a task, and let it go on."""
+    """Stop a run for good, what it answered stays readable; or pause tasks and experiments, let them go on."""
     run = await serving.run(owner, run_id)
+    if run.kind == EXPERIMENT:
+        return await _record(serving, owner, await serving.experiments.trigger(owner, run_id, body.state))
+    if body.state in ("completed", "failed"):
+        raise WrongKind(run=run_id, kind=run.kind, wanted=EXPERIMENT)
     if run.kind == TASK:
         tasks = serving.tasks
         change = {"stopped": tasks.stop, "paused": tasks.pause, "started": tasks.go_on}[body.state]
@@ -135,10 +156,14 @@ async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Aski
     "/runs/{run_id}", status_code=204, operation_id="delete_run", responses=error_responses(*_READING)
 )
 async def delete_run(run_id: RunId, serving: Serving, owner: Asking) -> None:
-    """Forget a run with all that is stored of it; a task that hasn't ended is stopped first."""
+    """Forget a run with all that is stored of it; what hasn't ended is stopped first."""
     run = await serving.run(owner, run_id)
-    driver = serving.tasks if run.kind == TASK else serving.sessions
-    await driver.delete(owner, run_id)
+    drivers: dict[str, Sessions | Tasks | Experiments] = {
+        SESSION: serving.sessions,
+        TASK: serving.tasks,
+        EXPERIMENT: serving.experiments,
+    }
+    await drivers[run.kind].delete(owner, run_id)
 
 
 @router.post(
@@ -155,7 +180,14 @@ async def fork_run(
     key: IdempotencyKey,
     body: ForkRun | None = None,
 ) -> Record:
-    """Make a session that begins as a copy of this one up to a step, and shares nothing with it later."""
+    """Make a run that begins as a copy of this one up to a step or a savepoint, and shares nothing later."""
+    run = await serving.run(owner, run_id)
+    if run.kind == EXPERIMENT:
+        asked = fork_of_experiment(body)
+        key_of = make_key(key, f"POST /runs/{run_id}/fork", asked)
+        return await _made(serving, await serving.experiments.fork(owner, run_id, asked, key_of), response)
+    if body is not None and body.model_fields_set - {"step"}:
+        raise Invalid("Only an experiment is forked so; a session's fork takes `step` alone.")
     step = None if body is None else body.step
     stored_key = make_key(key, f"POST /runs/{run_id}/fork", step)
     return await _made(serving, await serving.sessions.fork(owner, run_id, step, stored_key), response)
@@ -179,6 +211,8 @@ async def check_run(run_id: RunId, serving: Serving, owner: Asking, body: CheckR
     run = await serving.run(owner, run_id)
     if run.kind == TASK:
         return report(await serving.tasks.examine(owner, run_id))
+    if run.kind == EXPERIMENT:
+        return report(await serving.experiments.examine(owner, run_id))
     return report(await serving.sessions.examine(owner, run_id, repair=body is not None and body.repair))
 
 
@@ -191,13 +225,21 @@ async def _made(serving: Serving, created: Created, response: Response) -> Recor
 async def _record(serving: Serving, owner: Owner, run: Run) -> Record:
     if run.kind == SESSION:
         return await anyio.to_thread.run_sync(record, run)
+    if run.kind == EXPERIMENT:
+        experiment = await serving.experiments.view(owner, run.id)
+        return await anyio.to_thread.run_sync(experiment_record, experiment)
     view = await serving.tasks.view(owner, run.id)
     return await anyio.to_thread.run_sync(task_record, view)
 
 
-def _summary(serving: Serving, run: Run) -> SessionSummary | TaskSummary:
+def _summary(serving: Serving, run: Run) -> Summary:
     if run.kind == SESSION:
         return summary(run)
+    if run.kind == EXPERIMENT:
+        try:
+            return experiment_summary(serving.experiments.view_of(run))
+        except Damaged as error:
+            return damaged_experiment(run, error)
     try:
         return task_summary(TaskView(run=run, execution=serving.store.execution(run.id)))
     except Damaged as error:

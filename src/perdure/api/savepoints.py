@@ -1,4 +1,4 @@
-"""The savepoints of a session over HTTP: listed, taken, named and pinned."""
+"""The savepoints of sessions and experiments over HTTP: listed, taken, named and pinned."""
 
 from typing import Annotated
 
@@ -16,6 +16,9 @@ from perdure.api.shapes import (
     savepoint_list,
     savepoint_record,
 )
+from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
+from perdure.drivers.experiments.experiments import Experiments
+from perdure.drivers.sessions import Sessions
 from perdure.errors import SavepointNotFound
 from perdure.web.errors import error_responses
 
@@ -35,7 +38,7 @@ async def list_savepoints(
     name: Annotated[Name | None, Query(description="Only the savepoint of this very name.")] = None,
 ) -> SavepointList:
     """List the savepoints that are kept, oldest first; by name, that one if there is one."""
-    kept = await serving.sessions.savepoints(owner, run_id)
+    kept = await (await _driver(serving, owner, run_id)).savepoints(owner, run_id)
     return savepoint_list([info for info in kept if name is None or info.name == name])
 
 
@@ -48,7 +51,7 @@ async def list_savepoints(
 async def take_savepoint(
     run_id: RunId, serving: Serving, owner: Asking, body: TakeSavepoint | None = None
 ) -> SavepointRecord:
-    """Take a savepoint of a run as it stands, in place of one at the same step."""
+    """Take a savepoint of a session as it stands, in place of one at the same step."""
     body = body or TakeSavepoint()
     return savepoint_record(
         await serving.sessions.take_savepoint(owner, run_id, name=body.name, pinned=body.pinned)
@@ -68,12 +71,13 @@ async def mark_savepoint(
     owner: Asking,
 ) -> SavepointRecord:
     """Name or pin a savepoint, which keeps it for good, or undo that."""
-    kept = await serving.sessions.savepoints(owner, run_id)
+    driver = await _driver(serving, owner, run_id)
+    kept = await driver.savepoints(owner, run_id)
     info = next((info for info in kept if info.timestamp == timestamp), None)
     if info is None:
         raise SavepointNotFound(run=run_id, savepoint=timestamp)
     given = body.model_fields_set
-    marked = await serving.sessions.mark_savepoint(
+    marked = await driver.mark_savepoint(
         owner,
         run_id,
         timestamp,
@@ -81,3 +85,9 @@ async def mark_savepoint(
         pinned=body.pinned if "pinned" in given else info.pinned,
     )
     return savepoint_record(marked)
+
+
+async def _driver(serving: Serving, owner: Asking, run_id: str) -> Sessions | Experiments:
+    """Return whose savepoints a run's are; that of sessions tells what is wrong with another kind."""
+    run = await serving.run(owner, run_id)
+    return serving.experiments if run.kind == EXPERIMENT else serving.sessions

@@ -28,6 +28,7 @@ on with exactly the numbers it would have had.</p>
 <ul>
 <li><a href="/models">/models</a>: the models and scenarios that can be run</li>
 <li><a href="/tasks">/tasks</a>: the tasks that can be queued</li>
+<li><a href="/experiments">/experiments</a>: the experiments that can be run</li>
 <li><a href="/runs">/runs</a>: the runs</li>
 <li><a href="/openapi.json">/openapi.json</a>: all routes, as an OpenAPI document for any viewer</li>
 <li><a href="/ready">/ready</a>: whether the store can be written</li>

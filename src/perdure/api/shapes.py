@@ -97,15 +97,29 @@ class CreateSession(Strict):
 
 
 class SetState(Strict):
-    """The state a run is to be in; only a task can be paused and started."""
+    """The state a run is to be in; a session can only be stopped, only an experiment completed or failed."""
 
-    state: Literal["stopped", "paused", "started"]
+    state: Literal["stopped", "paused", "started", "completed", "failed"]
 
 
 class ForkRun(Strict):
-    """Where a fork is to begin."""
+    """Where a fork is to begin, and what is to be different; only what is for the run's kind may be given."""
 
-    step: Whole | None = Field(default=None, description="The last step it shares; by default all of them.")
+    step: Whole | None = Field(
+        default=None, description="Of a session: the last step it shares; by default all of them."
+    )
+    savepoint: Whole | None = Field(
+        default=None, description="Of an experiment: a savepoint's timestamp; by default the newest."
+    )
+    configuration: Name | None = Field(
+        default=None, description="Of an experiment: another simulation configuration's path."
+    )
+    script: Name | None = Field(
+        default=None, description="Of an experiment: another main script's path; it starts at its top."
+    )
+    newest: bool = Field(
+        default=False, description="Of an experiment: take its files as they are stored now."
+    )
 
 
 class TakeSavepoint(Strict):
@@ -136,7 +150,9 @@ class Page(BaseModel):
     limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(digits)] = Field(
         default=100, description="Most runs in the answer."
     )
-    kind: Literal["session", "task"] | None = Field(default=None, description="Only runs of this kind.")
+    kind: Literal["session", "task", "experiment"] | None = Field(
+        default=None, description="Only runs of this kind."
+    )
     cursor: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(digits)] | None = Field(
         default=None, description="The `next` of the page before."
     )

@@ -15,6 +15,7 @@ from perdure.api.task_shapes import (
     describe_task,
     log_line,
 )
+from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.web.errors import error_responses
 from perdure.web.limits import refuse_repeated
 
@@ -56,8 +57,10 @@ async def read_result(run_id: RunId, serving: Serving, owner: Asking) -> TaskRes
 async def read_logs(
     run_id: RunId, page: Annotated[LogLinesPage, Query()], serving: Serving, owner: Asking
 ) -> LogLines:
-    """Read the lines that a task wrote, oldest first, a page at a time; only the newest are kept."""
-    lines = await serving.tasks.lines(owner, run_id, page.after, page.limit)
+    """Read the lines that a task or experiment wrote, oldest first, by pages; only the newest are kept."""
+    run = await serving.run(owner, run_id)
+    driver = serving.experiments if run.kind == EXPERIMENT else serving.tasks
+    lines = await driver.lines(owner, run_id, page.after, page.limit)
     return LogLines(
         lines=[log_line(line) for line in lines],
         next=lines[-1].number if len(lines) == page.limit else None,

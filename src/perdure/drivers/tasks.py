@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from perdure.drivers.changes import changes_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
@@ -28,7 +29,7 @@ from perdure.lifecycle import FINAL, RunState, Wanted, check
 from perdure.run import Execution, Key, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode
-from perdure.stores.base import Committed, Created, Store
+from perdure.stores.base import Created, Store
 from perdure.tasks import Task
 
 __all__ = ["KIND", "NewTask", "TaskView", "Tasks"]
@@ -191,18 +192,8 @@ class Tasks:
 
         A reader that is slow misses what lies between, and gets the latest.
         """
-        loop = asyncio.get_running_loop()
-        changed = asyncio.Event()
-        changed.set()
-
-        def tell(commit: Committed) -> None:
-            if commit.run_id == run_id:
-                with suppress(RuntimeError):  # the loop is closing
-                    loop.call_soon_threadsafe(changed.set)
-
-        unwatch = self._store.watch(tell)
-        try:
-            seen: TaskView | None = None
+        seen: TaskView | None = None
+        with changes_of(self._store, run_id) as changed:
             while seen is None or seen.run.state not in FINAL:
                 await changed.wait()
                 changed.clear()
@@ -216,8 +207,6 @@ class Tasks:
                 if seen is None or _told(view) != _told(seen):
                     seen = view
                     yield view
-        finally:
-            unwatch()
 
     # The work -----------------------------------------------------------------------------------------------
 

@@ -43,7 +43,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     resumes
         Whether a run whose work was broken off is taken up again by itself; else it is paused.
     provide
-        Prepares an attempt, before each; it may block. What it raises leaves the run for later.
+        Prepares an attempt, before each; it may block. `NotFound` and `Damaged` fail the run, other errors
+        leave it for later.
     """
 
     path: str

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import structlog
 
-from perdure.errors import LeaseHeld, PerdureError, RunFinished, VersionConflict
+from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, VersionConflict
 from perdure.execution.attempt import Attempt, Place
 from perdure.execution.body import Provision
-from perdure.execution.verdict import Again, Finish, requested
+from perdure.execution.verdict import Again, Finish, failed, requested
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change
 from perdure.stores.base import Store
@@ -73,8 +73,12 @@ class Work:
         if run.state is RunState.STARTED and not body.resumes:
             await self._pause_interrupted()
             return False
-        provide = body.provide
-        provision = Provision() if provide is None else await asyncio.to_thread(provide, run, before)
+        try:
+            provide = body.provide
+            provision = Provision() if provide is None else await asyncio.to_thread(provide, run, before)
+        except (NotFound, Damaged) as error:  # which no further attempt mends
+            await self._change(failed(f"{error.code}: {error}").change)
+            return False
         holder, lease_seconds = self._place.holder, self._place.lease_seconds
         try:
             execution = await asyncio.wrap_future(self._store.lease(self._run_id, holder, lease_seconds))
@@ -107,17 +111,17 @@ class Work:
     async def _pause_interrupted(self) -> None:
         """Let a run whose work was broken off wait for its owner to start it again."""
         await asyncio.wrap_future(self._store.want(self._run_id, Wanted.PAUSED))
+        await self._change(Change(state=RunState.PAUSED))
+
+    async def _change(self, change: Change) -> None:
+        """Change the record of a run that nobody works on, unless it is final."""
         while True:
             run = await asyncio.to_thread(self._store.run, self._run_id)
-            if run.state is not RunState.STARTED:
+            if run.state in FINAL:
                 return
-            reason = "Its work was broken off; start it to go on from the last savepoint."
             with suppress(VersionConflict):
-                await asyncio.wrap_future(
-                    self._store.update_run(
-                        self._run_id, run.version, Change(state=RunState.PAUSED, reason=reason)
-                    )
-                )
+                await asyncio.wrap_future(self._store.update_run(self._run_id, run.version, change))
+                return
 
     async def _give_back(self, attempt: Attempt, fence: int, deaths: int | None = None) -> None:
         await asyncio.wrap_future(

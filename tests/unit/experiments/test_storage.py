@@ -81,11 +81,12 @@ def test_a_failed_upload_leaves_the_folder_and_is_made_up_for(
     with pytest.raises(UploadFailed, match="run-1"):
         folders.finish(made)
     assert files(made.files) == before
-    reconciled = folders.reconcile(lambda run: run_in(RunState.STOPPED))
-    assert list(reconciled.failed) == ["run-1"]
+    assert folders.reconcile(lambda run: run_in(RunState.STOPPED)).ended == ["run-1"]
+    with pytest.raises(UploadFailed, match="run-1"):
+        folders.finish(made)
     assert files(made.files) == before
     object_store.heal()
-    assert folders.reconcile(lambda run: run_in(RunState.STOPPED)).uploaded == ["run-1"]
+    folders.finish(made)
     assert results(artifacts) == {"out.log": b"precious"}
     assert folders.find("run-1") is None
 
@@ -242,12 +243,12 @@ def test_broken_off_uploads_are_swept_away(tmp_path: Path) -> None:
     with pytest.raises(ArtifactsUnavailable):
         artifacts.results("ada").put("run-1", "a.log", [b"1"])
     assert object_store.ObjectStore.objects
-    folders.reconcile(lambda run: None)  # which says in the log that it can't, and goes on
+    folders.sweep()  # which says in the log that it can't, and goes on
     object_store.heal()
-    folders.reconcile(lambda run: None)
+    folders.sweep()
     assert object_store.ObjectStore.objects, "it may still be under way"
     times.append(times[-1] + 2 * 86_400)
-    folders.reconcile(lambda run: None)
+    folders.sweep()
     assert object_store.ObjectStore.objects == {}
 
 

@@ -2,28 +2,11 @@
 
 from typing import Protocol
 
-import msgspec
-
+from perdure.drivers.experiments.requests import NewExperiment
 from perdure.drivers.requests import Owner
 from perdure.run import Run
 
-__all__ = ["Experiments", "NewSimulation"]
-
-
-class NewSimulation(msgspec.Struct, frozen=True, kw_only=True):
-    """A simulation to be made of an experiment.
-
-    Attributes
-    ----------
-    experiment
-        The experiment's name.
-    configuration, script
-        The paths of its simulation configuration and its main script.
-    """
-
-    experiment: str
-    configuration: str
-    script: str
+__all__ = ["Experiments"]
 
 
 class Experiments(Protocol):
@@ -32,8 +15,8 @@ class Experiments(Protocol):
     What the owner doesn't own isn't there: `RunNotFound`.
     """
 
-    async def create(self, owner: str, run_id: str, request: NewSimulation) -> Run:
-        """Make a run of that id, fetch its experiment and initialize it; return it in the state ``paused``.
+    async def create(self, owner: str, run_id: str, request: NewExperiment) -> Run:
+        """Make a run of that id, fetch its experiment and initialize it; return it ``paused``, or ``failed``.
 
         Raises
         ------

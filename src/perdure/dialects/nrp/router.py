@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from perdure import __version__
 from perdure.dialects.nrp.shapes import (
     GENERAL,
+    SERVER,
     NrpError,
     answer,
     new_record,
@@ -27,7 +28,7 @@ from perdure.dialects.nrp.shapes import (
 from perdure.dialects.nrp.simulations import Simulation, Simulations
 from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.errors import PerdureError, TriggerRefused
-from perdure.lifecycle import is_final
+from perdure.lifecycle import RunState, is_final
 from perdure.web.auth import LOCAL, Tokens, from_socket
 
 __all__ = ["NrpRoutes"]
@@ -177,6 +178,9 @@ class _Calls:
         owner = self._routes.owner(self._scope)
         new = new_record(await self._body())
         made = await self._simulations.create(owner or LOCAL, new)
+        if made.run.state is RunState.FAILED:
+            message = f"The simulation {made.number} failed to initialize: {made.run.reason}"
+            raise NrpError(500, message, kind=SERVER, data=str(made.number))
         return answer(resource(made), 201, {"Location": f"/simulation/{made.number}"})
 
     async def read(self, number: str) -> Response:

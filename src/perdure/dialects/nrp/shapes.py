@@ -7,13 +7,23 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from perdure.dialects.nrp.driver import NewSimulation
 from perdure.dialects.nrp.simulations import NewRecord, Simulation
+from perdure.drivers.experiments.requests import NewExperiment
 from perdure.errors import Damaged, Invalid, NotFound, PerdureError, Refused, TooMany, TriggerRefused
 from perdure.lifecycle import RunState
 from perdure.web.errors import status_of
 
-__all__ = ["CLIENT", "GENERAL", "NrpError", "answer", "new_record", "resource", "translated", "wanted"]
+__all__ = [
+    "CLIENT",
+    "GENERAL",
+    "SERVER",
+    "NrpError",
+    "answer",
+    "new_record",
+    "resource",
+    "translated",
+    "wanted",
+]
 
 CLIENT = "Client error"
 TRANSITION = "State Transition error"
@@ -102,7 +112,7 @@ def new_record(body: Mapping[str, Any]) -> NewRecord:
         known = ", ".join(_BEGINNINGS)
         raise NrpError(400, f"A simulation can't begin as {beginning!r}, only as {known}.", data="state")
     return NewRecord(
-        request=NewSimulation(
+        request=NewExperiment(
             experiment=_text(body, "experimentID"),
             configuration=_text(body, "experimentConfiguration", "simulation_config.json"),
             script=_text(body, "mainScript", "main_script.py"),

@@ -13,7 +13,8 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from perdure.dialects.nrp.driver import Experiments, NewSimulation
+from perdure.dialects.nrp.driver import Experiments
+from perdure.drivers.experiments.requests import NewExperiment
 from perdure.drivers.requests import Owner
 from perdure.errors import PerdureError, RunNotFound, VersionConflict
 from perdure.lifecycle import RunState
@@ -43,7 +44,7 @@ class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
         Where it is to stand: paused, or started at once.
     """
 
-    request: NewSimulation
+    request: NewExperiment
     context: str | None
     state: RunState
 
@@ -110,7 +111,7 @@ class Simulations:
             with suppress(PerdureError):
                 await self._read(lambda: self._store.delete_record(DIALECT, str(number)).result())
             raise
-        if new.state is RunState.STARTED:
+        if new.state is RunState.STARTED and run.state is RunState.PAUSED:
             run = await self._experiments.trigger(owner, run.id, RunState.STARTED.value)
         return _simulation(number, record, run)
 

@@ -57,9 +57,12 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reconciled(msgspec.Struct, frozen=True):
-    """What became of the folders that were found: the runs' ids, and why a folder had to stay."""
+    """What was done with the folders that were found, by the runs' ids, and why one had to stay.
 
-    uploaded: list[str]
+    Those of runs that have `ended` are to be finished.
+    """
+
+    ended: list[str]
     removed: list[str]
     kept: list[str]
     failed: dict[str, str]
@@ -166,7 +169,7 @@ class WorkingFolders:
         self._artifacts.experiments(owner).unpin(experiment, run)
 
     def reconcile(self, run_of: Callable[[str], Run | None]) -> Reconciled:
-        """Look after what an earlier process left: upload what wasn't, remove what belongs to no run.
+        """Look after what an earlier process left: tell what wasn't uploaded, remove what belongs to no run.
 
         Parameters
         ----------
@@ -175,8 +178,7 @@ class WorkingFolders:
 
         Returns
         -------
-        What became of each folder. Those of runs that go on are kept for them. Of the storage, what
-        broken-off uploads left a day ago is removed.
+        What became of each folder. Those of runs that go on are kept for them.
         """
         done = Reconciled([], [], [], {})
         for path in sorted(self._root.iterdir()) if self._root.exists() else ():
@@ -190,11 +192,14 @@ class WorkingFolders:
             except (PerdureError, OSError) as error:
                 done.failed[run_id] = str(error)
                 log.warning("working_folder_kept", run=run_id, folder=str(path), reason=str(error))
+        return done
+
+    def sweep(self) -> None:
+        """Remove from the storage what uploads that broke off a day ago left, if that can be done now."""
         try:
             self._artifacts.sweep()
         except PerdureError as error:
             log.warning("artifacts_not_swept", reason=str(error))
-        return done
 
     def _reconcile(self, run_id: str, run: Run | None, done: Reconciled) -> None:
         folder = self.find(run_id)
@@ -205,8 +210,7 @@ class WorkingFolders:
             self.discard(run_id)
             done.removed.append(run_id)
         elif run is not None and run.state in FINAL:
-            self.finish(folder)
-            done.uploaded.append(run_id)
+            done.ended.append(run_id)
         else:
             done.kept.append(run_id)
 

@@ -1,0 +1,166 @@
+"""The shapes of experiments' runs in the native API, as pydantic models, strict in what they take."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, JsonValue
+
+from perdure.api.shapes import ForkRun, Name, Strict, Whole
+from perdure.drivers.experiments.requests import (
+    CONFIGURATION,
+    SCRIPT,
+    ExperimentView,
+    ForkExperiment,
+    NewExperiment,
+)
+from perdure.errors import Damaged, Invalid
+from perdure.run import Run
+
+__all__ = [
+    "CreateExperiment",
+    "RunningExperiment",
+    "RunningExperimentSummary",
+    "damaged_experiment",
+    "experiment_record",
+    "experiment_summary",
+    "fork_of_experiment",
+]
+
+
+# What clients send ------------------------------------------------------------------------------------------
+
+
+class CreateExperiment(Strict):
+    """An experiment to be run."""
+
+    kind: Literal["experiment"]
+    experiment: Name = Field(description="The experiment's name.", examples=["pendulum"])
+    configuration: Name = Field(default=CONFIGURATION, description="Its simulation configuration's path.")
+    script: Name = Field(
+        default=SCRIPT,
+        description=f"Its main script's path; without {SCRIPT} it runs to its time-out, or until done.",
+    )
+    seed: Whole | None = Field(default=None, description="Of the random draws; by default one is made.")
+
+    def asked(self) -> NewExperiment:
+        """Return it as the driver takes it."""
+        return NewExperiment(
+            experiment=self.experiment,
+            configuration=self.configuration,
+            script=self.script,
+            seed=self.seed,
+        )
+
+
+def fork_of_experiment(body: ForkRun | None) -> ForkExperiment:
+    """Return a fork as the driver takes it; `Invalid` if a session's field is given."""
+    if body is None:
+        return ForkExperiment()
+    if body.step is not None:
+        raise Invalid("An experiment is forked at a savepoint: give `savepoint` instead of `step`.")
+    return ForkExperiment(
+        savepoint=body.savepoint, configuration=body.configuration, script=body.script, newest=body.newest
+    )
+
+
+# What they get ----------------------------------------------------------------------------------------------
+
+
+class _Experiment(BaseModel):
+    id: str
+    kind: Literal["experiment"]
+    owner: str
+    state: Literal["created", "paused", "started", "completed", "stopped", "failed"]
+    outcome: Literal["succeeded", "failed", "terminated"] | None
+    reason: str = Field(
+        description="Why it ended so, in words, a script's error with file and line; and why its files "
+        "aren't stored yet, if that failed."
+    )
+    created: float = Field(description="Unix time, in seconds.")
+    updated: float = Field(description="Unix time, in seconds.")
+    progress: dict[str, JsonValue] | None = Field(
+        description="Its latest report: real_time, simulation_time and time_left in seconds, and whether it "
+        "is replaying."
+    )
+    attempt: int = Field(description="How often a simulation server began.")
+    parent: str | None = Field(description="The run it was forked from.")
+
+
+class RunningExperimentSummary(_Experiment):
+    """A run of an experiment."""
+
+    experiment: str | None = Field(description="Its name; null if that is damaged.")
+    damage: str | None = Field(description="What is wrong with what is stored of it; null if nothing is.")
+
+
+class RunningExperiment(_Experiment):
+    """A run of an experiment with all that it is made of."""
+
+    experiment: str
+    version: int = Field(description="Which version of the experiment; it is kept for the run.")
+    configuration: str
+    script: str | None = Field(description="Its main script; null if it has none.")
+    seed: int
+    wanted: Literal["started", "paused", "stopped", "completed", "failed"] = Field(
+        description="The state that is wanted of it."
+    )
+    stored: bool = Field(description="Whether it has ended, and its logs and files are stored.")
+
+
+# From what the driver answers -------------------------------------------------------------------------------
+
+
+def experiment_record(view: ExperimentView) -> RunningExperiment:
+    """Return a run with all that it is made of; its spec is decoded, so keep it off the event loop."""
+    spec = view.spec
+    return RunningExperiment.model_validate(
+        {
+            **_fields(view.run),
+            "progress": view.progress,
+            "attempt": view.execution.attempt,
+            "experiment": spec.experiment,
+            "version": spec.version,
+            "configuration": spec.configuration,
+            "script": spec.script,
+            "seed": spec.seed,
+            "wanted": view.execution.wanted.value,
+            "stored": view.stored,
+        }
+    )
+
+
+def experiment_summary(view: ExperimentView) -> RunningExperimentSummary:
+    """Return a run as a list shows it."""
+    try:
+        name = view.spec.experiment
+    except Damaged as error:
+        return damaged_experiment(view.run, error)
+    return RunningExperimentSummary.model_validate(
+        {
+            **_fields(view.run),
+            "progress": view.progress,
+            "attempt": view.execution.attempt,
+            "experiment": name,
+            "damage": None,
+        }
+    )
+
+
+def damaged_experiment(run: Run, error: Damaged) -> RunningExperimentSummary:
+    """Return a run as a list shows it of which something can't be read."""
+    return RunningExperimentSummary.model_validate(
+        {**_fields(run), "progress": None, "attempt": 0, "experiment": None, "damage": str(error)}
+    )
+
+
+def _fields(run: Run) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "kind": run.kind,
+        "owner": run.owner,
+        "state": run.state.value,
+        "outcome": None if run.outcome is None else run.outcome.value,
+        "reason": run.reason,
+        "created": run.created,
+        "updated": run.updated,
+        "parent": run.parent,
+    }

@@ -1,0 +1,52 @@
+"""The examination of an experiment: every checksum of what is stored of it."""
+
+from collections.abc import Callable
+from functools import partial
+
+from perdure.drivers.examination import Finding
+from perdure.drivers.experiments.journal import records
+from perdure.drivers.experiments.place import Place
+from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.errors import Damaged
+from perdure.run import Run, Step
+from perdure.state.codec import decode
+from perdure.stores.base import Store
+
+__all__ = ["examine_experiment"]
+
+PAGE = 100  # of the journal, read at a time
+
+
+def examine_experiment(store: Store, run: Run) -> list[Finding]:
+    """Return what is damaged; nothing of it is repaired.
+
+    A damaged savepoint harms nothing: the run goes on from the one before.
+    """
+    findings: list[Finding] = []
+
+    def check(place: str, read: Callable[[], object]) -> None:
+        try:
+            read()
+        except Damaged as error:
+            findings.append(Finding(place=place, problem=str(error)))
+
+    def read_savepoint(timestamp: int) -> None:
+        savepoint = store.savepoint(run.id, timestamp)
+        Place.read(savepoint)
+        for blob in savepoint.entities.values():
+            decode(blob)
+
+    check("spec", lambda: ExperimentSpec.from_blob(run.spec))
+    check("execution", lambda: store.execution(run.id))
+    for info in store.savepoints(run.id):
+        check(f"savepoint {info.timestamp}", partial(read_savepoint, info.timestamp))
+    for after in range(0, run.position, PAGE):
+        for step in store.steps(run.id, after, PAGE):
+            check(f"step {step.position}", partial(_read, step))
+    return findings
+
+
+def _read(step: Step) -> None:
+    """Read every record of a page; `Damaged` if that can't be done."""
+    for _ in records([step]):
+        pass

@@ -1,0 +1,370 @@
+"""Experiments: runs of scripts over co-simulated engines, made, steered through their lifecycle, forked.
+
+The store is the truth about a run. What is wanted of it is put down there, the executor is told to look, and
+whoever asked waits until the store says that it is so; nobody waits with a lock in hand. Whoever asks where a
+run stands is answered from the store alone.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from perdure.artifacts import Artifacts
+from perdure.drivers.changes import changes_of
+from perdure.drivers.examination import Finding
+from perdure.drivers.experiments.examination import examine_experiment
+from perdure.drivers.experiments.preparing import Prepared, Preparing
+from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment, NewExperiment
+from perdure.drivers.experiments.results import Results
+from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.requests import ADMINISTRATOR, Owner
+from perdure.drivers.run_access import find_run
+from perdure.drivers.threads import Threads
+from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.errors import (
+    RunFinished,
+    RunNotFound,
+    SlotsTaken,
+    TriggerRefused,
+    VersionConflict,
+)
+from perdure.execution.executor import Executor
+from perdure.lifecycle import FINAL, Outcome, RunState, Wanted, after
+from perdure.run import Change, Execution, Key, LogLine, Run, new_run_id
+from perdure.settings import Settings
+from perdure.state.savepoint import SavepointInfo
+from perdure.stores.base import Committed, Created, Store
+
+__all__ = ["KIND", "Experiments"]
+
+KIND: Final = "experiment"
+PATIENCE = 60.0  # seconds for which a caller is made to wait for a state; it is brought about all the same
+
+
+class Experiments:
+    """The driver of experiments.
+
+    Parameters
+    ----------
+    store
+        Where runs are kept; it is closed by whoever opened it.
+    executor
+        What works on them; it is closed by whoever opened it.
+    artifacts
+        Where experiments come from and results go.
+    folders
+        Where they run.
+    settings
+        Quotas and slots.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        artifacts: Artifacts,
+        folders: WorkingFolders,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._folders = folders
+        self._preparing = Preparing(store, artifacts, folders)
+        self._settings = settings
+        self._threads = Threads()
+        self._uninterrupted = Uninterrupted()
+        self._results = Results(store, folders)
+        self._making = asyncio.Lock()  # held while it is counted and one more is kept
+        self._live: set[str] = set()  # runs that haven't ended
+        self._unwatch: Callable[[], None] = lambda: None
+        self._closing = asyncio.Event()
+        self._sweeping: asyncio.Task[None] | None = None
+
+    # Opening and closing ------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Look after what a former server left: before the executor takes runs up again."""
+        loop = asyncio.get_running_loop()
+
+        def tell(commit: Committed) -> None:
+            if commit.state in FINAL and not commit.deleted:
+                with suppress(RuntimeError):  # the loop is closing
+                    loop.call_soon_threadsafe(self._ended, commit.run_id)
+
+        self._unwatch = self._store.watch(tell)
+        executions = await self._threads.read(self._store.executions)
+        self._live = {execution.run_id for execution in executions if execution.kind == KIND}
+        reconciled = await self._threads.compute(partial(self._folders.reconcile, self._run_or_none))
+        for run_id in reconciled.ended:
+            self._results.begin(run_id)
+        self._sweeping = asyncio.create_task(self._threads.compute(self._folders.sweep))
+
+    async def aclose(self) -> None:
+        """Wait for what is under way; runs are the executor's, and what isn't stored waits for the next."""
+        self._closing.set()
+        self._unwatch()
+        await self._uninterrupted.wait()
+        await self._results.aclose()
+        if self._sweeping is not None:
+            await self._sweeping
+
+    # Making and steering ------------------------------------------------------------------------------------
+
+    async def make(self, owner: str, request: NewExperiment, key: Key | None = None) -> Created:
+        """Make a run of an experiment and initialize it: it is paused when this returns, or has failed.
+
+        Raises
+        ------
+        ExperimentNotFound, ArtifactNotFound, InvalidConfiguration
+            If it can't be made of that; there is no run then.
+        SlotsTaken, QuotaExceeded
+            If there are as many as may be.
+        """
+        return await self._uninterrupted.do(self._make(owner, new_run_id(), request, key))
+
+    async def create(self, owner: str, run_id: str, request: NewExperiment) -> Run:
+        """Make a run of that id, as `make` does."""
+        return (await self._uninterrupted.do(self._make(owner, run_id, request, None))).run
+
+    async def fork(
+        self, owner: Owner, run_id: str, request: ForkExperiment, key: Key | None = None
+    ) -> Created:
+        """Make a run that begins as a copy of another at a savepoint, and is paused there.
+
+        The same script goes on where it was; another one, or one whose file has changed, starts at its top,
+        on the engines, files and time of the savepoint.
+
+        Raises
+        ------
+        SavepointNotFound, NoSavepoint, CorruptBlob
+            If there is no such savepoint.
+        """
+        parent = await self._find(owner, run_id)
+        return await self._uninterrupted.do(self._fork(parent, request, key))
+
+    async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
+        """Bring a run to another state; return when it is there.
+
+        Raises
+        ------
+        TriggerRefused
+            If its state doesn't allow it, as `perdure.lifecycle.after` says.
+        """
+        after((await self._find(owner, run_id)).state, trigger)
+        return await self._uninterrupted.do(self._trigger(owner, run_id, trigger))
+
+    async def delete(self, owner: Owner, run_id: str) -> None:
+        """Forget a run with all that it wrote; one that hasn't ended is stopped first."""
+        run = await self._find(owner, run_id)
+        await self._uninterrupted.do(self._delete(run))
+
+    async def mark_savepoint(
+        self, owner: Owner, run_id: str, timestamp: int, *, name: str | None, pinned: bool
+    ) -> SavepointInfo:
+        """Name or pin a savepoint, which keeps it for good, or undo that."""
+        await self._find(owner, run_id)
+        marked = self._store.mark_savepoint(run_id, timestamp, name=name, pinned=pinned)
+        return await asyncio.wrap_future(marked)
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    async def view(self, owner: Owner, run_id: str) -> ExperimentView:
+        """Return where a run stands; another owner's doesn't exist, another kind's is `WrongKind`."""
+        return await self._threads.read(lambda: self.view_of(find_run(self._store, owner, run_id, KIND)))
+
+    def view_of(self, run: Run) -> ExperimentView:
+        """Return where a run stands; blocking."""
+        stored = run.state in FINAL and self._folders.find(run.id) is None
+        return ExperimentView(run=run, execution=self._store.execution(run.id), stored=stored)
+
+    async def savepoints(self, owner: Owner, run_id: str) -> Sequence[SavepointInfo]:
+        """Return the savepoints that are kept, oldest first."""
+        await self._find(owner, run_id)
+        return await self._threads.read(lambda: self._store.savepoints(run_id))
+
+    async def lines(self, owner: Owner, run_id: str, after: int, limit: int) -> Sequence[LogLine]:
+        """Return a page of the lines that a run wrote."""
+        await self._find(owner, run_id)
+        return await self._threads.read(lambda: self._store.log_lines(run_id, after, limit))
+
+    async def examine(self, owner: Owner, run_id: str) -> list[Finding]:
+        """Check every checksum of what is stored of a run."""
+        run = await self._find(owner, run_id)
+        return await self._threads.compute(lambda: examine_experiment(self._store, run))
+
+    async def stored(self, run: Run) -> None:
+        """Return when what a run that has ended wrote is stored, or that couldn't be done for now."""
+        if run.kind == KIND and run.state in FINAL:
+            folder = await self._threads.read(lambda: self._folders.find(run.id))
+            if folder is not None:
+                self._results.begin(run.id)
+            await self._results.tried(run.id)
+
+    async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
+        """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""
+        seen: ExperimentView | None = None
+        with changes_of(self._store, run_id) as changed:
+            while seen is None or not seen.ended:
+                await changed.wait()
+                changed.clear()
+                try:
+                    view = await self.view(owner, run_id)
+                except RunNotFound:
+                    if seen is None:
+                        raise
+                    yield None
+                    return
+                if seen is None or _told(view) != _told(seen):
+                    seen = view
+                    yield view
+
+    # The work -----------------------------------------------------------------------------------------------
+
+    async def _make(self, owner: str, run_id: str, request: NewExperiment, key: Key | None) -> Created:
+        prepare = partial(self._preparing.new, run_id, owner, request)
+        return await self._begin(run_id, owner, request.experiment, prepare, key)
+
+    async def _fork(self, parent: Run, request: ForkExperiment, key: Key | None) -> Created:
+        run_id, experiment = new_run_id(), ExperimentSpec.from_blob(parent.spec).experiment
+        prepare = partial(self._preparing.fork, run_id, parent, request)
+        return await self._begin(run_id, parent.owner, experiment, prepare, key)
+
+    async def _begin(
+        self,
+        run_id: str,
+        owner: str,
+        experiment: str,
+        prepare: Callable[[], Prepared],
+        key: Key | None,
+    ) -> Created:
+        """Prepare a run, keep it, and return when its simulation server is ready or has failed."""
+        if key is not None:
+            made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
+            if made is not None:
+                return Created(made, replayed=True)
+        await self._threads.read(self._check_slots)
+        created = None
+        try:
+            prepared = await self._threads.compute(prepare)
+            async with self._making:
+                await self._threads.read(self._check_slots)
+                created = await asyncio.wrap_future(self._keep(run_id, owner, prepared, key))
+        finally:
+            if created is None or created.replayed:
+                await self._threads.compute(lambda: self._folders.forget(run_id, owner, experiment))
+        if created.replayed:
+            return created
+        self._live.add(run_id)
+        await self._executor.submit(run_id)
+        run = await self._until(run_id, lambda run: run.state is not RunState.CREATED)
+        return Created(run)
+
+    def _keep(self, run_id: str, owner: str, prepared: Prepared, key: Key | None) -> Future[Created]:
+        now, savepoint = time.time(), prepared.savepoint
+        run = Run(
+            id=run_id,
+            kind=KIND,
+            owner=owner,
+            spec=prepared.spec.to_blob(),
+            created=now,
+            updated=now,
+            parent=prepared.parent,
+            parent_position=None if savepoint is None else savepoint.position,
+        )
+        execution = Execution(run_id=run_id, kind=KIND, owner=owner, wanted=Wanted.PAUSED)
+        quota = self._settings.max_runs
+        if savepoint is None:
+            return self._store.create_run(run, None, key, quota=quota, execution=execution)
+        return self._store.fork_run(run, savepoint, key, quota=quota, execution=execution)
+
+    async def _trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while True:
+            run = await self._find(owner, run_id)
+            target = after(run.state, trigger)
+            if run.state is RunState.COMPLETED:
+                if target is run.state:
+                    return run
+                await self._end_completed(run, target)
+                continue
+            try:
+                await asyncio.wrap_future(self._store.want(run_id, Wanted(target.value)))
+            except RunFinished:  # since a moment ago: what is allowed now?
+                continue
+            await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
+            run = await self._until(run_id, partial(_is_there, target))
+            if run.state is target or self._closing.is_set() or loop.time() > until:
+                return run
+
+    async def _end_completed(self, run: Run, target: RunState) -> None:
+        """Bring a run to its final state that has completed; nothing of it runs any more."""
+        outcome = Outcome.FAILED if target is RunState.FAILED else run.outcome
+        with suppress(VersionConflict):
+            changed = self._store.update_run(run.id, run.version, Change(state=target, outcome=outcome))
+            await asyncio.wrap_future(changed)
+
+    async def _delete(self, run: Run) -> None:
+        if run.state not in FINAL:
+            with suppress(TriggerRefused):  # it ended by itself meanwhile
+                await self._trigger(ADMINISTRATOR, run.id, RunState.STOPPED.value)
+        await self._results.abandon(run.id)
+        spec = ExperimentSpec.from_blob(run.spec)
+        # First the files: whoever is interrupted here can delete the run again.
+        await self._threads.compute(lambda: self._folders.forget(run.id, run.owner, spec.experiment))
+        await asyncio.wrap_future(self._store.delete_run(run.id))
+
+    async def _until(self, run_id: str, condition: Callable[[Run], bool]) -> Run:
+        """Return a run when a condition holds, or as it is when nobody can be expected to wait any more."""
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            with changes_of(self._store, run_id) as changed:
+                async with asyncio.timeout(PATIENCE):
+                    while True:
+                        changed.clear()
+                        run = await self._find(ADMINISTRATOR, run_id)
+                        if condition(run) or closing.done():
+                            return run
+                        waiting = asyncio.create_task(changed.wait())
+                        await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
+                        waiting.cancel()
+        except TimeoutError:
+            return await self._find(ADMINISTRATOR, run_id)
+        finally:
+            closing.cancel()
+
+    def _ended(self, run_id: str) -> None:
+        """Take note that a run has ended, of whatever kind."""
+        if run_id in self._live and not self._closing.is_set():
+            self._live.discard(run_id)
+            self._results.begin(run_id)
+
+    def _check_slots(self) -> None:
+        """Raise `SlotsTaken` unless one more run may be made."""
+        most = self._settings.max_simulations
+        if sum(execution.kind == KIND for execution in self._store.executions()) >= most:
+            raise SlotsTaken(limit=most)
+
+    def _run_or_none(self, run_id: str) -> Run | None:
+        try:
+            return self._store.run(run_id)
+        except RunNotFound:
+            return None
+
+    async def _find(self, owner: Owner, run_id: str) -> Run:
+        return await self._threads.read(lambda: find_run(self._store, owner, run_id, KIND))
+
+
+def _is_there(target: RunState, run: Run) -> bool:
+    return run.state is target or run.state in FINAL
+
+
+def _told(view: ExperimentView) -> tuple[object, ...]:
+    """Return what of a view is worth an event: the renewal of a lease is not."""
+    execution = view.execution
+    return view.run.state, view.run.reason, execution.wanted, execution.attempt, execution.progress

@@ -1,0 +1,106 @@
+"""The preparation of runs: a version is pinned, its files are copied, the configuration is read. Blocking."""
+
+import secrets
+
+import msgspec
+
+from perdure.artifacts import Artifacts
+from perdure.artifacts.names import check_path
+from perdure.drivers.experiments.configuration import load
+from perdure.drivers.experiments.engines import engine_kinds
+from perdure.drivers.experiments.place import restarted
+from perdure.drivers.experiments.requests import SCRIPT, ForkExperiment, NewExperiment
+from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.errors import ArtifactNotFound
+from perdure.run import Run
+from perdure.state.savepoint import Savepoint
+from perdure.state.state_store import newest_intact
+from perdure.stores.base import Store
+
+__all__ = ["Prepared", "Preparing"]
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A run that can be kept; a fork has a parent and a savepoint to begin at."""
+
+    spec: ExperimentSpec
+    parent: str | None = None
+    savepoint: Savepoint | None = None
+
+
+class Preparing:
+    """Prepares runs. What it can't bring to an end is for the caller to remove, by `WorkingFolders.forget`.
+
+    Parameters
+    ----------
+    store, artifacts, folders
+        Where savepoints, experiments and working folders are.
+    """
+
+    def __init__(self, store: Store, artifacts: Artifacts, folders: WorkingFolders) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._folders = folders
+
+    def new(self, run_id: str, owner: str, request: NewExperiment) -> Prepared:
+        """Prepare a new run.
+
+        Raises
+        ------
+        ExperimentNotFound, ArtifactNotFound, InvalidConfiguration
+            If the files can't be run.
+        """
+        version = self._artifacts.experiments(owner).pin(request.experiment, run_id)
+        folder = self._folders.make(run_id, owner, request.experiment, version)
+        seed = secrets.randbits(63) if request.seed is None else request.seed
+        return Prepared(_spec(folder, request.configuration, request.script, seed))
+
+    def fork(self, run_id: str, parent: Run, request: ForkExperiment) -> Prepared:
+        """Prepare a run that begins at a savepoint of another; with a changed script, at that one's top.
+
+        Raises
+        ------
+        SavepointNotFound, NoSavepoint, CorruptBlob
+            If the savepoint can't be had.
+        ArtifactNotFound, InvalidConfiguration
+            If the files can't be run.
+        """
+        former = ExperimentSpec.from_blob(parent.spec)
+        savepoint = self._savepoint(parent.id, request.savepoint)
+        version = None if request.newest else former.version
+        version = self._artifacts.experiments(parent.owner).pin(former.experiment, run_id, version)
+        folder = self._folders.make(run_id, parent.owner, former.experiment, version)
+        configuration = request.configuration or former.configuration
+        spec = _spec(folder, configuration, request.script or former.script or SCRIPT, former.seed)
+        if self._script_of(parent.owner, spec) != self._script_of(parent.owner, former):
+            savepoint = restarted(savepoint)
+        return Prepared(spec, parent.id, savepoint)
+
+    def _savepoint(self, run_id: str, timestamp: int | None) -> Savepoint:
+        if timestamp is not None:
+            return self._store.savepoint(run_id, timestamp)
+        timestamps = [info.timestamp for info in self._store.savepoints(run_id)]
+        return newest_intact(run_id, timestamps, lambda at: self._store.savepoint(run_id, at))[0]
+
+    def _script_of(self, owner: str, spec: ExperimentSpec) -> tuple[str, str] | None:
+        """Return name and hash of a run's script; None if it has none."""
+        if spec.script is None:
+            return None
+        files = self._artifacts.experiments(owner).version(spec.experiment, spec.version).files
+        return spec.script, files[spec.script].sha256
+
+
+def _spec(folder: WorkingFolder, configuration: str, script: str, seed: int) -> ExperimentSpec:
+    """Return the spec of a run in a folder; raise what is wrong with the files that are named."""
+    for path in (configuration, script):
+        if not (folder.files / check_path(path)).is_file() and path != SCRIPT:
+            raise ArtifactNotFound(what=f"the experiment {folder.experiment!r}", path=path)
+    load(folder.files, configuration, engine_kinds())
+    return ExperimentSpec(
+        experiment=folder.experiment,
+        version=folder.version,
+        configuration=configuration,
+        script=script if (folder.files / script).is_file() else None,
+        seed=seed,
+    )

@@ -1,0 +1,40 @@
+"""Provisions: what each attempt at an experiment is given, a fresh working folder and its environment."""
+
+from perdure.drivers.experiments.body import FOLDER, FORMER
+from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.engines.generators import hash_seed
+from perdure.execution.body import Provision
+from perdure.run import Execution, Run
+
+__all__ = ["Provisions"]
+
+
+class Provisions:
+    """Prepares attempts; blocking.
+
+    Parameters
+    ----------
+    folders
+        Where working folders are made.
+    """
+
+    def __init__(self, folders: WorkingFolders) -> None:
+        self._folders = folders
+
+    def provide(self, run: Run, execution: Execution) -> Provision:
+        """Prepare the next attempt at a run; the first one takes the folder that the run was made with.
+
+        Raises
+        ------
+        ExperimentNotFound, ArtifactsUnavailable, Damaged
+            If the experiment's files can't be had.
+        """
+        spec = ExperimentSpec.from_blob(run.spec)
+        folder = self._folders.find(run.id) if execution.attempt == 0 else None
+        if folder is None:
+            folder = self._folders.make(run.id, run.owner, spec.experiment, spec.version)
+        given = {FOLDER: str(folder.files)}
+        if folder.former is not None:
+            given[FORMER] = str(folder.former)
+        return Provision(environment={"PYTHONHASHSEED": hash_seed(spec.seed)}, given=given)

@@ -1,0 +1,87 @@
+"""What callers ask of experiments and what they get, as values that no dialect owns."""
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.lifecycle import FINAL
+from perdure.run import Execution, Run
+
+__all__ = ["CONFIGURATION", "SCRIPT", "ExperimentView", "ForkExperiment", "NewExperiment"]
+
+CONFIGURATION: Final = "simulation_config.json"
+SCRIPT: Final = "main_script.py"
+
+
+class NewExperiment(msgspec.Struct, frozen=True, kw_only=True):
+    """A run to be made of an experiment.
+
+    Attributes
+    ----------
+    experiment
+        The experiment's name.
+    configuration
+        The path of its simulation configuration.
+    script
+        The path of its main script. One that is called `SCRIPT` need not be there: without a script it runs
+        to its time-out, or until it is done.
+    seed
+        Of the random draws; None makes one.
+    """
+
+    experiment: str
+    configuration: str = CONFIGURATION
+    script: str = SCRIPT
+    seed: int | None = None
+
+
+class ForkExperiment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a fork is to begin, and what is to be different.
+
+    Attributes
+    ----------
+    savepoint
+        The timestamp of a savepoint; None is the newest that is intact.
+    configuration, script
+        Paths of others than the run's own; None keeps those.
+    newest
+        Whether the experiment's files are taken as they are now, rather than as the run has them.
+    """
+
+    savepoint: int | None = None
+    configuration: str | None = None
+    script: str | None = None
+    newest: bool = False
+
+
+class ExperimentView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an experiment stands.
+
+    Attributes
+    ----------
+    run, execution
+        What the store holds of it.
+    stored
+        Whether it has ended and all that it wrote is stored.
+    """
+
+    run: Run
+    execution: Execution
+    stored: bool
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """What it is made of."""
+        return ExperimentSpec.from_blob(self.run.spec)
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """Its latest report: real time, simulation time, time left."""
+        report = self.execution.progress
+        return None if report is None else cast("dict[str, Any]", msgspec.msgpack.decode(report))
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self.run.state in FINAL

@@ -1,0 +1,116 @@
+"""Results: what ended runs wrote is stored, tried again until it is, and whether it is stands in the run.
+
+Nothing local is removed before that is confirmed.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.threads import Threads
+from perdure.errors import PerdureError, RunNotFound, UploadFailed, VersionConflict
+from perdure.run import Change
+from perdure.stores.base import Store
+
+__all__ = ["NOT_STORED", "Results"]
+
+NOT_STORED: Final = "Its logs and files aren't stored yet"
+"""How a run's reason says that storing failed, and will be tried again; what it said before comes first."""
+
+PATIENCE = 10.0  # seconds for which somebody who reads the files is made to wait for them
+FIRST, LONGEST = 5.0, 300.0  # seconds until it is tried again
+
+log = structlog.get_logger(__name__)
+
+
+class Results:
+    """Stores what runs wrote in their working folders, each in a task of its own until it is done.
+
+    Parameters
+    ----------
+    store, folders
+        Where the runs and the folders are.
+    """
+
+    def __init__(self, store: Store, folders: WorkingFolders) -> None:
+        self._store = store
+        self._folders = folders
+        self._threads = Threads()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # cancelled by `aclose`
+        self._tried: dict[str, asyncio.Event] = {}
+
+    def begin(self, run_id: str) -> None:
+        """Store what a run that has ended wrote; harmless if that is under way or done."""
+        if run_id not in self._tasks:
+            self._tried[run_id] = asyncio.Event()
+            task = asyncio.create_task(self._work(run_id), name=f"perdure-results-{run_id}")
+            self._tasks[run_id] = task
+            task.add_done_callback(lambda _: self._done(run_id))
+
+    async def tried(self, run_id: str) -> None:
+        """Return when what a run wrote is stored or couldn't be, or after as long as anyone will wait."""
+        event = self._tried.get(run_id)
+        if event is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await event.wait()
+
+    async def abandon(self, run_id: str) -> None:
+        """Let a run's results go, after what is being done with them at the moment."""
+        task = self._tasks.get(run_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def aclose(self) -> None:
+        """Leave what isn't stored yet to the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, run_id: str) -> None:
+        del self._tasks[run_id]
+        self._tried.pop(run_id).set()
+
+    async def _work(self, run_id: str) -> None:
+        seconds = FIRST
+        while True:
+            problem = await self._threads.compute(lambda: self._finish(run_id))
+            await self._report(run_id, problem)
+            if not problem:
+                return
+            log.warning("results_not_stored", run=run_id, reason=problem)
+            self._tried[run_id].set()
+            await asyncio.sleep(seconds)
+            seconds = min(2 * seconds, LONGEST)
+
+    def _finish(self, run_id: str) -> str:
+        """Store all and remove the folder; return why that can't be done, or nothing."""
+        try:
+            folder = self._folders.find(run_id)
+            if folder is not None:
+                self._folders.finish(folder)
+        except UploadFailed as error:
+            return str(error.values["reason"])
+        except (PerdureError, OSError) as error:
+            return str(error)
+        return ""
+
+    async def _report(self, run_id: str, problem: str) -> None:
+        """Put down in the run whether its results are stored."""
+        with suppress(RunNotFound):
+            while True:
+                run = await self._threads.read(lambda: self._store.run(run_id))
+                reason = run.reason.partition(NOT_STORED)[0].rstrip()
+                if problem:
+                    reason = f"{reason} {NOT_STORED}: {problem} It is tried again.".lstrip()
+                if reason == run.reason:
+                    return
+                with suppress(VersionConflict):
+                    changed = self._store.update_run(run_id, run.version, Change(reason=reason))
+                    await asyncio.wrap_future(changed)
+                    return
