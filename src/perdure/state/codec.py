@@ -5,6 +5,7 @@ what is inside and a BLAKE2b checksum over all the rest. Big integers and arrays
 body above 512 bytes is compressed with zstd level 1. Floats come back with the same bits.
 """
 
+import contextlib
 import hashlib
 import struct
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ import zstandard
 
 from perdure.errors import CorruptBlob, NewerSchema, NotSnapshotable
 
-__all__ = ["State", "decode", "encode", "same"]
+__all__ = ["State", "decode", "encode", "pack", "same", "unpack"]
 
 State: TypeAlias = (
     bool
@@ -44,7 +45,30 @@ _PLAIN = (type(None), bool, float, bytes)
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what a MessagePack integer holds
 _ARRAY_KINDS = "biufcSU?"
 
-_encoder = msgspec.msgpack.Encoder()
+_ATOMS = frozenset((*_PLAIN, int, str))
+_NAMES = frozenset((str,))
+
+
+def _carried(value: Any) -> bool:
+    """Return whether MessagePack carries a value as it is; integers may still be too large, text no Unicode.
+
+    Most values are, and this tells it several times faster than `_to_wire` converts them.
+    """
+    kind = type(value)
+    if kind is dict:
+        if not _NAMES.issuperset(map(type, value)):
+            return False
+        value = value.values()
+    elif kind is not list:
+        return kind in _ATOMS or (kind is np.ndarray and value.dtype.kind in _ARRAY_KINDS)
+    return _ATOMS.issuperset(map(type, value)) or all(map(_carried, value))
+
+
+def _array(value: Any) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(_ARRAY, _encoder.encode((value.dtype.str, value.shape, value.tobytes())))
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_array)
 
 
 def _to_wire(value: Any, path: str) -> Any:
@@ -73,7 +97,7 @@ def _to_wire(value: Any, path: str) -> Any:
     if kind is np.ndarray:
         if value.dtype.kind not in _ARRAY_KINDS:
             raise NotSnapshotable(what=path, reason=f"an array of dtype {value.dtype} has no exact bytes")
-        return msgspec.msgpack.Ext(_ARRAY, _encoder.encode((value.dtype.str, value.shape, value.tobytes())))
+        return _array(value)
     raise NotSnapshotable(
         what=path,
         reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, list, "
@@ -120,15 +144,37 @@ def encode(value: State, *, schema: int = 1) -> bytes:
         If a part of the value is of another type, a key too large, or text not Unicode; the message says
         where.
     """
-    try:
-        body = _encoder.encode(_to_wire(value, "state"))
-    except RecursionError:
-        raise NotSnapshotable(what="state", reason="it is nested too deeply, or holds itself") from None
+    body = pack(value)
     flags = 0
     if len(body) > COMPRESS_ABOVE:
         flags = COMPRESSED
         body = zstandard.ZstdCompressor(level=1).compress(body)
     return _HEADER.pack(FORMAT, flags, schema, _checksum(FORMAT, flags, schema, body)) + body
+
+
+def pack(value: State) -> bytes:
+    """Return what is inside of a blob, for a value kept within a state: neither checked nor compressed.
+
+    Raises
+    ------
+    NotSnapshotable
+        As `encode` does.
+    """
+    try:
+        if _carried(value):
+            with contextlib.suppress(OverflowError, UnicodeEncodeError):
+                return _encoder.encode(value)
+        return _encoder.encode(_to_wire(value, "state"))
+    except RecursionError:
+        raise NotSnapshotable(what="state", reason="it is nested too deeply, or holds itself") from None
+
+
+def unpack(body: bytes) -> Any:
+    """Return what was packed; raise `CorruptBlob` if these bytes hold no value."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise CorruptBlob(reason=str(error)) from error
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -146,11 +192,7 @@ def decode(blob: bytes, *, schema: int = 1) -> Any:
     NewerSchema
         If it is intact but its format or schema is newer than this code knows.
     """
-    body = _body(blob, schema)
-    try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise CorruptBlob(reason=str(error)) from error
+    return unpack(_body(blob, schema))
 
 
 def _body(blob: bytes, schema: int) -> bytes:

@@ -38,8 +38,11 @@ def run(
 
 
 def at_step(step: int, do: Callable[[], None]) -> Callable[[int], None]:
-    """Return a hook that does something when the step after `step` steps is asked for."""
-    return lambda asked: do() if asked == step + 1 else None
+    """Return a hook that does something when the step after `step` steps is asked for.
+
+    It is asked once before the script begins.
+    """
+    return lambda asked: do() if asked == step + 2 else None
 
 
 # Time -------------------------------------------------------------------------------------------------------
@@ -398,7 +401,7 @@ def test_the_distance_is_measured_once_and_then_kept(tmp_path: Path) -> None:
         Simulation(plan, SmallCoSimulation(folder), keeper, folder, past, clock=clock).run()
 
     def die(asked: int) -> None:
-        if asked == 60:
+        if asked == 61:
             raise Killed
 
     keeper.on_control = die

@@ -29,9 +29,12 @@ class Loop:
     def run_loop(self, count: int, datapacks: list[Any]) -> tuple[bool, list[Any]]:
         assert self.script is not None
         assert self.script.running
-        with self.script.aside():
+        self.script.leave()
+        try:
             assert not self.script.running
             self.looked.append(self._look())
+        finally:
+            self.script.enter()
         return False, []
 
     def real_time(self) -> float:

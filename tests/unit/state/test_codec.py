@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from perdure.errors import CorruptBlob, NewerSchema, NotSnapshotable
-from perdure.state.codec import decode, encode, same
+from perdure.state.codec import decode, encode, pack, same, unpack
 
 arrays = hnp.arrays(
     dtype=st.sampled_from([np.dtype(kind) for kind in ("f8", "<f4", ">i8", "u1", "?", "c16", "S3", "U2")]),
@@ -44,6 +44,17 @@ def identical(one: Any, other: Any) -> bool:
 @given(states)
 def test_every_state_comes_back_bit_for_bit(state: Any) -> None:
     assert identical(decode(encode(state)), state)
+
+
+@given(states)
+def test_what_is_packed_within_a_state_comes_back_bit_for_bit(state: Any) -> None:
+    assert identical(unpack(pack(state)), state)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x92\x01", b"\xd4\x07\x00"])
+def test_what_was_never_packed_is_found(body: bytes) -> None:
+    with pytest.raises(CorruptBlob):
+        unpack(body)
 
 
 @given(states, st.data())

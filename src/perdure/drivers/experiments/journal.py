@@ -13,7 +13,7 @@ import msgspec
 
 from perdure.drivers.experiments.nrp import Rows
 from perdure.run import Entry, Step
-from perdure.state.codec import State, decode, encode
+from perdure.state.codec import State, decode, encode, pack, unpack
 
 __all__ = ["RUN_LOOP", "Journal", "Looped", "Record", "records", "trajectory"]
 
@@ -58,7 +58,7 @@ class Journal:
         return bool(self._calls)
 
     def add(self, record: Record) -> None:
-        """Record a call, or the part of one that a savepoint ends; encoded at once, whoever changes it later.
+        """Record a call, or the part of one that a savepoint ends; packed at once, whoever changes it later.
 
         Raises
         ------
@@ -66,8 +66,7 @@ class Journal:
             If an argument or the answer is of a type that would not come back as it was.
         """
         looped = record.answer if record.name == RUN_LOOP else None
-        plain = record.whole and looped == Looped(rows=[], steps=record.arguments[0]) if looped else False
-        if plain and not record.arguments[1]:
+        if looped and record.whole and _is_plain(looped, record.arguments):
             if self._plain is not None and self._plain[1] == record.arguments:
                 self._plain[3] += 1
                 return
@@ -122,10 +121,16 @@ def trajectory(steps: Iterable[Step]) -> Iterator[Any]:
             yield from record.answer.rows
 
 
+def _is_plain(looped: Looped, arguments: list[Any]) -> bool:
+    """Return whether a call was given no data packs, took all its steps and answered nothing."""
+    count, datapacks = arguments
+    return not (looped.rows or datapacks or looped.done or looped.over) and looped.steps == count
+
+
 def _kept(value: Any) -> State:
     """Return a value as it can't be changed by whoever else holds it."""
-    return value if type(value) in _SCALARS else encode(value)
+    return value if type(value) in _SCALARS else pack(value)
 
 
 def _read(value: Any) -> Any:
-    return decode(value) if type(value) is bytes else value
+    return unpack(value) if type(value) is bytes else value

@@ -4,12 +4,11 @@ Its world (the generators' states, the modules, what the clocks tell) is in plac
 is put aside for the length of each of its calls.
 """
 
-import contextlib
 import logging
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, ScriptStopped
@@ -64,8 +63,11 @@ class Script:
         )
         try:
             code = compile(self._path.read_bytes(), str(self._path), "exec", dont_inherit=True)
-            with self._inside():
+            self.enter()
+            try:
                 exec(code, main.__dict__)  # noqa: S102 - to execute what users wrote is what it is for
+            finally:
+                self.leave()
         except NRPSimulationTimeout:
             return None
         except SystemExit as end:
@@ -78,31 +80,16 @@ class Script:
             return error_in_words(error, self._folder)
         return None
 
-    @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Put the script's world aside for one of its calls."""
-        self._leave()
-        try:
-            yield
-        finally:
-            self._enter()
-
-    @contextlib.contextmanager
-    def _inside(self) -> Iterator[None]:
-        self._enter()
-        try:
-            yield
-        finally:
-            self._leave()
-
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Put the script's world in place: its code runs, again."""
         assert self._modules is not None
         self._arguments, sys.argv = sys.argv, [str(self._path)]
         self._modules.enter()
         self._generators.__enter__()
         self.running = True
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Put the script's world aside, for the length of one of its calls."""
         self.running = False
         self._generators.__exit__(None, None, None)
         assert self._modules is not None

@@ -1,0 +1,275 @@
+"""The stepper: takes the steps of a script's `run_loop`, and makes savepoints on the way.
+
+Between any two steps it pauses and stops, as the keeper wants. Steps that the journal holds already, because
+an older savepoint had to be used, are taken again and compared with it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from perdure.drivers.experiments.cosimulated import CoSimulated
+from perdure.drivers.experiments.journal import RUN_LOOP, Looped, Record
+from perdure.drivers.experiments.keeper import Control, Keeper
+from perdure.drivers.experiments.nrp import Rows, ScriptStopped
+from perdure.drivers.experiments.place import FILES, PLACE, Place
+from perdure.drivers.experiments.recorder import Recorder
+from perdure.drivers.experiments.replay import agree
+from perdure.errors import ReplayMismatch
+from perdure.state.codec import State, encode
+from perdure.state.grid import next_savepoint
+from perdure.state.savepoint import Savepoint
+
+__all__ = ["Stepper"]
+
+MEASURED = 1.0  # seconds of stepping after which the distance of savepoints is known
+
+
+class _Call(msgspec.Struct):
+    """A `run_loop` that is going on.
+
+    Attributes
+    ----------
+    arguments, rows, done
+        Its arguments; what it has come to, and the steps taken.
+    recorded, recorded_rows
+        The steps, and the rows, that the journal has.
+    logged
+        What the journal held of it when it was made again.
+    """
+
+    arguments: list[Any]
+    rows: Rows
+    done: int = 0
+    recorded: int = 0
+    recorded_rows: int = 0
+    logged: Record | None = None
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether the next step was taken before, after the savepoint."""
+        return self.logged is not None and (self.logged.whole or self.done < self.logged.answer.steps)
+
+
+class Stepper:
+    """Steps a co-simulation for one script.
+
+    Parameters
+    ----------
+    cosimulation
+        What is stepped.
+    keeper
+        Who keeps it and says when to pause and to stop.
+    recorder
+        Of the script's calls.
+    place
+        Where the script stands when it begins.
+    position
+        Entries in the step log.
+    timeout_ns
+        Simulation time that there is; None is endless.
+    every_ns
+        Distance of savepoints, a multiple of the timestep; None measures it.
+    describe_files
+        Returns what a savepoint holds of the run's files.
+    publish
+        Tells at once that the simulation is in another state.
+    clock
+        Seconds, for the time that steps take.
+
+    Attributes
+    ----------
+    steps
+        Timesteps of the whole run.
+    seconds
+        Time spent in them.
+    max_steps
+        Timesteps that there are; None without a time-out.
+    broken
+        What an engine raised.
+    stopped
+        Whether a stop was obeyed.
+    """
+
+    def __init__(
+        self,
+        cosimulation: CoSimulated,
+        keeper: Keeper,
+        recorder: Recorder,
+        place: Place,
+        position: int,
+        *,
+        timeout_ns: int | None,
+        every_ns: int | None,
+        describe_files: Callable[[], State],
+        publish: Callable[[str], None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.steps = place.base_steps
+        self.seconds = place.seconds
+        self.max_steps = None if timeout_ns is None else timeout_ns // cosimulation.timestep_ns
+        self.broken: Exception | None = None
+        self.stopped = False
+        self._cosimulation = cosimulation
+        self._keeper = keeper
+        self._recorder = recorder
+        self._place = place
+        self._position = position
+        self._every = place.every if every_ns is None else every_ns
+        self._describe_files = describe_files
+        self._publish = publish
+        self._clock = clock
+        self._call: _Call | None = None
+        self._next: int | None = None
+        self._saved: tuple[int, int, bool] | None = None  # calls, steps of the one going on, ended
+        self._began = (0, 0.0)  # simulation time and seconds at the start of this attempt
+
+    def begin(self) -> None:
+        """Let the script begin, or go on: the co-simulation is where the place says."""
+        self._place = msgspec.structs.replace(self._place, begun=True)
+        now = self._cosimulation.time_ns
+        self._began = (now, self.seconds)
+        self._next = None if self._every is None else next_savepoint(self._every, now)
+
+    def loop(self, count: int, datapacks: list[Any]) -> Looped:
+        """Take timesteps, or answer what they answered before; see `Nrp.run_loop`.
+
+        Raises
+        ------
+        ScriptStopped
+            If a stop is wanted.
+        ReplayMismatch
+            If the journal holds another call, or other answers.
+        Exception
+            What an engine raised; it is `broken` then.
+        """
+        arguments = [count, datapacks]
+        resumed = self._recorder.at_place
+        logged = self._recorder.answer(RUN_LOOP, arguments)
+        if logged is not None and not self._recorder.arrived:
+            self.obey()
+            answer: Looped = logged.answer
+            self.steps += answer.steps
+            return answer
+        call = self._call = _Call(arguments=arguments, rows=[], logged=logged)
+        if logged is not None and resumed:
+            call.rows = logged.answer.rows[: self._place.rows]
+            call.done = call.recorded = self._place.done
+            call.recorded_rows = len(call.rows)
+            self.steps += call.done
+        over = self._take_steps(call, count, datapacks)
+        looped = Looped(rows=call.rows, steps=call.done, done=self._cosimulation.done and not over, over=over)
+        if logged is None or not logged.whole:
+            rest = msgspec.structs.replace(looped, rows=call.rows[call.recorded_rows :])
+            self._recorder.journal.add(Record(name=RUN_LOOP, arguments=arguments, answer=rest))
+        elif not agree(looped.to_state(), logged.answer.to_state()):
+            raise self._diverged()
+        self._call = None
+        return looped
+
+    def obey(self) -> None:
+        """Pause or stop if that is wanted."""
+        while (control := self._keeper.control()) is Control.PAUSED:
+            self.save()
+            self._publish("paused")
+            self._keeper.hold()
+            self._publish("started")
+        if control is Control.STOPPING:
+            self.save()
+            self.stopped = True
+            raise ScriptStopped
+
+    def save(self, *, ended: bool = False) -> None:
+        """Make a savepoint with the journal up to here; not where the journal goes on already."""
+        call = self._call
+        if not self._recorder.live or (call is not None and call.catching_up):
+            return
+        journal = self._recorder.journal
+        if call is not None and call.done > call.recorded:
+            part = Looped(rows=call.rows[call.recorded_rows :], steps=call.done)
+            journal.add(Record(name=RUN_LOOP, arguments=call.arguments, answer=part, whole=False))
+            call.recorded, call.recorded_rows = call.done, len(call.rows)
+        mark = (self._recorder.calls, 0 if call is None else call.done, ended)
+        if mark == self._saved:
+            return  # nothing happened since
+        self._saved = mark
+        entries = journal.take()
+        files = self._describe_files()
+        place = msgspec.structs.replace(
+            self._place,
+            ended=ended,
+            steps=self.steps,
+            calls=self._recorder.calls,
+            done=0 if call is None else call.done,
+            rows=0 if call is None else len(call.rows),
+            every=self._every,
+            seconds=self.seconds,
+        )
+        entities = {id: encode(state) for id, state in self._cosimulation.snapshot().items()}
+        entities[PLACE] = encode(place.to_state())
+        entities[FILES] = encode(files)
+        self._position += len(entries)
+        self._keeper.append(
+            entries,
+            Savepoint(timestamp=self._cosimulation.time_ns, position=self._position, entities=entities),
+        )
+
+    def _take_steps(self, call: _Call, count: int, datapacks: list[Any]) -> str:
+        """Take the steps of a call that are left, and make savepoints where they are due.
+
+        It returns why the time was up, if it was. This is what journalling costs a step: it is kept short.
+        """
+        cosimulation, clock, wanted = self._cosimulation, self._clock, self._keeper.control
+        last = float("inf") if self.max_steps is None else self.max_steps
+        while call.done < count:
+            if wanted() is not Control.RUNNING:
+                self.obey()
+            if cosimulation.done:
+                return "" if call.done else "The status function ended the simulation."
+            if self.steps >= last:
+                return "The simulation time is up: SimulationTimeout was reached."
+            before = clock()
+            try:
+                if datapacks and not call.done:
+                    for name, engine, data in datapacks:
+                        cosimulation.set_datapack(name, engine, data)
+                cosimulation.step()
+                rows = cosimulation.take_trajectory()
+            except Exception as error:
+                self.broken = error
+                raise
+            self.seconds += clock() - before
+            self.steps += 1
+            call.rows += rows
+            call.done += 1
+            if call.logged is not None:
+                self._compare(call, call.logged)
+            if self._next is None or cosimulation.time_ns >= self._next:
+                self._save_on_the_grid()
+        return ""
+
+    def _compare(self, call: _Call, logged: Record) -> None:
+        """Compare what a call has come to with the journal, where that ends within the call."""
+        if not logged.whole and call.done == logged.answer.steps > call.recorded:
+            call.recorded, call.recorded_rows = call.done, len(call.rows)
+            if not agree(call.rows, logged.answer.rows):
+                raise self._diverged()
+
+    def _save_on_the_grid(self) -> None:
+        now = self._cosimulation.time_ns
+        began, seconds = self._began
+        if self._every is None and self.seconds - seconds >= MEASURED:
+            self._every = self._next = now - began
+        if self._next is not None and self._every is not None and now >= self._next:
+            self.save()
+            self._next = next_savepoint(self._every, now)
+
+    def _diverged(self) -> ReplayMismatch:
+        return ReplayMismatch(
+            f"Run again from a savepoint to {self._cosimulation.time_ns} ns, the engines answered otherwise "
+            f"than the journal holds (call {self._recorder.calls + 1}). The run is left as it is; serve the "
+            "engines and the Python it was made with.",
+            call=self._recorder.calls + 1,
+        )
