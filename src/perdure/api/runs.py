@@ -137,7 +137,7 @@ async def read_run(run_id: RunId, serving: Serving, owner: Asking) -> Record:
     "/runs/{run_id}/state", operation_id="set_state", responses=error_responses(*_CHANGING, *_WITH_BODY)
 )
 async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Asking) -> Record:
-    """Stop a run for good, what it answered stays readable; or pause tasks and experiments, let them go on."""
+    """Stop a run for good, what it answered stays readable; pause a task or experiment, or let it go on."""
     run = await serving.run(owner, run_id)
     if run.kind == EXPERIMENT:
         return await _record(serving, owner, await serving.experiments.trigger(owner, run_id, body.state))

@@ -291,7 +291,8 @@ class Experiments:
             if run.state is RunState.COMPLETED:
                 if target is run.state:
                     return run
-                await self._end_completed(run, target)
+                with suppress(VersionConflict):  # changed since a moment ago: what is allowed now?
+                    return await self._end_completed(run, target)
                 continue
             try:
                 await asyncio.wrap_future(self._store.want(run_id, Wanted(target.value)))
@@ -302,12 +303,11 @@ class Experiments:
             if run.state is target or self._closing.is_set() or loop.time() > until:
                 return run
 
-    async def _end_completed(self, run: Run, target: RunState) -> None:
+    async def _end_completed(self, run: Run, target: RunState) -> Run:
         """Bring a run to its final state that has completed; nothing of it runs any more."""
         outcome = Outcome.FAILED if target is RunState.FAILED else run.outcome
-        with suppress(VersionConflict):
-            changed = self._store.update_run(run.id, run.version, Change(state=target, outcome=outcome))
-            await asyncio.wrap_future(changed)
+        changed = self._store.update_run(run.id, run.version, Change(state=target, outcome=outcome))
+        return await asyncio.wrap_future(changed)
 
     async def _delete(self, run: Run) -> None:
         if run.state not in FINAL:

@@ -1,0 +1,390 @@
+"""Experiments on a real server, with no fault of the Neurorobotics Platform's backend.
+
+==================================================  ========================================================
+there                                               here, and the test that shows it
+==================================================  ========================================================
+a stop takes 23 s, whatever the script does         `test_whatever_a_script_does_it_is_paused_and_stopped`
+a stop while paused takes 23 s                      `test_whatever_a_script_does_it_is_paused_and_stopped`
+a stop of a completed one takes 3 s                 `test_a_completed_run_is_stopped_and_that_is_final`
+a slow PUT keeps a GET of the state waiting         `test_states_are_told_while_another_run_is_initialized`
+a hung script, a swallowed stop                     `test_whatever_a_script_does_it_is_paused_and_stopped`
+a killed simulation server fails the run            `test_killed_experiments_end_alike` (tests/crash)
+``os._exit`` leaves the state at started for ever   `test_a_process_that_ends_itself_fails_its_run`
+an error of the script is told as completed         `test_a_script_that_raises_fails_with_file_and_line`
+an init failure has logs after a minute only        `test_a_failed_initialization_is_told_at_once`
+a new simulation removes a failed one's logs        `test_a_failed_initialization_is_told_at_once`
+a failed upload loses the logs                      `test_a_failed_upload_is_told_and_made_up_for`
+``POST`` with state started leaves a phantom        `test_a_simulation_may_begin_started`
+no broker, no simulation; a reconnected broker      there is none: states are in the store alone, as
+turns the state back                                `test_a_killed_server_knows_all_its_runs` shows
+a killed server forgets all, ids begin anew,        `test_a_killed_server_knows_all_its_runs`
+orphans go on
+one simulation at a time, one port                  `test_twelve_runs_at_once_do_not_disturb_each_other`
+what is left of steps before the time-out is lost   `test_a_remainder_of_steps_is_run_before_the_time_is_up`
+a header makes anyone the owner; tokens are in      tests/integration/nrp;
+reach of user code; source files are served         `test_scripts_do_not_see_tokens_and_nobody_sees_sources`
+==================================================  ========================================================
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.support.experiment_runs import (
+    EMPTY,
+    Signal,
+    ended,
+    events,
+    example,
+    files,
+    lines,
+    made,
+    put,
+    scripted,
+    send,
+)
+from tests.support.processes import marked, until_gone
+from tests.support.served import Served, served
+
+STUBBORN = {
+    "loops": "while True:\n    nrp.run_loop(3)\n",
+    "loops long": "nrp.run_loop(10**9)\n",
+    "sleeps": "import time\ntime.sleep(1e6)\n",
+    "never calls": "while True:\n    pass\n",
+    "spins in C": "sum(range(10**15))\n",
+    "swallows": "while True:\n    try:\n        nrp.run_loop(1)\n    except BaseException:\n        pass\n",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Served) -> Iterator[httpx.Client]:
+    with server.client() as made:
+        yield made
+
+
+def identity(folder: Path) -> str:
+    """Return the name by which processes of a folder's store are marked."""
+    return hashlib.sha256(bytes(folder / "perdure.db")).hexdigest()[:16]
+
+
+def working(folder: Path) -> list[str]:
+    """Return the names of the working folders that are left."""
+    place = folder / "perdure.db.working"
+    return [path.name for path in place.iterdir()] if place.exists() else []
+
+
+@pytest.mark.parametrize("what", STUBBORN)
+def test_whatever_a_script_does_it_is_paused_and_stopped(
+    client: httpx.Client, server: Served, tmp_path: Path, what: str
+) -> None:
+    here = Signal(tmp_path / "here")
+    script = f"file_logger.info('begun')\nprint('printed', flush=True)\n{here.code}{STUBBORN[what]}"
+    run_id = scripted(client, f"stubborn {what}", script)
+    for paused_first in (False, True):
+        put(client, run_id, "started")
+        if not paused_first:
+            here.wait()
+        put(client, run_id, "paused")
+        put(client, run_id, "paused")
+    told = put(client, run_id, "stopped")
+    assert (told["outcome"], told["reason"]) == ("terminated", "It was terminated on request.")
+    assert set(lines(client, run_id)) >= {"begun", "printed"}
+    assert files(client, run_id)["main_script.log"] == b"begun\n"
+    refused = client.put(f"/runs/{run_id}/state", json={"state": "started"}).json()["error"]
+    assert refused["code"] == "trigger_refused"
+    assert {"stopped", "started"} <= set(refused["message"].replace(".", "").split())
+    assert client.get(f"/runs/{run_id}").json()["stored"]
+
+
+def test_a_completed_run_is_stopped_and_that_is_final(client: httpx.Client) -> None:
+    run_id = scripted(client, "completes", "nrp.run_loop(5)\n")
+    put(client, run_id, "started")
+    told = ended(client, run_id)
+    assert (told["state"], told["outcome"]) == ("completed", "succeeded")
+    put(client, run_id, "completed")
+    assert client.put(f"/runs/{run_id}/state", json={"state": "paused"}).status_code == 409
+    assert put(client, run_id, "stopped")["outcome"] == "succeeded"
+    assert client.put(f"/runs/{run_id}/state", json={"state": "stopped"}).status_code == 409
+
+
+@pytest.mark.parametrize(("state", "outcome"), [("completed", "succeeded"), ("failed", "failed")])
+def test_a_started_run_is_completed_and_failed_on_request(
+    client: httpx.Client, state: str, outcome: str
+) -> None:
+    run_id = scripted(client, f"on request {state}", "while True:\n    nrp.run_loop()\n")
+    put(client, run_id, "started")
+    told = put(client, run_id, state)
+    assert (told["outcome"], told["reason"]) == (outcome, f"It was {state} on request.")
+
+
+def test_states_are_told_while_another_run_is_initialized(client: httpx.Client, tmp_path: Path) -> None:
+    here, go = Signal(tmp_path / "here"), Signal(tmp_path / "go")
+    other = scripted(client, "other", "while True:\n    nrp.run_loop()\n")
+    engine = (
+        "from nrp_core.engines.python_json import EngineScript\n"
+        "class Script(EngineScript):\n"
+        f"    def initialize(self):\n        {here.code}        open({str(go.path)!r}).close()\n"
+        "    def runLoop(self, timestep_ns): pass\n"
+        "    def shutdown(self): pass\n"
+    )
+    config = (
+        b'{"EngineConfigs": [{"EngineName": "a", "EngineType": "python_json", "PythonFileName": "a.py"}]}'
+    )
+    send(client, "slow", {"simulation_config.json": config, "a.py": engine.encode()})
+    with ThreadPoolExecutor(1) as threads:
+        making = threads.submit(made, client, "slow")
+        here.wait()
+        states = {run["id"]: run["state"] for run in client.get("/runs?kind=experiment").json()["runs"]}
+        assert "created" in states.values()
+        put(client, other, "started")
+        assert client.get(f"/runs/{other}").json()["state"] == "started"
+        put(client, other, "stopped")
+        (slow,) = [run_id for run_id, state in states.items() if state == "created"]
+        assert client.put(f"/runs/{slow}/state", json={"state": "started"}).status_code == 409
+        assert not making.done()
+        go.path.write_text("")
+        assert making.result()["state"] == "paused"
+    put(client, slow, "stopped")
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_process_that_ends_itself_fails_its_run(client: httpx.Client, code: int) -> None:
+    run_id = scripted(client, f"exits {code}", f"import os\nnrp.run_loop()\nos._exit({code})\n")
+    put(client, run_id, "started")
+    told = ended(client, run_id)
+    assert (told["state"], told["outcome"]) == ("failed", "failed")
+    assert f"exit code {code}" in told["reason"]
+
+
+def test_a_script_that_raises_fails_with_file_and_line(client: httpx.Client) -> None:
+    run_id = scripted(client, "raises", "nrp.run_loop()\nfile_logger.info('so far')\n1 / 0\n")
+    put(client, run_id, "started")
+    told = ended(client, run_id)
+    assert (told["state"], told["outcome"]) == ("failed", "failed")
+    assert told["reason"] == "script_failed: ZeroDivisionError: division by zero (main_script.py, line 3)"
+    assert files(client, run_id)["main_script.log"] == b"so far\n"
+
+
+def test_a_failed_initialization_is_told_at_once(client: httpx.Client) -> None:
+    config = (
+        b'{"EngineConfigs": [{"EngineName": "a", "EngineType": "python_json", "PythonFileName": "a.py"}]}'
+    )
+    send(client, "broken", {"simulation_config.json": config, "a.py": b"print('read')\nclass Script(\n"})
+    first, second = made(client, "broken"), made(client, "broken")
+    for told in (first, second):
+        assert told["state"] == "failed"
+        assert "SyntaxError" in told["reason"]
+        assert "a.py, line 2" in told["reason"]
+        assert list(files(client, told["id"])) == ["perdure.log"]
+    answer = client.post("/simulation", json={"experimentID": "broken"})
+    assert (answer.status_code, answer.json()["type"]) == (500, "Server Error")
+    assert "SyntaxError" in answer.json()["message"]
+    number = answer.json()["data"]
+    assert client.get(f"/simulation/{number}/state").json() == {"state": "failed"}
+
+
+def test_what_cannot_be_run_makes_no_run(client: httpx.Client, server: Served) -> None:
+    send(
+        client,
+        "gazebo",
+        {"simulation_config.json": b'{"EngineConfigs": [{"EngineType": "gazebo_grpc"}], "A": 1}'},
+    )
+    before = client.get("/runs").json()["runs"]
+    for given, status, code in (
+        ({"experiment": "gazebo"}, 422, "invalid_configuration"),
+        ({"experiment": "unknown"}, 404, "experiment_not_found"),
+        ({"experiment": "gazebo", "script": "other.py"}, 404, "artifact_not_found"),
+        ({"experiment": "gazebo", "configuration": "../x"}, 422, "invalid_name"),
+    ):
+        answer = client.post("/runs", json={"kind": "experiment", **given})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+    assert client.post("/simulation", json={"experimentID": "gazebo"}).status_code == 400
+    assert client.get("/runs").json()["runs"] == before
+
+
+def test_a_simulation_may_begin_started(client: httpx.Client) -> None:
+    send(client, "eager", {**EMPTY, "main_script.py": b"while True:\n    nrp.run_loop()\n"})
+    answer = client.post("/simulation", json={"experimentID": "eager", "state": "started"})
+    assert (answer.status_code, answer.json()["state"]) == (201, "started")
+    place = answer.headers["Location"]
+    assert client.put(f"{place}/state", json={"state": "stopped"}).json() == {"state": "stopped"}
+    assert client.post("/simulation", json={"experimentID": "eager"}).status_code == 201
+
+
+def test_a_remainder_of_steps_is_run_before_the_time_is_up(client: httpx.Client) -> None:
+    script = (
+        b"try:\n    while True:\n        nrp.run_loop(2)\n"
+        b"except NRPSimulationTimeout:\n    file_logger.info('%g s', nrp.simulation_time)\n"
+    )
+    config = b'{"SimulationTimeout": 0.05}'
+    run_id = made(client, send(client, "odd", {"simulation_config.json": config, "main_script.py": script}))[
+        "id"
+    ]
+    put(client, run_id, "started")
+    assert ended(client, run_id)["progress"]["simulation_time"] == 0.05
+    assert lines(client, run_id) == ["0.05 s"]
+
+
+def test_a_key_makes_one_run(client: httpx.Client) -> None:
+    body = {"kind": "experiment", "experiment": send(client, "once", EMPTY)}
+    first, again = (client.post("/runs", json=body, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    fork = f"/runs/{first.json()['id']}/fork"
+    one, two = (client.post(fork, headers={"Idempotency-Key": "f"}) for _ in range(2))
+    assert (one.status_code, two.status_code, one.json()["id"]) == (201, 200, two.json()["id"])
+    for run_id in (first.json()["id"], one.json()["id"]):
+        assert client.delete(f"/runs/{run_id}").status_code == 204
+        assert client.get(f"/runs/{run_id}").status_code == 404
+
+
+def test_a_fork_goes_on_as_its_parent_did_and_another_script_starts_at_its_top(client: httpx.Client) -> None:
+    send(client, "forked", example("pendulum"))
+    parent = made(client, "forked", seed=7)["id"]
+    put(client, parent, "started")
+    assert ended(client, parent)["state"] == "completed"
+    savepoints = client.get(f"/runs/{parent}/savepoints").json()["savepoints"]
+    middle = savepoints[1]["timestamp"]
+    fork = client.post(f"/runs/{parent}/fork", json={"savepoint": middle}).json()
+    assert (fork["state"], fork["parent"], fork["seed"]) == ("paused", parent, 7)
+    put(client, fork["id"], "started")
+    assert ended(client, fork["id"])["state"] == "completed"
+    assert files(client, fork["id"]) == files(client, parent)
+    script = b"file_logger.info('%g', nrp.simulation_time)\nnrp.run_loop()\n"
+    client.put("/experiments/forked/files/main_script.py", content=script).raise_for_status()
+    changed = client.post(f"/runs/{parent}/fork", json={"savepoint": middle, "newest": True}).json()
+    put(client, changed["id"], "started")
+    assert ended(client, changed["id"])["state"] == "completed"
+    assert lines(client, changed["id"]) == [f"{middle / 1e9:g}"]
+    for body, status in (({"step": 1}, 422), ({"savepoint": 1}, 404), ({"script": "no.py"}, 404)):
+        assert client.post(f"/runs/{parent}/fork", json=body).status_code == status
+    assert client.post(f"/runs/{parent}/check").json() == {"findings": []}
+
+
+def test_twelve_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with served(tmp_path, max_simulations=12) as server, server.client() as client:
+        send(client, "pendulum", example("pendulum"))
+        alone = made(client, "pendulum", seed=3)["id"]
+        put(client, alone, "started")
+        assert ended(client, alone)["state"] == "completed"
+        scripts = {
+            "spins": STUBBORN["spins in C"],
+            "fails": "nrp.run_loop(50)\nraise RuntimeError('on purpose')\n",
+            "exits": "import os\nos._exit(3)\n",
+            "hogs": "x = [bytes(1000) for _ in range(10**5)]\nnrp.run_loop(100)\n",
+            "paused": STUBBORN["loops"],
+            "stopped": STUBBORN["loops long"],
+        }
+        others = {name: scripted(client, name, script) for name, script in scripts.items()}
+        same = [made(client, "pendulum", seed=3)["id"] for _ in range(6)]
+        answer = client.post("/runs", json={"kind": "experiment", "experiment": "pendulum"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "slots_taken")
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(lambda run_id: put(client, run_id, "started"), [*others.values(), *same]))
+        put(client, others["stopped"], "stopped")
+        put(client, others["paused"], "paused")
+        for run_id in same:
+            assert ended(client, run_id)["state"] == "completed"
+            assert files(client, run_id) == files(client, alone)
+        states = {name: ended(client, others[name])["state"] for name in ("fails", "exits", "hogs")}
+        assert states == {"fails": "failed", "exits": "failed", "hogs": "completed"}
+        assert client.get(f"/runs/{others['spins']}").json()["state"] == "started"
+        assert client.get(f"/runs/{others['paused']}").json()["state"] == "paused"
+        assert client.post("/runs", json={"kind": "experiment", "experiment": "pendulum"}).status_code == 201
+    assert marked(identity(tmp_path)) == []
+
+
+def test_a_failed_upload_is_told_and_made_up_for(tmp_path: Path) -> None:
+    with served(tmp_path) as server, server.client() as client:
+        run_id = scripted(client, "precious", "nrp.run_loop()\nfile_logger.info('precious')\n")
+        (owner,) = (tmp_path / "perdure.db.artifacts").iterdir()
+        (owner / "results").write_text("in the way")
+        put(client, run_id, "started")
+        assert ended(client, run_id)["state"] == "completed"
+        assert client.get(f"/runs/{run_id}/files").status_code == 503
+        told = client.get(f"/runs/{run_id}").json()
+        assert "Its logs and files aren't stored yet" in told["reason"]
+        assert not told["stored"]
+        assert working(tmp_path) == [run_id]
+    (owner / "results").unlink()
+    with served(tmp_path) as server, server.client() as client:
+        assert files(client, run_id) == {"main_script.log": b"precious\n"}
+        told = client.get(f"/runs/{run_id}").json()
+        assert (told["reason"], told["stored"]) == ("", True)
+    assert working(tmp_path) == []
+
+
+def test_a_killed_server_knows_all_its_runs(tmp_path: Path) -> None:
+    with served(tmp_path) as server, server.client() as client:
+        send(client, "empty", {**EMPTY, "main_script.py": STUBBORN["loops"].encode()})
+        for state in ("paused", "started"):
+            assert (
+                client.post("/simulation", json={"experimentID": "empty", "state": state}).status_code == 201
+            )
+        processes = marked(identity(tmp_path))
+        assert len(processes) == 4  # a guard and a child each
+        server.process.kill()
+        server.process.wait()
+    assert all(until_gone(pid) for pid in processes)
+    with served(tmp_path) as server, server.client() as client:
+        states = [simulation["state"] for simulation in client.get("/simulation").json()]
+        assert states == ["paused", "started"]
+        assert client.post("/simulation", json={"experimentID": "empty"}).json()["simulationID"] == 2
+        assert client.put("/simulation/0/state", json={"state": "started"}).json() == {"state": "started"}
+        for number in (0, 1, 2):
+            answer = client.put(f"/simulation/{number}/state", json={"state": "stopped"})
+            assert answer.json() == {"state": "stopped"}
+        for run in client.get("/runs?kind=experiment").json()["runs"]:
+            assert (
+                client.get(f"/runs/{run['id']}/files").status_code == 200
+            )  # which waits until all is stored
+    assert working(tmp_path) == []
+    assert marked(identity(tmp_path)) == []
+
+
+def test_with_manual_resume_an_interrupted_run_waits_for_its_owner(tmp_path: Path) -> None:
+    here = Signal(tmp_path / "here")
+    with served(tmp_path, resume="manual") as server, server.client() as client:
+        run_id = scripted(client, "manual", f"nrp.run_loop()\n{here.code}{STUBBORN['loops']}")
+        put(client, run_id, "started")
+        here.wait()
+        (child,) = [pid for pid in marked(identity(tmp_path)) if b"guard.py" not in command(pid)]
+        os.kill(child, signal.SIGKILL)
+        assert next(told for told in events(client, run_id) if told["state"] == "paused")
+        put(client, run_id, "started")
+        here.wait()
+        server.process.kill()
+        server.process.wait()
+    with served(tmp_path, resume="manual") as server, server.client() as client:
+        assert next(told for told in events(client, run_id) if told["state"] == "paused")
+        put(client, run_id, "stopped")
+    assert marked(identity(tmp_path)) == []
+
+
+def command(pid: int) -> bytes:
+    """Return the command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_scripts_do_not_see_tokens_and_nobody_sees_sources(tmp_path: Path) -> None:
+    with served(tmp_path, tokens="ada:secret-of-ada") as server, server.client("secret-of-ada") as client:
+        run_id = scripted(client, "curious", "import os\nfile_logger.info(str(dict(os.environ)))\n")
+        put(client, run_id, "started")
+        assert ended(client, run_id)["state"] == "completed"
+        assert b"secret-of-ada" not in files(client, run_id)["main_script.log"]
+        assert client.get("/__init__.py").status_code == 404
+        stranger = httpx.get(f"{server.url}/simulation", headers={"X-User-Name": "ada"})
+        assert stranger.status_code == 401
+    shutil.rmtree(tmp_path / "perdure.db.artifacts")
