@@ -123,6 +123,8 @@ def _answer_dialect(question: StableConfigsQuestion, context: TaskContext) -> St
 
 
 def _solved(network: Network, asked: dict[str, Any], context: TaskContext) -> StableConfigurations:
+    if context.resumed is not None:
+        print(f"Attempt {context.attempt} goes on from {context.resumed['found']} configurations.")
     solution = solve(
         network,
         **asked,

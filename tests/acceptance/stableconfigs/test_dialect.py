@@ -1,6 +1,5 @@
 """The StableConfigs dialect over HTTP, by a real server with real children."""
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.dense_networks import dense
+from tests.support.processes import below
 from tests.support.served import Served, served
 
 HARD = {"monomers": dense(120)}
@@ -62,27 +62,6 @@ def running(client: httpx.Client, task_id: str) -> None:
     """Wait until a task has told how far it is."""
     while client.get(f"/status/{task_id}").json() == {"status": "Progress", "count": 0, "k": 0}:
         pass
-
-
-def children(server: Served) -> set[int]:
-    """Return the processes below a server."""
-    below = {server.process.pid}
-    while True:
-        found = {
-            int(entry.name)
-            for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _parent(int(entry.name)) in below
-        }
-        if found <= below:
-            return below - {server.process.pid}
-        below |= found
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
 
 
 def test_a_network_is_solved(client: httpx.Client) -> None:
@@ -238,13 +217,13 @@ def test_a_terminated_task_leaves_no_process_and_one_that_waits_never_starts(
     waiting = start(client, HARD)
     running(client, first)
     assert client.get(f"/status/{waiting}").json() == {"status": "Progress", "count": 0, "k": 0}
-    below = children(server)
-    assert below
+    started = below(server.process.pid)
+    assert started
     for task_id in (waiting, first):
         answer = client.delete(f"/terminate/{task_id}")
         assert answer.status_code == 200
         assert answer.json() == {"status": f"terminating task: {task_id}"}
-    assert not children(server) & below
+    assert not below(server.process.pid).keys() & started.keys()
     for task_id in (waiting, first):
         told = client.get(f"/status/{task_id}")
         assert told.status_code == 401
@@ -306,12 +285,12 @@ def test_a_task_is_gone_with_a_server_that_is_killed_and_answers_under_the_next_
     with served(tmp_path, max_task_processes=1) as server, server.client() as client:
         task_id = start(client, HARD)
         running(client, task_id)
-        below = children(server)
+        started = below(server.process.pid)
         later = start(client, {"monomers": CLASSIC})
         server.process.kill()
         server.process.wait()
     with served(tmp_path, max_task_processes=1) as server, server.client() as client:
-        assert not any(Path(f"/proc/{pid}/exe").exists() for pid in below if pid != os.getpid())
+        assert not any(Path(f"/proc/{pid}/exe").exists() for pid in started)
         running(client, task_id)
         assert client.get(f"/runs/{task_id}").json()["attempt"] == 2
         client.delete(f"/terminate/{task_id}")
