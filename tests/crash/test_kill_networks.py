@@ -64,7 +64,9 @@ class Queue:
         self.tasks.append(self.client.post("/runs", json=body).raise_for_status().json()["id"])
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        return {task: self.client.get(f"/runs/{task}").raise_for_status().json() for task in self.tasks}
+        runs = {task: self.client.get(f"/runs/{task}").raise_for_status().json() for task in self.tasks}
+        assert not any(run["state"] == "failed" for run in runs.values()), runs
+        return runs
 
     def until_all_have_found(self, more: int) -> None:
         """Wait until each that is worked on has found so many more; queue another one if none is."""
@@ -120,7 +122,7 @@ class Queue:
         return {self.server.process.pid, *children}
 
     def finished(self) -> dict[str, dict[str, Any]]:
-        while any(run["state"] not in ("completed", "failed") for run in self.runs().values()):
+        while any(run["state"] != "completed" for run in self.runs().values()):
             time.sleep(BETWEEN_LOOKS)
         return self.runs()
 

@@ -36,7 +36,7 @@ def test_the_start_page_leads_to_pages_that_exist_and_loads_nothing(client: http
     page = client.get("/")
     assert page.headers["Content-Type"].startswith("text/html")
     links = re.findall(r'href="([^"]+)"', page.text)
-    assert len(links) == 5
+    assert len(links) == 6
     assert all(client.get(link).status_code == 200 for link in links)
     assert "src=" not in page.text
     assert "://" not in page.text
