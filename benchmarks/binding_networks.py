@@ -13,6 +13,9 @@ from benchmarks.errors import BenchmarkFailed
 from benchmarks.figure import Figure, spread
 from benchmarks.plain_sat import most_polymers
 from perdure.solvers.binding_networks import Network, Status, solve
+from perdure.solvers.binding_networks.demands import Demands, components
+from perdure.solvers.binding_networks.optimum import Backend, Question, divide
+from perdure.solvers.binding_networks.watch import Watch
 
 __all__ = ["measure"]
 
@@ -40,6 +43,8 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
         yield _solving(name, cap, 3 if quick else 15)
     for name in ("and_gate_x5", "and_chain_8", "wraparound_sorting_network"):
         yield _listing(name, 1 if quick else 5)
+    for monomers in (8, 12, 16, 20):
+        yield _choosing(monomers, 2 if quick else 8)
     for monomers, seed in HARD[: 1 if quick else None]:
         yield _bounding(monomers, seed, LIMIT / 10 if quick else LIMIT)
 
@@ -80,6 +85,25 @@ def _listing(name: str, rounds: int) -> Figure:
         solution = solve(network, all=True)
         seconds.append(time.process_time() - begun)
     return Figure(f"{name}, all {solution.total} stable configurations", f"{spread(seconds, '.3f')} s")
+
+
+def _choosing(monomers: int, networks: int) -> Figure:
+    """Return what either solver needs for the optimum of some random networks."""
+    seconds: dict[Backend, list[float]] = {backend: [] for backend in Backend}
+    for seed in range(networks):
+        network = dense(monomers, seed)
+        component = components(network)
+        largest = max(set(component), key=component.count)
+        members = tuple(index for index, first in enumerate(component) if first == largest)
+        for backend in Backend:
+            begun = time.process_time()
+            divide(Question(network, members, Demands()), Watch(), backend=backend)
+            seconds[backend].append(time.process_time() - begun)
+    return Figure(
+        f"{networks} dense random networks, {monomers} monomers, integer program",
+        f"{spread(seconds[Backend.INTEGER_PROGRAM], '.4f')} s",
+        peers=f"our satisfiability {spread(seconds[Backend.SATISFIABILITY], '.4f')} s",
+    )
 
 
 def _bounding(monomers: int, seed: int, limit: float) -> Figure:

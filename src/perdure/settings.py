@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     max_task_cpu_seconds: float | None = Field(
         None, gt=0, description="CPU time of each process of a task; none is without limit."
     )
-    max_task_memory_bytes: int | None = Field(
-        None, ge=1, description="Memory that a task's processes hold together; none is without limit."
+    max_task_memory_bytes: int = Field(
+        4_000_000_000, ge=1, description="Memory that a task's processes hold together."
     )
     max_task_open_files: int | None = Field(
         None, ge=16, description="Open files of each process of a task; none is the system's limit."

@@ -4,6 +4,7 @@ What is here is all that the author of a task imports. A task's function runs in
 queueing it is the driver's, and finding it by its name is the registry's.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -46,6 +47,7 @@ class TaskContext:
         self._name = name
         self._run = run
         self._timestamp = 0 if run.savepoint is None else run.savepoint.timestamp
+        self._report: dict[str, Any] = {}
         self.attempt = run.attempt
         self.resumed: Any = None if run.savepoint is None else _state(run.savepoint)
 
@@ -62,7 +64,27 @@ class TaskContext:
         fields
             Whatever JSON can say; a float that is not finite becomes null.
         """
-        self._run.progress(from_json(to_json(fields, inf_nan_mode="null")))
+        self._tell(progress=from_json(to_json(fields, inf_nan_mode="null")))
+
+    def partial(self, result: BaseModel) -> None:
+        """Keep what there is of the result; it is the answer if the task is ended from outside.
+
+        Parameters
+        ----------
+        result
+            The task's result model, or one of its own. It takes the place of the one before.
+
+        Raises
+        ------
+        LimitExceeded
+            If it has more than 256 KiB, together with the report; the one before stays.
+        """
+        self._tell(partial=json.loads(result.model_dump_json()))
+
+    def _tell(self, **part: Any) -> None:
+        report = {**self._report, **part}
+        self._run.progress(report)
+        self._report = report
 
     def savepoint(self, state: State) -> None:
         """Keep a state to go on from, should the process end; it is durable when this returns.

@@ -75,6 +75,17 @@ def test_the_session_survives_its_crash_as_the_readme_says(folder: Path) -> None
     assert "2 runs checked, 0 faults found, 0 repaired." in done.stdout
 
 
+def test_a_binding_network_is_solved_over_http_as_the_readme_says(folder: Path) -> None:
+    script = next(block for kind, block in BLOCKS if kind == "bash" and '"kind": "task"' in block)
+    done = bash(script.replace("curl -s", "curl -sS -w '\\n'"), folder)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert '"error"' not in done.stdout
+    result = done.stdout.strip().splitlines()[-1]
+    assert '"state":"completed","outcome":"succeeded"' in result
+    assert '"status":"COMPLETE"' in result
+    assert '"optimum":2' in result
+
+
 def test_the_readmes_own_model_is_served(folder: Path) -> None:
     (code,) = (block for kind, block in BLOCKS if kind == "python")
     (folder / "tea.py").write_text(code)
@@ -95,7 +106,7 @@ def test_the_readmes_own_model_is_served(folder: Path) -> None:
 def test_the_readmes_network_is_solved(folder: Path) -> None:
     shutil.copytree(ROOT / "examples", folder / "examples")
     part = README[README.index("## A binding network") :].split("\n## ")[0]
-    (script,) = re.findall(r"```bash\n(.*?)```", part, re.DOTALL)
+    script = re.findall(r"```bash\n(.*?)```", part, re.DOTALL)[0]
     (shown,) = re.findall(r"```text\n(.*?)```", part, re.DOTALL)
     done = bash(f"trap - EXIT  # there is no server to end\n{script}", folder)
     assert done.returncode == 0, done.stderr

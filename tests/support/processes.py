@@ -43,3 +43,22 @@ def marked(identity: str) -> list[int]:
             if entry.name.isdigit() and marker in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
     return found
+
+
+def below(pid: int) -> dict[int, str]:
+    """Return the processes that descend from one, with their commands."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, IndexError):
+            if entry.name.isdigit():
+                stat = (entry / "stat").read_text()
+                parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found: dict[int, str] = {}
+    family = {pid}
+    while more := [child for child, parent in parents.items() if parent in family and child not in found]:
+        for child in more:
+            found[child] = ""
+            with contextlib.suppress(OSError):
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        family |= set(more)
+    return found

@@ -1,9 +1,11 @@
 """Tasks over HTTP: which there are, and what a run of one came to and wrote. They are made as runs are."""
 
+import json
+from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
@@ -33,19 +35,25 @@ async def list_tasks(serving: Serving) -> TaskList:
     return await anyio.to_thread.run_sync(lambda: TaskList(tasks=[describe_task(task) for task in registry]))
 
 
-@router.get("/runs/{run_id}/result", operation_id="read_result", responses=error_responses(*_READING))
-async def read_result(run_id: RunId, serving: Serving, owner: Asking) -> TaskResult:
+@router.get(
+    "/runs/{run_id}/result",
+    operation_id="read_result",
+    response_model=TaskResult,
+    responses=error_responses(*_READING),
+)
+async def read_result(run_id: RunId, serving: Serving, owner: Asking) -> Response:
     """Read what a task came to that has ended; of one that failed or was stopped, what there is of it."""
     run, result = await serving.tasks.result(owner, run_id)
-    return TaskResult.model_validate(
-        {
-            "id": run.id,
-            "state": run.state.value,
-            "outcome": None if run.outcome is None else run.outcome.value,
-            "reason": run.reason,
-            "result": result,
-        }
-    )
+    told = {
+        "id": run.id,
+        "state": run.state.value,
+        "outcome": None if run.outcome is None else run.outcome.value,
+        "reason": run.reason,
+        "result": result,
+    }
+    # A result may be large: it is written in a thread, and not gone through once more by a model.
+    text = await anyio.to_thread.run_sync(partial(json.dumps, told, separators=(",", ":")))
+    return Response(text, media_type="application/json")
 
 
 @router.get(

@@ -6,12 +6,13 @@ dialect of StableConfigs when it is worked on, as its clients look for that in t
 
 from typing import Any, Literal, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from perdure.errors import LimitExceeded, MinPolymersExceedEntropy, NetworkError
 from perdure.solvers.binding_networks import solve
 from perdure.solvers.binding_networks.answer import in_detail
-from perdure.solvers.binding_networks.configuration import Configuration, Solution, Status
+from perdure.solvers.binding_networks.configuration import Configuration, Polymer, Solution, Status
 from perdure.solvers.binding_networks.grammar import parse_network, parse_tokens
 from perdure.solvers.binding_networks.network import Network
 from perdure.solvers.binding_networks.progress import Progress
@@ -123,6 +124,8 @@ def _answer_dialect(question: StableConfigsQuestion, context: TaskContext) -> St
 
 
 def _solved(network: Network, asked: dict[str, Any], context: TaskContext) -> StableConfigurations:
+    if context.resumed is not None:
+        print(f"Attempt {context.attempt} goes on from {context.resumed['found']} configurations.")
     solution = solve(
         network,
         **asked,
@@ -134,31 +137,46 @@ def _solved(network: Network, asked: dict[str, Any], context: TaskContext) -> St
 
 
 class _Reports:
-    """Reports progress, with the best configuration so far: on a time-out that is the answer."""
+    """Reports progress, and the best configuration so far as what there is of the answer."""
 
     def __init__(self, network: Network, context: TaskContext) -> None:
         self._network = network
         self._context = context
-        self._best: Configuration | None = None
-        self._written: dict[str, Any] | None = None
+        self._told: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
-        if progress.best is not None and (self._written is None or progress.best != self._best):
-            self._best = progress.best
-            solution = Solution(
-                network=self._network,
-                status=Status.BOUNDED,
-                configurations=(progress.best,),
-                lower=progress.lower,
-                upper=progress.upper,
+        before, self._told = self._told, progress
+        if before is None or _known(before) != _known(progress):
+            proved = progress.best is not None and progress.lower == progress.upper
+            self._keep(
+                Solution(
+                    network=self._network,
+                    status=Status.OPTIMAL if proved else Status.BOUNDED,
+                    configurations=() if progress.best is None else (progress.best,),
+                    lower=progress.lower,
+                    upper=progress.upper,
+                    entropy=progress.entropy,
+                    bound_source=progress.bound_source,
+                )
             )
-            self._written = in_detail(solution)
-        told = {"count": progress.count, "k": progress.k, "lower": progress.lower, "upper": progress.upper}
-        best = None if self._written is None else {**self._written, "upper": progress.upper}
-        try:
-            self._context.progress(**told, best=best)
-        except LimitExceeded:  # a report has less room than a configuration of a very large network needs
-            self._context.progress(**told, best=None)
+        self._context.progress(count=progress.count, k=progress.k, lower=progress.lower, upper=progress.upper)
+
+    def _keep(self, solution: Solution) -> None:
+        for best in (solution.configurations, tuple(map(_without_bonds, solution.configurations)), ()):
+            known = in_detail(msgspec.structs.replace(solution, configurations=best))
+            try:
+                self._context.partial(StableConfigurations.model_validate({**known, "status": "TimedOut"}))
+                return
+            except LimitExceeded:  # a report has less room than a very large configuration takes
+                continue
+
+
+def _known(progress: Progress) -> tuple[object, ...]:
+    return progress.lower, progress.upper, progress.best, progress.entropy, progress.bound_source
+
+
+def _without_bonds(configuration: Configuration) -> Configuration:
+    return Configuration(tuple(Polymer(polymer.monomers) for polymer in configuration.polymers))
 
 
 def _lines(given: list[str | list[str]]) -> list[str]:

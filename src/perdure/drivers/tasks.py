@@ -84,8 +84,17 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def progress(self) -> dict[str, Any] | None:
         """The latest report."""
+        return cast("dict[str, Any] | None", self._report.get("progress"))
+
+    @property
+    def partial(self) -> Any:
+        """What there is of the result of a task that is under way, or that was ended from outside."""
+        return self._report.get("partial")
+
+    @property
+    def _report(self) -> dict[str, Any]:
         report = self.execution.progress
-        return None if report is None else cast("dict[str, Any]", msgspec.msgpack.decode(report))
+        return {} if report is None else cast("dict[str, Any]", msgspec.msgpack.decode(report))
 
 
 class Tasks:
@@ -172,8 +181,10 @@ class Tasks:
             run = find_run(self._store, owner, run_id, KIND)
             if run.state not in FINAL:
                 raise TaskUnfinished(run=run_id, state=run.state.value)
-            result = self._store.execution(run_id).result
-            return run, None if result is None else decode(result)
+            execution = self._store.execution(run_id)
+            if execution.result is None:
+                return run, TaskView(run=run, execution=execution).partial
+            return run, decode(execution.result)
 
         return await self._threads.read(read)
 

@@ -83,7 +83,7 @@ class RunContext:
     def progress(self, report: Mapping[str, Any]) -> None:
         """Report how far it got; the latest report wins. It is cheap, whatever the report's frequency.
 
-        Raises `LimitExceeded` for a report of more than 64 KiB.
+        Raises `LimitExceeded` for a report of more than 256 KiB.
         """
         self._slot.write(msgspec.msgpack.encode(report))
 

@@ -16,7 +16,7 @@ from perdure.errors import LimitExceeded
 
 __all__ = ["ProgressSlot"]
 
-LARGEST = 64 << 10  # bytes of one report
+LARGEST = 256 << 10  # bytes of one report
 READS = 100  # how often one is read anew that was overwritten meanwhile
 _NUMBER = struct.Struct("<q")
 _PLACES = (mmap.PAGESIZE, 2 * mmap.PAGESIZE + LARGEST)
@@ -61,7 +61,7 @@ class ProgressSlot:
         return int(_NUMBER.unpack_from(self._memory, 0)[0])
 
     def write(self, report: bytes) -> None:
-        """Leave a report in place of the former one; `LimitExceeded` if it is larger than 64 KiB."""
+        """Leave a report in place of the former one; `LimitExceeded` if it is larger than 256 KiB."""
         if len(report) > LARGEST:
             raise LimitExceeded(
                 f"A report of progress may have at most {LARGEST} bytes, not {len(report)}.",

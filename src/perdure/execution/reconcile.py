@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from perdure.errors import NotExecuted, PerdureError, RunNotFound
+from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.executor import Executor
 from perdure.lifecycle import RunState, Wanted
 from perdure.stores.base import Store
@@ -67,6 +67,6 @@ async def _keep(store: Store, executor: Executor, every: float) -> None:
     while True:
         try:
             await reconcile(store, executor)
-        except PerdureError as error:
-            log.warning("reconcile_failed", error=str(error))
+        except Exception as error:  # the next time may be better, and without one nothing is ever recovered
+            log.warning("reconcile_failed", error=str(error), exc_info=error)
         await asyncio.sleep(every)

@@ -1,7 +1,5 @@
 """The StableConfigs dialect over HTTP, by a real server with real children."""
 
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.dense_networks import dense
+from tests.support.processes import below
 from tests.support.served import Served, served
 
 HARD = {"monomers": dense(120)}
@@ -62,27 +61,6 @@ def running(client: httpx.Client, task_id: str) -> None:
     """Wait until a task has told how far it is."""
     while client.get(f"/status/{task_id}").json() == {"status": "Progress", "count": 0, "k": 0}:
         pass
-
-
-def children(server: Served) -> set[int]:
-    """Return the processes below a server."""
-    below = {server.process.pid}
-    while True:
-        found = {
-            int(entry.name)
-            for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _parent(int(entry.name)) in below
-        }
-        if found <= below:
-            return below - {server.process.pid}
-        below |= found
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
 
 
 def test_a_network_is_solved(client: httpx.Client) -> None:
@@ -208,6 +186,8 @@ def test_what_is_not_json_is_refused_in_json(client: httpx.Client) -> None:
     for answer, status in answers:
         assert answer.status_code == status
         assert answer.json()["message"]
+        if status in (400, 413, 415):
+            assert answer.json()["field"] == "body"
 
 
 def test_unknown_fields_and_strings_for_lists_are_taken_as_they_always_were(client: httpx.Client) -> None:
@@ -238,13 +218,13 @@ def test_a_terminated_task_leaves_no_process_and_one_that_waits_never_starts(
     waiting = start(client, HARD)
     running(client, first)
     assert client.get(f"/status/{waiting}").json() == {"status": "Progress", "count": 0, "k": 0}
-    below = children(server)
-    assert below
+    started = below(server.process.pid)
+    assert started
     for task_id in (waiting, first):
         answer = client.delete(f"/terminate/{task_id}")
         assert answer.status_code == 200
         assert answer.json() == {"status": f"terminating task: {task_id}"}
-    assert not children(server) & below
+    assert not below(server.process.pid).keys() & started.keys()
     for task_id in (waiting, first):
         told = client.get(f"/status/{task_id}")
         assert told.status_code == 401
@@ -264,13 +244,16 @@ def test_a_native_task_is_not_the_dialects(client: httpx.Client) -> None:
 
 def test_time_that_is_up_is_told_with_bounds_and_the_best_so_far(tmp_path: Path) -> None:
     with served(tmp_path, task_timeout=8) as server, server.client() as client:
-        answer = solved(client, HARD)
+        task_id = start(client, HARD)
+        answer = ended(client, task_id)
         assert answer.status_code == 400
         body = answer.json()
         assert body["status"] == "TimedOut"
         assert body["message"]
         assert 0 < body["lower"] < body["upper"]
         assert body["configs"][0]["polymers_count"] == body["lower"]
+        result = client.get(f"/runs/{task_id}/result").raise_for_status().json()["result"]
+        assert {**result, "message": body["message"]} == body, "natively it is the result"
 
 
 def test_a_result_expires_and_is_forgotten_also_over_a_restart(tmp_path: Path) -> None:
@@ -280,12 +263,12 @@ def test_a_result_expires_and_is_forgotten_also_over_a_restart(tmp_path: Path) -
     with served(tmp_path, result_expires=0.01) as server, server.client() as client:
         other = start(client, {"monomers": CLASSIC})
         for each in (task_id, other):
-            gone = ended(client, each)
-            assert gone.status_code == 404
-            assert gone.json()["status"] == "NotFound"
-            deadline = time.monotonic() + 60
-            while client.get(f"/runs/{each}").status_code != 404:
-                assert time.monotonic() < deadline, "the run is forgotten too"
+            while (told := ended(client, each)).status_code == 200:
+                pass
+            assert told.status_code == 404
+            assert told.json()["status"] == "NotFound"
+            while client.get(f"/runs/{each}").status_code == 200:  # the run is forgotten too
+                pass
 
 
 def test_tokens_keep_tasks_apart(tmp_path: Path) -> None:
@@ -306,12 +289,12 @@ def test_a_task_is_gone_with_a_server_that_is_killed_and_answers_under_the_next_
     with served(tmp_path, max_task_processes=1) as server, server.client() as client:
         task_id = start(client, HARD)
         running(client, task_id)
-        below = children(server)
+        started = below(server.process.pid)
         later = start(client, {"monomers": CLASSIC})
         server.process.kill()
         server.process.wait()
     with served(tmp_path, max_task_processes=1) as server, server.client() as client:
-        assert not any(Path(f"/proc/{pid}/exe").exists() for pid in below if pid != os.getpid())
+        assert not any(Path(f"/proc/{pid}/exe").exists() for pid in started)
         running(client, task_id)
         assert client.get(f"/runs/{task_id}").json()["attempt"] == 2
         client.delete(f"/terminate/{task_id}")

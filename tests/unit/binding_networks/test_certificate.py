@@ -302,7 +302,7 @@ def test_a_right_solution_is_confirmed() -> None:
         ({"configurations": (WORSE,)}, "beyond 3 to 3"),
         ({"status": Status.BOUNDED, "lower": 1, "upper": 2}, "beyond 1 to 2"),
         ({"entropy": 2}, "without"),
-        ({"total": 1}, "1 in all"),
+        ({"total": 0}, "0 in all"),
     ],
 )
 def test_a_wrong_solution_is_told(changes: dict[str, object], words: str) -> None:

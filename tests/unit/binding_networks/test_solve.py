@@ -31,6 +31,7 @@ def test_configurations_are_generated_from_the_optimum_downwards() -> None:
         size for size in sorted(expected, reverse=True) for _ in expected[size]
     ]
     assert solution.exhausted
+    assert solution.total == 1  # of the optimum: what `levels` asks for
 
 
 def test_fewer_than_there_are_can_be_asked_for() -> None:

@@ -35,7 +35,7 @@ def test_the_latest_report_is_read_also_by_another_who_shares_the_file(slot: Pro
 
 def test_a_report_that_is_too_large_is_refused_and_the_former_stays(slot: ProgressSlot) -> None:
     slot.write(b"former")
-    with pytest.raises(LimitExceeded, match="at most 65536 bytes"):
+    with pytest.raises(LimitExceeded, match="at most 262144 bytes"):
         slot.write(b"x" * (progress_slot.LARGEST + 1))
     assert slot.read() == b"former"
 

@@ -10,7 +10,7 @@ from perdure.execution.reconcile import reconcile, reconciling
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Execution
 from perdure.stores.memory import MemoryStore
-from perdure.testing.stores import WAIT, a_run
+from perdure.testing.store_samples import WAIT, a_run
 
 
 class Asked:

@@ -16,8 +16,19 @@ def test_progress_is_what_json_can_say() -> None:
     kept = Kept()
     context = TaskContext("t", kept.context)
     context.progress(done=3, share=0.5, best=[1, {"a": None}], lower=float("-inf"), model=Anything(pipe="p"))
-    assert kept.reports == [
-        {"done": 3, "share": 0.5, "best": [1, {"a": None}], "lower": None, "model": {"pipe": "p"}}
+    told = {"done": 3, "share": 0.5, "best": [1, {"a": None}], "lower": None, "model": {"pipe": "p"}}
+    assert kept.reports == [{"progress": told}]
+
+
+def test_what_there_is_of_the_result_stays_beside_the_progress() -> None:
+    kept = Kept()
+    context = TaskContext("t", kept.context)
+    context.partial(Total(total=1, added=1, attempt=1))
+    context.progress(done=1)
+    context.partial(Total(total=3, added=2, attempt=1))
+    assert kept.reports[1:] == [
+        {"partial": {"total": 1, "added": 1, "attempt": 1}, "progress": {"done": 1}},
+        {"partial": {"total": 3, "added": 2, "attempt": 1}, "progress": {"done": 1}},
     ]
 
 

@@ -19,7 +19,7 @@ def test_a_task_is_done_and_its_result_encoded() -> None:
     kept = Kept(spec("add", b'{"numbers": [1, 2, 3]}'))
     assert decode(run(kept.context)) == {"total": 6, "added": 3, "attempt": 1}
     assert [savepoint.timestamp for savepoint in kept.saved] == [1, 2, 3]
-    assert kept.reports[-1] == {"added": 3, "total": 6}
+    assert kept.reports[-1] == {"progress": {"added": 3, "total": 6}}
 
 
 def test_a_resumed_task_goes_on_from_its_savepoint() -> None:

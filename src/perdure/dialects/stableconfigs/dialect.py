@@ -18,7 +18,7 @@ from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.drivers.stable_configurations import DIALECT_TASK
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import KIND, NewTask, Tasks, TaskView
-from perdure.errors import PerdureError, RunFinished, RunNotFound, TriggerRefused, WrongKind
+from perdure.errors import RunFinished, RunNotFound, TriggerRefused, WrongKind
 from perdure.lifecycle import FINAL
 from perdure.run import Key, Run
 from perdure.stores.base import Committed, Store
@@ -124,8 +124,8 @@ class StableConfigs:
                 self._ended.popleft()
                 try:
                     await self._forget(run_id)
-                except PerdureError as error:  # it stays until the next start, without an answer
-                    log.warning("task_not_forgotten", run=run_id, reason=str(error))
+                except Exception as error:  # it stays until the next start; others expire all the same
+                    log.warning("task_not_forgotten", run=run_id, reason=str(error), exc_info=error)
             self._more.clear()
             await self._more.wait()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import anyio.to_thread
 import msgspec
 from starlette.responses import Response
 from starlette.types import Scope
@@ -11,8 +12,9 @@ from starlette.types import Scope
 from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.dialects.stableconfigs.mistakes import BadRequest
 from perdure.dialects.stableconfigs.requests import question_of
-from perdure.errors import RunNotFound
-from perdure.web.idempotency import key_text, make_key
+from perdure.errors import KeyReused, RunNotFound
+from perdure.web.errors import HttpError
+from perdure.web.idempotency import HEADER, key_text, make_key
 from perdure.web.open_routes import Call, Handler
 
 __all__ = ["StableConfigsPaths"]
@@ -49,6 +51,14 @@ class StableConfigsPaths:
             case BadRequest():
                 body = {"status": "BadRequest", "message": _short(str(error)), "field": error.field}
                 return _json(body, error.status)
+            case HttpError() if error.status_code in (400, 413):
+                body = {"status": "BadRequest", "message": _short(error.detail), "field": "body"}
+                return _json(body, error.status_code)
+            case HttpError():
+                body = {"status": "BadRequest", "message": _short(error.detail), "field": HEADER}
+                return _json(body, error.status_code)
+            case KeyReused():
+                return _json({"status": "BadRequest", "message": str(error), "field": HEADER}, 422)
             case RunNotFound():
                 text = f"There is no task {_short(error.values['run'])!r}, or its result has expired."
                 return _json({"status": "NotFound", "message": text}, 404)
@@ -66,7 +76,7 @@ class StableConfigsPaths:
 
     async def _status(self, scope: Scope, call: Call) -> Response:
         status, body = await self._dialect(scope).status(call.owner, call.name)
-        return _json(body, status)
+        return await anyio.to_thread.run_sync(_json, body, status)  # there may be many configurations
 
     async def _terminate(self, scope: Scope, call: Call) -> Response:
         await self._dialect(scope).terminate(call.owner, call.name)

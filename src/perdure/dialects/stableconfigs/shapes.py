@@ -29,7 +29,7 @@ def ended(view: TaskView, result: dict[str, Any] | None) -> tuple[int, dict[str,
             return 200, {**result, "status": "COMPLETE"}
         case Outcome.TIMED_OUT:
             message = f"SoftTimeLimitExceeded: {view.run.reason}"
-            return 400, {**_best(view), "status": "TimedOut", "message": message}
+            return 400, {**_best(result), "status": "TimedOut", "message": message}
         case Outcome.TERMINATED:
             count, k = _reached(view)
             text = str(EarlyTermination(count=count, min_polymers=k))
@@ -45,8 +45,6 @@ def _reached(view: TaskView) -> tuple[int, int]:
     return report.get("count", 0), report.get("k", 0)
 
 
-def _best(view: TaskView) -> dict[str, Any]:
-    """Return what was known when time was up; it was little if the process had only just started."""
-    report = view.progress or {}
-    bounds = {"lower": report.get("lower", 0), "upper": report.get("upper")}
-    return report.get("best") or {"configs": [], "count": 0, "entropy": None, "optimum": None, **bounds}
+def _best(result: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what was known when time was up: next to nothing if the process had only just started."""
+    return result or {"configs": [], "count": 0, "entropy": None, "optimum": None, "lower": 0, "upper": None}

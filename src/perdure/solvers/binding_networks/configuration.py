@@ -60,7 +60,8 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     entropy
         The number of polymers of a best configuration without the constraints; None if not proved in time.
     exhausted
-        Whether `configurations` holds every configuration of the levels asked for.
+        Whether `configurations` holds every configuration of the levels asked for, and of those below that
+        were needed for as many as were asked for.
     total
         The number of distinct configurations of the levels asked for, if it was asked for or is known.
     conflict

@@ -27,7 +27,7 @@ from perdure.solvers.binding_networks.watch import Watch
 __all__ = ["Backend", "Division", "Listener", "Optimum", "Question", "divide", "held_together", "priced"]
 
 SMALL = 12
-"""A component of so few monomers goes to satisfiability; measured in benchmarks/binding_networks.py."""
+"""A component of so few monomers goes to satisfiability; measured by `python -m benchmarks networks`."""
 
 Division = tuple[tuple[int, ...], ...]
 """The monomers of each polymer."""

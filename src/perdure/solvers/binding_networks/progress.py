@@ -23,6 +23,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         Which output is being computed, from 1.
     k
         Which number of polymers is being tested.
+    entropy
+        The number of polymers of a best configuration without the constraints, once it is proved.
+    bound_source
+        In words: what proves `upper`.
     """
 
     lower: int
@@ -30,6 +34,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     best: Configuration | None = None
     count: int = 1
     k: int = 0
+    entropy: int | None = None
+    bound_source: str = ""
 
 
 class Reporter:

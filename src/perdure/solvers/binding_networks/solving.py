@@ -65,8 +65,7 @@ def solve(
     all
         Whether all configurations are wanted, whatever `gen`, of the optimum and of `levels` below.
     count
-        Whether their total is wanted; they aren't listed for it. If `gen` leads further down than `levels`,
-        it is the total of all levels that were reached.
+        Whether the total of the optimum and of `levels` below is wanted; they aren't listed for it.
     levels
         How many levels below the optimum are asked for.
     connected
@@ -81,8 +80,9 @@ def solve(
         Is given bounds and best configuration whenever they have changed, and what is being computed. An
         error that it raises ends the solve.
     state, on_state
-        `on_state` is given plain data now and then; with it as `state` the same question goes on from there,
-        to the same answer. What is asked for may differ, but not the network or `connected`.
+        `on_state` is given plain data now and then, of which `found` is the number of configurations listed;
+        with it as `state` the same question goes on from there, to the same answer. What is asked for may
+        differ, but not the network or `connected`.
 
     Returns
     -------
@@ -137,7 +137,7 @@ class _Run:
         self.key = [sha256(msgspec.msgpack.encode(network)).hexdigest(), connected]
         if state is not None and state["key"] != self.key:
             raise ValueError("the state is of another network, or of another meaning of connected")
-        self.state: dict[str, Any] = dict(state or {"key": self.key, "free": [], "optima": []})
+        self.state: dict[str, Any] = dict(state or {"key": self.key, "free": [], "optima": [], "found": 0})
         self.levels: list[Levels] = []
         self.saved_at = 0
         self.save_next = time.monotonic() + EVERY
@@ -261,18 +261,18 @@ class _Run:
             source = f"{solution.bound_source}; {EXHAUSTION}"
             solution = msgspec.structs.replace(solution, lower=most, upper=most, bound_source=source)
             down = most - max(least, len(self.questions))
-            deepest = min(levels, down)
+            asked = min(levels, down)
             complete, depth = True, 0
-            while complete and depth <= (down if not everything and len(found) < gen else deepest):
-                deepest = max(deepest, depth)
+            while complete and depth <= (down if not everything and len(found) < gen else asked):
                 complete = self._list(listing, depth, found, None if everything else gen)
+                if complete and depth == asked:
+                    total = len(found)
                 depth += 1
-            total = len(found) if complete else None
             if count and total is None:
                 self.report.testing(most, len(found) + 1)
-                total = listing.count(deepest)
+                total = listing.count(asked)
         except TimeIsUp:
-            complete = complete and total is not None
+            complete = False
         return msgspec.structs.replace(
             solution,
             configurations=tuple(found) or solution.configurations,
@@ -296,7 +296,7 @@ class _Run:
         """Save when half as many again are listed or time has passed, much more than saving takes."""
         if listed >= self.saved_at * 1.5 or time.monotonic() >= self.save_next:
             begun = time.monotonic()
-            self._save(levels=[each.state for each in self.levels])
+            self._save(levels=[each.state for each in self.levels], found=listed)
             self.saved_at = listed
             self.save_next = time.monotonic() + max(EVERY, 20 * (time.monotonic() - begun))
 
