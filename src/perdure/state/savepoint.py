@@ -24,12 +24,15 @@ class Savepoint(msgspec.Struct, frozen=True, kw_only=True):
         Entity id to encoded state.
     milestone
         Whether retention keeps it for good, as a near start for forks.
+    keep
+        How many of the newest savepoints its run keeps when it is written; None leaves that to the store.
     """
 
     timestamp: int
     position: int = 0
     entities: Mapping[str, bytes]
     milestone: bool = False
+    keep: int | None = None
 
     def to_blob(self) -> bytes:
         """Encode the states as one checked blob, which covers timestamp and position too."""

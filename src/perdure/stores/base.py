@@ -181,8 +181,8 @@ class Store(Protocol):
         keys; with another body hash: `KeyReused`), the position (`PositionConflict` unless the log holds
         exactly `position` steps), the state (`RunFinished` if it is final). A later entry's key that is
         recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones beyond the
-        newest `keep` go; savepoint 0, milestones, pinned and named ones stay, and so does the one just
-        written. A savepoint of a run with an execution sets its deaths to 0.
+        newest `keep` (its own, or the store's) go; savepoint 0, milestones, pinned and named ones stay, and
+        so does the one just written. A savepoint of a run with an execution sets its deaths to 0.
         """
         ...
 

@@ -64,6 +64,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: int
     position: int
     milestone: bool
+    keep: int | None
     blob: bytes
     name: str | None = None
     pinned: bool = False
@@ -75,6 +76,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
             timestamp=savepoint.timestamp,
             position=savepoint.position,
             milestone=savepoint.milestone,
+            keep=savepoint.keep,
             blob=savepoint.to_blob(),
             name=name,
             pinned=pinned,
@@ -387,7 +389,7 @@ def _put(connection: apsw.Connection, number: int, put: Put, keep: int) -> Savep
         ),
     )
     assert values is not None, "an insertion that succeeds answers with the row"
-    connection.execute(_SQL["prune_savepoints"], (number, keep - 1, put.timestamp))
+    connection.execute(_SQL["prune_savepoints"], (number, (put.keep or keep) - 1, put.timestamp))
     return to_info(values)
 
 

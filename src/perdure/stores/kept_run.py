@@ -189,7 +189,7 @@ class KeptRun:
         self.savepoints[savepoint.timestamp] = info, blob
         if self.placed is not None:
             self.placed = executions.reported(self.placed, deaths=0)
-        newest = sorted(self.savepoints)[-keep:]
+        newest = sorted(self.savepoints)[-(savepoint.keep or keep) :]
         for at, (old, _) in list(self.savepoints.items()):
             marked = old.milestone or old.pinned or old.name is not None
             if at < newest[0] and at not in (0, savepoint.timestamp) and not marked:

@@ -4,6 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from perdure.errors import (
     Fenced,
     Invalid,
@@ -242,6 +244,16 @@ class StepConformance(StoreOpening):
             for at in range(4, 9):
                 store.append("run", store.fence, at - 4, [an_entry(at)], a_savepoint(at)).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 1, 2, 3, 7, 8]
+
+    def test_a_savepoint_may_say_how_many_are_kept(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path, keep=2) as store:
+            created(store)
+            for at in range(1, 6):
+                kept = msgspec.structs.replace(a_savepoint(at), keep=4)
+                store.put_savepoint("run", store.fence, kept).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0, 2, 3, 4, 5]
+            store.put_savepoint("run", store.fence, a_savepoint(6)).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0, 5, 6]
 
     def test_retention_is_by_timestamp_and_spares_the_one_just_written(self, tmp_path: Path) -> None:
         with self.opened(tmp_path, keep=2) as store:

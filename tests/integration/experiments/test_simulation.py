@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support.cosimulated import MILLISECOND, Killed, MemoryKeeper, SmallCoSimulation, contents
 from tests.support.scripted import attempt, folder_of, plan_of
@@ -380,6 +381,14 @@ def test_savepoints_lie_on_the_grid_and_at_both_ends(tmp_path: Path) -> None:
     _, _, keeper, _ = run(tmp_path, LOOP.format(n=4), steps=23, every=5)
     assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order] == [0, 5, 10, 15, 20, 23]
     assert [savepoint.position for savepoint in keeper.order] == [0, 1, 2, 3, 4, 5]
+
+
+def test_each_savepoint_says_how_many_are_kept(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, None)
+    keeper = MemoryKeeper()
+    plan = msgspec.structs.replace(plan_of(None, steps=9, every=2), keep=7)
+    Simulation(plan, SmallCoSimulation(folder), keeper, folder).run()
+    assert {savepoint.keep for savepoint in keeper.order} == {7}
 
 
 def test_the_distance_of_savepoints_is_a_multiple_of_the_timestep(tmp_path: Path) -> None:

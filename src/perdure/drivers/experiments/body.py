@@ -46,6 +46,7 @@ def run(context: RunContext) -> None:
             seed=spec.seed,
             timeout_ns=configuration.timeout_ns,
             every_ns=configuration.savepoint.every_ns,
+            keep=configuration.savepoint.keep,
         )
         cosimulation = CoSimulation(configuration, folder, spec.seed)
         ending = Simulation(plan, cosimulation, ContextKeeper(context, former), folder, past).run()

@@ -95,7 +95,7 @@ class SavepointSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """When savepoints are made: every so many simulated nanoseconds (None: measured), and how many stay."""
 
     every_ns: int | None = None
-    keep: int = 3
+    keep: int | None = None
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,7 +272,7 @@ def _savepoint(given: Any, problems: list[Problem]) -> SavepointSchedule:
     values = checked(given, "$.Savepoint", SAVEPOINT, problems)
     every = values.get("every")
     return SavepointSchedule(
-        every_ns=None if every is None else max(1, _nanoseconds(every)), keep=values.get("keep", 3)
+        every_ns=None if every is None else max(1, _nanoseconds(every)), keep=values.get("keep")
     )
 
 

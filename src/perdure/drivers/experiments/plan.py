@@ -27,6 +27,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Simulation time that there is; None is endless.
     every_ns
         Distance of savepoints in simulation time, rounded up to a multiple of the timestep; None measures it.
+    keep
+        How many of the newest savepoints are kept; None leaves that to the store.
     """
 
     sim_id: int | str
@@ -34,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     timeout_ns: int | None = None
     every_ns: int | None = None
+    keep: int | None = None
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,6 +88,7 @@ class Simulation:
             0 if past is None else len(past.steps),
             timeout_ns=plan.timeout_ns,
             every_ns=every_ns,
+            keep=plan.keep,
             describe_files=self._describe_files,
             publish=self._publish,
             clock=clock,

@@ -72,6 +72,8 @@ class Stepper:
         Simulation time that there is; None is endless.
     every_ns
         Distance of savepoints, a multiple of the timestep; None measures it.
+    keep
+        How many of the newest savepoints are kept; None leaves that to the store.
     describe_files
         Returns what a savepoint holds of the run's files.
     publish
@@ -103,6 +105,7 @@ class Stepper:
         *,
         timeout_ns: int | None,
         every_ns: int | None,
+        keep: int | None,
         describe_files: Callable[[], State],
         publish: Callable[[str], None],
         clock: Callable[[], float] = time.perf_counter,
@@ -117,6 +120,7 @@ class Stepper:
         self._recorder = recorder
         self._place = place
         self._position = position
+        self._keep = keep
         self._every = place.every if every_ns is None else every_ns
         self._describe_files = describe_files
         self._publish = publish
@@ -213,7 +217,12 @@ class Stepper:
         self._position += len(entries)
         self._keeper.append(
             entries,
-            Savepoint(timestamp=self._cosimulation.time_ns, position=self._position, entities=entities),
+            Savepoint(
+                timestamp=self._cosimulation.time_ns,
+                position=self._position,
+                entities=entities,
+                keep=self._keep,
+            ),
         )
 
     def _take_steps(self, call: _Call, count: int, datapacks: list[Any]) -> str:
