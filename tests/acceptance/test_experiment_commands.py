@@ -258,11 +258,15 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
         assert perdure("experiment", "logs", fork, store).stdout.endswith(" info    other script\n")
         fails(perdure("experiment", "fork", run, "--savepoint=-1", store), "savepoint")
 
+        left = httpx.post(f"{server.url}/runs", json=body, timeout=60).raise_for_status().json()["id"]
         assert perdure("experiment", "stop", run, store).stdout == f"{run}: stopped\n"
         fails(perdure("experiment", "start", run, store), "stopped")
         scenarios = {"kind": "session", "scenarios": {"epidemic": ["base"]}}
         session = httpx.post(f"{server.url}/runs", json=scenarios).raise_for_status().json()["id"]
         fails(perdure("experiment", "logs", session, store), "is a session; this is for")
     assert perdure("experiment", "list", store).returncode == 0
+    fails(perdure("experiment", "start", left, store), "No server works on", "perdure serve")
+    fails(perdure("experiment", "fork", left, store), "No server works on", "perdure serve")
+    assert perdure("experiment", "stop", left, store).stdout == f"{left}: stopped\n"
     assert perdure("runs", "upgrade", "--all", store).returncode == 0
     assert perdure("doctor", store).returncode == 0

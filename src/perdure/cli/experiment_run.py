@@ -24,7 +24,7 @@ from perdure.drivers.changes import changes_of
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.requests import CONFIGURATION, SCRIPT, ExperimentView, NewExperiment
-from perdure.errors import ExperimentExists, PerdureError, TriggerRefused
+from perdure.errors import ExperimentExists, PerdureError, StoreUnavailable, TriggerRefused
 from perdure.lifecycle import FINAL, RunState
 from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue
@@ -40,6 +40,7 @@ EXAMPLES = (
 OWN = ".perdure"
 NAME = "experiment"  # what the folder's experiment is called in its own store
 INTERRUPTED = 130  # the status that shells give to what Ctrl-C ended
+LOOK = 1.0  # seconds after which it is looked whether the store can be written, since no change tells that
 PAGE = 1000  # lines that are read at a time
 
 
@@ -162,11 +163,17 @@ async def _taken_up(
 async def _followed(
     context: Context, run_id: str, shown: int, bar: ExperimentProgress, interrupted: anyio.Event
 ) -> ExperimentView:
-    """Show lines and progress as they come, until the run has ended, or is paused since that was asked."""
+    """Show lines and progress as they come, until the run has ended, or is paused since that was asked.
+
+    Raises `StoreUnavailable` if nothing can be kept any more; what was kept is safe.
+    """
     with changes_of(context.store, run_id) as changed:
         while True:
-            await changed.wait()
+            with anyio.move_on_after(LOOK):
+                await changed.wait()
             changed.clear()
+            if (reason := context.store.unavailable) is not None:
+                raise StoreUnavailable(reason=reason)
             view = await context.experiments.view(LOCAL, run_id)
             while lines := await context.experiments.lines(LOCAL, run_id, shown, PAGE):
                 for line in lines:

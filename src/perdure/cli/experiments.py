@@ -130,7 +130,7 @@ def fork_experiment(
     body = {name: value for name, value in asked.items() if value is not None}
 
     async def work() -> Any:
-        async with connect(store) as client:
+        async with connect(store, served=True) as client:
             await _read(client, run)
             return answer(await client.post(f"/runs/{run}/fork", json=body | {"newest": newest}))
 
@@ -141,7 +141,7 @@ def _bring(run: str, state: str, store: str | None) -> None:
     """Bring an experiment to a state, and say which one it is in."""
 
     async def work() -> Any:
-        async with connect(store) as client:
+        async with connect(store, served=state != "stopped") as client:
             await _read(client, run)
             return answer(await client.put(f"/runs/{run}/state", json={"state": state}))
 
