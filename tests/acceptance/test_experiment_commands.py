@@ -270,3 +270,15 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
     assert perdure("experiment", "stop", left, store).stdout == f"{left}: stopped\n"
     assert perdure("runs", "upgrade", "--all", store).returncode == 0
     assert perdure("doctor", store).returncode == 0
+
+
+def test_one_whose_store_can_not_grow_any_more_ends_and_says_so(tmp_path: Path) -> None:
+    folder = example(tmp_path, "exchange", "while True: nrp.run_loop(10)\n", timeout=0)
+    limited = f"ulimit -f 300; exec {sys.executable} -m perdure experiment run {folder}"
+    done = subprocess.run(
+        ["bash", "-c", limited], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "The store can't be written" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not [left for left in left_over(folder) if left.isdecimal()]
