@@ -21,6 +21,7 @@ from benchmarks import (
     growth,
     peer,
     simulation,
+    simulations,
     step_cpu,
     tasks,
     throughput,
@@ -41,6 +42,7 @@ class Name(StrEnum):
     TASKS = "tasks"
     NETWORKS = "networks"
     EXPERIMENTS = "experiments"
+    SIMULATIONS = "simulations"
 
 
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
@@ -51,6 +53,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.TASKS: ("Tasks in guarded child processes", tasks.measure),
     Name.NETWORKS: ("Stable configurations of binding networks (CPU time)", binding_networks.measure),
     Name.EXPERIMENTS: ("An experiment that can be resumed, SQLite", experiments.measure),
+    Name.SIMULATIONS: ("Experiments on a server, whatever their scripts do", simulations.measure),
 }
 
 EXAMPLES = (

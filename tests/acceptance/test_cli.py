@@ -15,6 +15,7 @@ import httpx
 import pytest
 import typer
 from tests.support.server import ROOT, running
+from tests.support.zips import zip_of
 
 from perdure.cli import app
 
@@ -207,6 +208,22 @@ def examples() -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def make_experiment(url: str, folder: Path) -> str:
+    """Copy the examples of experiments, and have one initialised."""
+    pendulum = folder / "examples" / "experiments" / "pendulum"
+    shutil.copytree(ROOT / "examples" / "experiments", pendulum.parent)
+    (pendulum / "other_script.py").write_text("nrp.run_loop(5)\n")
+    shutil.copytree(pendulum, folder / "pendulum")
+    files = {path.name: path.read_bytes() for path in pendulum.iterdir()}
+    endless = files["simulation_config.json"].replace(b'"SimulationTimeout": 10', b'"SimulationTimeout": 0')
+    zipped = zip_of(files | {"simulation_config.json": endless})
+    headers = {"Content-Type": "application/zip"}
+    httpx.post(f"{url}/experiments?name=walk", content=zipped, headers=headers).raise_for_status()
+    body = {"kind": "experiment", "experiment": "walk"}
+    made: str = httpx.post(f"{url}/runs", json=body, timeout=60).raise_for_status().json()["id"]
+    return made
+
+
 def test_every_example_works(tmp_path: Path) -> None:
     (tmp_path / "my_models.py").write_text("from tests.support.small import catalogue\n")
     shutil.copytree(ROOT / "examples" / "networks", tmp_path / "networks")
@@ -223,39 +240,52 @@ def test_every_example_works(tmp_path: Path) -> None:
         task = {"kind": "task", "task": "spin", "input": {}}
         task_id = httpx.post(f"{server.url}/runs", json=task).raise_for_status().json()["id"]
         httpx.put(f"{server.url}/runs/{task_id}/state", json={"state": "paused"}).raise_for_status()
+        experiment_id = make_experiment(server.url, tmp_path)
         server.stop()
-    # Upgrading and deleting change what the others need; a server is only asked whether it starts.
-    for example in sorted(everything, key=lambda example: ("delete" in example, "upgrade" in example)):
-        shown = task_id if "perdure tasks" in example else run_id
-        line = example.replace("0f3c…", shown).replace("--step 20", "--step 2")
-        line = re.sub(r"(savepoints \w+ \S+) \d+", r"\1 6", line)
-        if " | jq" in line and shutil.which("jq") is None:
-            line = line.partition(" | ")[0]
-        models = ""
-        if re.search("fork|upgrade|doctor", line) and "--models" not in line:
-            models = f" --models tests.support.small:{'upgradable' if 'upgrade' in line else 'catalogue'}"
-        serving = " serve" in line
+    # Upgrading, deleting and stopping change what the others need; a server is only asked whether it starts.
+    last = ("delete", "upgrade", "stop")
+    everything.sort(key=lambda example: [word in example for word in last])
+    of_experiments = [example for example in everything if example.startswith("perdure experiment ")]
+    with running(store, BATH, places):  # which works on them
+        for example in of_experiments:
+            _check(example, experiment_id, tmp_path, places)
+    for example in everything:
+        if example not in of_experiments:
+            _check(example, task_id if "perdure tasks" in example else run_id, tmp_path, places)
+
+
+def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> None:
+    """Run an example, with the id of a run that there is."""
+    line = example.replace("0f3c…", shown).replace("--step 20", "--step 2")
+    line = re.sub(r"(savepoints \w+ \S+) \d+", r"\1 6", line)
+    line = re.sub(r"--savepoint \d+", "--savepoint 0", line)
+    if " | jq" in line and shutil.which("jq") is None:
+        line = line.partition(" | ")[0]
+    models = ""
+    if re.search("runs fork|upgrade|doctor", line) and "--models" not in line:
+        models = f" --models tests.support.small:{'upgradable' if 'upgrade' in line else 'catalogue'}"
+    serving = " serve" in line
+    if serving:
+        line = re.sub(r"--port \d+", "", line) + " --port 0"
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec 2>&1; {line}{models}"],
+        cwd=folder,
+        env={**os.environ, **places, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    with process.stdout:
         if serving:
-            line = re.sub(r"--port \d+", "", line) + " --port 0"
-        process = subprocess.Popen(
-            ["bash", "-c", f"exec 2>&1; {line}{models}"],
-            cwd=tmp_path,
-            env={**os.environ, **places, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        with process.stdout:
-            if serving:
-                told = process.stdout.readline()
-                os.killpg(process.pid, signal.SIGTERM)
-                assert "Perdure serves http://" in told, example
-                process.stdout.read()
-                process.wait(timeout=60)
-            else:
-                told = process.stdout.read()
-                assert process.wait(timeout=60) == 0, f"{example}: {told}"
+            told = process.stdout.readline()
+            os.killpg(process.pid, signal.SIGTERM)
+            assert "Perdure serves http://" in told, example
+            process.stdout.read()
+            process.wait(timeout=60)
+        else:
+            told = process.stdout.read()
+            assert process.wait(timeout=60) == 0, f"{example}: {told}"
 
 
 def test_doctor_reports_and_repairs(tmp_path: Path) -> None:

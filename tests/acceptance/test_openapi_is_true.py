@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from tests.support.experiment_runs import EMPTY, ended, made, put, send
 from tests.support.served import Served, served
 from tests.support.zips import PENDULUM, zip_of
 
@@ -94,6 +95,39 @@ def task(client: httpx.Client) -> str:
 def test_every_answer_about_a_real_task_is_as_documented(case: Case, server: Served, task: str) -> None:
     case.path_parameters = {**(case.path_parameters or {}), "run_id": task}
     call_and_validate(case, server)
+
+
+@pytest.fixture(scope="module")
+def simulated(client: httpx.Client) -> str:
+    """A run of an experiment that has completed."""
+    send(client, "short", {**EMPTY, "main_script.py": b"nrp.run_loop(10)\n"})
+    run_id: str = made(client, "short")["id"]
+    put(client, run_id, "started")
+    assert ended(client, run_id)["state"] == "completed"
+    return run_id
+
+
+@right.include(path_regex="run_id").exclude(method="DELETE").exclude(path="/runs/{run_id}/fork").parametrize()
+@generated
+def test_every_answer_about_a_real_experiments_run_is_as_documented(
+    case: Case, server: Served, simulated: str
+) -> None:
+    case.path_parameters = {**(case.path_parameters or {}), "run_id": simulated}
+    call_and_validate(case, server)
+
+
+def test_a_fork_of_an_experiment_is_as_documented(
+    server: Served, client: httpx.Client, simulated: str
+) -> None:
+    for body, status in ({}, 201), ({"savepoint": 0}, 201), ({"savepoint": 5}, 404), ({"step": 1}, 422):
+        case = right["/runs/{run_id}/fork"]["POST"].Case(
+            path_parameters={"run_id": simulated}, body=body, media_type="application/json"
+        )
+        response = case.call(base_url=server.url, headers={"Authorization": f"Bearer {TOKEN}"})
+        assert response.status_code == status
+        case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        if status == 201:
+            client.delete(f"/runs/{response.json()['id']}").raise_for_status()
 
 
 @right.include(path="/runs", method="POST").parametrize()

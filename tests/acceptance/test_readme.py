@@ -1,5 +1,6 @@
 """The README's commands and code work as they stand there, up to a free port."""
 
+import json
 import os
 import re
 import shutil
@@ -112,6 +113,19 @@ def test_the_readmes_network_is_solved(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(shown)
     assert (folder / "pictures" / "configuration-1.svg").exists()
+
+
+def test_the_experiment_survives_its_crash_as_the_readme_says(folder: Path) -> None:
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    part = README[README.index("## An experiment, and a crash") :].split("\n## ")[0]
+    script = "\n".join(re.findall(r"```bash\n(.*?)```", part, re.DOTALL))
+    done = bash(script.replace("curl -s", "curl -sSf"), folder)
+    assert done.returncode == 0, done.stderr + done.stdout
+    told = [json.loads(text) for text in re.findall(r"^data: (.*)$", done.stdout, re.MULTILINE)]
+    assert {event["attempt"] for event in told} == {2}
+    assert (told[-1]["state"], told[-1]["progress"]["simulation_time"]) == ("completed", 200.0)
+    assert done.stdout.endswith("simulation time is up\n")
+    assert list((folder / "perdure-data" / "perdure.db.working").iterdir()) == []
 
 
 @pytest.mark.parametrize("page", ["binding-networks.md", "sessions.md", "state.md", "system-dynamics.md"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.execution.context import RunContext
+from perdure.execution.context import BodyInterrupted, RunContext
 from perdure.execution.messages import Beat, framed
 from perdure.state.savepoint import Savepoint
 
@@ -135,10 +135,17 @@ def family(context: RunContext) -> None:
     sum(range(10**12))
 
 
+def interrupt(context: RunContext, times: int) -> bytes:
+    """Be interrupted so often, each time before anything is saved."""
+    if context.attempt <= times:
+        raise BodyInterrupted(f"interrupted in attempt {context.attempt}")
+    return msgspec.msgpack.encode([context.attempt, context.given, os.environ.get("PROVIDED")])
+
+
 BODIES: Mapping[str, Callable[..., bytes | None]] = {
     body.__name__: body
     for body in (
         *(garble, announce, flood, hang_up, hang_up_and_spin, wrong, oversized, crash_late, linger),
-        *(speak, show, scribble, report_much, grow, family),
+        *(speak, show, scribble, report_much, grow, family, interrupt),
     )
 }

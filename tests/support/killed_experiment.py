@@ -68,7 +68,7 @@ def simulate(root: Path, experiment: Path, attempt: int, report: int) -> None:
         sim_id=1, script="main_script.py", seed=SEED, timeout_ns=configuration.timeout_ns, every_ns=EVERY_NS
     )
     with closing(SqliteStore(root / "perdure.db")) as store:
-        if store.count_runs() == 0:
+        if not store.runs(limit=1):
             run = Run(id=RUN, kind="experiment", owner="me", spec=b"", created=0, updated=0)
             store.create_run(run, None).result()
         keeper = StoreKeeper(store, report)

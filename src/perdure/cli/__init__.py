@@ -1,7 +1,7 @@
-"""The command line: ``perdure serve``, the commands that look after runs, and ``perdure solve``.
+"""The command line: ``perdure serve``, the commands that look after runs, those that need no server.
 
-Every command but ``serve`` and ``solve`` speaks HTTP, to the server that holds the store if one is running,
-else to one of its own in this process, so that there is one way to do a thing.
+Every command but ``serve``, ``solve`` and ``experiment run`` speaks HTTP, to the server that holds the store
+if one is running, else to one of its own in this process, so that there is one way to do a thing.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from perdure import __version__
-from perdure.cli import doctor, runs, savepoints, serve, solve, tasks
+from perdure.cli import doctor, experiments, runs, savepoints, serve, solve, tasks
 from perdure.errors import PerdureError
 
 __all__ = ["app", "main"]
@@ -45,6 +45,7 @@ app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(savepoints.app, name="savepoints")
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(experiments.app, name="experiment")
 app.command("solve", epilog=solve.EXAMPLES)(solve.solve)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 

@@ -33,13 +33,20 @@ Models = Annotated[
 
 
 @asynccontextmanager
-async def connect(store: str | None, models: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def connect(
+    store: str | None, models: str | None = None, *, served: bool = False
+) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client with the administrator's rights on a store.
+
+    Parameters
+    ----------
+    served
+        Whether a server has to be running, since only one works on runs.
 
     Raises
     ------
     PerdureError
-        If the store doesn't exist, or can't be opened.
+        If the store doesn't exist, or can't be opened, or no server is running that has to.
     """
     settings = read_settings(store=store)
     url = settings.store
@@ -51,6 +58,8 @@ async def connect(store: str | None, models: str | None = None) -> AsyncIterator
         ) as client:
             yield client
         return
+    if served:
+        raise PerdureError(f"No server works on {url}; start `perdure serve`, or name another with --store.")
     if file is None or not file.is_file():
         raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
     configure_logging("ERROR", as_json=False)

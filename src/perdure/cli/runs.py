@@ -141,5 +141,7 @@ def _made_of(run: dict[str, Any]) -> str:
         return "damaged, see perdure doctor"
     if run["kind"] == "task":
         return f"task {run['task']}"
+    if run["kind"] == "experiment":
+        return f"experiment {run['experiment']}"
     names = [f"{manager}/{name}" for manager, names in run["scenarios"].items() for name in names]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

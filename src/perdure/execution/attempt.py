@@ -160,7 +160,7 @@ class Attempt:
         ]
         telling = [
             self._helping(self._brief(process)),
-            self._helping(self._obey(process)),
+            self._helping(self._obey(process, reporter)),
             self._helping(self._prepared(process)),
         ]
         keeping = self._helping(self._keep(reporter))
@@ -266,7 +266,7 @@ class Attempt:
             self._heard = time.monotonic()
             match message:
                 case Append():
-                    await self._append(process, message)
+                    await self._append(process, reporter, message)
                     continue
                 case Line(level, text):
                     await reporter.add(text, level)
@@ -288,9 +288,13 @@ class Attempt:
         if not await _within(asyncio.shield(process.ended), LEAVING):
             self._cut_short(None if self._said else pipe_lost())
 
-    async def _append(self, process: GuardedProcess, message: Append) -> None:
+    async def _append(self, process: GuardedProcess, reporter: Reporter, message: Append) -> None:
         """Make durable what the child sent, and tell it."""
         entries, savepoint = message.entries, message.savepoint
+        if savepoint is not None:
+            await (
+                reporter.write()
+            )  # what it said before is not said again by an attempt that goes on from here
         appended = await asyncio.wrap_future(
             self._store.append(self._run_id, self._fence, self._position, entries, savepoint)
         )
@@ -302,12 +306,12 @@ class Attempt:
 
     # What is wanted -----------------------------------------------------------------------------------------
 
-    async def _obey(self, process: GuardedProcess) -> None:
+    async def _obey(self, process: GuardedProcess, reporter: Reporter) -> None:
         """Bring the run where it is wanted, whenever it is asked to look."""
         while True:
             execution = await asyncio.to_thread(self._store.execution, self._run_id)
             if execution.wanted is not self._obeyed:
-                await self._bring(process, execution.wanted)
+                await self._bring(process, reporter, execution.wanted)
             if self._obeyed.ends:
                 return
             await self._asked.wait()
@@ -321,7 +325,7 @@ class Attempt:
             self._clock.hold()
             await self._mark(RunState.PAUSED)
 
-    async def _bring(self, process: GuardedProcess, wanted: Wanted) -> None:
+    async def _bring(self, process: GuardedProcess, reporter: Reporter, wanted: Wanted) -> None:
         frozen, self._obeyed = self._frozen, wanted
         match wanted:
             case Wanted.STOPPED | Wanted.COMPLETED | Wanted.FAILED:
@@ -337,6 +341,7 @@ class Attempt:
                 self._frozen = not await _within(self._paused.wait(), GRACE)
                 (process.freeze if self._frozen else process.hold_clock)()
                 self._clock.hold()
+                await reporter.write()  # who sees that it is paused sees all that it said before
                 await self._mark(RunState.PAUSED)
             case Wanted.STARTED:
                 self._frozen = False

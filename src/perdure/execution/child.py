@@ -54,6 +54,8 @@ def _load(name: str) -> RunBody:
 
 def _failure(error: Exception) -> Failure:
     """Put an error into words, with the place that raised it."""
+    if isinstance(error, BodyFailed) and error.__cause__ is None:
+        return Failure(str(error), "", error.result)  # it says all there is to say
     text = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
     if isinstance(error, BodyFailed):
         return Failure(str(error), text, error.result)

@@ -57,10 +57,6 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         assert unzipped((tmp_path / "results.zip").read_bytes()) == {}
 
 
-def test_the_readme_sends_an_experiment_as_the_page_does() -> None:
-    assert f"```bash\n{BLOCKS[0][-1]}\n```" in (ROOT / "README.md").read_text()
-
-
 def test_artifacts_lie_beside_the_store_unless_they_are_set(tmp_path: Path) -> None:
     beside = open_artifacts(Settings(store=f"sqlite:///{tmp_path}/runs.db"))
     beside.results("ada").put("run", "a", [b"1"])

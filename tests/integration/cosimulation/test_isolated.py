@@ -157,6 +157,9 @@ if __name__ == "__main__":
 """
 
 
+ROOT = Path(__file__).parents[3]
+
+
 @pytest.mark.parametrize("body", ["pass", "import signal; signal.pause()"])
 def test_an_isolated_engine_ends_with_a_killed_parent(tmp_path: Path, body: str) -> None:
     write(tmp_path, a__py=PID.replace("{body}", body), parent__py=PARENT + "    sys.stdin.read()\n")
@@ -167,6 +170,7 @@ def test_an_isolated_engine_ends_with_a_killed_parent(tmp_path: Path, body: str)
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=writing,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     os.close(writing)
     assert parent.stdout is not None and parent.stdin is not None

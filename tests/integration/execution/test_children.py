@@ -6,6 +6,7 @@ import secrets
 import signal
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
@@ -15,15 +16,16 @@ import pytest
 import structlog
 from tests.support.processes import exists, marked
 
-from perdure.errors import Fenced, StoreUnavailable
-from perdure.execution.body import Body
+from perdure.errors import ExperimentNotFound, Fenced, StoreUnavailable
+from perdure.execution.body import Body, Provision
 from perdure.execution.limits import Limits
 from perdure.execution.local import LocalExecutor
 from perdure.execution.reconcile import reconciling
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
-from perdure.run import Change, Run
+from perdure.run import Change, Execution, Run
 from perdure.stores.base import Appended
 from perdure.stores.memory import MemoryStore
+from perdure.testing.bodies import spec
 from perdure.testing.executors import WAIT, Trial
 
 BODY = "tests.support.bodies:run"
@@ -320,3 +322,58 @@ def test_other_slots_go_on_while_one_computes_in_c() -> None:
         assert trial.store.run("spins").state not in FINAL
 
     tried(work, body="perdure.testing.bodies:run", slots=2)
+
+
+def test_kinds_have_slots_of_their_own_and_each_attempt_is_provided_for() -> None:
+    attempts: list[int] = []
+
+    def provide(run: Run, execution: Execution) -> Provision:
+        attempts.append(execution.attempt)
+        return Provision(environment={"PROVIDED": run.id}, given={"attempt": str(execution.attempt)})
+
+    async def work() -> None:
+        store, identity = MemoryStore(), secrets.token_hex(8)
+        bodies = {
+            "task": Body(path="perdure.testing.bodies:run", slots=1),
+            "experiment": Body(path=BODY, slots=1, provide=provide),
+        }
+        async with LocalExecutor(store, bodies, identity=identity) as executor:
+            trial = Trial(store, executor)
+            await trial.submit("long", do="spin")
+            await trial.until_reported("long")
+            for id, times in (("twice", 2), ("thrice", 3)):
+                now = time.time()
+                given = spec(do="interrupt", times=times)
+                run = Run(id=id, kind="experiment", owner="ann", spec=given, created=now, updated=now)
+                execution = Execution(run_id=id, kind="experiment", owner="ann")
+                store.create_run(run, None, execution=execution).result(WAIT)
+                await executor.submit(id)
+            await trial.until_final("twice")
+            assert trial.value("twice") == [3, {"attempt": "2"}, "twice"]
+            ended, _ = await trial.until_final("thrice")
+            assert ended.state is RunState.FAILED
+            assert ended.reason == (
+                "interrupted in attempt 3; the third time in a row without a new savepoint."
+            )
+            assert attempts == [0, 1, 2, 0, 1, 2]
+            assert store.run("long").state is RunState.STARTED
+        assert not marked(identity)
+
+    asyncio.run(work())
+
+
+def test_what_cannot_be_provided_for_fails_the_run() -> None:
+    def provide(run: Run, execution: Execution) -> Provision:
+        raise ExperimentNotFound(experiment="gone")
+
+    async def work() -> None:
+        store = MemoryStore()
+        bodies = {"task": Body(path=BODY, provide=provide)}
+        async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="interrupt", times=0)
+            ended, execution = await trial.until_final()
+            assert (ended.state, execution.attempt) == (RunState.FAILED, 0)
+            assert ended.reason.startswith("experiment_not_found: ")
+
+    asyncio.run(work())

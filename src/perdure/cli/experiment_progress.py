@@ -1,0 +1,73 @@
+"""How a running experiment is shown: its lines, and a bar of simulation time on a terminal."""
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+__all__ = ["ExperimentProgress"]
+
+
+class ExperimentProgress:
+    """Shows an experiment while a ``with`` block lasts: lines on standard output, all else on standard error.
+
+    Parameters
+    ----------
+    watch
+        Whether progress is told in lines where there is no terminal.
+    """
+
+    def __init__(self, watch: bool) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._watch = watch and not self._terminal
+        self._told = ""
+        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(
+            *columns,
+            console=Console(stderr=True),
+            transient=True,
+            disable=not self._terminal,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._task = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> "ExperimentProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def line(self, text: str) -> None:
+        """Show a line that the experiment wrote."""
+        print(text, flush=True)  # rich keeps it above the bar
+
+    def say(self, text: str) -> None:
+        """Say something about the run."""
+        if self._terminal:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(text, err=True)
+
+    def show(self, progress: Mapping[str, Any] | None) -> None:
+        """Show how far it got."""
+        if progress is None:
+            return
+        reached, left = progress["simulation_time"], progress["time_left"]
+        whole = None if left is None else reached + left
+        of = "" if whole is None else f" of {whole:g} s"
+        replaying = ", replaying" if progress["replaying"] else ""
+        told = f"{reached:.2f} s{of} simulated, {progress['real_time']:.1f} s in steps{replaying}"
+        self._bar.update(self._task, completed=reached, total=whole, description=told)
+        if self._watch and told != self._told:
+            self.say(told)
+        self._told = told

@@ -1,0 +1,155 @@
+"""``perdure experiment``: run, new; and list, pause, start, stop, logs, fork of a store's experiments."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import httpx
+import typer
+
+from perdure.cli import experiment_run
+from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.output import AsJson, moment, show, table
+from perdure.cli.runs import all_runs
+from perdure.errors import PerdureError, WrongKind
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Run experiments, and look after those of a server.", no_args_is_help=True)
+
+RunId = Annotated[str, typer.Argument(help="The experiment's run id.", show_default=False)]
+
+SUFFIX = ".in"  # of the template's files, which are no modules of this package
+
+app.command("run", epilog=experiment_run.EXAMPLES)(experiment_run.run_experiment)
+
+
+@app.command("new", epilog="Example:  perdure experiment new room && perdure experiment run room")
+def new_experiment(
+    name: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
+) -> None:
+    """Make an experiment to start from: a room that is heated, and its thermostat."""
+    try:
+        name.mkdir(parents=True)
+    except FileExistsError:
+        raise PerdureError(f"{str(name)!r} is there already; choose another name.") from None
+    for file in files("perdure.cli").joinpath("experiment_template").iterdir():
+        if file.name.endswith(SUFFIX):
+            (name / file.name.removesuffix(SUFFIX)).write_bytes(file.read_bytes())
+    typer.echo(f"Made {name}. Run it with: perdure experiment run {name}")
+
+
+@app.command("list", epilog="Examples:  perdure experiment list  ·  perdure experiment list --json")
+def list_experiments(store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """List all runs of experiments, newest first, with how far they got."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with connect(store) as client:
+            return await all_runs(client, "experiment")
+
+    found = anyio.run(work)
+    if as_json:
+        show(found)
+    elif not found:
+        typer.echo("No experiments yet.")
+    else:
+        rows = [
+            (
+                run["id"],
+                run["owner"],
+                run["experiment"] or "damaged, see perdure doctor",
+                run["state"],
+                run["attempt"],
+                "" if run["progress"] is None else f"{run['progress']['simulation_time']:g} s",
+                moment(run["created"]),
+            )
+            for run in found
+        ]
+        table(("ID", "OWNER", "EXPERIMENT", "STATE", "ATTEMPT", "SIMULATED", "CREATED (UTC)"), rows)
+
+
+@app.command("pause", epilog="Example:  perdure experiment pause 0f3c…")
+def pause_experiment(run: RunId, store: StoreUrl = None) -> None:
+    """Let an experiment stand still between two steps, with a savepoint."""
+    _bring(run, "paused", store)
+
+
+@app.command("start", epilog="Example:  perdure experiment start 0f3c…")
+def start_experiment(run: RunId, store: StoreUrl = None) -> None:
+    """Start an experiment, or let one that is paused go on."""
+    _bring(run, "started", store)
+
+
+@app.command("stop", epilog="Example:  perdure experiment stop 0f3c…")
+def stop_experiment(run: RunId, store: StoreUrl = None) -> None:
+    """End an experiment for good; what it wrote is kept."""
+    _bring(run, "stopped", store)
+
+
+@app.command("logs", epilog="Example:  perdure experiment logs 0f3c…")
+def show_logs(run: RunId, store: StoreUrl = None) -> None:
+    """Print the lines that an experiment wrote."""
+
+    async def work() -> None:
+        async with connect(store) as client:
+            await _read(client, run)
+            after: int | None = 0
+            while after is not None:
+                page = answer(await client.get(f"/runs/{run}/logs", params={"after": after}))
+                for line in page["lines"]:
+                    typer.echo(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
+                after = page["next"]
+
+    anyio.run(work)
+
+
+@app.command(
+    "fork",
+    epilog="Examples:  perdure experiment fork 0f3c…  ·  "
+    "perdure experiment fork 0f3c… --savepoint 2000000000 --script other_script.py",
+)
+def fork_experiment(
+    run: RunId,
+    savepoint: Annotated[
+        int | None, typer.Option(help="Where it begins, in simulation nanoseconds; by default the newest.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Another configuration of the experiment.")
+    ] = None,
+    script: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Another script, which starts at its top.")
+    ] = None,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Take the experiment's files as they are now.")
+    ] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Make a run that begins as a copy of another at a savepoint, and is paused there; print its id."""
+    asked: dict[str, Any] = {"savepoint": savepoint, "configuration": config, "script": script}
+    body = {name: value for name, value in asked.items() if value is not None}
+
+    async def work() -> Any:
+        async with connect(store, served=True) as client:
+            await _read(client, run)
+            return answer(await client.post(f"/runs/{run}/fork", json=body | {"newest": newest}))
+
+    typer.echo(anyio.run(work)["id"])
+
+
+def _bring(run: str, state: str, store: str | None) -> None:
+    """Bring an experiment to a state, and say which one it is in."""
+
+    async def work() -> Any:
+        async with connect(store, served=state != "stopped") as client:
+            await _read(client, run)
+            return answer(await client.put(f"/runs/{run}/state", json={"state": state}))
+
+    typer.echo(f"{run}: {anyio.run(work)['state']}")
+
+
+async def _read(client: httpx.AsyncClient, run: str) -> None:
+    """Raise `WrongKind` for a run of another kind."""
+    kind = answer(await client.get(f"/runs/{run}"))["kind"]
+    if kind != "experiment":
+        raise WrongKind(run=run, kind=kind, wanted="experiment")
