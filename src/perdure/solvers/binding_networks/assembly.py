@@ -9,6 +9,7 @@ from perdure.solvers.binding_networks.configuration import Bond, Configuration, 
 from perdure.solvers.binding_networks.network import Network
 from perdure.solvers.binding_networks.optimum import Division, Question
 from perdure.solvers.binding_networks.satisfiability import holding_together
+from perdure.solvers.binding_networks.watch import Watch
 
 __all__ = ["Assembly"]
 
@@ -42,7 +43,7 @@ class Assembly:
         if monomers not in self._bonds:
             matching = bonding.match(monomers)
             if matching is not None and self._connected and not bonding.exchange(monomers, matching):
-                matching = holding_together(bonding, monomers)
+                matching = holding_together(bonding, monomers, Watch())
             if matching is None:
                 raise CertificateFailed(reason=f"monomers {list(monomers)} can't be one polymer")
             self._bonds[monomers] = bonding.bonds(matching)

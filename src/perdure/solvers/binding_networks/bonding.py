@@ -8,12 +8,13 @@ For a polymer that its bonds have to hold together, bonds are exchanged between 
 the two isn't needed where it is; if that doesn't do, satisfiability decides.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from perdure.solvers.binding_networks.configuration import Bond
 from perdure.solvers.binding_networks.demands import Demands
 from perdure.solvers.binding_networks.network import Network, SiteRef
 from perdure.solvers.binding_networks.reduction import Sides
+from perdure.solvers.binding_networks.watch import Watch
 
 __all__ = ["Bonding", "pieces"]
 
@@ -25,14 +26,13 @@ class Bonding:
     """What the sites of a component can do under the demands on them."""
 
     def __init__(self, network: Network, monomers: Sequence[int], demands: Demands) -> None:
-        self.sides = Sides.of(network, monomers)
-        self.starred = {
-            ref: network.monomers[ref.monomer].sites[ref.site].starred
-            for sides in (self.sides.scarce, self.sides.ample)
-            for refs in sides.values()
-            for ref in refs
-        }
-        self.scarce_sites = frozenset(ref for refs in self.sides.scarce.values() for ref in refs)
+        sides = Sides.of(network, monomers)
+        self.scarce_sites = frozenset(ref for refs in sides.scarce.values() for ref in refs)
+        self._network = network
+        self._sites: dict[int, list[tuple[SiteRef, str]]] = {}
+        for domain in sides.scarce:
+            for ref in sides.scarce[domain] + sides.ample[domain]:
+                self._sites.setdefault(ref.monomer, []).append((ref, domain))
         self.joined: Matching = {}
         for one, other in (each.sites for each in demands.paired):
             self.joined |= {one: other, other: one}
@@ -42,18 +42,10 @@ class Bonding:
 
     def pairs(self, monomers: Iterable[int]) -> dict[SiteRef, list[SiteRef]]:
         """Return for each site of some monomers those it may hold, of both sides; joined sites have one."""
-        inside = frozenset(monomers)
-        found: dict[SiteRef, list[SiteRef]] = {}
-        for domain, scarce in self.sides.scarce.items():
-            takers = [ref for ref in scarce if ref.monomer in inside]
-            givers = [ref for ref in self.sides.ample[domain] if ref.monomer in inside]
-            found |= {ref: [] for ref in takers + givers}
-            for one in takers:
-                for other in givers:
-                    if self._may_hold(one, other):
-                        found[one].append(other)
-                        found[other].append(one)
-        return found
+        return {
+            ref: [other for other in others if self.may_hold(ref, other)]
+            for ref, others in self._opposite(monomers).items()
+        }
 
     def must_be_bound(self, ref: SiteRef) -> bool:
         """Return whether a site is bound in every saturated configuration that keeps the demands."""
@@ -61,44 +53,111 @@ class Bonding:
 
     def match(self, monomers: Iterable[int]) -> Matching | None:
         """Return the bonds within some monomers that are one polymer, or None if there can't be."""
-        pairs = self.pairs(monomers)
+        opposite = self._opposite(monomers)
         matching: Matching = {}
-        needed = [ref for ref in pairs if self.must_be_bound(ref)]
+        bound = dict.fromkeys(map(id, opposite.values()), 0)  # so many of a list, its first ones, are bound
+        needed = [ref for ref in opposite if self.must_be_bound(ref)]
         for ref in sorted(needed, key=lambda ref: (ref in self.scarce_sites, ref)):
-            if ref not in matching and not _augment(ref, pairs, matching):
+            if ref in matching:
+                continue
+            others = opposite[ref]
+            at = bound[id(others)]
+            while at < len(others) and others[at] in matching:
+                at += 1
+            bound[id(others)] = at
+            if at < len(others) and self.may_hold(ref, others[at]):
+                matching[ref], matching[others[at]] = others[at], ref
+            elif not self._augment(ref, opposite, matching):
                 return None
         return matching
 
-    def exchange(self, monomers: Sequence[int], matching: Matching) -> bool:
-        """Exchange bonds until they hold the monomers together; return whether they do."""
-        pairs = self.pairs(monomers)
+    def exchange(self, monomers: Sequence[int], matching: Matching, watch: Watch | None = None) -> bool:
+        """Exchange bonds until they hold the monomers together; return whether they do.
+
+        Raises
+        ------
+        TimeIsUp
+            The watch said so.
+        """
+        opposite = self._opposite(monomers)
         while len(pieces(monomers, matching)) > 1:
-            if not self._exchange_once(monomers, matching, pairs):
+            if not self._exchange_once(monomers, matching, opposite, watch or Watch()):
                 return False
         return True
 
     def bonds(self, matching: Matching) -> tuple[Bond, ...]:
         """Return a matching as bonds, in order."""
-        return tuple(sorted(Bond(ref, other) for ref, other in matching.items() if not self.starred[ref]))
+        return tuple(sorted(Bond(ref, other) for ref, other in matching.items() if not self._starred(ref)))
 
-    def _may_hold(self, one: SiteRef, other: SiteRef) -> bool:
+    def _starred(self, ref: SiteRef) -> bool:
+        return self._network.monomers[ref.monomer].sites[ref.site].starred
+
+    def may_hold(self, one: SiteRef, other: SiteRef) -> bool:
+        """Return whether the demands allow two complementary sites to hold each other."""
         if self.joined.get(one, other) != other or self.joined.get(other, one) != one:
             return False
-        return frozenset((one, other)) not in self.forbidden and not {one, other} & self.unbound
+        return not self.forbidden or frozenset((one, other)) not in self.forbidden
+
+    def _opposite(self, monomers: Iterable[int]) -> dict[SiteRef, list[SiteRef]]:
+        """Return for each site of some monomers those of the other side, without those to be unbound.
+
+        Sites of a side share the list. Those of the scarcer side come first in each domain.
+        """
+        domains: dict[str, tuple[list[SiteRef], list[SiteRef]]] = {}
+        for index in sorted(monomers):
+            for ref, domain in self._sites.get(index, ()):
+                domains.setdefault(domain, ([], []))[ref not in self.scarce_sites].append(ref)
+        found: dict[SiteRef, list[SiteRef]] = {}
+        for sides in domains.values():
+            takers, givers = ([ref for ref in refs if ref not in self.unbound] for refs in sides)
+            nothing: list[SiteRef] = []
+            for refs, others in zip(sides, (givers, takers), strict=True):
+                found |= {ref: nothing if ref in self.unbound else others for ref in refs}
+        return found
+
+    def _augment(self, start: SiteRef, opposite: Mapping[SiteRef, list[SiteRef]], matching: Matching) -> bool:
+        """Bind one more site, by an alternating path found breadth-first; the sites on it stay bound."""
+        came_from: dict[SiteRef, SiteRef] = {}
+        waiting = [start]
+        unseen = opposite[start]
+        for ref in waiting:
+            left: list[SiteRef] = []
+            for other in unseen:
+                if not self.may_hold(ref, other):
+                    left.append(other)
+                    continue
+                came_from[other] = ref
+                if other in matching:
+                    waiting.append(matching[other])
+                    continue
+                while True:
+                    ref = came_from[other]
+                    following = matching.get(ref)
+                    matching[ref], matching[other] = other, ref
+                    if following is None:
+                        return True
+                    other = following
+            unseen = left
+        return False
 
     def _exchange_once(
-        self, monomers: Sequence[int], matching: Matching, pairs: dict[SiteRef, list[SiteRef]]
+        self,
+        monomers: Sequence[int],
+        matching: Matching,
+        opposite: Mapping[SiteRef, list[SiteRef]],
+        watch: Watch,
     ) -> bool:
         before = len(pieces(monomers, matching))
         for one in sorted(ref for ref in matching if ref in self.scarce_sites):
-            for other in pairs[one]:
-                if other == matching[one]:
+            for other in opposite[one]:
+                if other == matching[one] or not self.may_hold(one, other):
                     continue
                 left, third = matching[one], matching.get(other)
-                if third is not None and left not in pairs[third]:
+                if third is not None and not self.may_hold(third, left):
                     continue
                 if third is None and left in self.bound:
                     continue
+                watch.step(len(monomers) + len(matching))
                 changed = {ref: to for ref, to in matching.items() if ref not in (one, other, left, third)}
                 changed |= {one: other, other: one}
                 if third is not None:
@@ -116,28 +175,7 @@ def pieces(monomers: Sequence[int], matching: Matching) -> list[set[int]]:
     for ref, other in matching.items():
         one, two = piece[ref.monomer], piece[other.monomer]
         if one is not two:
-            one |= two
-            piece |= dict.fromkeys(two, one)
+            large, small = (one, two) if len(one) >= len(two) else (two, one)
+            large |= small
+            piece |= dict.fromkeys(small, large)
     return list({id(each): each for each in piece.values()}.values())
-
-
-def _augment(start: SiteRef, pairs: dict[SiteRef, list[SiteRef]], matching: Matching) -> bool:
-    """Bind one more site, by an alternating path found breadth-first; the sites on it stay bound."""
-    came_from: dict[SiteRef, SiteRef] = {}
-    waiting = [start]
-    for ref in waiting:
-        for other in pairs[ref]:
-            if other in came_from:
-                continue
-            came_from[other] = ref
-            if other in matching:
-                waiting.append(matching[other])
-                continue
-            while True:
-                ref = came_from[other]
-                following = matching.get(ref)
-                matching[ref], matching[other] = other, ref
-                if following is None:
-                    return True
-                other = following
-    return False

@@ -61,8 +61,9 @@ def verify(network: Network, configuration: Configuration, *, connected: bool = 
         for bond in polymer.bonds
         for ref, other in ((bond.unstarred, bond.starred), (bond.starred, bond.unstarred))
     }
+    named = _Named(network)
     for number, constraint in enumerate(network.constraints, 1):
-        if not _is_kept(constraint, network, configuration, place, partner):
+        if not _is_kept(constraint, named, configuration, place, partner):
             words = " ".join((constraint.keyword, *constraint.names))
             raise CertificateFailed(reason=f"constraint {number}, {words!r}, isn't kept")
 
@@ -133,9 +134,10 @@ def _check_partition(network: Network, configuration: Configuration) -> None:
 
 def _check_bonds(network: Network, polymer: Polymer) -> None:
     used: set[SiteRef] = set()
+    inside = frozenset(polymer.monomers)
     for bond in polymer.bonds:
         for ref in (bond.unstarred, bond.starred):
-            if ref.monomer not in polymer.monomers:
+            if ref.monomer not in inside:
                 raise CertificateFailed(reason=f"{_words(bond)} leaves its polymer")
             if not 0 <= ref.site < len(network.monomers[ref.monomer].sites):
                 raise CertificateFailed(reason=f"{_words(bond)} is to a site that doesn't exist")
@@ -200,19 +202,19 @@ def _check_held_together(configuration: Configuration, links: Iterable[tuple[int
 
 def _is_kept(
     constraint: Constraint,
-    network: Network,
+    named: "_Named",
     configuration: Configuration,
     place: dict[int, int],
     partner: dict[SiteRef, SiteRef],
 ) -> bool:
     keyword = constraint.keyword
     if keyword in (Keyword.PAIRED, Keyword.NOTPAIRED):
-        first, second = (_named_site(network, name) for name in constraint.names)
+        first, second = (named.site(name) for name in constraint.names)
         return (partner.get(first) == second) is (keyword is Keyword.PAIRED)
     if keyword in (Keyword.ANYPAIRED, Keyword.NOTANYPAIRED):
         (name,) = constraint.names
-        return (_named_site(network, name) in partner) is (keyword is Keyword.ANYPAIRED)
-    monomers = [_named_monomer(network, name) for name in constraint.names]
+        return (named.site(name) in partner) is (keyword is Keyword.ANYPAIRED)
+    monomers = [named.monomer(name) for name in constraint.names]
     places = {place[index] for index in monomers}
     match keyword:
         case Keyword.TOGETHER:
@@ -226,19 +228,22 @@ def _is_kept(
             return len(configuration.polymers[place[monomers[0]]].monomers) > 1
 
 
-def _named_monomer(network: Network, name: str) -> int:
-    found = [index for index, monomer in enumerate(network.monomers) if monomer.name == name]
-    return _only(found, f"monomer {name!r}")
+class _Named:
+    """The monomers and sites of each name."""
 
+    def __init__(self, network: Network) -> None:
+        self._monomers: dict[str | None, list[int]] = {}
+        self._sites: dict[str | None, list[SiteRef]] = {}
+        for index, monomer in enumerate(network.monomers):
+            self._monomers.setdefault(monomer.name, []).append(index)
+            for place, site in enumerate(monomer.sites):
+                self._sites.setdefault(site.name, []).append(SiteRef(index, place))
 
-def _named_site(network: Network, name: str) -> SiteRef:
-    found = [
-        SiteRef(index, place)
-        for index, monomer in enumerate(network.monomers)
-        for place, site in enumerate(monomer.sites)
-        if site.name == name
-    ]
-    return _only(found, f"site {name!r}")
+    def monomer(self, name: str) -> int:
+        return _only(self._monomers.get(name, ()), f"monomer {name!r}")
+
+    def site(self, name: str) -> SiteRef:
+        return _only(self._sites.get(name, ()), f"site {name!r}")
 
 
 def _only(found: Sequence[Found], what: str) -> Found:

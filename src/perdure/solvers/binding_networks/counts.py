@@ -24,7 +24,7 @@ __all__ = ["looks_counted", "read_counted_monomer"]
 MOST_DIGITS = 9
 
 COUNTED_MONOMER = re.compile(r"\s*(?P<count>inf|\d*)\[(?P<monomer>.*)\]\s*")
-COUNTED_SITE = re.compile(r"(?P<count>\d+)\(\s*(?P<site>[^()]*?)\s*\)")
+COUNTED_SITE = re.compile(r"(?P<count>\d+)\((?P<site>[^()]*)\)")
 OPENING = re.compile(r"(?:inf|\d*)\[")
 ENCLOSED = re.compile(r"(?:inf|\d*)\[[^\[\]]*\]|\d+\([^()]*\)")
 PIECE = re.compile(r"\d+\([^()]*\)(?=[\s>]|$)|[^\s>]+|>\S*")
@@ -91,7 +91,9 @@ def _site(line: Line, piece: Token) -> WrittenSite:
         _refuse_brackets(line, piece)
         return WrittenSite(read_site(line, piece), piece.column)
     copies = _count(line, Token(counted["count"], piece.column))
-    inner = Token(counted["site"], piece.column + counted.start("site"))
+    enclosed = counted["site"]
+    blank = len(enclosed) - len(enclosed.lstrip())
+    inner = Token(enclosed.strip(), piece.column + counted.start("site") + blank)
     if len(inner.text.split()) != 1:
         raise line.wrong(InvalidCount, piece.column, reason="parentheses hold one site, as in 3(a)")
     _refuse_brackets(line, inner)

@@ -9,7 +9,7 @@ a division depends on little more than the parts left, so that is remembered.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from perdure.solvers.binding_networks.polymers import LOOK, Polymer, TimeIsUp
+from perdure.solvers.binding_networks.polymers import Polymer
 from perdure.solvers.binding_networks.reduction import Column
 from perdure.solvers.binding_networks.watch import Watch
 
@@ -85,13 +85,10 @@ class Covers:
             frames.append(
                 self._frame(self._after(frame.state, index), frame.slack - self.polymers[index].excess)
             )
-        steps = 0
         if after:
             frames.pop()
         while frames:
-            steps += 1
-            if steps % LOOK == 0 and watch.over:
-                raise TimeIsUp
+            watch.step()
             frame = frames[-1]
             index = frame.next()
             if index < 0:
@@ -125,11 +122,8 @@ class Covers:
         first: State = (self._all, self._size, 0)
         known: dict[State, int] = {}
         frames = [self._frame(first, self._slack)]
-        steps = 0
         while frames:
-            steps += 1
-            if steps % LOOK == 0 and watch.over:
-                raise TimeIsUp
+            watch.step()
             frame = frames[-1]
             index = frame.next()
             if index < 0:

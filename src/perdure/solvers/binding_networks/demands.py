@@ -7,8 +7,7 @@ the solver to find out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
-from itertools import combinations
+from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 
@@ -110,9 +109,10 @@ def components(network: Network) -> tuple[int, ...]:
     for unstarred, starred in holders.values():
         if not unstarred or not starred:
             continue
-        linked = [least(index) for index in unstarred | starred]
+        linked = {least(index) for index in unstarred | starred}
+        lowest = min(linked)
         for index in linked:
-            first[least(index)] = least(min(linked))
+            first[index] = lowest
     return tuple(least(index) for index in range(len(first)))
 
 
@@ -170,6 +170,7 @@ def demands_of(network: Network) -> Demands:
     """
     names = Names(network.monomers)
     component = components(network)
+    sizes = Counter(component)
     sides = {(site.domain, site.starred) for monomer in network.monomers for site in monomer.sites}
     of_monomers: dict[Keyword, list[MonomerDemand]] = defaultdict(list)
     of_sites: dict[Keyword, list[SiteDemand]] = defaultdict(list)
@@ -181,7 +182,7 @@ def demands_of(network: Network) -> Demands:
                 if sites:
                     of_sites[constraint.keyword].append(SiteDemand(index, sites))
             else:
-                monomers = _demanded_monomers(constraint, places.monomers, component)
+                monomers = _demanded_monomers(constraint, places.monomers, component, sizes)
                 if monomers:
                     of_monomers[constraint.keyword].append(MonomerDemand(index, monomers))
         except NetworkError as error:
@@ -199,24 +200,39 @@ def demands_of(network: Network) -> Demands:
 
 
 def _demanded_monomers(
-    constraint: Constraint, monomers: tuple[int, ...], component: Sequence[int]
+    constraint: Constraint, monomers: tuple[int, ...], component: Sequence[int], sizes: Mapping[int, int]
 ) -> tuple[int, ...]:
     """Return the monomers that a constraint puts a demand on; none if every configuration keeps it."""
     names = constraint.names
     match constraint.keyword:
         case Keyword.TOGETHER:
-            for (first, one), (second, other) in combinations(enumerate(monomers), 2):
-                # A monomer isn't together with itself, says StableConfigs.
-                if one == other or component[one] != component[other]:
-                    raise TogetherImpossible(first=names[first], second=names[second], word=second + 1)
+            impossible = _impossible_pair(monomers, component)
+            if impossible is not None:
+                first, second = impossible
+                raise TogetherImpossible(first=names[first], second=names[second], word=second + 1)
             return monomers if len(monomers) > 1 else ()
         case Keyword.NOTTOGETHER:
             one, other = monomers
             return monomers if one != other and component[one] == component[other] else ()
-        case Keyword.NOTFREE if list(component).count(component[monomers[0]]) == 1:
+        case Keyword.NOTFREE if sizes[component[monomers[0]]] == 1:
             raise NotFreeImpossible(name=names[0], word=1)
         case _:
             return monomers
+
+
+def _impossible_pair(monomers: Sequence[int], component: Sequence[int]) -> tuple[int, int] | None:
+    """Return the first two of some monomers that can't be together, by their places, or None.
+
+    A monomer isn't together with itself, says StableConfigs.
+    """
+    for place, monomer in enumerate(monomers[1:], 1):
+        if monomer == monomers[0] or component[monomer] != component[monomers[0]]:
+            return 0, place
+    # All are of one component: what is left is a monomer that is there twice.
+    places: dict[int, list[int]] = {}
+    for place, monomer in enumerate(monomers):
+        places.setdefault(monomer, []).append(place)
+    return min(((each[0], each[1]) for each in places.values() if len(each) > 1), default=None)
 
 
 def _demanded_sites(

@@ -1,8 +1,9 @@
 """The divisions of a component, level by level: all of them, distinct, from the most polymers downwards.
 
-A level's polymers are found by price among types merged as far as rows allow, then told apart by what a user
-can tell apart, and put together in every way that uses all parts (`polymers`, `covers`). The first level is
-the largest that has a division, counted down from the exact bound: what the optimum was before makes no
+A level's polymers are found by price among types merged as far as rows allow, and put together in every way
+that uses all parts (`polymers`, `covers`). To be listed, each way is made into those of parts that a user can
+tell apart, one after the other (`naming`); to be counted, the polymers are told apart first. The first level
+is the largest that has a division, counted down from the exact bound: what the optimum was before makes no
 difference to it.
 """
 
@@ -11,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from perdure.solvers.binding_networks.bonding import Bonding
-from perdure.solvers.binding_networks.covers import Cover, Covers, chained
+from perdure.solvers.binding_networks.covers import Covers, chained
+from perdure.solvers.binding_networks.listed import Cover, Listed
+from perdure.solvers.binding_networks.naming import Naming
 from perdure.solvers.binding_networks.optimum import Division, Question, held_together, priced
-from perdure.solvers.binding_networks.polymers import Polymer, TimeIsUp, in_finer_types, polymers_within
+from perdure.solvers.binding_networks.polymers import Contents, Polymer, in_finer_types, polymers_within
 from perdure.solvers.binding_networks.prices import Prices
 from perdure.solvers.binding_networks.reduction import Problem, identity, reduce
-from perdure.solvers.binding_networks.watch import Watch
+from perdure.solvers.binding_networks.watch import TimeIsUp, Watch
 
 __all__ = ["Levels"]
 
@@ -38,7 +41,7 @@ class Levels:
         self._problem: Problem = problem
         self._question, self._watch = question, watch
         self._bonding = Bonding(question.network, question.monomers, question.demands)
-        self._merged = problem.types(lambda part: 0)
+        self._merged = problem.types()
         self._told_apart = problem.types(
             lambda part: tuple(
                 sorted(repr(identity(question.network.monomers[index])) for index in problem.parts[part])
@@ -48,11 +51,10 @@ class Levels:
         self._finer = [
             tuple(sorted(Counter(type_of[part] for part in parts).items())) for parts in self._merged.members
         ]
+        self._merged_of = {which: merged for merged, types in enumerate(self._finer) for which, _ in types}
         self._order = chained(self._told_apart.columns)
-        self._holds: dict[tuple[tuple[int, int], ...], bool] = {}
+        self._holds: dict[Contents, bool] = {}
         self._covers: dict[int, Covers] = {}
-        self._listed: dict[int, list[Cover]] = {}
-        self._done: set[int] = set()
         self._streams: dict[int, Iterator[Cover]] = {}
         state = state or {}
         if "prices" in state:
@@ -61,10 +63,8 @@ class Levels:
         else:
             self._prices = priced(self._merged, watch, interior=True)
         self._most: int | None = state.get("most")
-        for size, covers, done in state.get("listed", ()):
-            self._listed[size] = [tuple(cover) for cover in covers]
-            if done:
-                self._done.add(size)
+        self._listed = {size: Listed(saved) for size, *saved in state.get("listed", ())}
+        self._counted = {size: int(digits) for size, digits in state.get("counted", ())}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -74,10 +74,8 @@ class Levels:
             "weights": [[list(each) for each in weights.items()] for weights in self._prices.weights],
             "least": self._prices.least,
             "most": self._most,
-            "listed": [
-                [size, [list(cover) for cover in covers], size in self._done]
-                for size, covers in self._listed.items()
-            ],
+            "listed": [[size, *listed.state] for size, listed in self._listed.items()],
+            "counted": [[size, str(number)] for size, number in self._counted.items()],
         }
 
     def most(self) -> int:
@@ -104,21 +102,20 @@ class Levels:
         TimeIsUp
             The watch said so.
         """
-        listed = self._listed.setdefault(size, [])
-        while number >= len(listed) and size not in self._done:
+        listed = self._listed.setdefault(size, Listed())
+        while number >= len(listed.covers) and not listed.done:
             if size not in self._streams:
-                after = listed[-1] if listed else None
-                self._streams[size] = self._at(size).listed(after, watch=self._watch)
+                self._streams[size] = self._stream(size, listed.covers[-1] if listed.covers else None)
             try:
                 cover = next(self._streams[size], None)
             except TimeIsUp:
                 del self._streams[size]  # it can't be asked again
                 raise
             if cover is None:
-                self._done.add(size)
+                listed.done = True
             else:
-                listed.append(cover)
-        return self._division(size, listed[number]) if number < len(listed) else None
+                listed.covers.append(cover)
+        return self._division(listed.covers[number]) if number < len(listed.covers) else None
 
     def count(self, size: int) -> int:
         """Return how many divisions of so many polymers there are.
@@ -128,48 +125,87 @@ class Levels:
         TimeIsUp
             The watch said so.
         """
-        if size in self._done:
-            return len(self._listed[size])
-        return self._at(size).count(self._watch)
+        if size not in self._counted:
+            listed = self._listed.get(size)
+            done = listed is not None and listed.done
+            self._counted[size] = (
+                len(listed.covers) if listed and done else self._told_apart_at(size).count(self._watch)
+            )
+        return self._counted[size]
+
+    def _stream(self, size: int, after: Cover | None) -> Iterator[Cover]:
+        """Yield the covers of so many polymers: in merged types first, then with parts told apart."""
+        covers = self._at(size)
+        numbers = {polymer.contents: index for index, polymer in enumerate(covers.polymers)}
+        merged = None
+        if after is not None:
+            taken = [numbers[self._in_merged_types(contents)] for contents in after]
+            merged = tuple(sorted(taken))
+            yield from self._named(covers, merged, after)
+        for following in covers.listed(merged, watch=self._watch):
+            yield from self._named(covers, following, None)
+
+    def _named(self, covers: Covers, merged: tuple[int, ...], after: Cover | None) -> Iterator[Cover]:
+        copies = Counter(merged)
+        kinds = [covers.polymers[index].contents for index in copies]
+        if not kinds:
+            yield from () if after is not None else ((),)
+            return
+        naming = Naming(kinds, list(copies.values()), self._finer, self._order, self._holds_together)
+        number = {contents: kind for kind, contents in enumerate(kinds)}
+        named = None
+        if after is not None:
+            named = tuple((number[self._in_merged_types(contents)], contents) for contents in after)
+        for found in naming.listed(named, self._watch):
+            yield tuple(contents for _, contents in found)
+
+    def _in_merged_types(self, contents: Contents) -> Contents:
+        merged: Counter[int] = Counter()
+        for which, number in contents:
+            merged[self._merged_of[which]] += number
+        return tuple(sorted(merged.items()))
 
     def _at(self, size: int) -> Covers:
+        """Return the covers of so many polymers in merged types."""
         if size not in self._covers:
-            parts = size - len(self._problem.alone)
-            slack = self._prices.cost(self._merged) - parts * self._prices.least
-            polymers: list[Polymer] = []
-            if slack >= 0 and parts >= min(1, len(self._problem.parts)):
-                polymers = [
-                    polymer
-                    for merged in polymers_within(self._merged, self._prices, slack, self._watch)
-                    for polymer in in_finer_types(merged, self._finer)
-                    if self._holds_together(polymer)
-                ]
-            self._covers[size] = Covers(self._told_apart.counts, self._order, polymers, parts, slack)
+            polymers, parts, slack = self._polymers(size)
+            order = chained(self._merged.columns)
+            self._covers[size] = Covers(self._merged.counts, order, polymers, parts, slack)
         return self._covers[size]
 
-    def _holds_together(self, polymer: Polymer) -> bool:
+    def _told_apart_at(self, size: int) -> Covers:
+        """Return the covers of so many polymers with all told apart that can be."""
+        polymers, parts, slack = self._polymers(size)
+        finer = [
+            polymer
+            for merged in polymers
+            for polymer in in_finer_types(merged, self._finer, self._watch)
+            if self._holds_together(polymer.contents)
+        ]
+        return Covers(self._told_apart.counts, self._order, finer, parts, slack)
+
+    def _polymers(self, size: int) -> tuple[list[Polymer], int, int]:
+        """Return the merged polymers that a cover can have, how many it has, and what they cost at most."""
+        parts = size - len(self._problem.alone)
+        slack = self._prices.cost(self._merged) - parts * self._prices.least
+        if slack < 0 or parts < min(1, len(self._problem.parts)):
+            return [], parts, slack
+        return list(polymers_within(self._merged, self._prices, slack, self._watch)), parts, slack
+
+    def _holds_together(self, contents: Contents) -> bool:
         if not self._question.connected:
             return True
-        if polymer.contents not in self._holds:
-            parts = [
-                part
-                for which, number in polymer.contents
-                for part in self._told_apart.members[which][:number]
-            ]
+        if contents not in self._holds:
+            parts = [part for which, number in contents for part in self._told_apart.members[which][:number]]
             monomers = self._problem.monomers_of(parts)
-            self._holds[polymer.contents] = held_together(self._bonding, monomers)
-        return self._holds[polymer.contents]
+            self._holds[contents] = held_together(self._bonding, monomers, self._watch)
+        return self._holds[contents]
 
-    def _division(self, size: int, cover: Cover) -> Division:
+    def _division(self, cover: Cover) -> Division:
         """Return a cover as monomers: of each type the parts are taken in turn."""
-        covers = self._at(size)
         waiting = [list(reversed(parts)) for parts in self._told_apart.members]
         polymers: list[tuple[int, ...]] = [(index,) for index in self._problem.alone]
-        for index in cover:
-            parts = [
-                waiting[which].pop()
-                for which, number in covers.polymers[index].contents
-                for _ in range(number)
-            ]
+        for contents in cover:
+            parts = [waiting[which].pop() for which, number in contents for _ in range(number)]
             polymers.append(self._problem.monomers_of(parts))
         return tuple(sorted(polymers))

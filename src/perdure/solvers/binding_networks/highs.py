@@ -38,7 +38,21 @@ def relax(program: Program, watch: Watch, *, interior: bool = False) -> dict[int
     if interior:
         solver.setOptionValue("solver", "ipm")
         solver.setOptionValue("run_crossover", "off")
+    raised: list[BaseException] = []
+
+    def hear(kind: int, message: str, out: Any, answer: Any, data: object) -> None:
+        try:
+            answer.user_interrupt = bool(raised) or watch.over
+        except BaseException as error:  # can't pass through the solver; raised again when it has ended
+            raised.append(error)
+
+    solver.setCallback(hear, None)
+    for kind in _RELAXING:
+        solver.startCallbackInt(kind)
     solver.run()
+    solver.clearCallbacks()
+    if raised:
+        raise raised[0]
     solution = solver.getSolution()
     # From amidst them they aren't quite best, and HiGHS doesn't vouch for them; nor need it.
     usable = {highspy.HighsModelStatus.kOptimal} | (
@@ -111,6 +125,13 @@ def search(
 
 _SOLUTION = int(highspy.cb.HighsCallbackType.kCallbackMipImprovingSolution)
 _INTERRUPT = int(highspy.cb.HighsCallbackType.kCallbackMipInterrupt)
+_RELAXING = tuple(
+    int(kind)
+    for kind in (
+        highspy.cb.HighsCallbackType.kCallbackSimplexInterrupt,
+        highspy.cb.HighsCallbackType.kCallbackIpmInterrupt,
+    )
+)
 
 
 def _solver(program: Program, watch: Watch, *, maximise: bool = True) -> Any:

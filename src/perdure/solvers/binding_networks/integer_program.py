@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.solvers.binding_networks.reduction import Types
+from perdure.solvers.binding_networks.watch import Watch
 
 __all__ = ["Program", "Slot", "program"]
 
@@ -79,8 +80,19 @@ class Program(msgspec.Struct, frozen=True):
         return [polymer for polymer in polymers if polymer] + [[part] for parts in waiting for part in parts]
 
 
-def program(types: Types, *, summed: bool = False) -> Program:
-    """Return the program of types; `summed` has one slot a type, for the linear relaxation."""
+def program(types: Types, watch: Watch, *, summed: bool = False, most: int | None = None) -> Program | None:
+    """Return the program of types; `summed` has one slot a type, for the linear relaxation.
+
+    Parameters
+    ----------
+    most
+        How many factors its rows may have at most: None is returned if they had more.
+
+    Raises
+    ------
+    TimeIsUp
+        The watch said so.
+    """
     made = _Rows()
     counts = types.counts
     upper: list[float] = []
@@ -96,16 +108,19 @@ def program(types: Types, *, summed: bool = False) -> Program:
     for leader in range(types.limiting):
         reachable = _reachable(types, leader)
         for copy in range(1 if summed else counts[leader]):
+            watch.step(len(reachable))
+            if most is not None and len(made.indices) > most:
+                return None
             opened = variable(1, counts[leader] if summed else 1)
             places[leader].append(opened)
             contents = []
             rows: dict[int, list[tuple[int, int]]] = {row: [(opened, v)] for row, v in types.columns[leader]}
             at_most = (counts[leader] - 1 - copy) if not summed else counts[leader] - 1
             for which in reachable:
-                most = at_most if which == leader else counts[which]
-                if not most:
+                copies = at_most if which == leader else counts[which]
+                if not copies:
                     continue
-                column = variable(0 if which < types.limiting else -1, most)
+                column = variable(0 if which < types.limiting else -1, copies)
                 places[which].append(column)
                 contents.append((which, column))
                 for row, addend in types.columns[which]:

@@ -1,6 +1,6 @@
 """All distinct configurations of a network, as divisions of its components: the most polymers first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from perdure.solvers.binding_networks.enumeration import Levels
 from perdure.solvers.binding_networks.optimum import Division
@@ -30,12 +30,21 @@ class Listing:
         for drops in _shares(depth, [top - 1 for top in tops]):
             yield from self._product([top - drop for top, drop in zip(tops, drops, strict=True)])
 
-    def count(self, depth: int) -> int:
-        """Return how many have so many polymers less than the first ones, or fewer less."""
+    def count(self, depth: int, counted: Callable[[], None]) -> int:
+        """Return how many have so many polymers less than the first ones, or fewer less.
+
+        Parameters
+        ----------
+        counted
+            Is called after each level of a component.
+        """
         totals = [1] + [0] * depth
         for each in self._components:
             top = each.most()
-            own = [each.count(top - drop) if drop < top else 0 for drop in range(depth + 1)]
+            own = []
+            for drop in range(depth + 1):
+                own.append(each.count(top - drop) if drop < top else 0)
+                counted()
             totals = [
                 sum(totals[drop - more] * own[more] for more in range(drop + 1)) for drop in range(depth + 1)
             ]

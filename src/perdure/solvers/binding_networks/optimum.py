@@ -15,19 +15,37 @@ import msgspec
 from numpy import float64
 from numpy.typing import NDArray
 
-from perdure.solvers.binding_networks.bonding import Bonding
+from perdure.solvers.binding_networks.bonding import Bonding, pieces
 from perdure.solvers.binding_networks.demands import Demands
+from perdure.solvers.binding_networks.greedy import quick_division
 from perdure.solvers.binding_networks.integer_program import program
 from perdure.solvers.binding_networks.network import Network
 from perdure.solvers.binding_networks.prices import Prices, even_prices, prices_of
 from perdure.solvers.binding_networks.reduction import Problem, Types, reduce
 from perdure.solvers.binding_networks.satisfiability import holding_together, maximise
-from perdure.solvers.binding_networks.watch import Watch
+from perdure.solvers.binding_networks.watch import TimeIsUp, Watch
 
-__all__ = ["Backend", "Division", "Listener", "Optimum", "Question", "divide", "held_together", "priced"]
+__all__ = [
+    "Backend",
+    "Division",
+    "Listener",
+    "Optimum",
+    "Prepared",
+    "Question",
+    "Source",
+    "better",
+    "divide",
+    "held_together",
+    "prepare",
+    "priced",
+]
 
 SMALL = 12
 """A component of so few monomers goes to satisfiability; measured by `python -m benchmarks networks`."""
+
+LARGEST_RELAXATION = 1_000_000
+LARGEST_PROGRAM = 500_000
+"""Programs of more factors are left: they take seconds to build, and more time and memory to solve."""
 
 Division = tuple[tuple[int, ...], ...]
 """The monomers of each polymer."""
@@ -44,10 +62,11 @@ class Source(StrEnum):
     """What proves an upper bound, in words."""
 
     TRIVIAL = "no more polymers than monomers"
+    COUNTING = "a monomer that can't be alone is with one that can, or with another of its kind"
     DUALITY = "duality of a linear program, in exact arithmetic"
     BRANCHING = "branch and bound by HiGHS, in floating point"
     SATISFIABILITY = "more polymers are unsatisfiable, says Glucose"
-    CONTRADICTION = "two constraints contradict each other"
+    CONTRADICTION = "the constraints contradict saturation or each other"
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -73,16 +92,63 @@ class Optimum(msgspec.Struct, frozen=True):
         return len(self.division or ())
 
 
+class Prepared(msgspec.Struct, frozen=True):
+    """A component ready to be divided, and what is known of it before any search.
+
+    Attributes
+    ----------
+    problem, types
+        None if there was no time for them, or if the demands contradict saturation or each other.
+    first
+        A division that is found at once, if one is, and a bound.
+    """
+
+    question: Question
+    problem: Problem | None
+    types: Types | None
+    first: Optimum
+
+
 class Listener(msgspec.Struct, frozen=True):
     """Who is told on the way."""
 
     testing: Callable[[int], None] = lambda k: None
     improved: Callable[[Division], None] = lambda division: None
-    bounded: Callable[[int], None] = lambda upper: None
+    bounded: Callable[[int, str], None] = lambda upper, source: None
+
+
+def prepare(question: Question, watch: Watch) -> Prepared:
+    """Reduce a component, and divide it as well as can be done without a search."""
+    count = len(question.monomers)
+    try:
+        problem = reduce(question.network, question.monomers, question.demands, watch)
+        if problem is None or not problem.adds_up:
+            return Prepared(question, None, None, Optimum(None, 0, proved=True, source=Source.CONTRADICTION))
+        types = problem.types()
+        if not question.connected and not types.limiting:
+            division = _with_alone(problem, [[part] for part in range(len(problem.parts))])
+            return Prepared(question, problem, types, Optimum(division, len(division), True, Source.TRIVIAL))
+        upper, source = count, Source.TRIVIAL
+        if (counted := _counted(problem, types)) < count:
+            upper, source = counted, Source.COUNTING
+        found = _first(problem, types, watch)
+        if question.connected:
+            found = _apart_by_bonds(question, found)
+        proved = found is not None and len(found) == upper
+        return Prepared(question, problem, types, Optimum(found, upper, proved, source))
+    except TimeIsUp:
+        one: Division | None = None if question.demands != Demands() else (question.monomers,)
+        if question.connected:
+            one = _apart_by_bonds(question, one)
+        return Prepared(question, None, None, Optimum(one, count, proved=False, source=Source.TRIVIAL))
 
 
 def divide(
-    question: Question, watch: Watch, listener: Listener | None = None, backend: Backend | None = None
+    question: Question | Prepared,
+    watch: Watch,
+    listener: Listener | None = None,
+    backend: Backend | None = None,
+    known: Optimum | None = None,
 ) -> Optimum:
     """Divide a component's monomers into most polymers.
 
@@ -90,131 +156,186 @@ def divide(
     ----------
     backend
         Who is asked; by default whoever is likely to be sooner done.
+    known
+        What an earlier attempt has found.
     """
     listener = listener or Listener()
-    problem = reduce(question.network, question.monomers, question.demands)
-    if problem is None:
-        return Optimum(None, 0, proved=True, source=Source.CONTRADICTION)
-    if all(problem.is_valid([part]) for part in range(len(problem.parts))) and not question.connected:
-        division = _with_alone(problem, [[part] for part in range(len(problem.parts))])
-        listener.improved(division)
-        return Optimum(division, len(division), proved=True, source=Source.TRIVIAL)
+    prepared = question if isinstance(question, Prepared) else prepare(question, watch)
+    known = prepared.first if known is None else better(prepared.first, known)
+    question, problem, types = prepared.question, prepared.problem, prepared.types
+    if known.proved or problem is None or types is None or watch.over:
+        return known
     if backend is None:
         small = len(question.monomers) <= SMALL
         backend = Backend.SATISFIABILITY if small else Backend.INTEGER_PROGRAM
-    if backend is Backend.SATISFIABILITY:
-        return _or_together(_by_satisfiability(question, watch, listener, None), question, problem)
-    if not question.connected:
-        return _or_together(_by_integer_program(problem, watch, listener), question, problem)
-    # Only the last division is looked at for being held together: without constraints a best one always is.
-    found = _by_integer_program(problem, watch, Listener(bounded=listener.bounded))
-    if found.division is None and found.proved:
-        return found
-    bonding = Bonding(question.network, question.monomers, question.demands)
-    if found.division is not None and all(held_together(bonding, polymer) for polymer in found.division):
-        listener.improved(found.division)
-    else:
+    try:
+        if backend is Backend.SATISFIABILITY:
+            return _by_satisfiability(question, watch, listener, known)
+        if not question.connected:
+            return _by_integer_program(problem, types, watch, listener, known)
+        # Only the last division is looked at for being held together: without constraints a best one always
+        # is.
+        quiet = Listener(bounded=listener.bounded)
+        start = msgspec.structs.replace(known, division=None)
+        found = _by_integer_program(problem, types, watch, quiet, start)
+        if found.division is None and found.proved:
+            return found
+        bonding = Bonding(question.network, question.monomers, question.demands)
+        known = better(known, msgspec.structs.replace(found, division=None, proved=False))
+        if found.lower > known.lower and all(
+            held_together(bonding, each, watch) for each in found.division or ()
+        ):
+            listener.improved(found.division or ())
+            known = better(known, found)
         # Where bonds don't hold the best division together, its number is still a bound.
-        found = msgspec.structs.replace(found, division=None, proved=False)
-    return found if found.proved or watch.over else _by_satisfiability(question, watch, listener, found)
+        return known if known.proved or watch.over else _by_satisfiability(question, watch, listener, known)
+    except TimeIsUp:
+        return known
 
 
-def held_together(bonding: Bonding, monomers: Sequence[int]) -> bool:
-    """Return whether bonds can hold some monomers together that are a valid polymer."""
+def better(one: Optimum, other: Optimum) -> Optimum:
+    """Return what two answers to one question come to together; of equals the first."""
+    if any(each.proved and each.division is None for each in (one, other)):
+        return one if one.proved and one.division is None else other
+    best = other if other.lower > one.lower else one
+    bound = other if other.upper < one.upper else one
+    return Optimum(best.division, bound.upper, 0 < best.lower == bound.upper, bound.source)
+
+
+def held_together(bonding: Bonding, monomers: Sequence[int], watch: Watch) -> bool:
+    """Return whether bonds can hold some monomers together that are a valid polymer.
+
+    Raises
+    ------
+    TimeIsUp
+        The watch said so.
+    """
     matching = bonding.match(monomers)
     if matching is None:
         return False
-    return bonding.exchange(monomers, matching) or holding_together(bonding, monomers) is not None
+    return (
+        bonding.exchange(monomers, matching, watch) or holding_together(bonding, monomers, watch) is not None
+    )
 
 
 def priced(types: Types, watch: Watch, *, interior: bool = False) -> Prices:
-    """Return prices of parts: with few of them even ones, else those of the linear relaxation."""
+    """Return prices of parts: with few of them even ones, else those of the linear relaxation.
+
+    They are even as well if the relaxation is too large.
+
+    Raises
+    ------
+    TimeIsUp
+        The watch said so.
+    """
     if not types.limiting or sum(types.counts) <= SMALL:
         return even_prices(types)
     from perdure.solvers.binding_networks.highs import relax
 
-    summed = program(types, summed=True)
-    duals = relax(summed, watch, interior=interior)
-    return even_prices(types) if duals is None else prices_of(types, summed, duals)
+    summed = program(types, watch, summed=True, most=LARGEST_RELAXATION)
+    duals = None if summed is None else relax(summed, watch, interior=interior)
+    return even_prices(types) if summed is None or duals is None else prices_of(types, summed, duals)
 
 
-def _or_together(found: Optimum, question: Question, problem: Problem) -> Optimum:
-    """Return what was found; if there was no time for anything, one polymer of all, if that is one."""
-    every = range(len(problem.parts))
-    if found.division is not None or found.proved or question.connected or not problem.is_valid(every):
-        return found
-    return msgspec.structs.replace(found, division=_with_alone(problem, [every]))
+def _counted(problem: Problem, types: Types) -> int:
+    """Return a bound: in each polymer is a part that can be alone, or there are two that can't."""
+    limiting = sum(types.counts[: types.limiting])
+    return len(problem.parts) - limiting + limiting // 2 + len(problem.alone)
 
 
-def _by_integer_program(problem: Problem, watch: Watch, listener: Listener) -> Optimum:
-    types = problem.types(lambda part: 0)
-    best: list[list[int]] = []
-    alone = len(problem.alone)
-    upper, source = len(problem.parts), Source.TRIVIAL
-
-    def take(division: list[list[int]]) -> None:
-        nonlocal best
-        if len(division) > len(best):
-            best = division
-            listener.improved(_with_alone(problem, division))
-
-    if not types.limiting:
-        take([[part] for part in range(len(problem.parts))])
-        return Optimum(_with_alone(problem, best), len(best) + alone, proved=True, source=source)
-    prices = priced(types, watch)
-    if prices.bound(types) < upper:
-        upper, source = prices.bound(types), Source.DUALITY
-        listener.bounded(upper + alone)
-    if problem.is_valid(range(len(problem.parts))):
-        take([list(range(len(problem.parts)))])
-    if len(best) < upper:
-        from perdure.solvers.binding_networks.highs import search
-
-        exact = program(types)
-
-        def bound(value: float) -> None:
-            nonlocal upper, source
-            if (rounded := math.floor(value + 1e-6)) < upper:
-                upper, source = rounded, Source.BRANCHING
-                listener.bounded(upper + alone)
-
-        def improve(solution: NDArray[float64]) -> None:
-            take(exact.contents(solution, types))
-
-        found = search(exact, watch, enough=upper, improved=improve, bounded=bound)
-        if not found.feasible:
-            return Optimum(None, 0, proved=True, source=Source.BRANCHING)
-        if math.isfinite(found.bound):
-            bound(found.bound)
-        if found.done and len(best) < upper:
-            upper, source = len(best), Source.BRANCHING
-    division = _with_alone(problem, best) if best else None
-    return Optimum(division, upper + alone, proved=bool(best) and len(best) == upper, source=source)
+def _first(problem: Problem, types: Types, watch: Watch) -> Division | None:
+    """Return a first division, if there is time for a good one or if all can be one polymer."""
+    try:
+        found = quick_division(types, watch)
+    except TimeIsUp:
+        found = [list(range(len(problem.parts)))] if not problem.apart else None
+    return None if found is None else _with_alone(problem, found)
 
 
-def _by_satisfiability(
-    question: Question, watch: Watch, listener: Listener, known: Optimum | None
+def _apart_by_bonds(question: Question, division: Division | None) -> Division | None:
+    """Return what bonds hold together of each polymer; none if a demand may need more to be."""
+    if division is None or question.demands.together or question.demands.not_free:
+        return None
+    bonding = Bonding(question.network, question.monomers, question.demands)
+    found: list[tuple[int, ...]] = []
+    for polymer in division:
+        matching = bonding.match(polymer)
+        if matching is None:
+            return None
+        found += [tuple(sorted(piece)) for piece in pieces(polymer, matching)]
+    return tuple(sorted(found))
+
+
+def _by_integer_program(
+    problem: Problem, types: Types, watch: Watch, listener: Listener, known: Optimum
 ) -> Optimum:
+    best, upper, source = known.division, known.upper, known.source
+    alone = len(problem.alone)
+    if not types.limiting:
+        each_alone = _with_alone(problem, [[part] for part in range(len(problem.parts))])
+        return Optimum(each_alone, len(each_alone), proved=True, source=Source.TRIVIAL)
+
+    def answer(proved: bool = False) -> Optimum:
+        lower = len(best or ())
+        return Optimum(best, upper, proved or 0 < lower == upper, source)
+
+    def bound(number: int, why: str) -> None:
+        nonlocal upper, source
+        if number + alone < upper:
+            upper, source = number + alone, why
+            listener.bounded(upper, source)
+
+    try:
+        bound(priced(types, watch).bound(types), Source.DUALITY)
+        made = None if answer().proved else program(types, watch, most=LARGEST_PROGRAM)
+    except TimeIsUp:
+        return answer()
+    if made is None:
+        return answer()
+    exact = made
+    from perdure.solvers.binding_networks.highs import search
+
+    def improve(solution: NDArray[float64]) -> None:
+        nonlocal best
+        division = _with_alone(problem, exact.contents(solution, types))
+        if len(division) > len(best or ()):
+            best = division
+            listener.improved(division)
+
+    found = search(
+        exact,
+        watch,
+        enough=upper - alone,
+        improved=improve,
+        bounded=lambda value: bound(math.floor(value + 1e-6), Source.BRANCHING),
+    )
+    if not found.feasible:
+        return Optimum(None, 0, proved=True, source=Source.BRANCHING)
+    if math.isfinite(found.bound):
+        bound(math.floor(found.bound + 1e-6), Source.BRANCHING)
+    if found.done:
+        bound(len(best or ()) - alone, Source.BRANCHING)
+    return answer()
+
+
+def _by_satisfiability(question: Question, watch: Watch, listener: Listener, known: Optimum) -> Optimum:
     counted = maximise(
         question.network,
         question.monomers,
         question.demands,
         watch,
         connected=question.connected,
-        enough=None if known is None else known.upper,
+        best=known.division,
+        enough=known.upper,
         testing=listener.testing,
         improved=listener.improved,
     )
     found = counted.polymers
-    if found is None and known is not None:
-        found = known.division
-    if counted.proved:
-        reached = known is not None and found is not None and len(found) == known.upper
-        source = known.source if known is not None and reached else Source.SATISFIABILITY
-        return Optimum(found, len(found or ()), proved=True, source=source)
-    if known is not None:
-        return Optimum(found, known.upper, proved=False, source=known.source)
-    return Optimum(found, len(question.monomers), proved=False, source=Source.TRIVIAL)
+    if not counted.proved:
+        return msgspec.structs.replace(known, division=found)
+    reached = found is not None and len(found) == known.upper
+    source = known.source if reached else Source.SATISFIABILITY
+    return Optimum(found, len(found or ()), proved=True, source=source)
 
 
 def _with_alone(problem: Problem, division: Sequence[Sequence[int]]) -> Division:

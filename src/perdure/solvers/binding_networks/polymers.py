@@ -15,16 +15,10 @@ from perdure.solvers.binding_networks.prices import Prices
 from perdure.solvers.binding_networks.reduction import Types
 from perdure.solvers.binding_networks.watch import Watch
 
-__all__ = ["Polymer", "TimeIsUp", "in_finer_types", "polymers_within"]
+__all__ = ["Contents", "Polymer", "in_finer_types", "polymers_within"]
 
 Contents = tuple[tuple[int, int], ...]
 """Types and how many parts of each, by ascending type."""
-
-LOOK = 1024  # steps between two looks at the watch
-
-
-class TimeIsUp(Exception):
-    """The watch says to end. Caught within the solver."""
 
 
 class Polymer(msgspec.Struct, frozen=True, order=True):
@@ -73,14 +67,11 @@ class _Search:
 
     def run(self) -> Iterator[Polymer]:
         self._put(self.leader, 1)
-        steps = 0
         stack = [_Branches(self._branches(), [], -1)]
         if (found := self._found()) is not None:
             yield found
         while stack:
-            steps += 1
-            if steps % LOOK == 0 and self.watch.over:
-                raise TimeIsUp
+            self.watch.step()
             top = stack[-1]
             if top.taken >= 0:
                 # All with this part are done: the next branches go without it.
@@ -144,16 +135,24 @@ class _Branches:
         self.waiting, self.tried, self.taken = waiting, tried, taken
 
 
-def in_finer_types(polymer: Polymer, finer: Sequence[Sequence[tuple[int, int]]]) -> Iterator[Polymer]:
+def in_finer_types(
+    polymer: Polymer, finer: Sequence[Sequence[tuple[int, int]]], watch: Watch
+) -> Iterator[Polymer]:
     """Yield a polymer in all ways its types can be made of finer ones.
 
     Parameters
     ----------
     finer
         Of each type the finer types it is made of, and how many parts each has.
+
+    Raises
+    ------
+    TimeIsUp
+        The watch said so.
     """
     ways = [list(_ways(number, finer[which])) for which, number in polymer.contents]
     for choice in product(*ways):
+        watch.step()
         yield Polymer(polymer.excess, tuple(sorted(each for chosen in choice for each in chosen)))
 
 

@@ -43,34 +43,39 @@ class Reporter:
 
     Parameters
     ----------
-    upper
-        A first upper bound.
+    now
+        What is known at first. It is told only if it is nothing but what anyone could say, as more may be
+        about to come.
     """
 
-    def __init__(self, listener: Callable[[Progress], None] | None, upper: int) -> None:
+    def __init__(self, listener: Callable[[Progress], None] | None, now: Progress, *, told: bool) -> None:
         self._listener = listener
-        self.now = Progress(lower=0, upper=upper)
-        if listener is not None:
-            listener(self.now)
+        self._told: Progress | None = None
+        self.now = now
+        if told:
+            self._tell(now)
 
-    def bounded(self, upper: int) -> None:
-        """Take note of an upper bound."""
-        if upper < self.now.upper:
-            upper = max(upper, self.now.lower)
-            self._tell(msgspec.structs.replace(self.now, upper=upper, k=min(self.now.k, upper)))
+    def knows(
+        self, upper: int, bound_source: str, best: Configuration | None, entropy: int | None = None
+    ) -> None:
+        """Take note of all that is known; only what is better than what was is news."""
+        now = self.now
+        if upper < now.upper or not now.bound_source:
+            now = msgspec.structs.replace(now, upper=max(upper, now.lower), bound_source=bound_source)
+        if best is not None and len(best.polymers) > now.lower:
+            now = msgspec.structs.replace(now, lower=len(best.polymers), best=best)
+        if now.entropy is None:
+            now = msgspec.structs.replace(now, entropy=entropy)
+        k = now.lower + 1 if now.lower > self.now.lower else now.k
+        self._tell(msgspec.structs.replace(now, k=min(k, now.upper)))
 
-    def improved(self, best: Configuration) -> None:
-        """Take note of a configuration."""
-        if len(best.polymers) > self.now.lower:
-            lower = len(best.polymers)
-            k = min(lower + 1, self.now.upper)
-            self._tell(msgspec.structs.replace(self.now, lower=lower, best=best, k=k))
-
-    def testing(self, k: int, count: int = 1) -> None:
-        """Take note of the number of polymers that is being tested, and for which output."""
+    def testing(self, k: int, count: int | None = None) -> None:
+        """Take note of the number of polymers that is being tested, and perhaps for which output."""
+        count = self.now.count if count is None else count
         self._tell(msgspec.structs.replace(self.now, k=k, count=count))
 
     def _tell(self, progress: Progress) -> None:
-        if self._listener is not None and progress != self.now:
-            self._listener(progress)
         self.now = progress
+        if self._listener is not None and progress != self._told:
+            self._told = progress
+            self._listener(progress)

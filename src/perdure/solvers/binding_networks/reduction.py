@@ -19,15 +19,16 @@ TOGETHER and PAIRED join monomers into one part; FREE takes a monomer out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from perdure.solvers.binding_networks.demands import Demands, SiteDemand
 from perdure.solvers.binding_networks.network import Monomer, Network, SiteRef
+from perdure.solvers.binding_networks.watch import Watch
 
-__all__ = ["Column", "Problem", "Sides", "Types", "identity", "of_component", "reduce"]
+__all__ = ["Column", "Problem", "Sides", "Types", "by_component", "identity", "of_component", "reduce"]
 
 Column = tuple[tuple[int, int], ...]
 """What a part adds to each row it touches: (row, addend), by ascending row, no addend 0."""
@@ -80,17 +81,16 @@ class Problem(msgspec.Struct, frozen=True):
     apart: frozenset[tuple[int, int]] = frozenset()
     alone: tuple[int, ...] = ()
 
-    def is_valid(self, parts: Sequence[int]) -> bool:
-        """Return whether parts can be one polymer, being connected not considered."""
+    @property
+    def adds_up(self) -> bool:
+        """Whether all parts together violate no row; if they do, there is no division at all."""
         sums: dict[int, int] = defaultdict(int)
-        for part in parts:
-            for row, addend in self.columns[part]:
+        for column in self.columns:
+            for row, addend in column:
                 sums[row] += addend
-        if any(total > 0 for total in sums.values()):
-            return False
-        return not any(pair in self.apart for pair in combinations(sorted(parts), 2))
+        return all(total <= 0 for total in sums.values())
 
-    def types(self, key: Callable[[int], Hashable]) -> Types:
+    def types(self, key: Callable[[int], Hashable] = lambda part: None) -> Types:
         """Sort parts into types: of one are those with equal keys, equal columns, and none to be apart from.
 
         Types that can't be alone come first.
@@ -166,21 +166,46 @@ def of_component(demands: Demands, monomers: Iterable[int]) -> Demands:
     )
 
 
+def by_component(demands: Demands, component: Sequence[int] | Mapping[int, int]) -> dict[int, Demands]:
+    """Return the demands on each component that has some, by what `components` says of its monomers."""
+    found: dict[int, dict[str, list[Any]]] = {}
+    for name in demands.__struct_fields__:
+        for each in getattr(demands, name):
+            monomer = each.sites[0].monomer if isinstance(each, SiteDemand) else each.monomers[0]
+            found.setdefault(component[monomer], {}).setdefault(name, []).append(each)
+    return {
+        first: Demands(**{name: tuple(some) for name, some in fields.items()})
+        for first, fields in found.items()
+    }
+
+
 def identity(monomer: Monomer) -> Hashable:
     """Return what copies of a monomer have in common: its sites in whatever order, and its name."""
     return monomer.name, tuple(sorted((site.domain, site.starred, site.name or "") for site in monomer.sites))
 
 
-def reduce(network: Network, monomers: Sequence[int], demands: Demands) -> Problem | None:
-    """Reduce a component of a network under the demands on it; None if two demands contradict each other.
+def reduce(
+    network: Network, monomers: Sequence[int], demands: Demands, watch: Watch | None = None
+) -> Problem | None:
+    """Reduce a component of a network under the demands on it; None if demands contradict saturation or each
+    other.
 
     Parameters
     ----------
     monomers
         The component's, ascending.
+
+    Raises
+    ------
+    TimeIsUp
+        The watch said so.
     """
+    watch = watch or Watch()
     sides = Sides.of(network, monomers)
-    forbidden = {frozenset(each.sites) for each in demands.not_paired}
+    forbidden: dict[SiteRef, set[SiteRef]] = defaultdict(set)
+    for one, other in (each.sites for each in demands.not_paired):
+        forbidden[one].add(other)
+        forbidden[other].add(one)
     unbound = {ref for each in demands.not_any_paired for ref in each.sites}
     bound = {ref for each in demands.any_paired for ref in each.sites}
     joined: dict[SiteRef, SiteRef] = {}
@@ -191,7 +216,7 @@ def reduce(network: Network, monomers: Sequence[int], demands: Demands) -> Probl
     scarce = {domain: [ref for ref in refs if ref not in joined] for domain, refs in sides.scarce.items()}
     ample = {domain: [ref for ref in refs if ref not in joined] for domain, refs in sides.ample.items()}
     if (
-        any(frozenset((one, other)) in forbidden for one, other in joined.items())
+        any(other in forbidden[one] for one, other in joined.items())
         or unbound & (joined.keys() | bound)
         or any(ref in unbound for refs in scarce.values() for ref in refs)
     ):
@@ -205,7 +230,7 @@ def reduce(network: Network, monomers: Sequence[int], demands: Demands) -> Probl
             return None
         apart.add((min(part_of[first], part_of[second]), max(part_of[first], part_of[second])))
 
-    table = _Table(part_of, len(parts))
+    table = _Table(part_of, len(parts), watch)
     for domain in scarce:
         offered = [ref for ref in ample[domain] if ref not in unbound]
         _domain_rows(table, scarce[domain], offered, [ref for ref in offered if ref in bound], forbidden)
@@ -234,8 +259,8 @@ def reduce(network: Network, monomers: Sequence[int], demands: Demands) -> Probl
 class _Table:
     """Rows in the making: what each part adds to each."""
 
-    def __init__(self, part_of: Mapping[int, int], parts: int) -> None:
-        self._part_of = part_of
+    def __init__(self, part_of: Mapping[int, int], parts: int, watch: Watch) -> None:
+        self._part_of, self.watch = part_of, watch
         self._sums: list[dict[int, int]] = [defaultdict(int) for _ in range(parts)]
         self._rows = 0
 
@@ -243,6 +268,7 @@ class _Table:
         """Add a row of (monomer, addend); addends of one part sum up."""
         for index, addend in (each for some in addends for each in some):
             self._sums[self._part_of[index]][self._rows] += addend
+            self.watch.step()
         self._rows += 1
 
     def columns(self) -> list[Column]:
@@ -254,16 +280,16 @@ def _domain_rows(
     scarce: Sequence[SiteRef],
     offered: Sequence[SiteRef],
     bound: Sequence[SiteRef],
-    forbidden: Container[frozenset[SiteRef]],
+    forbidden: Mapping[SiteRef, set[SiteRef]],
 ) -> None:
     """Add the rows of one domain: all of `scarce` and `bound` are bound, to `offered` and `scarce`."""
     taken, given = _addends(scarce, 1), _addends(offered, -1)
     table.add(taken, given)
-    for some, others in _forbidden_blocks(scarce, offered, forbidden):
+    for some, others in _forbidden_blocks(scarce, offered, forbidden, table.watch):
         table.add(_addends(some, 1), _addends(others, 1), given)
     if bound:
         table.add(_addends(bound, 1), _addends(scarce, -1))
-    for some, others in _forbidden_blocks(bound, scarce, forbidden):
+    for some, others in _forbidden_blocks(bound, scarce, forbidden, table.watch):
         table.add(_addends(some, 1), _addends(others, 1), _addends(scarce, -1))
 
 
@@ -272,17 +298,19 @@ def _addends(refs: Iterable[SiteRef], addend: int) -> list[tuple[int, int]]:
 
 
 def _forbidden_blocks(
-    ones: Sequence[SiteRef], others: Sequence[SiteRef], forbidden: Container[frozenset[SiteRef]]
+    ones: Sequence[SiteRef],
+    others: Sequence[SiteRef],
+    forbidden: Mapping[SiteRef, set[SiteRef]],
+    watch: Watch,
 ) -> list[tuple[list[SiteRef], list[SiteRef]]]:
     """Return the largest sets of sites on both sides all pairs of which are forbidden."""
-    banned = {
-        one: frozenset(other for other in others if frozenset((one, other)) in forbidden) for one in ones
-    }
+    banned = {one: forbidden[one].intersection(others) for one in ones if one in forbidden}
     closed: set[frozenset[SiteRef]] = set()
-    for refs in banned.values():
+    for refs in map(frozenset, banned.values()):
+        watch.step(len(closed))
         closed |= {refs & each for each in closed} | {refs}
     return [
-        ([one for one in ones if each <= banned[one]], sorted(each))
+        ([one for one in banned if each <= banned[one]], sorted(each))
         for each in sorted(closed - {frozenset()}, key=sorted)
     ]
 
@@ -292,9 +320,12 @@ def _parts(monomers: Sequence[int], demands: Demands) -> list[tuple[int, ...]]:
     part = {index: {index} for index in monomers}
     pairs = [tuple(ref.monomer for ref in each.sites) for each in demands.paired]
     for group in [each.monomers for each in demands.together] + pairs:
-        joined = set().union(*(part[index] for index in group))
-        part |= dict.fromkeys(joined, joined)
-    return sorted({tuple(sorted(each)) for each in part.values()})
+        # The smaller ones into the largest, so that no monomer moves often.
+        largest, *others = sorted({id(part[index]): part[index] for index in group}.values(), key=len)[::-1]
+        for each in others:
+            largest |= each
+            part |= dict.fromkeys(each, largest)
+    return sorted(tuple(sorted(each)) for each in {id(each): each for each in part.values()}.values())
 
 
 def _limits(column: Column) -> bool:

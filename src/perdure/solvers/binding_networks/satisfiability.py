@@ -21,10 +21,11 @@ from perdure.solvers.binding_networks.bonding import Bonding, Matching
 from perdure.solvers.binding_networks.demands import Demands
 from perdure.solvers.binding_networks.network import Network, SiteRef
 from perdure.solvers.binding_networks.reduction import identity
-from perdure.solvers.binding_networks.watch import Watch
+from perdure.solvers.binding_networks.watch import TimeIsUp, Watch
 
 __all__ = ["Counted", "holding_together", "maximise"]
 
+MOST_CLAUSES = 5_000_000  # more would take gigabytes
 CONFLICTS = 2000  # between two looks at the watch: some milliseconds
 
 
@@ -42,7 +43,8 @@ def maximise(
     watch: Watch,
     *,
     connected: bool = False,
-    enough: int | None = None,
+    best: tuple[tuple[int, ...], ...] | None = None,
+    enough: int,
     testing: Callable[[int], None],
     improved: Callable[[tuple[tuple[int, ...], ...]], None],
 ) -> Counted:
@@ -50,14 +52,23 @@ def maximise(
 
     Parameters
     ----------
+    best
+        A division to begin at, if one is known.
     enough
-        A number of polymers that can't be exceeded, if one is known.
+        A number of polymers that can't be exceeded.
     testing
         Is given each number of polymers before it is tried.
     improved
         Is given each division that is better than those before.
+
+    Raises
+    ------
+    TimeIsUp
+        There was no time for the clauses, or there are too many.
     """
-    clauses = _Clauses()
+    if best is not None and len(best) >= enough:
+        return Counted(best, proved=True)
+    clauses = _Clauses(watch)
     bonding = Bonding(network, monomers, demands)
     pair = _add_pairs(clauses, bonding, monomers)
     leads = _add_leaders(clauses, monomers)
@@ -71,7 +82,6 @@ def maximise(
     _add_order_of_copies(clauses, network, monomers, leads)
     if connected:
         _add_reach(clauses, monomers, bond, {index: leads[index][index] for index in monomers})
-    best: tuple[tuple[int, ...], ...] | None = None
     leaders = [leads[index][index] for index in monomers]
     with (
         ITotalizer([-leader for leader in leaders], ubound=len(leaders), top_id=clauses.top) as totalizer,
@@ -79,7 +89,7 @@ def maximise(
     ):
         while best is None or len(best) < len(monomers):
             wanted = 1 if best is None else len(best) + 1
-            if enough is not None and wanted > enough:
+            if wanted > enough:
                 return Counted(best, proved=True)
             testing(wanted)
             # At least so many leaders: at most so many that aren't.
@@ -98,16 +108,25 @@ def maximise(
     return Counted(best, proved=True)
 
 
-def holding_together(bonding: Bonding, monomers: Sequence[int]) -> Matching | None:
-    """Return bonds that hold some monomers together and keep what is demanded of sites, or None."""
-    clauses = _Clauses()
+def holding_together(bonding: Bonding, monomers: Sequence[int], watch: Watch) -> Matching | None:
+    """Return bonds that hold some monomers together and keep what is demanded of sites, or None.
+
+    Raises
+    ------
+    TimeIsUp
+        The watch said so, or there are too many clauses.
+    """
+    clauses = _Clauses(watch)
     pair = _add_pairs(clauses, bonding, monomers)
     root = {index: clauses.variable() for index in monomers}
     for index, variable in root.items():
         clauses.add(variable if index == monomers[0] else -variable)
     _add_reach(clauses, monomers, _add_bonds(clauses, pair), root)
     with Glucose4(bootstrap_with=clauses.clauses) as solver:
-        if not solver.solve():
+        satisfiable = _solve(solver, (), watch)
+        if satisfiable is None:
+            raise TimeIsUp
+        if not satisfiable:
             return None
         model = frozenset(solver.get_model())
     held = [refs for refs, variable in pair.items() if variable in model]
@@ -115,16 +134,23 @@ def holding_together(bonding: Bonding, monomers: Sequence[int]) -> Matching | No
 
 
 class _Clauses:
-    def __init__(self) -> None:
+    """Clauses in the making, as long as there is time for them and there aren't too many."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self.top = 0
         self.clauses: list[list[int]] = []
 
     def variable(self) -> int:
+        self._watch.step()
         self.top += 1
         return self.top
 
     def add(self, *literals: int) -> None:
         """Add a clause; one without literals contradicts."""
+        self._watch.step()
+        if len(self.clauses) >= MOST_CLAUSES:
+            raise TimeIsUp
         if literals:
             self.clauses.append(list(literals))
         else:

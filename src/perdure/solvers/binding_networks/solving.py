@@ -6,11 +6,8 @@ on.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from itertools import takewhile
-
-# ections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +22,11 @@ from perdure.solvers.binding_networks.enumeration import Levels
 from perdure.solvers.binding_networks.formats import load_network
 from perdure.solvers.binding_networks.listing import Listing
 from perdure.solvers.binding_networks.network import Network
-from perdure.solvers.binding_networks.optimum import Division, Listener, Optimum, Question, divide
-from perdure.solvers.binding_networks.polymers import TimeIsUp
+from perdure.solvers.binding_networks.optima import Optima
+from perdure.solvers.binding_networks.optimum import Division, Prepared, Question, Source, divide, prepare
 from perdure.solvers.binding_networks.progress import Progress, Reporter
-from perdure.solvers.binding_networks.reduction import of_component
-from perdure.solvers.binding_networks.watch import Watch
+from perdure.solvers.binding_networks.reduction import by_component
+from perdure.solvers.binding_networks.watch import TimeIsUp, Watch
 
 __all__ = ["solve"]
 
@@ -103,8 +100,10 @@ def solve(
     >>> solve("a b\\na* b*\\na\\nb").optimum
     3
     """
+    watch = Watch(timeout, cancelled)
     asked = network if isinstance(network, Network) else load_network(network)
-    run = _Run(asked, connected, Watch(timeout, cancelled), on_progress, state, on_state)
+    first = 1 if all else min(gen, 1)
+    run = _Run(asked, connected, watch, first, on_progress, state, on_state)
     return run.answer(gen=gen, least=min_polymers, everything=all, count=count, levels=levels)
 
 
@@ -116,22 +115,12 @@ class _Run:
         network: Network,
         connected: bool,
         watch: Watch,
+        output: int,
         on_progress: Callable[[Progress], None] | None,
         state: Mapping[str, Any] | None,
         on_state: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self.network, self.connected, self.watch = network, connected, watch
-        self.demands = demands_of(network)
-        members: dict[int, list[int]] = {}
-        for index, first in enumerate(components(network)):
-            members.setdefault(first, []).append(index)
-        self.free = [Question(network, tuple(each), Demands(), connected) for each in members.values()]
-        self.questions = [
-            msgspec.structs.replace(each, demands=of_component(self.demands, each.monomers))
-            for each in self.free
-        ]
-        self.assembly = Assembly(network, self.questions, connected=connected)
-        self.report = Reporter(on_progress, len(network.monomers))
         self.listens = on_progress is not None
         self.on_state = on_state
         self.key = [sha256(msgspec.msgpack.encode(network)).hexdigest(), connected]
@@ -140,108 +129,137 @@ class _Run:
         self.state: dict[str, Any] = dict(state or {"key": self.key, "free": [], "optima": [], "found": 0})
         self.levels: list[Levels] = []
         self.saved_at = 0
-        self.save_next = time.monotonic() + EVERY
+        self.save_next = 0.0
+        count = len(network.monomers)
+        now = Progress(lower=0, upper=count, count=output, bound_source=str(Source.TRIVIAL))
+        self.report = Reporter(on_progress, now, told=state is None)
+        self.begun, self.assembling = time.monotonic(), 0.0
+        self.assembled: tuple[list[Division], Configuration] | None = None
+        self.demands = demands_of(network)
+        component = components(network)
+        members: dict[int, list[int]] = {}
+        for index, first in enumerate(component):
+            members.setdefault(first, []).append(index)
+        demands = by_component(self.demands, component)
+        self.questions = [
+            Question(network, tuple(each), demands.get(first, Demands()), connected)
+            for first, each in members.items()
+        ]
+        self.assembly = Assembly(network, self.questions, connected=connected)
+        prepared = [prepare(each, watch) for each in self.questions]
+        self.optima = Optima(prepared, self.state["optima"], self._optimum_changed)
+        self.free = self.optima
+        if self.demands != Demands():
+            without = [_without_demands(each, watch) for each in prepared]
+            self.free = Optima(without, self.state["free"], self._free_changed)
+            for at in range(len(self.questions)):
+                self._bound_by_free(at)
+        self._tell()
 
     def answer(self, *, gen: int, least: int, everything: bool, count: bool, levels: int) -> Solution:
         """Go through all phases."""
-        free = self._optima("free", self.free)
-        above = sum(each.upper for each in free)
-        if above < least:
+        self.free.search(self.watch, self._test)
+        self._save()
+        if self.free.upper < least:
             raise MinPolymersExceedEntropy(min_polymers=least)
-        entropy = above if _lower(free) == above else None
-        optima = self._optima("optima", self.questions, free)
-        if any(each.division is None and each.proved for each in optima):
-            return self._unsatisfiable(optima, entropy, None)
-        lower, upper = _lower(optima), min(above, sum(each.upper for each in optima))
+        self.optima.search(self.watch, self._test)
+        self._save()
+        if self.optima.impossible:
+            return self._unsatisfiable(None)
+        lower, upper = self.optima.lower, self.optima.upper
+        if upper < least:
+            return self._unsatisfiable(least)
+        best: tuple[Configuration, ...] = ()
+        divisions = self.optima.divisions
+        if divisions is not None and lower >= max(1, least):
+            best = (self._configuration(divisions),)
+        self._tell(best[0] if best else None)
         solution = Solution(
             network=self.network,
             status=Status.OPTIMAL if lower == upper else Status.BOUNDED,
+            configurations=best[:gen],
             lower=lower,
             upper=upper,
-            entropy=entropy,
-            bound_source="; ".join(dict.fromkeys(each.source for each in optima)),
+            entropy=self._entropy(),
+            bound_source=self.optima.source,
         )
-        if solution.upper < least:
-            return self._unsatisfiable(optima, entropy, least)
-        best: tuple[Configuration, ...] = ()
-        if solution.lower >= max(1, least):
-            divisions = [each.division for each in optima if each.division is not None]
-            best = (self.assembly.configuration(divisions),)
-            self.report.improved(best[0])
-        solution = msgspec.structs.replace(solution, configurations=best[:gen])
         if solution.status is Status.BOUNDED or not (gen > 1 or everything or count):
             return solution
         return self._enumerated(solution, gen, least, everything, count, levels)
 
-    def _optima(
-        self, name: str, questions: Sequence[Question], free: Sequence[Optimum] | None = None
-    ) -> list[Optimum]:
-        """Divide every component, or take from the state what is there."""
-        known = [msgspec.convert(each, Optimum) for each in self.state[name]]
-        known = list(takewhile(lambda each: each.proved, known))  # what time ran out for is tried again
-        uppers = [len(each.monomers) if free is None else free[at].upper for at, each in enumerate(questions)]
-        for at, each in enumerate(known):
-            uppers[at] = each.upper
-        best: list[Division | None] = [each.division for each in known] + [None] * (
-            len(questions) - len(known)
-        )
-        for at, question in enumerate(questions):
-            if at < len(known):
-                continue
-            if free is not None and question.demands == Demands():
-                found = free[at]
-            else:
-                found = divide(question, self.watch, self._listener(at, uppers, best, name))
-            known.append(found)
-            uppers[at], best[at] = found.upper, found.division
-            self.report.bounded(sum(uppers))
-            if found.proved and len(question.monomers) > 1:
-                self._save(**{name: msgspec.to_builtins(known)})
-        return known
+    def _entropy(self) -> int | None:
+        return self.free.upper if self.free.proved else None
 
-    def _listener(self, at: int, uppers: list[int], best: list[Division | None], name: str) -> Listener:
-        """Return what makes of news of one component news of the network."""
+    def _test(self, k: int) -> None:
+        self.report.testing(min(k, self.report.now.upper))
 
-        def testing(k: int) -> None:
-            others = sum(len(each or ()) for which, each in enumerate(best) if which != at)
-            self.report.testing(min(others + k, self.report.now.upper))
+    def _free_changed(self, at: int) -> None:
+        self._bound_by_free(at)
+        self._tell_and_save()
 
-        def improved(division: Division) -> None:
-            best[at] = division
-            divisions = [each for each in best if each is not None]
-            of_network = name == "optima" or not self.network.constraints
-            if self.listens and of_network and len(divisions) == len(best):
-                self.report.improved(self.assembly.configuration(divisions))
+    def _bound_by_free(self, at: int) -> None:
+        """Without constraints a component has at least as many polymers; without demands it is the same."""
+        known = self.free.known[at]
+        if self.questions[at].demands != Demands():
+            known = msgspec.structs.replace(known, division=None, proved=False)
+        self.optima.take(at, known)
 
-        def bounded(upper: int) -> None:
-            uppers[at] = min(uppers[at], upper)
-            self.report.bounded(sum(uppers))
+    def _optimum_changed(self, at: int) -> None:
+        if self.free is self.optima or self.free.proved:
+            self._tell_and_save()
 
-        return Listener(testing, improved, bounded)
+    def _tell_and_save(self) -> None:
+        self._tell()
+        if time.monotonic() >= self.save_next:
+            self._save()
 
-    def _unsatisfiable(self, optima: Sequence[Optimum], entropy: int | None, least: int | None) -> Solution:
+    def _tell(self, best: Configuration | None = None) -> None:
+        """Report what is known; a configuration only if that doesn't take more time than the search."""
+        if self.optima.impossible:
+            return
+        divisions = self.optima.divisions
+        affordable = 2 * self.assembling <= time.monotonic() - self.begun
+        if (
+            best is None
+            and divisions
+            and self.listens
+            and self.optima.lower > self.report.now.lower
+            and affordable
+        ):
+            best = self._configuration(divisions)
+        self.report.knows(self.optima.upper, self.optima.source, best, self._entropy())
+
+    def _configuration(self, divisions: list[Division]) -> Configuration:
+        if self.assembled is None or self.assembled[0] != divisions:
+            begun = time.monotonic()
+            self.assembled = divisions, self.assembly.configuration(divisions)
+            self.assembling += time.monotonic() - begun
+        return self.assembled[1]
+
+    def _unsatisfiable(self, least: int | None) -> Solution:
         """Say so, and which constraints can't be kept together."""
+        indices = range(len(self.network.constraints))
 
         def conflicts(constraints: frozenset[int]) -> bool:
-            kept = keeping(self.demands, constraints)
-            total = 0
-            for question in self.questions:
-                under = msgspec.structs.replace(question, demands=of_component(kept, question.monomers))
-                found = divide(under, self.watch)
-                if found.division is None:
-                    return found.proved
+            component = {index: at for at, each in enumerate(self.questions) for index in each.monomers}
+            demands = by_component(keeping(self.demands, constraints), component)
+            total = sum(each.upper for at, each in enumerate(self.free.known) if at not in demands)
+            for at, kept in demands.items():
+                found = divide(msgspec.structs.replace(self.questions[at], demands=kept), self.watch)
+                if found.division is None and found.proved:
+                    return True
                 total += found.upper
             return least is not None and total < least
 
-        upper = 0 if least is None else sum(each.upper for each in optima)
+        upper = 0 if least is None else self.optima.upper
         return Solution(
             network=self.network,
             status=Status.UNSATISFIABLE,
             lower=upper,
             upper=upper,
-            entropy=entropy,
-            conflict=core(range(len(self.network.constraints)), conflicts, self.watch),
-            bound_source="; ".join(dict.fromkeys(each.source for each in optima)),
+            entropy=self._entropy(),
+            conflict=core(indices, conflicts, self.watch),
+            bound_source=self.optima.source,
         )
 
     def _enumerated(
@@ -258,6 +276,7 @@ class _Run:
             ]
             listing = Listing(self.levels)
             most = listing.most()
+            self._save()
             source = f"{solution.bound_source}; {EXHAUSTION}"
             solution = msgspec.structs.replace(solution, lower=most, upper=most, bound_source=source)
             down = most - max(least, len(self.questions))
@@ -269,8 +288,8 @@ class _Run:
                     total = len(found)
                 depth += 1
             if count and total is None:
-                self.report.testing(most, len(found) + 1)
-                total = listing.count(asked)
+                self.report.testing(most)
+                total = listing.count(asked, self._save)
         except TimeIsUp:
             complete = False
         return msgspec.structs.replace(
@@ -283,29 +302,37 @@ class _Run:
     def _list(self, listing: Listing, depth: int, found: list[Configuration], wanted: int | None) -> bool:
         """List a level; return whether it is all there."""
         size = listing.most() - depth
-        self.report.testing(size, len(found) + 1)
-        for divisions in listing.at(depth):
-            if wanted is not None and len(found) >= wanted:
-                return False
-            found.append(self.assembly.configuration(divisions))
+        divisions = listing.at(depth)
+        while wanted is None or len(found) < wanted:
             self.report.testing(size, len(found) + 1)
+            following = next(divisions, None)
+            if following is None:
+                return True
+            found.append(self.assembly.configuration(following))
             self._save_now_and_then(len(found))
-        return True
+        return next(divisions, None) is None
 
     def _save_now_and_then(self, listed: int) -> None:
         """Save when half as many again are listed or time has passed, much more than saving takes."""
+        self.state["found"] = max(self.state["found"], listed)
         if listed >= self.saved_at * 1.5 or time.monotonic() >= self.save_next:
-            begun = time.monotonic()
-            self._save(levels=[each.state for each in self.levels], found=listed)
             self.saved_at = listed
-            self.save_next = time.monotonic() + max(EVERY, 20 * (time.monotonic() - begun))
+            self._save()
 
-    def _save(self, **fields: Any) -> None:
-        if self.on_state is not None:
-            self.state |= fields
-            self.on_state(msgspec.json.decode(msgspec.json.encode(self.state)))
+    def _save(self) -> None:
+        if self.on_state is None:
+            return
+        begun = time.monotonic()
+        self.state |= {"free": self.free.state, "optima": self.optima.state}
+        if self.levels:
+            self.state["levels"] = [each.state for each in self.levels]
+        self.on_state(dict(self.state))
+        self.save_next = time.monotonic() + max(
+            EVERY if self.levels else 0.0, 20 * (time.monotonic() - begun)
+        )
 
 
-def _lower(optima: Sequence[Optimum]) -> int:
-    """Return how many polymers the best divisions have together, 0 as long as a component has none."""
-    return sum(each.lower for each in optima) if all(each.division is not None for each in optima) else 0
+def _without_demands(prepared: Prepared, watch: Watch) -> Prepared:
+    if prepared.question.demands == Demands():
+        return prepared
+    return prepare(msgspec.structs.replace(prepared.question, demands=Demands()), watch)

@@ -4,7 +4,13 @@ import math
 import time
 from collections.abc import Callable
 
-__all__ = ["Watch"]
+__all__ = ["TimeIsUp", "Watch"]
+
+LOOK = 1024  # steps between two looks at the time
+
+
+class TimeIsUp(Exception):
+    """The watch says to end. Caught within the solver."""
 
 
 class Watch:
@@ -22,6 +28,7 @@ class Watch:
         self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._cancelled = cancelled
         self._over = False
+        self._steps = 0
 
     @property
     def remaining(self) -> float:
@@ -35,3 +42,17 @@ class Watch:
             cancelled = self._cancelled is not None and self._cancelled()
             self._over = cancelled or time.monotonic() >= self._deadline
         return self._over
+
+    def step(self, weight: int = 1) -> None:
+        """Take note of a step of a search, or of as much work as so many; look at the time now and then.
+
+        Raises
+        ------
+        TimeIsUp
+            The search has to end.
+        """
+        self._steps += weight
+        if self._steps >= LOOK:
+            self._steps = 0
+            if self.over:
+                raise TimeIsUp
