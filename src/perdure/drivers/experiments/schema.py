@@ -144,8 +144,8 @@ SAVEPOINT: Mapping[str, Key] = {
         lambda value: value is None or (_number(value) and value > 0),
     ),
     "keep": Key(
-        "a positive integer",
-        3,
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+        "a positive integer, or null",
+        None,
+        lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0),
     ),
 }
