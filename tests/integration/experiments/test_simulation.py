@@ -620,6 +620,20 @@ def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_
     )  # the same engines: the same numbers
 
 
+def test_a_fork_with_another_script_begins_a_log_of_its_own(
+    tmp_path: Path,
+) -> None:
+    script = "file_logger.info('x' * 100_000)\n" + LOOP.format(n=3)
+    _, _, keeper, _ = run(tmp_path, script, steps=20)
+    savepoint = keeper.order[2]
+    forked = MemoryKeeper()
+    forked.steps = keeper.steps[: savepoint.position]
+    forked.order = [restarted(savepoint)]
+    ending, _, _, folder = run(tmp_path, "file_logger.info('mine')\nnrp.run_loop(1)\n", forked, sim_id=5)
+    assert ending == Ending(how=How.COMPLETED)
+    assert contents(folder)["main_script_5.log"] == b"mine\n"
+
+
 def test_a_fork_with_the_same_script_goes_on_in_its_own_log(tmp_path: Path) -> None:
     script = "file_logger.info('begun')\n" + LOOP.format(n=3)
     _, _, keeper, former = run(tmp_path, script, steps=20)

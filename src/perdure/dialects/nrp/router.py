@@ -193,10 +193,11 @@ class _Calls:
         owner, simulation = await self._found(number)
         run = simulation.run
         if is_final(run.kind, run.state):
-            refused = translated(
-                TriggerRefused(kind=run.kind, state=run.state.value, trigger="anything else")
-            )
-            raise refused
+            try:
+                trigger = wanted(await self._body())
+            except NrpError:  # that it has ended is told first, whatever is asked for
+                trigger = "anything else"
+            raise translated(TriggerRefused(kind=run.kind, state=run.state.value, trigger=trigger))
         state = wanted(await self._body())
         return answer({"state": (await self._simulations.trigger(owner, simulation, state)).value})
 

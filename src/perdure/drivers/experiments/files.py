@@ -7,10 +7,12 @@ taken to grow at their end, from the folder of the attempt before, cut to their 
 """
 
 import builtins
+import contextlib
 import fcntl
 import hashlib
 import io
 import os
+import secrets
 import shutil
 import time
 import weakref
@@ -22,7 +24,7 @@ from typing import Any, BinaryIO
 from perdure.errors import FileLost
 from perdure.state.codec import State
 
-__all__ = ["Files", "OpenFiles", "remove_folder"]
+__all__ = ["EMPTY", "Files", "OpenFiles", "remove_folder"]
 
 SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
 SMALL_ALTOGETHER = 1 << 20
@@ -171,10 +173,9 @@ class OpenFiles:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder, which is never seen half removed under its name; harmless if there is none."""
-    going = folder.with_name(f".{folder.name}.going")
-    if going.exists():
-        shutil.rmtree(going)
-    if folder.exists():
+    # Each who removes it has a name of its own: of two at once, one finds nothing.
+    going = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.going")
+    with contextlib.suppress(FileNotFoundError):
         folder.rename(going)
         shutil.rmtree(going)
 
@@ -231,3 +232,7 @@ def _move_handles(path: Path, size: int) -> None:
                     os.lseek(number, size, os.SEEK_SET)
         except FileNotFoundError:
             continue  # the handle with which the folder of handles was read
+
+
+EMPTY: dict[str, State] = {"size": 0, "hash": _hash(b""), "content": b""}
+"""What a savepoint says of an empty file."""

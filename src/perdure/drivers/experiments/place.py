@@ -1,7 +1,10 @@
 """The place of a savepoint in a script: how far the script had come, and what goes with that."""
 
+from typing import Any
+
 import msgspec
 
+from perdure.drivers.experiments.files import EMPTY
 from perdure.errors import CorruptBlob, HashSeedChanged
 from perdure.state.codec import State, decode, encode
 from perdure.state.savepoint import Savepoint
@@ -80,5 +83,13 @@ def restarted(savepoint: Savepoint) -> Savepoint:
         seconds=place.seconds,
         hash_sample=place.hash_sample,
     )
-    entities = {**savepoint.entities, PLACE: encode(again.to_state())}
+    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _with_empty_log(savepoint)}
     return msgspec.structs.replace(savepoint, entities=entities)
+
+
+def _with_empty_log(savepoint: Savepoint) -> bytes:
+    """Return the files of a savepoint, the script's log empty: another script begins its own."""
+    files: Any = decode(savepoint.entities[FILES])
+    changed = files["files"]
+    written = {**changed["written"], files["log"]: EMPTY}
+    return encode({**files, "files": {**changed, "written": written}})

@@ -79,7 +79,12 @@ class Results:
     async def _work(self, run_id: str) -> None:
         seconds = FIRST
         while True:
-            problem = await self._threads.compute(lambda: self._finish(run_id))
+            storing = asyncio.ensure_future(self._threads.compute(lambda: self._finish(run_id)))
+            try:
+                problem = await asyncio.shield(storing)
+            except asyncio.CancelledError:
+                await asyncio.wait({storing})  # a thread can't be called off
+                raise
             await self._report(run_id, problem)
             if not problem:
                 return
