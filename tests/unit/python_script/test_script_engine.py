@@ -89,6 +89,35 @@ def test_nrp_cores_modules_are_there_only_while_a_script_runs(walker: Path) -> N
     assert not list(walker.rglob("__pycache__"))
 
 
+def test_a_package_of_the_folder_is_a_partys_own_with_all_that_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "__init__.py").write_text("")
+    (tmp_path / "parts" / "counter.py").write_text("count = 0\n")
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+from parts import counter
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("count")
+    def runLoop(self, timestep_ns):
+        counter.count += 1
+        self._setDataPack("count", counter.count)
+    def shutdown(self):
+        pass
+""",
+    )
+    first, second = engine(script_config(tmp_path)), engine(script_config(tmp_path, name="b"))
+    for _ in range(3):
+        first.step({})
+    assert second.step({})["count"] == 1
+    second.restore(decode(encode(first.snapshot())))
+    assert second.step({})["count"] == 4
+    assert not {"parts", "parts.counter"} & set(sys.modules)
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
 def test_another_seed_draws_other_numbers(walker: Path) -> None:
     one, other = engine(script_config(walker)), engine(script_config(walker, seed=4))
     assert encode(one.step({})) != encode(other.step({}))

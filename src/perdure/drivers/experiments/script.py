@@ -4,17 +4,19 @@ Its world (the generators' states, the modules, what the clocks tell) is in plac
 is put aside for the length of each of its calls.
 """
 
+import builtins
 import logging
 import sys
 import traceback
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, ScriptStopped
 from perdure.drivers.experiments.plan import ScriptError
-from perdure.drivers.experiments.script_modules import ScriptModules
 from perdure.engines.generators import Generators
+from perdure.engines.python_script.modules import FolderModules
 from perdure.errors import ScriptFailed
 
 __all__ = ["Script", "error_in_words"]
@@ -39,10 +41,15 @@ class Script:
         self._path = path
         self._folder = folder
         self._facades = facades
-        self._modules: ScriptModules | None = None
+        self._modules: FolderModules | None = None
         self._generators = Generators(seed, "script")
         self._arguments: list[str] = []
         self.running = False  # whether its code, and not one of its calls, is running
+
+    @property
+    def modules(self) -> list[str]:
+        """The paths in the folder of the modules that it has loaded from there."""
+        return [] if self._modules is None else self._modules.files
 
     def run(self, nrp: Nrp, file_logger: logging.Logger) -> ScriptError | None:
         """Execute the script to its end; return the error that it ended with, if it did.
@@ -53,8 +60,10 @@ class Script:
             If it was ended from inside one of its calls.
         """
         main = types.ModuleType("__main__")
-        self._modules = ScriptModules(self._folder, main, self._facades)
+        seen = _with_facades(self._facades)
+        self._modules = FolderModules(self._folder, {"__main__": main}, seen)
         main.__dict__.update(
+            __builtins__=seen,
             __file__=str(self._path),
             nrp=nrp,
             NRPSimulationTimeout=NRPSimulationTimeout,
@@ -84,7 +93,7 @@ class Script:
         """Put the script's world in place: its code runs, again."""
         assert self._modules is not None
         self._arguments, sys.argv = sys.argv, [str(self._path)]
-        self._modules.enter()
+        self._modules.__enter__()
         self._generators.__enter__()
         self.running = True
 
@@ -93,8 +102,28 @@ class Script:
         self.running = False
         self._generators.__exit__(None, None, None)
         assert self._modules is not None
-        self._modules.leave()
+        self._modules.__exit__()
         sys.argv = self._arguments
+
+
+def _with_facades(facades: Mapping[str, types.ModuleType]) -> dict[str, Any]:
+    """Return builtins whose ``import`` gives facades in place of the modules of their names.
+
+    Only the script and its own modules have them: what they import from elsewhere sees the real ones.
+    """
+
+    def import_seen(
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        if level == 0 and name in facades:
+            return facades[name]
+        return builtins.__import__(name, globals, locals, fromlist or (), level)
+
+    return {**vars(builtins), "__import__": import_seen}
 
 
 def error_in_words(error: BaseException, folder: Path) -> ScriptError:

@@ -1,8 +1,9 @@
 """The modules a script imports: those of nrp-core's names, and those of its experiment's folder.
 
-In nrp-core every engine is a process of its own. Here several may share one, so each keeps its own copies of
-the folder's modules, in place only while its code runs; nothing is left in the folder, bytecode neither. The
-modules of nrp-core's names (`nrp_core` and below) are in place just as long, and nowhere else.
+In nrp-core every engine is a process of its own, and so is whoever executes the main script. Here they
+share one, so each keeps its own copies of the folder's modules, in place only while its code runs; nothing is
+left in the folder, bytecode neither. The modules of nrp-core's names (`nrp_core` and below) are in place just
+as long, and nowhere else.
 """
 
 import importlib.machinery
@@ -43,29 +44,56 @@ def registered() -> Mapping[str, types.ModuleType]:
 
 
 class FolderModules:
-    """One party's own copies of the modules of a folder.
+    """One party's own copies of the modules of a folder, in place within a ``with`` block.
+
+    The folder comes before all other places, as the folder of a script does for Python.
 
     Parameters
     ----------
     folder
         Where they are.
+    given
+        Modules that are in place beside them.
+    builtins
+        What their code has as its builtins; None is Python's own.
+
+    Attributes
+    ----------
+    loaded
+        The modules of the folder that were imported, by name, as they were at the end of the last block.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
-        self._hidden: dict[str, types.ModuleType] = {}
+    def __init__(
+        self,
+        folder: Path,
+        given: Mapping[str, types.ModuleType],
+        builtins: Mapping[str, Any] | None = None,
+    ) -> None:
         self.loaded: dict[str, types.ModuleType] = {}
+        self._folder = str(folder)
+        self._given = given
+        self._builtins = builtins
+        self._found: dict[str, None] = {}  # names that were looked for and found here, in that order
+        self._hidden: dict[str, types.ModuleType] = {}
+
+    @property
+    def files(self) -> list[str]:
+        """The paths in the folder of the modules that were imported from there."""
+        within = f"{self._folder}/"
+        files = (getattr(module, "__file__", None) or "" for module in self.loaded.values())
+        return [file.removeprefix(within) for file in files if file.startswith(within)]
 
     def __enter__(self) -> "FolderModules":
-        own = {**registered(), **self.loaded}
+        own = {**self._given, **self.loaded}
         self._hidden = {name: sys.modules[name] for name in own if name in sys.modules}
         sys.modules.update(own)
-        sys.meta_path.append(self)
+        sys.meta_path.insert(0, self)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.meta_path.remove(self)
-        for name in (*registered(), *self.loaded):
+        self.loaded = {name: sys.modules.pop(name) for name in self._found if name in sys.modules}
+        for name in self._given:
             sys.modules.pop(name, None)
         sys.modules.update(self._hidden)
 
@@ -73,41 +101,48 @@ class FolderModules:
         """Execute a file as a module of its own, within the block."""
         # A name that nothing else has: a file may be called as a module of the standard library is.
         name = f"experiment_script_{path.stem}"
-        loader = _Loader(name, str(path), self)
+        loader = _Loader(name, str(path), self._builtins)
         spec = importlib.util.spec_from_loader(name, loader, origin=str(path))
         assert spec is not None
         module = importlib.util.module_from_spec(spec)
         module.__file__ = str(path)
+        self._found[name] = None
         sys.modules[name] = module
-        loader.exec_module(module)
+        try:
+            loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
         return module
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Find a module in the folder (the import system's protocol for finders)."""
-        if path is None:
-            path = [self._folder]
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-            spec.loader = _Loader(spec.loader.name, spec.loader.path, self)
+        if path is not None and not all(str(place).startswith(self._folder) for place in path):
+            return None
+        find = importlib.machinery.PathFinder.find_spec
+        spec = find(name, [self._folder] if path is None else path, target)
+        # A mere folder is a package only if there is none of that name elsewhere.
+        if spec is None or (spec.loader is None and path is None and find(name) is not None):
+            return None
+        self._found[name] = None
+        if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path, self._builtins)
         return spec
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
     """Loads a module for one party, and leaves no bytecode in the folder nor reads what is there."""
 
-    def __init__(self, name: str, path: str, modules: FolderModules) -> None:
+    def __init__(self, name: str, path: str, builtins: Mapping[str, Any] | None) -> None:
         super().__init__(name, path)
-        self._modules = modules
+        self._builtins = builtins
 
     def exec_module(self, module: types.ModuleType) -> None:
-        self._modules.loaded[module.__name__] = module
-        try:
-            super().exec_module(module)
-        except BaseException:
-            del self._modules.loaded[module.__name__]
-            raise
+        if self._builtins is not None:
+            module.__dict__["__builtins__"] = self._builtins
+        super().exec_module(module)
 
     def get_code(self, fullname: str) -> types.CodeType | None:
         return self.source_to_code(self.get_data(self.path), self.path)

@@ -12,7 +12,7 @@ from typing import Any
 
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.modules import FolderModules
+from perdure.engines.python_script.modules import FolderModules, registered
 from perdure.engines.python_script.namespaces import Namespace
 from perdure.errors import InvalidState, NotSnapshotable, ScriptFailed
 from perdure.state.codec import State
@@ -40,7 +40,7 @@ class Party:
         self.doing = ""
         self.folder = folder.resolve()
         self._generators = Generators(seed, name)
-        self._modules = FolderModules(self.folder)
+        self._modules = FolderModules(self.folder, registered())
         self._namespaces: dict[str, Namespace] = {}
         self._known: set[str] = set()
 
@@ -86,7 +86,7 @@ class Party:
         if script is not None:
             self._namespaces["attributes"] = Namespace("attribute", script, self.what, apart)
         for module_name, module in self._modules.loaded.items():
-            file = self._relative(module.__file__ or module_name)
+            file = self._relative(getattr(module, "__file__", None) or module_name)
             whose = f"{self.what}, {file}"
             self._namespaces[f"module {module_name}"] = Namespace("variable", module, whose)
             for value in vars(module).values():
