@@ -77,6 +77,7 @@ PerdureError
 │   ├── UpgradeRefused
 │   ├── ExternalStateRefused
 │   ├── ExperimentExists
+│   ├── FileLost
 │   ├── FileChanged             the file isn't the one the request names            (HTTP 412)
 │   ├── MissingExtra
 │   └── NotSnapshotable
@@ -95,7 +96,6 @@ PerdureError
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
     ├── CorruptBlob
-    ├── FileLost
     ├── NotAStore
     ├── NewerSchema
     ├── ReplayMismatch
@@ -492,6 +492,11 @@ class ExperimentExists(Refused):
     """There is another experiment {experiment!r} already; delete it first, or choose another name."""
 
 
+class FileLost(Refused):
+    """The file {path!r}, which the run had written, can't be put back as it was at the savepoint: {reason}.
+    Fork the run at savepoint 0 to have it written again."""
+
+
 class FileChanged(Refused):
     """The file {path!r} isn't as the request says; read it, then decide."""
 
@@ -575,11 +580,6 @@ class Damaged(PerdureError):
 
 class CorruptBlob(Damaged):
     """A stored blob is corrupt: {reason}."""
-
-
-class FileLost(Damaged):
-    """The file {path!r}, which the run had written, can't be put back as it was at the savepoint: {reason}.
-    Fork the run at savepoint 0 to have it written again."""
 
 
 class NotAStore(Damaged):

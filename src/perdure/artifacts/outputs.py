@@ -7,6 +7,7 @@ what isn't a regular file is passed over.
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from perdure.artifacts.names import check_path
 from perdure.errors import InvalidName
 
-__all__ = ["chunks_of", "outputs"]
+__all__ = ["chunks_of", "opened", "outputs", "stored_path"]
 
 CHUNK = 1_000_000
 
@@ -40,7 +41,21 @@ def outputs(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 continue
             with os.fdopen(os.open(name, _OPENING, dir_fd=handle), "rb") as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    yield _plain(str((Path(parent) / name).relative_to(folder))), file
+                    yield stored_path(str((Path(parent) / name).relative_to(folder))), file
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes] | None]:
+    """Yield a file, open, or None if there is no regular one; a link is none."""
+    try:
+        handle = os.open(path, _OPENING) if stat.S_ISREG(path.lstat().st_mode) else None
+    except OSError:
+        handle = None
+    if handle is None:
+        yield None
+        return
+    with os.fdopen(handle, "rb") as file:
+        yield file
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -50,7 +65,8 @@ def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _plain(path: str) -> str:
+def stored_path(path: str) -> str:
+    """Return the path that a file of a folder is stored under."""
     for written in (path, quote(os.fsencode(path), safe="/ ")):
         try:
             return check_path(written)

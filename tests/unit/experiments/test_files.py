@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cosimulated import contents
 
-from perdure.drivers.experiments.files import SMALL, SMALL_ALTOGETHER, Files, OpenFiles
+from perdure.drivers.experiments.files import SMALL, SMALL_ALTOGETHER, Files, OpenFiles, lacking, take
 from perdure.errors import FileLost
 from perdure.state.codec import decode, encode
 
@@ -101,6 +101,29 @@ def test_a_large_file_that_is_not_there_any_more_is_named(tmp_path: Path, former
         Files(fresh).put_back(state, former, {})
 
 
+@settings(deadline=None, max_examples=60)
+@given(before=st.binary(max_size=40), cut=st.integers(1, 400), data=st.data())
+def test_a_file_is_taken_as_it_was_of_one_that_grew_and_of_no_other(
+    tmp_path_factory: pytest.TempPathFactory, before: bytes, cut: int, data: st.DataObject
+) -> None:
+    root = tmp_path_factory.mktemp("files")
+    folder = given_folder(root, "run")
+    files = Files(folder)
+    content = before + LARGE
+    apply(folder, [("data/out.bin", content), ("small.txt", b"small")])
+    wanted = lacking(taken(files))
+    assert list(wanted) == ["data/out.bin"]
+    was, target = wanted["data/out.bin"], root / "former" / "data" / "out.bin"
+    grown = content + data.draw(st.binary(max_size=40))
+    chunks = [grown[at : at + cut * 1000] for at in range(0, len(grown), cut * 1000)]
+    assert take(chunks, was, target)
+    assert target.read_bytes() == content
+    at = data.draw(st.sampled_from([0, 1, SMALL - 1, len(content) - SMALL, len(content) - 1]))
+    for other in (content[:-1], content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :], b""):
+        assert not take([other], was, target)
+        assert not target.exists()
+
+
 def test_savepoints_hold_so_much_of_files_and_no_more(tmp_path: Path) -> None:
     folder = given_folder(tmp_path, "a")
     files = Files(folder)
@@ -145,6 +168,18 @@ def test_what_is_open_for_writing_goes_on_at_the_end_of_what_was_put_back(tmp_pa
         mended.put_back(state, former, {})
         file.write(head)
     assert (fresh / "out.csv").read_bytes() == b"head\n1\n2\nhead\n"
+
+
+def test_what_a_script_opens_for_writing_is_known(tmp_path: Path) -> None:
+    folder = given_folder(tmp_path, "a").resolve()
+    runs = True
+    with OpenFiles(folder, lambda: runs) as opened:
+        (folder / "data" / ".." / "own.txt").write_text("the script's")
+        (folder / "config.json").read_text()
+        (folder / ".." / "elsewhere.txt").write_text("outside")
+        runs = False
+        (folder / "engine.txt").write_text("an engine's")
+        assert opened.scripts == {"own.txt"}
 
 
 def test_open_files_of_the_folder_are_flushed_and_closed(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Working folders: fresh at launch, found again after a crash, gone only when all is stored."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support import object_store
 from tests.support.zips import PENDULUM, opened, zip_of
 
-from perdure.artifacts import Artifacts
+from perdure.artifacts import Artifacts, Condition
+from perdure.drivers.experiments.files import Files, lacking
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, InvalidName, UploadFailed
 from perdure.lifecycle import RunState
@@ -164,6 +167,66 @@ def test_what_the_former_attempt_wrote_is_stored_too_where_the_last_did_not_get_
     (second.files / "b.log").write_bytes(b"2")
     folders.finish(second)
     assert results(artifacts) == {"a.log": b"long", "b.log": b"2"}
+
+
+def described(folder: Path, path: str, content: bytes) -> dict[str, Mapping[str, Any]]:
+    """Return what a savepoint says of a large file."""
+    written = Files(folder)
+    (folder / path).write_bytes(content)
+    return lacking(written.snapshot())
+
+
+def test_a_fork_is_given_the_files_of_its_parent_wherever_they_are(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    content = bytes(range(256)) * 300
+    parent = launch(artifacts, folders)
+    wanted = described(parent.files, "a\nb.bin", content)
+    (parent.files / "a\nb.bin").write_bytes(content + b"and what came later")
+
+    def taken(run: str) -> dict[str, bytes]:
+        fork = launch(artifacts, folders, run)
+        assert folders.take_along(fork, "run-1", wanted) == []
+        found = folders.find(run)
+        assert found is not None
+        assert found.former is not None
+        return files(found.former)
+
+    assert taken("fork-1") == {"a\nb.bin": content}, "in its folder"
+    again = launch(artifacts, folders)
+    assert taken("fork-2") == {"a\nb.bin": content}, "in that of the attempt before"
+    (again.files / "a\nb.bin").write_bytes(content[:-1])
+    assert taken("fork-3") == {"a\nb.bin": content}, "in that of the attempt before, still"
+    folders.finish(folders.settle(again))
+    lost = launch(artifacts, folders, "fork-4")
+    assert folders.take_along(lost, "run-1", wanted) == ["a\nb.bin"], "the attempt hadn't caught up"
+    artifacts.results("ada").put("run-1", "a%0Ab.bin", [content, b"and more"])
+    assert taken("fork-5") == {"a\nb.bin": content}, "among its results"
+
+
+def test_a_fork_needs_no_file_that_the_experiment_has(artifacts: Artifacts, folders: WorkingFolders) -> None:
+    content = bytes(range(256)) * 300
+    artifacts.experiments("ada").put("pendulum", "data.bin", [content], Condition())
+    parent = launch(artifacts, folders)
+    wanted = described(parent.files, "data.bin", content)
+    folders.finish(parent)
+    assert results(artifacts) == {}
+    fork = launch(artifacts, folders, "fork-1")
+    assert folders.take_along(fork, "run-1", wanted) == []
+    assert folders.find("fork-1") == fork
+
+
+def test_a_link_is_no_file_of_a_parent(artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path) -> None:
+    parent = launch(artifacts, folders)
+    wanted = described(parent.files, "a.bin", bytes(100_000))
+    (parent.files / "a.bin").unlink()
+    os.mkfifo(parent.files / "a.bin")
+    fork = launch(artifacts, folders, "fork-1")
+    assert folders.take_along(fork, "run-1", wanted) == ["a.bin"]
+    (parent.files / "a.bin").unlink()
+    (tmp_path / "secret").write_bytes(bytes(100_000))
+    (parent.files / "a.bin").symlink_to(tmp_path / "secret")
+    assert folders.take_along(fork, "run-1", wanted) == ["a.bin"]
 
 
 def test_a_copy_that_a_crash_broke_off_is_no_folder(

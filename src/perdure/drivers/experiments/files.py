@@ -3,7 +3,8 @@
 A script that runs again writes its files again. What engines and functions wrote isn't written again, since
 they go on from the savepoint; so a savepoint tells how each written file was, and what differs when the
 script has reached it is put back: small files from their content in the savepoint, larger ones, which are
-taken to grow at their end, from the folder of the attempt before, cut to their length.
+taken to grow at their end, from the folder of the attempt before, cut to their length. A fork is given such a
+folder, with what its savepoint lacks.
 """
 
 import builtins
@@ -16,7 +17,7 @@ import secrets
 import shutil
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -24,7 +25,7 @@ from typing import Any, BinaryIO
 from perdure.errors import FileLost
 from perdure.state.codec import State
 
-__all__ = ["EMPTY", "Files", "OpenFiles", "remove_folder"]
+__all__ = ["EMPTY", "Files", "OpenFiles", "is_as_described", "lacking", "remove_folder", "take"]
 
 SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
 SMALL_ALTOGETHER = 1 << 20
@@ -129,10 +130,24 @@ class OpenFiles:
     """The files of a folder that are open for writing in this process while its ``with`` block lasts.
 
     What they hold back is to be in the files when a savepoint is made; at the end they are closed.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    by_script
+        Says whether it is the script's code that is running.
+
+    Attributes
+    ----------
+    scripts
+        The paths in the folder of those that the script opened: it writes them again when it runs again.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, by_script: Callable[[], bool] = lambda: False) -> None:
+        self.scripts: set[str] = set()
         self._folder = f"{folder}/"
+        self._by_script = by_script
         self._files: weakref.WeakSet[Any] = weakref.WeakSet()
         self._open: Any = builtins.open
 
@@ -141,8 +156,10 @@ class OpenFiles:
 
         def open(*given: Any, **named: Any) -> Any:
             file = self._open(*given, **named)
-            if file.writable() and self._holds(given[0] if given else named["file"]):
+            if file.writable() and (name := self._name(given[0] if given else named["file"])) is not None:
                 self._files.add(file)
+                if self._by_script():
+                    self.scripts.add(name)
             return file
 
         builtins.open = io.open = open
@@ -158,17 +175,49 @@ class OpenFiles:
         for file in list(self._files):
             file.close()
 
-    def _holds(self, file: Any) -> bool:
-        """Return whether a file that was opened is in the folder; it may have been given by its number."""
+    def _name(self, file: Any) -> str | None:
+        """Return the path in the folder of a file that was opened; it may have been given by its number."""
         if not isinstance(file, str | bytes | os.PathLike):
-            return False
-        return str(Path.cwd() / os.fsdecode(file)).startswith(self._folder)
+            return None
+        path = os.path.normpath(Path.cwd() / os.fsdecode(file))
+        return path.removeprefix(self._folder) if path.startswith(self._folder) else None
 
     def flush(self) -> None:
         """Write what is held back."""
         for file in list(self._files):
             if not file.closed:
                 file.flush()
+
+
+def lacking(state: Any) -> dict[str, Mapping[str, Any]]:
+    """Return the files that a savepoint names without their content, by their path, as it describes them."""
+    return {name: was for name, was in state["written"].items() if was["content"] is None}
+
+
+def is_as_described(path: Path, was: Mapping[str, Any]) -> bool:
+    """Return whether there is a file, and it is as a savepoint describes it."""
+    return path.is_file() and not path.is_symlink() and _same(_described(path, path.stat().st_size), was)
+
+
+def take(chunks: Iterable[bytes], was: Mapping[str, Any], target: Path) -> bool:
+    """Write a file as it was at a savepoint, of bytes that may go on after that.
+
+    Returns
+    -------
+    Whether the file is as the savepoint describes it; if not, there is none.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    left: int = was["size"]
+    with target.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk[:left])
+            left -= min(left, len(chunk))
+            if not left:
+                break
+    if left or not is_as_described(target, was):
+        target.unlink()
+        return False
+    return True
 
 
 def remove_folder(folder: Path) -> None:

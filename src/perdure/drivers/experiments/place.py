@@ -13,6 +13,8 @@ __all__ = ["FILES", "PLACE", "Place", "restarted"]
 
 PLACE = "experiment/place"
 FILES = "experiment/files"
+"""The run's files. ``files``: what was written, as `Files.snapshot` tells; ``log``: the name of the script's
+log; ``scripts``: which ones the script wrote itself; ``modules``: which ones it had imported."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +85,16 @@ def restarted(savepoint: Savepoint) -> Savepoint:
         seconds=place.seconds,
         hash_sample=place.hash_sample,
     )
-    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _with_empty_log(savepoint)}
+    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _of_no_script(savepoint)}
     return msgspec.structs.replace(savepoint, entities=entities)
 
 
-def _with_empty_log(savepoint: Savepoint) -> bytes:
-    """Return the files of a savepoint, the script's log empty: another script begins its own."""
+def _of_no_script(savepoint: Savepoint) -> bytes:
+    """Return the files of a savepoint, with none that its script wrote or read, and the log empty.
+
+    Another script begins a log of its own, and won't write again what the former one had written.
+    """
     files: Any = decode(savepoint.entities[FILES])
     changed = files["files"]
     written = {**changed["written"], files["log"]: EMPTY}
-    return encode({**files, "files": {**changed, "written": written}})
+    return encode({**files, "files": {**changed, "written": written}, "scripts": [], "modules": []})

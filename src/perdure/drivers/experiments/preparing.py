@@ -1,6 +1,8 @@
 """The preparation of runs: a version is pinned, its files are copied, the configuration is read. Blocking."""
 
 import secrets
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -8,12 +10,14 @@ from perdure.artifacts import Artifacts
 from perdure.artifacts.names import check_path
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds
-from perdure.drivers.experiments.place import restarted
+from perdure.drivers.experiments.files import lacking
+from perdure.drivers.experiments.place import FILES, restarted
 from perdure.drivers.experiments.requests import SCRIPT, ForkExperiment, NewExperiment
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
-from perdure.errors import ArtifactNotFound
+from perdure.errors import ArtifactNotFound, FileLost
 from perdure.run import Run
+from perdure.state.codec import decode
 from perdure.state.savepoint import Savepoint
 from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
@@ -65,6 +69,8 @@ class Preparing:
             If the savepoint can't be had.
         ArtifactNotFound, InvalidConfiguration
             If the files can't be run.
+        FileLost
+            If a file that the parent had written by then isn't to be had any more.
         """
         former = ExperimentSpec.from_blob(parent.spec)
         savepoint = self._savepoint(parent.id, request.savepoint)
@@ -73,8 +79,10 @@ class Preparing:
         folder = self._folders.make(run_id, parent.owner, former.experiment, version)
         configuration = request.configuration or former.configuration
         spec = _spec(folder, configuration, request.script or former.script or SCRIPT, former.seed)
-        if self._script_of(parent.owner, spec) != self._script_of(parent.owner, former):
+        modules = decode(savepoint.entities[FILES])["modules"]
+        if self._code_of(parent.owner, spec, modules) != self._code_of(parent.owner, former, modules):
             savepoint = restarted(savepoint)
+        self._take_along(folder, parent.id, savepoint)
         return Prepared(spec, parent.id, savepoint)
 
     def _savepoint(self, run_id: str, timestamp: int | None) -> Savepoint:
@@ -83,12 +91,27 @@ class Preparing:
         timestamps = [info.timestamp for info in self._store.savepoints(run_id)]
         return newest_intact(run_id, timestamps, lambda at: self._store.savepoint(run_id, at))[0]
 
-    def _script_of(self, owner: str, spec: ExperimentSpec) -> tuple[str, str] | None:
-        """Return name and hash of a run's script; None if it has none."""
+    def _code_of(self, owner: str, spec: ExperimentSpec, modules: Iterable[str]) -> dict[str, str | None]:
+        """Return the hash of a run's script, and of the modules that it had loaded, by path.
+
+        A run without a script has none; what isn't a file of the experiment has no hash.
+        """
         if spec.script is None:
-            return None
+            return {}
         files = self._artifacts.experiments(owner).version(spec.experiment, spec.version).files
-        return spec.script, files[spec.script].sha256
+        return {path: files[path].sha256 if path in files else None for path in (spec.script, *modules)}
+
+    def _take_along(self, folder: WorkingFolder, parent: str, savepoint: Savepoint) -> None:
+        """Give a fork the files that its savepoint names without their content.
+
+        A script that goes on writes its own again; and what engines had written by savepoint 0 they write
+        again when they start. So these are taken along if they are there.
+        """
+        kept: Any = decode(savepoint.entities[FILES])
+        lost = self._folders.take_along(folder, parent, lacking(kept["files"]))
+        for path in lost:
+            if path not in kept["scripts"] and savepoint.timestamp > 0:
+                raise FileLost(path=path, reason="the run has written it anew since, or lost it")
 
 
 def _spec(folder: WorkingFolder, configuration: str, script: str, seed: int) -> ExperimentSpec:

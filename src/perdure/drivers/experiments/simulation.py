@@ -97,7 +97,7 @@ class Simulation:
         self._state = "started"
         self._thread = threading.get_ident()
         self._files = Files(self._folder)
-        self._opened = OpenFiles(self._folder)
+        self._opened = OpenFiles(self._folder, lambda: self._script is not None and self._script.running)
         stem = "perdure" if plan.script is None else Path(plan.script).stem
         self._log_name = f"{stem}_{plan.sim_id}.log"
         self._log = ScriptLog(self._folder / self._log_name, keeper.write_line)
@@ -138,6 +138,7 @@ class Simulation:
         try:
             self._begin()
             self._stepper.obey()  # nothing of the script is run before the simulation is started
+            self._stepper.begin()
             nrp = Nrp(self, self.plan.sim_id)
             if self._script is None:
                 _run_to_the_end(nrp)
@@ -179,7 +180,6 @@ class Simulation:
             )
             self._log.muted = True
             self._recorder.begin()
-        self._stepper.begin()
 
     def _shut_down(self) -> Ending:
         """Close the engines of a simulation that came to its end; an engine may fail even then."""
@@ -270,7 +270,14 @@ class Simulation:
 
     def _describe_files(self) -> State:
         self._opened.flush()
-        return {"log": self._log_name, "files": self._files.snapshot()}
+        scripts: list[State] = [*sorted({self._log_name, *self._opened.scripts})]
+        modules: list[State] = [] if self._script is None else [*sorted(self._script.modules)]
+        return {
+            "log": self._log_name,
+            "files": self._files.snapshot(),
+            "scripts": scripts,
+            "modules": modules,
+        }
 
     def _put_back_files(self) -> None:
         """Make the folder what it was, now that the script has written again what it had written itself."""

@@ -8,20 +8,25 @@ Below the folder of all::
     RUN/place.json      whose it is and of what, written once the files are there
     RUN/files/          the working folder
     RUN/fetching/       what is to become it
-    RUN/former/         that of an attempt that broke off, until it isn't needed any more
+    RUN/former/         that of an attempt that broke off, until it isn't needed any more; of a fork's first
+                        attempt, what it needs of its parent's
 """
 
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
 
 from perdure.artifacts import Artifacts, FileSet, StoredFile
-from perdure.drivers.experiments.files import remove_folder
+from perdure.artifacts.outputs import chunks_of, opened, stored_path
+from perdure.drivers.experiments.files import is_as_described, remove_folder, take
 from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
 from perdure.lifecycle import FINAL
 from perdure.run import Run
@@ -45,7 +50,7 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
     files
         The folder itself.
     former
-        That of the attempt before, or None.
+        That of the attempt before, or None; of a fork, what it needs of its parent's.
     """
 
     run: str
@@ -133,6 +138,39 @@ class WorkingFolders:
             return None
         return self._found(place, known)
 
+    def take_along(
+        self, folder: WorkingFolder, parent: str, files: Mapping[str, Mapping[str, Any]]
+    ) -> list[str]:
+        """Give a fork's folder files as its parent had them at a savepoint, as its `former` one.
+
+        Each is looked for in the parent's folder, in that of the attempt before it, and among what is stored
+        of it. The parent may be running, taken up again or ending meanwhile.
+
+        Parameters
+        ----------
+        parent
+            The parent's id; its owner is the fork's.
+        files
+            How they were, by path, as the savepoint describes them.
+
+        Returns
+        -------
+        The paths of those that aren't to be had any more.
+
+        Raises
+        ------
+        ArtifactsUnavailable, CorruptBlob
+            If what is stored can't be read.
+        """
+        former = self._place(folder.run) / "former"
+        lost = []
+        for path, was in files.items():
+            if is_as_described(folder.files / path, was):
+                continue  # it is as the experiment has it
+            if not any(found(path, was, former / path) for found in self._places(folder.owner, parent)):
+                lost.append(path)
+        return lost
+
     def settle(self, folder: WorkingFolder) -> WorkingFolder:
         """Remove what the attempt before left: all that was needed of it is in the folder now."""
         if folder.former is not None:
@@ -214,6 +252,27 @@ class WorkingFolders:
         else:
             done.kept.append(run_id)
 
+    def _places(self, owner: str, run: str) -> Iterator[Callable[[str, Mapping[str, Any], Path], bool]]:
+        """Yield the places where a run's files may be, as functions that take one from there."""
+        place = self._place(run)
+        # Twice: an attempt that begins meanwhile makes one folder of the other, one that has caught up needs
+        # the former no more. A folder goes when all of it is stored, so that comes last.
+        for name in ("files", "former") * 2:
+            yield partial(_take_from, place / name)
+        yield partial(self._take_stored, owner, run)
+
+    def _take_stored(self, owner: str, run: str, path: str, was: Mapping[str, Any], target: Path) -> bool:
+        results = self._artifacts.results(owner)
+        found = results.get(run)
+        file = None if found is None else found.files.get(stored_path(path))
+        if file is None or file.size < was["size"]:
+            return False
+        with closing(results.read(run, file)) as chunks:
+            taken = take(chunks, was, target)
+            for _ in chunks:  # at the end, every byte has been checked
+                pass
+        return taken
+
     def _fetched(self, folder: WorkingFolder) -> Mapping[str, StoredFile]:
         """Return what the folder began with; if nobody knows, nothing, so that all of it is stored."""
         try:
@@ -239,6 +298,11 @@ class WorkingFolders:
             reason = "it has 1 to 64 letters, digits, '_' and '-'"
             raise InvalidName(what="the id of a run", name=run[:200], reason=reason)
         return self._root / run
+
+
+def _take_from(folder: Path, path: str, was: Mapping[str, Any], target: Path) -> bool:
+    with opened(folder / path) as file:
+        return file is not None and take(chunks_of(file), was, target)
 
 
 def _write(path: Path, data: bytes) -> None:

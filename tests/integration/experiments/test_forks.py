@@ -1,0 +1,333 @@
+"""Forks at any savepoint, on a real server: with the large files that had been written by then."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.experiment_runs import ended, files, lines, made, put, send
+from tests.support.served import Served, served
+
+from perdure.artifacts import Artifacts
+from perdure.drivers.experiments.experiments import KIND
+from perdure.drivers.experiments.preparing import Preparing
+from perdure.drivers.experiments.requests import ForkExperiment
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.lifecycle import Wanted
+from perdure.run import Execution, Run
+from perdure.stores.sqlite import SqliteStore
+
+CONFIG = b"""{
+  "SimulationTimeout": 1,
+  "Savepoint": {"every": 0.1, "keep": 50},
+  "EngineConfigs": [{"EngineName": "writer", "EngineType": "python_json", "PythonFileName": "writer.py"}]
+}"""
+WRITER = b"""
+import random
+from nrp_core.engines.python_json import EngineScript
+
+class Script(EngineScript):
+    def initialize(self):
+        with open("before.bin", "wb") as file:
+            file.write(random.randbytes(70_000))
+
+    def runLoop(self, timestep_ns):
+        with open("grows.bin", "ab") as file:
+            file.write(random.randbytes(9_000))
+        with open("small.txt", "w") as file:
+            file.write(str(random.random()))
+
+    def shutdown(self):
+        pass
+"""
+ANEW = (
+    WRITER
+    + b"""
+class Script(Script):
+    def runLoop(self, timestep_ns):
+        with open("anew.bin", "wb") as file:
+            file.write(random.randbytes(70_000))
+"""
+)
+LOOP = """
+import random
+try:
+    while True:
+        nrp.run_loop(7)
+        with open("state.txt", "w") as file:
+            file.write(str(random.random()) * 5_000)
+        file_logger.info("%s", nrp.simulation_time)
+except NRPSimulationTimeout:
+    pass
+"""
+MIDDLE = 300_000_000
+
+
+class Gate:
+    """A place where a script waits until a test lets it through."""
+
+    def __init__(self, path: Path) -> None:
+        self._here, self._go = path.with_suffix(".here"), path.with_suffix(".go")
+        os.mkfifo(self._here)
+        os.mkfifo(self._go)
+
+    @property
+    def code(self) -> str:
+        """What the script has to say there."""
+        return f"open({str(self._here)!r}, 'w').close()\nopen({str(self._go)!r}).close()\n"
+
+    def wait(self) -> None:
+        """Wait until a script is there."""
+        self._here.read_bytes()
+
+    def open(self) -> None:
+        """Let the one through that is there."""
+        self._go.write_bytes(b"")
+
+    def __call__(self) -> None:
+        self.wait()
+        self.open()
+
+
+class Gated:
+    """An experiment whose script waits at its top, and after 55 steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.top, self.middle = Gate(folder / "top"), Gate(folder / "middle")
+        script = f"{self.top.code}nrp.run_loop(55)\n{self.middle.code}{LOOP}"
+        self.files = {
+            "simulation_config.json": CONFIG,
+            "writer.py": WRITER,
+            "main_script.py": script.encode(),
+        }
+
+    def finished(self, client: httpx.Client, run_id: str) -> dict[str, bytes]:
+        """Bring a paused run to its end; return what it wrote."""
+        put(client, run_id, "started")
+        self.top()
+        self.middle()
+        assert ended(client, run_id)["state"] == "completed", client.get(f"/runs/{run_id}").text
+        return files(client, run_id)
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Gated:
+    return Gated(tmp_path)
+
+
+def fork_of(client: httpx.Client, run_id: str, **given: Any) -> str:
+    """Fork a run; return the fork's id."""
+    answer = client.post(f"/runs/{run_id}/fork", json={"savepoint": MIDDLE, **given})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["state"] == "paused", answer.text
+    fork: str = answer.json()["id"]
+    return fork
+
+
+@contextmanager
+def killed(folder: Path) -> Iterator[httpx.Client]:
+    """Serve a folder, and kill the server at the end of the block."""
+    with served(folder) as server, server.client() as client:
+        yield client
+        server.process.kill()
+        server.process.wait()
+
+
+def test_a_fork_takes_its_files_along_wherever_its_parent_stands(tmp_path: Path, gated: Gated) -> None:
+    forks = {}
+    with killed(tmp_path) as client:
+        whole = gated.finished(client, made(client, send(client, "gated", gated.files), seed=5)["id"])
+        assert len(whole["grows.bin"]) == 900_000
+        parent = made(client, "gated", seed=5)["id"]
+        put(client, parent, "started")
+        gated.top()
+        gated.middle.wait()
+        forks["is running"] = fork_of(client, parent)
+        put(client, parent, "paused")
+        forks["is paused"] = fork_of(client, parent)
+        forks["is a fork that never began"] = fork_of(client, forks["is paused"])
+    with killed(tmp_path) as client:
+        assert client.get(f"/runs/{parent}").json()["state"] == "paused"
+        forks["has no process"] = fork_of(client, parent)
+        put(client, forks["is paused"], "started")
+        gated.top.wait()
+    with served(tmp_path) as server, server.client() as client:
+        gated.top()  # the one whose server was killed before it had caught up
+        gated.middle()
+        assert ended(client, forks["is paused"])["state"] == "completed"
+        assert files(client, forks.pop("is paused")) == whole
+        put(client, parent, "started")
+        gated.top.wait()
+        forks["is on its way back to its savepoint"] = fork_of(client, parent)
+        gated.top.open()
+        gated.middle()
+        assert ended(client, parent)["state"] == "completed"
+        assert files(client, parent) == whole
+        forks["has completed"] = fork_of(client, parent)
+        for where, fork in forks.items():
+            assert gated.finished(client, fork) == whole, where
+        again = fork_of(client, forks["has completed"])
+        assert gated.finished(client, again) == whole
+    assert list((tmp_path / "perdure.db.working").iterdir()) == []
+
+
+def test_a_fork_whose_server_is_killed_before_its_first_attempt_has_its_files(
+    tmp_path: Path, gated: Gated
+) -> None:
+    with served(tmp_path) as server, server.client() as client:
+        whole = gated.finished(client, made(client, send(client, "gated", gated.files), seed=5)["id"])
+        parent = made(client, "gated", seed=5)["id"]
+        put(client, parent, "started")
+        gated.top()
+        gated.middle.wait()
+        put(client, parent, "stopped")
+        assert client.get(f"/runs/{parent}/files").status_code == 200  # which waits until all is stored
+    keep_a_fork(tmp_path, parent, "fork")
+    with served(tmp_path) as server, server.client() as client:
+        while (state := client.get("/runs/fork").json()["state"]) == "created":
+            pass
+        assert state == "paused"
+        assert gated.finished(client, "fork") == whole
+
+
+def keep_a_fork(folder: Path, parent_id: str, run_id: str) -> None:
+    """Do what a server does that is killed as soon as the fork is kept."""
+    artifacts = Artifacts(str(folder / "perdure.db.artifacts"))
+    with closing(SqliteStore(folder / "perdure.db")) as store:
+        parent = store.run(parent_id)
+        preparing = Preparing(store, artifacts, WorkingFolders(folder / "perdure.db.working", artifacts))
+        prepared = preparing.fork(run_id, parent, ForkExperiment(savepoint=MIDDLE))
+        assert prepared.savepoint is not None
+        run = Run(
+            id=run_id,
+            kind=KIND,
+            owner=parent.owner,
+            spec=prepared.spec.to_blob(),
+            created=0.0,
+            updated=0.0,
+            parent=parent_id,
+            parent_position=prepared.savepoint.position,
+        )
+        execution = Execution(run_id=run_id, kind=KIND, owner=parent.owner, wanted=Wanted.PAUSED)
+        store.fork_run(run, prepared.savepoint, execution=execution).result()
+
+
+# What can be had, and what not ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Served) -> Iterator[httpx.Client]:
+    with server.client() as made:
+        yield made
+
+
+def completed(client: httpx.Client, run_id: str) -> dict[str, bytes]:
+    """Bring a paused run to its end; return what it wrote."""
+    put(client, run_id, "started")
+    told = ended(client, run_id)
+    assert told["state"] == "completed", told["reason"]
+    return files(client, run_id)
+
+
+def test_a_fork_is_refused_where_a_file_was_written_anew_since(client: httpx.Client, server: Served) -> None:
+    given = {"simulation_config.json": CONFIG, "writer.py": ANEW, "main_script.py": LOOP.encode()}
+    parent = made(client, send(client, "anew", given), seed=5)["id"]
+    whole = completed(client, parent)
+    before = client.get("/runs").json()["runs"]
+    answer = client.post(f"/runs/{parent}/fork", json={"savepoint": MIDDLE})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["details"]["path"]) == (409, "file_lost", "anew.bin")
+    assert "savepoint 0" in error["message"]
+    assert client.get("/runs").json()["runs"] == before
+    assert list((server.log.parent / "perdure.db.working").iterdir()) == []
+    assert completed(client, fork_of(client, parent, savepoint=0)) == whole
+    newest = client.get(f"/runs/{parent}/savepoints").json()["savepoints"][-1]["timestamp"]
+    assert completed(client, fork_of(client, parent, savepoint=newest)) == whole
+
+
+def test_what_a_script_wrote_it_writes_again_and_another_script_finds_it(client: httpx.Client) -> None:
+    size = b"import os\nfile_logger.info('%s', os.path.getsize('state.txt'))\n"
+    script = b"nrp.run_loop(35)\nopen('state.txt', 'w').write('1' * 80_000)\nnrp.run_loop(20)\n"
+    anew = b"open('state.txt', 'w').write('2' * 90_000)\nnrp.run_loop(10)\n"
+    config = {"simulation_config.json": CONFIG, "writer.py": WRITER}
+    given = {**config, "main_script.py": script + anew, "size.py": size, "once.py": script}
+    parent = made(client, send(client, "rewrites", given), seed=5)["id"]
+    whole = completed(client, parent)
+    at = 400_000_000
+    assert completed(client, fork_of(client, parent, savepoint=at)) == whole
+    answer = client.post(f"/runs/{parent}/fork", json={"savepoint": at, "script": "size.py"})
+    assert (answer.status_code, answer.json()["error"]["details"]["path"]) == (409, "state.txt")
+    once = made(client, "rewrites", seed=5, script="once.py")["id"]
+    completed(client, once)
+    fork = fork_of(client, once, savepoint=at, script="size.py")
+    # What the former script wrote, its successor doesn't: a fork of the fork needs it as well.
+    for run in (fork_of(client, fork, savepoint=at), fork):
+        completed(client, run)
+        assert lines(client, run) == ["80000"]
+
+
+def test_a_fork_at_savepoint_0_with_another_configuration_or_script_needs_no_files(
+    client: httpx.Client,
+) -> None:
+    longer = CONFIG.replace(b'"SimulationTimeout": 1,', b'"SimulationTimeout": 2,')
+    given = {
+        "simulation_config.json": CONFIG,
+        "longer.json": longer,
+        "writer.py": WRITER,
+        "main_script.py": b"nrp.run_loop(200)\n",
+        "other.py": b"nrp.run_loop(5)\n",
+    }
+    parent = made(client, send(client, "changed", given), seed=5)["id"]
+    whole = completed(client, parent)
+    short = completed(client, fork_of(client, parent, savepoint=0, script="other.py"))
+    assert short["grows.bin"] == whole["grows.bin"][:45_000]
+    for savepoint in (0, MIDDLE, 1_000_000_000):
+        long = completed(
+            client,
+            fork_of(client, parent, savepoint=savepoint, configuration="longer.json", script="other.py"),
+        )
+        length = savepoint // 10_000_000 * 9_000 + 45_000
+        assert long["grows.bin"][:900_000] == whole["grows.bin"][:length]
+        assert len(long["grows.bin"]) == length
+
+
+# Modules ----------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_module_is_a_changed_script(client: httpx.Client) -> None:
+    script = b"import helper\nfor _ in range(10):\n    helper.go(nrp)\n"
+    helper = b"from parts import count\ndef go(nrp):\n    nrp.run_loop(count.STEPS)\n"
+    given = {
+        "simulation_config.json": CONFIG,
+        "writer.py": WRITER,
+        "main_script.py": script,
+        "helper.py": helper,
+        "parts/count.py": b"STEPS = 10\n",
+        "unused.py": b"",
+    }
+    parent = made(client, send(client, "modules", given), seed=5)["id"]
+    whole = completed(client, parent)
+
+    def change(path: str, content: bytes | None) -> None:
+        place = f"/experiments/modules/files/{path}"
+        answer = client.delete(place) if content is None else client.put(place, content=content)
+        answer.raise_for_status()
+
+    change("unused.py", b"1 / 0\n")
+    assert completed(client, fork_of(client, parent, newest=True)) == whole
+    change("parts/count.py", b"STEPS = 1\n")
+    assert len(completed(client, fork_of(client, parent, newest=True))["grows.bin"]) == 40 * 9_000
+    assert completed(client, fork_of(client, parent)) == whole
+    change("helper.py", None)
+    fork = fork_of(client, parent, newest=True)
+    put(client, fork, "started")
+    assert "ModuleNotFoundError: No module named 'helper'" in ended(client, fork)["reason"]
