@@ -80,8 +80,10 @@ def only_run(folder: Path) -> tuple[str, list[Any], str]:
         run = store.runs(limit=1)[0]
         assert run.state == "completed", run
         rows = list(trajectory(store.steps(run.id, limit=1_000_000)))
-    log = folder / ".perdure" / "results" / run.id / LOG.format(run.id)
-    return run.id, rows, log.read_text()
+    results = folder / ".perdure" / "results" / run.id
+    told = (results / LOG.format(run.id)).with_suffix(".trajectory.jsonl").read_text()
+    assert [json.loads(row) for row in told.splitlines()] == rows
+    return run.id, rows, (results / LOG.format(run.id)).read_text()
 
 
 def left_over(folder: Path) -> list[str]:
@@ -105,9 +107,16 @@ def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "simulation time is up")
     assert "60.00 s of 60 s simulated" in done.stderr
     assert "Completed: 60 s simulated" in done.stderr
-    _, rows, log = only_run(room)
+    run, rows, log = only_run(room)
     assert len(rows) == 600
     assert log == done.stdout
+    store = f"--store=sqlite:///{room}/.perdure/perdure.db"
+    printed = perdure("experiment", "trajectory", run, store).stdout
+    assert [json.loads(row) for row in printed.splitlines()] == rows
+    files = [LOG.format(run), f"main_script_{run}.trajectory.jsonl", f"simulation_{run}.log"]
+    assert f"What it wrote is in {room}/.perdure/results/{run}: {', '.join(files)}\n" in done.stderr
+    logged = (room / ".perdure" / "results" / run / files[2]).read_text().splitlines()
+    assert [line.split(maxsplit=2)[1:] for line in logged] == [["info", line] for line in log.splitlines()]
     fails(perdure("experiment", "new", str(room)), "is there already")
     assert not left_over(room)
 
@@ -173,6 +182,11 @@ def test_every_example_runs(name: str, tmp_path: Path) -> None:
     done = perdure("experiment", "run", str(folder))
     assert done.returncode == 0, done.stderr
     assert "Completed: " in done.stderr
+    with closing(SqliteStore(folder / ".perdure" / "perdure.db")) as store:
+        run = store.runs(limit=1)[0].id
+    rows = (folder / ".perdure" / "results" / run / f"main_script_{run}.trajectory.jsonl").read_text()
+    assert all(len(json.loads(row)) > 1 for row in rows.splitlines())
+    assert len(rows.splitlines()) > 100
 
 
 @pytest.mark.parametrize(
@@ -250,6 +264,8 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
         assert json.loads(perdure("experiment", "list", "--json", store).stdout)[0]["id"] == run
         assert "experiment walk" in perdure("runs", "list", store).stdout
         assert perdure("experiment", "logs", run, store).stdout.splitlines()[0].endswith("begun")
+        first = perdure("experiment", "trajectory", run, store).stdout.splitlines()[0]
+        assert set(json.loads(first)) == {"t", "position", "belief"}
 
         fork = perdure("experiment", "fork", run, "--script=other.py", store).stdout.strip()
         assert perdure("experiment", "start", fork, store).returncode == 0
@@ -263,7 +279,8 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
         fails(perdure("experiment", "start", run, store), "stopped")
         scenarios = {"kind": "session", "scenarios": {"epidemic": ["base"]}}
         session = httpx.post(f"{server.url}/runs", json=scenarios).raise_for_status().json()["id"]
-        fails(perdure("experiment", "logs", session, store), "is a session; this is for")
+        for command in ("logs", "trajectory"):
+            fails(perdure("experiment", command, session, store), "is a session; this is for")
     assert perdure("experiment", "list", store).returncode == 0
     fails(perdure("experiment", "start", left, store), "No server works on", "perdure serve")
     fails(perdure("experiment", "fork", left, store), "No server works on", "perdure serve")

@@ -86,10 +86,11 @@ def lines(client: httpx.Client, run_id: str) -> list[str]:
 
 
 def files(client: httpx.Client, run_id: str) -> dict[str, bytes]:
-    """Return what a run wrote, with its log called `log`."""
+    """Return what a run wrote, its id left out of the names; not the log with the times of its lines."""
     response = client.get(f"/runs/{run_id}/files.zip")
     assert response.status_code == 200, response.text
     found = unzipped(response.content)
+    found.pop(f"simulation_{run_id}.log", None)
     return {name.replace(f"_{run_id}", ""): data for name, data in found.items()}
 
 

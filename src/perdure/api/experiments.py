@@ -21,6 +21,7 @@ from perdure.web.limits import Upload, refuse_repeated
 __all__ = ["router", "uploads"]
 
 ZIP: Final = "application/zip"
+ROWS: Final = "application/x-ndjson"
 
 _READING = (401, 403, 404, 422, 500, 503)
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -278,6 +279,24 @@ async def read_run_file(
     if _is_among(file, if_none_match):
         return Response(status_code=304, headers={"ETag": _tag(file)})
     return download(await serving.transfers.streamed(results.read(run_id, file)), path, _of_file(file))
+
+
+@router.get(
+    "/runs/{run_id}/trajectory",
+    operation_id="read_trajectory",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "A line of JSON for each row.",
+            "content": {ROWS: {"schema": {"type": "string"}}},
+        },
+        **error_responses(*_READING, 409),
+    },
+)
+async def read_trajectory(run_id: RunId, serving: Serving, owner: Asking) -> Response:
+    """Read what an experiment's status function answered, up to the newest savepoint."""
+    rows = await serving.experiments.trajectory(owner, run_id)
+    return download(await serving.transfers.streamed(rows), f"{run_id}.trajectory.jsonl")
 
 
 async def _ended(serving: Serving, owner: Asking, run_id: str) -> Run:

@@ -27,6 +27,7 @@ _TYPES: Mapping[str, str] = {
     "jpeg": "image/jpeg",
     "jpg": "image/jpeg",
     "json": "application/json",
+    "jsonl": "application/x-ndjson",
     "png": "image/png",
     "zip": "application/zip",
 }

@@ -42,6 +42,7 @@ NAME = "experiment"  # what the folder's experiment is called in its own store
 INTERRUPTED = 130  # the status that shells give to what Ctrl-C ended
 LOOK = 1.0  # seconds after which it is looked whether the store can be written, since no change tells that
 PAGE = 1000  # lines that are read at a time
+NAMED = 10  # files that are named at the end
 
 
 def run_experiment(
@@ -234,12 +235,14 @@ def _told(context: Context, folder: Path, view: ExperimentView, bar: ExperimentP
     results = context.artifacts.results(LOCAL)
     stored = results.get(run.id)
     target = folder / OWN / "results" / run.id
-    for path, file in ({} if stored is None else stored.files).items():
+    files = {} if stored is None else stored.files
+    for path, file in files.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         with (target / path).open("wb") as copy:
             copy.writelines(results.read(run.id, file))
-    if stored is not None:
-        bar.say(f"What it wrote is in {target}")
+    if files:
+        more = f", and {len(files) - NAMED} more" if len(files) > NAMED else ""
+        bar.say(f"What it wrote is in {target}: {', '.join(sorted(files)[:NAMED])}{more}")
     progress: dict[str, Any] = view.progress or {"simulation_time": 0.0, "real_time": 0.0}
     told = f"{progress['simulation_time']:g} s simulated in {progress['real_time']:.1f} s"
     if run.state is RunState.COMPLETED and not run.reason:

@@ -1,4 +1,4 @@
-"""``perdure experiment``: run, new; and list, pause, start, stop, logs, fork of a store's experiments."""
+"""``perdure experiment``: run, new; and list, pause, start, stop, logs, trajectory, fork of a store's."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -100,6 +100,21 @@ def show_logs(run: RunId, store: StoreUrl = None) -> None:
                 for line in page["lines"]:
                     typer.echo(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
                 after = page["next"]
+
+    anyio.run(work)
+
+
+@app.command("trajectory", epilog="Example:  perdure experiment trajectory 0f3c… > rows.jsonl")
+def show_trajectory(run: RunId, store: StoreUrl = None) -> None:
+    """Print what an experiment's status function answered, a line of JSON for each row."""
+
+    async def work() -> None:
+        async with connect(store) as client, client.stream("GET", f"/runs/{run}/trajectory") as rows:
+            if rows.is_error:
+                await rows.aread()
+                answer(rows)
+            async for text in rows.aiter_text():
+                typer.echo(text, nl=False)
 
     anyio.run(work)
 

@@ -33,7 +33,7 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         for command in re.split(r"^\$ ", block, flags=re.MULTILINE)
         if command
     ]
-    assert len(commands) == 7
+    assert len(commands) == 8
     with served(tmp_path) as server, server.client() as client:
         send(client, "pendulum", example("pendulum"))
         run_id = ""

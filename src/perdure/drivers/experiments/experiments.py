@@ -7,7 +7,7 @@ run stands is answered from the store alone.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -22,6 +22,7 @@ from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment,
 from perdure.drivers.experiments.results import Results
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.experiments.transcript import rows_text
 from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.drivers.run_access import find_run
 from perdure.drivers.threads import Threads
@@ -191,6 +192,10 @@ class Experiments:
         """Return a page of the lines that a run wrote."""
         await self._find(owner, run_id)
         return await self._threads.read(lambda: self._store.log_lines(run_id, after, limit))
+
+    async def trajectory(self, owner: Owner, run_id: str) -> Generator[bytes, None, None]:
+        """Return what yields the rows of a run's trajectory, by then, as lines of JSON; that blocks."""
+        return rows_text(self._store, await self._find(owner, run_id))
 
     async def examine(self, owner: Owner, run_id: str) -> list[Finding]:
         """Check every checksum of what is stored of a run."""

@@ -1,6 +1,6 @@
 """Results: what ended runs wrote is stored, tried again until it is, and whether it is stands in the run.
 
-Nothing local is removed before that is confirmed.
+With it goes the transcript, written here. Nothing local is removed before that is confirmed.
 """
 
 import asyncio
@@ -9,9 +9,10 @@ from typing import Final
 
 import structlog
 
-from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.drivers.experiments.transcript import transcribe
 from perdure.drivers.threads import Threads
-from perdure.errors import PerdureError, RunNotFound, UploadFailed, VersionConflict
+from perdure.errors import Damaged, PerdureError, RunNotFound, UploadFailed, VersionConflict
 from perdure.run import Change
 from perdure.stores.base import Store
 
@@ -98,12 +99,20 @@ class Results:
         try:
             folder = self._folders.find(run_id)
             if folder is not None:
+                self._transcribe(folder)
                 self._folders.finish(folder)
         except UploadFailed as error:
             return str(error.values["reason"])
         except (PerdureError, OSError) as error:
             return str(error)
         return ""
+
+    def _transcribe(self, folder: WorkingFolder) -> None:
+        """Write the transcript, as far as that can be read: what is damaged now won't be whole later."""
+        try:
+            transcribe(self._store, self._store.run(folder.run), folder.transcript)
+        except Damaged as error:
+            log.warning("transcript_incomplete", run=folder.run, reason=str(error))
 
     async def _report(self, run_id: str, problem: str) -> None:
         """Put down in the run whether its results are stored."""

@@ -10,6 +10,7 @@ Below the folder of all::
     RUN/fetching/       what is to become it
     RUN/former/         that of an attempt that broke off, until it isn't needed any more; of a fork's first
                         attempt, what it needs of its parent's
+    RUN/transcript/     what the store holds of it for people to read, once it has ended
 """
 
 import os
@@ -59,6 +60,11 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     files: Path
     former: Path | None
+
+    @property
+    def transcript(self) -> Path:
+        """Where files are put that are stored with what the simulation wrote."""
+        return self.files.with_name("transcript")
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -178,7 +184,7 @@ class WorkingFolders:
         return msgspec.structs.replace(folder, former=None)
 
     def finish(self, folder: WorkingFolder) -> FileSet | None:
-        """Store what the simulation wrote, then remove the folder; return what is stored of the run.
+        """Store what the simulation wrote, and the transcript, then remove the folder; return what is stored.
 
         It may be repeated any number of times.
 
@@ -190,7 +196,7 @@ class WorkingFolders:
         fetched, results = self._fetched(folder), self._artifacts.results(folder.owner)
         stored = None
         # An attempt that hadn't caught up with the former one may lack what that one had written.
-        for written in (folder.former, folder.files):
+        for written in (folder.former, folder.files, folder.transcript):
             if written is not None and written.exists():
                 stored = results.upload(folder.run, written, fetched=fetched)
         self.discard(folder.run)
