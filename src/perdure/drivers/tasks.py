@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from perdure.drivers.changes import changes_of
+from perdure.drivers.changes import views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
@@ -198,26 +198,9 @@ class Tasks:
         run = await self._find(owner, run_id)
         return await self._threads.compute(lambda: examine_task(self._store, run))
 
-    async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[TaskView | None, None]:
-        """Yield where a task stands, now and when that changed, until it ends; None last if it is deleted.
-
-        A reader that is slow misses what lies between, and gets the latest.
-        """
-        seen: TaskView | None = None
-        with changes_of(self._store, run_id) as changed:
-            while seen is None or seen.run.state not in FINAL:
-                await changed.wait()
-                changed.clear()
-                try:
-                    view = await self.view(owner, run_id)
-                except RunNotFound:
-                    if seen is None:
-                        raise
-                    yield None
-                    return
-                if seen is None or _told(view) != _told(seen):
-                    seen = view
-                    yield view
+    def events(self, owner: Owner, run_id: str) -> AsyncGenerator[TaskView | None, None]:
+        """Yield where a task stands, now and when that changed, until it ends; None last if it is deleted."""
+        return views_of(self._store, run_id, lambda: self.view(owner, run_id), _told)
 
     # The work -----------------------------------------------------------------------------------------------
 

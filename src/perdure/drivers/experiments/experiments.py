@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from perdure.artifacts import Artifacts
-from perdure.drivers.changes import changes_of
+from perdure.drivers.changes import changes_of, views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.experiments.examination import examine_experiment
 from perdure.drivers.experiments.preparing import Prepared, Preparing
@@ -210,23 +210,9 @@ class Experiments:
                 self._results.begin(run.id)
             await self._results.tried(run.id)
 
-    async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
+    def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
         """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""
-        seen: ExperimentView | None = None
-        with changes_of(self._store, run_id) as changed:
-            while seen is None or not seen.ended:
-                await changed.wait()
-                changed.clear()
-                try:
-                    view = await self.view(owner, run_id)
-                except RunNotFound:
-                    if seen is None:
-                        raise
-                    yield None
-                    return
-                if seen is None or _told(view) != _told(seen):
-                    seen = view
-                    yield view
+        return views_of(self._store, run_id, lambda: self.view(owner, run_id), _told)
 
     # The work -----------------------------------------------------------------------------------------------
 
