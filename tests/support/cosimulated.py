@@ -99,6 +99,7 @@ class MemoryKeeper:
         self.order: list[Savepoint] = []
         self.lines: list[tuple[str, str]] = []
         self.reports: list[Mapping[str, Any]] = []
+        self.beginning: Path | None = None
         self.asked = 0
         self.held = 0
         self.wanted = Control.RUNNING
@@ -136,7 +137,7 @@ class MemoryKeeper:
         if not self.order:
             return None
         chosen = savepoint or self.order[-1]
-        return Past(savepoint=chosen, steps=tuple(self.steps), folder=folder)
+        return Past(savepoint=chosen, steps=tuple(self.steps), folder=folder, beginning=self.beginning)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

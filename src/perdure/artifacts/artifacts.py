@@ -58,10 +58,14 @@ class Artifacts:
         """Return the results of an owner's simulations."""
         return Results(self._sets("results", encoded(owner)), self._wait)
 
+    def beginnings(self, owner: str) -> Results:
+        """Return what forks of an owner began with, of simulations that have ended."""
+        return Results(self._sets("beginnings", encoded(owner)), self._wait)
+
     def sweep(self) -> None:
         """Remove what broken-off uploads left more than a day ago."""
         for owner in self._objects.names(""):
-            for kind in ("experiments", "results"):
+            for kind in ("experiments", "results", "beginnings"):
                 self._sets(kind, owner).sweep()
 
     def _sets(self, kind: str, owner: str) -> FileSets:

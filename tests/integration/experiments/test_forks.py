@@ -215,6 +215,51 @@ def keep_a_fork(folder: Path, parent_id: str, run_id: str) -> None:
         store.fork_run(run, prepared.savepoint, execution=execution).result()
 
 
+def test_another_script_finds_the_files_at_its_top_whenever_it_runs_again(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    other = f"""
+import hashlib, pathlib
+for path in ("grows.bin", "small.txt"):
+    file_logger.info(hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest())
+nrp.run_loop(20)
+{gate.code}
+nrp.run_loop(20)
+"""
+    given = {
+        "simulation_config.json": CONFIG,
+        "writer.py": WRITER,
+        "main_script.py": b"nrp.run_loop(100)\n",
+        "other.py": other.encode(),
+    }
+    with killed(tmp_path) as client:
+        parent = made(client, send(client, "found", given), seed=5)["id"]
+        completed(client, parent)
+        undisturbed, fork = (fork_of(client, parent, script="other.py") for _ in range(2))
+        put(client, undisturbed, "started")
+        gate()
+        assert ended(client, undisturbed)["state"] == "completed"
+        whole = files(client, undisturbed)
+        assert len(whole["grows.bin"]) == 70 * 9_000
+        put(client, fork, "started")
+        gate.wait()
+    with killed(tmp_path) as client:
+        gate.wait()
+        put(client, fork, "paused")
+        again = [fork_of(client, fork, savepoint=500_000_000)]
+    with served(tmp_path) as server, server.client() as client:
+        put(client, fork, "started")
+        gate()
+        assert ended(client, fork)["state"] == "completed"
+        assert files(client, fork) == whole
+        again.append(fork_of(client, fork, savepoint=500_000_000))
+        for run in again:
+            put(client, run, "started")
+            gate()
+            assert ended(client, run)["state"] == "completed"
+            assert files(client, run) == whole
+    assert list((tmp_path / "perdure.db.working").iterdir()) == []
+
+
 # What can be had, and what not ------------------------------------------------------------------------------
 
 

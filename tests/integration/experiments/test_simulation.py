@@ -12,11 +12,12 @@ from tests.support.scripted import attempt, folder_of, plan_of
 
 from perdure.drivers.experiments.journal import records, trajectory
 from perdure.drivers.experiments.keeper import Control
-from perdure.drivers.experiments.place import PLACE, Place, restarted
+from perdure.drivers.experiments.place import FILES, PLACE, Place, restarted
 from perdure.drivers.experiments.plan import Ending, How, Past
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.errors import EngineCrashed, FileLost, HashSeedChanged, ReplayMismatch, ScriptFailed
-from perdure.state.codec import encode
+from perdure.state.codec import decode, encode
+from perdure.state.savepoint import Savepoint
 
 LOOP = """
 try:
@@ -594,26 +595,39 @@ def test_a_file_that_is_gone_with_its_folder_is_named(tmp_path: Path) -> None:
 # Forks ------------------------------------------------------------------------------------------------------
 
 
+def beginning_at(savepoint: Savepoint, folder: Path) -> Path:
+    """Make the folder of the files that had been written by a savepoint, small ones."""
+    folder.mkdir()
+    for name, was in decode(savepoint.entities[FILES])["files"]["written"].items():
+        (folder / name).write_bytes(was["content"])
+    return folder
+
+
 def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_were(tmp_path: Path) -> None:
     _, _, keeper, former = run(tmp_path, LOOP.format(n=3), steps=20)
     savepoint = keeper.order[2]  # at step 10
     forked = MemoryKeeper()
     forked.steps = keeper.steps[: savepoint.position]
     forked.order = [restarted(savepoint)]
-    other = "file_logger.info('%s', nrp.simulation_time)\nnrp.run_loop(4)\nnrp.run_loop(4)\n"
+    forked.beginning = beginning_at(savepoint, tmp_path / "beginning")
+    other = (
+        "import pathlib\nfile_logger.info('%s', nrp.simulation_time)\n"
+        "file_logger.info(pathlib.Path('latest.txt').read_text()[:3])\n"
+        "nrp.run_loop(4)\nnrp.run_loop(4)\n"
+    )
 
     def die() -> None:
         raise Killed
 
     forked.on_control = at_step(7, die)
     with pytest.raises(Killed):
-        run(tmp_path, other, forked, sim_id=4, former=former)
+        run(tmp_path, other, forked, sim_id=4)
     assert [savepoint.timestamp // MILLISECOND for savepoint in forked.order] == [10, 15]
     forked.on_control = lambda asked: None
     ending, cosimulation, _, folder = run(tmp_path, other, forked, sim_id=4)
     assert ending == Ending(how=How.COMPLETED)
     assert cosimulation.time_ns == 18 * MILLISECOND
-    assert contents(folder)["main_script_4.log"].decode() == "0.01\n"
+    assert contents(folder)["main_script_4.log"].decode() == "0.01\n10:\n"
     whole = contents(former)["engine.csv"].decode().splitlines(keepends=True)
     assert contents(folder)["engine.csv"].decode() == "".join(
         whole[:19]

@@ -186,7 +186,7 @@ def test_a_fork_is_given_the_files_of_its_parent_wherever_they_are(
 
     def taken(run: str) -> dict[str, bytes]:
         fork = launch(artifacts, folders, run)
-        assert folders.take_along(fork, "run-1", wanted) == []
+        assert folders.take_along(fork, "run-1", wanted, beginning=False) == []
         found = folders.find(run)
         assert found is not None
         assert found.former is not None
@@ -199,12 +199,14 @@ def test_a_fork_is_given_the_files_of_its_parent_wherever_they_are(
     assert taken("fork-3") == {"a\nb.bin": content}, "in that of the attempt before, still"
     folders.finish(folders.settle(again))
     lost = launch(artifacts, folders, "fork-4")
-    assert folders.take_along(lost, "run-1", wanted) == ["a\nb.bin"], "the attempt hadn't caught up"
+    assert folders.take_along(lost, "run-1", wanted, beginning=False) == ["a\nb.bin"], (
+        "the attempt hadn't caught up"
+    )
     artifacts.results("ada").put("run-1", "a%0Ab.bin", [content, b"and more"])
     assert taken("fork-5") == {"a\nb.bin": content}, "among its results"
 
 
-def test_a_fork_needs_no_file_that_the_experiment_has(artifacts: Artifacts, folders: WorkingFolders) -> None:
+def test_a_fork_has_the_experiments_files_itself(artifacts: Artifacts, folders: WorkingFolders) -> None:
     content = bytes(range(256)) * 300
     artifacts.experiments("ada").put("pendulum", "data.bin", [content], Condition())
     parent = launch(artifacts, folders)
@@ -212,8 +214,33 @@ def test_a_fork_needs_no_file_that_the_experiment_has(artifacts: Artifacts, fold
     folders.finish(parent)
     assert results(artifacts) == {}
     fork = launch(artifacts, folders, "fork-1")
-    assert folders.take_along(fork, "run-1", wanted) == []
-    assert folders.find("fork-1") == fork
+    assert folders.take_along(fork, "run-1", wanted, beginning=False) == []
+
+
+def test_a_fork_has_what_it_began_with_for_as_long_as_it_runs_and_its_forks_have_it_too(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    content = bytes(range(256)) * 300
+    parent = launch(artifacts, folders)
+    written = Files(parent.files)
+    (parent.files / "large.bin").write_bytes(content)
+    (parent.files / "small.txt").write_bytes(b"small")
+    state: Any = written.snapshot()
+    fork = launch(artifacts, folders, "fork-1")
+    assert folders.take_along(fork, "run-1", state["written"], beginning=True) == []
+    folders.discard("run-1")
+    inherited: dict[str, Any] = {name: {**was, "content": None} for name, was in state["written"].items()}
+    for run, place in (("fork-1", "run-1"), ("fork-2", "fork-1"), ("fork-3", "fork-2")):
+        if run != "fork-1":
+            fork = launch(artifacts, folders, run)
+            assert folders.inherit(fork, place, inherited) == []
+        fork = launch(artifacts, folders, run)  # another attempt
+        assert fork.beginning is not None
+        assert files(fork.beginning) == {"large.bin": content, "small.txt": b"small"}
+        if run == "fork-2":
+            folders.finish(fork)
+    folders.forget("fork-2", "ada", "pendulum")
+    assert folders.inherit(launch(artifacts, folders, "fork-4"), "fork-2", inherited) == [*inherited]
 
 
 def test_a_link_is_no_file_of_a_parent(artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path) -> None:
@@ -222,11 +249,11 @@ def test_a_link_is_no_file_of_a_parent(artifacts: Artifacts, folders: WorkingFol
     (parent.files / "a.bin").unlink()
     os.mkfifo(parent.files / "a.bin")
     fork = launch(artifacts, folders, "fork-1")
-    assert folders.take_along(fork, "run-1", wanted) == ["a.bin"]
+    assert folders.take_along(fork, "run-1", wanted, beginning=False) == ["a.bin"]
     (parent.files / "a.bin").unlink()
     (tmp_path / "secret").write_bytes(bytes(100_000))
     (parent.files / "a.bin").symlink_to(tmp_path / "secret")
-    assert folders.take_along(fork, "run-1", wanted) == ["a.bin"]
+    assert folders.take_along(fork, "run-1", wanted, beginning=False) == ["a.bin"]
 
 
 def test_a_copy_that_a_crash_broke_off_is_no_folder(

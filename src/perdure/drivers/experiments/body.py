@@ -21,23 +21,26 @@ from perdure.execution.context import BodyFailed, BodyInterrupted, RunContext
 from perdure.run import Entry
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["BODY", "FOLDER", "FORMER", "run"]
+__all__ = ["BEGINNING", "BODY", "FOLDER", "FORMER", "run"]
 
 BODY = "perdure.drivers.experiments.body:run"
 """What the executor is told to work on runs of the kind "experiment" with."""
 
-FOLDER, FORMER = "folder", "former"
-"""What it is given: the paths of its working folder, and of that of the attempt before if there is one."""
+FOLDER, FORMER, BEGINNING = "folder", "former", "beginning"
+"""What it is given: the paths of its working folder, of that of the attempt before if there is one, and of
+the files that a fork with another script began with."""
 
 
 def run(context: RunContext) -> None:
     """Simulate an experiment from its beginning, or from its newest savepoint, to its end."""
     spec = ExperimentSpec.from_blob(context.spec)
     folder = Path(context.given[FOLDER])
-    former = Path(context.given[FORMER]) if FORMER in context.given else None
+    former, beginning = (
+        Path(context.given[name]) if name in context.given else None for name in (FORMER, BEGINNING)
+    )
     past = None
     if context.savepoint is not None:
-        past = Past(savepoint=context.savepoint, steps=context.log, folder=former)
+        past = Past(savepoint=context.savepoint, steps=context.log, folder=former, beginning=beginning)
     try:
         configuration = load(folder, spec.configuration, engine_kinds())
         plan = Plan(

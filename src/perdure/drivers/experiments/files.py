@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from perdure.errors import FileLost
 from perdure.state.codec import State
 
-__all__ = ["EMPTY", "Files", "OpenFiles", "is_as_described", "lacking", "remove_folder", "take"]
+__all__ = ["EMPTY", "Files", "OpenFiles", "lacking", "remove_folder", "take"]
 
 SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
 SMALL_ALTOGETHER = 1 << 20
@@ -194,11 +194,6 @@ def lacking(state: Any) -> dict[str, Mapping[str, Any]]:
     return {name: was for name, was in state["written"].items() if was["content"] is None}
 
 
-def is_as_described(path: Path, was: Mapping[str, Any]) -> bool:
-    """Return whether there is a file, and it is as a savepoint describes it."""
-    return path.is_file() and not path.is_symlink() and _same(_described(path, path.stat().st_size), was)
-
-
 def take(chunks: Iterable[bytes], was: Mapping[str, Any], target: Path) -> bool:
     """Write a file as it was at a savepoint, of bytes that may go on after that.
 
@@ -214,7 +209,7 @@ def take(chunks: Iterable[bytes], was: Mapping[str, Any], target: Path) -> bool:
             left -= min(left, len(chunk))
             if not left:
                 break
-    if left or not is_as_described(target, was):
+    if left or not _same(_described(target, was["size"]), was):
         target.unlink()
         return False
     return True

@@ -14,7 +14,8 @@ __all__ = ["FILES", "PLACE", "Place", "restarted"]
 PLACE = "experiment/place"
 FILES = "experiment/files"
 """The run's files. ``files``: what was written, as `Files.snapshot` tells; ``log``: the name of the script's
-log; ``scripts``: which ones the script wrote itself; ``modules``: which ones it had imported."""
+log; ``scripts``: which ones the script wrote itself; ``modules``: which ones it had imported; ``beginning``:
+what a fork's script found at its top, None but after a fork to another script."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,14 @@ def _of_no_script(savepoint: Savepoint) -> bytes:
     Another script begins a log of its own, and won't write again what the former one had written.
     """
     files: Any = decode(savepoint.entities[FILES])
-    changed = files["files"]
-    written = {**changed["written"], files["log"]: EMPTY}
-    return encode({**files, "files": {**changed, "written": written}, "scripts": [], "modules": []})
+    changed, log = files["files"], files["log"]
+    written = {**changed["written"], log: EMPTY}
+    found = {name: {**was, "content": None} for name, was in written.items()}
+    beginning = {"log": log, "files": {**changed, "written": {**found, log: EMPTY}}}
+    own: dict[str, Any] = {
+        "files": {**changed, "written": written},
+        "scripts": [],
+        "modules": [],
+        "beginning": beginning,
+    }
+    return encode({**files, **own})

@@ -50,11 +50,14 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
         The step log, whole.
     folder
         The working folder of the attempt before, if it is still there.
+    beginning
+        The files that a fork with another script began with.
     """
 
     savepoint: Savepoint
     steps: Sequence[Step]
     folder: Path | None = None
+    beginning: Path | None = None
 
 
 class How(StrEnum):

@@ -80,9 +80,10 @@ class Preparing:
         configuration = request.configuration or former.configuration
         spec = _spec(folder, configuration, request.script or former.script or SCRIPT, former.seed)
         modules = decode(savepoint.entities[FILES])["modules"]
-        if self._code_of(parent.owner, spec, modules) != self._code_of(parent.owner, former, modules):
+        anew = self._code_of(parent.owner, spec, modules) != self._code_of(parent.owner, former, modules)
+        if anew:
             savepoint = restarted(savepoint)
-        self._take_along(folder, parent.id, savepoint)
+        self._take_along(folder, parent.id, savepoint, anew)
         return Prepared(spec, parent.id, savepoint)
 
     def _savepoint(self, run_id: str, timestamp: int | None) -> Savepoint:
@@ -101,14 +102,17 @@ class Preparing:
         files = self._artifacts.experiments(owner).version(spec.experiment, spec.version).files
         return {path: files[path].sha256 if path in files else None for path in (spec.script, *modules)}
 
-    def _take_along(self, folder: WorkingFolder, parent: str, savepoint: Savepoint) -> None:
-        """Give a fork the files that its savepoint names without their content.
+    def _take_along(self, folder: WorkingFolder, parent: str, savepoint: Savepoint, anew: bool) -> None:
+        """Give a fork the files that it needs besides its savepoint: if its script starts anew, all of them.
 
         A script that goes on writes its own again; and what engines had written by savepoint 0 they write
         again when they start. So these are taken along if they are there.
         """
         kept: Any = decode(savepoint.entities[FILES])
-        lost = self._folders.take_along(folder, parent, lacking(kept["files"]))
+        needed = kept["files"]["written"] if anew else lacking(kept["files"])
+        lost = self._folders.take_along(folder, parent, needed, beginning=anew)
+        if kept["beginning"] is not None and not anew:
+            lost += self._folders.inherit(folder, parent, lacking(kept["beginning"]["files"]))
         for path in lost:
             if path not in kept["scripts"] and savepoint.timestamp > 0:
                 raise FileLost(path=path, reason="the run has written it anew since, or lost it")

@@ -1,6 +1,6 @@
 """Provisions: what each attempt at an experiment is given, a fresh working folder and its environment."""
 
-from perdure.drivers.experiments.body import FOLDER, FORMER
+from perdure.drivers.experiments.body import BEGINNING, FOLDER, FORMER
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.engines.generators import hash_seed
@@ -37,4 +37,6 @@ class Provisions:
         given = {FOLDER: str(folder.files)}
         if folder.former is not None:
             given[FORMER] = str(folder.former)
+        if folder.beginning is not None:
+            given[BEGINNING] = str(folder.beginning)
         return Provision(environment={"PYTHONHASHSEED": hash_seed(spec.seed)}, given=given)

@@ -75,6 +75,8 @@ class Simulation:
         self._folder = folder.resolve()
         self._past = past
         self._place = Place() if past is None else Place.read(past.savepoint)
+        self._kept: Any = {} if past is None else decode(past.savepoint.entities[FILES])
+        self._beginning: Any = self._kept.get("beginning")
         pages = () if past is None else past.steps[self._place.base :]
         self._recorder = Recorder(self._place, pages, self._folder, self._put_back_files)
         every_ns = plan.every_ns
@@ -179,6 +181,7 @@ class Simulation:
                 {id: decode(blob) for id, blob in entities.items() if id not in (PLACE, FILES)}
             )
             self._log.muted = True
+            self._lay_beginning()
             self._recorder.begin()
 
     def _shut_down(self) -> Ending:
@@ -277,15 +280,24 @@ class Simulation:
             "files": self._files.snapshot(),
             "scripts": scripts,
             "modules": modules,
+            "beginning": self._beginning,
         }
 
     def _put_back_files(self) -> None:
         """Make the folder what it was, now that the script has written again what it had written itself."""
         if self._past is not None:
-            self._opened.flush()
-            kept = decode(self._past.savepoint.entities[FILES])
-            self._files.put_back(kept["files"], self._past.folder, {kept["log"]: self._log_name})
+            anew = self._beginning is not None and not self._place.begun
+            self._put_back(self._kept, self._past.beginning if anew else self._past.folder)
         self._log.muted = False
+
+    def _lay_beginning(self) -> None:
+        """Let a fork's script find at its top what it found there when it ran for the first time."""
+        if self._past is not None and self._beginning is not None and self._place.begun:
+            self._put_back(self._beginning, self._past.beginning)
+
+    def _put_back(self, kept: Any, former: Path | None) -> None:
+        self._opened.flush()
+        self._files.put_back(kept["files"], former, {kept["log"]: self._log_name})
 
     def _publish(self, state: str) -> None:
         self._state = state

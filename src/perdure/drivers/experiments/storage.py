@@ -10,24 +10,26 @@ Below the folder of all::
     RUN/fetching/       what is to become it
     RUN/former/         that of an attempt that broke off, until it isn't needed any more; of a fork's first
                         attempt, what it needs of its parent's
+    RUN/beginning/      the files that a fork with another script began with, for as long as it runs
     RUN/transcript/     what the store holds of it for people to read, once it has ended
 """
 
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import structlog
 
 from perdure.artifacts import Artifacts, FileSet, StoredFile
 from perdure.artifacts.outputs import chunks_of, opened, stored_path
-from perdure.drivers.experiments.files import is_as_described, remove_folder, take
+from perdure.artifacts.results import Results
+from perdure.drivers.experiments.files import remove_folder, take
 from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
 from perdure.lifecycle import FINAL
 from perdure.run import Run
@@ -52,6 +54,8 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
         The folder itself.
     former
         That of the attempt before, or None; of a fork, what it needs of its parent's.
+    beginning
+        The files that a fork with another script began with; None for any other run.
     """
 
     run: str
@@ -60,6 +64,7 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     files: Path
     former: Path | None
+    beginning: Path | None
 
     @property
     def transcript(self) -> Path:
@@ -77,6 +82,10 @@ class Reconciled(msgspec.Struct, frozen=True):
     removed: list[str]
     kept: list[str]
     failed: dict[str, str]
+
+
+_Source: TypeAlias = Callable[[str, Mapping[str, Any], Path], bool]
+"""Takes the file of a path, as a savepoint describes it, to where it is wanted; says whether it could."""
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -145,12 +154,12 @@ class WorkingFolders:
         return self._found(place, known)
 
     def take_along(
-        self, folder: WorkingFolder, parent: str, files: Mapping[str, Mapping[str, Any]]
+        self, folder: WorkingFolder, parent: str, files: Mapping[str, Mapping[str, Any]], *, beginning: bool
     ) -> list[str]:
-        """Give a fork's folder files as its parent had them at a savepoint, as its `former` one.
+        """Give a fork's folder files as its parent had them at a savepoint.
 
-        Each is looked for in the parent's folder, in that of the attempt before it, and among what is stored
-        of it. The parent may be running, taken up again or ending meanwhile.
+        Each is taken from the savepoint, the parent's folder, that of the attempt before it, or what is
+        stored of it. The parent may be running, taken up again or ending meanwhile.
 
         Parameters
         ----------
@@ -158,6 +167,8 @@ class WorkingFolders:
             The parent's id; its owner is the fork's.
         files
             How they were, by path, as the savepoint describes them.
+        beginning
+            Whether they are to be the fork's `beginning`, rather than its `former` folder.
 
         Returns
         -------
@@ -168,14 +179,38 @@ class WorkingFolders:
         ArtifactsUnavailable, CorruptBlob
             If what is stored can't be read.
         """
-        former = self._place(folder.run) / "former"
-        lost = []
-        for path, was in files.items():
-            if is_as_described(folder.files / path, was):
-                continue  # it is as the experiment has it
-            if not any(found(path, was, former / path) for found in self._places(folder.owner, parent)):
-                lost.append(path)
-        return lost
+        place = self._place(parent)
+        # Twice: an attempt that begins meanwhile makes one folder of the other, one that has caught up needs
+        # the former no more. A folder goes when all of it is stored, so that comes last.
+        places = [folder.files, *(place / name for name in ("files", "former") * 2)]
+        return self._taken(folder, files, places, self._artifacts.results(folder.owner), parent, beginning)
+
+    def inherit(
+        self, folder: WorkingFolder, parent: str, files: Mapping[str, Mapping[str, Any]]
+    ) -> list[str]:
+        """Give a fork the `beginning` that its parent had, being a fork itself; otherwise as `take_along`."""
+        stored = self._artifacts.beginnings(folder.owner)
+        return self._taken(folder, files, [self._place(parent) / "beginning"], stored, parent, True)
+
+    def _taken(
+        self,
+        folder: WorkingFolder,
+        files: Mapping[str, Mapping[str, Any]],
+        places: Sequence[Path],
+        stored: Results,
+        parent: str,
+        beginning: bool,
+    ) -> list[str]:
+        target = self._place(folder.run) / ("beginning" if beginning else "former")
+        if beginning:
+            target.mkdir()
+        sources: list[_Source] = [_from_savepoint, *(partial(_from_folder, it) for it in places)]
+        sources.append(partial(_from_storage, stored, parent))
+        return [
+            path
+            for path, was in files.items()
+            if not any(take_from(path, was, target / path) for take_from in sources)
+        ]
 
     def settle(self, folder: WorkingFolder) -> WorkingFolder:
         """Remove what the attempt before left: all that was needed of it is in the folder now."""
@@ -199,6 +234,8 @@ class WorkingFolders:
         for written in (folder.former, folder.files, folder.transcript):
             if written is not None and written.exists():
                 stored = results.upload(folder.run, written, fetched=fetched)
+        if folder.beginning is not None:  # a fork of it may need that
+            self._artifacts.beginnings(folder.owner).upload(folder.run, folder.beginning, fetched={})
         self.discard(folder.run)
         return stored
 
@@ -210,6 +247,7 @@ class WorkingFolders:
         """Remove all there is of a deleted run: its folder, its results, its hold on the experiment."""
         self.discard(run)
         self._artifacts.results(owner).delete(run)
+        self._artifacts.beginnings(owner).delete(run)
         self._artifacts.experiments(owner).unpin(experiment, run)
 
     def reconcile(self, run_of: Callable[[str], Run | None]) -> Reconciled:
@@ -258,27 +296,6 @@ class WorkingFolders:
         else:
             done.kept.append(run_id)
 
-    def _places(self, owner: str, run: str) -> Iterator[Callable[[str, Mapping[str, Any], Path], bool]]:
-        """Yield the places where a run's files may be, as functions that take one from there."""
-        place = self._place(run)
-        # Twice: an attempt that begins meanwhile makes one folder of the other, one that has caught up needs
-        # the former no more. A folder goes when all of it is stored, so that comes last.
-        for name in ("files", "former") * 2:
-            yield partial(_take_from, place / name)
-        yield partial(self._take_stored, owner, run)
-
-    def _take_stored(self, owner: str, run: str, path: str, was: Mapping[str, Any], target: Path) -> bool:
-        results = self._artifacts.results(owner)
-        found = results.get(run)
-        file = None if found is None else found.files.get(stored_path(path))
-        if file is None or file.size < was["size"]:
-            return False
-        with closing(results.read(run, file)) as chunks:
-            taken = take(chunks, was, target)
-            for _ in chunks:  # at the end, every byte has been checked
-                pass
-        return taken
-
     def _fetched(self, folder: WorkingFolder) -> Mapping[str, StoredFile]:
         """Return what the folder began with; if nobody knows, nothing, so that all of it is stored."""
         try:
@@ -289,7 +306,7 @@ class WorkingFolders:
             raise UploadFailed(run=folder.run, reason=str(error), folder=str(folder.files)) from error
 
     def _found(self, place: Path, known: _Place) -> WorkingFolder:
-        former = place / "former"
+        former, beginning = place / "former", place / "beginning"
         return WorkingFolder(
             run=place.name,
             owner=known.owner,
@@ -297,6 +314,7 @@ class WorkingFolders:
             version=known.version,
             files=place / "files",
             former=former if former.exists() else None,
+            beginning=beginning if beginning.exists() else None,
         )
 
     def _place(self, run: str) -> Path:
@@ -306,9 +324,25 @@ class WorkingFolders:
         return self._root / run
 
 
-def _take_from(folder: Path, path: str, was: Mapping[str, Any], target: Path) -> bool:
+def _from_savepoint(path: str, was: Mapping[str, Any], target: Path) -> bool:
+    return was["content"] is not None and take([was["content"]], was, target)
+
+
+def _from_folder(folder: Path, path: str, was: Mapping[str, Any], target: Path) -> bool:
     with opened(folder / path) as file:
         return file is not None and take(chunks_of(file), was, target)
+
+
+def _from_storage(stored: Results, run: str, path: str, was: Mapping[str, Any], target: Path) -> bool:
+    found = stored.get(run)
+    file = None if found is None else found.files.get(stored_path(path))
+    if file is None or file.size < was["size"]:
+        return False
+    with closing(stored.read(run, file)) as chunks:
+        taken = take(chunks, was, target)
+        for _ in chunks:  # at the end, every byte has been checked
+            pass
+    return taken
 
 
 def _write(path: Path, data: bytes) -> None:
