@@ -111,11 +111,11 @@ class Preparing:
         kept: Any = decode(savepoint.entities[FILES])
         needed = kept["files"]["written"] if anew else lacking(kept["files"])
         lost = self._folders.take_along(folder, parent, needed, beginning=anew)
+        lost = [path for path in lost if path not in kept["scripts"]]
         if kept["beginning"] is not None and not anew:
             lost += self._folders.inherit(folder, parent, lacking(kept["beginning"]["files"]))
-        for path in lost:
-            if path not in kept["scripts"] and savepoint.timestamp > 0:
-                raise FileLost(path=path, reason="the run has written it anew since, or lost it")
+        if lost and savepoint.timestamp > 0:
+            raise FileLost(path=lost[0], reason="the run has written it anew since, or lost it")
 
 
 def _spec(folder: WorkingFolder, configuration: str, script: str, seed: int) -> ExperimentSpec:
