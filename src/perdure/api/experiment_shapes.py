@@ -100,6 +100,10 @@ class RunningExperiment(_Experiment):
     configuration: str
     script: str | None = Field(description="Its main script; null if it has none.")
     seed: int
+    sim_id: int | str = Field(
+        description="What its script reads as nrp.sim_id, and what its log is called by: the run's id, the "
+        "number of a simulation made at /simulation; a fork keeps its parent's."
+    )
     wanted: Literal["started", "paused", "stopped", "completed", "failed"] = Field(
         description="The state that is wanted of it."
     )
@@ -122,6 +126,7 @@ def experiment_record(view: ExperimentView) -> RunningExperiment:
             "configuration": spec.configuration,
             "script": spec.script,
             "seed": spec.seed,
+            "sim_id": spec.sim_id,
             "wanted": view.execution.wanted.value,
             "stored": view.stored,
         }

@@ -223,6 +223,26 @@ def test_a_simulation_may_begin_started(client: httpx.Client) -> None:
     assert client.post("/simulation", json={"experimentID": "eager"}).status_code == 201
 
 
+def test_a_simulation_has_a_number_for_its_script_and_its_log(client: httpx.Client) -> None:
+    script = b"for _ in range(2):\n    nrp.run_loop(7)\n    file_logger.info('%r', nrp.sim_id)\n"
+    send(client, "numbered", {**EMPTY, "control.py": script})
+    answer = client.post(
+        "/simulation", json={"experimentID": "numbered", "mainScript": "control.py", "state": "started"}
+    ).json()
+    number = answer["simulationID"]
+    runs = client.get("/runs", params={"kind": "experiment"}).json()["runs"]
+    (parent,) = [run["id"] for run in runs if run["experiment"] == "numbered"]
+    ended(client, parent)
+    names = {file["path"]: file["size"] for file in client.get(f"/runs/{parent}/files").json()["files"]}
+    assert names == {f"control_{number}.log": len(f"{number}\n{number}\n")}
+    last = client.get(f"/runs/{parent}/savepoints").json()["savepoints"][-1]["timestamp"]
+    fork = client.post(f"/runs/{parent}/fork", json={"savepoint": last}).json()
+    assert (fork["sim_id"], fork["id"] != parent) == (number, True)
+    put(client, fork["id"], "started")
+    assert ended(client, fork["id"])["reason"] == ""
+    assert files(client, fork["id"]) == files(client, parent)
+
+
 def test_a_remainder_of_steps_is_run_before_the_time_is_up(client: httpx.Client) -> None:
     script = (
         b"try:\n    while True:\n        nrp.run_loop(2)\n"
@@ -258,7 +278,7 @@ def test_a_fork_goes_on_as_its_parent_did_and_another_script_starts_at_its_top(c
     savepoints = client.get(f"/runs/{parent}/savepoints").json()["savepoints"]
     middle = savepoints[1]["timestamp"]
     fork = client.post(f"/runs/{parent}/fork", json={"savepoint": middle}).json()
-    assert (fork["state"], fork["parent"], fork["seed"]) == ("paused", parent, 7)
+    assert (fork["state"], fork["parent"], fork["seed"], fork["sim_id"]) == ("paused", parent, 7, parent)
     put(client, fork["id"], "started")
     assert ended(client, fork["id"])["state"] == "completed"
     assert files(client, fork["id"]) == files(client, parent)

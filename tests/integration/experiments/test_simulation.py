@@ -599,7 +599,7 @@ def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_
     savepoint = keeper.order[2]  # at step 10
     forked = MemoryKeeper()
     forked.steps = keeper.steps[: savepoint.position]
-    forked.order = [restarted(savepoint)]
+    forked.order = [restarted(savepoint, "main_script_3.log")]
     other = "file_logger.info('%s', nrp.simulation_time)\nnrp.run_loop(4)\nnrp.run_loop(4)\n"
 
     def die() -> None:
@@ -607,13 +607,13 @@ def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_
 
     forked.on_control = at_step(7, die)
     with pytest.raises(Killed):
-        run(tmp_path, other, forked, sim_id=4, former=former)
+        run(tmp_path, other, forked, former=former)
     assert [savepoint.timestamp // MILLISECOND for savepoint in forked.order] == [10, 15]
     forked.on_control = lambda asked: None
-    ending, cosimulation, _, folder = run(tmp_path, other, forked, sim_id=4)
+    ending, cosimulation, _, folder = run(tmp_path, other, forked)
     assert ending == Ending(how=How.COMPLETED)
     assert cosimulation.time_ns == 18 * MILLISECOND
-    assert contents(folder)["main_script_4.log"].decode() == "0.01\n"
+    assert contents(folder)["main_script_3.log"].decode() == "0.01\n"
     whole = contents(former)["engine.csv"].decode().splitlines(keepends=True)
     assert contents(folder)["engine.csv"].decode() == "".join(
         whole[:19]
@@ -628,20 +628,20 @@ def test_a_fork_with_another_script_begins_a_log_of_its_own(
     savepoint = keeper.order[2]
     forked = MemoryKeeper()
     forked.steps = keeper.steps[: savepoint.position]
-    forked.order = [restarted(savepoint)]
+    # The name differs as that of another script would.
+    forked.order = [restarted(savepoint, "main_script_5.log")]
     ending, _, _, folder = run(tmp_path, "file_logger.info('mine')\nnrp.run_loop(1)\n", forked, sim_id=5)
     assert ending == Ending(how=How.COMPLETED)
     assert contents(folder)["main_script_5.log"] == b"mine\n"
+    assert "main_script_3.log" not in contents(folder)
 
 
-def test_a_fork_with_the_same_script_goes_on_in_its_own_log(tmp_path: Path) -> None:
-    script = "file_logger.info('begun')\n" + LOOP.format(n=3)
+def test_a_fork_with_the_same_script_knows_the_simulation_by_the_same_id(tmp_path: Path) -> None:
+    script = "file_logger.info('begun %s', nrp.sim_id)\nnrp.run_loop(1 + nrp.sim_id)\n" + LOOP.format(n=3)
     _, _, keeper, former = run(tmp_path, script, steps=20)
     forked = MemoryKeeper()
     savepoint = keeper.order[2]
     forked.steps, forked.order = keeper.steps[: savepoint.position], [savepoint]
-    _, _, _, folder = run(tmp_path, script, forked, sim_id=9, steps=12, former=former)
-    files = contents(folder)
-    assert files["main_script_9.log"].decode() == "begun\ntime is up at 0.012\n"
-    assert "main_script_3.log" not in files
+    _, _, _, folder = run(tmp_path, script, forked, steps=12, former=former)
+    assert contents(folder)["main_script_3.log"].decode() == "begun 3\ntime is up at 0.012\n"
     assert [row[0] for row in trajectory(forked.steps)] == [1, 2, 4, 5, 7, 8, 10, 11]

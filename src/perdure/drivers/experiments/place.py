@@ -69,10 +69,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
             raise HashSeedChanged()
 
 
-def restarted(savepoint: Savepoint) -> Savepoint:
+def restarted(savepoint: Savepoint, log: str) -> Savepoint:
     """Return the savepoint as one from which a script starts at its top, on the same engines and files.
 
-    It is what a fork with another script begins with.
+    It is what a fork with another script begins with. That one's log, of the name given, is empty, and the
+    former one's isn't there.
     """
     place = Place.read(savepoint)
     again = Place(
@@ -83,13 +84,13 @@ def restarted(savepoint: Savepoint) -> Savepoint:
         seconds=place.seconds,
         hash_sample=place.hash_sample,
     )
-    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _with_empty_log(savepoint)}
+    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _with_empty_log(savepoint, log)}
     return msgspec.structs.replace(savepoint, entities=entities)
 
 
-def _with_empty_log(savepoint: Savepoint) -> bytes:
-    """Return the files of a savepoint, the script's log empty: another script begins its own."""
+def _with_empty_log(savepoint: Savepoint, log: str) -> bytes:
     files: Any = decode(savepoint.entities[FILES])
     changed = files["files"]
-    written = {**changed["written"], files["log"]: EMPTY}
-    return encode({**files, "files": {**changed, "written": written}})
+    written = {name: was for name, was in changed["written"].items() if name != files["log"]}
+    written[log] = EMPTY
+    return encode({"log": log, "files": {**changed, "written": written}})

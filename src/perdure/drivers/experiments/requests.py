@@ -28,12 +28,15 @@ class NewExperiment(msgspec.Struct, frozen=True, kw_only=True):
         to its time-out, or until it is done.
     seed
         Of the random draws; None makes one.
+    sim_id
+        What the script knows its simulation by; None is the run's id.
     """
 
     experiment: str
     configuration: str = CONFIGURATION
     script: str = SCRIPT
     seed: int | None = None
+    sim_id: int | None = None
 
 
 class ForkExperiment(msgspec.Struct, frozen=True, kw_only=True):

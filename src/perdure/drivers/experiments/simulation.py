@@ -24,7 +24,7 @@ from perdure.drivers.experiments.plan import Ending, How, Past, Plan
 from perdure.drivers.experiments.publisher import Publisher
 from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
-from perdure.drivers.experiments.script_log import ScriptLog
+from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.stepper import Stepper
 from perdure.errors import Unavailable
 from perdure.state.codec import State, decode
@@ -98,8 +98,7 @@ class Simulation:
         self._thread = threading.get_ident()
         self._files = Files(self._folder)
         self._opened = OpenFiles(self._folder)
-        stem = "perdure" if plan.script is None else Path(plan.script).stem
-        self._log_name = f"{stem}_{plan.sim_id}.log"
+        self._log_name = log_name(plan.script, plan.sim_id)
         self._log = ScriptLog(self._folder / self._log_name, keeper.write_line)
         self._script: Script | None = None
         if plan.script is not None:
@@ -277,7 +276,7 @@ class Simulation:
         if self._past is not None:
             self._opened.flush()
             kept = decode(self._past.savepoint.entities[FILES])
-            self._files.put_back(kept["files"], self._past.folder, {kept["log"]: self._log_name})
+            self._files.put_back(kept["files"], self._past.folder)
         self._log.muted = False
 
     def _publish(self, state: str) -> None:
