@@ -78,8 +78,9 @@ class _Experiment(BaseModel):
     created: float = Field(description="Unix time, in seconds.")
     updated: float = Field(description="Unix time, in seconds.")
     progress: dict[str, JsonValue] | None = Field(
-        description="Its latest report: real_time, simulation_time and time_left in seconds, and whether it "
-        "is replaying."
+        description="Its state, and its latest report: real_time, simulation_time and time_left in seconds, "
+        "steps, max_steps and the fraction of these that is done, and whether it is replaying; what only a "
+        "time-out tells is null without one."
     )
     attempt: int = Field(description="How often a simulation server began.")
     parent: str | None = Field(description="The run it was forked from.")

@@ -289,20 +289,19 @@ def test_a_store_that_fails_ends_the_run_though_the_script_swallows_everything(t
 @pytest.mark.parametrize("step", range(13))
 def test_a_pause_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int) -> None:
     keeper = MemoryKeeper()
-    states: list[tuple[Any, ...]] = []
+    held: list[tuple[Any, ...]] = []
     hold = keeper.hold
 
     def hold_and_look() -> None:
-        states.append((keeper.reports[-1]["state"], keeper.order[-1].timestamp))
+        held.append((keeper.reports[-1]["steps"], len(keeper.reports), keeper.order[-1].timestamp))
         hold()
 
     keeper.hold = hold_and_look  # type: ignore[method-assign]
     keeper.on_control = at_step(step, lambda: setattr(keeper, "wanted", Control.PAUSED))
     _, cosimulation, _, _ = run(tmp_path, "nrp.run_loop(13)", keeper)
-    assert states == [("paused", step * MILLISECOND)]
+    assert held == [(step, 1, step * MILLISECOND)]
     assert cosimulation.steps_taken == 13
-    assert keeper.reports[1]["state"] == "started"
-    assert keeper.reports[-1]["state"] == "completed"
+    assert [report["steps"] for report in keeper.reports] == [step, step, 13]
     assert [row[0] for row in trajectory(keeper.steps)] == [step for step in range(1, 14) if step % 3]
 
 
@@ -432,12 +431,19 @@ def test_a_plain_loop_costs_one_record_a_savepoint(tmp_path: Path) -> None:
 def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
     _, _, keeper, _ = run(tmp_path, "nrp.run_loop(15)", steps=20)
     assert keeper.reports[-1] == {
-        "state": "completed",
         "real_time": 0.0,
         "simulation_time": 0.015,
         "time_left": 0.005,
+        "steps": 15,
+        "max_steps": 20,
+        "fraction": 0.75,
         "replaying": False,
     }
+    _, _, endless, _ = run(tmp_path, "nrp.run_loop(2)")
+    known = {name: endless.reports[-1][name] for name in ("steps", "max_steps", "fraction", "time_left")}
+    assert known == {"steps": 2, "max_steps": None, "fraction": None, "time_left": None}
+    _, _, done, _ = run(tmp_path, None, steps=0)
+    assert (done.reports[-1]["fraction"], done.reports[-1]["max_steps"]) == (1.0, 0)
 
 
 # Going on ---------------------------------------------------------------------------------------------------

@@ -206,12 +206,15 @@ class Experiments:
             await self._results.tried(run.id)
 
     async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
-        """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""
+        """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted.
+
+        No state is left out, however short it was and however slow the reader is.
+        """
         seen: ExperimentView | None = None
         with changes_of(self._store, run_id) as changed:
             while seen is None or not seen.ended:
                 await changed.wait()
-                changed.clear()
+                states = changed.clear()
                 try:
                     view = await self.view(owner, run_id)
                 except RunNotFound:
@@ -219,7 +222,15 @@ class Experiments:
                         raise
                     yield None
                     return
-                if seen is None or _told(view) != _told(seen):
+                if seen is None:
+                    seen, states = view, []
+                    yield view
+                for state in states:
+                    if state is not seen.run.state:
+                        seen = view if state is view.run.state else seen.in_state(state)
+                        yield seen
+                # A state that is newer than these comes with the change that led to it.
+                if view.run.state is seen.run.state and _told(view) != _told(seen):
                     seen = view
                     yield view
 

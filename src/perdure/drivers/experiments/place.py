@@ -90,7 +90,9 @@ def restarted(savepoint: Savepoint, log: str) -> Savepoint:
 
 def _with_empty_log(savepoint: Savepoint, log: str) -> bytes:
     files: Any = decode(savepoint.entities[FILES])
-    changed = files["files"]
-    written = {name: was for name, was in changed["written"].items() if name != files["log"]}
-    written[log] = EMPTY
-    return encode({"log": log, "files": {**changed, "written": written}})
+    written = {name: was for name, was in files["files"]["written"].items() if name != files["log"]}
+    state: dict[str, State] = {
+        "log": log,
+        "files": {**files["files"], "written": {**written, log: EMPTY}},
+    }
+    return encode(state)

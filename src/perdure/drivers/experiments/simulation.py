@@ -77,6 +77,7 @@ class Simulation:
         self._place = Place() if past is None else Place.read(past.savepoint)
         pages = () if past is None else past.steps[self._place.base :]
         self._recorder = Recorder(self._place, pages, self._folder, self._put_back_files)
+        self._publisher = Publisher(self._report, keeper.progress, period)
         every_ns = plan.every_ns
         if every_ns is not None:
             every_ns = -(-every_ns // cosimulation.timestep_ns) * cosimulation.timestep_ns
@@ -90,11 +91,10 @@ class Simulation:
             every_ns=every_ns,
             keep=plan.keep,
             describe_files=self._describe_files,
-            publish=self._publish,
+            publish=self._publisher.now,
             clock=clock,
         )
         self._failure: Exception | None = None  # why it can't go on, or isn't kept any more
-        self._state = "started"
         self._thread = threading.get_ident()
         self._files = Files(self._folder)
         self._opened = OpenFiles(self._folder)
@@ -104,7 +104,6 @@ class Simulation:
         if plan.script is not None:
             modules = facades(self._read_clock, self._sleep)
             self._script = Script(self._folder / plan.script, self._folder, plan.seed, modules)
-        self._publisher = Publisher(self._report, keeper.progress, period)
 
     # From beginning to end ----------------------------------------------------------------------------------
 
@@ -129,7 +128,6 @@ class Simulation:
             ending = self._work()
             if ending.how is How.COMPLETED:
                 ending = self._shut_down()
-            self._state = ending.how.value
         return ending
 
     def _work(self) -> Ending:
@@ -279,18 +277,17 @@ class Simulation:
             self._files.put_back(kept["files"], self._past.folder)
         self._log.muted = False
 
-    def _publish(self, state: str) -> None:
-        self._state = state
-        self._publisher.now()
-
     def _report(self) -> Mapping[str, Any]:
         now = self._cosimulation.time_ns
+        steps, most = now // self.timestep_ns, self.max_steps
         left = None if self.plan.timeout_ns is None else max(0, self.plan.timeout_ns - now) / 1e9
         return {
-            "state": self._state,
             "real_time": self._stepper.seconds,
             "simulation_time": now / 1e9,
             "time_left": left,
+            "steps": steps,
+            "max_steps": most,
+            "fraction": None if most is None else steps / most if most else 1.0,
             "replaying": not self._recorder.live,
         }
 
