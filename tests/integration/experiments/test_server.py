@@ -211,6 +211,12 @@ def test_what_cannot_be_run_makes_no_run(client: httpx.Client, server: Served) -
     ):
         answer = client.post("/runs", json={"kind": "experiment", **given})
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+    told = client.post("/runs", json={"kind": "experiment", "experiment": "gazebo"}).json()["error"]
+    assert [problem["place"] for problem in told["details"]["problems"]] == [
+        "$.A",
+        "$.EngineConfigs[0].EngineName",
+        "$.EngineConfigs[0].EngineType",
+    ]
     assert client.post("/simulation", json={"experimentID": "gazebo"}).status_code == 400
     assert client.get("/runs").json()["runs"] == before
 
