@@ -22,6 +22,11 @@ from perdure.stores.memory import MemoryStore
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 class Nobody:
     """An executor that works on nothing."""
 
