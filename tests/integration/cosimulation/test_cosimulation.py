@@ -360,7 +360,7 @@ def test_another_packages_engine_runs_by_the_name_it_is_registered_under(
         def load(self) -> Any:
             return Clock
 
-    monkeypatch.setattr("perdure.drivers.experiments.engines.entry_points", lambda group: [Entry()])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Entry()])
     write(tmp_path, b__py=COUNTER, watch__py=WATCH)
     extra = {"EngineExtraConfigs": {"start": 100}}
     engines = [{"EngineName": "a", "EngineType": "clock", **extra}, script_engine("b")]
