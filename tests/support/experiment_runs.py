@@ -90,8 +90,9 @@ def files(client: httpx.Client, run_id: str) -> dict[str, bytes]:
     response = client.get(f"/runs/{run_id}/files.zip")
     assert response.status_code == 200, response.text
     found = unzipped(response.content)
-    found.pop(f"simulation_{run_id}.log", None)
-    return {name.replace(f"_{run_id}", ""): data for name, data in found.items()}
+    sim_id = client.get(f"/runs/{run_id}").json()["sim_id"]
+    found.pop(f"simulation_{sim_id}.log", None)
+    return {name.replace(f"_{sim_id}.", "."): data for name, data in found.items()}
 
 
 class Signal:

@@ -78,8 +78,9 @@ class _Experiment(BaseModel):
     created: float = Field(description="Unix time, in seconds.")
     updated: float = Field(description="Unix time, in seconds.")
     progress: dict[str, JsonValue] | None = Field(
-        description="Its latest report: real_time, simulation_time and time_left in seconds, and whether it "
-        "is replaying."
+        description="Its state, and its latest report: real_time, simulation_time and time_left in seconds, "
+        "steps, max_steps and the fraction of these that is done, and whether it is replaying; what only a "
+        "time-out tells is null without one."
     )
     attempt: int = Field(description="How often a simulation server began.")
     parent: str | None = Field(description="The run it was forked from.")
@@ -100,6 +101,10 @@ class RunningExperiment(_Experiment):
     configuration: str
     script: str | None = Field(description="Its main script; null if it has none.")
     seed: int
+    sim_id: int | str = Field(
+        description="What its script reads as nrp.sim_id, and what its log is called by: the run's id, the "
+        "number of a simulation made at /simulation; a fork keeps its parent's."
+    )
     wanted: Literal["started", "paused", "stopped", "completed", "failed"] = Field(
         description="The state that is wanted of it."
     )
@@ -122,6 +127,7 @@ def experiment_record(view: ExperimentView) -> RunningExperiment:
             "configuration": spec.configuration,
             "script": spec.script,
             "seed": spec.seed,
+            "sim_id": spec.sim_id,
             "wanted": view.execution.wanted.value,
             "stored": view.stored,
         }

@@ -1,8 +1,8 @@
 """Artifacts: the files of experiments and of what simulations wrote, at any URL that fsspec knows."""
 
 from perdure.artifacts.artifacts import Artifacts
-from perdure.artifacts.experiments import Condition
+from perdure.artifacts.experiments import CalledOff, Condition
 from perdure.artifacts.filesets import FileSet, StoredFile
 from perdure.artifacts.limits import ArtifactLimits
 
-__all__ = ["ArtifactLimits", "Artifacts", "Condition", "FileSet", "StoredFile"]
+__all__ = ["ArtifactLimits", "Artifacts", "CalledOff", "Condition", "FileSet", "StoredFile"]

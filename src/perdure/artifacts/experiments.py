@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -24,12 +24,16 @@ from perdure.errors import (
     TooMany,
 )
 
-__all__ = ["ANY", "Condition", "Created", "Experiments"]
+__all__ = ["ANY", "CalledOff", "Condition", "Created", "Experiments"]
 
 ANY = "*"
 
 _LOGS = (".log", ".log.zip")
 _LEFT_OUT_FOLDERS = frozenset({"logs", "__pycache__"})
+
+
+class CalledOff(Exception):
+    """Nobody wants any more what was being fetched."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -243,13 +247,22 @@ class Experiments:
         """Let go of what a run had pinned; harmless if that is nothing."""
         self._sets.unpin(name, run)
 
-    def fetch(self, name: str, version: int, folder: Path) -> FileSet:
+    def fetch(
+        self, name: str, version: int, folder: Path, called_off: Callable[[], bool] = lambda: False
+    ) -> FileSet:
         """Copy a pinned version into a folder that doesn't exist yet, all of it or nothing.
 
         Logs and caches of former runs are left out: ``*.log``, ``*.log.zip``, ``logs/``, ``__pycache__/``.
 
+        Parameters
+        ----------
+        called_off
+            Whether nobody wants the folder any more; asked before each file and after each part of one.
+
         Raises
         ------
+        CalledOff
+            If so.
         ExperimentNotFound
             If there is no such version.
         FileExistsError
@@ -258,11 +271,19 @@ class Experiments:
         found = self.version(name, version)
         folder.mkdir(parents=True)
 
+        def wanted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+                if called_off():
+                    raise CalledOff
+
         def copy(path: str) -> None:
+            if called_off():
+                raise CalledOff
             file, target = found.files[path], folder / check_path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as written:
-                written.writelines(self.read(name, file))
+                written.writelines(wanted(self.read(name, file)))
             os.utime(target, (file.modified, file.modified))
 
         try:

@@ -1,16 +1,16 @@
-"""Changes of a run: an event that is set after each commit, for whoever waits for something to become so."""
+"""Changes of a run, for whoever waits for something to become so, or follows it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from perdure.errors import RunNotFound
-from perdure.lifecycle import FINAL
+from perdure.lifecycle import FINAL, RunState
 from perdure.run import Run
 from perdure.stores.base import Committed, Store
 
-__all__ = ["changes_of", "views_of"]
+__all__ = ["Changes", "changes_of", "views_of"]
 
 
 class View(Protocol):
@@ -21,28 +21,56 @@ class View(Protocol):
         """What the store holds of it."""
         ...
 
+    def in_state(self, state: RunState) -> Self:
+        """Return it as it was when its run came to a state."""
+        ...
+
 
 V = TypeVar("V", bound=View)
 
 
-@contextmanager
-def changes_of(store: Store, run_id: str) -> Iterator[asyncio.Event]:
-    """Yield an event that is set now, and again after every change of a run until the block ends.
+class Changes:
+    """An event that is set when a run changes, and the states that it went through; for one event loop."""
 
-    Who waits for it clears it, and then looks: so no change is missed, though several may be seen as one.
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._states: list[RunState] = []
+
+    def put(self, commit: Committed) -> None:
+        """Take note of a change."""
+        if not commit.deleted and self._states[-1:] != [commit.state]:
+            self._states.append(commit.state)
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Return when there was a change since it was cleared."""
+        await self._changed.wait()
+
+    def clear(self) -> list[RunState]:
+        """Begin anew; return the states that changes since the last time led to, each once in a row."""
+        self._changed.clear()
+        states, self._states = self._states, []
+        return states
+
+
+@contextmanager
+def changes_of(store: Store, run_id: str) -> Iterator[Changes]:
+    """Yield changes that are set now, and again after every change of a run until the block ends.
+
+    Who waits for one clears it, and then looks: so no change is missed, though several may be seen as one.
     """
     loop = asyncio.get_running_loop()
-    changed = asyncio.Event()
-    changed.set()
+    changes = Changes()
 
     def tell(commit: Committed) -> None:
         if commit.run_id == run_id:
             with suppress(RuntimeError):  # the loop is closing
-                loop.call_soon_threadsafe(changed.set)
+                loop.call_soon_threadsafe(changes.put, commit)
 
     unwatch = store.watch(tell)
     try:
-        yield changed
+        yield changes
     finally:
         unwatch()
 
@@ -52,7 +80,8 @@ async def views_of(
 ) -> AsyncGenerator[V | None, None]:
     """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted.
 
-    A reader that is slow misses what lies between, and gets the latest.
+    No state is left out, however short it was and however slow the reader is; of the rest that lies between,
+    it gets the latest.
 
     Parameters
     ----------
@@ -65,7 +94,7 @@ async def views_of(
     with changes_of(store, run_id) as changed:
         while seen is None or seen.run.state not in FINAL:
             await changed.wait()
-            changed.clear()
+            states = changed.clear()
             try:
                 view = await look()
             except RunNotFound:
@@ -73,6 +102,14 @@ async def views_of(
                     raise
                 yield None
                 return
-            if seen is None or told(view) != told(seen):
+            if seen is None:
+                seen, states = view, []
+                yield view
+            for state in states:
+                if state is not seen.run.state:
+                    seen = view if state is view.run.state else seen.in_state(state)
+                    yield seen
+            # A state that is newer than these comes with the change that led to it.
+            if view.run.state is seen.run.state and told(view) != told(seen):
                 seen = view
                 yield view

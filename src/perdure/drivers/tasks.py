@@ -81,6 +81,10 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution
     place: int | None = None
 
+    def in_state(self, state: RunState) -> "TaskView":
+        """Return it as it was when its run came to a state."""
+        return msgspec.structs.replace(self, run=msgspec.structs.replace(self.run, state=state))
+
     @property
     def progress(self) -> dict[str, Any] | None:
         """The latest report."""

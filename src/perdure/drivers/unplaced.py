@@ -1,6 +1,6 @@
 """What takes the executor's place where nothing is worked on: in a command that opens a store by itself."""
 
-from perdure.execution.work import end_unplaced
+from perdure.execution.work import bring_unplaced
 from perdure.stores.base import Store
 
 __all__ = ["Unplaced"]
@@ -19,8 +19,9 @@ class Unplaced:
         self._store = store
 
     async def submit(self, run_id: str) -> None:
-        """Leave a run to the server that opens the store next."""
+        """Leave a run to the server that opens the store next, but pause it if that is wanted."""
+        await bring_unplaced(self._store, run_id)
 
     async def cancel(self, run_id: str) -> None:
         """Bring a run to its end that is wanted stopped."""
-        await end_unplaced(self._store, run_id)
+        await bring_unplaced(self._store, run_id)

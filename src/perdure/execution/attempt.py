@@ -161,7 +161,7 @@ class Attempt:
         telling = [
             self._helping(self._brief(process)),
             self._helping(self._obey(process, reporter)),
-            self._helping(self._prepared(process)),
+            self._helping(self._prepared(process, reporter)),
         ]
         keeping = self._helping(self._keep(reporter))
         try:
@@ -317,12 +317,13 @@ class Attempt:
             await self._asked.wait()
             self._asked.clear()
 
-    async def _prepared(self, process: GuardedProcess) -> None:
+    async def _prepared(self, process: GuardedProcess, reporter: Reporter) -> None:
         """Put down that a run which began paused has prepared itself, and stands still."""
         if self._obeyed is Wanted.PAUSED:
             await self._paused.wait()
             process.hold_clock()
             self._clock.hold()
+            await reporter.write()
             await self._mark(RunState.PAUSED)
 
     async def _bring(self, process: GuardedProcess, reporter: Reporter, wanted: Wanted) -> None:

@@ -44,7 +44,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         Whether a run whose work was broken off is taken up again by itself; else it is paused.
     provide
         Prepares an attempt, before each; it may block. `NotFound` and `Damaged` fail the run, other errors
-        leave it for later.
+        leave it for later. It is given a question as well: whether nobody wants the attempt any more. Nobody
+        waits for it then, and what it was preparing is for it to remove.
     """
 
     path: str
@@ -52,7 +53,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     begins_paused: bool = False
     resumes: bool = True
-    provide: Callable[[Run, Execution], Provision] | None = None
+    provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None = None
 
     def is_due(self, run: Run, execution: Execution) -> bool:
         """Return whether there is something to do for a run that nobody works on."""

@@ -141,7 +141,10 @@ class GuardedProcess:
             self._orders.write(order)
 
     async def _watch(self) -> End:
-        """Read what the guard tells until it has ended, and sweep up what it may have left."""
+        """Read what the guard tells until it has ended, and sweep up what it may have left.
+
+        One that tells how it ended has left nothing, and it costs time to look at all processes.
+        """
         end = None
         while line := await _line(self._reports):
             verb, _, rest = line.partition(" ")
@@ -155,8 +158,9 @@ class GuardedProcess:
         code = await asyncio.to_thread(self._process.wait)
         if end is None and code > 0:
             end = End(How.BROKEN, why=f"its guard ended with exit code {code}")
-        left = self.child if end is None else None
-        await asyncio.to_thread(sweep, self._identity, self._token, left)
+        if end is None or code != 0:
+            left = self.child if end is None else None
+            await asyncio.to_thread(sweep, self._identity, self._token, left)
         return end or End(How.UNWATCHED)
 
 

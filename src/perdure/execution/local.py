@@ -14,7 +14,7 @@ from perdure.execution.attempt import Place
 from perdure.execution.body import Body
 from perdure.execution.lanes import Lane, Lanes
 from perdure.execution.sweep import adopt_orphans, sweep
-from perdure.execution.work import Work, end_unplaced
+from perdure.execution.work import Work, bring_unplaced
 from perdure.stores.base import Store
 
 __all__ = ["LocalExecutor"]
@@ -98,6 +98,8 @@ class LocalExecutor:
             room = self._rooms[run.kind]
             room.lanes.push(run_id, execution.owner, Lane.SHORT if short else Lane.LONG)
             self._dispatch(room)
+        else:
+            await bring_unplaced(self._store, run_id)
 
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
@@ -106,7 +108,7 @@ class LocalExecutor:
             return
         for room in self._rooms.values():
             room.lanes.remove(run_id)
-        await end_unplaced(self._store, run_id)
+        await bring_unplaced(self._store, run_id)
 
     def _dispatch(self, room: "_Room") -> None:
         """Give a kind's free slots to those whose turn it is, the slot for short runs first."""

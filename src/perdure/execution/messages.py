@@ -1,16 +1,18 @@
 """The messages between a server and a child, and their frames: four bytes of length, then MessagePack."""
 
-import asyncio
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from perdure.errors import LimitExceeded
 from perdure.run import Entry, Step
 from perdure.state.savepoint import Savepoint
+
+if TYPE_CHECKING:  # a child doesn't need it, and is to be there at once
+    from asyncio import StreamReader
 
 __all__ = [
     "LARGEST",
@@ -162,14 +164,14 @@ def framed(message: ToChild | FromChild) -> bytes:
     return bytes(frame)
 
 
-async def receive(reader: asyncio.StreamReader) -> FromChild:
+async def receive(reader: "StreamReader") -> FromChild:
     """Read a child's next message; `Garbled` if it is none, `EOFError` at the end."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > LARGEST:
             raise Garbled(f"it announced a message of {length} bytes; the most is {LARGEST}")
         message: FromChild = _from_child.decode(await reader.readexactly(length))
-    except (asyncio.IncompleteReadError, ConnectionError) as error:
+    except (EOFError, ConnectionError) as error:
         raise EOFError from error
     except msgspec.DecodeError as error:
         raise Garbled(f"it sent what is no message: {error}") from error

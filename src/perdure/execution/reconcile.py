@@ -35,7 +35,8 @@ async def reconcile(store: Store, executor: Executor) -> None:
         with suppress(NotExecuted, RunNotFound):  # of a kind that waits for another server; deleted meanwhile
             if execution.wanted is Wanted.PAUSED:
                 run = await asyncio.to_thread(store.run, execution.run_id)
-                if run.state is not RunState.CREATED:  # a new one may have to be prepared
+                # A new one may have to be prepared; one that was going on hadn't heard of it yet.
+                if run.state not in (RunState.CREATED, RunState.STARTED):
                     continue
             if execution.wanted.ends:
                 await executor.cancel(execution.run_id)

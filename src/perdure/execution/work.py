@@ -1,9 +1,13 @@
 """The work on one run: attempts at it until it is final, or another's, or to be left for later."""
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
+import anyio
+import anyio.to_thread
 import structlog
 
 from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, VersionConflict
@@ -11,10 +15,10 @@ from perdure.execution.attempt import Attempt, Place
 from perdure.execution.body import Provision
 from perdure.execution.verdict import Again, Finish, failed, requested
 from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.run import Change
+from perdure.run import Change, Execution, Run
 from perdure.stores.base import Store
 
-__all__ = ["Work", "end_unplaced"]
+__all__ = ["Work", "bring_unplaced"]
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +44,14 @@ class Work:
     def __init__(self, store: Store, place: Place, run_id: str) -> None:
         self._store, self._place, self._run_id = store, place, run_id
         self._attempt: Attempt | None = None
+        self._looking = asyncio.Event()  # set while something that isn't an attempt is to look
         self.asked = False
 
     def look(self) -> None:
         """Look at what is wanted of the run."""
         if self._attempt is None:
             self.asked = True
+            self._looking.set()
         else:
             self._attempt.look()
 
@@ -66,19 +72,20 @@ class Work:
         before = await asyncio.to_thread(self._store.execution, self._run_id)
         run = await asyncio.to_thread(self._store.run, self._run_id)
         body = self._place.bodies[run.kind]
-        if before.wanted.ends:
-            await end_unplaced(self._store, self._run_id)
+        if before.wanted is not Wanted.STARTED:
+            await bring_unplaced(self._store, self._run_id)
         if not body.is_due(run, before) or before.leased(self._store.fence, time.time()):
             return False
         if run.state is RunState.STARTED and not body.resumes:
             await self._pause_interrupted()
             return False
         try:
-            provide = body.provide
-            provision = Provision() if provide is None else await asyncio.to_thread(provide, run, before)
+            provision = await self._provision(body.provide, run, before)
         except (NotFound, Damaged) as error:  # which no further attempt mends
             await self._change(failed(f"{error.code}: {error}").change)
             return False
+        if provision is None:
+            return True
         holder, lease_seconds = self._place.holder, self._place.lease_seconds
         try:
             execution = await asyncio.wrap_future(self._store.lease(self._run_id, holder, lease_seconds))
@@ -108,6 +115,42 @@ class Work:
                 return True
         return False
 
+    async def _provision(
+        self,
+        provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None,
+        run: Run,
+        before: Execution,
+    ) -> Provision | None:
+        """Prepare an attempt; None as soon as something else is wanted, whatever is being waited for."""
+        if provide is None:
+            return Provision()
+        called_off = threading.Event()
+        preparing = asyncio.create_task(
+            anyio.to_thread.run_sync(
+                provide,
+                run,
+                before,
+                called_off.is_set,
+                abandon_on_cancel=True,
+                # A thread of its own, since it may take long: the slots bound how many there are.
+                limiter=anyio.CapacityLimiter(1),
+            )
+        )
+        try:
+            while not preparing.done():
+                self._looking.clear()
+                execution = await asyncio.to_thread(self._store.execution, run.id)
+                if execution.wanted is not before.wanted:
+                    return None
+                looking = asyncio.create_task(self._looking.wait())
+                await asyncio.wait({preparing, looking}, return_when=asyncio.FIRST_COMPLETED)
+                looking.cancel()
+            return preparing.result()
+        finally:
+            called_off.set()
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)  # which doesn't wait for the thread
+
     async def _pause_interrupted(self) -> None:
         """Let a run whose work was broken off wait for its owner to start it again."""
         await asyncio.wrap_future(self._store.want(self._run_id, Wanted.PAUSED))
@@ -129,15 +172,19 @@ class Work:
         )
 
 
-async def end_unplaced(store: Store, run_id: str) -> None:
-    """Bring a run to the end that is wanted of it, if nobody works on it: it never starts again."""
+async def bring_unplaced(store: Store, run_id: str) -> None:
+    """Bring a run that nobody works on to its end, or to the pause, that is wanted of it."""
     while True:
         execution = await asyncio.to_thread(store.execution, run_id)
         run = await asyncio.to_thread(store.run, run_id)
-        held = execution.leased(store.fence, time.time())
-        if held or not execution.wanted.ends or run.state in FINAL:
+        if execution.leased(store.fence, time.time()) or run.state in FINAL:
             return
-        change = requested(execution.wanted).change
+        if execution.wanted.ends:
+            change = requested(execution.wanted).change
+        elif execution.wanted is Wanted.PAUSED and run.state is RunState.STARTED:
+            change = Change(state=RunState.PAUSED)
+        else:
+            return
         # Whoever leases it in between makes it a new version.
         with suppress(VersionConflict):
             await asyncio.wrap_future(store.update_run(run_id, run.version, change))

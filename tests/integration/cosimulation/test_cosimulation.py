@@ -215,15 +215,15 @@ def test_an_experiment_without_engines_only_lets_time_pass(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("body", "kind", "says"),
     [
-        ("@TransceiverFunction('c')\ndef f(): pass", InvalidConfiguration, "names the engine 'c'"),
+        ("@TransceiverFunction(str('c'))\ndef f(): pass", InvalidConfiguration, "names the engine 'c'"),
         (
-            "@EngineDataPack('x', DataPackIdentifier('n', 'aa'))\n@TransceiverFunction('a')\ndef f(x): pass",
+            "@EngineDataPack('x', DataPackIdentifier('n', str('aa')))\n@StatusFunction()\ndef f(x): pass",
             InvalidConfiguration,
             "Did you mean 'a'",
         ),
-        ("def f(): pass", InvalidConfiguration, "defines no function with @TransceiverFunction"),
+        ("import math\ndef f(): pass", InvalidConfiguration, "defines no function with @TransceiverFunction"),
         (
-            "@StatusFunction()\ndef f(): return False, []\n@StatusFunction()\ndef g(): return False, []",
+            "@StatusFunction()\ndef f(): pass\nif f:\n    @StatusFunction()\n    def g(): pass",
             InvalidConfiguration,
             "defines a status function already",
         ),
@@ -236,12 +236,12 @@ def test_an_experiment_without_engines_only_lets_time_pass(tmp_path: Path) -> No
         ),
         ("@TransceiverFunction('a')\ndef f(): return 5", ScriptFailed, "must return a list of JsonDataPack"),
         (
-            "@TransceiverFunction('a')\ndef f(): return [JsonDataPack('x', 'z')]",
+            "@TransceiverFunction('a')\ndef f(): return [JsonDataPack('x', str('z'))]",
             ScriptFailed,
             "There is no engine 'z'",
         ),
         (
-            "@TransceiverFunction('a')\ndef f(): return [JsonDataPack('tolt', 'a')]",
+            "@TransceiverFunction('a')\ndef f(): return [JsonDataPack(str('tolt'), 'a')]",
             InvalidDataPack,
             "'tolt' of the engine 'a' is refused: the engine hasn't registered it. Did you mean 'told'",
         ),
@@ -251,7 +251,7 @@ def test_an_experiment_without_engines_only_lets_time_pass(tmp_path: Path) -> No
             "its data is a builtins.set",
         ),
         (
-            "@EngineDataPack('x', DataPackIdentifier('m', 'a'))\n@TransceiverFunction('a')\ndef f(x): pass",
+            "@EngineDataPack('x', DataPackIdentifier(str('m'), 'a'))\n@StatusFunction()\ndef f(x): pass",
             ScriptFailed,
             "has no data pack 'm'",
         ),
@@ -360,7 +360,7 @@ def test_another_packages_engine_runs_by_the_name_it_is_registered_under(
         def load(self) -> Any:
             return Clock
 
-    monkeypatch.setattr("perdure.drivers.experiments.engines.entry_points", lambda group: [Entry()])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Entry()])
     write(tmp_path, b__py=COUNTER, watch__py=WATCH)
     extra = {"EngineExtraConfigs": {"start": 100}}
     engines = [{"EngineName": "a", "EngineType": "clock", **extra}, script_engine("b")]

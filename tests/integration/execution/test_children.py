@@ -20,7 +20,7 @@ from perdure.errors import ExperimentNotFound, Fenced, StoreUnavailable
 from perdure.execution.body import Body, Provision
 from perdure.execution.limits import Limits
 from perdure.execution.local import LocalExecutor
-from perdure.execution.reconcile import reconciling
+from perdure.execution.reconcile import reconcile, reconciling
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
 from perdure.run import Change, Execution, Run
 from perdure.stores.base import Appended
@@ -327,7 +327,7 @@ def test_other_slots_go_on_while_one_computes_in_c() -> None:
 def test_kinds_have_slots_of_their_own_and_each_attempt_is_provided_for() -> None:
     attempts: list[int] = []
 
-    def provide(run: Run, execution: Execution) -> Provision:
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         attempts.append(execution.attempt)
         return Provision(environment={"PROVIDED": run.id}, given={"attempt": str(execution.attempt)})
 
@@ -363,7 +363,7 @@ def test_kinds_have_slots_of_their_own_and_each_attempt_is_provided_for() -> Non
 
 
 def test_what_cannot_be_provided_for_fails_the_run() -> None:
-    def provide(run: Run, execution: Execution) -> Provision:
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         raise ExperimentNotFound(experiment="gone")
 
     async def work() -> None:
@@ -375,5 +375,64 @@ def test_what_cannot_be_provided_for_fails_the_run() -> None:
             ended, execution = await trial.until_final()
             assert (ended.state, execution.attempt) == (RunState.FAILED, 0)
             assert ended.reason.startswith("experiment_not_found: ")
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("wanted", [Wanted.STOPPED, Wanted.PAUSED])
+def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Wanted) -> None:
+    preparing, go, over = threading.Event(), threading.Event(), threading.Event()
+    answers: list[bool] = []
+
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
+        if not answers:
+            answers.append(called_off())
+            preparing.set()
+            go.wait(WAIT)
+            answers.append(called_off())
+            over.set()
+        return Provision()
+
+    async def work() -> None:
+        store, identity = MemoryStore(), secrets.token_hex(8)
+        bodies = {"task": Body(path=BODY, slots=1, provide=provide)}
+        async with LocalExecutor(store, bodies, identity=identity) as executor:
+            trial = Trial(store, executor)
+            trial.create(do="interrupt", times=0)
+            run = store.run("run")  # as one whose work was broken off
+            store.update_run("run", run.version, Change(state=RunState.STARTED)).result(WAIT)
+            await executor.submit("run")
+            assert await asyncio.to_thread(preparing.wait, WAIT)
+            await trial.want(wanted)
+            await trial.until(lambda: store.run("run").state.value == wanted.value)
+            # Its slot is free, though the thread is still at it.
+            await trial.submit("other", do="interrupt", times=0)
+            await trial.until_final("other")
+            assert answers == [False]
+            go.set()
+            assert await asyncio.to_thread(over.wait, WAIT)
+            assert answers == [False, True]
+            if wanted is Wanted.PAUSED:
+                await trial.want(Wanted.STARTED)
+                await trial.until_final()
+            assert store.execution("run").attempt == int(wanted is Wanted.PAUSED)
+        assert not marked(identity)
+
+    asyncio.run(work())
+
+
+def test_a_pause_that_nobody_had_heard_of_holds_after_a_restart() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        async with LocalExecutor(store, {"task": Body(path=BODY)}, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            trial.create(do="interrupt", times=0)
+            run = store.run("run")
+            store.update_run("run", run.version, Change(state=RunState.STARTED)).result(WAIT)
+            store.want("run", Wanted.PAUSED).result(WAIT)
+            await reconcile(store, executor)
+            assert store.run("run").state is RunState.PAUSED
+            await trial.want(Wanted.STARTED)
+            await trial.until_final()
 
     asyncio.run(work())

@@ -32,6 +32,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -210,6 +211,12 @@ def test_what_cannot_be_run_makes_no_run(client: httpx.Client, server: Served) -
     ):
         answer = client.post("/runs", json={"kind": "experiment", **given})
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+    told = client.post("/runs", json={"kind": "experiment", "experiment": "gazebo"}).json()["error"]
+    assert [problem["place"] for problem in told["details"]["problems"]] == [
+        "$.A",
+        "$.EngineConfigs[0].EngineName",
+        "$.EngineConfigs[0].EngineType",
+    ]
     assert client.post("/simulation", json={"experimentID": "gazebo"}).status_code == 400
     assert client.get("/runs").json()["runs"] == before
 
@@ -223,6 +230,58 @@ def test_a_simulation_may_begin_started(client: httpx.Client) -> None:
     assert client.post("/simulation", json={"experimentID": "eager"}).status_code == 201
 
 
+def test_a_simulation_has_a_number_for_its_script_and_its_log(client: httpx.Client) -> None:
+    script = b"for _ in range(2):\n    nrp.run_loop(7)\n    file_logger.info('%r', nrp.sim_id)\n"
+    send(client, "numbered", {**EMPTY, "control.py": script})
+    answer = client.post(
+        "/simulation", json={"experimentID": "numbered", "mainScript": "control.py", "state": "started"}
+    ).json()
+    number = answer["simulationID"]
+    runs = client.get("/runs", params={"kind": "experiment"}).json()["runs"]
+    (parent,) = [run["id"] for run in runs if run["experiment"] == "numbered"]
+    ended(client, parent)
+    names = {file["path"]: file["size"] for file in client.get(f"/runs/{parent}/files").json()["files"]}
+    assert names == {f"control_{number}.log": len(f"{number}\n{number}\n")}
+    last = client.get(f"/runs/{parent}/savepoints").json()["savepoints"][-1]["timestamp"]
+    fork = client.post(f"/runs/{parent}/fork", json={"savepoint": last}).json()
+    assert (fork["sim_id"], fork["id"] != parent) == (number, True)
+    put(client, fork["id"], "started")
+    assert ended(client, fork["id"])["reason"] == ""
+    assert files(client, fork["id"]) == files(client, parent)
+
+
+def test_what_is_published_has_the_state_that_the_run_has(client: httpx.Client, tmp_path: Path) -> None:
+    here = Signal(tmp_path / "here")
+    script = f"nrp.run_loop(3)\n{here.code}{STUBBORN['never calls']}"
+    run_id = scripted(client, "published", script)
+    telling = events(client, run_id)
+    assert next(telling)["state"] == "paused"
+    put(client, run_id, "started")
+    here.wait()
+    assert next(event for event in telling if event["progress"]["steps"] == 3)["state"] == "started"
+    put(client, run_id, "paused")  # it is frozen, and can't say that it is
+    told = client.get(f"/runs/{run_id}").json()
+    assert (told["progress"]["state"], told["progress"]["steps"]) == ("paused", 3)
+    put(client, run_id, "started")
+    put(client, run_id, "stopped")
+    told = client.get(f"/runs/{run_id}").json()
+    assert (told["progress"]["state"], told["progress"]["steps"]) == ("stopped", 3)
+    (listed,) = [run for run in client.get("/runs?kind=experiment").json()["runs"] if run["id"] == run_id]
+    assert listed["progress"] == told["progress"]
+    seen = list(telling)
+    assert all(event["progress"]["state"] == event["state"] for event in seen)
+    states = [event["state"] for event in seen]
+    changes = [state for before, state in pairwise(["started", *states]) if state != before]
+    assert changes == ["paused", "started", "stopped"]
+
+
+def test_a_run_whose_process_ends_itself_is_published_as_failed(client: httpx.Client) -> None:
+    run_id = scripted(client, "published end", "nrp.run_loop(3)\nimport os\nos._exit(1)\n")
+    put(client, run_id, "started")
+    told = ended(client, run_id)
+    assert (told["state"], told["progress"]["state"]) == ("failed", "failed")
+
+
 def test_a_remainder_of_steps_is_run_before_the_time_is_up(client: httpx.Client) -> None:
     script = (
         b"try:\n    while True:\n        nrp.run_loop(2)\n"
@@ -233,7 +292,15 @@ def test_a_remainder_of_steps_is_run_before_the_time_is_up(client: httpx.Client)
         "id"
     ]
     put(client, run_id, "started")
-    assert ended(client, run_id)["progress"]["simulation_time"] == 0.05
+    progress = ended(client, run_id)["progress"]
+    assert {name: progress[name] for name in ("state", "steps", "max_steps", "fraction", "time_left")} == {
+        "state": "completed",
+        "steps": 5,
+        "max_steps": 5,
+        "fraction": 1.0,
+        "time_left": 0.0,
+    }
+    assert progress["simulation_time"] == 0.05
     assert lines(client, run_id) == ["0.05 s"]
 
 
@@ -258,7 +325,7 @@ def test_a_fork_goes_on_as_its_parent_did_and_another_script_starts_at_its_top(c
     savepoints = client.get(f"/runs/{parent}/savepoints").json()["savepoints"]
     middle = savepoints[1]["timestamp"]
     fork = client.post(f"/runs/{parent}/fork", json={"savepoint": middle}).json()
-    assert (fork["state"], fork["parent"], fork["seed"]) == ("paused", parent, 7)
+    assert (fork["state"], fork["parent"], fork["seed"], fork["sim_id"]) == ("paused", parent, 7, parent)
     put(client, fork["id"], "started")
     assert ended(client, fork["id"])["state"] == "completed"
     assert files(client, fork["id"]) == files(client, parent)
@@ -341,6 +408,9 @@ def test_a_killed_server_knows_all_its_runs(tmp_path: Path) -> None:
     with served(tmp_path) as server, server.client() as client:
         states = [simulation["state"] for simulation in client.get("/simulation").json()]
         assert states == ["paused", "started"]
+        assert [client.get(f"/simulation/{number}/state").json()["state"] for number in (0, 1)] == states
+        runs = client.get("/runs?kind=experiment").json()["runs"]  # the newest first
+        assert [run["progress"]["state"] for run in reversed(runs)] == states
         assert client.post("/simulation", json={"experimentID": "empty"}).json()["simulationID"] == 2
         assert client.put("/simulation/0/state", json={"state": "started"}).json() == {"state": "started"}
         for number in (0, 1, 2):
@@ -368,7 +438,8 @@ def test_with_manual_resume_an_interrupted_run_waits_for_its_owner(tmp_path: Pat
         server.process.kill()
         server.process.wait()
     with served(tmp_path, resume="manual") as server, server.client() as client:
-        assert next(told for told in events(client, run_id) if told["state"] == "paused")
+        told = next(told for told in events(client, run_id) if told["state"] == "paused")
+        assert told["progress"]["state"] == "paused"
         put(client, run_id, "stopped")
     assert marked(identity(tmp_path)) == []
 

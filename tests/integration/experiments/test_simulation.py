@@ -290,20 +290,19 @@ def test_a_store_that_fails_ends_the_run_though_the_script_swallows_everything(t
 @pytest.mark.parametrize("step", range(13))
 def test_a_pause_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int) -> None:
     keeper = MemoryKeeper()
-    states: list[tuple[Any, ...]] = []
+    held: list[tuple[Any, ...]] = []
     hold = keeper.hold
 
     def hold_and_look() -> None:
-        states.append((keeper.reports[-1]["state"], keeper.order[-1].timestamp))
+        held.append((keeper.reports[-1]["steps"], len(keeper.reports), keeper.order[-1].timestamp))
         hold()
 
     keeper.hold = hold_and_look  # type: ignore[method-assign]
     keeper.on_control = at_step(step, lambda: setattr(keeper, "wanted", Control.PAUSED))
     _, cosimulation, _, _ = run(tmp_path, "nrp.run_loop(13)", keeper)
-    assert states == [("paused", step * MILLISECOND)]
+    assert held == [(step, 1, step * MILLISECOND)]
     assert cosimulation.steps_taken == 13
-    assert keeper.reports[1]["state"] == "started"
-    assert keeper.reports[-1]["state"] == "completed"
+    assert [report["steps"] for report in keeper.reports] == [step, step, 13]
     assert [row[0] for row in trajectory(keeper.steps)] == [step for step in range(1, 14) if step % 3]
 
 
@@ -433,12 +432,19 @@ def test_a_plain_loop_costs_one_record_a_savepoint(tmp_path: Path) -> None:
 def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
     _, _, keeper, _ = run(tmp_path, "nrp.run_loop(15)", steps=20)
     assert keeper.reports[-1] == {
-        "state": "completed",
         "real_time": 0.0,
         "simulation_time": 0.015,
         "time_left": 0.005,
+        "steps": 15,
+        "max_steps": 20,
+        "fraction": 0.75,
         "replaying": False,
     }
+    _, _, endless, _ = run(tmp_path, "nrp.run_loop(2)")
+    known = {name: endless.reports[-1][name] for name in ("steps", "max_steps", "fraction", "time_left")}
+    assert known == {"steps": 2, "max_steps": None, "fraction": None, "time_left": None}
+    _, _, done, _ = run(tmp_path, None, steps=0)
+    assert (done.reports[-1]["fraction"], done.reports[-1]["max_steps"]) == (1.0, 0)
 
 
 # Going on ---------------------------------------------------------------------------------------------------
@@ -608,7 +614,7 @@ def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_
     savepoint = keeper.order[2]  # at step 10
     forked = MemoryKeeper()
     forked.steps = keeper.steps[: savepoint.position]
-    forked.order = [restarted(savepoint)]
+    forked.order = [restarted(savepoint, "main_script_3.log")]
     forked.beginning = beginning_at(savepoint, tmp_path / "beginning")
     other = (
         "import pathlib\nfile_logger.info('%s', nrp.simulation_time)\n"
@@ -621,13 +627,13 @@ def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_
 
     forked.on_control = at_step(7, die)
     with pytest.raises(Killed):
-        run(tmp_path, other, forked, sim_id=4)
+        run(tmp_path, other, forked)
     assert [savepoint.timestamp // MILLISECOND for savepoint in forked.order] == [10, 15]
     forked.on_control = lambda asked: None
-    ending, cosimulation, _, folder = run(tmp_path, other, forked, sim_id=4)
+    ending, cosimulation, _, folder = run(tmp_path, other, forked)
     assert ending == Ending(how=How.COMPLETED)
     assert cosimulation.time_ns == 18 * MILLISECOND
-    assert contents(folder)["main_script_4.log"].decode() == "0.01\n10:\n"
+    assert contents(folder)["main_script_3.log"].decode() == "0.01\n10:\n"
     whole = contents(former)["engine.csv"].decode().splitlines(keepends=True)
     assert contents(folder)["engine.csv"].decode() == "".join(
         whole[:19]
@@ -642,20 +648,20 @@ def test_a_fork_with_another_script_begins_a_log_of_its_own(
     savepoint = keeper.order[2]
     forked = MemoryKeeper()
     forked.steps = keeper.steps[: savepoint.position]
-    forked.order = [restarted(savepoint)]
+    # The name differs as that of another script would.
+    forked.order = [restarted(savepoint, "main_script_5.log")]
     ending, _, _, folder = run(tmp_path, "file_logger.info('mine')\nnrp.run_loop(1)\n", forked, sim_id=5)
     assert ending == Ending(how=How.COMPLETED)
     assert contents(folder)["main_script_5.log"] == b"mine\n"
+    assert "main_script_3.log" not in contents(folder)
 
 
-def test_a_fork_with_the_same_script_goes_on_in_its_own_log(tmp_path: Path) -> None:
-    script = "file_logger.info('begun')\n" + LOOP.format(n=3)
+def test_a_fork_with_the_same_script_knows_the_simulation_by_the_same_id(tmp_path: Path) -> None:
+    script = "file_logger.info('begun %s', nrp.sim_id)\nnrp.run_loop(1 + nrp.sim_id)\n" + LOOP.format(n=3)
     _, _, keeper, former = run(tmp_path, script, steps=20)
     forked = MemoryKeeper()
     savepoint = keeper.order[2]
     forked.steps, forked.order = keeper.steps[: savepoint.position], [savepoint]
-    _, _, _, folder = run(tmp_path, script, forked, sim_id=9, steps=12, former=former)
-    files = contents(folder)
-    assert files["main_script_9.log"].decode() == "begun\ntime is up at 0.012\n"
-    assert "main_script_3.log" not in files
+    _, _, _, folder = run(tmp_path, script, forked, steps=12, former=former)
+    assert contents(folder)["main_script_3.log"].decode() == "begun 3\ntime is up at 0.012\n"
     assert [row[0] for row in trajectory(forked.steps)] == [1, 2, 4, 5, 7, 8, 10, 11]

@@ -126,6 +126,11 @@ async def test_configuration_and_script_may_be_named(backend: Backend) -> None:
     assert (backend.driver.made[0].configuration, backend.driver.made[0].script) == ("c.json", "s.py")
 
 
+async def test_a_script_knows_its_simulation_by_the_number(backend: Backend) -> None:
+    numbers = [(await backend.make()).json()["simulationID"] for _ in range(3)]
+    assert [request.sim_id for request in backend.driver.made] == numbers == [0, 1, 2]
+
+
 async def test_a_simulation_may_be_started_at_once(backend: Backend) -> None:
     """There, that is a 500 and a phantom that keeps every POST at 409."""
     response = await backend.make(state="started")

@@ -138,7 +138,7 @@ def test_everything_wrong_is_reported_together_with_its_place() -> None:
         }
     )
     assert "Did you mean 'SimulationTimeout'" in found["$.SimulationTimout"]
-    assert "from 0 on, in seconds, not -1" in found["$.SimulationTimeout"]
+    assert "from 0 on, in seconds, and at most 9,000,000,000, not -1" in found["$.SimulationTimeout"]
     assert "'FTILoop'" in found["$.SimulationLoop"]
     assert "computational graphs aren't supported" in found["$.DataPackProcessor"]
     assert "ROS isn't supported" in found["$.ROSNode"]
@@ -148,7 +148,7 @@ def test_everything_wrong_is_reported_together_with_its_place() -> None:
     assert "take it out" in found["$.EngineConfigs[1].EngineType"]
     assert "Did you mean 'python_json'" in found["$.EngineConfigs[2].EngineType"]
     assert found["$.EngineConfigs[3].EngineName"] == "it is required"
-    assert "a positive number, not 'fast'" in found["$.EngineConfigs[3].EngineTimestep"]
+    assert "9,000,000,000, not 'fast'" in found["$.EngineConfigs[3].EngineTimestep"]
     assert "Did you mean 'Isolated'" in found["$.EngineConfigs[3].Isolatd"]
     assert found["$.EngineConfigs[4]"] == "it must be an object, not 5"
     assert found["$.DataPackProcessingFunctions[0].Name"] == "it is required"
@@ -198,7 +198,9 @@ def test_a_simulations_time_step_is_that_of_its_fastest_engine() -> None:
 
 
 def test_engines_have_names_of_their_own() -> None:
-    assert problems({"EngineConfigs": [SCRIPT, SCRIPT]}) == {"$.EngineConfigs": "two engines are called 'a'"}
+    assert problems({"EngineConfigs": [SCRIPT, SCRIPT | {"EngineName": "b"}, SCRIPT]}) == {
+        "$.EngineConfigs[2].EngineName": "$.EngineConfigs[0] is called 'a' already"
+    }
 
 
 def test_files_must_be_there(tmp_path: Path) -> None:
@@ -239,3 +241,202 @@ def test_the_examples_are_valid_and_listed(example: str) -> None:
     load(EXAMPLES / example, "simulation_config.json", engine_kinds())
     assert (EXAMPLES / example / "main_script.py").is_file()
     assert f"| `{example}` |" in (EXAMPLES / "README.md").read_text()
+
+
+# What can be known of the sources --------------------------------------------------------------------------
+
+ENGINE = """
+from nrp_core.engines.python_json import EngineScript
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("seen")
+        self._registerDataPack("told")
+"""
+HEAD = "from nrp_core import *\nfrom nrp_core.data.nrp_json import *\n"
+MODEL = {
+    "EngineName": "m",
+    "EngineType": "system_dynamics",
+    "ModelFileName": "m.py",
+    "EngineExtraConfigs": {"outputs": ["warmth"]},
+}
+
+
+def source_problems(folder: Path, body: str, engine: str = ENGINE, **more: Any) -> dict[str, str]:
+    """Return what is wrong, by place, where the first function file has a body; nothing if nothing is."""
+    (folder / "a.py").write_text(engine)
+    (folder / "m.py").write_text("")
+    (folder / "f.py").write_text(HEAD + body)
+    data = {
+        "EngineConfigs": [SCRIPT, MODEL],
+        "DataPackProcessingFunctions": [{"Name": "f", "FileName": "f.py"}],
+        **more,
+    }
+    try:
+        read(data, engine_kinds(), folder=folder)
+    except InvalidConfiguration as error:
+        return {problem["place"]: problem["reason"] for problem in error.values["problems"]}
+    return {}
+
+
+F = "$.DataPackProcessingFunctions[0].FileName"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (
+            "@TransceiverFunction('b')\ndef f(): pass",
+            "f (f.py, line 3) names the engine 'b', which isn't there",
+        ),
+        ("@PreprocessingFunction(engine_name='aa')\ndef f(): pass", "Did you mean 'a'?"),
+        (
+            "@EngineDataPack(keyword='x', id=DataPackIdentifier('seen', 'x'))\n@TransceiverFunction('a')\n"
+            "def f(x): pass",
+            "f (f.py, line 3) names the engine 'x', which isn't there",
+        ),
+        (
+            "@PreprocessedDataPack('x', DataPackIdentifier('seen', 'x'))\n@StatusFunction()\ndef f(x): pass",
+            "names the engine 'x'",
+        ),
+        (
+            "@EngineDataPack('x', DataPackIdentifier('sen', 'a'))\n@StatusFunction()\ndef f(x): pass",
+            "'sen', but the engine 'a' has no data pack of that name. Did you mean 'seen'?",
+        ),
+        (
+            "@EngineDataPack('x', DataPackIdentifier('warm', 'm'))\n@StatusFunction()\ndef f(x): pass",
+            "the engine 'm' has no data pack of that name. Did you mean 'warmth'?",
+        ),
+        (
+            "@TransceiverFunction('a')\ndef f():\n    return [JsonDataPack('told', 'b')]",
+            "f (f.py, line 5) names the engine 'b'",
+        ),
+        (
+            "@TransceiverFunction('a')\ndef f():\n    return [JsonDataPack(name='tol', engine_name='a')]",
+            "the engine 'a' takes no data pack of that name. Did you mean 'told'?",
+        ),
+        (
+            "@TransceiverFunction('a')\ndef f():\n    return [JsonDataPack('warmth', 'm')]",
+            "the engine 'm' takes no data pack of that name",
+        ),
+        ("def f(): pass", "f.py defines no function with @TransceiverFunction"),
+        (
+            "@StatusFunction()\ndef f(): pass\n@StatusFunction()\ndef g(): pass",
+            "g (f.py, line 6) is one too many: f.py has a status function already",
+        ),
+    ],
+)
+def test_names_in_functions_are_checked_before_there_is_a_run(tmp_path: Path, body: str, says: str) -> None:
+    found = source_problems(tmp_path, body)
+    assert list(found) == [F]
+    assert says in found[F]
+
+
+UNKNOWN_PACK = (
+    "@EngineDataPack('x', DataPackIdentifier('other', 'a'))\n@TransceiverFunction('a')\ndef f(x): pass\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "engine"),
+    [
+        ("name = 'b'\n@TransceiverFunction(name)\ndef f(): pass", ENGINE),
+        (
+            "@EngineDataPack('x', DataPackIdentifier('s' + 'n', 'a'))\n@StatusFunction()\ndef f(x): pass",
+            ENGINE,
+        ),
+        ("IDENTIFIER = 1\n@EngineDataPack('x', IDENTIFIER)\n@StatusFunction()\ndef f(x): pass", ENGINE),
+        ("@StatusFunction()\ndef f(): return False, [JsonDataPack('any', 'thing')]", ENGINE),
+        ("from nrp_core import TransceiverFunction as T\n@T('a')\ndef f(): pass", ENGINE),
+        ("import helper\n@helper.linked\ndef f(): pass", ENGINE),
+        ("@TransceiverFunction('b')\ndef f(): pass\n@TransceiverFunction('a')\ndef f(): pass", ENGINE),
+        ("class Broken(\n", ENGINE),
+        (UNKNOWN_PACK + "@PreprocessingFunction('a')\ndef g(): return [JsonDataPack('other', 'a')]", ENGINE),
+        (UNKNOWN_PACK, ENGINE + "        for name in NAMES: self._registerDataPack(name)\n"),
+        (UNKNOWN_PACK, ENGINE + "        register = self._registerDataPack\n"),
+        (UNKNOWN_PACK, ENGINE + "        self._datapacks['other'] = 1\n"),
+        (UNKNOWN_PACK, "import m\n" + ENGINE),
+        (UNKNOWN_PACK, ENGINE.replace("(EngineScript)", "(Own)")),
+        (UNKNOWN_PACK, "class Script(\n"),
+    ],
+)
+def test_nothing_is_said_against_what_cannot_be_known(tmp_path: Path, body: str, engine: str) -> None:
+    assert source_problems(tmp_path, body, engine) == {}
+
+
+def test_an_engine_in_which_something_is_wrong_has_a_name_all_the_same(tmp_path: Path) -> None:
+    body = "@TransceiverFunction('g')\ndef f(): return [JsonDataPack('any', 'a')]\n"
+    wrong = [{"EngineName": "g", "EngineType": "gazebo_grpc"}, SCRIPT | {"EngineTimestep": -1}, MODEL]
+    found = source_problems(tmp_path, body, EngineConfigs=wrong)
+    assert list(found) == ["$.EngineConfigs[0].EngineType", "$.EngineConfigs[1].EngineTimestep"]
+    nameless = source_problems(tmp_path, body, EngineConfigs=[{"EngineType": "nest_json"}])
+    assert list(nameless) == ["$.EngineConfigs[0].EngineName", "$.EngineConfigs[0].EngineType"]
+    same = source_problems(tmp_path, UNKNOWN_PACK, EngineConfigs=[SCRIPT, SCRIPT])
+    assert list(same) == ["$.EngineConfigs[1].EngineName"]
+
+
+def test_functions_that_are_not_active_are_not_read(tmp_path: Path) -> None:
+    inactive = [{"Name": "f", "FileName": "f.py", "IsActive": False}]
+    body = "@TransceiverFunction('b')\ndef f(): pass"
+    assert source_problems(tmp_path, body, DataPackProcessingFunctions=inactive) == {}
+
+
+def test_every_mistake_at_every_level_is_told_at_once(tmp_path: Path) -> None:
+    found = source_problems(
+        tmp_path,
+        "@TransceiverFunction('nobody')\ndef f(): pass",
+        SimulationTimestep=-0.01,
+        Surplus=1,
+        EngineConfigs=[
+            SCRIPT | {"EngineTimestep": -0.01, "PythonFileName": "missing.py", "Surplus": 1},
+            SCRIPT | {"EngineCommandTimeout": 1, "ModelFileName": "m.py", "Isolated": "yes"},
+            {"EngineName": "a", "EngineType": "nest_json", "EngineLaunchCommand": {"Surplus": 1}},
+            {"EngineName": "s", "EngineType": "py_sim", "Simulator": 5, "WorldFileName": "w.xml"},
+            {"EngineName": "m", "EngineType": "system_dynamics", "ModelFileName": "../m.py", "TimeUnit": 0},
+            {"EngineName": "\ud800", "EngineType": "python_json", "PythonFileName": 5},
+        ],
+        DataPackProcessingFunctions=[
+            {"Name": "f", "FileName": "f.py", "Surplus": 1},
+            {"Name": 5, "FileName": "missing.py"},
+        ],
+        StatusFunction={"FileName": "missing.py"},
+        Savepoint={"every": -1, "keep": 0, "Surplus": 1},
+    )
+    assert sorted(found) == sorted(
+        [
+            "$.SimulationTimestep",
+            "$.Surplus",
+            "$.EngineConfigs[0].EngineTimestep",
+            "$.EngineConfigs[0].PythonFileName",
+            "$.EngineConfigs[0].Surplus",
+            "$.EngineConfigs[1].EngineCommandTimeout",
+            "$.EngineConfigs[1].EngineName",
+            "$.EngineConfigs[1].Isolated",
+            "$.EngineConfigs[1].ModelFileName",
+            "$.EngineConfigs[2].EngineLaunchCommand.Surplus",
+            "$.EngineConfigs[2].EngineName",
+            "$.EngineConfigs[2].EngineType",
+            "$.EngineConfigs[3].PythonFileName",
+            "$.EngineConfigs[3].Simulator",
+            "$.EngineConfigs[4].ModelFileName",
+            "$.EngineConfigs[4].TimeUnit",
+            "$.EngineConfigs[5].EngineName",
+            "$.EngineConfigs[5].PythonFileName",
+            "$.DataPackProcessingFunctions[0].FileName",
+            "$.DataPackProcessingFunctions[0].Surplus",
+            "$.DataPackProcessingFunctions[1].FileName",
+            "$.DataPackProcessingFunctions[1].Name",
+            "$.StatusFunction.FileName",
+            "$.StatusFunction.Name",
+            "$.Savepoint.every",
+            "$.Savepoint.keep",
+            "$.Savepoint.Surplus",
+        ]
+    )
+
+
+@pytest.mark.parametrize("value", [1e300, 1e305, 10**400, 9_000_000_001])
+@pytest.mark.parametrize("key", ["SimulationTimeout", "SimulationTimestep"])
+def test_simulation_time_ends_with_its_nanoseconds(key: str, value: float) -> None:
+    assert "at most 9,000,000,000" in problems({key: value})[f"$.{key}"]
+    assert "at most 9,000,000,000" in engine_problems(EngineTimestep=value)["EngineTimestep"]
+    assert "at most 9,000,000,000" in problems({"Savepoint": {"every": value}})["$.Savepoint.every"]

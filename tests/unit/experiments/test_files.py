@@ -72,7 +72,7 @@ def test_a_folder_is_put_back_from_the_former_one(
     mended = Files(fresh)
     # What the experiment came with is written in both or in none.
     apply(fresh, [(name, text) for name, text in again if name not in given])
-    mended.put_back(state, former, {})
+    mended.put_back(state, former)
     assert contents(fresh) == expected
     assert taken(mended) == state
 
@@ -86,7 +86,7 @@ def test_small_files_need_no_former_folder(tmp_path: Path) -> None:
     files = Files(former)
     apply(former, [("out.csv", b"1\n2\n"), ("config.json", b"[]"), ("data/input.csv", None)])
     state = taken(files)
-    Files(fresh).put_back(state, None, {})
+    Files(fresh).put_back(state, None)
     assert contents(fresh) == {"out.csv": b"1\n2\n", "config.json": b"[]"}
 
 
@@ -98,7 +98,7 @@ def test_a_large_file_that_is_not_there_any_more_is_named(tmp_path: Path, former
     state = taken(files)
     apply(former, [("video.bin", former_has)])
     with pytest.raises(FileLost, match=r"video\.bin"):
-        Files(fresh).put_back(state, former, {})
+        Files(fresh).put_back(state, former)
 
 
 @settings(deadline=None, max_examples=60)
@@ -134,15 +134,6 @@ def test_savepoints_hold_so_much_of_files_and_no_more(tmp_path: Path) -> None:
     assert sum(len(was["content"] or b"") for was in written.values()) <= SMALL_ALTOGETHER
 
 
-def test_a_file_may_have_another_name_in_a_fork(tmp_path: Path) -> None:
-    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
-    files = Files(former)
-    apply(former, [("log_1.txt", LARGE)])
-    Files(fresh).put_back(taken(files), former, {"log_1.txt": "log_2.txt"})
-    assert contents(fresh)["log_2.txt"] == LARGE
-    assert "log_1.txt" not in contents(fresh)
-
-
 def test_links_and_caches_are_left_alone(tmp_path: Path) -> None:
     folder = given_folder(tmp_path, "a")
     outside = tmp_path / "outside.txt"
@@ -165,7 +156,7 @@ def test_what_is_open_for_writing_goes_on_at_the_end_of_what_was_put_back(tmp_pa
         head: Any = "head\n" if "b" not in mode else b"head\n"
         file.write(head)
         file.flush()
-        mended.put_back(state, former, {})
+        mended.put_back(state, former)
         file.write(head)
     assert (fresh / "out.csv").read_bytes() == b"head\n1\n2\nhead\n"
 

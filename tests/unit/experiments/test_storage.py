@@ -1,7 +1,9 @@
 """Working folders: fresh at launch, found again after a crash, gone only when all is stored."""
 
 import os
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from tests.support import object_store
 from tests.support.zips import PENDULUM, opened, zip_of
 
-from perdure.artifacts import Artifacts, Condition
+from perdure.artifacts import Artifacts, CalledOff, Condition
 from perdure.drivers.experiments.files import Files, lacking
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, InvalidName, UploadFailed
@@ -282,6 +284,54 @@ def test_a_launch_that_fails_leaves_no_folder(
         assert list((tmp_path / "work").iterdir()) == []
     else:
         assert not object_store.failed()
+
+
+@pytest.mark.parametrize("former", [False, True])
+@pytest.mark.parametrize("at", range(1 + 2 * len(PENDULUM)))
+def test_a_launch_that_is_called_off_leaves_what_was_there(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path, at: int, former: bool
+) -> None:
+    if former:
+        (launch(artifacts, folders).files / "a.log").write_bytes(b"1")
+    version = artifacts.experiments("ada").pin("pendulum", "run-1")
+    asked = iter(range(at + 100))
+    with pytest.raises(CalledOff):
+        folders.make("run-1", "ada", "pendulum", version, lambda: next(asked) >= at)
+    left = {path.name for path in (tmp_path / "work").rglob("*") if path.parent.name == "run-1"}
+    if not former:
+        assert left == set()
+    else:
+        assert "fetching" not in left
+        assert files(launch(artifacts, folders).files) == PENDULUM
+        (folder,) = [folders.find("run-1")]
+        assert folder is not None
+        folders.finish(folder)
+        assert results(artifacts) == {"a.log": b"1"}
+
+
+def test_who_finishes_a_folder_waits_for_who_makes_it(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "a.log").write_bytes(b"1")
+    stopping, reading, go = threading.Event(), threading.Event(), threading.Event()
+
+    def called_off() -> bool:
+        reading.set()
+        go.wait(60)
+        return stopping.is_set()
+
+    with ThreadPoolExecutor(2) as threads:
+        making = threads.submit(folders.make, "run-1", "ada", "pendulum", first.version, called_off)
+        assert reading.wait(60)
+        stopping.set()
+        finishing = threads.submit(folders.finish, first)
+        assert not finishing.done()
+        go.set()
+        assert isinstance(making.exception(), CalledOff)
+        finishing.result()
+    assert results(artifacts) == {"a.log": b"1"}
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_an_experiment_that_is_gone_leaves_no_folder(folders: WorkingFolders, tmp_path: Path) -> None:

@@ -184,6 +184,7 @@ def test_points_that_are_none_are_refused(value: Any) -> None:
         ({"constants": [1.0]}, "must be a mapping"),
         ({"constant": {}}, "Did you mean 'constants'"),
         ([1], "must be a mapping"),
+        ([], "must be a mapping"),
     ],
 )
 def test_what_can_not_be_overridden_is_refused_with_the_nearest_name(inputs: Any, message: str) -> None:

@@ -106,7 +106,8 @@ class Simulations:
         # that no number leads to.
         await self._read(lambda: self._store.put_record(DIALECT, str(number), blob, None).result())
         try:
-            run = await self._experiments.create(owner, record.run, new.request)
+            request = msgspec.structs.replace(new.request, sim_id=number)
+            run = await self._experiments.create(owner, record.run, request)
         except BaseException:
             with suppress(PerdureError):
                 await self._read(lambda: self._store.delete_record(DIALECT, str(number)).result())

@@ -44,7 +44,7 @@ def run(context: RunContext) -> None:
     try:
         configuration = load(folder, spec.configuration, engine_kinds())
         plan = Plan(
-            sim_id=context.run_id,
+            sim_id=spec.sim_id,
             script=spec.script,
             seed=spec.seed,
             timeout_ns=configuration.timeout_ns,

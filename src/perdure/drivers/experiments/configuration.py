@@ -4,7 +4,7 @@ What is wrong, unknown or not supported is reported together, each with its plac
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +20,7 @@ from perdure.drivers.experiments.schema import (
     checked,
 )
 from perdure.drivers.experiments.schema import problem as problem_at
+from perdure.drivers.experiments.sources import Packs, Source, packs_of_script, wrong_names
 from perdure.engines.python_script.simulators import SIMULATORS
 from perdure.errors import InvalidConfiguration, suggest
 
@@ -45,6 +46,7 @@ _OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "py_sim": ("PythonFileName", "Simulator", "WorldFileName"),
     "system_dynamics": ("ModelFileName",),
 }
+_SYSTEM_DYNAMICS_TAKES = frozenset({"constants", "points"})
 _SPECIAL = ("PythonFileName", "Simulator", "WorldFileName", "Visualizer", "ModelFileName")
 
 
@@ -155,7 +157,7 @@ def read(
         for i, given in enumerate(values["EngineConfigs"])
         if (engine := _engine(given, f"$.EngineConfigs[{i}]", engines, folder, problems)) is not None
     )
-    _distinct([(engine.name, "engine") for engine in found], problems, "$.EngineConfigs")
+    _check_names(values["EngineConfigs"], problems)
     functions = tuple(
         function
         for i, given in enumerate(values["DataPackProcessingFunctions"])
@@ -164,10 +166,13 @@ def read(
     status = values["StatusFunction"]
     status_function = None if status is None else _function(status, "$.StatusFunction", folder, problems)
     savepoint = _savepoint(values["Savepoint"], problems)
+    if folder is not None:
+        problems += _wrong_names(values, found, folder)
     timestep_ns = min((engine.timestep_ns for engine in found), default=0)
     asked = values["SimulationTimestep"]
     asked_ns = None if asked is None else _nanoseconds(asked)
-    if asked_ns is not None and timestep_ns and asked_ns != timestep_ns:
+    all_known = len(found) == len(values["EngineConfigs"])
+    if asked_ns is not None and timestep_ns and all_known and asked_ns != timestep_ns:
         reason = (
             f"it is {asked:g}, but the smallest EngineTimestep is {timestep_ns / NANOSECONDS:g}; leave it out"
         )
@@ -191,17 +196,14 @@ def _engine(
 ) -> EngineConfiguration | None:
     before = len(problems)
     values = checked(given, place, ENGINE, problems)
-    kind = values.get("EngineType")
+    kind = values["EngineType"]
     if kind in _OF_NRP_CORE:
         hint = "; take it out" if kind.startswith("datatransfer") else ""
         problems.append(Problem(f"{place}.EngineType", f"nrp-core's {kind!r} isn't supported{hint}"))
-        return None
-    if isinstance(kind, str) and kind not in kinds:
+    elif kind is not None and kind not in kinds:
         problems.append(problem_at(f"{place}.EngineType", f"there is no engine {kind!r}", kind, kinds))
-        return None
-    if len(problems) > before or kind is None:
-        return None
-    _check_own_keys(kind, given, values, place, folder, problems)
+    elif kind is not None:
+        _check_own_keys(kind, given, values, place, folder, problems)
     if values["EngineLaunchCommand"] is not None:
         checked(values["EngineLaunchCommand"], f"{place}.EngineLaunchCommand", LAUNCH, problems)
     if values["EngineCommandTimeout"] > 0 and not values["Isolated"]:
@@ -210,6 +212,8 @@ def _engine(
     timestep_ns = _nanoseconds(values["EngineTimestep"])
     if timestep_ns < 1:
         problems.append(Problem(f"{place}.EngineTimestep", "it is shorter than a nanosecond"))
+    if len(problems) > before:
+        return None
     return EngineConfiguration(
         name=values["EngineName"],
         type=kind,
@@ -240,10 +244,10 @@ def _check_own_keys(
         for key in _SPECIAL
         if key in given and key not in own and not (key == "Visualizer" and kind == "py_sim")
     ]
-    if kind == "py_sim" and values["Simulator"] is None:
+    if kind == "py_sim" and "Simulator" not in given:
         reason = f"nrp-core's default, Opensim, isn't supported; choose one of {', '.join(SIMULATORS)}"
         problems.append(Problem(f"{place}.Simulator", reason))
-    elif kind == "py_sim" and values["Simulator"] not in SIMULATORS:
+    elif kind == "py_sim" and values["Simulator"] not in (None, *SIMULATORS):
         name = values["Simulator"]
         problems.append(
             problem_at(f"{place}.Simulator", f"the simulator {name!r} isn't supported", name, SIMULATORS)
@@ -251,7 +255,7 @@ def _check_own_keys(
     if kind == "py_sim" and values["Visualizer"]:
         problems.append(Problem(f"{place}.Visualizer", "a simulation server has no display; take it out"))
     for key in own:
-        if values[key] is None and key != "Simulator":
+        if key not in given and key != "Simulator":
             problems.append(Problem(f"{place}.{key}", "it is required"))
         elif key != "Simulator" and (key != "WorldFileName" or values["Simulator"] == "Mujoco"):
             _check_file(values[key], f"{place}.{key}", folder, problems)
@@ -262,9 +266,9 @@ def _check_own_keys(
 def _function(given: Any, place: str, folder: Path | None, problems: list[Problem]) -> FunctionFile | None:
     before = len(problems)
     values = checked(given, place, FUNCTION, problems)
+    _check_file(values["FileName"], f"{place}.FileName", folder, problems)
     if len(problems) > before:
         return None
-    _check_file(values["FileName"], f"{place}.FileName", folder, problems)
     return FunctionFile(name=values["Name"], file=values["FileName"]) if values["IsActive"] else None
 
 
@@ -276,18 +280,60 @@ def _savepoint(given: Any, problems: list[Problem]) -> SavepointSchedule:
     )
 
 
-def _check_file(name: str, place: str, folder: Path | None, problems: list[Problem]) -> None:
+def _check_file(name: str | None, place: str, folder: Path | None, problems: list[Problem]) -> None:
+    if name is None:
+        return  # it is no text, or not there
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
+    if not _is_within(path):
         problems.append(Problem(place, f"{name!r} isn't within the experiment's folder"))
     elif folder is not None and not (folder / path).is_file():
         there = [str(p.relative_to(folder)) for p in sorted(folder.rglob("*")) if p.suffix == path.suffix]
         problems.append(Problem(place, f"there is no file {name!r}.{suggest(name, there)}".rstrip(".")))
 
 
-def _distinct(names: list[tuple[str, str]], problems: list[Problem], place: str) -> None:
-    for name, what in {pair for pair in names if names.count(pair) > 1}:
-        problems.append(Problem(place, f"two {what}s are called {name!r}"))
+def _check_names(engines: Sequence[Any], problems: list[Problem]) -> None:
+    """Check that no two engines have one name, whatever else is wrong with them."""
+    first: dict[str, int] = {}
+    for i, given in enumerate(engines):
+        name = given.get("EngineName") if isinstance(given, Mapping) else None
+        if isinstance(name, str) and first.setdefault(name, i) != i:
+            reason = f"$.EngineConfigs[{first[name]}] is called {name!r} already"
+            problems.append(Problem(f"$.EngineConfigs[{i}].EngineName", reason))
+
+
+def _wrong_names(
+    values: Mapping[str, Any], engines: Sequence[EngineConfiguration], folder: Path
+) -> list[Problem]:
+    """Return what files with functions name wrongly; engines that something is wrong with have names too."""
+    listed = values["DataPackProcessingFunctions"]
+    given = {f"$.DataPackProcessingFunctions[{i}].FileName": it for i, it in enumerate(listed)}
+    given["$.StatusFunction.FileName"] = values["StatusFunction"]
+    sources: dict[str, Source] = {}
+    for place, function in given.items():
+        if isinstance(function, Mapping) and function.get("IsActive", True) is True:
+            file = function.get("FileName")
+            if isinstance(file, str) and _is_within(PurePosixPath(file)):
+                sources.setdefault(file, Source(place, file))
+    names = [it.get("EngineName") if isinstance(it, Mapping) else None for it in values["EngineConfigs"]]
+    known: dict[str, Packs | None] | None = None
+    if all(isinstance(name, str) for name in names):
+        known = {str(name): None for name in names}
+        known |= {it.name: _packs(it, folder) for it in engines if names.count(it.name) == 1}
+    return wrong_names(list(sources.values()), known, folder)
+
+
+def _packs(engine: EngineConfiguration, folder: Path) -> Packs | None:
+    """Return the data packs of an engine, if they can be told without starting it."""
+    if engine.script is not None:
+        return packs_of_script(folder / engine.script)
+    outputs = engine.extra.get("outputs")
+    if engine.type == "system_dynamics" and isinstance(outputs, list):
+        return Packs(frozenset(it for it in outputs if isinstance(it, str)), _SYSTEM_DYNAMICS_TAKES)
+    return None
+
+
+def _is_within(path: PurePosixPath) -> bool:
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -1,25 +1,54 @@
-"""The engines of experiments: which kinds there are, and how one is made from its configuration."""
+"""The engines of experiments: which kinds there are, and how one is made from its configuration.
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+What only some kinds need is imported when one of them is made: a simulation server is to be there at once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.engines.base import Engine, Observable
 from perdure.engines.python_script import PySimEngine, PythonJsonEngine
-from perdure.engines.system_dynamics import SystemDynamicsEngine
 from perdure.errors import Refused
-from perdure.scenarios.files import load_model
 
 __all__ = ["engine_kinds", "make_engine", "start_outputs"]
 
 _PORT = ("time", "finished", "initialize", "validate", "step", "snapshot", "restore", "close")
+
+
+def _system_dynamics(*given: Any) -> Engine:
+    from perdure.engines.system_dynamics import SystemDynamicsEngine
+
+    return SystemDynamicsEngine(*given)
+
+
 _OURS: Mapping[str, Callable[..., Any]] = {
     "python_json": PythonJsonEngine,
     "py_sim": PySimEngine,
-    "system_dynamics": SystemDynamicsEngine,
+    "system_dynamics": _system_dynamics,
 }
+
+
+class _Kinds(Mapping[str, Callable[..., Any]]):
+    """Ours, and those of other packages, which are looked for when a name isn't one of ours."""
+
+    @cached_property
+    def _others(self) -> Mapping[str, Callable[..., Any]]:
+        from importlib.metadata import entry_points
+
+        entries = entry_points(group="perdure.engines")
+        return {entry.name: _loading(entry) for entry in entries if entry.name not in _OURS}
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        return _OURS[name] if name in _OURS else self._others[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*_OURS, *self._others)
+
+    def __len__(self) -> int:
+        return len(_OURS) + len(self._others)
 
 
 def engine_kinds() -> Mapping[str, Callable[..., Any]]:
@@ -27,8 +56,7 @@ def engine_kinds() -> Mapping[str, Callable[..., Any]]:
 
     Another package's engine is a class, or function, without arguments.
     """
-    others = {entry.name: entry for entry in entry_points(group="perdure.engines") if entry.name not in _OURS}
-    return {**_OURS, **{name: _loading(entry) for name, entry in others.items()}}
+    return _Kinds()
 
 
 def make_engine(configuration: EngineConfiguration, folder: Path, seed: int) -> Engine:
@@ -49,8 +77,10 @@ def make_engine(configuration: EngineConfiguration, folder: Path, seed: int) -> 
             engine: Engine = _OURS[configuration.type]()
             config = _script_config(configuration, folder, seed) | {"timestep": timestep}
         case "system_dynamics":
+            from perdure.scenarios.files import load_model
+
             assert configuration.model is not None
-            engine = SystemDynamicsEngine(load_model(configuration.model, folder))
+            engine = _system_dynamics(load_model(configuration.model, folder))
             draws = {"seed": seed & ((1 << 64) - 1), "stream": configuration.name}
             config = draws | configuration.extra | {"timestep": timestep}
         case kind:

@@ -73,7 +73,7 @@ class Files:
         state: dict[str, State] = {"written": written, "removed": removed}
         return state
 
-    def put_back(self, state: Any, former: Path | None, renamed: Mapping[str, str]) -> None:
+    def put_back(self, state: Any, former: Path | None) -> None:
         """Make the folder what it was at a savepoint.
 
         Parameters
@@ -82,16 +82,13 @@ class Files:
             What `snapshot` returned.
         former
             The folder of the attempt before, if there is one.
-        renamed
-            Files that have another name in this run, by their name in the savepoint.
 
         Raises
         ------
         FileLost
             If a file can't be put back: it isn't small, and the former folder lacks it or has another one.
         """
-        written: Mapping[str, Any] = {renamed.get(name, name): was for name, was in state["written"].items()}
-        origin = {renamed.get(name, name): name for name in state["written"]}
+        written: Mapping[str, Any] = state["written"]
         present = self._stamps()
         for name, was in written.items():
             path = self._folder / name
@@ -99,7 +96,7 @@ class Files:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             with (
-                _content(name, None if former is None else former / origin[name], was) as content,
+                _content(name, None if former is None else former / name, was) as content,
                 path.open("r+b" if path.exists() else "wb") as file,
             ):
                 _copy(content, file, was["size"])

@@ -72,10 +72,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
             raise HashSeedChanged()
 
 
-def restarted(savepoint: Savepoint) -> Savepoint:
+def restarted(savepoint: Savepoint, log: str) -> Savepoint:
     """Return the savepoint as one from which a script starts at its top, on the same engines and files.
 
-    It is what a fork with another script begins with.
+    It is what a fork with another script begins with. That one's log, of the name given, is empty, and the
+    former one's isn't there.
     """
     place = Place.read(savepoint)
     again = Place(
@@ -86,24 +87,25 @@ def restarted(savepoint: Savepoint) -> Savepoint:
         seconds=place.seconds,
         hash_sample=place.hash_sample,
     )
-    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _of_no_script(savepoint)}
+    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _of_no_script(savepoint, log)}
     return msgspec.structs.replace(savepoint, entities=entities)
 
 
-def _of_no_script(savepoint: Savepoint) -> bytes:
-    """Return the files of a savepoint, with none that its script wrote or read, and the log empty.
+def _of_no_script(savepoint: Savepoint, log: str) -> bytes:
+    """Return the files of a savepoint, with none that its script wrote or read, and an empty log.
 
     Another script begins a log of its own, and won't write again what the former one had written.
     """
     files: Any = decode(savepoint.entities[FILES])
-    changed, log = files["files"], files["log"]
-    written = {**changed["written"], log: EMPTY}
+    kept: Any = decode(savepoint.entities[FILES])
+    changed = kept["files"]
+    written = {name: was for name, was in changed["written"].items() if name != kept["log"]}
     found = {name: {**was, "content": None} for name, was in written.items()}
-    beginning = {"log": log, "files": {**changed, "written": {**found, log: EMPTY}}}
     own: dict[str, Any] = {
-        "files": {**changed, "written": written},
+        "log": log,
+        "files": {**changed, "written": {**written, log: EMPTY}},
         "scripts": [],
         "modules": [],
-        "beginning": beginning,
+        "beginning": {"log": log, "files": {**changed, "written": {**found, log: EMPTY}}},
     }
-    return encode({**files, **own})
+    return encode({**kept, **own})

@@ -13,6 +13,7 @@ from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.files import lacking
 from perdure.drivers.experiments.place import FILES, restarted
 from perdure.drivers.experiments.requests import SCRIPT, ForkExperiment, NewExperiment
+from perdure.drivers.experiments.script_log import log_name
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.errors import ArtifactNotFound, FileLost
@@ -58,7 +59,8 @@ class Preparing:
         version = self._artifacts.experiments(owner).pin(request.experiment, run_id)
         folder = self._folders.make(run_id, owner, request.experiment, version)
         seed = secrets.randbits(63) if request.seed is None else request.seed
-        return Prepared(_spec(folder, request.configuration, request.script, seed))
+        sim_id = run_id if request.sim_id is None else request.sim_id
+        return Prepared(_spec(folder, request.configuration, request.script, seed, sim_id))
 
     def fork(self, run_id: str, parent: Run, request: ForkExperiment) -> Prepared:
         """Prepare a run that begins at a savepoint of another; with a changed script, at that one's top.
@@ -78,11 +80,12 @@ class Preparing:
         version = self._artifacts.experiments(parent.owner).pin(former.experiment, run_id, version)
         folder = self._folders.make(run_id, parent.owner, former.experiment, version)
         configuration = request.configuration or former.configuration
-        spec = _spec(folder, configuration, request.script or former.script or SCRIPT, former.seed)
+        script = request.script or former.script or SCRIPT
+        spec = _spec(folder, configuration, script, former.seed, former.sim_id)
         modules = decode(savepoint.entities[FILES])["modules"]
         anew = self._code_of(parent.owner, spec, modules) != self._code_of(parent.owner, former, modules)
         if anew:
-            savepoint = restarted(savepoint)
+            savepoint = restarted(savepoint, log_name(spec.script, spec.sim_id))
         self._take_along(folder, parent.id, savepoint, anew)
         return Prepared(spec, parent.id, savepoint)
 
@@ -118,7 +121,9 @@ class Preparing:
             raise FileLost(path=lost[0], reason="the run has written it anew since, or lost it")
 
 
-def _spec(folder: WorkingFolder, configuration: str, script: str, seed: int) -> ExperimentSpec:
+def _spec(
+    folder: WorkingFolder, configuration: str, script: str, seed: int, sim_id: int | str
+) -> ExperimentSpec:
     """Return the spec of a run in a folder; raise what is wrong with the files that are named."""
     for path in (configuration, script):
         if not (folder.files / check_path(path)).is_file() and path != SCRIPT:
@@ -130,4 +135,5 @@ def _spec(folder: WorkingFolder, configuration: str, script: str, seed: int) -> 
         configuration=configuration,
         script=script if (folder.files / script).is_file() else None,
         seed=seed,
+        sim_id=sim_id,
     )

@@ -1,5 +1,7 @@
 """Provisions: what each attempt at an experiment is given, a fresh working folder and its environment."""
 
+from collections.abc import Callable
+
 from perdure.drivers.experiments.body import BEGINNING, FOLDER, FORMER
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -22,18 +24,20 @@ class Provisions:
     def __init__(self, folders: WorkingFolders) -> None:
         self._folders = folders
 
-    def provide(self, run: Run, execution: Execution) -> Provision:
+    def provide(self, run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         """Prepare the next attempt at a run; the first one takes the folder that the run was made with.
 
         Raises
         ------
+        CalledOff
+            If nobody wants it any more, as `called_off` answers; the former attempt's folder is as it was.
         ExperimentNotFound, ArtifactsUnavailable, Damaged
             If the experiment's files can't be had.
         """
         spec = ExperimentSpec.from_blob(run.spec)
         folder = self._folders.find(run.id) if execution.attempt == 0 else None
         if folder is None:
-            folder = self._folders.make(run.id, run.owner, spec.experiment, spec.version)
+            folder = self._folders.make(run.id, run.owner, spec.experiment, spec.version, called_off)
         given = {FOLDER: str(folder.files)}
         if folder.former is not None:
             given[FORMER] = str(folder.former)

@@ -1,11 +1,11 @@
 """What callers ask of experiments and what they get, as values that no dialect owns."""
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
 from perdure.drivers.experiments.spec import ExperimentSpec
-from perdure.lifecycle import FINAL
+from perdure.lifecycle import FINAL, RunState
 from perdure.run import Execution, Run
 
 __all__ = ["CONFIGURATION", "SCRIPT", "ExperimentView", "ForkExperiment", "NewExperiment"]
@@ -28,12 +28,15 @@ class NewExperiment(msgspec.Struct, frozen=True, kw_only=True):
         to its time-out, or until it is done.
     seed
         Of the random draws; None makes one.
+    sim_id
+        What the script knows its simulation by; None is the run's id.
     """
 
     experiment: str
     configuration: str = CONFIGURATION
     script: str = SCRIPT
     seed: int | None = None
+    sim_id: int | None = None
 
 
 class ForkExperiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,9 +80,16 @@ class ExperimentView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def progress(self) -> dict[str, Any] | None:
-        """Its latest report: real time, simulation time, time left."""
+        """Its state, and its latest report: real time, simulation time, time left, steps.
+
+        The state is the run's: a process that is gone, or frozen, can't report it.
+        """
         report = self.execution.progress
-        return None if report is None else cast("dict[str, Any]", msgspec.msgpack.decode(report))
+        return None if report is None else {**msgspec.msgpack.decode(report), "state": self.run.state.value}
+
+    def in_state(self, state: RunState) -> "ExperimentView":
+        """Return it as it was when its run came to a state."""
+        return msgspec.structs.replace(self, run=msgspec.structs.replace(self.run, state=state))
 
     @property
     def ended(self) -> bool:

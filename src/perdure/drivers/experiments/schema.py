@@ -3,13 +3,16 @@
 The keys are those of nrp-core; `Isolated`, `TimeUnit`, `ModelFileName` and `Savepoint` are ours.
 """
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from perdure.errors import suggest
 
 __all__ = ["ENGINE", "FUNCTION", "LAUNCH", "SAVEPOINT", "SIMULATION", "Key", "Problem", "checked", "problem"]
+
+LONGEST = 9_000_000_000  # seconds of simulation time
+MOST_KEPT = 1_000_000  # savepoints
 
 
 class Problem(NamedTuple):
@@ -56,13 +59,18 @@ def problem(place: str, what: str, name: str, known: Iterable[str]) -> Problem:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # neither NaN, nor an integer that no float can hold
 
 
 def _text(default: str | None = None, *, required: bool = False) -> Key:
-    return Key(
-        "a text", default, lambda value: isinstance(value, str) and bool(value or default == ""), required
-    )
+    return Key("a text", default, lambda value: _is_text(value) and bool(value or default == ""), required)
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether it is a text; JSON can write halves of characters, which are none."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _flag(default: bool) -> Key:
@@ -78,6 +86,12 @@ def _objects() -> Key:
     return Key("a list", (), lambda value: isinstance(value, list))
 
 
+def _time(what: str, check: Callable[[Any], bool], default: Any = None) -> Key:
+    """Return a key for simulation time, which is counted in nanoseconds of 64 bits."""
+    needs = f"{what}, in seconds, and at most {LONGEST:,}"
+    return Key(needs, default, lambda value: _number(value) and check(value) and value <= LONGEST)
+
+
 _POSITIVE = Key("a positive number", None, lambda value: _number(value) and value > 0)
 
 SIMULATION: Mapping[str, Key] = {
@@ -85,10 +99,8 @@ SIMULATION: Mapping[str, Key] = {
     "SimulationDescription": _text(""),
     "SimulationLoop": _only("FTILoop"),
     "FTILoopType": _only("ORIGINAL"),
-    "SimulationTimeout": Key(
-        "a number from 0 on, in seconds", 0, lambda value: _number(value) and value >= 0
-    ),
-    "SimulationTimestep": _POSITIVE,
+    "SimulationTimeout": _time("a number from 0 on", lambda value: value >= 0, 0),
+    "SimulationTimestep": _time("a positive number", lambda value: value > 0),
     "DataPackProcessor": _only("tf", "computational graphs aren't supported"),
     "FunctionArgumentsPassingMethod": _only("value", "functions get copies"),
     "ProcessLauncherType": _only("Basic"),
@@ -110,7 +122,7 @@ SIMULATION: Mapping[str, Key] = {
 ENGINE: Mapping[str, Key] = {
     "EngineName": _text(required=True),
     "EngineType": _text(required=True),
-    "EngineTimestep": _POSITIVE._replace(default=0.01),
+    "EngineTimestep": _time("a positive number", lambda value: value > 0, 0.01),
     "EngineCommandTimeout": Key("a number of seconds", 0.0, _number),
     "EngineExtraConfigs": Key("an object", {}, lambda value: isinstance(value, Mapping)),
     "EngineLaunchCommand": Key("an object", None, lambda value: isinstance(value, Mapping)),
@@ -139,13 +151,13 @@ FUNCTION: Mapping[str, Key] = {
 
 SAVEPOINT: Mapping[str, Key] = {
     "every": Key(
-        "a positive number of seconds, or null",
+        f"a positive number, in seconds, and at most {LONGEST:,}, or null",
         None,
-        lambda value: value is None or (_number(value) and value > 0),
+        lambda value: value is None or (_number(value) and 0 < value <= LONGEST),
     ),
     "keep": Key(
-        "a positive integer, or null",
+        f"a positive integer up to {MOST_KEPT:,}, or null",
         None,
-        lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0),
+        lambda value: value is None or (type(value) is int and 0 < value <= MOST_KEPT),
     ),
 }

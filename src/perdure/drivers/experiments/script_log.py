@@ -12,9 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["ScriptLog"]
+__all__ = ["ScriptLog", "log_name"]
 
 WriteLine = Callable[[str, str], None]
+
+
+def log_name(script: str | None, sim_id: int | str) -> str:
+    """Return what the log of a simulation's script is called, as the Neurorobotics Platform calls it."""
+    return f"{'perdure' if script is None else Path(script).stem}_{sim_id}.log"
 
 
 class ScriptLog:

@@ -24,7 +24,7 @@ from perdure.drivers.experiments.plan import Ending, How, Past, Plan
 from perdure.drivers.experiments.publisher import Publisher
 from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
-from perdure.drivers.experiments.script_log import ScriptLog
+from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.stepper import Stepper
 from perdure.errors import Unavailable
 from perdure.state.codec import State, decode
@@ -79,6 +79,7 @@ class Simulation:
         self._beginning: Any = self._kept.get("beginning")
         pages = () if past is None else past.steps[self._place.base :]
         self._recorder = Recorder(self._place, pages, self._folder, self._put_back_files)
+        self._publisher = Publisher(self._report, keeper.progress, period)
         every_ns = plan.every_ns
         if every_ns is not None:
             every_ns = -(-every_ns // cosimulation.timestep_ns) * cosimulation.timestep_ns
@@ -92,22 +93,19 @@ class Simulation:
             every_ns=every_ns,
             keep=plan.keep,
             describe_files=self._describe_files,
-            publish=self._publish,
+            publish=self._publisher.now,
             clock=clock,
         )
         self._failure: Exception | None = None  # why it can't go on, or isn't kept any more
-        self._state = "started"
         self._thread = threading.get_ident()
         self._files = Files(self._folder)
         self._opened = OpenFiles(self._folder, lambda: self._script is not None and self._script.running)
-        stem = "perdure" if plan.script is None else Path(plan.script).stem
-        self._log_name = f"{stem}_{plan.sim_id}.log"
+        self._log_name = log_name(plan.script, plan.sim_id)
         self._log = ScriptLog(self._folder / self._log_name, keeper.write_line)
         self._script: Script | None = None
         if plan.script is not None:
             modules = facades(self._read_clock, self._sleep)
             self._script = Script(self._folder / plan.script, self._folder, plan.seed, modules)
-        self._publisher = Publisher(self._report, keeper.progress, period)
 
     # From beginning to end ----------------------------------------------------------------------------------
 
@@ -132,7 +130,6 @@ class Simulation:
             ending = self._work()
             if ending.how is How.COMPLETED:
                 ending = self._shut_down()
-            self._state = ending.how.value
         return ending
 
     def _work(self) -> Ending:
@@ -297,20 +294,19 @@ class Simulation:
 
     def _put_back(self, kept: Any, former: Path | None) -> None:
         self._opened.flush()
-        self._files.put_back(kept["files"], former, {kept["log"]: self._log_name})
-
-    def _publish(self, state: str) -> None:
-        self._state = state
-        self._publisher.now()
+        self._files.put_back(kept["files"], former)
 
     def _report(self) -> Mapping[str, Any]:
         now = self._cosimulation.time_ns
+        steps, most = now // self.timestep_ns, self.max_steps
         left = None if self.plan.timeout_ns is None else max(0, self.plan.timeout_ns - now) / 1e9
         return {
-            "state": self._state,
             "real_time": self._stepper.seconds,
             "simulation_time": now / 1e9,
             "time_left": left,
+            "steps": steps,
+            "max_steps": most,
+            "fraction": None if most is None else steps / most if most else 1.0,
             "replaying": not self._recorder.live,
         }
 

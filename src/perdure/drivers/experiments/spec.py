@@ -23,6 +23,8 @@ class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
         The path of its main script; None is none: it runs to its time-out, or until it is done.
     seed
         What all generators of the run are seeded from.
+    sim_id
+        What its script reads as ``nrp.sim_id``, and what its log is called by; a fork keeps its parent's.
     """
 
     experiment: str
@@ -30,6 +32,7 @@ class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
     configuration: str
     script: str | None
     seed: int
+    sim_id: int | str
 
     def to_blob(self) -> bytes:
         """Encode it as a run's spec."""

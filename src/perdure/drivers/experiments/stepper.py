@@ -77,7 +77,7 @@ class Stepper:
     describe_files
         Returns what a savepoint holds of the run's files.
     publish
-        Tells at once that the simulation is in another state.
+        Tells at once how far the simulation is, when it stands still and when it goes on.
     clock
         Seconds, for the time that steps take.
 
@@ -107,7 +107,7 @@ class Stepper:
         every_ns: int | None,
         keep: int | None,
         describe_files: Callable[[], State],
-        publish: Callable[[str], None],
+        publish: Callable[[], None],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.steps = place.base_steps
@@ -177,9 +177,9 @@ class Stepper:
         """Pause or stop if that is wanted."""
         while (control := self._keeper.control()) is Control.PAUSED:
             self.save()
-            self._publish("paused")
+            self._publish()
             self._keeper.hold()
-            self._publish("started")
+            self._publish()
         if control is Control.STOPPING:
             self.save()
             self.stopped = True

@@ -17,16 +17,18 @@ Below the folder of all::
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
 
-from perdure.artifacts import Artifacts, FileSet, StoredFile
+from perdure.artifacts import Artifacts, CalledOff, FileSet, StoredFile
 from perdure.artifacts.outputs import chunks_of, opened, stored_path
 from perdure.artifacts.results import Results
 from perdure.drivers.experiments.files import remove_folder, take
@@ -95,7 +97,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class WorkingFolders:
-    """All working folders of one store; blocking. A run's folder is used by one caller at a time.
+    """All working folders of one store; blocking. Of those who use a run's folder, one waits for the other.
 
     Parameters
     ----------
@@ -108,41 +110,64 @@ class WorkingFolders:
     def __init__(self, root: Path, artifacts: Artifacts) -> None:
         self._root = root
         self._artifacts = artifacts
+        self._guard = threading.Lock()
+        self._using: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()
 
-    def make(self, run: str, owner: str, experiment: str, version: int) -> WorkingFolder:
+    def make(
+        self,
+        run: str,
+        owner: str,
+        experiment: str,
+        version: int,
+        called_off: Callable[[], bool] = lambda: False,
+    ) -> WorkingFolder:
         """Make a run's folder of a version that is pinned for it.
 
         If there is one already, of an attempt that broke off, that becomes the `former` of this one. It stays
         the former, whatever happens to further attempts, until `settle`.
 
+        Parameters
+        ----------
+        called_off
+            Whether nobody wants it any more; asked between any two parts of what is copied.
+
         Raises
         ------
+        CalledOff
+            If so; nothing half-made is left.
         ExperimentNotFound
             If the version isn't pinned.
         ArtifactsUnavailable, CorruptBlob
             If it can't be read; nothing half-made is left.
         """
+        with self._use(run):
+            return self._make(run, _Place(owner, experiment, version), called_off)
+
+    def _make(self, run: str, known: _Place, called_off: Callable[[], bool]) -> WorkingFolder:
+        if called_off():
+            raise CalledOff
         place = self._place(run)
         files, former, fetching = place / "files", place / "former", place / "fetching"
         self._root.mkdir(parents=True, exist_ok=True)
         place.mkdir(mode=0o700, exist_ok=True)
-        known = place / "place.json"
+        written = place / "place.json"
         if fetching.exists():
             shutil.rmtree(fetching)
         if files.exists():
-            if known.exists() and not former.exists():
+            if written.exists() and not former.exists():
                 files.rename(former)
             else:
                 shutil.rmtree(files)
         try:
-            self._artifacts.experiments(owner).fetch(experiment, version, fetching)
+            experiments = self._artifacts.experiments(known.owner)
+            experiments.fetch(known.experiment, known.version, fetching, called_off)
             fetching.rename(files)
-            _write(known, msgspec.json.encode(_Place(owner, experiment, version)))
+            _write(written, msgspec.json.encode(known))
         except BaseException:
             if not former.exists():
                 shutil.rmtree(place)
             raise
-        return self._found(place, _Place(owner, experiment, version))
+        return self._found(place, known)
 
     def find(self, run: str) -> WorkingFolder | None:
         """Return a run's folder, or None if there is none that was finished."""
@@ -228,20 +253,23 @@ class WorkingFolders:
         UploadFailed
             If that couldn't be stored; the folder is as it was.
         """
-        fetched, results = self._fetched(folder), self._artifacts.results(folder.owner)
-        stored = None
-        # An attempt that hadn't caught up with the former one may lack what that one had written.
-        for written in (folder.former, folder.files, folder.transcript):
-            if written is not None and written.exists():
-                stored = results.upload(folder.run, written, fetched=fetched)
-        if folder.beginning is not None:  # a fork of it may need that
-            self._artifacts.beginnings(folder.owner).upload(folder.run, folder.beginning, fetched={})
-        self.discard(folder.run)
-        return stored
+        with self._use(folder.run):
+            folder = self.find(folder.run) or folder  # as it is now that nobody else uses it
+            fetched, results = self._fetched(folder), self._artifacts.results(folder.owner)
+            stored = None
+            # An attempt that hadn't caught up with the former one may lack what that one had written.
+            for written in (folder.former, folder.files, folder.transcript):
+                if written is not None and written.exists():
+                    stored = results.upload(folder.run, written, fetched=fetched)
+            if folder.beginning is not None:  # a fork of it may need that
+                self._artifacts.beginnings(folder.owner).upload(folder.run, folder.beginning, fetched={})
+            self.discard(folder.run)
+            return stored
 
     def discard(self, run: str) -> None:
         """Remove a run's folder with all that is in it; harmless if there is none."""
-        remove_folder(self._place(run))
+        with self._use(run):
+            remove_folder(self._place(run))
 
     def forget(self, run: str, owner: str, experiment: str) -> None:
         """Remove all there is of a deleted run: its folder, its results, its hold on the experiment."""
@@ -295,6 +323,16 @@ class WorkingFolders:
             done.ended.append(run_id)
         else:
             done.kept.append(run_id)
+
+    @contextmanager
+    def _use(self, run: str) -> Iterator[None]:
+        """Use a run's folder within the block, alone."""
+        with self._guard:
+            lock = self._using.get(run)
+            if lock is None:
+                lock = self._using[run] = threading.RLock()
+        with lock:
+            yield
 
     def _fetched(self, folder: WorkingFolder) -> Mapping[str, StoredFile]:
         """Return what the folder began with; if nobody knows, nothing, so that all of it is stored."""

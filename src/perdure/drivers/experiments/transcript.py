@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from perdure.drivers.experiments.journal import trajectory
+from perdure.drivers.experiments.script_log import log_name
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.run import LogLine, Run
 from perdure.stores.base import Store
@@ -63,10 +64,10 @@ def transcribe(store: Store, run: Run, folder: Path) -> None:
         If a part can't be read; what can be is written.
     """
     folder.mkdir(exist_ok=True)
-    _write(log_text(store, run), folder / f"simulation_{run.id}.log")
-    script = ExperimentSpec.from_blob(run.spec).script
-    stem = "perdure" if script is None else Path(script).stem
-    _write(rows_text(store, run), folder / f"{stem}_{run.id}.trajectory.jsonl")
+    spec = ExperimentSpec.from_blob(run.spec)
+    _write(log_text(store, run), folder / f"simulation_{spec.sim_id}.log")
+    named = Path(log_name(spec.script, spec.sim_id))
+    _write(rows_text(store, run), folder / named.with_suffix(".trajectory.jsonl"))
 
 
 def _line(line: LogLine) -> str:

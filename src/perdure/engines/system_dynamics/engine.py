@@ -171,6 +171,8 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
     """
     if not isinstance(inputs, Mapping):
         raise InvalidOverride(name="inputs", value=f"{inputs!r:.80}", reason="it must be a mapping")
+    if not inputs:  # as in most steps
+        return {}, {}
     for key in inputs:
         if key not in ("constants", "points"):
             reason = f"a step takes constants and points.{suggest(str(key), ('constants', 'points'))}"

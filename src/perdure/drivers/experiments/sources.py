@@ -1,0 +1,204 @@
+"""The sources of an experiment: what its files say of engines and data packs, read and never executed.
+
+Only what is written out counts: a name that is computed, a file that can't be parsed, or a script that takes
+help from other modules of the folder tells nothing, and nothing is said against it. What is found wrong here
+would end the run at its first steps; before there is a run it can be told with all other mistakes.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from perdure.drivers.experiments.schema import Problem
+from perdure.errors import suggest
+
+__all__ = ["Packs", "Source", "packs_of_script", "wrong_names"]
+
+_LINKING = ("TransceiverFunction", "PreprocessingFunction")
+_STATUS = "StatusFunction"
+_KINDS = (*_LINKING, _STATUS)
+_SCRIPTS = frozenset({"EngineScript", "PySimEngineScript"})
+
+
+class Packs(NamedTuple):
+    """The data packs that an engine answers, and those that it takes."""
+
+    answered: frozenset[str]
+    taken: frozenset[str]
+
+
+class Source(NamedTuple):
+    """A file with functions: where the configuration names it, and what it is called in the folder."""
+
+    place: str
+    file: str
+
+
+class _Function(NamedTuple):
+    """A function that is decorated for the loop, and what its decorators were given, by their names."""
+
+    node: ast.FunctionDef
+    source: Source
+    decorators: Mapping[str, Sequence[ast.Call]]
+
+    def wrong(self, node: ast.AST, reason: str) -> Problem:
+        line = getattr(node, "lineno", self.node.lineno)
+        return Problem(self.source.place, f"{self.node.name} ({self.source.file}, line {line}) {reason}")
+
+
+def wrong_names(
+    sources: Sequence[Source], engines: Mapping[str, Packs | None] | None, folder: Path
+) -> list[Problem]:
+    """Return what is wrong with the names in files with functions.
+
+    Parameters
+    ----------
+    sources
+        The files, each once, in their order.
+    engines
+        All engines by name, and their data packs if they are known; None if not all names are known.
+    folder
+        The experiment's.
+    """
+    trees = [(source, _parsed(folder / source.file)) for source in sources]
+    problems = [
+        Problem(source.place, f"{source.file} defines no function with @{', @'.join(_KINDS)}")
+        for source, tree in trees
+        if tree is not None and not _mentions(tree, _KINDS) and _imported(tree) <= {"nrp_core"}
+    ]
+    functions = [f for source, tree in trees if tree is not None for f in _functions(source, tree)]
+    status = [function for function in functions if _STATUS in function.decorators]
+    problems += [
+        second.wrong(second.node, f"is one too many: {status[0].source.file} has a status function already")
+        for second in status[1:]
+    ]
+    if engines is None:
+        return problems
+    # What a preprocessing function makes passes for a data pack of its engine.
+    made = any(tree is None or _mentions(tree, ("PreprocessingFunction",)) for _, tree in trees)
+    for function in functions:
+        problems += _wrong_in(function, engines, made)
+    return problems
+
+
+def packs_of_script(file: Path) -> Packs | None:
+    """Return the data packs that an engine's script registers, or None if that can't be told."""
+    tree = _parsed(file)
+    if tree is None:
+        return None
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Script"]
+    if len(classes) != 1 or not {_name(base) for base in classes[0].bases} <= _SCRIPTS:
+        return None
+    if any((file.parent / part).exists() for name in _imported(tree) for part in (name, f"{name}.py")):
+        return None
+    registered: set[str] = set()
+    calls = {id(call.func): call for call in ast.walk(tree) if isinstance(call, ast.Call)}
+    for node in ast.walk(tree):
+        if _name(node) == "_datapacks":
+            return None
+        if _name(node) == "_registerDataPack":
+            name = _text(calls[id(node)], 0, "datapack_name") if id(node) in calls else None
+            if name is None:
+                return None
+            registered.add(name)
+    return Packs(frozenset(registered), frozenset(registered))
+
+
+def _wrong_in(function: _Function, engines: Mapping[str, Packs | None], made: bool) -> Iterator[Problem]:
+    """Yield what is wrong with the names in one function."""
+
+    def unknown(node: ast.AST, engine: str | None) -> Iterator[Problem]:
+        if engine is not None and engine not in engines:
+            reason = f"names the engine {engine!r}, which isn't there.{suggest(engine, engines)}"
+            yield function.wrong(node, reason.rstrip("."))
+
+    for kind in _LINKING:
+        for call in function.decorators.get(kind, ()):
+            yield from unknown(call, _text(call, 0, "engine_name"))
+    for kind in ("EngineDataPack", "PreprocessedDataPack"):
+        for call in function.decorators.get(kind, ()):
+            identifier = _argument(call, 1, "id")
+            if not isinstance(identifier, ast.Call) or _name(identifier.func) != "DataPackIdentifier":
+                continue
+            engine = _text(identifier, 1, "engine_name")
+            yield from unknown(call, engine)
+            packs = None if engine is None else engines.get(engine)
+            name = _text(identifier, 0, "name")
+            if kind == "EngineDataPack" and not made and packs is not None:
+                yield from _wrong_pack(function, call, engine, name, packs.answered, "has no data pack")
+    if not set(_LINKING) & set(function.decorators):
+        return  # what a status function makes are rows of the trajectory
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Call) and _name(node.func) == "JsonDataPack":
+            engine = _text(node, 1, "engine_name")
+            yield from unknown(node, engine)
+            packs = None if engine is None else engines.get(engine)
+            if "TransceiverFunction" in function.decorators and packs is not None:
+                name = _text(node, 0, "name")
+                yield from _wrong_pack(function, node, engine, name, packs.taken, "takes no data pack")
+
+
+def _wrong_pack(
+    function: _Function, node: ast.AST, engine: str | None, name: str | None, known: Iterable[str], what: str
+) -> Iterator[Problem]:
+    known = sorted(known)
+    if name is not None and name not in known:
+        reason = f"names the data pack {name!r}, but the engine {engine!r} {what} of that name."
+        yield function.wrong(node, (reason + suggest(name, known)).rstrip("."))
+
+
+def _functions(source: Source, tree: ast.Module) -> Iterator[_Function]:
+    """Yield the functions that a file defines for the loop; of those of one name the last counts."""
+    last = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in last.values():
+        decorators: dict[str, list[ast.Call]] = {}
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and (name := _name(call.func)):
+                decorators.setdefault(name, []).append(call)
+        yield _Function(node, source, decorators)
+
+
+def _parsed(file: Path) -> ast.Module | None:
+    try:
+        return ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # whoever runs it will tell
+
+
+def _mentions(tree: ast.Module, names: Sequence[str]) -> bool:
+    return any(_name(node) in names for node in ast.walk(tree))
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Return the first parts of the names of all modules that are imported; a relative one's is empty."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add("" if node.level else (node.module or "").partition(".")[0])
+    return names
+
+
+def _name(node: ast.AST) -> str:
+    """Return the name that a name, an attribute or an import ends with."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.alias(name=name):
+            return name.rpartition(".")[2]
+    return ""
+
+
+def _argument(call: ast.Call, position: int, keyword: str) -> ast.expr | None:
+    named = [given.value for given in call.keywords if given.arg == keyword]
+    if named:
+        return named[0]
+    return call.args[position] if len(call.args) > position else None
+
+
+def _text(call: ast.Call, position: int, keyword: str) -> str | None:
+    """Return an argument that is a text written out, or None."""
+    given = _argument(call, position, keyword)
+    return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else None

@@ -1,0 +1,98 @@
+"""The events of an experiment: no state is left out, each is told once, and what is told is true then."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from perdure.artifacts import Artifacts
+from perdure.drivers.experiments.experiments import KIND, Experiments
+from perdure.drivers.experiments.requests import ExperimentView
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.lifecycle import RunState, Wanted
+from perdure.run import Change, Execution, Run
+from perdure.settings import Settings
+from perdure.stores.base import Store
+from perdure.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Nobody:
+    """An executor that works on nothing."""
+
+    async def submit(self, run_id: str) -> None:
+        pass
+
+    async def cancel(self, run_id: str) -> None:
+        pass
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    made = MemoryStore()
+    now = time.time()
+    run = Run(id="run", kind=KIND, owner="ada", spec=b"", created=now, updated=now)
+    execution = Execution(run_id="run", kind=KIND, owner="ada", wanted=Wanted.PAUSED)
+    made.create_run(run, None, execution=execution).result()
+    return made
+
+
+@pytest.fixture
+async def driver(store: MemoryStore, tmp_path: Path) -> AsyncIterator[Experiments]:
+    artifacts = Artifacts(str(tmp_path / "artifacts"))
+    folders = WorkingFolders(tmp_path / "working", artifacts)
+    driver = Experiments(store, Nobody(), artifacts, folders, Settings())
+    yield driver
+    await driver.aclose()
+    store.close()
+
+
+def bring(store: Store, *states: RunState) -> None:
+    for state in states:
+        store.update_run("run", store.run("run").version, Change(state=state)).result()
+
+
+def told(view: ExperimentView | None) -> RunState:
+    assert view is not None
+    return view.run.state
+
+
+async def test_a_slow_reader_is_told_of_every_state_once(driver: Experiments, store: MemoryStore) -> None:
+    async with aclosing(driver.events("ada", "run")) as events:
+        assert told(await anext(events)) is RunState.CREATED
+        bring(store, RunState.PAUSED, RunState.STARTED, RunState.PAUSED)
+        assert told(await anext(events)) is RunState.PAUSED
+        bring(store, RunState.STARTED, RunState.PAUSED, RunState.STARTED, RunState.STOPPED)
+        states = [told(view) async for view in events]
+    assert [state.value for state in states] == [
+        "started",
+        "paused",
+        "started",
+        "paused",
+        "started",
+        "stopped",
+    ]
+
+
+async def test_a_report_is_told_with_the_state_of_the_run(driver: Experiments, store: MemoryStore) -> None:
+    async with aclosing(driver.events("ada", "run")) as events:
+        bring(store, RunState.PAUSED)
+        assert told(await anext(events)) is RunState.PAUSED
+        execution = await asyncio.wrap_future(store.lease("run", "somebody", 5.0))
+        report = msgspec.msgpack.encode({"simulation_time": 1.0, "state": "a state of its own"})
+        store.report("run", execution.fence, progress=report, seconds=None, lines=()).result()
+        seen = [await anext(events)]
+        while seen[-1] is None or seen[-1].progress is None:
+            seen.append(await anext(events))
+        state = store.run("run").state.value
+        assert seen[-1].progress == {"simulation_time": 1.0, "state": state}
