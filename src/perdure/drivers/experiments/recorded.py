@@ -4,16 +4,18 @@ As long as snapshots can be taken that is just the snapshot. Where one can't, th
 part that was put back to the last one, or to its start; the state then grows with the steps since.
 """
 
-import marshal
+import copy
 from collections.abc import Mapping
 from typing import Any, Protocol
+
+import msgspec
 
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import State, decode, encode, pack, unpack
 
 __all__ = ["Part", "Recorded"]
 
-MARSHAL = 2  # the version of the format that looks for no objects in common
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Part(Protocol):
@@ -45,13 +47,16 @@ class Recorded:
         self.part = part
         self.refusal: NotSnapshotable | None = None
         self._base: bytes | None = None
-        self._noted: list[bytes] = []
+        self._noted: list[Any] = []  # packed, but what can't be
         self._runs: list[list[Any]] = []  # [how often in a row, the packed inputs]
 
     def note(self, inputs: Mapping[str, Any]) -> None:
         """Record the inputs of a step, which are JSON."""
         # As bytes: thousands of dicts that are kept cost more time, with every savepoint and collection.
-        self._noted.append(marshal.dumps(dict(inputs), MARSHAL))
+        try:
+            self._noted.append(_encode(inputs))
+        except (OverflowError, UnicodeEncodeError):  # a large integer, or half a surrogate pair
+            self._noted.append(copy.deepcopy(dict(inputs)))
 
     def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Record the inputs and advance."""
@@ -65,7 +70,7 @@ class Recorded:
         except NotSnapshotable as refusal:
             self.refusal = refusal
             for noted in self._noted:
-                given = pack(marshal.loads(noted))  # noqa: S302 - made by this very object
+                given = noted if type(noted) is bytes else pack(noted)
                 if self._runs and self._runs[-1][1] == given:
                     self._runs[-1][0] += 1
                 else:
