@@ -8,7 +8,7 @@ from typing import Any
 from perdure.drivers.experiments.journal import RUN_LOOP, Looped, Record, records
 from perdure.errors import ReplayMismatch
 from perdure.run import Step
-from perdure.state.codec import encode, same
+from perdure.state.codec import pack
 
 __all__ = ["Replay", "agree", "call_in_words", "script_line"]
 
@@ -84,7 +84,7 @@ class Replay:
 
 def agree(one: Any, other: Any) -> bool:
     """Return whether two values are the same bit for bit."""
-    return same(encode(one), encode(other))
+    return pack(one) == pack(other)
 
 
 def call_in_words(name: str, arguments: list[Any]) -> str:
