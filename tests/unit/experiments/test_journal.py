@@ -160,7 +160,14 @@ def test_arrays_may_be_answered() -> None:
 
 def test_what_would_not_come_back_is_refused() -> None:
     with pytest.raises(NotSnapshotable):
-        Journal().add(Record(name=RUN_LOOP, arguments=[1, []], answer=Looped(rows=[(1, 2)], steps=1)))
+        Journal().add(Record(name=RUN_LOOP, arguments=[1, []], answer=Looped(rows=[object()], steps=1)))
+
+
+def test_large_integers_may_be_answered() -> None:
+    journal = Journal()
+    journal.add(Record(name=RUN_LOOP, arguments=[1, []], answer=Looped(rows=[1 << 70], steps=1)))
+    (record,) = records(steps_of(journal.take()))
+    assert record.answer.rows == [1 << 70]
 
 
 def test_a_damaged_page_is_found() -> None:

@@ -73,11 +73,15 @@ class CoSimulation:
         self._functions: Recorded | None = None
 
     @property
+    def parts(self) -> Mapping[str, Recorded]:
+        """The engines and the functions, by entity."""
+        engines = {f"engine/{name}": member.recorded for name, member in self._members.items()}
+        return {**engines, "functions": self._initialized()}
+
+    @property
     def replayed(self) -> Mapping[str, str]:
         """What the last `snapshot` could not take, and why; inputs are given again to it instead."""
-        parts = {f"engine/{name}": member.recorded for name, member in self._members.items()}
-        parts["functions"] = self._initialized()
-        return {id: str(part.refusal) for id, part in parts.items() if part.refusal is not None}
+        return {id: str(part.refusal) for id, part in self.parts.items() if part.refusal is not None}
 
     def initialize(self) -> None:
         """Load the functions and start the engines.
@@ -158,12 +162,10 @@ class CoSimulation:
         Where an engine's or the functions' state can't be taken, its entity holds the last that could be and
         the inputs since; `replayed` names it.
         """
-        functions = self._initialized()
         for member in self._members.values():
             member.finish()
         entities: dict[str, Any] = {
-            **{f"engine/{name}": member.recorded.snapshot() for name, member in self._members.items()},
-            "functions": functions.snapshot(),
+            **{id: part.snapshot() for id, part in self.parts.items()},
             "datapacks": {
                 "fetched": dict(self._packs),
                 "answered": {name: member.answers for name, member in self._members.items()},
