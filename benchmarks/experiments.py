@@ -51,11 +51,10 @@ class _Plain:
         begun = time.process_time()
         self._cosimulation = CoSimulation(_configuration(folder), folder, SEED)
         self._cosimulation.initialize()
-        for recorded in self._cosimulation.parts.values():
-            recorded.note = _note_nothing  # type: ignore[method-assign]
-            if not own_generators:
-                party: Any = recorded.part
-                party._party._generators = contextlib.nullcontext()
+        self._cosimulation.notes.add = _note_nothing  # type: ignore[method-assign]
+        parts: Any = () if own_generators else self._cosimulation.parts.values()
+        for recorded in parts:
+            recorded.part._party._generators = contextlib.nullcontext()
         self.seconds = time.process_time() - begun
 
     def take_steps(self, count: int) -> None:
@@ -188,5 +187,5 @@ def _configuration(folder: Path) -> Configuration:
     return load(folder, "simulation_config.json", engine_kinds())
 
 
-def _note_nothing(inputs: Mapping[str, Any]) -> None:
+def _note_nothing(given: Mapping[str, Any]) -> None:
     pass

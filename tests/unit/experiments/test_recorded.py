@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.drivers.experiments.recorded import Recorded
+from perdure.drivers.experiments.recorded import Notes, Recorded
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import decode, encode
 
@@ -41,25 +41,33 @@ class Closed:
         self.given = state
 
 
-@given(steps=st.lists(inputs, max_size=8), open_for=st.integers(0, 8), saves=st.sets(st.integers(0, 8)))
+@given(
+    steps=st.lists(st.tuples(inputs, st.booleans()), max_size=8),
+    open_for=st.integers(0, 8),
+    saves=st.sets(st.integers(0, 8)),
+)
 def test_a_part_that_cannot_be_saved_is_given_its_inputs_again(
-    steps: list[dict[str, Any]], open_for: int, saves: set[int]
+    steps: list[tuple[dict[str, Any], bool]], open_for: int, saves: set[int]
 ) -> None:
-    recorded = Recorded(Closed(open_for))
-    for number, given_inputs in enumerate(steps):
-        recorded.step(given_inputs)
+    recorded, notes = Recorded(Closed(open_for)), Notes()
+    for number, (given_inputs, takes_part) in enumerate(steps):
+        notes.add({"it": given_inputs, "other": number} if takes_part else {"other": number})
+        if takes_part:
+            recorded.part.step(given_inputs)
         if number in saves:
-            recorded.snapshot()
-    state = decode(encode(recorded.snapshot()))
+            recorded.snapshot(notes.of("it"))
+            notes.clear()
+    state = decode(encode(recorded.snapshot(notes.of("it"))))
     again = Recorded(Closed())
     again.restore(state)
     assert again.part.given == recorded.part.given  # type: ignore[attr-defined]
 
 
 def test_half_a_surrogate_pair_is_refused_when_it_is_to_be_saved() -> None:
-    recorded = Recorded(Closed(1))
-    recorded.step({"pack": "\ud800"})
-    recorded.snapshot()
-    recorded.step({"pack": "\ud800"})
+    recorded, notes = Recorded(Closed(1)), Notes()
+    notes.add({"it": {"pack": "\ud800"}})
+    recorded.part.step({})
+    recorded.snapshot(notes.of("it"))
+    recorded.part.step({})
     with pytest.raises(NotSnapshotable, match="isn't Unicode"):
-        recorded.snapshot()
+        recorded.snapshot(notes.of("it"))
