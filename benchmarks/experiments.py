@@ -29,7 +29,7 @@ __all__ = ["measure"]
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "experiments" / "pendulum"
 BUDGET = 5.0  # percent of the run time
-STEPS = 32_000
+STEPS = 20_000
 TURN = 500  # steps
 CALL = 10  # steps of a call, as in the example's script
 ROUNDS = 3
