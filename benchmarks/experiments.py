@@ -1,19 +1,21 @@
-"""What it costs an experiment to be resumable: the MuJoCo example in a store, beside its co-simulation.
+"""What it costs an experiment to be resumable: the MuJoCo example in a store, beside its mere co-simulation.
 
-The cost is in CPU time, which other work on the machine disturbs less, and in waiting for the disk. Both
-parts of the ratio are taken in the same run; what measuring itself takes counts as cost.
+Every so many steps the run stands still while the same co-simulation, driven by a plain loop with nothing
+noted and nothing kept, takes as many: so both meet the same machine. Figures are in CPU time, which other
+work disturbs less, and in waiting for the disk.
 """
 
+import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.figure import Figure, spread
-from perdure.drivers.experiments.configuration import load
+from perdure.drivers.experiments.configuration import Configuration, load
 from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.keeper import Control
@@ -27,18 +29,58 @@ __all__ = ["measure"]
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "experiments" / "pendulum"
 BUDGET = 5.0  # percent of the run time
-STEPS = 12_000
-ROUNDS = 5
+STEPS = 20_000
+TURN = 500  # steps
+CALL = 10  # steps of a call, as in the example's script
+ROUNDS = 3
 SEED = 1
 
 
-class _StoreKeeper:
-    """Keeps runs in a store, one after the other."""
+class _Plain:
+    """The example's co-simulation, driven by a loop that nothing is kept of.
 
-    def __init__(self, store: SqliteStore, run: str) -> None:
+    Parameters
+    ----------
+    own_generators
+        Whether engines and functions draw from generators of their own.
+    """
+
+    def __init__(self, folder: Path, *, own_generators: bool) -> None:
+        shutil.copytree(EXAMPLE, folder)
+        self.seconds = 0.0
+        begun = time.process_time()
+        self._cosimulation = CoSimulation(_configuration(folder), folder, SEED)
+        self._cosimulation.initialize()
+        self._cosimulation.notes.add = _note_nothing  # type: ignore[method-assign]
+        parts: Any = () if own_generators else self._cosimulation.parts.values()
+        for recorded in parts:
+            recorded.part._party._generators = contextlib.nullcontext()
+        self.seconds = time.process_time() - begun
+
+    def take_steps(self, count: int) -> None:
+        """Do what the example's script does."""
+        cosimulation, begun = self._cosimulation, time.process_time()
+        for _ in range(count // CALL):
+            rows = []
+            for _ in range(CALL):
+                cosimulation.step()
+                rows += cosimulation.take_trajectory()
+        self.seconds += time.process_time() - begun
+
+    def close(self) -> None:
+        """Shut the engines down."""
+        self._cosimulation.close()
+
+
+class _StoreKeeper:
+    """Keeps a run in a store, and lets others have their turn between its steps."""
+
+    def __init__(self, store: SqliteStore, run: str, others: Callable[[], None]) -> None:
         self._store = store
         self._run = run
+        self._others = others
         self._position = 0
+        self._asked = 0
         self.savepoints = 0
         self.waited = 0.0
 
@@ -50,6 +92,9 @@ class _StoreKeeper:
         self.savepoints += 1
 
     def control(self) -> Control:
+        self._asked += 1
+        if self._asked % TURN == 0:
+            self._others()
         return Control.RUNNING
 
     def hold(self) -> None:
@@ -62,67 +107,85 @@ class _StoreKeeper:
         pass
 
 
-class _Timed(CoSimulation):
-    """The example's co-simulation, which adds up the CPU time that it takes by itself."""
-
-    cpu_seconds = 0.0
-
-    def initialize(self) -> None:
-        begun = time.thread_time()
-        super().initialize()
-        self.cpu_seconds += time.thread_time() - begun
-
-    def step(self) -> None:
-        begun = time.thread_time()
-        super().step()
-        self.cpu_seconds += time.thread_time() - begun
-
-
 def measure(folder: Path, quick: bool) -> Iterator[Figure]:
-    """Yield the time that journal and savepoints add, and how many steps a second there are with them."""
-    steps = STEPS // 6 if quick else STEPS
-    costs, waits, rates, savepoints = [], [], [], 0
+    """Yield the time that being resumable adds, what of it is what, and how many steps a second there are."""
+    steps = STEPS // 4 if quick else STEPS
     with closing(SqliteStore(folder / "perdure.db")) as store:
-        _simulate(folder / "first", 100, store, "first")  # imports the simulator
-        for number in range(3 if quick else ROUNDS):
-            measured = _simulate(folder / f"run{number}", steps, store, f"r{number}")
-            costs.append((measured.cpu_seconds / measured.cosimulation - 1) * 100)
-            waits.append(measured.waited * 100)
-            rates.append(steps / measured.cpu_seconds)
-            savepoints = measured.savepoints
+        first = _simulate(folder / "first", TURN, TURN, store, "first")  # imports the simulator
+        every = round(TURN / first.plain)  # about a second
+        rounds = [
+            _simulate(folder / f"run{number}", steps, every, store, f"r{number}") for number in range(ROUNDS)
+        ]
+    waits = [measured.waited * 100 for measured in rounds]
+    costs = [(measured.resumable / measured.own - 1) * 100 for measured in rounds]
+    whole = [(measured.resumable / measured.plain - 1) * 100 for measured in rounds]
     cost = median(costs) + median(waits)
+    savepoints = rounds[0].savepoints
     yield Figure(
-        f"journal and savepoints ({steps:,} steps of the pendulum, {savepoints} savepoints)",
+        f"journal, savepoints, noted inputs ({steps:,} steps of the pendulum, {savepoints} savepoints)",
         f"{cost:.1f} % of the run time",
         f"< {BUDGET:g} %",
         cost < BUDGET,
     )
     yield Figure("  in CPU time", f"{spread(costs, '.1f')} %")
     yield Figure("  in waiting for the store", f"{spread(waits, '.1f')} %")
-    yield Figure("  steps a second of CPU time", spread(rates, ",.0f"))
+    yield Figure("  in CPU time, generators of each engine's own included", f"{spread(whole, '.1f')} %")
+    yield Figure(
+        "  steps a second of CPU time", spread([steps / measured.resumable for measured in rounds], ",.0f")
+    )
 
 
 class _Measured(NamedTuple):
-    """CPU seconds of a run, those of its co-simulation, the share of time it waited, and its savepoints."""
+    """CPU seconds of a run and of the plain co-simulation with and without generators of each engine's own.
 
-    cpu_seconds: float
-    cosimulation: float
+    Also the share of time that the run waited for the store, and its savepoints.
+    """
+
+    resumable: float
+    own: float
+    plain: float
     waited: float
     savepoints: int
 
 
-def _simulate(folder: Path, steps: int, store: SqliteStore, run: str) -> _Measured:
-    """Run the example in a store."""
-    shutil.copytree(EXAMPLE, folder)
-    configuration = load(folder, "simulation_config.json", engine_kinds())
-    timeout_ns = steps * configuration.timestep_ns
-    plan = Plan(sim_id=run, script="main_script.py", seed=SEED, timeout_ns=timeout_ns)
-    made = Run(id=run, kind="experiment", owner="me", spec=b"", created=0, updated=0)
-    store.create_run(made, None).result()
-    keeper = _StoreKeeper(store, run)
-    cosimulation = _Timed(configuration, folder, SEED)
-    begun, begun_cpu = time.perf_counter(), time.process_time()
-    # Savepoints lie a second of CPU time apart, however busy the machine is.
-    Simulation(plan, cosimulation, keeper, folder, clock=time.thread_time).run()
-    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - begun_cpu
-    return _Measured(cpu_seconds, cosimulation.cpu_seconds, keeper.waited / seconds, keeper.savepoints)
+def _simulate(folder: Path, steps: int, every: int, store: SqliteStore, run: str) -> _Measured:
+    """Run the example in a store, and its co-simulation beside it."""
+    folder.mkdir()
+    own, plain = (_Plain(folder / str(generators), own_generators=generators) for generators in (True, False))
+    aside = 0.0
+
+    def take_turns() -> None:
+        nonlocal aside
+        begun = time.process_time()
+        own.take_steps(TURN)
+        plain.take_steps(TURN)
+        aside += time.process_time() - begun
+
+    shutil.copytree(EXAMPLE, place := folder / "run")
+    store.create_run(
+        Run(id=run, kind="experiment", owner="me", spec=b"", created=0, updated=0), None
+    ).result()
+    keeper = _StoreKeeper(store, run, take_turns)
+    begun = time.process_time()
+    cosimulation = CoSimulation(configuration := _configuration(place), place, SEED)
+    timestep_ns = configuration.timestep_ns
+    plan = Plan(
+        sim_id=run,
+        script="main_script.py",
+        seed=SEED,
+        timeout_ns=steps * timestep_ns,
+        every_ns=every * timestep_ns,
+    )
+    Simulation(plan, cosimulation, keeper, place).run()
+    resumable = time.process_time() - begun - aside
+    own.close()
+    plain.close()
+    return _Measured(resumable, own.seconds, plain.seconds, keeper.waited / resumable, keeper.savepoints)
+
+
+def _configuration(folder: Path) -> Configuration:
+    return load(folder, "simulation_config.json", engine_kinds())
+
+
+def _note_nothing(given: Mapping[str, Any]) -> None:
+    pass

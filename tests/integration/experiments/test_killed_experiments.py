@@ -36,6 +36,9 @@ try:
         assert time.time() >= begun
         for word in {"north", "east", "south", "west", str(rows)[:9]}:
             out.write(f"{word} {random.random()} {np.random.default_rng().normal()} {len(rows)}\\n")
+        if count % 40 == 0:
+            waited = [time.perf_counter() for _ in range(30_000)]  # of which a page holds 20,000
+            assert waited == sorted(waited)
         if count % 7 == 0:
             file_logger.info("at %s: %s", nrp.simulation_time, np.random.normal())
 except NRPSimulationTimeout:

@@ -2,14 +2,17 @@
 
 import tempfile
 import textwrap
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.cosimulated import MemoryKeeper, contents
 from tests.support.scripted import Break, attempt, folder_of, plan_of, until_it_ends
 
-from perdure.drivers.experiments.journal import records, trajectory
+from perdure.drivers.experiments import recorder
+from perdure.drivers.experiments.journal import Journal, records, trajectory
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Ending, How, Plan
 
@@ -33,6 +36,9 @@ STATEMENTS = (
     "note(nrp.simulation_time)",
     "note(nrp.simulation_time_remaining)",
     "time.sleep(0)",
+    "[note(time.time()) for _ in range(9)]",
+    "[(time.sleep(0), note(perf_counter()), note(uuid.uuid1())) for _ in range(5)]",
+    "[safely(2) for _ in range(6)]",
     "file_logger.info('in round %s: %s', i, random.random())",
     "file_logger.debug(str({'alpha', 'beta', 'gamma', 'delta'}))",
     "[note(word) for word in {'north', 'east', 'south', 'west'}]",
@@ -114,12 +120,17 @@ breaks = st.lists(
     older=st.lists(st.integers(0, 3), max_size=4),
     every=st.integers(1, 9),
     steps=st.integers(1, 40),
+    page=st.sampled_from([1, 2, 3, 5, 10_000]),
 )
 def test_a_run_broken_off_anywhere_ends_as_if_nothing_had_happened(
-    script: str, breaks: list[Break], older: list[int], every: int, steps: int
+    script: str, breaks: list[Break], older: list[int], every: int, steps: int, page: int
 ) -> None:
     plan = plan_of(script, steps=steps, every=every)
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+    with (
+        tempfile.TemporaryDirectory() as one,
+        tempfile.TemporaryDirectory() as other,
+        mock.patch.object(recorder, "Journal", partial(Journal, most_records=page)),
+    ):
         undisturbed, disturbed = MemoryKeeper(), MemoryKeeper()
         ending, folder = until_it_ends(undisturbed, plan, Path(one), script)
         same_ending, last_folder = until_it_ends(disturbed, plan, Path(other), script, breaks, older)
@@ -138,12 +149,17 @@ def test_a_run_broken_off_anywhere_ends_as_if_nothing_had_happened(
     pauses=st.booleans(),
     every=st.integers(1, 9),
     steps=st.integers(1, 40),
+    page=st.sampled_from([1, 2, 10_000]),
 )
 def test_a_run_paused_or_stopped_between_any_steps_ends_as_if_nothing_had_happened(
-    script: str, stops: list[int], pauses: bool, every: int, steps: int
+    script: str, stops: list[int], pauses: bool, every: int, steps: int, page: int
 ) -> None:
     plan = plan_of(script, steps=steps, every=every)
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+    with (
+        tempfile.TemporaryDirectory() as one,
+        tempfile.TemporaryDirectory() as other,
+        mock.patch.object(recorder, "Journal", partial(Journal, most_records=page)),
+    ):
         undisturbed, disturbed = MemoryKeeper(), MemoryKeeper()
         ending, folder = until_it_ends(undisturbed, plan, Path(one), script)
         if pauses:

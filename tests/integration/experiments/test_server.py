@@ -241,7 +241,8 @@ def test_a_simulation_has_a_number_for_its_script_and_its_log(client: httpx.Clie
     (parent,) = [run["id"] for run in runs if run["experiment"] == "numbered"]
     ended(client, parent)
     names = {file["path"]: file["size"] for file in client.get(f"/runs/{parent}/files").json()["files"]}
-    assert names == {f"control_{number}.log": len(f"{number}\n{number}\n")}
+    assert set(names) == {f"control_{number}.log", f"simulation_{number}.log"}
+    assert names[f"control_{number}.log"] == len(f"{number}\n{number}\n")
     last = client.get(f"/runs/{parent}/savepoints").json()["savepoints"][-1]["timestamp"]
     fork = client.post(f"/runs/{parent}/fork", json={"savepoint": last}).json()
     assert (fork["sim_id"], fork["id"] != parent) == (number, True)

@@ -9,8 +9,10 @@ import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from perdure.drivers.experiments.clocks import facades
+from perdure.drivers.experiments.clocks import PATIENCE, TICK, Polled, facades
 
 READINGS = {
     "time": 12.5,
@@ -147,6 +149,49 @@ def test_identifiers_made_of_the_clock_are_told() -> None:
     again = Told(uuid1=made.hex)
     assert again.modules["uuid"].uuid1() == made
     assert told.modules["uuid"].UUID is uuid.UUID
+
+
+class Now:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 5.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_clock_that_is_polled_stands_still_for_a_moment() -> None:
+    now = Now()
+    polled = Polled(now)
+    assert [polled.reading("time.time", n) for n in range(PATIENCE)] == list(range(PATIENCE))
+    assert [polled.reading("time.time", PATIENCE + n) for n in range(5)] == [PATIENCE] * 5
+    assert polled.reading("time.monotonic", 7.5) == 7.5
+    now.seconds += TICK
+    assert [polled.reading("time.time", 5000 + n) for n in range(5)] == [5000] * 5
+    polled.over()
+    assert [polled.reading("time.time", 6000 + n) for n in range(5)] == list(range(6000, 6005))
+
+
+@pytest.mark.parametrize("name", ["uuid.uuid1", "time.clock_gettime", "nrp.real_time"])
+def test_what_is_not_one_clock_is_never_answered_again(name: str) -> None:
+    polled = Polled(Now())
+    found = [polled.reading(name, number) for number in range(PATIENCE + 10)]
+    assert found == list(range(PATIENCE + 10))
+
+
+@given(st.lists(st.floats(0, 0.003), max_size=300))
+def test_a_clock_that_is_polled_neither_goes_back_nor_ahead(passing: list[float]) -> None:
+    now, last = Now(), 0.0
+    polled = Polled(now)
+    for _ in range(PATIENCE):
+        polled.reading("time.time", 0.0)
+    for seconds in passing:
+        now.seconds += seconds
+        reading = polled.reading("time.time", now.seconds)
+        assert last <= reading <= now.seconds
+        assert now.seconds - reading < TICK + 1e-12
+        last = reading
 
 
 def test_the_real_modules_are_left_alone() -> None:

@@ -98,7 +98,10 @@ def test_draws_repeat_with_the_seed_and_differ_between_parties(name: str) -> Non
         assert drawn(1, "a") != drawn(2, "a")
 
 
-def test_a_party_that_reads_no_memory_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hidden", [("_python",), ("_numpy",), ("_python", "_numpy")])
+def test_a_party_that_reads_no_memory_draws_the_same(
+    hidden: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def drawn() -> list[Any]:
         party, other = Generators(4, "a"), Generators(4, "b")
         found = []
@@ -107,12 +110,55 @@ def test_a_party_that_reads_no_memory_draws_the_same(monkeypatch: pytest.MonkeyP
                 found.append(draw(["gauss", "randn", "random", "rand"]))
             with other:
                 found.append(draw(["gauss", "randn", "seeded"]))
-        return found
+        return [*found, encode(party.snapshot()), encode(other.snapshot())]
 
     expected = drawn()
-    monkeypatch.setattr(generators, "_python_address", None)
-    monkeypatch.setattr(generators, "_address", lambda bits: None)
+    for name in hidden:
+        monkeypatch.setattr(generators, name, None)
     assert drawn() == expected
+
+
+def test_states_are_exchanged_as_memory_here() -> None:
+    assert generators._python is not None
+    assert generators._numpy is not None
+
+
+@pytest.mark.parametrize("hidden", [(), ("_python", "_numpy")])
+def test_every_state_that_can_be_set_is_kept(
+    hidden: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in hidden:
+        monkeypatch.setattr(generators, name, None)
+    party, other = Generators(4, "a"), Generators(4, "b")
+    legacy = {
+        "bit_generator": "MT19937",
+        "state": {"key": np.arange(624, dtype=np.uint32), "pos": 17},
+        "has_gauss": 1,
+        "gauss": -0.0,
+    }
+    with party:
+        random.setstate((3, (*range(624), 9), 1.5))
+        np.random.set_state(legacy)
+    with other:
+        draw(["gauss", "randn"])
+        with party:
+            found = np.random.get_state(legacy=False)
+            assert random.getstate() == (3, (*range(624), 9), 1.5)
+        draw(["gauss", "randn"])
+    assert (found["has_gauss"], str(found["gauss"]), found["state"]["pos"]) == (1, "-0.0", 17)
+    assert found["state"]["key"].tolist() == list(range(624))
+
+
+def test_what_is_drawn_outside_of_all_parties_changes_none() -> None:
+    def drawn(foreign: Callable[[], Any]) -> list[Any]:
+        party, found = Generators(4, "a"), []
+        for _ in range(3):
+            with party:
+                found.append(draw(["gauss", "randn", "random", "rand", "shuffled"]))
+            foreign()
+        return found
+
+    assert drawn(lambda: draw(["gauss", "randn", "seeded", "numpy seeded"])) == drawn(lambda: None)
 
 
 def test_another_bit_generator_of_numpys_is_kept_as_well() -> None:

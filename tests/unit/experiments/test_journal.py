@@ -12,6 +12,7 @@ from perdure.drivers.experiments.journal import RUN_LOOP, Journal, Looped, Recor
 from perdure.drivers.experiments.publisher import Publisher
 from perdure.errors import CorruptBlob, NotSnapshotable
 from perdure.run import Entry, Step
+from perdure.state.codec import decode
 
 rows = st.lists(st.one_of(st.integers(), st.floats(), st.lists(st.text(max_size=3), max_size=2)), max_size=3)
 looped = st.builds(
@@ -59,6 +60,85 @@ def test_calls_come_back_as_they_were(pages: list[list[Record]]) -> None:
     assert repr(list(trajectory(steps_of(entries)))) == repr(expected)
 
 
+@given(
+    calls=st.lists(st.tuples(st.one_of(looped, clocks), st.integers(1, 3)), max_size=12),
+    most_records=st.integers(1, 6),
+    most_bytes=st.integers(1, 200),
+)
+def test_calls_come_back_as_they_were_however_soon_a_page_is_full(
+    calls: list[tuple[Record, int]], most_records: int, most_bytes: int
+) -> None:
+    journal, entries, given = Journal(most_records=most_records, most_bytes=most_bytes), [], []
+    for record, times in calls:
+        for _ in range(times):
+            if journal.full:
+                entries += journal.take()
+            journal.add(record)
+            given.append(record)
+    entries += journal.take()
+    assert repr(list(records(steps_of(entries)))) == repr(given)
+    assert all(len(decode(entry.inputs or b"")) <= most_records for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(name="time.time", arguments=[], answer=1.5),
+        Record(name="time.sleep", arguments=[0.0], answer=None),
+        Record(name=RUN_LOOP, arguments=[5, []], answer=Looped(rows=[], steps=5)),
+        Record(name=RUN_LOOP, arguments=[5, []], answer=Looped(rows=[], steps=0, over="the time is up")),
+        Record(name=RUN_LOOP, arguments=[5, [["p", "e", {"x": 1}]]], answer=Looped(rows=[[1.0]], steps=5)),
+    ],
+)
+def test_the_same_call_with_the_same_answer_is_counted(record: Record) -> None:
+    journal = Journal(most_records=2)
+    for _ in range(1000):
+        journal.add(record)
+    assert not journal.full
+    found = list(records(steps_of(journal.take())))
+    assert found == [record] * 1000
+
+
+def test_what_only_seems_the_same_is_not_counted() -> None:
+    journal, answers = Journal(), [0.0, -0.0, 0, False, 1.0, 1, True, "1", "", None]
+    for answer in answers:
+        journal.add(Record(name="time.time", arguments=[], answer=answer))
+        journal.add(Record(name="time.sleep", arguments=[answer], answer=None))
+    found = list(records(steps_of(journal.take())))
+    assert repr([record.answer for record in found[::2]]) == repr(answers)
+    assert repr([record.arguments[0] for record in found[1::2]]) == repr(answers)
+
+
+def test_of_a_counted_call_each_has_an_answer_of_its_own() -> None:
+    journal = Journal()
+    for _ in range(3):
+        journal.add(Record(name=RUN_LOOP, arguments=[1, []], answer=Looped(rows=[{"x": 1}], steps=1)))
+    for record in records(steps_of(journal.take())):
+        assert record.answer.rows == [{"x": 1}]
+        record.answer.rows[0]["x"] = 2
+
+
+def test_a_journal_is_full_of_many_calls_or_of_large_ones() -> None:
+    journal = Journal(most_records=3, most_bytes=10_000)
+    for number in range(3):
+        assert not journal.full
+        journal.add(Record(name="time.time", arguments=[], answer=number))
+    assert journal.full
+    journal.take()
+    assert not journal.full
+    journal.add(Record(name="time.time", arguments=[], answer="x" * 10_000))
+    assert journal.full
+
+
+def test_pages_are_read_one_after_the_other() -> None:
+    journal = Journal()
+    journal.add(Record(name="time.time", arguments=[], answer=1.5))
+    (entry,) = journal.take()
+    pages = [Step(position=1, inputs=entry.inputs, outputs=entry.outputs)]
+    reading = records([*pages, Step(position=2, inputs=b"damaged", outputs=b"")])
+    assert next(reading).answer == 1.5
+
+
 def test_what_is_changed_after_the_call_stays_as_it_was_in_the_journal() -> None:
     journal = Journal()
     answer: list[Any] = [{"x": [1]}]
@@ -80,7 +160,14 @@ def test_arrays_may_be_answered() -> None:
 
 def test_what_would_not_come_back_is_refused() -> None:
     with pytest.raises(NotSnapshotable):
-        Journal().add(Record(name=RUN_LOOP, arguments=[1, []], answer=Looped(rows=[(1, 2)], steps=1)))
+        Journal().add(Record(name=RUN_LOOP, arguments=[1, []], answer=Looped(rows=[object()], steps=1)))
+
+
+def test_large_integers_may_be_answered() -> None:
+    journal = Journal()
+    journal.add(Record(name=RUN_LOOP, arguments=[1, []], answer=Looped(rows=[1 << 70], steps=1)))
+    (record,) = records(steps_of(journal.take()))
+    assert record.answer.rows == [1 << 70]
 
 
 def test_a_damaged_page_is_found() -> None:

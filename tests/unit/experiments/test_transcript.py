@@ -20,7 +20,12 @@ from perdure.run import Entry, Execution, LogLine, Run
 from perdure.stores.memory import MemoryStore
 
 SPEC = ExperimentSpec(
-    experiment="walk", version=1, configuration="simulation_config.json", script="in/main.py", seed=1
+    experiment="walk",
+    version=1,
+    configuration="simulation_config.json",
+    script="in/main.py",
+    seed=1,
+    sim_id=3,
 )
 
 
@@ -104,8 +109,8 @@ def test_what_there_is_becomes_files_and_the_same_ones_again(
         transcribe(store, run, tmp_path / "transcript")
         found = {path.name: path.read_bytes() for path in (tmp_path / "transcript").iterdir()}
         assert found == {
-            f"{stem}_r.trajectory.jsonl": b"1\n2\n",
-            "simulation_r.log": b"".join(log_text(store, run)),
+            f"{stem}_3.trajectory.jsonl": b"1\n2\n",
+            "simulation_3.log": b"".join(log_text(store, run)),
         }
 
 
@@ -120,5 +125,5 @@ def test_what_can_be_read_of_damaged_pages_is_written(tmp_path: Path) -> None:
     store, run = run_with([first, damaged], lines=1)
     with pytest.raises(CorruptBlob):
         transcribe(store, run, tmp_path / "transcript")
-    assert (tmp_path / "transcript" / "main_r.trajectory.jsonl").read_bytes() == b"1\n"
-    assert (tmp_path / "transcript" / "simulation_r.log").read_bytes()
+    assert (tmp_path / "transcript" / "main_3.trajectory.jsonl").read_bytes() == b"1\n"
+    assert (tmp_path / "transcript" / "simulation_3.log").read_bytes()

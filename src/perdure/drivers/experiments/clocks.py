@@ -14,10 +14,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Read", "facades"]
+__all__ = ["Polled", "Read", "facades"]
 
 Read = Callable[[str, Any], Any]
 """Given a clock's name and its reading, returns the reading that counts."""
+
+PATIENCE = 1000  # readings of clocks without a step or a sleep, after which they are polled
+TICK = 0.001  # seconds for which a clock that is polled stands still
 
 _READINGS = (
     "time",
@@ -32,8 +35,43 @@ _READINGS = (
     "thread_time_ns",
 )
 _UNIQUE = ("uuid1", "uuid6", "uuid7")  # made from the clock; those made from entropy repeat by themselves
+_POLLED = frozenset((*(f"time.{name}" for name in _READINGS), "datetime.now"))  # one clock each
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+class Polled:
+    """Lets clocks that a script polls stand still for a moment, so that the journal holds fewer readings.
+
+    A script that waits by reading clocks over and over reads them a hundred thousand times a second. After
+    many readings in a row each clock answers its last reading again until a millisecond has passed.
+
+    Parameters
+    ----------
+    clock
+        Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._count = 0
+        self._last: dict[str, tuple[float, Any]] = {}
+
+    def reading(self, name: str, reading: Any) -> Any:
+        """Return a clock's reading, or its last one if that isn't long ago."""
+        self._count += 1
+        if self._count <= PATIENCE or name not in _POLLED:
+            return reading
+        now, last = self._clock(), self._last.get(name)
+        if last is not None and now - last[0] < TICK:
+            return last[1]
+        self._last[name] = now, reading
+        return reading
+
+    def over(self) -> None:
+        """Take note that the script did something else than to read clocks."""
+        self._count = 0
+        self._last.clear()
 
 
 def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.ModuleType]:

@@ -36,7 +36,7 @@ class CoSimulated(Protocol):
         ...
 
     def take_trajectory(self) -> Rows:
-        """Return what the status function answered since the last time."""
+        """Return what the status function answered since the last time: JSON, without tuples."""
         ...
 
     def set_datapack(self, name: str, engine: str, data: Any) -> None:

@@ -17,7 +17,7 @@ from perdure.drivers.experiments.configuration import Configuration, EngineConfi
 from perdure.drivers.experiments.engines import make_engine, start_outputs
 from perdure.drivers.experiments.functions import Functions
 from perdure.drivers.experiments.isolated import IsolatedEngine
-from perdure.drivers.experiments.recorded import Recorded
+from perdure.drivers.experiments.recorded import Notes, Recorded
 from perdure.engines.base import Engine
 from perdure.engines.python_script.data import copied
 from perdure.errors import (
@@ -32,6 +32,8 @@ from perdure.errors import (
 from perdure.state.codec import State
 
 __all__ = ["CoSimulation"]
+
+FUNCTIONS = "functions"  # their entity
 
 
 class CoSimulation:
@@ -56,6 +58,8 @@ class CoSimulation:
         Whether the status function said so in the last step.
     trajectory
         The rows that the status function answered since `take_trajectory`.
+    notes
+        What engines and functions were given since the last snapshot.
     """
 
     def __init__(self, configuration: Configuration, folder: Path, seed: int) -> None:
@@ -63,6 +67,7 @@ class CoSimulation:
         self.time_ns = 0
         self.done = False
         self.trajectory: list[Any] = []
+        self.notes = Notes()
         self._configuration = configuration
         self._folder = folder
         self._seed = seed
@@ -73,11 +78,15 @@ class CoSimulation:
         self._functions: Recorded | None = None
 
     @property
+    def parts(self) -> Mapping[str, Recorded]:
+        """The engines and the functions, by entity."""
+        engines = {member.entity: member.recorded for member in self._members.values()}
+        return {**engines, FUNCTIONS: self._initialized()}
+
+    @property
     def replayed(self) -> Mapping[str, str]:
         """What the last `snapshot` could not take, and why; inputs are given again to it instead."""
-        parts = {f"engine/{name}": member.recorded for name, member in self._members.items()}
-        parts["functions"] = self._initialized()
-        return {id: str(part.refusal) for id, part in parts.items() if part.refusal is not None}
+        return {id: str(part.refusal) for id, part in self.parts.items() if part.refusal is not None}
 
     def initialize(self) -> None:
         """Load the functions and start the engines.
@@ -109,23 +118,27 @@ class CoSimulation:
         PerdureError
             If an engine or a function fails. The co-simulation is then of no further use but to be closed.
         """
-        functions = self._initialized()
+        functions = self._initialized().part
         due = {name: m for name, m in self._members.items() if m.due_ns <= self.time_ns}
         for name, member in due.items():
             self._packs[name] = member.fetch()
-        answer = functions.step(
-            {
-                "iteration": self._iteration,
-                "time_ns": self.time_ns,
-                "due": list(due),
-                "packs": dict(self._packs),
-            }
-        )
+        inputs = {
+            "iteration": self._iteration,
+            "time_ns": self.time_ns,
+            "due": list(due),
+            "packs": dict(self._packs),
+        }
+        answer = functions.step(inputs)
         self.done = answer["done"]
         self.trajectory += answer["rows"]
+        given = {
+            member.entity: {**self._given.pop(name, {}), **answer["packs"].get(name, {})}
+            for name, member in due.items()
+        }
+        self.notes.add({FUNCTIONS: inputs, **given})
         # Isolated engines begin first: they step while the others do, one after the other.
-        for name, member in sorted(due.items(), key=lambda item: not item[1].isolated):
-            member.begin({**self._given.pop(name, {}), **answer["packs"].get(name, {})})
+        for member in sorted(due.values(), key=lambda member: not member.isolated):
+            member.begin(given[member.entity])
         self._iteration += 1
         self.time_ns += self.timestep_ns
         # Those that the next step needs are waited for here, so that an error belongs to the step it is in.
@@ -158,12 +171,10 @@ class CoSimulation:
         Where an engine's or the functions' state can't be taken, its entity holds the last that could be and
         the inputs since; `replayed` names it.
         """
-        functions = self._initialized()
         for member in self._members.values():
             member.finish()
         entities: dict[str, Any] = {
-            **{f"engine/{name}": member.recorded.snapshot() for name, member in self._members.items()},
-            "functions": functions.snapshot(),
+            **{id: part.snapshot(self.notes.of(id)) for id, part in self.parts.items()},
             "datapacks": {
                 "fetched": dict(self._packs),
                 "answered": {name: member.answers for name, member in self._members.items()},
@@ -177,6 +188,7 @@ class CoSimulation:
                 "trajectory": list(self.trajectory),
             },
         }
+        self.notes.clear()
         return entities
 
     def restore(self, entities: Mapping[str, Any]) -> None:
@@ -184,9 +196,10 @@ class CoSimulation:
         functions = self._initialized()
         clock, packs = entities["clock"], entities["datapacks"]
         for name, member in self._members.items():
-            member.recorded.restore(entities[f"engine/{name}"])
+            member.recorded.restore(entities[member.entity])
             member.due_ns, member.answers = clock["due_ns"][name], packs["answered"][name]
-        functions.restore(entities["functions"])
+        functions.restore(entities[FUNCTIONS])
+        self.notes.clear()
         self._packs = dict(packs["fetched"])
         self._given = {name: dict(given) for name, given in packs["given"].items()}
         self.time_ns, self._iteration, self.done = clock["time_ns"], clock["iteration"], clock["done"]
@@ -215,6 +228,8 @@ class _Member:
 
     Attributes
     ----------
+    entity
+        What its state is kept as.
     due_ns
         When it synchronises next.
     answers
@@ -223,6 +238,7 @@ class _Member:
 
     def __init__(self, configuration: EngineConfiguration, folder: Path, seed: int) -> None:
         self.name = configuration.name
+        self.entity = f"engine/{self.name}"
         self.isolated = configuration.isolated
         self.due_ns = 0
         self._timestep_ns = configuration.timestep_ns
@@ -248,7 +264,6 @@ class _Member:
 
     def begin(self, inputs: Mapping[str, Any]) -> None:
         """Begin its next step; an engine of this process also finishes it."""
-        self.recorded.note(inputs)
         self.due_ns += self._timestep_ns
         try:
             if isinstance(self.engine, IsolatedEngine):

@@ -1,9 +1,9 @@
 """The journal: the calls a script made and what they answered, gathered into one log entry a savepoint.
 
 A page, that is an entry of the step log, holds the calls since the last savepoint: its inputs are the calls
-and its outputs the answers, in order. Calls of `run_loop` in which nothing was answered are counted, not
-repeated, so that a script's plain loop costs one record a savepoint. A call that a savepoint falls into is
-recorded up to there and goes on in the next page.
+and its outputs the answers, in order. Calls made again with the same arguments and the same answer are
+counted, not repeated, so that a script's plain loop costs one record a savepoint. A call that a savepoint
+falls into is recorded up to there and goes on in the next page. A journal that is full wants a savepoint.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,12 @@ from perdure.state.codec import State, decode, encode, pack, unpack
 __all__ = ["RUN_LOOP", "Journal", "Looped", "Record", "records", "trajectory"]
 
 RUN_LOOP = "nrp.run_loop"
+MOST_RECORDS = 20_000  # in a page; a call that finds as many makes a savepoint first
+MOST_BYTES = 4 << 20
+
 _SCALARS = (type(None), bool, int, float, str)
+_encode = msgspec.msgpack.Encoder().encode
+_OVERHEAD = 16  # bytes of a record, about, beside what it holds
 
 
 class Looped(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,15 +52,29 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """The calls since the last savepoint."""
+    """The calls since the last savepoint.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most_records, most_bytes
+        When it is full. It still takes calls then: whoever makes them is to make a savepoint.
+    """
+
+    def __init__(self, *, most_records: int = MOST_RECORDS, most_bytes: int = MOST_BYTES) -> None:
+        self._most_records = most_records
+        self._most_bytes = most_bytes
         self._calls: list[State] = []
         self._answers: list[State] = []
-        self._plain: list[Any] | None = None  # the last record, if it may be counted up
+        self._bytes = 0
+        self._last: list[Any] = []  # the last record, if it is of a whole call
 
     def __bool__(self) -> bool:
         return bool(self._calls)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is as much in it as a page is to hold."""
+        return len(self._calls) >= self._most_records or self._bytes >= self._most_bytes
 
     def add(self, record: Record) -> None:
         """Record a call, or the part of one that a savepoint ends; packed at once, whoever changes it later.
@@ -65,28 +84,30 @@ class Journal:
         NotSnapshotable
             If an argument or the answer is of a type that would not come back as it was.
         """
-        looped = record.answer if record.name == RUN_LOOP else None
-        if looped and record.whole and _is_plain(looped, record.arguments):
-            if self._plain is not None and self._plain[1] == record.arguments:
-                self._plain[3] += 1
-                return
-            self._plain = [record.name, list(record.arguments), True, 1]
-            self._calls.append(self._plain)
-            self._answers.append(None)
-            return
-        self._plain = None
-        self._calls.append([record.name, [_kept(argument) for argument in record.arguments], record.whole, 1])
-        if looped:
-            self._answers.append([_kept(looped.rows), looped.steps, looped.done, looped.over])
+        answer = record.answer
+        if record.name != RUN_LOOP:
+            kept = _kept(answer)
+        elif _is_plain(answer, record.arguments):
+            kept = None
         else:
-            self._answers.append(_kept(record.answer))
+            kept = _packed(answer)
+        arguments: list[State] = [_kept(argument) for argument in record.arguments]
+        call: list[Any] = [record.name, arguments, record.whole, 1]
+        last = self._last
+        if last and last[:3] == call[:3] and _alike([last[1], self._answers[-1]], [arguments, kept]):
+            last[3] += 1
+            return
+        self._calls.append(call)
+        self._answers.append(kept)
+        self._bytes += _OVERHEAD + sum(map(_size, arguments)) + _size(kept)
+        self._last = call if record.whole else []
 
     def take(self) -> list[Entry]:
         """Return the page and begin the next; no page if nothing was recorded."""
         if not self._calls:
             return []
         entry = Entry(inputs=encode(self._calls), outputs=encode(self._answers))
-        self._calls, self._answers, self._plain = [], [], None
+        self._calls, self._answers, self._bytes, self._last = [], [], 0, []
         return [entry]
 
 
@@ -102,15 +123,12 @@ def records(steps: Iterable[Step]) -> Iterator[Record]:
         calls = decode(step.inputs or b"")
         for (name, kept, whole, count), answer in zip(calls, decode(step.outputs), strict=True):
             arguments = [_read(argument) for argument in kept]
-            if name != RUN_LOOP:
-                answer = _read(answer)
-            elif answer is None:
-                answer = Looped(rows=[], steps=arguments[0])
-            else:
-                rows, taken, done, over = answer
-                answer = Looped(rows=_read(rows), steps=taken, done=done, over=over)
-            record = Record(name=name, arguments=arguments, answer=answer, whole=whole)
-            for _ in range(count):
+            record = Record(
+                name=name, arguments=arguments, answer=_answer(name, arguments, answer), whole=whole
+            )
+            for again in range(count):
+                if again and type(answer) is bytes:  # a script may have changed what it was answered
+                    record = msgspec.structs.replace(record, answer=_answer(name, arguments, answer))
                 yield record
 
 
@@ -121,6 +139,17 @@ def trajectory(steps: Iterable[Step]) -> Iterator[Any]:
             yield from record.answer.rows
 
 
+def _answer(name: str, arguments: list[Any], kept: Any) -> Any:
+    """Return an answer that `Journal.add` kept, for one call alone."""
+    answer = _read(kept)
+    if name != RUN_LOOP:
+        return answer
+    if answer is None:
+        return Looped(rows=[], steps=arguments[0])
+    rows, steps, done, over = answer
+    return Looped(rows=rows, steps=steps, done=done, over=over)
+
+
 def _is_plain(looped: Looped, arguments: list[Any]) -> bool:
     """Return whether a call was given no data packs, took all its steps and answered nothing."""
     count, datapacks = arguments
@@ -129,7 +158,29 @@ def _is_plain(looped: Looped, arguments: list[Any]) -> bool:
 
 def _kept(value: Any) -> State:
     """Return a value as it can't be changed by whoever else holds it."""
-    return value if type(value) in _SCALARS else pack(value)
+    if type(value) in _SCALARS:
+        return value  # type: ignore[no-any-return]
+    return [] if type(value) is list and not value else pack(value)
+
+
+def _packed(looped: Looped) -> bytes:
+    """Pack an answer whose rows are JSON, as co-simulations have it; `pack` sees to what else there is.
+
+    To look at the type of every value first would cost more than all else that is done with a call.
+    """
+    try:
+        return _encode(looped.to_state())
+    except (TypeError, OverflowError, UnicodeEncodeError):
+        return pack(looped.to_state())
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Return whether two values are the same bit for bit; most that aren't are told apart at once."""
+    return one == other and pack(one) == pack(other)
+
+
+def _size(kept: Any) -> int:
+    return len(kept) if type(kept) in (bytes, str) else 8
 
 
 def _read(value: Any) -> Any:

@@ -96,7 +96,6 @@ def _of_no_script(savepoint: Savepoint, log: str) -> bytes:
 
     Another script begins a log of its own, and won't write again what the former one had written.
     """
-    files: Any = decode(savepoint.entities[FILES])
     kept: Any = decode(savepoint.entities[FILES])
     changed = kept["files"]
     written = {name: was for name, was in changed["written"].items() if name != kept["log"]}

@@ -4,16 +4,18 @@ As long as snapshots can be taken that is just the snapshot. Where one can't, th
 part that was put back to the last one, or to its start; the state then grows with the steps since.
 """
 
-import marshal
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
+
+import msgspec
 
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import State, decode, encode, pack, unpack
 
-__all__ = ["Part", "Recorded"]
+__all__ = ["Notes", "Part", "Recorded"]
 
-MARSHAL = 2  # the version of the format that looks for no objects in common
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Part(Protocol):
@@ -32,6 +34,32 @@ class Part(Protocol):
         ...
 
 
+class Notes:
+    """What each part of a co-simulation was given since the last snapshot, step by step."""
+
+    def __init__(self) -> None:
+        self._steps: list[Any] = []  # packed, but what can't be
+
+    def add(self, given: Mapping[str, Any]) -> None:
+        """Note what parts are given in a step, JSON by the part's entity."""
+        # As bytes: thousands of dicts that are kept cost more time, with every savepoint and collection.
+        try:
+            self._steps.append(_encode(given))
+        except (OverflowError, UnicodeEncodeError):  # a large integer, or half a surrogate pair
+            self._steps.append(copy.deepcopy(dict(given)))
+
+    def of(self, entity: str) -> Iterator[Any]:
+        """Return what one part was given."""
+        for noted in self._steps:
+            given = unpack(noted) if type(noted) is bytes else noted
+            if entity in given:
+                yield given[entity]
+
+    def clear(self) -> None:
+        """Forget them: there is a snapshot of everything."""
+        self._steps = []
+
+
 class Recorded:
     """One part, and what leads to its state.
 
@@ -45,42 +73,35 @@ class Recorded:
         self.part = part
         self.refusal: NotSnapshotable | None = None
         self._base: bytes | None = None
-        self._noted: list[bytes] = []
         self._runs: list[list[Any]] = []  # [how often in a row, the packed inputs]
 
-    def note(self, inputs: Mapping[str, Any]) -> None:
-        """Record the inputs of a step, which are JSON."""
-        # As bytes: thousands of dicts that are kept cost more time, with every savepoint and collection.
-        self._noted.append(marshal.dumps(dict(inputs), MARSHAL))
+    def snapshot(self, given: Iterable[Any]) -> State:
+        """Return the state; `refusal` says whether, and why, the part's own can't be taken.
 
-    def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Record the inputs and advance."""
-        self.note(inputs)
-        return self.part.step(inputs)
-
-    def snapshot(self) -> State:
-        """Return the state; `refusal` says whether, and why, the part's own can't be taken."""
+        Parameters
+        ----------
+        given
+            What the part was given since the last snapshot; looked at only if its state can't be taken.
+        """
         try:
             self._base = encode(self.part.snapshot())
         except NotSnapshotable as refusal:
             self.refusal = refusal
-            for noted in self._noted:
-                given = pack(marshal.loads(noted))  # noqa: S302 - made by this very object
-                if self._runs and self._runs[-1][1] == given:
+            for inputs in given:
+                packed = pack(inputs)
+                if self._runs and self._runs[-1][1] == packed:
                     self._runs[-1][0] += 1
                 else:
-                    self._runs.append([1, given])
+                    self._runs.append([1, packed])
         else:
             self.refusal = None
             self._runs = []
-        self._noted = []
         return [self._base, [list(run) for run in self._runs]]
 
     def restore(self, state: Any) -> None:
         """Go to what `snapshot` returned, on a part at its start."""
         self._base, runs = state
         self._runs = [list(run) for run in runs]
-        self._noted = []
         if self._base is not None:
             self.part.restore(decode(self._base))
         for count, given in self._runs:

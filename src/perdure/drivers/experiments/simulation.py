@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from perdure.drivers.experiments.clocks import facades
+from perdure.drivers.experiments.clocks import TICK, Polled, facades
 from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.files import Files, OpenFiles
 from perdure.drivers.experiments.keeper import Keeper
@@ -102,6 +102,7 @@ class Simulation:
         self._opened = OpenFiles(self._folder, lambda: self._script is not None and self._script.running)
         self._log_name = log_name(plan.script, plan.sim_id)
         self._log = ScriptLog(self._folder / self._log_name, keeper.write_line)
+        self._polled = Polled()
         self._script: Script | None = None
         if plan.script is not None:
             modules = facades(self._read_clock, self._sleep)
@@ -216,6 +217,8 @@ class Simulation:
             raise RuntimeError("run_loop was called in another thread than the script's own; call it there.")
         looped = self._called(self._stepper.loop, count, datapacks)
         self._recorder.calls += 1
+        if looped.steps:
+            self._polled.over()
         if looped.over:
             raise NRPSimulationTimeout(looped.over)
         return looped.done, looped.rows
@@ -224,7 +227,8 @@ class Simulation:
         """Return the reading that counts: the journal's where the script is replayed."""
         if not self._asked_by_script():
             return reading
-        return self._called(self._recorder.call, name, [], lambda: reading, aside=False)
+        counts = self._polled.reading(name, reading)
+        return self._called(self._recorder.call, name, [], lambda: counts, aside=False)
 
     def _sleep(self, seconds: float) -> None:
         """Sleep for a script, except in a replay; it can be paused and stopped meanwhile."""
@@ -238,6 +242,8 @@ class Simulation:
                 time.sleep(min(left, SLICE))
                 self._stepper.obey()
 
+        if seconds >= TICK:
+            self._polled.over()
         self._called(self._recorder.call, "time.sleep", [seconds], sleep)
 
     def _asked_by_script(self) -> bool:
@@ -249,13 +255,20 @@ class Simulation:
         )
 
     def _called(self, answer: Callable[..., T], *given: Any, aside: bool = True) -> T:
-        """Answer a call: what goes wrong ends the script, but an engine's error, which it may look at."""
+        """Answer a call: what goes wrong ends the script, but an engine's error, which it may look at.
+
+        If the journal is full a savepoint is made first: when the script runs again it will have come to
+        this very call.
+        """
         if self._failure is not None or self._stepper.broken is not None or self._stepper.stopped:
             raise ScriptStopped
-        script = self._script if aside else None
+        full = self._recorder.journal.full
+        script = self._script if aside or full else None
         if script is not None:
             script.leave()
         try:
+            if full:
+                self._stepper.save()
             return answer(*given)
         except Exception as error:
             if error is self._stepper.broken:
