@@ -76,7 +76,7 @@ class Simulation:
         self._past = past
         self._place = Place() if past is None else Place.read(past.savepoint)
         pages = () if past is None else past.steps[self._place.base :]
-        self._recorder = Recorder(self._place, pages, self._folder, self._put_back_files)
+        self._recorder = Recorder(self._place, pages, self._folder, self._arrive)
         every_ns = plan.every_ns
         if every_ns is not None:
             every_ns = -(-every_ns // cosimulation.timestep_ns) * cosimulation.timestep_ns
@@ -100,7 +100,7 @@ class Simulation:
         self._opened = OpenFiles(self._folder)
         stem = "perdure" if plan.script is None else Path(plan.script).stem
         self._log_name = f"{stem}_{plan.sim_id}.log"
-        self._log = ScriptLog(self._folder / self._log_name, keeper.write_line)
+        self._log = ScriptLog(self._folder / self._log_name, keeper.write_line, muted=past is not None)
         self._script: Script | None = None
         if plan.script is not None:
             modules = facades(self._read_clock, self._sleep)
@@ -177,7 +177,6 @@ class Simulation:
             self._cosimulation.restore(
                 {id: decode(blob) for id, blob in entities.items() if id not in (PLACE, FILES)}
             )
-            self._log.muted = True
             self._recorder.begin()
         self._stepper.begin()
 
@@ -272,13 +271,14 @@ class Simulation:
         self._opened.flush()
         return {"log": self._log_name, "files": self._files.snapshot()}
 
-    def _put_back_files(self) -> None:
-        """Make the folder what it was, now that the script has written again what it had written itself."""
+    def _arrive(self) -> None:
+        """Make the folder what it was, now that the script has written and said again what it had itself."""
         if self._past is not None:
             self._opened.flush()
             kept = decode(self._past.savepoint.entities[FILES])
             self._files.put_back(kept["files"], self._past.folder, {kept["log"]: self._log_name})
-        self._log.muted = False
+            self._keeper.arrived()
+            self._log.muted = False
 
     def _publish(self, state: str) -> None:
         self._state = state
