@@ -32,6 +32,9 @@ SCRIPTS = {
     ),
     "never calls run_loop": "while True:\n    pass\n",
     "computes in C": "sum(range(10**15))\n",
+    "floods its output": "while True:\n    print(1)\n",
+    "floods its log": "while True:\n    file_logger.info('1')\n",
+    "floods both between steps": "while True:\n    nrp.run_loop()\n    print(1)\n    file_logger.info('1')\n",
 }
 
 

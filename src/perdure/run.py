@@ -133,7 +133,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         return self.fence > opening and now < self.lease_until
 
 
-class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come at once, none holds another
     """A line that a run wrote: its text, level and Unix time, and its place, from 1, which a store sets."""
 
     text: str

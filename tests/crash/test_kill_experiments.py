@@ -30,6 +30,7 @@ EXAMPLES = ("pendulum", "cartpole")
 VICTIMS = ("simulation server", "guard", "server", "all")
 SAVEPOINT = 0.5  # simulated seconds
 STEPS_BETWEEN_KILLS = 300
+NEWEST = 3000  # lines that are compared; what is logged and what is printed may come in another order
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere"
@@ -42,11 +43,13 @@ def files_of(name: str, seconds: float) -> dict[str, bytes]:
     config = json.loads(found["simulation_config.json"])
     config |= {"SimulationTimeout": seconds, "Savepoint": {"every": SAVEPOINT}}
     script = (
-        "import random\n"
+        "import os, random\n"
         "try:\n"
         "    while True:\n"
         "        nrp.run_loop(random.randint(1, 20))\n"
         "        file_logger.info('%r at %r', random.random(), nrp.simulation_time)\n"
+        "        print('printed at', nrp.simulation_time)\n"
+        "        os.write(1, f'written at {nrp.simulation_time}\\n'.encode())\n"
         "except NRPSimulationTimeout:\n"
         "    file_logger.info('simulation time is up')\n"
     )
@@ -118,7 +121,19 @@ def outcome(client: httpx.Client, run_id: str) -> dict[str, Any]:
     """Return what a run came to, when it has ended: all that a kill must not change."""
     told = ended(client, run_id)
     found = {key: told[key] for key in ("state", "outcome", "reason")}
-    return {**found, "time": told["progress"]["simulation_time"], "files": files(client, run_id)}
+    time = told["progress"]["simulation_time"]
+    return {**found, "time": time, "files": files(client, run_id), "lines": said(client, run_id)}
+
+
+def said(client: httpx.Client, run_id: str) -> tuple[int, list[str], list[str]]:
+    """Return how many lines a run wrote in all, and what it logged and printed last, each in its order."""
+    page = client.get(f"/runs/{run_id}/logs", params={"limit": 10_000}).json()["lines"]
+    numbers = [line["number"] for line in page]
+    assert numbers == list(range(numbers[0], numbers[0] + len(page)))
+    texts = [line["text"] for line in page]
+    printed = [text for text in texts if text.startswith(("printed", "written"))]
+    logged = [text for text in texts if text not in set(printed)]
+    return numbers[-1], logged[-NEWEST:], printed[-NEWEST:]
 
 
 def rows(folder: Path, run_id: str) -> list[Any]:

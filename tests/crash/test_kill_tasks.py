@@ -1,10 +1,11 @@
-"""Tasks whose processes are killed at random moments end with the answers of undisturbed ones.
+"""Tasks whose processes are killed at random moments end with the answers and lines of undisturbed ones.
 
 ``make test`` kills 8 times, ``make crash KILLS=n`` as often as one likes.
 """
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +15,7 @@ from tests.support import enumeration
 from tests.support.task_chaos import TaskChaos
 
 from perdure.lifecycle import Outcome, RunState
+from perdure.stores.sqlite import SqliteStore
 
 KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "8"))
 TASKS = 5
@@ -25,6 +27,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def lines_of(folder: Path, task: str) -> list[tuple[int, str]]:
+    """Return the numbers and texts of the lines that a task wrote, as far as they are kept."""
+    with closing(SqliteStore(folder)) as store:
+        found = [(line.number, line.text) for line in store.log_lines(task, limit=10**6)]
+    assert found
+    assert found[-1] == (2 * ITEMS, f"comes {ITEMS}")
+    return found
+
+
 def test_killed_tasks_end_with_the_same_answers_and_leave_no_process(tmp_path: Path) -> None:
     specs = {f"task-{seed}": enumeration.spec(seed, ITEMS) for seed in range(TASKS)}
     (tmp_path / "killed").mkdir()
@@ -34,6 +45,8 @@ def test_killed_tasks_end_with_the_same_answers_and_leave_no_process(tmp_path: P
     assert chaos.left_over() == []
     with TaskChaos(tmp_path, "tests.support.enumeration:run", specs) as undisturbed:
         expected = undisturbed.finish()
+    for task in specs:
+        assert lines_of(chaos.folder, task) == lines_of(undisturbed.folder, task)
 
     attempts = 0
     for task, (run, execution) in ended.items():

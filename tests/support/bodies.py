@@ -1,10 +1,13 @@
 """Bodies that misbehave, or show what a child is given: for tests of the local executor."""
 
 import atexit
+import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -142,10 +145,83 @@ def interrupt(context: RunContext, times: int) -> bytes:
     return msgspec.msgpack.encode([context.attempt, context.given, os.environ.get("PROVIDED")])
 
 
+def recite(context: RunContext, to: int, lines: int, falls_at: Mapping[int, str] | None = None) -> None:
+    """Say so many lines a number in each way there is, and save after each number.
+
+    At the numbers in `falls_at` the first attempt that comes there dies, loses its guard or waits for its
+    end, between lines and a savepoint.
+    """
+    begin = 0 if context.savepoint is None else context.savepoint.timestamp
+    for number in range(begin + 1, to + 1):
+        for line in range(lines):
+            print(f"printed {number}.{line}")
+            os.write(1, f"written {number}.{line}\n".encode())
+            print(f"warned {number}.{line}", file=sys.stderr)
+            context.write_line(f"logged {number}.{line}", "debug")
+        if (falls_at or {}).get(number) and begin + 1 < number:
+            fall(context, (falls_at or {})[number])
+        context.save(Savepoint(timestamp=number, entities={}))
+    print("without an end", end="", flush=True)
+
+
+def fall(context: RunContext, how: str) -> None:
+    """Come to an end that isn't its own."""
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "unguarded":
+        os.kill(os.getppid(), signal.SIGKILL)
+    context.progress({"waiting": context.attempt})
+    time.sleep(600)
+
+
+def rehearse(context: RunContext, to: int, dies_at: int) -> None:
+    """Say and do all from the beginning in each attempt, and save half-way through a line."""
+    arrives = -1 if context.savepoint is None else context.savepoint.timestamp
+    print("begun")
+    for number in range(to):
+        os.write(1, b"said\n" * 9000 + f"the line {number} ".encode())
+        if number == arrives:
+            context.arrived()
+        if number > arrives:
+            context.save(Savepoint(timestamp=number, entities={}))
+        print(f"ends in {number}")
+        if number == dies_at and context.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_again(context: RunContext) -> None:
+    """Save, and say something to die of in this attempt and each that follows."""
+    if context.savepoint is None:
+        context.save(Savepoint(timestamp=0, entities={}))
+    print(f"dying in attempt {context.attempt}", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def babble(context: RunContext, way: str) -> None:
+    """Say a number after the other as fast as it goes, and report each that was said."""
+    say = {
+        "print": print,
+        "write": lambda n: os.write(1, b"%d\n" % n),
+        "log": lambda n: context.write_line(f"{n}"),
+    }
+    for number in itertools.count(1):
+        say[way](number)
+        context.progress({"number": number})
+
+
+def save_beside_babble(context: RunContext, to: int) -> bytes:
+    """Save, while another thread prints as fast as it goes."""
+    threading.Thread(target=lambda: [print(number) for number in itertools.count()], daemon=True).start()
+    for number in range(1, to + 1):
+        context.save(Savepoint(timestamp=number, entities={}))
+    return msgspec.msgpack.encode("saved")
+
+
 BODIES: Mapping[str, Callable[..., bytes | None]] = {
     body.__name__: body
     for body in (
         *(garble, announce, flood, hang_up, hang_up_and_spin, wrong, oversized, crash_late, linger),
         *(speak, show, scribble, report_much, grow, family, interrupt),
+        *(recite, rehearse, die_again, babble, save_beside_babble),
     )
 }

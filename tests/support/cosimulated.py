@@ -100,6 +100,7 @@ class MemoryKeeper:
         self.lines: list[tuple[str, str]] = []
         self.reports: list[Mapping[str, Any]] = []
         self.beginning: Path | None = None
+        self.arrivals = 0
         self.asked = 0
         self.held = 0
         self.wanted = Control.RUNNING
@@ -116,6 +117,9 @@ class MemoryKeeper:
         self.order.append(savepoint)
         self.savepoints[savepoint.timestamp] = savepoint
         self.after_append(number)
+
+    def arrived(self) -> None:
+        self.arrivals += 1
 
     def control(self) -> Control:
         self.asked += 1

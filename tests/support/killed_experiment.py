@@ -45,6 +45,9 @@ class StoreKeeper:
         position = self._store.run(RUN).position
         self._store.append(RUN, self._store.fence, position, entries, savepoint).result()
 
+    def arrived(self) -> None:
+        pass
+
     def control(self) -> Control:
         os.write(self._report, b".")
         return Control.RUNNING

@@ -157,6 +157,7 @@ async def _executor(
             slots=settings.max_simulations,
             begins_paused=True,
             resumes=settings.resume == "always",
+            replays=True,
             provide=Provisions(folders).provide,
         ),
     }

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,6 @@ import structlog
 from msgspec.structs import replace
 
 from perdure.errors import (
-    CorruptBlob,
     Fenced,
     RunFinished,
     RunNotFound,
@@ -20,12 +19,15 @@ from perdure.errors import (
     VersionConflict,
 )
 from perdure.execution.body import Body, Provision
+from perdure.execution.briefing import newest_savepoint, parts
+from perdure.execution.end import How
 from perdure.execution.guard import Clock
 from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.messages import (
     Append,
+    Arrived,
     Beat,
-    Durable,
+    Done,
     Failure,
     Garbled,
     Line,
@@ -44,7 +46,7 @@ from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import Reporter
 from perdure.execution.verdict import Leave, Verdict, failed, judge, pipe_lost, timed_out
 from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.run import Change, Execution, Step
+from perdure.run import Change, Execution
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
 
@@ -55,8 +57,7 @@ RENEW = 1.0  # seconds between two renewals of the lease: as much running time a
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
 LEAVING = 2.0  # seconds in which a process has to end that has said its last
 SILENT = 10.0  # seconds without a sign of life after which it is noted
-FLOOD = 20_000  # messages within a second that want no answer; lines come slower, since they are made to wait
-LOG_BYTES = 8 << 20  # of the log in one message
+FLOOD = 20_000  # messages within a second that want no answer; lines aren't counted: they are made to wait
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +108,7 @@ class Attempt:
         self._cut: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
         self._asked = asyncio.Event()  # set when what is wanted may have changed
         self._over = asyncio.Event()  # set when nothing more can come from the child
+        self._savepoint: Savepoint | None = None  # where the child begins, until it is told
         self._position = 0
         self._said: Result | Failure | None = None
         self._heard = time.monotonic()
@@ -134,6 +136,9 @@ class Attempt:
         left = min(timeouts) - self._execution.seconds if timeouts else None
         if left is not None and left <= 0:
             return timed_out()
+        await self._guarded(self._cut_lines())
+        if (verdict := self._verdict()) is not None:
+            return verdict
         slot = ProgressSlot.create()
         try:
             process = await GuardedProcess.start(
@@ -145,20 +150,20 @@ class Attempt:
                 environment=self._provision.environment,
             )
             self._clock = Clock()
+            muted = self._body.replays and self._savepoint is not None
+            reporter = Reporter(self._store, self._run_id, self._fence, slot, process.outputs, muted=muted)
             try:
-                return await self._supervise(process, Reporter(self._store, self._run_id, self._fence, slot))
+                return await self._supervise(process, reporter)
             finally:
                 await process.aclose()
         finally:
             slot.close()
 
     async def _supervise(self, process: GuardedProcess, reporter: Reporter) -> Verdict:
-        outputs = process.outputs.items()
-        hearing = [
-            self._helping(self._listen(process, reporter)),
-            *(self._helping(reporter.copy(output, level)) for level, output in outputs),
-        ]
-        telling = [
+        listening = self._helping(self._listen(process, reporter))
+        helping = [
+            listening,
+            *(self._helping(reporter.copy(level)) for level in process.outputs),
             self._helping(self._brief(process)),
             self._helping(self._obey(process, reporter)),
             self._helping(self._prepared(process, reporter)),
@@ -169,17 +174,17 @@ class Attempt:
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
             end = await process.kill()
             self._clock.hold()
-            # All of it is gone: what is in the pipes still is read to its end.
-            await asyncio.wait(hearing, timeout=LEAVING)
+            # All of it is gone: what it said that is on its way still is taken at once, and written together.
+            reporter.hurry()
+            await asyncio.wait([listening], timeout=LEAVING)
+            await reporter.finish(ordered=end.how is How.ORDER)
             self._over.set()
             await keeping
         finally:
-            for task in (*hearing, *telling, keeping):
+            for task in (*helping, keeping):
                 task.cancel()
-            await asyncio.gather(*hearing, *telling, keeping, return_exceptions=True)
-        if self._cut.done() and (verdict := self._cut.result()) is not None:
-            return verdict
-        return judge(end, self._said, self._deaths, ending=self._ending)
+            await asyncio.gather(*helping, keeping, return_exceptions=True)
+        return self._verdict() or judge(end, self._said, self._deaths, ending=self._ending)
 
     # What goes on beside the child --------------------------------------------------------------------------
 
@@ -205,6 +210,16 @@ class Attempt:
         if not self._cut.done():
             self._cut.set_result(verdict)
 
+    def _verdict(self) -> Verdict | None:
+        """Return what it was cut short with, if it was."""
+        return self._cut.result() if self._cut.done() else None
+
+    async def _cut_lines(self) -> None:
+        """Find where the child begins, and forget the lines after that: they are said again."""
+        self._savepoint = await asyncio.to_thread(newest_savepoint, self._store, self._run_id)
+        timestamp = None if self._savepoint is None else self._savepoint.timestamp
+        await asyncio.wrap_future(self._store.cut_lines(self._run_id, self._fence, timestamp))
+
     async def _brief(self, process: GuardedProcess) -> None:
         """Tell the child what it needs to begin."""
         run = await asyncio.to_thread(self._store.run, self._run_id)
@@ -217,17 +232,18 @@ class Attempt:
             attempt=self._execution.attempt,
             seconds=self._execution.seconds,
             position=run.position,
-            savepoint=await asyncio.to_thread(_newest_savepoint, self._store, run.id),
+            savepoint=self._savepoint,
             paused=self._execution.wanted is Wanted.PAUSED,
             given=self._provision.given,
         )
+        self._savepoint = None
         _, writer = process.channel
         try:
             _send(process, start)
             read = 0
             while read < run.position:
                 steps = await asyncio.to_thread(self._store.steps, run.id, read)
-                for part in _parts(steps):
+                for part in parts(steps):
                     _send(process, Log(part))
                     await writer.drain()
                 read += len(steps)
@@ -268,8 +284,14 @@ class Attempt:
                 case Append():
                     await self._append(process, reporter, message)
                     continue
+                case Arrived(number):
+                    await reporter.drain()
+                    reporter.unmute()
+                    _send(process, Done(number))
+                    continue
                 case Line(level, text):
                     await reporter.add(text, level)
+                    continue
                 case Paused(number):
                     if number == self._pauses:
                         self._paused.set()
@@ -283,6 +305,7 @@ class Attempt:
             if unanswered > FLOOD:
                 raise Garbled(f"it sent more than {FLOOD} messages in a second")
         if isinstance(self._said, Failure):
+            await reporter.drain()
             for text in self._said.traceback.splitlines():
                 await reporter.add(text, "error")
         if not await _within(asyncio.shield(process.ended), LEAVING):
@@ -292,9 +315,9 @@ class Attempt:
         """Make durable what the child sent, and tell it."""
         entries, savepoint = message.entries, message.savepoint
         if savepoint is not None:
-            await (
-                reporter.write()
-            )  # what it said before is not said again by an attempt that goes on from here
+            # What it said before is not said again by an attempt that goes on from here.
+            await reporter.drain()
+            await reporter.write()
         appended = await asyncio.wrap_future(
             self._store.append(self._run_id, self._fence, self._position, entries, savepoint)
         )
@@ -302,7 +325,7 @@ class Attempt:
             self._position += len(entries)
             if savepoint is not None:
                 self._deaths = 0
-        _send(process, Durable(message.number))
+        _send(process, Done(message.number))
 
     # What is wanted -----------------------------------------------------------------------------------------
 
@@ -332,6 +355,7 @@ class Attempt:
             case Wanted.STOPPED | Wanted.COMPLETED | Wanted.FAILED:
                 self._ending = wanted if self._said is None else None
                 _send(process, Stop())
+                reporter.hurry()
                 if not frozen:
                     await _within(asyncio.shield(process.ended), GRACE)
                 self._cut_short(None)
@@ -339,13 +363,18 @@ class Attempt:
                 self._pauses += 1
                 self._paused.clear()
                 _send(process, Pause(self._pauses))
+                reporter.hurry()
                 self._frozen = not await _within(self._paused.wait(), GRACE)
                 (process.freeze if self._frozen else process.hold_clock)()
                 self._clock.hold()
+                if not self._frozen:
+                    reporter.take_time()  # what it goes on doing in threads is made to wait again
+                await reporter.drain()
                 await reporter.write()  # who sees that it is paused sees all that it said before
                 await self._mark(RunState.PAUSED)
             case Wanted.STARTED:
                 self._frozen = False
+                reporter.take_time()
                 process.go_on()
                 self._clock.go_on()
                 _send(process, Resume())
@@ -378,27 +407,3 @@ async def _within(work: Awaitable[object], seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _newest_savepoint(store: Store, run_id: str) -> Savepoint | None:
-    """Return the newest savepoint that is intact, or None."""
-    for info in reversed(store.savepoints(run_id)):
-        try:
-            return store.savepoint(run_id, info.timestamp)
-        except CorruptBlob:
-            log.warning("savepoint_damaged", run=run_id, timestamp=info.timestamp)
-    return None
-
-
-def _parts(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """Cut a log into parts that fit into messages."""
-    part: list[Step] = []
-    size = 0
-    for step in steps:
-        part.append(step)
-        size += len(step.inputs or b"") + len(step.outputs)
-        if size > LOG_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part

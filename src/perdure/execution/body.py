@@ -42,6 +42,9 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         its body first calls `RunContext.hold`. Otherwise it waits until it is wanted started.
     resumes
         Whether a run whose work was broken off is taken up again by itself; else it is paused.
+    replays
+        Whether an attempt that has a savepoint does again what had led to it. What it prints meanwhile is
+        dropped, until its body calls `RunContext.arrived`.
     provide
         Prepares an attempt, before each; it may block. `NotFound` and `Damaged` fail the run, other errors
         leave it for later. It is given a question as well: whether nobody wants the attempt any more. Nobody
@@ -53,6 +56,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     begins_paused: bool = False
     resumes: bool = True
+    replays: bool = False
     provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None = None
 
     def is_due(self, run: Run, execution: Execution) -> bool:

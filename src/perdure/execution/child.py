@@ -18,7 +18,7 @@ from perdure.execution.link import Link
 from perdure.execution.messages import Failure, Result
 from perdure.execution.progress_slot import ProgressSlot
 
-__all__ = ["main"]
+__all__ = ["main", "print_by_lines"]
 
 LONGEST_TRACEBACK = 16384  # characters; the end of it is kept, where the error is
 BODY_RAISED = 1
@@ -28,8 +28,7 @@ def main(channel: int, slot: int) -> int:
     """Work on what the server says; return the exit code."""
     for file in (channel, slot):
         os.set_inheritable(file, False)  # what the body starts must not keep the pipe open
-    for stream in (sys.stdout, sys.stderr):
-        cast(io.TextIOWrapper, stream).reconfigure(line_buffering=True, errors="backslashreplace")
+    print_by_lines()
     faulthandler.enable()  # a crash in C leaves its traceback among the run's lines
     link = Link(socket.socket(fileno=channel))
     start, log = link.begin()
@@ -44,6 +43,17 @@ def main(channel: int, slot: int) -> int:
         link.send(_failure(error))
         return BODY_RAISED
     return 0
+
+
+def print_by_lines() -> None:
+    """Have each line that is printed written at once and as a whole, whatever the environment says.
+
+    So it is among the run's lines before a savepoint that comes after it, and no other process's is within.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        cast(io.TextIOWrapper, stream).reconfigure(
+            line_buffering=True, write_through=False, errors="backslashreplace"
+        )
 
 
 def _load(name: str) -> RunBody:

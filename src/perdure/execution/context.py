@@ -80,6 +80,13 @@ class RunContext:
         """Keep a savepoint; return when it is durable."""
         self._link.append((), savepoint)
 
+    def arrived(self) -> None:
+        """Say that what had led to the savepoint is done again; return when what that printed is dropped.
+
+        For a body that `Body.replays`; its lines count from here on.
+        """
+        self._link.arrive()
+
     def progress(self, report: Mapping[str, Any]) -> None:
         """Report how far it got; the latest report wins. It is cheap, whatever the report's frequency.
 

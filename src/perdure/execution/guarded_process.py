@@ -1,6 +1,7 @@
 """The guarded process: a server's hold on one child, by way of its guard."""
 
 import asyncio
+import fcntl
 import os
 import secrets
 import socket
@@ -15,12 +16,13 @@ import structlog
 from perdure.execution import guard
 from perdure.execution.end import End, How
 from perdure.execution.limits import Limits
+from perdure.execution.output import Output
 from perdure.execution.sweep import MARKER, sweep
 
 __all__ = ["GuardedProcess"]
 
 PATIENCE = 5.0  # seconds that a guard has to obey; then it is killed itself, and what it guarded is swept
-LONGEST_LINE = 8192  # bytes
+BUFFERED = 1 << 14  # bytes in a pipe that is printed to, or read of a channel, before who sends has to wait
 SECRETS = ("PERDURE_TOKENS",)  # what a child's environment isn't given
 
 Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -50,7 +52,7 @@ class GuardedProcess:
         token: str,
         control: Connection,
         channel: Connection,
-        outputs: Mapping[str, asyncio.StreamReader],
+        outputs: Mapping[str, Output],
         opened: AsyncExitStack,
     ) -> None:
         self._process = process
@@ -94,8 +96,8 @@ class GuardedProcess:
             with ExitStack() as its:
                 control, its_control = await _connect(undo, its)
                 channel, its_channel = await _connect(undo, its)
-                output, its_output = await _pipe(undo, its)
-                errors, its_errors = await _pipe(undo, its)
+                output, its_output = _pipe(undo, its)
+                errors, its_errors = _pipe(undo, its)
                 # Last, and without waiting for anything afterwards: it is never left without its keeper.
                 process = _spawn(
                     [
@@ -188,7 +190,7 @@ async def _connect(undo: AsyncExitStack, its: ExitStack) -> tuple[Connection, in
     """Make a pair of sockets: an open connection, and the number of the other end."""
     ours, theirs = socket.socketpair()
     its.callback(theirs.close)
-    connection = await asyncio.open_unix_connection(sock=ours)
+    connection = await asyncio.open_unix_connection(sock=ours, limit=BUFFERED)
     undo.push_async_callback(_disconnect, connection[1])
     return connection, theirs.fileno()
 
@@ -199,16 +201,16 @@ async def _disconnect(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-async def _pipe(undo: AsyncExitStack, its: ExitStack) -> tuple[asyncio.StreamReader, int]:
-    """Make a pipe: what reads from it, and the number of the end that is written to."""
+def _pipe(undo: AsyncExitStack, its: ExitStack) -> tuple[Output, int]:
+    """Make a pipe: what is taken from it, and the number of the end that is written to."""
     reading, writing = os.pipe()
     its.callback(os.close, writing)
-    reader = asyncio.StreamReader(limit=LONGEST_LINE)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", buffering=0)
-    )
-    undo.callback(transport.close)
-    return reader, writing
+    if sys.platform == "linux":
+        # So that what a flood leaves there is soon taken, when it is paused or ended.
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, BUFFERED)
+    output = Output(reading)
+    undo.callback(output.close)
+    return output, writing
 
 
 async def _line(reader: asyncio.StreamReader) -> str:

@@ -8,13 +8,14 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from perdure.execution.messages import (
     Append,
+    Arrived,
     Beat,
-    Durable,
+    Done,
     FromChild,
     Log,
     Pause,
@@ -47,8 +48,8 @@ class Link:
         self._channel = channel
         self._sending = threading.Lock()  # held for one frame
         self._changed = threading.Condition()  # guards all that follows
-        self._appends = 0
-        self._durable = 0
+        self._asked = 0
+        self._done = 0
         self._pause = 0  # the number of the pause that was asked for; 0 is none
         self._stopping = False
 
@@ -86,12 +87,20 @@ class Link:
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint | None) -> None:
         """Have entries and a savepoint made durable, and return when they are."""
+        self._ask(lambda number: Append(number, entries, savepoint))
+
+    def arrive(self) -> None:
+        """Have what was printed so far dropped, and return when it is."""
+        self._ask(Arrived)
+
+    def _ask(self, message: Callable[[int], FromChild]) -> None:
+        """Have something done under the next number, and return when it is."""
         with self._changed:
-            self._appends += 1
-            number = self._appends
-            # Within the lock, so that appends arrive in the order of their numbers.
-            self.send(Append(number, entries, savepoint))
-            self._changed.wait_for(lambda: self._durable >= number)
+            self._asked += 1
+            number = self._asked
+            # Within the lock, so that messages arrive in the order of their numbers.
+            self.send(message(number))
+            self._changed.wait_for(lambda: self._done >= number)
 
     def hold(self) -> bool:
         """Stand still for as long as a pause lasts; return whether to go on, that is not to stop."""
@@ -113,8 +122,8 @@ class Link:
                     continue
                 message = receive_blocking(self._channel)
                 with self._changed:
-                    if isinstance(message, Durable):
-                        self._durable = message.number
+                    if isinstance(message, Done):
+                        self._done = message.number
                     elif isinstance(message, Stop):
                         self._stopping = True
                     elif isinstance(message, Pause):

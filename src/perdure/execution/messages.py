@@ -17,8 +17,9 @@ if TYPE_CHECKING:  # a child doesn't need it, and is to be there at once
 __all__ = [
     "LARGEST",
     "Append",
+    "Arrived",
     "Beat",
-    "Durable",
+    "Done",
     "Failure",
     "FromChild",
     "Garbled",
@@ -72,8 +73,8 @@ class Log(msgspec.Struct, frozen=True, tag=True):
     steps: Sequence[Step]
 
 
-class Durable(msgspec.Struct, frozen=True, tag=True):
-    """The append of that number is durable."""
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """What was asked for under that number is done; an append is durable."""
 
     number: int
 
@@ -92,17 +93,23 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """End now; who doesn't is killed."""
 
 
-ToChild: TypeAlias = Start | Log | Durable | Pause | Resume | Stop
+ToChild: TypeAlias = Start | Log | Done | Pause | Resume | Stop
 
 # From the child ---------------------------------------------------------------------------------------------
 
 
 class Append(msgspec.Struct, frozen=True, tag=True):
-    """Make entries and a savepoint durable, all or nothing, and answer `Durable` with the number."""
+    """Make entries and a savepoint durable, all or nothing, and answer `Done` with the number."""
 
     number: int
     entries: Sequence[Entry]
     savepoint: Savepoint | None
+
+
+class Arrived(msgspec.Struct, frozen=True, tag=True):
+    """It is at the savepoint again: drop what was printed so far, and answer `Done` with the number."""
+
+    number: int
 
 
 class Line(msgspec.Struct, frozen=True, tag=True):
@@ -140,7 +147,7 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
     again: bool = False
 
 
-FromChild: TypeAlias = Append | Line | Paused | Beat | Result | Failure
+FromChild: TypeAlias = Append | Arrived | Line | Paused | Beat | Result | Failure
 
 # Frames -----------------------------------------------------------------------------------------------------
 

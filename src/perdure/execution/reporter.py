@@ -2,17 +2,26 @@
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import structlog
 
+from perdure.execution.output import Output
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.run import LogLine
 from perdure.stores.base import Store
 
 __all__ = ["Reporter"]
 
-MOST_LINES = 1000  # that wait to be written; who prints more waits
+LINE = 1 << 9  # what a line counts besides its characters
+MOST = 1000 * LINE  # of lines that wait to be written; who says more waits
+HURRIED = 4 * MOST  # of messages that needn't wait in a hurry: more than are on their way
+SLICE = 1 << 12  # bytes of a stream at a time: as many lines more there may be, each of them empty
+CHUNK = 1 << 16  # bytes at a time of what doesn't have to wait
+LAST_WORDS = 100  # lines that were dropped, of a child that ends before what it prints counts
+TURN = 100  # lines after which others get a turn
 
 log = structlog.get_logger(__name__)
 
@@ -26,31 +35,116 @@ class Reporter:
         Where it writes, and by what right.
     slot
         Where the child leaves its progress; it stays the caller's.
+    outputs
+        What the child prints, by level; they stay the caller's.
+    muted
+        Whether what is printed is dropped at first, since it is said again.
     """
 
-    def __init__(self, store: Store, run_id: str, fence: int, slot: ProgressSlot) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        fence: int,
+        slot: ProgressSlot,
+        outputs: Mapping[str, Output],
+        *,
+        muted: bool = False,
+    ) -> None:
         self._store, self._run_id, self._fence = store, run_id, fence
         self._slot = slot
         self._shown = 0
-        self._lines: asyncio.Queue[LogLine] = asyncio.Queue(MOST_LINES)
+        self._outputs = outputs
+        self._lines: list[LogLine] = []
+        self._size = 0
+        self._room = asyncio.Event()  # set unless too much waits to be written
+        self._room.set()
+        self._allowed = 0  # of lines that needn't wait
+        self._muted = muted
+        self._dropped: deque[tuple[str, str]] = deque(maxlen=LAST_WORDS)
+
+    def hurry(self) -> None:
+        """Take what is in the child's way, and let nothing wait for a while: it is to say its last."""
+        self._allowed = HURRIED
+        for level, output in self._outputs.items():
+            _, lines = output.take(CHUNK)
+            self._hear(lines, level)
+        self._room.set()
+
+    def take_time(self) -> None:
+        """Undo `hurry`."""
+        self._allowed = 0
+
+    def unmute(self) -> None:
+        """Let what is printed from now on count."""
+        self._muted = False
+        self._dropped.clear()
 
     async def add(self, text: str, level: str) -> None:
         """Take a line; wait while there are too many."""
-        await self._lines.put(LogLine(text=text, level=level, time=time.time()))
+        if self._allowed > 0:
+            self._allowed -= LINE + len(text)
+        else:
+            await self._room.wait()
+        self._gather([text], level)
+        if len(self._lines) % TURN == 0:
+            await asyncio.sleep(0)
 
-    async def copy(self, reader: asyncio.StreamReader, level: str) -> None:
-        """Take what a child prints, line by line, to its end; one that is too long becomes several."""
-        while text := await _line(reader):
-            await self.add(text.decode(errors="replace").rstrip("\r\n"), level)
+    async def copy(self, level: str) -> None:
+        """Take what a child prints to its end; wait while there are too many lines."""
+        output = self._outputs[level]
+        while not output.over:
+            await output.readable()
+            if not self._muted:
+                await self._room.wait()
+            _, lines = output.take(CHUNK if self._muted else SLICE)
+            self._hear(lines, level)
+
+    async def drain(self) -> None:
+        """Take what was printed by now, however much that is; what comes meanwhile can wait."""
+        for level, output in self._outputs.items():
+            left = output.waiting
+            while left > 0:
+                count, lines = output.take(min(left, CHUNK))
+                if not count:
+                    break  # others took it
+                left -= count
+                self._hear(lines, level)
+                await asyncio.sleep(0)
+
+    async def finish(self, *, ordered: bool = False) -> None:
+        """Take what is there still of a child that is gone, and what it began of a line.
+
+        If its end wasn't ordered, what it printed last tells why, also while it was muted.
+        """
+        await self.drain()
+        for level, output in self._outputs.items():
+            self._hear(output.take_rest(), level)
+        for text, level in () if ordered else self._dropped:
+            self._gather([text], level)
 
     async def write(self, seconds: float | None = None) -> None:
         """Put what is new down in the store, and the running time if it is given."""
-        lines = [self._lines.get_nowait() for _ in range(self._lines.qsize())]
+        lines, self._lines, self._size = self._lines, [], 0
+        self._room.set()
         progress = self._progress()
         if lines or progress is not None or seconds is not None:
             await asyncio.wrap_future(
                 self._store.report(self._run_id, self._fence, progress=progress, seconds=seconds, lines=lines)
             )
+
+    def _hear(self, printed: Sequence[str], level: str) -> None:
+        if self._muted:
+            self._dropped.extend((text, level) for text in printed[-LAST_WORDS:])
+        else:
+            self._gather(printed, level)
+
+    def _gather(self, texts: Sequence[str], level: str) -> None:
+        now = time.time()
+        self._lines += [LogLine(text=text, level=level, time=now) for text in texts]
+        self._size += LINE * len(texts) + sum(map(len, texts))
+        if self._size >= MOST:
+            self._room.clear()
 
     def _progress(self) -> bytes | None:
         """Return the latest report if it is new, and is one: a child may write anything there."""
@@ -64,15 +158,3 @@ class Reporter:
             log.warning("progress_garbled", run=self._run_id)
             return None
         return report
-
-
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    """Return the next line with its end, or what there is of one that is too long; empty at the end."""
-    try:
-        return await reader.readuntil(b"\n")
-    except asyncio.IncompleteReadError as error:
-        return error.partial
-    except asyncio.LimitOverrunError as error:
-        return await reader.readexactly(max(1, error.consumed))
-    except ConnectionError:
-        return b""

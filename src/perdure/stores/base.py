@@ -182,7 +182,8 @@ class Store(Protocol):
         exactly `position` steps), the state (`RunFinished` if it is final). A later entry's key that is
         recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones beyond the
         newest `keep` (its own, or the store's) go; savepoint 0, milestones, pinned and named ones stay, and
-        so does the one just written. A savepoint of a run with an execution sets its deaths to 0.
+        so does the one just written. A savepoint of a run with an execution sets its deaths to 0, and
+        remembers how many lines the run has written, for `cut_lines`.
         """
         ...
 
@@ -296,6 +297,15 @@ class Store(Protocol):
 
     def want(self, run_id: str, wanted: Wanted) -> Future[Execution]:
         """Put down which state a run's owner wants it in; `RunFinished` if its state is final."""
+        ...
+
+    def cut_lines(self, run_id: str, fence: int, savepoint: int | None) -> Future[None]:
+        """Forget the lines that a run wrote after the savepoint with this timestamp; all of them for None.
+
+        The next line has the number after the last one that was written before the savepoint, also if that
+        one isn't kept any more. A fork wrote nothing before the savepoints that it begins with. Raises
+        `SavepointNotFound`, and `Fenced` as in `renew`.
+        """
         ...
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:

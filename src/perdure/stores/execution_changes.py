@@ -5,16 +5,24 @@ from collections.abc import Sequence
 
 import apsw
 
+from perdure.errors import SavepointNotFound
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Execution, LogLine, Run
 from perdure.stores import executions
 from perdure.stores.base import Committed
 from perdure.stores.changes import Found, change_record, find, read_back
 from perdure.stores.database import row
-from perdure.stores.execution_rows import put_result, read_by_number, write, write_lines
+from perdure.stores.execution_rows import (
+    cut_lines,
+    lines_at,
+    put_result,
+    read_by_number,
+    write,
+    write_lines,
+)
 from perdure.stores.queries import QUERIES
 
-__all__ = ["finish", "lease", "release", "renew", "report", "want"]
+__all__ = ["cut", "finish", "lease", "release", "renew", "report", "want"]
 
 _NEXT_FENCE = QUERIES["next_fence"].sql
 
@@ -70,6 +78,18 @@ def report(
     if reported != held:
         write(connection, found.number, reported)
     write_lines(connection, found.number, lines, keep)
+    return None, Committed(run_id, found.state, found.position)
+
+
+def cut(
+    connection: apsw.Connection, run_id: str, fence: int, opening: int, savepoint: int | None
+) -> tuple[None, Committed | None]:
+    """Forget the lines that a run wrote after a savepoint, or all."""
+    found, _ = _held(connection, run_id, fence, opening)
+    last = 0 if savepoint is None else lines_at(connection, found.number, savepoint)
+    if last is None:
+        raise SavepointNotFound(run=run_id, savepoint=savepoint)
+    cut_lines(connection, found.number, last)
     return None, Committed(run_id, found.state, found.position)
 
 

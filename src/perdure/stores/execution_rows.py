@@ -17,10 +17,12 @@ from perdure.stores.database import row, rows
 from perdure.stores.queries import QUERIES
 
 __all__ = [
+    "cut_lines",
     "damaged_executions",
     "end_lease",
     "forget_deaths",
     "insert",
+    "lines_at",
     "put_result",
     "read",
     "read_by_number",
@@ -94,10 +96,30 @@ def write_lines(connection: apsw.Connection, number: int, lines: Sequence[LogLin
     """Add lines that a run wrote; the oldest go."""
     if not lines:
         return
-    (last,) = row(connection, _SQL["last_log_line"], (number,)) or (0,)
-    for at, line in enumerate(lines, last + 1):
-        connection.execute(_SQL["insert_log_line"], (number, at, line.time, line.level, line.text))
-    connection.execute(_SQL["prune_log_lines"], (number, last + len(lines) - keep))
+    counted = row(connection, _SQL["count_log_lines"], (number, len(lines)))
+    assert counted is not None, "the run was found in this transaction"
+    (last,) = counted
+    kept = lines[-keep:]
+    connection.executemany(
+        _SQL["insert_log_line"],
+        (
+            (number, at, line.time, line.level, line.text)
+            for at, line in enumerate(kept, last - len(kept) + 1)
+        ),
+    )
+    connection.execute(_SQL["prune_log_lines"], (number, last - keep))
+
+
+def cut_lines(connection: apsw.Connection, number: int, last: int) -> None:
+    """Forget what a run wrote after a line, so that the next one has the number after that."""
+    connection.execute(_SQL["cut_log_lines"], (number, last))
+    connection.execute(_SQL["count_log_lines_anew"], (number, last))
+
+
+def lines_at(connection: apsw.Connection, number: int, timestamp: int) -> int | None:
+    """Return the number of the last line that a run had written at a savepoint, or None."""
+    found = row(connection, _SQL["lines_at_savepoint"], (number, timestamp))
+    return None if found is None else int(found[0])
 
 
 def read_lines(connection: apsw.Connection, run_id: str, after: int, limit: int) -> list[LogLine]:

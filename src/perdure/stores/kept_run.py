@@ -31,16 +31,19 @@ class KeptRun:
         (text, ordinal) to (body hash, position).
     savepoints
         Timestamp to (description, blob).
+    marks
+        Timestamp of a savepoint to the number of the last line that was written before it.
     placed
         Its execution, if it has one.
     lines, written
-        The newest lines that it wrote, and how many it wrote in all.
+        The newest lines that it wrote, and the number of the last one.
     """
 
     run: Run
     steps: list[Step] = field(default_factory=list)
     keys: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
     savepoints: dict[int, tuple[SavepointInfo, bytes]] = field(default_factory=dict)
+    marks: dict[int, int] = field(default_factory=dict)
     placed: Execution | None = None
     lines: list[LogLine] = field(default_factory=list)
     written: int = 0
@@ -117,6 +120,11 @@ class KeptRun:
         self.written += len(lines)
         del self.lines[: max(0, len(self.lines) - keep)]
 
+    def cut(self, last: int) -> None:
+        """Forget what it wrote after a line, so that the next one has the number after that."""
+        self.written = min(self.written, last)
+        self.lines = [line for line in self.lines if line.number <= last]
+
     def append(
         self,
         position: int,
@@ -187,11 +195,12 @@ class KeptRun:
             milestone=savepoint.milestone or (former is not None and former.milestone),
         )
         self.savepoints[savepoint.timestamp] = info, blob
+        self.marks[savepoint.timestamp] = self.written
         if self.placed is not None:
             self.placed = executions.reported(self.placed, deaths=0)
         newest = sorted(self.savepoints)[-(savepoint.keep or keep) :]
         for at, (old, _) in list(self.savepoints.items()):
             marked = old.milestone or old.pinned or old.name is not None
             if at < newest[0] and at not in (0, savepoint.timestamp) and not marked:
-                del self.savepoints[at]
+                del self.savepoints[at], self.marks[at]
         return info

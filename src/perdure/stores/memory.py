@@ -126,6 +126,7 @@ class MemoryStore:
                 for at, (info, blob) in parent.savepoints.items()
                 if info.position <= position and (info.milestone or at == 0)
             }
+            kept.marks = dict.fromkeys(kept.savepoints, 0)
             kept.put(savepoint, self._keep)
             if execution is not None:
                 kept.placed = executions.new(kept.run, execution)
@@ -369,6 +370,17 @@ class MemoryStore:
             return kept.placed
 
         return self._change(run_id, want)
+
+    def cut_lines(self, run_id: str, fence: int, savepoint: int | None) -> Future[None]:
+        """Forget the lines that a run wrote after a savepoint, or all."""
+
+        def cut(kept: KeptRun) -> None:
+            executions.held(kept.execution, fence, self.fence)
+            if savepoint is not None:
+                self._find_savepoint(run_id, savepoint)
+            kept.cut(0 if savepoint is None else kept.marks[savepoint])
+
+        return self._change(run_id, cut)
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the lines that a run wrote after a number, ascending."""

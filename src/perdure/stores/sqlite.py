@@ -365,6 +365,12 @@ class SqliteStore:
         """Put down which state a run's owner wants it in."""
         return self._submit(execution_changes.want, run_id=run_id, wanted=wanted)
 
+    def cut_lines(self, run_id: str, fence: int, savepoint: int | None) -> Future[None]:
+        """Forget the lines that a run wrote after a savepoint, or all."""
+        return self._submit(
+            execution_changes.cut, run_id=run_id, fence=fence, opening=self.fence, savepoint=savepoint
+        )
+
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the lines that a run wrote after a number, ascending."""
         with self._readers.lend() as connection:

@@ -7,7 +7,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.errors import Fenced, Invalid, LeaseHeld, NotExecuted, RunFinished, RunNotFound
+from perdure.errors import (
+    Fenced,
+    Invalid,
+    LeaseHeld,
+    NotExecuted,
+    RunFinished,
+    RunNotFound,
+    SavepointNotFound,
+)
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Execution, LogLine
 from perdure.stores.base import Committed
@@ -60,6 +68,7 @@ class ExecutionConformance(StoreOpening):
                 lambda: store.lease("run", "w", LONG).result(WAIT),
                 lambda: store.renew("run", store.fence, LONG).result(WAIT),
                 lambda: store.report("run", store.fence).result(WAIT),
+                lambda: store.cut_lines("run", store.fence, None).result(WAIT),
                 lambda: store.finish("run", store.fence, a_change()).result(WAIT),
                 lambda: store.release("run", store.fence).result(WAIT),
                 lambda: store.want("run", Wanted.STOPPED).result(WAIT),
@@ -79,6 +88,7 @@ class ExecutionConformance(StoreOpening):
                 lambda: store.lease("no", "w", LONG).result(WAIT),
                 lambda: store.renew("no", 5, LONG).result(WAIT),
                 lambda: store.report("no", 5).result(WAIT),
+                lambda: store.cut_lines("no", 5, None).result(WAIT),
                 lambda: store.finish("no", 5, a_change()).result(WAIT),
                 lambda: store.release("no", 5).result(WAIT),
                 lambda: store.want("no", Wanted.STOPPED).result(WAIT),
@@ -346,6 +356,79 @@ class ExecutionConformance(StoreOpening):
             assert list(store.log_lines("task")) == [a_line(2), a_line(3), a_line(4)]
             store.report("task", fence, lines=[a_line(at) for at in range(5, 10)]).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(7), a_line(8), a_line(9)]
+
+    def test_lines_after_a_savepoint_are_cut_and_their_numbers_used_again(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.report("task", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
+            store.append("task", fence, 0, [an_entry(1)], a_savepoint(1)).result(WAIT)
+            store.report("task", fence, lines=[a_line(3)]).result(WAIT)
+            store.put_savepoint("task", fence, a_savepoint(2)).result(WAIT)
+            store.report("task", fence, lines=[a_line(4)]).result(WAIT)
+            for savepoint, left in ((2, 3), (2, 3), (1, 2), (2, 2), (0, 0), (None, 0)):
+                store.cut_lines("task", fence, savepoint).result(WAIT)
+                assert list(store.log_lines("task")) == [a_line(at) for at in range(1, left + 1)]
+            store.report("task", fence, lines=[a_line(1)]).result(WAIT)
+            assert list(store.log_lines("task")) == [a_line(1)]
+
+    def test_a_savepoint_in_place_of_another_remembers_the_lines_of_its_own(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            for number in (1, 2):
+                store.report("task", fence, lines=[a_line(number)]).result(WAIT)
+                store.append("task", fence, 0, [], a_savepoint(1, 0)).result(WAIT)
+            store.mark_savepoint("task", 1, name="here", pinned=True).result(WAIT)
+            store.report("task", fence, lines=[a_line(3)]).result(WAIT)
+            store.mark_savepoint("task", 1, name=None, pinned=False).result(WAIT)
+            store.cut_lines("task", fence, 1).result(WAIT)
+            assert list(store.log_lines("task")) == [a_line(1), a_line(2)]
+
+    def test_numbers_go_on_though_the_last_line_is_not_kept_any_more(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path, keep_lines=2) as store:
+            queued(store)
+            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            store.report("task", fence, lines=[a_line(at) for at in range(1, 6)]).result(WAIT)
+            assert list(store.log_lines("task")) == [a_line(4), a_line(5)]
+            store.put_savepoint("task", fence, a_savepoint(1)).result(WAIT)
+            store.report("task", fence, lines=[a_line(6), a_line(7), a_line(8)]).result(WAIT)
+            store.cut_lines("task", fence, 1).result(WAIT)
+            assert list(store.log_lines("task")) == []
+            store.report("task", fence, lines=[a_line(6)]).result(WAIT)
+            assert list(store.log_lines("task")) == [a_line(6)]
+
+    def test_lines_are_cut_by_whoever_has_the_lease(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            queued(store)
+            former = store.lease("task", "one", LONG).result(WAIT).fence
+            store.report("task", former, lines=[a_line(1)]).result(WAIT)
+            store.release("task", former).result(WAIT)
+            fence = store.lease("task", "two", LONG).result(WAIT).fence
+            for savepoint in (None, 0, 7):
+                with raised(Fenced):
+                    store.cut_lines("task", former, savepoint).result(WAIT)
+            with raised(SavepointNotFound) as errors:
+                store.cut_lines("task", fence, 7).result(WAIT)
+            assert errors[0].values == {"run": "task", "savepoint": 7}
+            assert list(store.log_lines("task")) == [a_line(1)]
+
+    def test_a_fork_wrote_nothing_before_its_savepoints(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            fence = store.lease("task", "w", LONG).result(WAIT).fence
+            store.report("task", fence, lines=[a_line(1)]).result(WAIT)
+            store.append("task", fence, 0, [an_entry(1)], a_savepoint(1, milestone=True)).result(WAIT)
+            fork = replace(a_run("fork", kind="task"), parent="task", parent_position=1)
+            store.fork_run(fork, a_savepoint(2, 1), execution=an_execution("fork")).result(WAIT)
+            assert list(store.log_lines("fork")) == []
+            fence = store.lease("fork", "w", LONG).result(WAIT).fence
+            for savepoint in (0, 1, 2, None):
+                store.report("fork", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
+                store.cut_lines("fork", fence, savepoint).result(WAIT)
+                assert list(store.log_lines("fork")) == []
+            assert list(store.log_lines("task")) == [a_line(1)]
 
     def test_at_least_one_line_is_kept(self, tmp_path: Path) -> None:
         with raised(Invalid):

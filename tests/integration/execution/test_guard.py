@@ -44,8 +44,11 @@ async def guarded(
             environment={},
         )
         try:
-            line = await process.outputs["info"].readline()
-            yield process, [int(number) for number in line.split()]
+            output, lines = process.outputs["info"], []
+            while not lines and not output.over:
+                await output.readable()
+                _, lines = output.take(1 << 16)
+            yield process, [int(number) for line in lines for number in line.split()]
         finally:
             await process.aclose()
     finally:

@@ -27,6 +27,7 @@ reach of user code; source files are served         `test_scripts_do_not_see_tok
 """
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -339,6 +340,68 @@ def test_a_fork_goes_on_as_its_parent_did_and_another_script_starts_at_its_top(c
     for body, status in (({"step": 1}, 422), ({"savepoint": 1}, 404), ({"script": "no.py"}, 404)):
         assert client.post(f"/runs/{parent}/fork", json=body).status_code == status
     assert client.post(f"/runs/{parent}/check").json() == {"findings": []}
+
+
+def test_what_a_killed_run_says_is_what_it_would_have_said(tmp_path: Path) -> None:
+    here, go = Signal(tmp_path / "here"), Signal(tmp_path / "go")
+    engine = (
+        "from nrp_core.engines.python_json import EngineScript\n"
+        "print('NAME loaded')\n"
+        "class Script(EngineScript):\n"
+        "    def initialize(self):\n        self.step = 0\n        print('NAME initialized')\n"
+        "    def runLoop(self, timestep_ns):\n        self.step += 1\n        print('NAME', self.step)\n"
+        "    def shutdown(self):\n        print('NAME shut down')\n"
+    )
+    script = (
+        "import os\n"
+        "for i in range(4):\n"
+        "    nrp.run_loop(5)\n"
+        "    print('script prints', i)\n"
+        "    os.write(1, f'script writes {i}\\n'.encode())\n"
+        "    file_logger.info('script logs %s', i)\n"
+        f"    if i == 2:\n        {here.code}        open({str(go.path)!r}).close()\n"
+    )
+    engines = [
+        {
+            "EngineName": name,
+            "EngineType": "python_json",
+            "PythonFileName": f"{name}.py",
+            "Isolated": name == "b",
+        }
+        for name in "ab"
+    ]
+    config = {"EngineConfigs": engines, "Savepoint": {"every": 0.06}}
+    sources = {f"{name}.py": engine.replace("NAME", name).encode() for name in "ab"}
+    files = {"simulation_config.json": json.dumps(config).encode(), "main_script.py": script.encode()}
+
+    def said(client: httpx.Client, kills: int) -> dict[str, list[str]]:
+        run_id = made(client, "talkative", seed=1)["id"]
+        put(client, run_id, "started")
+        for _ in range(kills):
+            here.wait()
+            (child,) = [
+                pid
+                for pid in marked(identity(tmp_path))
+                if command(pid).rstrip(b"\0").endswith(run_id.encode()) and b"guard.py" not in command(pid)
+            ]
+            os.kill(child, signal.SIGKILL)
+        here.wait()
+        go.path.write_text("")
+        assert ended(client, run_id)["state"] == "completed"
+        found = client.get(f"/runs/{run_id}/logs").json()["lines"]
+        assert [line["number"] for line in found] == list(range(1, len(found) + 1))
+        by: dict[str, list[str]] = {}
+        for line in found:
+            who, what, *_ = line["text"].split()
+            by.setdefault(f"{who} {what}" if who == "script" else who, []).append(line["text"])
+        return by
+
+    with served(tmp_path) as server, server.client() as client:
+        send(client, "talkative", {**files, **sources})
+        undisturbed = said(client, 0)
+        counted = [len(undisturbed[who]) for who in ("a", "b", "script prints", "script logs")]
+        assert counted == [23, 23, 4, 4]
+        assert said(client, 2) == undisturbed
 
 
 def test_twelve_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from perdure.errors import Invalid, NewerSchema, NotAStore, NotExecuted, StoreLo
 from perdure.stores.database import APPLICATION_ID, migrate
 from perdure.stores.queries import MIGRATIONS, Migration
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.store_samples import WAIT, a_run, a_savepoint, an_entry, created, queued
+from perdure.testing.store_samples import WAIT, a_line, a_run, a_savepoint, an_entry, created, queued
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -56,6 +56,25 @@ def test_runs_of_the_first_schema_go_on_and_new_ones_can_be_leased(tmp_path: Pat
             store.execution("old")
         queued(store)
         assert store.lease("task", "w", 9.0).result(WAIT).attempt == 1
+
+
+def test_lines_of_the_schema_before_marks_stay(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    with closing(SqliteStore(path)) as store:  # its rows, without what the third migration adds
+        for id in ("said", "silent"):
+            queued(store, id)
+        fence = store.lease("said", "w", 9.0).result(WAIT).fence
+        store.report("said", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("ALTER TABLE runs DROP COLUMN lines; ALTER TABLE savepoints DROP COLUMN lines")
+        connection.pragma("user_version", 2)
+    with closing(SqliteStore(path)) as store:
+        for id, said in (("said", 2), ("silent", 0)):
+            fence = store.lease(id, "w", 9.0).result(WAIT).fence
+            store.cut_lines(id, fence, 0).result(WAIT)
+            store.report(id, fence, lines=[a_line(said + 1)]).result(WAIT)
+            assert list(store.log_lines(id)) == [a_line(at) for at in range(1, said + 2)]
+        assert store.check() == []
 
 
 def test_a_migration_that_fails_leaves_nothing() -> None:

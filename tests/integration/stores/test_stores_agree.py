@@ -232,6 +232,10 @@ class Stores(RuleBasedStateMachine):
             )
         )
 
+    @rule(id=ids, stale=st.booleans(), savepoint=st.none() | st.integers(0, 9))
+    def cut_lines(self, id: str, stale: bool, savepoint: int | None) -> None:
+        self.both(lambda store: store.cut_lines(id, self.fence(store, id, stale=stale), savepoint))
+
     @rule(id=ids, stale=st.booleans(), change=some_changes, result=st.none() | blobs)
     def finish(self, id: str, stale: bool, change: Change, result: bytes | None) -> None:
         self.both(lambda store: store.finish(id, self.fence(store, id, stale=stale), change, result=result))

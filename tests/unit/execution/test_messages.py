@@ -11,8 +11,9 @@ from perdure.errors import LimitExceeded
 from perdure.execution import messages
 from perdure.execution.messages import (
     Append,
+    Arrived,
     Beat,
-    Durable,
+    Done,
     Failure,
     FromChild,
     Garbled,
@@ -37,6 +38,7 @@ SAVEPOINT = Savepoint(timestamp=3, position=2, entities={"a": b"state", "b": b""
 from_child = st.one_of(
     st.builds(Line, st.text(), st.text()),
     st.builds(Paused, st.integers(0, 99)),
+    st.builds(Arrived, st.integers(0, 99)),
     st.just(Beat()),
     st.builds(Result, st.none() | st.binary()),
     st.builds(Failure, st.text(), st.text(), st.none() | st.binary()),
@@ -61,7 +63,7 @@ to_child: list[ToChild] = [
         given={"folder": "there"},
     ),
     Log([Step(position=1, inputs=None, outputs=b"out")]),
-    Durable(7),
+    Done(7),
     Pause(1),
     Resume(),
     Stop(),

@@ -85,6 +85,10 @@ class ContextKeeper:
             self._former = None
         self._context.append(entries, savepoint)
 
+    def arrived(self) -> None:
+        """Have what was printed so far dropped."""
+        self._context.arrived()
+
     def control(self) -> Control:
         """Say at once what is wanted."""
         if self._context.stopping:

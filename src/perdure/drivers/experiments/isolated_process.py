@@ -18,12 +18,14 @@ from perdure.drivers.experiments.isolated import receive, send
 from perdure.engines.base import Engine
 from perdure.engines.python_script.data import copied
 from perdure.errors import PerdureError
+from perdure.execution.child import print_by_lines
 
 __all__ = ["main"]
 
 
 def main(descriptor: int) -> None:
     """Answer calls on the socket with this descriptor."""
+    print_by_lines()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which decides
     connection = socket.socket(fileno=descriptor)
     # Not in a step's way: it waits in the kernel, for nothing but the parent's end to close.

@@ -28,6 +28,10 @@ class Keeper(Protocol):
         """Make entries and a savepoint durable, all or nothing; return when they are."""
         ...
 
+    def arrived(self) -> None:
+        """Drop what was printed so far: a simulation that goes on has said it before."""
+        ...
+
     def control(self) -> Control:
         """Say at once what is wanted; asked between any two steps."""
         ...

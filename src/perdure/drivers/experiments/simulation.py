@@ -78,7 +78,7 @@ class Simulation:
         self._kept: Any = {} if past is None else decode(past.savepoint.entities[FILES])
         self._beginning: Any = self._kept.get("beginning")
         pages = () if past is None else past.steps[self._place.base :]
-        self._recorder = Recorder(self._place, pages, self._folder, self._put_back_files)
+        self._recorder = Recorder(self._place, pages, self._folder, self._arrive)
         self._publisher = Publisher(self._report, keeper.progress, period)
         every_ns = plan.every_ns
         if every_ns is not None:
@@ -101,7 +101,7 @@ class Simulation:
         self._files = Files(self._folder)
         self._opened = OpenFiles(self._folder, lambda: self._script is not None and self._script.running)
         self._log_name = log_name(plan.script, plan.sim_id)
-        self._log = ScriptLog(self._folder / self._log_name, keeper.write_line)
+        self._log = ScriptLog(self._folder / self._log_name, keeper.write_line, muted=past is not None)
         self._polled = Polled()
         self._script: Script | None = None
         if plan.script is not None:
@@ -178,7 +178,6 @@ class Simulation:
             self._cosimulation.restore(
                 {id: decode(blob) for id, blob in entities.items() if id not in (PLACE, FILES)}
             )
-            self._log.muted = True
             self._lay_beginning()
             self._recorder.begin()
 
@@ -293,12 +292,13 @@ class Simulation:
             "beginning": self._beginning,
         }
 
-    def _put_back_files(self) -> None:
-        """Make the folder what it was, now that the script has written again what it had written itself."""
+    def _arrive(self) -> None:
+        """Make the folder what it was, now that the script has written and said again what it had itself."""
         if self._past is not None:
             anew = self._beginning is not None and not self._place.begun
             self._put_back(self._kept, self._past.beginning if anew else self._past.folder)
-        self._log.muted = False
+            self._keeper.arrived()
+            self._log.muted = False
 
     def _lay_beginning(self) -> None:
         """Let a fork's script find at its top what it found there when it ran for the first time."""

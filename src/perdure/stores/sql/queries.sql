@@ -169,10 +169,10 @@ ORDER BY timestamp;
 
 -- name: put_savepoint
 -- Keep a savepoint, in place of one with the same timestamp; marks that one had stay
-INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob, lines)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT lines FROM runs WHERE number = ?1))
 ON CONFLICT (run, timestamp) DO UPDATE SET
-    position = excluded.position, created = excluded.created, blob = excluded.blob,
+    position = excluded.position, created = excluded.created, blob = excluded.blob, lines = excluded.lines,
     name = coalesce(excluded.name, name), pinned = max(pinned, excluded.pinned),
     milestone = max(milestone, excluded.milestone)
 RETURNING timestamp, position, created, length(blob), name, pinned, milestone;
@@ -252,9 +252,9 @@ SELECT run FROM executions UNION SELECT number FROM runs WHERE lease IS NOT NULL
 -- Keep what a run came to
 INSERT INTO results (run, result, checksum) VALUES (?1, ?2, ?3);
 
--- name: last_log_line
--- Read the number of the last line that a run wrote
-SELECT number FROM log_lines WHERE run = ?1 ORDER BY number DESC LIMIT 1;
+-- name: count_log_lines
+-- Count lines that a run wrote; the last one's number is what they come to
+UPDATE runs SET lines = lines + ?2 WHERE number = ?1 RETURNING lines;
 
 -- name: insert_log_line
 -- Keep a line that a run wrote
@@ -263,6 +263,18 @@ INSERT INTO log_lines (run, number, time, level, text) VALUES (?1, ?2, ?3, ?4, ?
 -- name: prune_log_lines
 -- Give up the lines of a run up to a number
 DELETE FROM log_lines WHERE run = ?1 AND number <= ?2;
+
+-- name: lines_at_savepoint
+-- Read the number of the last line that a run had written at a savepoint
+SELECT lines FROM savepoints WHERE run = ?1 AND timestamp = ?2;
+
+-- name: cut_log_lines
+-- Forget the lines of a run after a number
+DELETE FROM log_lines WHERE run = ?1 AND number > ?2;
+
+-- name: count_log_lines_anew
+-- Let the next line of a run be the one after a number, unless it has not come so far
+UPDATE runs SET lines = min(lines, ?2) WHERE number = ?1;
 
 -- name: list_log_lines
 -- Read the lines that a run wrote after a number

@@ -1,0 +1,92 @@
+"""The output: what a child prints to one of its streams, taken from a pipe as lines."""
+
+import asyncio
+import fcntl
+import os
+import struct
+import termios
+
+__all__ = ["Output"]
+
+LONGEST_LINE = 8192  # bytes
+_INT = struct.Struct("i")
+
+
+class Output:
+    """The reading end of a pipe that a child prints to.
+
+    Lines are counted where they end: what there is of one that has no end yet waits for the rest of it.
+
+    Parameters
+    ----------
+    file
+        The number of the reading end, which the output owns until `close`.
+
+    Attributes
+    ----------
+    over
+        Whether all who could write have closed their ends, and everything was taken.
+    """
+
+    def __init__(self, file: int) -> None:
+        os.set_blocking(file, False)
+        self._file = file
+        self._rest = b""
+        self.over = False
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        os.close(self._file)
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes are in the pipe now."""
+        (count,) = _INT.unpack(fcntl.ioctl(self._file, termios.FIONREAD, bytes(_INT.size)))
+        return int(count)
+
+    async def readable(self) -> None:
+        """Wait until there is something to take, or it is over."""
+        loop = asyncio.get_running_loop()
+        there = asyncio.Event()
+        loop.add_reader(self._file, there.set)
+        try:
+            await there.wait()
+        finally:
+            loop.remove_reader(self._file)
+
+    def take(self, most: int) -> tuple[int, list[str]]:
+        """Take so many bytes at most; return how many they were, and the lines that end with them.
+
+        A line of more than 8,192 bytes becomes several, cut at the same places however it arrives.
+        """
+        try:
+            data = os.read(self._file, most)
+        except BlockingIOError:
+            return 0, []
+        whole, end, rest = (self._rest + data).rpartition(b"\n")
+        begun, _, self._rest = _cut(rest).rpartition(b"\n")
+        lines = [*(_texts(_cut(whole)) if end else ()), *(_texts(begun) if begun else ())]
+        if not data:
+            self.over = True
+            lines += self.take_rest()
+        return len(data), lines
+
+    def take_rest(self) -> list[str]:
+        """Take what there is of a line that will not be ended any more, if there is one."""
+        rest, self._rest = self._rest, b""
+        return _texts(rest) if rest else []
+
+
+def _cut(lines: bytes) -> bytes:
+    """Make several lines of each that is too long."""
+    if len(lines) <= LONGEST_LINE or max(map(len, lines.split(b"\n"))) <= LONGEST_LINE:
+        return lines
+    return b"\n".join(
+        line[at : at + LONGEST_LINE]
+        for line in lines.split(b"\n")
+        for at in range(0, len(line) or 1, LONGEST_LINE)
+    )
+
+
+def _texts(lines: bytes) -> list[str]:
+    return (lines + b"\n").decode(errors="replace").replace("\r\n", "\n").split("\n")[:-1]
