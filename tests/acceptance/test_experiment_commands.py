@@ -268,10 +268,15 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
         assert set(json.loads(first)) == {"t", "position", "belief"}
 
         fork = perdure("experiment", "fork", run, "--script=other.py", store).stdout.strip()
+        following = subprocess.Popen(
+            [sys.executable, "-m", "perdure", "experiment", "logs", fork, "--follow", store],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert perdure("experiment", "start", fork, store).returncode == 0
-        with httpx.stream("GET", f"{server.url}/runs/{fork}/events", timeout=60) as stream:
-            assert any('"completed"' in line for line in stream.iter_lines())
-        assert perdure("experiment", "logs", fork, store).stdout.endswith(" info    other script\n")
+        told, _ = following.communicate(timeout=60)
+        assert told.endswith(" info    other script\n")
+        assert told == perdure("experiment", "logs", fork, store).stdout
         fails(perdure("experiment", "fork", run, "--savepoint=-1", store), "savepoint")
 
         left = httpx.post(f"{server.url}/runs", json=body, timeout=60).raise_for_status().json()["id"]

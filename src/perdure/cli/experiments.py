@@ -13,6 +13,7 @@ from perdure.cli.connection import StoreUrl, answer, connect
 from perdure.cli.output import AsJson, moment, show, table
 from perdure.cli.runs import all_runs
 from perdure.errors import PerdureError, WrongKind
+from perdure.lifecycle import FINAL, RunState
 
 __all__ = ["app"]
 
@@ -20,6 +21,8 @@ app = typer.Typer(help="Run experiments, and look after those of a server.", no_
 
 RunId = Annotated[str, typer.Argument(help="The experiment's run id.", show_default=False)]
 
+ENDED = frozenset((*FINAL, RunState.COMPLETED))  # when nothing runs any more
+LOOK = 0.25  # seconds between two looks for new lines
 SUFFIX = ".in"  # of the template's files, which are no modules of this package
 
 app.command("run", epilog=experiment_run.EXAMPLES)(experiment_run.run_experiment)
@@ -87,19 +90,28 @@ def stop_experiment(run: RunId, store: StoreUrl = None) -> None:
     _bring(run, "stopped", store)
 
 
-@app.command("logs", epilog="Example:  perdure experiment logs 0f3c…")
-def show_logs(run: RunId, store: StoreUrl = None) -> None:
+@app.command(
+    "logs", epilog="Examples:  perdure experiment logs 0f3c…  ·  perdure experiment logs 0f3c… --follow"
+)
+def show_logs(
+    run: RunId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the experiment has ended.")
+    ] = False,
+    store: StoreUrl = None,
+) -> None:
     """Print the lines that an experiment wrote."""
 
     async def work() -> None:
-        async with connect(store) as client:
-            await _read(client, run)
-            after: int | None = 0
-            while after is not None:
-                page = answer(await client.get(f"/runs/{run}/logs", params={"after": after}))
-                for line in page["lines"]:
-                    typer.echo(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
-                after = page["next"]
+        async with connect(store, served=follow) as client:
+            after, ended = 0, False
+            while not ended:
+                state = (await _read(client, run))["state"]
+                # Looked for before the lines are read: none comes after the end.
+                ended = not follow or state in ENDED
+                after = await _print_lines(client, run, after)
+                if not ended:
+                    await anyio.sleep(LOOK)
 
     anyio.run(work)
 
@@ -163,8 +175,21 @@ def _bring(run: str, state: str, store: str | None) -> None:
     typer.echo(f"{run}: {anyio.run(work)['state']}")
 
 
-async def _read(client: httpx.AsyncClient, run: str) -> None:
-    """Raise `WrongKind` for a run of another kind."""
-    kind = answer(await client.get(f"/runs/{run}"))["kind"]
-    if kind != "experiment":
-        raise WrongKind(run=run, kind=kind, wanted="experiment")
+async def _print_lines(client: httpx.AsyncClient, run: str, after: int) -> int:
+    """Print the lines after a number; return the number of the last one."""
+    following: int | None = after
+    while following is not None:
+        page = answer(await client.get(f"/runs/{run}/logs", params={"after": following}))
+        for line in page["lines"]:
+            typer.echo(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
+            after = line["number"]
+        following = page["next"]
+    return after
+
+
+async def _read(client: httpx.AsyncClient, run: str) -> dict[str, Any]:
+    """Return where a run stands; `WrongKind` for one of another kind."""
+    found: dict[str, Any] = answer(await client.get(f"/runs/{run}"))
+    if found["kind"] != "experiment":
+        raise WrongKind(run=run, kind=found["kind"], wanted="experiment")
+    return found

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.cosimulated import MemoryKeeper, contents
 from tests.support.scripted import Break, attempt, folder_of, plan_of, until_it_ends
@@ -108,6 +108,11 @@ def scripts(draw: st.DrawFn) -> str:
     return f"{HEAD}\nfor i in range({rounds}):\n{body}\n\n{draw(st.sampled_from(ENDS))}\n"
 
 
+IN_A_CLOCK = (  # with pages of three calls it arrives in the reading of a clock
+    f"{HEAD}\nfor i in range(2):\n    for _ in range(5):\n"
+    "        time.sleep(0), note(perf_counter()), note(uuid.uuid1())\n    run(1)\n"
+)
+
 breaks = st.lists(
     st.tuples(st.sampled_from(["step", "before append", "after append"]), st.integers(0, 25)), max_size=4
 )
@@ -122,6 +127,7 @@ breaks = st.lists(
     steps=st.integers(1, 40),
     page=st.sampled_from([1, 2, 3, 5, 10_000]),
 )
+@example(script=IN_A_CLOCK, breaks=[("before append", 7)], older=[], every=2, steps=1, page=3)
 def test_a_run_broken_off_anywhere_ends_as_if_nothing_had_happened(
     script: str, breaks: list[Break], older: list[int], every: int, steps: int, page: int
 ) -> None:

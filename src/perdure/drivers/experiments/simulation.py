@@ -262,7 +262,8 @@ class Simulation:
         if self._failure is not None or self._stepper.broken is not None or self._stepper.stopped:
             raise ScriptStopped
         full = self._recorder.journal.full
-        script = self._script if aside or full else None
+        # Where the script arrives files are put back, which isn't its doing.
+        script = self._script if aside or full or self._recorder.at_place else None
         if script is not None:
             script.leave()
         try:
