@@ -43,6 +43,11 @@ class Changes:
             self._states.append(commit.state)
         self._changed.set()
 
+    @property
+    def new(self) -> bool:
+        """Whether there was a change since it was cleared."""
+        return self._changed.is_set()
+
     async def wait(self) -> None:
         """Return when there was a change since it was cleared."""
         await self._changed.wait()
@@ -90,25 +95,25 @@ async def views_of(
     told
         Returns what of that is worth to be told: the same again isn't.
     """
-    seen: V | None = None
     with changes_of(store, run_id) as changed:
-        while seen is None or seen.run.state not in FINAL:
+        seen: V | None = None
+        while seen is None or changed.new:  # what it went through before it was looked at is no news
+            changed.clear()
+            seen = await look()
+        yield seen
+        while seen.run.state not in FINAL:
             await changed.wait()
             states = changed.clear()
-            try:
+            view: V | None = None
+            with suppress(RunNotFound):
                 view = await look()
-            except RunNotFound:
-                if seen is None:
-                    raise
-                yield None
-                return
-            if seen is None:
-                seen, states = view, []
-                yield view
             for state in states:
                 if state is not seen.run.state:
-                    seen = view if state is view.run.state else seen.in_state(state)
+                    seen = view if view is not None and state is view.run.state else seen.in_state(state)
                     yield seen
+            if view is None:
+                yield None
+                return
             # A state that is newer than these comes with the change that led to it.
             if view.run.state is seen.run.state and told(view) != told(seen):
                 seen = view

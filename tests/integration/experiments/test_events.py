@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from perdure.artifacts import Artifacts
+from perdure.drivers.changes import views_of
 from perdure.drivers.experiments.experiments import KIND, Experiments
 from perdure.drivers.experiments.requests import ExperimentView
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -82,6 +83,38 @@ async def test_a_slow_reader_is_told_of_every_state_once(driver: Experiments, st
         "started",
         "stopped",
     ]
+
+
+async def test_a_reader_of_a_run_that_is_deleted_is_told_how_it_ended(
+    driver: Experiments, store: MemoryStore
+) -> None:
+    async with aclosing(driver.events("ada", "run")) as events:
+        assert told(await anext(events)) is RunState.CREATED
+        bring(store, RunState.PAUSED, RunState.STOPPED)
+        store.delete_run("run").result()
+        assert [told(view) if view else None async for view in events] == [
+            RunState.PAUSED,
+            RunState.STOPPED,
+            None,
+        ]
+
+
+async def test_what_happens_while_it_is_first_looked_at_is_told_once(store: MemoryStore) -> None:
+    looks = 0
+
+    async def look() -> ExperimentView:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            bring(store, RunState.PAUSED, RunState.STARTED)
+            await asyncio.sleep(0)  # the changes arrive
+        run = store.run("run")
+        return ExperimentView(run=run, execution=store.execution("run"), stored=False)
+
+    async with aclosing(views_of(store, "run", look, told)) as events:
+        assert told(await anext(events)) is RunState.STARTED
+        bring(store, RunState.STOPPED)
+        assert [told(view) async for view in events] == [RunState.STOPPED]
 
 
 async def test_a_report_is_told_with_the_state_of_the_run(driver: Experiments, store: MemoryStore) -> None:
