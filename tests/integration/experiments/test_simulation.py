@@ -401,13 +401,13 @@ def test_the_distance_of_savepoints_is_a_multiple_of_the_timestep(tmp_path: Path
 
 
 def test_the_distance_is_measured_once_and_then_kept(tmp_path: Path) -> None:
-    ticks = itertools.count()
     keeper = MemoryKeeper()
-    plan = plan_of(LOOP.format(n=3), steps=100, every=None)
+    plan = plan_of(LOOP.format(n=3), steps=99, every=None)
 
     def simulate(folder: Path, seconds_a_step: float, past: Past | None) -> None:
-        clock = lambda: next(ticks) * seconds_a_step  # noqa: E731 - read twice a step
-        Simulation(plan, SmallCoSimulation(folder), keeper, folder, past, clock=clock).run()
+        cosimulation = SmallCoSimulation(folder)
+        clock = lambda: cosimulation.time_ns / MILLISECOND * seconds_a_step  # noqa: E731
+        Simulation(plan, cosimulation, keeper, folder, past, clock=clock).run()
 
     def die(asked: int) -> None:
         if asked == 61:
@@ -416,10 +416,11 @@ def test_the_distance_is_measured_once_and_then_kept(tmp_path: Path) -> None:
     keeper.on_control = die
     with pytest.raises(Killed):
         simulate(first := folder_of(tmp_path, LOOP.format(n=3), 0), 1 / 16, None)
-    assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order] == [0, 16, 32, 48]
+    # The first when a fifth of a second was spent in steps, and then five times as far apart.
+    assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order] == [0, 4, 20, 40]
     keeper.on_control = lambda asked: None
-    simulate(folder_of(tmp_path, LOOP.format(n=3), 1), 1 / 4, keeper.past(first))
-    assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order[4:]] == [64, 80, 96, 100]
+    simulate(folder_of(tmp_path, LOOP.format(n=3), 1), 1 / 8, keeper.past(first))
+    assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order[4:]] == [42, 60, 80, 99]
 
 
 def test_a_plain_loop_costs_one_record_a_savepoint(tmp_path: Path) -> None:

@@ -28,23 +28,20 @@ class ScriptStopped(BaseException):
 class Loop(Protocol):
     """What a simulation lets its script do."""
 
-    @property
-    def steps(self) -> int:
-        """Timesteps taken."""
-        ...
-
-    @property
-    def max_steps(self) -> int | None:
-        """Timesteps that there are; None without a time-out."""
-        ...
-
-    @property
-    def timestep_ns(self) -> int:
-        """Length of a timestep."""
-        ...
-
     def run_loop(self, count: int, datapacks: list[Any]) -> tuple[bool, Rows]:
         """Take timesteps; the data packs (name, engine, data) are sent with the first."""
+        ...
+
+    def max_timesteps(self) -> int:
+        """How many timesteps the time-out allows; 0 without one."""
+        ...
+
+    def simulation_time(self) -> float:
+        """Simulation time reached, in seconds."""
+        ...
+
+    def simulation_time_remaining(self) -> float:
+        """Simulation time left, in seconds, as far as it is whole timesteps; infinite without a time-out."""
         ...
 
     def real_time(self) -> float:
@@ -107,19 +104,17 @@ class Nrp:
     @property
     def max_timesteps(self) -> int:
         """How many timesteps the time-out allows; 0 without one."""
-        return self._loop.max_steps or 0
+        return self._loop.max_timesteps()
 
     @property
     def simulation_time(self) -> float:
         """Simulation time reached, in seconds."""
-        return self._loop.steps * self._loop.timestep_ns / 1e9
+        return self._loop.simulation_time()
 
     @property
     def simulation_time_remaining(self) -> float:
-        """Simulation time left, in seconds; infinite without a time-out."""
-        if self._loop.max_steps is None:
-            return float("inf")
-        return (self._loop.max_steps - self._loop.steps) * self._loop.timestep_ns / 1e9
+        """Simulation time left, in seconds, as far as it is whole timesteps; infinite without a time-out."""
+        return self._loop.simulation_time_remaining()
 
     @property
     def real_time(self) -> float:

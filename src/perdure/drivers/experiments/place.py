@@ -23,12 +23,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    base, base_steps
-        Entries of the step log, and timesteps, before the script began: 0 but after a fork to another script.
+    base
+        Entries of the step log before the script began: 0 but after a fork to another script.
     begun, ended
         Whether the script had begun, and had come to its end.
-    steps
-        Timesteps of the whole run.
     calls
         Calls it had made, the one going on excepted.
     done, rows
@@ -42,10 +40,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     base: int = 0
-    base_steps: int = 0
     begun: bool = False
     ended: bool = False
-    steps: int = 0
     calls: int = 0
     done: int = 0
     rows: int = 0
@@ -81,8 +77,6 @@ def restarted(savepoint: Savepoint, log: str) -> Savepoint:
     place = Place.read(savepoint)
     again = Place(
         base=savepoint.position,
-        base_steps=place.steps,
-        steps=place.steps,
         every=place.every,
         seconds=place.seconds,
         hash_sample=place.hash_sample,

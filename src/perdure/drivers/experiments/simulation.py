@@ -191,24 +191,26 @@ class Simulation:
 
     # What a script calls ------------------------------------------------------------------------------------
 
-    @property
-    def timestep_ns(self) -> int:
-        """Length of a timestep."""
-        return self._cosimulation.timestep_ns
+    # All of it is in the journal: a fork may have another time-out, and other timesteps.
 
-    @property
-    def steps(self) -> int:
-        """Timesteps taken."""
-        return self._stepper.steps
+    def max_timesteps(self) -> int:
+        """How many timesteps the time-out allows; 0 without one."""
+        timeout_ns = self.plan.timeout_ns or 0
+        return int(self._read_clock("nrp.max_timesteps", timeout_ns // self._cosimulation.timestep_ns))
 
-    @property
-    def max_steps(self) -> int | None:
-        """Timesteps that there are; None without a time-out."""
-        return self._stepper.max_steps
+    def simulation_time(self) -> float:
+        """Simulation time reached, in seconds."""
+        return float(self._read_clock("nrp.simulation_time", self._cosimulation.time_ns / 1e9))
+
+    def simulation_time_remaining(self) -> float:
+        """Simulation time left, in seconds, as far as it is whole timesteps; infinite without a time-out."""
+        left_ns = self._stepper.left_ns
+        left = float("inf") if left_ns is None else left_ns / 1e9
+        return float(self._read_clock("nrp.simulation_time_remaining", left))
 
     def real_time(self) -> float:
         """Seconds spent in steps."""
-        return float(self._read_clock("nrp.real_time", self._stepper.seconds))
+        return float(self._read_clock("nrp.real_time", self._stepper.watch.seconds))
 
     def run_loop(self, count: int, datapacks: list[Any]) -> tuple[bool, Rows]:
         """Take timesteps, or answer what they answered before; see `Nrp.run_loop`."""
@@ -311,13 +313,14 @@ class Simulation:
         self._files.put_back(kept["files"], former)
 
     def _report(self) -> Mapping[str, Any]:
-        now = self._cosimulation.time_ns
-        steps, most = now // self.timestep_ns, self.max_steps
-        left = None if self.plan.timeout_ns is None else max(0, self.plan.timeout_ns - now) / 1e9
+        timestep_ns, now = self._cosimulation.timestep_ns, self._cosimulation.time_ns
+        left = self._stepper.left_ns
+        steps = now // timestep_ns
+        most = None if left is None else steps + left // timestep_ns
         return {
-            "real_time": self._stepper.seconds,
+            "real_time": self._stepper.watch.seconds,
             "simulation_time": now / 1e9,
-            "time_left": left,
+            "time_left": None if left is None else left / 1e9,
             "steps": steps,
             "max_steps": most,
             "fraction": None if most is None else steps / most if most else 1.0,

@@ -17,6 +17,7 @@ from perdure.drivers.experiments.nrp import Rows, ScriptStopped
 from perdure.drivers.experiments.place import FILES, PLACE, Place
 from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.replay import agree
+from perdure.drivers.experiments.stopwatch import Stopwatch
 from perdure.errors import ReplayMismatch
 from perdure.state.codec import State, encode
 from perdure.state.grid import next_savepoint
@@ -24,7 +25,8 @@ from perdure.state.savepoint import Savepoint
 
 __all__ = ["Stepper"]
 
-MEASURED = 1.0  # seconds of stepping after which the distance of savepoints is known
+EARLY = 0.2  # seconds of stepping after which each attempt has a savepoint, lest it be broken off for nothing
+TIMES = 5  # as long as that is the distance of savepoints, where it isn't given: about a second
 
 
 class _Call(msgspec.Struct):
@@ -32,8 +34,12 @@ class _Call(msgspec.Struct):
 
     Attributes
     ----------
-    arguments, rows, done
-        Its arguments; what it has come to, and the steps taken.
+    arguments
+        What it was called with.
+    rows, done
+        What it has come to, and the steps taken, when that was last looked at.
+    end_ns
+        Simulation time at which it has taken all its steps.
     recorded, recorded_rows
         The steps, and the rows, that the journal has.
     logged
@@ -43,6 +49,7 @@ class _Call(msgspec.Struct):
     arguments: list[Any]
     rows: Rows
     done: int = 0
+    end_ns: int = 0
     recorded: int = 0
     recorded_rows: int = 0
     logged: Record | None = None
@@ -83,12 +90,8 @@ class Stepper:
 
     Attributes
     ----------
-    steps
-        Timesteps of the whole run.
-    seconds
-        Time spent in them.
-    max_steps
-        Timesteps that there are; None without a time-out.
+    watch
+        Shows the time spent in steps, of the whole run.
     broken
         What an engine raised.
     stopped
@@ -110,11 +113,10 @@ class Stepper:
         publish: Callable[[], None],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.steps = place.base_steps
-        self.seconds = place.seconds
-        self.max_steps = None if timeout_ns is None else timeout_ns // cosimulation.timestep_ns
+        self.watch = Stopwatch(place.seconds, clock)
         self.broken: Exception | None = None
         self.stopped = False
+        self._timeout_ns = timeout_ns
         self._cosimulation = cosimulation
         self._keeper = keeper
         self._recorder = recorder
@@ -124,18 +126,23 @@ class Stepper:
         self._every = place.every if every_ns is None else every_ns
         self._describe_files = describe_files
         self._publish = publish
-        self._clock = clock
         self._call: _Call | None = None
-        self._next: int | None = None
+        self._next = 0  # simulation time at which it is looked whether a savepoint is due
         self._saved: tuple[int, int, bool] | None = None  # calls, steps of the one going on, ended
         self._began = (0, 0.0)  # simulation time and seconds at the start of this attempt
+
+    @property
+    def left_ns(self) -> int | None:
+        """Simulation time that is left, in whole timesteps; None without a time-out."""
+        if self._timeout_ns is None:
+            return None
+        timestep_ns = self._cosimulation.timestep_ns
+        return max(0, self._timeout_ns - self._cosimulation.time_ns) // timestep_ns * timestep_ns
 
     def begin(self) -> None:
         """Let the script begin, or go on: the co-simulation is where the place says."""
         self._place = msgspec.structs.replace(self._place, begun=True)
-        now = self._cosimulation.time_ns
-        self._began = (now, self.seconds)
-        self._next = None if self._every is None else next_savepoint(self._every, now)
+        self._began = (self._cosimulation.time_ns, self.watch.seconds)
 
     def loop(self, count: int, datapacks: list[Any]) -> Looped:
         """Take timesteps, or answer what they answered before; see `Nrp.run_loop`.
@@ -155,15 +162,16 @@ class Stepper:
         if logged is not None and not self._recorder.arrived:
             self.obey()
             answer: Looped = logged.answer
-            self.steps += answer.steps
             return answer
         call = self._call = _Call(arguments=arguments, rows=[], logged=logged)
         if logged is not None and resumed:
             call.rows = logged.answer.rows[: self._place.rows]
             call.done = call.recorded = self._place.done
             call.recorded_rows = len(call.rows)
-            self.steps += call.done
-        over = self._take_steps(call, count, datapacks)
+        cosimulation = self._cosimulation
+        call.end_ns = cosimulation.time_ns + (count - call.done) * cosimulation.timestep_ns
+        with self.watch.going():
+            over = self._take_steps(call, datapacks)
         looped = Looped(rows=call.rows, steps=call.done, done=self._cosimulation.done and not over, over=over)
         if logged is None or not logged.whole:
             rest = msgspec.structs.replace(looped, rows=call.rows[call.recorded_rows :])
@@ -177,9 +185,10 @@ class Stepper:
         """Pause or stop if that is wanted."""
         while (control := self._keeper.control()) is Control.PAUSED:
             self.save()
-            self._publish()
-            self._keeper.hold()
-            self._publish()
+            with self.watch.standing():
+                self._publish()
+                self._keeper.hold()
+                self._publish()
         if control is Control.STOPPING:
             self.save()
             self.stopped = True
@@ -188,8 +197,14 @@ class Stepper:
     def save(self, *, ended: bool = False) -> None:
         """Make a savepoint with the journal up to here; not where the journal goes on already."""
         call = self._call
+        if call is not None:
+            self._look_at(call)
         if not self._recorder.live or (call is not None and call.catching_up):
             return
+        with self.watch.standing():
+            self._save(call, ended)
+
+    def _save(self, call: _Call | None, ended: bool) -> None:
         journal = self._recorder.journal
         if call is not None and call.done > call.recorded:
             part = Looped(rows=call.rows[call.recorded_rows :], steps=call.done)
@@ -204,12 +219,11 @@ class Stepper:
         place = msgspec.structs.replace(
             self._place,
             ended=ended,
-            steps=self.steps,
             calls=self._recorder.calls,
             done=0 if call is None else call.done,
             rows=0 if call is None else len(call.rows),
             every=self._every,
-            seconds=self.seconds,
+            seconds=self.watch.seconds,
         )
         entities = {id: encode(state) for id, state in self._cosimulation.snapshot().items()}
         entities[PLACE] = encode(place.to_state())
@@ -225,55 +239,68 @@ class Stepper:
             ),
         )
 
-    def _take_steps(self, call: _Call, count: int, datapacks: list[Any]) -> str:
+    def _take_steps(self, call: _Call, datapacks: list[Any]) -> str:
         """Take the steps of a call that are left, and make savepoints where they are due.
 
         It returns why the time was up, if it was. This is what journalling costs a step: it is kept short.
         """
-        cosimulation, clock, wanted = self._cosimulation, self._clock, self._keeper.control
-        last = float("inf") if self.max_steps is None else self.max_steps
-        while call.done < count:
-            if wanted() is not Control.RUNNING:
+        cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
+        end_ns, timestep_ns = call.end_ns, cosimulation.timestep_ns
+        if self._timeout_ns is not None:
+            end_ns = min(end_ns, self._timeout_ns)
+        while cosimulation.time_ns + timestep_ns <= end_ns:
+            if wanted() is not running:
                 self.obey()
             if cosimulation.done:
-                return "" if call.done else "The status function ended the simulation."
-            if self.steps >= last:
-                return "The simulation time is up: SimulationTimeout was reached."
-            before = clock()
+                break
             try:
                 if datapacks and not call.done:
                     for name, engine, data in datapacks:
                         cosimulation.set_datapack(name, engine, data)
+                    datapacks = []
                 cosimulation.step()
-                rows = cosimulation.take_trajectory()
             except Exception as error:
                 self.broken = error
                 raise
-            self.seconds += clock() - before
-            self.steps += 1
-            call.rows += rows
-            call.done += 1
             if call.logged is not None:
                 self._compare(call, call.logged)
-            if self._next is None or cosimulation.time_ns >= self._next:
-                self._save_on_the_grid()
-        return ""
+            if cosimulation.time_ns >= self._next:
+                self._save_if_due()
+        else:
+            if cosimulation.time_ns < call.end_ns:
+                self.obey()
+        self._look_at(call)
+        if cosimulation.time_ns >= call.end_ns:
+            return ""
+        if cosimulation.done:
+            return "" if call.done else "The status function ended the simulation."
+        return "The simulation time is up: SimulationTimeout was reached."
+
+    def _look_at(self, call: _Call) -> None:
+        """Bring up to date what a call has come to."""
+        cosimulation = self._cosimulation
+        call.rows += cosimulation.take_trajectory()
+        call.done = call.arguments[0] - (call.end_ns - cosimulation.time_ns) // cosimulation.timestep_ns
 
     def _compare(self, call: _Call, logged: Record) -> None:
         """Compare what a call has come to with the journal, where that ends within the call."""
+        self._look_at(call)
         if not logged.whole and call.done == logged.answer.steps > call.recorded:
             call.recorded, call.recorded_rows = call.done, len(call.rows)
             if not agree(call.rows, logged.answer.rows):
                 raise self._diverged()
 
-    def _save_on_the_grid(self) -> None:
+    def _save_if_due(self) -> None:
+        """Make a savepoint on the grid, and one early in an attempt, by which the distance is measured."""
         now = self._cosimulation.time_ns
         began, seconds = self._began
-        if self._every is None and self.seconds - seconds >= MEASURED:
-            self._every = self._next = now - began
-        if self._next is not None and self._every is not None and now >= self._next:
-            self.save()
-            self._next = next_savepoint(self._every, now)
+        on_the_grid = self._every is not None and now >= next_savepoint(self._every, began)
+        if not on_the_grid and self.watch.seconds - seconds < EARLY:
+            return
+        if self._every is None:
+            self._every = (now - began) * TIMES
+        self.save()
+        self._next = next_savepoint(self._every, now)
 
     def _diverged(self) -> ReplayMismatch:
         return ReplayMismatch(
