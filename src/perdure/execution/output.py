@@ -8,7 +8,7 @@ import termios
 
 __all__ = ["Output"]
 
-LONGEST_LINE = 8192  # bytes
+LONGEST_PRINTED = 8192  # bytes of a line
 _INT = struct.Struct("i")
 
 
@@ -79,12 +79,12 @@ class Output:
 
 def _cut(lines: bytes) -> bytes:
     """Make several lines of each that is too long."""
-    if len(lines) <= LONGEST_LINE or max(map(len, lines.split(b"\n"))) <= LONGEST_LINE:
+    if len(lines) <= LONGEST_PRINTED or max(map(len, lines.split(b"\n"))) <= LONGEST_PRINTED:
         return lines
     return b"\n".join(
-        line[at : at + LONGEST_LINE]
+        line[at : at + LONGEST_PRINTED]
         for line in lines.split(b"\n")
-        for at in range(0, len(line) or 1, LONGEST_LINE)
+        for at in range(0, len(line) or 1, LONGEST_PRINTED)
     )
 
 

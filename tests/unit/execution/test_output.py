@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.execution.output import LONGEST_LINE, Output
+from perdure.execution.output import LONGEST_PRINTED, Output
 
 printed = st.lists(
     st.sampled_from(
-        [b"", b"a", b"\r", b"\n", b"\r\n", "ä€".encode(), b"\xff", b"x" * LONGEST_LINE, b"y" * 9000]
+        [b"", b"a", b"\r", b"\n", b"\r\n", "ä€".encode(), b"\xff", b"x" * LONGEST_PRINTED, b"y" * 9000]
     ),
     max_size=12,
 ).map(b"".join)
@@ -51,9 +51,9 @@ def lines_of(data: bytes, most: int) -> list[str]:
 def test_lines_are_the_same_however_they_arrive(data: bytes, most: int) -> None:
     most = max(most, len(data) // 100 + 1)
     parts = [
-        line[at : at + LONGEST_LINE]
+        line[at : at + LONGEST_PRINTED]
         for line in data.split(b"\n")
-        for at in range(0, len(line) or 1, LONGEST_LINE)
+        for at in range(0, len(line) or 1, LONGEST_PRINTED)
     ]
     expected = [part.decode(errors="replace") for part in parts]
     ends = data.count(b"\n")
