@@ -143,8 +143,10 @@ class Work:
                 if execution.wanted is not before.wanted:
                     return None
                 looking = asyncio.create_task(self._looking.wait())
-                await asyncio.wait({preparing, looking}, return_when=asyncio.FIRST_COMPLETED)
-                looking.cancel()
+                try:
+                    await asyncio.wait({preparing, looking}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    looking.cancel()
             return preparing.result()
         finally:
             called_off.set()

@@ -421,6 +421,26 @@ def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Want
     asyncio.run(work())
 
 
+def test_a_preparation_that_is_cancelled_leaves_no_task() -> None:
+    preparing, over = threading.Event(), threading.Event()
+
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
+        preparing.set()
+        over.wait(WAIT)
+        return Provision()
+
+    async def work() -> None:
+        store, bodies = MemoryStore(), {"task": Body(path=BODY, provide=provide)}
+        async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="interrupt", times=0)
+            assert await asyncio.to_thread(preparing.wait, WAIT)
+        over.set()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(work())
+
+
 def test_a_pause_that_nobody_had_heard_of_holds_after_a_restart() -> None:
     async def work() -> None:
         store = MemoryStore()
