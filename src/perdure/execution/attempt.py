@@ -3,11 +3,10 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 import structlog
 from msgspec.structs import replace
 
@@ -18,7 +17,7 @@ from perdure.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from perdure.execution.body import Body, Provision
+from perdure.execution.body import Provision
 from perdure.execution.briefing import newest_savepoint, parts
 from perdure.execution.end import How
 from perdure.execution.guard import Clock
@@ -42,6 +41,7 @@ from perdure.execution.messages import (
     framed,
     receive,
 )
+from perdure.execution.place import Place
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import Reporter
 from perdure.execution.verdict import Leave, Verdict, failed, judge, pipe_lost, timed_out
@@ -50,7 +50,7 @@ from perdure.run import Change, Execution
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
 
-__all__ = ["Attempt", "Place"]
+__all__ = ["Attempt"]
 
 REPORT = 0.1  # seconds between two reports
 RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
@@ -60,27 +60,6 @@ SILENT = 10.0  # seconds without a sign of life after which it is noted
 FLOOD = 20_000  # messages within a second that want no answer; lines aren't counted: they are made to wait
 
 log = structlog.get_logger(__name__)
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where work is done, and by whom.
-
-    Attributes
-    ----------
-    bodies
-        What works on the runs of each kind.
-    holder
-        How leases name this place.
-    identity
-        The store's, by which processes left behind are found.
-    lease_seconds
-        How long a lease runs if it isn't renewed.
-    """
-
-    bodies: Mapping[str, Body]
-    holder: str
-    identity: str
-    lease_seconds: float
 
 
 class Attempt:
