@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from msgspec.structs import replace
@@ -52,6 +52,8 @@ from perdure.stores.base import Store
 
 __all__ = ["Attempt"]
 
+T = TypeVar("T")
+
 REPORT = 0.1  # seconds between two reports
 RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
@@ -87,7 +89,6 @@ class Attempt:
         self._cut: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
         self._asked = asyncio.Event()  # set when what is wanted may have changed
         self._over = asyncio.Event()  # set when nothing more can come from the child
-        self._savepoint: Savepoint | None = None  # where the child begins, until it is told
         self._position = 0
         self._said: Result | Failure | None = None
         self._heard = time.monotonic()
@@ -115,7 +116,7 @@ class Attempt:
         left = min(timeouts) - self._execution.seconds if timeouts else None
         if left is not None and left <= 0:
             return timed_out()
-        await self._guarded(self._cut_lines())
+        savepoint = await self._guarded(self._cut_lines())
         if (verdict := self._verdict()) is not None:
             return verdict
         slot = ProgressSlot.create()
@@ -129,21 +130,25 @@ class Attempt:
                 environment=self._provision.environment,
             )
             self._clock = Clock()
-            muted = self._body.replays and self._savepoint is not None
+            muted = self._body.replays and savepoint is not None
             reporter = Reporter(self._store, self._run_id, self._fence, slot, process.outputs, muted=muted)
+            briefing = self._helping(self._brief(process, savepoint))
+            del savepoint  # it may be large: who briefs lets go of it when the child is told
             try:
-                return await self._supervise(process, reporter)
+                return await self._supervise(process, reporter, briefing)
             finally:
                 await process.aclose()
         finally:
             slot.close()
 
-    async def _supervise(self, process: GuardedProcess, reporter: Reporter) -> Verdict:
+    async def _supervise(
+        self, process: GuardedProcess, reporter: Reporter, briefing: asyncio.Task[None]
+    ) -> Verdict:
         listening = self._helping(self._listen(process, reporter))
         helping = [
             listening,
             *(self._helping(reporter.copy(level)) for level in process.outputs),
-            self._helping(self._brief(process)),
+            briefing,
             self._helping(self._obey(process, reporter)),
             self._helping(self._prepared(process, reporter)),
         ]
@@ -167,14 +172,14 @@ class Attempt:
 
     # What goes on beside the child --------------------------------------------------------------------------
 
-    def _helping(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _helping(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
         """Do work beside the child; `_supervise` cancels and awaits it."""
         return asyncio.create_task(self._guarded(work))
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do work, and cut the attempt short if it can't be done."""
+    async def _guarded(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do work and return what it does; None, and the attempt is cut short, if it can't be done."""
         try:
-            await work
+            return await work
         except (Fenced, RunFinished, RunNotFound, StoreUnavailable) as error:
             log.warning("attempt_cut", run=self._run_id, error=str(error))
             self._cut_short(Leave())
@@ -183,6 +188,7 @@ class Attempt:
         except Exception as error:
             log.exception("attempt_failed", run=self._run_id)
             self._cut_short(failed(f"The work on it failed in the server: {type(error).__name__}: {error}"))
+        return None
 
     def _cut_short(self, verdict: Verdict | None) -> None:
         """End the child; without a verdict, what is known by then decides."""
@@ -193,13 +199,14 @@ class Attempt:
         """Return what it was cut short with, if it was."""
         return self._cut.result() if self._cut.done() else None
 
-    async def _cut_lines(self) -> None:
-        """Find where the child begins, and forget the lines after that: they are said again."""
-        self._savepoint = await asyncio.to_thread(newest_savepoint, self._store, self._run_id)
-        timestamp = None if self._savepoint is None else self._savepoint.timestamp
+    async def _cut_lines(self) -> Savepoint | None:
+        """Return where the child begins, and forget the lines after that: they are said again."""
+        savepoint = await asyncio.to_thread(newest_savepoint, self._store, self._run_id)
+        timestamp = None if savepoint is None else savepoint.timestamp
         await asyncio.wrap_future(self._store.cut_lines(self._run_id, self._fence, timestamp))
+        return savepoint
 
-    async def _brief(self, process: GuardedProcess) -> None:
+    async def _brief(self, process: GuardedProcess, savepoint: Savepoint | None) -> None:
         """Tell the child what it needs to begin."""
         run = await asyncio.to_thread(self._store.run, self._run_id)
         self._position = run.position
@@ -211,11 +218,10 @@ class Attempt:
             attempt=self._execution.attempt,
             seconds=self._execution.seconds,
             position=run.position,
-            savepoint=self._savepoint,
+            savepoint=savepoint,
             paused=self._execution.wanted is Wanted.PAUSED,
             given=self._provision.given,
         )
-        self._savepoint = None
         _, writer = process.channel
         try:
             _send(process, start)
