@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from perdure.execution.context import BodyInterrupted, RunContext
-from perdure.execution.messages import Beat, framed
+from perdure.execution.messages import Arrived, Beat, framed
 from perdure.state.savepoint import Savepoint
 
 
@@ -48,6 +48,13 @@ def flood(context: RunContext) -> None:
     beats = framed(Beat()) * 1000
     while True:
         channel(context).sendall(beats)
+
+
+def flood_with_arrivals(context: RunContext) -> None:
+    """Arrive at the savepoint, again and again, without waiting for the answers."""
+    arrivals = framed(Arrived(1)) * 1000
+    while True:
+        channel(context).sendall(arrivals)
 
 
 def hang_up(context: RunContext) -> None:
@@ -220,7 +227,8 @@ def save_beside_babble(context: RunContext, to: int) -> bytes:
 BODIES: Mapping[str, Callable[..., bytes | None]] = {
     body.__name__: body
     for body in (
-        *(garble, announce, flood, hang_up, hang_up_and_spin, wrong, oversized, crash_late, linger),
+        *(garble, announce, flood, flood_with_arrivals, hang_up, hang_up_and_spin),
+        *(wrong, oversized, crash_late, linger),
         *(speak, show, scribble, report_much, grow, family, interrupt),
         *(recite, rehearse, die_again, babble, save_beside_babble),
     )

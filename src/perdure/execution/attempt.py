@@ -59,7 +59,7 @@ RENEW = 1.0  # seconds between two renewals of the lease: as much running time a
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
 LEAVING = 2.0  # seconds in which a process has to end that has said its last
 SILENT = 10.0  # seconds without a sign of life after which it is noted
-FLOOD = 20_000  # messages within a second that want no answer; lines aren't counted: they are made to wait
+FLOOD = 20_000  # messages within a second; entries and lines aren't counted: who sends them is made to wait
 
 log = structlog.get_logger(__name__)
 
@@ -273,7 +273,6 @@ class Attempt:
                     await reporter.drain()
                     reporter.unmute()
                     _send(process, Done(number))
-                    continue
                 case Line(level, text):
                     await reporter.add(text, level)
                     continue

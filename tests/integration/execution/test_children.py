@@ -74,6 +74,7 @@ def end_of(do: str, *, limits: Limits | None = None, **given: object) -> tuple[R
         ("garble", "it sent what is no message"),
         ("announce", "it announced a message of 4294967295 bytes"),
         ("flood", "messages in a second"),
+        ("flood_with_arrivals", "messages in a second"),
         ("hang_up", "lost the pipe"),
         ("hang_up_and_spin", "lost the pipe"),
         ("wrong", "returned dict, not bytes or None"),
