@@ -349,9 +349,11 @@ class Attempt:
                 _send(process, Pause(self._pauses))
                 reporter.hurry()
                 self._frozen = not await _within(self._paused.wait(), GRACE)
-                (process.freeze if self._frozen else process.hold_clock)()
                 self._clock.hold()
-                if not self._frozen:
+                if self._frozen:
+                    await process.freeze()
+                else:
+                    process.hold_clock()
                     reporter.take_time()  # what it goes on doing in threads is made to wait again
                 await reporter.drain()
                 await reporter.write()  # who sees that it is paused sees all that it said before

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from tests.support.processes import exists, marked
+from tests.support.processes import exists, marked, state
 
 from perdure.errors import ExperimentNotFound, Fenced, StoreUnavailable
 from perdure.execution.body import Body, Provision
@@ -149,6 +149,38 @@ def test_a_child_inherits_nothing_but_its_pipes_and_no_secrets(monkeypatch: pyte
     assert shown["files"] == 7  # three streams, the pipe to the server, the slot twice, the folder listed
     assert int(shown["inherited"]) == 4
     assert shown["session"]
+
+
+class PausedStates(MemoryStore):
+    """A store that looks at the processes of a `family` when it is to put down that the run is paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states: list[str] = []
+
+    def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
+        if change.state is RunState.PAUSED:
+            child, _, other = msgspec.msgpack.decode(self.execution(run_id).progress or b"")["pids"]
+            self.states += [state(child), state(other)]
+        return super().update_run(run_id, version, change)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes in /proc")
+def test_who_sees_that_a_run_is_paused_sees_it_stand_still() -> None:
+    store = PausedStates()
+
+    async def work() -> None:
+        async with LocalExecutor(store, {"task": Body(path=BODY)}, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="family")
+            await trial.until_reported()
+            await trial.want(Wanted.PAUSED)
+            await trial.until(lambda: store.run("run").state is RunState.PAUSED)
+            await trial.want(Wanted.STOPPED)
+            await trial.until_final()
+
+    asyncio.run(work())
+    assert store.states == ["T", "T"]
 
 
 # Guards, writers and slots ----------------------------------------------------------------------------------
