@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from perdure.execution.output import Output
 from perdure.execution.progress_slot import ProgressSlot
-from perdure.execution.reporter import LINE, MOST, SLICE, Reporter
+from perdure.execution.reporter import CHUNK, LINE, MOST, SLICE, Reporter
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, queued
 
@@ -106,6 +106,23 @@ def test_what_was_printed_is_taken_however_much_comes_meanwhile() -> None:
         printing_on.cancel()
         await there.reporter.write()
         assert there.texts.count("before") == 5000
+
+    tried(work)
+
+
+def test_who_prints_too_much_can_go_on_at_once_when_there_is_a_hurry() -> None:
+    async def work(there: Printing) -> None:
+        copying = asyncio.create_task(there.reporter.copy("info"))
+        idle = 0
+        while idle < TURNS:
+            idle = 0 if there.print("\n" * SLICE) else idle + 1
+            await asyncio.sleep(0)
+        there.reporter.hurry()
+        assert there.print("it is in nobody's way\n")
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert there.print("\n" * CHUNK) > CHUNK - SLICE  # that was taken, too
+        copying.cancel()
 
     tried(work)
 
