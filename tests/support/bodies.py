@@ -204,6 +204,30 @@ def die_again(context: RunContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fall_silent(context: RunContext) -> None:
+    """Be killed within a line; in the next attempt, end it."""
+    print("a line")
+    print("half a line", end="", flush=True)
+    if context.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(", and the rest")
+
+
+def rehearse_in_vain(context: RunContext, ends: str) -> None:
+    """Be killed at a savepoint, and end before it is come to again: by an error, or asked to."""
+    print("said")
+    if context.savepoint is None:
+        context.save(Savepoint(timestamp=0, entities={}))
+        os.kill(os.getpid(), signal.SIGKILL)
+    context.progress({"attempt": context.attempt})
+    if ends == "raises":
+        raise ValueError("it goes another way")
+    while not context.stopping:
+        time.sleep(0.001)
+    if ends == "exits":
+        os._exit(0)
+
+
 def babble(context: RunContext, way: str) -> None:
     """Say a number after the other as fast as it goes, and report each that was said."""
     say = {
@@ -230,6 +254,6 @@ BODIES: Mapping[str, Callable[..., bytes | None]] = {
         *(garble, announce, flood, flood_with_arrivals, hang_up, hang_up_and_spin),
         *(wrong, oversized, crash_late, linger),
         *(speak, show, scribble, report_much, grow, family, interrupt),
-        *(recite, rehearse, die_again, babble, save_beside_babble),
+        *(recite, rehearse, die_again, fall_silent, rehearse_in_vain, babble, save_beside_babble),
     )
 }

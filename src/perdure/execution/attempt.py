@@ -44,7 +44,7 @@ from perdure.execution.messages import (
 from perdure.execution.place import Place
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import Reporter
-from perdure.execution.verdict import Leave, Verdict, failed, judge, pipe_lost, timed_out
+from perdure.execution.verdict import Finish, Leave, Verdict, failed, judge, pipe_lost, timed_out
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution
 from perdure.state.savepoint import Savepoint
@@ -161,14 +161,20 @@ class Attempt:
             # All of it is gone: what it said that is on its way still is taken at once, and written together.
             reporter.hurry()
             await asyncio.wait([listening], timeout=LEAVING)
-            await reporter.finish(ordered=end.how is How.ORDER)
+            said = self._said
+            verdict = self._verdict() or judge(end, said, self._deaths, ending=self._ending)
+            await reporter.finish(
+                said.traceback if isinstance(said, Failure) else "",
+                explained=said is not None or self._ending is not None or end.how is How.ORDER,
+                final=isinstance(verdict, Finish),
+            )
             self._over.set()
             await keeping
         finally:
             for task in (*helping, keeping):
                 task.cancel()
             await asyncio.gather(*helping, keeping, return_exceptions=True)
-        return self._verdict() or judge(end, self._said, self._deaths, ending=self._ending)
+        return self._verdict() or verdict
 
     # What goes on beside the child --------------------------------------------------------------------------
 
@@ -288,10 +294,6 @@ class Attempt:
             unanswered += 1
             if unanswered > FLOOD:
                 raise Garbled(f"it sent more than {FLOOD} messages in a second")
-        if isinstance(self._said, Failure):
-            await reporter.drain()
-            for text in self._said.traceback.splitlines():
-                await reporter.add(text, "error")
         if not await _within(asyncio.shield(process.ended), LEAVING):
             self._cut_short(None if self._said else pipe_lost())
 

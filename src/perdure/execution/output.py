@@ -68,7 +68,6 @@ class Output:
         lines = [*(_texts(_cut(whole)) if end else ()), *(_texts(begun) if begun else ())]
         if not data:
             self.over = True
-            lines += self.take_rest()
         return len(data), lines
 
     def take_rest(self) -> list[str]:

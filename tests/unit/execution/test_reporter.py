@@ -5,6 +5,9 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+from structlog.testing import capture_logs
+
 from perdure.execution.output import Output
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import CHUNK, LINE, MOST, SLICE, Reporter
@@ -174,11 +177,25 @@ def test_the_last_words_of_who_dies_while_muted_are_there() -> None:
     tried(work, muted=True)
 
 
-def test_who_is_ended_while_muted_says_nothing() -> None:
+def test_whose_end_is_explained_while_muted_says_only_what_it_raised() -> None:
     async def work(there: Printing) -> None:
-        there.print("again\n")
-        await there.reporter.finish(ordered=True)
+        there.print("again\nand ag")
+        await there.reporter.finish("Traceback\nValueError", explained=True)
         await there.reporter.write()
-        assert there.texts == []
+        assert there.texts == ["Traceback", "ValueError"]
 
     tried(work, muted=True)
+
+
+@pytest.mark.parametrize("muted", [True, False])
+def test_the_last_words_of_who_is_to_try_again_are_in_the_servers_log_only(muted: bool) -> None:
+    async def work(there: Printing) -> None:
+        there.print("a line\nhalf a line")
+        with capture_logs() as logged:
+            await there.reporter.finish("Traceback\nValueError", final=False)
+        await there.reporter.write()
+        assert there.texts == ([] if muted else ["a line"])
+        said = ["a line"] * muted + ["half a line", "Traceback", "ValueError"]
+        assert [(it["event"], it["said"].splitlines()) for it in logged] == [("last_words", said)]
+
+    tried(work, muted=muted)
