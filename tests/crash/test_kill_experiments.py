@@ -132,7 +132,7 @@ def said(client: httpx.Client, run_id: str) -> tuple[int, list[str], list[str]]:
     assert numbers == list(range(numbers[0], numbers[0] + len(page)))
     texts = [line["text"] for line in page]
     printed = [text for text in texts if text.startswith(("printed", "written"))]
-    logged = [text for text in texts if text not in set(printed)]
+    logged = [text for text in texts if not text.startswith(("printed", "written"))]
     return numbers[-1], logged[-NEWEST:], printed[-NEWEST:]
 
 

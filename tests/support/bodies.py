@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from perdure.execution.context import BodyInterrupted, RunContext
-from perdure.execution.messages import Beat, framed
+from perdure.execution.messages import Arrived, Beat, framed
 from perdure.state.savepoint import Savepoint
 
 
@@ -48,6 +48,13 @@ def flood(context: RunContext) -> None:
     beats = framed(Beat()) * 1000
     while True:
         channel(context).sendall(beats)
+
+
+def flood_with_arrivals(context: RunContext) -> None:
+    """Arrive at the savepoint, again and again, without waiting for the answers."""
+    arrivals = framed(Arrived(1)) * 1000
+    while True:
+        channel(context).sendall(arrivals)
 
 
 def hang_up(context: RunContext) -> None:
@@ -197,6 +204,30 @@ def die_again(context: RunContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fall_silent(context: RunContext) -> None:
+    """Be killed within a line; in the next attempt, end it."""
+    print("a line")
+    print("half a line", end="", flush=True)
+    if context.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(", and the rest")
+
+
+def rehearse_in_vain(context: RunContext, ends: str) -> None:
+    """Be killed at a savepoint, and end before it is come to again: by an error, or asked to."""
+    print("said")
+    if context.savepoint is None:
+        context.save(Savepoint(timestamp=0, entities={}))
+        os.kill(os.getpid(), signal.SIGKILL)
+    context.progress({"attempt": context.attempt})
+    if ends == "raises":
+        raise ValueError("it goes another way")
+    while not context.stopping:
+        time.sleep(0.001)
+    if ends == "exits":
+        os._exit(0)
+
+
 def babble(context: RunContext, way: str) -> None:
     """Say a number after the other as fast as it goes, and report each that was said."""
     say = {
@@ -220,8 +251,9 @@ def save_beside_babble(context: RunContext, to: int) -> bytes:
 BODIES: Mapping[str, Callable[..., bytes | None]] = {
     body.__name__: body
     for body in (
-        *(garble, announce, flood, hang_up, hang_up_and_spin, wrong, oversized, crash_late, linger),
+        *(garble, announce, flood, flood_with_arrivals, hang_up, hang_up_and_spin),
+        *(wrong, oversized, crash_late, linger),
         *(speak, show, scribble, report_much, grow, family, interrupt),
-        *(recite, rehearse, die_again, babble, save_beside_babble),
+        *(recite, rehearse, die_again, fall_silent, rehearse_in_vain, babble, save_beside_babble),
     )
 }

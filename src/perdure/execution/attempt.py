@@ -3,11 +3,10 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 import structlog
 from msgspec.structs import replace
 
@@ -18,7 +17,7 @@ from perdure.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from perdure.execution.body import Body, Provision
+from perdure.execution.body import Provision
 from perdure.execution.briefing import newest_savepoint, parts
 from perdure.execution.end import How
 from perdure.execution.guard import Clock
@@ -42,45 +41,27 @@ from perdure.execution.messages import (
     framed,
     receive,
 )
+from perdure.execution.place import Place
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import Reporter
-from perdure.execution.verdict import Leave, Verdict, failed, judge, pipe_lost, timed_out
+from perdure.execution.verdict import Finish, Leave, Verdict, failed, judge, pipe_lost, timed_out
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
 
-__all__ = ["Attempt", "Place"]
+__all__ = ["Attempt"]
+
+T = TypeVar("T")
 
 REPORT = 0.1  # seconds between two reports
 RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
 LEAVING = 2.0  # seconds in which a process has to end that has said its last
 SILENT = 10.0  # seconds without a sign of life after which it is noted
-FLOOD = 20_000  # messages within a second that want no answer; lines aren't counted: they are made to wait
+FLOOD = 20_000  # messages within a second; entries and lines aren't counted: who sends them is made to wait
 
 log = structlog.get_logger(__name__)
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where work is done, and by whom.
-
-    Attributes
-    ----------
-    bodies
-        What works on the runs of each kind.
-    holder
-        How leases name this place.
-    identity
-        The store's, by which processes left behind are found.
-    lease_seconds
-        How long a lease runs if it isn't renewed.
-    """
-
-    bodies: Mapping[str, Body]
-    holder: str
-    identity: str
-    lease_seconds: float
 
 
 class Attempt:
@@ -108,7 +89,6 @@ class Attempt:
         self._cut: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
         self._asked = asyncio.Event()  # set when what is wanted may have changed
         self._over = asyncio.Event()  # set when nothing more can come from the child
-        self._savepoint: Savepoint | None = None  # where the child begins, until it is told
         self._position = 0
         self._said: Result | Failure | None = None
         self._heard = time.monotonic()
@@ -136,7 +116,7 @@ class Attempt:
         left = min(timeouts) - self._execution.seconds if timeouts else None
         if left is not None and left <= 0:
             return timed_out()
-        await self._guarded(self._cut_lines())
+        savepoint = await self._guarded(self._cut_lines())
         if (verdict := self._verdict()) is not None:
             return verdict
         slot = ProgressSlot.create()
@@ -150,21 +130,25 @@ class Attempt:
                 environment=self._provision.environment,
             )
             self._clock = Clock()
-            muted = self._body.replays and self._savepoint is not None
+            muted = self._body.replays and savepoint is not None
             reporter = Reporter(self._store, self._run_id, self._fence, slot, process.outputs, muted=muted)
+            briefing = self._helping(self._brief(process, savepoint))
+            del savepoint  # it may be large: who briefs lets go of it when the child is told
             try:
-                return await self._supervise(process, reporter)
+                return await self._supervise(process, reporter, briefing)
             finally:
                 await process.aclose()
         finally:
             slot.close()
 
-    async def _supervise(self, process: GuardedProcess, reporter: Reporter) -> Verdict:
+    async def _supervise(
+        self, process: GuardedProcess, reporter: Reporter, briefing: asyncio.Task[None]
+    ) -> Verdict:
         listening = self._helping(self._listen(process, reporter))
         helping = [
             listening,
             *(self._helping(reporter.copy(level)) for level in process.outputs),
-            self._helping(self._brief(process)),
+            briefing,
             self._helping(self._obey(process, reporter)),
             self._helping(self._prepared(process, reporter)),
         ]
@@ -177,25 +161,31 @@ class Attempt:
             # All of it is gone: what it said that is on its way still is taken at once, and written together.
             reporter.hurry()
             await asyncio.wait([listening], timeout=LEAVING)
-            await reporter.finish(ordered=end.how is How.ORDER)
+            said = self._said
+            verdict = self._verdict() or judge(end, said, self._deaths, ending=self._ending)
+            await reporter.finish(
+                said.traceback if isinstance(said, Failure) else "",
+                explained=said is not None or self._ending is not None or end.how is How.ORDER,
+                final=isinstance(verdict, Finish),
+            )
             self._over.set()
             await keeping
         finally:
             for task in (*helping, keeping):
                 task.cancel()
             await asyncio.gather(*helping, keeping, return_exceptions=True)
-        return self._verdict() or judge(end, self._said, self._deaths, ending=self._ending)
+        return self._verdict() or verdict
 
     # What goes on beside the child --------------------------------------------------------------------------
 
-    def _helping(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _helping(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
         """Do work beside the child; `_supervise` cancels and awaits it."""
         return asyncio.create_task(self._guarded(work))
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do work, and cut the attempt short if it can't be done."""
+    async def _guarded(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do work and return what it does; None, and the attempt is cut short, if it can't be done."""
         try:
-            await work
+            return await work
         except (Fenced, RunFinished, RunNotFound, StoreUnavailable) as error:
             log.warning("attempt_cut", run=self._run_id, error=str(error))
             self._cut_short(Leave())
@@ -204,6 +194,7 @@ class Attempt:
         except Exception as error:
             log.exception("attempt_failed", run=self._run_id)
             self._cut_short(failed(f"The work on it failed in the server: {type(error).__name__}: {error}"))
+        return None
 
     def _cut_short(self, verdict: Verdict | None) -> None:
         """End the child; without a verdict, what is known by then decides."""
@@ -214,13 +205,14 @@ class Attempt:
         """Return what it was cut short with, if it was."""
         return self._cut.result() if self._cut.done() else None
 
-    async def _cut_lines(self) -> None:
-        """Find where the child begins, and forget the lines after that: they are said again."""
-        self._savepoint = await asyncio.to_thread(newest_savepoint, self._store, self._run_id)
-        timestamp = None if self._savepoint is None else self._savepoint.timestamp
+    async def _cut_lines(self) -> Savepoint | None:
+        """Return where the child begins, and forget the lines after that: they are said again."""
+        savepoint = await asyncio.to_thread(newest_savepoint, self._store, self._run_id)
+        timestamp = None if savepoint is None else savepoint.timestamp
         await asyncio.wrap_future(self._store.cut_lines(self._run_id, self._fence, timestamp))
+        return savepoint
 
-    async def _brief(self, process: GuardedProcess) -> None:
+    async def _brief(self, process: GuardedProcess, savepoint: Savepoint | None) -> None:
         """Tell the child what it needs to begin."""
         run = await asyncio.to_thread(self._store.run, self._run_id)
         self._position = run.position
@@ -232,11 +224,10 @@ class Attempt:
             attempt=self._execution.attempt,
             seconds=self._execution.seconds,
             position=run.position,
-            savepoint=self._savepoint,
+            savepoint=savepoint,
             paused=self._execution.wanted is Wanted.PAUSED,
             given=self._provision.given,
         )
-        self._savepoint = None
         _, writer = process.channel
         try:
             _send(process, start)
@@ -288,7 +279,6 @@ class Attempt:
                     await reporter.drain()
                     reporter.unmute()
                     _send(process, Done(number))
-                    continue
                 case Line(level, text):
                     await reporter.add(text, level)
                     continue
@@ -304,10 +294,6 @@ class Attempt:
             unanswered += 1
             if unanswered > FLOOD:
                 raise Garbled(f"it sent more than {FLOOD} messages in a second")
-        if isinstance(self._said, Failure):
-            await reporter.drain()
-            for text in self._said.traceback.splitlines():
-                await reporter.add(text, "error")
         if not await _within(asyncio.shield(process.ended), LEAVING):
             self._cut_short(None if self._said else pipe_lost())
 
@@ -365,9 +351,11 @@ class Attempt:
                 _send(process, Pause(self._pauses))
                 reporter.hurry()
                 self._frozen = not await _within(self._paused.wait(), GRACE)
-                (process.freeze if self._frozen else process.hold_clock)()
                 self._clock.hold()
-                if not self._frozen:
+                if self._frozen:
+                    await process.freeze()
+                else:
+                    process.hold_clock()
                     reporter.take_time()  # what it goes on doing in threads is made to wait again
                 await reporter.drain()
                 await reporter.write()  # who sees that it is paused sees all that it said before

@@ -13,7 +13,7 @@ from perdure.state.savepoint import Savepoint
 
 __all__ = ["BodyFailed", "BodyInterrupted", "RunBody", "RunContext"]
 
-LONGEST_LINE = 8192  # characters
+LONGEST_WRITTEN = 8192  # characters of a line
 
 
 class BodyFailed(Exception):
@@ -97,7 +97,7 @@ class RunContext:
     def write_line(self, text: str, level: str = "info") -> None:
         """Write to the run's log lines; lines of the text beyond 8,192 characters are cut."""
         for line in text.splitlines():
-            self._link.send(Line(level, line[:LONGEST_LINE]))
+            self._link.send(Line(level, line[:LONGEST_WRITTEN]))
 
     @property
     def stopping(self) -> bool:

@@ -10,7 +10,7 @@ or a double fork.
 Orders from the server are single bytes on the control socket, answers are lines::
 
     server → guard   h hold the clock · f freeze (SIGSTOP) and hold the clock · c continue · k kill
-    guard → server   started PID · ended HOW NUMBER · broken WHY
+    guard → server   started PID · frozen · ended HOW NUMBER · broken WHY
 
 HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (killed for want of memory by the
 kernel), ``time``, ``cpu`` or ``memory`` (a limit), or ``order``.
@@ -35,6 +35,7 @@ SET_CHILD_SUBREAPER = 36
 FASTEST = 4 << 30  # bytes a second that a child may fill: near its limit it is looked at more often
 SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.1  # seconds between two looks at the memory
 MOST_ROUNDS = 20  # of stopping what is new since the last round
+STILL = 0.05  # seconds until all that were stopped stand still, but those that the kernel holds
 OOM_SCORE = b"500"  # when memory runs out, the kernel takes the child before the server
 
 
@@ -112,6 +113,15 @@ def descendants(root: int) -> dict[int, int]:
         found.update((pid, groups[pid]) for pid in new)
         waiting += new
     return found
+
+
+def is_still(pid: int) -> bool:
+    """Return whether all threads of a process are stopped, or gone; without ``/proc`` nobody can tell."""
+    states = (
+        content(f"/proc/{pid}/task/{thread}/stat").rpartition(b")")[2][1:2]
+        for thread in numbers(f"/proc/{pid}/task")
+    )
+    return all(state in b"TtZX" for state in states)
 
 
 def memory(pid: int) -> int:
@@ -246,13 +256,23 @@ class Guard:
         """The child's own group, while the number can't mean another's; elsewhere than on Linux, always."""
         return self._child if self._ended is None or not LINUX else None
 
-    def _stop_all(self) -> None:
+    def _stop_all(self) -> set[int]:
+        """Stop all that is below, and return what that was."""
         stopped: set[int] = set()
         for _ in range(MOST_ROUNDS):
             found = send_below(signal.SIGSTOP, self._group)
             if found <= stopped:
-                return
+                break
             stopped |= found
+        return stopped
+
+    def _freeze(self) -> None:
+        """Stop all that is below, and tell when it stands still: threads first end their system calls."""
+        stopped = self._stop_all()
+        deadline = time.monotonic() + STILL
+        while not all(map(is_still, stopped)) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        tell(self._control, "frozen")
 
     def _obey(self, order: int) -> None:
         if order == ord("c"):
@@ -261,7 +281,7 @@ class Guard:
         else:
             self._clock.hold()
             if order == ord("f"):
-                self._stop_all()
+                self._freeze()
 
     def _reap(self) -> None:
         """Take note of all that have ended, adopted ones too."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -63,6 +63,7 @@ class GuardedProcess:
         self._opened = opened
         self.guard = process.pid
         self.child: int | None = None
+        self._still: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.create_task(self._watch())  # ends with the guard; never cancelled
 
     @classmethod
@@ -116,9 +117,14 @@ class GuardedProcess:
         """Let no running time pass: it stands still by itself."""
         self._order(b"h")
 
-    def freeze(self) -> None:
-        """Stop it, with all below it, where it is; no running time passes."""
+    async def freeze(self) -> None:
+        """Stop it, with all below it, where it is; return when it stands still. No running time passes."""
+        self._still = asyncio.get_running_loop().create_future()
         self._order(b"f")
+        answers: list[asyncio.Future[Any]] = [self._still, self.ended]
+        done, _ = await asyncio.wait(answers, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            log.warning("guard_does_not_obey", pid=self.guard)
 
     def go_on(self) -> None:
         """Undo `hold_clock` and `freeze`."""
@@ -152,6 +158,9 @@ class GuardedProcess:
             verb, _, rest = line.partition(" ")
             if verb == "started":
                 self.child = int(rest)
+            elif verb == "frozen":
+                if not self._still.done():
+                    self._still.set_result(None)
             elif verb == "broken":
                 end = End(How.BROKEN, why=rest)
             elif end is None:

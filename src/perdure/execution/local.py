@@ -10,9 +10,9 @@ from functools import partial
 import structlog
 
 from perdure.errors import NotExecuted, RunNotFound
-from perdure.execution.attempt import Place
 from perdure.execution.body import Body
 from perdure.execution.lanes import Lane, Lanes
+from perdure.execution.place import Place
 from perdure.execution.sweep import adopt_orphans, sweep
 from perdure.execution.work import Work, bring_unplaced
 from perdure.stores.base import Store

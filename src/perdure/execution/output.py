@@ -8,7 +8,7 @@ import termios
 
 __all__ = ["Output"]
 
-LONGEST_LINE = 8192  # bytes
+LONGEST_PRINTED = 8192  # bytes of a line
 _INT = struct.Struct("i")
 
 
@@ -68,7 +68,6 @@ class Output:
         lines = [*(_texts(_cut(whole)) if end else ()), *(_texts(begun) if begun else ())]
         if not data:
             self.over = True
-            lines += self.take_rest()
         return len(data), lines
 
     def take_rest(self) -> list[str]:
@@ -79,12 +78,12 @@ class Output:
 
 def _cut(lines: bytes) -> bytes:
     """Make several lines of each that is too long."""
-    if len(lines) <= LONGEST_LINE or max(map(len, lines.split(b"\n"))) <= LONGEST_LINE:
+    if len(lines) <= LONGEST_PRINTED or max(map(len, lines.split(b"\n"))) <= LONGEST_PRINTED:
         return lines
     return b"\n".join(
-        line[at : at + LONGEST_LINE]
+        line[at : at + LONGEST_PRINTED]
         for line in lines.split(b"\n")
-        for at in range(0, len(line) or 1, LONGEST_LINE)
+        for at in range(0, len(line) or 1, LONGEST_PRINTED)
     )
 
 

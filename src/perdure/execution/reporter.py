@@ -21,6 +21,7 @@ HURRIED = 4 * MOST  # of messages that needn't wait in a hurry: more than are on
 SLICE = 1 << 12  # bytes of a stream at a time: as many lines more there may be, each of them empty
 CHUNK = 1 << 16  # bytes at a time of what doesn't have to wait
 LAST_WORDS = 100  # lines that were dropped, of a child that ends before what it prints counts
+LOGGED = 1 << 14  # characters of last words in the server's log
 TURN = 100  # lines after which others get a turn
 
 log = structlog.get_logger(__name__)
@@ -112,16 +113,23 @@ class Reporter:
                 self._hear(lines, level)
                 await asyncio.sleep(0)
 
-    async def finish(self, *, ordered: bool = False) -> None:
-        """Take what is there still of a child that is gone, and what it began of a line.
+    async def finish(self, traceback: str = "", *, explained: bool = False, final: bool = True) -> None:
+        """Take what is there still of a child that is gone, and its last words.
 
-        If its end wasn't ordered, what it printed last tells why, also while it was muted.
+        Those are what it began of a line and, if nothing else explains its end, what it printed last while it
+        was muted; then its traceback. Another attempt doesn't say them again, and gives their numbers to its
+        lines: so they become lines only if this attempt is `final`, else they go to the server's log.
         """
         await self.drain()
         for level, output in self._outputs.items():
-            self._hear(output.take_rest(), level)
-        for text, level in () if ordered else self._dropped:
-            self._gather([text], level)
+            self._dropped.extend((text, level) for text in output.take_rest())
+        last = [] if self._muted and explained else list(self._dropped)
+        last += [(text, "error") for text in traceback.splitlines()]
+        if final:
+            for text, level in last:
+                self._gather([text], level)
+        elif last:
+            log.info("last_words", run=self._run_id, said="\n".join(text for text, _ in last)[-LOGGED:])
 
     async def write(self, seconds: float | None = None) -> None:
         """Put what is new down in the store, and the running time if it is given."""

@@ -11,8 +11,9 @@ import anyio.to_thread
 import structlog
 
 from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, VersionConflict
-from perdure.execution.attempt import Attempt, Place
+from perdure.execution.attempt import Attempt
 from perdure.execution.body import Provision
+from perdure.execution.place import Place
 from perdure.execution.verdict import Again, Finish, failed, requested
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution, Run
@@ -143,8 +144,10 @@ class Work:
                 if execution.wanted is not before.wanted:
                     return None
                 looking = asyncio.create_task(self._looking.wait())
-                await asyncio.wait({preparing, looking}, return_when=asyncio.FIRST_COMPLETED)
-                looking.cancel()
+                try:
+                    await asyncio.wait({preparing, looking}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    looking.cancel()
             return preparing.result()
         finally:
             called_off.set()

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from tests.support.processes import exists, marked
+from tests.support.processes import exists, marked, state
 
 from perdure.errors import ExperimentNotFound, Fenced, StoreUnavailable
 from perdure.execution.body import Body, Provision
@@ -74,6 +74,7 @@ def end_of(do: str, *, limits: Limits | None = None, **given: object) -> tuple[R
         ("garble", "it sent what is no message"),
         ("announce", "it announced a message of 4294967295 bytes"),
         ("flood", "messages in a second"),
+        ("flood_with_arrivals", "messages in a second"),
         ("hang_up", "lost the pipe"),
         ("hang_up_and_spin", "lost the pipe"),
         ("wrong", "returned dict, not bytes or None"),
@@ -148,6 +149,38 @@ def test_a_child_inherits_nothing_but_its_pipes_and_no_secrets(monkeypatch: pyte
     assert shown["files"] == 7  # three streams, the pipe to the server, the slot twice, the folder listed
     assert int(shown["inherited"]) == 4
     assert shown["session"]
+
+
+class PausedStates(MemoryStore):
+    """A store that looks at the processes of a `family` when it is to put down that the run is paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states: list[str] = []
+
+    def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
+        if change.state is RunState.PAUSED:
+            child, _, other = msgspec.msgpack.decode(self.execution(run_id).progress or b"")["pids"]
+            self.states += [state(child), state(other)]
+        return super().update_run(run_id, version, change)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes in /proc")
+def test_who_sees_that_a_run_is_paused_sees_it_stand_still() -> None:
+    store = PausedStates()
+
+    async def work() -> None:
+        async with LocalExecutor(store, {"task": Body(path=BODY)}, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="family")
+            await trial.until_reported()
+            await trial.want(Wanted.PAUSED)
+            await trial.until(lambda: store.run("run").state is RunState.PAUSED)
+            await trial.want(Wanted.STOPPED)
+            await trial.until_final()
+
+    asyncio.run(work())
+    assert store.states == ["T", "T"]
 
 
 # Guards, writers and slots ----------------------------------------------------------------------------------
@@ -417,6 +450,26 @@ def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Want
                 await trial.until_final()
             assert store.execution("run").attempt == int(wanted is Wanted.PAUSED)
         assert not marked(identity)
+
+    asyncio.run(work())
+
+
+def test_a_preparation_that_is_cancelled_leaves_no_task() -> None:
+    preparing, over = threading.Event(), threading.Event()
+
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
+        preparing.set()
+        over.wait(WAIT)
+        return Provision()
+
+    async def work() -> None:
+        store, bodies = MemoryStore(), {"task": Body(path=BODY, provide=provide)}
+        async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="interrupt", times=0)
+            assert await asyncio.to_thread(preparing.wait, WAIT)
+        over.set()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(work())
 

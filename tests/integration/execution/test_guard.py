@@ -159,14 +159,39 @@ def test_what_has_another_number_at_any_moment_does_not_escape_its_guard() -> No
 def test_freezing_stops_all_of_it_and_its_time() -> None:
     async def work() -> None:
         async with guarded("spin", "session", limits=Limits(seconds=1.0)) as (process, numbers):
-            process.freeze()
-            for number in numbers:
-                await until(lambda number=number: state(number) == "T")
+            os.kill(process.guard, signal.SIGSTOP)
+            freezing = asyncio.create_task(process.freeze())
+            await until(lambda: state(process.guard) == "T")
+            assert not freezing.done()
+            os.kill(process.guard, signal.SIGCONT)
+            await freezing
+            assert [state(number) for number in numbers] == ["T", "T"]
             async with guarded("spin", limits=Limits(seconds=1.0)) as (other, _):
                 assert await other.ended == End(How.TIME)  # so long it would have lasted itself
             assert [state(number) for number in numbers] == ["T", "T"]
             process.go_on()
             assert await process.ended == End(How.TIME)
+
+    asyncio.run(work())
+
+
+def test_freezing_what_is_gone_waits_for_nothing() -> None:
+    async def work() -> None:
+        async with guarded("spin") as (process, _):
+            await process.kill()
+            await process.freeze()
+
+    asyncio.run(work())
+
+
+def test_freezing_waits_only_so_long_for_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        adopt_orphans()
+        async with guarded("spin") as (process, _):
+            monkeypatch.setattr("perdure.execution.guarded_process.PATIENCE", 0.1)
+            os.kill(process.guard, signal.SIGSTOP)
+            await process.freeze()
+            assert not process.ended.done()
 
     asyncio.run(work())
 

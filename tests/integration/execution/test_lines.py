@@ -23,15 +23,20 @@ from perdure.testing.executors import Trial
 BODY = "tests.support.bodies:run"
 
 
-class CountingStore(MemoryStore):
-    """A store in memory that counts the lines of each report."""
+class RecordingStore(MemoryStore):
+    """A store in memory that remembers the lines of each report, also those that are taken back."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.reported: list[int] = []
+        self.reports: list[list[str]] = []
+
+    @property
+    def shown(self) -> list[str]:
+        """All lines that anyone may have seen."""
+        return [text for texts in self.reports for text in texts]
 
     def report(self, *given: Any, lines: Sequence[LogLine] = (), **named: Any) -> Future[None]:
-        self.reported.append(len(lines))
+        self.reports.append([line.text for line in lines])
         return super().report(*given, lines=lines, **named)
 
 
@@ -108,9 +113,22 @@ def test_without_a_savepoint_all_is_said_again() -> None:
         _, execution = await trial.until_final()
         assert execution.attempt == 2
 
-    store = MemoryStore()
+    store = RecordingStore()
     tried(store, work)
-    assert lines_of(store) == {}  # the traceback of the first attempt is gone
+    assert lines_of(store) == {}
+    assert store.shown == []  # whoever reads on by number never saw the traceback of the first attempt
+
+
+def test_the_beginning_of_a_line_that_is_said_again_is_never_shown() -> None:
+    async def work(trial: Trial) -> None:
+        await trial.submit(do="fall_silent")
+        _, execution = await trial.until_final()
+        assert execution.attempt == 2
+
+    store = RecordingStore()
+    tried(store, work)
+    assert lines_of(store) == {"info": ["a line", "half a line, and the rest"]}
+    assert set(store.shown) == {"a line", "half a line, and the rest"}
 
 
 @pytest.mark.parametrize("dies_at", [0, 3])
@@ -136,9 +154,30 @@ def test_what_a_replay_dies_of_is_told() -> None:
         run, _ = await trial.until_final()
         assert run.outcome is Outcome.FAILED
 
-    store = MemoryStore()
+    store = RecordingStore()
     tried(store, work, replays=True)
     assert lines_of(store) == {"error": ["dying in attempt 3"]}
+    assert store.shown == ["dying in attempt 1", "dying in attempt 3"]  # the first was no replay
+
+
+@pytest.mark.parametrize("ends", ["returns", "exits", "raises"])
+def test_what_a_replay_said_again_is_not_there_twice_when_its_end_is_explained(ends: str) -> None:
+    async def work(trial: Trial) -> None:
+        await trial.submit(do="rehearse_in_vain", ends=ends)
+        await trial.until_reported()
+        if ends != "raises":
+            await trial.want(Wanted.STOPPED)
+        run, execution = await trial.until_final()
+        assert run.outcome is (Outcome.FAILED if ends == "raises" else Outcome.TERMINATED)
+        assert execution.attempt == 2
+
+    store = MemoryStore()
+    tried(store, work, replays=True)
+    found = lines_of(store)
+    assert found["info"] == ["said"]
+    assert found.get("error", ["nothing"])[-1] == (
+        "ValueError: it goes another way" if ends == "raises" else "nothing"
+    )
 
 
 @pytest.mark.parametrize("way", ["print", "write", "log"])
@@ -157,9 +196,10 @@ def test_who_floods_its_lines_is_paused_and_stopped_and_all_it_said_is_there(way
         assert [int(line.text) for line in lines] == [line.number for line in lines]
         assert lines[-1].number in (reported, reported + 1)
 
-    store = CountingStore()
+    store = RecordingStore()
     tried(store, work)
-    assert max(store.reported) > 1000  # what came last was written at once
+    if way == "log":  # of what is printed, more than is taken at a time is in no pipe
+        assert max(map(len, store.reports)) > 1000  # what came last was written at once
 
 
 def test_a_flood_does_not_keep_savepoints_waiting() -> None:

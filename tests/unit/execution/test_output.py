@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.execution.output import LONGEST_LINE, Output
+from perdure.execution.output import LONGEST_PRINTED, Output
 
 printed = st.lists(
     st.sampled_from(
-        [b"", b"a", b"\r", b"\n", b"\r\n", "ä€".encode(), b"\xff", b"x" * LONGEST_LINE, b"y" * 9000]
+        [b"", b"a", b"\r", b"\n", b"\r\n", "ä€".encode(), b"\xff", b"x" * LONGEST_PRINTED, b"y" * 9000]
     ),
     max_size=12,
 ).map(b"".join)
@@ -42,18 +42,18 @@ def lines_of(data: bytes, most: int) -> list[str]:
         assert output.take(most) == (0, [])  # nobody waits where there is nothing
         os.close(writing)
         assert not output.over
-        found += output.take(most)[1]
+        assert output.take(most) == (0, [])
         assert output.over
-        return found
+        return found + output.take_rest()
 
 
 @given(data=printed, most=st.sampled_from([1, 2, 7, 4096, 8191, 8192, 8193, 65536]))
 def test_lines_are_the_same_however_they_arrive(data: bytes, most: int) -> None:
     most = max(most, len(data) // 100 + 1)
     parts = [
-        line[at : at + LONGEST_LINE]
+        line[at : at + LONGEST_PRINTED]
         for line in data.split(b"\n")
-        for at in range(0, len(line) or 1, LONGEST_LINE)
+        for at in range(0, len(line) or 1, LONGEST_PRINTED)
     ]
     expected = [part.decode(errors="replace") for part in parts]
     ends = data.count(b"\n")
@@ -89,7 +89,8 @@ def test_it_waits_until_there_is_something_or_nobody_writes_any_more() -> None:
             assert not waiting.done()
             os.close(writing)
             await waiting
-            assert output.take(100) == (0, ["a"])
+            assert output.take(100) == (0, [])
             assert output.over
+            assert output.take_rest() == ["a"]
 
     asyncio.run(work())

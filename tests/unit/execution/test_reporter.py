@@ -5,9 +5,12 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+from structlog.testing import capture_logs
+
 from perdure.execution.output import Output
 from perdure.execution.progress_slot import ProgressSlot
-from perdure.execution.reporter import LINE, MOST, SLICE, Reporter
+from perdure.execution.reporter import CHUNK, LINE, MOST, SLICE, Reporter
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, queued
 
@@ -110,6 +113,23 @@ def test_what_was_printed_is_taken_however_much_comes_meanwhile() -> None:
     tried(work)
 
 
+def test_who_prints_too_much_can_go_on_at_once_when_there_is_a_hurry() -> None:
+    async def work(there: Printing) -> None:
+        copying = asyncio.create_task(there.reporter.copy("info"))
+        idle = 0
+        while idle < TURNS:
+            idle = 0 if there.print("\n" * SLICE) else idle + 1
+            await asyncio.sleep(0)
+        there.reporter.hurry()
+        assert there.print("it is in nobody's way\n")
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert there.print("\n" * CHUNK) > CHUNK - SLICE  # that was taken, too
+        copying.cancel()
+
+    tried(work)
+
+
 def test_messages_wait_for_room_unless_there_is_a_hurry() -> None:
     async def work(there: Printing) -> None:
         async def add() -> None:
@@ -157,11 +177,25 @@ def test_the_last_words_of_who_dies_while_muted_are_there() -> None:
     tried(work, muted=True)
 
 
-def test_who_is_ended_while_muted_says_nothing() -> None:
+def test_whose_end_is_explained_while_muted_says_only_what_it_raised() -> None:
     async def work(there: Printing) -> None:
-        there.print("again\n")
-        await there.reporter.finish(ordered=True)
+        there.print("again\nand ag")
+        await there.reporter.finish("Traceback\nValueError", explained=True)
         await there.reporter.write()
-        assert there.texts == []
+        assert there.texts == ["Traceback", "ValueError"]
 
     tried(work, muted=True)
+
+
+@pytest.mark.parametrize("muted", [True, False])
+def test_the_last_words_of_who_is_to_try_again_are_in_the_servers_log_only(muted: bool) -> None:
+    async def work(there: Printing) -> None:
+        there.print("a line\nhalf a line")
+        with capture_logs() as logged:
+            await there.reporter.finish("Traceback\nValueError", final=False)
+        await there.reporter.write()
+        assert there.texts == ([] if muted else ["a line"])
+        said = ["a line"] * muted + ["half a line", "Traceback", "ValueError"]
+        assert [(it["event"], it["said"].splitlines()) for it in logged] == [("last_words", said)]
+
+    tried(work, muted=muted)

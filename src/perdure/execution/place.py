@@ -1,0 +1,30 @@
+"""The place: where an executor has work done, and in whose name."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from perdure.execution.body import Body
+
+__all__ = ["Place"]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where work is done, and by whom.
+
+    Attributes
+    ----------
+    bodies
+        What works on the runs of each kind.
+    holder
+        How leases name this place.
+    identity
+        The store's, by which processes left behind are found.
+    lease_seconds
+        How long a lease runs if it isn't renewed.
+    """
+
+    bodies: Mapping[str, Body]
+    holder: str
+    identity: str
+    lease_seconds: float
