@@ -1,31 +1,26 @@
 """The sources of an experiment: what its files say of engines and data packs, read and never executed.
 
 Only what is written out counts: a name that is computed, a file that can't be parsed, or a script that takes
-help from other modules of the folder tells nothing, and nothing is said against it. What is found wrong here
-would end the run at its first steps; before there is a run it can be told with all other mistakes.
+help from other modules of the folder tells nothing, and nothing is said against it. Of functions only the
+decorators count, which say what is needed at every call; what a function returns shows when it runs. What is
+found wrong here would end the run at its first steps; before there is a run it can be told with all other
+mistakes.
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from perdure.drivers.experiments.schema import Problem
 from perdure.errors import suggest
 
-__all__ = ["Packs", "Source", "packs_of_script", "wrong_names"]
+__all__ = ["Source", "packs_of_script", "wrong_names"]
 
 _LINKING = ("TransceiverFunction", "PreprocessingFunction")
 _STATUS = "StatusFunction"
 _KINDS = (*_LINKING, _STATUS)
 _SCRIPTS = frozenset({"EngineScript", "PySimEngineScript"})
-
-
-class Packs(NamedTuple):
-    """The data packs that an engine answers, and those that it takes."""
-
-    answered: frozenset[str]
-    taken: frozenset[str]
 
 
 class Source(NamedTuple):
@@ -48,7 +43,7 @@ class _Function(NamedTuple):
 
 
 def wrong_names(
-    sources: Sequence[Source], engines: Mapping[str, Packs | None] | None, folder: Path
+    sources: Sequence[Source], engines: Mapping[str, Collection[str] | None] | None, folder: Path
 ) -> list[Problem]:
     """Return what is wrong with the names in files with functions.
 
@@ -57,7 +52,8 @@ def wrong_names(
     sources
         The files, each once, in their order.
     engines
-        All engines by name, and their data packs if they are known; None if not all names are known.
+        All engines by name, and the names of their data packs if they are known; None if not all engines'
+        names are known.
     folder
         The experiment's.
     """
@@ -82,15 +78,23 @@ def wrong_names(
     return problems
 
 
-def packs_of_script(file: Path) -> Packs | None:
-    """Return the data packs that an engine's script registers, or None if that can't be told."""
-    tree = _parsed(file)
+def packs_of_script(folder: Path, file: str) -> Collection[str] | None:
+    """Return the names of the data packs that an engine's script registers, or None if they can't be told.
+
+    Parameters
+    ----------
+    folder
+        The experiment's, which the script imports from wherever it is in it.
+    file
+        The script's path in the folder.
+    """
+    tree = _parsed(folder / file)
     if tree is None:
         return None
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Script"]
     if len(classes) != 1 or not {_name(base) for base in classes[0].bases} <= _SCRIPTS:
         return None
-    if any((file.parent / part).exists() for name in _imported(tree) for part in (name, f"{name}.py")):
+    if any((folder / part).exists() for name in _imported(tree) for part in (name, f"{name}.py")):
         return None
     registered: set[str] = set()
     calls = {id(call.func): call for call in ast.walk(tree) if isinstance(call, ast.Call)}
@@ -102,11 +106,13 @@ def packs_of_script(file: Path) -> Packs | None:
             if name is None:
                 return None
             registered.add(name)
-    return Packs(frozenset(registered), frozenset(registered))
+    return registered
 
 
-def _wrong_in(function: _Function, engines: Mapping[str, Packs | None], made: bool) -> Iterator[Problem]:
-    """Yield what is wrong with the names in one function."""
+def _wrong_in(
+    function: _Function, engines: Mapping[str, Collection[str] | None], made: bool
+) -> Iterator[Problem]:
+    """Yield what is wrong with the names in one function's decorators."""
 
     def unknown(node: ast.AST, engine: str | None) -> Iterator[Problem]:
         if engine is not None and engine not in engines:
@@ -125,27 +131,10 @@ def _wrong_in(function: _Function, engines: Mapping[str, Packs | None], made: bo
             yield from unknown(call, engine)
             packs = None if engine is None else engines.get(engine)
             name = _text(identifier, 0, "name")
-            if kind == "EngineDataPack" and not made and packs is not None:
-                yield from _wrong_pack(function, call, engine, name, packs.answered, "has no data pack")
-    if not set(_LINKING) & set(function.decorators):
-        return  # what a status function makes are rows of the trajectory
-    for node in ast.walk(function.node):
-        if isinstance(node, ast.Call) and _name(node.func) == "JsonDataPack":
-            engine = _text(node, 1, "engine_name")
-            yield from unknown(node, engine)
-            packs = None if engine is None else engines.get(engine)
-            if "TransceiverFunction" in function.decorators and packs is not None:
-                name = _text(node, 0, "name")
-                yield from _wrong_pack(function, node, engine, name, packs.taken, "takes no data pack")
-
-
-def _wrong_pack(
-    function: _Function, node: ast.AST, engine: str | None, name: str | None, known: Iterable[str], what: str
-) -> Iterator[Problem]:
-    known = sorted(known)
-    if name is not None and name not in known:
-        reason = f"names the data pack {name!r}, but the engine {engine!r} {what} of that name."
-        yield function.wrong(node, (reason + suggest(name, known)).rstrip("."))
+            if kind == "PreprocessedDataPack" or made or packs is None or name is None or name in packs:
+                continue
+            reason = f"names the data pack {name!r}, but the engine {engine!r} has no data pack of that name."
+            yield function.wrong(call, (reason + suggest(name, sorted(packs))).rstrip("."))
 
 
 def _functions(source: Source, tree: ast.Module) -> Iterator[_Function]:
