@@ -12,14 +12,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from perdure.drivers.experiments.datapacks import DataPackIdentifier
+from perdure.drivers.experiments.decorators import (
+    DEFINING,
+    GIVING,
+    LINKING,
+    NO_FUNCTION,
+    STATUS,
+    EngineDataPack,
+    PreprocessingFunction,
+    no_engine,
+    second_status,
+)
 from perdure.drivers.experiments.schema import Problem
 from perdure.errors import suggest
 
 __all__ = ["Source", "packs_of_script", "wrong_names"]
 
-_LINKING = ("TransceiverFunction", "PreprocessingFunction")
-_STATUS = "StatusFunction"
-_KINDS = (*_LINKING, _STATUS)
 _SCRIPTS = frozenset({"EngineScript", "PySimEngineScript"})
 
 
@@ -59,20 +68,17 @@ def wrong_names(
     """
     trees = [(source, _parsed(folder / source.file)) for source in sources]
     problems = [
-        Problem(source.place, f"{source.file} defines no function with @{', @'.join(_KINDS)}")
+        Problem(source.place, f"{source.file} {NO_FUNCTION}")
         for source, tree in trees
-        if tree is not None and not _mentions(tree, _KINDS) and _imported(tree) <= {"nrp_core"}
+        if tree is not None and not _mentions(tree, DEFINING) and _imported(tree) <= {"nrp_core"}
     ]
     functions = [f for source, tree in trees if tree is not None for f in _functions(source, tree)]
-    status = [function for function in functions if _STATUS in function.decorators]
-    problems += [
-        second.wrong(second.node, f"is one too many: {status[0].source.file} has a status function already")
-        for second in status[1:]
-    ]
+    status = [function for function in functions if STATUS in function.decorators]
+    problems += [second.wrong(second.node, second_status(status[0].source.file)) for second in status[1:]]
     if engines is None:
         return problems
     # What a preprocessing function makes passes for a data pack of its engine.
-    made = any(tree is None or _mentions(tree, ("PreprocessingFunction",)) for _, tree in trees)
+    made = any(tree is None or _mentions(tree, (PreprocessingFunction.__name__,)) for _, tree in trees)
     for function in functions:
         problems += _wrong_in(function, engines, made)
     return problems
@@ -116,22 +122,22 @@ def _wrong_in(
 
     def unknown(node: ast.AST, engine: str | None) -> Iterator[Problem]:
         if engine is not None and engine not in engines:
-            reason = f"names the engine {engine!r}, which isn't there.{suggest(engine, engines)}"
-            yield function.wrong(node, reason.rstrip("."))
+            yield function.wrong(node, no_engine(engine, engines))
 
-    for kind in _LINKING:
+    for kind in LINKING:
         for call in function.decorators.get(kind, ()):
             yield from unknown(call, _text(call, 0, "engine_name"))
-    for kind in ("EngineDataPack", "PreprocessedDataPack"):
+    for kind in GIVING:
         for call in function.decorators.get(kind, ()):
             identifier = _argument(call, 1, "id")
-            if not isinstance(identifier, ast.Call) or _name(identifier.func) != "DataPackIdentifier":
+            if not isinstance(identifier, ast.Call) or _name(identifier.func) != DataPackIdentifier.__name__:
                 continue
             engine = _text(identifier, 1, "engine_name")
             yield from unknown(call, engine)
             packs = None if engine is None else engines.get(engine)
             name = _text(identifier, 0, "name")
-            if kind == "PreprocessedDataPack" or made or packs is None or name is None or name in packs:
+            preprocessed = made or kind != EngineDataPack.__name__
+            if preprocessed or packs is None or name is None or name in packs:
                 continue
             reason = f"names the data pack {name!r}, but the engine {engine!r} has no data pack of that name."
             yield function.wrong(call, (reason + suggest(name, sorted(packs))).rstrip("."))
