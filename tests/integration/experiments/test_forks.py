@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.experiment_runs import ended, files, lines, made, put, send
+from tests.support.experiment_runs import ended, events, files, lines, made, put, send
 from tests.support.served import Served, served
 
 from perdure.artifacts import Artifacts
@@ -187,9 +187,8 @@ def test_a_fork_whose_server_is_killed_before_its_first_attempt_has_its_files(
         assert client.get(f"/runs/{parent}/files").status_code == 200  # which waits until all is stored
     keep_a_fork(tmp_path, parent, "fork")
     with served(tmp_path) as server, server.client() as client:
-        while (state := client.get("/runs/fork").json()["state"]) == "created":
-            pass
-        assert state == "paused"
+        with closing(events(client, "fork")) as telling:
+            assert next(told["state"] for told in telling if told["state"] != "created") == "paused"
         assert gated.finished(client, "fork") == whole
 
 
