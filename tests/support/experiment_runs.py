@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def put(client: httpx.Client, run_id: str, state: str) -> dict[str, Any]:
     return told
 
 
-def events(client: httpx.Client, run_id: str) -> Iterator[dict[str, Any]]:
+def events(client: httpx.Client, run_id: str) -> Generator[dict[str, Any], None, None]:
     """Yield what a run's events tell, until it ends."""
     with client.stream("GET", f"/runs/{run_id}/events") as stream:
         assert stream.status_code == 200

@@ -225,7 +225,7 @@ def test_an_experiment_without_engines_only_lets_time_pass(tmp_path: Path) -> No
         (
             "@StatusFunction()\ndef f(): pass\nif f:\n    @StatusFunction()\n    def g(): pass",
             InvalidConfiguration,
-            "defines a status function already",
+            "g is one too many: f.py has a status function already",
         ),
         ("@StatusFunction()\n@TransceiverFunction('a')\ndef f(): pass", ScriptFailed, "at once"),
         ("import nowhere", ScriptFailed, "f.py, line 3: ModuleNotFoundError"),

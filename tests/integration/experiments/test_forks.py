@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.experiment_runs import ended, files, lines, made, put, send
+from tests.support.experiment_runs import ended, events, files, lines, made, put, scripted, send
 from tests.support.served import Served, served
 
 from perdure.artifacts import Artifacts
@@ -187,9 +187,8 @@ def test_a_fork_whose_server_is_killed_before_its_first_attempt_has_its_files(
         assert client.get(f"/runs/{parent}/files").status_code == 200  # which waits until all is stored
     keep_a_fork(tmp_path, parent, "fork")
     with served(tmp_path) as server, server.client() as client:
-        while (state := client.get("/runs/fork").json()["state"]) == "created":
-            pass
-        assert state == "paused"
+        with closing(events(client, "fork")) as telling:
+            assert next(told["state"] for told in telling if told["state"] != "created") == "paused"
         assert gated.finished(client, "fork") == whole
 
 
@@ -258,6 +257,24 @@ nrp.run_loop(20)
             assert ended(client, run)["state"] == "completed"
             assert files(client, run) == whole
     assert list((tmp_path / "perdure.db.working").iterdir()) == []
+
+
+def test_a_run_that_is_stopped_on_its_way_back_keeps_what_it_had_written(tmp_path: Path) -> None:
+    top, middle = Gate(tmp_path / "top"), Gate(tmp_path / "middle")
+    script = (
+        f"open('own.txt', 'w').write('top')\n{top.code}"
+        f"nrp.run_loop(55)\nopen('own.txt', 'a').write(' and middle')\n{middle.code}"
+    )
+    with killed(tmp_path) as client:
+        config = b'{"Savepoint": {"every": 0.1}}'
+        run = scripted(client, "way back", script, **{"simulation_config.json": config})
+        put(client, run, "started")
+        top()
+        middle.wait()
+    with served(tmp_path) as server, server.client() as client:
+        top.wait()
+        put(client, run, "stopped")
+        assert files(client, run)["own.txt"] == b"top and middle"
 
 
 # What can be had, and what not ------------------------------------------------------------------------------

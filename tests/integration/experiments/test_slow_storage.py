@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -41,7 +41,8 @@ WAIT = 60.0
 class Gate:
     """Closed, it keeps whoever reads from the storage waiting."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
         self.waiting = threading.Event()
         self._open = threading.Event()
         self._open.set()
@@ -55,18 +56,28 @@ class Gate:
 
         self.waiting.clear()
         self._open.clear()
-        ObjectStore.fails = staticmethod(fails)  # type: ignore[assignment]
+        self._monkeypatch.setattr(ObjectStore, "fails", staticmethod(fails))
 
     def open(self) -> None:
         self._open.set()
 
 
-@pytest.mark.parametrize("wanted", ["stopped", "paused"])
-async def test_nobody_waits_for_a_fetch_that_is_not_wanted_any_more(tmp_path: Path, wanted: str) -> None:
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     object_store.reset()
+    made = Gate(monkeypatch)
+    yield made
+    made.open()
+    object_store.reset()
+
+
+@pytest.mark.parametrize("wanted", ["stopped", "paused"])
+async def test_nobody_waits_for_a_fetch_that_is_not_wanted_any_more(
+    tmp_path: Path, gate: Gate, wanted: str
+) -> None:
     here = Signal(tmp_path / "here")
     script = f"file_logger.info('begun')\n{here.code}while True:\n    nrp.run_loop(10)\n"
-    artifacts, gate, store = Artifacts("objects://slow"), Gate(), MemoryStore()
+    artifacts, store = Artifacts("objects://slow"), MemoryStore()
     zipped = zip_of({"simulation_config.json": b"{}", "main_script.py": script.encode()})
     artifacts.experiments("ada").create("slow", opened(zipped))
     folders = WorkingFolders(tmp_path / "working", artifacts)
@@ -78,9 +89,11 @@ async def test_nobody_waits_for_a_fetch_that_is_not_wanted_any_more(tmp_path: Pa
         async with LocalExecutor(store, bodies, identity=identity) as executor:
             driver = Experiments(store, executor, artifacts, folders, Settings())
             await driver.open()
-            yield executor, driver
-            gate.open()
-            await driver.aclose()
+            try:
+                yield executor, driver
+            finally:
+                gate.open()
+                await driver.aclose()
 
     async with driving() as (_, driver):
         run = (await driver.make("ada", NewExperiment(experiment="slow"))).run
@@ -107,4 +120,3 @@ async def test_nobody_waits_for_a_fetch_that_is_not_wanted_any_more(tmp_path: Pa
     assert list((tmp_path / "working").iterdir()) == []
     assert not marked(identity)
     store.close()
-    object_store.reset()

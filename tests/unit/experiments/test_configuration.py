@@ -306,18 +306,6 @@ F = "$.DataPackProcessingFunctions[0].FileName"
             "@EngineDataPack('x', DataPackIdentifier('warm', 'm'))\n@StatusFunction()\ndef f(x): pass",
             "the engine 'm' has no data pack of that name. Did you mean 'warmth'?",
         ),
-        (
-            "@TransceiverFunction('a')\ndef f():\n    return [JsonDataPack('told', 'b')]",
-            "f (f.py, line 5) names the engine 'b'",
-        ),
-        (
-            "@TransceiverFunction('a')\ndef f():\n    return [JsonDataPack(name='tol', engine_name='a')]",
-            "the engine 'a' takes no data pack of that name. Did you mean 'told'?",
-        ),
-        (
-            "@TransceiverFunction('a')\ndef f():\n    return [JsonDataPack('warmth', 'm')]",
-            "the engine 'm' takes no data pack of that name",
-        ),
         ("def f(): pass", "f.py defines no function with @TransceiverFunction"),
         (
             "@StatusFunction()\ndef f(): pass\n@StatusFunction()\ndef g(): pass",
@@ -346,6 +334,7 @@ UNKNOWN_PACK = (
         ),
         ("IDENTIFIER = 1\n@EngineDataPack('x', IDENTIFIER)\n@StatusFunction()\ndef f(x): pass", ENGINE),
         ("@StatusFunction()\ndef f(): return False, [JsonDataPack('any', 'thing')]", ENGINE),
+        ("@TransceiverFunction('a')\ndef f():\n    if DEBUG: return [JsonDataPack('any', 'thing')]", ENGINE),
         ("from nrp_core import TransceiverFunction as T\n@T('a')\ndef f(): pass", ENGINE),
         ("import helper\n@helper.linked\ndef f(): pass", ENGINE),
         ("@TransceiverFunction('b')\ndef f(): pass\n@TransceiverFunction('a')\ndef f(): pass", ENGINE),
@@ -361,6 +350,18 @@ UNKNOWN_PACK = (
 )
 def test_nothing_is_said_against_what_cannot_be_known(tmp_path: Path, body: str, engine: str) -> None:
     assert source_problems(tmp_path, body, engine) == {}
+
+
+def test_a_script_in_a_subfolder_takes_help_from_the_experiments_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "common.py").write_text("def register(script): script._registerDataPack('other')\n")
+    (tmp_path / "engines").mkdir()
+    script = tmp_path / "engines" / "a.py"
+    given = {"EngineConfigs": [SCRIPT | {"PythonFileName": "engines/a.py"}]}
+    script.write_text("import common\n" + ENGINE)
+    assert source_problems(tmp_path, UNKNOWN_PACK, **given) == {}
+    script.with_name("mate.py").write_text("")  # from where nothing is imported
+    script.write_text("import mate\n" + ENGINE)
+    assert list(source_problems(tmp_path, UNKNOWN_PACK, **given)) == [F]
 
 
 def test_an_engine_in_which_something_is_wrong_has_a_name_all_the_same(tmp_path: Path) -> None:

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from tests.support import object_store
 from tests.support.zips import PENDULUM, opened, zip_of
 
 from perdure.artifacts import Artifacts, CalledOff, Condition
-from perdure.drivers.experiments.files import Files, lacking
+from perdure.drivers.experiments.body import ContextKeeper
+from perdure.drivers.experiments.files import Files, lacking, remove_folder
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, InvalidName, UploadFailed
+from perdure.execution.context import RunContext
 from perdure.lifecycle import RunState
 from perdure.run import Run
 
@@ -143,8 +146,7 @@ def test_a_new_attempt_has_a_fresh_folder_and_the_former_beside_it(
     third = launch(artifacts, folders)
     assert third.former is not None
     assert files(third.former) == {**PENDULUM, "out.log": b"first"}
-    third = folders.settle(third)
-    assert third == folders.find("run-1")
+    remove_folder(third.former)
     (third.files / "out.log").write_bytes(b"third")
     fourth = launch(artifacts, folders)
     assert fourth.former is not None
@@ -159,16 +161,37 @@ def test_a_resumed_run_gets_the_experiment_as_it_was(artifacts: Artifacts, folde
     assert files(again.files) == PENDULUM
 
 
-def test_what_the_former_attempt_wrote_is_stored_too_where_the_last_did_not_get_there(
+def keeper(folder: WorkingFolder) -> ContextKeeper:
+    return ContextKeeper(create_autospec(RunContext), folder.former)
+
+
+def test_what_the_former_attempt_wrote_counts_until_the_last_has_caught_up(
     artifacts: Artifacts, folders: WorkingFolders
 ) -> None:
     first = launch(artifacts, folders)
-    (first.files / "a.log").write_bytes(b"long")
-    (first.files / "b.log").write_bytes(b"1")
+    (first.files / "a.log").write_bytes(b"1")
+    (first.files / "b.log").write_bytes(b"1, and more")
     second = launch(artifacts, folders)
     (second.files / "b.log").write_bytes(b"2")
+    keeper(second).arrived()
+    third = launch(artifacts, folders)
+    (third.files / "b.log").write_bytes(b"3")
+    (third.files / "c.log").write_bytes(b"3")
+    folders.finish(third)
+    assert results(artifacts) == {"a.log": b"1", "b.log": b"1, and more", "c.log": b"3"}
+
+
+def test_what_an_attempt_that_has_caught_up_wrote_counts(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "a.log").write_bytes(b"1")
+    (first.files / "b.log").write_bytes(b"1")
+    second = launch(artifacts, folders)
+    (second.files / "b.log").write_bytes(b"2, and more")
+    keeper(second).arrived()
     folders.finish(second)
-    assert results(artifacts) == {"a.log": b"long", "b.log": b"2"}
+    assert results(artifacts) == {"a.log": b"1", "b.log": b"2, and more"}
 
 
 def described(folder: Path, path: str, content: bytes) -> dict[str, Mapping[str, Any]]:
@@ -199,7 +222,9 @@ def test_a_fork_is_given_the_files_of_its_parent_wherever_they_are(
     assert taken("fork-2") == {"a\nb.bin": content}, "in that of the attempt before"
     (again.files / "a\nb.bin").write_bytes(content[:-1])
     assert taken("fork-3") == {"a\nb.bin": content}, "in that of the attempt before, still"
-    folders.finish(folders.settle(again))
+    assert again.former is not None
+    remove_folder(again.former)
+    folders.finish(again)
     lost = launch(artifacts, folders, "fork-4")
     assert folders.take_along(lost, "run-1", wanted, beginning=False) == ["a\nb.bin"], (
         "the attempt hadn't caught up"

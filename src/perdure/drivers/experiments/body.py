@@ -11,7 +11,7 @@ from typing import Any
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.drivers.experiments.engines import engine_kinds
-from perdure.drivers.experiments.files import remove_folder
+from perdure.drivers.experiments.files import caught_up, remove_folder
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import How, Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
@@ -86,7 +86,9 @@ class ContextKeeper:
         self._context.append(entries, savepoint)
 
     def arrived(self) -> None:
-        """Have what was printed so far dropped."""
+        """Have what was printed so far dropped, and this attempt's files count from now on."""
+        if self._former is not None:
+            caught_up(self._former).touch()
         self._context.arrived()
 
     def control(self) -> Control:

@@ -4,7 +4,7 @@ What is wrong, unknown or not supported is reported together, each with its plac
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +20,7 @@ from perdure.drivers.experiments.schema import (
     checked,
 )
 from perdure.drivers.experiments.schema import problem as problem_at
-from perdure.drivers.experiments.sources import Packs, Source, packs_of_script, wrong_names
+from perdure.drivers.experiments.sources import Source, packs_of_script, wrong_names
 from perdure.engines.python_script.simulators import SIMULATORS
 from perdure.errors import InvalidConfiguration, suggest
 
@@ -46,7 +46,6 @@ _OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "py_sim": ("PythonFileName", "Simulator", "WorldFileName"),
     "system_dynamics": ("ModelFileName",),
 }
-_SYSTEM_DYNAMICS_TAKES = frozenset({"constants", "points"})
 _SPECIAL = ("PythonFileName", "Simulator", "WorldFileName", "Visualizer", "ModelFileName")
 
 
@@ -315,20 +314,20 @@ def _wrong_names(
             if isinstance(file, str) and _is_within(PurePosixPath(file)):
                 sources.setdefault(file, Source(place, file))
     names = [it.get("EngineName") if isinstance(it, Mapping) else None for it in values["EngineConfigs"]]
-    known: dict[str, Packs | None] | None = None
+    known: dict[str, Collection[str] | None] | None = None
     if all(isinstance(name, str) for name in names):
         known = {str(name): None for name in names}
         known |= {it.name: _packs(it, folder) for it in engines if names.count(it.name) == 1}
     return wrong_names(list(sources.values()), known, folder)
 
 
-def _packs(engine: EngineConfiguration, folder: Path) -> Packs | None:
-    """Return the data packs of an engine, if they can be told without starting it."""
+def _packs(engine: EngineConfiguration, folder: Path) -> Collection[str] | None:
+    """Return the names of an engine's data packs, if they can be told without starting it."""
     if engine.script is not None:
-        return packs_of_script(folder / engine.script)
+        return packs_of_script(folder, engine.script)
     outputs = engine.extra.get("outputs")
     if engine.type == "system_dynamics" and isinstance(outputs, list):
-        return Packs(frozenset(it for it in outputs if isinstance(it, str)), _SYSTEM_DYNAMICS_TAKES)
+        return {it for it in outputs if isinstance(it, str)}
     return None
 
 

@@ -1,14 +1,29 @@
-"""The decorators of functions between engines, under nrp-core's names; they note what a function is for."""
+"""The decorators of functions between engines, under nrp-core's names; they note what a function is for.
 
-from collections.abc import Callable
+What is wrong with what they say is worded here for both who tell it: those who read the sources before there
+is a run, and those who load the functions.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from perdure.drivers.experiments.datapacks import DataPackIdentifier, JsonDataPack, JsonRawData
 from perdure.engines.python_script.modules import register
 from perdure.engines.python_script.namespaces import DEFINITION
+from perdure.errors import suggest
 
-__all__ = ["Definition", "definition_of"]
+__all__ = [
+    "DEFINING",
+    "GIVING",
+    "LINKING",
+    "NO_FUNCTION",
+    "STATUS",
+    "Definition",
+    "definition_of",
+    "no_engine",
+    "second_status",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,6 +110,28 @@ def SimulationIteration(keyword: str) -> Callable[[F], F]:  # noqa: N802 - nrp-c
 def SimulationTime(keyword: str) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
     """Give it the simulation time in nanoseconds as an argument."""
     return _noting(lambda definition: setattr(definition, "time", keyword))
+
+
+LINKING = (TransceiverFunction.__name__, PreprocessingFunction.__name__)
+"""The decorators that link a function to the engine of their first argument."""
+STATUS = StatusFunction.__name__
+DEFINING = (*LINKING, STATUS)
+"""Those that make a function one of the loop's."""
+GIVING = (EngineDataPack.__name__, PreprocessedDataPack.__name__)
+"""Those that give it the data pack of their second argument: any, or only a preprocessed one."""
+
+NO_FUNCTION = f"defines no function with @{', @'.join(LINKING)} or @{STATUS}"
+"""What is wrong with a file in which there is none."""
+
+
+def no_engine(name: str, engines: Iterable[str]) -> str:
+    """Return what is wrong with a function that names an engine that isn't there."""
+    return f"names the engine {name!r}, which isn't there.{suggest(name, engines)}".removesuffix(".")
+
+
+def second_status(file: str) -> str:
+    """Return what is wrong with a status function where a file has one already."""
+    return f"is one too many: {file} has a status function already"
 
 
 register(

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from perdure.errors import FileLost
 from perdure.state.codec import State
 
-__all__ = ["EMPTY", "Files", "OpenFiles", "lacking", "remove_folder", "take"]
+__all__ = ["EMPTY", "Files", "OpenFiles", "caught_up", "lacking", "remove_folder", "take"]
 
 SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
 SMALL_ALTOGETHER = 1 << 20
@@ -210,6 +210,11 @@ def take(chunks: Iterable[bytes], was: Mapping[str, Any], target: Path) -> bool:
         target.unlink()
         return False
     return True
+
+
+def caught_up(folder: Path) -> Path:
+    """Return the mark beside two attempts' folders that the later one's files are as they were saved."""
+    return folder.with_name("caught-up")
 
 
 def remove_folder(folder: Path) -> None:

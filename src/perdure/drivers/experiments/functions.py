@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 from perdure.drivers.experiments.configuration import FunctionFile
 from perdure.drivers.experiments.datapacks import DataPackIdentifier, JsonDataPack, JsonRawData
-from perdure.drivers.experiments.decorators import Definition, definition_of
+from perdure.drivers.experiments.decorators import (
+    NO_FUNCTION,
+    Definition,
+    definition_of,
+    no_engine,
+    second_status,
+)
 from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.data import copied
 from perdure.engines.python_script.party import Party
@@ -76,10 +82,7 @@ class Functions:
                 if (definition := definition_of(value)) is not None and value.__module__ == module.__name__
             ]
             if not any(function.definition.kind for function in found):
-                raise InvalidConfiguration(
-                    file=file, summary="it defines no function with @TransceiverFunction, "
-                    "@PreprocessingFunction or @StatusFunction",
-                )  # fmt: skip
+                raise InvalidConfiguration(file=file, summary=f"it {NO_FUNCTION}")
             self._functions += found
         self._check()
         self._party.settle()
@@ -183,15 +186,12 @@ class Functions:
     def _check(self) -> None:
         status = [f for f in self._functions if f.definition.kind == "status"]
         if len(status) > 1:
-            raise InvalidConfiguration(
-                file=status[1].file, summary=f"{status[0].file} defines a status function already"
-            )
+            summary = f"{status[1].name} {second_status(status[0].file)}"
+            raise InvalidConfiguration(file=status[1].file, summary=summary)
         for function in self._functions:
             definition = function.definition
             named = [identifier.engine_name for identifier, _ in definition.packs.values()]
             for engine in [*([definition.engine] if definition.kind != "status" else []), *named]:
                 if engine not in self._engines:
-                    summary = f"{function.name} names the engine {engine!r}, which isn't there."
-                    raise InvalidConfiguration(
-                        file=function.file, summary=summary + suggest(engine, self._engines)
-                    )
+                    summary = f"{function.name} {no_engine(engine, self._engines)}"
+                    raise InvalidConfiguration(file=function.file, summary=summary)

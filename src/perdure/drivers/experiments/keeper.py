@@ -29,7 +29,10 @@ class Keeper(Protocol):
         ...
 
     def arrived(self) -> None:
-        """Drop what was printed so far: a simulation that goes on has said it before."""
+        """Take note that a simulation that goes on has come as far, and its files are, as at its savepoint.
+
+        What was printed so far is to be dropped: it has said that before.
+        """
         ...
 
     def control(self) -> Control:

@@ -1,31 +1,35 @@
 """The sources of an experiment: what its files say of engines and data packs, read and never executed.
 
 Only what is written out counts: a name that is computed, a file that can't be parsed, or a script that takes
-help from other modules of the folder tells nothing, and nothing is said against it. What is found wrong here
-would end the run at its first steps; before there is a run it can be told with all other mistakes.
+help from other modules of the folder tells nothing, and nothing is said against it. Of functions only the
+decorators count, which say what is needed at every call; what a function returns shows when it runs. What is
+found wrong here would end the run at its first steps; before there is a run it can be told with all other
+mistakes.
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from perdure.drivers.experiments.datapacks import DataPackIdentifier
+from perdure.drivers.experiments.decorators import (
+    DEFINING,
+    GIVING,
+    LINKING,
+    NO_FUNCTION,
+    STATUS,
+    EngineDataPack,
+    PreprocessingFunction,
+    no_engine,
+    second_status,
+)
 from perdure.drivers.experiments.schema import Problem
 from perdure.errors import suggest
 
-__all__ = ["Packs", "Source", "packs_of_script", "wrong_names"]
+__all__ = ["Source", "packs_of_script", "wrong_names"]
 
-_LINKING = ("TransceiverFunction", "PreprocessingFunction")
-_STATUS = "StatusFunction"
-_KINDS = (*_LINKING, _STATUS)
 _SCRIPTS = frozenset({"EngineScript", "PySimEngineScript"})
-
-
-class Packs(NamedTuple):
-    """The data packs that an engine answers, and those that it takes."""
-
-    answered: frozenset[str]
-    taken: frozenset[str]
 
 
 class Source(NamedTuple):
@@ -48,7 +52,7 @@ class _Function(NamedTuple):
 
 
 def wrong_names(
-    sources: Sequence[Source], engines: Mapping[str, Packs | None] | None, folder: Path
+    sources: Sequence[Source], engines: Mapping[str, Collection[str] | None] | None, folder: Path
 ) -> list[Problem]:
     """Return what is wrong with the names in files with functions.
 
@@ -57,40 +61,46 @@ def wrong_names(
     sources
         The files, each once, in their order.
     engines
-        All engines by name, and their data packs if they are known; None if not all names are known.
+        All engines by name, and the names of their data packs if they are known; None if not all engines'
+        names are known.
     folder
         The experiment's.
     """
     trees = [(source, _parsed(folder / source.file)) for source in sources]
     problems = [
-        Problem(source.place, f"{source.file} defines no function with @{', @'.join(_KINDS)}")
+        Problem(source.place, f"{source.file} {NO_FUNCTION}")
         for source, tree in trees
-        if tree is not None and not _mentions(tree, _KINDS) and _imported(tree) <= {"nrp_core"}
+        if tree is not None and not _mentions(tree, DEFINING) and _imported(tree) <= {"nrp_core"}
     ]
     functions = [f for source, tree in trees if tree is not None for f in _functions(source, tree)]
-    status = [function for function in functions if _STATUS in function.decorators]
-    problems += [
-        second.wrong(second.node, f"is one too many: {status[0].source.file} has a status function already")
-        for second in status[1:]
-    ]
+    status = [function for function in functions if STATUS in function.decorators]
+    problems += [second.wrong(second.node, second_status(status[0].source.file)) for second in status[1:]]
     if engines is None:
         return problems
     # What a preprocessing function makes passes for a data pack of its engine.
-    made = any(tree is None or _mentions(tree, ("PreprocessingFunction",)) for _, tree in trees)
+    made = any(tree is None or _mentions(tree, (PreprocessingFunction.__name__,)) for _, tree in trees)
     for function in functions:
         problems += _wrong_in(function, engines, made)
     return problems
 
 
-def packs_of_script(file: Path) -> Packs | None:
-    """Return the data packs that an engine's script registers, or None if that can't be told."""
-    tree = _parsed(file)
+def packs_of_script(folder: Path, file: str) -> Collection[str] | None:
+    """Return the names of the data packs that an engine's script registers, or None if they can't be told.
+
+    Parameters
+    ----------
+    folder
+        The experiment's, which the script imports from wherever it is in it.
+    file
+        The script's path in the folder.
+    """
+    tree = _parsed(folder / file)
     if tree is None:
         return None
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Script"]
     if len(classes) != 1 or not {_name(base) for base in classes[0].bases} <= _SCRIPTS:
         return None
-    if any((file.parent / part).exists() for name in _imported(tree) for part in (name, f"{name}.py")):
+    if any((folder / part).exists() for name in _imported(tree) for part in (name, f"{name}.py")):
         return None
     registered: set[str] = set()
     calls = {id(call.func): call for call in ast.walk(tree) if isinstance(call, ast.Call)}
@@ -102,50 +112,35 @@ def packs_of_script(file: Path) -> Packs | None:
             if name is None:
                 return None
             registered.add(name)
-    return Packs(frozenset(registered), frozenset(registered))
+    return registered
 
 
-def _wrong_in(function: _Function, engines: Mapping[str, Packs | None], made: bool) -> Iterator[Problem]:
-    """Yield what is wrong with the names in one function."""
+def _wrong_in(
+    function: _Function, engines: Mapping[str, Collection[str] | None], made: bool
+) -> Iterator[Problem]:
+    """Yield what is wrong with the names in one function's decorators."""
 
     def unknown(node: ast.AST, engine: str | None) -> Iterator[Problem]:
         if engine is not None and engine not in engines:
-            reason = f"names the engine {engine!r}, which isn't there.{suggest(engine, engines)}"
-            yield function.wrong(node, reason.rstrip("."))
+            yield function.wrong(node, no_engine(engine, engines))
 
-    for kind in _LINKING:
+    for kind in LINKING:
         for call in function.decorators.get(kind, ()):
             yield from unknown(call, _text(call, 0, "engine_name"))
-    for kind in ("EngineDataPack", "PreprocessedDataPack"):
+    for kind in GIVING:
         for call in function.decorators.get(kind, ()):
             identifier = _argument(call, 1, "id")
-            if not isinstance(identifier, ast.Call) or _name(identifier.func) != "DataPackIdentifier":
+            if not isinstance(identifier, ast.Call) or _name(identifier.func) != DataPackIdentifier.__name__:
                 continue
             engine = _text(identifier, 1, "engine_name")
             yield from unknown(call, engine)
             packs = None if engine is None else engines.get(engine)
             name = _text(identifier, 0, "name")
-            if kind == "EngineDataPack" and not made and packs is not None:
-                yield from _wrong_pack(function, call, engine, name, packs.answered, "has no data pack")
-    if not set(_LINKING) & set(function.decorators):
-        return  # what a status function makes are rows of the trajectory
-    for node in ast.walk(function.node):
-        if isinstance(node, ast.Call) and _name(node.func) == "JsonDataPack":
-            engine = _text(node, 1, "engine_name")
-            yield from unknown(node, engine)
-            packs = None if engine is None else engines.get(engine)
-            if "TransceiverFunction" in function.decorators and packs is not None:
-                name = _text(node, 0, "name")
-                yield from _wrong_pack(function, node, engine, name, packs.taken, "takes no data pack")
-
-
-def _wrong_pack(
-    function: _Function, node: ast.AST, engine: str | None, name: str | None, known: Iterable[str], what: str
-) -> Iterator[Problem]:
-    known = sorted(known)
-    if name is not None and name not in known:
-        reason = f"names the data pack {name!r}, but the engine {engine!r} {what} of that name."
-        yield function.wrong(node, (reason + suggest(name, known)).rstrip("."))
+            preprocessed = made or kind != EngineDataPack.__name__
+            if preprocessed or packs is None or name is None or name in packs:
+                continue
+            reason = f"names the data pack {name!r}, but the engine {engine!r} has no data pack of that name."
+            yield function.wrong(call, (reason + suggest(name, sorted(packs))).rstrip("."))
 
 
 def _functions(source: Source, tree: ast.Module) -> Iterator[_Function]:

@@ -10,6 +10,7 @@ Below the folder of all::
     RUN/fetching/       what is to become it
     RUN/former/         that of an attempt that broke off, until it isn't needed any more; of a fork's first
                         attempt, what it needs of its parent's
+    RUN/caught-up       there from when an attempt has come as far as the former one's savepoint
     RUN/beginning/      the files that a fork with another script began with, for as long as it runs
     RUN/transcript/     what the store holds of it for people to read, once it has ended
 """
@@ -31,7 +32,7 @@ import structlog
 from perdure.artifacts import Artifacts, CalledOff, FileSet, StoredFile
 from perdure.artifacts.outputs import chunks_of, opened, stored_path
 from perdure.artifacts.results import Results
-from perdure.drivers.experiments.files import remove_folder, take
+from perdure.drivers.experiments.files import caught_up, remove_folder, take
 from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
 from perdure.lifecycle import FINAL
 from perdure.run import Run
@@ -124,7 +125,8 @@ class WorkingFolders:
         """Make a run's folder of a version that is pinned for it.
 
         If there is one already, of an attempt that broke off, that becomes the `former` of this one. It stays
-        the former, whatever happens to further attempts, until `settle`.
+        the former, whatever happens to further attempts, until one of them removes it before its first
+        savepoint.
 
         Parameters
         ----------
@@ -153,6 +155,7 @@ class WorkingFolders:
         written = place / "place.json"
         if fetching.exists():
             shutil.rmtree(fetching)
+        caught_up(files).unlink(missing_ok=True)
         if files.exists():
             if written.exists() and not former.exists():
                 files.rename(former)
@@ -237,12 +240,6 @@ class WorkingFolders:
             if not any(take_from(path, was, target / path) for take_from in sources)
         ]
 
-    def settle(self, folder: WorkingFolder) -> WorkingFolder:
-        """Remove what the attempt before left: all that was needed of it is in the folder now."""
-        if folder.former is not None:
-            remove_folder(folder.former)
-        return msgspec.structs.replace(folder, former=None)
-
     def finish(self, folder: WorkingFolder) -> FileSet | None:
         """Store what the simulation wrote, and the transcript, then remove the folder; return what is stored.
 
@@ -257,8 +254,11 @@ class WorkingFolders:
             folder = self.find(folder.run) or folder  # as it is now that nobody else uses it
             fetched, results = self._fetched(folder), self._artifacts.results(folder.owner)
             stored = None
-            # An attempt that hadn't caught up with the former one may lack what that one had written.
-            for written in (folder.former, folder.files, folder.transcript):
+            # What is stored later counts: until an attempt has caught up, what the former one wrote.
+            attempts = [folder.files, folder.former]
+            if caught_up(folder.files).exists():
+                attempts.reverse()
+            for written in (*attempts, folder.transcript):
                 if written is not None and written.exists():
                     stored = results.upload(folder.run, written, fetched=fetched)
             if folder.beginning is not None:  # a fork of it may need that
