@@ -1,5 +1,6 @@
 """Forks at any savepoint, on a real server: with the large files that had been written by then."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -360,6 +361,92 @@ def test_a_fork_at_savepoint_0_with_another_configuration_or_script_needs_no_fil
         length = savepoint // 10_000_000 * 9_000 + 45_000
         assert long["grows.bin"][:900_000] == whole["grows.bin"][:length]
         assert len(long["grows.bin"]) == length
+
+
+# Configurations ---------------------------------------------------------------------------------------------
+
+CLOCKED = b"""
+try:
+    while True:
+        nrp.run_loop(10)
+        file_logger.info("%r %r %r", nrp.simulation_time, nrp.simulation_time_remaining, nrp.max_timesteps)
+except NRPSimulationTimeout:
+    pass
+"""
+LATE = b"""
+from nrp_core.engines.python_json import EngineScript
+
+class Script(EngineScript):
+    def initialize(self):
+        self.count = 0
+
+    def runLoop(self, timestep_ns):
+        self.count += 1
+        with open("late.txt", "w") as file:
+            file.write(str(self.count))
+
+    def shutdown(self):
+        pass
+"""
+
+
+@pytest.mark.parametrize("timestep", [0.02, 0.005])
+def test_a_fork_may_have_other_timesteps_another_time_out_and_more_engines(
+    client: httpx.Client, timestep: float
+) -> None:
+    changed = json.loads(CONFIG)
+    changed["SimulationTimeout"] = 2
+    changed["EngineConfigs"][0]["EngineTimestep"] = timestep
+    late = {"EngineName": "late", "EngineType": "python_json", "PythonFileName": "late.py"}
+    changed["EngineConfigs"].append({**late, "EngineTimestep": timestep})
+    given = {
+        "simulation_config.json": CONFIG,
+        "changed.json": json.dumps(changed).encode(),
+        "writer.py": WRITER,
+        "late.py": LATE,
+        "main_script.py": CLOCKED,
+    }
+    parent = made(client, send(client, f"clocked{timestep}", given), seed=5)["id"]
+    whole = completed(client, parent)["main_script.log"].decode().splitlines()
+    assert whole[:3] == ["0.1 0.9 100", "0.2 0.8 100", "0.3 0.7 100"]
+    fork = fork_of(client, parent, savepoint=MIDDLE, configuration="changed.json")
+    wrote = completed(client, fork)
+    logged = wrote["main_script.log"].decode().splitlines()
+    assert logged[:2] == whole[:2]  # answered from the journal; the next is asked in the fork
+    times = [[float(number) for number in line.split()] for line in logged[2:]]
+    assert times[0] == pytest.approx([0.3, 1.7, 2 / timestep])
+    assert times[1] == pytest.approx([0.3 + 10 * timestep, 1.7 - 10 * timestep, 2 / timestep])
+    assert all(reached + left == pytest.approx(2) for reached, left, _ in times)
+    assert int(wrote["late.txt"]) == round(1.7 / timestep)
+    progress = client.get(f"/runs/{fork}").json()["progress"]
+    assert (progress["simulation_time"], progress["time_left"], progress["fraction"]) == (2.0, 0.0, 1.0)
+
+
+def test_a_fork_whose_engine_is_another_one_says_so(client: httpx.Client) -> None:
+    model = '<mujoco><worldbody><body><joint/><geom size="0.1"/></body>{}</worldbody></mujoco>'
+    more = "<body pos='1 0 0'><freejoint/><geom size='0.1'/></body>"
+    plant = b"from nrp_core.engines.py_sim import PySimEngineScript\nclass Script(PySimEngineScript):\n"
+    plant += b"    def initialize(self): pass\n    def runLoop(self, timestep_ns):\n"
+    plant += b"        self.sim_manager.run_step([], timestep_ns)\n    def shutdown(self): pass\n"
+    engine = {"EngineName": "plant", "EngineType": "py_sim", "Simulator": "Mujoco"}
+    engine |= {"PythonFileName": "plant.py", "WorldFileName": "one.xml"}
+    config = {"SimulationTimeout": 0.1, "EngineConfigs": [engine]}
+    given = {
+        "simulation_config.json": json.dumps(config).encode(),
+        "two.json": json.dumps(
+            {**config, "EngineConfigs": [{**engine, "WorldFileName": "two.xml"}]}
+        ).encode(),
+        "one.xml": model.format("").encode(),
+        "two.xml": model.format(more).encode(),
+        "plant.py": plant,
+        "main_script.py": CLOCKED,
+    }
+    parent = made(client, send(client, "plants", given))["id"]
+    put(client, parent, "started")
+    assert ended(client, parent)["reason"] == ""
+    fork = client.post(f"/runs/{parent}/fork", json={"configuration": "two.json"}).json()
+    assert fork["state"] == "failed"
+    assert "The engine 'plant': The state doesn't fit the model" in fork["reason"]
 
 
 # Modules ----------------------------------------------------------------------------------------------------

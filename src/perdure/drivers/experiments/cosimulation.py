@@ -192,16 +192,27 @@ class CoSimulation:
         return entities
 
     def restore(self, entities: Mapping[str, Any]) -> None:
-        """Go to what `snapshot` returned, on a fresh, initialised co-simulation of the same configuration."""
+        """Go to what `snapshot` returned, on a fresh, initialised co-simulation.
+
+        Its configuration may be another one, in a fork: an engine that there was none of begins now, and one
+        that there is no more is left out.
+        """
         functions = self._initialized()
         clock, packs = entities["clock"], entities["datapacks"]
         for name, member in self._members.items():
-            member.recorded.restore(entities[member.entity])
-            member.due_ns, member.answers = clock["due_ns"][name], packs["answered"][name]
+            if member.entity in entities:
+                try:
+                    member.recorded.restore(entities[member.entity])
+                except PerdureError as error:
+                    raise _named(name, error) from error
+                member.due_ns, member.answers = clock["due_ns"][name], packs["answered"][name]
+            else:
+                member.due_ns = clock["time_ns"]
         functions.restore(entities[FUNCTIONS])
         self.notes.clear()
-        self._packs = dict(packs["fetched"])
-        self._given = {name: dict(given) for name, given in packs["given"].items()}
+        members = self._members
+        self._packs = {name: fetched for name, fetched in packs["fetched"].items() if name in members}
+        self._given = {name: dict(given) for name, given in packs["given"].items() if name in members}
         self.time_ns, self._iteration, self.done = clock["time_ns"], clock["iteration"], clock["done"]
         self.trajectory = list(clock["trajectory"])
 
