@@ -101,6 +101,42 @@ def test_a_large_file_that_is_not_there_any_more_is_named(tmp_path: Path, former
         Files(fresh).put_back(state, former)
 
 
+@pytest.mark.parametrize("grown", [b"", b"appended"])
+def test_a_large_file_that_was_changed_in_its_middle_is_never_put_back_wrong(
+    tmp_path: Path, grown: bytes
+) -> None:
+    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
+    files = Files(former)
+    content = bytes(3 * SMALL)
+    apply(former, [("table.bin", content)])
+    before = taken(files)
+    changed = content[: SMALL + 9] + b"x" + content[SMALL + 10 :]
+    apply(former, [("table.bin", changed + grown)])
+    with pytest.raises(FileLost, match=r"table\.bin"):
+        Files(fresh).put_back(before, former)
+    # The next savepoint tells of the change, so that what lacks it is seen to be another file.
+    mended = Files(given_folder(tmp_path, "again"))
+    apply(tmp_path / "again", [("table.bin", content + grown)])
+    mended.put_back(taken(files), former)
+    assert contents(tmp_path / "again")["table.bin"] == changed + grown
+
+
+def test_so_much_is_read_at_a_savepoint_and_the_rest_at_later_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.drivers.experiments.files.WHOLE", 4 * SMALL)
+    monkeypatch.setattr("perdure.drivers.experiments.files.WHOLE_ALTOGETHER", 4 * SMALL)
+    folder = given_folder(tmp_path, "a")
+    files = Files(folder)
+    apply(folder, [(name, bytes(2 * SMALL)) for name in ("a", "b", "c", "d")])
+    apply(folder, [("huge", bytes(5 * SMALL))])
+    for name in ("a", "b", "c", "d", "huge"):
+        os.utime(folder / name, (1, 1))  # settled long ago: what was read of them isn't read again
+    counts = [sum(was["whole"] for was in taken(files)["written"].values()) for _ in range(4)]
+    assert counts == [2, 4, 4, 4]
+    assert not taken(files)["written"]["huge"]["whole"]
+
+
 @settings(deadline=None, max_examples=60)
 @given(before=st.binary(max_size=40), cut=st.integers(1, 400), data=st.data())
 def test_a_file_is_taken_as_it_was_of_one_that_grew_and_of_no_other(

@@ -2,9 +2,10 @@
 
 A script that runs again writes its files again. What engines and functions wrote isn't written again, since
 they go on from the savepoint; so a savepoint tells how each written file was, and what differs when the
-script has reached it is put back: small files from their content in the savepoint, larger ones, which are
-taken to grow at their end, from the folder of the attempt before, cut to their length. A fork is given such a
-folder, with what its savepoint lacks.
+script has reached it is put back: small files from their content in the savepoint, larger ones from the
+folder of the attempt before, cut to their length. Those may have grown at their end since, and a hash tells
+if more was changed; of very large ones it is a hash of the two ends. A fork is given such a folder, with what
+its savepoint lacks.
 """
 
 import builtins
@@ -17,7 +18,7 @@ import secrets
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -29,6 +30,8 @@ __all__ = ["EMPTY", "Files", "OpenFiles", "lacking", "remove_folder", "take"]
 
 SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
 SMALL_ALTOGETHER = 1 << 20
+WHOLE = 16 << 20  # bytes up to which a file's hash is of all of it
+WHOLE_ALTOGETHER = 32 << 20  # of those that have changed since the savepoint before
 SETTLED = 50_000_000  # nanoseconds after which a file's time of change tells of the next change
 _CACHES = frozenset({"__pycache__"})
 
@@ -54,14 +57,16 @@ class Files:
         now = time.time_ns()
         written: dict[str, State] = {}
         stamps = self._stamps()
-        room = SMALL_ALTOGETHER
+        room, reading = SMALL_ALTOGETHER, WHOLE_ALTOGETHER
         for name, stamp in stamps.items():
             if self._given.get(name) == stamp:
                 continue
             known = self._known.get(name)
             if known is None or known[0] != stamp:
-                described = _described(self._folder / name, stamp[0])
-                if now - stamp[1] > SETTLED:
+                whole = stamp[0] <= min(WHOLE, reading)
+                described = _described(self._folder / name, stamp[0], whole=whole)
+                reading -= stamp[0] if whole else 0
+                if now - stamp[1] > SETTLED and (whole or stamp[0] > WHOLE):
                     self._known[name] = (stamp, described)
                 else:
                     self._known.pop(name, None)
@@ -92,14 +97,14 @@ class Files:
         present = self._stamps()
         for name, was in written.items():
             path = self._folder / name
-            if name in present and _same(_described(path, present[name][0]), was):
+            if name in present and _holds(path, present[name][0], was):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             with (
                 _content(name, None if former is None else former / name, was) as content,
                 path.open("r+b" if path.exists() else "wb") as file,
             ):
-                _copy(content, file, was["size"])
+                file.writelines(_parts(content, was["size"]))
                 file.truncate()
             _move_handles(path, was["size"])
         for name in present:
@@ -206,7 +211,7 @@ def take(chunks: Iterable[bytes], was: Mapping[str, Any], target: Path) -> bool:
             left -= min(left, len(chunk))
             if not left:
                 break
-    if left or not _same(_described(target, was["size"]), was):
+    if left or not _holds(target, was["size"], was):
         target.unlink()
         return False
     return True
@@ -221,22 +226,39 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(going)
 
 
-def _described(path: Path, size: int) -> dict[str, State]:
-    """Return a file's size, a hash (of its two ends, if it is large), and its content if it is small."""
+def _described(path: Path, size: int, *, whole: bool) -> dict[str, State]:
+    """Return a file's size, a hash (of its two ends unless `whole`), and its content if it is small."""
     with path.open("rb") as file:
-        first = file.read(min(size, SMALL))
         if size <= SMALL:
-            return {"size": size, "hash": _hash(first), "content": first}
-        file.seek(size - SMALL)
-        return {"size": size, "hash": _hash(first + file.read(SMALL)), "content": None}
+            content = file.read(size)
+            return {"size": size, "hash": _hash([content]), "whole": True, "content": content}
+        if whole:
+            parts = _parts(file, size)
+        else:
+            file.seek(size - SMALL)
+            last = file.read(SMALL)
+            file.seek(0)
+            parts = iter([file.read(SMALL), last])
+        return {"size": size, "hash": _hash(parts), "whole": whole, "content": None}
 
 
-def _hash(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
+def _holds(path: Path, size: int, was: Mapping[str, Any]) -> bool:
+    """Return whether the first bytes of a file, so many, are what a savepoint tells of one."""
+    return bool(size == was["size"] and _described(path, size, whole=was["whole"])["hash"] == was["hash"])
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return bool(one["size"] == other["size"] and one["hash"] == other["hash"])
+def _hash(parts: Iterable[bytes]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield the first bytes of a file, so many."""
+    while size > 0 and (part := file.read(min(size, SMALL_ALTOGETHER))):
+        yield part
+        size -= len(part)
 
 
 def _content(name: str, former: Path | None, was: Mapping[str, Any]) -> BinaryIO:
@@ -246,15 +268,9 @@ def _content(name: str, former: Path | None, was: Mapping[str, Any]) -> BinaryIO
     if former is None or not former.is_file():
         raise FileLost(path=name, reason="the folder it was written in is gone")
     size: int = was["size"]
-    if former.stat().st_size < size or not _same(_described(former, size), was):
+    if former.stat().st_size < size or not _holds(former, size, was):
         raise FileLost(path=name, reason="it was written anew after the savepoint")
     return former.open("rb")
-
-
-def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    while size > 0 and (chunk := source.read(min(size, SMALL_ALTOGETHER))):
-        target.write(chunk)
-        size -= len(chunk)
 
 
 def _move_handles(path: Path, size: int) -> None:
@@ -275,5 +291,5 @@ def _move_handles(path: Path, size: int) -> None:
             continue  # the handle with which the folder of handles was read
 
 
-EMPTY: dict[str, State] = {"size": 0, "hash": _hash(b""), "content": b""}
+EMPTY: dict[str, State] = {"size": 0, "hash": _hash([]), "whole": True, "content": b""}
 """What a savepoint says of an empty file."""
