@@ -594,6 +594,34 @@ def test_a_file_that_is_gone_with_its_folder_is_named(tmp_path: Path) -> None:
     assert (second / "large.bin").read_bytes() == bytes(range(256)) * 300 * 20
 
 
+def test_a_file_that_was_rewritten_in_its_middle_is_lost_rather_than_put_back_wrong(tmp_path: Path) -> None:
+    class Table(SmallCoSimulation):
+        def initialize(self) -> None:
+            super().initialize()
+            (self.folder / "table.bin").write_bytes(bytes(300_000))
+
+        def step(self) -> None:
+            super().step()
+            with (self.folder / "table.bin").open("r+b") as file:
+                file.seek(150_000)
+                file.write(b"%d" % self.time_ns)
+
+    keeper = MemoryKeeper()
+
+    def die() -> None:
+        raise Killed
+
+    def simulate(folder: Path, past: Past | None) -> Ending:
+        return Simulation(plan_of(None, steps=20), Table(folder), keeper, folder, past).run()
+
+    keeper.on_control = at_step(12, die)
+    with pytest.raises(Killed):
+        simulate(first := folder_of(tmp_path, None, 0), None)
+    keeper.on_control = lambda asked: None
+    with pytest.raises(FileLost, match=r"table\.bin"):
+        simulate(folder_of(tmp_path, None, 1), keeper.past(first))
+
+
 # Forks ------------------------------------------------------------------------------------------------------
 
 
