@@ -232,6 +232,7 @@ def test_what_an_engine_says_of_its_own_script_is_told(tmp_path: Path) -> None:
             raise ScriptFailed(
                 what="The engine 'a'",
                 doing="in `runLoop`",
+                at=", at a.py, line 7",
                 file="a.py",
                 line=7,
                 kind="KeyError",
@@ -445,6 +446,16 @@ def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
     assert known == {"steps": 2, "max_steps": None, "fraction": None, "time_left": None}
     _, _, done, _ = run(tmp_path, None, steps=0)
     assert (done.reports[-1]["fraction"], done.reports[-1]["max_steps"]) == (1.0, 0)
+
+
+def test_the_time_that_a_report_says_is_left_is_that_of_the_steps_that_are_left(tmp_path: Path) -> None:
+    script = "nrp.run_loop(25)\nfile_logger.info(nrp.simulation_time_remaining)\n"
+    plan = msgspec.structs.replace(plan_of(script), timeout_ns=25 * MILLISECOND + MILLISECOND // 2)
+    keeper, folder = MemoryKeeper(), folder_of(tmp_path, script)
+    Simulation(plan, SmallCoSimulation(folder), keeper, folder).run()
+    assert keeper.lines == [("info", "0.0")]
+    known = {name: keeper.reports[-1][name] for name in ("steps", "max_steps", "fraction", "time_left")}
+    assert known == {"steps": 25, "max_steps": 25, "fraction": 1.0, "time_left": 0.0}
 
 
 # Going on ---------------------------------------------------------------------------------------------------

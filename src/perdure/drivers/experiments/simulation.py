@@ -313,7 +313,7 @@ class Simulation:
     def _report(self) -> Mapping[str, Any]:
         now = self._cosimulation.time_ns
         steps, most = now // self.timestep_ns, self.max_steps
-        left = None if self.plan.timeout_ns is None else max(0, self.plan.timeout_ns - now) / 1e9
+        left = None if most is None else max(0, most - steps) * self.timestep_ns / 1e9
         return {
             "real_time": self._stepper.seconds,
             "simulation_time": now / 1e9,
