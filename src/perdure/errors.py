@@ -218,7 +218,7 @@ class InvalidDataPack(Invalid):
 class ScriptFailed(Invalid):
     """{what} failed {doing}{at}: {kind}: {reason}."""
 
-    # `values` has the place as `file` and `line`, too: empty and 0 if the error came by no line of the folder.
+    # `values` has the place as `file` and `line`, too: empty and 0 if it came by no line of the folder.
 
 
 class EvaluationFailed(Invalid):
