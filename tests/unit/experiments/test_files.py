@@ -244,10 +244,13 @@ def test_caches_and_what_is_no_file_are_left_alone(tmp_path: Path) -> None:
     files = Files(folder)
     apply(folder, [("__pycache__/x.pyc", b"x")])
     os.mkfifo(folder / "pipe")
+    (folder / os.fsdecode(b"f\xfcr")).mkdir()  # names in Latin-1, which a savepoint can't hold
+    (folder / "link").symlink_to(os.fsdecode(b"f\xfcr"))
     state = taken(files)
     assert not any(state.values())
     files.put_back(state, None)
     assert (folder / "pipe").exists()
+    assert (folder / "link").is_dir()
     assert (folder / "__pycache__" / "x.pyc").exists()
 
 

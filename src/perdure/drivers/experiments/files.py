@@ -196,7 +196,10 @@ def _set_mode(path: Path, mode: int | None) -> None:
 
 
 def _items(folder: Path) -> _Items:
-    """Return what is in a folder, but caches and what is no file, folder or link."""
+    """Return what is in a folder, but caches and what is no file, folder or link.
+
+    Folders and links that a savepoint can't name, since they aren't Unicode, are left out, too.
+    """
     items = _Items()
     waiting = [""]
     while waiting:
@@ -206,13 +209,24 @@ def _items(folder: Path) -> _Items:
                 name, status = within + item.name, item.stat(follow_symlinks=False)
                 mode = status.st_mode & PERMISSIONS
                 if stat.S_ISLNK(status.st_mode):
-                    items.links[name] = os.readlink(folder / name)  # noqa: PTH115 - it is no path
+                    text = os.readlink(folder / name)  # noqa: PTH115 - it is no path
+                    if _is_unicode(name + text):
+                        items.links[name] = text
                 elif stat.S_ISREG(status.st_mode):
                     items.files[name] = _Stamp(status.st_size, status.st_mtime_ns, status.st_ino, mode)
                 elif stat.S_ISDIR(status.st_mode) and item.name not in _CACHES:
-                    items.folders[name] = mode
+                    if _is_unicode(name):
+                        items.folders[name] = mode
                     waiting.append(f"{name}/")
     return items
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class OpenFiles:
@@ -357,7 +371,7 @@ def _content(name: str, former: Path | None, was: Mapping[str, Any]) -> BinaryIO
         raise FileLost(path=name, reason="the folder it was written in is gone")
     size: int = was["size"]
     if path.stat().st_size < size or not _holds(path, size, was):
-        raise FileLost(path=name, reason="it was written anew after the savepoint")
+        raise FileLost(path=name, reason="it was changed or written anew after the savepoint")
     return path.open("rb")
 
 
