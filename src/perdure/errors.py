@@ -216,7 +216,9 @@ class InvalidDataPack(Invalid):
 
 
 class ScriptFailed(Invalid):
-    """{what} failed {doing}, at {file}, line {line}: {kind}: {reason}."""
+    """{what} failed {doing}{at}: {kind}: {reason}."""
+
+    # `values` has the place as `file` and `line`, too: empty and 0 if it came by no line of the folder.
 
 
 class EvaluationFailed(Invalid):

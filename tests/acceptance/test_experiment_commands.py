@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.acceptance.test_cli import fails, perdure
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of
 
+from perdure.cli.experiment_run import zipped
 from perdure.drivers.experiments.journal import trajectory
 from perdure.stores.sqlite import SqliteStore
 
@@ -118,6 +120,8 @@ def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     logged = (room / ".perdure" / "results" / run / files[2]).read_text().splitlines()
     assert [line.split(maxsplit=2)[1:] for line in logged] == [["info", line] for line in log.splitlines()]
     fails(perdure("experiment", "new", str(room)), "is there already")
+    within_a_file = room / "simulation_config.json" / "x"
+    fails(perdure("experiment", "new", str(within_a_file)), f"'{within_a_file}' can't be made: Not a dir")
     assert not left_over(room)
 
 
@@ -230,6 +234,34 @@ def test_a_simulator_that_is_not_installed_is_named(tmp_path: Path) -> None:
     assert "pip install" in done.stderr.splitlines()[-1]
     assert "perdure[mujoco]" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_what_goes_wrong_unexpectedly_is_told_in_a_line(tmp_path: Path) -> None:
+    folder = example(tmp_path, "exchange", "nrp.run_loop(1)\n")
+    (folder / ".perdure").mkdir()
+    (folder / ".perdure" / "results").write_text("in the way")
+    done = perdure("experiment", "run", str(folder))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("perdure: The experiment can't be run: NotADirectoryError: ")
+
+
+def test_what_is_in_hidden_folders_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.py", "a/c.txt", "a/.hidden/d.txt", ".perdure/working/e.txt", ".env"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    os.utime(tmp_path / "b.py", (0, 0))  # a zip has no such time
+    seen, look = [], os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        seen.append(os.path.relpath(path, tmp_path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with zipped(tmp_path) as archive, zipfile.ZipFile(archive) as files:
+        assert files.namelist() == ["experiment/b.py", "experiment/a/c.txt"]
+    assert sorted(seen) == [".", "a"]
 
 
 def test_two_at_once_in_one_folder_are_refused(tmp_path: Path) -> None:

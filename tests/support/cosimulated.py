@@ -1,6 +1,7 @@
 """A co-simulation of two small engines, and a keeper in memory that can break off at any moment."""
 
 import random
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Return the content of every file of a folder, by its path there."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def looks(folder: Path) -> dict[str, Any]:
+    """Return what is in a folder: the mode and content of each file, the mode of each folder, each link."""
+    found: dict[str, Any] = {}
+    for path in folder.rglob("*"):
+        mode = path.lstat().st_mode
+        content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(folder))] = (stat.filemode(mode), content)
+    return found

@@ -4,6 +4,7 @@ The store, the working folder and the results are in the folder's ``.perdure``. 
 server does, works on one run in a child process under a guard, and closes it again.
 """
 
+import os
 import signal
 import tempfile
 import zipfile
@@ -31,7 +32,7 @@ from perdure.scenarios import Catalogue
 from perdure.stores.open import open_store
 from perdure.web.auth import LOCAL
 
-__all__ = ["EXAMPLES", "OWN", "run_experiment"]
+__all__ = ["EXAMPLES", "OWN", "run_experiment", "zipped"]
 
 EXAMPLES = (
     "Examples:  perdure experiment run examples/experiments/pendulum  ·  "
@@ -77,10 +78,19 @@ def run_experiment(
     asked = NewExperiment(experiment=NAME, configuration=config, script=script, seed=seed)
     try:
         status = anyio.run(_run, folder.resolve(), asked, watch)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
+    except Exception as error:
+        raise _in_words(error) from None
     if status:
         raise typer.Exit(status)
+
+
+def _in_words(error: Exception) -> PerdureError:
+    """Return what went wrong as an error that is told in a line; of several, the first."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, PerdureError):
+        return error
+    return PerdureError(f"The experiment can't be run: {type(error).__name__}: {error}")
 
 
 async def _run(folder: Path, asked: NewExperiment, watch: bool) -> int:
@@ -193,7 +203,7 @@ async def _pause(context: Context, run_id: str) -> None:
 def _kept(context: Context, folder: Path) -> bool:
     """Keep the folder's files as the experiment; return whether they are what was kept before."""
     experiments = context.artifacts.experiments(LOCAL)
-    with _zipped(folder) as archive:
+    with zipped(folder) as archive:
         try:
             return experiments.create(NAME, archive).replayed
         except ExperimentExists:
@@ -203,15 +213,18 @@ def _kept(context: Context, folder: Path) -> bool:
 
 
 @contextmanager
-def _zipped(folder: Path) -> Iterator[IO[bytes]]:
+def zipped(folder: Path) -> Iterator[IO[bytes]]:
     """Yield a zip of a folder's files, but those that are hidden, or in hidden folders."""
     with tempfile.TemporaryFile() as archive:
-        with zipfile.ZipFile(archive, "w") as files:
-            for path in sorted(folder.rglob("*")):
-                name = path.relative_to(folder)
-                if path.is_file() and not any(part.startswith(".") for part in name.parts):
-                    # In one folder, which is left out, so that one of the experiment's own never is.
-                    files.write(path, Path(NAME) / name)
+        with zipfile.ZipFile(archive, "w", strict_timestamps=False) as files:
+            for within, folders, names in os.walk(folder):
+                # No hidden one is entered: what is in our own moves and goes meanwhile.
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                for name in sorted(names):
+                    path = Path(within) / name
+                    if path.is_file() and not name.startswith("."):
+                        # In one folder, which is left out, so that one of the experiment's own never is.
+                        files.write(path, Path(NAME) / path.relative_to(folder))
         archive.seek(0)
         yield archive
 

@@ -35,11 +35,14 @@ def new_experiment(
     """Make an experiment to start from: a room that is heated, and its thermostat."""
     try:
         name.mkdir(parents=True)
+        for file in files("perdure.cli").joinpath("experiment_template").iterdir():
+            if file.name.endswith(SUFFIX):
+                (name / file.name.removesuffix(SUFFIX)).write_bytes(file.read_bytes())
     except FileExistsError:
         raise PerdureError(f"{str(name)!r} is there already; choose another name.") from None
-    for file in files("perdure.cli").joinpath("experiment_template").iterdir():
-        if file.name.endswith(SUFFIX):
-            (name / file.name.removesuffix(SUFFIX)).write_bytes(file.read_bytes())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PerdureError(f"{str(name)!r} can't be made: {reason}. Choose another place.") from error
     typer.echo(f"Made {name}. Run it with: perdure experiment run {name}")
 
 

@@ -338,6 +338,41 @@ def test_what_a_script_wrote_it_writes_again_and_another_script_finds_it(client:
         assert lines(client, run) == ["80000"]
 
 
+def test_a_fork_finds_folders_permissions_and_links_as_they_were(client: httpx.Client) -> None:
+    writer = b"""
+import os
+from nrp_core.engines.python_json import EngineScript
+class Script(EngineScript):
+    def initialize(self):
+        self.count = 0
+    def runLoop(self, timestep):
+        self.count += 1
+        if self.count == 5:
+            os.makedirs("out/empty")
+            open("tool.sh", "w").close()
+            os.chmod("tool.sh", 0o750)
+            os.symlink("tool.sh", "latest")
+        if self.count == 45:
+            os.remove("latest")
+            os.rename("out", "gone")
+"""
+    look = b"""
+import os
+found = (sorted(os.listdir("out")), oct(os.stat("tool.sh").st_mode & 0o777), os.readlink("latest"))
+file_logger.info("%s", found)
+"""
+    script = b"nrp.run_loop(60)\nimport os\nfile_logger.info('%s', sorted(os.listdir('gone')))\n"
+    given = {"simulation_config.json": CONFIG, "writer.py": writer, "main_script.py": script, "look.py": look}
+    parent = made(client, send(client, "shelves", given), seed=5)["id"]
+    completed(client, parent)
+    again = fork_of(client, parent, savepoint=300_000_000)
+    completed(client, again)
+    assert lines(client, again)[-1] == "['empty']"
+    other = fork_of(client, parent, savepoint=300_000_000, script="look.py")
+    completed(client, other)
+    assert lines(client, other) == ["(['empty'], '0o750', 'tool.sh')"]
+
+
 def test_a_fork_at_savepoint_0_with_another_configuration_or_script_needs_no_files(
     client: httpx.Client,
 ) -> None:

@@ -8,9 +8,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
-from tests.support.cosimulated import contents
+from tests.support.cosimulated import looks
 from tests.support.killed_experiment import RUN, SEED
 
 from perdure.drivers.experiments.journal import records, trajectory
@@ -46,13 +47,65 @@ except NRPSimulationTimeout:
 """
 
 
-def simulate(
-    root: Path, example: str, kills: int, seed: int
-) -> tuple[dict[str, str], dict[str, bytes], Path]:
-    """Simulate an example under `SCRIPT`; return how it ended, the files it left, and its store."""
+SHELVES = """
+import os, shutil
+from pathlib import Path
+
+from nrp_core.engines.python_json import EngineScript
+
+
+class Script(EngineScript):
+    def initialize(self):
+        self.count = 0
+        self._registerDataPack("count")
+        self._setDataPack("count", {"n": 0})
+
+    def runLoop(self, timestep):
+        shelf, step = Path(f"shelf{self.count // 200}"), self.count % 200
+        if step == 0:
+            shelf.mkdir()
+            (shelf / "empty").mkdir(mode=0o700)
+            (shelf / "tool.sh").write_text("#!/bin/sh\\n")
+            (shelf / "tool.sh").chmod(0o755)
+            Path("latest").unlink(missing_ok=True)
+            Path("latest").symlink_to(shelf)
+        if step == 190:
+            (shelf / "empty" / "late.txt").write_text(oct((shelf / "tool.sh").stat().st_mode))
+            Path("latest", "through.txt").write_text(os.readlink("latest"))
+            if self.count > 200:
+                shutil.rmtree(f"shelf{self.count // 200 - 1}")
+        self.count += 1
+        self._setDataPack("count", {"n": self.count})
+
+    def shutdown(self):
+        pass
+"""
+CONFIG = {
+    "SimulationName": "shelves",
+    "SimulationTimeout": 9.95,
+    "EngineConfigs": [
+        {
+            "EngineName": "shelves",
+            "EngineType": "python_json",
+            "PythonFileName": "shelves.py",
+            "EngineTimestep": 0.01,
+        }
+    ],
+}
+
+
+def simulate(root: Path, example: str, kills: int, seed: int) -> tuple[dict[str, str], dict[str, Any], Path]:
+    """Simulate an example under `SCRIPT`; return how it ended, what it left in its folder, and its store."""
     experiment = root / "experiment"
     shutil.copytree(ROOT / "examples" / "experiments" / example, experiment)
     (experiment / "main_script.py").write_text(dedent(SCRIPT))
+    return simulate_folder(root, experiment, kills, seed)
+
+
+def simulate_folder(
+    root: Path, experiment: Path, kills: int, seed: int
+) -> tuple[dict[str, str], dict[str, Any], Path]:
+    """Simulate what is in a folder; otherwise as `simulate`."""
     finished = subprocess.run(
         [
             sys.executable,
@@ -71,7 +124,7 @@ def simulate(
     )
     assert finished.returncode == 0, finished.stderr
     ending = json.loads(finished.stdout)
-    files = contents(Path(ending.pop("folder")))
+    files = looks(Path(ending.pop("folder")))
     return ending, files, root / "perdure.db"
 
 
@@ -97,3 +150,19 @@ def test_a_killed_experiment_ends_as_one_that_never_was(tmp_path: Path, example:
         ours = ("experiment/place",)  # tells the seconds that steps took
         states = [{id: state for id, state in s.entities.items() if id not in ours} for s in newest]
         assert states[0] == states[1]
+
+
+def test_folders_modes_and_links_that_an_engine_made_are_put_back(tmp_path: Path) -> None:
+    left = []
+    for name, kills in (("one", 0), ("other", 12)):
+        experiment = tmp_path / name / "experiment"
+        experiment.mkdir(parents=True)
+        (experiment / "simulation_config.json").write_text(json.dumps(CONFIG))
+        (experiment / "shelves.py").write_text(SHELVES)
+        (experiment / "main_script.py").write_text("while True:\n    nrp.run_loop(9)\n")
+        ending, files, _ = simulate_folder(tmp_path / name, experiment, kills, 7)
+        assert ending == {"how": "completed", "error": ""}
+        left.append(files)
+    assert left[0] == left[1]
+    assert left[0]["latest"][1] == Path("shelf4")
+    assert left[0]["shelf4/empty/late.txt"][1] == b"0o100755"

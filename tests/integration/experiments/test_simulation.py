@@ -232,6 +232,7 @@ def test_what_an_engine_says_of_its_own_script_is_told(tmp_path: Path) -> None:
             raise ScriptFailed(
                 what="The engine 'a'",
                 doing="in `runLoop`",
+                at=", at a.py, line 7",
                 file="a.py",
                 line=7,
                 kind="KeyError",
@@ -448,6 +449,16 @@ def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
     assert (done.reports[-1]["fraction"], done.reports[-1]["max_steps"]) == (1.0, 0)
 
 
+def test_the_time_that_a_report_says_is_left_is_that_of_the_steps_that_are_left(tmp_path: Path) -> None:
+    script = "nrp.run_loop(25)\nfile_logger.info(nrp.simulation_time_remaining)\n"
+    plan = msgspec.structs.replace(plan_of(script), timeout_ns=25 * MILLISECOND + MILLISECOND // 2)
+    keeper, folder = MemoryKeeper(), folder_of(tmp_path, script)
+    Simulation(plan, SmallCoSimulation(folder), keeper, folder).run()
+    assert keeper.lines == [("info", "0.0")]
+    known = {name: keeper.reports[-1][name] for name in ("steps", "max_steps", "fraction", "time_left")}
+    assert known == {"steps": 25, "max_steps": 25, "fraction": 1.0, "time_left": 0.0}
+
+
 # Going on ---------------------------------------------------------------------------------------------------
 
 
@@ -593,6 +604,34 @@ def test_a_file_that_is_gone_with_its_folder_is_named(tmp_path: Path) -> None:
         simulate(folder_of(tmp_path, None, 1), keeper.past(None))
     assert simulate(second := folder_of(tmp_path, None, 2), keeper.past(first)) == Ending(how=How.COMPLETED)
     assert (second / "large.bin").read_bytes() == bytes(range(256)) * 300 * 20
+
+
+def test_a_file_that_was_rewritten_in_its_middle_is_lost_rather_than_put_back_wrong(tmp_path: Path) -> None:
+    class Table(SmallCoSimulation):
+        def initialize(self) -> None:
+            super().initialize()
+            (self.folder / "table.bin").write_bytes(bytes(300_000))
+
+        def step(self) -> None:
+            super().step()
+            with (self.folder / "table.bin").open("r+b") as file:
+                file.seek(150_000)
+                file.write(b"%d" % self.time_ns)
+
+    keeper = MemoryKeeper()
+
+    def die() -> None:
+        raise Killed
+
+    def simulate(folder: Path, past: Past | None) -> Ending:
+        return Simulation(plan_of(None, steps=20), Table(folder), keeper, folder, past).run()
+
+    keeper.on_control = at_step(12, die)
+    with pytest.raises(Killed):
+        simulate(first := folder_of(tmp_path, None, 0), None)
+    keeper.on_control = lambda asked: None
+    with pytest.raises(FileLost, match=r"table\.bin"):
+        simulate(folder_of(tmp_path, None, 1), keeper.past(first))
 
 
 # Forks ------------------------------------------------------------------------------------------------------

@@ -254,6 +254,29 @@ class Script(EngineScript):
     )
 
 
+def test_an_error_that_came_by_no_line_of_the_folder_has_no_place(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write(
+        folder,
+        script__py=HEAD
+        + """
+import os
+import shutil
+class Script(EngineScript):
+    def runLoop(self, timestep_ns):
+        shutil.rmtree(os.getcwd())
+""",
+    )
+    made = engine(script_config(folder))
+    made.step({})
+    with pytest.raises(ScriptFailed) as error:
+        made.step({})
+    assert str(error.value).startswith("The engine 'a' failed in runLoop to 0.02 s: FileNotFoundError: ")
+    assert str(error.value).endswith(" (the run's folder was removed).")
+    assert (error.value.values["file"], error.value.values["line"]) == ("", 0)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -1,8 +1,11 @@
 """MuJoCo and gymnasium under scripts: the law, and what is said where something is wrong."""
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from tests.support.experiments import PENDULUM, script_config, write
@@ -221,6 +224,21 @@ def test_a_missing_package_names_its_extra(
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(MissingExtra, match=rf"pip install 'perdure\[{package}\]'"):
         make_simulator(kind, "world.xml", tmp_path, 0)
+
+
+def test_a_package_that_an_environment_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def filmed() -> None:
+        importlib.import_module("imageio.v3")
+
+    monkeypatch.setitem(sys.modules, "imageio", None)
+    gymnasium.register("Filmed-v0", entry_point=filmed)
+    try:
+        with pytest.raises(MissingExtra, match=r"'Filmed-v0' needs .*'imageio'.*: pip install imageio\.$"):
+            make_simulator("OpenAI", "Filmed-v0", tmp_path, 0)
+    finally:
+        del gymnasium.registry["Filmed-v0"]
 
 
 def test_worlds_that_are_not_there_are_told(tmp_path: Path) -> None:

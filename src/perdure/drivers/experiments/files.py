@@ -2,9 +2,10 @@
 
 A script that runs again writes its files again. What engines and functions wrote isn't written again, since
 they go on from the savepoint; so a savepoint tells how each written file was, and what differs when the
-script has reached it is put back: small files from their content in the savepoint, larger ones, which are
-taken to grow at their end, from the folder of the attempt before, cut to their length. A fork is given such a
-folder, with what its savepoint lacks.
+script has reached it is put back: small files from their content in the savepoint, larger ones from the
+folder of the attempt before, cut to their length. Those may have grown at their end since, and a hash tells
+if more was changed; of very large ones it is a hash of the two ends. A fork is given such a folder, with what
+its savepoint lacks. Folders, modes and links are put back, too.
 """
 
 import builtins
@@ -15,12 +16,14 @@ import io
 import os
 import secrets
 import shutil
+import stat
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from perdure.errors import FileLost
 from perdure.state.codec import State
@@ -29,14 +32,41 @@ __all__ = ["EMPTY", "Files", "OpenFiles", "caught_up", "lacking", "remove_folder
 
 SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
 SMALL_ALTOGETHER = 1 << 20
+WHOLE = 16 << 20  # bytes up to which a file's hash is of all of it
+WHOLE_ALTOGETHER = 32 << 20  # of those that have changed since the savepoint before
+PERMISSIONS = 0o777  # the bits of a mode that are noted
 SETTLED = 50_000_000  # nanoseconds after which a file's time of change tells of the next change
 _CACHES = frozenset({"__pycache__"})
 
-_Stamp = tuple[int, int, int]
+
+class _Stamp(NamedTuple):
+    """What tells of a file whether it was changed."""
+
+    size: int
+    changed: int
+    number: int
+    mode: int
+
+
+@dataclass(frozen=True)
+class _Items:
+    """What is in a folder, by path: the stamps of files, the modes of folders, what links say.
+
+    A mode that is None doesn't matter.
+    """
+
+    files: dict[str, _Stamp] = field(default_factory=dict)
+    folders: dict[str, int | None] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.files or name in self.folders or name in self.links
 
 
 class Files:
-    """The files of a folder, compared with how it was at the beginning.
+    """The files of a folder, compared with how it was at the beginning; its folders and links, too.
+
+    A link is what it says, and is followed nowhere.
 
     Parameters
     ----------
@@ -46,32 +76,40 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._given = self._stamps()
+        self._given = _items(folder)
         self._known: dict[str, tuple[_Stamp, dict[str, State]]] = {}
 
     def snapshot(self) -> State:
-        """Return what was written, changed and removed since the beginning."""
+        """Return what was written, made, changed and removed since the beginning."""
         now = time.time_ns()
         written: dict[str, State] = {}
-        stamps = self._stamps()
-        room = SMALL_ALTOGETHER
-        for name, stamp in stamps.items():
-            if self._given.get(name) == stamp:
+        items, given = _items(self._folder), self._given
+        room, reading = SMALL_ALTOGETHER, WHOLE_ALTOGETHER
+        for name, stamp in items.files.items():
+            if given.files.get(name) == stamp:
                 continue
             known = self._known.get(name)
             if known is None or known[0] != stamp:
-                described = _described(self._folder / name, stamp[0])
-                if now - stamp[1] > SETTLED:
+                whole = stamp.size <= min(WHOLE, reading)
+                described = _described(self._folder / name, stamp.size, whole=whole)
+                described["mode"] = stamp.mode
+                reading -= stamp.size if whole else 0
+                if now - stamp.changed > SETTLED and (whole or stamp.size > WHOLE):
                     self._known[name] = (stamp, described)
                 else:
                     self._known.pop(name, None)
             else:
                 described = known[1]
-            room -= stamp[0]
+            room -= stamp.size
             written[name] = described if room >= 0 else {**described, "content": None}
-        removed: list[State] = [name for name in self._given if name not in stamps]
-        state: dict[str, State] = {"written": written, "removed": removed}
-        return state
+        given_names = (*given.files, *given.folders, *given.links)
+        removed: list[State] = [*sorted(name for name in given_names if name not in items)]
+        return {
+            "written": written,
+            "folders": _differing(items.folders, given.folders),
+            "links": _differing(items.links, given.links),
+            "removed": removed,
+        }
 
     def put_back(self, state: Any, former: Path | None) -> None:
         """Make the folder what it was at a savepoint.
@@ -88,39 +126,107 @@ class Files:
         FileLost
             If a file can't be put back: it isn't small, and the former folder lacks it or has another one.
         """
-        written: Mapping[str, Any] = state["written"]
-        present = self._stamps()
-        for name, was in written.items():
+        present, wanted = _items(self._folder), self._wanted(state)
+        for name, mode in present.folders.items():
+            _set_mode(self._folder / name, (mode or 0) | stat.S_IRWXU)  # until all is done
+        self._remove(present, wanted)
+        for name in sorted(wanted.folders.keys() - present.folders.keys()):
+            (self._folder / name).mkdir()
+        for name, was in state["written"].items():
+            self._put_back_file(name, was, present.files.get(name), former)
+        for name, text in wanted.links.items():
+            if present.links.get(name) != text:
+                (self._folder / name).symlink_to(text)
+        for name in sorted(wanted.folders, reverse=True):
+            _set_mode(self._folder / name, wanted.folders[name])
+
+    def _wanted(self, state: Any) -> _Items:
+        """Return what was in the folder at a savepoint; how its files were doesn't count."""
+        told = {*state["removed"], *state["written"], *state["folders"], *state["links"]}
+        files, folders, links = (
+            {name: how for name, how in items.items() if name not in told}
+            for items in (self._given.files, self._given.folders, self._given.links)
+        )
+        wanted = _Items(files | state["written"], folders | state["folders"], links | state["links"])
+        for name in (*wanted.files, *wanted.folders, *wanted.links):
+            for parent in list(Path(name).parents)[:-1]:  # which a fork's experiment may lack
+                wanted.folders.setdefault(str(parent), None)
+        return wanted
+
+    def _remove(self, present: _Items, wanted: _Items) -> None:
+        """Remove what wasn't there, or was something else; what is in a folder goes before it."""
+        for name in sorted((*present.files, *present.folders, *present.links), reverse=True):
             path = self._folder / name
-            if name in present and _same(_described(path, present[name][0]), was):
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if name in present.folders:
+                if name not in wanted.folders:
+                    shutil.rmtree(path)
+            elif name in present.files:
+                if name not in wanted.files:
+                    path.unlink()
+            elif present.links[name] != wanted.links.get(name):
+                path.unlink()
+
+    def _put_back_file(
+        self, name: str, was: Mapping[str, Any], present: _Stamp | None, former: Path | None
+    ) -> None:
+        path = self._folder / name
+        if present is None or not _holds(path, present.size, was):
+            if present is not None:
+                _set_mode(path, present.mode | stat.S_IWUSR)
             with (
-                _content(name, None if former is None else former / name, was) as content,
-                path.open("r+b" if path.exists() else "wb") as file,
+                _content(name, former, was) as content,
+                path.open("wb" if present is None else "r+b") as file,
             ):
-                _copy(content, file, was["size"])
+                file.writelines(_parts(content, was["size"]))
                 file.truncate()
             _move_handles(path, was["size"])
-        for name in present:
-            if name not in written and (name not in self._given or name in state["removed"]):
-                (self._folder / name).unlink()
+        _set_mode(path, was["mode"])
 
-    def _stamps(self) -> dict[str, _Stamp]:
-        """Return size, time of change and number of each file, by its path in the folder."""
-        stamps: dict[str, _Stamp] = {}
-        waiting = [""]
-        while waiting:
-            within = waiting.pop()
-            with os.scandir(self._folder / within) as found:
-                for item in found:
-                    if item.is_dir(follow_symlinks=False):
-                        if item.name not in _CACHES:
-                            waiting.append(f"{within}{item.name}/")
-                    elif item.is_file(follow_symlinks=False):
-                        status = item.stat(follow_symlinks=False)
-                        stamps[within + item.name] = (status.st_size, status.st_mtime_ns, status.st_ino)
-        return stamps
+
+def _differing(items: Mapping[str, Any], given: Mapping[str, Any]) -> State:
+    differing: dict[str, State] = {name: how for name, how in items.items() if given.get(name) != how}
+    return differing
+
+
+def _set_mode(path: Path, mode: int | None) -> None:
+    """Give a file or a folder these permissions, or leave it; it keeps the other bits of its mode."""
+    present = stat.S_IMODE(path.stat().st_mode)
+    if mode is not None and present & PERMISSIONS != mode:
+        path.chmod(present & ~PERMISSIONS | mode)
+
+
+def _items(folder: Path) -> _Items:
+    """Return what is in a folder, but caches and what is no file, folder or link.
+
+    Folders and links that a savepoint can't name, since they aren't Unicode, are left out, too.
+    """
+    items = _Items()
+    waiting = [""]
+    while waiting:
+        within = waiting.pop()
+        with os.scandir(folder / within) as found:
+            for item in found:
+                name, status = within + item.name, item.stat(follow_symlinks=False)
+                mode = status.st_mode & PERMISSIONS
+                if stat.S_ISLNK(status.st_mode):
+                    text = os.readlink(folder / name)  # noqa: PTH115 - it is no path
+                    if _is_unicode(name + text):
+                        items.links[name] = text
+                elif stat.S_ISREG(status.st_mode):
+                    items.files[name] = _Stamp(status.st_size, status.st_mtime_ns, status.st_ino, mode)
+                elif stat.S_ISDIR(status.st_mode) and item.name not in _CACHES:
+                    if _is_unicode(name):
+                        items.folders[name] = mode
+                    waiting.append(f"{name}/")
+    return items
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class OpenFiles:
@@ -206,7 +312,7 @@ def take(chunks: Iterable[bytes], was: Mapping[str, Any], target: Path) -> bool:
             left -= min(left, len(chunk))
             if not left:
                 break
-    if left or not _same(_described(target, was["size"]), was):
+    if left or not _holds(target, was["size"], was):
         target.unlink()
         return False
     return True
@@ -226,40 +332,52 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(going)
 
 
-def _described(path: Path, size: int) -> dict[str, State]:
-    """Return a file's size, a hash (of its two ends, if it is large), and its content if it is small."""
+def _described(path: Path, size: int, *, whole: bool) -> dict[str, State]:
+    """Return a file's size, a hash (of its two ends unless `whole`), and its content if it is small."""
     with path.open("rb") as file:
-        first = file.read(min(size, SMALL))
         if size <= SMALL:
-            return {"size": size, "hash": _hash(first), "content": first}
-        file.seek(size - SMALL)
-        return {"size": size, "hash": _hash(first + file.read(SMALL)), "content": None}
+            content = file.read(size)
+            return {"size": size, "hash": _hash([content]), "whole": True, "content": content}
+        if whole:
+            parts = _parts(file, size)
+        else:
+            file.seek(size - SMALL)
+            last = file.read(SMALL)
+            file.seek(0)
+            parts = iter([file.read(SMALL), last])
+        return {"size": size, "hash": _hash(parts), "whole": whole, "content": None}
 
 
-def _hash(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
+def _holds(path: Path, size: int, was: Mapping[str, Any]) -> bool:
+    """Return whether the first bytes of a file, so many, are what a savepoint tells of one."""
+    return bool(size == was["size"] and _described(path, size, whole=was["whole"])["hash"] == was["hash"])
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return bool(one["size"] == other["size"] and one["hash"] == other["hash"])
+def _hash(parts: Iterable[bytes]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield the first bytes of a file, so many."""
+    while size > 0 and (part := file.read(min(size, SMALL_ALTOGETHER))):
+        yield part
+        size -= len(part)
 
 
 def _content(name: str, former: Path | None, was: Mapping[str, Any]) -> BinaryIO:
     """Return a file that begins with what a file held at a savepoint."""
     if was["content"] is not None:
         return io.BytesIO(was["content"])
-    if former is None or not former.is_file():
+    path = None if former is None else former.resolve() / name
+    if path is None or not path.is_file() or path.resolve() != path:  # a link, or in one, is another file
         raise FileLost(path=name, reason="the folder it was written in is gone")
     size: int = was["size"]
-    if former.stat().st_size < size or not _same(_described(former, size), was):
-        raise FileLost(path=name, reason="it was written anew after the savepoint")
-    return former.open("rb")
-
-
-def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    while size > 0 and (chunk := source.read(min(size, SMALL_ALTOGETHER))):
-        target.write(chunk)
-        size -= len(chunk)
+    if path.stat().st_size < size or not _holds(path, size, was):
+        raise FileLost(path=name, reason="it was changed or written anew after the savepoint")
+    return path.open("rb")
 
 
 def _move_handles(path: Path, size: int) -> None:
@@ -280,5 +398,5 @@ def _move_handles(path: Path, size: int) -> None:
             continue  # the handle with which the folder of handles was read
 
 
-EMPTY: dict[str, State] = {"size": 0, "hash": _hash(b""), "content": b""}
-"""What a savepoint says of an empty file."""
+EMPTY: dict[str, State] = {"size": 0, "hash": _hash([]), "whole": True, "content": b"", "mode": None}
+"""What a savepoint says of an empty file, whichever mode it is made with."""

@@ -51,7 +51,7 @@ class Party:
         Raises
         ------
         ScriptFailed
-            For whatever the code raises, with its file and line.
+            For whatever the code raises, with its file and line if it has them in the folder.
         """
         self.doing = doing
         try:
@@ -59,13 +59,15 @@ class Party:
                 yield
         except (Exception, SystemExit) as error:
             file, line = self._place(error)
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
             raise ScriptFailed(
                 what=self.what[0].upper() + self.what[1:],
                 doing=self.doing,
+                at=f", at {file}, line {line}" if file else "",
                 file=file,
                 line=line,
                 kind=type(error).__name__,
-                reason=error.msg if isinstance(error, SyntaxError) else str(error),
+                reason=reason if self.folder.is_dir() else f"{reason} (the run's folder was removed)",
             ) from error
 
     def load(self, file: str) -> ModuleType:
@@ -125,13 +127,13 @@ class Party:
             namespace.restore(Census().take(name, state["names"][name]))
 
     def _place(self, error: BaseException) -> tuple[str, int]:
-        """Return the last line of the folder's that an error came by."""
+        """Return the last line of the folder's that an error came by; an empty name and 0 if by none."""
         if isinstance(error, SyntaxError) and error.filename is not None:
             return self._relative(error.filename), error.lineno or 0
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             if Path(frame.filename).is_relative_to(self.folder):
                 return self._relative(frame.filename), frame.lineno or 0
-        return "?", 0
+        return "", 0
 
     def _relative(self, file: str) -> str:
         path = Path(file)

@@ -13,7 +13,7 @@ import numpy as np
 from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.simulators.base import load_package
 from perdure.engines.python_script.simulators.packing import Packer, unpacked
-from perdure.errors import Invalid, suggest
+from perdure.errors import Invalid, MissingExtra, suggest
 from perdure.state.codec import State
 
 __all__ = ["Gymnasium"]
@@ -36,6 +36,13 @@ class Gymnasium:
             self._environment: Any = gymnasium.make(name)
         except gymnasium.error.Error as error:
             raise Invalid(f"gymnasium can't make {name!r} (WorldFileName): {error}") from error
+        except ModuleNotFoundError as error:
+            what, package = f"gymnasium's {name!r}", (error.name or "?").partition(".")[0]
+            raise MissingExtra(
+                f"{what} needs the package {package!r}; install it with: pip install {package}.",
+                what=what,
+                package=package,
+            ) from error
         self._spaces: Any = gymnasium.spaces
         self._time = 0.0
         observation, info = self._environment.reset(seed=seed % (1 << 32))
