@@ -104,6 +104,16 @@ PLACES = {  # of engines and of functions
         "sys.modules['kept'] = kept\ndel kept",
         "import kept\nkept.n += 1\nx = kept.n",
     ),
+    "property of its own kind": Kept(
+        "class Counting(property):\n    def __get__(self, one, kind=None):\n        self.n += 1\n"
+        "        return self.n\nclass A:\n    n = Counting()\nvars(A)['n'].n = 0",
+        "x = A().n",
+    ),
+    "class of a class": Kept(
+        "def made():\n    class Meta(type):\n        n = 0\n    return Meta\n"
+        "class A(metaclass=made()):\n    pass",
+        "type(A).n += 1\nx = A.n",
+    ),
     "module of its own": Kept(
         "import types\nown = types.ModuleType('own')\nown.kept = []",
         "own.kept.append(1)\nx = len(own.kept)",

@@ -6,6 +6,7 @@ is made once, when the code has been initialised, and is cheap to look at again.
 own modules and classes is trusted; `Surroundings` looks at their attributes.
 """
 
+import abc
 import collections
 import dataclasses
 import logging
@@ -34,6 +35,11 @@ DESCRIPTORS: tuple[type, ...] = (
     type(collections.namedtuple("_", "x").x),  # type: ignore[attr-defined]
 )
 """What a class has for its slots, its fields and the methods it takes from C."""
+# Not those derived from them, which may keep something.
+_PROPERTIES = (
+    *(property, staticmethod, classmethod),
+    *(abc.abstractproperty, abc.abstractstaticmethod, abc.abstractclassmethod),
+)
 _legacy: Any = np.random
 _SHARED = (random._inst, _legacy.mtrand._rand)  # every party saves their states
 _MARKS = (dataclasses.MISSING, getattr(dataclasses, "_HAS_DEFAULT_FACTORY", None))
@@ -69,7 +75,7 @@ class Found:
         self._met: set[int] = set()
 
     def meet(self, thing: Any) -> None:
-        """Take note of a module or class, and of the classes below it."""
+        """Take note of a module, or of a class with its bases and its own class."""
         if id(thing) in self._met:
             return
         self._met.add(id(thing))
@@ -81,7 +87,7 @@ class Found:
             return
         own = thing in self._shared or thing.__module__ in self._own or not of_library(thing)
         (self.classes if own else self.trusted).append(thing)
-        for base in thing.__bases__:
+        for base in (*thing.__bases__, type(thing)):
             self.meet(base)
 
     def made_by_hand(self, module: types.ModuleType) -> bool:
@@ -153,13 +159,14 @@ class Proof:
                 self._found.meet(value)
                 return None
             case logging.Logger():
+                self._found.meet(type(value))
                 own = vars(value).keys() - _ATTRIBUTES_OF_LOGGERS
                 return f"the logger has an attribute {min(own)!r} of its own" if own else None
             case tuple() | frozenset() if not getattr(value, "__dict__", None):
                 parts = list(value)
-            case property():
+            case property() if type(value) in _PROPERTIES:
                 parts = [value.fget, value.fset, value.fdel]
-            case staticmethod() | classmethod():
+            case staticmethod() | classmethod() if type(value) in _PROPERTIES:
                 parts = [value.__func__]
             case types.FunctionType():
                 return self._why_not_function(value)
