@@ -12,6 +12,7 @@ from tests.support.experiments import HEAD, script_engine, started, write
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.drivers.experiments.engines import engine_kinds
+from perdure.errors import ReplayMismatch
 from perdure.state.codec import decode, encode
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "experiments"
@@ -206,10 +207,101 @@ def test_an_engine_is_replayed_only_from_its_last_snapshot(tmp_path: Path) -> No
     inputs = []
     for _ in range(8):
         record(made, 1)
-        _, runs = made.snapshot()["engine/a"]  # type: ignore[misc]
+        _, runs, _ = made.snapshot()["engine/a"]  # type: ignore[misc]
         inputs.append(sum(run[0] for run in runs))
     assert inputs == [0, 0, 1, 2, 3, 0, 0, 0]
     made.close()
+
+
+READS = {
+    "file": "float(__import__('pathlib').Path('read.txt').read_text())",
+    "clock": "__import__('time').monotonic_ns()",
+    "nothing else": "2.0 * steps['n']",
+}
+READER = (
+    HEAD
+    + """
+pair, steps = [(1, 2)], {"n": 0}
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("said")
+        self._setDataPack("said", {start})
+    def runLoop(self, timestep_ns):
+        steps["n"] += 1
+        self._setDataPack("said", 0.0 if steps["n"] == 5 else {step})
+"""
+)
+READING = """
+from nrp_core import *
+from nrp_core.data.nrp_json import *
+pair, steps = [(1, 2)], {"n": 0}
+@StatusFunction()
+def status():
+    steps["n"] += 1
+    row = JsonRawData()
+    row.data = {step}
+    return False, [row]
+"""
+
+
+def read_again(folder: Path, engine: dict[str, Any], meanwhile: Any) -> CoSimulation:
+    """Take five steps with the read file changing, and restore it all; `meanwhile` is done before that."""
+    status = {"StatusFunction": {"Name": "s", "FileName": "status.py"}}
+    config = {"EngineConfigs": [script_engine("a") | engine], **status}
+    file = write(folder, read__txt="0") / "read.txt"
+    made = started(folder, config)
+    try:
+        for step in range(5):
+            made.snapshot()
+            file.write_text(str(step))
+            record(made, 1)
+        state: Any = decode(encode(dict(made.snapshot())))
+    finally:
+        made.close()
+    meanwhile(file)
+    again = started(folder, config)
+    try:
+        again.restore(state)
+    finally:
+        again.close()
+    return again
+
+
+def written(folder: Path, *, start: str = "0.0", step: str = "0.0", row: str = "0.0") -> Path:
+    engine = READER.replace("{start}", start).replace("{step}", step)
+    return write(folder, a__py=engine, status__py=READING.replace("{step}", row))
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize("what", ["file", "clock"])
+def test_an_engine_that_answers_otherwise_when_replayed_is_refused(
+    tmp_path: Path, what: str, isolated: bool
+) -> None:
+    folder = written(tmp_path, step=READS[what])
+    with pytest.raises(ReplayMismatch, match=r"the engine 'a'.* answered otherwise"):
+        read_again(folder, {"Isolated": isolated}, lambda file: None)
+
+
+@pytest.mark.parametrize("what", ["file", "clock"])
+def test_functions_that_answer_otherwise_when_replayed_are_refused(tmp_path: Path, what: str) -> None:
+    with pytest.raises(ReplayMismatch, match=r"the functions.* answered otherwise"):
+        read_again(written(tmp_path, row=READS[what]), {}, lambda file: None)
+
+
+def test_an_engine_that_starts_otherwise_when_replayed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReplayMismatch, match=r"the engine 'a'.* answered otherwise"):
+        read_again(written(tmp_path, start=READS["file"]), {}, lambda file: None)
+
+
+def test_an_engine_that_fails_when_replayed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReplayMismatch, match=r"the engine 'a'.* it failed: .*FileNotFoundError"):
+        read_again(written(tmp_path, step=READS["file"]), {}, lambda file: file.unlink())
+
+
+def test_an_engine_that_answers_the_same_when_replayed_goes_on(tmp_path: Path) -> None:
+    same = READS["nothing else"]
+    again = read_again(written(tmp_path, step=same, row=same), {}, lambda file: None)
+    assert again.time_ns == 50_000_000
 
 
 def test_packs_in_flight_are_part_of_the_state(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """MuJoCo and gymnasium under scripts: the law, and what is said where something is wrong."""
 
 import importlib
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -185,19 +186,29 @@ def test_a_space_that_was_sampled_keeps_its_draws() -> None:
     assert [restored.sample() for _ in range(20)] == [space.sample() for _ in range(20)]
 
 
-def test_what_an_environment_holds_elsewhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("held", "named"),
+    [
+        (object(), r"Physics\.held .* builtins.object has no state"),
+        (random.Random(5).random, r"Physics\.held .* bound to a random.Random"),
+        ((lambda kept: lambda: kept.append(1))([]), r"Physics\.held .* closure .* builtins.list"),
+    ],
+)
+def test_what_an_environment_holds_elsewhere_is_named(
+    held: Any, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import gymnasium
     from gymnasium.envs.classic_control import PendulumEnv
 
     class Physics(PendulumEnv):
         def __init__(self, render_mode: str | None = None) -> None:
             super().__init__(render_mode)
-            self.world = object()
+            self.held = held
 
     monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
     gymnasium.register("Physics-v0", Physics)
     simulator = make_simulator("OpenAI", "Physics-v0", Path(), 5)
-    with pytest.raises(NotSnapshotable, match=r"Physics\.world .* builtins.object has no state"):
+    with pytest.raises(NotSnapshotable, match=named):
         simulator.snapshot(Census())
 
 

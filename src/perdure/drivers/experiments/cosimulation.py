@@ -9,7 +9,7 @@ It knows no script and no store. Its state is a set of entities: one for each en
 functions and the clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from perdure.state.codec import State
 __all__ = ["CoSimulation"]
 
 FUNCTIONS = "functions"  # their entity
+ANSWERED = "answered"  # what they answered, in the notes
 
 
 class CoSimulation:
@@ -59,7 +60,7 @@ class CoSimulation:
     trajectory
         The rows that the status function answered since `take_trajectory`.
     notes
-        What engines and functions were given since the last snapshot.
+        What engines and functions were given since the last snapshot, and what functions answered.
     """
 
     def __init__(self, configuration: Configuration, folder: Path, seed: int) -> None:
@@ -102,7 +103,7 @@ class CoSimulation:
             configuration.functions, configuration.status_function, names, self._folder, self._seed
         )
         functions.initialize()
-        self._functions = Recorded(functions)
+        self._functions = Recorded(functions, "the functions")
         try:
             for engine in configuration.engines:
                 self._members[engine.name] = _Member(engine, self._folder, self._seed)
@@ -135,7 +136,7 @@ class CoSimulation:
             member.entity: {**self._given.pop(name, {}), **answer["packs"].get(name, {})}
             for name, member in due.items()
         }
-        self.notes.add({FUNCTIONS: inputs, **given})
+        self.notes.add({FUNCTIONS: inputs, ANSWERED: answer, **given})
         # Isolated engines begin first: they step while the others do, one after the other.
         for member in sorted(due.values(), key=lambda member: not member.isolated):
             member.begin(given[member.entity])
@@ -174,7 +175,13 @@ class CoSimulation:
         for member in self._members.values():
             member.finish()
         entities: dict[str, Any] = {
-            **{id: part.snapshot(self.notes.of(id)) for id, part in self.parts.items()},
+            **{
+                member.entity: member.recorded.snapshot(
+                    self.notes.of(member.entity), self._answers_of(member)
+                )
+                for member in self._members.values()
+            },
+            FUNCTIONS: self._initialized().snapshot(self.notes.of(FUNCTIONS), self.notes.of(ANSWERED)),
             "datapacks": {
                 "fetched": dict(self._packs),
                 "answered": {name: member.answers for name, member in self._members.items()},
@@ -196,6 +203,11 @@ class CoSimulation:
 
         Its configuration may be another one, in a fork: an engine that there was none of begins now, and one
         that there is no more is left out.
+
+        Raises
+        ------
+        ReplayMismatch
+            If a part that is given its inputs again answers otherwise.
         """
         functions = self._initialized()
         clock, packs = entities["clock"], entities["datapacks"]
@@ -227,6 +239,17 @@ class CoSimulation:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def _answers_of(self, member: "_Member") -> Iterator[Any]:
+        """Return what an engine answered since the last snapshot: functions were given it, but the last."""
+        latest = None
+        for given in self.notes.of(FUNCTIONS):
+            if member.name in given["due"]:
+                if latest is not None:  # the first one belongs to a step before
+                    yield given["packs"][member.name]
+                latest = member.answers
+        if latest is not None:
+            yield latest
 
     def _initialized(self) -> Recorded:
         if self._functions is None:
@@ -266,7 +289,7 @@ class _Member:
         else:
             self.engine = make_engine(configuration, folder, seed)
             self.answers = self._copied(start_outputs(self.engine))
-        self.recorded = Recorded(self.engine)
+        self.recorded = Recorded(self.engine, f"the engine {self.name!r}", self.answers)
 
     def fetch(self) -> dict[str, Any]:
         """Return its data packs, after the step it was in."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from perdure.drivers.experiments.datapacks import DataPackIdentifier, JsonDataPack, JsonRawData
+from perdure.engines.python_script.constants import DEFINITION
 from perdure.engines.python_script.modules import register
-from perdure.engines.python_script.namespaces import DEFINITION
 from perdure.errors import suggest
 
 __all__ = [

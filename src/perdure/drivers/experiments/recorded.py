@@ -1,16 +1,19 @@
 """Recorded parts: a part of a co-simulation whose state is its last snapshot and the inputs given since.
 
 As long as snapshots can be taken that is just the snapshot. Where one can't, the inputs are given again to a
-part that was put back to the last one, or to its start; the state then grows with the steps since.
+part that was put back to the last one, or to its start; the state then grows with the steps since. What it
+answers is compared with what it had answered, by a digest over all of these answers.
 """
 
 import copy
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from perdure.errors import NotSnapshotable
+from perdure.engines.python_script.data import copied
+from perdure.errors import NotSnapshotable, ReplayMismatch, ScriptFailed
 from perdure.state.codec import State, decode, encode, pack, unpack
 
 __all__ = ["Notes", "Part", "Recorded"]
@@ -35,25 +38,25 @@ class Part(Protocol):
 
 
 class Notes:
-    """What each part of a co-simulation was given since the last snapshot, step by step."""
+    """What each part of a co-simulation was given, or answered, since the last snapshot, step by step."""
 
     def __init__(self) -> None:
         self._steps: list[Any] = []  # packed, but what can't be
 
     def add(self, given: Mapping[str, Any]) -> None:
-        """Note what parts are given in a step, JSON by the part's entity."""
+        """Note what belongs to a step, JSON by name."""
         # As bytes: thousands of dicts that are kept cost more time, with every savepoint and collection.
         try:
             self._steps.append(_encode(given))
         except (OverflowError, UnicodeEncodeError):  # a large integer, or half a surrogate pair
             self._steps.append(copy.deepcopy(dict(given)))
 
-    def of(self, entity: str) -> Iterator[Any]:
-        """Return what one part was given."""
+    def of(self, name: str) -> Iterator[Any]:
+        """Return what was noted under a name."""
         for noted in self._steps:
             given = unpack(noted) if type(noted) is bytes else noted
-            if entity in given:
-                yield given[entity]
+            if name in given:
+                yield given[name]
 
     def clear(self) -> None:
         """Forget them: there is a snapshot of everything."""
@@ -67,21 +70,28 @@ class Recorded:
     ----------
     part
         The part, at its start.
+    what
+        What it is called in errors, such as ``the engine 'a'``.
+    start
+        What it answered at its start, JSON.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, what: str, start: Any = None) -> None:
         self.part = part
         self.refusal: NotSnapshotable | None = None
+        self._what = what
         self._base: bytes | None = None
         self._runs: list[list[Any]] = []  # [how often in a row, the packed inputs]
+        self._digest = _digest(b"", start)  # of what was answered since the base
 
-    def snapshot(self, given: Iterable[Any]) -> State:
+    def snapshot(self, given: Iterable[Any], answered: Iterable[Any]) -> State:
         """Return the state; `refusal` says whether, and why, the part's own can't be taken.
 
         Parameters
         ----------
-        given
-            What the part was given since the last snapshot; looked at only if its state can't be taken.
+        given, answered
+            What the part was given, and answered, in the steps since the last snapshot; looked at only if its
+            state can't be taken.
         """
         try:
             self._base = encode(self.part.snapshot())
@@ -93,17 +103,45 @@ class Recorded:
                     self._runs[-1][0] += 1
                 else:
                     self._runs.append([1, packed])
+            for answer in answered:
+                self._digest = _digest(self._digest, answer)
         else:
             self.refusal = None
             self._runs = []
-        return [self._base, [list(run) for run in self._runs]]
+            self._digest = b""
+        return [self._base, [list(run) for run in self._runs], self._digest]
 
     def restore(self, state: Any) -> None:
-        """Go to what `snapshot` returned, on a part at its start."""
-        self._base, runs = state
+        """Go to what `snapshot` returned, on a part at its start.
+
+        Raises
+        ------
+        ReplayMismatch
+            If the part answers otherwise now that it is given its inputs again.
+        """
+        self._base, runs, digest = state
         self._runs = [list(run) for run in runs]
         if self._base is not None:
             self.part.restore(decode(self._base))
-        for count, given in self._runs:
-            for _ in range(count):
-                self.part.step(unpack(given))
+            self._digest = b""
+        try:
+            for count, given in self._runs:
+                for _ in range(count):
+                    answer = copied(self.part.step(unpack(given)), "outputs", self._what)
+                    self._digest = _digest(self._digest, answer)
+        except ScriptFailed as error:
+            raise self._mismatch(f"it failed: {error}") from error
+        if self._digest != digest:
+            raise self._mismatch("it answered otherwise than before")
+
+    def _mismatch(self, how: str) -> ReplayMismatch:
+        return ReplayMismatch(
+            f"The state of {self._what} can't be saved, and given its inputs again, {how}. The run is left "
+            "as it is. Let it read no clock, nor files that change, or keep only what can be saved "
+            "(docs/experiments-engines.md).",
+            part=self._what,
+        )
+
+
+def _digest(before: bytes, answer: Any) -> bytes:
+    return hashlib.blake2b(before + pack(answer), digest_size=16).digest()

@@ -1,8 +1,8 @@
 """Namespaces: where a script keeps things by name, and which of them are state.
 
 Attributes of the script, variables of its modules and of its classes. What was there when the script had been
-initialised and can't change is a constant: modules, classes, functions that keep nothing, loggers; in modules
-and classes also tuples and frozensets of such and of plain values. A fresh script has the constants again.
+initialised and is proved to keep nothing is a constant: modules, classes, functions, loggers; in modules and
+classes also tuples and frozensets of such and of plain values. A fresh script has the constants again.
 Everything else is state.
 """
 
@@ -12,24 +12,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.constants import DESCRIPTORS, Found, Proof, of_library
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import State
 
-__all__ = ["DEFINITION", "Namespace"]
+__all__ = ["Namespace"]
 
-DEFINITION = "perdure_definition"
-"""The attribute in which a function's decorators say what it is for."""
-
-_IMMUTABLE = (type(None), bool, int, float, str, bytes, complex, range)
-_CONSTANT = (types.ModuleType, type, types.BuiltinFunctionType, logging.Logger)
-_OF_CLASSES = (
+_CODE = (
+    types.ModuleType,
+    type,
+    types.BuiltinFunctionType,
+    types.MethodType,
     types.FunctionType,
-    property,
-    staticmethod,
-    classmethod,
-    types.MemberDescriptorType,
-    types.GetSetDescriptorType,
+    logging.Logger,
 )
+_OF_CLASSES = (property, staticmethod, classmethod, *DESCRIPTORS)
+
+_PYTHONS_OWN = frozenset(
+    f"__{name}__"
+    for name in (
+        # of modules
+        *("name", "doc", "package", "loader", "spec", "file", "cached", "path", "builtins"),
+        *("annotations", "warningregistry"),
+        # of classes
+        *("module", "qualname", "dict", "weakref", "slots", "orig_bases", "parameters", "abstractmethods"),
+        *("dataclass_fields", "dataclass_params", "match_args", "firstlineno", "static_attributes"),
+    )
+) | {"_abc_impl"}
 
 
 class Namespace:
@@ -43,33 +52,46 @@ class Namespace:
         The object, module or class.
     whose
         Whose they are, such as ``the engine 'a'``.
+    found
+        Takes what is met while constants are proved to be such.
     apart
         What is saved by other means, by name.
     """
 
-    def __init__(self, what: str, owner: Any, whose: str, apart: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, what: str, owner: Any, whose: str, found: Found, apart: Mapping[str, Any] | None = None
+    ) -> None:
         self._what = what
         self._owner = owner
         self._whose = whose
-        self._constants: dict[str, Any] = dict(apart or {})
+        self._apart = dict(apart or {})
+        self._of_code = isinstance(owner, type | types.ModuleType)
+        self._constants: dict[str, Proof] = {}
         for name, value in self._items().items():
-            if self._constant(value):
-                self._constants[name] = value
+            is_code = self._is_code(value) or of_library(value)
+            if is_code or (self._of_code and isinstance(value, tuple | frozenset)):
+                proof = Proof(value, found)
+                if proof.reason is None or is_code:
+                    self._constants[name] = proof
 
     def snapshot(self, census: Census) -> State:
         """Return a copy of its state; raise `NotSnapshotable` with the name of what can't be saved."""
         state: dict[str, State] = {}
-        for name, value in self._items().items():
-            place = self._place(name)
-            if name in self._constants and self._constants[name] is value:
-                _check_function(place, value)
-                continue
-            if isinstance(value, (*_CONSTANT, types.FunctionType)):
+        items = self._items()
+        for name, value in items.items():
+            proof = self._constants.get(name)
+            if proof is not None and proof.value is value:
+                reason = proof.check()
+                if reason is not None:
+                    raise NotSnapshotable(what=self._place(name), reason=reason)
+            elif self._is_code(value):
                 raise NotSnapshotable(
-                    what=place, reason=f"a {type(value).__name__} set after `initialize` isn't known later"
+                    what=self._place(name),
+                    reason=f"a {type(value).__name__} set after `initialize` isn't known later",
                 )
-            state[name] = census.take(place, value)
-        for name in self._constants:
+            else:
+                state[name] = census.take(self._place(name), value)
+        for name in (*self._constants, *self._apart):
             if name not in vars(self._owner):
                 raise NotSnapshotable(what=self._place(name), reason="it was deleted after `initialize`")
         return state
@@ -77,7 +99,8 @@ class Namespace:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put a state back; the names that it doesn't have are deleted, constants stay."""
         for name, value in self._items().items():
-            if name not in state and not (name in self._constants and self._constants[name] is value):
+            proof = self._constants.get(name)
+            if name not in state and (proof is None or proof.value is not value):
                 delattr(self._owner, name)
         for name, value in state.items():
             setattr(self._owner, name, value)
@@ -86,36 +109,12 @@ class Namespace:
         return f"{self._whose}, {self._what} {name!r}"
 
     def _items(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self._owner).items() if not _special(name)}
+        return {
+            name: value
+            for name, value in vars(self._owner).items()
+            if not (self._of_code and name in _PYTHONS_OWN)
+            and not (name in self._apart and self._apart[name] is value)
+        }
 
-    def _constant(self, value: Any) -> bool:
-        if isinstance(value, _CONSTANT):
-            return True
-        if isinstance(self._owner, type) and isinstance(value, _OF_CLASSES):
-            return True
-        if isinstance(value, types.FunctionType):
-            return value.__closure__ is None
-        return isinstance(self._owner, type | types.ModuleType) and _unchanging(value)
-
-
-def _check_function(place: str, value: Any) -> None:
-    """Raise `NotSnapshotable` for a function that may keep something: in attributes, or in a default."""
-    function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
-    if not isinstance(function, types.FunctionType):
-        return
-    if vars(function).keys() - {DEFINITION}:
-        raise NotSnapshotable(what=place, reason="the function has attributes of its own")
-    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    if not all(isinstance(value, (*_IMMUTABLE, *_CONSTANT)) or _unchanging(value) for value in defaults):
-        raise NotSnapshotable(what=place, reason="a default of its arguments can change; use None")
-
-
-def _special(name: str) -> bool:
-    return (name.startswith("__") and name.endswith("__")) or name.startswith("_abc_")
-
-
-def _unchanging(value: Any) -> bool:
-    """Return whether a tuple or frozenset holds nothing that can change."""
-    return isinstance(value, tuple | frozenset) and all(
-        isinstance(item, (*_IMMUTABLE, *_CONSTANT)) or _unchanging(item) for item in value
-    )
+    def _is_code(self, value: Any) -> bool:
+        return isinstance(value, _CODE) or (isinstance(self._owner, type) and isinstance(value, _OF_CLASSES))

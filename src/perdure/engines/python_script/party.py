@@ -12,8 +12,11 @@ from typing import Any
 
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.constants import Found
 from perdure.engines.python_script.modules import FolderModules, registered
 from perdure.engines.python_script.namespaces import Namespace
+from perdure.engines.python_script.script import EngineScript, PySimEngineScript
+from perdure.engines.python_script.surroundings import Surroundings
 from perdure.errors import InvalidState, NotSnapshotable, ScriptFailed
 from perdure.state.codec import State
 
@@ -43,6 +46,8 @@ class Party:
         self._modules = FolderModules(self.folder, registered())
         self._namespaces: dict[str, Namespace] = {}
         self._known: set[str] = set()
+        self._surroundings = Surroundings(what)
+        self._libraries: list[Any] | None = None  # held by its code; None once they are noted
 
     @contextlib.contextmanager
     def running(self, doing: str) -> Iterator[None]:
@@ -54,6 +59,10 @@ class Party:
             For whatever the code raises, with its file and line if it has them in the folder.
         """
         self.doing = doing
+        if self._libraries is not None:
+            # Not before the first step: other parties may set something when they are initialised.
+            self._surroundings.note(self._libraries)
+            self._libraries = None
         try:
             with contextlib.chdir(self.folder), self._generators, self._modules:
                 yield
@@ -84,19 +93,21 @@ class Party:
         apart
             Those of its attributes that are saved by other means.
         """
+        modules = self._modules.loaded
+        found = Found(modules, (EngineScript, PySimEngineScript))
         self._namespaces = {}
         if script is not None:
-            self._namespaces["attributes"] = Namespace("attribute", script, self.what, apart)
-        for module_name, module in self._modules.loaded.items():
-            file = self._relative(getattr(module, "__file__", None) or module_name)
-            whose = f"{self.what}, {file}"
-            self._namespaces[f"module {module_name}"] = Namespace("variable", module, whose)
-            for value in vars(module).values():
-                if isinstance(value, type) and value.__module__ == module_name:
-                    name = f"class {module_name} {value.__qualname__}"
-                    self._namespaces[name] = Namespace(
-                        "variable", value, f"{whose}, class {value.__qualname__}"
-                    )
+            self._namespaces["attributes"] = Namespace("attribute", script, self.what, found, apart)
+        for name, module in modules.items():
+            whose = f"{self.what}, {self._file(name)}"
+            self._namespaces[f"module {name}"] = Namespace("variable", module, whose, found)
+        for kind in found.classes:  # which grows meanwhile
+            whose = f"{self.what}, {self._file(kind.__module__)}, class {kind.__qualname__}"
+            name = f"class {kind.__module__} {kind.__qualname__}"
+            while name in self._namespaces:
+                name += "'"  # made by a function, again
+            self._namespaces[name] = Namespace("variable", kind, whose, found)
+        self._libraries = found.trusted
         self._known = set(self._modules.loaded)
 
     def snapshot(self, census: Census) -> State:
@@ -111,6 +122,7 @@ class Party:
             raise NotSnapshotable(
                 what=f"the module {name!r} of {self.what}", reason="it was imported after `initialize`"
             )
+        self._surroundings.check()
         return {
             "generators": self._generators.snapshot(),
             "names": {name: namespace.snapshot(census) for name, namespace in self._namespaces.items()},
@@ -134,6 +146,10 @@ class Party:
             if Path(frame.filename).is_relative_to(self.folder):
                 return self._relative(frame.filename), frame.lineno or 0
         return "", 0
+
+    def _file(self, module: str) -> str:
+        """Return the file of a module in the folder; of another module its name."""
+        return self._relative(getattr(self._modules.loaded.get(module), "__file__", None) or module)
 
     def _relative(self, file: str) -> str:
         path = Path(file)

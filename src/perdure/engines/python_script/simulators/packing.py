@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.constants import Found, Proof
 from perdure.errors import InvalidState, NotSnapshotable
 
 __all__ = ["Packer", "unpacked"]
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
-_CONSTANT = (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, np.dtype)
+_CONSTANT = (types.ModuleType, type, np.dtype)
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
@@ -38,9 +40,13 @@ class Packer:
         self._simple: Any = tuple(
             getattr(gymnasium.spaces, name) for name in ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
         )
-        constant = (*_CONSTANT, gymnasium.envs.registration.EnvSpec, self._space)
+        constant = (*_CONSTANT, *_FUNCTIONS, gymnasium.envs.registration.EnvSpec, self._space)
+        found = Found({}, ())
         self._constants = [
-            value for owner in owners for value in vars(owner).values() if isinstance(value, constant)
+            (value, Proof(value, found) if isinstance(value, _FUNCTIONS) else None)
+            for owner in owners
+            for value in vars(owner).values()
+            if isinstance(value, constant)
         ]
 
     def packed(self, place: str, value: Any, census: Census, seen: dict[int, int]) -> Any:
@@ -69,10 +75,14 @@ class Packer:
             return ["scalar", np.array(value)]
         if kind is np.random.Generator and type(value.bit_generator).__name__ in _BIT_GENERATORS:
             return ["generator", _plain(value.bit_generator.state)]
-        if any(value is constant for constant in self._constants):
-            if isinstance(value, self._space):
-                return ["space", self._draws(place, value, census, seen)]
-            return ["constant"]
+        for constant, proof in self._constants:
+            if value is constant:
+                if isinstance(value, self._space):
+                    return ["space", self._draws(place, value, census, seen)]
+                reason = None if proof is None else proof.check()
+                if reason is not None:
+                    raise NotSnapshotable(what=place, reason=reason)
+                return ["constant"]
         raise NotSnapshotable(
             what=place, reason=f"a {kind.__module__}.{kind.__qualname__} has no state that could be read"
         )

@@ -1,0 +1,86 @@
+"""Surroundings: what a party's code shares with everybody in its process, as far as a change can be seen.
+
+The environment's variables, the decimal module's context, modules put into `sys.modules` by hand, and the
+attributes of the libraries' modules and classes that the code holds. None of it is a party's state, so that a
+party whose surroundings have changed since its first step can't be saved. What is kept inside of such an
+attribute, or in a library's private ones, isn't seen.
+"""
+
+import decimal
+import operator
+import os
+import sys
+import types
+from collections.abc import Iterable
+from typing import Any
+
+from perdure.engines.python_script.constants import of_library
+from perdure.errors import NotSnapshotable
+
+__all__ = ["Surroundings"]
+
+
+class Surroundings:
+    """What is around one party, made before its code is loaded.
+
+    Parameters
+    ----------
+    what
+        What the party is called in errors.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._modules = dict(sys.modules)
+        self._environment: dict[str, str] | None = None
+        self._decimal: list[Any] = []
+        self._libraries: list[tuple[Any, dict[str, Any]]] = []
+
+    def note(self, libraries: Iterable[Any]) -> None:
+        """Note how they are, at the party's first step; `libraries` are modules and classes it holds."""
+        self._environment = dict(os.environ)
+        self._decimal = _context()
+        self._libraries = [(library, dict(vars(library))) for library in libraries]
+
+    def check(self) -> None:
+        """Raise `NotSnapshotable` with the name of what was changed."""
+        for name, module in sys.modules.copy().items():
+            if self._modules.get(name) is not module:
+                if _made_by_hand(name, module):
+                    raise NotSnapshotable(
+                        what=self._what, reason=f"the module {name!r} was put into sys.modules by hand"
+                    )
+                self._modules[name] = module
+        if self._environment is None:
+            return
+        if self._environment != dict(os.environ):
+            raise NotSnapshotable(what=self._what, reason="the environment's variables (os.environ) changed")
+        if self._decimal != _context():
+            raise NotSnapshotable(what=self._what, reason="the context of the decimal module changed")
+        for library, noted in self._libraries:
+            present = vars(library)
+            if len(present) == len(noted) and all(map(operator.is_, present.values(), noted.values())):
+                continue
+            for name, value in present.items():
+                if noted.get(name, noted) is not value and not _of_its_own(name, value):
+                    raise NotSnapshotable(
+                        what=self._what, reason=f"the attribute {name!r} of {library.__name__} was set"
+                    )
+
+
+def _context() -> list[Any]:
+    context = decimal.getcontext()
+    kept = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+    return [*(getattr(context, name) for name in kept), dict(context.traps)]
+
+
+def _made_by_hand(name: str, module: Any) -> bool:
+    """Return whether no importer made a module, nor a library below a package of its own."""
+    if type(module) is not types.ModuleType or module.__name__ == "__main__" or "." in name:
+        return False
+    return module.__spec__ is None
+
+
+def _of_its_own(name: str, value: Any) -> bool:
+    """Return whether a library sets such an attribute itself: a private one, or what it imports late."""
+    return name.startswith("_") or isinstance(value, types.ModuleType) or of_library(value)
