@@ -7,7 +7,9 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from statistics import mean
 from textwrap import indent
 from typing import Any, NamedTuple
 
@@ -99,6 +101,9 @@ PLACES = {  # of engines and of functions
     "class of a library": Kept(
         "from fractions import Fraction\nFraction.kept = 0", "Fraction.kept += 1\nx = Fraction.kept"
     ),
+    "function of a library": Kept(
+        "from statistics import mean\nmean.kept = 0", "mean.kept += 1\nx = mean.kept"
+    ),
     "module made by hand": Kept(
         "import sys, types\nkept = types.ModuleType('kept')\nkept.n = 0\n"
         "sys.modules['kept'] = kept\ndel kept",
@@ -133,6 +138,12 @@ OF_SCRIPTS = {
     "class in an attribute": Kept(
         step="self.kind.n += 1\nx = self.kind.n", start="class Kind:\n    n = 0\nself.kind = Kind"
     ),
+    "class of the script": Kept(
+        "import random",
+        "if self._time_ns == 40_000_000:\n    self.__class__ = Busy\nx = self.scale * random.random()",
+        body="scale = 1",
+        start="global Busy\nclass Busy(Script): scale = 2",
+    ),
     "base class": Kept("EngineScript.kept = 0", "EngineScript.kept += 1\nx = EngineScript.kept"),
     "list in the base class": Kept(
         "EngineScript.kept = []", "EngineScript.kept.append(1)\nx = len(EngineScript.kept)"
@@ -147,9 +158,7 @@ def _surroundings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     with decimal.localcontext():
         yield
     sys.modules.pop("kept", None)
-    from fractions import Fraction
-
-    for thing in (math, Fraction, EngineScript):
+    for thing in (math, Fraction, mean, EngineScript):
         if "kept" in vars(thing):
             delattr(thing, "kept")
     vars(logging.getLogger("kept")).pop("n", None)

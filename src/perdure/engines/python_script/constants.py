@@ -64,7 +64,7 @@ class Found:
     classes
         Classes of the party's own code, and those shared: where things may be kept.
     trusted
-        Modules and classes of libraries.
+        Modules, classes and functions of libraries.
     """
 
     def __init__(self, own: Mapping[str, types.ModuleType], shared: tuple[type, ...]) -> None:
@@ -75,13 +75,16 @@ class Found:
         self._met: set[int] = set()
 
     def meet(self, thing: Any) -> None:
-        """Take note of a module, or of a class with its bases and its own class."""
+        """Take note of a module, a library's function, or a class with its bases and its own class."""
         if id(thing) in self._met:
             return
         self._met.add(id(thing))
         if isinstance(thing, types.ModuleType):
             if self._own.get(thing.__name__) is not thing:
                 self.trusted.append(thing)
+            return
+        if isinstance(thing, types.FunctionType):
+            self.trusted.append(thing)
             return
         if thing.__flags__ & _IMMUTABLE_TYPE:
             return
@@ -185,6 +188,7 @@ class Proof:
 
     def _why_not_function(self, function: types.FunctionType) -> str | None:
         if of_library(function):
+            self._found.meet(function)
             return None
         if _attributes(function):
             return "the function has attributes of its own"

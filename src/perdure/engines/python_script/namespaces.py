@@ -65,6 +65,7 @@ class Namespace:
         self._owner = owner
         self._whose = whose
         self._apart = dict(apart or {})
+        self._kind = _kind_of(owner)
         self._of_code = isinstance(owner, type | types.ModuleType)
         self._constants: dict[str, Proof] = {}
         for name, value in self._items().items():
@@ -76,6 +77,8 @@ class Namespace:
 
     def snapshot(self, census: Census) -> State:
         """Return a copy of its state; raise `NotSnapshotable` with the name of what can't be saved."""
+        if _kind_of(self._owner) != self._kind:
+            raise NotSnapshotable(what=self._whose, reason="its class or bases changed after `initialize`")
         state: dict[str, State] = {}
         items = self._items()
         for name, value in items.items():
@@ -118,3 +121,7 @@ class Namespace:
 
     def _is_code(self, value: Any) -> bool:
         return isinstance(value, _CODE) or (isinstance(self._owner, type) and isinstance(value, _OF_CLASSES))
+
+
+def _kind_of(owner: Any) -> tuple[type, ...]:
+    return type(owner), *(owner.__bases__ if isinstance(owner, type) else ())

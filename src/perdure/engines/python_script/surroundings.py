@@ -1,9 +1,9 @@
 """Surroundings: what a party's code shares with everybody in its process, as far as a change can be seen.
 
 The environment's variables, the decimal module's context, modules put into `sys.modules` by hand, and the
-attributes of the libraries' modules and classes that the code holds. None of it is a party's state, so that a
-party whose surroundings have changed since its first step can't be saved. What is kept inside of such an
-attribute, or in a library's private ones, isn't seen.
+attributes of the libraries' modules, classes and functions that the code holds. None of it is a party's
+state, so that a party whose surroundings have changed since its first step can't be saved. What is kept
+inside of such an attribute, or in a library's private ones, isn't seen.
 """
 
 import decimal
@@ -37,7 +37,7 @@ class Surroundings:
         self._libraries: list[tuple[Any, dict[str, Any]]] = []
 
     def note(self, libraries: Iterable[Any]) -> None:
-        """Note how they are, at the party's first step; `libraries` are modules and classes it holds."""
+        """Note how they are, at the party's first step; `libraries` are what its code holds of them."""
         self._environment = dict(os.environ)
         self._decimal = _context()
         self._libraries = [(library, dict(vars(library))) for library in libraries]
