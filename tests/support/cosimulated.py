@@ -16,7 +16,7 @@ from perdure.state.savepoint import Savepoint
 MILLISECOND = 1_000_000
 
 
-class Killed(KeyboardInterrupt):
+class Killed(Exception):
     """Stands for the end of the process."""
 
 

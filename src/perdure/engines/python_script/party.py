@@ -57,7 +57,7 @@ class Party:
         try:
             with contextlib.chdir(self.folder), self._generators, self._modules:
                 yield
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             file, line = self._place(error)
             raise ScriptFailed(
                 what=self.what[0].upper() + self.what[1:],
