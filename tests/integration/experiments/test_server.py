@@ -121,6 +121,17 @@ def test_a_completed_run_is_stopped_and_that_is_final(client: httpx.Client) -> N
     assert client.put(f"/runs/{run_id}/state", json={"state": "stopped"}).status_code == 409
 
 
+def test_a_seed_that_was_made_can_be_sent_back(client: httpx.Client) -> None:
+    name = send(client, "seeded", EMPTY)
+    drawn = made(client, name)
+    again = made(client, name, seed=drawn["seed"])
+    assert again["seed"] == drawn["seed"]
+    for run in (drawn, again):
+        put(client, run["id"], "stopped")
+    too_large = {"kind": "experiment", "experiment": name, "seed": 2**53}
+    assert client.post("/runs", json=too_large).status_code == 422
+
+
 @pytest.mark.parametrize(("state", "outcome"), [("completed", "succeeded"), ("failed", "failed")])
 def test_a_started_run_is_completed_and_failed_on_request(
     client: httpx.Client, state: str, outcome: str
