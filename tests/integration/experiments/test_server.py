@@ -385,7 +385,7 @@ def test_what_a_killed_run_says_is_what_it_would_have_said(tmp_path: Path) -> No
     sources = {f"{name}.py": engine.replace("NAME", name).encode() for name in "ab"}
     files = {"simulation_config.json": json.dumps(config).encode(), "main_script.py": script.encode()}
 
-    def said(client: httpx.Client, kills: int) -> dict[str, list[str]]:
+    def said(client: httpx.Client, kills: int) -> tuple[dict[str, list[str]], list[str]]:
         run_id = made(client, "talkative", seed=1)["id"]
         put(client, run_id, "started")
         for _ in range(kills):
@@ -405,12 +405,15 @@ def test_what_a_killed_run_says_is_what_it_would_have_said(tmp_path: Path) -> No
         for line in found:
             who, what, *_ = line["text"].split()
             by.setdefault(f"{who} {what}" if who == "script" else who, []).append(line["text"])
-        return by
+        through_python = [
+            line["text"] for line in found if not line["text"].startswith(("b ", "script writes"))
+        ]
+        return by, through_python
 
     with served(tmp_path) as server, server.client() as client:
         send(client, "talkative", {**files, **sources})
         undisturbed = said(client, 0)
-        counted = [len(undisturbed[who]) for who in ("a", "b", "script prints", "script logs")]
+        counted = [len(undisturbed[0][who]) for who in ("a", "b", "script prints", "script logs")]
         assert counted == [23, 23, 4, 4]
         assert said(client, 2) == undisturbed
 
