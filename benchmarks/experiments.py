@@ -109,6 +109,9 @@ class _StoreKeeper:
     def write_line(self, text: str, level: str) -> None:
         pass
 
+    def print_line(self, text: str, level: str) -> bool:
+        return False
+
 
 def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     """Yield the time that being resumable adds, what of it is what, and how many steps a second there are."""

@@ -70,6 +70,7 @@ PerdureError
 │   ├── NoSession
 │   ├── EngineFinished
 │   ├── TriggerRefused
+│   │   └── TriggerOverruled
 │   ├── ModelChanged
 │   ├── ModelUnchanged
 │   ├── HashSeedChanged
@@ -460,6 +461,10 @@ class EngineFinished(Refused):
 
 class TriggerRefused(Refused):
     """The {kind} is {state} and can't become {trigger}."""
+
+
+class TriggerOverruled(TriggerRefused):
+    """The {kind} is {state} and didn't become {trigger}: another request wants it {wanted}."""
 
 
 class ModelChanged(Refused):

@@ -125,6 +125,12 @@ def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     assert not left_over(room)
 
 
+def test_a_seed_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    refused = perdure("experiment", "run", str(example(tmp_path / "one")), "--seed", str(2**53))
+    assert refused.returncode == 2
+    assert str(2**53 - 1) in refused.stderr
+
+
 def test_one_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     folder, other = example(tmp_path / "one"), example(tmp_path / "other")
     whole = perdure("experiment", "run", str(other), "--seed", "7")

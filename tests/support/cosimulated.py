@@ -17,7 +17,7 @@ from perdure.state.savepoint import Savepoint
 MILLISECOND = 1_000_000
 
 
-class Killed(KeyboardInterrupt):
+class Killed(Exception):
     """Stands for the end of the process."""
 
 
@@ -136,6 +136,10 @@ class MemoryKeeper:
 
     def write_line(self, text: str, level: str) -> None:
         self.lines.append((level, text))
+
+    def print_line(self, text: str, level: str) -> bool:
+        self.lines.append((level, text))
+        return True
 
     def past(self, folder: Path | None, savepoint: Savepoint | None = None) -> Past | None:
         """Return what there is to go on from: the newest savepoint, or the one given."""

@@ -61,6 +61,9 @@ class StoreKeeper:
     def write_line(self, text: str, level: str) -> None:
         pass
 
+    def print_line(self, text: str, level: str) -> bool:
+        return False
+
 
 def simulate(root: Path, experiment: Path, attempt: int, report: int) -> None:
     """Make one attempt, in a fresh copy of the experiment."""

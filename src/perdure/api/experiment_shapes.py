@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from perdure.api.shapes import ForkRun, Name, Strict, Whole
+from perdure.api.shapes import ForkRun, Name, Seed, Strict
 from perdure.drivers.experiments.requests import (
     CONFIGURATION,
     SCRIPT,
@@ -39,7 +39,7 @@ class CreateExperiment(Strict):
         default=SCRIPT,
         description=f"Its main script's path; without {SCRIPT} it runs to its time-out, or until done.",
     )
-    seed: Whole | None = Field(default=None, description="Of the random draws; by default one is made.")
+    seed: Seed | None = Field(default=None, description="Of the random draws; by default one is made.")
 
     def asked(self) -> NewExperiment:
         """Return it as the driver takes it."""

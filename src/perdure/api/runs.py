@@ -226,8 +226,8 @@ async def _record(serving: Serving, owner: Owner, run: Run) -> Record:
     if run.kind == SESSION:
         return await anyio.to_thread.run_sync(record, run)
     if run.kind == EXPERIMENT:
-        experiment = await serving.experiments.view(owner, run.id)
-        return await anyio.to_thread.run_sync(experiment_record, experiment)
+        # Of the run as it is given: what it was asked for is told, also if another led it on since.
+        return await anyio.to_thread.run_sync(lambda: experiment_record(serving.experiments.view_of(run)))
     view = await serving.tasks.view(owner, run.id)
     return await anyio.to_thread.run_sync(task_record, view)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from perdure.drivers.examination import Finding
+from perdure.drivers.seeds import LARGEST_SEED
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Damaged
 from perdure.run import Run
@@ -22,6 +23,7 @@ __all__ = [
     "Report",
     "SavepointList",
     "SavepointRecord",
+    "Seed",
     "SessionRecord",
     "SessionScenario",
     "SessionSummary",
@@ -66,6 +68,7 @@ def _whole(value: object) -> object:
 
 
 Whole = Annotated[int, Field(ge=0, le=LARGEST_NUMBER), BeforeValidator(_whole)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED), BeforeValidator(_whole)]
 """A whole number in a body."""
 
 
@@ -93,7 +96,7 @@ class CreateSession(Strict):
         gt=0,
         description="Distance of answers in the model's unit; by default each scenario's dt.",
     )
-    seed: Whole | None = Field(default=None, description="Of the random draws; by default one is made.")
+    seed: Seed | None = Field(default=None, description="Of the random draws; by default one is made.")
 
 
 class SetState(Strict):

@@ -25,6 +25,7 @@ from perdure.drivers.changes import changes_of
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.requests import CONFIGURATION, SCRIPT, ExperimentView, NewExperiment
+from perdure.drivers.seeds import LARGEST_SEED
 from perdure.errors import ExperimentExists, PerdureError, StoreUnavailable, TriggerRefused
 from perdure.lifecycle import FINAL, RunState
 from perdure.observability import configure_logging
@@ -56,7 +57,9 @@ def run_experiment(
     ] = SCRIPT,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Of all random draws; by default one is made.", show_default=False),
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Of all random draws; by default one is made.", show_default=False
+        ),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Print a line of progress a second where there is no terminal.")

@@ -5,7 +5,6 @@ client goes away. Sessions are restored when they are touched; memory never runs
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +30,7 @@ from perdure.drivers.requests import (
     rows_of,
 )
 from perdure.drivers.run_access import find_run
+from perdure.drivers.seeds import chosen_seed
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.stepping import Stepping
 from perdure.drivers.threads import Threads
@@ -333,7 +333,7 @@ class Sessions:
         check_session_limits(self._settings, scenarios)
         known = sorted({name for scenario in scenarios for name in scenario.elements})
         outputs = list(dict.fromkeys(request.outputs)) or known
-        seed = secrets.randbits(53) if request.seed is None else request.seed
+        seed = chosen_seed(request.seed)
         configs = [
             _beginning_with(
                 request.settings.get(scenario.manager, {}).get(scenario.name, {}),

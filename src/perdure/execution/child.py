@@ -8,6 +8,7 @@ import faulthandler
 import importlib
 import io
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -28,6 +29,8 @@ def main(channel: int, slot: int) -> int:
     """Work on what the server says; return the exit code."""
     for file in (channel, slot):
         os.set_inheritable(file, False)  # what the body starts must not keep the pipe open
+    # Ends the process, as any signal does: a KeyboardInterrupt is always the body's own then, and an error.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     print_by_lines()
     faulthandler.enable()  # a crash in C leaves its traceback among the run's lines
     link = Link(socket.socket(fileno=channel))
@@ -39,7 +42,9 @@ def main(channel: int, slot: int) -> int:
         if not isinstance(result, bytes | None):
             raise TypeError(f"the body {start.body} returned {type(result).__name__}, not bytes or None")
         link.send(Result(result))
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
         link.send(_failure(error))
         return BODY_RAISED
     return 0
@@ -62,7 +67,7 @@ def _load(name: str) -> RunBody:
     return cast("RunBody", getattr(importlib.import_module(module), function))
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: BaseException) -> Failure:
     """Put an error into words, with the place that raised it."""
     if isinstance(error, BodyFailed) and error.__cause__ is None:
         return Failure(str(error), "", error.result)  # it says all there is to say

@@ -99,6 +99,13 @@ class RunContext:
         for line in text.splitlines():
             self._link.send(Line(level, line[:LONGEST_WRITTEN]))
 
+    def print_line(self, text: str, level: str) -> bool:
+        """Write one line, as it is; False, and nothing done, from within another sending of this thread."""
+        if self._link.sending:
+            return False
+        self._link.send(Line(level, text))
+        return True
+
     @property
     def stopping(self) -> bool:
         """Whether the end was asked for: a body that doesn't end by itself at once is killed."""

@@ -47,6 +47,7 @@ class Link:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._sending = threading.Lock()  # held for one frame
+        self._here = threading.local()
         self._changed = threading.Condition()  # guards all that follows
         self._asked = 0
         self._done = 0
@@ -82,8 +83,17 @@ class Link:
     def send(self, message: FromChild) -> None:
         """Send a message; it blocks while the server has enough of them."""
         frame = framed(message)
-        with self._sending:
-            self._channel.sendall(frame)
+        self._here.sending = True
+        try:
+            with self._sending:
+                self._channel.sendall(frame)
+        finally:
+            self._here.sending = False
+
+    @property
+    def sending(self) -> bool:
+        """Whether this thread is within `send`: so the handler of a signal finds it, and must not send."""
+        return getattr(self._here, "sending", False)
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint | None) -> None:
         """Have entries and a savepoint made durable, and return when they are."""

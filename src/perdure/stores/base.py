@@ -296,7 +296,10 @@ class Store(Protocol):
         ...
 
     def want(self, run_id: str, wanted: Wanted) -> Future[Execution]:
-        """Put down which state a run's owner wants it in; `RunFinished` if its state is final."""
+        """Put down which state a run's owner wants it in, unless an end of it is wanted already: that stays.
+
+        Raises `RunFinished` if its state is final.
+        """
         ...
 
     def cut_lines(self, run_id: str, fence: int, savepoint: int | None) -> Future[None]:

@@ -106,9 +106,9 @@ def ended(
 
 
 def wanting(execution: Execution, state: RunState, wanted: Wanted) -> Execution:
-    """Put down which state the owner wants."""
+    """Put down which state the owner wants; an end that was wanted stays, since it may be on its way."""
     _unfinished(execution, state)
-    return replace(execution, wanted=wanted)
+    return execution if execution.wanted.ends else replace(execution, wanted=wanted)
 
 
 def _unfinished(execution: Execution, state: RunState) -> None:

@@ -71,6 +71,11 @@ def fail(context: RunContext, code: str | None = None) -> None:
     raise ValueError("it was told to")
 
 
+def interrupt_itself(context: RunContext) -> None:
+    """Raise what a Ctrl-C becomes elsewhere."""
+    raise KeyboardInterrupt
+
+
 def leave(context: RunContext, code: int) -> None:
     """End the process with an exit code, and without a result."""
     os._exit(code)
@@ -100,5 +105,6 @@ def march(context: RunContext, until: str) -> bytes:
 
 
 BODIES: Mapping[str, Callable[..., bytes | None]] = {
-    body.__name__: body for body in (echo, count, spin, fail, leave, die, stop_when_asked, march)
+    body.__name__: body
+    for body in (echo, count, spin, fail, interrupt_itself, leave, die, stop_when_asked, march)
 }

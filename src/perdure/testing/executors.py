@@ -200,11 +200,22 @@ class ExecutorConformance:
 
     def test_the_third_death_in_a_row_without_a_savepoint_fails_the_run(self) -> None:
         async def work(trial: Trial) -> None:
-            await trial.submit(do="die", number=signal.SIGSEGV)
+            for number in (signal.SIGSEGV, signal.SIGINT):
+                await trial.submit(number.name, do="die", number=number)
+                run, execution = await trial.until_final(number.name)
+                assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
+                assert number.name in run.reason
+                assert execution.attempt == 3
+
+        self.tried(work)
+
+    def test_an_interrupt_that_a_body_raises_is_an_error_of_its_own(self) -> None:
+        async def work(trial: Trial) -> None:
+            await trial.submit(do="interrupt_itself")
             run, execution = await trial.until_final()
             assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
-            assert "SIGSEGV" in run.reason
-            assert execution.attempt == 3
+            assert run.reason.startswith("KeyboardInterrupt (")
+            assert execution.attempt == 1
 
         self.tried(work)
 

@@ -319,6 +319,14 @@ class ExecutionConformance(StoreOpening):
                 assert store.want("task", wanted).result(WAIT).wanted is wanted
                 assert store.execution("task").wanted is wanted
 
+    def test_an_end_that_is_wanted_stays_wanted(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            store.want("task", Wanted.STOPPED).result(WAIT)
+            for wanted in (Wanted.STARTED, Wanted.PAUSED, Wanted.COMPLETED):
+                assert store.want("task", wanted).result(WAIT).wanted is Wanted.STOPPED
+            assert store.execution("task").wanted is Wanted.STOPPED
+
     def test_a_deleted_run_takes_its_execution_along(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)

@@ -121,6 +121,17 @@ def test_a_completed_run_is_stopped_and_that_is_final(client: httpx.Client) -> N
     assert client.put(f"/runs/{run_id}/state", json={"state": "stopped"}).status_code == 409
 
 
+def test_a_seed_that_was_made_can_be_sent_back(client: httpx.Client) -> None:
+    name = send(client, "seeded", EMPTY)
+    drawn = made(client, name)
+    again = made(client, name, seed=drawn["seed"])
+    assert again["seed"] == drawn["seed"]
+    for run in (drawn, again):
+        put(client, run["id"], "stopped")
+    too_large = {"kind": "experiment", "experiment": name, "seed": 2**53}
+    assert client.post("/runs", json=too_large).status_code == 422
+
+
 @pytest.mark.parametrize(("state", "outcome"), [("completed", "succeeded"), ("failed", "failed")])
 def test_a_started_run_is_completed_and_failed_on_request(
     client: httpx.Client, state: str, outcome: str
@@ -374,7 +385,7 @@ def test_what_a_killed_run_says_is_what_it_would_have_said(tmp_path: Path) -> No
     sources = {f"{name}.py": engine.replace("NAME", name).encode() for name in "ab"}
     files = {"simulation_config.json": json.dumps(config).encode(), "main_script.py": script.encode()}
 
-    def said(client: httpx.Client, kills: int) -> dict[str, list[str]]:
+    def said(client: httpx.Client, kills: int) -> tuple[dict[str, list[str]], list[str]]:
         run_id = made(client, "talkative", seed=1)["id"]
         put(client, run_id, "started")
         for _ in range(kills):
@@ -394,12 +405,15 @@ def test_what_a_killed_run_says_is_what_it_would_have_said(tmp_path: Path) -> No
         for line in found:
             who, what, *_ = line["text"].split()
             by.setdefault(f"{who} {what}" if who == "script" else who, []).append(line["text"])
-        return by
+        through_python = [
+            line["text"] for line in found if not line["text"].startswith(("b ", "script writes"))
+        ]
+        return by, through_python
 
     with served(tmp_path) as server, server.client() as client:
         send(client, "talkative", {**files, **sources})
         undisturbed = said(client, 0)
-        counted = [len(undisturbed[who]) for who in ("a", "b", "script prints", "script logs")]
+        counted = [len(undisturbed[0][who]) for who in ("a", "b", "script prints", "script logs")]
         assert counted == [23, 23, 4, 4]
         assert said(client, 2) == undisturbed
 

@@ -238,6 +238,9 @@ def test_the_world_is_put_back_when_a_call_fails(tmp_path: Path) -> None:
     assert sys.argv is before
 
 
-def test_an_interrupt_is_nobodys_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        execute(tmp_path, "raise KeyboardInterrupt")
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "GeneratorExit", "SystemExit"])
+def test_what_only_looks_like_an_end_from_outside_is_an_error_too(tmp_path: Path, raised: str) -> None:
+    error, _ = execute(tmp_path, f"nrp.run_loop()\nraise {raised}('no more')\n")
+    assert error is not None
+    assert (error.type, error.file, error.line) == (raised, "main_script.py", 2)
+    assert "no more" in error.message

@@ -284,6 +284,10 @@ class Script(EngineScript):
         ("import nothing_like_it", "No module named 'nothing_like_it'"),
         ("class Other: pass", "must define a class Script derived from EngineScript"),
         (HEAD + "class Script(EngineScript):\n    def initialize(self): exit(3)", "SystemExit"),
+        (
+            HEAD + "class Script(EngineScript):\n    def initialize(self): raise KeyboardInterrupt",
+            "line 3: KeyboardInterrupt",
+        ),
     ],
 )
 def test_a_script_that_can_not_be_loaded_says_why(tmp_path: Path, text: str, says: str) -> None:

@@ -34,6 +34,7 @@ from perdure.dialects.bptk.shapes import (
 from perdure.dialects.bptk.step_stream import StepStream
 from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
 from perdure.drivers.requests import Answer, NewSession, StepRequest
+from perdure.drivers.seeds import LARGEST_SEED
 from perdure.engines.system_dynamics.expression import finite
 from perdure.errors import InstanceNotFound, LimitExceeded
 from perdure.run import Key
@@ -45,7 +46,6 @@ __all__ = ["FIXED", "OF_INSTANCE", "Handler"]
 
 Handler: TypeAlias = Callable[[Dialect, Call], Awaitable[ASGIApp]]
 
-LARGEST_SEED = 2**53 - 1
 MANY_VALUES = 1_000  # an answer with more is put together off the event loop
 
 NO_SETTINGS = "expecting settings to be set"

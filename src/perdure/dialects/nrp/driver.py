@@ -28,11 +28,11 @@ class Experiments(Protocol):
         ...
 
     async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
-        """Bring a run to another state; return when it is there.
+        """Bring a run to another state; return it as it was there.
 
         Raises
         ------
         TriggerRefused
-            If its state doesn't allow it, as `perdure.lifecycle.after` says.
+            If its state doesn't allow it, as `perdure.lifecycle.after` says, or another request overruled it.
         """
         ...

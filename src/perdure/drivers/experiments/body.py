@@ -108,3 +108,7 @@ class ContextKeeper:
     def write_line(self, text: str, level: str) -> None:
         """Take a line of the script's log."""
         self._context.write_line(text, level)
+
+    def print_line(self, text: str, level: str) -> bool:
+        """Take a line that was printed."""
+        return self._context.print_line(text, level)

@@ -7,14 +7,16 @@ run stands is answered from the store alone.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from perdure.artifacts import Artifacts
-from perdure.drivers.changes import changes_of, views_of
+from perdure.drivers.changes import Changes, changes_of, views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.experiments.examination import examine_experiment
 from perdure.drivers.experiments.preparing import Prepared, Preparing
@@ -30,7 +32,9 @@ from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
     RunFinished,
     RunNotFound,
+    ServerClosing,
     SlotsTaken,
+    TriggerOverruled,
     TriggerRefused,
     VersionConflict,
 )
@@ -149,12 +153,14 @@ class Experiments:
         return await self._uninterrupted.do(self._fork(parent, request, key))
 
     async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
-        """Bring a run to another state; return when it is there.
+        """Bring a run to another state; return it as it was there, also if another request led it on since.
 
         Raises
         ------
         TriggerRefused
             If its state doesn't allow it, as `perdure.lifecycle.after` says.
+        TriggerOverruled
+            If another request wanted it in another state before it was there.
         """
         after((await self._find(owner, run_id)).state, trigger)
         return await self._uninterrupted.do(self._trigger(owner, run_id, trigger))
@@ -251,8 +257,9 @@ class Experiments:
         if created.replayed:
             return created
         self._live.add(run_id)
-        await self._executor.submit(run_id)
-        run = await self._until(run_id, lambda run: run.state is not RunState.CREATED)
+        with changes_of(self._store, run_id) as changed:
+            await self._executor.submit(run_id)
+            run = await self._until(changed, run_id, frozenset(RunState) - {RunState.CREATED})
         return Created(run)
 
     def _keep(self, run_id: str, owner: str, prepared: Prepared, key: Key | None) -> Future[Created]:
@@ -285,13 +292,26 @@ class Experiments:
                 with suppress(VersionConflict):  # changed since a moment ago: what is allowed now?
                     return await self._end_completed(run, target)
                 continue
-            try:
-                await asyncio.wrap_future(self._store.want(run_id, Wanted(target.value)))
-            except RunFinished:  # since a moment ago: what is allowed now?
+            wanted = Wanted(target.value)
+            with changes_of(self._store, run_id) as changed:
+                try:
+                    await asyncio.wrap_future(self._store.want(run_id, wanted))
+                except RunFinished:  # since a moment ago: what is allowed now?
+                    continue
+                changed.clear()  # what it went through before that is no answer to it
+                await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
+                run = await self._until(changed, run_id, FINAL | {target}, wanted)
+            if run.state is target:
+                return run
+            if run.state in FINAL:
                 continue
-            await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
-            run = await self._until(run_id, partial(_is_there, target))
-            if run.state is target or self._closing.is_set() or loop.time() > until:
+            execution = await self._threads.read(lambda: self._store.execution(run_id))
+            if execution.wanted is not wanted:
+                after(run.state, trigger)
+                raise TriggerOverruled(
+                    kind=KIND, state=run.state.value, trigger=trigger, wanted=execution.wanted.value
+                )
+            if self._closing.is_set() or loop.time() > until:
                 return run
 
     async def _end_completed(self, run: Run, target: RunState) -> Run:
@@ -301,29 +321,47 @@ class Experiments:
         return await asyncio.wrap_future(changed)
 
     async def _delete(self, run: Run) -> None:
-        if run.state not in FINAL:
+        while run.state not in FINAL:
+            if self._closing.is_set():
+                raise ServerClosing
             with suppress(TriggerRefused):  # it ended by itself meanwhile
                 await self._trigger(ADMINISTRATOR, run.id, RunState.STOPPED.value)
+            run = await self._find(ADMINISTRATOR, run.id)
         await self._results.abandon(run.id)
         spec = ExperimentSpec.from_blob(run.spec)
         # First the files: whoever is interrupted here can delete the run again.
         await self._threads.compute(lambda: self._folders.forget(run.id, run.owner, spec.experiment))
         await asyncio.wrap_future(self._store.delete_run(run.id))
 
-    async def _until(self, run_id: str, condition: Callable[[Run], bool]) -> Run:
-        """Return a run when a condition holds, or as it is when nobody can be expected to wait any more."""
+    async def _until(
+        self, changed: Changes, run_id: str, states: Collection[RunState], wanted: Wanted | None = None
+    ) -> Run:
+        """Return a run as it was in the first of these states that it came to, also if it has left it again.
+
+        Or as it is, when nobody can be expected to wait any more, or something else is `wanted` of it.
+        """
         closing = asyncio.create_task(self._closing.wait())
         try:
-            with changes_of(self._store, run_id) as changed:
-                async with asyncio.timeout(PATIENCE):
-                    while True:
-                        changed.clear()
-                        run = await self._find(ADMINISTRATOR, run_id)
-                        if condition(run) or closing.done():
-                            return run
-                        waiting = asyncio.create_task(changed.wait())
-                        await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
-                        waiting.cancel()
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    came_to = changed.clear()
+                    run, execution = await self._threads.read(
+                        lambda: (
+                            find_run(self._store, ADMINISTRATOR, run_id, KIND),
+                            self._store.execution(run_id),
+                        )
+                    )
+                    over = run.state in states or wanted not in (None, execution.wanted) or closing.done()
+                    if over:
+                        came_to += changed.clear()  # while it was looked at
+                    for state in came_to:
+                        if state in states and state is not run.state:
+                            return replace(run, state=state, outcome=None, reason="")
+                    if over:
+                        return run
+                    waiting = asyncio.create_task(changed.wait())
+                    await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting.cancel()
         except TimeoutError:
             return await self._find(ADMINISTRATOR, run_id)
         finally:
@@ -349,10 +387,6 @@ class Experiments:
 
     async def _find(self, owner: Owner, run_id: str) -> Run:
         return await self._threads.read(lambda: find_run(self._store, owner, run_id, KIND))
-
-
-def _is_there(target: RunState, run: Run) -> bool:
-    return run.state is target or run.state in FINAL
 
 
 def _told(view: ExperimentView) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ class Control(StrEnum):
 
 
 class Keeper(Protocol):
-    """Whoever keeps a simulation. `progress` and `write_line` are called from any thread."""
+    """Whoever keeps a simulation. `progress`, `write_line` and `print_line` are called from any thread."""
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
         """Make entries and a savepoint durable, all or nothing; return when they are."""
@@ -49,4 +49,8 @@ class Keeper(Protocol):
 
     def write_line(self, text: str, level: str) -> None:
         """Take a line of the script's log."""
+        ...
+
+    def print_line(self, text: str, level: str) -> bool:
+        """Take a line that was printed, as it is; return whether that can be done now."""
         ...

@@ -1,6 +1,5 @@
 """The preparation of runs: a version is pinned, its files are copied, the configuration is read. Blocking."""
 
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from perdure.drivers.experiments.requests import SCRIPT, ForkExperiment, NewExpe
 from perdure.drivers.experiments.script_log import log_name
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.drivers.seeds import chosen_seed
 from perdure.errors import ArtifactNotFound, FileLost
 from perdure.run import Run
 from perdure.state.codec import decode
@@ -58,7 +58,7 @@ class Preparing:
         """
         version = self._artifacts.experiments(owner).pin(request.experiment, run_id)
         folder = self._folders.make(run_id, owner, request.experiment, version)
-        seed = secrets.randbits(63) if request.seed is None else request.seed
+        seed = chosen_seed(request.seed)
         sim_id = run_id if request.sim_id is None else request.sim_id
         return Prepared(_spec(folder, request.configuration, request.script, seed, sim_id))
 

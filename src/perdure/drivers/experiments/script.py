@@ -83,9 +83,9 @@ class Script:
             if end.code is None or end.code == 0:
                 return None
             return error_in_words(end, self._folder)
-        except (ScriptStopped, KeyboardInterrupt):
+        except ScriptStopped:
             raise
-        except BaseException as error:
+        except BaseException as error:  # KeyboardInterrupt too: no signal becomes one in a child
             return error_in_words(error, self._folder)
         return None
 

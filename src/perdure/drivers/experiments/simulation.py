@@ -21,6 +21,7 @@ from perdure.drivers.experiments.keeper import Keeper
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, Rows, ScriptStopped
 from perdure.drivers.experiments.place import FILES, PLACE, Place
 from perdure.drivers.experiments.plan import Ending, How, Past, Plan
+from perdure.drivers.experiments.printed import Printed
 from perdure.drivers.experiments.publisher import Publisher
 from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
@@ -124,6 +125,7 @@ class Simulation:
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.chdir(self._folder))
+            stack.enter_context(Printed(self._print_line))
             stack.enter_context(self._opened)
             stack.callback(self._cosimulation.close)
             stack.enter_context(self._log)
@@ -282,6 +284,10 @@ class Simulation:
                 script.enter()
 
     # Files and reports --------------------------------------------------------------------------------------
+
+    def _print_line(self, text: str, level: str) -> bool:
+        """Pass a printed line on; in a replay it goes through the pipe, where the server drops it."""
+        return not self._log.muted and self._keeper.print_line(text, level)
 
     def _describe_files(self) -> State:
         self._opened.flush()

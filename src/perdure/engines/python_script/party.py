@@ -66,7 +66,7 @@ class Party:
         try:
             with contextlib.chdir(self.folder), self._generators, self._modules:
                 yield
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             file, line = self._place(error)
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             raise ScriptFailed(
