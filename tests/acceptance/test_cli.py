@@ -243,7 +243,8 @@ def test_every_example_works(tmp_path: Path) -> None:
         experiment_id = make_experiment(server.url, tmp_path)
         server.stop()
     # Upgrading, deleting and stopping change what the others need; a server is only asked whether it starts.
-    last = ("delete", "upgrade", "stop")
+    # What is followed has to end, so that comes after all.
+    last = ("--follow", "delete", "upgrade", "stop")
     everything.sort(key=lambda example: [word in example for word in last])
     of_experiments = [example for example in everything if example.startswith("perdure experiment ")]
     with running(store, BATH, places):  # which works on them

@@ -16,6 +16,7 @@ from perdure.drivers.experiments.journal import Journal, records, trajectory
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Ending, How, Plan
 
+# No sets are written out: compiled again in one process, as here, their order may be another one.
 STATEMENTS = (
     "note(random.random())",
     "note(random.gauss(0, 1))",
@@ -40,8 +41,8 @@ STATEMENTS = (
     "[(time.sleep(0), note(perf_counter()), note(uuid.uuid1())) for _ in range(5)]",
     "[safely(2) for _ in range(6)]",
     "file_logger.info('in round %s: %s', i, random.random())",
-    "file_logger.debug(str({'alpha', 'beta', 'gamma', 'delta'}))",
-    "[note(word) for word in {'north', 'east', 'south', 'west'}]",
+    "file_logger.debug(str(set('alpha beta gamma delta'.split())))",
+    "[note(word) for word in set('north east south west'.split())]",
     "append('notes.txt', f'{i}\\n')",
     "Path('rewritten.json').write_text(json.dumps({'round': i, 'draw': random.random()}))",
     "nrp.set_json_datapack('push', 'engine', {'x': random.random()})",
