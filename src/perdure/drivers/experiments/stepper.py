@@ -170,8 +170,11 @@ class Stepper:
             call.recorded_rows = len(call.rows)
         cosimulation = self._cosimulation
         call.end_ns = cosimulation.time_ns + (count - call.done) * cosimulation.timestep_ns
-        with self.watch.going():
+        self.watch.go()
+        try:
             over = self._take_steps(call, datapacks)
+        finally:
+            self.watch.stand()
         looped = Looped(rows=call.rows, steps=call.done, done=self._cosimulation.done and not over, over=over)
         if logged is None or not logged.whole:
             rest = msgspec.structs.replace(looped, rows=call.rows[call.recorded_rows :])
@@ -245,25 +248,25 @@ class Stepper:
         It returns why the time was up, if it was. This is what journalling costs a step: it is kept short.
         """
         cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
-        end_ns, timestep_ns = call.end_ns, cosimulation.timestep_ns
-        if self._timeout_ns is not None:
-            end_ns = min(end_ns, self._timeout_ns)
-        while cosimulation.time_ns + timestep_ns <= end_ns:
+        logged, sent = call.logged, call.done > 0 or not datapacks
+        end_ns = call.end_ns if self._timeout_ns is None else min(call.end_ns, self._timeout_ns)
+        last_ns = end_ns - cosimulation.timestep_ns
+        while cosimulation.time_ns <= last_ns:
             if wanted() is not running:
                 self.obey()
             if cosimulation.done:
                 break
             try:
-                if datapacks and not call.done:
+                if not sent:
+                    sent = True
                     for name, engine, data in datapacks:
                         cosimulation.set_datapack(name, engine, data)
-                    datapacks = []
                 cosimulation.step()
             except Exception as error:
                 self.broken = error
                 raise
-            if call.logged is not None:
-                self._compare(call, call.logged)
+            if logged is not None:
+                self._compare(call, logged)
             if cosimulation.time_ns >= self._next:
                 self._save_if_due()
         else:

@@ -8,7 +8,7 @@ __all__ = ["Stopwatch"]
 
 
 class Stopwatch:
-    """Counts the seconds spent in its blocks `going`, but for those in their blocks `standing`.
+    """Counts the seconds from each `go` to the next `stand`, but for those in blocks `standing`.
 
     It may be read from any thread.
 
@@ -30,22 +30,21 @@ class Stopwatch:
         seconds, since = self._state
         return seconds if since is None else seconds + self._clock() - since
 
-    @contextmanager
-    def going(self) -> Iterator[None]:
-        """Let it go within the block."""
-        self._state = (self.seconds, self._clock())
-        try:
-            yield
-        finally:
-            self._state = (self.seconds, None)
+    def go(self) -> None:
+        """Let it go."""
+        self._state = (self._state[0], self._clock())
+
+    def stand(self) -> None:
+        """Let it stand."""
+        self._state = (self.seconds, None)
 
     @contextmanager
     def standing(self) -> Iterator[None]:
         """Let it stand within the block, and then go on if it went before."""
-        seconds, went = self.seconds, self._state[1] is not None
-        self._state = (seconds, None)
+        went = self._state[1] is not None
+        self.stand()
         try:
             yield
         finally:
             if went:
-                self._state = (seconds, self._clock())
+                self.go()
