@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from perdure.api.shapes import ForkRun, Name, Seed, Strict
+from perdure.api.shapes import ForkRun, Name, Seed, Strict, run_fields
 from perdure.drivers.experiments.requests import (
     CONFIGURATION,
     SCRIPT,
@@ -159,14 +159,4 @@ def damaged_experiment(run: Run, error: Damaged) -> RunningExperimentSummary:
 
 
 def _fields(run: Run) -> dict[str, object]:
-    return {
-        "id": run.id,
-        "kind": run.kind,
-        "owner": run.owner,
-        "state": run.state.value,
-        "outcome": None if run.outcome is None else run.outcome.value,
-        "reason": run.reason,
-        "created": run.created,
-        "updated": run.updated,
-        "parent": run.parent,
-    }
+    return {**run_fields(run), "parent": run.parent}

@@ -34,6 +34,7 @@ __all__ = [
     "UpgradedRun",
     "Whole",
     "digits",
+    "run_fields",
 ]
 
 LARGEST_NUMBER = 2**53 - 1  # every JSON reader takes it as it is
@@ -301,10 +302,8 @@ def savepoint_list(infos: Sequence[SavepointInfo]) -> SavepointList:
     return SavepointList(savepoints=[savepoint_record(info) for info in infos])
 
 
-def _fields(run: Run, parts: Sequence[ScenarioSpec]) -> dict[str, object]:
-    scenarios: dict[str, list[str]] = {}
-    for part in parts:
-        scenarios.setdefault(part.manager, []).append(part.scenario)
+def run_fields(run: Run) -> dict[str, object]:
+    """Return what is told of a run of any kind."""
     return {
         "id": run.id,
         "kind": run.kind,
@@ -312,9 +311,18 @@ def _fields(run: Run, parts: Sequence[ScenarioSpec]) -> dict[str, object]:
         "state": run.state.value,
         "outcome": None if run.outcome is None else run.outcome.value,
         "reason": run.reason,
-        "step": run.position,
         "created": run.created,
         "updated": run.updated,
+    }
+
+
+def _fields(run: Run, parts: Sequence[ScenarioSpec]) -> dict[str, object]:
+    scenarios: dict[str, list[str]] = {}
+    for part in parts:
+        scenarios.setdefault(part.manager, []).append(part.scenario)
+    return {
+        **run_fields(run),
+        "step": run.position,
         "scenarios": scenarios,
         "parent": run.parent,
         "parent_step": run.parent_position,

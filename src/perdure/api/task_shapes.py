@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from perdure.api.shapes import LARGEST_NUMBER, Name, Strict, digits
+from perdure.api.shapes import LARGEST_NUMBER, Name, Strict, digits, run_fields
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import TaskView
 from perdure.errors import Damaged
@@ -145,7 +145,7 @@ def task_record(view: TaskView) -> TaskRecord:
     spec, execution = TaskSpec.from_blob(view.run.spec), view.execution
     return TaskRecord.model_validate(
         {
-            **_fields(view.run),
+            **run_fields(view.run),
             "task": spec.task,
             "input": spec.given,
             "timeout": execution.timeout,
@@ -166,7 +166,7 @@ def task_summary(view: TaskView) -> TaskSummary:
         return damaged_task(view.run, error)
     return TaskSummary.model_validate(
         {
-            **_fields(view.run),
+            **run_fields(view.run),
             "task": name,
             "attempt": view.execution.attempt,
             "progress": view.progress,
@@ -178,7 +178,7 @@ def task_summary(view: TaskView) -> TaskSummary:
 def damaged_task(run: Run, error: Damaged) -> TaskSummary:
     """Return a task as a list shows it of which something can't be read."""
     return TaskSummary.model_validate(
-        {**_fields(run), "task": None, "attempt": 0, "progress": None, "damage": str(error)}
+        {**run_fields(run), "task": None, "attempt": 0, "progress": None, "damage": str(error)}
     )
 
 
@@ -196,16 +196,3 @@ def describe_task(task: Task[Any, Any]) -> TaskDescription:
 def log_line(line: LogLine) -> LogLineRecord:
     """Return a line."""
     return LogLineRecord(number=line.number, time=line.time, level=line.level, text=line.text)
-
-
-def _fields(run: Run) -> dict[str, object]:
-    return {
-        "id": run.id,
-        "kind": run.kind,
-        "owner": run.owner,
-        "state": run.state.value,
-        "outcome": None if run.outcome is None else run.outcome.value,
-        "reason": run.reason,
-        "created": run.created,
-        "updated": run.updated,
-    }
