@@ -11,7 +11,7 @@ from perdure.execution.progress_slot import ProgressSlot
 from perdure.run import Entry, Step
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["BodyFailed", "BodyInterrupted", "RunBody", "RunContext"]
+__all__ = ["LONGEST_WRITTEN", "BodyFailed", "BodyInterrupted", "RunBody", "RunContext"]
 
 LONGEST_WRITTEN = 8192  # characters of a line
 

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, TextIO
 
+from perdure.execution.context import LONGEST_WRITTEN
+
 __all__ = ["LEVELS", "Printed"]
 
 LEVELS: Final = {"stdout": "info", "stderr": "error"}
-LONGEST_LINE = 8192  # characters
-
 Say = Callable[[str, str], bool]
 
 
@@ -108,8 +108,8 @@ class _Stream(io.TextIOBase):
                 *lines, self._rest = (self._rest + text).split("\n")
                 for line in lines:
                     self._pass_on(line)
-                while len(self._rest) > LONGEST_LINE:
-                    part, self._rest = self._rest[:LONGEST_LINE], self._rest[LONGEST_LINE:]
+                while len(self._rest) > LONGEST_WRITTEN:
+                    part, self._rest = self._rest[:LONGEST_WRITTEN], self._rest[LONGEST_WRITTEN:]
                     self._pass_on(part)
             finally:
                 self._busy = False
@@ -125,7 +125,7 @@ class _Stream(io.TextIOBase):
 
     def _pass_on(self, line: str) -> None:
         text = line.removesuffix("\r").encode("utf-8", "backslashreplace").decode()
-        for at in range(0, len(text) or 1, LONGEST_LINE):
-            part = text[at : at + LONGEST_LINE]
+        for at in range(0, len(text) or 1, LONGEST_WRITTEN):
+            part = text[at : at + LONGEST_WRITTEN]
             if not self._say(part, self._level):
                 self._stream.write(part + "\n")
