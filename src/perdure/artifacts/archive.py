@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import IO
+from typing import IO, Any
 
 from perdure.artifacts.filesets import StoredFile
 from perdure.artifacts.names import check_path, check_paths
@@ -178,8 +178,8 @@ class _Sink(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: object) -> int:
-        part = bytes(data)  # type: ignore[call-overload]
+    def write(self, data: Any) -> int:
+        part = bytes(data)
         self._parts.append(part)
         return len(part)
 

@@ -158,9 +158,10 @@ def _is_plain(looped: Looped, arguments: list[Any]) -> bool:
 
 def _kept(value: Any) -> State:
     """Return a value as it can't be changed by whoever else holds it."""
-    if type(value) in _SCALARS:
-        return value  # type: ignore[no-any-return]
-    return [] if type(value) is list and not value else pack(value)
+    kept: State = value
+    if type(value) not in _SCALARS:
+        kept = [] if type(value) is list and not value else pack(value)
+    return kept
 
 
 def _packed(looped: Looped) -> bytes:
