@@ -1,25 +1,34 @@
-# Perdure: `make serve` runs it, `make test` checks all of it. Both set everything up themselves.
+# Perdure: `make serve` runs it, `make test` checks all of it. Both set everything up themselves, with the tested
+# versions in constraints.txt; LATEST=1 takes the newest ones that pyproject.toml allows, in an environment apart.
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench crash clean
+.PHONY: help serve test lint bench crash lock clean FORCE
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-VENV := .venv
+VENV := .venv$(if $(LATEST),-latest)
 BIN := $(VENV)/bin
 KILLS ?= 1000
 WORKERS ?= 2
 
+LOCK := constraints.txt
+LOCK_ENVIRONMENT := .venv-lock
+# What an installation takes: the lock, also for what builds the package; or the newest, even if an older one fits.
+LOCKED := --constraint $(LOCK)
+BUILD_LOCKED := --build-constraint $(LOCK)
+NEWEST := --upgrade --upgrade-strategy eager
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
 help: ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml $(LOCK) $(if $(LATEST),FORCE)
 	@$(PYTHON) -c 'import sys; sys.exit("Perdure needs Python 3.11 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP_INSTALL) --upgrade $(if $(LATEST),,$(LOCKED)) pip
+	$(PIP_INSTALL) $(if $(LATEST),$(NEWEST),$(LOCKED) $(BUILD_LOCKED)) --editable .
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	$(PIP_INSTALL) $(if $(LATEST),$(NEWEST),$(LOCKED) $(BUILD_LOCKED)) --group dev
 	@touch $@
 
 serve: $(VENV)/.ready ## Start the server on http://127.0.0.1:5000 with the example models
@@ -31,15 +40,26 @@ lint: $(VENV)/.ready-dev ## Check form, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## Check everything
+test: lint ## Check everything (LATEST=1: with the newest versions instead of the tested ones)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/.ready-dev ## Measure, each figure beside its budget (PEERS=1 adds bptk-py)
-	$(if $(PEERS),$(BIN)/python -m pip install --quiet --disable-pip-version-check 'bptk-py[server]')
+	$(if $(PEERS),$(PIP_INSTALL) 'bptk-py[server]')
 	$(BIN)/python -m benchmarks
 
 crash: $(VENV)/.ready-dev ## Kill a stepped server KILLS times and compare every number
 	PERDURE_CRASH_KILLS=$(KILLS) $(BIN)/pytest tests/crash -s -p no:xdist --timeout 0
 
-clean: ## Remove the environment and caches; the data stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+lock: ## Renew constraints.txt with the newest versions, and print what changed
+	@rm -rf $(LOCK_ENVIRONMENT)
+	@$(PYTHON) -m venv $(LOCK_ENVIRONMENT)
+	@$(LOCK_ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(LOCK_ENVIRONMENT)/bin/python -m pip uninstall --quiet --yes setuptools
+	@$(LOCK_ENVIRONMENT)/bin/python -m pip install --quiet hatchling editables --editable . --group dev
+	@{ echo "# The versions that the tests passed with, on every machine: make lock renews them."; \
+	  $(LOCK_ENVIRONMENT)/bin/python -m pip list --format freeze --exclude-editable; } > $(LOCK).new
+	@touch $(LOCK) && diff --unified=0 $(LOCK) $(LOCK).new | grep '^[-+][^-+]' || echo "Nothing changed."
+	@mv $(LOCK).new $(LOCK) && rm -rf $(LOCK_ENVIRONMENT)
+
+clean: ## Remove the environments and caches; the data stay
+	rm -rf .venv .venv-latest $(LOCK_ENVIRONMENT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

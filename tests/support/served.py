@@ -65,7 +65,9 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, store: str | None = None, **settings: object) -> Iterator[Served]:
+def served(
+    folder: Path, store: str | None = None, *, cwd: Path = ROOT, **settings: object
+) -> Iterator[Served]:
     """Run a server in a process of its own, and end it with SIGTERM if it hasn't ended by then."""
     url = store or f"sqlite:///{folder}/perdure.db"
     environment = {f"PERDURE_{name.upper()}": str(value) for name, value in settings.items()}
@@ -73,8 +75,8 @@ def served(folder: Path, store: str | None = None, **settings: object) -> Iterat
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.support.served"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "PERDURE_STORE": url, **environment},
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PERDURE_STORE": url, **environment},
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.served import ROOT, Served, served
+from tests.support.served import ROOT, served
 
 from perdure.api.server import serve, socket_path
 from perdure.errors import AddressUnavailable
@@ -145,6 +145,11 @@ def test_two_servers_of_one_folder_have_a_socket_each(tmp_path: Path) -> None:
                 assert [found["id"] for found in administrator.get("/runs").json()["runs"]] == [run]
 
 
-def test_the_repository_is_not_written_to(server: Served) -> None:
-    assert not (ROOT / "perdure-data").exists()
-    assert server.process.poll() is None
+def test_a_server_writes_only_where_its_store_is(tmp_path: Path) -> None:
+    """Not into the folder it was started in, which may be a repository with another server's data."""
+    (tmp_path / "data").mkdir()
+    (started_in := tmp_path / "elsewhere").mkdir()
+    with served(tmp_path / "data", cwd=started_in) as server, server.client() as client:
+        run = client.post("/runs", json=NEW).json()["id"]
+        client.post(f"/runs/{run}/steps", json={"steps": 3}).raise_for_status()
+    assert list(started_in.iterdir()) == []
