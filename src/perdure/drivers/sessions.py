@@ -221,7 +221,8 @@ class Sessions:
         run_id, now = new_run_id(), time.time()
 
         def start() -> tuple[LiveSession, Run, Savepoint]:
-            spec = self._spec(request)
+            # Decoded from what is stored, it shares nothing with the request, whose lists may change.
+            spec = SessionSpec.from_blob(self._spec(request).to_blob())
             live = self._live.start(run_id, owner, spec)
             check_step_limits(self._settings, 1, live.values_per_step)
             run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)

@@ -16,7 +16,7 @@ from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, OutputNotFound, ScenarioNotFound, suggest
 from perdure.scenarios.bulk import Results, run
 from perdure.scenarios.files import load_model, model_source
-from perdure.scenarios.scenario import Scenario
+from perdure.scenarios.scenario import Scenario, frozen
 
 __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
 
@@ -38,7 +38,9 @@ class Manager:
     name
         What it is known by.
     model
-        The model all its scenarios run.
+        The model all its scenarios run: a copy of the one given, as that was then.
+    given
+        The model that was given.
     fingerprint
         The model's, taken when the manager is made.
     source
@@ -63,9 +65,11 @@ class Manager:
     base_points: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    given: Model = field(init=False)
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.given, self.model = self.model, self.model.frozen()
         self.fingerprint = self.model.fingerprint()
 
     def copy(self) -> "Manager":
@@ -211,8 +215,8 @@ class Catalogue:
             manager = _manager(name, place, definition, folder) if known is None else known.copy()
             if known is not None:
                 _check_model(place, known, definition.get("model"), folder)
-            manager.base_constants |= _mapping(place, definition, "base_constants")
-            manager.base_points |= _mapping(place, definition, "base_points")
+            manager.base_constants |= frozen(_mapping(place, definition, "base_constants"))
+            manager.base_points |= frozen(_mapping(place, definition, "base_points"))
             for scenario, settings in _mapping(place, definition, "scenarios").items():
                 if not isinstance(settings, Mapping):
                     raise InvalidScenario(reason=f"the scenario {scenario!r} of {name!r} is not an object")
@@ -316,7 +320,7 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
 
 def _check_model(place: str, known: Manager, given: object, folder: Path | None) -> None:
     """Refuse a model other than the one that a manager has."""
-    if given is None or given is known.model:
+    if given is None or given is known.given:
         return
     if isinstance(given, Model):
         raise InvalidScenario(reason=f"{place} exists with another model")

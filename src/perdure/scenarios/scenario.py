@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
+
 from perdure.engines.base import Engine
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine
 from perdure.engines.system_dynamics.expression import finite
 from perdure.errors import InvalidScenario
 
-__all__ = ["RUN_SPECS", "Scenario"]
+__all__ = ["RUN_SPECS", "Scenario", "frozen"]
 
 RUN_SPECS: Final = ("starttime", "stoptime", "dt", "method")
 
@@ -30,7 +32,8 @@ class Scenario:
     fingerprint
         The model's, as it was registered: what becomes of the model's file later is of no concern.
     constants, points
-        What it sets, the manager's base values included.
+        What it sets, the manager's base values included. They are copied when the scenario is made, as
+        `run_specs` are, so that no later change of a list that was given shows in it.
     run_specs
         Those of starttime, stoptime, dt (in the model's unit) and method that differ from the model's.
     """
@@ -44,6 +47,8 @@ class Scenario:
     run_specs: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def __post_init__(self) -> None:
+        for name in ("constants", "points", "run_specs"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
         unknown = self.run_specs.keys() - set(RUN_SPECS)
         if unknown:
             raise InvalidScenario(reason=f"{self.label} has unknown run specs: {', '.join(sorted(unknown))}")
@@ -96,6 +101,20 @@ class Scenario:
         if timestep is not None:
             config["timestep"] = _plain(timestep)
         return config
+
+
+def frozen(value: Any) -> Any:
+    """Return a copy that can't be changed: mappings as read-only ones, lists and arrays as tuples.
+
+    What is neither, a wrong value included, is returned as it is; the engine refuses it.
+    """
+    if isinstance(value, Mapping):
+        return MappingProxyType({name: frozen(each) for name, each in value.items()})
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return tuple(map(frozen, value))
+    return value
 
 
 def _plain(value: Any) -> Any:

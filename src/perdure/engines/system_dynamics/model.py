@@ -4,6 +4,7 @@ A model is a definition; it holds no state of a run. `SystemDynamicsEngine` and 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -257,6 +258,20 @@ class Model:
         except ImportError:
             return {name: dict(zip(times, column, strict=True)) for name, column in values.items()}
         return pd.DataFrame(values, index=pd.Index(times, name="t"))
+
+    def frozen(self) -> "Model":
+        """Return a copy that runs as this model does now, whatever becomes of its equations and points.
+
+        Raises
+        ------
+        MissingEquation, UnknownElement, ModelError
+            If the definition is incomplete or wrong.
+        """
+        made = copy(self)
+        made._elements, made._functions = dict(self._elements), dict(self._functions)
+        made.points = {name: checked_points(points, name) for name, points in self.points.items()}
+        made._program = (tuple(sorted(made.points)), self.program())
+        return made
 
     def known(self, name: object, user: str) -> str:
         """Return `name` if an element has it; otherwise raise `UnknownElement` on behalf of `user`."""
