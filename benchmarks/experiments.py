@@ -183,13 +183,13 @@ def _simulate(folder: Path, steps: int, every: int, store: SqliteStore, run: str
     keeper = _StoreKeeper(store, run, take_turns)
     begun = time.process_time()
     cosimulation = CoSimulation(configuration := _configuration(place), place, SEED)
-    timestep_ns = configuration.timestep_ns
+    timestep = configuration.timestep
     plan = Plan(
         sim_id=run,
         script="main_script.py",
         seed=SEED,
-        timeout_ns=steps * timestep_ns,
-        every_ns=every * timestep_ns,
+        timeout=steps * timestep,
+        every=every * timestep,
     )
     Simulation(plan, cosimulation, keeper, place).run()
     resumable = time.process_time() - begun - aside

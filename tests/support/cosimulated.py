@@ -3,6 +3,7 @@
 import random
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from perdure.run import Entry, Step
 from perdure.state.savepoint import Savepoint
 
 MILLISECOND = 1_000_000
+STEP = Fraction(1, 1000)
 
 
 class Killed(Exception):
@@ -24,7 +26,7 @@ class Killed(Exception):
 class SmallCoSimulation:
     """Two engines: one draws, one adds up; every step appends to a file and rewrites another."""
 
-    timestep_ns = MILLISECOND
+    timestep = STEP
 
     def __init__(
         self,
@@ -46,15 +48,19 @@ class SmallCoSimulation:
         self._sent: list[Any] = []
         self._rows: list[Any] = []
 
+    @property
+    def time(self) -> Fraction:
+        return Fraction(self.time_ns, 10**9)
+
     def initialize(self) -> None:
         with self._generators:
             self._sum = random.random()
         (self.folder / "engine.csv").write_text("time,sum\n")
 
     def step(self) -> None:
-        self.time_ns += self.timestep_ns
+        self.time_ns += MILLISECOND
         self.steps_taken += 1
-        step = self.time_ns // self.timestep_ns
+        step = self.time_ns // MILLISECOND
         if step == self._fails_at:
             raise ZeroDivisionError("the engine divides by zero")
         with self._generators:

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from perdure.stores.sqlite import SqliteStore
 
 RUN = "experiment"
 SEED = 23
-EVERY_NS = 250_000_000
+EVERY = Fraction(1, 4)  # s
 MOST_STEPS = 300  # that a child may take before it is killed
 
 
@@ -70,9 +71,7 @@ def simulate(root: Path, experiment: Path, attempt: int, report: int) -> None:
     folder = root / f"attempt{attempt}"
     shutil.copytree(experiment, folder)
     configuration = load(folder, "simulation_config.json", engine_kinds())
-    plan = Plan(
-        sim_id=1, script="main_script.py", seed=SEED, timeout_ns=configuration.timeout_ns, every_ns=EVERY_NS
-    )
+    plan = Plan(sim_id=1, script="main_script.py", seed=SEED, timeout=configuration.timeout, every=EVERY)
     with closing(SqliteStore(root / "perdure.db")) as store:
         if not store.runs(limit=1):
             run = Run(id=RUN, kind="experiment", owner="me", spec=b"", created=0, updated=0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support.cosimulated import MILLISECOND, Killed, MemoryKeeper, SmallCoSimulation
+from tests.support.cosimulated import STEP, Killed, MemoryKeeper, SmallCoSimulation
 
 from perdure.drivers.experiments import clocks
 from perdure.drivers.experiments.plan import Ending, Plan
@@ -39,8 +39,8 @@ def plan_of(script: str | None, *, steps: int | None = None, every: int | None =
         sim_id=more.pop("sim_id", 3),
         script=None if script is None else "main_script.py",
         seed=more.pop("seed", 11),
-        timeout_ns=None if steps is None else steps * MILLISECOND,
-        every_ns=None if every is None else every * MILLISECOND,
+        timeout=None if steps is None else steps * STEP,
+        every=None if every is None else every * STEP,
     )
 
 

@@ -1,5 +1,6 @@
 """The loop between engines: who runs when, what reaches whom, and how mistakes are told."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_each_engine_synchronises_at_multiples_of_its_time_step(tmp_path: Path, 
     write(tmp_path, a__py=COUNTER, b__py=COUNTER, watch__py=WATCH)
     engines = [script_engine("a", 0.01), script_engine("b", 0.025, Isolated=isolated)]
     made = started(tmp_path, config(*engines, status="watch"))
-    assert made.timestep_ns == 10_000_000
+    assert made.timestep == Fraction(1, 100)
     done = []
     for _ in range(7):
         made.step()
@@ -82,7 +83,7 @@ def test_each_engine_synchronises_at_multiples_of_its_time_step(tmp_path: Path, 
         [6, 60, 6, True, 2, False],
     ]
     assert done == [False] * 6 + [True]
-    assert made.time_ns == 70_000_000
+    assert made.time == Fraction(7, 100)
     assert made.take_trajectory() == []
 
 
@@ -208,7 +209,7 @@ def spoil(n):
 def test_an_experiment_without_engines_only_lets_time_pass(tmp_path: Path) -> None:
     made = started(tmp_path, {})
     made.step()
-    assert (made.time_ns, made.done) == (10_000_000, False)
+    assert (made.time, made.done) == (Fraction(1, 100), False)
     made.close()
 
 
@@ -302,6 +303,7 @@ def test_all_engines_are_shut_down_though_one_fails(tmp_path: Path, isolated: bo
     script = (
         HEAD
         + """
+from fractions import Fraction
 from pathlib import Path
 class Script(EngineScript):
     def runLoop(self, timestep_ns): pass

@@ -1,6 +1,7 @@
 """The examples under their main scripts: broken off and taken up again, all that was kept is the same."""
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from perdure.drivers.experiments.simulation import Simulation
 from perdure.state.codec import decode
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "experiments"
-TENTHS = 100_000_000  # ns
+TENTH = Fraction(1, 10)  # s
 
 
 def attempt(keeper: MemoryKeeper, example: str, folder: Path, former: Path | None) -> None:
@@ -22,10 +23,10 @@ def attempt(keeper: MemoryKeeper, example: str, folder: Path, former: Path | Non
     shutil.copytree(EXAMPLES / example, folder)
     configuration = load(folder, "simulation_config.json", engine_kinds())
     cosimulation = CoSimulation(configuration, folder, 4)
-    plan = Plan(sim_id=1, script="main_script.py", seed=4, timeout_ns=12 * TENTHS, every_ns=TENTHS)
+    plan = Plan(sim_id=1, script="main_script.py", seed=4, timeout=12 * TENTH, every=TENTH)
     past = keeper.past(former)
     Simulation(plan, cosimulation, keeper, folder, past, clock=lambda: 0.0, period=3600).run()
-    assert cosimulation.time_ns == 12 * TENTHS
+    assert cosimulation.time == 12 * TENTH
 
 
 @pytest.mark.parametrize("example", ["exchange", "pendulum", "cartpole", "warm_motor"])

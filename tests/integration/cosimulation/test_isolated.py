@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Script(EngineScript):
 def isolated(folder: Path, body: str = "pass", **keys: Any) -> IsolatedEngine:
     write(folder, a__py=PID.replace("{body}", body))
     configuration = EngineConfiguration(
-        name="a", type="python_json", timestep_ns=10_000_000, isolated=True, script="a.py", **keys
+        name="a", type="python_json", timestep=Fraction(1, 100), isolated=True, script="a.py", **keys
     )
     engine = IsolatedEngine(configuration, folder, 1)
     engine.initialize({})
@@ -147,6 +148,7 @@ def test_what_can_not_be_started_leaves_no_process(tmp_path: Path, monkeypatch: 
 
 PARENT = """
 import sys, time
+from fractions import Fraction
 from pathlib import Path
 from tests.support.experiments import script_engine, started
 if __name__ == "__main__":
@@ -196,7 +198,7 @@ class Script(PySimEngineScript): pass
     configuration = EngineConfiguration(
         name="a",
         type="py_sim",
-        timestep_ns=10_000_000,
+        timestep=Fraction(1, 100),
         isolated=True,
         script="a.py",
         simulator="Mujoco",

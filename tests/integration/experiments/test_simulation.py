@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.cosimulated import MILLISECOND, Killed, MemoryKeeper, SmallCoSimulation, contents
+from tests.support.cosimulated import MILLISECOND, STEP, Killed, MemoryKeeper, SmallCoSimulation, contents
 from tests.support.scripted import attempt, folder_of, plan_of
 
 from perdure.drivers.experiments.journal import records, trajectory
@@ -18,6 +18,7 @@ from perdure.drivers.experiments.simulation import Simulation
 from perdure.errors import EngineCrashed, FileLost, HashSeedChanged, ReplayMismatch, ScriptFailed
 from perdure.state.codec import decode, encode
 from perdure.state.savepoint import Savepoint
+from perdure.times import NANOSECOND
 
 LOOP = """
 try:
@@ -396,7 +397,7 @@ def test_the_distance_of_savepoints_is_a_multiple_of_the_timestep(tmp_path: Path
     folder = folder_of(tmp_path, None)
     keeper = MemoryKeeper()
     plan = plan_of(None, steps=9)
-    plan = type(plan)(sim_id=1, script=None, seed=1, timeout_ns=plan.timeout_ns, every_ns=2 * MILLISECOND + 1)
+    plan = type(plan)(sim_id=1, script=None, seed=1, timeout=plan.timeout, every=2 * STEP + NANOSECOND)
     Simulation(plan, SmallCoSimulation(folder), keeper, folder).run()
     assert [timestamp // MILLISECOND for timestamp in keeper.savepoints] == [0, 3, 6, 9]
 
@@ -451,7 +452,7 @@ def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
 
 def test_the_time_that_a_report_says_is_left_is_that_of_the_steps_that_are_left(tmp_path: Path) -> None:
     script = "nrp.run_loop(25)\nfile_logger.info(nrp.simulation_time_remaining)\n"
-    plan = msgspec.structs.replace(plan_of(script), timeout_ns=25 * MILLISECOND + MILLISECOND // 2)
+    plan = msgspec.structs.replace(plan_of(script), timeout=25 * STEP + STEP / 2)
     keeper, folder = MemoryKeeper(), folder_of(tmp_path, script)
     Simulation(plan, SmallCoSimulation(folder), keeper, folder).run()
     assert keeper.lines == [("info", "0.0")]

@@ -42,13 +42,13 @@ def run(context: RunContext) -> None:
     if context.savepoint is not None:
         past = Past(savepoint=context.savepoint, steps=context.log, folder=former, beginning=beginning)
     try:
-        configuration = load(folder, spec.configuration, engine_kinds())
+        configuration = load(folder, spec.configuration, engine_kinds(), spec.times)
         plan = Plan(
             sim_id=spec.sim_id,
             script=spec.script,
             seed=spec.seed,
-            timeout_ns=configuration.timeout_ns,
-            every_ns=configuration.savepoint.every_ns,
+            timeout=configuration.timeout,
+            every=configuration.savepoint.every,
             keep=configuration.savepoint.keep,
         )
         cosimulation = CoSimulation(configuration, folder, spec.seed)

@@ -4,7 +4,8 @@ What is wrong, unknown or not supported is reported together, each with its plac
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,11 +24,22 @@ from perdure.drivers.experiments.schema import problem as problem_at
 from perdure.drivers.experiments.sources import Source, packs_of_script, wrong_names
 from perdure.engines.python_script.simulators import SIMULATORS
 from perdure.errors import InvalidConfiguration, suggest
+from perdure.times import NANOSECOND, exact, nanoseconds
 
-__all__ = ["Configuration", "EngineConfiguration", "FunctionFile", "SavepointSchedule", "load", "read"]
+__all__ = [
+    "Configuration",
+    "EngineConfiguration",
+    "FunctionFile",
+    "SavepointSchedule",
+    "Times",
+    "load",
+    "read",
+]
 
 DEFAULT_TIMESTEP = 0.01  # s
-NANOSECONDS = 1_000_000_000
+
+Times = Callable[[float], Fraction]
+"""How the seconds of a configuration are understood: `exact`, but for runs begun by earlier versions."""
 
 _OF_NRP_CORE = (
     "datatransfer_grpc_engine",
@@ -56,8 +68,8 @@ class EngineConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name, type
         What it is called, and which kind it is: ``python_json``, ``py_sim`` or a registered engine's name.
-    timestep_ns
-        How far one of its steps goes.
+    timestep
+        How far one of its steps goes, in seconds.
     isolated
         Whether it runs in a process of its own.
     command_timeout
@@ -74,7 +86,7 @@ class EngineConfiguration(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     type: str
-    timestep_ns: int
+    timestep: Fraction
     isolated: bool = False
     command_timeout: float = 0.0
     time_unit: float = 1.0
@@ -83,6 +95,15 @@ class EngineConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     simulator: str | None = None
     world: str | None = None
     extra: dict[str, Any] = {}
+
+    def to_plain(self) -> Any:
+        """Return it as JSON."""
+        return msgspec.to_builtins(self, enc_hook=str)
+
+    @classmethod
+    def from_plain(cls, plain: Any) -> "EngineConfiguration":
+        """Return what `to_plain` was called of."""
+        return msgspec.convert(plain, cls, dec_hook=lambda kind, text: kind(text))
 
 
 class FunctionFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +114,9 @@ class FunctionFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavepointSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When savepoints are made: every so many simulated nanoseconds (None: measured), and how many stay."""
+    """When savepoints are made: every so many simulated seconds (None: measured), and how many stay."""
 
-    every_ns: int | None = None
+    every: Fraction | None = None
     keep: int | None = None
 
 
@@ -104,23 +125,23 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    timeout_ns
-        Simulation time at which it ends; None for never.
-    timestep_ns
-        The smallest time step of its engines.
+    timeout
+        Simulation time at which it ends, in seconds; None for never.
+    timestep
+        The smallest time step of its engines, in seconds.
     """
 
     name: str = ""
     description: str = ""
-    timeout_ns: int | None = None
-    timestep_ns: int
+    timeout: Fraction | None = None
+    timestep: Fraction
     engines: tuple[EngineConfiguration, ...] = ()
     functions: tuple[FunctionFile, ...] = ()
     status_function: FunctionFile | None = None
     savepoint: SavepointSchedule = SavepointSchedule()
 
 
-def load(folder: Path, file: str, engines: Mapping[str, Any]) -> Configuration:
+def load(folder: Path, file: str, engines: Mapping[str, Any], times: Times = exact) -> Configuration:
     """Read an experiment's configuration from its folder.
 
     Parameters
@@ -131,6 +152,8 @@ def load(folder: Path, file: str, engines: Mapping[str, Any]) -> Configuration:
         The configuration's name, usually ``simulation_config.json``.
     engines
         The kinds of engines there are, by name.
+    times
+        How its seconds are understood.
 
     Raises
     ------
@@ -142,11 +165,16 @@ def load(folder: Path, file: str, engines: Mapping[str, Any]) -> Configuration:
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _invalid(file, [Problem("$", f"it can't be read: {reason}")]) from error
-    return read(data, engines, folder=folder, file=file)
+    return read(data, engines, folder=folder, file=file, times=times)
 
 
 def read(
-    data: Any, engines: Mapping[str, Any], *, folder: Path | None = None, file: str = "simulation_config.json"
+    data: Any,
+    engines: Mapping[str, Any],
+    *,
+    folder: Path | None = None,
+    file: str = "simulation_config.json",
+    times: Times = exact,
 ) -> Configuration:
     """Return a configuration made of JSON data; as `load`, and files are looked for if a folder is given."""
     problems: list[Problem] = []
@@ -154,7 +182,7 @@ def read(
     found = tuple(
         engine
         for i, given in enumerate(values["EngineConfigs"])
-        if (engine := _engine(given, f"$.EngineConfigs[{i}]", engines, folder, problems)) is not None
+        if (engine := _engine(given, f"$.EngineConfigs[{i}]", engines, folder, times, problems)) is not None
     )
     _check_names(values["EngineConfigs"], problems)
     functions = tuple(
@@ -164,25 +192,23 @@ def read(
     )
     status = values["StatusFunction"]
     status_function = None if status is None else _function(status, "$.StatusFunction", folder, problems)
-    savepoint = _savepoint(values["Savepoint"], problems)
+    savepoint = _savepoint(values["Savepoint"], times, problems)
     if folder is not None:
         problems += _wrong_names(values, found, folder)
-    timestep_ns = min((engine.timestep_ns for engine in found), default=0)
-    asked = values["SimulationTimestep"]
-    asked_ns = None if asked is None else _nanoseconds(asked)
+    timestep = min((engine.timestep for engine in found), default=None)
+    given = values["SimulationTimestep"]
+    asked = times(DEFAULT_TIMESTEP if given is None else given)
     all_known = len(found) == len(values["EngineConfigs"])
-    if asked_ns is not None and timestep_ns and all_known and asked_ns != timestep_ns:
-        reason = (
-            f"it is {asked:g}, but the smallest EngineTimestep is {timestep_ns / NANOSECONDS:g}; leave it out"
-        )
+    if given is not None and timestep and all_known and nanoseconds(asked) != nanoseconds(timestep):
+        reason = f"it is {given:g}, but the smallest EngineTimestep is {float(timestep):g}; leave it out"
         problems.append(Problem("$.SimulationTimestep", reason))
     if problems:
         raise _invalid(file, problems)
     return Configuration(
         name=values["SimulationName"],
         description=values["SimulationDescription"],
-        timeout_ns=_nanoseconds(values["SimulationTimeout"]) or None,
-        timestep_ns=timestep_ns or asked_ns or _nanoseconds(DEFAULT_TIMESTEP),
+        timeout=times(values["SimulationTimeout"]) or None,
+        timestep=timestep or asked,
         engines=found,
         functions=functions,
         status_function=status_function,
@@ -191,7 +217,12 @@ def read(
 
 
 def _engine(
-    given: Any, place: str, kinds: Mapping[str, Any], folder: Path | None, problems: list[Problem]
+    given: Any,
+    place: str,
+    kinds: Mapping[str, Any],
+    folder: Path | None,
+    times: Times,
+    problems: list[Problem],
 ) -> EngineConfiguration | None:
     before = len(problems)
     values = checked(given, place, ENGINE, problems)
@@ -208,15 +239,15 @@ def _engine(
     if values["EngineCommandTimeout"] > 0 and not values["Isolated"]:
         reason = 'only an engine with "Isolated": true can be timed out'
         problems.append(Problem(f"{place}.EngineCommandTimeout", reason))
-    timestep_ns = _nanoseconds(values["EngineTimestep"])
-    if timestep_ns < 1:
+    timestep = times(values["EngineTimestep"])
+    if timestep < NANOSECOND:
         problems.append(Problem(f"{place}.EngineTimestep", "it is shorter than a nanosecond"))
     if len(problems) > before:
         return None
     return EngineConfiguration(
         name=values["EngineName"],
         type=kind,
-        timestep_ns=timestep_ns,
+        timestep=timestep,
         isolated=values["Isolated"],
         command_timeout=max(0.0, float(values["EngineCommandTimeout"])),
         time_unit=float(values["TimeUnit"]),
@@ -271,11 +302,11 @@ def _function(given: Any, place: str, folder: Path | None, problems: list[Proble
     return FunctionFile(name=values["Name"], file=values["FileName"]) if values["IsActive"] else None
 
 
-def _savepoint(given: Any, problems: list[Problem]) -> SavepointSchedule:
+def _savepoint(given: Any, times: Times, problems: list[Problem]) -> SavepointSchedule:
     values = checked(given, "$.Savepoint", SAVEPOINT, problems)
     every = values.get("every")
     return SavepointSchedule(
-        every_ns=None if every is None else max(1, _nanoseconds(every)), keep=values.get("keep")
+        every=None if every is None else max(NANOSECOND, times(every)), keep=values.get("keep")
     )
 
 
@@ -333,10 +364,6 @@ def _packs(engine: EngineConfiguration, folder: Path) -> Collection[str] | None:
 
 def _is_within(path: PurePosixPath) -> bool:
     return not path.is_absolute() and ".." not in path.parts
-
-
-def _nanoseconds(seconds: float) -> int:
-    return round(seconds * NANOSECONDS)
 
 
 def _invalid(file: str, problems: list[Problem]) -> InvalidConfiguration:

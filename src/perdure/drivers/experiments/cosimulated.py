@@ -1,6 +1,7 @@
 """The port to what is simulated: engines and what is between them, advanced step by step."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, Protocol
 
 from perdure.drivers.experiments.nrp import Rows
@@ -13,13 +14,13 @@ class CoSimulated(Protocol):
     """What a simulation needs of a co-simulation."""
 
     @property
-    def timestep_ns(self) -> int:
-        """Length of a timestep."""
+    def timestep(self) -> Fraction:
+        """Length of a timestep, in seconds."""
         ...
 
     @property
-    def time_ns(self) -> int:
-        """Simulation time reached."""
+    def time(self) -> Fraction:
+        """Simulation time reached, in seconds."""
         ...
 
     @property

@@ -9,7 +9,9 @@ It knows no script and no store. Its state is a set of entities: one for each en
 functions and the clock.
 """
 
+import math
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from perdure.errors import (
     suggest,
 )
 from perdure.state.codec import State
+from perdure.times import nanoseconds
 
 __all__ = ["CoSimulation"]
 
@@ -51,10 +54,8 @@ class CoSimulation:
 
     Attributes
     ----------
-    timestep_ns
-        How far a step goes: the smallest EngineTimestep.
-    time_ns
-        Simulation time reached.
+    timestep
+        How far a step goes, in seconds: the smallest EngineTimestep.
     done
         Whether the status function said so in the last step.
     trajectory
@@ -64,8 +65,7 @@ class CoSimulation:
     """
 
     def __init__(self, configuration: Configuration, folder: Path, seed: int) -> None:
-        self.timestep_ns = configuration.timestep_ns
-        self.time_ns = 0
+        self.timestep = configuration.timestep
         self.done = False
         self.trajectory: list[Any] = []
         self.notes = Notes()
@@ -73,10 +73,19 @@ class CoSimulation:
         self._folder = folder
         self._seed = seed
         self._iteration = 0
+        # Times are counted in a part of a second in which every time step is a whole number.
+        self._unit = 1
+        self._step = 0  # the time step in units
+        self._time = 0
         self._members: dict[str, _Member] = {}
         self._packs: dict[str, dict[str, Any]] = {}
         self._given: dict[str, dict[str, Any]] = {}
         self._functions: Recorded | None = None
+
+    @property
+    def time(self) -> Fraction:
+        """Simulation time reached, in seconds."""
+        return Fraction(self._time, self._unit)
 
     @property
     def parts(self) -> Mapping[str, Recorded]:
@@ -110,6 +119,7 @@ class CoSimulation:
         except BaseException:
             self.close()
             raise
+        self._count_in(1)
 
     def step(self) -> None:
         """Advance by one time step.
@@ -120,12 +130,12 @@ class CoSimulation:
             If an engine or a function fails. The co-simulation is then of no further use but to be closed.
         """
         functions = self._initialized().part
-        due = {name: m for name, m in self._members.items() if m.due_ns <= self.time_ns}
+        due = {name: m for name, m in self._members.items() if m.due <= self._time}
         for name, member in due.items():
             self._packs[name] = member.fetch()
         inputs = {
             "iteration": self._iteration,
-            "time_ns": self.time_ns,
+            "time_ns": nanoseconds(self._time, self._unit),
             "due": list(due),
             "packs": dict(self._packs),
         }
@@ -141,10 +151,10 @@ class CoSimulation:
         for member in sorted(due.values(), key=lambda member: not member.isolated):
             member.begin(given[member.entity])
         self._iteration += 1
-        self.time_ns += self.timestep_ns
+        self._time += self._step
         # Those that the next step needs are waited for here, so that an error belongs to the step it is in.
         for member in self._members.values():
-            if member.due_ns <= self.time_ns:
+            if member.due <= self._time:
                 member.finish()
 
     def set_datapack(self, name: str, engine: str, data: Any) -> None:
@@ -188,10 +198,11 @@ class CoSimulation:
                 "given": {name: dict(packs) for name, packs in self._given.items()},
             },
             "clock": {
-                "time_ns": self.time_ns,
+                "unit": self._unit,
+                "time": self._time,
                 "iteration": self._iteration,
                 "done": self.done,
-                "due_ns": {name: member.due_ns for name, member in self._members.items()},
+                "due": {name: member.due for name, member in self._members.items()},
                 "trajectory": list(self.trajectory),
             },
         }
@@ -211,21 +222,23 @@ class CoSimulation:
         """
         functions = self._initialized()
         clock, packs = entities["clock"], entities["datapacks"]
+        unit, time, due = _times_of(clock)
+        self._count_in(unit)
+        self._time = time * (self._unit // unit)
         for name, member in self._members.items():
+            member.due = self._time
             if member.entity in entities:
                 try:
                     member.recorded.restore(entities[member.entity])
                 except PerdureError as error:
                     raise _named(name, error) from error
-                member.due_ns, member.answers = clock["due_ns"][name], packs["answered"][name]
-            else:
-                member.due_ns = clock["time_ns"]
+                member.due, member.answers = due[name] * (self._unit // unit), packs["answered"][name]
         functions.restore(entities[FUNCTIONS])
         self.notes.clear()
         members = self._members
         self._packs = {name: fetched for name, fetched in packs["fetched"].items() if name in members}
         self._given = {name: dict(given) for name, given in packs["given"].items() if name in members}
-        self.time_ns, self._iteration, self.done = clock["time_ns"], clock["iteration"], clock["done"]
+        self._iteration, self.done = clock["iteration"], clock["done"]
         self.trajectory = list(clock["trajectory"])
 
     def close(self) -> None:
@@ -239,6 +252,14 @@ class CoSimulation:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def _count_in(self, unit: int) -> None:
+        """Count times in parts of a second in which multiples of 1/unit are whole, and all time steps."""
+        steps = [self.timestep, *(member.timestep for member in self._members.values())]
+        self._unit = math.lcm(unit, *(step.denominator for step in steps))
+        self._step = int(self.timestep * self._unit)
+        for member in self._members.values():
+            member.step = int(member.timestep * self._unit)
 
     def _answers_of(self, member: "_Member") -> Iterator[Any]:
         """Return what an engine answered since the last snapshot: functions were given it, but the last."""
@@ -264,8 +285,12 @@ class _Member:
     ----------
     entity
         What its state is kept as.
-    due_ns
-        When it synchronises next.
+    timestep
+        How far one of its steps goes, in seconds.
+    step
+        The same in units of the co-simulation's time.
+    due
+        When it synchronises next, in these units.
     answers
         Its data packs after the step it finished last.
     """
@@ -274,8 +299,9 @@ class _Member:
         self.name = configuration.name
         self.entity = f"engine/{self.name}"
         self.isolated = configuration.isolated
-        self.due_ns = 0
-        self._timestep_ns = configuration.timestep_ns
+        self.timestep = configuration.timestep
+        self.step = 0
+        self.due = 0
         self._stepping = False
         if configuration.isolated:
             isolated = IsolatedEngine(configuration, folder, seed)
@@ -298,7 +324,7 @@ class _Member:
 
     def begin(self, inputs: Mapping[str, Any]) -> None:
         """Begin its next step; an engine of this process also finishes it."""
-        self.due_ns += self._timestep_ns
+        self.due += self.step
         try:
             if isinstance(self.engine, IsolatedEngine):
                 self.engine.begin(inputs)
@@ -319,6 +345,13 @@ class _Member:
 
     def _copied(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: copied(data, name, self.name) for name, data in outputs.items()}
+
+
+def _times_of(clock: Mapping[str, Any]) -> tuple[int, int, Mapping[str, int]]:
+    """Return the unit of a savepoint's times, the time, and when engines are due; once all was in ns."""
+    if "time_ns" in clock:
+        return 10**9, clock["time_ns"], clock["due_ns"]
+    return clock["unit"], clock["time"], clock["due"]
 
 
 def _named(engine: str, error: PerdureError) -> PerdureError:

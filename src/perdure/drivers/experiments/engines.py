@@ -71,11 +71,12 @@ def make_engine(configuration: EngineConfiguration, folder: Path, seed: int) -> 
     seed
         The run's; every engine has draws of its own by its name.
     """
-    timestep = configuration.timestep_ns / 1e9 / configuration.time_unit
+    timestep = float(configuration.timestep) / configuration.time_unit
     match configuration.type:
         case "python_json" | "py_sim":
             engine: Engine = _OURS[configuration.type]()
-            config = _script_config(configuration, folder, seed) | {"timestep": timestep}
+            times = {"timestep": timestep, "exact_timestep": configuration.timestep}
+            config = _script_config(configuration, folder, seed) | times
         case "system_dynamics":
             from perdure.scenarios.files import load_model
 
@@ -99,7 +100,7 @@ def _script_config(configuration: EngineConfiguration, folder: Path, seed: int) 
     own = {
         "EngineName": configuration.name,
         "EngineType": configuration.type,
-        "EngineTimestep": configuration.timestep_ns / 1e9,
+        "EngineTimestep": float(configuration.timestep),
         "EngineCommandTimeout": configuration.command_timeout,
         "EngineExtraConfigs": configuration.extra,
         "PythonFileName": configuration.script,

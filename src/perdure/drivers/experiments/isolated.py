@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
-
 import perdure.errors
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.engines.python_script.data import copied
@@ -50,7 +48,7 @@ class IsolatedEngine:
     def __init__(self, configuration: EngineConfiguration, folder: Path, seed: int) -> None:
         self._name = configuration.name
         self._timeout = configuration.command_timeout or None
-        self._spec = [msgspec.to_builtins(configuration), str(folder), seed]
+        self._spec = [configuration.to_plain(), str(folder), seed]
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._time = 0.0

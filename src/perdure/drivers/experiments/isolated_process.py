@@ -10,8 +10,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.engines import make_engine, start_outputs
 from perdure.drivers.experiments.isolated import receive, send
@@ -42,7 +40,7 @@ def _serve(connection: socket.socket) -> None:
         try:
             if method == "initialize":
                 configuration, folder, seed = argument
-                engine = make_engine(msgspec.convert(configuration, EngineConfiguration), Path(folder), seed)
+                engine = make_engine(EngineConfiguration.from_plain(configuration), Path(folder), seed)
                 value: Any = start_outputs(engine)
             else:
                 assert engine is not None, "an engine is initialised first"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -23,9 +24,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         The main script's path in the folder; without one it runs to the time-out, or until it is done.
     seed
         What all generators of the run are seeded from.
-    timeout_ns
-        Simulation time that there is; None is endless.
-    every_ns
+    timeout
+        Simulation time that there is, in seconds; None is endless.
+    every
         Distance of savepoints in simulation time, rounded up to a multiple of the timestep; None measures it.
     keep
         How many of the newest savepoints are kept; None leaves that to the store.
@@ -34,8 +35,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sim_id: int | str
     script: str | None
     seed: int
-    timeout_ns: int | None = None
-    every_ns: int | None = None
+    timeout: Fraction | None = None
+    every: Fraction | None = None
     keep: int | None = None
 
 

@@ -60,7 +60,7 @@ class Preparing:
         folder = self._folders.make(run_id, owner, request.experiment, version)
         seed = chosen_seed(request.seed)
         sim_id = run_id if request.sim_id is None else request.sim_id
-        return Prepared(_spec(folder, request.configuration, request.script, seed, sim_id))
+        return Prepared(_spec(folder, request.configuration, request.script, seed, sim_id, True))
 
     def fork(self, run_id: str, parent: Run, request: ForkExperiment) -> Prepared:
         """Prepare a run that begins at a savepoint of another; with a changed script, at that one's top.
@@ -81,7 +81,7 @@ class Preparing:
         folder = self._folders.make(run_id, parent.owner, former.experiment, version)
         configuration = request.configuration or former.configuration
         script = request.script or former.script or SCRIPT
-        spec = _spec(folder, configuration, script, former.seed, former.sim_id)
+        spec = _spec(folder, configuration, script, former.seed, former.sim_id, former.exact_times)
         modules = decode(savepoint.entities[FILES])["modules"]
         anew = self._code_of(parent.owner, spec, modules) != self._code_of(parent.owner, former, modules)
         if anew:
@@ -122,18 +122,25 @@ class Preparing:
 
 
 def _spec(
-    folder: WorkingFolder, configuration: str, script: str, seed: int, sim_id: int | str
+    folder: WorkingFolder,
+    configuration: str,
+    script: str,
+    seed: int,
+    sim_id: int | str,
+    exact_times: bool,
 ) -> ExperimentSpec:
     """Return the spec of a run in a folder; raise what is wrong with the files that are named."""
     for path in (configuration, script):
         if not (folder.files / check_path(path)).is_file() and path != SCRIPT:
             raise ArtifactNotFound(what=f"the experiment {folder.experiment!r}", path=path)
-    load(folder.files, configuration, engine_kinds())
-    return ExperimentSpec(
+    spec = ExperimentSpec(
         experiment=folder.experiment,
         version=folder.version,
         configuration=configuration,
         script=script if (folder.files / script).is_file() else None,
         seed=seed,
         sim_id=sim_id,
+        exact_times=exact_times,
     )
+    load(folder.files, configuration, engine_kinds(), spec.times)
+    return spec

@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.stepper import Stepper
 from perdure.errors import Unavailable
 from perdure.state.codec import State, decode
+from perdure.times import nanoseconds
 
 __all__ = ["Simulation"]
 
@@ -81,17 +83,14 @@ class Simulation:
         pages = () if past is None else past.steps[self._place.base :]
         self._recorder = Recorder(self._place, pages, self._folder, self._arrive)
         self._publisher = Publisher(self._report, keeper.progress, period)
-        every_ns = plan.every_ns
-        if every_ns is not None:
-            every_ns = -(-every_ns // cosimulation.timestep_ns) * cosimulation.timestep_ns
         self._stepper = Stepper(
             cosimulation,
             keeper,
             self._recorder,
             self._place,
             0 if past is None else len(past.steps),
-            timeout_ns=plan.timeout_ns,
-            every_ns=every_ns,
+            timeout=plan.timeout,
+            every=plan.every,
             keep=plan.keep,
             describe_files=self._describe_files,
             publish=self._publisher.now,
@@ -197,17 +196,17 @@ class Simulation:
 
     def max_timesteps(self) -> int:
         """How many timesteps the time-out allows; 0 without one."""
-        timeout_ns = self.plan.timeout_ns or 0
-        return int(self._read_clock("nrp.max_timesteps", timeout_ns // self._cosimulation.timestep_ns))
+        most = (self.plan.timeout or Fraction(0)) // self._cosimulation.timestep
+        return int(self._read_clock("nrp.max_timesteps", most))
 
     def simulation_time(self) -> float:
         """Simulation time reached, in seconds."""
-        return float(self._read_clock("nrp.simulation_time", self._cosimulation.time_ns / 1e9))
+        return float(self._read_clock("nrp.simulation_time", _shown(self._cosimulation.time)))
 
     def simulation_time_remaining(self) -> float:
         """Simulation time left, in seconds, as far as it is whole timesteps; infinite without a time-out."""
-        left_ns = self._stepper.left_ns
-        left = float("inf") if left_ns is None else left_ns / 1e9
+        steps = self._stepper.left
+        left = float("inf") if steps is None else _shown(steps * self._cosimulation.timestep)
         return float(self._read_clock("nrp.simulation_time_remaining", left))
 
     def real_time(self) -> float:
@@ -319,19 +318,24 @@ class Simulation:
         self._files.put_back(kept["files"], former)
 
     def _report(self) -> Mapping[str, Any]:
-        timestep_ns, now = self._cosimulation.timestep_ns, self._cosimulation.time_ns
-        left = self._stepper.left_ns
-        steps = now // timestep_ns
-        most = None if left is None else steps + left // timestep_ns
+        timestep, now = self._cosimulation.timestep, self._cosimulation.time
+        left = self._stepper.left
+        steps = now // timestep
+        most = None if left is None else steps + left
         return {
             "real_time": self._stepper.watch.seconds,
-            "simulation_time": now / 1e9,
-            "time_left": None if left is None else left / 1e9,
+            "simulation_time": _shown(now),
+            "time_left": None if left is None else _shown(left * timestep),
             "steps": steps,
             "max_steps": most,
             "fraction": None if most is None else steps / most if most else 1.0,
             "replaying": not self._recorder.live,
         }
+
+
+def _shown(time: Fraction) -> float:
+    """Return a time as it is shown: in seconds, rounded to nanoseconds."""
+    return nanoseconds(time) / 1e9
 
 
 def _run_to_the_end(nrp: Nrp) -> None:

@@ -1,13 +1,15 @@
-"""The spec of an experiment's run: which files it is made of, and its seed. It never changes."""
+"""The spec of an experiment's run: its files, its seed and the kind of its times. It never changes."""
 
 import msgspec
 
+from perdure.drivers.experiments.configuration import Times
 from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
+from perdure.times import exact, whole_nanoseconds
 
 __all__ = ["ExperimentSpec"]
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no `exact_times`
 
 
 class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,9 @@ class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
         What all generators of the run are seeded from.
     sim_id
         What its script reads as ``nrp.sim_id``, and what its log is called by; a fork keeps its parent's.
+    exact_times
+        Whether its times are exact fractions; those of runs begun by earlier versions are whole nanoseconds,
+        and so are those of their forks.
     """
 
     experiment: str
@@ -33,6 +38,12 @@ class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
     script: str | None
     seed: int
     sim_id: int | str
+    exact_times: bool = False
+
+    @property
+    def times(self) -> Times:
+        """How the seconds of its configuration are understood."""
+        return exact if self.exact_times else whole_nanoseconds
 
     def to_blob(self) -> bytes:
         """Encode it as a run's spec."""

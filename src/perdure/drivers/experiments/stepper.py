@@ -6,6 +6,7 @@ an older savepoint had to be used, are taken again and compared with it.
 
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from perdure.errors import ReplayMismatch
 from perdure.state.codec import State, encode
 from perdure.state.grid import next_savepoint
 from perdure.state.savepoint import Savepoint
+from perdure.times import NANOSECOND, nanoseconds
 
 __all__ = ["Stepper"]
 
@@ -38,8 +40,8 @@ class _Call(msgspec.Struct):
         What it was called with.
     rows, done
         What it has come to, and the steps taken, when that was last looked at.
-    end_ns
-        Simulation time at which it has taken all its steps.
+    left
+        Steps that it has to take yet.
     recorded, recorded_rows
         The steps, and the rows, that the journal has.
     logged
@@ -49,7 +51,7 @@ class _Call(msgspec.Struct):
     arguments: list[Any]
     rows: Rows
     done: int = 0
-    end_ns: int = 0
+    left: int = 0
     recorded: int = 0
     recorded_rows: int = 0
     logged: Record | None = None
@@ -75,10 +77,10 @@ class Stepper:
         Where the script stands when it begins.
     position
         Entries in the step log.
-    timeout_ns
-        Simulation time that there is; None is endless.
-    every_ns
-        Distance of savepoints, a multiple of the timestep; None measures it.
+    timeout
+        Simulation time that there is, in seconds; None is endless.
+    every
+        Distance of savepoints, rounded up to a multiple of the timestep; None measures it.
     keep
         How many of the newest savepoints are kept; None leaves that to the store.
     describe_files
@@ -106,8 +108,8 @@ class Stepper:
         place: Place,
         position: int,
         *,
-        timeout_ns: int | None,
-        every_ns: int | None,
+        timeout: Fraction | None,
+        every: Fraction | None,
         keep: int | None,
         describe_files: Callable[[], State],
         publish: Callable[[], None],
@@ -116,33 +118,41 @@ class Stepper:
         self.watch = Stopwatch(place.seconds, clock)
         self.broken: Exception | None = None
         self.stopped = False
-        self._timeout_ns = timeout_ns
+        self._timeout = timeout
         self._cosimulation = cosimulation
         self._keeper = keeper
         self._recorder = recorder
         self._place = place
         self._position = position
         self._keep = keep
-        self._every = place.every if every_ns is None else every_ns
+        if every is not None:
+            every = -(-every // cosimulation.timestep) * cosimulation.timestep
+        elif place.every is not None:
+            every = place.every * NANOSECOND
+        self._every = every
         self._describe_files = describe_files
         self._publish = publish
         self._call: _Call | None = None
-        self._next = 0  # simulation time at which it is looked whether a savepoint is due
+        # Steps are counted from the beginning of this attempt: it is cheaper than to compare times.
+        self._steps = 0
+        self._limit: int | None = None  # that the time-out allows
+        self._grid: int | None = None  # after which the next savepoint lies on the grid
+        self._next = 0  # after which it is looked whether a savepoint is due
         self._saved: tuple[int, int, bool] | None = None  # calls, steps of the one going on, ended
-        self._began = (0, 0.0)  # simulation time and seconds at the start of this attempt
+        self._began = (Fraction(0), 0.0)  # simulation time and seconds at the start of this attempt
 
     @property
-    def left_ns(self) -> int | None:
-        """Simulation time that is left, in whole timesteps; None without a time-out."""
-        if self._timeout_ns is None:
-            return None
-        timestep_ns = self._cosimulation.timestep_ns
-        return max(0, self._timeout_ns - self._cosimulation.time_ns) // timestep_ns * timestep_ns
+    def left(self) -> int | None:
+        """Timesteps that are left; None without a time-out."""
+        return self._steps_left() if self._limit is None else self._limit - self._steps
 
     def begin(self) -> None:
         """Let the script begin, or go on: the co-simulation is where the place says."""
         self._place = msgspec.structs.replace(self._place, begun=True)
-        self._began = (self._cosimulation.time_ns, self.watch.seconds)
+        self._began = (self._cosimulation.time, self.watch.seconds)
+        self._limit = self._steps_left()
+        if self._every is not None:
+            self._grid = self._steps_to_grid(self._every)
 
     def loop(self, count: int, datapacks: list[Any]) -> Looped:
         """Take timesteps, or answer what they answered before; see `Nrp.run_loop`.
@@ -168,8 +178,7 @@ class Stepper:
             call.rows = logged.answer.rows[: self._place.rows]
             call.done = call.recorded = self._place.done
             call.recorded_rows = len(call.rows)
-        cosimulation = self._cosimulation
-        call.end_ns = cosimulation.time_ns + (count - call.done) * cosimulation.timestep_ns
+        call.left = count - call.done
         self.watch.go()
         try:
             over = self._take_steps(call, datapacks)
@@ -225,7 +234,7 @@ class Stepper:
             calls=self._recorder.calls,
             done=0 if call is None else call.done,
             rows=0 if call is None else len(call.rows),
-            every=self._every,
+            every=None if self._every is None else nanoseconds(self._every),
             seconds=self.watch.seconds,
         )
         entities = {id: encode(state) for id, state in self._cosimulation.snapshot().items()}
@@ -235,7 +244,7 @@ class Stepper:
         self._keeper.append(
             entries,
             Savepoint(
-                timestamp=self._cosimulation.time_ns,
+                timestamp=nanoseconds(self._cosimulation.time),
                 position=self._position,
                 entities=entities,
                 keep=self._keep,
@@ -249,9 +258,9 @@ class Stepper:
         """
         cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
         logged, sent = call.logged, call.done > 0 or not datapacks
-        end_ns = call.end_ns if self._timeout_ns is None else min(call.end_ns, self._timeout_ns)
-        last_ns = end_ns - cosimulation.timestep_ns
-        while cosimulation.time_ns <= last_ns:
+        possible = self.left
+        steps = call.left if possible is None else min(call.left, possible)
+        for _ in range(steps):
             if wanted() is not running:
                 self.obey()
             if cosimulation.done:
@@ -265,15 +274,17 @@ class Stepper:
             except Exception as error:
                 self.broken = error
                 raise
+            call.left -= 1
+            self._steps += 1
             if logged is not None:
                 self._compare(call, logged)
-            if cosimulation.time_ns >= self._next:
+            if self._steps >= self._next:
                 self._save_if_due()
         else:
-            if cosimulation.time_ns < call.end_ns:
+            if call.left:
                 self.obey()
         self._look_at(call)
-        if cosimulation.time_ns >= call.end_ns:
+        if not call.left:
             return ""
         if cosimulation.done:
             return "" if call.done else "The status function ended the simulation."
@@ -281,9 +292,8 @@ class Stepper:
 
     def _look_at(self, call: _Call) -> None:
         """Bring up to date what a call has come to."""
-        cosimulation = self._cosimulation
-        call.rows += cosimulation.take_trajectory()
-        call.done = call.arguments[0] - (call.end_ns - cosimulation.time_ns) // cosimulation.timestep_ns
+        call.rows += self._cosimulation.take_trajectory()
+        call.done = call.arguments[0] - call.left
 
     def _compare(self, call: _Call, logged: Record) -> None:
         """Compare what a call has come to with the journal, where that ends within the call."""
@@ -295,20 +305,29 @@ class Stepper:
 
     def _save_if_due(self) -> None:
         """Make a savepoint on the grid, and one early in an attempt, by which the distance is measured."""
-        now = self._cosimulation.time_ns
         began, seconds = self._began
-        on_the_grid = self._every is not None and now >= next_savepoint(self._every, began)
+        on_the_grid = self._grid is not None and self._steps >= self._grid
         if not on_the_grid and self.watch.seconds - seconds < EARLY:
             return
         if self._every is None:
-            self._every = (now - began) * TIMES
+            self._every = nanoseconds(self._cosimulation.time - began) * TIMES * NANOSECOND
         self.save()
-        self._next = next_savepoint(self._every, now)
+        self._next = self._grid = self._steps_to_grid(self._every)
+
+    def _steps_to_grid(self, every: Fraction) -> int:
+        """Return the number of the step that reaches the next point of the grid of savepoints."""
+        now = self._cosimulation.time
+        return self._steps - (now - next_savepoint(every, now)) // self._cosimulation.timestep
+
+    def _steps_left(self) -> int | None:
+        if self._timeout is None:
+            return None
+        return max(Fraction(0), self._timeout - self._cosimulation.time) // self._cosimulation.timestep
 
     def _diverged(self) -> ReplayMismatch:
         return ReplayMismatch(
-            f"Run again from a savepoint to {self._cosimulation.time_ns} ns, the engines answered otherwise "
-            f"than the journal holds (call {self._recorder.calls + 1}). The run is left as it is; serve the "
-            "engines and the Python it was made with.",
+            f"Run again from a savepoint to {nanoseconds(self._cosimulation.time)} ns, the engines answered "
+            f"otherwise than the journal holds (call {self._recorder.calls + 1}). The run is left as it is; "
+            "serve the engines and the Python it was made with.",
             call=self._recorder.calls + 1,
         )

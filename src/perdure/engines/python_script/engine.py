@@ -4,6 +4,7 @@ A port of such an engine is a data pack. Its state is what the script keeps: its
 its modules and classes, its generators, and its simulator's state.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from perdure.engines.python_script.script import EngineScript, PySimEngineScript
 from perdure.engines.python_script.simulators import Simulator, load_package, make_simulator
 from perdure.errors import Invalid, InvalidDataPack, NotSnapshotable, Refused, suggest
 from perdure.state.codec import State
+from perdure.times import NANOSECOND, exact, nanoseconds
 
 __all__ = ["PySimEngine", "PythonJsonEngine"]
 
@@ -30,7 +32,9 @@ class PythonJsonEngine:
         self._script: EngineScript | None = None
         self._party: Party | None = None
         self._simulator: Simulator | None = None
-        self._timestep_ns = 0
+        self._timestep_ns = 0  # as the script is told it, rounded
+        # Exactly, in parts of a nanosecond; and by how much the script's time is rounded.
+        self._parts, self._timestep, self._rest = 1, 0, 0
 
     @property
     def time(self) -> float:
@@ -49,8 +53,9 @@ class PythonJsonEngine:
         ----------
         config
             ``folder``, the experiment's; ``script``, the file in it; ``name``, the engine's; ``timestep`` in
-            seconds; ``seed``, the run's (0); ``configuration``, what the script reads as `_config` ({}).
-            Of a `py_sim` engine also ``simulator`` and ``world``.
+            seconds, or as a Fraction ``exact_timestep``; ``seed``, the run's (0); ``configuration``, what the
+            script reads as `_config` ({}). Of a `py_sim` engine also ``simulator`` and
+            ``world``.
 
         Raises
         ------
@@ -64,7 +69,9 @@ class PythonJsonEngine:
             load_package(
                 config["simulator"]
             )  # its import may draw, once a process; not from the engine's draws
-        self._timestep_ns = round(config["timestep"] * 1e9)
+        timestep = config.get("exact_timestep") or exact(config["timestep"])
+        self._timestep_ns = nanoseconds(timestep)
+        self._timestep, self._parts = (timestep / NANOSECOND).as_integer_ratio()
         party = Party(f"the engine {name!r}", f"engine {name}", Path(config["folder"]), config.get("seed", 0))
         self._party = party
         with party.running("when it was loaded"):
@@ -120,7 +127,9 @@ class PythonJsonEngine:
         script = self._running
         assert self._party is not None
         # nrp-core advances the time first, so that the script sees the time it steps to.
-        time_ns = script._time_ns + self._timestep_ns
+        time = script._time_ns * self._parts + self._rest + self._timestep
+        time_ns = nanoseconds(time, self._parts * 10**9)
+        self._rest = time - time_ns * self._parts
         with self._party.running(f"in runLoop to {time_ns / 1e9:g} s"):
             script._datapacks.update(given)
             script._time_ns = time_ns
@@ -144,6 +153,8 @@ class PythonJsonEngine:
         state: dict[str, State] = {"party": self._party.snapshot(census)}
         if self._simulator is not None:
             state["simulator"] = self._simulator.snapshot(census)
+        if self._rest:
+            state["rest"] = [self._rest, self._parts]
         return state
 
     def restore(self, state: Any) -> None:
@@ -152,6 +163,10 @@ class PythonJsonEngine:
         self._party.restore(state["party"])
         if self._simulator is not None:
             self._simulator.restore(state["simulator"])
+        rest, parts = state.get("rest", (0, 1))
+        finer = math.lcm(self._parts, parts)  # a fork's time step may be another
+        self._timestep *= finer // self._parts
+        self._rest, self._parts = rest * (finer // parts), finer
 
     def close(self) -> None:
         """Call the script's `shutdown`, once, if its `initialize` was called."""
