@@ -11,6 +11,7 @@ import typer
 
 from perdure import __version__
 from perdure.cli import doctor, experiments, runs, savepoints, serve, solve, tasks
+from perdure.cli.output import own_output
 from perdure.errors import PerdureError
 
 __all__ = ["app", "main"]
@@ -53,7 +54,8 @@ app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 def main() -> None:
     """Run the command; what is wrong is told on standard error, in a line that says what to do."""
     try:
-        app()
+        with own_output():
+            app()
     except PerdureError as error:
         typer.echo(f"perdure: {error}", err=True)
         sys.exit(1)

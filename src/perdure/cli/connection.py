@@ -12,6 +12,7 @@ import typer
 from perdure.api.app import create_app
 from perdure.api.server import socket_path, store_file
 from perdure.cli.models import load_catalogue
+from perdure.cli.output import libraries_apart
 from perdure.cli.serve import read_settings
 from perdure.errors import PerdureError
 from perdure.observability import configure_logging
@@ -65,7 +66,9 @@ async def connect(
     configure_logging("ERROR", as_json=False)
     opened = open_store(url, keep=settings.savepoint_keep, keep_lines=settings.max_log_lines)
     try:
-        app = create_app(opened, load_catalogue(models), settings, administrator_socket=HOST, works=False)
+        with libraries_apart():
+            catalogue = load_catalogue(models)
+        app = create_app(opened, catalogue, settings, administrator_socket=HOST, works=False)
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client,

@@ -1,25 +1,77 @@
 """How commands show things: tables for people, JSON for programs, a bar where it takes longer."""
 
+import fcntl
+import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import UTC, datetime
 from functools import partial
 from threading import Timer
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-__all__ = ["AsJson", "moment", "show", "table", "with_progress"]
+__all__ = ["AsJson", "libraries_apart", "moment", "own_output", "show", "table", "with_progress"]
 
 T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+STDOUT, STDERR = 1, 2
 PATIENCE = 1.0  # seconds until a bar appears
+
+
+@contextmanager
+def own_output() -> Iterator[None]:
+    """Keep standard output for what commands print: what C code writes to it goes to standard error.
+
+    Libraries print banners when they are imported or constructed, before they can be told not to. So within
+    the block `sys.stdout` writes to a duplicate of the file, and descriptor 1 is standard error. Nothing is
+    changed where `sys.stdout` isn't descriptor 1.
+    """
+    try:
+        owned = sys.stdout is not None and sys.stdout.fileno() == STDOUT
+        kept = fcntl.fcntl(STDOUT, fcntl.F_DUPFD_CLOEXEC, STDERR + 1) if owned else -1
+    except (OSError, ValueError):  # closed, or no file
+        owned = False
+    if not owned:
+        yield
+        return
+    former = cast(io.TextIOWrapper, sys.stdout)
+    former.flush()
+    if sys.stderr is None:  # it is closed, and descriptor 2 may be any file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, STDOUT)
+        os.close(nowhere)
+    else:
+        os.dup2(STDERR, STDOUT)
+    own = sys.stdout = io.TextIOWrapper(
+        os.fdopen(kept, "wb", buffering=0 if former.write_through else -1),
+        encoding=former.encoding,
+        errors=former.errors,
+        line_buffering=former.line_buffering,
+        write_through=former.write_through,
+    )
+    try:
+        yield
+    finally:
+        sys.stdout = former
+        os.dup2(kept, STDOUT)
+        with suppress(BrokenPipeError):  # the reader has gone, and the command has said so by its status
+            own.close()
+
+
+@contextmanager
+def libraries_apart() -> Iterator[None]:
+    """Send what Python code prints within the block to standard error, as `own_output` does for C code."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def show(value: Any) -> None:

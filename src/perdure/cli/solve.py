@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from perdure.cli.output import PATIENCE, show
+from perdure.cli.output import PATIENCE, libraries_apart, show
 from perdure.cli.solution import answer_in_words, mistake_in_words, progress_in_words
 from perdure.errors import NetworkError, PerdureError
 from perdure.solvers.binding_networks.answer import in_detail
@@ -83,10 +83,10 @@ def solve(
     if timeout is not None and not timeout > 0:
         raise typer.BadParameter("--timeout is a number of seconds above 0")
     network = _read(file, constraints, syntax)
-    # The solvers' libraries are slow to import, and no other command needs them.
-    from perdure.solvers.binding_networks import solve as search
+    with _interruptible() as interrupted, _bar(network) as on_progress, libraries_apart():
+        # The solvers' libraries are slow to import, and no other command needs them.
+        from perdure.solvers.binding_networks import solve as search
 
-    with _interruptible() as interrupted, _bar(network) as on_progress:
         solution = search(
             network,
             gen=gen or 1,

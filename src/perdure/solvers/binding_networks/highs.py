@@ -4,7 +4,7 @@ Imported where it is needed only: loading it costs more than most small networks
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import highspy
 import msgspec
@@ -134,6 +134,23 @@ _RELAXING = tuple(
 )
 
 
+_HIGHS: Any = highspy.Highs
+
+
+def _enable_callbacks_silently(solver: Any) -> None:
+    """Tell HiGHS to print nothing, then do what its constructor has asked for.
+
+    From 1.16 on the constructor enables callbacks, and the first method but those for options that is called
+    prints a banner; so the option comes before. The constructor's own output can't be sent elsewhere: file
+    descriptors are the process's, and other threads print too.
+    """
+    solver.setOptionValue("output_flag", False)
+    _HIGHS.enableCallbacks(solver)
+
+
+_SILENT: Any = type("Silent", (_HIGHS,), {"enableCallbacks": _enable_callbacks_silently})
+
+
 def _solver(program: Program, watch: Watch, *, maximise: bool = True) -> Any:
     """Return HiGHS with a program, or with its negative to be minimised.
 
@@ -151,7 +168,7 @@ def _solver(program: Program, watch: Watch, *, maximise: bool = True) -> Any:
     matrix.format_ = highspy.MatrixFormat.kRowwise
     matrix.num_col_, matrix.num_row_ = model.num_col_, model.num_row_
     matrix.start_, matrix.index_, matrix.value_ = program.starts, program.indices, program.values
-    solver = cast(Callable[[], Any], highspy.Highs)()
+    solver = _SILENT()
     for name, value in _OPTIONS.items():
         solver.setOptionValue(name, value)
     if np.isfinite(watch.remaining):
