@@ -4,9 +4,13 @@ Each is read from the environment as ``PERDURE_`` and its name in capitals; the 
 environment. `docs/settings.md` lists them, and a test holds it to this module.
 """
 
-from typing import Annotated, Literal
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from perdure.errors import Invalid
@@ -33,6 +37,11 @@ class Settings(BaseSettings):
     tokens: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
         description="Bearer tokens as owner:token, several with commas, also of one owner; none means open.",
+    )
+    tokens_file: Path | None = Field(
+        None,
+        description="File with more tokens, owner:token in each line; only the server's user, or root, may "
+        "be able to read it.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins, besides the server's own, whose web pages may call the API; * means any."
@@ -103,18 +112,21 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(False, description="Log lines as JSON instead of text.")
 
-    @field_validator("tokens", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _split_tokens(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        tokens: dict[str, list[str]] = {}
-        for pair in filter(None, (part.strip() for part in value.split(","))):
-            owner, _, token = (part.strip() for part in pair.partition(":"))
-            if not owner or not token:
-                raise Invalid("PERDURE_TOKENS is a list of owner:token with commas between.")
-            tokens.setdefault(owner, []).append(token)
-        return tokens
+    def _read_tokens(cls, values: dict[str, Any]) -> dict[str, Any]:
+        tokens, file = values.get("tokens", {}), values.get("tokens_file")
+        if isinstance(tokens, str):
+            shape = "PERDURE_TOKENS is a list of owner:token with commas between."
+            tokens = _token_pairs(tokens.split(","), shape)
+        if file is not None:
+            shape = f"Each line of {file} is owner:token; empty ones and those that begin with # don't count."
+            lines = _private_text(Path(file)).splitlines()
+            more = _token_pairs((line for line in lines if not line.lstrip().startswith("#")), shape)
+            if not more:
+                raise Invalid(f"There is no token in {file}; write at least one line of owner:token.")
+            tokens = {owner: (*tokens.get(owner, ()), *more.get(owner, ())) for owner in {**tokens, **more}}
+        return {**values, "tokens": tokens}
 
     @field_validator("tokens")
     @classmethod
@@ -124,7 +136,7 @@ class Settings(BaseSettings):
             for token in (secret.get_secret_value() for secret in secrets):
                 if token in owners:
                     raise Invalid(
-                        f"PERDURE_TOKENS gives one token twice, to {owners[token]!r} and to {owner!r}; "
+                        f"One token is given twice, to {owners[token]!r} and to {owner!r}; "
                         "make a token of its own for each."
                     )
                 owners[token] = owner
@@ -143,3 +155,32 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("log_level is DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+
+def _token_pairs(pairs: Iterable[str], shape: str) -> dict[str, tuple[str, ...]]:
+    """Return the tokens of each owner; raise `Invalid` with `shape` if one isn't owner:token."""
+    tokens: dict[str, tuple[str, ...]] = {}
+    for pair in filter(None, (pair.strip() for pair in pairs)):
+        owner, _, token = (part.strip() for part in pair.partition(":"))
+        if not owner or not token:
+            raise Invalid(shape)
+        tokens[owner] = (*tokens.get(owner, ()), token)
+    return tokens
+
+
+def _private_text(path: Path) -> str:
+    """Return the text of a file, or of a pipe; raise `Invalid` if it can't be read, or by others too."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+                raise Invalid(f"{path} is no file; put tokens into one of its own.")
+            if status.st_mode & 0o077:
+                mode = stat.S_IMODE(status.st_mode)
+                raise Invalid(f"Others than its owner may use {path} (mode {mode:04o}): `chmod 600 {path}`.")
+            if status.st_uid not in (0, os.geteuid()):
+                raise Invalid(f"{path} belongs to another user; it has to be the server's, or root's.")
+            return file.read().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror or str(error) if isinstance(error, OSError) else "it isn't UTF-8"
+        raise Invalid(f"The tokens in {path} can't be read: {reason}.") from error

@@ -141,6 +141,9 @@ class Task(Generic[Input, Result]):
     timeout
         Seconds of running time that it has where a request names none; None leaves that to the setting
         ``task_timeout``.
+    environment
+        Names of variables of the server's environment that the function needs; of the others it sees only
+        what `docs/execution.md` lists. Settings of Perdure itself can't be named.
 
     Raises
     ------
@@ -153,6 +156,7 @@ class Task(Generic[Input, Result]):
     result: type[Result]
     function: Callable[[Input, TaskContext], Result]
     timeout: float | None = None
+    environment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for model in (self.input, self.result):
@@ -162,6 +166,12 @@ class Task(Generic[Input, Result]):
             raise InvalidTask(task=self.name, reason="a name has 1 to 200 characters")
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidTask(task=self.name, reason=f"a timeout is above 0, not {self.timeout}")
+        if isinstance(self.environment, str):
+            raise InvalidTask(task=self.name, reason="environment is a tuple of names, not one text")
+        for name in self.environment:
+            if name.startswith("PERDURE_"):
+                reason = f"{name} is a setting of the server, which a task never sees"
+                raise InvalidTask(task=self.name, reason=reason)
 
 
 def _state(savepoint: Savepoint) -> Any:

@@ -22,6 +22,7 @@ from perdure.drivers.experiments.provisions import Provisions
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_body import BODY as TASK_BODY
+from perdure.drivers.task_provisions import TaskProvisions
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import Tasks
@@ -124,7 +125,7 @@ async def _drivers(
     """Open the drivers of what executors work on."""
     with _working_root(settings) as root:
         folders = WorkingFolders(root, artifacts)
-        async with _executor(store, settings, folders, works) as executor:
+        async with _executor(store, settings, folders, registry, works) as executor:
             tasks = Tasks(store, registry, executor, settings)
             experiments = Experiments(store, executor, artifacts, folders, settings)
             try:
@@ -139,7 +140,7 @@ async def _drivers(
 
 @asynccontextmanager
 async def _executor(
-    store: Store, settings: Settings, folders: WorkingFolders, works: bool
+    store: Store, settings: Settings, folders: WorkingFolders, registry: TaskRegistry, works: bool
 ) -> AsyncIterator[Executor]:
     """Open what works on the runs of a store, or what leaves them to the next server."""
     if not works:
@@ -151,7 +152,12 @@ async def _executor(
         open_files=settings.max_task_open_files,
     )
     bodies = {
-        TASK: Body(path=TASK_BODY, slots=settings.max_task_processes, limits=limits),
+        TASK: Body(
+            path=TASK_BODY,
+            slots=settings.max_task_processes,
+            limits=limits,
+            provide=TaskProvisions(registry).provide,
+        ),
         EXPERIMENT: Body(
             path=experiment_body.BODY,
             slots=settings.max_simulations,

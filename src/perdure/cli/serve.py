@@ -1,5 +1,6 @@
 """``perdure serve``: the server."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ __all__ = ["EXAMPLES", "read_settings", "serve"]
 EXAMPLES = (
     "Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  "
     "perdure serve --tasks my_tasks.py  ·  "
-    "PERDURE_TOKENS=ada:secret perdure serve --host 0.0.0.0"
+    "perdure serve --tokens-file tokens.txt --host 0.0.0.0"
 )
 
 
@@ -43,6 +44,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    tokens_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Bearer tokens, owner:token in each line; nobody else may be able to read it (chmod 600).",
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. By default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. By default 5000.")] = None,
 ) -> None:
@@ -50,7 +59,7 @@ def serve(
 
     Settings not given here are read from the environment, see docs/settings.md.
     """
-    settings = read_settings(store=store, tasks=tasks or None, host=host, port=port)
+    settings = read_settings(store=store, tasks=tasks or None, tokens_file=tokens_file, host=host, port=port)
     configure_logging(settings.log_level, as_json=settings.log_json)
     run_server(load_catalogue(models), settings, announce=typer.echo)
 

@@ -17,7 +17,7 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     environment
-        Variables of the child's environment, in place of the server's.
+        Variables of the child's environment, besides those of the server that every child may see.
     given
         What the body finds in ``RunContext.given``.
     """

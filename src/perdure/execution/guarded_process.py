@@ -15,6 +15,7 @@ import structlog
 
 from perdure.execution import guard
 from perdure.execution.end import End, How
+from perdure.execution.environment import allowed
 from perdure.execution.limits import Limits
 from perdure.execution.output import Output
 from perdure.execution.sweep import MARKER, sweep
@@ -23,7 +24,6 @@ __all__ = ["GuardedProcess"]
 
 PATIENCE = 5.0  # seconds that a guard has to obey; then it is killed itself, and what it guarded is swept
 BUFFERED = 1 << 14  # bytes in a pipe that is printed to, or read of a channel, before who sends has to wait
-SECRETS = ("PERDURE_TOKENS",)  # what a child's environment isn't given
 
 Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -90,7 +90,7 @@ class GuardedProcess:
         shared
             The number of a file that it inherits; it stays the caller's.
         environment
-            Variables of its environment, in place of this process's.
+            Variables of its environment, besides those of this process that every child may see.
         """
         token = secrets.token_hex(8)
         async with AsyncExitStack() as undo:
@@ -182,7 +182,6 @@ def _spawn(
     streams: tuple[int, int],
     environment: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
-    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     output, errors = streams
     return subprocess.Popen(
         command,
@@ -190,7 +189,7 @@ def _spawn(
         stdout=output,
         stderr=errors,
         pass_fds=files,
-        env={**inherited, **environment},
+        env={**allowed(os.environ), **environment},
         start_new_session=True,  # a terminal's Ctrl-C is the server's to handle
     )
 

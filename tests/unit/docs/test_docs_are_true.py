@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from perdure import errors
+from perdure.execution.environment import ALLOWED
 from perdure.settings import Settings
 from perdure.web.errors import status_of
 
@@ -60,3 +61,11 @@ def test_every_test_that_the_page_on_security_names_exists() -> None:
     assert named
     for path, name in named:
         assert f"def {name}(" in (DOCS.parent / path).read_text(), f"{path}::{name}"
+
+
+def test_the_variables_that_a_child_sees_are_listed() -> None:
+    section = (
+        (DOCS / "execution.md").read_text().partition("## A child's environment")[2].partition("\n## ")[0]
+    )
+    cells = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    assert {name for cell in cells for name in re.findall(r"`([A-Z_*]+)`", cell)} == set(ALLOWED)

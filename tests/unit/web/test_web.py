@@ -81,7 +81,7 @@ def test_an_owner_may_have_several_tokens_and_a_token_one_owner(monkeypatch: pyt
     assert [tokens.owner(f"Bearer t{i}".encode()) for i in (1, 2, 3)] == ["ada", "ada", "bob"]
     for twice in ("ada:t1,ada:t2,bob:t1", "ada:t1,ada:t1"):
         monkeypatch.setenv("PERDURE_TOKENS", twice)
-        with pytest.raises(Invalid, match="one token twice, to 'ada' and to") as refused:
+        with pytest.raises(Invalid, match="One token is given twice, to 'ada' and to") as refused:
             Settings()
         assert "t1" not in str(refused.value)
     for wrong in ("ada", "ada:", ":t1", "ada: "):
