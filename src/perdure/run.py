@@ -129,7 +129,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes | None = None
 
     def leased(self, opening: int, now: float) -> bool:
-        """Return whether somebody has it: the lease is of this opening of the store, and hasn't run out."""
+        """Return whether somebody has it: the lease is of this opening of the store, and hasn't run out.
+
+        Leases run by `perdure.clock.steady`, so that none runs out because the wall clock was set.
+        """
         return self.fence > opening and now < self.lease_until
 
 

@@ -9,6 +9,7 @@ from perdure.artifacts.limits import ArtifactLimits
 from perdure.artifacts.names import encoded
 from perdure.artifacts.objects import Objects
 from perdure.artifacts.results import Results
+from perdure.clock import steady
 
 __all__ = ["Artifacts"]
 
@@ -25,7 +26,7 @@ class Artifacts:
     limits
         How much an owner may keep.
     clock
-        Returns Unix time.
+        Returns Unix time; the default is not moved when the wall clock is set.
     wait
         Waits so many seconds before an upload is tried again.
 
@@ -41,7 +42,7 @@ class Artifacts:
         url: str,
         limits: ArtifactLimits | None = None,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._objects = Objects(url)

@@ -13,7 +13,6 @@ Keys, below that of the sets' kind and owner::
 
 import hashlib
 import secrets
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ import msgspec
 
 from perdure.artifacts.names import encoded
 from perdure.artifacts.objects import Objects
+from perdure.clock import steady
 from perdure.errors import ArtifactsUnavailable, CorruptBlob
 
 __all__ = ["GRACE_SECONDS", "FileSet", "FileSets", "Locks", "StoredFile"]
@@ -93,11 +93,11 @@ class FileSets:
     locks
         Shared by all sets of a storage in this process.
     clock
-        Returns Unix time.
+        Returns Unix time; the default is not moved when the wall clock is set.
     """
 
     def __init__(
-        self, objects: Objects, prefix: str, locks: "Locks", clock: Callable[[], float] = time.time
+        self, objects: Objects, prefix: str, locks: "Locks", clock: Callable[[], float] = steady
     ) -> None:
         self._objects = objects
         self._prefix = prefix

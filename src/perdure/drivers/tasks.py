@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from perdure.clock import steady
 from perdure.drivers.changes import views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import Owner
@@ -272,7 +273,7 @@ class Tasks:
         return execution.kind == KIND and execution.wanted is Wanted.STARTED and not self._leased(execution)
 
     def _leased(self, execution: Execution) -> bool:
-        return execution.leased(self._store.fence, time.time())
+        return execution.leased(self._store.fence, steady())
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if more is asked for than there may be."""

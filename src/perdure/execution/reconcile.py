@@ -5,12 +5,12 @@ ended.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from perdure.clock import steady
 from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.executor import Executor
 from perdure.lifecycle import RunState, Wanted
@@ -28,7 +28,7 @@ async def reconcile(store: Store, executor: Executor) -> None:
 
     A lease is void when it ran out, was given back, or is of an earlier opening of the store.
     """
-    now = time.time()
+    now = steady()
     for execution in await asyncio.to_thread(store.executions):
         if execution.leased(store.fence, now):
             continue

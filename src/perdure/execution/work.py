@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -10,6 +9,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from perdure.clock import steady
 from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, VersionConflict
 from perdure.execution.attempt import Attempt
 from perdure.execution.body import Provision
@@ -75,7 +75,7 @@ class Work:
         body = self._place.bodies[run.kind]
         if before.wanted is not Wanted.STARTED:
             await bring_unplaced(self._store, self._run_id)
-        if not body.is_due(run, before) or before.leased(self._store.fence, time.time()):
+        if not body.is_due(run, before) or before.leased(self._store.fence, steady()):
             return False
         if run.state is RunState.STARTED and not body.resumes:
             await self._pause_interrupted()
@@ -180,7 +180,7 @@ async def bring_unplaced(store: Store, run_id: str) -> None:
     while True:
         execution = await asyncio.to_thread(store.execution, run_id)
         run = await asyncio.to_thread(store.run, run_id)
-        if execution.leased(store.fence, time.time()) or run.state in FINAL:
+        if execution.leased(store.fence, steady()) or run.state in FINAL:
             return
         if execution.wanted.ends:
             change = requested(execution.wanted).change

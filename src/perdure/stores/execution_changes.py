@@ -1,10 +1,10 @@
 """What the SQLite store writes of executions: one function a change, as in `changes`."""
 
-import time
 from collections.abc import Sequence
 
 import apsw
 
+from perdure.clock import steady
 from perdure.errors import SavepointNotFound
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Execution, LogLine, Run
@@ -42,7 +42,7 @@ def lease(
         seconds=seconds,
         fence=made[0],
         opening=opening,
-        now=time.time(),
+        now=steady(),
     )
     write(connection, found.number, begun)
     if begun.wanted is not Wanted.STARTED:
@@ -56,7 +56,7 @@ def renew(
 ) -> tuple[Execution, Committed | None]:
     """Let a lease run for so many seconds from now."""
     found, held = _held(connection, run_id, fence, opening)
-    renewed = executions.renewed(held, seconds, time.time())
+    renewed = executions.renewed(held, seconds, steady())
     write(connection, found.number, renewed)
     return renewed, None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from perdure.clock import steady
 from perdure.errors import Fenced, KeyReused, PositionConflict, RunFinished, SavepointNameTaken
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
@@ -78,7 +79,7 @@ class KeptRun:
             seconds=seconds,
             fence=fence,
             opening=opening,
-            now=time.time(),
+            now=steady(),
         )
         if self.placed.wanted is Wanted.STARTED:
             self.change(Change(state=RunState.STARTED))
@@ -87,7 +88,7 @@ class KeptRun:
     def renew(self, fence: int, opening: int, seconds: float) -> Execution:
         """Let its lease run on."""
         held = executions.held(self.execution, fence, opening)
-        self.placed = executions.renewed(held, seconds, time.time())
+        self.placed = executions.renewed(held, seconds, steady())
         return self.placed
 
     def report(

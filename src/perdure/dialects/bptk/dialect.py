@@ -1,13 +1,13 @@
 """The dialect: what BPTK's routes do with instances and their sessions, without HTTP."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
 import anyio
 from msgspec.structs import replace
 
+from perdure.clock import SteadyClock, steady
 from perdure.dialects.bptk.external_state.mirror import Mirror
 from perdure.dialects.bptk.instances import Instance
 from perdure.dialects.bptk.keeper import Keeper
@@ -15,7 +15,6 @@ from perdure.dialects.bptk.overrides import Overrides, known_overrides
 from perdure.dialects.bptk.session_log import SessionLog
 from perdure.dialects.bptk.starts import Starts
 from perdure.dialects.bptk.stream import Stream
-from perdure.dialects.bptk.timeouts import expired
 from perdure.drivers.requests import Answer, NewSession, Owner, StepRequest
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
@@ -61,7 +60,7 @@ class Dialect:
     closing
         Set when the server closes, so that streams end.
     clock
-        Returns Unix time.
+        Returns seconds that only grow, for timeouts; by default the clock of this process.
 
     Attributes
     ----------
@@ -80,7 +79,7 @@ class Dialect:
         externalize: bool = False,
         durable: bool = True,
         closing: asyncio.Event | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self.sessions = sessions
         self.settings = settings
@@ -89,8 +88,9 @@ class Dialect:
         self.bulk = anyio.CapacityLimiter(BULK_AT_ONCE)
         self.reading = anyio.CapacityLimiter(READ_AT_ONCE)
         self._durable = durable
+        ticking = clock if isinstance(clock, SteadyClock) else SteadyClock(clock, clock)
         self._keeper = Keeper(
-            sessions, metrics, mirror=mirror, externalize=externalize, keep_runs=durable, clock=clock
+            sessions, metrics, mirror=mirror, externalize=externalize, keep_runs=durable, clock=ticking
         )
         self._registry = self._keeper.registry
         self._starts = Starts(self._keeper, settings.max_instances)
@@ -133,11 +133,10 @@ class Dialect:
 
     async def own(self, owner: Owner) -> list[Instance]:
         """Return the caller's instances that are in memory and haven't timed out."""
-        now = self._keeper.clock()
         return [
             instance
             for instance in self._registry
-            if (owner is None or instance.owner == owner) and not expired(instance, now)
+            if (owner is None or instance.owner == owner) and not self._registry.expired(instance.id)
         ]
 
     async def current_run(self, instance: Instance) -> Run | None:

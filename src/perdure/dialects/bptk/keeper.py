@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import structlog
 
+from perdure.clock import SteadyClock
 from perdure.dialects.bptk.external_state.mirror import Mirror
 from perdure.dialects.bptk.instances import Instance
 from perdure.dialects.bptk.registry import Registry
 from perdure.dialects.bptk.sweeper import Sweeper
-from perdure.dialects.bptk.timeouts import expired
 from perdure.drivers.locks import Locks
 from perdure.drivers.requests import Owner
 from perdure.drivers.sessions import Sessions
@@ -47,7 +47,7 @@ class Keeper:
     keep_runs
         Whether the run of a session that has ended stays readable; if not, it is forgotten.
     clock
-        Returns Unix time.
+        What timeouts are measured by.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Keeper:
         mirror: Mirror | None,
         externalize: bool,
         keep_runs: bool,
-        clock: Callable[[], float],
+        clock: SteadyClock,
     ) -> None:
-        self.registry = Registry(sessions.store)
+        self.registry = Registry(sessions.store, clock)
         self.mirror = mirror
         self.clock = clock
         self._sessions = sessions
@@ -111,7 +111,7 @@ class Keeper:
                 if not touch:
                     return await work(instance)
                 try:
-                    return await work(self.registry.touch(instance, self.clock()))
+                    return await work(self.registry.touch(instance))
                 finally:
                     await self._touched(instance_id)
 
@@ -150,7 +150,7 @@ class Keeper:
         """Write an instance through; if that fails, memory is what the mirror has put back."""
         if self.mirror is not None:
             try:
-                await self.mirror.save(instance)
+                await self.mirror.save(self.registry.by_wall(instance))
             finally:
                 self.registry.read(instance.id)
 
@@ -185,7 +185,8 @@ class Keeper:
             async with AsyncExitStack() as stack:
                 for instance_id in sorted(instance.id for instance in instances):
                     await stack.enter_async_context(self.held(instance_id))
-                present = [kept for one in instances if (kept := self.registry.get(one.id)) is not None]
+                found = [self.registry.get(one.id) for one in instances]
+                present = [self.registry.by_wall(kept) for kept in found if kept is not None]
                 await mirror.save_all(present)
 
         await self.uninterrupted(save())
@@ -214,7 +215,7 @@ class Keeper:
             instance = self.registry.read(instance_id)
         if instance is None or (owner is not None and instance.owner != owner):
             raise InstanceNotFound
-        if expired(instance, self.clock()):
+        if self.registry.expired(instance_id):
             await self.remove(instance_id, Outcome.EXPIRED, "its instance timed out")
             raise InstanceNotFound
         return instance
@@ -224,7 +225,7 @@ class Keeper:
         kept = self.registry.get(instance_id)
         if kept is None:
             return
-        kept = self.registry.touch(kept, self.clock())
+        kept = self.registry.touch(kept)
         if self.registry.stale(kept):
             try:
                 await self.keep(kept)

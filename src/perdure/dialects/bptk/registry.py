@@ -2,8 +2,11 @@
 
 A request looks its instance up without reading the store. The time of the last request is written at most
 once a minute, or ten times within a shorter timeout, besides with every other change: a restarted server
-counts on from there. *Elsewhere* are instances that only an adapter holds. Of them the registry knows as much
-as the adapter's last list said, and what this server started and ended since.
+counts on from there. The wall clock, by which that time is written, may have been set meanwhile. Therefore
+what this process meets for the first time lasts another hour, or its whole timeout if that is shorter.
+
+*Elsewhere* are instances that only an adapter holds. Of them the registry knows as much as the adapter's last
+list said, and what this server started and ended since.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 from msgspec.structs import replace
 
+from perdure.clock import SteadyClock
 from perdure.dialects.bptk.instances import DIALECT, Instance
 from perdure.dialects.bptk.timeouts import lasts
 from perdure.errors import Damaged
@@ -20,6 +24,7 @@ from perdure.stores.base import Record, Store
 
 __all__ = ["Registry"]
 
+GRACE_SECONDS = 3600.0
 WRITE_SECONDS = 60.0
 WRITES_PER_TIMEOUT = 10
 
@@ -28,17 +33,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class _Slot:
-    """An instance, its record's version, the time of access that the record holds, and its timeout."""
+    """An instance, its record's version, the time of access that the record holds, and when it times out."""
 
     instance: Instance
     version: int
     written: float
-    lasts: float
-
-    @property
-    def until(self) -> float:
-        """When it times out."""
-        return self.instance.accessed + self.lasts
+    until: float
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,21 @@ class _Elsewhere:
 class Registry:
     """The instances of a store. Whoever changes one holds its lock.
 
+    Times of access are times of the clock, here and in the instances that it returns; in records they are
+    those of the wall clock.
+
     Parameters
     ----------
     store
         Where their records are kept.
+    clock
+        What times are measured by.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: SteadyClock) -> None:
         self._store = store
+        self._clock = clock
+        self._at_least: dict[str, float] = {}  # until when an instance lasts, whatever its record says
         self._slots: dict[str, _Slot] = {}
         self._elsewhere: dict[str, _Elsewhere] = {}
         self._asking = asyncio.Lock()
@@ -75,7 +82,7 @@ class Registry:
         return instance_id in self._slots or instance_id in self._elsewhere
 
     def owned(self, owner: str, now: float) -> int:
-        """Count the instances of an owner that haven't timed out at a Unix time, those elsewhere too."""
+        """Count the instances of an owner that haven't timed out at a time, those elsewhere too."""
         here = sum(slot.instance.owner == owner and now < slot.until for slot in self._slots.values())
         return here + sum(one.owner == owner and now < one.until for one in self._elsewhere.values())
 
@@ -84,8 +91,12 @@ class Registry:
         slot = self._slots.get(instance_id)
         return None if slot is None else slot.instance
 
+    def expired(self, instance_id: str) -> bool:
+        """Return whether an instance in memory has gone without a request for as long as its timeout."""
+        return self._clock() >= self._slots[instance_id].until
+
     def due(self, now: float) -> list[str]:
-        """Return the ids of the instances that have timed out at a Unix time, also of those elsewhere."""
+        """Return the ids of the instances that have timed out at a time, also of those elsewhere."""
         here = [name for name, slot in self._slots.items() if now >= slot.until]
         return here + [name for name, one in self._elsewhere.items() if now >= one.until]
 
@@ -109,22 +120,27 @@ class Registry:
         """Keep an instance; durable when it returns."""
         slot = self._slots.get(instance.id)
         version = None if slot is None else slot.version
-        blob = instance.to_blob()
+        blob = self.by_wall(instance).to_blob()
         self._take(
             await asyncio.wrap_future(self._store.put_record(DIALECT, instance.id, blob, version)), instance
         )
 
-    def touch(self, instance: Instance, now: float) -> Instance:
+    def touch(self, instance: Instance) -> Instance:
         """Return an instance that was accessed now; `stale` tells whether that is to be written."""
-        slot = self._slots[instance.id]
+        slot, now = self._slots[instance.id], self._clock()
         slot.instance = replace(instance, accessed=now)
+        slot.until = self._at_least[instance.id] = now + lasts(instance)
         return slot.instance
+
+    def by_wall(self, instance: Instance) -> Instance:
+        """Return an instance as it is written, for whoever has another clock."""
+        return replace(instance, accessed=self._clock.to_wall(instance.accessed))
 
     def stale(self, instance: Instance) -> bool:
         """Return whether the time of access that was written last is too long ago."""
         slot = self._slots[instance.id]
         ago = instance.accessed - slot.written
-        return not -1.0 <= ago < min(WRITE_SECONDS, slot.lasts / WRITES_PER_TIMEOUT)
+        return not -1.0 <= ago < min(WRITE_SECONDS, lasts(instance) / WRITES_PER_TIMEOUT)
 
     async def remove(self, instance_id: str) -> None:
         """Forget an instance; harmless if there is none."""
@@ -153,10 +169,11 @@ class Registry:
             finally:
                 self._changed = None
             self._elsewhere = {name: one for name, one in self._elsewhere.items() if name in changed} | {
-                instance.id: _Elsewhere(instance.owner, instance.accessed + lasts(instance))
-                for instance in listed
+                instance.id: _Elsewhere(instance.owner, self._until(instance))
+                for instance in map(self._by_clock, listed)
                 if instance.id not in self._slots and instance.id not in changed
             }
+            self._at_least = {name: until for name, until in self._at_least.items() if name in self}
             return listed
 
     def _note(self, instance_id: str) -> None:
@@ -164,13 +181,23 @@ class Registry:
             self._changed.add(instance_id)
 
     def _take(self, record: Record, instance: Instance | None = None) -> Instance:
-        instance = instance or Instance.from_blob(record.blob)
-        self._slots[record.id] = _Slot(instance, record.version, instance.accessed, lasts(instance))
+        instance = instance or self._by_clock(Instance.from_blob(record.blob))
+        self._slots[record.id] = _Slot(instance, record.version, instance.accessed, self._until(instance))
         self._elsewhere.pop(record.id, None)
         self._note(record.id)
         return instance
 
+    def _by_clock(self, instance: Instance) -> Instance:
+        return replace(instance, accessed=self._clock.from_wall(instance.accessed))
+
+    def _until(self, instance: Instance) -> float:
+        """Return when an instance times out: it was met, or used, too recently for that to be earlier."""
+        lasting = lasts(instance)
+        grace = self._clock() + min(lasting, GRACE_SECONDS)
+        return max(instance.accessed + lasting, self._at_least.setdefault(instance.id, grace))
+
     def _drop(self, instance_id: str) -> None:
+        self._at_least.pop(instance_id, None)
         self._slots.pop(instance_id, None)
         self._elsewhere.pop(instance_id, None)
         self._note(instance_id)

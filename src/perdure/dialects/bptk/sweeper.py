@@ -45,7 +45,7 @@ class Sweeper:
     refresh
         Lets the registry learn what only the adapter holds.
     clock
-        Returns Unix time.
+        Returns seconds that only grow.
     """
 
     def __init__(

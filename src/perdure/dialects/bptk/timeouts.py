@@ -9,7 +9,7 @@ from typing import Any
 from perdure.dialects.bptk.instances import Instance
 from perdure.errors import InvalidTimeout, suggest
 
-__all__ = ["DEFAULT", "checked_timeout", "expired", "lasts"]
+__all__ = ["DEFAULT", "checked_timeout", "lasts"]
 
 KEYS = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
 LONGEST = timedelta(days=36_525)  # a hundred years
@@ -46,11 +46,6 @@ def checked_timeout(value: Any) -> dict[str, int | float]:
 def lasts(instance: Instance) -> float:
     """Return an instance's timeout in seconds."""
     return timedelta(**instance.timeout).total_seconds()
-
-
-def expired(instance: Instance, now: float) -> bool:
-    """Return whether an instance has gone without a request for as long as its timeout, at a Unix time."""
-    return now >= instance.accessed + lasts(instance)
 
 
 def _fits(number: float) -> bool:

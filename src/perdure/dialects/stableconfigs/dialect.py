@@ -5,14 +5,15 @@ are not this dialect's, and have no answer here.
 """
 
 import asyncio
-import time
-from collections import deque
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from operator import itemgetter
 from typing import Any
 
 import structlog
 
+from perdure.clock import steady
 from perdure.dialects.stableconfigs.shapes import ended, under_way
 from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.drivers.stable_configurations import DIALECT_TASK
@@ -26,6 +27,7 @@ from perdure.stores.base import Committed, Store
 __all__ = ["StableConfigs"]
 
 PAGE = 1_000  # runs
+GRACE_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +49,8 @@ class StableConfigs:
         self._tasks = tasks
         self._store = store
         self._expires = result_expires
-        self._ended: deque[tuple[float, str]] = deque()
+        self._until: dict[str, float] = {}  # when each answer expires, the next one first
+        self._unforgotten: set[str] = set()  # tasks whose answer has expired, but that couldn't be deleted
         self._more = asyncio.Event()
 
     @asynccontextmanager
@@ -62,7 +65,7 @@ class StableConfigs:
 
         unwatch = self._store.watch(tell)
         try:
-            self._ended.extend(await asyncio.to_thread(self._left))
+            self._until = dict(await asyncio.to_thread(self._left)) | self._until
             task = asyncio.create_task(self._expire(), name="perdure-expiry")
             try:
                 yield
@@ -82,7 +85,8 @@ class StableConfigs:
         view = await self._view(owner, task_id)
         if view.run.state not in FINAL:
             return under_way(view)
-        if time.time() >= view.run.updated + self._expires:
+        # One that ended just now may not be noted yet.
+        if task_id in self._unforgotten or steady() >= self._until.get(task_id, math.inf):
             raise RunNotFound(run=task_id)
         _, result = await self._tasks.result(owner, task_id)
         return ended(view, result)
@@ -103,29 +107,38 @@ class StableConfigs:
             raise RunNotFound(run=task_id)
         return view
 
-    def _left(self) -> list[tuple[float, str]]:
-        """Return when each run ended that ended before the server was started."""
+    def _left(self) -> list[tuple[str, float]]:
+        """Return when the answers expire that are older than this process.
+
+        None does at once: the wall clock, by which their age is told, may have been set since.
+        """
         before, ended = None, []
+        earliest = steady() + min(self._expires, GRACE_SECONDS)
         while runs := self._store.runs(kind=KIND, before=before, limit=PAGE):
-            ended += [(run.updated, run.id) for run in runs if run.state in FINAL]
+            ended += [
+                (run.id, max(earliest, steady.from_wall(run.updated) + self._expires))
+                for run in runs
+                if run.state in FINAL
+            ]
             before = runs[-1].number
-        return sorted(ended)
+        return sorted(ended, key=itemgetter(1))
 
     def _on_ended(self, run_id: str) -> None:
-        self._ended.append((time.time(), run_id))
+        self._until.setdefault(run_id, steady() + self._expires)
         self._more.set()
 
     async def _expire(self) -> None:
         """Forget each of the dialect's tasks when its answer has expired."""
         while True:
-            while self._ended:
-                since, run_id = self._ended[0]
-                await asyncio.sleep(max(0.0, since + self._expires - time.time()))
-                self._ended.popleft()
+            while self._until:
+                run_id, until = next(iter(self._until.items()))
+                await asyncio.sleep(max(0.0, until - steady()))
                 try:
                     await self._forget(run_id)
                 except Exception as error:  # it stays until the next start; others expire all the same
+                    self._unforgotten.add(run_id)
                     log.warning("task_not_forgotten", run=run_id, reason=str(error), exc_info=error)
+                del self._until[run_id]
             self._more.clear()
             await self._more.wait()
 
