@@ -92,7 +92,8 @@ class TaskContext:
         Parameters
         ----------
         state
-            None, bool, int of any size, float, str, bytes, NumPy array, list or dict of these.
+            None, bool, int of any size, float, str, bytes, NumPy array or scalar, or a tuple, list or dict of
+            these.
 
         Raises
         ------

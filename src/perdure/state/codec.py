@@ -1,14 +1,18 @@
 """The codec: state and log entries as bytes that can be checked, and nothing that runs code when read.
 
 A blob is a 12-byte header and a MessagePack body. The header holds the format, flags, the schema version of
-what is inside and a BLAKE2b checksum over all the rest. Big integers and arrays are MessagePack extensions; a
-body above 512 bytes is compressed with zstd level 1. Floats come back with the same bits.
+what is inside and a BLAKE2b checksum over all the rest. Big integers, arrays, tuples and NumPy scalars are
+MessagePack extensions; a body above 512 bytes is compressed with zstd level 1. Every value comes back with
+its type and its bits.
+
+Format 1 had neither tuples nor NumPy scalars; it is still read.
 """
 
 import contextlib
 import hashlib
+import math
 import struct
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -26,14 +30,16 @@ State: TypeAlias = (
     | str
     | bytes
     | npt.NDArray[Any]
+    | np.generic
+    | tuple["State", ...]
     | list["State"]
     | dict[str, "State"]
     | dict[int, "State"]
     | None
 )
-"""What a snapshot may hold. Tuples and sets are refused: they would not come back as they were."""
+"""What a snapshot may hold. Sets and objects are refused: they would not come back as they were."""
 
-FORMAT = 1
+FORMAT = 2
 COMPRESSED = 1
 COMPRESS_ABOVE = 512  # bytes
 MAX_BODY = 1 << 30  # bytes; a header that claims more is damage, not data
@@ -41,10 +47,14 @@ MAX_BODY = 1 << 30  # bytes; a header that claims more is damage, not data
 _HEADER = struct.Struct("<BBH8s")
 _BIG_INTEGER = 1
 _ARRAY = 2
+_TUPLE = 3
+_SCALAR = 4
 _PLAIN = (type(None), bool, float, bytes)
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what a MessagePack integer holds
-_ARRAY_KINDS = "biufcSU?"
+_MANTISSA_OF_80_BITS = 63  # of a `long double` on x86, which takes 16 bytes of memory
+_ARRAY_KINDS = "biufcSUmM"  # of which MessagePack and a name of the type say all; records ("V") need more
 
+_UNCHANGED = frozenset(_PLAIN)
 _ATOMS = frozenset((*_PLAIN, int, str))
 _NAMES = frozenset((str,))
 
@@ -64,8 +74,9 @@ def _carried(value: Any) -> bool:
     return _ATOMS.issuperset(map(type, value)) or all(map(_carried, value))
 
 
-def _array(value: Any) -> msgspec.msgpack.Ext:
-    return msgspec.msgpack.Ext(_ARRAY, _encoder.encode((value.dtype.str, value.shape, value.tobytes())))
+def _array(value: Any, name: Any = None) -> msgspec.msgpack.Ext:
+    name = _name(value.dtype) if name is None else name
+    return msgspec.msgpack.Ext(_ARRAY, _encoder.encode((name, value.shape, _bytes(value))))
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_array)
@@ -84,7 +95,9 @@ def _to_wire(value: Any, path: str) -> Any:
         size = value.bit_length() // 8 + 1
         return msgspec.msgpack.Ext(_BIG_INTEGER, value.to_bytes(size, "little", signed=True))
     if kind is list:
-        return [_to_wire(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        return _items(value, path)
+    if kind is tuple:
+        return msgspec.msgpack.Ext(_TUPLE, _encoder.encode(_items(value, path)))
     if kind is dict:
         for key in value:
             if type(key) is str:
@@ -95,14 +108,60 @@ def _to_wire(value: Any, path: str) -> Any:
                 raise NotSnapshotable(what=path, reason=f"the key {key:#x} has more than 64 bits")
         return {key: _to_wire(item, f"{path}[{key!r}]") for key, item in value.items()}
     if kind is np.ndarray:
-        if value.dtype.kind not in _ARRAY_KINDS:
-            raise NotSnapshotable(what=path, reason=f"an array of dtype {value.dtype} has no exact bytes")
-        return _array(value)
+        return _array(value, _checked_name(value.dtype, path))
+    if isinstance(value, np.generic) and kind is value.dtype.type:
+        return _scalar(value, path)
     raise NotSnapshotable(
         what=path,
-        reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, list, "
-        "dict, numpy.ndarray",
+        reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, "
+        "tuple, list, dict, numpy.ndarray, a NumPy scalar",
     )
+
+
+def _items(values: Any, path: str) -> list[Any]:
+    if _UNCHANGED.issuperset(map(type, values)):
+        return list(values)
+    return [_to_wire(item, f"{path}[{i}]") for i, item in enumerate(values)]
+
+
+def _scalar(value: Any, path: str) -> msgspec.msgpack.Ext:
+    content: Any
+    # As Python has them: NumPy cuts off zeros at their end.
+    if isinstance(value, str):
+        name, content = "U", _text(value[:], path)
+    elif isinstance(value, bytes):
+        name, content = "S", value[:]
+    else:
+        name, content = _checked_name(value.dtype, path), _bytes(np.array(value))
+    return msgspec.msgpack.Ext(_SCALAR, _encoder.encode((name, content)))
+
+
+def _checked_name(dtype: np.dtype[Any], path: str) -> Any:
+    """Return what names a type of elements, which for records is their fields; refuse types without bytes."""
+    if not dtype.hasobject:
+        if dtype.kind in _ARRAY_KINDS:
+            return _name(dtype)
+        if dtype.kind == "V":
+            fields = np.lib.format.dtype_to_descr(dtype)
+            again = np.lib.format.descr_to_dtype(fields)
+            if again == dtype and again.type is dtype.type:
+                return _to_wire(fields, path)
+    raise NotSnapshotable(what=path, reason=f"the dtype {dtype} has no exact bytes")
+
+
+def _name(dtype: np.dtype[Any]) -> str:
+    """Return the name of a type of elements; NumPy tells `long long` from `long`, but not by `str`."""
+    name = dtype.str
+    return name if np.dtype(name).num == dtype.num else name[0] + dtype.char
+
+
+def _bytes(array: Any) -> bytes:
+    """Return an array's elements in C order; what pads the numbers of 80 bits is zeros, and not at random."""
+    if array.dtype.char not in "gG" or np.finfo(array.dtype).nmant != _MANTISSA_OF_80_BITS:
+        return cast(bytes, array.tobytes())
+    numbers = np.frombuffer(array.tobytes(), np.uint8).reshape(-1, np.dtype("g").itemsize).copy()
+    numbers[:, 10:] = 0
+    return numbers.tobytes()
 
 
 def _text(value: str, path: str) -> str:
@@ -119,9 +178,25 @@ def _from_wire(code: int, data: memoryview) -> Any:
     if code == _BIG_INTEGER:
         return int.from_bytes(data, "little", signed=True)
     if code == _ARRAY:
-        dtype, shape, elements = msgspec.msgpack.decode(data, type=tuple[str, tuple[int, ...], bytes])
-        return np.frombuffer(elements, dtype=np.dtype(dtype)).reshape(shape).copy()
+        name, shape, elements = _decoder.decode(data)
+        return _elements(name, shape, elements)
+    if code == _TUPLE:
+        return tuple(_decoder.decode(data))
+    if code == _SCALAR:
+        name, content = _decoder.decode(data)
+        if name == "U":
+            return np.str_(content)
+        return np.bytes_(content) if name == "S" else _elements(name, (), content)[()]
     raise ValueError(f"unknown extension {code}")
+
+
+def _elements(name: Any, shape: Any, elements: bytes) -> Any:
+    """Return an array that owns its memory."""
+    dtype = np.lib.format.descr_to_dtype(name)
+    if dtype.hasobject or len(elements) != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{len(elements)} bytes are no array of the type {dtype} and the shape {shape}")
+    made = np.ndarray(tuple(shape), dtype, elements)
+    return made.copy() if dtype.itemsize else np.ndarray(made.shape, dtype)
 
 
 _decoder = msgspec.msgpack.Decoder(ext_hook=_from_wire, strict=True)
@@ -133,8 +208,8 @@ def encode(value: State, *, schema: int = 1) -> bytes:
     Parameters
     ----------
     value
-        None, bool, int of any size, float, str, bytes, ndarray, list or dict (keys of str, or int of up to 64
-        bits), nested.
+        None, bool, int of any size, float, str, bytes, ndarray, NumPy scalar, tuple, list or dict (keys of
+        str, or int of up to 64 bits), nested.
     schema
         Version of the value's own layout, 0 to 65,535; `decode` refuses newer ones than it is told to expect.
 
@@ -173,7 +248,7 @@ def unpack(body: bytes) -> Any:
     """Return what was packed; raise `CorruptBlob` if these bytes hold no value."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
         raise CorruptBlob(reason=str(error)) from error
 
 

@@ -39,12 +39,12 @@ class Script(EngineScript):
 """
 )
 
-# Keeps a tuple, which no snapshot takes, from the start.
-STUBBORN = SCRIPT.replace("{extra}", "self.pair = (1, 2)")
+# Keeps a set, which no snapshot takes, from the start.
+STUBBORN = SCRIPT.replace("{extra}", "self.pair = {1, 2}")
 # Keeps one from its third step on, and no more after its sixth.
 FICKLE = SCRIPT.replace("{extra}", "self.n = 0").replace(
     "        heard =",
-    "        self.n += 1\n        self.pair = (self.n,) if 3 <= self.n < 6 else None\n        heard =",
+    "        self.n += 1\n        self.pair = {self.n} if 3 <= self.n < 6 else None\n        heard =",
 )
 
 FUNCTIONS = """
@@ -228,7 +228,7 @@ READS = {
 READER = (
     HEAD
     + """
-pair, steps = [(1, 2)], {"n": 0}
+pair, steps = [{1, 2}], {"n": 0}
 class Script(EngineScript):
     def initialize(self):
         self._registerDataPack("said")
@@ -241,7 +241,7 @@ class Script(EngineScript):
 READING = """
 from nrp_core import *
 from nrp_core.data.nrp_json import *
-pair, steps = [(1, 2)], {"n": 0}
+pair, steps = [{1, 2}], {"n": 0}
 @StatusFunction()
 def status():
     steps["n"] += 1
@@ -309,6 +309,72 @@ def test_an_engine_that_answers_the_same_when_replayed_goes_on(tmp_path: Path) -
     same = READS["nothing else"]
     again = read_again(written(tmp_path, step=same, row=same), {}, lambda file: None)
     assert again.time == Fraction(5, 100)
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_tuples_and_numpy_scalars_in_data_packs_and_variables_are_saved_not_replayed(
+    tmp_path: Path, isolated: bool
+) -> None:
+    """Each step reads its clock: given its inputs again, a part would answer otherwise."""
+    keeps = """
+last, day = (0, [np.float16(0.1)], {"k": np.int8(1)}), np.datetime64("2026-01-01", "D")
+def advance():
+    global last, day
+    assert type(last) is tuple and type(last[2]["k"]) is np.int8 and type(day) is np.datetime64
+    day += 1
+    last = (time.monotonic_ns(), [np.float32(last[0]), (np.bool_(1), np.str_("x"))], {"k": last[2]["k"] + 1})
+    return {"x": (last[0], last[1][0]), "y": np.float64(0.5)}
+"""
+    write(
+        tmp_path,
+        a__py=HEAD
+        + "import time\nimport numpy as np\n"
+        + keeps
+        + """
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("said")
+        self._registerDataPack("heard")
+        self._setDataPack("said", (0, np.float64(0.5)))
+    def runLoop(self, timestep_ns):
+        said, heard = self._getDataPack("said"), self._getDataPack("heard")
+        assert type(said) in (tuple, dict) and type(heard["x"]) is list
+        self.limits = (np.float32(0.1), (1, [2]))
+        self._setDataPack("said", advance() | {"limits": (self.limits[0], heard["x"][1])})
+""",
+        f__py="from nrp_core import *\nfrom nrp_core.data.nrp_json import *\n"
+        + "import time\nimport numpy as np\n"
+        + keeps
+        + """
+@EngineDataPack(keyword="p", id=DataPackIdentifier("said", "a"))
+@TransceiverFunction("a")
+def answer(p):
+    return [JsonDataPack("heard", "a", {"x": (np.float64(1.5), np.int64(2)), "p": p.data})]
+@StatusFunction()
+def status():
+    row = JsonRawData()
+    row.data = advance()
+    return False, [row]
+""",
+    )
+    config = {
+        "EngineConfigs": [script_engine("a", Isolated=isolated)],
+        "DataPackProcessingFunctions": [{"Name": "f", "FileName": "f.py"}],
+        "StatusFunction": {"Name": "s", "FileName": "f.py"},
+    }
+    made = started(tmp_path, config)
+    record(made, 3)
+    made.snapshot()
+    record(made, 2)
+    state: Any = decode(encode(dict(made.snapshot())))
+    assert made.replayed == {}
+    made.close()
+    again = started(tmp_path, config)
+    again.restore(state)
+    assert encode(dict(again.snapshot())) == encode(state)
+    record(again, 2)
+    assert again.replayed == {}
+    again.close()
 
 
 def test_packs_in_flight_are_part_of_the_state(tmp_path: Path) -> None:

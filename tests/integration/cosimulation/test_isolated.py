@@ -113,7 +113,7 @@ def test_an_engine_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 
 
 def test_errors_come_over_as_they_are(tmp_path: Path) -> None:
-    engine = isolated(tmp_path, "self.pair = (1, 2)")
+    engine = isolated(tmp_path, "self.pair = {1, 2}")
     with pytest.raises(InvalidDataPack, match="Did you mean 'pid'") as refused:
         engine.validate({"pidd": 1})
     assert refused.value.values["engine"] == "a"

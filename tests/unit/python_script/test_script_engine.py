@@ -153,10 +153,13 @@ class Script(EngineScript):
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ("self.pair = (1, 2)", "attribute 'pair'"),
         ("self.known = {1, 2}", "attribute 'known'"),
-        ("self.deep = {'a': [0, (1,)]}", r"attribute 'deep'\['a'\]\[1\]"),
-        ("self.number = np.float64(1)", "attribute 'number'"),
+        ("self.deep = {'a': [0, ({1},)]}", r"attribute 'deep'\['a'\]\[1\]\[0\]"),
+        ("self.version = sys.version_info", "attribute 'version'.*sys.version_info is none of"),
+        ("self.list = []; self.pair = (self.list,)", r"attribute 'pair'\[0\].* shared with .*'list'"),
+        ("self.pair = ([],); self.same = self.pair", r"attribute 'same'\[0\].* shared with .*'pair'\[0\]"),
+        ("self.all = np.zeros(2, 'i4,i4'); self.row = self.all[1]", "'row'.* shared with .*'all'"),
+        ("self.row = np.zeros(2, 'O,i4')[1]", "attribute 'row'.*record of Python objects"),
         ("self.thing = object()", "attribute 'thing'"),
         ("self.draw = np.random.default_rng(1)", "attribute 'draw'"),
         ("self.call = lambda: self", "attribute 'call'"),
@@ -204,6 +207,46 @@ class Script(EngineScript):
     made.step({})
     with pytest.raises(NotSnapshotable, match=named):
         made.snapshot()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "(1, (2.5, 'x'), ())",
+        "([1], {'a': (np.zeros(2), None)})",
+        "{'a': [np.float64(0.1), np.float16(1), np.float32(-0.0), np.longlong(3), np.longdouble(1) / 3]}",
+        "(np.bool_(True), np.str_('x'), np.bytes_(b'y'), np.complex64(1j), np.uint64(2**64 - 1))",
+        "[np.datetime64('2026-01-02', 'ns'), np.timedelta64(3, '25s'), np.datetime64('NaT')]",
+        "np.zeros(2, 'i4,f8')[1].copy()",
+        "[np.array(1.5), np.array('x'), np.array('2026', 'M8[D]')]",
+        "[(1, 2)] * 2 + [np.float64(1)] * 2",
+    ],
+)
+def test_what_a_script_keeps_comes_back_with_its_types(tmp_path: Path, value: str) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + f"""
+import numpy as np
+kept = None
+def types(thing):
+    if isinstance(thing, (list, tuple)):
+        return [type(thing).__name__, *map(types, thing)]
+    if isinstance(thing, dict):
+        return [type(thing).__name__, *map(types, thing.values())]
+    return [type(thing).__name__, str(getattr(thing, "dtype", "")), repr(thing)]
+class Script(EngineScript):
+    def initialize(self):
+        self.own = None
+        self._registerDataPack("types")
+    def runLoop(self, timestep_ns):
+        global kept
+        if kept is None:
+            self.own, kept = {value}, {value}
+        self._setDataPack("types", [types(self.own), types(kept)])
+""",
+    )
+    EngineConformance(PythonJsonEngine, script_config(tmp_path), [{}] * 3).check()
 
 
 def test_modules_functions_and_classes_set_in_initialize_are_constants(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 What is put back must behave as what was saved. So every value must be of one of State's types exactly, no
 list, dict or array may be held in two places (a change through one would show in the other, and after a
-restore no longer would), and arrays must own their memory and lie in C order (sums depend on the order).
+restore no longer would), and arrays must own their memory and lie in C order (sums depend on the order). A
+tuple or a NumPy scalar may be held anywhere: it can't change.
 """
 
 from typing import Any
@@ -53,6 +54,8 @@ class Census:
         if kind is list:
             self.hold(place, value)
             return [self._take(f"{place}[{i}]", item) for i, item in enumerate(value)]
+        if kind is tuple:
+            return tuple([self._take(f"{place}[{i}]", item) for i, item in enumerate(value)])
         if kind is dict:
             self.hold(place, value)
             for key in value:
@@ -61,11 +64,20 @@ class Census:
             return {key: self._take(f"{place}[{key!r}]", item) for key, item in value.items()}
         if kind is np.ndarray:
             return self._array(place, value)
+        if isinstance(value, np.generic) and kind is value.dtype.type:
+            return self._record(place, value) if isinstance(value, np.void) else value
         raise NotSnapshotable(
             what=place,
             reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, "
-            "list, dict, numpy.ndarray",
+            "tuple, list, dict, numpy.ndarray, a NumPy scalar",
         )
+
+    def _record(self, place: str, record: Any) -> Any:
+        """Return a copy of the one NumPy scalar that can change, and that may be a view of an array."""
+        if record.dtype.hasobject:
+            raise NotSnapshotable(what=place, reason="it is a record of Python objects")
+        self.hold(place, record if record.base is None else _root(record.base))
+        return record.copy()
 
     def _array(self, place: str, array: Any) -> Any:
         if array.dtype.hasobject:
@@ -74,9 +86,7 @@ class Census:
             raise NotSnapshotable(
                 what=place, reason="it is a view in another order, or read-only; keep a copy (`.copy()`)"
             )
-        root = array
-        while isinstance(root.base, np.ndarray):
-            root = root.base
+        root = _root(array)
         if root.base is not None:
             raise NotSnapshotable(
                 what=place, reason="it is a view of memory that isn't NumPy's; keep a copy (`.copy()`)"
@@ -92,3 +102,10 @@ class Census:
                 what=place, reason=f"it is shared with {holder}; keep a copy of its own there"
             )
         self._alive.append(value)
+
+
+def _root(array: Any) -> Any:
+    """Return the array whose memory an array is a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

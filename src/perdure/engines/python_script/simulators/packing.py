@@ -1,7 +1,7 @@
 """Packing: an environment's attributes as State, with what State has no types for.
 
-Every list in a packed value begins with a tag that says what it was: list, tuple, dict, scalar (of NumPy),
-generator, space or constant.
+Every list in a packed value begins with a tag that says what it was: list, tuple, dict, generator, space or
+constant; in states of before, a NumPy scalar too.
 """
 
 import types
@@ -71,8 +71,8 @@ class Packer:
             keys = [self.packed(f"a key of {place}", key, census, seen) for key in value]
             values = [self.packed(f"{place}[{key!r}]", item, census, seen) for key, item in value.items()]
             return ["dict", keys, values]
-        if isinstance(value, np.generic) and not value.dtype.hasobject:
-            return ["scalar", np.array(value)]
+        if isinstance(value, np.generic):
+            return census.take(place, value)
         if kind is np.random.Generator and type(value.bit_generator).__name__ in _BIT_GENERATORS:
             return ["generator", _plain(value.bit_generator.state)]
         for constant, proof in self._constants:
@@ -109,7 +109,7 @@ def unpacked(packed: Any, present: Any, seen: list[Any]) -> Any:
     `seen` collects what is made, in the order in which it was packed.
     """
     if type(packed) is not list:
-        return packed
+        return packed.copy() if isinstance(packed, np.void) else packed
     match packed:
         case ["again", index]:
             return seen[index]
