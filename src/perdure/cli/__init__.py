@@ -3,20 +3,33 @@
 Every command but ``serve``, ``solve`` and ``experiment run`` speaks HTTP, to the server that holds the store
 if one is running, else to one of its own in this process, so that there is one way to do a thing.
 
-`main` imports the commands last: a server first hides its secrets, which starts its program once more.
+The commands are imported last: a server first hides its secrets, which starts its program once more.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from perdure.cli.hiding import hide_secrets
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from perdure.cli.commands import app as app
+
+__all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run the command; what is wrong is told on standard error, in a line that says what to do."""
     if sys.argv[1:2] == ["serve"]:
         hide_secrets()
-    from perdure.cli.app import run
+    from perdure.cli.commands import run
 
     run()
+
+
+def __getattr__(name: str) -> object:
+    """Import `app` when it is first used."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from perdure.cli.commands import app
+
+    return app
