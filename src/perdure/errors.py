@@ -56,6 +56,8 @@ PerdureError
 │   ├── ExperimentNotFound
 │   ├── ArtifactNotFound
 │   └── NoSavepoint
+├── Forbidden                   whoever runs the server doesn't allow it            (HTTP 403)
+│   └── KindNotAllowed
 ├── Refused                     it can't be done in the present state               (HTTP 409)
 │   ├── PositionConflict
 │   ├── VersionConflict
@@ -401,6 +403,17 @@ class ArtifactNotFound(NotFound):
 
 class NoSavepoint(NotFound):
     """The run {run!r} has no intact savepoint to restore from."""
+
+
+# Whoever runs the server doesn't allow it -------------------------------------------------------------------
+
+
+class Forbidden(PerdureError):
+    """Whoever runs this server doesn't allow that."""
+
+
+class KindNotAllowed(Forbidden):
+    """This server runs no {kind}s: {setting} is false. Ask whoever runs it, or use another server."""
 
 
 # It can't be done in the present state ----------------------------------------------------------------------

@@ -88,6 +88,14 @@ class Settings(BaseSettings):
     max_task_open_files: int | None = Field(
         None, ge=16, description="Open files of each process of a task; none is the system's limit."
     )
+    allow_experiments: bool = Field(
+        True,
+        description="Whether scripts of experiments are run; else they are a 403, and unfinished ones wait.",
+    )
+    allow_tasks: bool = Field(
+        True,
+        description="Whether tasks are run, binding networks too; else they are a 403, and queued ones wait.",
+    )
     max_simulations: int = Field(
         16, ge=1, description="Most experiments that haven't ended; each has a process."
     )

@@ -31,8 +31,8 @@ router = APIRouter()
 @router.get("/tasks", operation_id="list_tasks", responses=error_responses(401, 403, 500))
 async def list_tasks(serving: Serving) -> TaskList:
     """List the tasks that can be asked for, with the schemas of what they take and answer."""
-    registry = serving.tasks.registry
-    return await anyio.to_thread.run_sync(lambda: TaskList(tasks=[describe_task(task) for task in registry]))
+    offered = serving.tasks.offered
+    return await anyio.to_thread.run_sync(lambda: TaskList(tasks=[describe_task(task) for task in offered]))
 
 
 @router.get(

@@ -131,7 +131,7 @@ async def _opened(folder: Path) -> AsyncIterator[Context]:
     """Open the folder's own store, with what works on its runs."""
     own = folder / OWN
     settings = read_settings(store=f"sqlite:///{own / 'perdure.db'}", artifacts=str(own / "artifacts"))
-    settings = settings.model_copy(update={"resume": "always"})
+    settings = settings.model_copy(update={"resume": "always", "allow_experiments": True})
     configure_logging("ERROR", as_json=False)
     own.mkdir(exist_ok=True)
     store = open_store(settings.store, keep=settings.savepoint_keep, keep_lines=settings.max_log_lines)

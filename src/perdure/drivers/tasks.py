@@ -7,7 +7,7 @@ store, and nothing is lost with a message, a worker or the server.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, cast
 
@@ -24,7 +24,14 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
-from perdure.errors import InvalidTaskInput, LimitExceeded, RunFinished, RunNotFound, TaskUnfinished
+from perdure.errors import (
+    InvalidTaskInput,
+    KindNotAllowed,
+    LimitExceeded,
+    RunFinished,
+    RunNotFound,
+    TaskUnfinished,
+)
 from perdure.execution.executor import Executor
 from perdure.lifecycle import FINAL, RunState, Wanted, check
 from perdure.run import Execution, Key, LogLine, Run, new_run_id
@@ -125,6 +132,11 @@ class Tasks:
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
 
+    @property
+    def offered(self) -> Iterable[Task[Any, Any]]:
+        """The tasks that can be asked for."""
+        return self.registry if self._settings.allow_tasks else ()
+
     # Making and steering ------------------------------------------------------------------------------------
 
     async def create(self, owner: str, request: NewTask, key: Key | None = None) -> Created:
@@ -136,6 +148,8 @@ class Tasks:
             If the request is wrong; nothing was queued then.
         QuotaExceeded
             If the owner has too many runs that haven't ended.
+        KindNotAllowed
+            If this server runs no tasks.
         """
         return await self._uninterrupted.do(self._create(owner, request, key))
 
@@ -155,7 +169,8 @@ class Tasks:
         return await self._want(owner, run_id, Wanted.PAUSED)
 
     async def go_on(self, owner: Owner, run_id: str) -> Run:
-        """Let a task go on that was paused."""
+        """Let a task go on that was paused; `KindNotAllowed` where tasks aren't run."""
+        self._check_allowed()
         return await self._want(owner, run_id, Wanted.STARTED)
 
     async def delete(self, owner: Owner, run_id: str) -> None:
@@ -209,7 +224,12 @@ class Tasks:
 
     # The work -----------------------------------------------------------------------------------------------
 
+    def _check_allowed(self) -> None:
+        if not self._settings.allow_tasks:
+            raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_TASKS")
+
     async def _create(self, owner: str, request: NewTask, key: Key | None) -> Created:
+        self._check_allowed()
         if key is not None:
             made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
             if made is not None:

@@ -40,6 +40,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     begins_paused
         Whether a new run that is wanted paused is begun all the same: it prepares itself, and is paused when
         its body first calls `RunContext.hold`. Otherwise it waits until it is wanted started.
+    waits
+        Whether nothing is done for runs of the kind: they wait for another executor, or to be stopped.
     resumes
         Whether a run whose work was broken off is taken up again by itself; else it is paused.
     replays
@@ -55,12 +57,15 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     slots: int | None = None
     limits: Limits = Limits()
     begins_paused: bool = False
+    waits: bool = False
     resumes: bool = True
     replays: bool = False
     provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None = None
 
     def is_due(self, run: Run, execution: Execution) -> bool:
         """Return whether there is something to do for a run that nobody works on."""
+        if self.waits:
+            return False
         if execution.wanted is Wanted.PAUSED:
             return self.begins_paused and run.state is RunState.CREATED
         return execution.wanted is Wanted.STARTED

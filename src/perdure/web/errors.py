@@ -21,6 +21,7 @@ from starlette.routing import Match, Route
 from perdure.errors import (
     Damaged,
     FileChanged,
+    Forbidden,
     Invalid,
     NotFound,
     PerdureError,
@@ -42,6 +43,7 @@ __all__ = [
 
 STATUS: Mapping[type[PerdureError], int] = {
     FileChanged: 412,
+    Forbidden: 403,
     Invalid: 422,
     NotFound: 404,
     Refused: 409,
@@ -60,7 +62,7 @@ _CODES: Mapping[int, str] = {
 _DESCRIPTIONS: Mapping[int, str] = {
     400: "The body is not JSON.",
     401: "The token is missing or wrong.",
-    403: "It comes from a foreign web page, is for another host, or only the administrator may do it.",
+    403: "It is of a foreign web page, for another host, or not allowed by whoever runs the server.",
     404: "Nothing has that name.",
     409: "It can't be done in the present state.",
     412: "The file isn't as the request says.",

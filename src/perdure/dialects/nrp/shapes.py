@@ -9,7 +9,16 @@ from starlette.responses import Response
 
 from perdure.dialects.nrp.simulations import NewRecord, Simulation
 from perdure.drivers.experiments.requests import NewExperiment
-from perdure.errors import Damaged, Invalid, NotFound, PerdureError, Refused, TooMany, TriggerRefused
+from perdure.errors import (
+    Damaged,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PerdureError,
+    Refused,
+    TooMany,
+    TriggerRefused,
+)
 from perdure.lifecycle import RunState
 from perdure.web.errors import status_of
 
@@ -74,7 +83,7 @@ def translated(error: PerdureError) -> NrpError:
         status = 400
     elif isinstance(error, Refused | TooMany):
         status = 409
-    elif not isinstance(error, NotFound):
+    elif not isinstance(error, NotFound | Forbidden):
         kind = SERVER
     if isinstance(error, Damaged):
         status = 500

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.dialects.stableconfigs.mistakes import BadRequest
 from perdure.dialects.stableconfigs.requests import question_of
-from perdure.errors import KeyReused, RunNotFound
+from perdure.errors import Forbidden, KeyReused, RunNotFound
 from perdure.web.errors import HttpError
 from perdure.web.idempotency import HEADER, key_text, make_key
 from perdure.web.open_routes import Call, Handler
@@ -59,6 +59,8 @@ class StableConfigsPaths:
                 return _json(body, error.status_code)
             case KeyReused():
                 return _json({"status": "BadRequest", "message": str(error), "field": HEADER}, 422)
+            case Forbidden():
+                return _json({"status": "Forbidden", "message": str(error)}, 403)
             case RunNotFound():
                 text = f"There is no task {_short(error.values['run'])!r}, or its result has expired."
                 return _json({"status": "NotFound", "message": text}, 404)

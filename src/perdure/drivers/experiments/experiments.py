@@ -30,6 +30,7 @@ from perdure.drivers.run_access import find_run
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
+    KindNotAllowed,
     RunFinished,
     RunNotFound,
     ServerClosing,
@@ -129,6 +130,8 @@ class Experiments:
             If it can't be made of that; there is no run then.
         SlotsTaken, QuotaExceeded
             If there are as many as may be.
+        KindNotAllowed
+            If this server runs no experiments.
         """
         return await self._uninterrupted.do(self._make(owner, new_run_id(), request, key))
 
@@ -161,8 +164,12 @@ class Experiments:
             If its state doesn't allow it, as `perdure.lifecycle.after` says.
         TriggerOverruled
             If another request wanted it in another state before it was there.
+        KindNotAllowed
+            If it is to be started, and this server runs no experiments.
         """
-        after((await self._find(owner, run_id)).state, trigger)
+        run = await self._find(owner, run_id)
+        if after(run.state, trigger) is RunState.STARTED:
+            self._check_allowed()
         return await self._uninterrupted.do(self._trigger(owner, run_id, trigger))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
@@ -240,6 +247,7 @@ class Experiments:
         key: Key | None,
     ) -> Created:
         """Prepare a run, keep it, and return when its simulation server is ready or has failed."""
+        self._check_allowed()
         if key is not None:
             made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
             if made is not None:
@@ -261,6 +269,10 @@ class Experiments:
             await self._executor.submit(run_id)
             run = await self._until(changed, run_id, frozenset(RunState) - {RunState.CREATED})
         return Created(run)
+
+    def _check_allowed(self) -> None:
+        if not self._settings.allow_experiments:
+            raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_EXPERIMENTS")
 
     def _keep(self, run_id: str, owner: str, prepared: Prepared, key: Key | None) -> Future[Created]:
         now, savepoint = time.time(), prepared.savepoint
