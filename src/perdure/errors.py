@@ -99,6 +99,7 @@ PerdureError
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
     ├── CorruptBlob
+    ├── AcknowledgedLost
     ├── NotAStore
     ├── NewerSchema
     ├── ReplayMismatch
@@ -546,8 +547,7 @@ class Unavailable(PerdureError):
 
 
 class StoreUnavailable(Unavailable):
-    """The store can't be written: {reason}. What was acknowledged is safe; nothing else is accepted until it
-    works again."""
+    """The store can't be written: {reason}. Nothing is accepted until it works again."""
 
 
 class StoreLocked(Unavailable):
@@ -600,6 +600,12 @@ class Damaged(PerdureError):
 
 class CorruptBlob(Damaged):
     """A stored blob is corrupt: {reason}."""
+
+
+class AcknowledgedLost(Damaged):
+    """The store {path} has lost what it acknowledged: {missing}. It was left as it is. Put its files back as
+    they were, or restore a newer copy. To go on without what is missing, start it once with
+    `perdure serve --accept-loss`."""
 
 
 class NotAStore(Damaged):

@@ -46,7 +46,13 @@ def socket_path(store: str) -> Path | None:
     return None if file is None else file.with_name(f"{file.name}.sock")
 
 
-def serve(catalogue: Catalogue, settings: Settings, *, announce: Callable[[str], None] = print) -> None:
+def serve(
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    announce: Callable[[str], None] = print,
+    accept_loss: bool = False,
+) -> None:
     """Serve a catalogue until SIGTERM or SIGINT.
 
     Parameters
@@ -57,6 +63,8 @@ def serve(catalogue: Catalogue, settings: Settings, *, announce: Callable[[str],
         Where to listen, where the store is, and the limits.
     announce
         Called with what people are told once the server answers: where it is and what to do next.
+    accept_loss
+        Whether to go on from what the store's files hold when they lack something that was acknowledged.
 
     Raises
     ------
@@ -71,7 +79,12 @@ def serve(catalogue: Catalogue, settings: Settings, *, announce: Callable[[str],
         raise TokensMissing(host=settings.host)
     with _Signals() as signals, ExitStack() as closing:
         listening = closing.enter_context(_tcp_socket(settings.host, settings.port))
-        store = open_store(settings.store, keep=settings.savepoint_keep, keep_lines=settings.max_log_lines)
+        store = open_store(
+            settings.store,
+            keep=settings.savepoint_keep,
+            keep_lines=settings.max_log_lines,
+            accept_loss=accept_loss,
+        )
         closing.callback(store.close)
         sockets = [listening]
         path = _usable(socket_path(settings.store))

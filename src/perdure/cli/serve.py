@@ -54,6 +54,14 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. By default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. By default 5000.")] = None,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Start though the store lacks steps that were acknowledged, for example after a backup was "
+            "restored; what is missing is logged.",
+        ),
+    ] = False,
 ) -> None:
     """Serve models and tasks over HTTP; every acknowledged step is durable.
 
@@ -61,7 +69,7 @@ def serve(
     """
     settings = read_settings(store=store, tasks=tasks or None, tokens_file=tokens_file, host=host, port=port)
     configure_logging(settings.log_level, as_json=settings.log_json)
-    run_server(load_catalogue(models), settings, announce=typer.echo)
+    run_server(load_catalogue(models), settings, announce=typer.echo, accept_loss=accept_loss)
 
 
 def read_settings(**options: Any) -> Settings:

@@ -28,7 +28,7 @@ from perdure.errors import (
 from perdure.lifecycle import FINAL, Outcome, RunState
 from perdure.run import Change, Entry, Key, Run, Step
 from perdure.settings import Settings
-from perdure.stores.base import Appended, Store
+from perdure.stores.base import Appended, Chain, Store
 
 __all__ = ["Stepping"]
 
@@ -120,6 +120,7 @@ class Stepping:
         live.check(inputs)
         done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
         live.last_keyed = None
+        chain = Chain() if request.steps > 1 else None
         try:
             while len(done) < request.steps and not (live.finished and done):
                 if self._closing.is_set() and done:
@@ -127,17 +128,20 @@ class Stepping:
                 # One step first, to learn how long it takes.
                 most = max(1, min(WINDOW, int(WINDOW_SECONDS / live.seconds_per_step)))
                 count = min(most, request.steps - len(done))
-                submit = partial(self._submit, live, [] if done else inputs, count, key, len(done))
+                submit = partial(self._submit, live, [] if done else inputs, count, key, len(done), chain)
                 inline = count == 1 and live.seconds_per_step < INLINE_SECONDS
                 taken, failure = submit() if inline else await self._threads.compute(submit)
                 commits = [asyncio.wrap_future(future) for _, future in taken]
                 if len(commits) > 1:
-                    await asyncio.wait(commits)  # every outcome is known before any is acted on
+                    # Every outcome is known before any is acted on; the first that is an error counts.
+                    await asyncio.gather(*commits, return_exceptions=True)
                 for (stepped, _), commit in zip(taken, commits, strict=True):
                     appended = await commit
                     if appended.replayed:
                         # The key was recorded: the engines took a step that the log doesn't hold.
                         self._live.drop(live.run_id)
+                        if request.steps > 1:
+                            return await self.step(live.owner, live.run_id, request, key)
                         return await self._recorded_answer(live.owner, live.run_id, list(appended.steps))
                     done.append(StepRows(stepped.position, stepped.rows))
                     if key is not None and request.steps == 1:
@@ -154,7 +158,13 @@ class Stepping:
         return Answer(live.run_id, live.spec, done, live.finished)
 
     def _submit(
-        self, live: LiveSession, inputs: Inputs, count: int, key: Key | None, ordinal: int
+        self,
+        live: LiveSession,
+        inputs: Inputs,
+        count: int,
+        key: Key | None,
+        ordinal: int,
+        chain: Chain | None,
     ) -> tuple[list[tuple[Stepped, Future[Appended]]], Exception | None]:
         """Step up to `count` times and hand each step to the store; an error ends it and is returned."""
         taken: list[tuple[Stepped, Future[Appended]]] = []
@@ -173,7 +183,7 @@ class Stepping:
                     change = Change(state=RunState.STARTED)
                 position = stepped.position - 1
                 future = self._store.append(
-                    live.run_id, self._store.fence, position, [entry], stepped.savepoint, change
+                    live.run_id, self._store.fence, position, [entry], stepped.savepoint, change, chain
                 )
                 taken.append((stepped, future))
                 if live.finished:

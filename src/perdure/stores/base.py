@@ -12,12 +12,12 @@ from typing import Protocol
 
 import msgspec
 
-from perdure.errors import Invalid
+from perdure.errors import Invalid, PositionConflict
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 
-__all__ = ["Appended", "Committed", "Created", "Record", "Store", "check_limits"]
+__all__ = ["Appended", "Chain", "Committed", "Created", "Record", "Store", "check_limits"]
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -61,6 +61,49 @@ class Committed(msgspec.Struct, frozen=True):
     state: RunState
     position: int
     deleted: bool = False
+
+
+class Chain:
+    """The appends of one request, in order: when one of them wasn't done, none of the later ones is done.
+
+    Without it, a later one could fit by chance where somebody else has moved the log on. Stores do each of
+    them by `do`, and let the chain follow its future.
+
+    Attributes
+    ----------
+    broken
+        Why the later ones are refused; None while all was done.
+    """
+
+    def __init__(self) -> None:
+        self.broken: BaseException | None = None
+
+    def do(
+        self, append: Callable[[], tuple[Appended, Committed | None]]
+    ) -> tuple[Appended, Committed | None]:
+        """Do an append unless one before it wasn't done; its answer when its key is known counts as none."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            appended, committed = append()
+        except Exception as error:
+            self.broken = error
+            raise
+        if appended.replayed:
+            self.broken = PositionConflict(
+                "A step before this one was answered from its key, so this one was not taken."
+            )
+        return appended, committed
+
+    def follow(self, future: Future[Appended]) -> None:
+        """Refuse the later ones if this one gets no answer: its commit failed, or it was cancelled."""
+        future.add_done_callback(self._ended)
+
+    def _ended(self, future: Future[Appended]) -> None:
+        if future.cancelled():
+            self.broken = PositionConflict("A step before this one was cancelled, so this one was not taken.")
+        else:
+            self.broken = future.exception() or self.broken
 
 
 def check_limits(keep: int, keep_lines: int) -> None:
@@ -173,11 +216,13 @@ class Store(Protocol):
         entries: Sequence[Entry],
         savepoint: Savepoint | None = None,
         change: Change | None = None,
+        chain: Chain | None = None,
     ) -> Future[Appended]:
         """Append entries to the step log, with a savepoint and a change of the record, all or nothing.
 
-        Checked in this order: the fence (`Fenced` unless it is this opening's or, for a run with an
-        execution, that of its lease), the first entry's key (recorded: the recorded steps of all entries'
+        Nothing of it is done if an earlier append of the same `chain` wasn't done. Checked in this order: the
+        fence (`Fenced` unless it is this opening's or, for a run with an execution, that of its lease; or if
+        the store was opened again since), the first entry's key (recorded: the recorded steps of all entries'
         keys; with another body hash: `KeyReused`), the position (`PositionConflict` unless the log holds
         exactly `position` steps), the state (`RunFinished` if it is final). A later entry's key that is
         recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones beyond the

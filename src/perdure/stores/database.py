@@ -5,20 +5,36 @@ What is written, and when it counts as durable, is the writer's.
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from perdure.errors import CorruptBlob, NewerSchema, NotAStore, StoreUnavailable
-from perdure.stores.queries import MIGRATIONS, Migration
+from perdure.errors import AcknowledgedLost, CorruptBlob, NewerSchema, NotAStore, StoreUnavailable
+from perdure.stores.files import Files, make_private
+from perdure.stores.queries import MIGRATIONS, QUERIES, Migration
+from perdure.stores.tail import Mark
 
-__all__ = ["APPLICATION_ID", "Readers", "connect", "migrate", "reason", "rewrite_log", "row", "rows"]
+__all__ = [
+    "APPLICATION_ID",
+    "Readers",
+    "connect",
+    "lost",
+    "migrate",
+    "reason",
+    "rewrite_log",
+    "row",
+    "rows",
+]
 
 APPLICATION_ID = 0x50657264  # "Perd", in the file's header
 MAX_READERS = 8
 BUSY_TIMEOUT = 5000  # milliseconds to wait for another program that has the file open
+IDENTITY = 4  # the schema since which a store has an identity
+
+_SQL = {name: query.sql for name, query in QUERIES.items()}
 
 _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "the disk is full"),
@@ -32,18 +48,26 @@ _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
 
 def reason(path: Path, error: BaseException) -> str:
     """Say in words why the file can't be used, with SQLite's own name for it."""
-    words = next((words for kind, words in _WORDS if isinstance(error, kind)), "SQLite failed")
+    otherwise = "SQLite failed" if isinstance(error, apsw.Error) else "an unexpected error"
+    words = next((words for kind, words in _WORDS if isinstance(error, kind)), otherwise)
     code = getattr(error, "extendedresult", 0)
     name = apsw.mapping_extended_result_codes.get(code) or apsw.mapping_result_codes.get(code)
     details = ": ".join(str(part) for part in (name or type(error).__name__, error) if str(part))
     return f"{path}: {words} ({details})"
 
 
-def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
+def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None) -> apsw.Connection:
     """Open the file for writing, make it if there is none, and bring its schema up to date.
+
+    Parameters
+    ----------
+    acknowledged
+        What the file has to hold at least, if that is known.
 
     Raises
     ------
+    AcknowledgedLost
+        If it holds less than what was acknowledged; it is left as it is.
     NewerSchema
         If a newer Perdure wrote it; it is left as it is.
     NotAStore
@@ -51,14 +75,19 @@ def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
     StoreUnavailable
         If it can't be opened or written.
     """
+    if acknowledged is not None and not path.exists():
+        raise AcknowledgedLost(path=str(path), missing=_told(acknowledged, "there is no such file"))
     connection: apsw.Connection | None = None
     try:
+        make_private(path)
         connection = apsw.Connection(str(path), vfs=vfs)
         # Closing must not write: after a failed fsync the next one on the same handle may succeed without the
         # data being there, and a file of a newer schema isn't ours to change.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.set_busy_timeout(BUSY_TIMEOUT)
         _check(connection, path)
+        if acknowledged is not None and (missing := lost(connection, acknowledged)) is not None:
+            raise AcknowledgedLost(path=str(path), missing=missing)
         connection.pragma("foreign_keys", True)
         connection.pragma("temp_store", "memory")  # undoing an item needs no disk
         if connection.pragma("journal_mode", "wal") != "wal":
@@ -78,6 +107,8 @@ def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
             raise NotAStore(path=str(path), reason="it isn't an SQLite database") from error
         if isinstance(error, apsw.Error):
             raise StoreUnavailable(reason=reason(path, error)) from error
+        if isinstance(error, OSError):
+            raise StoreUnavailable(reason=f"{path}: {error.strerror}") from error
         raise
     return connection
 
@@ -95,6 +126,23 @@ def _check(connection: apsw.Connection, path: Path) -> None:
         raise NewerSchema(what=f"The store {path}", found=found, known=known)
 
 
+def lost(connection: apsw.Connection, acknowledged: Mark) -> str | None:
+    """Return in words what a file lacks of what was acknowledged, or None if it lacks nothing."""
+    if connection.pragma("user_version") < IDENTITY:
+        return _told(acknowledged, "the file is empty, another store, or a copy from before an upgrade")
+    meta = row(connection, _SQL["read_meta"])
+    if meta is None or meta[0] != acknowledged.store:
+        return _told(acknowledged, "the file is another store")
+    batch = meta[2]
+    if batch >= acknowledged.batch:
+        return None
+    newest = row(connection, _SQL["newest_change"])
+    when = "" if newest is None or newest[0] is None else f" of {_utc(newest[0])}"
+    return _told(
+        acknowledged, f"the file ends at transaction {batch}{when}: {acknowledged.batch - batch} are missing"
+    )
+
+
 def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
     """Apply each migration that the file lacks, in a transaction of its own."""
     for migration in migrations:
@@ -104,6 +152,15 @@ def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIG
             connection.pragma("application_id", APPLICATION_ID)
             connection.execute(migration.script)
             connection.pragma("user_version", migration.version)
+
+
+def _told(acknowledged: Mark, found: str) -> str:
+    last = f"step {acknowledged.position} of the run {acknowledged.run!r}, " if acknowledged.run else ""
+    return f"transaction {acknowledged.batch} was acknowledged ({last}{_utc(acknowledged.time)}), but {found}"
+
+
+def _utc(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
 
 
 def rewrite_log(path: Path, vfs: str | None = None) -> None:
@@ -137,11 +194,14 @@ class Readers:
     ----------
     path, vfs
         The file, which has to exist, and SQLite's virtual file system.
+    files
+        What has to be in place for anything to be read: a connection opened now would open another file.
     """
 
-    def __init__(self, path: Path, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, vfs: str | None, files: Files) -> None:
         self._path = path
         self._vfs = vfs
+        self._files = files
         self._changed = threading.Condition()
         self._idle: list[apsw.Connection] = []
         self._lent = 0
@@ -155,7 +215,7 @@ class Readers:
         Raises
         ------
         StoreUnavailable
-            If the store is closed, or can't be opened again after a failure.
+            If the store is closed, its files aren't in place, or it can't be opened again after a failure.
         CorruptBlob
             If the file is damaged where it is read.
         """
@@ -197,6 +257,7 @@ class Readers:
             self._changed.wait_for(lambda: not self._suspended and (self._idle or self._lent < MAX_READERS))
             if self._refusal is not None:
                 raise StoreUnavailable(reason=self._refusal)
+            self._files.check()
             connection = self._idle.pop() if self._idle else self._open()
             self._lent += 1
             return connection

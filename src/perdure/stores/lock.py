@@ -71,7 +71,7 @@ class Lock:
     def _take(self, path: Path, guarded: Path, kind: int) -> bool:
         """Lock the file that has the name now; return False if its last holder removed it meanwhile."""
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnavailable(reason=f"{path}: {error.strerror}") from error
         try:

@@ -25,7 +25,7 @@ from perdure.lifecycle import FINAL, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import executions
-from perdure.stores.base import Appended, Committed, Created, Record, check_limits
+from perdure.stores.base import Appended, Chain, Committed, Created, Record, check_limits
 from perdure.stores.kept_records import KeptRecords
 from perdure.stores.kept_run import KeptRun
 from perdure.stores.watchers import Watchers
@@ -195,6 +195,7 @@ class MemoryStore:
         entries: Sequence[Entry],
         savepoint: Savepoint | None = None,
         change: Change | None = None,
+        chain: Chain | None = None,
     ) -> Future[Appended]:
         """Append entries to the step log, with a savepoint and a change of the record, all or nothing."""
 
@@ -204,7 +205,11 @@ class MemoryStore:
             appended = kept.append(position, entries, savepoint, change, self._keep)
             return appended, None if appended.replayed else _told(kept.run)
 
-        return self._write(append)
+        if chain is None:
+            return self._write(append)
+        future = self._write(lambda: chain.do(append))
+        chain.follow(future)
+        return future
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
         """Return the steps after position `after`, ascending."""

@@ -3,6 +3,7 @@
 What a change does is `changes`, when it counts as durable is `writer`, how the file is opened is `database`.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -15,19 +16,21 @@ import apsw
 import msgspec
 import structlog
 
-from perdure.errors import CorruptBlob, RunNotFound, SavepointNotFound, StoreUnavailable
+from perdure.errors import AcknowledgedLost, CorruptBlob, RunNotFound, SavepointNotFound, StoreUnavailable
 from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import changes, execution_changes
-from perdure.stores.base import Appended, Committed, Created, Record, check_limits
+from perdure.stores.base import Appended, Chain, Committed, Created, Record, check_limits
 from perdure.stores.changes import Put
 from perdure.stores.database import Readers, connect, reason, row, rows
 from perdure.stores.execution_rows import read, read_lines, read_unfinished
+from perdure.stores.files import Files, make_folder
 from perdure.stores.integrity import problems
 from perdure.stores.keys import find_made, find_step
 from perdure.stores.lock import Lock
 from perdure.stores.queries import QUERIES
+from perdure.stores.tail import Mark, Tail
 from perdure.stores.values import to_info, to_run
 from perdure.stores.watchers import Watchers
 from perdure.stores.writer import Writer
@@ -56,6 +59,9 @@ class SqliteStore:
         How many savepoints of a run retention keeps besides those that stay for good; at least 1.
     keep_lines
         How many of the newest lines that a run wrote are kept; at least 1.
+    accept_loss
+        Whether to go on from what is there when the files lack something that was acknowledged. What is
+        missing is logged.
     vfs
         Name of a virtual file system that is registered with apsw; None is the operating system's files.
 
@@ -65,6 +71,8 @@ class SqliteStore:
         If another server has the store open; the message names it.
     StoreUnavailable
         If the file or its folder can't be written.
+    AcknowledgedLost
+        If something that was acknowledged is missing, and that isn't accepted; the files stay as they are.
     NewerSchema, NotAStore
         If the file is of a newer Perdure, or isn't a store; it is left as it is.
 
@@ -75,7 +83,13 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: str | Path, *, keep: int = 3, keep_lines: int = 10_000, vfs: str | None = None
+        self,
+        path: str | Path,
+        *,
+        keep: int = 3,
+        keep_lines: int = 10_000,
+        accept_loss: bool = False,
+        vfs: str | None = None,
     ) -> None:
         check_limits(keep, keep_lines)
         self.path = _file(path)
@@ -83,14 +97,25 @@ class SqliteStore:
         self._keep_lines = keep_lines
         self._watchers = Watchers()
         self._lock = Lock(self.path.with_name(f"{self.path.name}.lock"), self.path)
+        tail = Tail(self.path.with_name(f"{self.path.name}.tail"))
         try:
-            connection = connect(self.path, vfs)
-            self.fence, batch = _next_epoch(connection, self.path)
+            connection = _connect(self.path, vfs, tail.read(), accept_loss=accept_loss)
+            try:
+                mark = _open(connection, self.path)
+                files = Files(self.path)
+                tail.renew(mark)
+            except BaseException:
+                connection.close(True)
+                raise
         except BaseException:
+            tail.close()
             self._lock.release()
             raise
-        self._readers = Readers(self.path, vfs)
-        self._writer = Writer(connection, batch, self.path, vfs, self._readers, self._watchers.tell)
+        self.fence = mark.opening
+        self._readers = Readers(self.path, vfs, files)
+        self._writer = Writer(
+            connection, mark, self.path, vfs, files, tail, self._readers, self._watchers.tell
+        )
 
     @property
     def unavailable(self) -> str | None:
@@ -202,20 +227,20 @@ class SqliteStore:
         entries: Sequence[Entry],
         savepoint: Savepoint | None = None,
         change: Change | None = None,
+        chain: Chain | None = None,
     ) -> Future[Appended]:
         """Append entries to the step log, with a savepoint and a change of the record, all or nothing."""
         put = None if savepoint is None else Put.of(savepoint)
-        return self._submit(
-            changes.append,
-            run_id=run_id,
-            fence=fence,
-            opening=self.fence,
-            position=position,
-            entries=tuple(entries),
-            put=put,
-            change=change,
-            keep=self._keep,
-        )
+        kept = tuple(entries)
+
+        def append(connection: apsw.Connection) -> tuple[Appended, Committed | None]:
+            return changes.append(
+                connection, run_id, fence, self.fence, position, kept, put, change, self._keep
+            )
+
+        if chain is None:
+            return self._writer.submit(append)
+        return self._writer.submit(lambda connection: chain.do(lambda: append(connection)), chain)
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
         """Return the steps after position `after`, ascending."""
@@ -405,8 +430,10 @@ class SqliteStore:
 
     def check(self) -> Sequence[str]:
         """Look for damaged pages, keys and records of runs, and say in words what is wrong; reads it all."""
+        unavailable = self.unavailable
         with self._readers.lend() as connection:
-            return problems(connection)
+            found = problems(connection)
+        return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
 
     def _submit(
         self,
@@ -441,22 +468,32 @@ def _file(path: str | Path) -> Path:
     if str(path).endswith("/") or file.is_dir():
         file /= FILE
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
     except OSError as error:
         raise StoreUnavailable(reason=f"{file.parent}: {error.strerror}") from error
     return file
 
 
-def _next_epoch(connection: apsw.Connection, path: Path) -> tuple[int, int]:
-    """Void the fence tokens of all openings before; return the new one and the last batch's number."""
+def _connect(path: Path, vfs: str | None, acknowledged: Mark | None, *, accept_loss: bool) -> apsw.Connection:
+    """Open the file, which has to hold what was acknowledged unless that loss is accepted."""
     try:
-        meta = row(connection, _SQL["next_epoch"])
+        return connect(path, vfs, acknowledged)
+    except AcknowledgedLost as error:
+        if not accept_loss:
+            raise
+        log.error("loss_accepted", path=str(path), missing=error.values["missing"])
+    return connect(path, vfs)
+
+
+def _open(connection: apsw.Connection, path: Path) -> Mark:
+    """Void the fencing tokens of all openings before; return the transaction that did it."""
+    try:
+        meta = row(connection, _SQL["next_opening"])
     except apsw.Error as error:
-        connection.close(True)
         raise StoreUnavailable(reason=reason(path, error)) from error
     assert meta is not None, "the first migration makes it"
-    epoch, batch = meta
-    return epoch, batch
+    store, opening, batch = meta
+    return Mark(store=store, opening=opening, batch=batch, time=time.time())
 
 
 def _require(connection: apsw.Connection, run_id: str) -> int:

@@ -3,30 +3,40 @@
 It owns the writing connection, and it alone decides what counts as durable:
 
 - Each item of a batch runs within an SQL savepoint, so that a refused one fails only itself.
-- Futures are resolved after the commit. If that fails, every item fails, except those that had been refused
+- Every transaction begins by comparing the fencing token of the store's last opening: if another server has
+  opened it since, nothing is written here any more.
+- Futures are resolved after the commit, once it is known that it went to the files that have the store's
+  names, and its number is in the tail. If that fails, every item fails, except those that had been refused
   before anything in the batch was written.
 - After an I/O error at the commit its outcome is unknown. All connections are closed, the log is made durable
   anew, and the number of the last transaction, read from the reopened file, tells whether the batch is there.
   Until that has succeeded nothing is read either: it might be gone after a power cut.
 - While the store is unavailable each batch, and each second, begins with a transaction that only probes.
+- Whatever else is raised, all who wait are failed, the file is opened anew, and the thread goes on.
 """
 
 import contextlib
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 import apsw
 import structlog
+from msgspec.structs import replace
 
-from perdure.errors import CorruptBlob, PerdureError, StoreUnavailable
-from perdure.stores.base import Committed
+from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
+from perdure.stores.base import Chain, Committed
 from perdure.stores.database import Readers, connect, reason, rewrite_log, row
+from perdure.stores.files import Files
 from perdure.stores.queries import QUERIES
+from perdure.stores.tail import Mark, Tail
+from perdure.supervision import start_thread
 
 __all__ = ["Apply", "Writer"]
 
@@ -66,8 +76,8 @@ _STORE_FAILED = (
 
 @dataclass(slots=True)
 class _Item:
-    future: Future[Any]
     apply: Apply[Any]
+    future: Future[Any] = field(default_factory=Future)
     result: Any = None
     event: Committed | None = None
     refusal: Exception | None = None
@@ -79,10 +89,12 @@ class Writer:
 
     Parameters
     ----------
-    connection, batch
-        An open connection, which the writer owns from now on, and the number of its last transaction.
+    connection, mark
+        An open connection, which the writer owns from now on, and its last transaction.
     path, vfs
         What it was opened with.
+    files, tail
+        Its files, and what says which transaction was acknowledged last; the writer closes the tail.
     readers
         The reading connections, which have to be closed while the file is opened anew.
     tell
@@ -92,89 +104,108 @@ class Writer:
     def __init__(
         self,
         connection: apsw.Connection,
-        batch: int,
+        mark: Mark,
         path: Path,
         vfs: str | None,
+        files: Files,
+        tail: Tail,
         readers: Readers,
         tell: Callable[[Committed], None],
     ) -> None:
         self._path = path
         self._vfs = vfs
+        self._files = files
+        self._tail = tail
         self._readers = readers
         self._tell = tell
-        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
-        self._gate = threading.Lock()  # nothing is queued behind the end
+        self._waiting: deque[_Item] = deque()  # those that aren't answered yet, in order
+        self._changed = threading.Condition()  # guards what waits; nothing is queued behind the end
         self._closed = False
         self._unavailable: str | None = None
+        self._fenced = False
         self._log_pages = 0
         self._checkpoint_at = CHECKPOINT
         self._connection: apsw.Connection | None = connection
-        self._batch = batch
+        self._acknowledged = mark
+        self._batch = mark.batch
         connection.set_wal_hook(self._count_pages)
-        self._thread = threading.Thread(target=self._run, name=f"perdure-writer {path.name}", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(f"perdure-writer {path.name}", self._work)
 
     @property
     def unavailable(self) -> str | None:
         """Why nothing can be written at the moment; None when all is well."""
-        return "it is closed" if self._closed else self._unavailable
+        return "it is closed" if self._closed else self._unavailable or self._files.problem
 
-    def submit(self, apply: Apply[T]) -> Future[T]:
+    def submit(self, apply: Apply[T], chain: Chain | None = None) -> Future[T]:
         """Queue an item; its future resolves after the commit."""
-        future: Future[T] = Future()
-        with self._gate:
-            if self._closed:
-                future.set_exception(StoreUnavailable(reason="it is closed"))
-            else:
-                self._queue.put(_Item(future, apply))
+        item = _Item(apply)
+        future: Future[T] = item.future
+        if chain is not None:
+            chain.follow(item.future)
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                self._waiting.append(item)
+                self._changed.notify()
+        if closed:
+            future.set_exception(StoreUnavailable(reason="it is closed"))
         return future
 
     def close(self) -> None:
         """Commit what waits, then close the connections; harmless when done twice."""
-        with self._gate:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._thread.join()
 
     # The thread ---------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _work(self, failure: BaseException | None) -> None:
+        """Commit what waits until the end; `failure` is what ended the last call, if it wasn't the end."""
+        if failure is not None:
+            self._start_over(failure)
         going_on = True
         while going_on:
             items, going_on = self._take()
-            if self._unavailable is not None and (items or going_on):
+            if self._unavailable is not None and not self._fenced and (items or going_on):
                 self._transact([])
-            if self._unavailable is not None:
-                _fail(items, self._unavailable)
-            elif items:
+            if self._unavailable is None and items:
                 self._transact(items)
+            else:
+                self._fail(items)
             if self._log_pages >= self._checkpoint_at:
                 self._checkpoint()
         self._end()
 
     def _take(self) -> tuple[list[_Item], bool]:
-        """Wait for items and take all that are there; those that were cancelled are gone."""
-        items: list[_Item] = []
-        try:
-            item = self._queue.get(timeout=None if self._unavailable is None else PROBE_EVERY)
-            while item is not None:
-                if item.future.set_running_or_notify_cancel():
-                    items.append(item)
-                if len(items) == BATCH:
-                    return items, True
-                item = self._queue.get_nowait()
-        except Empty:
-            return items, True
-        return items, False
+        """Wait for items, and return all that are there but for those that were cancelled.
+
+        They stay queued until they are answered, so that none is forgotten whatever happens meanwhile.
+        """
+        probing = self._unavailable is not None and not self._fenced
+        with self._changed:
+            self._forget_answered()
+            self._changed.wait_for(
+                lambda: self._waiting or self._closed, timeout=PROBE_EVERY if probing else None
+            )
+            taken = list(islice(self._waiting, BATCH))
+            going_on = not self._closed or len(taken) < len(self._waiting)
+        return [item for item in taken if item.future.set_running_or_notify_cancel()], going_on
+
+    def _forget_answered(self) -> None:
+        while self._waiting and self._waiting[0].future.done():
+            self._waiting.popleft()
 
     def _transact(self, items: Sequence[_Item]) -> None:
         """Commit a batch and resolve its futures; without items, probe whether a commit succeeds."""
         batch = self._batch + 1
         committing = False
+        changed = True
         try:
             connection = self._connection or self._reopen()
+            self._files.check_untouched()
             connection.execute(_BEGIN)
+            self._check_opening(connection)
             untouched = connection.total_changes()
             for item in items:
                 self._apply(connection, item)
@@ -189,10 +220,39 @@ class Writer:
         else:
             committed = True
             self._batch = batch if changed else self._batch
-            if self._unavailable is not None:
-                self._unavailable = None
-                log.info("store_available", path=str(self._path))
+        if committed and changed:
+            committed = self._acknowledge(items)
+        if committed and self._unavailable is not None:
+            self._unavailable = None
+            log.info("store_available", path=str(self._path))
         self._answer(items, committed)
+
+    def _check_opening(self, connection: apsw.Connection) -> None:
+        """Raise `Fenced` if the store was opened again since; while the transaction lasts, nobody can."""
+        meta = row(connection, _READ_META)
+        if meta is None or meta[:2] != (self._acknowledged.store, self._acknowledged.opening):
+            self._fenced = True
+            raise Fenced(
+                f"{self._path}: another server has opened the store since, so this one writes nothing more. "
+                "Stop this one",
+                fence=self._acknowledged.opening,
+            )
+
+    def _acknowledge(self, items: Sequence[_Item]) -> bool:
+        """Put down that the last transaction is acknowledged, if it went to the files that have the names."""
+        events = (item.event for item in reversed(items) if item.event is not None and item.refusal is None)
+        last = next(events, None)
+        try:
+            self._files.measure()
+            mark = replace(self._acknowledged, batch=self._batch, time=time.time())
+            if last is not None:
+                mark = replace(mark, run=last.run_id, position=last.position)
+            self._tail.write(mark)
+        except StoreUnavailable as error:
+            self._refuse(error)
+            return False
+        self._acknowledged = mark
+        return True
 
     def _apply(self, connection: apsw.Connection, item: _Item) -> None:
         connection.execute(_ITEM_BEGIN)
@@ -216,7 +276,16 @@ class Writer:
                     self._tell(item.event)
                 item.future.set_result(item.result)
             else:
-                item.future.set_exception(StoreUnavailable(reason=self._unavailable))
+                item.future.set_exception(self._refusal())
+
+    def _fail(self, items: Sequence[_Item]) -> None:
+        for item in items:
+            item.future.set_exception(self._refusal())
+
+    def _refusal(self) -> PerdureError:
+        if self._fenced:
+            return Fenced(f"{self._unavailable}.", fence=self._acknowledged.opening)
+        return StoreUnavailable(reason=self._unavailable)
 
     # When it fails ------------------------------------------------------------------------------------------
 
@@ -237,7 +306,18 @@ class Writer:
             return False
         return self._start_anew() and self._batch == batch
 
-    def _refuse(self, error: Exception) -> None:
+    def _start_over(self, failure: BaseException) -> None:
+        """Fail all who wait, after an error that nobody expected; it isn't known what it left undone."""
+        self._refuse(failure)
+        with self._changed:
+            waiting = list(self._waiting)
+        for item in waiting:
+            with contextlib.suppress(InvalidStateError):  # it is answered, or was cancelled
+                item.future.set_exception(self._refusal())
+        if not self._closed:
+            self._start_anew()
+
+    def _refuse(self, error: BaseException) -> None:
         known = error.values.get("reason") if isinstance(error, StoreUnavailable) else None
         why = str(known or error) if isinstance(error, PerdureError) else reason(self._path, error)
         if self._unavailable is None:
@@ -260,8 +340,9 @@ class Writer:
 
     def _reopen(self) -> apsw.Connection:
         try:
+            self._files.check()  # before another file is made
             rewrite_log(self._path, self._vfs)
-            connection = connect(self._path, self._vfs)
+            connection = connect(self._path, self._vfs, self._acknowledged)
             try:
                 meta = row(connection, _READ_META)
             except apsw.Error as error:
@@ -271,7 +352,7 @@ class Writer:
             self._readers.resume(str(error.values.get("reason", error)))
             raise
         assert meta is not None, "the first migration makes it"
-        self._batch = meta[1]
+        _, _, self._batch = meta
         connection.set_wal_hook(self._count_pages)
         self._connection = connection
         self._readers.resume()
@@ -292,7 +373,11 @@ class Writer:
         waiting = pages >= CHECKPOINT_WAITING
         mode = apsw.SQLITE_CHECKPOINT_RESTART if waiting else apsw.SQLITE_CHECKPOINT_PASSIVE
         try:
+            self._files.check_untouched()
             logged, done = self._connection.wal_checkpoint(mode=mode)
+            self._files.measure()
+        except StoreUnavailable as error:
+            self._refuse(error)
         except apsw.BusyError:
             return
         except apsw.IOError as error:
@@ -307,16 +392,24 @@ class Writer:
 
     def _end(self) -> None:
         self._readers.close()
-        if self._connection is None:
+        self._tail.close()
+        connection, self._connection = self._connection, None
+        if connection is None:
             return
         try:
-            if self._unavailable is None:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # removes the empty log
+            if self._files.only_log_deleted:
+                # What the database lacks is in a file without a name, which ends with this connection.
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            elif self._unavailable is None:
+                self._files.check_untouched()
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # removes the empty log
+        except StoreUnavailable as error:
+            self._refuse(error)
         except apsw.Error as error:
             log.warning("checkpoint_failed", path=str(self._path), reason=reason(self._path, error))
         finally:
-            self._connection.close(True)
+            connection.close(True)
 
 
 def _outcome_unknown(error: Exception) -> bool:
@@ -327,8 +420,3 @@ def _outcome_unknown(error: Exception) -> bool:
     """
     code = getattr(error, "extendedresult", apsw.SQLITE_IOERR)
     return isinstance(error, apsw.IOError) and code != apsw.SQLITE_IOERR_WRITE
-
-
-def _fail(items: Sequence[_Item], why: str) -> None:
-    for item in items:
-        item.future.set_exception(StoreUnavailable(reason=why))

@@ -1,7 +1,7 @@
 """What every store does with steps and savepoints, as tests."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from perdure.errors import (
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change, Step
 from perdure.state.savepoint import Savepoint
+from perdure.stores.base import Appended, Chain
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
@@ -164,6 +165,37 @@ class StepConformance(StoreOpening):
 
                 assert sum(pool.map(attempt, range(8))) == 1
             assert [step.position for step in store.steps("run")] == [1, 2, 3, 4, 5]
+
+    def test_after_an_append_of_a_chain_that_was_refused_all_later_ones_are(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            chain = Chain()
+
+            def append(position: int) -> Future[Appended]:
+                return store.append("run", store.fence, position, [an_entry(position + 1)], chain=chain)
+
+            assert append(0).exception(WAIT) is None
+            store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)  # another's
+            refused = append(1)
+            later = append(2)  # which would fit by its position
+            assert isinstance(refused.exception(WAIT), PositionConflict)
+            assert isinstance(later.exception(WAIT), PositionConflict)
+            assert isinstance(append(2).exception(WAIT), PositionConflict)
+            assert store.run("run").position == 2
+            assert store.append("run", store.fence, 2, [an_entry(3)], chain=Chain()).exception(WAIT) is None
+
+    def test_after_an_append_of_a_chain_whose_key_is_known_all_later_ones_are_refused(
+        self, tmp_path: Path
+    ) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            chain = Chain()
+            replayed = store.append("run", store.fence, 0, [an_entry(1, a_key())], chain=chain)
+            later = store.append("run", store.fence, 1, [an_entry(2)], chain=chain)
+            assert replayed.result(WAIT).replayed
+            assert isinstance(later.exception(WAIT), PositionConflict)
+            assert store.run("run").position == 1
 
     def test_a_damaged_step_is_repaired_in_place(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

@@ -25,7 +25,12 @@ def test_a_signal_stops_it_and_everything_is_closed(tmp_path: Path, stop: signal
         client.post("/runs", json=NEW).raise_for_status()
         server.process.send_signal(stop)
         assert server.process.wait(timeout=9) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["perdure.db", "perdure.db.lock", "server.log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "perdure.db",
+        "perdure.db.lock",
+        "perdure.db.tail",
+        "server.log",
+    ]
     assert "Traceback" not in server.log.read_text()
 
 
@@ -92,7 +97,7 @@ def test_if_announcing_fails_all_is_closed(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="no voice"):
         serve(Catalogue(), Settings(port=0, store=f"sqlite:///{tmp_path}/s.db"), announce=announce)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.db", "s.db.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.db", "s.db.lock", "s.db.tail"]
 
 
 def test_a_port_in_use_is_an_error_that_names_it(tmp_path: Path) -> None:

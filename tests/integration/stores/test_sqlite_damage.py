@@ -142,9 +142,9 @@ def test_a_damaged_key_of_a_run_is_found(path: Path, damage: str) -> None:
         assert "it was made under" in problem
 
 
-def test_a_key_of_a_step_that_is_damaged_is_neither_answered_nor_taken_for_new(path: Path) -> None:
-    for damage in ("position = 2", "position = 9", "body_hash = x'00'"):
-        path.unlink(missing_ok=True)
+def test_a_key_of_a_step_that_is_damaged_is_neither_answered_nor_taken_for_new(tmp_path: Path) -> None:
+    for number, damage in enumerate(("position = 2", "position = 9", "body_hash = x'00'")):
+        path = tmp_path / f"{number}.db"
         keyed(path)
         change(path, f"UPDATE step_keys SET {damage}")
         with opened(path) as store:

@@ -60,14 +60,16 @@ def test_runs_of_the_first_schema_go_on_and_new_ones_can_be_leased(tmp_path: Pat
 
 def test_lines_of_the_schema_before_marks_stay(tmp_path: Path) -> None:
     path = tmp_path / "perdure.db"
-    with closing(SqliteStore(path)) as store:  # its rows, without what the third migration adds
+    with closing(SqliteStore(path)) as store:  # its rows, without what later migrations add
         for id in ("said", "silent"):
             queued(store, id)
         fence = store.lease("said", "w", 9.0).result(WAIT).fence
         store.report("said", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute("ALTER TABLE runs DROP COLUMN lines; ALTER TABLE savepoints DROP COLUMN lines")
+        connection.execute("ALTER TABLE meta DROP COLUMN store; ALTER TABLE meta DROP COLUMN opening")
         connection.pragma("user_version", 2)
+    (tmp_path / "perdure.db.tail").unlink()
     with closing(SqliteStore(path)) as store:
         for id, said in (("said", 2), ("silent", 0)):
             fence = store.lease(id, "w", 9.0).result(WAIT).fence
@@ -165,11 +167,15 @@ def test_no_savepoint_to_keep_is_refused_before_anything_is_made(tmp_path: Path)
     assert not (tmp_path / "new").exists()
 
 
-def test_closing_leaves_one_file_beside_the_lock(tmp_path: Path) -> None:
+def test_closing_leaves_the_database_its_lock_and_its_tail(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path)) as store:
         created(store, steps=5)
         assert store.run("run").position == 5
-    assert {path.name for path in tmp_path.iterdir()} == {"perdure.db", "perdure.db.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "perdure.db",
+        "perdure.db.lock",
+        "perdure.db.tail",
+    }
 
 
 def test_no_file_handle_and_no_thread_is_left_behind(tmp_path: Path) -> None:

@@ -25,16 +25,20 @@ RELEASE item;
 ROLLBACK TO item;
 
 -- name: read_meta
--- Read the fence token and the number of the last committed transaction
-SELECT epoch, batch FROM meta;
+-- Read which store this is, the fencing token of its last opening, and the number of its last transaction
+SELECT store, opening, batch FROM meta;
 
 -- name: set_batch
 -- Number the transaction, so that it can be told afterwards whether it was committed
 UPDATE meta SET batch = ?1;
 
--- name: next_epoch
--- Void the fence tokens of all openings before
-UPDATE meta SET epoch = epoch + 1 RETURNING epoch, batch;
+-- name: newest_change
+-- Read when a run was changed last
+SELECT max(updated) FROM runs;
+
+-- name: next_opening
+-- Void the fencing tokens of all openings before
+UPDATE meta SET epoch = epoch + 1, opening = epoch + 1, batch = batch + 1 RETURNING store, opening, batch;
 
 -- name: next_fence
 -- Make a fence token that is larger than any before

@@ -1,0 +1,118 @@
+"""The files of a store: who may read them, that their names last, and that they stay where they are.
+
+SQLite goes on writing to a file that was deleted, renamed or replaced, and nobody would find what it wrote.
+So the names are looked at before anything is acknowledged. The files are never opened here while SQLite has
+them open: closing any descriptor of a file drops the locks that SQLite holds on it.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from perdure.errors import StoreUnavailable
+
+__all__ = ["Files", "make_folder", "make_private", "sync_folder"]
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+SUFFIXES = ("", "-wal", "-shm", ".lock", ".tail")
+
+_ADVICE = "Put it back, or restart the server, which then checks what is there"
+
+
+class Files:
+    """The database and its write-ahead log, as they are when this is made: SQLite has both open by then.
+
+    Parameters
+    ----------
+    path
+        The database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._log = path, Path(f"{path}-wal")
+        found = {name: name.stat() for name in (self._path, self._log)}
+        self._inodes = {name: (status.st_dev, status.st_ino) for name, status in found.items()}
+        self._sizes = {name: status.st_size for name, status in found.items()}
+
+    @property
+    def problem(self) -> str | None:
+        """What happened to a file that isn't in place any more; None if both are."""
+        try:
+            self.check()
+        except StoreUnavailable as error:
+            return str(error.values["reason"])
+        return None
+
+    @property
+    def only_log_deleted(self) -> bool:
+        """Whether the write-ahead log has lost its name, and the database hasn't."""
+        try:
+            self._size(self._path)
+        except StoreUnavailable:
+            return False
+        return not os.path.lexists(self._log)
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` unless both are in place."""
+        for name in self._inodes:
+            self._size(name)
+
+    def check_untouched(self) -> None:
+        """Raise as `check` does, also if a file is shorter than `measure` found it."""
+        for name, size in self._sizes.items():
+            found = self._size(name)
+            if found < size:
+                raise _unavailable(name, f"was cut from {size} to {found} bytes")
+
+    def measure(self) -> None:
+        """Take note of how long the files are after a write of the store's; raise as `check` does."""
+        self._sizes = {name: self._size(name) for name in self._inodes}
+
+    def _size(self, name: Path) -> int:
+        try:
+            found = name.stat()
+        except OSError as error:
+            raise _unavailable(name, f"was deleted or renamed ({error.strerror})") from error
+        if (found.st_dev, found.st_ino) != self._inodes[name]:
+            raise _unavailable(name, "was replaced by another file")
+        return found.st_size
+
+
+def _unavailable(name: Path, what: str) -> StoreUnavailable:
+    return StoreUnavailable(reason=f"{name} {what} while it was open. {_ADVICE}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that only this user may enter, with those above it, and make their names durable."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for made in reversed(missing):
+        made.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        sync_folder(made.parent)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty database if there is none, and let only this user read or write the files of the store.
+
+    SQLite gives its other files the mode of the database. Nothing may have the database open yet.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    for suffix in SUFFIXES:
+        file = Path(f"{path}{suffix}")
+        # One that is another user's, or isn't there, stays as it is.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            if file.stat().st_mode & 0o777 & ~FILE_MODE:
+                file.chmod(FILE_MODE)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
