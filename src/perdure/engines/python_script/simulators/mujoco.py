@@ -1,10 +1,13 @@
 """MuJoCo as a simulator.
 
-Its state is `mjSTATE_INTEGRATION` and, besides, every array of mjData of a fixed size as it stood: a script
-that reads a site's position before the next step sees the position computed in the last one, which isn't a
-function of the integration state.
+Its state is `mjSTATE_INTEGRATION` and, besides, everything in mjData that outlasts a step, as it stood: the
+arrays of a fixed size, since a script that reads a site's position before the next step sees the position
+computed in the last one; the scalars, such as how many bodies are awake; and what was warned of, since MuJoCo
+warns once. What there is of these is found in mjData itself. Left out is what is no state: addresses, and how
+mjData lies in memory, which a fresh one has of its own, and the arena, which each step fills anew.
 """
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,12 @@ from perdure.state.codec import State
 __all__ = ["Mujoco"]
 
 TOLERANCE = 1e-6  # of a time step, for the rounding of time steps given in decimals
+
+_ADDRESS = np.dtype(np.uintp)  # of an array's elements, as of the data of plugins
+_MEMORY = frozenset(
+    ("narena", "nbuffer", "nplugin", "pstack", "pbase", "parena", "threadpool", "threadlock", "signature")
+)
+_WARNINGS = ("number", "lastinfo")
 
 
 class Mujoco:
@@ -39,6 +48,7 @@ class Mujoco:
             raise Invalid(f"MuJoCo can't load {path.name!r}: {error}") from error
         self._data: Any = self._mujoco.MjData(self._model)
         self._fixed = self._fixed_arrays()
+        self._scalars = self._own_scalars()
         self._kinds = {
             kind.name.removeprefix("mjOBJ_").lower(): kind
             for kind in self._mujoco.mjtObj.__members__.values()
@@ -114,21 +124,32 @@ class Mujoco:
         return float(self._data.time)
 
     def snapshot(self, census: Census) -> State:
-        """Return the integration state and the arrays."""
+        """Return the integration state, the arrays, the scalars and the warnings."""
         kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
         integration = np.empty(self._mujoco.mj_stateSize(self._model, kind))
         self._mujoco.mj_getState(self._model, self._data, integration, kind)
         arrays: dict[str, State] = {name: getattr(self._data, name).copy() for name in self._fixed}
-        state: dict[str, State] = {"integration": integration, "arrays": arrays}
+        scalars: dict[str, State] = {name: getattr(self._data, name) for name in self._scalars}
+        warnings: dict[str, State] = {name: getattr(self._data.warning, name).copy() for name in _WARNINGS}
+        state: dict[str, State] = {
+            "integration": integration,
+            "arrays": arrays,
+            "scalars": scalars,
+            "warnings": warnings,
+        }
         return state
 
     def restore(self, state: Any) -> None:
         """Put them back."""
         kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
-        size = self._mujoco.mj_stateSize(self._model, kind)
+        # Earlier versions saved addresses too, and neither scalars nor warnings.
+        arrays = {name: array for name, array in state["arrays"].items() if array.dtype != _ADDRESS}
         shapes = {name: getattr(self._data, name).shape for name in self._fixed}
-        arrays = state["arrays"]
-        if state["integration"].shape != (size,) or {n: a.shape for n, a in arrays.items()} != shapes:
+        if (
+            state["integration"].shape != (self._mujoco.mj_stateSize(self._model, kind),)
+            or {name: array.shape for name, array in arrays.items()} != shapes
+            or not {*self._scalars}.issuperset(state.get("scalars", ()))
+        ):
             raise InvalidState(
                 "The state doesn't fit the model: it was saved with another one, or another MuJoCo."
             )
@@ -136,6 +157,10 @@ class Mujoco:
         self._mujoco.mj_setState(self._model, self._data, state["integration"], kind)
         for name, array in arrays.items():
             getattr(self._data, name)[:] = array
+        for name, value in state.get("scalars", {}).items():
+            setattr(self._data, name, value)
+        for name, array in state.get("warnings", {}).items():
+            getattr(self._data.warning, name)[:] = array
 
     def _names(self, kind: str) -> list[str | None]:
         if kind not in self._kinds or not hasattr(self._model, self._count(kind)):
@@ -154,12 +179,32 @@ class Mujoco:
         keep what is written into them."""
         scratch = self._mujoco.MjData(self._model)
         fixed = []
-        for name in dir(scratch):
-            array = None if name.startswith("_") else getattr(scratch, name)
-            if isinstance(array, np.ndarray) and array.size:
+        for name, array in _attributes(scratch, np.ndarray).items():
+            if array.size and array.dtype != _ADDRESS:
                 before = array.copy()
                 array[:] = ~before if before.dtype == bool else before + 1
                 if getattr(scratch, name).tobytes() != before.tobytes():
                     fixed.append(name)
                     getattr(scratch, name)[:] = before
         return tuple(fixed)
+
+    def _own_scalars(self) -> tuple[str, ...]:
+        """Return the names of mjData's scalars, but those that say how much of the arena is filled: by them
+        the lengths of what lies there change."""
+        scratch = self._mujoco.MjData(self._model)
+        passing = [name for name in _attributes(scratch, Sized) if name not in self._fixed]
+        lengths = [len(getattr(scratch, name)) for name in passing]
+        own = []
+        for name, value in _attributes(scratch, bool | int | float).items():
+            if name not in _MEMORY:
+                if type(value) is int:
+                    setattr(scratch, name, value + 1)
+                if [len(getattr(scratch, name)) for name in passing] == lengths:
+                    own.append(name)
+                setattr(scratch, name, value)
+        return tuple(own)
+
+
+def _attributes(data: Any, kind: Any) -> dict[str, Any]:
+    found = {name: getattr(data, name) for name in dir(data) if not name.startswith("_")}
+    return {name: value for name, value in found.items() if isinstance(value, kind)}
