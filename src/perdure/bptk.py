@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from perdure.api.bptk_server import BptkServer
     from perdure.dialects.bptk import in_process
     from perdure.dialects.bptk.external_state import ExternalStateAdapter, FileAdapter, InstanceState
-    from perdure.engines.system_dynamics import Model
+    from perdure.engines.system_dynamics import Model, Module
     from perdure.engines.system_dynamics import functions as sd_functions
 
     bptk = in_process.Bptk
@@ -22,6 +22,7 @@ __all__ = [
     "FileAdapter",
     "InstanceState",
     "Model",
+    "Module",
     "bptk",
     "sd_functions",
 ]
@@ -32,6 +33,7 @@ _PLACES = {
     "FileAdapter": ("perdure.dialects.bptk.external_state", "FileAdapter"),
     "InstanceState": ("perdure.dialects.bptk.external_state", "InstanceState"),
     "Model": ("perdure.engines.system_dynamics", "Model"),
+    "Module": ("perdure.engines.system_dynamics", "Module"),
     "bptk": ("perdure.dialects.bptk.in_process", "Bptk"),
     "sd_functions": ("perdure.engines.system_dynamics", "functions"),
 }

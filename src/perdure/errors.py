@@ -523,7 +523,7 @@ class FileChanged(Refused):
 
 
 class MissingExtra(Refused):
-    """{what} needs the package {package!r}; install it with: pip install 'perdure[{package}]'."""
+    """{what} needs the package {package!r}; install it with: pip install 'perdure[{extra}]'."""
 
 
 class NotSnapshotable(Refused):

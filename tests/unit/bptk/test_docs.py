@@ -4,6 +4,9 @@ import inspect
 import re
 from pathlib import Path
 
+import matplotlib
+from matplotlib import pyplot as plt
+
 from perdure.dialects.bptk import dialect, sweeper
 from perdure.dialects.bptk.handlers import FIXED, OF_INSTANCE
 
@@ -47,6 +50,18 @@ def test_how_many_whole_runs_are_computed_at_once_is_documented() -> None:
     assert dialect.BULK_AT_ONCE == 2
     assert "two such" in PAGE
     assert "Two of them" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+def test_the_plot_in_the_page_is_drawn() -> None:
+    matplotlib.use("Agg")
+    code = PAGE.partition("## Plots")[2].partition("```python\n")[2].partition("```")[0]
+    exec(code, {})
+    axes = plt.gca()
+    legend = axes.get_legend()
+    assert legend is not None
+    assert axes.get_title() == "Growth"
+    assert [text.get_text() for text in legend.get_texts()] == ["10 %", "20 %"]
+    plt.close("all")
 
 
 def test_the_servers_arguments_are_those_documented() -> None:

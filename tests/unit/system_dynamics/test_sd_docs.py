@@ -13,10 +13,12 @@ from perdure.engines.system_dynamics import functions as sd
 TEXT = (Path(__file__).parents[3] / "docs" / "system-dynamics.md").read_text(encoding="utf-8")
 
 
-def test_the_example_runs() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+def test_the_examples_run() -> None:
     namespace: dict[str, Any] = {}
-    exec(code, namespace)
+    for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(code, namespace)
+    # The first tank loses half of 8 in the first step; the second one gets what the first loses.
+    assert namespace["cascade"].stock("lower.level")(1.0) == 8.0
     assert namespace["times"][-1] == 20.0
     # Logistic growth towards the 1000 at which the saturation is complete.
     assert namespace["values"]["customers"][-1] == pytest.approx(978.0, abs=5.0)

@@ -5,12 +5,14 @@ A name that isn't known is an error with a suggestion, where BPTK-Py logs a line
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from perdure.dialects.bptk.overrides import known_overrides, overrides_of
+from perdure.dialects.bptk.plotting import PlotOptions
 from perdure.dialects.bptk.session_clock import session_dt
 from perdure.dialects.bptk.shapes import STOPTIME_REACHED
 from perdure.drivers.portal import Portal
@@ -18,13 +20,19 @@ from perdure.drivers.requests import Log, NewSession, StepRequest, StepRows
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model, RunSpecs
-from perdure.errors import Invalid, RunFinished
+from perdure.engines.system_dynamics.plots import PlotStyle, frame_of
+from perdure.engines.system_dynamics.points import checked_points
+from perdure.errors import Invalid, NotFound, RunFinished
 from perdure.observability import Metrics, configure_logging
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.bulk import Results
 from perdure.scenarios.catalogue import Names, check_outputs, names_of
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["Bptk"]
 
@@ -47,8 +55,8 @@ class Bptk:
     loglevel
         Least level that is logged from now on: DEBUG, INFO, WARN or ERROR; by default logging stays as it is.
     configuration
-        ``scenario_storage``: the folder whose ``*.json`` files are registered (``scenarios/``). What else
-        BPTK-Py takes, for plots, is left out with a log line.
+        ``scenario_storage``: the folder whose ``*.json`` files are registered (``scenarios/``), and how plots
+        look, by the names of `plots.PlotStyle`. What else BPTK-Py takes is left out with a log line.
 
     Examples
     --------
@@ -70,8 +78,10 @@ class Bptk:
             configure_logging("WARNING" if loglevel == "WARN" else loglevel, as_json=False)
         configuration = dict(configuration or {})
         folder = Path(configuration.pop("scenario_storage", SCENARIO_STORAGE))
-        if configuration:
-            log.warning("configuration_ignored", keys=sorted(configuration))
+        styles = {field.name for field in fields(PlotStyle)}
+        self._style = PlotStyle().with_given(configuration)
+        if ignored := sorted(configuration.keys() - styles):
+            log.warning("configuration_ignored", keys=ignored)
         self.catalogue = Catalogue()
         self.catalogue.load(folder)
         self._portal: Portal | None = None
@@ -128,6 +138,137 @@ class Bptk:
             progress_bar=progress_bar,
             return_format=return_format,
         )
+
+    # Plotting -----------------------------------------------------------------------------------------------
+
+    def plot_scenarios(
+        self,
+        scenarios: Names,
+        scenario_managers: Names,
+        agents: Sequence[str] = (),
+        agent_states: Sequence[str] = (),
+        agent_properties: Sequence[str] = (),
+        agent_property_types: Sequence[str] = (),
+        equations: Names = (),
+        kind: str | None = None,
+        alpha: float | None = None,
+        stacked: bool | None = None,
+        freq: str = "D",
+        start_date: str = "",
+        title: str = "",
+        visualize_from_period: int = 0,
+        visualize_to_period: int = 0,
+        x_label: str = "",
+        y_label: str = "",
+        series_names: Mapping[str, str] | None = None,
+        progress_bar: bool = False,
+        return_df: bool = False,
+        format: str = "plot",
+        backend: str | None = None,
+        matplotlib_rc_settings: Mapping[str, Any] | None = None,
+    ) -> "pd.DataFrame | Axes | None":
+        """Run scenarios from start to stop and draw the equations over time.
+
+        Parameters
+        ----------
+        scenarios, scenario_managers, equations
+            Names, as a list or one text with commas. A name that isn't known is a log line, and nothing is
+            drawn.
+        agents, agent_states, agent_properties, agent_property_types
+            Empty: there are no agents.
+        kind, alpha, stacked, matplotlib_rc_settings
+            See `plots.PlotStyle`; by default as the configuration says.
+        progress_bar, backend
+            As for `run_scenarios`.
+        freq, start_date, title, visualize_from_period, visualize_to_period, x_label, y_label
+            See `plotting.PlotOptions`.
+        series_names, return_df, format
+            See `plotting.PlotOptions`.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas isn't installed, or matplotlib where something is drawn.
+        """
+        _check([*agents, *agent_states, *agent_properties, *agent_property_types], backend)
+        options = PlotOptions(
+            self._styled(kind, alpha, stacked, matplotlib_rc_settings),
+            start_date=start_date,
+            freq=freq,
+            title=title,
+            x_label=x_label,
+            y_label=y_label,
+            visualize_from_period=visualize_from_period,
+            visualize_to_period=visualize_to_period,
+            series_names=series_names,
+            return_df=return_df,
+            format=format,
+        )
+        frame_of({})  # says what is missing before anything is computed
+        try:
+            frame: Any = self.catalogue.run_scenarios(
+                scenarios, scenario_managers, equations, progress_bar=progress_bar, return_format="df"
+            )
+        except NotFound as error:
+            log.error("nothing_to_plot", reason=str(error))
+            return None
+        return options.plot(frame)
+
+    def plot_lookup(
+        self,
+        scenarios: Names,
+        scenario_managers: Names,
+        lookup_names: Names,
+        return_df: bool = False,
+        kind: str | None = None,
+        alpha: float | None = None,
+        stacked: bool | None = None,
+        title: str = "",
+        x_label: str = "",
+        y_label: str = "",
+        visualize_from_period: int = 0,
+        visualize_to_period: int = 0,
+        series_names: Mapping[str, str] | None = None,
+        format: str = "plot",
+        matplotlib_rc_settings: Mapping[str, Any] | None = None,
+    ) -> "pd.DataFrame | Axes | None":
+        """Draw graphical functions as the scenarios set them, each over its x values.
+
+        Parameters
+        ----------
+        lookup_names
+            Names of points, as a list or one text with commas.
+
+        The others are those of `plot_scenarios`.
+
+        Raises
+        ------
+        UnknownElement
+            If a scenario's model has no points of that name.
+        MissingExtra
+            If pandas isn't installed, or matplotlib where something is drawn.
+        """
+        options = PlotOptions(
+            self._styled(kind, alpha, stacked, matplotlib_rc_settings),
+            title=title,
+            x_label=x_label,
+            y_label=y_label,
+            visualize_from_period=visualize_from_period,
+            visualize_to_period=visualize_to_period,
+            series_names=series_names,
+            return_df=return_df,
+            format=format,
+        )
+        tables = {
+            f"{found.manager}_{found.name}_{name}": dict(
+                checked_points(found.points[name], name)
+                if name in found.points
+                else found.model.lookup_points(name)
+            )
+            for found in self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
+            for name in names_of(lookup_names)
+        }
+        return options.plot(frame_of(tables))
 
     # Listing ------------------------------------------------------------------------------------------------
 
@@ -317,6 +458,21 @@ class Bptk:
                 self._portal.call(self._sessions.aclose)
             self._portal.close()
             self._portal = self._sessions = None
+
+    def _styled(
+        self,
+        kind: str | None,
+        alpha: float | None,
+        stacked: bool | None,
+        matplotlib_rc_settings: Mapping[str, Any] | None,
+    ) -> PlotStyle:
+        given = {
+            "kind": kind,
+            "alpha": alpha,
+            "stacked": stacked,
+            "matplotlib_rc_settings": matplotlib_rc_settings,
+        }
+        return self._style.with_given(given)
 
     def _call(self, work: Callable[[Sessions], Awaitable[T]]) -> T:
         if self._portal is None or self._sessions is None:

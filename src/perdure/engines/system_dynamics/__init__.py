@@ -15,6 +15,7 @@ from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter
 from perdure.engines.system_dynamics.engine import SystemDynamicsEngine, simulate, validate_inputs
 from perdure.engines.system_dynamics.expression import Expression, Operand
 from perdure.engines.system_dynamics.model import Model
+from perdure.engines.system_dynamics.module import Module
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Expression",
     "Flow",
     "Model",
+    "Module",
     "Operand",
     "RunSpecs",
     "Stock",

@@ -4,12 +4,17 @@ An element knows its model, its name and its equation. What the equation means i
 value over time that of `simulation`.
 """
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure.engines.system_dynamics.expression import Expression, Operand, as_expression, finite
+from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.errors import ModelError
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
     from perdure.engines.system_dynamics.model import Model
 
 __all__ = ["Biflow", "Constant", "Converter", "Element", "Flow", "Kind", "Stock"]
@@ -65,6 +70,42 @@ class Element(Expression):
             If `t` is before the start, or the model can't be evaluated.
         """
         return self.model.evaluate_equation(self.name, t)
+
+    def plot(
+        self,
+        starttime: float | None = None,
+        stoptime: float | None = None,
+        dt: float | None = None,
+        return_df: bool = False,
+        format: str = "plot",
+        matplotlib_rc_settings: Mapping[str, Any] | None = None,
+    ) -> "Axes | pd.DataFrame | None":
+        """Run the model and draw the element over time.
+
+        Parameters
+        ----------
+        starttime, stoptime, dt
+            The times drawn, in the model's unit; by default the model's. Between two grid points of the model
+            the value of the nearest one is drawn.
+        return_df
+            Return the DataFrame and draw nothing; as with the format ``"df"``.
+        format
+            ``"plot"`` draws with pyplot and returns None, ``"axes"`` returns axes on a figure of their own.
+        matplotlib_rc_settings
+            Further settings of matplotlib, by its names.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed, or matplotlib where something is drawn.
+        EvaluationFailed
+            If `starttime` is before the model's, or the model can't be evaluated.
+        """
+        frame = frame_of({self.name: self.model.window(self.name, starttime, stoptime, dt)})
+        if return_df or format == "df":
+            return frame
+        style = PlotStyle().with_given({"matplotlib_rc_settings": matplotlib_rc_settings})
+        return draw(frame, style, format=format, title=self.name)
 
     def __str__(self) -> str:
         return self.name

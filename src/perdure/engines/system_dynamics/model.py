@@ -6,17 +6,22 @@ A model is a definition; it holds no state of a run. `SystemDynamicsEngine` and 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter, Element, Flow, Stock
 from perdure.engines.system_dynamics.expression import Call, Operand, operands
 from perdure.engines.system_dynamics.fingerprint import fingerprint
-from perdure.engines.system_dynamics.points import checked_points
+from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
+from perdure.engines.system_dynamics.points import Points, checked_points
 from perdure.engines.system_dynamics.program import RESERVED, Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.simulation import Simulation
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
 from perdure.errors import DuplicateElement, EvaluationFailed, ModelError, UnknownElement, suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["Model"]
 
@@ -227,6 +232,87 @@ class Model:
             raise EvaluationFailed(element=name, time=t, reason=f"the run starts at {specs.starttime}")
         (value,) = Simulation(self, specs, [name]).look(n)
         return value
+
+    def window(
+        self,
+        name: str,
+        starttime: float | None = None,
+        stoptime: float | None = None,
+        dt: float | None = None,
+    ) -> dict[float, float]:
+        """Return time → value of the element `name`, each value that of the nearest grid point.
+
+        Parameters
+        ----------
+        starttime, stoptime, dt
+            Which times, in the model's unit; by default those of the model.
+
+        Raises
+        ------
+        InvalidRunSpecs
+            If these times can't be counted.
+        EvaluationFailed
+            If `starttime` is before the model's, or the model can't be evaluated.
+        """
+        self.known(name, "A request")
+        asked = RunSpecs(
+            self.starttime if starttime is None else starttime,
+            self.stoptime if stoptime is None else stoptime,
+            self.dt if dt is None else dt,
+            name=self.name,
+        )
+        if asked.starttime < self.starttime:
+            raise EvaluationFailed(
+                element=name, time=asked.starttime, reason=f"the run starts at {self.starttime}"
+            )
+        specs = RunSpecs(self.starttime, asked.stoptime, self.dt, name=self.name)
+        _, (values,) = Simulation(self, specs, [name]).run()
+        times = [asked.time(n) for n in range(asked.answers)]
+        return {t: values[min(round((t - specs.starttime) / specs.dt), specs.last)] for t in times}
+
+    def plot_lookup(
+        self,
+        lookup_names: Sequence[str] | str,
+        config: Mapping[str, Any] | None = None,
+        format: str = "plot",
+        matplotlib_rc_settings: Mapping[str, Any] | None = None,
+    ) -> "Axes | pd.DataFrame | None":
+        """Draw graphical functions of the model.
+
+        Parameters
+        ----------
+        lookup_names
+            Names of `points`, as a list or as one string with commas.
+        config
+            How the plot looks, by the names of `plots.PlotStyle`.
+        format
+            ``"plot"`` draws with pyplot and returns None, ``"axes"`` returns axes on a figure of their own,
+            ``"df"`` the DataFrame: a column for each name over the x values of all.
+        matplotlib_rc_settings
+            Further settings of matplotlib, by its names.
+
+        Raises
+        ------
+        UnknownElement
+            If the model has no points of that name.
+        MissingExtra
+            If pandas is not installed, or matplotlib where something is drawn.
+        """
+        names = (
+            [n.strip() for n in lookup_names.split(",")] if isinstance(lookup_names, str) else lookup_names
+        )
+        frame = frame_of({name: dict(self.lookup_points(name)) for name in names})
+        if format == "df":
+            return frame
+        style = PlotStyle().with_given(config or {})
+        style = style.with_given({"matplotlib_rc_settings": matplotlib_rc_settings})
+        return draw(frame, style, format=format, title=", ".join(names))
+
+    def lookup_points(self, name: str) -> Points:
+        """Return the model's points `name`, sorted by x; raise `UnknownElement` if there are none."""
+        if name not in self.points:
+            raise UnknownElement(user="A plot", name=name, suggestion=suggest(name, self.points))
+        return checked_points(self.points[name], name)
 
     def equation(self, equation: str, t: float) -> float:
         """Return the same as `evaluate_equation`."""

@@ -95,7 +95,7 @@ def load_package(kind: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise MissingExtra(what=f'The simulator "{kind}"', package=package) from error
+        raise MissingExtra(what=f'The simulator "{kind}"', package=package, extra=package) from error
 
 
 def _unknown(kind: str) -> Invalid:
