@@ -7,7 +7,8 @@ PerdureError
 │   │   ├── DuplicateElement
 │   │   ├── MissingEquation
 │   │   ├── CircularDefinition
-│   │   └── PastRead
+│   │   ├── PastRead
+│   │   └── ImpureFunction      a function reads a clock, a file or the like
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
 │   ├── InvalidScenario
@@ -193,6 +194,12 @@ class CircularDefinition(ModelError):
 class PastRead(ModelError):
     """The function {function!r} reads the element {element!r} itself; pass the element as an argument, and
     `sd.delay(...)` of it for its past."""
+
+
+class ImpureFunction(ModelError):
+    """The function {function!r} reads {what}, so that a resumed run would go on with other numbers. Pass what
+    it needs as arguments, or declare it: `model.function({function!r}, …, impure=True)` logs its answers with
+    each step and replays them. Random numbers that need no log come from sd.uniform, sd.normal and others."""
 
 
 class InvalidRunSpecs(Invalid):

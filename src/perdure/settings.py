@@ -47,7 +47,9 @@ class Settings(BaseSettings):
         (), description="Origins, besides the server's own, whose web pages may call the API; * means any."
     )
     savepoint_every: int = Field(100, ge=1, description="Steps between the savepoints of a session.")
-    savepoint_keep: int = Field(3, ge=1, description="Newest savepoints kept; older ones go.")
+    savepoint_keep: int = Field(
+        3, ge=2, description="Newest savepoints kept, of which a restore begins before the last."
+    )
     savepoint_milestone: int = Field(
         10, ge=1, description="Every so many savepoints, one is kept for good, as a near start for forks."
     )

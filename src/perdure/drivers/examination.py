@@ -13,6 +13,7 @@ import msgspec
 
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.step_inputs import decode_inputs
 from perdure.errors import CorruptBlob, Damaged, ModelChanged, NewerSchema, NotFound, PerdureError
 from perdure.run import Run, Step
 from perdure.state.codec import decode, same
@@ -26,8 +27,8 @@ OTHER_NUMBERS = (
     "They don't follow from the inputs: replay gives other numbers. They were acknowledged, so they stay."
 )
 
-Restore = Callable[[int, frozenset[int]], LiveSession]
-"""Returns the session at a position without starting from the savepoints of the given timestamps."""
+Begin = Callable[[Savepoint | None], LiveSession]
+"""Returns the session as it stood at a savepoint, or at its start."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -51,18 +52,18 @@ class Finding(msgspec.Struct, frozen=True):
     checked: bool = True
 
 
-def examine(store: Store, run: Run, restore: Restore, *, repair: bool) -> list[Finding]:
+def examine(store: Store, run: Run, begin: Begin, *, repair: bool) -> list[Finding]:
     """Check all that is stored of a session whose lock is held; blocks while it reads and replays.
 
     Parameters
     ----------
-    restore
-        Brings the session back as it stood at a position.
+    begin
+        Brings the session back to where it can be computed anew from.
     repair
         Whether to write back what replay gives. Acknowledged outputs with an intact checksum are never
         overwritten.
     """
-    examination = _Examination(store, run, restore, repair)
+    examination = _Examination(store, run, begin, repair)
     examination.walk()
     return examination.findings
 
@@ -78,11 +79,11 @@ class _Hole(msgspec.Struct, frozen=True):
 class _Examination:
     """One walk along the log, with the session computed anew beside it as far as that can be done."""
 
-    def __init__(self, store: Store, run: Run, restore: Restore, repair: bool) -> None:
+    def __init__(self, store: Store, run: Run, begin: Begin, repair: bool) -> None:
         self.findings: list[Finding] = []
         self._store = store
         self._run = run
-        self._restore = restore
+        self._begin_at = begin
         self._repair = repair
         self._replayable = True  # the models are the ones it was made with
         self._live: LiveSession | None = None
@@ -90,7 +91,6 @@ class _Examination:
         self._departed: int | None = None  # where replay first differed, until a savepoint confirms it
         self._streak: tuple[int, int, str, str] | None = None  # first, last, suffix and problem of like steps
         self._savepoints = self._list_savepoints()
-        self._timestamps = frozenset(info.timestamp for info in self._savepoints)
         self._base = 0  # the first position that can be computed anew
 
     def walk(self) -> None:
@@ -125,18 +125,19 @@ class _Examination:
             return
         self._base = spec.base
         if spec.base == 0:
-            self._resume(0, self._timestamps)  # the spec alone leads there
+            self._resume(None)  # the spec alone leads there
         else:
             self._why_not = f"the run was upgraded at step {spec.base}; the former model is gone."
 
     # The live session ---------------------------------------------------------------------------------------
 
-    def _resume(self, position: int, without: frozenset[int]) -> None:
-        """Compute the session anew from a position on, if it can be brought back there."""
+    def _resume(self, savepoint: Savepoint | None) -> None:
+        """Compute the session anew from a savepoint, or its start, if it can be brought back there."""
+        position = 0 if savepoint is None else savepoint.position
         if not self._replayable or position < self._base:
             return
         try:
-            self._live = self._restore(position, without)
+            self._live = self._begin_at(savepoint)
             self._departed = None
         except ModelChanged as error:
             self._replayable = False
@@ -181,8 +182,8 @@ class _Examination:
         if self._live is None:
             return None
         try:
-            inputs = [] if step.inputs is None else [(index, given) for index, given in decode(step.inputs)]
-            return self._live.step(inputs).outputs
+            given = decode_inputs(step.inputs)
+            return self._live.step(given.inputs, given.answers).outputs
         except Exception as error:  # inputs with an intact checksum may still be in the wrong place
             problem = f"It doesn't follow from the steps before: {error}"
             self._tell(f"step {step.position}", problem)
@@ -221,7 +222,7 @@ class _Examination:
         else:
             if live is None:
                 if here:
-                    self._resume(savepoint.position, self._timestamps - {info.timestamp})
+                    self._resume(savepoint)
             elif _same_states(live.savepoint(), savepoint):
                 self._departed = None
             else:
@@ -231,7 +232,7 @@ class _Examination:
                 self._tell(place, problem, self._mend(info, live), damaged=True)
                 if wrong_here:
                     self._lose(f"replay departs from the log at step {self._departed}.")
-                    self._resume(savepoint.position, self._timestamps - {info.timestamp})
+                    self._resume(savepoint)
 
     def _mend(self, info: SavepointInfo, live: LiveSession | None) -> Callable[[], Any] | None:
         if live is None:

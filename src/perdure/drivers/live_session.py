@@ -12,7 +12,8 @@ import msgspec
 import structlog
 
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
-from perdure.engines.base import Engine
+from perdure.drivers.step_inputs import Answers, Inputs, decode_inputs, encode_inputs
+from perdure.engines.base import Asking, Engine, State
 from perdure.errors import (
     CorruptBlob,
     NoSavepoint,
@@ -30,13 +31,10 @@ from perdure.state.savepoint import Savepoint
 from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
 
-__all__ = ["Inputs", "LiveSession", "MakeEngine", "Row", "Stepped", "settings_to_inputs"]
+__all__ = ["LiveSession", "MakeEngine", "Row", "Stepped", "settings_to_inputs"]
 
 MakeEngine = Callable[[ScenarioSpec], Engine]
 """Returns a fresh engine, initialised with the spec's config; or raises `ModelChanged`."""
-
-Inputs = list[tuple[int, Mapping[str, Any]]]
-"""What a step is given: pairs of a scenario's index in the spec and its engine's inputs."""
 
 Row = list[Any]
 """What one scenario answers: the time, then its outputs in the spec's order; None for one its model lost."""
@@ -105,15 +103,11 @@ class LiveSession:
         spec: SessionSpec,
         make_engine: MakeEngine,
         position: int,
-        *,
-        without: frozenset[int] = frozenset(),
     ) -> tuple["LiveSession", list[int], int]:
-        """Return the session at a position: the newest intact savepoint at or before it, and replay.
+        """Return the session at a position: the newest intact savepoint before it, and replay.
 
-        Parameters
-        ----------
-        without
-            Timestamps of savepoints not to start from.
+        At least one logged step is taken again, so that a model that answers otherwise now is found out: a
+        savepoint at the position itself is compared with the state that replay leads to.
 
         Returns
         -------
@@ -126,26 +120,48 @@ class LiveSession:
         NoSavepoint
             If no savepoint at or before the position is intact, and the spec doesn't lead there.
         ReplayMismatch
-            If a replayed step gave other numbers than the log holds.
+            If a replayed step gave other numbers than the log holds, or replay another state than a savepoint
+            does.
         """
-        usable = [
-            info.timestamp
-            for info in store.savepoints(run_id)
-            if spec.base <= info.position <= position and info.timestamp not in without
-        ]
+
+        def load(at: int) -> Savepoint:
+            return store.savepoint(run_id, at)
+
+        usable = [info for info in store.savepoints(run_id) if spec.base <= info.position <= position]
+        here = [info.timestamp for info in usable if info.position == position]
+        before = [info.timestamp for info in usable if info.position < position]
+        damaged: list[int] = []
+        reached: Savepoint | None = None
         try:
-            savepoint, damaged = newest_intact(run_id, usable, lambda at: store.savepoint(run_id, at))
+            reached, damaged = newest_intact(run_id, here, load)
         except NoSavepoint:
+            damaged = here
+        begun: Savepoint | None = None
+        try:
+            begun, passed = newest_intact(run_id, before, load)
+            damaged = damaged + passed
+        except NoSavepoint:
+            damaged = damaged + before
             if spec.base > 0:
-                raise
-            # The spec alone leads to position 0, as savepoint 0 does.
-            damaged = usable
-            session = cls.start(run_id, owner, spec, make_engine)
-        else:
-            session = cls.at_savepoint(run_id, owner, spec, make_engine, savepoint)
-        begun = session.position
+                # What leads there is gone, or was computed by a former model.
+                if reached is None:
+                    raise
+                begun, reached = reached, None
+        session = cls.begin(run_id, owner, spec, make_engine, begun)
+        first = session.position
         session.replay(store, position)
-        return session, damaged, position - begun
+        if reached is not None:
+            session.confirm(reached)
+        return session, damaged, position - first
+
+    @classmethod
+    def begin(
+        cls, run_id: str, owner: str, spec: SessionSpec, make_engine: MakeEngine, savepoint: Savepoint | None
+    ) -> "LiveSession":
+        """Return the session as it stood at a savepoint, or with None where its spec leads: at position 0."""
+        if savepoint is None:
+            return cls.start(run_id, owner, spec, make_engine)
+        return cls.at_savepoint(run_id, owner, spec, make_engine, savepoint)
 
     @property
     def finished(self) -> bool:
@@ -162,25 +178,38 @@ class LiveSession:
         for index, given in inputs:
             self._engines[index].validate(given)
 
-    def step(self, inputs: Inputs) -> Stepped:
-        """Step every scenario that isn't finished; after any error the session must be dropped."""
+    def step(self, inputs: Inputs, recorded: Answers | None = None, *, exactly: bool = True) -> Stepped:
+        """Step every scenario that isn't finished; after any error the session must be dropped.
+
+        Parameters
+        ----------
+        recorded
+            What its engines were answered when the step was logged; None to let them ask.
+        exactly
+            Whether they must ask for just that.
+        """
         if self.finished:
             raise RunFinished(run=self.run_id, state="completed")
         begun = perf_counter()
         given = dict(inputs)
         position = self.position + 1
         rows: list[Row | None] = []
+        answers: dict[int, State] = {}
         for index, (engine, scenario) in enumerate(zip(self._engines, self.spec.scenarios, strict=True)):
             if self._finished[index]:
                 rows.append(None)
             else:
+                if recorded is not None and isinstance(engine, Asking):
+                    engine.answer(recorded.get(index), exactly=exactly)
                 answer = engine.step(given.get(index, {}))
+                if isinstance(engine, Asking) and (told := engine.answers()) is not None:
+                    answers[index] = told
                 rows.append([engine.time, *map(answer.get, scenario.outputs)])
         self.position = position
         savepoint = self._acknowledge()
         stepped = Stepped(
             position=position,
-            inputs=encode([[index, dict(values)] for index, values in inputs]) if inputs else None,
+            inputs=encode_inputs(inputs, answers),
             outputs=encode([*rows]),
             rows=rows,
             savepoint=savepoint,
@@ -209,6 +238,17 @@ class LiveSession:
             for step in steps:
                 self._replay_step(step.position, step.inputs, step.outputs, compare)
 
+    def confirm(self, savepoint: Savepoint) -> None:
+        """Compare the state with a savepoint of this position; raise `ReplayMismatch` if they differ."""
+        for scenario, entity in zip(self.spec.scenarios, self._entities, strict=True):
+            try:
+                then = decode(savepoint.entities[scenario.entity])
+            except CorruptBlob:
+                continue  # what the log leads to is right
+            if encode(_sorted(then)) != encode(_sorted(entity.state.snapshot())):
+                place = f"scenario {scenario.scenario!r}: another state than its savepoint holds"
+                raise ReplayMismatch(run=self.run_id, step=self.position, place=place)
+
     def close(self) -> None:
         """Free the engines."""
         for engine in self._engines:
@@ -216,7 +256,8 @@ class LiveSession:
 
     def _replay_step(self, position: int, inputs: bytes | None, outputs: bytes, compare: bool) -> None:
         try:
-            taken = self.step([] if inputs is None else [(index, given) for index, given in decode(inputs)])
+            given = decode_inputs(inputs)
+            taken = self.step(given.inputs, given.answers, exactly=compare)
         except CorruptBlob:
             raise
         except PerdureError as error:
@@ -270,6 +311,13 @@ class LiveSession:
 
 def _snapshot(engine: Engine) -> Any:
     return engine.snapshot()
+
+
+def _sorted(state: Any) -> Any:
+    """Return a state with its names in order: storages such as JSONB don't keep that of overrides."""
+    if isinstance(state, dict):
+        return {name: _sorted(state[name]) for name in sorted(state)}
+    return state
 
 
 def settings_to_inputs(spec: SessionSpec, settings: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Inputs:

@@ -17,6 +17,7 @@ from perdure.errors import ModelChanged, ScenarioNotFound
 from perdure.observability import Metrics
 from perdure.run import Run
 from perdure.scenarios import Catalogue
+from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
 
 __all__ = ["LiveSessions"]
@@ -80,15 +81,18 @@ class LiveSessions:
         """Start a session at position 0; it isn't held yet. Blocks while it computes."""
         return LiveSession.start(run_id, owner, spec, partial(self._make_engine, run_id))
 
-    def restore(
-        self, run: Run, spec: SessionSpec, position: int, without: frozenset[int] = frozenset()
-    ) -> LiveSession:
-        """Return a session as it stood at a position; it isn't held yet. Blocks while it reads and replays.
+    def begin(self, run: Run, spec: SessionSpec, savepoint: Savepoint | None) -> LiveSession:
+        """Return a session as it stood at a savepoint, or at its start; it isn't held yet.
 
-        Parameters
-        ----------
-        without
-            Timestamps of savepoints not to start from.
+        Raises
+        ------
+        ModelChanged
+            If a model isn't the one the session was made with.
+        """
+        return LiveSession.begin(run.id, run.owner, spec, partial(self._make_engine, run.id), savepoint)
+
+    def restore(self, run: Run, spec: SessionSpec, position: int) -> LiveSession:
+        """Return a session as it stood at a position; it isn't held yet. Blocks while it reads and replays.
 
         Raises
         ------
@@ -104,7 +108,6 @@ class LiveSessions:
             spec,
             partial(self._make_engine, run.id),
             position,
-            without=without,
         )
         self._metrics.restores.inc()
         self._metrics.replayed_steps.inc(replayed)

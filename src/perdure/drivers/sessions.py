@@ -32,6 +32,7 @@ from perdure.drivers.requests import (
 from perdure.drivers.run_access import find_run
 from perdure.drivers.seeds import chosen_seed
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+from perdure.drivers.step_inputs import decode_inputs
 from perdure.drivers.stepping import Stepping
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
@@ -48,7 +49,6 @@ from perdure.run import Change, Key, Run, new_run_id
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
-from perdure.state.codec import decode
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Committed, Created, Store
 
@@ -298,10 +298,10 @@ class Sessions:
         async with self._locks.hold(run_id):
             run = await self.run(owner, run_id)
 
-            def restore(position: int, without: frozenset[int]) -> LiveSession:
-                return self._live.restore(run, SessionSpec.from_blob(run.spec), position, without)
+            def begin(savepoint: Savepoint | None) -> LiveSession:
+                return self._live.begin(run, SessionSpec.from_blob(run.spec), savepoint)
 
-            return await self._threads.compute(lambda: examine(self.store, run, restore, repair=repair))
+            return await self._threads.compute(lambda: examine(self.store, run, begin, repair=repair))
 
     async def _take_savepoint(self, run: Run, name: str | None, pinned: bool) -> SavepointInfo:
         async with self._locks.hold(run.id):
@@ -377,7 +377,7 @@ class Sessions:
         steps = [
             Given(
                 StepRows(step.position, rows_of(step.outputs)),
-                [] if step.inputs is None else [(index, given) for index, given in decode(step.inputs)],
+                decode_inputs(step.inputs).inputs,
             )
             for step in self.store.steps(run.id, after, limit)
         ]

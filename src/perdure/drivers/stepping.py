@@ -12,10 +12,11 @@ from functools import partial
 import msgspec
 
 from perdure.drivers.limits import check_step_limits
-from perdure.drivers.live_session import Inputs, LiveSession, Stepped, settings_to_inputs
+from perdure.drivers.live_session import LiveSession, Stepped, settings_to_inputs
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.requests import Answer, Owner, StepRequest, StepRows, rows_of
 from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.step_inputs import Inputs
 from perdure.drivers.threads import Threads
 from perdure.errors import (
     KeyReused,

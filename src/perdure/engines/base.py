@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Engine", "Observable", "State"]
+__all__ = ["Asking", "Engine", "Observable", "State"]
 
 
 @runtime_checkable
@@ -52,6 +52,29 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; it isn't used afterwards."""
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """An engine that asks for what can't be computed again, such as a clock or the modeller's own generator.
+
+    What it is answered belongs to the inputs of a step, and is logged with them.
+    """
+
+    def answers(self) -> State:
+        """Return what it was answered during the last step; None if it asked nothing."""
+        ...
+
+    def answer(self, answers: State, *, exactly: bool) -> None:
+        """Let the next step be given what `answers` returned, instead of asking.
+
+        Parameters
+        ----------
+        exactly
+            Whether to ask something else, or not as much, is a `ReplayMismatch`. If not, what wasn't answered
+            then is asked for now.
+        """
         ...
 
 

@@ -121,10 +121,12 @@ class MemoryStore:
                 raise StepNotFound(run=run.parent, step=position, position=len(parent.steps))
             kept = self._keep_run(replace(run, position=position), key)
             kept.steps = parent.steps[:position]
+            before = [at for at, (info, _) in parent.savepoints.items() if info.position < position]
+            copied = {0, max(before, default=0)}
             kept.savepoints = {
                 at: (replace(info, name=None, pinned=False), blob)
                 for at, (info, blob) in parent.savepoints.items()
-                if info.position <= position and (info.milestone or at == 0)
+                if info.position <= position and (info.milestone or at in copied)
             }
             kept.marks = dict.fromkeys(kept.savepoints, 0)
             kept.put(savepoint, self._keep)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from perdure.engines.system_dynamics import Model
-from perdure.errors import ModelError
+from perdure.errors import ImpureFunction, ModelError
 
 Files = Mapping[str, str]
 
@@ -270,6 +270,7 @@ def test_annotations_of_functions_inside_do_not_count(load: Callable[..., str]) 
     assert load({"my_model.py": text.format(1)}) == load({"my_model.py": text.format(2)})
 
 
-def test_a_global_that_is_only_counted_up_counts(load: Callable[..., str]) -> None:
+def test_a_global_that_is_only_counted_up_is_refused(load: Callable[..., str]) -> None:
     text = "K = {}\ndef fn(model, t, x):\n    global K\n    K += 1\n    return x\n"
-    assert load({"my_model.py": text.format(1)}) != load({"my_model.py": text.format(2)})
+    with pytest.raises(ImpureFunction, match="'K', which it changes"):
+        load({"my_model.py": text.format(1)})

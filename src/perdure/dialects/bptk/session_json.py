@@ -17,8 +17,8 @@ from perdure.dialects.bptk.shapes import Tree, step_tree
 from perdure.drivers.live_session import Row
 from perdure.drivers.requests import rows_of
 from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.step_inputs import decode_inputs
 from perdure.run import Step
-from perdure.state.codec import decode
 
 __all__ = ["session_results", "state_entry"]
 
@@ -166,7 +166,7 @@ def _state(log: SessionLog) -> Iterator[bytes]:
 def _settings(spec: SessionSpec, digits: list[int], step: Step, rows: list[Row | None]) -> Tree:
     """Return what a step was given."""
     given: Tree = {}
-    for index, inputs in [] if step.inputs is None else decode(step.inputs):
+    for index, inputs in decode_inputs(step.inputs).inputs:
         part = spec.scenarios[index]
         given.setdefault(part.manager, {})[part.scenario] = inputs
     return given

@@ -7,13 +7,15 @@ refused before anything changes; nothing of it is ever evaluated.
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from perdure.engines.system_dynamics.expression import finite
 from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import Points, overriding_points
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.simulation import Simulation
 from perdure.engines.system_dynamics.state import restored
-from perdure.errors import InvalidOverride, InvalidRunSpecs, Refused, suggest
+from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, suggest
 from perdure.state.codec import State
 
 __all__ = ["SystemDynamicsEngine", "simulate", "validate_inputs"]
@@ -111,6 +113,27 @@ class SystemDynamicsEngine:
         """
         constants, points = validate_inputs(self._model, inputs)
         return dict(zip(self._outputs, self._running.step(constants, points), strict=True))
+
+    def answers(self) -> State:
+        """Return what impure functions answered during the last step, by name; None if none was called."""
+        told = self._running.answers.told
+        answers: dict[str, State] = {name: [*numbers] for name, numbers in told.items()}
+        return answers or None
+
+    def answer(self, answers: State, *, exactly: bool) -> None:
+        """Let the next step get answers that were recorded, instead of calling impure functions.
+
+        Raises
+        ------
+        InvalidState
+            If they aren't what `answers` returned.
+        """
+        try:
+            recorded = msgspec.convert({} if answers is None else answers, dict[str, list[float]])
+        except msgspec.ValidationError as error:
+            reason = f"the recorded answers aren't lists of floats: {error}"
+            raise InvalidState(name=self._model.name, reason=reason) from error
+        self._running.answers.give(recorded, exactly=exactly)
 
     def snapshot(self) -> State:
         """Return the state under names: step, stocks, delays, constants and points in force.

@@ -9,20 +9,23 @@ import builtins
 import struct
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
 from functools import partial, reduce
 from hashlib import blake2b
 from importlib import import_module
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from perdure.engines.system_dynamics.effects import Change, Effects
 from perdure.engines.system_dynamics.libraries import library_version, top_level
 from perdure.engines.system_dynamics.points import Points
 from perdure.engines.system_dynamics.program import Code, Program
+from perdure.engines.system_dynamics.purity import MISSING, impure_change, impure_read, impure_value
 from perdure.engines.system_dynamics.syntax import Import, Source, class_source, function_source
-from perdure.errors import ModelError
+from perdure.errors import ImpureFunction, ModelError
 
 __all__ = ["fingerprint"]
 
@@ -69,9 +72,10 @@ def fingerprint(
         digest.add("points", name)
         digest.points(pairs)
     for name, function in sorted(program.functions.items()):
-        digest.add("function", name)
+        impure = name in program.impure
+        digest.add("impure function" if impure else "function", name)
         try:
-            _Reader(digest, name, opaque, _home(function)).read(function, "itself")
+            _Reader(digest, name, opaque, _home(function), impure=impure).read(function, "itself")
         except RecursionError:
             raise ModelError(
                 f"The model can't be identified: what its function {name!r} reads is nested too deeply, or "
@@ -134,8 +138,15 @@ class _Reader:
     """Adds a user function, and all that it reads, to a digest."""
 
     def __init__(
-        self, digest: _Digest, function: str, opaque: Callable[[object], str | None], home: str
+        self,
+        digest: _Digest,
+        function: str,
+        opaque: Callable[[object], str | None],
+        home: str,
+        *,
+        impure: bool = False,
     ) -> None:
+        self._impure = impure
         self._digest = digest
         self._function = function
         self._opaque = opaque
@@ -153,6 +164,8 @@ class _Reader:
         if type(value) is complex:
             add("complex", value.real, value.imag)
             return
+        if not self._impure and (impure := impure_value(value)) is not None:
+            raise self._refused_impure(impure)
         if isinstance(value, np.generic | np.ndarray):
             self._array(value, where)
             return
@@ -172,6 +185,10 @@ class _Reader:
             self._builtin(value, where)
         elif isinstance(value, FunctionType):
             self._python_function(value, where)
+        elif self._impure and not isinstance(value, partial | MethodType):
+            # Its answers are logged, so that what it keeps and changes needs no identity.
+            made: type = value if isinstance(value, type) else type(value)
+            add("kept", made.__module__, made.__qualname__)
         elif isinstance(value, type):
             self._class(value, where)
         elif isinstance(value, Enum):
@@ -198,11 +215,52 @@ class _Reader:
             kind = f"a {type(value).__module__}.{type(value).__qualname__}"
             raise self._refused(where, kind, wraps=hasattr(value, "__wrapped__"))
 
+    def _refused_impure(self, what: str) -> ImpureFunction:
+        return ImpureFunction(function=self._function, what=what)
+
+    def _check_pure(
+        self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Raise `ImpureFunction` if code reads what isn't the same each time, or changes what outlives it.
+
+        Parameters
+        ----------
+        namespace
+            Its globals.
+        inner
+            What its closure and its defaults hold.
+        """
+        if self._impure:
+            return
+        imports = {imported.name: imported for imported in source.imports}
+
+        def lookup(name: str) -> Any:
+            if name in inner:
+                return inner[name]
+            if name in imports:
+                return self._imported(imports[name], namespace)[1]
+            return namespace.get(name, getattr(builtins, name, MISSING))
+
+        def own(module: str) -> bool:
+            return library_version(module, self._home) is None
+
+        def effects(value: Any) -> Effects | None:
+            if isinstance(value, FunctionType) and own(str(value.__globals__.get("__name__", ""))):
+                return function_source(value, "itself", self._function).effects
+            return None
+
+        for read in sorted(source.effects.reads):
+            if (name := impure_read(read, lookup(read.name), own)) is not None:
+                raise self._refused_impure(name)
+        if (name := impure_change(source.effects, lookup, effects)) is not None:
+            raise self._refused_impure(f"{name!r}, which it changes")
+
     def _refused(self, where: str, what: str, *, wraps: bool = False) -> ModelError:
         advice = (
             "Use the function without its wrapper (`__wrapped__`); a function that is pure needs no memory."
             if wraps
-            else "Let it read numbers, strings, lists, dicts, arrays, functions and classes."
+            else "Let it read numbers, strings, lists, dicts, arrays, functions and classes; if its answers "
+            "depend on more than that, declare it with impure=True."
         )
         return self._unidentified(f"reads {where}, {what}, which has no canonical form. {advice}")
 
@@ -244,7 +302,7 @@ class _Reader:
         return None if version is None else (version,) if version else ()
 
     def _check_early(self, name: str) -> None:
-        if name in _LATE:
+        if name in _LATE and not self._impure:
             raise self._unidentified(
                 f"uses {name!r}, so that what it reads can't be told before it runs. Write out the names."
             )
@@ -285,6 +343,7 @@ class _Reader:
         version = self._version(str(function.__globals__.get("__name__", "")))
         if version is None:
             source = function_source(function, where, self._function)
+            self._check_pure(source, function.__globals__, _inner(function))
             self._source(source, function.__globals__, where)
         else:
             self._digest.add(
@@ -297,6 +356,8 @@ class _Reader:
             zip(function.__code__.co_freevars, cells, strict=True), key=lambda item: item[0]
         ):
             self._digest.add("closure", name)
+            if self._impure and source and Change(name) in source.effects.changes:
+                continue
             try:
                 content = cell.cell_contents
             except ValueError:
@@ -310,7 +371,9 @@ class _Reader:
             self._digest.add("builtin", value.__qualname__)
             return
         module = sys.modules.get(value.__module__)
-        self._source(class_source(value, where, self._function), vars(module) if module else {}, where)
+        source = class_source(value, where, self._function)
+        self._check_pure(source, vars(module) if module else {})
+        self._source(source, vars(module) if module else {}, where)
         self._items(value.__bases__, f"a base of {where}")
 
     def _source(self, source: Source, namespace: Mapping[str, Any], where: str) -> None:
@@ -319,7 +382,9 @@ class _Reader:
             self._digest.add(token)
         for name in sorted(source.globals):
             self._digest.add("global", name)
-            if name in namespace:
+            if self._impure and Change(name) in source.effects.changes:
+                self._digest.add("changed")
+            elif name in namespace:
                 self._chains(namespace[name], name, source.chains.get(name, _BY_ITSELF))
             elif hasattr(builtins, name):
                 self._check_early(name)
@@ -362,6 +427,15 @@ class _Reader:
         self, imported: Import, chains: Iterable[tuple[str, ...]], namespace: Mapping[str, Any]
     ) -> None:
         """Add what a body reads of something it imports itself."""
+        module, value = self._imported(imported, namespace)
+        version = self._version(module.__name__)
+        if imported.attribute and version is not None and not isinstance(value, ModuleType):
+            self._digest.add("installed", module.__name__, imported.attribute, *version)
+        else:
+            self._chains(value, imported.name, chains)
+
+    def _imported(self, imported: Import, namespace: Mapping[str, Any]) -> tuple[ModuleType, Any]:
+        """Return the module that a body imports, and what its name stands for."""
         written = f"{'.' * imported.level}{imported.module}"
         try:
             package = namespace.get("__package__") or str(namespace.get("__name__")).rpartition(".")[0]
@@ -379,8 +453,17 @@ class _Reader:
                 f"({type(error).__name__}: {error}). Make it importable where the model is identified, or "
                 "import it at the top of the file."
             ) from None
-        version = self._version(module.__name__)
-        if imported.attribute and version is not None and not isinstance(value, ModuleType):
-            self._digest.add("installed", module.__name__, imported.attribute, *version)
-        else:
-            self._chains(value, imported.name, chains)
+        return module, value
+
+
+def _inner(function: FunctionType) -> dict[str, Any]:
+    """Return what the closure and the defaults of a function hold, by name."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # it is bound later
+            found[name] = cell.cell_contents
+    code, defaults = function.__code__, function.__defaults__ or ()
+    positional = code.co_varnames[: code.co_argcount]
+    found.update(zip(reversed(positional), reversed(defaults), strict=False))
+    found.update(function.__kwdefaults__ or {})
+    return found

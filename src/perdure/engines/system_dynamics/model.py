@@ -73,6 +73,7 @@ class Model:
         self.points: dict[str, Sequence[Sequence[float]]] = {}
         self._elements: dict[str, Element] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._impure: frozenset[str] = frozenset()
         self._program: tuple[tuple[str, ...], Program] | None = None
 
     def __repr__(self) -> str:
@@ -100,7 +101,7 @@ class Model:
         """Return the constant `name`, made if it doesn't exist."""
         return self._element(Constant, name)
 
-    def function(self, name: str, fn: Callable[..., Any]) -> Callable[..., Call]:
+    def function(self, name: str, fn: Callable[..., Any], *, impure: bool = False) -> Callable[..., Call]:
         """Make a Python function usable in equations.
 
         Parameters
@@ -111,6 +112,9 @@ class Model:
             Called as ``fn(model, t, *arguments)`` with a view of the model, the time and floats; it answers a
             number. It must depend on these only, since a resumed run calls it anew; what it needs of the past
             is an argument made with `sd.delay`.
+        impure
+            Whether its answers depend on more, such as a clock, a file or `random`. They are then logged with
+            each step of a session, and a resumed one gets them from the log.
 
         Returns
         -------
@@ -128,6 +132,9 @@ class Model:
             raise ModelError(f"The function {name!r} must be callable, not {fn!r:.80}.")
         if self._functions.setdefault(name, fn) is not fn:
             raise DuplicateElement(name=name, kind="function", other="function")
+        if impure:
+            self._impure |= {name}
+            self.changed()
 
         def call(*arguments: Operand) -> Call:
             return Call(self, name, operands(arguments, f"a call of {name!r}"))
@@ -179,6 +186,11 @@ class Model:
         """The user functions by name."""
         return MappingProxyType(self._functions)
 
+    @property
+    def impure(self) -> frozenset[str]:
+        """The names of the user functions that were declared impure."""
+        return self._impure
+
     def program(self) -> Program:
         """Return the model's intermediate form; made again only after a change.
 
@@ -203,6 +215,9 @@ class Model:
         ModelError
             If a user function's source can't be found, or what it reads can't be resolved or hashed; the
             message says what it is and what to do.
+        ImpureFunction
+            If a user function that wasn't declared impure reads a clock, a file or the like, or changes what
+            outlives a call.
         """
         points = {name: checked_points(points, name) for name, points in self.points.items()}
         return fingerprint(self.program(), points, _opaque)

@@ -97,6 +97,7 @@ class Program:
     initials: Mapping[str, Definition]
     delays: Mapping[str, Delay]
     functions: Mapping[str, UserFunction]
+    impure: frozenset[str] = frozenset()
     compiled: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -147,6 +148,7 @@ class Program:
             initials=lowering.initials,
             delays=lowering.delays,
             functions=lowering.functions,
+            impure=model.impure & lowering.functions.keys(),
         )
 
 

@@ -7,6 +7,7 @@ the same bits. Engine and model are thin faces of it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from perdure.engines.system_dynamics.answers import Answers
 from perdure.engines.system_dynamics.compiler import (
     FILENAME,
     Compiled,
@@ -49,6 +50,8 @@ class Simulation:
         The number of times that were answered.
     constants, points
         The overrides in force, by name.
+    answers
+        What impure functions answered during the last step.
     """
 
     def __init__(
@@ -78,7 +81,11 @@ class Simulation:
             draw_key(seed, stream, variable, int(ordinal)) for variable, ordinal in self.compiled.draws
         ]
         view = ModelView(program.model_name, specs.starttime, specs.stoptime, specs.dt, self._points_in_force)
-        self._functions = [wrapped(name, program.functions[name], view) for name in self.compiled.functions]
+        self.answers = Answers()
+        self._functions = [
+            wrapped(name, program.functions[name], view, self.answers if name in program.impure else None)
+            for name in self.compiled.functions
+        ]
         self._own = [point_table(points) for points in self.compiled.own_points]
         self._bound: dict[str, Callable[..., Any]] = {}
         self._failure: PerdureError | None = None
@@ -119,6 +126,7 @@ class Simulation:
         if self.finished:
             raise EngineFinished(name=self.program.model_name, time=self.time)
         n = self.answered * self._multiple
+        self.answers.begin()
         try:
             if self.answered and self._multiple > 1:
                 # The step that answered last went one grid point on, with the overrides in force then.
@@ -132,6 +140,7 @@ class Simulation:
             else:
                 step = self._bound.get("step") or self._part("step")
                 answer, self.stocks = step(n, self.stocks, self._constant_values, self._tables)
+            self.answers.end()
         except Exception as error:
             self._fail(error)
         self.answered += 1

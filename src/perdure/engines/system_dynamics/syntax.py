@@ -14,6 +14,7 @@ from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import TypeAlias
 
+from perdure.engines.system_dynamics.effects import Effects, effects_of
 from perdure.errors import ModelError
 
 __all__ = ["Chains", "Import", "Source", "class_source", "function_source"]
@@ -45,12 +46,13 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A canonical walk, and what the code reads: global names, attributes of names, imports of its own."""
+    """A canonical walk, what the code reads (global names, attributes of names, own imports), its effects."""
 
     tokens: tuple[str, ...]
     globals: frozenset[str]
     chains: Chains
     imports: tuple[Import, ...]
+    effects: Effects
 
 
 def function_source(function: FunctionType, where: str, user: str) -> Source:
@@ -73,7 +75,7 @@ def function_source(function: FunctionType, where: str, user: str) -> Source:
         )
     ((tokens, node),) = walks.items()
     chains = _chains(node)
-    return Source(tokens, frozenset(_globals(code, chains)), chains, _imports(node))
+    return Source(tokens, frozenset(_globals(code, chains)), chains, _imports(node), effects_of(node))
 
 
 def class_source(value: type, where: str, user: str) -> Source:
@@ -84,7 +86,8 @@ def class_source(value: type, where: str, user: str) -> Source:
     if len(found) != 1:
         raise _not_found(where, user, f"its file has {len(found)} classes of that name")
     chains = _chains(found[0])
-    return Source(_tokens(found[0]), frozenset(chains) - {"self", "cls"}, chains, _imports(found[0]))
+    read = frozenset(chains) - {"self", "cls"}
+    return Source(_tokens(found[0]), read, chains, _imports(found[0]), effects_of(found[0]))
 
 
 def _not_found(where: str, user: str, reason: str) -> ModelError:

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from perdure.engines.system_dynamics.answers import Answers
 from perdure.engines.system_dynamics.expression import Expression
 from perdure.engines.system_dynamics.points import Points
 from perdure.errors import PastRead, PerdureError
@@ -64,8 +65,16 @@ def refuse_past_read(element: str) -> None:
         raise PastRead(function=function, element=element)
 
 
-def wrapped(name: str, function: Callable[..., Any], view: ModelView) -> Callable[..., float]:
-    """Return `function` as compiled equations call it: with the time and its arguments, answering a float."""
+def wrapped(
+    name: str, function: Callable[..., Any], view: ModelView, answers: Answers | None = None
+) -> Callable[..., float]:
+    """Return `function` as compiled equations call it: with the time and its arguments, answering a float.
+
+    Parameters
+    ----------
+    answers
+        Where what it answers is recorded; None if it is pure.
+    """
 
     def call(t: float, *arguments: float) -> float:
         token = _active.set(name)
@@ -82,4 +91,8 @@ def wrapped(name: str, function: Callable[..., Any], view: ModelView) -> Callabl
         finally:
             _active.reset(token)
 
-    return call
+    def asked(t: float, *arguments: float) -> float:
+        assert answers is not None
+        return answers.ask(name, lambda: call(t, *arguments))
+
+    return call if answers is None else asked

@@ -165,10 +165,13 @@ INSERT INTO steps (run, position, inputs, outputs)
 SELECT ?1, position, inputs, outputs FROM steps WHERE run = ?2 AND position <= ?3 ORDER BY position;
 
 -- name: copy_savepoints
--- Copy savepoint 0 and the milestones of a run up to a step to another, without their marks
+-- Copy savepoint 0, the milestones, and the newest before a step of a run to another, without their marks
 INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob)
 SELECT ?1, timestamp, position, created, NULL, 0, milestone, blob FROM savepoints
-WHERE run = ?2 AND position <= ?3 AND (milestone <> 0 OR timestamp = 0)
+WHERE run = ?2 AND position <= ?3 AND (
+    milestone <> 0 OR timestamp = 0
+    OR timestamp = (SELECT max(timestamp) FROM savepoints WHERE run = ?2 AND position < ?3)
+)
 ORDER BY timestamp;
 
 -- name: put_savepoint

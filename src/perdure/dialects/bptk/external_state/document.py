@@ -6,13 +6,14 @@ of a double is exact, and what isn't finite is text, as JSON has no number for i
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 
 from perdure.dialects.bptk.stream_keys import chunk_key
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+from perdure.drivers.step_inputs import encode_inputs
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Entry, Key
@@ -23,6 +24,7 @@ __all__ = [
     "Column",
     "Document",
     "EngineStates",
+    "JsonAnswers",
     "Keys",
     "RunPart",
     "Started",
@@ -37,6 +39,10 @@ STARTED: Literal["perdure-1-started"] = "perdure-1-started"
 
 Number = float | str
 """A double, or ``NaN``, ``Infinity``, ``-Infinity``, or ``NaN:`` and its 64 bits in hexadecimal."""
+
+
+JsonAnswers = dict[str, list[Number]]
+"""Impure function to what it answered during a step, in the order of its calls."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -118,6 +124,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         The session's run.
     engine_states
         The newest savepoint; None if there is none yet.
+    answers_log
+        Step number → manager → scenario → what impure functions answered; steps without any are left out.
+    former_states
+        The savepoint before it, at which a restore begins; None if there is none.
     started
         A hash of the request that started the instance under an idempotency key; None without one.
     """
@@ -139,6 +149,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     run: RunPart
     engine_states: EngineStates | None
     started: bytes | None = None
+    answers_log: dict[str, dict[str, dict[str, JsonAnswers]]] = {}
+    former_states: EngineStates | None = None
 
     @property
     def spec(self) -> SessionSpec:
@@ -204,15 +216,17 @@ def entries_of(document: Document) -> list[Entry]:
                 [times[number], *(values[number] for values in names)] if number < len(times) else None
                 for times, names in series
             ]
-            settings = document.settings_log.get(str(number + 1))
-            inputs = None
-            if settings:
-                given = {
-                    index[manager, scenario]: values
-                    for manager, scenarios in settings.items()
-                    for scenario, values in scenarios.items()
-                }
-                inputs = encode([[at, values] for at, values in sorted(given.items())])
+            given: dict[int, Mapping[str, Any]] = {
+                index[manager, scenario]: values
+                for manager, scenarios in document.settings_log.get(str(number + 1), {}).items()
+                for scenario, values in scenarios.items()
+            }
+            answers = {
+                index[manager, scenario]: {name: list(map(_from_json, told)) for name, told in values.items()}
+                for manager, scenarios in document.answers_log.get(str(number + 1), {}).items()
+                for scenario, values in scenarios.items()
+            }
+            inputs = encode_inputs(list(given.items()), answers)
             entries.append(Entry(inputs=inputs, outputs=encode(rows), key=keys.get(number + 1)))
     except (KeyError, ValueError, RecursionError, struct.error) as error:
         raise CorruptBlob(reason=f"its logs don't fit its scenarios: {error!r}") from error

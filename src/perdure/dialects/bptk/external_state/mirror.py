@@ -23,7 +23,7 @@ from perdure.dialects.bptk.external_state.transfer import (
     document_of,
     handed_over,
     instance_of,
-    newest_savepoint,
+    newest_savepoints,
     put_run,
     read,
     state_of,
@@ -236,8 +236,8 @@ class Mirror:
         if instance.run is None:
             return _Kept(instance)
         run = self._store.run(instance.run)
-        newest = newest_savepoint(self._store, run.id, run.position)
-        if run.state not in FINAL and (newest is None or newest.position < run.position):
+        newest = newest_savepoints(self._store, run.id, run.position)
+        if run.state not in FINAL and (not newest or newest[-1].position < run.position):
             with suppress(PerdureError):  # what is there, and the log, lead to the same state
                 await self._sessions.take_savepoint(ADMINISTRATOR, run.id, None, False)
         if former is not None and former.log is not None and former.log.run_id == run.id:
@@ -294,9 +294,9 @@ class Mirror:
             Entry(inputs=step.inputs, outputs=step.outputs, key=keys.get(step.position))
             for step in store.steps(run.id, 0, former.position)
         ]
-        savepoint = newest_savepoint(store, run.id, former.position)
+        savepoints = newest_savepoints(store, run.id, former.position)
         await self._sessions.delete(ADMINISTRATOR, run.id)
-        return put_run(store, former, key, entries, savepoint)
+        return put_run(store, former, key, entries, savepoints)
 
     async def _load(self, instance_id: str) -> Instance | None:
         async with self._locks.hold(instance_id):

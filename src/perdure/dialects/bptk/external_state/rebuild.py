@@ -84,6 +84,10 @@ def _scenarios(sessions: Sessions, session: LegacySession) -> list[Scenario]:
 def _check_reproducible(session: LegacySession, scenarios: Iterable[Scenario]) -> None:
     for scenario in scenarios:
         program = scenario.model.program()
+        if program.impure:
+            raise CorruptBlob(
+                reason=f"{min(program.impure)!r} is impure, and BPTK-Py kept nothing of its answers"
+            )
         for definition in [*program.definitions.values(), *program.initials.values()]:
             if any(instruction.operator in DRAWS for instruction in definition.code):
                 raise CorruptBlob(

@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.dialects.bptk.external_state.document import Column, Keys, to_json_number
+from perdure.dialects.bptk.external_state.document import Column, JsonAnswers, Keys, to_json_number
 from perdure.dialects.bptk.stream_keys import is_streamed, ordinal_in_stream
 from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.step_inputs import Answers, decode_inputs
 from perdure.run import Key, Step
 from perdure.state.codec import decode
 
@@ -36,7 +37,7 @@ class StepLog:
     ----------
     position
         How many steps it holds.
-    results, settings, keys
+    results, settings, answers, keys
         As a document has them.
     """
 
@@ -46,6 +47,7 @@ class StepLog:
         self.position = 0
         self.results: dict[str, dict[str, Column]] = {}
         self.settings: Settings = {}
+        self.answers: dict[str, dict[str, dict[str, JsonAnswers]]] = {}
         self.keys: deque[Keys] = deque(maxlen=LATEST)
         for part in spec.scenarios:
             column = Column([], {name: [] for name in part.outputs})
@@ -62,14 +64,27 @@ class StepLog:
                     for name, value in zip(part.outputs, values, strict=True):
                         column.equations[name].append(to_json_number(value))
             if step.inputs is not None:
+                inputs, answers = decode_inputs(step.inputs)
                 settings: dict[str, dict[str, dict[str, Any]]] = {}
-                for index, given in decode(step.inputs):
+                for index, given in inputs:
                     part = self.spec.scenarios[index]
-                    settings.setdefault(part.manager, {})[part.scenario] = given
-                self.settings[str(step.position)] = settings
+                    settings.setdefault(part.manager, {})[part.scenario] = dict(given)
+                if settings:
+                    self.settings[str(step.position)] = settings
+                if answers:
+                    self.answers[str(step.position)] = self._answers(answers)
         self.position += len(steps)
         for position, key in keys:
             self._add_key(position, key)
+
+    def _answers(self, answers: Answers) -> dict[str, dict[str, JsonAnswers]]:
+        found: dict[str, dict[str, JsonAnswers]] = {}
+        for index, answered in answers.items():
+            part = self.spec.scenarios[index]
+            found.setdefault(part.manager, {})[part.scenario] = {
+                name: list(map(to_json_number, numbers)) for name, numbers in answered.items()
+            }
+        return found
 
     def _add_key(self, position: int, key: Key) -> None:
         text, ordinal = ordinal_in_stream(key)

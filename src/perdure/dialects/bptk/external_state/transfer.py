@@ -2,6 +2,8 @@
 
 import datetime
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -37,7 +39,7 @@ __all__ = [
     "document_of",
     "handed_over",
     "instance_of",
-    "newest_savepoint",
+    "newest_savepoints",
     "put_run",
     "read",
     "state_of",
@@ -115,7 +117,10 @@ def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, 
     )
     spec = SessionSpec.from_blob(run.spec)
     parts = spec.scenarios
-    savepoint = newest_savepoint(store, run.id, run.position)
+    savepoints = [
+        EngineStates(timestamp=each.timestamp, position=each.position, states=dict(each.entities))
+        for each in newest_savepoints(store, run.id, run.position)
+    ]
     return Document(
         scenario_managers=list(dict.fromkeys(part.manager for part in parts)),
         scenarios=list(dict.fromkeys(part.scenario for part in parts)),
@@ -123,6 +128,7 @@ def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, 
         **bounds(spec)._asdict(),
         step=next_time(spec, run.position),
         settings_log=log.settings,
+        answers_log=log.answers,
         results_log=log.results,
         seed=spec.seed,
         owner=instance.owner,
@@ -142,11 +148,8 @@ def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, 
             base=spec.base,
         ),
         started=instance.started,
-        engine_states=None
-        if savepoint is None
-        else EngineStates(
-            timestamp=savepoint.timestamp, position=savepoint.position, states=dict(savepoint.entities)
-        ),
+        engine_states=savepoints[-1] if savepoints else None,
+        former_states=savepoints[-2] if len(savepoints) > 1 else None,
     )
 
 
@@ -167,15 +170,17 @@ def handed_over(instance: Instance, document: Document | None, *, compressed: bo
     )
 
 
-def newest_savepoint(store: MemoryStore, run_id: str, position: int) -> Savepoint | None:
-    """Return the newest intact savepoint at or before a position, or None."""
+def newest_savepoints(store: MemoryStore, run_id: str, position: int) -> list[Savepoint]:
+    """Return the newest two intact savepoints at or before a position, ascending, or as many as there are.
+
+    A restore begins at the former, and compares what that leads to with the latter.
+    """
+    found: list[Savepoint] = []
     for info in reversed(store.savepoints(run_id)):
-        if info.position <= position:
-            try:
-                return store.savepoint(run_id, info.timestamp)
-            except Damaged:
-                continue
-    return None
+        if info.position <= position and len(found) < 2:
+            with suppress(Damaged):
+                found.append(store.savepoint(run_id, info.timestamp))
+    return found[::-1]
 
 
 def read(state: Any) -> Content:
@@ -212,15 +217,16 @@ def bring_in(store: MemoryStore, document: Document, entries: list[Entry]) -> Ru
         created=part.created,
         updated=document.accessed,
     )
-    states = document.engine_states
-    savepoint = None
-    if states is not None:
-        savepoint = Savepoint(timestamp=states.timestamp, position=states.position, entities=states.states)
-    return put_run(store, run, part.key, entries, savepoint)
+    savepoints = [
+        Savepoint(timestamp=each.timestamp, position=each.position, entities=each.states)
+        for each in (document.former_states, document.engine_states)
+        if each is not None
+    ]
+    return put_run(store, run, part.key, entries, savepoints)
 
 
 def put_run(
-    store: MemoryStore, run: Run, key: Key | None, entries: list[Entry], savepoint: Savepoint | None
+    store: MemoryStore, run: Run, key: Key | None, entries: list[Entry], savepoints: Sequence[Savepoint]
 ) -> Run:
     """Put a run with its log into a store that has none of its id, and return it as it is kept."""
     new = replace(run, state=RunState.CREATED, outcome=None, reason="", position=0)
@@ -231,5 +237,11 @@ def put_run(
     if made is None or made.id != run.id:  # the key belongs to another run meanwhile
         store.create_run(new, None).result()
     change = Change(state=run.state, outcome=run.outcome, reason=run.reason)
-    store.append(run.id, store.fence, 0, entries, savepoint, change).result()
+    newest = savepoints[-1] if savepoints else None
+    done = 0
+    for savepoint in savepoints[:-1]:
+        if 0 <= savepoint.position <= len(entries):
+            store.append(run.id, store.fence, done, entries[: savepoint.position], savepoint).result()
+            done = savepoint.position
+    store.append(run.id, store.fence, done, entries[done:], newest, change).result()
     return store.run(run.id)

@@ -1,0 +1,220 @@
+"""Purity: what can't be read by a function that is to answer the same whenever it is called.
+
+A run that is resumed calls its model's functions anew. One that reads a clock, a file, the environment or a
+generator, or counts its calls, gives other numbers then.
+"""
+
+import random
+from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from perdure.engines.system_dynamics.effects import Effects, Read
+
+__all__ = ["MISSING", "impure_change", "impure_read", "impure_value"]
+
+MISSING = object()
+"""What a name stands for that isn't known."""
+
+IMPURE = frozenset(
+    {
+        "aiohttp", "asyncio", "boto3", "builtins.id", "builtins.input", "builtins.open", "codecs.open",
+        "concurrent", "datetime.date.today", "datetime.datetime.now",
+        "datetime.datetime.today", "datetime.datetime.utcnow", "dbm", "fileinput", "ftplib", "gc", "getpass",
+        "glob", "httpx", "http", "importlib.resources", "io.FileIO", "io.open", "io.open_code", "linecache",
+        "locale", "multiprocessing", "nt", "ntpath.abspath", "ntpath.exists", "ntpath.expanduser",
+        "ntpath.expandvars", "ntpath.getatime", "ntpath.getctime", "ntpath.getmtime", "ntpath.getsize",
+        "ntpath.isdir", "ntpath.isfile", "ntpath.islink", "ntpath.realpath", "numpy.DataSource",
+        "numpy.fromfile", "numpy.genfromtxt", "numpy.load", "numpy.loadtxt", "numpy.memmap", "numpy.random",
+        "numpy.save", "numpy.savetxt", "numpy.savez", "os", "pandas.read_clipboard", "pandas.read_csv",
+        "pandas.read_excel", "pandas.read_feather", "pandas.read_fwf", "pandas.read_hdf", "pandas.read_html",
+        "pandas.read_json", "pandas.read_orc", "pandas.read_parquet", "pandas.read_pickle", "pandas.read_sql",
+        "pandas.read_table", "pandas.read_xml", "pandas.Timestamp.now", "pandas.Timestamp.today",
+        "pandas.Timestamp.utcnow", "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "platform",
+        "posix", "posixpath.abspath", "posixpath.exists", "posixpath.expanduser", "posixpath.expandvars",
+        "posixpath.getatime", "posixpath.getctime", "posixpath.getmtime", "posixpath.getsize",
+        "posixpath.isdir", "posixpath.isfile", "posixpath.islink", "posixpath.realpath", "psutil", "random",
+        "requests", "resource", "scipy.io", "secrets", "select", "shelve", "shutil", "signal", "smtplib",
+        "socket", "sqlite3", "ssl", "subprocess", "sys.argv", "sys.getrefcount", "sys.stdin", "tempfile",
+        "threading", "time", "tracemalloc", "urllib.request", "urllib3", "uuid.getnode", "uuid.uuid1",
+        "uuid.uuid4", "zipfile.ZipFile",
+    }
+)  # fmt: skip
+"""Names, with all below them, whose answers aren't the same each time."""
+
+PURE = frozenset(
+    {
+        "os.PathLike", "os.altsep", "os.curdir", "os.extsep", "os.fsdecode", "os.fsencode", "os.fspath",
+        "os.linesep", "os.name", "os.pardir", "os.path", "os.pathsep", "os.sep", "time.sleep",
+        "time.struct_time",
+    }
+)  # fmt: skip
+"""Names below those that are pure all the same; sleeping changes no number."""
+
+SEEDED = frozenset(
+    {
+        "numpy.random.Generator", "numpy.random.MT19937", "numpy.random.PCG64", "numpy.random.PCG64DXSM",
+        "numpy.random.Philox", "numpy.random.RandomState", "numpy.random.SFC64", "numpy.random.SeedSequence",
+        "numpy.random.default_rng", "random.Random",
+    }
+)  # fmt: skip
+"""Generators that draw the same numbers from the same seed; without one they are impure."""
+
+FROM_CLOCK = frozenset(
+    {"time.asctime", "time.ctime", "time.gmtime", "time.localtime", "time.mktime", "time.strptime"}
+)
+"""Functions that read the clock only if they aren't given a time."""
+
+_ALIASES = {
+    "_io": "io",
+    "_datetime": "datetime",
+    "_random": "random",
+    "_socket": "socket",
+    "_sqlite3": "sqlite3",
+    "_strptime": "time",
+    "genericpath": "posixpath",
+    "numpy.lib.npyio": "numpy",
+    "numpy.lib._npyio_impl": "numpy",
+    "pathlib._local": "pathlib",
+}
+_FIXED = (ModuleType, FunctionType, BuiltinFunctionType, tuple, str, bytes, float, int)
+_DRAWS = frozenset({"rvs", "sample", "random_sample"})  # of SciPy's distributions, pandas' frames
+_LIBRARY_DRAWS = ("scipy", "pandas", "sklearn", "torch", "statsmodels")
+
+
+def impure_value(value: object) -> str | None:
+    """Return the name of a value whose answers aren't the same each time, or None.
+
+    Generators that take a seed are none by themselves: how they are called tells.
+    """
+    if isinstance(value, ModuleType):
+        return None  # what is read of it tells
+    if isinstance(value, BuiltinFunctionType | MethodType) and not isinstance(value.__self__, ModuleType):
+        owner = value.__self__
+        if owner is None:
+            return _impure(_dotted(value))
+        if isinstance(owner, type):
+            return _impure(f"{_dotted(owner)}.{value.__name__}")
+        if isinstance(owner, random.Random):
+            return f"random.{value.__name__}"
+        name = impure_value(owner)
+        return None if name is None else f"{name}.{value.__name__}"
+    if callable(value) and (name := _impure(_dotted(value))) is not None:
+        return name
+    kind = type(value)
+    if kind.__module__ in ("builtins", "numpy", "functools", "types"):
+        return None
+    name = _dotted(kind)
+    return name if name in SEEDED or _impure(name) else None
+
+
+def impure_read(read: Read, value: Any, own: Callable[[str], bool]) -> str | None:
+    """Return the name of what is read, if that isn't the same each time.
+
+    Parameters
+    ----------
+    read
+        The chain of attributes, and how it is called.
+    value
+        What its name stands for.
+    own
+        Whether a module is the modeller's own, whatever its name.
+    """
+    reached, rest = value, read.attributes
+    while rest and isinstance(reached, ModuleType):
+        attribute, *following = rest
+        found = getattr(reached, attribute, MISSING)
+        if not own(reached.__name__) and not isinstance(found, ModuleType):
+            given = read.given and not following
+            if (name := _called(f"{_module(reached.__name__)}.{attribute}", given)) is not None:
+                return name
+        reached, rest = found, tuple(following)
+    if reached is MISSING:
+        return None
+    if isinstance(reached, ModuleType):
+        # A module by itself may be read for anything.
+        return None if own(reached.__name__) else _impure(_module(reached.__name__))
+    if (name := impure_value(reached)) is not None:
+        return None if name in FROM_CLOCK and read.given and not rest else ".".join((name, *rest))
+    dotted = _dotted(reached)
+    if dotted in SEEDED and not (rest or read.given):
+        return f"{dotted} without a seed"
+    if rest and isinstance(reached, type):
+        return _impure(".".join((dotted, *rest)))
+    if rest and rest[-1] in _DRAWS and type(reached).__module__.startswith(_LIBRARY_DRAWS):
+        return f"{rest[-1]}"
+    return None
+
+
+def impure_change(
+    effects: Effects, lookup: Callable[[str], Any], own: Callable[[Any], Effects | None]
+) -> str | None:
+    """Return the name of something that outlives a call and that a function changes, or None.
+
+    Parameters
+    ----------
+    effects
+        The function's.
+    lookup
+        Returns what a name stands for, or `MISSING`.
+    own
+        Returns the effects of another function of the modeller's, or None for what is none.
+    """
+    for change in sorted(effects.changes):
+        if change.function:
+            callee = _follow(lookup(change.function[0]), change.function[1:])
+            called = own(callee)
+            if called is None:
+                continue
+            number = change.parameter
+            if number.isdigit():
+                if int(number) >= len(called.parameters):
+                    continue
+                number = called.parameters[int(number)]
+            if number not in called.changed:
+                continue
+        elif change.method:
+            # A function of a module may have the name of a method that changes lists.
+            reached = _follow(lookup(change.name), change.attributes)
+            if isinstance(reached, _FIXED):
+                continue
+        return ".".join((change.name, *change.attributes))
+    return None
+
+
+def _follow(value: Any, attributes: tuple[str, ...]) -> Any:
+    for attribute in attributes:
+        if value is MISSING:
+            break
+        value = vars(value).get(attribute, MISSING) if isinstance(value, ModuleType | type) else MISSING
+    return value
+
+
+def _called(dotted: str, given: bool) -> str | None:
+    if dotted in SEEDED:
+        return None if given else f"{dotted} without a seed"
+    if dotted in FROM_CLOCK and given:
+        return None
+    return _impure(dotted)
+
+
+def _impure(dotted: str) -> str | None:
+    """Return a dotted name if it, or what it belongs to, is known to be impure."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        name = ".".join(parts[:count])
+        if name in PURE or name in SEEDED:
+            return None
+        if name in IMPURE:
+            return dotted
+    return None
+
+
+def _module(name: str) -> str:
+    return "numpy.random" if name.startswith("numpy.random.") else _ALIASES.get(name, name)
+
+
+def _dotted(value: Any) -> str:
+    module = getattr(value, "__module__", None) or ""
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or ""
+    return f"{_module(str(module))}.{name}" if name else ""
