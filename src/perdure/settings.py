@@ -5,6 +5,7 @@ environment. `docs/settings.md` lists them, and a test holds it to this module.
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from perdure.errors import Invalid
 
 __all__ = ["Settings"]
+
+_HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
 class Settings(BaseSettings):
@@ -43,8 +46,26 @@ class Settings(BaseSettings):
         description="File with more tokens, owner:token in each line; only the server's user, or root, may "
         "be able to read it.",
     )
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts that a server without tokens answers to, besides loopback names and PERDURE_HOST; "
+        "* means any.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins, besides the server's own, whose web pages may call the API; * means any."
+    )
+    max_header_bytes: int = Field(
+        65_536, ge=1_024, description="Largest request line and headers together, in bytes."
+    )
+    max_headers: int = Field(100, ge=10, description="Most headers of a request.")
+    max_connections: int = Field(
+        500, ge=1, description="Most connections at a time; the one that has waited longest gives way."
+    )
+    header_timeout: float = Field(
+        20.0, gt=0, description="Seconds in which the headers of a request have to come."
+    )
+    idle_timeout: float = Field(
+        75.0, gt=0, description="Seconds after which a connection is closed whose client does nothing."
     )
     savepoint_every: int = Field(100, ge=1, description="Steps between the savepoints of a session.")
     savepoint_keep: int = Field(
@@ -152,7 +173,18 @@ class Settings(BaseSettings):
                 owners[token] = owner
         return tokens
 
-    @field_validator("cors_origins", "tasks", mode="before")
+    @field_validator("hosts")
+    @classmethod
+    def _names_only(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if _HOST.fullmatch(host) is None:
+                raise Invalid(
+                    f"PERDURE_HOSTS is a list of names with commas between, without scheme, port or path; "
+                    f"{host!r} isn't a name."
+                )
+        return hosts
+
+    @field_validator("hosts", "cors_origins", "tasks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

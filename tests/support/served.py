@@ -58,6 +58,14 @@ class Served:
     administrator: Path | None
     log: Path
 
+    def announced(self) -> str:
+        """Return the lines that it printed after the first, once it answered; to be asked for once."""
+        assert self.process.stdout is not None
+        lines = []
+        while not lines or "routes:" not in lines[-1]:
+            lines.append(self.process.stdout.readline())
+        return "".join(lines)
+
     def client(self, token: str | None = None) -> httpx.Client:
         """Return a client; whoever asks for it closes it."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}

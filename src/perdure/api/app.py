@@ -30,7 +30,7 @@ from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
 from perdure.web.open_routes import OpenDialect, OpenRoutes
 from perdure.web.openapi import add_errors, add_operations, add_tokens
-from perdure.web.origins import Origins, is_loopback
+from perdure.web.origins import ANY, OriginPolicy, Origins, host_name, is_loopback
 from perdure.web.requests import Requests
 
 __all__ = ["App", "create_app", "create_bptk_app"]
@@ -43,9 +43,21 @@ log = structlog.get_logger(__name__)
 
 
 class App(FastAPI):
-    """The app, whose OpenAPI document has the operations on msgspec Structs too."""
+    """The app, whose OpenAPI document has the operations on msgspec Structs too.
 
-    tokens_needed: bool = False
+    Attributes
+    ----------
+    tokens_needed
+        Whether requests need a token.
+    hosts
+        The hosts it answers to, besides loopback names; whoever listens for it adds where.
+    origins
+        Which hosts it answers to, and which web pages may call it.
+    """
+
+    tokens_needed: bool
+    hosts: set[str]
+    origins: OriginPolicy
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -105,8 +117,8 @@ def create_app(
         settings,
         Manner(),
         tokens=tokens,
-        allowed=settings.cors_origins,
-        hosts=None if tokens else {settings.host},
+        origins=settings.cors_origins,
+        any_host=bool(tokens),
         public=service.PUBLIC,
         administrator_socket=administrator_socket,
         # One flat list, the hot path first: what is at a path is found by looking at each in turn.
@@ -141,10 +153,11 @@ def create_bptk_app(
     catalogue: Catalogue,
     settings: Settings,
     *,
+    cors_origins: Collection[str] | None,
     adapter: ExternalStateAdapter | None,
     externalize: bool,
 ) -> App:
-    """Make the app of a `BptkServer`: BPTK's routes and those of the service, any host and origin allowed.
+    """Make the app of a `BptkServer`: BPTK's routes and those of the service.
 
     Parameters
     ----------
@@ -154,6 +167,8 @@ def create_bptk_app(
         The models and scenarios that sessions are made of.
     settings
         Tokens, origins, limits and the savepoint schedule.
+    cors_origins
+        Origins whose web pages may call; None takes those of the settings, and without any, every one.
     adapter
         Where instances are written through to; None leaves them in memory alone.
     externalize
@@ -167,14 +182,17 @@ def create_bptk_app(
     def make_mirror(sessions: Sessions) -> Mirror | None:
         return None if adapter is None else Mirror(adapter, store, sessions, shared=externalize)
 
+    tokens = Tokens(settings.tokens)
+    origins = (settings.cors_origins or (ANY,)) if cors_origins is None else cors_origins
     return _app(
         store,
         catalogue,
         settings,
         Manner(make_mirror, externalize=externalize, durable=False),
-        tokens=Tokens(settings.tokens),
-        allowed=settings.cors_origins or ("*",),
-        hosts=None,
+        tokens=tokens,
+        origins=origins,
+        # A page that may call from any origin gains nothing by renaming itself.
+        any_host=bool(tokens) or ANY in origins,
         public=service.PUBLIC | {"/metrics", "/metrics/"},
         administrator_socket=None,
         routes=list(service.router.routes),
@@ -192,8 +210,8 @@ def _app(
     manner: Manner,
     *,
     tokens: Tokens,
-    allowed: Collection[str],
-    hosts: Collection[str] | None,
+    origins: Collection[str],
+    any_host: bool,
     public: Collection[str],
     administrator_socket: str | None,
     routes: list[BaseRoute],
@@ -205,6 +223,8 @@ def _app(
 ) -> App:
     """Make an app; `between` is asked after origins are checked, and before the native API's tokens are."""
     artifacts = open_artifacts(settings)
+    hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
+    policy = OriginPolicy.of(origins, None if any_host or ANY in hosts else hosts, administrator_socket)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -234,11 +254,10 @@ def _app(
                 OpenRoutes,
                 dialects=dialects,
                 tokens=tokens,
-                cors_origins=settings.cors_origins,
+                policy=policy,
                 max_body_bytes=settings.max_body_bytes,
-                administrator_socket=administrator_socket,
             ),
-            Middleware(Origins, allowed=allowed, hosts=hosts, administrator_socket=administrator_socket),
+            Middleware(Origins, policy=policy),
             *between,
             Middleware(
                 Authentication, tokens=tokens, public=public, administrator_socket=administrator_socket
@@ -251,5 +270,5 @@ def _app(
         ],
         routes=routes,
     )
-    app.tokens_needed = bool(tokens)
+    app.tokens_needed, app.hosts, app.origins = bool(tokens), hosts, policy
     return app

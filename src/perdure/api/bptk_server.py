@@ -1,6 +1,6 @@
 """The BPTK server: BPTK-Py's `BptkServer` as an ASGI application, with the same arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import structlog
@@ -44,6 +44,9 @@ class BptkServer:
         The token that requests must bring; None lets everyone in.
     externalize_state_completely
         With an adapter: leave nothing in memory between requests, so that several servers can share it.
+    cors_origins
+        Origins whose web pages may call the server, for example ``["https://game.example"]``. None takes
+        those of `PERDURE_CORS_ORIGINS`; without any, every page may call, as in BPTK.
 
     Examples
     --------
@@ -69,6 +72,7 @@ class BptkServer:
         external_state_adapter: ExternalStateAdapter | None = None,
         bearer_token: str | None = None,
         externalize_state_completely: bool = False,
+        cors_origins: Collection[str] | None = None,
     ) -> None:
         self.name = import_name
         tokens = {} if bearer_token is None else {LOCAL: (SecretStr(bearer_token),)}
@@ -76,10 +80,12 @@ class BptkServer:
         settings = Settings(**given)
         if not structlog.is_configured():
             configure_logging(settings.log_level, as_json=settings.log_json)
+        self._settings = settings
         self._app = create_bptk_app(
             MemoryStore(keep=settings.savepoint_keep),
             _catalogue(bptk_factory),
             settings,
+            cors_origins=cors_origins,
             adapter=external_state_adapter,
             externalize=externalize_state_completely,
         )
@@ -109,7 +115,7 @@ class BptkServer:
         debug, options
             Flask's options. They mean nothing here; a log line names those that are given.
         announce
-            Called with one line that says where, once the server answers.
+            Called with one line that says where and for whom, once the server answers.
 
         Raises
         ------
@@ -123,6 +129,7 @@ class BptkServer:
             )
         run_app(
             self._app,
+            self._settings,
             HOST if host is None else host,
             PORT if port is None else port,
             lambda url: announce(f"{self.name} serves BPTK's API at {url}"),

@@ -5,6 +5,7 @@ speak to the server through it. Stopping takes seconds at most: requests under w
 ended.
 """
 
+import asyncio
 import gc
 import os
 import shlex
@@ -23,16 +24,16 @@ import structlog
 import uvicorn
 
 from perdure.api.app import App, create_app
+from perdure.api.connections import BoundedConfig, BoundedProtocol, ConnectionLimits
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.open import open_store, store_file
-from perdure.web.origins import is_loopback
+from perdure.web.origins import host_name, is_loopback
 
-__all__ = ["run_app", "serve", "socket_path", "store_file"]
+__all__ = ["access_in_words", "run_app", "serve", "socket_path", "store_file"]
 
 STOP_SECONDS = 10  # requests that take longer are cut off
-KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
@@ -91,20 +92,23 @@ def serve(
         if path is not None:
             sockets.append(closing.enter_context(_administrator_socket(path)))
         app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
-        told = _announcement(_url(listening), catalogue, settings)
-        signals.server = _Server(app, lambda: announce(told))
+        app.hosts.add(host_name(listening.getsockname()[0]))
+        told = _announcement(_url(listening), catalogue, settings, app)
+        signals.server = _Server(app, settings, lambda: announce(told))
         signals.server.run(sockets)
 
 
-def run_app(app: App, host: str, port: int, announce: Callable[[str], None]) -> None:
+def run_app(app: App, settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Serve an app until SIGTERM or SIGINT.
 
     Parameters
     ----------
+    settings
+        The limits of its connections.
     host, port
         Where to listen; port 0 takes a free one.
     announce
-        Called with the server's URL once it answers.
+        Called once the server answers, with its URL and who may call it.
 
     Raises
     ------
@@ -114,7 +118,9 @@ def run_app(app: App, host: str, port: int, announce: Callable[[str], None]) -> 
         If the app can't start, for example because another server uses its external state.
     """
     with _Signals() as signals, _tcp_socket(host, port) as listening:
-        signals.server = _Server(app, lambda: announce(_url(listening)))
+        app.hosts |= {host.lower(), host_name(listening.getsockname()[0])}
+        told = f"{_url(listening)} ({access_in_words(app)})"
+        signals.server = _Server(app, settings, lambda: announce(told))
         signals.server.run([listening])
     failure: PerdureError | None = getattr(app.state, "failure", None)
     if failure is not None:
@@ -144,22 +150,21 @@ class _Signals:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which tells when it answers and ends event streams before it waits for them."""
+    """uvicorn's server, which says when it answers, closes idle connections, and ends event streams first."""
 
-    def __init__(self, app: App, on_started: Callable[[], None]) -> None:
+    def __init__(self, app: App, settings: Settings, on_started: Callable[[], None]) -> None:
         self._app = app
         self._on_started = on_started
         super().__init__(
-            uvicorn.Config(
+            BoundedConfig(
                 app,
+                ConnectionLimits.of(settings),
                 lifespan="on",
-                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
@@ -181,6 +186,15 @@ class _Server(uvicorn.Server):
         except BaseException:
             await self.shutdown(sockets)
             raise
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at the connections; uvicorn calls this ten times a second."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedProtocol):
+                    connection.expire(now)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.context.closing.set()
@@ -253,9 +267,19 @@ def _usable(path: Path | None) -> Path | None:
     return path
 
 
-def _announcement(url: str, catalogue: Catalogue, settings: Settings) -> str:
+def access_in_words(app: App) -> str:
+    """Return who may call an app, for people: by which token, and from which web pages."""
+    token = "with a token" if app.tokens_needed else "without a token"
+    return f"{token}; {app.origins.in_words()}"
+
+
+def _announcement(url: str, catalogue: Catalogue, settings: Settings, app: App) -> str:
     token = " -H 'Authorization: Bearer TOKEN'" if settings.tokens else ""
-    lines = [f"Perdure serves {url} from {settings.store}", f"  models:  curl{token} {url}/models"]
+    lines = [
+        f"Perdure serves {url} from {settings.store}",
+        f"  open:    {access_in_words(app)}",
+        f"  models:  curl{token} {url}/models",
+    ]
     manager = next((manager for manager in catalogue if manager.scenarios), None)
     if manager is not None:
         scenario = next(iter(manager.scenarios))

@@ -1,10 +1,10 @@
-"""Open routes: those of dialects, which any web page may call and which answer in the dialect's own shape.
+"""Open routes: those of dialects, which answer in the dialect's own shape.
 
 They take requests before the app does and hand on what isn't theirs: their paths may have no fixed beginning,
 and their errors and tokens are told in their own way. What a dialect adds is its paths and shapes.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from perdure.errors import PerdureError
 from perdure.web.auth import LOCAL, Tokens, from_socket
 from perdure.web.bodies import read_object
 from perdure.web.errors import HttpError, status_of
+from perdure.web.origins import OriginPolicy
 
 __all__ = ["Call", "Handler", "OpenDialect", "OpenRoutes"]
 
@@ -88,12 +89,10 @@ class OpenRoutes:
         Their routes and shapes; a path is the first one's that has it.
     tokens
         The tokens known; without any, everything is `LOCAL`'s.
-    cors_origins
-        Origins whose web pages may call; none means any.
+    policy
+        Which hosts they answer to, and which web pages may call them.
     max_body_bytes
         Largest request body.
-    administrator_socket
-        The path of the Unix socket whose requests are the administrator's.
     """
 
     def __init__(
@@ -102,16 +101,14 @@ class OpenRoutes:
         *,
         dialects: Sequence[OpenDialect],
         tokens: Tokens,
-        cors_origins: Collection[str],
+        policy: OriginPolicy,
         max_body_bytes: int,
-        administrator_socket: str | None,
     ) -> None:
         self._app = app
         self._dialects = tuple(dialects)
         self._tokens = tokens
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in cors_origins) - {"*"}
+        self._policy = policy
         self._max_body_bytes = max_body_bytes
-        self._socket = administrator_socket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -131,10 +128,10 @@ class OpenRoutes:
         receive: Receive,
         send: Send,
     ) -> None:
-        origin, same = _origin(scope)
-        if origin is not None and not same and self._origins and origin.lower() not in self._origins:
-            text = "web pages of this origin may not call the server; cors_origins allows them"
-            await dialect.error(403, text)(scope, receive, send)
+        try:
+            origin = self._policy.admit(scope)
+        except HttpError as error:
+            await dialect.error(error.status_code, error.detail)(scope, receive, send)
             return
         send = self._allowing(origin, send)
         try:
@@ -163,7 +160,7 @@ class OpenRoutes:
 
     def _owner(self, dialect: OpenDialect, scope: Scope) -> tuple[Owner, Response | None]:
         """Return who asks, or the answer to somebody whose token is missing or wrong."""
-        if from_socket(scope, self._socket):
+        if from_socket(scope, self._policy.administrator_socket):
             return ADMINISTRATOR, None
         if not self._tokens:
             return LOCAL, None
@@ -175,11 +172,7 @@ class OpenRoutes:
 
     def _allowing(self, origin: str | None, send: Send) -> Send:
         """Return a `send` that lets the web pages read the answer that may call the server."""
-        headers = [(b"access-control-allow-origin", b"*")]
-        if self._origins:
-            headers = [(b"vary", b"Origin")]
-            if origin is not None:
-                headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
+        headers = self._policy.headers(origin)
 
         async def send_allowing(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -187,17 +180,6 @@ class OpenRoutes:
             await send(message)
 
         return send_allowing
-
-
-def _origin(scope: Scope) -> tuple[str | None, bool]:
-    """Return the origin of the web page that asks, if one does, and whether it is the server's own."""
-    host, origin = "", None
-    for name, value in scope["headers"]:
-        if name == b"host":
-            host = value.decode("latin-1").lower()
-        elif name == b"origin":
-            origin = value.decode("latin-1")
-    return origin, origin is not None and bool(host) and origin.lower().partition("://")[2] == host
 
 
 def _preflight(methods: str, headers: str) -> Response:

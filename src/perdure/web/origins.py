@@ -1,11 +1,14 @@
 """Where a request comes from: no foreign web page drives the server, not even one that rebinds its DNS name.
 
-A `Host` is checked while no tokens are set: then whoever reaches the server may do everything, and only the
-names of this machine are trusted. An `Origin`, which browsers send, is the server's own or allowed (CORS).
+A `Host` is checked while no tokens are set: then whoever reaches the server may do everything, and only names
+that the server was told of are trusted. An `Origin`, which browsers send, is the server's own or allowed
+(CORS).
 """
 
 import ipaddress
+import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import lru_cache
 
 from starlette.datastructures import Headers
@@ -13,14 +16,23 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perdure.web.auth import from_socket
-from perdure.web.errors import error_response
+from perdure.web.errors import HttpError
 
-__all__ = ["Origins", "is_loopback"]
+__all__ = ["ANY", "OriginPolicy", "Origins", "host_name", "is_loopback"]
+
+ANY = "*"
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
 _EXPOSED = "Content-Disposition, ETag, Location, X-Request-ID"
 _PREFLIGHT_SECONDS = "600"
+
+# Load balancers and supervisors probe under any name, and the answers tell nothing.
+_OF_ANY_HOST = frozenset({"/healthy", "/healthy/", "/ready"})
+
+_AUTHORITY = re.compile(r"(?:\[([0-9a-z:.%]+)\]|([^:\[\]/@\s]+))(?::(\d*))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_LONGEST_NAME = 200  # characters of a host or an origin that an error repeats
 
 
 @lru_cache(maxsize=256)
@@ -38,79 +50,126 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Origins:
-    """Middleware that answers foreign hosts and origins with 403, and allowed origins with CORS headers.
+def host_name(host: str) -> str:
+    """Return the name in a ``Host`` header as it is compared; an empty text if the header is malformed.
 
-    Parameters
+    >>> host_name("LOCALHOST:5000"), host_name("[::1]:80"), host_name("sim.example.org."), host_name("[::1")
+    ('localhost', '::1', 'sim.example.org', '')
+    """
+    return _authority(host)[0]
+
+
+@dataclass(frozen=True)
+class OriginPolicy:
+    """Which hosts a server answers to, and which web pages may call it.
+
+    Attributes
     ----------
-    allowed
-        Origins besides the server's own; ``*`` means any.
+    origins
+        Origins besides the server's own; `ANY` among them means every one.
     hosts
-        Host names to be trusted besides those of this machine; None trusts all.
+        Names to be trusted besides those of this machine, as `host_name` returns them; None trusts all.
     administrator_socket
         The path of the Unix socket whose requests aren't checked.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        allowed: Collection[str],
-        hosts: Collection[str] | None,
-        administrator_socket: str | None,
-    ) -> None:
-        self._app = app
-        self._allowed = frozenset(origin.rstrip("/").lower() for origin in allowed)
-        self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
-        self._socket = administrator_socket
+    origins: frozenset[str]
+    hosts: Collection[str] | None
+    administrator_socket: str | None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or from_socket(scope, self._socket):
-            await self._app(scope, receive, send)
-            return
-        host, origin = "", None
+    @classmethod
+    def of(
+        cls, origins: Collection[str], hosts: Collection[str] | None, administrator_socket: str | None = None
+    ) -> "OriginPolicy":
+        """Return the policy for origins as people write them."""
+        compared = frozenset(origin.rstrip("/").lower() for origin in origins)
+        return cls(compared, hosts, administrator_socket)
+
+    def admit(self, scope: Scope) -> str | None:
+        """Return the foreign origin whose page asks and may do so; None if no foreign page asks.
+
+        Raises
+        ------
+        HttpError
+            If the host or the origin isn't trusted (403).
+        """
+        if from_socket(scope, self.administrator_socket):
+            return None
+        hosts, origins = [], []
         for name, value in scope["headers"]:
             if name == b"host":
-                host = value.decode("latin-1").lower()
+                hosts.append(value.decode("latin-1"))
             elif name == b"origin":
-                origin = value.decode("latin-1")
-        if self._hosts is not None and not self._trusted(host):
-            message = (
-                "Without tokens this server answers to the names of its own machine only; set PERDURE_TOKENS."
-            )
-            await error_response(403, "foreign_host", message, {"host": host})(scope, receive, send)
-        elif origin is None or (host and origin.lower().partition("://")[2] == host):
+                origins.append(value.decode("latin-1"))
+        # Of several hosts none is the host: a proxy and this server could take different ones.
+        host = hosts[0] if len(hosts) == 1 else ""
+        if self.hosts is not None and scope["path"] not in _OF_ANY_HOST:
+            name = host_name(host)
+            if not is_loopback(name) and name not in self.hosts:
+                raise _foreign_host(", ".join(hosts))
+        if not origins:
+            return None
+        origin = ", ".join(origins)
+        if _is_at(origin, host):
+            return None
+        if ANY not in self.origins and origin.lower() not in self.origins:
+            raise _foreign_origin(origin)
+        return origin
+
+    def headers(self, origin: str | None) -> list[tuple[bytes, bytes]]:
+        """Return the headers that let pages of an admitted origin read an answer."""
+        if ANY in self.origins:
+            return [(b"access-control-allow-origin", b"*")]
+        vary = [(b"vary", b"Origin")]
+        if origin is None:
+            return vary
+        return [(b"access-control-allow-origin", origin.encode("latin-1")), *vary]
+
+    def in_words(self) -> str:
+        """Return which web pages may call, for people."""
+        if ANY in self.origins:
+            return "web pages of any origin may call it"
+        if self.origins:
+            return f"web pages of {', '.join(sorted(self.origins))} may call it"
+        return "web pages of other origins may not call it"
+
+
+class Origins:
+    """Middleware that answers foreign hosts and origins with 403, and allowed origins with CORS headers."""
+
+    def __init__(self, app: ASGIApp, *, policy: OriginPolicy) -> None:
+        self._app = app
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif "*" not in self._allowed and origin.lower() not in self._allowed:
-            message = "Web pages of this origin may not call the server; cors_origins allows them."
-            await error_response(403, "foreign_origin", message, {"origin": origin})(scope, receive, send)
+            return
+        try:
+            origin = self._policy.admit(scope)
+        except HttpError as error:
+            await error.response()(scope, receive, send)
+            return
+        if origin is None:
+            await self._app(scope, receive, send)
         else:
             await self._answer_allowed(origin, scope, receive, send)
 
-    def _trusted(self, host: str) -> bool:
-        assert self._hosts is not None
-        name = host.rpartition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
-        return is_loopback(name) or name in self._hosts
-
     async def _answer_allowed(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
+        allowing = self._policy.headers(origin)
         if scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope):
             preflight = Response(
                 status_code=204,
                 headers={
-                    "Access-Control-Allow-Origin": origin,
                     "Access-Control-Allow-Methods": _METHODS,
                     "Access-Control-Allow-Headers": _HEADERS,
                     "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
-                    "Vary": "Origin",
                 },
             )
+            preflight.raw_headers += allowing
             await preflight(scope, receive, send)
             return
-        allowing = [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-expose-headers", _EXPOSED.encode()),
-            (b"vary", b"Origin"),
-        ]
+        allowing.append((b"access-control-expose-headers", _EXPOSED.encode()))
 
         async def send_allowing(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -118,3 +177,39 @@ class Origins:
             await send(message)
 
         await self._app(scope, receive, send_allowing)
+
+
+def _is_at(origin: str, host: str) -> bool:
+    """Return whether an origin is that of the pages at a host."""
+    scheme, separator, authority = origin.lower().partition("://")
+    if not separator or not host:
+        return False
+    default = _DEFAULT_PORTS.get(scheme, "")
+    there, here = _authority(authority), _authority(host)
+    return bool(here[0]) and (there[0], there[1] or default) == (here[0], here[1] or default)
+
+
+def _authority(text: str) -> tuple[str, str]:
+    """Return the name and the port of an authority (RFC 3986, 3.2); empty texts if it is malformed."""
+    found = _AUTHORITY.fullmatch(text.lower())
+    if found is None:
+        return "", ""
+    address, name, port = found.groups()
+    return address or name.removesuffix("."), port or ""
+
+
+def _foreign_host(host: str) -> HttpError:
+    host = host[:_LONGEST_NAME]
+    message = (
+        f"This server doesn't answer to the host {host!r} while it has no tokens. Add the name to "
+        "PERDURE_HOSTS, or set PERDURE_TOKENS."
+    )
+    return HttpError(403, "foreign_host", message, {"host": host})
+
+
+def _foreign_origin(origin: str) -> HttpError:
+    origin = origin[:_LONGEST_NAME]
+    message = (
+        f"Web pages of {origin} may not call this server. Add the origin to PERDURE_CORS_ORIGINS to allow it."
+    )
+    return HttpError(403, "foreign_origin", message, {"origin": origin})

@@ -195,12 +195,17 @@ def test_unknown_fields_and_strings_for_lists_are_taken_as_they_always_were(clie
     assert answer.json()["configs"][0]["polymers"] == [[["a", "b"], ["a*"]]]
 
 
-def test_a_web_page_of_any_origin_may_ask(client: httpx.Client) -> None:
-    origin = {"Origin": "https://lab.example", "Access-Control-Request-Method": "POST"}
-    asked = client.options("/task", headers=origin)
+def test_a_web_page_of_another_origin_may_not_ask(client: httpx.Client) -> None:
+    refused = client.post("/task", json={"monomers": CLASSIC}, headers={"Origin": "https://lab.example"})
+    assert refused.status_code == 403
+    assert "PERDURE_CORS_ORIGINS" in refused.json()["message"]
+    assert "access-control-allow-origin" not in refused.headers
+
+
+def test_options_tell_what_a_path_takes(client: httpx.Client) -> None:
+    asked = client.options("/task")
     assert asked.status_code == 204
     assert asked.headers["access-control-allow-methods"] == "POST, OPTIONS"
-    assert client.get("/status/x", headers=origin).headers["access-control-allow-origin"] == "*"
 
 
 def test_a_repeated_key_makes_one_task(client: httpx.Client) -> None:

@@ -30,8 +30,10 @@ def test_every_route_is_documented_with_every_status() -> None:
 
 
 def test_every_code_of_the_protocol_is_documented() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "src" / "perdure" / "web").glob("*.py"))
-    pattern = r'(?:4\d\d|500)(?:,|:)\s*"([a-z_]+)"'
+    perdure = ROOT / "src" / "perdure"
+    modules = [*(perdure / "web").glob("*.py"), perdure / "api" / "connections.py"]
+    sources = "".join(path.read_text() for path in modules)
+    pattern = r'(?:4\d\d|50\d)(?:,|:)\s*"([a-z_]+)"'
     used = {code for code in re.findall(pattern, sources) if "_" in code or code == "unauthorized"}
     rows = set(re.findall(r"^\| `([a-z_]+)` \| \d{3} \|", PAGE, re.MULTILINE))
     assert used == rows

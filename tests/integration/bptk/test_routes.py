@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from tests.support.bptk_servers import MANAGER, client_of, example_factory
 
 from perdure.api.app import create_app
+from perdure.bptk import BptkServer
 from perdure.dialects.bptk.client import BptkClient, InProcess
 from perdure.dialects.bptk.handlers import FIXED, OF_INSTANCE
 from perdure.settings import Settings
@@ -335,9 +336,9 @@ def test_too_many_instances_are_a_429_that_names_the_setting(client: BptkClient)
 # Who may call -----------------------------------------------------------------------------------------------
 
 
-def test_every_route_answers_a_preflight_and_any_origin() -> None:
-    foreign = {"Origin": "https://elsewhere.example", "Host": "rebound.example"}
-    with served() as client:
+def test_a_bptk_server_answers_a_preflight_and_any_origin_on_every_route() -> None:
+    foreign = {"Origin": "https://elsewhere.example", "Host": "sim.example"}
+    with BptkServer(__name__, example_factory).test_client() as client:
         for path in [*FIXED, *(f"x/{name}" for name in OF_INSTANCE)]:
             asked = {**foreign, "Access-Control-Request-Method": "POST"}
             preflight = client.options(f"/{path}", headers=asked)
@@ -347,16 +348,26 @@ def test_every_route_answers_a_preflight_and_any_origin() -> None:
             for answer in (client.get(f"/{path}", headers=foreign), client.post(f"/{path}", headers=foreign)):
                 assert answer.headers["access-control-allow-origin"] == "*"
                 assert answer.status_code != 403
-        assert client.get("/runs", headers=foreign).status_code == 403  # the native API stays closed
 
 
-def test_origins_can_be_named() -> None:
-    with served(cors_origins=("https://game.example",)) as client:
+def test_a_bptk_servers_origins_can_be_named() -> None:
+    named = BptkServer(__name__, example_factory, cors_origins=["https://game.example"])
+    with named.test_client() as client:
         answer = client.get("/scenarios", headers={"Origin": "https://game.example"})
         assert answer.headers["access-control-allow-origin"] == "https://game.example"
         assert answer.headers["vary"] == "Origin"
         assert client.get("/scenarios", headers={"Origin": "https://other.example"}).status_code == 403
         assert client.get("/scenarios").status_code == 200
+        rebound = {"Origin": "http://evil.example", "Host": "evil.example"}
+        assert client.get("/scenarios", headers=rebound).status_code == 403
+
+
+def test_a_bptk_server_with_a_token_and_named_origins_answers_to_any_host() -> None:
+    named = BptkServer(__name__, example_factory, bearer_token="t", cors_origins=())
+    headers = {"Host": "sim.example", "Authorization": "Bearer t"}
+    with named.test_client() as client:
+        assert client.get("/scenarios", headers=headers).status_code == 200
+        assert client.get("/scenarios", headers={**headers, "Origin": "https://x.example"}).status_code == 403
 
 
 def test_owners_see_their_own_instances_only() -> None:

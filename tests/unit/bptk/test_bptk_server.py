@@ -44,7 +44,9 @@ def test_a_failure_is_logged_without_the_token(as_json: str) -> None:
 def listening(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Return where servers would have listened."""
     found: list[tuple[str, int]] = []
-    monkeypatch.setattr(bptk_server, "run_app", lambda app, host, port, announce: found.append((host, port)))
+    monkeypatch.setattr(
+        bptk_server, "run_app", lambda app, settings, host, port, announce: found.append((host, port))
+    )
     return found
 
 

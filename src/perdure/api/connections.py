@@ -1,0 +1,296 @@
+"""The connections of the server process: how much of a head they hold, how long they wait, and how many.
+
+uvicorn limits none of this, and none of it needs a token: a head of any size is kept in memory, and a
+connection that sends nothing, or stops in the middle, stays open. The administrator's connections aren't
+counted: they get in also when others have taken all there are.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, cast
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from perdure.settings import Settings
+from perdure.web.errors import error_response
+
+__all__ = ["BoundedConfig", "BoundedProtocol", "ConnectionLimits"]
+
+LINGER_SECONDS = (
+    5.0  # a refused connection is drained so long: closed at once, the client may lose the answer
+)
+YIELD_SECONDS = 1.0  # a connection that has waited so long for a request gives way to a new one
+MOST_AHEAD = 64  # requests that wait on one connection for the answer of another; each takes some 3 kB
+RETRY_SECONDS = "5"
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What one connection may hold and wait for, and how many there may be.
+
+    Attributes
+    ----------
+    header_bytes, headers
+        Largest request line and headers together, and most headers.
+    header_seconds
+        Longest time from the opening of a connection, or from the first byte of a later request, to the end
+        of the headers.
+    idle_seconds
+        Longest time in which a client sends nothing of what it began, takes nothing of what it asked for, or
+        leaves a connection without a request.
+    connections
+        Most connections at a time.
+    """
+
+    header_bytes: int
+    headers: int
+    header_seconds: float
+    idle_seconds: float
+    connections: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ConnectionLimits":
+        """Return the limits that the settings name."""
+        return cls(
+            header_bytes=settings.max_header_bytes,
+            headers=settings.max_headers,
+            header_seconds=settings.header_timeout,
+            idle_seconds=settings.idle_timeout,
+            connections=settings.max_connections,
+        )
+
+
+class BoundedConfig(uvicorn.Config):
+    """uvicorn's configuration for connections within limits."""
+
+    def __init__(self, app: Any, limits: ConnectionLimits, **options: Any) -> None:
+        self.limits = limits
+        super().__init__(
+            app, http=BoundedProtocol, ws="none", timeout_keep_alive=math.ceil(limits.idle_seconds), **options
+        )
+
+
+class HeadTooLarge(Exception):
+    """Ends the parsing of a request whose head exceeds a limit."""
+
+
+class TooManyAhead(Exception):
+    """Ends the parsing of requests that a client sends without waiting for answers."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. The server calls `expire` about once a second; there are no timers for each request."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        assert isinstance(config, BoundedConfig)
+        self._limits = config.limits
+        # What the parser may be holding: bytes since the last one of a body, or since the last request's end.
+        self._apart = 0
+        self._head = 0  # bytes of this request's line and headers, trailers included
+        self._between = True  # no byte has come since the last request's end
+        self._head_since: float | None = None  # since when the end of a head is waited for
+        self._received = 0.0  # when bytes came last
+        self._answered = 0.0  # when the last answer was complete
+        self._unsent, self._unsent_since = 0, 0.0
+        self._refused: float | None = None  # when
+
+    # What asyncio calls -------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection, if there is room for it."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        now = self.loop.time()
+        self._head_since = self._received = self._answered = self._unsent_since = now
+        if not self._administrators and len(self.connections) > self._limits.connections:
+            self._make_room(now)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and refuse it once it exceeds a limit."""
+        self._unset_keepalive_if_required()
+        if self._refused is not None:
+            return
+        self._received = self.loop.time()
+        if self._between:
+            self._between = False
+            self._head_since = self._head_since or self._received
+        self._apart += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # the request is served as it is: there are no web sockets
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, TooManyAhead):
+                message = (
+                    f"A client may send {MOST_AHEAD} requests ahead; wait for an answer before the next."
+                )
+                self._refuse(400, "malformed_request", message)
+                return
+            if not isinstance(error.__context__, HeadTooLarge):
+                self._refuse(400, "malformed_request", "This is no HTTP request that can be read.")
+                return
+            self._apart = self._limits.header_bytes + 1
+        if self._apart > self._limits.header_bytes:
+            message = (
+                f"A request's line and headers may have at most {self._limits.header_bytes} bytes and "
+                f"{self._limits.headers} headers; PERDURE_MAX_HEADER_BYTES and PERDURE_MAX_HEADERS raise it."
+            )
+            self._refuse(431, "headers_too_large", message)
+
+    def resume_writing(self) -> None:
+        """Note that the client takes what it asked for."""
+        self._unsent_since = self.loop.time()
+        super().resume_writing()
+
+    # What the parser calls ----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._head = 0
+        self._between = False
+        self._head_since = self._head_since or self._received
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request's URL."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        self._count(len(name) + len(value))
+        if len(self.headers) >= self._limits.headers:
+            raise HeadTooLarge
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._head_since = None
+        super().on_headers_complete()
+        if len(self.pipeline) > MOST_AHEAD:
+            raise TooManyAhead
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._apart = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._apart = 0
+        self._between = True
+        super().on_message_complete()
+
+    # What the server calls ----------------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self._answered = self.loop.time()
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
+        if not self._between:  # some of the next one has come: `expire` looks after that
+            self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        """Close once the request under way is answered."""
+        if self._refused is None:
+            super().shutdown()
+        else:
+            self.transport.close()
+
+    def expire(self, now: float) -> None:
+        """Close the connection if its client lets it wait for too long."""
+        limits = self._limits
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent < self._unsent:
+            self._unsent_since = now
+        self._unsent = unsent
+        if now - self._unsent_since > limits.idle_seconds:
+            self.transport.abort()  # to close would wait for the client to take the rest
+        elif self.transport.is_closing():
+            return
+        elif self._refused is not None:
+            if now - self._refused > LINGER_SECONDS:
+                self.transport.close()
+        elif self._head_since is not None:
+            if now - self._head_since > limits.header_seconds:
+                self._time_out("The headers didn't come in time; PERDURE_HEADER_TIMEOUT gives more.")
+        elif not self._between and not self.flow.read_paused and now - self._received > limits.idle_seconds:
+            self._time_out("The body didn't come in time; PERDURE_IDLE_TIMEOUT gives more.")
+
+    # Helpers ------------------------------------------------------------------------------------------------
+
+    @property
+    def _administrators(self) -> bool:
+        return self.server is not None and self.server[1] is None
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > self._limits.header_bytes:
+            raise HeadTooLarge
+
+    def _waiting_since(self) -> float:
+        """Return since when the connection has had no request; infinity if it has one, or is closed."""
+        if self._administrators or self.transport.is_closing():
+            return math.inf
+        if self._refused is not None:
+            return -math.inf
+        if self._head_since is not None:
+            return self._head_since
+        idle = self._between and self.cycle is not None and self.cycle.response_complete
+        return self._answered if idle else math.inf
+
+    def _make_room(self, now: float) -> None:
+        """Close the connection that has waited longest for a request, or refuse this one."""
+        others = [other for other in self.connections if isinstance(other, BoundedProtocol)]
+        longest = min(others, key=BoundedProtocol._waiting_since)
+        if now - longest._waiting_since() > YIELD_SECONDS:
+            longest.transport.close()
+            return
+        message = (
+            f"The server has {self._limits.connections} connections, and takes no more; "
+            "PERDURE_MAX_CONNECTIONS raises that."
+        )
+        self._refuse(503, "too_many_connections", message, {"Retry-After": RETRY_SECONDS})
+        self.transport.close()  # to linger would take the room that there isn't
+
+    def _time_out(self, message: str) -> None:
+        nothing_came = self._head_since is not None and self._between
+        answered = self._head_since is None and self.cycle.response_complete
+        if nothing_came or answered:
+            self.transport.close()
+        else:
+            self._refuse(408, "request_timeout", message)
+
+    def _refuse(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        """Answer with an error and take nothing more; an answer under way is broken off."""
+        self._refused = self.loop.time()
+        self.pipeline.clear()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        answer = error_response(status, code, message, headers=headers)
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"connection: close"]
+        lines += [
+            name + b": " + value for name, value in (*self.server_state.default_headers, *answer.raw_headers)
+        ]
+        self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
