@@ -151,12 +151,13 @@ class Catalogue:
         model
             The model, or where it is: ``package.module.name`` or ``folder/file``.
         scenario_manager
-            The manager's name; by default ``sm`` and the model's name with a capital.
+            The manager's name; by default ``sm`` and the model's name in small letters after a capital, as in
+            BPTK: ``SIR`` gets ``smSir``.
         scenario
             Scenarios by name; by default one, ``base``, that sets nothing.
         """
         model = load_model(model) if isinstance(model, str) else model
-        name = scenario_manager or f"sm{model.name[:1].upper()}{model.name[1:]}"
+        name = scenario_manager or f"sm{model.name.capitalize()}"
         self.register_scenario_manager(
             {name: {"model": model, "scenarios": {"base": {}} if scenario is None else scenario}}
         )

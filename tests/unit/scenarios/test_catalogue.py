@@ -40,6 +40,17 @@ def test_a_model_is_registered_under_the_names_bptk_gives_it() -> None:
     assert catalogue.scenario("tub", "hot").constants == {"tap": 9.0}
 
 
+@pytest.mark.parametrize(
+    ("name", "manager"),
+    [("SIR", "smSir"), ("Test Model", "smTest model"), ("ßeta", "smSseta"), ("", "sm"), ("x2Y", "smX2y")],
+)
+def test_a_manager_is_named_as_bptk_names_it(name: str, manager: str) -> None:
+    catalogue, model = Catalogue(), bath()
+    model.name = name
+    catalogue.register_model(model)
+    assert list(catalogue.managers) == [manager]
+
+
 def test_a_scenario_goes_before_its_managers_base_values() -> None:
     catalogue = Catalogue()
     catalogue.register_scenario_manager(
