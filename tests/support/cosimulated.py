@@ -12,6 +12,7 @@ import numpy as np
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Past
 from perdure.engines.generators import Generators
+from perdure.engines.warned import Modules
 from perdure.run import Entry, Step
 from perdure.state.savepoint import Savepoint
 
@@ -51,6 +52,10 @@ class SmallCoSimulation:
     @property
     def time(self) -> Fraction:
         return Fraction(self.time_ns, 10**9)
+
+    @property
+    def modules(self) -> Modules:
+        return {}
 
     def initialize(self) -> None:
         with self._generators:

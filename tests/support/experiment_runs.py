@@ -1,12 +1,15 @@
 """Runs of experiments on a real server: folders sent, runs made, steered, followed and read."""
 
+import hashlib
 import json
 import os
+import signal
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.support.processes import marked
 from tests.support.zips import unzipped, zip_of
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +96,21 @@ def files(client: httpx.Client, run_id: str) -> dict[str, bytes]:
     sim_id = client.get(f"/runs/{run_id}").json()["sim_id"]
     found.pop(f"simulation_{sim_id}.log", None)
     return {name.replace(f"_{sim_id}.", "."): data for name, data in found.items()}
+
+
+def identity(folder: Path) -> str:
+    """Return the name by which processes of a folder's store are marked."""
+    return hashlib.sha256(bytes(folder / "perdure.db")).hexdigest()[:16]
+
+
+def kill_simulation(folder: Path, run_id: str) -> None:
+    """Kill the simulation server of a run, of the store in a folder."""
+    for pid in marked(identity(folder)):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
+        if command.endswith(run_id.encode()) and b"guard.py" not in command:
+            os.kill(pid, signal.SIGKILL)
+            return
+    raise AssertionError(f"run {run_id} has no simulation server")
 
 
 class Signal:

@@ -5,11 +5,12 @@ a fresh engine, go on, and every later output is bit-identical, random draws inc
 """
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Asking", "Engine", "Observable", "State"]
+__all__ = ["Asking", "Engine", "Modular", "Observable", "State"]
 
 
 @runtime_checkable
@@ -84,4 +85,14 @@ class Observable(Protocol):
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the outputs as they are now; changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Modular(Protocol):
+    """An engine whose code has modules of its own, which aren't in `sys.modules`."""
+
+    @property
+    def modules(self) -> Mapping[str, ModuleType]:
+        """These modules, by name."""
         ...

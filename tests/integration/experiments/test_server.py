@@ -26,7 +26,6 @@ reach of user code; source files are served         `test_scripts_do_not_see_tok
 ==================================================  ========================================================
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -45,6 +44,8 @@ from tests.support.experiment_runs import (
     events,
     example,
     files,
+    identity,
+    kill_simulation,
     lines,
     made,
     put,
@@ -74,11 +75,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def client(server: Served) -> Iterator[httpx.Client]:
     with server.client() as made:
         yield made
-
-
-def identity(folder: Path) -> str:
-    """Return the name by which processes of a folder's store are marked."""
-    return hashlib.sha256(bytes(folder / "perdure.db")).hexdigest()[:16]
 
 
 def working(folder: Path) -> list[str]:
@@ -390,12 +386,7 @@ def test_what_a_killed_run_says_is_what_it_would_have_said(tmp_path: Path) -> No
         put(client, run_id, "started")
         for _ in range(kills):
             here.wait()
-            (child,) = [
-                pid
-                for pid in marked(identity(tmp_path))
-                if command(pid).rstrip(b"\0").endswith(run_id.encode()) and b"guard.py" not in command(pid)
-            ]
-            os.kill(child, signal.SIGKILL)
+            kill_simulation(tmp_path, run_id)
         here.wait()
         go.path.write_text("")
         assert ended(client, run_id)["state"] == "completed"

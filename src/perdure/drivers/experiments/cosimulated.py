@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from perdure.drivers.experiments.nrp import Rows
+from perdure.engines.warned import Modules
 from perdure.state.codec import State
 
 __all__ = ["CoSimulated"]
@@ -26,6 +27,11 @@ class CoSimulated(Protocol):
     @property
     def done(self) -> bool:
         """Whether the status function said so."""
+        ...
+
+    @property
+    def modules(self) -> Modules:
+        """The modules that engines and functions of this process have of their own, by entity."""
         ...
 
     def initialize(self) -> None:

@@ -20,8 +20,9 @@ from perdure.drivers.experiments.engines import make_engine, start_outputs
 from perdure.drivers.experiments.functions import Functions
 from perdure.drivers.experiments.isolated import IsolatedEngine
 from perdure.drivers.experiments.recorded import Notes, Recorded
-from perdure.engines.base import Engine
+from perdure.engines.base import Engine, Modular
 from perdure.engines.python_script.data import copied
+from perdure.engines.warned import Modules
 from perdure.errors import (
     EngineCrashed,
     Invalid,
@@ -37,6 +38,7 @@ from perdure.times import nanoseconds
 __all__ = ["CoSimulation"]
 
 FUNCTIONS = "functions"  # their entity
+WARNED = "warnings"  # the entity of what isolated engines have warned of
 ANSWERED = "answered"  # what they answered, in the notes
 
 
@@ -97,6 +99,12 @@ class CoSimulation:
     def replayed(self) -> Mapping[str, str]:
         """What the last `snapshot` could not take, and why; inputs are given again to it instead."""
         return {id: str(part.refusal) for id, part in self.parts.items() if part.refusal is not None}
+
+    @property
+    def modules(self) -> Modules:
+        """The modules that engines and functions of this process have of their own, by entity."""
+        parts = {id: recorded.part for id, recorded in self.parts.items()}
+        return {id: part.modules for id, part in parts.items() if isinstance(part, Modular)}
 
     def initialize(self) -> None:
         """Load the functions and start the engines.
@@ -205,6 +213,7 @@ class CoSimulation:
                 "due": {name: member.due for name, member in self._members.items()},
                 "trajectory": list(self.trajectory),
             },
+            WARNED: {name: isolated.warned() for name, isolated in self._isolated()},
         }
         self.notes.clear()
         return entities
@@ -234,6 +243,9 @@ class CoSimulation:
                     raise _named(name, error) from error
                 member.due, member.answers = due[name] * (self._unit // unit), packs["answered"][name]
         functions.restore(entities[FUNCTIONS])
+        for name, isolated in self._isolated():
+            if (warned := entities.get(WARNED, {}).get(name)) is not None:
+                isolated.restore_warned(warned)
         self.notes.clear()
         members = self._members
         self._packs = {name: fetched for name, fetched in packs["fetched"].items() if name in members}
@@ -252,6 +264,11 @@ class CoSimulation:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def _isolated(self) -> Iterator[tuple[str, IsolatedEngine]]:
+        for name, member in self._members.items():
+            if isinstance(member.engine, IsolatedEngine):
+                yield name, member.engine
 
     def _count_in(self, unit: int) -> None:
         """Count times in parts of a second in which multiples of 1/unit are whole, and all time steps."""

@@ -6,6 +6,7 @@ don't share. What their modules keep is state, as an engine script's is.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from perdure.drivers.experiments.configuration import FunctionFile
@@ -116,6 +117,11 @@ class Functions:
                 status = self._call(function, inputs, preprocessed)
                 answer["done"], answer["rows"] = self._status(function, status)
         return answer
+
+    @property
+    def modules(self) -> Mapping[str, ModuleType]:
+        """The modules of the folder that they have loaded."""
+        return self._party.modules
 
     def snapshot(self) -> State:
         """Return what the functions' modules keep; raise `NotSnapshotable` with the name of what can't be."""

@@ -113,6 +113,15 @@ class IsolatedEngine:
         """Go to what `snapshot` returned."""
         self._call("restore", state)
 
+    def warned(self) -> State:
+        """Return what its process has warned of."""
+        state: State = self._call("warned", None)
+        return state
+
+    def restore_warned(self, state: State) -> None:
+        """Have its process warn of that no more."""
+        self._call("restore_warned", state)
+
     def close(self) -> None:
         """Close the engine, and end its process; then raise what the script's `shutdown` raised."""
         process, self._process = self._process, None

@@ -13,8 +13,9 @@ from typing import Any
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.engines import make_engine, start_outputs
 from perdure.drivers.experiments.isolated import receive, send
-from perdure.engines.base import Engine
+from perdure.engines.base import Engine, Modular
 from perdure.engines.python_script.data import copied
+from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import PerdureError
 from perdure.execution.child import print_by_lines
 
@@ -66,9 +67,17 @@ def _called(engine: Engine, method: str, argument: Any) -> Any:
             return engine.snapshot()
         case "restore":
             engine.restore(argument)
+        case "warned":
+            return snapshot_warnings(_modules(engine))
+        case "restore_warned":
+            restore_warnings(argument, _modules(engine))
         case "close":
             engine.close()
     return None
+
+
+def _modules(engine: Engine) -> Modules:
+    return {"engine": engine.modules} if isinstance(engine, Modular) else {}
 
 
 def _end_with_parent(connection: socket.socket) -> None:

@@ -5,13 +5,16 @@ from typing import Any
 import msgspec
 
 from perdure.drivers.experiments.files import EMPTY
+from perdure.engines.warned import of_another_script
 from perdure.errors import CorruptBlob, HashSeedChanged
 from perdure.state.codec import State, decode, encode
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["FILES", "PLACE", "Place", "restarted"]
+__all__ = ["FILES", "PLACE", "SCRIPT", "WARNED", "Place", "restarted"]
 
 PLACE = "experiment/place"
+WARNED = "experiment/warnings"  # what the simulation's process has warned of
+SCRIPT = "script"  # whose the script's modules are, there
 FILES = "experiment/files"
 """The run's files. ``files``: what was written, as `Files.snapshot` tells; ``log``: the name of the script's
 log; ``scripts``: which ones the script wrote itself; ``modules``: which ones it had imported; ``beginning``:
@@ -82,6 +85,8 @@ def restarted(savepoint: Savepoint, log: str) -> Savepoint:
         hash_sample=place.hash_sample,
     )
     entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _of_no_script(savepoint, log)}
+    if WARNED in entities:
+        entities[WARNED] = encode(of_another_script(decode(entities[WARNED]), SCRIPT))
     return msgspec.structs.replace(savepoint, entities=entities)
 
 

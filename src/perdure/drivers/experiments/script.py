@@ -43,11 +43,17 @@ class Script:
         self._facades = facades
         self._modules: FolderModules | None = None
         self._generators = Generators(seed, "script")
+        self._main = types.ModuleType("__main__")
         self._arguments: list[str] = []
         self.running = False  # whether its code, and not one of its calls, is running
 
     @property
-    def modules(self) -> list[str]:
+    def modules(self) -> Mapping[str, types.ModuleType]:
+        """The script itself, and the modules of the folder that it has loaded."""
+        return {} if self._modules is None else {"__main__": self._main, **self._modules.loaded}
+
+    @property
+    def module_files(self) -> list[str]:
         """The paths in the folder of the modules that it has loaded from there."""
         return [] if self._modules is None else self._modules.files
 
@@ -59,7 +65,7 @@ class Script:
         ScriptStopped
             If it was ended from inside one of its calls.
         """
-        main = types.ModuleType("__main__")
+        main = self._main
         seen = _with_facades(self._facades)
         self._modules = FolderModules(self._folder, {"__main__": main}, seen)
         main.__dict__.update(

@@ -20,7 +20,7 @@ from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.files import Files, OpenFiles
 from perdure.drivers.experiments.keeper import Keeper
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, Rows, ScriptStopped
-from perdure.drivers.experiments.place import FILES, PLACE, Place
+from perdure.drivers.experiments.place import FILES, PLACE, SCRIPT, WARNED, Place
 from perdure.drivers.experiments.plan import Ending, How, Past, Plan
 from perdure.drivers.experiments.printed import Printed
 from perdure.drivers.experiments.publisher import Publisher
@@ -28,6 +28,7 @@ from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
 from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.stepper import Stepper
+from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import Unavailable
 from perdure.state.codec import State, decode
 from perdure.times import nanoseconds
@@ -92,7 +93,7 @@ class Simulation:
             timeout=plan.timeout,
             every=plan.every,
             keep=plan.keep,
-            describe_files=self._describe_files,
+            describe=self._describe,
             publish=self._publisher.now,
             clock=clock,
         )
@@ -177,7 +178,7 @@ class Simulation:
             self._place.check_hash_seed()
             entities = self._past.savepoint.entities
             self._cosimulation.restore(
-                {id: decode(blob) for id, blob in entities.items() if id not in (PLACE, FILES)}
+                {id: decode(blob) for id, blob in entities.items() if id not in (PLACE, FILES, WARNED)}
             )
             self._lay_beginning()
             self._recorder.begin()
@@ -288,10 +289,18 @@ class Simulation:
         """Pass a printed line on; in a replay it goes through the pipe, where the server drops it."""
         return not self._log.muted and self._keeper.print_line(text, level)
 
+    def _describe(self) -> Mapping[str, State]:
+        return {FILES: self._describe_files(), WARNED: snapshot_warnings(self._own_modules())}
+
+    def _own_modules(self) -> Modules:
+        """Return the modules that the script, engines and functions have each of their own."""
+        script = {} if self._script is None else {SCRIPT: self._script.modules}
+        return {**self._cosimulation.modules, **script}
+
     def _describe_files(self) -> State:
         self._opened.flush()
         scripts: list[State] = [*sorted({self._log_name, *self._opened.scripts})]
-        modules: list[State] = [] if self._script is None else [*sorted(self._script.modules)]
+        modules: list[State] = [] if self._script is None else [*sorted(self._script.module_files)]
         return {
             "log": self._log_name,
             "files": self._files.snapshot(),
@@ -305,6 +314,8 @@ class Simulation:
         if self._past is not None:
             anew = self._beginning is not None and not self._place.begun
             self._put_back(self._kept, self._past.beginning if anew else self._past.folder)
+            if WARNED in self._past.savepoint.entities:
+                restore_warnings(decode(self._past.savepoint.entities[WARNED]), self._own_modules())
             self._keeper.arrived()
             self._log.muted = False
 

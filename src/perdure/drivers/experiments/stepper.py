@@ -5,7 +5,7 @@ an older savepoint had to be used, are taken again and compared with it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +15,7 @@ from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.journal import RUN_LOOP, Looped, Record
 from perdure.drivers.experiments.keeper import Control, Keeper
 from perdure.drivers.experiments.nrp import Rows, ScriptStopped
-from perdure.drivers.experiments.place import FILES, PLACE, Place
+from perdure.drivers.experiments.place import PLACE, Place
 from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.replay import agree
 from perdure.drivers.experiments.stopwatch import Stopwatch
@@ -83,8 +83,8 @@ class Stepper:
         Distance of savepoints, rounded up to a multiple of the timestep; None measures it.
     keep
         How many of the newest savepoints are kept; None leaves that to the store.
-    describe_files
-        Returns what a savepoint holds of the run's files.
+    describe
+        Returns the entities of a savepoint that are neither the co-simulation's nor the place.
     publish
         Tells at once how far the simulation is, when it stands still and when it goes on.
     clock
@@ -111,7 +111,7 @@ class Stepper:
         timeout: Fraction | None,
         every: Fraction | None,
         keep: int | None,
-        describe_files: Callable[[], State],
+        describe: Callable[[], Mapping[str, State]],
         publish: Callable[[], None],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -130,7 +130,7 @@ class Stepper:
         elif place.every is not None:
             every = place.every * NANOSECOND
         self._every = every
-        self._describe_files = describe_files
+        self._describe = describe
         self._publish = publish
         self._call: _Call | None = None
         # Steps are counted from the beginning of this attempt: it is cheaper than to compare times.
@@ -227,7 +227,7 @@ class Stepper:
             return  # nothing happened since
         self._saved = mark
         entries = journal.take()
-        files = self._describe_files()
+        described = self._describe()
         place = msgspec.structs.replace(
             self._place,
             ended=ended,
@@ -237,9 +237,8 @@ class Stepper:
             every=None if self._every is None else nanoseconds(self._every),
             seconds=self.watch.seconds,
         )
-        entities = {id: encode(state) for id, state in self._cosimulation.snapshot().items()}
-        entities[PLACE] = encode(place.to_state())
-        entities[FILES] = encode(files)
+        states = {**self._cosimulation.snapshot(), **described, PLACE: place.to_state()}
+        entities = {id: encode(state) for id, state in states.items()}
         self._position += len(entries)
         self._keeper.append(
             entries,

@@ -7,6 +7,7 @@ its modules and classes, its generators, and its simulator's state.
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -45,6 +46,11 @@ class PythonJsonEngine:
     def finished(self) -> bool:
         """Never: a script can always be stepped."""
         return False
+
+    @property
+    def modules(self) -> Mapping[str, ModuleType]:
+        """The modules of the folder that the script has loaded."""
+        return {} if self._party is None else self._party.modules
 
     def initialize(self, config: Mapping[str, Any]) -> None:
         """Load the script, make its simulator if it has one, and call its `initialize`.

@@ -79,6 +79,11 @@ class Party:
                 reason=reason if self.folder.is_dir() else f"{reason} (the run's folder was removed)",
             ) from error
 
+    @property
+    def modules(self) -> Mapping[str, ModuleType]:
+        """The modules of the folder that it has loaded."""
+        return self._modules.loaded
+
     def load(self, file: str) -> ModuleType:
         """Execute a file of the folder as a module, while running."""
         return self._modules.load(self.folder / file)
