@@ -109,6 +109,7 @@ def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "simulation time is up")
     assert "60.00 s of 60 s simulated" in done.stderr
     assert "Completed: 60 s simulated" in done.stderr
+    assert "Saved in savepoints: engine/" in done.stderr
     run, rows, log = only_run(room)
     assert len(rows) == 600
     assert log == done.stdout

@@ -57,6 +57,10 @@ class SmallCoSimulation:
     def modules(self) -> Modules:
         return {}
 
+    @property
+    def kept(self) -> Mapping[str, str | None]:
+        return {"engine": None}
+
     def initialize(self) -> None:
         with self._generators:
             self._sum = random.random()

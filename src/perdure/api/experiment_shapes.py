@@ -80,7 +80,8 @@ class _Experiment(BaseModel):
     progress: dict[str, JsonValue] | None = Field(
         description="Its state, and its latest report: real_time, simulation_time and time_left in seconds, "
         "steps, max_steps and the fraction of these that is done, and whether it is replaying; what only a "
-        "time-out tells is null without one."
+        "time-out tells is null without one. And `parts`: of each engine (engine/NAME) and the functions "
+        "whether it is saved or replayed (kept), and the reason why it can't be saved."
     )
     attempt: int = Field(description="How often a simulation server began.")
     parent: str | None = Field(description="The run it was forked from.")

@@ -25,6 +25,7 @@ class ExperimentProgress:
         self._terminal = sys.stderr.isatty()
         self._watch = watch and not self._terminal
         self._told = ""
+        self._parts: Mapping[str, Any] = {}
         columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"))
         self._bar = Progress(
             *columns,
@@ -62,6 +63,7 @@ class ExperimentProgress:
         """Show how far it got."""
         if progress is None:
             return
+        self._show_parts(progress.get("parts", {}))  # which earlier versions didn't report
         reached, left = progress["simulation_time"], progress["time_left"]
         whole = None if left is None else reached + left
         of = "" if whole is None else f" of {whole:g} s"
@@ -71,3 +73,14 @@ class ExperimentProgress:
         if self._watch and told != self._told:
             self.say(told)
         self._told = told
+
+    def _show_parts(self, parts: Mapping[str, Any]) -> None:
+        """Say how each engine, and the functions, resume, when that is known or changes."""
+        changed = {part: how for part, how in parts.items() if self._parts.get(part) != how}
+        saved = [part for part, how in changed.items() if how["kept"] == "saved"]
+        if saved:
+            self.say(f"Saved in savepoints: {', '.join(saved)}.")
+        for part, how in changed.items():
+            if how["kept"] != "saved":
+                self.say(f"Replayed from its inputs: {part}. {how['reason']}")
+        self._parts = parts

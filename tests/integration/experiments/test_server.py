@@ -409,6 +409,41 @@ def test_what_a_killed_run_says_is_what_it_would_have_said(tmp_path: Path) -> No
         assert said(client, 2) == undisturbed
 
 
+def test_a_run_says_of_each_engine_whether_it_is_saved_or_replayed_and_why(client: httpx.Client) -> None:
+    engine = (
+        "from nrp_core.engines.python_json import EngineScript\n"
+        "class Script(EngineScript):\n"
+        "    def initialize(self):\n        self.kept = KEPT\n"
+        "    def runLoop(self, timestep_ns):\n        pass\n"
+    )
+    kinds = {"a": "1.0", "b": "object()", "c": "object()"}
+    engines = [
+        {
+            "EngineName": name,
+            "EngineType": "python_json",
+            "PythonFileName": f"{name}.py",
+            "Isolated": name == "c",
+        }
+        for name in kinds
+    ]
+    config = {"EngineConfigs": engines, "SimulationTimeout": 0.1}
+    sources = {f"{name}.py": engine.replace("KEPT", kept).encode() for name, kept in kinds.items()}
+    files = {"simulation_config.json": json.dumps(config).encode(), **sources}
+    run = made(client, send(client, "parts", files))
+    parts = run["progress"]["parts"]
+    assert {part: how["kept"] for part, how in parts.items()} == {
+        "engine/a": "saved",
+        "engine/b": "replayed",
+        "engine/c": "replayed",
+        "functions": "saved",
+    }
+    assert parts["engine/a"]["reason"] is None
+    for name in "bc":
+        assert f"the engine '{name}', attribute 'kept'" in parts[f"engine/{name}"]["reason"]
+    put(client, run["id"], "started")
+    assert ended(client, run["id"])["progress"]["parts"] == parts
+
+
 def test_twelve_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     with served(tmp_path, max_simulations=12) as server, server.client() as client:
         send(client, "pendulum", example("pendulum"))

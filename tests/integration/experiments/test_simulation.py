@@ -442,6 +442,7 @@ def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
         "max_steps": 20,
         "fraction": 0.75,
         "replaying": False,
+        "parts": {"engine": {"kept": "saved", "reason": None}},
     }
     _, _, endless, _ = run(tmp_path, "nrp.run_loop(2)")
     known = {name: endless.reports[-1][name] for name in ("steps", "max_steps", "fraction", "time_left")}

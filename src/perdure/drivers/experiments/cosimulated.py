@@ -34,6 +34,11 @@ class CoSimulated(Protocol):
         """The modules that engines and functions of this process have of their own, by entity."""
         ...
 
+    @property
+    def kept(self) -> Mapping[str, str | None]:
+        """Why a part had to be replayed from the last snapshot, None if it is saved; read by any thread."""
+        ...
+
     def initialize(self) -> None:
         """Start the engines."""
         ...

@@ -62,6 +62,9 @@ class CoSimulation:
         Whether the status function said so in the last step.
     trajectory
         The rows that the status function answered since `take_trajectory`.
+    kept
+        Of each part, once there is a snapshot, why it could not be taken into it; None if it could. It is
+        made anew by each snapshot, so that any thread may read it.
     notes
         What engines and functions were given since the last snapshot, and what functions answered.
     """
@@ -70,6 +73,7 @@ class CoSimulation:
         self.timestep = configuration.timestep
         self.done = False
         self.trajectory: list[Any] = []
+        self.kept: Mapping[str, str | None] = {}
         self.notes = Notes()
         self._configuration = configuration
         self._folder = folder
@@ -98,7 +102,7 @@ class CoSimulation:
     @property
     def replayed(self) -> Mapping[str, str]:
         """What the last `snapshot` could not take, and why; inputs are given again to it instead."""
-        return {id: str(part.refusal) for id, part in self.parts.items() if part.refusal is not None}
+        return {id: reason for id, reason in self.kept.items() if reason is not None}
 
     @property
     def modules(self) -> Modules:
@@ -216,6 +220,8 @@ class CoSimulation:
             WARNED: {name: isolated.warned() for name, isolated in self._isolated()},
         }
         self.notes.clear()
+        refusals = {id: part.refusal for id, part in self.parts.items()}
+        self.kept = {id: None if refusal is None else str(refusal) for id, refusal in refusals.items()}
         return entities
 
     def restore(self, entities: Mapping[str, Any]) -> None:

@@ -38,6 +38,8 @@ __all__ = ["Simulation"]
 T = TypeVar("T")
 
 SLICE = 0.05  # seconds that a sleeping script may take to obey
+SAVED, REPLAYED = "saved", "replayed"  # how parts of a simulation go on after a crash
+LONGEST_REASON = 500  # characters, in a report
 WITHOUT_SCRIPT = 1000  # steps a call, where no script makes them
 
 
@@ -341,6 +343,13 @@ class Simulation:
             "max_steps": most,
             "fraction": None if most is None else steps / most if most else 1.0,
             "replaying": not self._recorder.live,
+            "parts": {
+                part: {
+                    "kept": SAVED if reason is None else REPLAYED,
+                    "reason": reason and reason[:LONGEST_REASON],
+                }
+                for part, reason in self._cosimulation.kept.items()
+            },
         }
 
 
