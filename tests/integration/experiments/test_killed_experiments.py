@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.support.cosimulated import looks
 from tests.support.killed_experiment import RUN, SEED
+from tests.support.mujoco_models import MODELS
 
 from perdure.drivers.experiments.journal import records, trajectory
 from perdure.engines.generators import hash_seed
@@ -94,6 +95,42 @@ CONFIG = {
 }
 
 
+PLANT = """
+import numpy as np
+from nrp_core.engines.py_sim import PySimEngineScript
+
+
+class Script(PySimEngineScript):
+    def initialize(self):
+        self.seen = (np.float64(0.0), ())
+        self._registerDataPack("seen")
+        self._setDataPack("seen", (0.0, 0.0))
+
+    def runLoop(self, timestep):
+        tip = self.sim_manager.get_model_property("tip", "site_xpos")
+        push = 3.0 * (self._time_ns % 700_000_000 == 0) - tip[0]
+        self.sim_manager.run_step([push], timestep)
+        self.seen = (np.float64(push), tuple(tip))
+        self._setDataPack("seen", (push, self.sim_manager.get_model_all_properties("qpos")))
+
+    def shutdown(self):
+        self.sim_manager.shutdown()
+"""
+STATUS = """
+from nrp_core import *
+from nrp_core.data.nrp_json import *
+
+
+@EngineDataPack(keyword="first", id=DataPackIdentifier("seen", "guided"))
+@EngineDataPack(keyword="second", id=DataPackIdentifier("seen", "resting"))
+@StatusFunction()
+def status(first, second):
+    row = JsonRawData()
+    row.data = {"first": first.data, "second": second.data}
+    return False, [row]
+"""
+
+
 def simulate(root: Path, example: str, kills: int, seed: int) -> tuple[dict[str, str], dict[str, Any], Path]:
     """Simulate an example under `SCRIPT`; return how it ended, what it left in its folder, and its store."""
     experiment = root / "experiment"
@@ -166,3 +203,37 @@ def test_folders_modes_and_links_that_an_engine_made_are_put_back(tmp_path: Path
     assert left[0] == left[1]
     assert left[0]["latest"][1] == Path("shelf4")
     assert left[0]["shelf4/empty/late.txt"][1] == b"0o100755"
+
+
+def test_models_with_plugins_and_sleeping_bodies_survive_kills(tmp_path: Path) -> None:
+    models = {"guided": MODELS["pid plugin"], "resting": MODELS["sleep"]}
+    engines = [
+        {
+            "EngineName": name,
+            "EngineType": "py_sim",
+            "Simulator": "Mujoco",
+            "WorldFileName": f"{name}.xml",
+            "PythonFileName": "plant.py",
+            "EngineTimestep": 0.01,
+        }
+        for name in models
+    ]
+    status = {"Name": "status", "FileName": "status.py"}
+    left = []
+    for name, kills in (("one", 0), ("other", KILLS)):
+        experiment = tmp_path / name / "experiment"
+        experiment.mkdir(parents=True)
+        config = CONFIG | {"SimulationTimeout": 8, "EngineConfigs": engines, "StatusFunction": status}
+        (experiment / "simulation_config.json").write_text(json.dumps(config))
+        for model, text in models.items():
+            (experiment / f"{model}.xml").write_text(text)
+        (experiment / "plant.py").write_text(PLANT)
+        (experiment / "status.py").write_text(STATUS)
+        (experiment / "main_script.py").write_text("while True:\n    nrp.run_loop(9)\n")
+        ending, files, database = simulate_folder(tmp_path / name, experiment, kills, 11)
+        assert ending == {"how": "completed", "error": ""}
+        with closing(SqliteStore(database)) as store:
+            rows = list(trajectory(store.steps(RUN, limit=100_000)))
+        left.append((files, rows))
+    assert left[0] == left[1]
+    assert len(left[0][1]) == 800

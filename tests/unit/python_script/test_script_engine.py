@@ -1,6 +1,8 @@
 """Scripts as engines: the law, what is state, and what is refused by name."""
 
+import importlib.machinery
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +191,9 @@ def test_what_can_not_be_put_back_is_named(tmp_path: Path, line: str, named: str
         late__py="",
         script__py=HEAD
         + f"""
+import importlib.machinery
 import sys
+import types
 import numpy as np
 def counting():
     pass
@@ -386,3 +390,101 @@ def test_a_state_of_other_code_is_refused(walker: Path, tmp_path: Path) -> None:
     other = write(tmp_path, other__py=HEAD + "class Script(EngineScript):\n    pass\n")
     with pytest.raises(InvalidState, match="other modules or classes"):
         engine(script_config(other, script="other.py")).restore(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("pysolvers", "import pysolvers"),  # stands for any library like it
+        ("pysolvers", "from pysolvers import cadical103_new"),
+        ("pysolvers", "import pysolvers as p\ndef make(): return p.cadical103_new()"),
+        ("nest", "import nest"),
+        ("nest", "from nest import Create"),
+    ],
+)
+def test_an_engine_with_handles_of_a_library_in_c_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, held: str
+) -> None:
+    nest: Any = types.ModuleType("nest")
+    nest.__spec__ = importlib.machinery.ModuleSpec("nest", None)
+    exec("def Create(): return 7", vars(nest))
+    monkeypatch.setitem(sys.modules, "nest", nest)
+    write(
+        tmp_path,
+        script__py=HEAD
+        + held
+        + """
+class Script(EngineScript):
+    def initialize(self):
+        self.client = 7
+    def runLoop(self, timestep_ns):
+        self.client = 7
+""",
+    )
+    made = engine(script_config(tmp_path))
+    made.snapshot()  # where a fresh engine begins
+    made.step({})
+    with pytest.raises(NotSnapshotable, match=f"the library '{name}' keeps what can't be read"):
+        made.snapshot()
+
+
+def test_libraries_of_python_and_of_numpy_keep_nothing_of_their_own(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+import math, random, _random, array, itertools, json, zlib, datetime, msgspec
+import numpy as np
+from numpy.linalg import norm
+from numpy.random import normal
+from math import sin
+class Script(EngineScript):
+    def runLoop(self, timestep_ns):
+        self.x = sin(norm(np.ones(2)))
+""",
+    )
+    made = engine(script_config(tmp_path))
+    made.step({})
+    made.snapshot()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "ctypes.pointer(ctypes.c_int(3))",
+        "ctypes.c_void_p(16)",
+        "memoryview(bytearray(4))",
+        "mmap.mmap(-1, 8)",
+        "open('script.py')",
+        "socket.socketpair()",
+        "np.frombuffer(mmap.mmap(-1, 80))",
+        "np.memmap('x.dat', dtype='f8', mode='w+', shape=(4,))",
+        "np.asarray(np.memmap('x.dat', dtype='f8', mode='w+', shape=(4,)))",
+        "np.ctypeslib.as_array((ctypes.c_double * 4)())",
+        "(1, [threading.Lock()])",
+        "{'db': sqlite3.connect(':memory:')}",
+        "datetime.datetime_CAPI",
+        "weakref.ref(type(self))",
+    ],
+)
+def test_what_is_a_handle_is_not_saved(tmp_path: Path, held: str) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + f"""
+import ctypes, datetime, mmap, socket, sqlite3, threading, weakref
+import numpy as np
+class Script(EngineScript):
+    def runLoop(self, timestep_ns):
+        self.held = {held}
+    def shutdown(self):
+        for held in self.held if type(self.held) is tuple else [self.held]:
+            if hasattr(held, "close"):
+                held.close()
+""",
+    )
+    made = engine(script_config(tmp_path))
+    made.step({})
+    with pytest.raises(NotSnapshotable, match="attribute 'held'"):
+        made.snapshot()
+    made.close()

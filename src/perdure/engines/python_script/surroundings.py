@@ -4,9 +4,13 @@ The environment's variables, the decimal module's context, modules put into `sys
 attributes of the libraries' modules, classes and functions that the code holds. None of it is a party's
 state, so that a party whose surroundings have changed since its first step can't be saved. What is kept
 inside of such an attribute, or in a library's private ones, isn't seen.
+
+Of a library that is itself a module in C, such as pybullet, a script holds nothing but numbers: handles of
+what the library keeps. A party whose code holds one can't be saved from its first step on.
 """
 
 import decimal
+import importlib.machinery
 import operator
 import os
 import sys
@@ -18,6 +22,11 @@ from perdure.engines.python_script.constants import of_library
 from perdure.errors import NotSnapshotable
 
 __all__ = ["Surroundings"]
+
+
+_SIMULATORS = frozenset(
+    ("nest", "neuron")
+)  # packages in Python around a kernel in C, of which the same is true
 
 
 class Surroundings:
@@ -35,12 +44,16 @@ class Surroundings:
         self._environment: dict[str, str] | None = None
         self._decimal: list[Any] = []
         self._libraries: list[tuple[Any, dict[str, Any]]] = []
+        self._keeping: str | None = None
 
     def note(self, libraries: Iterable[Any]) -> None:
         """Note how they are, at the party's first step; `libraries` are what its code holds of them."""
         self._environment = dict(os.environ)
         self._decimal = _context()
         self._libraries = [(library, dict(vars(library))) for library in libraries]
+        self._keeping = next(
+            (name for library, _ in self._libraries if (name := _keeping_its_own(library)) is not None), None
+        )
 
     def check(self) -> None:
         """Raise `NotSnapshotable` with the name of what was changed."""
@@ -53,6 +66,10 @@ class Surroundings:
                 self._modules[name] = module
         if self._environment is None:
             return
+        if self._keeping is not None:
+            raise NotSnapshotable(
+                what=self._what, reason=f"the library {self._keeping!r} keeps what can't be read from Python"
+            )
         if self._environment != dict(os.environ):
             raise NotSnapshotable(what=self._what, reason="the environment's variables (os.environ) changed")
         if self._decimal != _context():
@@ -79,6 +96,19 @@ def _made_by_hand(name: str, module: Any) -> bool:
     if type(module) is not types.ModuleType or module.__name__ == "__main__" or "." in name:
         return False
     return module.__spec__ is None
+
+
+def _keeping_its_own(library: Any) -> str | None:
+    """Return the name of a library that keeps a state which can't be read; None of any other."""
+    is_module = isinstance(library, types.ModuleType)
+    name = str(library.__name__ if is_module else library.__module__)
+    first = name.partition(".")[0]
+    if first in _SIMULATORS:
+        return first
+    loader = getattr(library.__spec__, "loader", None) if is_module else None
+    if first != name or name in sys.stdlib_module_names:
+        return None
+    return name if isinstance(loader, importlib.machinery.ExtensionFileLoader) else None
 
 
 def _of_its_own(name: str, value: Any) -> bool:
