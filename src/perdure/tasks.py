@@ -7,12 +7,13 @@ queueing it is the driver's, and finding it by its name is the registry's.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from perdure.errors import CorruptBlob, InvalidTask, NotSnapshotable
+from perdure.errors import CorruptBlob, Invalid, InvalidTask, NotSnapshotable
 from perdure.execution.context import RunContext
 from perdure.state.codec import State, decode, encode
 from perdure.state.savepoint import Savepoint
@@ -62,9 +63,21 @@ class TaskContext:
         Parameters
         ----------
         fields
-            Whatever JSON can say; a float that is not finite becomes null.
+            Whatever JSON can say, integers of up to 4,300 digits and NumPy's numbers too; a float that is not
+            finite becomes null.
+
+        Raises
+        ------
+        Invalid
+            If JSON can't say it; the report before stays.
+        LimitExceeded
+            If it has more than 256 KiB; the report before stays.
         """
-        self._tell(progress=from_json(to_json(fields, inf_nan_mode="null")))
+        try:
+            report = from_json(to_json(fields, inf_nan_mode="null", fallback=_number))
+        except ValueError as error:  # pydantic's errors are such
+            raise Invalid(f"A report of progress is what JSON can say: {error}.") from None
+        self._tell(progress=report)
 
     def partial(self, result: BaseModel) -> None:
         """Keep what there is of the result; it is the answer if the task is ended from outside.
@@ -79,7 +92,7 @@ class TaskContext:
         LimitExceeded
             If it has more than 256 KiB, together with the report; the one before stays.
         """
-        self._tell(partial=json.loads(result.model_dump_json()))
+        self._tell(partial=json.loads(result.model_dump_json(), parse_constant=lambda _: None))
 
     def _tell(self, **part: Any) -> None:
         report = {**self._report, **part}
@@ -173,6 +186,15 @@ class Task(Generic[Input, Result]):
             if name.startswith("PERDURE_"):
                 reason = f"{name} is a setting of the server, which a task never sees"
                 raise InvalidTask(task=self.name, reason=reason)
+
+
+def _number(value: object) -> int | float:
+    """Return the number that a value of another library is, NumPy's for example."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise ValueError(f"{type(value).__name__} is no number, text, list or dict")
 
 
 def _state(savepoint: Savepoint) -> Any:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -224,35 +225,75 @@ def make_experiment(url: str, folder: Path) -> str:
     return made
 
 
-def test_every_example_works(tmp_path: Path) -> None:
-    (tmp_path / "my_models.py").write_text("from tests.support.small import catalogue\n")
-    shutil.copytree(ROOT / "examples" / "networks", tmp_path / "networks")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "perdure").write_text(f'#!/bin/sh\nexec {sys.executable} -m perdure "$@"\n')
-    (tmp_path / "bin" / "perdure").chmod(0o755)
-    places = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    everything = examples()
-    assert len(everything) >= 14
-    store = tmp_path / "perdure-data" / "perdure.db"
-    (tmp_path / "my_tasks.py").write_text("from tests.support.small_tasks import ADD\n")
-    with running(store, BATH, places | {"PERDURE_TASKS": "tests.support.small_tasks"}) as server:
+@dataclass(frozen=True)
+class Prepared:
+    """A folder in which every example can be run, and the ids that they need."""
+
+    folder: Path
+    run: str
+    task: str
+    experiment: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the examples' processes are given."""
+        return {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+
+    def check(self, example: str, folder: Path) -> None:
+        """Run an example in a folder, with the id of a run that there is."""
+        shown = self.task if "perdure tasks" in example else self.run
+        if example.startswith("perdure experiment "):
+            shown = self.experiment
+        _check(example, shown, folder, self.environment)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """A store with a session, a paused task and an initialised experiment, and the files that are named."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "my_models.py").write_text("from tests.support.small import catalogue\n")
+    (folder / "my_tasks.py").write_text("from tests.support.small_tasks import ADD\n")
+    shutil.copytree(ROOT / "examples" / "networks", folder / "networks")
+    (folder / "bin").mkdir()
+    (folder / "bin" / "perdure").write_text(f'#!/bin/sh\nexec {sys.executable} -m perdure "$@"\n')
+    (folder / "bin" / "perdure").chmod(0o755)
+    made = Prepared(folder, "", "", "")
+    settings = made.environment | {"PERDURE_TASKS": "tests.support.small_tasks"}
+    with running(folder / "perdure-data" / "perdure.db", BATH, settings) as server:
         run_id = make_run(server.url)
         task = {"kind": "task", "task": "spin", "input": {}}
-        task_id = httpx.post(f"{server.url}/runs", json=task).raise_for_status().json()["id"]
-        httpx.put(f"{server.url}/runs/{task_id}/state", json={"state": "paused"}).raise_for_status()
-        experiment_id = make_experiment(server.url, tmp_path)
+        task_id = httpx.post(f"{server.url}/runs", json=task, timeout=60).raise_for_status().json()["id"]
+        paused = httpx.put(f"{server.url}/runs/{task_id}/state", json={"state": "paused"}, timeout=60)
+        paused.raise_for_status()
+        experiment_id = make_experiment(server.url, folder)
         server.stop()
-    # Upgrading, deleting and stopping change what the others need; a server is only asked whether it starts.
-    # What is followed has to end, so that comes after all.
-    last = ("--follow", "delete", "upgrade", "stop")
-    everything.sort(key=lambda example: [word in example for word in last])
-    of_experiments = [example for example in everything if example.startswith("perdure experiment ")]
-    with running(store, BATH, places):  # which works on them
+    return Prepared(folder, run_id, task_id, experiment_id)
+
+
+EXAMPLES = examples()
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 40
+
+
+@pytest.mark.parametrize("example", [it for it in EXAMPLES if not it.startswith("perdure experiment ")])
+def test_every_example_works(example: str, prepared: Prepared, tmp_path: Path) -> None:
+    """In a copy of the folder, since some delete and upgrade what others need."""
+    folder = tmp_path / "copy"
+    shutil.copytree(prepared.folder, folder)
+    prepared.check(example, folder)
+
+
+def test_every_example_of_experiments_works_with_a_server(prepared: Prepared, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(prepared.folder, folder)
+    of_experiments = [it for it in EXAMPLES if it.startswith("perdure experiment ")]
+    # Stopping changes what the others need, and what is followed has to end.
+    of_experiments.sort(key=lambda example: [word in example for word in ("--follow", "stop")])
+    with running(folder / "perdure-data" / "perdure.db", BATH, prepared.environment):  # which works on them
         for example in of_experiments:
-            _check(example, experiment_id, tmp_path, places)
-    for example in everything:
-        if example not in of_experiments:
-            _check(example, task_id if "perdure tasks" in example else run_id, tmp_path, places)
+            prepared.check(example, folder)
 
 
 def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> None:
@@ -283,10 +324,10 @@ def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> No
             os.killpg(process.pid, signal.SIGTERM)
             assert "Perdure serves http://" in told, example
             process.stdout.read()
-            process.wait(timeout=60)
+            process.wait(timeout=120)
         else:
             told = process.stdout.read()
-            assert process.wait(timeout=60) == 0, f"{example}: {told}"
+            assert process.wait(timeout=120) == 0, f"{example}: {told}"
 
 
 def test_doctor_reports_and_repairs(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from perdure.execution.executor import Executor
 from perdure.lifecycle import FINAL, RunState, Wanted, check
 from perdure.run import Execution, Key, LogLine, Run, new_run_id
 from perdure.settings import Settings
-from perdure.state.codec import decode
+from perdure.state.codec import decode, unpack
 from perdure.stores.base import Created, Store
 from perdure.tasks import Task
 
@@ -106,7 +106,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _report(self) -> dict[str, Any]:
         report = self.execution.progress
-        return {} if report is None else cast("dict[str, Any]", msgspec.msgpack.decode(report))
+        return {} if report is None else cast("dict[str, Any]", unpack(report))
 
 
 class Tasks:

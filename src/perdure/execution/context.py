@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import msgspec
-
 from perdure.execution.link import Link
 from perdure.execution.messages import Line, Start
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.run import Entry, Step
+from perdure.state.codec import pack
 from perdure.state.savepoint import Savepoint
 
 __all__ = ["LONGEST_WRITTEN", "BodyFailed", "BodyInterrupted", "RunBody", "RunContext"]
@@ -90,9 +89,9 @@ class RunContext:
     def progress(self, report: Mapping[str, Any]) -> None:
         """Report how far it got; the latest report wins. It is cheap, whatever the report's frequency.
 
-        Raises `LimitExceeded` for a report of more than 256 KiB.
+        Raises `LimitExceeded` for a report of more than 256 KiB, `NotSnapshotable` for one that is no state.
         """
-        self._slot.write(msgspec.msgpack.encode(report))
+        self._slot.write(pack(dict(report)))
 
     def write_line(self, text: str, level: str = "info") -> None:
         """Write to the run's log lines; lines of the text beyond 8,192 characters are cut."""

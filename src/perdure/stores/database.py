@@ -31,6 +31,8 @@ __all__ = [
 
 APPLICATION_ID = 0x50657264  # "Perd", in the file's header
 MAX_READERS = 8
+CHUNK = 1 << 20  # bytes read at once
+READABLE_SECONDS = 60.0
 BUSY_TIMEOUT = 5000  # milliseconds to wait for another program that has the file open
 IDENTITY = 4  # the schema since which a store has an identity
 
@@ -207,6 +209,7 @@ class Readers:
         self._lent = 0
         self._suspended = False
         self._refusal: str | None = None
+        self._readable_until = 0.0
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[apsw.Connection]:
@@ -223,6 +226,9 @@ class Readers:
         try:
             yield connection
         except (apsw.CorruptError, apsw.NotADBError) as error:
+            failure = self._read_failure(connection)
+            if failure is not None:
+                raise StoreUnavailable(reason=reason(self._path, failure)) from error
             raise CorruptBlob(reason=reason(self._path, error)) from error
         except apsw.Error as error:
             raise StoreUnavailable(reason=reason(self._path, error)) from error
@@ -252,6 +258,29 @@ class Readers:
         self.suspend()
         self.resume("it is closed")
 
+    def _read_failure(self, connection: apsw.Connection) -> apsw.Error | None:
+        """Return why the file can't be read, or None if it can.
+
+        While a statement runs SQLite calls a page damaged that the disk couldn't read (EIO). So the file is
+        read once, at most every minute, however often damage is met.
+        """
+        with self._changed:
+            if time.monotonic() < self._readable_until:
+                return None
+        for which in (0, 1):  # the file itself, its log
+            offset, more = 0, True
+            try:
+                while more:
+                    more, _ = connection.read("main", which, offset, CHUNK)
+                    offset += CHUNK
+            except apsw.IOError as error:
+                return error
+            except apsw.Error:
+                continue  # there is no log
+        with self._changed:
+            self._readable_until = time.monotonic() + READABLE_SECONDS
+        return None
+
     def _take(self) -> apsw.Connection:
         with self._changed:
             self._changed.wait_for(lambda: not self._suspended and (self._idle or self._lent < MAX_READERS))
@@ -273,9 +302,17 @@ class Readers:
 
 
 def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows that a query answers with; raise `CorruptBlob` if a text among them isn't one."""
+    """Return all rows that a query answers with; raise `CorruptBlob` if a text among them isn't one.
+
+    A reader tries once more what seems damaged: SQLite says so too of a page that the disk couldn't read.
+    """
     try:
-        return connection.execute(sql, values).fetchall()
+        try:
+            return connection.execute(sql, values).fetchall()
+        except apsw.CorruptError:
+            if not connection.readonly("main"):
+                raise
+            return connection.execute(sql, values).fetchall()
     except UnicodeDecodeError as error:
         raise CorruptBlob(reason=f"a text isn't UTF-8: {error}") from error
 

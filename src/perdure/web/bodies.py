@@ -1,5 +1,6 @@
-"""Bodies of routes that don't go through the framework: read within a limit, and decoded if they are JSON."""
+"""Bodies: read within a limit, and JSON in which no object gives a key twice."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from starlette.types import Receive, Scope
 
 from perdure.web.errors import HttpError
 
-__all__ = ["read_object"]
+__all__ = ["decode_object", "read_object", "refuse_repeated_keys"]
 
 
 async def read_object(scope: Scope, receive: Receive, most: int) -> dict[str, Any] | None:
@@ -17,7 +18,7 @@ async def read_object(scope: Scope, receive: Receive, most: int) -> dict[str, An
     Raises
     ------
     HttpError
-        If it has more bytes than `most` (413), isn't JSON, or isn't an object (400).
+        If it has more bytes than `most` (413), isn't JSON, isn't an object, or gives a key twice (400).
     ClientDisconnect
         If the client went away.
     """
@@ -40,10 +41,12 @@ async def read_object(scope: Scope, receive: Receive, most: int) -> dict[str, An
         if not message.get("more_body", False):
             break
     declared = media_type == b"application/json" or media_type.endswith(b"+json")
-    return _decoded(bytes(data)) if data and declared else None
+    return decode_object(bytes(data)) if data and declared else None
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
+def decode_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds; raise `HttpError` (400) if it holds none."""
+    refuse_repeated_keys(data)
     try:
         body = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -52,6 +55,33 @@ def _decoded(data: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise HttpError(400, "malformed_request", "expecting the body to be a JSON object")
     return body
+
+
+def refuse_repeated_keys(data: bytes) -> None:
+    """Raise `HttpError` (400) if an object within a JSON text gives a key twice; what is no JSON passes.
+
+    Decoders take the last of them, so a client would not learn that the others were ignored.
+    """
+    if data.count(b":") < 2:
+        return
+    try:
+        _scan(data.decode())
+    except (ValueError, RecursionError):
+        return  # whoever decodes it says what is wrong
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) > 1 and len(dict(pairs)) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                text = f"The body gives the key {name[:200]!r} twice in one object."
+                raise HttpError(400, "malformed_request", text)
+            seen.add(name)
+
+
+# Numbers aren't read: Python refuses those with more than 4,300 digits.
+_scan = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=len, parse_float=len).decode
 
 
 def _too_large(most: int) -> HttpError:

@@ -1,4 +1,4 @@
-"""The limits of a request: how large a body may be, of what type, and that no parameter is repeated."""
+"""The limits of a request: its body's size and type, its path's encoding, and that no name is repeated."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,9 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from perdure.web.bodies import refuse_repeated_keys
 from perdure.web.errors import HttpError, invalid_request
+from perdure.web.paths import check_encoding
 
 __all__ = ["Limits", "Upload", "query_values", "refuse_repeated"]
 
@@ -54,10 +56,11 @@ class Limits:
         self._other = Upload(re.compile(""), "application/json", max_body_bytes, "max_body_bytes")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] in _WITH_BODY:
+        if scope["type"] == "http":
             kind = self._kind(scope)
             try:
-                if self._check(scope, kind):
+                check_encoding(scope)
+                if scope["method"] in _WITH_BODY and self._check(scope, kind):
                     receive = self._counting(receive, kind)
             except HttpError as error:
                 await error.response()(scope, receive, send)
@@ -90,14 +93,21 @@ class Limits:
 
     def _counting(self, receive: Receive, kind: Upload) -> Receive:
         size = 0
+        parts: list[bytes] = []
 
         async def receive_counted() -> Message:
             nonlocal size
             message = await receive()
             if message["type"] == "http.request":
-                size += len(message.get("body", b""))
+                part = message.get("body", b"")
+                size += len(part)
                 if size > kind.most:
                     raise _too_large(kind)
+                if kind is self._other:
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        refuse_repeated_keys(b"".join(parts))
+                        parts.clear()
             return message
 
         return receive_counted

@@ -19,6 +19,7 @@ from perdure.web.auth import LOCAL, Tokens, from_socket
 from perdure.web.bodies import read_object
 from perdure.web.errors import HttpError, status_of
 from perdure.web.origins import OriginPolicy
+from perdure.web.paths import check_encoding
 
 __all__ = ["Call", "Handler", "OpenDialect", "OpenRoutes"]
 
@@ -145,7 +146,8 @@ class OpenRoutes:
     async def _answer(
         self, dialect: OpenDialect, methods: Mapping[str, Handler], name: str, scope: Scope, receive: Receive
     ) -> ASGIApp:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        check_encoding(scope)
+        method = scope["method"]
         allowed = ", ".join([*methods, "OPTIONS"])
         if method == "OPTIONS":
             return _preflight(allowed, dialect.allowed_headers)

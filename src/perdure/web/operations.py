@@ -165,7 +165,7 @@ class _Endpoint:
 def route(operation: Operation) -> Route:
     """Return the route of an operation."""
     made = Route(operation.path, _Endpoint(operation), methods=[operation.method])
-    made.methods = {operation.method}  # Starlette adds HEAD, which would wait for the end of a stream
+    made.methods = {operation.method}  # Starlette adds HEAD, which `Requests` makes a GET
     return made
 
 

@@ -1,8 +1,9 @@
-"""The request as a whole: an id that its log lines carry, and an answer even when the unexpected happens."""
+"""The request as a whole: its id, which log lines carry, an answer whatever happens, and HEAD."""
 
 import itertools
 import secrets
 
+import anyio
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class Requests:
-    """The outermost middleware: names each request, and turns unexpected errors into a 500."""
+    """The outermost middleware: names each request, answers HEAD as GET, and unexpected errors with a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,7 +39,10 @@ class Requests:
 
         bound = structlog.contextvars.bind_contextvars(request=request)
         try:
-            await self._app(scope, receive, send_named)
+            if scope["method"] == "HEAD":
+                await _answer_head(self._app, scope, receive, send_named)
+            else:
+                await self._app(scope, receive, send_named)
         except Exception:
             log.exception("request_failed", method=scope["method"], path=scope["path"][:200])
             if started:
@@ -48,3 +52,16 @@ class Requests:
             await response(scope, receive, send_named)
         finally:
             structlog.contextvars.reset_contextvars(**bound)
+
+
+async def _answer_head(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as GET is answered, without a body; whoever would send one, a stream too, is cancelled."""
+    with anyio.CancelScope() as answering:
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+            answering.cancel()
+
+        await app({**scope, "method": "GET"}, receive, send_head)

@@ -238,7 +238,6 @@ async def test_mistakes_are_looked_for_in_the_order_of_the_platform(backend: Bac
 
     await backend.make()
     assert "no simulation" in error(await put(1, b"{", GRACE), 404)
-    assert "another owner" in error(await put(0, b"{", GRACE), 401)
     assert "not JSON" in error(await put(0, b"{", ADA), 400)
     assert "missing" in error(await put(0, b"{}", ADA), 400)
     assert "no state" in error(await put(0, b'{"state": "off"}', ADA), 400)
@@ -247,12 +246,24 @@ async def test_mistakes_are_looked_for_in_the_order_of_the_platform(backend: Bac
     assert "stopped" in error(await put(0, b"{", ADA), 400, "State Transition error")
 
 
+async def test_a_foreign_simulation_is_answered_as_one_that_was_never_made(backend: Backend) -> None:
+    await backend.make()
+    for path in ("/simulation/{}", "/simulation/{}/state"):
+        foreign = await backend.client.get(path.format(0), headers=GRACE)
+        unknown = await backend.client.get(path.format(1), headers=GRACE)
+        assert error(foreign, 404) == error(unknown, 404).replace("'1'", "'0'")
+        assert foreign.json() == {**unknown.json(), "data": "0", "message": foreign.json()["message"]}
+        assert foreign.headers.keys() == unknown.headers.keys()
+    assert error(await backend.put(0, "started", GRACE), 404) == "There is no simulation '0'."
+    assert (await backend.client.get("/simulation/0/state", headers=ADA)).json() == {"state": "paused"}
+
+
 async def test_owners_are_known_by_their_tokens_only(backend: Backend) -> None:
     """There, `X-User-Name: <owner>` without a token started another user's simulation."""
     await backend.make()
     for headers, status in (
         ({"X-User-Name": "ada"}, 401),
-        ({**GRACE, "X-User-Name": "ada"}, 401),
+        ({**GRACE, "X-User-Name": "ada"}, 404),
         ({"Authorization": "Bearer ada"}, 401),
         ({"Authorization": "token-a"}, 401),
         ({}, 401),

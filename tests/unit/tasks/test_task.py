@@ -1,15 +1,36 @@
 """A task and what its function sees of the world."""
 
-from typing import Any
+import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.small_tasks import Anything, Total, add
 from tests.support.task_context import Kept
 
-from perdure.errors import CorruptBlob, InvalidTask, NotSnapshotable
+from perdure.errors import CorruptBlob, Invalid, InvalidTask, NotSnapshotable
+from perdure.execution.context import RunContext
+from perdure.execution.link import Link
+from perdure.execution.messages import Start
+from perdure.execution.progress_slot import ProgressSlot
+from perdure.state.codec import unpack
 from perdure.state.savepoint import Savepoint
 from perdure.tasks import Task, TaskContext
+
+START = Start(
+    path=(),
+    body="",
+    run_id="r",
+    spec=b"",
+    attempt=1,
+    seconds=0.0,
+    position=0,
+    savepoint=None,
+    paused=False,
+    given={},
+)
 
 
 def test_progress_is_what_json_can_say() -> None:
@@ -18,6 +39,41 @@ def test_progress_is_what_json_can_say() -> None:
     context.progress(done=3, share=0.5, best=[1, {"a": None}], lower=float("-inf"), model=Anything(pipe="p"))
     told = {"done": 3, "share": 0.5, "best": [1, {"a": None}], "lower": None, "model": {"pipe": "p"}}
     assert kept.reports == [{"progress": told}]
+
+
+numbers = st.integers() | st.floats() | st.sampled_from([10**50, -(10**50), 2**64, -(2**63) - 1, 10**4299])
+
+
+@given(st.lists(numbers, min_size=1))
+def test_progress_takes_any_number_and_is_read_as_it_was_said(values: list[int | float]) -> None:
+    slot = ProgressSlot.create()
+    try:
+        context = TaskContext("t", RunContext(START, [], cast("Link", None), slot))
+        context.progress(values=values)
+        read = unpack(slot.read() or b"")["progress"]["values"]
+    finally:
+        slot.close()
+    assert read == [value if isinstance(value, int) or math.isfinite(value) else None for value in values]
+
+
+def test_progress_takes_numpys_numbers() -> None:
+    kept = Kept()
+    numbers = {"n": np.int64(3), "x": np.float32(0.5), "nan": np.float64("nan"), "inf": np.float32("inf")}
+    TaskContext("t", kept.context).progress(**numbers)
+    assert kept.reports == [{"progress": {"n": 3, "x": 0.5, "nan": None, "inf": None}}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [pytest.param(10**5000, id="huge"), object(), pytest.param("\ud800", id="surrogate"), b"\xff"],
+)
+def test_progress_that_json_cannot_say_is_refused_and_the_report_before_stays(value: object) -> None:
+    kept = Kept()
+    context = TaskContext("t", kept.context)
+    context.progress(done=1)
+    with pytest.raises(Invalid, match="A report of progress is what JSON can say"):
+        context.progress(done=value)
+    assert kept.reports == [{"progress": {"done": 1}}]
 
 
 def test_what_there_is_of_the_result_stays_beside_the_progress() -> None:

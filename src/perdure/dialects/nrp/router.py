@@ -8,7 +8,6 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -30,6 +29,9 @@ from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.errors import PerdureError, TriggerRefused
 from perdure.lifecycle import RunState, is_final
 from perdure.web.auth import LOCAL, Tokens, from_socket
+from perdure.web.bodies import decode_object
+from perdure.web.errors import HttpError
+from perdure.web.paths import check_encoding
 
 __all__ = ["NrpRoutes"]
 
@@ -81,6 +83,8 @@ class NrpRoutes:
             return
         except NrpError as error:
             response = error.response()
+        except HttpError as error:
+            response = _of_protocol(error).response()
         except PerdureError as error:
             told = translated(error)
             if told.status == 500:
@@ -93,8 +97,9 @@ class NrpRoutes:
         await response(scope, receive, send)
 
     async def _answer(self, parts: list[str], scope: Scope, receive: Receive) -> Response:
+        check_encoding(scope)
         methods = self._methods(parts, scope, receive)
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        method = scope["method"]
         if method not in methods:
             allowed = ", ".join(methods)
             message = f"{method[:20]} can't be done here, only {allowed}."
@@ -150,13 +155,9 @@ class NrpRoutes:
             if not message.get("more_body", False):
                 break
         try:
-            body = msgspec.json.decode(bytes(data))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise NrpError(400, f"The body is not JSON: {reason}.") from None
-        if not isinstance(body, dict):
-            raise NrpError(400, "The body has to be a JSON object.")
-        return body
+            return decode_object(bytes(data))
+        except HttpError as error:
+            raise _of_protocol(error) from None
 
 
 class _Calls:
@@ -209,13 +210,17 @@ class _Calls:
         return await self._routes.body(self._scope, self._receive)
 
     async def _found(self, number: str) -> tuple[Owner, Simulation]:
-        """Return who asks and the simulation of a number; raise `NrpError`: first 404, then 401."""
+        """Return who asks and the simulation of a number; raise `NrpError` (404), also if it is another's."""
         owner = self._routes.owner(self._scope)
         found = None
         if _NUMBER.fullmatch(number) is not None:
             found = await self._simulations.get(int(number))
-        if found is None:
+        if found is None or owner not in (ADMINISTRATOR, found.run.owner):
             raise NrpError(404, f"There is no simulation {number[:100]!r}.", data=number[:100])
-        if owner not in (ADMINISTRATOR, found.run.owner):
-            raise NrpError(401, f"The simulation {number} is another owner's.", data=number)
         return owner, found
+
+
+def _of_protocol(error: HttpError) -> NrpError:
+    """Return an error of the protocol as this dialect says it."""
+    text = error.detail.rstrip(".")
+    return NrpError(error.status_code, f"{text[:1].upper()}{text[1:]}.")

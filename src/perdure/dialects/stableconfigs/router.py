@@ -52,7 +52,8 @@ class StableConfigsPaths:
                 body = {"status": "BadRequest", "message": _short(str(error)), "field": error.field}
                 return _json(body, error.status)
             case HttpError() if error.status_code in (400, 413):
-                body = {"status": "BadRequest", "message": _short(error.detail), "field": "body"}
+                field = "path" if error.code == "malformed_path" else "body"
+                body = {"status": "BadRequest", "message": _short(error.detail), "field": field}
                 return _json(body, error.status_code)
             case HttpError():
                 body = {"status": "BadRequest", "message": _short(error.detail), "field": HEADER}

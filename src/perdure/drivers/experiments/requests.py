@@ -7,6 +7,7 @@ import msgspec
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.lifecycle import FINAL, RunState
 from perdure.run import Execution, Run
+from perdure.state.codec import unpack
 
 __all__ = ["CONFIGURATION", "SCRIPT", "ExperimentView", "ForkExperiment", "NewExperiment"]
 
@@ -85,7 +86,7 @@ class ExperimentView(msgspec.Struct, frozen=True, kw_only=True):
         The state is the run's: a process that is gone, or frozen, can't report it.
         """
         report = self.execution.progress
-        return None if report is None else {**msgspec.msgpack.decode(report), "state": self.run.state.value}
+        return None if report is None else {**unpack(report), "state": self.run.state.value}
 
     def in_state(self, state: RunState) -> "ExperimentView":
         """Return it as it was when its run came to a state."""
