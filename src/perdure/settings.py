@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     max_log_lines: int = Field(
         10_000, ge=1, description="Newest lines kept of what a task or an experiment wrote."
     )
+    max_log_bytes: int = Field(
+        10_000_000, ge=1, description="Bytes of those lines that are kept together, the newest."
+    )
     max_run_steps: int = Field(
         10_000_000, ge=1, description="Most steps of dt between start and stop of a scenario."
     )

@@ -85,6 +85,7 @@ def serve(
             keep=settings.savepoint_keep,
             keep_lines=settings.max_log_lines,
             accept_loss=accept_loss,
+            keep_bytes=settings.max_log_bytes,
         )
         closing.callback(store.close)
         sockets = [listening]

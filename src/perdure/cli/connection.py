@@ -64,7 +64,12 @@ async def connect(
     if file is None or not file.is_file():
         raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
     configure_logging("ERROR", as_json=False)
-    opened = open_store(url, keep=settings.savepoint_keep, keep_lines=settings.max_log_lines)
+    opened = open_store(
+        url,
+        keep=settings.savepoint_keep,
+        keep_lines=settings.max_log_lines,
+        keep_bytes=settings.max_log_bytes,
+    )
     try:
         with libraries_apart():
             catalogue = load_catalogue(models)

@@ -134,7 +134,12 @@ async def _opened(folder: Path) -> AsyncIterator[Context]:
     settings = settings.model_copy(update={"resume": "always", "allow_experiments": True})
     configure_logging("ERROR", as_json=False)
     own.mkdir(exist_ok=True)
-    store = open_store(settings.store, keep=settings.savepoint_keep, keep_lines=settings.max_log_lines)
+    store = open_store(
+        settings.store,
+        keep=settings.savepoint_keep,
+        keep_lines=settings.max_log_lines,
+        keep_bytes=settings.max_log_bytes,
+    )
     try:
         app = create_app(store, Catalogue(), settings)
         async with app.router.lifespan_context(app):

@@ -20,7 +20,7 @@ from perdure.state.codec import decode, same
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Store
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "Hole", "examine", "walk"]
 
 PAGE = 1000  # steps read at once
 OTHER_NUMBERS = (
@@ -68,7 +68,7 @@ def examine(store: Store, run: Run, begin: Begin, *, repair: bool) -> list[Findi
     return examination.findings
 
 
-class _Hole(msgspec.Struct, frozen=True):
+class Hole(msgspec.Struct, frozen=True):
     """Steps that are missing from the log, or can't be read."""
 
     first: int
@@ -98,8 +98,8 @@ class _Examination:
         self._begin()
         position = 0
         self._examine_savepoints(0)
-        for found in _log(self._store, self._run):
-            if isinstance(found, _Hole):
+        for found in walk(self._store, self._run):
+            if isinstance(found, Hole):
                 position = found.last
                 self._examine_hole(found)
             else:
@@ -155,7 +155,7 @@ class _Examination:
 
     # Steps --------------------------------------------------------------------------------------------------
 
-    def _examine_hole(self, hole: _Hole) -> None:
+    def _examine_hole(self, hole: Hole) -> None:
         self._tell_steps(hole.first, hole.last, "", hole.problem)
         self._lose(f"step {hole.first} is missing.")
 
@@ -280,29 +280,35 @@ class _Examination:
             self._streak = None
 
 
-def _log(store: Store, run: Run) -> Iterator[Step | _Hole]:
+def walk(store: Store, run: Run) -> Iterator[Step | Hole]:
     """Yield the log page by page, and what is missing from it; where pages are damaged, step by step."""
     position, limit = 0, PAGE
     while True:
         try:
             steps = store.steps(run.id, position, limit)
         except CorruptBlob as error:
-            if limit > 1:
+            missing, following = error.values.get("missing"), error.values.get("next")
+            if missing is not None and missing > position + 1:
+                limit = missing - position - 1
+            elif missing is not None and following is not None:
+                yield Hole(position + 1, following - 1, f"The log has a gap up to step {following}.")
+                position = following - 1
+            elif missing is not None:
+                return  # nothing is there beyond
+            elif limit > 1:
                 limit //= 2
             elif position < run.position:
                 position += 1
-                yield _Hole(position, position, f"It can't be read: {error}")
+                yield Hole(position, position, f"It can't be read: {error}")
             else:
+                if following is not None:
+                    yield Hole(position + 1, following, str(error))
                 return
             continue
         if not steps:
             return
-        for step in sorted(steps, key=lambda step: step.position):
-            if step.position > position + 1:
-                yield _Hole(position + 1, step.position - 1, f"The log has a gap up to step {step.position}.")
-            if step.position > position:
-                position = step.position
-                yield step
+        yield from steps
+        position = steps[-1].position
         limit = min(PAGE, 2 * limit)
 
 

@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from perdure.errors import (
+    CorruptBlob,
     Fenced,
     Invalid,
     KeyReused,
@@ -30,10 +31,11 @@ from perdure.run import Change, Entry, Execution, Key, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import execution_rows
 from perdure.stores.base import Appended, Committed, Created, Record
+from perdure.stores.checksums import checksum
 from perdure.stores.database import row
 from perdure.stores.keys import find_made, find_step, record_run_key, record_step_key
 from perdure.stores.queries import QUERIES
-from perdure.stores.values import to_info, to_run, to_state
+from perdure.stores.values import identity, to_info, to_run, to_state
 
 __all__ = [
     "Found",
@@ -138,8 +140,12 @@ def fork_run(
     if not 0 <= run.parent_position <= parent.position:
         raise StepNotFound(run=run.parent, step=run.parent_position, position=parent.position)
     created = _insert_run(connection, msgspec.structs.replace(run, position=run.parent_position), key)
-    for query in ("copy_steps", "copy_savepoints"):
-        connection.execute(_SQL[query], (created.number, parent.number, run.parent_position))
+    copied = (created.number, parent.number, run.parent_position)
+    connection.execute(_SQL["copy_steps"], copied)
+    if connection.changes() != run.parent_position:
+        reason = f"steps are missing from the log of the run {run.parent!r} before step {run.parent_position}"
+        raise CorruptBlob(reason=reason)
+    connection.execute(_SQL["copy_savepoints"], copied)
     _put(connection, created.number, put, keep)
     if execution is not None:
         execution_rows.insert(connection, created, execution)
@@ -194,6 +200,7 @@ def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:
             run.updated,
             run.parent,
             run.parent_position,
+            identity(run),
         ),
     )
     assert inserted is not None, "an insertion that succeeds answers with the number"
@@ -402,10 +409,11 @@ def put_record(
     """Keep a record, new or in place of a version."""
     made = row(connection, _SQL["next_record_version"])
     assert made is not None, "the first migration makes it"
+    values = (dialect, id, *made, blob, checksum(dialect, id, *made, blob))
     if version is None:
-        kept = row(connection, _SQL["insert_record"], (dialect, id, *made, blob))
+        kept = row(connection, _SQL["insert_record"], values)
     else:
-        kept = row(connection, _SQL["replace_record"], (dialect, id, *made, blob, version))
+        kept = row(connection, _SQL["replace_record"], (*values, version))
     if kept is None:
         raise VersionConflict(name=id)
     return Record(id, blob, kept[0]), None

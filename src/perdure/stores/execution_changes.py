@@ -71,13 +71,14 @@ def report(
     deaths: int | None,
     lines: Sequence[LogLine],
     keep: int,
+    keep_bytes: int,
 ) -> tuple[None, Committed | None]:
     """Put down how far a run got, and the lines it wrote."""
     found, held = _held(connection, run_id, fence, opening)
     reported = executions.reported(held, progress=progress, seconds=seconds, deaths=deaths)
     if reported != held:
         write(connection, found.number, reported)
-    write_lines(connection, found.number, lines, keep)
+    write_lines(connection, found.number, lines, keep, keep_bytes)
     return None, Committed(run_id, found.state, found.position)
 
 

@@ -3,7 +3,6 @@
 What may happen to an execution is `executions`; this module only reads and writes it.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 from perdure.errors import CorruptBlob, NotExecuted, RunNotFound
 from perdure.run import Execution, LogLine, Run
 from perdure.stores import executions
+from perdure.stores.checksums import checksum
 from perdure.stores.database import row, rows
 from perdure.stores.queries import QUERIES
 
@@ -34,8 +34,6 @@ __all__ = [
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 _COLUMNS = ("timeout", "wanted", "attempt", "seconds", "deaths", "holder", "fence", "lease_until", "progress")
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 def insert(connection: apsw.Connection, run: Run, execution: Execution) -> None:
@@ -77,7 +75,8 @@ def write(connection: apsw.Connection, number: int, execution: Execution) -> Non
 
 def put_result(connection: apsw.Connection, number: int, result: bytes) -> None:
     """Keep what a run came to."""
-    connection.execute(_SQL["insert_result"], (number, result, _checksum(number, result)))
+    connection.execute(_SQL["insert_result"], (number, result, checksum(number, result)))
+    connection.execute(_SQL["note_result"], (number,))
 
 
 def end_lease(connection: apsw.Connection, number: int) -> None:
@@ -92,22 +91,28 @@ def forget_deaths(connection: apsw.Connection, number: int) -> None:
         write(connection, number, executions.reported(execution, deaths=0))
 
 
-def write_lines(connection: apsw.Connection, number: int, lines: Sequence[LogLine], keep: int) -> None:
-    """Add lines that a run wrote; the oldest go."""
+def write_lines(
+    connection: apsw.Connection, number: int, lines: Sequence[LogLine], keep: int, keep_bytes: int
+) -> None:
+    """Add lines that a run wrote; the oldest go, those beyond the bytes too, but never the last one."""
     if not lines:
         return
     counted = row(connection, _SQL["count_log_lines"], (number, len(lines)))
     assert counted is not None, "the run was found in this transaction"
     (last,) = counted
     kept = lines[-keep:]
-    connection.executemany(
-        _SQL["insert_log_line"],
-        (
-            (number, at, line.time, line.level, line.text)
-            for at, line in enumerate(kept, last - len(kept) + 1)
-        ),
-    )
-    connection.execute(_SQL["prune_log_lines"], (number, last - keep))
+    (size,) = row(connection, _SQL["last_log_line"], (number,)) or (0,)
+    added = []
+    for at, line in enumerate(kept, last - len(kept) + 1):
+        size += len(line.text.encode())
+        values = (number, at, float(line.time), line.level, line.text, size)
+        added.append((*values, checksum(*values)))
+    connection.executemany(_SQL["insert_log_line"], added)
+    gone = last - keep
+    if size > keep_bytes:
+        (beyond,) = row(connection, _SQL["log_line_at_byte"], (number, size - keep_bytes)) or (0,)
+        gone = max(gone, min(beyond, last - 1))
+    connection.execute(_SQL["prune_log_lines"], (number, gone))
 
 
 def cut_lines(connection: apsw.Connection, number: int, last: int) -> None:
@@ -123,9 +128,32 @@ def lines_at(connection: apsw.Connection, number: int, timestamp: int) -> int | 
 
 
 def read_lines(connection: apsw.Connection, run_id: str, after: int, limit: int) -> list[LogLine]:
-    """Return the lines of a run after a number, ascending."""
+    """Return the lines of a run after a number, ascending; `CorruptBlob` if one is damaged or missing.
+
+    Older ones may be given up, so that a page begins anywhere; from there on each follows the one before, to
+    the last one that was written. None may be kept at all: all were given up, and what came later was cut.
+    """
     found = rows(connection, _SQL["list_log_lines"], (run_id, after, limit))
-    return [LogLine(number=number, time=time, level=level, text=text) for number, time, level, text in found]
+    lines: list[LogLine] = []
+    last = after
+    for run, written, number, time, level, text, size, kept in found:
+        if number is None:
+            if after < written and row(connection, _SQL["last_log_line"], (run,)) is not None:
+                raise _lost(run_id, after + 1)
+            return []
+        if lines and number != last + 1:
+            raise _lost(run_id, last + 1)
+        if kept is not None and kept != checksum(run, number, time, level, text, size):
+            raise CorruptBlob(reason=f"the checksum of line {number} of the run {run_id!r} is wrong")
+        lines.append(LogLine(number=number, time=time, level=level, text=text))
+        last = number
+    if lines and len(lines) < limit and last != written:
+        raise _lost(run_id, last + 1)
+    return lines
+
+
+def _lost(run_id: str, number: int) -> CorruptBlob:
+    return CorruptBlob(reason=f"line {number} isn't in the log of the run {run_id!r}")
 
 
 def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
@@ -141,15 +169,17 @@ def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
 
 def _execution(values: tuple[Any, ...]) -> Execution:
     """Make an execution of a row; raise `CorruptBlob` if it can't be trusted."""
-    number, run_id, kind, owner, lease, placed, *columns, checksum, result, result_checksum = values
+    number, run_id, kind, owner, lease, placed, *columns, kept, answered, result, kept_of_result = values
     if lease is None:
         executions.require(None, run_id, kind)
     named = f"the execution of the run {run_id!r}"
     if placed is None:
         raise CorruptBlob(reason=f"{named} isn't there")
-    if checksum != _checksum(number, *columns):
+    if kept != checksum(number, *columns):
         raise CorruptBlob(reason=f"the checksum of {named} is wrong")
-    if result is not None and result_checksum != _checksum(number, result):
+    if result is None and answered:
+        raise CorruptBlob(reason=f"the result of the run {run_id!r} isn't there")
+    if result is not None and kept_of_result != checksum(number, result):
         raise CorruptBlob(reason=f"the checksum of the result of the run {run_id!r} is wrong")
     given = dict(zip(_COLUMNS, columns, strict=True), run_id=run_id, kind=kind, owner=owner, result=result)
     execution = msgspec.convert(given, Execution)
@@ -165,8 +195,4 @@ def _values(number: int, execution: Execution) -> tuple[Any, ...]:
     for name in ("timeout", "seconds", "lease_until"):
         at = _COLUMNS.index(name)
         columns[at] = None if columns[at] is None else float(columns[at])
-    return (number, *columns, _checksum(number, *columns))
-
-
-def _checksum(*parts: Any) -> bytes:
-    return hashlib.blake2b(_encoder.encode(parts), digest_size=8).digest()
+    return (number, *columns, checksum(number, *columns))

@@ -10,14 +10,15 @@ import apsw
 
 from perdure.errors import CorruptBlob
 from perdure.stores.database import row, rows
-from perdure.stores.execution_rows import damaged_executions
+from perdure.stores.execution_rows import damaged_executions, read_lines
 from perdure.stores.keys import damaged_keys
 from perdure.stores.queries import QUERIES
-from perdure.stores.values import to_run
+from perdure.stores.values import to_record, to_run
 
 __all__ = ["problems"]
 
 MOST = 100  # problems of one kind
+PAGE = 1_000  # lines read at once
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
@@ -30,6 +31,8 @@ def problems(connection: apsw.Connection) -> list[str]:
         *_told("the idempotency keys", _damaged_keys(connection)),
         *_told("the records of runs", _damaged_runs(connection)),
         *_told("the executions", damaged_executions(connection)),
+        *_told("the lines that runs wrote", _damaged_lines(connection)),
+        *_told("the records of dialects", _damaged_records(connection)),
     ]
 
 
@@ -68,6 +71,31 @@ def _damaged_runs(connection: apsw.Connection) -> Iterator[str]:
                 to_run(values)
         except (apsw.Error, CorruptBlob) as error:
             yield f"{_name(connection, number)}: it can't be read: {error}"
+
+
+def _damaged_lines(connection: apsw.Connection) -> Iterator[str]:
+    for (number,) in rows(connection, _SQL["list_all_executed"]):
+        found = row(connection, _SQL["find_run_id"], (number,))
+        after: int | None = 0
+        while found is not None and after is not None:
+            try:
+                lines = read_lines(connection, found[0], after, PAGE)
+                after = lines[-1].number if lines else None
+            except (apsw.Error, CorruptBlob) as error:
+                yield f"run {found[0]}: {error}"
+                after = None
+
+
+def _damaged_records(connection: apsw.Connection) -> Iterator[str]:
+    for dialect, id in rows(connection, _SQL["list_record_ids"]):
+        try:
+            values = row(connection, _SQL["read_record"], (dialect, id))
+            if values is None:
+                yield f"the record {id!r} of {dialect} isn't there"
+            else:
+                to_record(values)
+        except (apsw.Error, CorruptBlob) as error:
+            yield f"the record {id!r} of {dialect}: {error}"
 
 
 def _name(connection: apsw.Connection, number: int) -> str:

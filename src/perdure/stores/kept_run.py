@@ -114,12 +114,15 @@ class KeptRun:
         self.change(change)
         return self.run
 
-    def write(self, lines: Sequence[LogLine], keep: int) -> None:
+    def write(self, lines: Sequence[LogLine], keep: int, keep_bytes: int) -> None:
         """Add lines that it wrote; the oldest go."""
         first = self.written + 1
         self.lines += [replace(line, number=number) for number, line in enumerate(lines, first)]
         self.written += len(lines)
         del self.lines[: max(0, len(self.lines) - keep)]
+        size = sum(len(line.text.encode()) for line in self.lines)
+        while size > keep_bytes and len(self.lines) > 1:
+            size -= len(self.lines.pop(0).text.encode())
 
     def cut(self, last: int) -> None:
         """Forget what it wrote after a line, so that the next one has the number after that."""

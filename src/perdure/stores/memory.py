@@ -44,16 +44,17 @@ class MemoryStore:
     ----------
     keep
         How many savepoints of a run retention keeps besides those that stay for good; at least 1.
-    keep_lines
+    keep_lines, keep_bytes
         How many of the newest lines that a run wrote are kept; at least 1.
     """
 
     fence = 1
 
-    def __init__(self, *, keep: int = 3, keep_lines: int = 10_000) -> None:
+    def __init__(self, *, keep: int = 3, keep_lines: int = 10_000, keep_bytes: int = 10_000_000) -> None:
         check_limits(keep, keep_lines)
         self._keep = keep
         self._keep_lines = keep_lines
+        self._keep_bytes = keep_bytes
         self._lock = threading.RLock()
         self._closed = False
         self._runs: dict[str, KeptRun] = {}
@@ -340,7 +341,7 @@ class MemoryStore:
 
         def report(kept: KeptRun) -> None:
             kept.report(fence, self.fence, progress=progress, seconds=seconds, deaths=deaths)
-            kept.write(lines, self._keep_lines)
+            kept.write(lines, self._keep_lines, self._keep_bytes)
 
         return self._change(run_id, report)
 

@@ -11,7 +11,14 @@ from perdure.stores.sqlite import FILE, SqliteStore
 __all__ = ["open_store", "store_file"]
 
 
-def open_store(url: str, *, keep: int = 3, keep_lines: int = 10_000, accept_loss: bool = False) -> Store:
+def open_store(
+    url: str,
+    *,
+    keep: int = 3,
+    keep_lines: int = 10_000,
+    keep_bytes: int = 10_000_000,
+    accept_loss: bool = False,
+) -> Store:
     """Open the store that a URL names; whoever opens it closes it.
 
     Parameters
@@ -24,6 +31,8 @@ def open_store(url: str, *, keep: int = 3, keep_lines: int = 10_000, accept_loss
         How many savepoints of a run retention keeps besides those that stay for good.
     keep_lines
         How many of the newest lines that a run wrote are kept.
+    keep_bytes
+        How many bytes they have together.
     accept_loss
         Whether to open a store whose files lack something that was acknowledged.
 
@@ -35,10 +44,15 @@ def open_store(url: str, *, keep: int = 3, keep_lines: int = 10_000, accept_loss
     parts = urlsplit(url)
     plain = not (parts.netloc or parts.query or parts.fragment)
     if parts.scheme == "memory" and plain and not parts.path:
-        return MemoryStore(keep=keep, keep_lines=keep_lines)
+        return MemoryStore(keep=keep, keep_lines=keep_lines, keep_bytes=keep_bytes)
     if parts.scheme == "sqlite" and plain and len(parts.path) > 1:
-        path = unquote(parts.path[1:])
-        return SqliteStore(path, keep=keep, keep_lines=keep_lines, accept_loss=accept_loss)
+        return SqliteStore(
+            unquote(parts.path[1:]),
+            keep=keep,
+            keep_lines=keep_lines,
+            keep_bytes=keep_bytes,
+            accept_loss=accept_loss,
+        )
     raise Invalid(
         f"{url!r} names no store; it is sqlite:///relative/path, sqlite:////absolute/path or memory://."
     )

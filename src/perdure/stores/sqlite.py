@@ -31,7 +31,7 @@ from perdure.stores.keys import find_made, find_step
 from perdure.stores.lock import Lock
 from perdure.stores.queries import QUERIES
 from perdure.stores.tail import Mark, Tail
-from perdure.stores.values import to_info, to_run
+from perdure.stores.values import check_page, to_info, to_record, to_run
 from perdure.stores.watchers import Watchers
 from perdure.stores.writer import Writer
 
@@ -62,6 +62,8 @@ class SqliteStore:
     accept_loss
         Whether to go on from what is there when the files lack something that was acknowledged. What is
         missing is logged.
+    keep_bytes
+        How many bytes they have together; the newest line is kept, however long.
     vfs
         Name of a virtual file system that is registered with apsw; None is the operating system's files.
 
@@ -89,12 +91,14 @@ class SqliteStore:
         keep: int = 3,
         keep_lines: int = 10_000,
         accept_loss: bool = False,
+        keep_bytes: int = 10_000_000,
         vfs: str | None = None,
     ) -> None:
         check_limits(keep, keep_lines)
         self.path = _file(path)
         self._keep = keep
         self._keep_lines = keep_lines
+        self._keep_bytes = keep_bytes
         self._watchers = Watchers()
         self._lock = Lock(self.path.with_name(f"{self.path.name}.lock"), self.path)
         tail = Tail(self.path.with_name(f"{self.path.name}.tail"))
@@ -248,7 +252,15 @@ class SqliteStore:
             found = rows(connection, _SQL["list_steps"], (run_id, after, max(0, limit)))
             if not found:
                 _require(connection, run_id)
-        return [Step(position=at, inputs=inputs, outputs=outputs) for at, inputs, outputs in found]
+                return []
+        position = found[0][3]
+        steps = [
+            Step(position=at, inputs=inputs, outputs=outputs)
+            for at, inputs, outputs, _ in found
+            if at is not None
+        ]
+        check_page(run_id, after, limit, position, [step.position for step in steps])
+        return steps
 
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
         """Return the step recorded under a key and ordinal, or None."""
@@ -351,6 +363,7 @@ class SqliteStore:
             deaths=deaths,
             lines=tuple(lines),
             keep=self._keep_lines,
+            keep_bytes=self._keep_bytes,
         )
 
     def finish(
@@ -418,13 +431,16 @@ class SqliteStore:
         """Return a record, or None."""
         with self._readers.lend() as connection:
             found = row(connection, _SQL["read_record"], (dialect, id))
-        return None if found is None else Record(*found)
+        return None if found is None else to_record(found)
 
     def records(self, dialect: str) -> Sequence[Record]:
         """Return all records of a dialect, by id."""
-        with self._readers.lend() as connection:
-            found = rows(connection, _SQL["list_records"], (dialect,))
-        return [Record(*values) for values in found]
+        try:
+            with self._readers.lend() as connection:
+                return [to_record(values) for values in rows(connection, _SQL["list_records"], (dialect,))]
+        except CorruptBlob as error:
+            log.error("record_damaged", path=str(self.path), reason=str(error))
+        return list(self._intact_records(dialect))
 
     # Looking after it ---------------------------------------------------------------------------------------
 
@@ -454,6 +470,17 @@ class SqliteStore:
                 values = row(connection, _SQL["read_run_by_number"], (number,))
                 if values is not None:
                     yield to_run(values)
+
+    def _intact_records(self, dialect: str) -> Iterator[Record]:
+        """Yield the records of a dialect that can be read, by id, one by one."""
+        with self._readers.lend() as connection:
+            known = rows(connection, _SQL["list_record_ids"])
+        for of, id in known:
+            if of == dialect:
+                with suppress(CorruptBlob):
+                    record = self.record(dialect, id)
+                    if record is not None:
+                        yield record
 
     # Watching -----------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Rows of the SQLite file as values; one that doesn't hold what it should is damage, and says whose."""
 
+from collections.abc import Sequence
+from operator import eq
 from typing import Any
 
 import msgspec
@@ -8,21 +10,72 @@ from perdure.errors import CorruptBlob
 from perdure.lifecycle import RunState
 from perdure.run import Run
 from perdure.state.savepoint import SavepointInfo
+from perdure.stores.base import Record
+from perdure.stores.checksums import checksum
 
-__all__ = ["to_info", "to_run", "to_state"]
+__all__ = ["check_page", "identity", "to_info", "to_record", "to_run", "to_state"]
 
 _RUN = (
-    "id", "kind", "owner", "spec", "state", "outcome", "reason", "position", "version", "created", "updated",
-    "parent", "parent_position", "number",
-)  # fmt: skip
+    "id",
+    "kind",
+    "owner",
+    "spec",
+    "state",
+    "outcome",
+    "reason",
+    "position",
+    "version",
+    "created",
+    "updated",
+    "parent",
+    "parent_position",
+    "number",
+)
+_IDENTITY = ("id", "kind", "owner", "created", "parent", "parent_position")  # fmt: skip
 
 
 def to_run(values: tuple[Any, ...]) -> Run:
     """Make a run of what the queries that read runs answer with; raise `CorruptBlob` if it isn't one."""
+    *columns, kept = values
     try:
-        return msgspec.convert(dict(zip(_RUN, values, strict=True)), Run)
+        run = msgspec.convert(dict(zip(_RUN, columns, strict=True)), Run)
     except msgspec.ValidationError as error:
         raise CorruptBlob(reason=f"the record of the run {values[0]!r}: {error}") from error
+    if kept is not None and kept != identity(run):
+        raise CorruptBlob(reason=f"the checksum of the record of the run {run.id!r} is wrong")
+    return run
+
+
+def identity(run: Run) -> bytes:
+    """Return the checksum of what of a run never changes."""
+    values = msgspec.structs.asdict(run)
+    return checksum(*(float(values[name]) if name == "created" else values[name] for name in _IDENTITY))
+
+
+def to_record(values: tuple[Any, ...]) -> Record:
+    """Make a record of what the queries that read records answer with; `CorruptBlob` if it is damaged."""
+    dialect, id, version, blob, kept = values
+    if kept is not None and kept != checksum(dialect, id, version, blob):
+        raise CorruptBlob(reason=f"the checksum of the record {id!r} of {dialect} is wrong")
+    return Record(id, blob, version)
+
+
+def check_page(run_id: str, after: int, limit: int, position: int, found: Sequence[int]) -> None:
+    """Raise `CorruptBlob` unless a page of steps begins after `after` and reaches the limit or the position.
+
+    The error's values have the first step that is `missing` and the `next` one that is there, or None.
+    """
+    expected = range(after + 1, min(after + limit, position) + 1)
+    if len(found) == len(expected) and all(map(eq, found, expected)):
+        return
+    there = frozenset(found)
+    missing = next((step for step in expected if step not in there), None)
+    if missing is None:
+        reason = f"the run {run_id!r} has the step {found[-1]}, but its record says {position} steps"
+        raise CorruptBlob(reason=reason, next=found[-1])
+    following = next((step for step in found if step > missing), None)
+    reason = f"step {missing} isn't in the log of the run {run_id!r}, which has {position} steps"
+    raise CorruptBlob(reason=reason, missing=missing, next=following)
 
 
 def to_state(run_id: str, state: str) -> RunState:

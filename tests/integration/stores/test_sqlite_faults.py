@@ -16,6 +16,7 @@ from perdure.errors import CorruptBlob, PositionConflict, RunNotFound, StoreUnav
 from perdure.run import Entry
 from perdure.stores.base import Appended, Committed
 from perdure.stores.database import Readers, rows
+from perdure.stores.files import Files
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.faults import FaultyVFS, Operation
 from perdure.testing.store_samples import WAIT, a_run, a_savepoint, created
@@ -354,11 +355,11 @@ def test_after_a_power_cut_at_any_time_what_was_acknowledged_is_there(
 def test_a_page_that_cannot_be_read_is_no_damage(store: SqliteStore, vfs: FaultyVFS) -> None:
     """SQLite makes `SQLITE_CORRUPT` of an EIO of the operating system's that a statement meets."""
     store.close()
-    readers = Readers(store.path, vfs.name)
+    readers = Readers(store.path, vfs.name, Files(store.path))
     with pytest.raises(CorruptBlob), readers.lend():
         raise apsw.CorruptError("the file can be read, so it is damaged")
     readers.close()
-    readers = Readers(store.path, vfs.name)
+    readers = Readers(store.path, vfs.name, Files(store.path))
     with pytest.raises(StoreUnavailable, match="input or output failed"), readers.lend():
         vfs.fail("read", FILE)
         raise apsw.CorruptError("the disk failed")

@@ -68,6 +68,11 @@ def test_lines_of_the_schema_before_marks_stay(tmp_path: Path) -> None:
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute("ALTER TABLE runs DROP COLUMN lines; ALTER TABLE savepoints DROP COLUMN lines")
         connection.execute("ALTER TABLE meta DROP COLUMN store; ALTER TABLE meta DROP COLUMN opening")
+        connection.execute(
+            "ALTER TABLE runs DROP COLUMN identity; ALTER TABLE executions DROP COLUMN answered; "
+            "ALTER TABLE log_lines DROP COLUMN bytes; ALTER TABLE log_lines DROP COLUMN checksum; "
+            "ALTER TABLE records DROP COLUMN checksum"
+        )
         connection.pragma("user_version", 2)
     (tmp_path / "perdure.db.tail").unlink()
     with closing(SqliteStore(path)) as store:

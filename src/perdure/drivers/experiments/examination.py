@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from perdure.drivers.examination import Finding
+from perdure.drivers.examination import Finding, Hole, walk
 from perdure.drivers.experiments.journal import records
 from perdure.drivers.experiments.place import Place
 from perdure.drivers.experiments.spec import ExperimentSpec
@@ -14,8 +14,6 @@ from perdure.stores.base import Store
 
 __all__ = ["examine_experiment"]
 
-PAGE = 100  # of the journal, read at a time
-
 
 def examine_experiment(store: Store, run: Run) -> list[Finding]:
     """Return what is damaged; nothing of it is repaired.
@@ -23,6 +21,7 @@ def examine_experiment(store: Store, run: Run) -> list[Finding]:
     A damaged savepoint harms nothing: the run goes on from the one before.
     """
     findings: list[Finding] = []
+    last = 0
 
     def check(place: str, read: Callable[[], object]) -> None:
         try:
@@ -40,9 +39,15 @@ def examine_experiment(store: Store, run: Run) -> list[Finding]:
     check("execution", lambda: store.execution(run.id))
     for info in store.savepoints(run.id):
         check(f"savepoint {info.timestamp}", partial(read_savepoint, info.timestamp))
-    for after in range(0, run.position, PAGE):
-        for step in store.steps(run.id, after, PAGE):
-            check(f"step {step.position}", partial(_read, step))
+    for found in walk(store, run):
+        if isinstance(found, Hole):
+            findings.append(Finding(place=f"steps {found.first} to {found.last}", problem=found.problem))
+        else:
+            check(f"step {found.position}", partial(_read, found))
+            last = found.position
+    if last != run.position:
+        problem = f"It ends at step {last}, but {run.position} steps were acknowledged."
+        findings.append(Finding(place="log", problem=problem))
     return findings
 
 

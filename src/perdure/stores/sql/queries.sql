@@ -47,8 +47,9 @@ UPDATE meta SET epoch = epoch + 1 RETURNING epoch;
 -- name: insert_run
 -- Keep a new run
 INSERT INTO runs (
-    id, kind, owner, state, final, outcome, reason, position, version, created, updated, parent, parent_position
-) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    id, kind, owner, state, final, outcome, reason, position, version, created, updated, parent,
+    parent_position, identity
+) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 RETURNING number;
 
 -- name: insert_spec
@@ -74,21 +75,21 @@ SELECT id FROM runs WHERE number = ?1;
 -- name: read_run
 -- Read a run by its id
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number
+    parent_position, number, identity
 FROM runs JOIN specs ON specs.run = runs.number
 WHERE id = ?1;
 
 -- name: read_run_by_number
 -- Read a run by its number
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number
+    parent_position, number, identity
 FROM runs JOIN specs ON specs.run = runs.number
 WHERE number = ?1;
 
 -- name: list_runs
 -- Read all runs before a number, newest first, of one kind if that is given
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number
+    parent_position, number, identity
 FROM runs JOIN specs ON specs.run = runs.number
 WHERE number < ?1 AND (?2 IS NULL OR kind = ?2)
 ORDER BY number DESC
@@ -97,7 +98,7 @@ LIMIT ?3;
 -- name: list_runs_of_owner
 -- Read the runs of an owner before a number, newest first, of one kind if that is given
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number
+    parent_position, number, identity
 FROM runs JOIN specs ON specs.run = runs.number
 WHERE number < ?1 AND (?2 IS NULL OR kind = ?2) AND owner = ?4
 ORDER BY number DESC
@@ -148,10 +149,10 @@ FROM step_keys LEFT JOIN steps ON steps.run = step_keys.run AND steps.position =
 WHERE step_keys.run = ?1 AND text = ?2 AND ordinal = ?3;
 
 -- name: list_steps
--- Read the steps of a run after a position
-SELECT steps.position, inputs, outputs
-FROM runs JOIN steps ON steps.run = runs.number
-WHERE runs.id = ?1 AND steps.position > ?2
+-- Read the steps of a run after a position, and in each row how many it has; one row without a step for none
+SELECT steps.position, inputs, outputs, runs.position
+FROM runs LEFT JOIN steps ON steps.run = runs.number AND steps.position > ?2
+WHERE runs.id = ?1
 ORDER BY steps.position
 LIMIT ?3;
 
@@ -232,7 +233,7 @@ UPDATE runs SET lease = ?2 WHERE number = ?1 AND lease IS NOT ?2;
 -- name: read_execution
 -- Read a run's execution and result by its id, if it has them
 SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, executions.checksum, result, results.checksum
+    lease_until, progress, executions.checksum, answered, result, results.checksum
 FROM runs
     LEFT JOIN executions ON executions.run = runs.number
     LEFT JOIN results ON results.run = runs.number
@@ -241,7 +242,7 @@ WHERE id = ?1;
 -- name: read_execution_by_number
 -- Read a run's execution and result by its number, if it has them
 SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, executions.checksum, result, results.checksum
+    lease_until, progress, executions.checksum, answered, result, results.checksum
 FROM runs
     LEFT JOIN executions ON executions.run = runs.number
     LEFT JOIN results ON results.run = runs.number
@@ -259,13 +260,25 @@ SELECT run FROM executions UNION SELECT number FROM runs WHERE lease IS NOT NULL
 -- Keep what a run came to
 INSERT INTO results (run, result, checksum) VALUES (?1, ?2, ?3);
 
+-- name: note_result
+-- Put down that a run has a result
+UPDATE executions SET answered = 1 WHERE run = ?1;
+
 -- name: count_log_lines
 -- Count lines that a run wrote; the last one's number is what they come to
 UPDATE runs SET lines = lines + ?2 WHERE number = ?1 RETURNING lines;
 
 -- name: insert_log_line
 -- Keep a line that a run wrote
-INSERT INTO log_lines (run, number, time, level, text) VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO log_lines (run, number, time, level, text, bytes, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- name: last_log_line
+-- Read how many bytes the lines of a run have, up to the last one
+SELECT bytes FROM log_lines WHERE run = ?1 ORDER BY number DESC LIMIT 1;
+
+-- name: log_line_at_byte
+-- Find the first line of a run up to which its lines have so many bytes
+SELECT number FROM log_lines WHERE run = ?1 AND bytes >= ?2 ORDER BY number LIMIT 1;
 
 -- name: prune_log_lines
 -- Give up the lines of a run up to a number
@@ -284,10 +297,10 @@ DELETE FROM log_lines WHERE run = ?1 AND number > ?2;
 UPDATE runs SET lines = min(lines, ?2) WHERE number = ?1;
 
 -- name: list_log_lines
--- Read the lines that a run wrote after a number
-SELECT log_lines.number, time, level, text
-FROM runs JOIN log_lines ON log_lines.run = runs.number
-WHERE runs.id = ?1 AND log_lines.number > ?2
+-- Read the lines that a run wrote after a number, and in each row its number and how many it wrote
+SELECT runs.number, runs.lines, log_lines.number, time, level, text, bytes, checksum
+FROM runs LEFT JOIN log_lines ON log_lines.run = runs.number AND log_lines.number > ?2
+WHERE runs.id = ?1
 ORDER BY log_lines.number
 LIMIT ?3;
 
@@ -297,11 +310,12 @@ UPDATE meta SET record_version = record_version + 1 RETURNING record_version;
 
 -- name: insert_record
 -- Keep a new record of a dialect, unless there is one with its id
-INSERT INTO records (dialect, id, version, blob) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING RETURNING version;
+INSERT INTO records (dialect, id, version, blob, checksum) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT DO NOTHING RETURNING version;
 
 -- name: replace_record
 -- Replace a record of a dialect if it still has the expected version
-UPDATE records SET version = ?3, blob = ?4 WHERE dialect = ?1 AND id = ?2 AND version = ?5
+UPDATE records SET version = ?3, blob = ?4, checksum = ?5 WHERE dialect = ?1 AND id = ?2 AND version = ?6
 RETURNING version;
 
 -- name: delete_record
@@ -310,11 +324,15 @@ DELETE FROM records WHERE dialect = ?1 AND id = ?2;
 
 -- name: read_record
 -- Read a record of a dialect
-SELECT id, blob, version FROM records WHERE dialect = ?1 AND id = ?2;
+SELECT dialect, id, version, blob, checksum FROM records WHERE dialect = ?1 AND id = ?2;
 
 -- name: list_records
 -- Read all records of a dialect
-SELECT id, blob, version FROM records WHERE dialect = ?1 ORDER BY id;
+SELECT dialect, id, version, blob, checksum FROM records WHERE dialect = ?1 ORDER BY id;
+
+-- name: list_record_ids
+-- Read the ids of all records from their index, which is there though the records be damaged
+SELECT dialect, id FROM records ORDER BY dialect, id;
 
 -- name: check_file
 -- Look for damaged pages and indexes; a single row with ok if there are none
