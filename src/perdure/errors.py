@@ -96,6 +96,7 @@ PerdureError
 │   ├── ExternalStateUnavailable
 │   ├── ExternalStateLocked
 │   ├── ArtifactsUnavailable
+│   ├── ResultsPending
 │   ├── UploadFailed
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
@@ -583,6 +584,11 @@ class ExternalStateLocked(Unavailable):
 class ArtifactsUnavailable(Unavailable):
     """The storage of experiments and results can't be used: {reason}. Nothing half-made is seen; repeat the
     request when it works again."""
+
+
+class ResultsPending(Unavailable):
+    """What the run {run!r} wrote isn't stored yet, only {stored} of {total} bytes; ask again in {retry_after}
+    seconds."""
 
 
 class UploadFailed(Unavailable):

@@ -64,7 +64,11 @@ class Objects:
                 target = self._local_path(key)
                 with target.open("wb") as file:
                     for chunk in chunks:
-                        file.write(chunk)
+                        if chunk.count(0) < len(chunk):
+                            file.write(chunk)
+                        else:  # a hole stays one: zeros that were never written take no room
+                            file.seek(len(chunk), os.SEEK_CUR)
+                    file.truncate()
                     file.flush()
                     os.fsync(file.fileno())
                 _sync_folder(target.parent)

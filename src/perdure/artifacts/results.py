@@ -2,12 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
 from perdure.artifacts.archive import zipped
+from perdure.artifacts.experiments import CalledOff
 from perdure.artifacts.filesets import FileSet, FileSets, StoredFile
 from perdure.artifacts.names import check_path
 from perdure.artifacts.outputs import chunks_of, outputs
@@ -69,7 +70,15 @@ class Results:
         """Remove all that is stored of a run; harmless if that is nothing."""
         self._sets.delete(run)
 
-    def upload(self, run: str, folder: Path, *, fetched: Mapping[str, StoredFile]) -> FileSet | None:
+    def upload(
+        self,
+        run: str,
+        folder: Path,
+        *,
+        fetched: Mapping[str, StoredFile],
+        called_off: Callable[[], bool] = lambda: False,
+        on_stored: Callable[[int], None] = lambda count: None,
+    ) -> FileSet | None:
         """Store what a run wrote in its working folder; all of it is stored and checked on return.
 
         What was stored before stays, and what is there already isn't sent again, so that it may be repeated
@@ -79,6 +88,10 @@ class Results:
         ----------
         fetched
             What the folder began with; files that are still the same are left out.
+        called_off
+            Whether it has to end now; asked between any two parts of what is read or sent.
+        on_stored
+            Takes the size of each file that is stored, or needn't be.
 
         Returns
         -------
@@ -88,32 +101,47 @@ class Results:
         ------
         UploadFailed
             If it couldn't be stored after several attempts; the folder has all of it still.
+        CalledOff
+            If it was; the folder has all of it still.
         """
+
+        def parts(file: IO[bytes]) -> Iterator[bytes]:
+            for chunk in chunks_of(file):
+                if called_off():
+                    raise CalledOff
+                yield chunk
+
+        def checked(stored: StoredFile) -> StoredFile:
+            for _ in self._sets.read(run, stored):
+                if called_off():
+                    raise CalledOff
+            return stored
+
+        def sent(file: IO[bytes], digest: str) -> StoredFile:
+            if called_off():
+                raise CalledOff
+            stored = self._sets.add(run, parts(file))
+            if stored.sha256 != digest:
+                raise CorruptBlob(reason="the file changed while it was read")
+            return checked(stored)
+
         try:
             before = self._tried(lambda: self.get(run))
             known = {} if before is None else before.files
             written: dict[str, StoredFile] = {}
             for path, file in outputs(folder):
-                size, digest = _measured(file)
-                if _is(fetched.get(path), size, digest):
-                    continue
-                stored = known.get(path)
-                if stored is None or not _is(stored, size, digest):
-                    stored = self._tried(partial(self._sent, run, file, digest))
-                written[path] = stored
+                size, digest = _measured(parts(file))
+                if not _is(fetched.get(path), size, digest):
+                    stored = known.get(path)
+                    if stored is None or not _is(stored, size, digest):
+                        stored = self._tried(partial(sent, file, digest))
+                    written[path] = stored
+                on_stored(size)
             if not written:
                 return before
             return self._tried(lambda: self._sets.commit(run, lambda now: _with(now, written)))
         except (ArtifactsUnavailable, CorruptBlob, OSError) as error:
             raise UploadFailed(run=run, reason=str(error), folder=str(folder)) from error
-
-    def _sent(self, run: str, file: IO[bytes], digest: str) -> StoredFile:
-        stored = self._sets.add(run, chunks_of(file))
-        if stored.sha256 != digest:
-            raise CorruptBlob(reason="the file changed while it was read")
-        for _ in self._sets.read(run, stored):  # which checks every byte
-            pass
-        return stored
 
     def _tried(self, work: Callable[[], T]) -> T:
         for seconds in BACKOFF_SECONDS:
@@ -124,9 +152,9 @@ class Results:
         return work()
 
 
-def _measured(file: IO[bytes]) -> tuple[int, str]:
+def _measured(chunks: Iterable[bytes]) -> tuple[int, str]:
     size, digest = 0, hashlib.sha256()
-    for chunk in chunks_of(file):
+    for chunk in chunks:
         size += len(chunk)
         digest.update(chunk)
     return size, digest.hexdigest()

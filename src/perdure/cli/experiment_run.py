@@ -25,10 +25,18 @@ from perdure.drivers.changes import changes_of
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.requests import CONFIGURATION, SCRIPT, ExperimentView, NewExperiment
+from perdure.drivers.experiments.results import NOT_STORED
 from perdure.drivers.seeds import LARGEST_SEED
-from perdure.errors import ExperimentExists, PerdureError, StoreUnavailable, TriggerRefused
+from perdure.errors import (
+    ExperimentExists,
+    PerdureError,
+    ResultsPending,
+    StoreUnavailable,
+    TriggerRefused,
+)
 from perdure.lifecycle import FINAL, RunState
 from perdure.observability import configure_logging
+from perdure.run import Run
 from perdure.scenarios import Catalogue
 from perdure.stores.open import open_store
 from perdure.web.auth import LOCAL
@@ -115,7 +123,7 @@ async def _run(folder: Path, asked: NewExperiment, watch: bool) -> int:
             group.start_soon(obey)
             view = await _followed(context, run_id, shown, bar, interrupted)
             if view.ended:
-                await context.experiments.stored(view.run)
+                await _stored(context, view.run)
                 view = await context.experiments.view(LOCAL, run_id)
                 await anyio.to_thread.run_sync(_told, context, folder, view, bar)
             else:
@@ -124,6 +132,16 @@ async def _run(folder: Path, asked: NewExperiment, watch: bool) -> int:
             return (view.run.state is not RunState.COMPLETED) if view.ended else INTERRUPTED
     bar.say("Interrupted. The same command goes on from the last savepoint.")
     return INTERRUPTED
+
+
+async def _stored(context: Context, run: Run) -> None:
+    """Wait until what a run wrote is stored, or that failed, which its reason says."""
+    while True:
+        try:
+            return await context.experiments.stored(run)
+        except ResultsPending:
+            if NOT_STORED in (await context.experiments.view(LOCAL, run.id)).run.reason:
+                return None
 
 
 @asynccontextmanager

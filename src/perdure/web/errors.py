@@ -159,7 +159,9 @@ def perdure_error_response(error: PerdureError) -> Response:
     status = status_of(type(error))
     if status == 500:
         log.error("damaged", code=error.code, reason=str(error))
-    return error_response(status, error.code, str(error), error.values)
+    again = error.values.get("retry_after")
+    headers = None if again is None else {"Retry-After": str(again)}
+    return error_response(status, error.code, str(error), error.values, headers)
 
 
 async def _on_perdure_error(request: Request, error: PerdureError) -> Response:

@@ -216,12 +216,12 @@ class Experiments:
         return await self._threads.compute(lambda: examine_experiment(self._store, run))
 
     async def stored(self, run: Run) -> None:
-        """Return when what a run that has ended wrote is stored, or that couldn't be done for now."""
+        """Return when what a run that has ended wrote is stored; `ResultsPending` if that takes longer."""
         if run.kind == KIND and run.state in FINAL:
             folder = await self._threads.read(lambda: self._folders.find(run.id))
             if folder is not None:
                 self._results.begin(run.id)
-            await self._results.tried(run.id)
+                await self._results.stored(run.id)
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
         """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""

@@ -4,15 +4,25 @@ With it goes the transcript, written here. Nothing local is removed before that 
 """
 
 import asyncio
+import threading
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
 
+from perdure.artifacts import CalledOff
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.drivers.experiments.transcript import transcribe
 from perdure.drivers.threads import Threads
-from perdure.errors import Damaged, PerdureError, RunNotFound, UploadFailed, VersionConflict
+from perdure.errors import (
+    Damaged,
+    PerdureError,
+    ResultsPending,
+    RunNotFound,
+    UploadFailed,
+    VersionConflict,
+)
 from perdure.run import Change
 from perdure.stores.base import Store
 
@@ -22,6 +32,8 @@ NOT_STORED: Final = "Its logs and files aren't stored yet"
 """How a run's reason says that storing failed, and will be tried again; what it said before comes first."""
 
 PATIENCE = 10.0  # seconds for which somebody who reads the files is made to wait for them
+AGAIN = 5  # seconds after which whoever was answered that they aren't stored yet may ask again
+LEAVING = 3.0  # seconds for which a storage that doesn't answer keeps a server from closing
 FIRST, LONGEST = 5.0, 300.0  # seconds until it is tried again
 
 log = structlog.get_logger(__name__)
@@ -42,6 +54,7 @@ class Results:
         self._threads = Threads()
         self._tasks: dict[str, asyncio.Task[None]] = {}  # cancelled by `aclose`
         self._tried: dict[str, asyncio.Event] = {}
+        self._storing: dict[str, _Storing] = {}
 
     def begin(self, run_id: str) -> None:
         """Store what a run that has ended wrote; harmless if that is under way or done."""
@@ -51,16 +64,19 @@ class Results:
             self._tasks[run_id] = task
             task.add_done_callback(lambda _: self._done(run_id))
 
-    async def tried(self, run_id: str) -> None:
-        """Return when what a run wrote is stored or couldn't be, or after as long as anyone will wait."""
+    async def stored(self, run_id: str) -> None:
+        """Return when what a run wrote is stored; `ResultsPending` if nobody can be made to wait for it."""
         event = self._tried.get(run_id)
         if event is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await event.wait()
+        if await self._threads.read(lambda: self._folders.find(run_id)) is not None:
+            storing = self._storing.get(run_id) or _Storing()
+            raise ResultsPending(run=run_id, stored=storing.stored, total=storing.total, retry_after=AGAIN)
 
     async def abandon(self, run_id: str) -> None:
-        """Let a run's results go, after what is being done with them at the moment."""
+        """Let a run's results go: what is being done with them at the moment ends soon."""
         task = self._tasks.get(run_id)
         if task is not None:
             task.cancel()
@@ -75,16 +91,19 @@ class Results:
 
     def _done(self, run_id: str) -> None:
         del self._tasks[run_id]
+        self._storing.pop(run_id, None)
         self._tried.pop(run_id).set()
 
     async def _work(self, run_id: str) -> None:
         seconds = FIRST
         while True:
-            storing = asyncio.ensure_future(self._threads.compute(lambda: self._finish(run_id)))
+            reached = self._storing[run_id] = _Storing()
+            storing = asyncio.ensure_future(self._threads.compute(partial(self._finish, run_id, reached)))
             try:
                 problem = await asyncio.shield(storing)
             except asyncio.CancelledError:
-                await asyncio.wait({storing})  # a thread can't be called off
+                reached.called_off.set()
+                await asyncio.wait({storing}, timeout=LEAVING)
                 raise
             await self._report(run_id, problem)
             if not problem:
@@ -94,13 +113,16 @@ class Results:
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, LONGEST)
 
-    def _finish(self, run_id: str) -> str:
+    def _finish(self, run_id: str, reached: "_Storing") -> str:
         """Store all and remove the folder; return why that can't be done, or nothing."""
         try:
             folder = self._folders.find(run_id)
             if folder is not None:
                 self._transcribe(folder)
-                self._folders.finish(folder)
+                reached.total = self._folders.size(folder)
+                self._folders.finish(folder, reached.called_off.is_set, reached.add)
+        except CalledOff:
+            return "It was broken off."
         except UploadFailed as error:
             return str(error.values["reason"])
         except (PerdureError, OSError) as error:
@@ -128,3 +150,16 @@ class Results:
                     changed = self._store.update_run(run_id, run.version, Change(reason=reason))
                     await asyncio.wrap_future(changed)
                     return
+
+
+class _Storing:
+    """One try at storing what a run wrote: how far it is, and how it is called off."""
+
+    def __init__(self) -> None:
+        self.called_off = threading.Event()
+        self.stored = 0  # bytes; written by the thread that stores
+        self.total = 0
+
+    def add(self, count: int) -> None:
+        """Count what was stored."""
+        self.stored += count

@@ -20,7 +20,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -240,15 +240,29 @@ class WorkingFolders:
             if not any(take_from(path, was, target / path) for take_from in sources)
         ]
 
-    def finish(self, folder: WorkingFolder) -> FileSet | None:
+    def finish(
+        self,
+        folder: WorkingFolder,
+        called_off: Callable[[], bool] = lambda: False,
+        on_stored: Callable[[int], None] = lambda count: None,
+    ) -> FileSet | None:
         """Store what the simulation wrote, and the transcript, then remove the folder; return what is stored.
 
         It may be repeated any number of times.
+
+        Parameters
+        ----------
+        called_off
+            Whether it has to end now.
+        on_stored
+            Takes the size of each file that is stored, or needn't be.
 
         Raises
         ------
         UploadFailed
             If that couldn't be stored; the folder is as it was.
+        CalledOff
+            If it was; the folder is as it was.
         """
         with self._use(folder.run):
             folder = self.find(folder.run) or folder  # as it is now that nobody else uses it
@@ -260,11 +274,25 @@ class WorkingFolders:
                 attempts.reverse()
             for written in (*attempts, folder.transcript):
                 if written is not None and written.exists():
-                    stored = results.upload(folder.run, written, fetched=fetched)
+                    stored = results.upload(
+                        folder.run, written, fetched=fetched, called_off=called_off, on_stored=on_stored
+                    )
             if folder.beginning is not None:  # a fork of it may need that
-                self._artifacts.beginnings(folder.owner).upload(folder.run, folder.beginning, fetched={})
+                beginnings = self._artifacts.beginnings(folder.owner)
+                beginnings.upload(folder.run, folder.beginning, fetched={}, called_off=called_off)
             self.discard(folder.run)
             return stored
+
+    def size(self, folder: WorkingFolder) -> int:
+        """Return how many bytes `finish` would look at, as far as that can be told."""
+        found = 0
+        for written in (folder.files, folder.former, folder.transcript):
+            if written is not None:
+                for parent, _, names in os.walk(written):
+                    for name in names:
+                        with suppress(OSError):
+                            found += (Path(parent) / name).lstat().st_size
+        return found
 
     def discard(self, run: str) -> None:
         """Remove a run's folder with all that is in it; harmless if there is none."""
