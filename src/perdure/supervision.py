@@ -1,18 +1,20 @@
 """Supervision: threads and tasks that others wait for go on after whatever happens to them.
 
-A thread that dies of an error that nobody expected, be it a MemoryError while it answers, would leave all who
-wait for it waiting for ever. So the work of each is called by one of these functions, which call it again.
+One that ends of an error that nobody expected, be it a MemoryError while it answers, would leave all who wait
+for it waiting for ever. So what it does is called from here, and called again when it raises.
 """
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
-__all__ = ["start_thread"]
+__all__ = ["keep_going", "start_thread"]
 
-PAUSE = 1.0  # seconds before work that failed as soon as it was called is called again
+PAUSE = 1.0  # seconds before work that failed twice at once is called again
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +25,8 @@ def start_thread(name: str, work: Callable[[BaseException | None], None]) -> thr
     Parameters
     ----------
     work
-        Called with None, and each time that it raised with the error. It then begins by failing whoever waits
-        for it.
+        Called with None, and with the error after each time that it raised: then it first fails whoever waits
+        for what it had begun.
     """
     thread = threading.Thread(target=_keep_on, args=(name, work), name=name, daemon=True)
     thread.start()
@@ -33,13 +35,28 @@ def start_thread(name: str, work: Callable[[BaseException | None], None]) -> thr
 
 def _keep_on(name: str, work: Callable[[BaseException | None], None]) -> None:
     error: BaseException | None = None
-    pause = 0.0
+    at_once = 0
     while True:
         begun = time.monotonic()
         try:
-            time.sleep(pause)
             work(error)
             return
-        except BaseException as failure:  # a thread that ends leaves everybody waiting
+        except BaseException as failure:  # whatever it is: a thread that ends leaves everybody waiting
             error = failure
-        pause = PAUSE if error is not None and time.monotonic() - begun < pause + PAUSE else 0.0
+        with suppress(Exception):
+            log.error("thread_failed", thread=name, exc_info=error)
+        at_once = at_once + 1 if time.monotonic() - begun < PAUSE else 0
+        if at_once > 1:
+            time.sleep(PAUSE)
+
+
+async def keep_going(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do work until it returns or this is cancelled; when it raises, it is begun anew after a pause."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception as error:
+            with suppress(Exception):
+                log.error("task_failed", task=name, exc_info=error)
+        await asyncio.sleep(PAUSE)

@@ -31,9 +31,7 @@ class Portal:
     def __init__(self) -> None:
         self._resources = ExitStack()
         self._started: Future[BlockingPortal] = Future()
-        self._thread = threading.Thread(
-            target=anyio.run, args=(self._run,), name="perdure-portal", daemon=True
-        )
+        self._thread = threading.Thread(target=self._work, name="perdure-portal", daemon=True)
         self._thread.start()
         self._portal = self._started.result()
 
@@ -57,6 +55,14 @@ class Portal:
         if self._thread.is_alive():
             self._portal.call(self._portal.stop)
             self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            anyio.run(self._run)
+        except BaseException as error:
+            if self._started.done():
+                raise
+            self._started.set_exception(error)  # whoever makes the portal waits for it
 
     async def _run(self) -> None:
         async with BlockingPortal() as portal:

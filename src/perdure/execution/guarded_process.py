@@ -149,6 +149,17 @@ class GuardedProcess:
             self._orders.write(order)
 
     async def _watch(self) -> End:
+        """Return how it ended; if the guard can't be followed, end it, and say so: others wait for this."""
+        try:
+            return await self._follow()
+        except Exception as error:
+            log.exception("guard_not_followed", pid=self.guard)
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+            await asyncio.to_thread(sweep, self._identity, self._token, self.child)
+            return End(How.BROKEN, why=f"its guard couldn't be followed: {type(error).__name__}: {error}")
+
+    async def _follow(self) -> End:
         """Read what the guard tells until it has ended, and sweep up what it may have left.
 
         One that tells how it ended has left nothing, and it costs time to look at all processes.

@@ -6,8 +6,10 @@ send.
 
 import os
 import select
+import signal
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -143,3 +145,7 @@ class Link:
                     self._changed.notify_all()
         except (EOFError, OSError):
             os._exit(PIPE_LOST)
+        except BaseException:
+            # Others may be waiting for what nobody would hear. It ends as by a crash, and is attempted again.
+            traceback.print_exc()
+            os.kill(os.getpid(), signal.SIGKILL)

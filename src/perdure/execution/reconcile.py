@@ -15,6 +15,7 @@ from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.executor import Executor
 from perdure.lifecycle import RunState, Wanted
 from perdure.stores.base import Store
+from perdure.supervision import keep_going
 
 __all__ = ["reconcile", "reconciling"]
 
@@ -55,7 +56,7 @@ async def reconciling(store: Store, executor: Executor, *, every: float = EVERY)
     every
         Seconds between two times.
     """
-    task = asyncio.create_task(_keep(store, executor, every))
+    task = asyncio.create_task(keep_going("reconcile", lambda: _keep(store, executor, every)))
     try:
         yield
     finally:

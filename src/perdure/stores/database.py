@@ -52,7 +52,7 @@ def reason(path: Path, error: BaseException) -> str:
     """Say in words why the file can't be used, with SQLite's own name for it."""
     otherwise = "SQLite failed" if isinstance(error, apsw.Error) else "an unexpected error"
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), otherwise)
-    code = getattr(error, "extendedresult", 0)
+    code = getattr(error, "extendedresult", -1)
     name = apsw.mapping_extended_result_codes.get(code) or apsw.mapping_result_codes.get(code)
     details = ": ".join(str(part) for part in (name or type(error).__name__, error) if str(part))
     return f"{path}: {words} ({details})"

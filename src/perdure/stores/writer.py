@@ -128,6 +128,7 @@ class Writer:
         self._connection: apsw.Connection | None = connection
         self._acknowledged = mark
         self._batch = mark.batch
+        self._untold: deque[tuple[int, Committed]] = deque()  # changes of a transaction, not yet told
         connection.set_wal_hook(self._count_pages)
         self._thread = start_thread(f"perdure-writer {path.name}", self._work)
 
@@ -213,6 +214,7 @@ class Writer:
             changed = not items or connection.total_changes() != untouched
             if changed:
                 connection.execute(_SET_BATCH, (batch,))
+            self._untold.extend((batch, item.event) for item in items if item.event is not None)
             committing = True
             connection.execute(_COMMIT)
         except Exception as error:
@@ -220,8 +222,9 @@ class Writer:
         else:
             committed = True
             self._batch = batch if changed else self._batch
+        self._forget_uncommitted()
         if committed and changed:
-            committed = self._acknowledge(items)
+            committed = self._acknowledge()
         if committed and self._unavailable is not None:
             self._unavailable = None
             log.info("store_available", path=str(self._path))
@@ -238,14 +241,18 @@ class Writer:
                 fence=self._acknowledged.opening,
             )
 
-    def _acknowledge(self, items: Sequence[_Item]) -> bool:
+    def _forget_uncommitted(self) -> None:
+        """Drop the changes of a transaction that isn't there; its number is used again."""
+        while self._untold and self._untold[-1][0] > self._batch:
+            self._untold.pop()
+
+    def _acknowledge(self) -> bool:
         """Put down that the last transaction is acknowledged, if it went to the files that have the names."""
-        events = (item.event for item in reversed(items) if item.event is not None and item.refusal is None)
-        last = next(events, None)
         try:
             self._files.measure()
             mark = replace(self._acknowledged, batch=self._batch, time=time.time())
-            if last is not None:
+            if self._untold:
+                _, last = self._untold[-1]
                 mark = replace(mark, run=last.run_id, position=last.position)
             self._tail.write(mark)
         except StoreUnavailable as error:
@@ -268,12 +275,18 @@ class Writer:
         connection.execute(_ITEM_KEEP)
 
     def _answer(self, items: Sequence[_Item], committed: bool) -> None:
+        """Tell those who watch of what was committed, and resolve the futures.
+
+        What couldn't be told, because something failed after the commit, is told after the next one.
+        """
+        while committed and self._untold:
+            _, event = self._untold[0]
+            self._tell(event)
+            self._untold.popleft()
         for item in items:
             if item.refusal is not None and (committed or item.on_its_own):
                 item.future.set_exception(item.refusal)
             elif committed:
-                if item.event is not None:
-                    self._tell(item.event)
                 item.future.set_result(item.result)
             else:
                 item.future.set_exception(self._refusal())
@@ -316,6 +329,7 @@ class Writer:
                 item.future.set_exception(self._refusal())
         if not self._closed:
             self._start_anew()
+            self._forget_uncommitted()
 
     def _refuse(self, error: BaseException) -> None:
         known = error.values.get("reason") if isinstance(error, StoreUnavailable) else None

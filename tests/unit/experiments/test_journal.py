@@ -178,6 +178,24 @@ def test_a_damaged_page_is_found() -> None:
         list(records([Step(position=1, inputs=entry.inputs, outputs=entry.outputs[:-1])]))
 
 
+def test_a_publisher_goes_on_after_a_report_that_failed() -> None:
+    published: list[Any] = []
+    enough = threading.Event()
+
+    def report() -> dict[str, int]:
+        if not published:
+            published.append(None)
+            raise MemoryError
+        return {"at": len(published)}
+
+    def publish(report: Any) -> None:
+        published.append(report)
+        enough.set()
+
+    with Publisher(report, publish, period=0.001):
+        assert enough.wait(60)
+
+
 def test_a_publisher_publishes_in_time_and_at_the_end() -> None:
     published: list[Any] = []
     enough = threading.Event()

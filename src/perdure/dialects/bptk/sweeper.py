@@ -14,6 +14,7 @@ import structlog
 
 from perdure.dialects.bptk.registry import Registry
 from perdure.errors import PerdureError
+from perdure.supervision import keep_going
 
 __all__ = ["Sweeper"]
 
@@ -64,7 +65,7 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin to sweep on and on."""
-        self._task = asyncio.create_task(self._sweep_on_and_on())
+        self._task = asyncio.create_task(keep_going("sweeper", self._sweep_on_and_on))
 
     async def aclose(self) -> None:
         """End it."""

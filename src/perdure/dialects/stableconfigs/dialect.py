@@ -23,6 +23,7 @@ from perdure.errors import RunFinished, RunNotFound, TriggerRefused, WrongKind
 from perdure.lifecycle import FINAL
 from perdure.run import Key, Run
 from perdure.stores.base import Committed, Store
+from perdure.supervision import keep_going
 
 __all__ = ["StableConfigs"]
 
@@ -66,7 +67,7 @@ class StableConfigs:
         unwatch = self._store.watch(tell)
         try:
             self._until = dict(await asyncio.to_thread(self._left)) | self._until
-            task = asyncio.create_task(self._expire(), name="perdure-expiry")
+            task = asyncio.create_task(keep_going("expiry", self._expire), name="perdure-expiry")
             try:
                 yield
             finally:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from perdure.supervision import start_thread
+
 __all__ = ["Publisher"]
 
 
@@ -34,10 +36,10 @@ class Publisher:
         self._period = period
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "Publisher":
-        self._thread.start()
+        self._thread = start_thread("publisher", self._work)
         return self
 
     def __exit__(
@@ -47,7 +49,8 @@ class Publisher:
         traceback: TracebackType | None,
     ) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self.now()
 
     def now(self) -> None:
@@ -55,6 +58,6 @@ class Publisher:
         with self._lock:
             self._publish(self._report())
 
-    def _work(self) -> None:
+    def _work(self, failure: BaseException | None) -> None:
         while not self._over.wait(self._period):
             self.now()

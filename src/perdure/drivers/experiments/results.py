@@ -101,11 +101,13 @@ class Results:
             storing = asyncio.ensure_future(self._threads.compute(partial(self._finish, run_id, reached)))
             try:
                 problem = await asyncio.shield(storing)
+                await self._report(run_id, problem)
             except asyncio.CancelledError:
                 reached.called_off.set()
                 await asyncio.wait({storing}, timeout=LEAVING)
                 raise
-            await self._report(run_id, problem)
+            except Exception as error:  # whatever it is, it is tried again, and nobody waits for it meanwhile
+                problem = f"{type(error).__name__}: {error}"
             if not problem:
                 return
             log.warning("results_not_stored", run=run_id, reason=problem)

@@ -1,0 +1,124 @@
+"""Errors that nobody expected, in the threads and tasks that others wait for: nobody waits for ever."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from tests.integration.execution.test_guard import exists, guarded
+
+import perdure.execution.guarded_process
+import perdure.supervision
+from perdure.dialects.bptk import sweeper
+from perdure.drivers.experiments import results
+from perdure.drivers.portal import Portal
+from perdure.execution.end import How
+from perdure.stores.memory import MemoryStore
+from perdure.testing.store_samples import WAIT, created
+
+LINK = """
+import socket
+from perdure.execution.link import Link
+from perdure.execution.messages import Start, framed
+ours, theirs = socket.socketpair()
+link = Link(ours)
+theirs.sendall(framed(Start(path=[], body="", run_id="r", spec=b"", attempt=1, seconds=0.0, position=0,
+                            savepoint=None, paused=False, given={})))
+link.begin()
+theirs.sendall(b"\\0\\0\\0\\7garbage")
+link.append([], None)
+"""
+
+
+def test_a_child_that_can_not_understand_the_server_any_more_ends_as_by_a_crash() -> None:
+    done = subprocess.run([sys.executable, "-c", LINK], capture_output=True, timeout=60, text=True)
+    assert done.returncode == -signal.SIGKILL
+    assert "Error" in done.stderr
+
+
+def test_a_guard_that_can_not_be_followed_is_ended_and_so_is_its_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        async with guarded("sleep") as (process, numbers):
+
+            async def failing(reader: asyncio.StreamReader) -> str:
+                raise MemoryError
+
+            monkeypatch.setattr(perdure.execution.guarded_process, "_line", failing)
+            process.hold_clock()  # which it reports
+            end = await asyncio.wait_for(process.kill(), 60)
+            assert end.how is How.BROKEN
+            assert not any(map(exists, numbers))
+
+    asyncio.run(work())
+
+
+def test_a_portal_that_can_not_be_opened_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(self: Portal) -> None:
+        raise MemoryError("no loop")
+
+    monkeypatch.setattr(Portal, "_run", failing)
+    with pytest.raises(MemoryError, match="no loop"):
+        Portal()
+
+
+class Folders:
+    """Working folders whose first look-ups fail."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def find(self, run_id: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise MemoryError
+
+
+def test_results_whose_storing_failed_unexpectedly_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "FIRST", 0.0)
+
+    async def work() -> None:
+        store = MemoryStore()
+        created(store)
+        folders: Any = Folders(failures=3)
+        storing = results.Results(store, folders)
+        storing.begin("run")
+        async with asyncio.timeout(WAIT):
+            while folders.failures:
+                await storing.tried("run")
+                await asyncio.sleep(0)
+        await storing.aclose()
+        assert folders.failures == 0
+
+    asyncio.run(work())
+
+
+def test_the_sweeper_goes_on_when_even_its_error_can_not_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(perdure.supervision, "PAUSE", 0.0)
+    looked = 0
+    again = asyncio.Event()
+
+    def clock() -> float:
+        nonlocal looked
+        looked += 1
+        if looked > 2:
+            again.set()
+        raise MemoryError
+
+    def failing(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    async def work() -> None:
+        one: Any = None
+        sweeping = sweeper.Sweeper(one, one, one, clock)
+        monkeypatch.setattr(sweeper.log, "exception", failing, raising=False)
+        sweeping.start()
+        async with asyncio.timeout(WAIT):
+            await again.wait()
+        await sweeping.aclose()
+
+    asyncio.run(work())
