@@ -49,8 +49,8 @@ class Manager:
         What every scenario sets unless it says otherwise.
     scenarios
         By name.
-    problems
-        What was found wrong but can be lived with, in words.
+    remarks
+        What is wrong with the definition of the manager itself but doesn't prevent a run, in words.
 
     Raises
     ------
@@ -64,57 +64,92 @@ class Manager:
     base_constants: dict[str, float] = field(default_factory=dict)
     base_points: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     given: Model = field(init=False)
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.given, self.model = self.model, self.model.frozen()
-        self.fingerprint = self.model.fingerprint()
+        self.given = self.model
+        self._freeze()
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the manager and its scenarios but doesn't prevent a run, in words."""
+        return self.remarks + [each for scenario in self.scenarios.values() for each in scenario.problems]
 
     def copy(self) -> "Manager":
         """Return a manager that can be added to without changing this one."""
         made = copy(self)
         made.base_constants, made.base_points = dict(self.base_constants), dict(self.base_points)
-        made.scenarios, made.problems = dict(self.scenarios), list(self.problems)
+        made.scenarios, made.remarks = dict(self.scenarios), list(self.remarks)
         return made
 
     def add(self, name: str, definition: Mapping[str, Any]) -> None:
-        """Add a scenario from its definition: constants, points and runspecs, all optional."""
+        """Add a scenario from its definition, in place of the one that has the name.
+
+        Parameters
+        ----------
+        name
+            The scenario's name.
+        definition
+            Constants, points and runspecs, all optional.
+        """
+        if name in self.scenarios:
+            log.info("scenario_replaced", manager=self.name, scenario=name)
+        self.scenarios[name] = self._scenario(name, definition)
+
+    def renew(self) -> None:
+        """Copy the given model again, as it is now, and run the scenarios with that."""
+        self._freeze()
+        for name, scenario in self.scenarios.items():
+            definition = {
+                "constants": scenario.constants,
+                "points": scenario.points,
+                "runspecs": scenario.run_specs,
+            }
+            self.scenarios[name] = self._scenario(name, definition)
+
+    def keep_model(self, other: str) -> None:
+        """Note that a definition came with another model, which isn't used."""
+        remark = (
+            f"The manager {self.name!r} keeps the model that it was first registered with, "
+            f"{self.source or 'one given as an object'}, not {other}."
+        )
+        log.warning("manager_kept", manager=self.name, problem=remark)
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+
+    def _freeze(self) -> None:
+        self.model = self.given.frozen()
+        self.fingerprint = self.model.fingerprint()
+
+    def _scenario(self, name: str, definition: Mapping[str, Any]) -> Scenario:
         place = f"the scenario {name!r} of {self.name!r}"
         _check_keys(place, definition, _SCENARIO_KEYS)
-        if name in self.scenarios:
-            raise InvalidScenario(reason=f"{place} is defined twice")
         constants = self.base_constants | dict(_mapping(place, definition, "constants"))
         points = self.base_points | dict(_mapping(place, definition, "points"))
-        run_specs = dict(_mapping(place, definition, "runspecs"))
+        problems = [
+            *_unknown(place, "constant", constants, self._constants()),
+            *_unknown(place, "points", points, self.model.points),
+        ]
+        for problem in problems:
+            log.warning("scenario_problem", problem=problem)
         scenario = Scenario(
             self.name,
             name,
             self.model,
             self.fingerprint,
-            self._known(place, "constant", constants, self._constants()),
-            self._known(place, "points", points, self.model.points),
-            run_specs,
+            {key: value for key, value in constants.items() if key in self._constants()},
+            {key: value for key, value in points.items() if key in self.model.points},
+            dict(_mapping(place, definition, "runspecs")),
+            tuple(problems),
         )
         # Initialising an engine checks every value now, not at the first session.
         scenario.engine().initialize(scenario.config([], seed=0))
-        self.scenarios[name] = scenario
+        return scenario
 
     def _constants(self) -> list[str]:
         return [name for name, element in self.model.elements.items() if element.kind == "constant"]
-
-    def _known(
-        self, place: str, what: str, given: Mapping[str, Any], known: Iterable[str]
-    ) -> Mapping[str, Any]:
-        """Leave out what the model doesn't have: users' files have such rests, and BPTK runs them."""
-        known = list(known)
-        for name in given:
-            if name not in known:
-                problem = f"{place} sets the {what} {name!r}, which the model doesn't have."
-                self.problems.append(problem + suggest(name, known))
-                log.warning("scenario_problem", problem=self.problems[-1])
-        return {name: value for name, value in given.items() if name in known}
 
 
 class Catalogue:
@@ -167,8 +202,9 @@ class Catalogue:
     ) -> None:
         """Register managers by name, each a dict: model, base_constants, base_points, scenarios.
 
-        A manager that exists takes further scenarios if the definition brings no other model. If one of
-        them is wrong, none is registered.
+        A manager that exists keeps its model and takes the scenarios, in place of those that have their
+        names; given the same model object again, it takes that as it is now. If one of them is wrong, none is
+        registered.
 
         Parameters
         ----------
@@ -178,7 +214,10 @@ class Catalogue:
         self._register(scenario_manager.items(), folder)
 
     def register_scenarios(self, scenarios: Mapping[str, Mapping[str, Any]], scenario_manager: str) -> None:
-        """Add scenarios to a manager; if one of them is wrong, none is added."""
+        """Add scenarios to a manager, in place of those that have their names.
+
+        If one of them is wrong, none is added.
+        """
         manager = self.manager(scenario_manager).copy()
         for name, definition in scenarios.items():
             manager.add(name, definition)
@@ -202,6 +241,7 @@ class Catalogue:
 
     def _register(self, definitions: Iterable[tuple[str, Mapping[str, Any]]], folder: Path | None) -> None:
         built: dict[str, Manager] = {}
+        added: set[tuple[str, str]] = set()
         for name, definition in definitions:
             place = f"the manager {name!r}"
             _check_keys(place, definition, _MANAGER_KEYS)
@@ -215,12 +255,15 @@ class Catalogue:
             known = built.get(name) or self.managers.get(name)
             manager = _manager(name, place, definition, folder) if known is None else known.copy()
             if known is not None:
-                _check_model(place, known, definition.get("model"), folder)
+                _meet_model(place, manager, definition.get("model"), folder)
             manager.base_constants |= frozen(_mapping(place, definition, "base_constants"))
             manager.base_points |= frozen(_mapping(place, definition, "base_points"))
             for scenario, settings in _mapping(place, definition, "scenarios").items():
                 if not isinstance(settings, Mapping):
                     raise InvalidScenario(reason=f"the scenario {scenario!r} of {name!r} is not an object")
+                if (name, scenario) in added:
+                    raise InvalidScenario(reason=f"the scenario {scenario!r} of {name!r} is defined twice")
+                added.add((name, scenario))
                 manager.add(scenario, settings)
             built[name] = manager
         self.managers.update(built)
@@ -319,16 +362,16 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
     return Manager(name, load_model(source, folder), model_source(source, folder))
 
 
-def _check_model(place: str, known: Manager, given: object, folder: Path | None) -> None:
-    """Refuse a model other than the one that a manager has."""
-    if given is None or given is known.given:
-        return
-    if isinstance(given, Model):
-        raise InvalidScenario(reason=f"{place} exists with another model")
-    source = model_source(_check_name(place, given), folder)
-    if source != known.source:
-        has = known.source or "one given as an object"
-        raise InvalidScenario(reason=f"{place} exists with another model: {has}, not {source}")
+def _meet_model(place: str, manager: Manager, given: object, folder: Path | None) -> None:
+    """Settle which model a manager runs that is registered again."""
+    if given is manager.given:
+        manager.renew()
+    elif isinstance(given, Model):
+        manager.keep_model(f"another object called {given.name!r}")
+    elif given is not None:
+        source = model_source(_check_name(place, given), folder)
+        if source != manager.source:
+            manager.keep_model(source)
 
 
 def _check_name(place: str, given: object) -> str:
@@ -349,6 +392,14 @@ def _mapping(place: str, definition: Mapping[str, Any], key: str) -> Mapping[str
     if not isinstance(value, Mapping):
         raise InvalidScenario(reason=f"{key!r} of {place} is not an object")
     return value
+
+
+def _unknown(place: str, what: str, given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """Say which names the model doesn't have: users' files have such rests, and BPTK runs them."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            yield f"{place} sets the {what} {name!r}, which the model doesn't have.{suggest(name, known)}"
 
 
 def _check_keys(place: str, definition: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -71,8 +71,6 @@ def test_managers_may_span_files_and_take_scenarios_later() -> None:
     catalogue.register_scenario_manager({"bath": {"scenarios": {"two": {}}}})
     catalogue.register_scenarios({"three": {}}, "bath")
     assert list(catalogue.manager("bath").scenarios) == ["one", "two", "three"]
-    with pytest.raises(InvalidScenario, match="another model"):
-        catalogue.register_scenario_manager({"bath": {"model": bath(), "scenarios": {}}})
 
 
 def test_if_one_manager_is_wrong_none_is_registered() -> None:
@@ -103,7 +101,69 @@ def test_if_one_file_is_wrong_none_is_loaded(tmp_path: Path) -> None:
     assert list(catalogue) == []
 
 
-def test_a_second_file_must_not_name_another_model(tmp_path: Path) -> None:
+def water(catalogue: Catalogue, manager: str = "bath") -> dict[str, list[float]]:
+    found = catalogue.run_scenarios(scenario_managers=manager, equations="water", return_format="dict")
+    assert isinstance(found, dict)
+    return {name: list(each["equations"]["water"].values()) for name, each in found[manager].items()}
+
+
+FILLING = {"slow": [5.0, 6.5, 7.85, 9.065], "fast": [5.0, 8.5, 11.65, 14.485]}
+
+
+def test_a_scenario_registered_again_replaces_the_one_before() -> None:
+    catalogue = with_bath(slow={}, other={"constants": {"tab": 1.0}})
+    with structlog.testing.capture_logs() as logs:
+        catalogue.register_scenarios({"slow": {"constants": {"tap": 4.0}}, "other": {}}, "bath")
+    assert water(catalogue) == {"slow": FILLING["fast"], "other": FILLING["slow"]}
+    assert catalogue.manager("bath").problems == []
+    assert [(line["event"], line["scenario"]) for line in logs] == [
+        ("scenario_replaced", "slow"),
+        ("scenario_replaced", "other"),
+    ]
+    catalogue.register_scenario_manager({"bath": {"scenarios": {"slow": {}}}})
+    assert water(catalogue) == {"slow": FILLING["slow"], "other": FILLING["slow"]}
+
+
+def test_a_notebook_cell_can_be_run_twice() -> None:
+    catalogue = Catalogue()
+    for tap in (2.0, 4.0):
+        catalogue.register_model(bath(stoptime=3.0), scenario_manager="bath", scenario={"slow": {}})
+        catalogue.register_scenarios({"base": {}, "mine": {"constants": {"tap": tap}}}, "bath")
+    assert water(catalogue) == dict.fromkeys(("slow", "base"), FILLING["slow"]) | {"mine": FILLING["fast"]}
+
+
+def test_a_manager_registered_twice_keeps_its_model_and_takes_the_scenarios() -> None:
+    catalogue = with_bath(slow={})
+    before = catalogue.manager("bath").fingerprint
+    other = bath(stoptime=3.0)
+    other.constant("tap").equation = 100.0
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            catalogue.register_scenario_manager(
+                {"bath": {"model": other, "scenarios": {"fast": {"constants": {"tap": 4.0}}}}}
+            )
+    assert water(catalogue) == FILLING
+    assert catalogue.manager("bath").fingerprint == before
+    kept = [line["problem"] for line in logs if line["event"] == "manager_kept"]
+    assert len(kept) == 2
+    assert catalogue.manager("bath").problems == kept[:1]
+    assert "keeps the model that it was first registered with" in kept[0]
+
+
+def test_a_model_that_was_changed_is_taken_when_it_is_registered_again() -> None:
+    catalogue, model = Catalogue(), bath(stoptime=3.0)
+    catalogue.register_model(model, "bath", {"slow": {}, "mine": {"constants": {"tap": 4.0}}})
+    model.constant("tap").equation = 4.0
+    assert water(catalogue)["slow"] == FILLING["slow"]
+    catalogue.register_model(model, "bath")
+    assert water(catalogue) == dict.fromkeys(("slow", "mine", "base"), FILLING["fast"])
+    assert catalogue.scenario("bath", "slow").fingerprint == model.fingerprint()
+    model.stoptime = 1.0
+    catalogue.register_model(model, "bath")
+    assert water(catalogue)["mine"] == FILLING["fast"][:2]
+
+
+def test_a_second_definition_keeps_the_model_that_the_first_names(tmp_path: Path) -> None:
     for name in ("tub", "sink"):
         source = "from tests.support.small import bath\n\nmodel = bath()\n"
         (tmp_path / f"{name}.py").write_text(source)
@@ -111,13 +171,12 @@ def test_a_second_file_must_not_name_another_model(tmp_path: Path) -> None:
     catalogue.register_scenario_manager({"bath": {"model": "tub", "scenarios": {"1": {}}}}, folder=tmp_path)
     again = {"bath": {"model": "./tub.py", "scenarios": {"2": {}}}}
     catalogue.register_scenario_manager(again, folder=tmp_path)
-    assert list(catalogue.manager("bath").scenarios) == ["1", "2"]
-    for other in ("sink", "tests.support.small.bath"):
-        with pytest.raises(InvalidScenario, match="another model") as refused:
-            catalogue.register_scenario_manager({"bath": {"model": other}}, folder=tmp_path)
-        assert str(tmp_path / "tub.py") in str(refused.value)
-    with pytest.raises(InvalidScenario, match="another model"):
-        with_bath(one={}).register_scenario_manager({"bath": {"model": "tests.support.small.bath"}})
+    assert catalogue.manager("bath").problems == []
+    for number, other in enumerate(("sink", "tests.support.small.bath"), 3):
+        definition = {"bath": {"model": other, "scenarios": {str(number): {}}}}
+        catalogue.register_scenario_manager(definition, folder=tmp_path)
+        assert str(tmp_path / "tub.py") in catalogue.manager("bath").problems[-1]
+    assert list(catalogue.manager("bath").scenarios) == ["1", "2", "3", "4"]
 
 
 FUNCTION_IN_FILE = """from tests.support.small import bath
