@@ -2,7 +2,7 @@
 
 import random
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class SmallCoSimulation:
     def kept(self) -> Mapping[str, str | None]:
         return {"engine": None}
 
-    def initialize(self) -> None:
+    def initialize(self, entities: Mapping[str, Any] | None = None) -> None:
         with self._generators:
             self._sum = random.random()
         (self.folder / "engine.csv").write_text("time,sum\n")
@@ -96,7 +96,10 @@ class SmallCoSimulation:
         engine = {"sum": self._sum, "generators": self._generators.snapshot()}
         return {"engine": engine, "clock": {"time": self.time_ns, "done": self.done}}
 
-    def restore(self, entities: Mapping[str, Any]) -> None:
+    def readings(self) -> None:
+        return None
+
+    def restore(self, entities: Mapping[str, Any], ahead: Iterable[Any] = ()) -> None:
         assert set(entities) == {"engine", "clock"}
         self._sum = entities["engine"]["sum"]
         self._generators.restore(entities["engine"]["generators"])

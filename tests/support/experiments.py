@@ -1,5 +1,6 @@
 """Folders with scripts, for tests of engines and experiments."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -44,10 +45,14 @@ def script_config(folder: Path, **settings: Any) -> dict[str, Any]:
     }
 
 
-def started(folder: Path, config: dict[str, Any], seed: int = 1) -> CoSimulation:
-    """Return an initialised co-simulation of a configuration's data."""
+def started(
+    folder: Path, config: dict[str, Any], seed: int = 1, entities: Mapping[str, Any] | None = None
+) -> CoSimulation:
+    """Return an initialised co-simulation of a configuration's data, at the entities if there are some."""
     made = CoSimulation(read(config, engine_kinds(), folder=folder), folder, seed)
-    made.initialize()
+    made.initialize(entities)
+    if entities is not None:
+        made.restore(entities)
     return made
 
 

@@ -12,9 +12,9 @@ from unittest import mock
 
 from tests.support.cosimulated import STEP, Killed, MemoryKeeper, SmallCoSimulation
 
-from perdure.drivers.experiments import clocks
 from perdure.drivers.experiments.plan import Ending, Plan
 from perdure.drivers.experiments.simulation import Simulation
+from perdure.engines import clocks
 from perdure.state.savepoint import Savepoint
 
 HELPER = "import time\n\n\ndef stamp():\n    return time.monotonic_ns()\n"

@@ -4,13 +4,13 @@ The law of engines, checked by `perdure.testing.engines.EngineConformance`: snap
 a fresh engine, go on, and every later output is bit-identical, random draws included.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Asking", "Engine", "Modular", "Observable", "State"]
+__all__ = ["Asking", "Clocked", "Engine", "Modular", "Observable", "State"]
 
 
 @runtime_checkable
@@ -95,4 +95,17 @@ class Modular(Protocol):
     @property
     def modules(self) -> Mapping[str, ModuleType]:
         """These modules, by name."""
+        ...
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """What notes its readings of clocks, so that it can be stepped again with the same ones."""
+
+    def give_readings(self, readings: Iterable[Any] | None) -> None:
+        """Have this read from clocks in the next step; None has the real ones read."""
+        ...
+
+    def take_readings(self) -> list[Any]:
+        """Return what was read from clocks since this was last called."""
         ...

@@ -11,11 +11,12 @@ import pytest
 from tests.support.cosimulated import MILLISECOND, Killed, MemoryKeeper, SmallCoSimulation, contents
 from tests.support.scripted import folder_of, plan_of
 
-from perdure.drivers.experiments import clocks, recorder, simulation
+from perdure.drivers.experiments import recorder, simulation
 from perdure.drivers.experiments.journal import Journal, Record, records
 from perdure.drivers.experiments.place import PLACE, Place
 from perdure.drivers.experiments.plan import Ending, How
 from perdure.drivers.experiments.simulation import Simulation
+from perdure.engines import clocks
 from perdure.state.codec import decode
 
 BUSY = """

@@ -217,7 +217,7 @@ def test_an_engine_that_fails_fails_the_run_whatever_the_script_does_with_the_er
 
 def test_an_engine_that_cannot_start_fails_the_run(tmp_path: Path) -> None:
     class Broken(SmallCoSimulation):
-        def initialize(self) -> None:
+        def initialize(self, entities: Any = None) -> None:
             raise OSError("no such simulator")
 
     folder = folder_of(tmp_path, None)
@@ -610,7 +610,7 @@ def test_a_file_that_is_gone_with_its_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_was_rewritten_in_its_middle_is_lost_rather_than_put_back_wrong(tmp_path: Path) -> None:
     class Table(SmallCoSimulation):
-        def initialize(self) -> None:
+        def initialize(self, entities: Any = None) -> None:
             super().initialize()
             (self.folder / "table.bin").write_bytes(bytes(300_000))
 

@@ -8,7 +8,7 @@ from tests.support.experiment_runs import Signal, ended, kill_simulation, lines,
 from tests.support.served import served
 
 ENGINE = """
-import json, warnings
+import json, time, warnings
 import numpy as np
 from nrp_core.engines.python_json import EngineScript
 
@@ -18,9 +18,11 @@ class Odd(UserWarning):
 class Script(EngineScript):
     def initialize(self):
         self.n = 0
+        self._registerDataPack("when")
         STUBBORN
     def runLoop(self, timestep_ns):
         self.n += 1
+        self._setDataPack("when", time.time())
         np.log(np.float64(0.0))
         warnings.warn("NAME is odd", Odd)
         for line in 1, 2:
@@ -80,7 +82,7 @@ def test_what_is_warned_of_once_is_not_warned_of_again_by_a_run_that_was_killed(
         for name, isolated in kinds.items()
     ]
     sources = {}
-    for name in kinds:  # c can't be saved, and is replayed
+    for name in kinds:  # c can't be saved, and is replayed, with the clock as it was read
         text = ENGINE.replace("NAME", name).replace("STUBBORN", "self.kept = object()" if name == "c" else "")
         sources[f"{name}.py"] = text.encode()
     config = {

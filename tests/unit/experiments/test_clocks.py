@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.drivers.experiments.clocks import PATIENCE, TICK, Polled, facades
+from perdure.engines.clocks import PATIENCE, TICK, Polled, facades
 
 READINGS = {
     "time": 12.5,

@@ -1,6 +1,6 @@
 """The port to what is simulated: engines and what is between them, advanced step by step."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -39,8 +39,8 @@ class CoSimulated(Protocol):
         """Why a part had to be replayed from the last snapshot, None if it is saved; read by any thread."""
         ...
 
-    def initialize(self) -> None:
-        """Start the engines."""
+    def initialize(self, entities: Mapping[str, Any] | None = None) -> None:
+        """Start the engines; `entities` are those that `restore` will go to."""
         ...
 
     def step(self) -> None:
@@ -59,8 +59,12 @@ class CoSimulated(Protocol):
         """Return the states of all parts, by entity id."""
         ...
 
-    def restore(self, entities: Mapping[str, State]) -> None:
-        """Go to what `snapshot` returned, after `initialize`."""
+    def readings(self) -> State:
+        """Return what was read from clocks in the steps since the last snapshot; None if nothing was."""
+        ...
+
+    def restore(self, entities: Mapping[str, Any], ahead: Iterable[Any] = ()) -> None:
+        """Go to what `snapshot` returned, after `initialize`; `readings` returned `ahead` after it."""
         ...
 
     def close(self) -> None:

@@ -10,26 +10,23 @@ functions and the clock.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from perdure.drivers.experiments.configuration import Configuration, EngineConfiguration
-from perdure.drivers.experiments.engines import make_engine, start_outputs
+from perdure.drivers.experiments.configuration import Configuration
 from perdure.drivers.experiments.functions import Functions
 from perdure.drivers.experiments.isolated import IsolatedEngine
+from perdure.drivers.experiments.member import Member, named
 from perdure.drivers.experiments.recorded import Notes, Recorded
-from perdure.engines.base import Engine, Modular
+from perdure.engines.base import Modular
 from perdure.engines.python_script.data import copied
 from perdure.engines.warned import Modules
 from perdure.errors import (
-    EngineCrashed,
     Invalid,
-    InvalidDataPack,
     PerdureError,
     Refused,
-    ScriptFailed,
     suggest,
 )
 from perdure.state.codec import State
@@ -38,6 +35,7 @@ from perdure.times import nanoseconds
 __all__ = ["CoSimulation"]
 
 FUNCTIONS = "functions"  # their entity
+BEGAN = "began"  # the entity of what parts had read from clocks by their start
 WARNED = "warnings"  # the entity of what isolated engines have warned of
 ANSWERED = "answered"  # what they answered, in the notes
 
@@ -83,7 +81,7 @@ class CoSimulation:
         self._unit = 1
         self._step = 0  # the time step in units
         self._time = 0
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._packs: dict[str, dict[str, Any]] = {}
         self._given: dict[str, dict[str, Any]] = {}
         self._functions: Recorded | None = None
@@ -110,8 +108,13 @@ class CoSimulation:
         parts = {id: recorded.part for id, recorded in self.parts.items()}
         return {id: part.modules for id, part in parts.items() if isinstance(part, Modular)}
 
-    def initialize(self) -> None:
+    def initialize(self, entities: Mapping[str, Any] | None = None) -> None:
         """Load the functions and start the engines.
+
+        Parameters
+        ----------
+        entities
+            Those that `restore` will go to: clocks are read again as they were when these parts started.
 
         Raises
         ------
@@ -119,15 +122,17 @@ class CoSimulation:
             If one of them can't be; the others are closed again.
         """
         configuration = self._configuration
+        began: Mapping[str, list[Any]] = (entities or {}).get(BEGAN, {})
         names = [engine.name for engine in configuration.engines]
         functions = Functions(
             configuration.functions, configuration.status_function, names, self._folder, self._seed
         )
+        functions.give_readings(began.get(FUNCTIONS))
         functions.initialize()
         self._functions = Recorded(functions, "the functions")
         try:
             for engine in configuration.engines:
-                self._members[engine.name] = _Member(engine, self._folder, self._seed)
+                self._members[engine.name] = Member(engine, self._folder, self._seed, began)
         except BaseException:
             self.close()
             raise
@@ -141,7 +146,7 @@ class CoSimulation:
         PerdureError
             If an engine or a function fails. The co-simulation is then of no further use but to be closed.
         """
-        functions = self._initialized().part
+        functions = self._initialized()
         due = {name: m for name, m in self._members.items() if m.due <= self._time}
         for name, member in due.items():
             self._packs[name] = member.fetch()
@@ -151,7 +156,9 @@ class CoSimulation:
             "due": list(due),
             "packs": dict(self._packs),
         }
-        answer = functions.step(inputs)
+        functions.begin(self._iteration)
+        answer = functions.part.step(inputs)
+        functions.finish()
         self.done = answer["done"]
         self.trajectory += answer["rows"]
         given = {
@@ -161,7 +168,7 @@ class CoSimulation:
         self.notes.add({FUNCTIONS: inputs, ANSWERED: answer, **given})
         # Isolated engines begin first: they step while the others do, one after the other.
         for member in sorted(due.values(), key=lambda member: not member.isolated):
-            member.begin(given[member.entity])
+            member.begin(given[member.entity], self._iteration)
         self._iteration += 1
         self._time += self._step
         # Those that the next step needs are waited for here, so that an error belongs to the step it is in.
@@ -187,6 +194,13 @@ class CoSimulation:
         """Return the rows answered since this was last called."""
         rows, self.trajectory = self.trajectory, []
         return rows
+
+    def readings(self) -> State:
+        """Return what was read from clocks in the steps since the last snapshot; None if nothing was."""
+        for member in self._members.values():
+            member.finish()
+        read: Any = {id: part.readings for id, part in self.parts.items() if part.readings}
+        return read or None
 
     def snapshot(self) -> Mapping[str, State]:
         """Return the states of all entities, between two steps.
@@ -217,6 +231,7 @@ class CoSimulation:
                 "due": {name: member.due for name, member in self._members.items()},
                 "trajectory": list(self.trajectory),
             },
+            BEGAN: {id: part.began for id, part in self.parts.items()},
             WARNED: {name: isolated.warned() for name, isolated in self._isolated()},
         }
         self.notes.clear()
@@ -224,11 +239,18 @@ class CoSimulation:
         self.kept = {id: None if refusal is None else str(refusal) for id, refusal in refusals.items()}
         return entities
 
-    def restore(self, entities: Mapping[str, Any]) -> None:
-        """Go to what `snapshot` returned, on a fresh, initialised co-simulation.
+    def restore(self, entities: Mapping[str, Any], ahead: Iterable[Any] = ()) -> None:
+        """Go to what `snapshot` returned, on a co-simulation that was initialised with it and is fresh.
 
         Its configuration may be another one, in a fork: an engine that there was none of begins now, and one
         that there is no more is left out.
+
+        Parameters
+        ----------
+        entities
+            What it returned.
+        ahead
+            What `readings` returned after that: clocks are read again in these steps.
 
         Raises
         ------
@@ -238,17 +260,21 @@ class CoSimulation:
         functions = self._initialized()
         clock, packs = entities["clock"], entities["datapacks"]
         unit, time, due = _times_of(clock)
+        read: dict[str, dict[int, list[Any]]] = {}
+        for readings in ahead:
+            for id, by_step in readings.items():
+                read.setdefault(id, {}).update(by_step)
         self._count_in(unit)
         self._time = time * (self._unit // unit)
         for name, member in self._members.items():
             member.due = self._time
             if member.entity in entities:
                 try:
-                    member.recorded.restore(entities[member.entity])
+                    member.recorded.restore(entities[member.entity], read.get(member.entity))
                 except PerdureError as error:
-                    raise _named(name, error) from error
+                    raise named(name, error) from error
                 member.due, member.answers = due[name] * (self._unit // unit), packs["answered"][name]
-        functions.restore(entities[FUNCTIONS])
+        functions.restore(entities[FUNCTIONS], read.get(FUNCTIONS))
         for name, isolated in self._isolated():
             if (warned := entities.get(WARNED, {}).get(name)) is not None:
                 isolated.restore_warned(warned)
@@ -284,7 +310,7 @@ class CoSimulation:
         for member in self._members.values():
             member.step = int(member.timestep * self._unit)
 
-    def _answers_of(self, member: "_Member") -> Iterator[Any]:
+    def _answers_of(self, member: "Member") -> Iterator[Any]:
         """Return what an engine answered since the last snapshot: functions were given it, but the last."""
         latest = None
         for given in self.notes.of(FUNCTIONS):
@@ -301,84 +327,8 @@ class CoSimulation:
         return self._functions
 
 
-class _Member:
-    """An engine in the loop.
-
-    Attributes
-    ----------
-    entity
-        What its state is kept as.
-    timestep
-        How far one of its steps goes, in seconds.
-    step
-        The same in units of the co-simulation's time.
-    due
-        When it synchronises next, in these units.
-    answers
-        Its data packs after the step it finished last.
-    """
-
-    def __init__(self, configuration: EngineConfiguration, folder: Path, seed: int) -> None:
-        self.name = configuration.name
-        self.entity = f"engine/{self.name}"
-        self.isolated = configuration.isolated
-        self.timestep = configuration.timestep
-        self.step = 0
-        self.due = 0
-        self._stepping = False
-        if configuration.isolated:
-            isolated = IsolatedEngine(configuration, folder, seed)
-            try:
-                isolated.initialize({})
-            except BaseException:
-                isolated.close()
-                raise
-            self.engine: Engine = isolated
-            self.answers = isolated.start
-        else:
-            self.engine = make_engine(configuration, folder, seed)
-            self.answers = self._copied(start_outputs(self.engine))
-        self.recorded = Recorded(self.engine, f"the engine {self.name!r}", self.answers)
-
-    def fetch(self) -> dict[str, Any]:
-        """Return its data packs, after the step it was in."""
-        self.finish()
-        return self.answers
-
-    def begin(self, inputs: Mapping[str, Any]) -> None:
-        """Begin its next step; an engine of this process also finishes it."""
-        self.due += self.step
-        try:
-            if isinstance(self.engine, IsolatedEngine):
-                self.engine.begin(inputs)
-                self._stepping = True
-            else:
-                self.answers = self._copied(self.engine.step(inputs))
-        except PerdureError as error:
-            raise _named(self.name, error) from error
-
-    def finish(self) -> None:
-        """Wait for the step that it is in, if it is in one."""
-        if self._stepping and isinstance(self.engine, IsolatedEngine):
-            self._stepping = False
-            try:
-                self.answers = self._copied(self.engine.finish())
-            except PerdureError as error:
-                raise _named(self.name, error) from error
-
-    def _copied(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: copied(data, name, self.name) for name, data in outputs.items()}
-
-
 def _times_of(clock: Mapping[str, Any]) -> tuple[int, int, Mapping[str, int]]:
     """Return the unit of a savepoint's times, the time, and when engines are due; once all was in ns."""
     if "time_ns" in clock:
         return 10**9, clock["time_ns"], clock["due_ns"]
     return clock["unit"], clock["time"], clock["due"]
-
-
-def _named(engine: str, error: PerdureError) -> PerdureError:
-    """Return an error that says in which engine it was, unless it says so already."""
-    if isinstance(error, ScriptFailed | InvalidDataPack | EngineCrashed):
-        return error
-    return type(error)(f"The engine {engine!r}: {error}", **error.values)

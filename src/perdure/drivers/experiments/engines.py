@@ -3,7 +3,7 @@
 What only some kinds need is imported when one of them is made: a simulation server is to be there at once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,9 @@ def engine_kinds() -> Mapping[str, Callable[..., Any]]:
     return _Kinds()
 
 
-def make_engine(configuration: EngineConfiguration, folder: Path, seed: int) -> Engine:
+def make_engine(
+    configuration: EngineConfiguration, folder: Path, seed: int, readings: Iterable[Any] | None = None
+) -> Engine:
     """Make an engine and put it at its start.
 
     Parameters
@@ -70,12 +72,14 @@ def make_engine(configuration: EngineConfiguration, folder: Path, seed: int) -> 
         The experiment's.
     seed
         The run's; every engine has draws of its own by its name.
+    readings
+        What a script reads from clocks meanwhile; None has it read the real ones.
     """
     timestep = float(configuration.timestep) / configuration.time_unit
     match configuration.type:
         case "python_json" | "py_sim":
             engine: Engine = _OURS[configuration.type]()
-            times = {"timestep": timestep, "exact_timestep": configuration.timestep}
+            times = {"timestep": timestep, "exact_timestep": configuration.timestep, "readings": readings}
             config = _script_config(configuration, folder, seed) | times
         case "system_dynamics":
             from perdure.scenarios.files import load_model

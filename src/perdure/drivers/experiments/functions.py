@@ -4,7 +4,7 @@ They are one party, as in nrp-core, where one interpreter is theirs: with module
 don't share. What their modules keep is state, as an engine script's is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -122,6 +122,14 @@ class Functions:
     def modules(self) -> Mapping[str, ModuleType]:
         """The modules of the folder that they have loaded."""
         return self._party.modules
+
+    def give_readings(self, readings: Iterable[Any] | None) -> None:
+        """Have them read this from clocks when they are loaded, or in the next step; None: the real ones."""
+        self._party.clock.give(readings)
+
+    def take_readings(self) -> list[Any]:
+        """Return what they have read from clocks since this was last called."""
+        return self._party.clock.take()
 
     def snapshot(self) -> State:
         """Return what the functions' modules keep; raise `NotSnapshotable` with the name of what can't be."""

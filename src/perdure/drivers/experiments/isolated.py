@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +38,8 @@ class IsolatedEngine:
         The experiment's.
     seed
         The run's.
+    readings
+        What it reads from clocks while it is initialised; None has it read the real ones.
 
     Attributes
     ----------
@@ -45,10 +47,18 @@ class IsolatedEngine:
         The engine's outputs at its start, once it is initialised.
     """
 
-    def __init__(self, configuration: EngineConfiguration, folder: Path, seed: int) -> None:
+    def __init__(
+        self,
+        configuration: EngineConfiguration,
+        folder: Path,
+        seed: int,
+        readings: Iterable[Any] | None = None,
+    ) -> None:
         self._name = configuration.name
         self._timeout = configuration.command_timeout or None
-        self._spec = [configuration.to_plain(), str(folder), seed]
+        self._spec = [configuration.to_plain(), str(folder), seed, _listed(readings)]
+        self._given: list[Any] | None = None  # what it reads from clocks in its next step
+        self._read: list[Any] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._time = 0.0
@@ -92,7 +102,8 @@ class IsolatedEngine:
 
     def begin(self, inputs: Mapping[str, Any]) -> None:
         """Let the engine begin a step."""
-        self._send("step", self._copied(inputs))
+        self._send("step", [self._copied(inputs), self._given])
+        self._given = None
 
     def finish(self) -> dict[str, Any]:
         """Wait for the step that was begun, and return its outputs.
@@ -112,6 +123,15 @@ class IsolatedEngine:
     def restore(self, state: State) -> None:
         """Go to what `snapshot` returned."""
         self._call("restore", state)
+
+    def give_readings(self, readings: Iterable[Any] | None) -> None:
+        """Have this read from clocks in the next step; None has the real ones read."""
+        self._given = _listed(readings)
+
+    def take_readings(self) -> list[Any]:
+        """Return what was read from clocks since this was last called."""
+        read, self._read = self._read, []
+        return read
 
     def warned(self) -> State:
         """Return what its process has warned of."""
@@ -165,8 +185,9 @@ class IsolatedEngine:
         except OSError:
             self._crashed()
         match answer:
-            case ["answer", value, time, finished]:
+            case ["answer", value, time, finished, read]:
                 self._time, self._finished = time, finished
+                self._read += read
                 return value
             case ["error", code, message, values]:
                 raise _error(code, message, values)
@@ -192,6 +213,10 @@ class IsolatedEngine:
     def _data(self, value: Any) -> dict[str, Any]:
         assert isinstance(value, dict)
         return value
+
+
+def _listed(readings: Iterable[Any] | None) -> list[Any] | None:
+    return None if readings is None else list(readings)
 
 
 def send(connection: socket.socket, message: State) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.engines import make_engine, start_outputs
 from perdure.drivers.experiments.isolated import receive, send
-from perdure.engines.base import Engine, Modular
+from perdure.engines.base import Clocked, Engine, Modular
 from perdure.engines.python_script.data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import PerdureError
@@ -40,15 +40,18 @@ def _serve(connection: socket.socket) -> None:
         method, argument = receive(connection)
         try:
             if method == "initialize":
-                configuration, folder, seed = argument
-                engine = make_engine(EngineConfiguration.from_plain(configuration), Path(folder), seed)
+                configuration, folder, seed, readings = argument
+                engine = make_engine(
+                    EngineConfiguration.from_plain(configuration), Path(folder), seed, readings
+                )
                 value: Any = start_outputs(engine)
             else:
                 assert engine is not None, "an engine is initialised first"
                 value = _called(engine, method, argument)
             if method in ("initialize", "step"):
                 value = {port: copied(data, port, configuration["name"]) for port, data in value.items()}
-            about = [0.0, True] if method == "close" else [engine.time, engine.finished]
+            about: list[Any] = [0.0, True] if method == "close" else [engine.time, engine.finished]
+            about.append(engine.take_readings() if isinstance(engine, Clocked) else [])
             send(connection, ["answer", value, *about])
         except PerdureError as error:
             values: dict[str, Any] = {
@@ -60,7 +63,10 @@ def _serve(connection: socket.socket) -> None:
 def _called(engine: Engine, method: str, argument: Any) -> Any:
     match method:
         case "step":
-            return engine.step(argument)
+            inputs, readings = argument
+            if isinstance(engine, Clocked):
+                engine.give_readings(readings)
+            return engine.step(inputs)
         case "validate":
             engine.validate(argument)
         case "snapshot":

@@ -15,9 +15,10 @@ from perdure.drivers.experiments.nrp import Rows
 from perdure.run import Entry, Step
 from perdure.state.codec import State, decode, encode, pack, unpack
 
-__all__ = ["RUN_LOOP", "Journal", "Looped", "Record", "records", "trajectory"]
+__all__ = ["READINGS", "RUN_LOOP", "Journal", "Looped", "Record", "readings", "records", "trajectory"]
 
 RUN_LOOP = "nrp.run_loop"
+READINGS = "engines.readings"  # no call: what engines and functions read from clocks since the last page
 MOST_RECORDS = 20_000  # in a page; a call that finds as many makes a savepoint first
 MOST_BYTES = 4 << 20
 
@@ -122,6 +123,8 @@ def records(steps: Iterable[Step]) -> Iterator[Record]:
     for step in steps:
         calls = decode(step.inputs or b"")
         for (name, kept, whole, count), answer in zip(calls, decode(step.outputs), strict=True):
+            if name == READINGS:
+                continue
             arguments = [_read(argument) for argument in kept]
             record = Record(
                 name=name, arguments=arguments, answer=_answer(name, arguments, answer), whole=whole
@@ -130,6 +133,16 @@ def records(steps: Iterable[Step]) -> Iterator[Record]:
                 if again and type(answer) is bytes:  # a script may have changed what it was answered
                     record = msgspec.structs.replace(record, answer=_answer(name, arguments, answer))
                 yield record
+
+
+def readings(steps: Iterable[Step]) -> Iterator[Any]:
+    """Return what engines and functions have read from clocks, page by page."""
+    for step in steps:
+        calls = decode(step.inputs or b"")
+        if any(name == READINGS for name, *_ in calls):
+            for (name, *_), answer in zip(calls, decode(step.outputs), strict=True):
+                if name == READINGS:
+                    yield _read(answer)
 
 
 def trajectory(steps: Iterable[Step]) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from perdure.engines.base import Clocked
 from perdure.engines.python_script.data import copied
 from perdure.errors import NotSnapshotable, ReplayMismatch, ScriptFailed
 from perdure.state.codec import State, decode, encode, pack, unpack
@@ -74,6 +75,13 @@ class Recorded:
         What it is called in errors, such as ``the engine 'a'``.
     start
         What it answered at its start, JSON.
+
+    Attributes
+    ----------
+    refusal
+        Why the last snapshot couldn't take its own state, if it couldn't.
+    began
+        What it had read from clocks by its start.
     """
 
     def __init__(self, part: Part, what: str, start: Any = None) -> None:
@@ -81,8 +89,33 @@ class Recorded:
         self.refusal: NotSnapshotable | None = None
         self._what = what
         self._base: bytes | None = None
-        self._runs: list[list[Any]] = []  # [how often in a row, the packed inputs]
+        self._runs: list[list[Any]] = []  # [how often in a row, the packed inputs, readings of clocks if any]
+        self._clock = part if isinstance(part, Clocked) else None
+        self.began: list[Any] = [] if self._clock is None else self._clock.take_readings()
+        self._steps = 0  # since the last snapshot
+        self._number = 0  # of the step it is in
+        self._read: dict[int, tuple[int, list[Any]]] = {}  # of these steps: number of the step, readings
+        self._ahead: Mapping[int, list[Any]] = {}  # readings of steps that were taken before
         self._digest = _digest(b"", start)  # of what was answered since the base
+
+    def begin(self, number: int) -> None:
+        """Let the part begin the step of that number in the run: what it read then, it reads again."""
+        self._number = number
+        if self._clock is not None and self._ahead:
+            self._clock.give_readings(self._ahead.get(number))
+
+    def finish(self) -> None:
+        """Take note that it has finished that step."""
+        if self._clock is not None:
+            read = self._clock.take_readings()
+            if read:
+                self._read[self._steps] = self._number, read
+        self._steps += 1
+
+    @property
+    def readings(self) -> dict[int, list[Any]]:
+        """What it read from clocks since the last snapshot, by step, but what it read again."""
+        return {number: read for number, read in self._read.values() if number not in self._ahead}
 
     def snapshot(self, given: Iterable[Any], answered: Iterable[Any]) -> State:
         """Return the state; `refusal` says whether, and why, the part's own can't be taken.
@@ -97,22 +130,32 @@ class Recorded:
             self._base = encode(self.part.snapshot())
         except NotSnapshotable as refusal:
             self.refusal = refusal
-            for inputs in given:
-                packed = pack(inputs)
-                if self._runs and self._runs[-1][1] == packed:
+            for step, inputs in enumerate(given):
+                packed: list[Any] = [pack(inputs)]
+                if step in self._read:
+                    packed.append(self._read[step][1])
+                if self._runs and self._runs[-1][1:] == packed:
                     self._runs[-1][0] += 1
                 else:
-                    self._runs.append([1, packed])
+                    self._runs.append([1, *packed])
             for answer in answered:
                 self._digest = _digest(self._digest, answer)
         else:
             self.refusal = None
             self._runs = []
             self._digest = b""
+        self._steps, self._read = 0, {}
         return [self._base, [list(run) for run in self._runs], self._digest]
 
-    def restore(self, state: Any) -> None:
+    def restore(self, state: Any, ahead: Mapping[int, list[Any]] | None = None) -> None:
         """Go to what `snapshot` returned, on a part at its start.
+
+        Parameters
+        ----------
+        state
+            What it returned.
+        ahead
+            What the part has read from clocks in steps after that, by their numbers.
 
         Raises
         ------
@@ -120,15 +163,20 @@ class Recorded:
             If the part answers otherwise now that it is given its inputs again.
         """
         self._base, runs, digest = state
+        self._ahead = ahead or {}
         self._runs = [list(run) for run in runs]
         if self._base is not None:
             self.part.restore(decode(self._base))
             self._digest = b""
         try:
-            for count, given in self._runs:
+            for count, given, *read in self._runs:
                 for _ in range(count):
+                    if self._clock is not None:
+                        self._clock.give_readings(read[0] if read else [])
                     answer = copied(self.part.step(unpack(given)), "outputs", self._what)
                     self._digest = _digest(self._digest, answer)
+                    if self._clock is not None:
+                        self._clock.take_readings()
         except ScriptFailed as error:
             raise self._mismatch(f"it failed: {error}") from error
         if self._digest != digest:
@@ -137,7 +185,7 @@ class Recorded:
     def _mismatch(self, how: str) -> ReplayMismatch:
         return ReplayMismatch(
             f"The state of {self._what} can't be saved, and given its inputs again, {how}. The run is left "
-            "as it is. Let it read no clock, nor files that change, or keep only what can be saved "
+            "as it is. Let it read no files that change, or keep only what can be saved "
             "(docs/experiments-engines.md).",
             part=self._what,
         )

@@ -4,17 +4,16 @@ Its world (the generators' states, the modules, what the clocks tell) is in plac
 is put aside for the length of each of its calls.
 """
 
-import builtins
 import logging
 import sys
 import traceback
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, ScriptStopped
 from perdure.drivers.experiments.plan import ScriptError
+from perdure.engines.clocks import builtins_with
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.modules import FolderModules
 from perdure.errors import ScriptFailed
@@ -66,7 +65,7 @@ class Script:
             If it was ended from inside one of its calls.
         """
         main = self._main
-        seen = _with_facades(self._facades)
+        seen = builtins_with(self._facades)
         self._modules = FolderModules(self._folder, {"__main__": main}, seen)
         main.__dict__.update(
             __builtins__=seen,
@@ -110,26 +109,6 @@ class Script:
         assert self._modules is not None
         self._modules.__exit__()
         sys.argv = self._arguments
-
-
-def _with_facades(facades: Mapping[str, types.ModuleType]) -> dict[str, Any]:
-    """Return builtins whose ``import`` gives facades in place of the modules of their names.
-
-    Only the script and its own modules have them: what they import from elsewhere sees the real ones.
-    """
-
-    def import_seen(
-        name: str,
-        globals: Mapping[str, Any] | None = None,
-        locals: Mapping[str, Any] | None = None,
-        fromlist: Sequence[str] | None = (),
-        level: int = 0,
-    ) -> types.ModuleType:
-        if level == 0 and name in facades:
-            return facades[name]
-        return builtins.__import__(name, globals, locals, fromlist or (), level)
-
-    return {**vars(builtins), "__import__": import_seen}
 
 
 def error_in_words(error: BaseException, folder: Path) -> ScriptError:

@@ -15,9 +15,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
-from perdure.drivers.experiments.clocks import TICK, Polled, facades
 from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.files import Files, OpenFiles
+from perdure.drivers.experiments.journal import readings
 from perdure.drivers.experiments.keeper import Keeper
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, Rows, ScriptStopped
 from perdure.drivers.experiments.place import FILES, PLACE, SCRIPT, WARNED, Place
@@ -28,6 +28,7 @@ from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
 from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.stepper import Stepper
+from perdure.engines.clocks import TICK, Polled, facades
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import Unavailable
 from perdure.state.codec import State, decode
@@ -168,8 +169,10 @@ class Simulation:
 
     def _begin(self) -> None:
         """Start the engines, and make savepoint 0 or go to the one that there is."""
+        past = {} if self._past is None else self._past.savepoint.entities
+        entities = {id: decode(blob) for id, blob in past.items() if id not in (PLACE, FILES, WARNED)}
         try:
-            self._cosimulation.initialize()
+            self._cosimulation.initialize(entities)
         except Exception as error:
             self._stepper.broken = error
             raise ScriptStopped from error
@@ -178,10 +181,8 @@ class Simulation:
             self._stepper.save()
         else:
             self._place.check_hash_seed()
-            entities = self._past.savepoint.entities
-            self._cosimulation.restore(
-                {id: decode(blob) for id, blob in entities.items() if id not in (PLACE, FILES, WARNED)}
-            )
+            later = self._past.steps[self._past.savepoint.position :]
+            self._cosimulation.restore(entities, readings(later))
             self._lay_beginning()
             self._recorder.begin()
 

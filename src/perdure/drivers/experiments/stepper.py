@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from perdure.drivers.experiments.cosimulated import CoSimulated
-from perdure.drivers.experiments.journal import RUN_LOOP, Looped, Record
+from perdure.drivers.experiments.journal import READINGS, RUN_LOOP, Looped, Record
 from perdure.drivers.experiments.keeper import Control, Keeper
 from perdure.drivers.experiments.nrp import Rows, ScriptStopped
 from perdure.drivers.experiments.place import PLACE, Place
@@ -226,6 +226,9 @@ class Stepper:
         if mark == self._saved:
             return  # nothing happened since
         self._saved = mark
+        read = self._cosimulation.readings()
+        if read is not None:
+            journal.add(Record(name=READINGS, arguments=[], answer=read))
         entries = journal.take()
         described = self._describe()
         place = msgspec.structs.replace(

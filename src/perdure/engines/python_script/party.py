@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from perdure.engines.clocks import PartyClock, builtins_with
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.constants import Found
@@ -36,6 +37,11 @@ class Party:
         The experiment's; its code runs in it and imports from it.
     seed
         The run's.
+
+    Attributes
+    ----------
+    clock
+        What its code reads from clocks.
     """
 
     def __init__(self, what: str, name: str, folder: Path, seed: int) -> None:
@@ -43,7 +49,8 @@ class Party:
         self.doing = ""
         self.folder = folder.resolve()
         self._generators = Generators(seed, name)
-        self._modules = FolderModules(self.folder, registered())
+        self.clock = PartyClock()
+        self._modules = FolderModules(self.folder, registered(), builtins_with(self.clock.modules))
         self._namespaces: dict[str, Namespace] = {}
         self._known: set[str] = set()
         self._surroundings = Surroundings(what)
@@ -64,7 +71,7 @@ class Party:
             self._surroundings.note(self._libraries)
             self._libraries = None
         try:
-            with contextlib.chdir(self.folder), self._generators, self._modules:
+            with contextlib.chdir(self.folder), self._generators, self._modules, self.clock:
                 yield
         except BaseException as error:
             file, line = self._place(error)
@@ -99,7 +106,7 @@ class Party:
             Those of its attributes that are saved by other means.
         """
         modules = self._modules.loaded
-        found = Found(modules, (EngineScript, PySimEngineScript))
+        found = Found(modules, (EngineScript, PySimEngineScript), self.clock.owns)
         self._namespaces = {}
         if script is not None:
             self._namespaces["attributes"] = Namespace("attribute", script, self.what, found, apart)

@@ -1,20 +1,26 @@
-"""Clocks: the modules that tell a script the time, as the script sees them.
+"""Clocks: the modules that tell the time to the code of an experiment, as this code sees them.
 
-A script and its modules import facades of `time`, `datetime`, `uuid` and `timeit`, in which each reading is
-given to the journal, and comes from it when the script runs again. Everybody else (libraries, logging,
-engines and Perdure itself) keeps the real modules, so that waiting and time stamps go on as they do.
+Scripts, engines and functions import facades of `time`, `datetime`, `uuid` and `timeit`, in which each
+reading is given to the journal, and comes from it when the code runs again. Everybody else (libraries,
+logging and Perdure itself) keeps the real modules, so that waiting and time stamps go on as they do.
 Instances of `datetime` are the real ones, made by a class that is only a facade.
 """
 
+import builtins
 import datetime
+import sys
+import threading
 import time
 import timeit
 import types
 import uuid
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from types import TracebackType
 from typing import Any
 
-__all__ = ["Polled", "Read", "facades"]
+__all__ = ["TICK", "PartyClock", "Polled", "Read", "builtins_with", "facades"]
 
 Read = Callable[[str, Any], Any]
 """Given a clock's name and its reading, returns the reading that counts."""
@@ -80,6 +86,115 @@ def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.Mo
     facade_of_time = _time(read, sleep)
     vars(stopwatch)["default_timer"] = facade_of_time.perf_counter
     return {"time": facade_of_time, "datetime": _datetime(read), "uuid": _uuid(read), "timeit": stopwatch}
+
+
+class PartyClock:
+    """What one engine, or the functions, read from clocks: noted as it is read, and read again when given.
+
+    It is used within a ``with`` block, by the thread that entered it; other threads read the real clocks.
+
+    Attributes
+    ----------
+    modules
+        The facades that the party's code imports.
+    """
+
+    def __init__(self) -> None:
+        self.modules = facades(self._reading, self._sleep)
+        self._thread: int | None = None
+        self._polled = Polled()
+        self._read: list[Any] = []
+        self._given: deque[Any] = deque()
+        self._again = False  # whether what it does now was done before
+
+    def __enter__(self) -> "PartyClock":
+        self._thread = threading.get_ident()
+        self._polled.over()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread = None
+
+    def give(self, readings: Iterable[Any] | None) -> None:
+        """Have these readings read next, and sleep no more, up to `take`; None has the real clocks read."""
+        self._given = deque([list(reading) for reading in readings or ()])
+        self._again = readings is not None
+
+    def take(self) -> list[Any]:
+        """Return what was read since this was last called: lists of a clock, its reading, and how often."""
+        if self._again:
+            self.give(None)
+        read, self._read = self._read, []
+        return read
+
+    def owns(self, thing: Any) -> bool:
+        """Return whether something is a function or class of the facades'."""
+        return id(thing) in self._things
+
+    @cached_property
+    def _things(self) -> Mapping[int, Any]:
+        found = []
+        for name, facade in self.modules.items():
+            real = vars(sys.modules[name])
+            for key, thing in vars(facade).items():
+                if callable(thing) and thing is not real.get(key):
+                    found.append(thing)
+                    found += [
+                        it.__func__
+                        for it in getattr(thing, "__dict__", {}).values()
+                        if isinstance(it, staticmethod)
+                    ]
+        return {id(thing): thing for thing in found}
+
+    def _reading(self, name: str, reading: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return reading
+        if self._given and self._given[0][0] == name:
+            first = self._given[0]
+            first[2] -= 1
+            if not first[2]:
+                self._given.popleft()
+            reading = first[1]
+        else:
+            # Another clock than before: what comes of it is compared by whoever gave the readings.
+            self._given.clear()
+            reading = self._polled.reading(name, reading)
+        last = self._read[-1] if self._read else None
+        if last is not None and last[0] == name and last[1] == reading:
+            last[2] += 1
+        else:
+            self._read.append([name, reading, 1])
+        return reading
+
+    def _sleep(self, seconds: float) -> None:
+        if not self._again or threading.get_ident() != self._thread:
+            self._polled.over()
+            time.sleep(seconds)
+
+
+def builtins_with(facades: Mapping[str, types.ModuleType]) -> dict[str, Any]:
+    """Return builtins whose ``import`` gives facades in place of the modules of their names.
+
+    Only the code of a party has them: what it imports from elsewhere sees the real ones.
+    """
+
+    def import_seen(
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        if level == 0 and name in facades:
+            return facades[name]
+        return builtins.__import__(name, globals, locals, fromlist or (), level)
+
+    return {**vars(builtins), "__import__": import_seen}
 
 
 def _facade(module: types.ModuleType) -> types.ModuleType:

@@ -1,0 +1,96 @@
+"""A member of a co-simulation: an engine in the loop, in this process or in one of its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from perdure.drivers.experiments.configuration import EngineConfiguration
+from perdure.drivers.experiments.engines import make_engine, start_outputs
+from perdure.drivers.experiments.isolated import IsolatedEngine
+from perdure.drivers.experiments.recorded import Recorded
+from perdure.engines.base import Engine
+from perdure.engines.python_script.data import copied
+from perdure.errors import EngineCrashed, InvalidDataPack, PerdureError, ScriptFailed
+
+__all__ = ["Member", "named"]
+
+
+class Member:
+    """An engine in the loop.
+
+    Attributes
+    ----------
+    entity
+        What its state is kept as.
+    timestep
+        How far one of its steps goes, in seconds.
+    step
+        The same in units of the co-simulation's time.
+    due
+        When it synchronises next, in these units.
+    answers
+        Its data packs after the step it finished last.
+    """
+
+    def __init__(
+        self, configuration: EngineConfiguration, folder: Path, seed: int, began: Mapping[str, list[Any]]
+    ) -> None:
+        self.name = configuration.name
+        self.entity = f"engine/{self.name}"
+        self.isolated = configuration.isolated
+        self.timestep = configuration.timestep
+        self.step = 0
+        self.due = 0
+        self._stepping = False
+        if configuration.isolated:
+            isolated = IsolatedEngine(configuration, folder, seed, began.get(self.entity))
+            try:
+                isolated.initialize({})
+            except BaseException:
+                isolated.close()
+                raise
+            self.engine: Engine = isolated
+            self.answers = isolated.start
+        else:
+            self.engine = make_engine(configuration, folder, seed, began.get(self.entity))
+            self.answers = self._copied(start_outputs(self.engine))
+        self.recorded = Recorded(self.engine, f"the engine {self.name!r}", self.answers)
+
+    def fetch(self) -> dict[str, Any]:
+        """Return its data packs, after the step it was in."""
+        self.finish()
+        return self.answers
+
+    def begin(self, inputs: Mapping[str, Any], number: int) -> None:
+        """Begin its next step, in the loop's of that number; an engine of this process also finishes it."""
+        self.due += self.step
+        self.recorded.begin(number)
+        try:
+            if isinstance(self.engine, IsolatedEngine):
+                self.engine.begin(inputs)
+                self._stepping = True
+            else:
+                self.answers = self._copied(self.engine.step(inputs))
+                self.recorded.finish()
+        except PerdureError as error:
+            raise named(self.name, error) from error
+
+    def finish(self) -> None:
+        """Wait for the step that it is in, if it is in one."""
+        if self._stepping and isinstance(self.engine, IsolatedEngine):
+            self._stepping = False
+            try:
+                self.answers = self._copied(self.engine.finish())
+                self.recorded.finish()
+            except PerdureError as error:
+                raise named(self.name, error) from error
+
+    def _copied(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: copied(data, name, self.name) for name, data in outputs.items()}
+
+
+def named(engine: str, error: PerdureError) -> PerdureError:
+    """Return an error that says in which engine it was, unless it says so already."""
+    if isinstance(error, ScriptFailed | InvalidDataPack | EngineCrashed):
+        return error
+    return type(error)(f"The engine {engine!r}: {error}", **error.values)
