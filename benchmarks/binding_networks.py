@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from tests.support.grids import counter, grid
 from tests.support.known_networks import dense, known, network_of
 
 from benchmarks.errors import BenchmarkFailed
@@ -28,6 +29,8 @@ STABLE_CONFIGS = {
     "circ_20": "0.389 s",
 }
 BUDGETS = {"wraparound_sorting_network": 0.2, "and_gate_x5": 0.05, "slow_10": 0.05}
+LISTED = {"and_chain_8": 0.3}
+COUNTED = 1.0
 HARD = ((60, 1), (60, 2), (80, 1), (80, 2))
 LIMIT = 30.0  # seconds
 CAP = 20.0  # seconds of CPU for plain satisfiability
@@ -42,7 +45,10 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     for name in (*STABLE_CONFIGS, "explicit_or", "and_gate", "strand_displacement"):
         yield _solving(name, cap, 3 if quick else 15)
     for name in ("and_gate_x5", "and_chain_8", "wraparound_sorting_network"):
-        yield _listing(name, 1 if quick else 5)
+        yield _listing(name, network_of(name), 1 if quick else 5, LISTED.get(name))
+    yield _listing("four grids in a ring", counter(6, 4), 1 if quick else 5, 5.0)
+    yield _counting("3 × 3 grid, 10 of each, 5 gates", grid(3, 10, 5), 1 if quick else 5)
+    yield _counting("the same, all named", grid(3, 10, 5, named=True), 1 if quick else 5)
     for monomers in (8, 12, 16, 20):
         yield _choosing(monomers, 2 if quick else 8)
     for monomers, seed in HARD[: 1 if quick else None]:
@@ -77,14 +83,32 @@ def _peers(network: Network, name: str, cap: float) -> str:
     return f"plain SAT {plain}{quoted}"
 
 
-def _listing(name: str, rounds: int) -> Figure:
-    network = network_of(name)
+def _listing(name: str, network: Network, rounds: int, budget: float | None) -> Figure:
     seconds = []
     for _ in range(rounds):
         begun = time.process_time()
         solution = solve(network, all=True)
         seconds.append(time.process_time() - begun)
-    return Figure(f"{name}, all {solution.total} stable configurations", f"{spread(seconds, '.3f')} s")
+    return Figure(
+        f"{name}, all {solution.total} stable configurations listed",
+        f"{spread(seconds, '.3f')} s",
+        "" if budget is None else f"≤ {budget} s",
+        None if budget is None else median(seconds) <= budget,
+    )
+
+
+def _counting(name: str, network: Network, rounds: int) -> Figure:
+    seconds = []
+    for _ in range(rounds):
+        begun = time.process_time()
+        solution = solve(network, count=True)
+        seconds.append(time.process_time() - begun)
+    return Figure(
+        f"{name}, {solution.total} stable configurations counted",
+        f"{spread(seconds, '.3f')} s",
+        f"≤ {COUNTED} s",
+        median(seconds) <= COUNTED,
+    )
 
 
 def _choosing(monomers: int, networks: int) -> Figure:

@@ -1,14 +1,14 @@
-"""The ways to divide all parts into polymers of a given set: listed, or counted without being listed.
+"""The ways to divide all parts into polymers of a given set, listed one after the other.
 
 The first type of which parts are left is in some polymer: its polymers are tried in turn, from the one taken
-last on if that was of the same type, so that every way is met once. Parts left are one integer, a field of
-bits for each type with a spare bit on top: whether a polymer fits is a subtraction. What can be completed to
-a division depends on little more than the parts left, so that is remembered.
+last on if that was of the same type, so that every way is met once. What can be completed to a division
+depends on little more than the parts left, so that is remembered. Counting is another matter (`counting`).
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from perdure.solvers.binding_networks.parts import Parts
 from perdure.solvers.binding_networks.polymers import Polymer
 from perdure.solvers.binding_networks.reduction import Column
 from perdure.solvers.binding_networks.watch import Watch
@@ -42,27 +42,10 @@ class Covers:
     def __init__(
         self, counts: Sequence[int], order: Sequence[int], polymers: Sequence[Polymer], size: int, slack: int
     ) -> None:
-        shift, guard = 0, 0
-        shifts = [0] * len(counts)
-        type_at: dict[int, int] = {}
-        for place, which in enumerate(order):
-            shifts[which] = shift
-            for bit in range(counts[which].bit_length() + 1):
-                type_at[shift + bit] = place
-            shift += counts[which].bit_length() + 1
-            guard |= 1 << (shift - 1)
-        self._guard, self._type_at = guard, type_at
-        rank = {which: number for number, which in enumerate(order)}
-        self.polymers = sorted(
-            polymers, key=lambda each: (min(rank[which] for which, _ in each.contents), each)
-        )
-        self._led: dict[int, list[int]] = defaultdict(list)
-        for index, polymer in enumerate(self.polymers):
-            self._led[min(rank[which] for which, _ in polymer.contents)].append(index)
-        self._packed = [sum(n << shifts[which] for which, n in each.contents) for each in self.polymers]
+        self._parts = Parts(counts, order, polymers)
+        self.polymers = self._parts.polymers
         self._size = size
         self._slack = slack
-        self._all = sum(count << shifts[which] for which, count in enumerate(counts))
         self._dead: set[State] = set()
 
     def listed(self, after: Cover | None, *, watch: Watch) -> Iterator[Cover]:
@@ -73,11 +56,11 @@ class Covers:
         TimeIsUp
             The watch said so.
         """
-        if not self._all:
+        if not self._parts.all:
             if not self._size and after is None:
                 yield ()
             return
-        frames = [self._frame((self._all, self._size, 0), self._slack)]
+        frames = [self._frame((self._parts.all, self._size, 0), self._slack)]
         for index in after or ():
             frame = frames[-1]
             frame.skip_to(index)
@@ -99,7 +82,7 @@ class Covers:
                     self._dead.add(frame.state)
                 continue
             slack = frame.slack - self.polymers[index].excess
-            if slack < 0 or not self._fits(frame.state[0], index):
+            if slack < 0 or not self._parts.fits(frame.state[0], index):
                 continue
             state = self._after(frame.state, index)
             if not state[0]:
@@ -109,69 +92,26 @@ class Covers:
             elif state[1] and state not in self._dead:
                 frames.append(self._frame(state, slack))
 
-    def count(self, watch: Watch) -> int:
-        """Return how many covers there are.
-
-        Raises
-        ------
-        TimeIsUp
-            The watch said so.
-        """
-        if not self._all:
-            return int(not self._size)
-        first: State = (self._all, self._size, 0)
-        known: dict[State, int] = {}
-        frames = [self._frame(first, self._slack)]
-        while frames:
-            watch.step()
-            frame = frames[-1]
-            index = frame.next()
-            if index < 0:
-                known[frame.state] = frame.total
-                frames.pop()
-                if frames:
-                    frames[-1].total += frame.total
-                continue
-            slack = frame.slack - self.polymers[index].excess
-            if slack < 0 or not self._fits(frame.state[0], index):
-                continue
-            state = self._after(frame.state, index)
-            if not state[0]:
-                frame.total += not state[1]
-            elif state[1]:
-                if state in known:
-                    frame.total += known[state]
-                else:
-                    frames.append(self._frame(state, slack))
-        return known[first]
-
-    def _fits(self, left: int, index: int) -> bool:
-        return ((left | self._guard) - self._packed[index]) & self._guard == self._guard
-
     def _after(self, state: State, index: int) -> State:
         """Return what is left when a polymer is taken."""
-        left = state[0] - self._packed[index]
-        again = bool(left) and self._first(left) == self._first(state[0])
+        left = state[0] - self._parts.packed[index]
+        again = bool(left) and self._parts.first(left) == self._parts.first(state[0])
         return left, state[1] - 1, index if again else 0
 
-    def _first(self, left: int) -> int:
-        return self._type_at[(left & -left).bit_length() - 1]
-
     def _frame(self, state: State, slack: int) -> "_Frame":
-        led = self._led[self._first(state[0])] if state[0] else []
+        led = self._parts.led.get(self._parts.first(state[0]), range(0)) if state[0] else range(0)
         return _Frame(state, slack, led)
 
 
 class _Frame:
     """A state under way: which polymers are still to be tried, which is taken, what came of it."""
 
-    def __init__(self, state: State, slack: int, led: Sequence[int]) -> None:
+    def __init__(self, state: State, slack: int, led: range) -> None:
         self.state, self.slack, self._led = state, slack, led
         # A type's polymers are numbered without gaps.
         self._at = max(0, state[2] - led[0]) if led else 0
         self.taken = -1
         self.found = False
-        self.total = 0
 
     def next(self) -> int:
         if self._at >= len(self._led):

@@ -88,6 +88,19 @@ class Demands(msgspec.Struct, frozen=True):
     any_paired: tuple[SiteDemand, ...] = ()
     not_any_paired: tuple[SiteDemand, ...] = ()
 
+    @property
+    def monomers(self) -> frozenset[int]:
+        """The monomers that a demand is on, or on a site of which one is."""
+        found: set[int] = set()
+        for name in self.__struct_fields__:
+            for each in getattr(self, name):
+                found |= (
+                    {ref.monomer for ref in each.sites}
+                    if isinstance(each, SiteDemand)
+                    else set(each.monomers)
+                )
+        return frozenset(found)
+
 
 def components(network: Network) -> tuple[int, ...]:
     """Return for each monomer the least index of those that a chain of complementary sites leads to.

@@ -2,20 +2,23 @@
 
 A level's polymers are found by price among types merged as far as rows allow, and put together in every way
 that uses all parts (`polymers`, `covers`). To be listed, each way is made into those of parts that a user can
-tell apart, one after the other (`naming`); to be counted, the polymers are told apart first. The first level
-is the largest that has a division, counted down from the exact bound: what the optimum was before makes no
-difference to it.
+tell apart, one after the other (`naming`); to be counted, parts are sorted into kinds, of which numbers are
+all that matters (`kinds`, `counting`). The first level is the largest that has a division, counted down from
+the exact bound: what the optimum was before makes no difference to it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from perdure.solvers.binding_networks.bonding import Bonding
+from perdure.solvers.binding_networks.counting import count_covers
 from perdure.solvers.binding_networks.covers import Covers, chained
+from perdure.solvers.binding_networks.kinds import Kinds
 from perdure.solvers.binding_networks.listed import Cover, Listed
 from perdure.solvers.binding_networks.naming import Naming
 from perdure.solvers.binding_networks.optimum import Division, Question, held_together, priced
+from perdure.solvers.binding_networks.parts import Parts
 from perdure.solvers.binding_networks.polymers import Contents, Polymer, in_finer_types, polymers_within
 from perdure.solvers.binding_networks.prices import Prices
 from perdure.solvers.binding_networks.reduction import Problem, identity, reduce
@@ -53,6 +56,7 @@ class Levels:
         ]
         self._merged_of = {which: merged for merged, types in enumerate(self._finer) for which, _ in types}
         self._order = chained(self._told_apart.columns)
+        self._demanded = question.demands.monomers
         self._holds: dict[Contents, bool] = {}
         self._covers: dict[int, Covers] = {}
         self._streams: dict[int, Iterator[Cover]] = {}
@@ -128,9 +132,7 @@ class Levels:
         if size not in self._counted:
             listed = self._listed.get(size)
             done = listed is not None and listed.done
-            self._counted[size] = (
-                len(listed.covers) if listed and done else self._told_apart_at(size).count(self._watch)
-            )
+            self._counted[size] = len(listed.covers) if listed and done else self._count(size)
         return self._counted[size]
 
     def _stream(self, size: int, after: Cover | None) -> Iterator[Cover]:
@@ -173,16 +175,37 @@ class Levels:
             self._covers[size] = Covers(self._merged.counts, order, polymers, parts, slack)
         return self._covers[size]
 
-    def _told_apart_at(self, size: int) -> Covers:
-        """Return the covers of so many polymers with all told apart that can be."""
-        polymers, parts, slack = self._polymers(size)
+    def _count(self, size: int) -> int:
+        """Count the divisions into so many polymers by kinds of parts."""
+        kinds = Kinds.of(self._finer, self._alike)
+        polymers, number, slack = self._polymers(size)
         finer = [
             polymer
             for merged in polymers
-            for polymer in in_finer_types(merged, self._finer, self._watch)
-            if self._holds_together(polymer.contents)
+            for polymer in in_finer_types(merged, kinds.of_merged, self._watch)
+            if self._holds_together(kinds.example(polymer.contents))
         ]
-        return Covers(self._told_apart.counts, self._order, finer, parts, slack)
+        order = chained([self._merged.columns[merged] for merged in kinds.merged])
+        parts = Parts(kinds.counts, order, finer)
+        return count_covers(parts, kinds.labelled, number, slack, self._watch)
+
+    def _alike(self, which: int) -> Hashable:
+        """Return what parts of one merged type have in common if bonds hold their polymers alike.
+
+        That are their sites if bonds have to, and a monomer that a demand is on is like no other.
+        """
+        if not self._question.connected:
+            return None
+        monomers = self._problem.parts[self._told_apart.members[which][0]]
+        if self._demanded.intersection(monomers):
+            return monomers
+        network = self._question.network
+        return tuple(
+            sorted(
+                tuple(sorted((site.domain, site.starred) for site in network.monomers[index].sites))
+                for index in monomers
+            )
+        )
 
     def _polymers(self, size: int) -> tuple[list[Polymer], int, int]:
         """Return the merged polymers that a cover can have, how many it has, and what they cost at most."""

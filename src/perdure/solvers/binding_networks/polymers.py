@@ -2,7 +2,9 @@
 
 A polymer's first type leads it. Parts are added one at a time; as long as a row is violated, only parts that
 lower it can be what is missing. Trying them in turn, each without those tried before, finds every polymer
-once. What a polymer costs at least, rows considered, tells when to stop (see `prices`).
+once. What a polymer costs at least tells when to stop: by prices alone, and by prices with rows considered
+(see `prices`), to which comes what is wasted: where no part is left that could raise a row, what it is below
+0 is lost.
 """
 
 from collections import Counter, defaultdict
@@ -46,6 +48,7 @@ class _Search:
     def __init__(self, types: Types, prices: Prices, leader: int, most: int, watch: Watch) -> None:
         self.types, self.prices, self.leader, self.watch = types, prices, leader, watch
         self.left = list(types.counts)
+        self.weights = prices.weights[leader] if leader < types.limiting else {}
         worth = prices.weighted(types, leader)
         gained = sum(
             count * min(0, each) for each, count in zip(worth[leader:], self.left[leader:], strict=True)
@@ -53,21 +56,24 @@ class _Search:
         self.worth = [max(0, each) for each in worth]
         self.most = most
         self.slack = most - worth[leader] - gained
+        self.wasted = 0
+        self.cheap = [which for which in range(leader, types.limiting) if prices.prices[which] < 0]
         self.sums: dict[int, int] = defaultdict(int)
         self.cost = 0
         self.barred = [0] * len(types.columns)  # how many choices keep a type out
         for which in (*range(leader), *types.apart[leader]):
             self.barred[which] += 1
         self.lowering: dict[int, list[int]] = defaultdict(list)
+        self.raising: dict[int, list[int]] = defaultdict(list)
         for which in range(leader, len(types.columns)):
             for row, addend in types.columns[which]:
-                if addend < 0:
-                    self.lowering[row].append(which)
+                (self.lowering if addend < 0 else self.raising)[row].append(which)
         self.chosen: Counter[int] = Counter()
 
     def run(self) -> Iterator[Polymer]:
         self._put(self.leader, 1)
-        stack = [_Branches(self._branches(), [], -1)]
+        self.wasted = self._waste()
+        stack = [_Branches(self._branches(), 0)]
         if (found := self._found()) is not None:
             yield found
         while stack:
@@ -79,6 +85,7 @@ class _Search:
                 self.barred[top.taken] += 1
                 top.tried.append(top.taken)
                 top.taken = -1
+                self.wasted = top.wasted
             which = next((each for each in top.waiting if self._fits(each)), -1)
             if which < 0:
                 for each in top.tried:
@@ -90,12 +97,31 @@ class _Search:
             self.slack -= self.worth[which]
             for other in self.types.apart[which]:
                 self.barred[other] += 1
+            self.wasted = self._waste()
+            if self.wasted > self.slack or self.cost + self._saving() > self.most:
+                stack.append(_Branches(iter(()), self.wasted))
+                continue
             if (found := self._found()) is not None:
                 yield found
-            stack.append(_Branches(self._branches(), [], -1))
+            stack.append(_Branches(self._branches(), self.wasted))
+
+    def _waste(self) -> int:
+        """Return the worth of what rows that nothing can raise any more are below 0."""
+        return sum(
+            -total * self.weights[row]
+            for row, total in self.sums.items()
+            if total < 0
+            and row in self.weights
+            and not any(self._fits(which) for which in self.raising.get(row, ()))
+        )
+
+    def _saving(self) -> int:
+        """Return how much all parts that can still come may lower the cost, as a negative number."""
+        return sum(self.left[which] * self.prices.prices[which] for which in self.cheap if self._fits(which))
 
     def _fits(self, which: int) -> bool:
-        return not self.barred[which] and self.left[which] > 0 and self.worth[which] <= self.slack
+        affordable = self.worth[which] <= self.slack - self.wasted
+        return affordable and not self.barred[which] and self.left[which] > 0
 
     def _put(self, which: int, number: int) -> None:
         self.left[which] -= number
@@ -119,6 +145,10 @@ class _Search:
             those = [which for which in self.lowering[row] if self._fits(which)]
             if options is None or len(those) < len(options):
                 options = those
+        if options is None and self.cost + self.prices.least > self.most:
+            # What comes can't be a polymer by itself, which would cost as much: it raises a row that is low.
+            low = [row for row, total in self.sums.items() if total < 0 and row in self.raising]
+            options = sorted({which for row in low for which in self.raising[row] if self._fits(which)})
         yield from range(self.leader, len(self.left)) if options is None else options
 
     def _found(self) -> Polymer | None:
@@ -129,10 +159,14 @@ class _Search:
 
 
 class _Branches:
-    """A choice: the types still to be tried, those tried, and the one that is taken now or -1."""
+    """A choice: the types still to be tried, those tried, the one that is taken now or -1; what is wasted
+    before.
+    """
 
-    def __init__(self, waiting: Iterator[int], tried: list[int], taken: int) -> None:
-        self.waiting, self.tried, self.taken = waiting, tried, taken
+    def __init__(self, waiting: Iterator[int], wasted: int) -> None:
+        self.waiting, self.wasted = waiting, wasted
+        self.tried: list[int] = []
+        self.taken = -1
 
 
 def in_finer_types(
