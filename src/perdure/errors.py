@@ -86,12 +86,14 @@ PerdureError
 │   ├── MissingExtra
 │   └── NotSnapshotable
 ├── TooMany                     there is too much of it already                     (HTTP 429)
-│   └── QuotaExceeded
+│   ├── QuotaExceeded
+│   └── UserIdsExhausted
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
 │   ├── StoreLocked
 │   ├── ServerClosing
 │   ├── AddressUnavailable
+│   ├── IsolationUnavailable
 │   ├── EngineCrashed
 │   ├── ExternalStateUnavailable
 │   ├── ExternalStateLocked
@@ -547,6 +549,10 @@ class QuotaExceeded(TooMany):
     setting max_runs."""
 
 
+class UserIdsExhausted(TooMany):
+    """There is no user id left for {owner!r}: all {count} of PERDURE_RUN_AS have owners; name more."""
+
+
 # The service can't answer now -------------------------------------------------------------------------------
 
 
@@ -564,6 +570,10 @@ class StoreLocked(Unavailable):
 
 class AddressUnavailable(Unavailable):
     """{address} can't be listened on: {reason}. Stop what uses it, or choose another one (--port)."""
+
+
+class IsolationUnavailable(Unavailable):
+    """Owners' code can't run under user ids of PERDURE_RUN_AS: {reason}."""
 
 
 class EngineCrashed(Unavailable):

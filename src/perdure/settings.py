@@ -19,6 +19,8 @@ from perdure.errors import Invalid
 __all__ = ["Settings"]
 
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
+SYSTEM_IDS = 999  # user ids up to here are the system's own
+LARGEST_ID = 2**31 - 1  # some tools take no more
 
 
 class Settings(BaseSettings):
@@ -111,6 +113,16 @@ class Settings(BaseSettings):
     max_task_open_files: int | None = Field(
         None, ge=16, description="Open files of each process of a task; none is the system's limit."
     )
+    run_as: Annotated[tuple[int, int] | None, NoDecode] = Field(
+        None,
+        description="Range of user ids, such as 200000-265535, of which each owner's scripts and tasks get "
+        "one; takes root.",
+    )
+    working_folders: Path | None = Field(
+        None,
+        description="Where experiments run; none is a folder beside the store, and with PERDURE_RUN_AS one "
+        "in /var/lib/perdure.",
+    )
     allow_experiments: bool = Field(
         True,
         description="Whether scripts of experiments are run; else they are a 403, and unfinished ones wait.",
@@ -193,6 +205,23 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("run_as", mode="before")
+    @classmethod
+    def _range(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        first, separator, last = value.partition("-")
+        if not (separator and first.strip().isdecimal() and last.strip().isdecimal()):
+            raise ValueError(f"it is a range of numbers such as 200000-265535, not {value!r}")
+        return int(first), int(last)
+
+    @field_validator("run_as")
+    @classmethod
+    def _no_system_ids(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not SYSTEM_IDS < value[0] <= value[1] <= LARGEST_ID:
+            raise ValueError(f"it is a range of numbers from {SYSTEM_IDS + 1} to {LARGEST_ID}, upwards")
+        return value
 
     @field_validator("log_level")
     @classmethod

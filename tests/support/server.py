@@ -29,9 +29,11 @@ class Server:
         models: str,
         environment: dict[str, str] | None = None,
         options: Sequence[str] = (),
+        prefix: Sequence[str] = (),
     ) -> None:
         self.process = subprocess.Popen(
             [
+                *prefix,
                 sys.executable,
                 "-m",
                 "perdure",
@@ -79,9 +81,10 @@ def running(
     models: str,
     environment: dict[str, str] | None = None,
     options: Sequence[str] = (),
+    prefix: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Yield a server that is gone afterwards."""
-    server = Server(store, models, environment, options)
+    """Yield a server that is gone afterwards; `prefix` is a command that executes what follows it."""
+    server = Server(store, models, environment, options, prefix)
     try:
         yield server
     finally:

@@ -1,10 +1,13 @@
 """The opening of an app: the drivers and dialects that work on one store, and the order of their closing."""
 
+import glob
 import hashlib
+import os
 import secrets
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +30,14 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import Tasks
 from perdure.drivers.unplaced import Unplaced
+from perdure.errors import IsolationUnavailable
 from perdure.execution.body import Body
 from perdure.execution.executor import Executor
+from perdure.execution.isolation import Isolation, check_isolation, close_to_others, hold_ids
 from perdure.execution.limits import Limits
 from perdure.execution.local import LocalExecutor
 from perdure.execution.reconcile import reconciling
+from perdure.execution.user_ids import UserIds
 from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
@@ -40,6 +46,9 @@ from perdure.stores.open import store_file
 from perdure.stores.sqlite import SqliteStore
 
 __all__ = ["Manner", "opened"]
+
+ISOLATED = Path("/var/lib/perdure")
+"""Below it are the working folders of stores whose owners have user ids of their own."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +132,9 @@ async def _drivers(
     store: Store, settings: Settings, artifacts: Artifacts, registry: TaskRegistry, works: bool
 ) -> AsyncIterator[tuple[Tasks, Experiments]]:
     """Open the drivers of what executors work on."""
-    with _working_root(settings) as root:
-        folders = WorkingFolders(root, artifacts)
-        async with _executor(store, settings, folders, registry, works) as executor:
+    with _working_root(store, settings) as root, _isolation(store, settings, root, works) as isolation:
+        folders = WorkingFolders(root, artifacts, isolation)
+        async with _executor(store, settings, folders, registry, isolation, works) as executor:
             tasks = Tasks(store, registry, executor, settings)
             experiments = Experiments(store, executor, artifacts, folders, settings)
             try:
@@ -140,7 +149,12 @@ async def _drivers(
 
 @asynccontextmanager
 async def _executor(
-    store: Store, settings: Settings, folders: WorkingFolders, registry: TaskRegistry, works: bool
+    store: Store,
+    settings: Settings,
+    folders: WorkingFolders,
+    registry: TaskRegistry,
+    isolation: Isolation | None,
+    works: bool,
 ) -> AsyncIterator[Executor]:
     """Open what works on the runs of a store, or what leaves them to the next server."""
     if not works:
@@ -169,8 +183,44 @@ async def _executor(
             provide=Provisions(folders).provide,
         ),
     }
-    async with LocalExecutor(store, bodies, identity=_identity(store)) as executor:
+    async with LocalExecutor(store, bodies, identity=_identity(store), isolation=isolation) as executor:
         yield executor
+
+
+@contextmanager
+def _isolation(store: Store, settings: Settings, root: Path, works: bool) -> Iterator[Isolation | None]:
+    """Yield who children run as; None is this process's user."""
+    if settings.run_as is None or not works:
+        yield None
+        return
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise IsolationUnavailable(reason="it takes Linux, and a server that is started as root")
+    ids = range(settings.run_as[0], settings.run_as[1] + 1)
+    file = store_file(settings.store)
+    held = hold_ids(ids)
+    try:
+        isolation = Isolation(UserIds(store, ids), ids, root)
+        isolation.make_root()
+        close_to_others(path for path in _own_files(settings) if path != root)
+        check_isolation(ids, root, None if file is None else file.parent)
+        yield isolation
+    finally:
+        os.close(held)
+
+
+def _own_files(settings: Settings) -> Iterator[Path]:
+    """Yield what nobody but the server may open: the store's files, and the folder of artifacts."""
+    file = store_file(settings.store)
+    if file is not None:
+        yield from file.parent.glob(f"{glob.escape(file.name)}*")
+    if settings.artifacts is not None and "://" not in settings.artifacts.removeprefix("file://"):
+        folder = Path(settings.artifacts.removeprefix("file://"))
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield folder
+    elif file is not None:
+        folder = file.with_name(f"{file.name}.artifacts")
+        folder.mkdir(exist_ok=True, mode=0o700)
+        yield folder
 
 
 def _identity(store: Store) -> str:
@@ -181,11 +231,23 @@ def _identity(store: Store) -> str:
 
 
 @contextmanager
-def _working_root(settings: Settings) -> Iterator[Path]:
-    """Yield where working folders are: beside the store's file; those of a store in memory go with it."""
+def _working_root(store: Store, settings: Settings) -> Iterator[Path]:
+    """Yield where working folders are; those of a store in memory go with it.
+
+    Nobody but the server's user can enter the folder of a store; so other users' are elsewhere.
+    """
     file = store_file(settings.store)
+    if settings.working_folders is not None:
+        yield settings.working_folders.absolute()
+        return
     if file is not None:
-        yield file.with_name(f"{file.name}.working")
+        beside, elsewhere = file.with_name(f"{file.name}.working"), ISOLATED / _identity(store)
+        root, other = (beside, elsewhere) if settings.run_as is None else (elsewhere, beside)
+        with suppress(PermissionError):
+            if other.exists() and any(other.glob("*/place.json")):
+                reason = f"working folders were left in {other}: `mkdir -p {root} && mv {other}/* {root}`"
+                raise IsolationUnavailable(reason=reason)
+        yield root
         return
     with tempfile.TemporaryDirectory(prefix="perdure-") as folder:
         yield Path(folder)

@@ -96,7 +96,7 @@ def serve(
         app.hosts.add(host_name(listening.getsockname()[0]))
         told = _announcement(_url(listening), catalogue, settings, app)
         signals.server = _Server(app, settings, lambda: announce(told))
-        signals.server.run(sockets)
+        _run(signals.server, app, sockets)
 
 
 def run_app(app: App, settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
@@ -122,7 +122,16 @@ def run_app(app: App, settings: Settings, host: str, port: int, announce: Callab
         app.hosts |= {host.lower(), host_name(listening.getsockname()[0])}
         told = f"{_url(listening)} ({access_in_words(app)})"
         signals.server = _Server(app, settings, lambda: announce(told))
-        signals.server.run([listening])
+        _run(signals.server, app, [listening])
+
+
+def _run(server: uvicorn.Server, app: App, sockets: list[socket.socket]) -> None:
+    """Serve; raise what keeps the app from starting, for which uvicorn ends the process."""
+    try:
+        server.run(sockets)
+    except SystemExit:
+        if not hasattr(app.state, "failure"):
+            raise
     failure: PerdureError | None = getattr(app.state, "failure", None)
     if failure is not None:
         raise failure

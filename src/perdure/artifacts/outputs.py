@@ -7,9 +7,9 @@ what isn't a regular file is passed over.
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import quote
 
@@ -40,22 +40,40 @@ def outputs(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if not stat.S_ISREG(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
                 continue
             with os.fdopen(os.open(name, _OPENING, dir_fd=handle), "rb") as file:
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                if _is_own(file.fileno(), folder):
                     yield stored_path(str((Path(parent) / name).relative_to(folder))), file
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes] | None]:
-    """Yield a file, open, or None if there is no regular one; a link is none."""
-    try:
-        handle = os.open(path, _OPENING) if stat.S_ISREG(path.lstat().st_mode) else None
-    except OSError:
-        handle = None
-    if handle is None:
-        yield None
-        return
-    with os.fdopen(handle, "rb") as file:
-        yield file
+def opened(folder: Path, path: str) -> Iterator[IO[bytes] | None]:
+    """Yield a file of a folder, open, or None if there is no regular one; links don't count."""
+    *within, name = PurePosixPath(path).parts
+    with ExitStack() as opening:
+        try:
+            handle = _open(opening, str(folder))
+            for part in within:
+                handle = _open(opening, part, handle)
+            handle = os.open(name, _OPENING, dir_fd=handle)
+        except OSError:
+            yield None
+            return
+        file = opening.enter_context(os.fdopen(handle, "rb"))
+        yield file if _is_own(file.fileno(), folder) else None
+
+
+def _open(opening: ExitStack, name: str, folder: int | None = None) -> int:
+    handle = os.open(name, _OPENING | os.O_DIRECTORY, dir_fd=folder)
+    opening.callback(os.close, handle)
+    return handle
+
+
+def _is_own(handle: int, folder: Path) -> bool:
+    """Return whether an open file is a regular one, and whose the folder is if that was given to somebody.
+
+    Who can link to a file needn't be able to read it.
+    """
+    status, owner = os.fstat(handle), folder.lstat().st_uid
+    return stat.S_ISREG(status.st_mode) and (owner in (os.geteuid(), status.st_uid))
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:

@@ -149,7 +149,7 @@ async def _opened(folder: Path) -> AsyncIterator[Context]:
     """Open the folder's own store, with what works on its runs."""
     own = folder / OWN
     settings = read_settings(store=f"sqlite:///{own / 'perdure.db'}", artifacts=str(own / "artifacts"))
-    settings = settings.model_copy(update={"resume": "always", "allow_experiments": True})
+    settings = settings.model_copy(update={"resume": "always", "allow_experiments": True, "run_as": None})
     configure_logging("ERROR", as_json=False)
     own.mkdir(exist_ok=True)
     store = open_store(

@@ -3,8 +3,9 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -22,6 +23,7 @@ from perdure.execution.briefing import newest_savepoint, parts
 from perdure.execution.end import How
 from perdure.execution.guard import Clock
 from perdure.execution.guarded_process import GuardedProcess
+from perdure.execution.isolation import User
 from perdure.execution.messages import (
     Append,
     Arrived,
@@ -44,6 +46,7 @@ from perdure.execution.messages import (
 from perdure.execution.place import Place
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import Reporter
+from perdure.execution.sweep import NOBODY
 from perdure.execution.verdict import Finish, Leave, Verdict, failed, judge, pipe_lost, timed_out
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution
@@ -97,6 +100,7 @@ class Attempt:
         self._pauses = int(execution.wanted is Wanted.PAUSED)
         self._paused = asyncio.Event()
         self._frozen = False
+        self._arrived = self._settled = False
 
     @property
     def seconds(self) -> float:
@@ -119,6 +123,9 @@ class Attempt:
         savepoint = await self._guarded(self._cut_lines())
         if (verdict := self._verdict()) is not None:
             return verdict
+        user = await self._guarded(asyncio.to_thread(self._user))
+        if (verdict := self._verdict()) is not None:
+            return verdict
         slot = ProgressSlot.create()
         try:
             process = await GuardedProcess.start(
@@ -128,6 +135,8 @@ class Attempt:
                 limits=replace(self._body.limits, seconds=left),
                 shared=slot.file,
                 environment=self._provision.environment,
+                user=user,
+                ids=NOBODY if self._place.isolation is None else self._place.isolation.ids,
             )
             self._clock = Clock()
             muted = self._body.replays and savepoint is not None
@@ -140,6 +149,11 @@ class Attempt:
                 await process.aclose()
         finally:
             slot.close()
+
+    def _user(self) -> User | None:
+        """Return who the child runs as; None is this process's user."""
+        isolation = self._place.isolation
+        return None if isolation is None else isolation.user(self._execution.owner)
 
     async def _supervise(
         self, process: GuardedProcess, reporter: Reporter, briefing: asyncio.Task[None]
@@ -217,7 +231,7 @@ class Attempt:
         run = await asyncio.to_thread(self._store.run, self._run_id)
         self._position = run.position
         start = Start(
-            path=sys.path,
+            path=_absolute(sys.path),
             body=self._body.path,
             run_id=run.id,
             spec=run.spec,
@@ -277,6 +291,9 @@ class Attempt:
                     continue
                 case Arrived(number):
                     await reporter.drain()
+                    if not self._arrived:
+                        await asyncio.to_thread(self._provision.arrived)
+                        self._arrived = True
                     reporter.unmute()
                     _send(process, Done(number))
                 case Line(level, text):
@@ -304,6 +321,9 @@ class Attempt:
             # What it said before is not said again by an attempt that goes on from here.
             await reporter.drain()
             await reporter.write()
+            if not self._settled:
+                await asyncio.to_thread(self._provision.settled)
+                self._settled = True
         appended = await asyncio.wrap_future(
             self._store.append(self._run_id, self._fence, self._position, entries, savepoint)
         )
@@ -378,6 +398,11 @@ class Attempt:
                 await asyncio.wrap_future(
                     self._store.update_run(self._run_id, run.version, Change(state=state))
                 )
+
+
+def _absolute(places: Iterable[str]) -> list[str]:
+    """Return paths as they are seen from any folder: a child may work in another one."""
+    return [str(Path(place).absolute()) for place in places]
 
 
 def _send(process: GuardedProcess, message: ToChild) -> None:

@@ -11,6 +11,10 @@ from perdure.run import Execution, Run
 __all__ = ["Body", "Provision"]
 
 
+def _nothing() -> None:
+    pass
+
+
 class Provision(msgspec.Struct, frozen=True, kw_only=True):
     """What one attempt is given besides its run.
 
@@ -20,10 +24,16 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
         Variables of the child's environment, besides those of the server that every child may see.
     given
         What the body finds in ``RunContext.given``.
+    arrived
+        Called when an attempt that replays has arrived at its savepoint, before the child goes on; blocking.
+    settled
+        Called before the attempt's first savepoint is kept; blocking.
     """
 
     environment: Mapping[str, str] = {}
     given: Mapping[str, str] = {}
+    arrived: Callable[[], None] = _nothing
+    settled: Callable[[], None] = _nothing
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +58,9 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         Whether an attempt that has a savepoint does again what had led to it. What it prints meanwhile is
         dropped, until its body calls `RunContext.arrived`.
     provide
-        Prepares an attempt, before each; it may block. `NotFound` and `Damaged` fail the run, other errors
-        leave it for later. It is given a question as well: whether nobody wants the attempt any more. Nobody
-        waits for it then, and what it was preparing is for it to remove.
+        Prepares an attempt, before each; it may block. `NotFound`, `Damaged` and `TooMany` fail the run,
+        other errors leave it for later. It is given a question as well: whether nobody wants the attempt any
+        more. Nobody waits for it then, and what it was preparing is for it to remove.
     """
 
     path: str

@@ -15,8 +15,9 @@ Orders from the server are single bytes on the control socket, answers are lines
 HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (killed for want of memory by the
 kernel), ``time``, ``cpu`` or ``memory`` (a limit), or ``order``.
 
-Started as ``guard.py CONTROL KEPT WALL CPU MEMORY FILES COMMAND…``: the number of the control socket, those
-of files that are the child's alone (with commas), and the limits; ``-`` is none.
+Started as ``guard.py [--user USER] CONTROL KEPT WALL CPU MEMORY FILES COMMAND…``: who the child is to be,
+the number of the control socket, those of files that are the child's alone (with commas), and the limits, of
+which ``-`` is none.
 """
 
 import contextlib
@@ -32,6 +33,8 @@ import time
 LINUX = sys.platform == "linux"
 SET_PARENT_DEATH_SIGNAL = 1
 SET_CHILD_SUBREAPER = 36
+SET_NO_NEW_PRIVS = 38
+PRIVATE = 0o077  # the mask of modes: what another user makes, nobody else can open
 FASTEST = 4 << 30  # bytes a second that a child may fill: near its limit it is looked at more often
 SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.1  # seconds between two looks at the memory
 MOST_ROUNDS = 20  # of stopping what is new since the last round
@@ -324,12 +327,20 @@ class Guard:
         return max(0, math.ceil(min(waits) * 1000)) if waits else None
 
 
-def become_child(command: list[str], cpu: int | None, files: int | None, guard: int) -> None:
-    """Go from the forked guard to the child: a session, limits, and its program."""
+def become_user(user: int) -> None:
+    """Be another user, and a group of the same number, for good: no program gives anything back."""
+    os.umask(PRIVATE)
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    prctl(SET_NO_NEW_PRIVS, 1)
+
+
+def become_child(
+    command: list[str], user: int | None, cpu: int | None, files: int | None, guard: int
+) -> None:
+    """Go from the forked guard to the child: a session, limits, its user, and its program."""
     os.setsid()
-    prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != guard:  # it ended before it could be watched
-        os._exit(1)
     if LINUX:
         with contextlib.suppress(OSError):
             os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), OOM_SCORE)
@@ -337,6 +348,11 @@ def become_child(command: list[str], cpu: int | None, files: int | None, guard: 
         resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, then SIGKILL
     if files is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    if user is not None:
+        become_user(user)
+    prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)  # last: who becomes another user loses it
+    if os.getppid() != guard:  # it ended before it could be watched
+        os._exit(1)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     os.execv(command[0], command)
@@ -350,6 +366,9 @@ def tell(control: int, text: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Start the child, watch it, leave nothing behind, tell how it ended."""
+    user = None
+    if arguments[0] == "--user":
+        user, arguments = int(arguments[1]), arguments[2:]
     control = int(arguments[0])
     os.set_inheritable(control, False)
     kept = [int(number) for number in arguments[1].split(",") if number]
@@ -366,7 +385,7 @@ def main(arguments: list[str]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            become_child(arguments[6:], cpu, files, guard)
+            become_child(arguments[6:], user, cpu, files, guard)
         except BaseException as error:
             tell(control, f"broken {arguments[6]}: {error}")
         os._exit(127)

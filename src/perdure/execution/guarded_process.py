@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import structlog
@@ -16,9 +17,10 @@ import structlog
 from perdure.execution import guard
 from perdure.execution.end import End, How
 from perdure.execution.environment import allowed
+from perdure.execution.isolation import User
 from perdure.execution.limits import Limits
 from perdure.execution.output import Output
-from perdure.execution.sweep import MARKER, sweep
+from perdure.execution.sweep import MARKER, NOBODY, sweep
 
 __all__ = ["GuardedProcess"]
 
@@ -50,13 +52,14 @@ class GuardedProcess:
         process: subprocess.Popen[bytes],
         identity: str,
         token: str,
+        ids: range,
         control: Connection,
         channel: Connection,
         outputs: Mapping[str, Output],
         opened: AsyncExitStack,
     ) -> None:
         self._process = process
-        self._identity, self._token = identity, token
+        self._identity, self._token, self._ids = identity, token, ids
         self._reports, self._orders = control
         self.channel = channel
         self.outputs = outputs
@@ -76,6 +79,8 @@ class GuardedProcess:
         limits: Limits,
         shared: int,
         environment: Mapping[str, str],
+        user: User | None = None,
+        ids: range = NOBODY,
     ) -> "GuardedProcess":
         """Start a Python module under a guard.
 
@@ -91,6 +96,10 @@ class GuardedProcess:
             The number of a file that it inherits; it stays the caller's.
         environment
             Variables of its environment, besides those of this process that every child may see.
+        user
+            Who the process runs as; None is this process's user.
+        ids
+            The user ids of children, by which a sweep finds what a guard left.
         """
         token = secrets.token_hex(8)
         async with AsyncExitStack() as undo:
@@ -103,15 +112,21 @@ class GuardedProcess:
                 process = _spawn(
                     [
                         *(sys.executable, "-I", "-S", guard.__file__),
+                        *(() if user is None else ("--user", str(user.id))),
                         *(str(its_control), f"{its_channel},{shared}", *limits.arguments()),
                         *(sys.executable, "-m", module, str(its_channel), str(shared), *arguments),
                     ],
                     files=(its_control, its_channel, shared),
                     streams=(its_output, its_errors),
-                    environment={**environment, MARKER: f"{identity}:{token}"},
+                    environment={
+                        **({} if user is None else user.environment),
+                        **environment,
+                        MARKER: f"{identity}:{token}",
+                    },
+                    folder=None if user is None else user.home,
                 )
             outputs = {"info": output, "error": errors}
-            return cls(process, identity, token, control, channel, outputs, undo.pop_all())
+            return cls(process, identity, token, ids, control, channel, outputs, undo.pop_all())
 
     def hold_clock(self) -> None:
         """Let no running time pass: it stands still by itself."""
@@ -182,7 +197,7 @@ class GuardedProcess:
             end = End(How.BROKEN, why=f"its guard ended with exit code {code}")
         if end is None or code != 0:
             left = self.child if end is None else None
-            await asyncio.to_thread(sweep, self._identity, self._token, left)
+            await asyncio.to_thread(sweep, self._identity, self._token, left, self._ids)
         return end or End(How.UNWATCHED)
 
 
@@ -192,6 +207,7 @@ def _spawn(
     files: Sequence[int],
     streams: tuple[int, int],
     environment: Mapping[str, str],
+    folder: Path | None,
 ) -> subprocess.Popen[bytes]:
     output, errors = streams
     return subprocess.Popen(
@@ -201,6 +217,7 @@ def _spawn(
         stderr=errors,
         pass_fds=files,
         env={**allowed(os.environ), **environment},
+        cwd=folder,
         start_new_session=True,  # a terminal's Ctrl-C is the server's to handle
     )
 

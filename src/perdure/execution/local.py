@@ -11,9 +11,10 @@ import structlog
 
 from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.body import Body
+from perdure.execution.isolation import Isolation
 from perdure.execution.lanes import Lane, Lanes
 from perdure.execution.place import Place
-from perdure.execution.sweep import adopt_orphans, sweep
+from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.work import Work, bring_unplaced
 from perdure.stores.base import Store
 
@@ -41,6 +42,8 @@ class LocalExecutor:
     identity
         A name of the store that no other open store on this machine has, of letters, digits and ``-``. What
         an executor of that name left running is ended when this one opens.
+    isolation
+        Gives each owner's children a user id of their own; without it they have that of this process.
 
     Examples
     --------
@@ -50,13 +53,16 @@ class LocalExecutor:
     ...         await executor.submit("some-run")
     """
 
-    def __init__(self, store: Store, bodies: Mapping[str, Body], *, identity: str) -> None:
+    def __init__(
+        self, store: Store, bodies: Mapping[str, Body], *, identity: str, isolation: Isolation | None = None
+    ) -> None:
         self._store = store
         self._place = Place(
             bodies=dict(bodies),
             holder=f"{socket.gethostname()}:{os.getpid()}",
             identity=identity,
             lease_seconds=LEASE,
+            isolation=isolation,
         )
         self._rooms = {kind: _Room(body.slots or _cores()) for kind, body in bodies.items()}
         self._working: dict[str, tuple[Work, asyncio.Task[None]]] = {}
@@ -66,7 +72,11 @@ class LocalExecutor:
     async def open(self) -> None:
         """End what a killed server left, and be ready for runs."""
         adopt_orphans()
-        left = await asyncio.to_thread(sweep, self._place.identity)
+        isolation = self._place.isolation
+        ids = NOBODY if isolation is None else isolation.ids
+        left = await asyncio.to_thread(sweep, self._place.identity, ids=ids)
+        if isolation is not None:
+            await asyncio.to_thread(isolation.open)
         if left:
             log.info("processes_swept", count=left)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from perdure.execution.body import Body
+from perdure.execution.isolation import Isolation
 
 __all__ = ["Place"]
 
@@ -22,9 +23,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         The store's, by which processes left behind are found.
     lease_seconds
         How long a lease runs if it isn't renewed.
+    isolation
+        Who children run as; None is the user of this process, for all owners.
     """
 
     bodies: Mapping[str, Body]
     holder: str
     identity: str
     lease_seconds: float
+    isolation: Isolation | None = None

@@ -17,9 +17,12 @@ from typing import NamedTuple
 
 import structlog
 
-__all__ = ["MARKER", "adopt_orphans", "sweep"]
+__all__ = ["MARKER", "NOBODY", "adopt_orphans", "sweep"]
 
 MARKER = "PERDURE_GUARDED"
+NOBODY = range(0)
+"""No user ids: children have this process's own."""
+
 SET_CHILD_SUBREAPER = 36
 PATIENCE = 5.0  # seconds until what won't go, caught in the kernel for example, is left to itself
 
@@ -32,6 +35,7 @@ class _Process(NamedTuple):
     parent: int
     group: int
     session: int
+    user: int
 
 
 def adopt_orphans() -> None:
@@ -40,7 +44,7 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def sweep(identity: str, token: str = "", child: int | None = None) -> int:
+def sweep(identity: str, token: str = "", child: int | None = None, ids: range = NOBODY) -> int:
     """End all that runs under one guard, or under all guards of a store; return how many that were.
 
     With a process goes what stands below it and what shares its session, marked or not. It blocks until all
@@ -54,6 +58,10 @@ def sweep(identity: str, token: str = "", child: int | None = None) -> int:
         Which guard; empty means all of the store.
     child
         The number of the guard's child, which is reaped also if it has ended already.
+    ids
+        User ids that only this store's children have. Their processes are known by them, since the kernel may
+        hide the environment of another user from root: of all guards every one, of one guard those that this
+        process inherited.
     """
     if sys.platform != "linux":
         return 0
@@ -62,7 +70,14 @@ def sweep(identity: str, token: str = "", child: int | None = None) -> int:
     sessions = set() if child is None else {child}
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        found = _unwanted(lambda pid: _carries(pid, marker, exact=bool(token)), child)
+        found = _unwanted(
+            lambda it: (
+                _carries(it.pid, marker, exact=bool(token))
+                or (it.user in ids and (not token or it.parent == os.getpid()))
+            ),
+            child,
+            ids,
+        )
         new = found.keys() - swept
         if not new:
             break
@@ -81,10 +96,10 @@ def sweep(identity: str, token: str = "", child: int | None = None) -> int:
         log.warning("sweep_unfinished", identity=identity, meaning="processes are born faster than they end")
     if child is not None:
         # It looks dead as soon as its first thread has ended; what it leaves is inherited when all have.
-        with _opened({child} & {process.pid for process in _inherited()}) as files:
+        with _opened({child} & {process.pid for process in _inherited(ids)}) as files:
             _await_all(files)
         swept.add(child)
-    for process in _inherited():
+    for process in _inherited(ids):
         if process.pid in swept or process.session in sessions - {os.getsid(0)}:
             os.waitpid(process.pid, os.WNOHANG)
     return len(swept)
@@ -103,15 +118,15 @@ def _opened(pids: Iterable[int]) -> Iterator[dict[int, int]]:
         yield files
 
 
-def _inherited() -> list[_Process]:
+def _inherited(ids: range) -> list[_Process]:
     """Return the children of this process, those included that only have to be reaped."""
-    return [process for process in _processes() if process.parent == os.getpid()]
+    return [process for process in _processes(ids) if process.parent == os.getpid()]
 
 
-def _unwanted(marked: Callable[[int], bool], child: int | None) -> dict[int, _Process]:
+def _unwanted(marked: Callable[[_Process], bool], child: int | None, ids: range) -> dict[int, _Process]:
     """Return the marked processes, and those that hang together with them."""
-    living = {process.pid: process for process in _processes() if process.state not in ("Z", "X")}
-    found = {pid for pid in living if marked(pid)}
+    living = {process.pid: process for process in _processes(ids) if process.state not in ("Z", "X")}
+    found = {pid for pid, process in living.items() if marked(process)}
     own = {os.getpid(), os.getppid()}
     family = {pid for pid in found if living[pid].session == pid} | ({child} if child is not None else set())
     found |= {pid for pid, process in living.items() if process.session in family}
@@ -120,15 +135,25 @@ def _unwanted(marked: Callable[[int], bool], child: int | None) -> dict[int, _Pr
     return {pid: living[pid] for pid in found - own}
 
 
-def _processes() -> Iterator[_Process]:
-    """Yield each process of this user."""
+def _processes(ids: range) -> Iterator[_Process]:
+    """Yield each process of this user, and of those with the given ids."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if entry.stat().st_uid == os.getuid():
+                user = _user(entry)
+                if user == os.getuid() or user in ids:
                     # The name in parentheses may hold anything.
                     fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                    yield _Process(int(entry.name), fields[0], *map(int, fields[1:4]))
+                    parent, group, session = map(int, fields[1:4])
+                    yield _Process(int(entry.name), fields[0], parent, group, session, user)
+
+
+def _user(process: Path) -> int:
+    """Return whose a process is; a folder of ``/proc`` may belong to root although its process doesn't."""
+    for line in (process / "status").read_text(errors="replace").splitlines():
+        if line.startswith("Uid:"):
+            return int(line.split()[1])
+    return -1
 
 
 def _carries(pid: int, marker: bytes, *, exact: bool) -> bool:

@@ -10,7 +10,7 @@ import anyio.to_thread
 import structlog
 
 from perdure.clock import steady
-from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, VersionConflict
+from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, TooMany, VersionConflict
 from perdure.execution.attempt import Attempt
 from perdure.execution.body import Provision
 from perdure.execution.place import Place
@@ -82,7 +82,7 @@ class Work:
             return False
         try:
             provision = await self._provision(body.provide, run, before)
-        except (NotFound, Damaged) as error:  # which no further attempt mends
+        except (NotFound, Damaged, TooMany) as error:  # which no further attempt mends
             await self._change(failed(f"{error.code}: {error}").change)
             return False
         if provision is None:

@@ -14,10 +14,11 @@ from tests.support.zips import PENDULUM, opened, zip_of
 
 from perdure.artifacts import Artifacts, CalledOff, Condition
 from perdure.drivers.experiments.body import ContextKeeper
-from perdure.drivers.experiments.files import Files, lacking, remove_folder
+from perdure.drivers.experiments.files import Files, _hash, lacking, remove_folder
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
-from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, InvalidName, UploadFailed
+from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, FileLost, InvalidName, UploadFailed
 from perdure.execution.context import RunContext
+from perdure.execution.isolation import hand_over
 from perdure.lifecycle import RunState
 from perdure.run import Run
 
@@ -281,6 +282,43 @@ def test_a_link_is_no_file_of_a_parent(artifacts: Artifacts, folders: WorkingFol
     (tmp_path / "secret").write_bytes(bytes(100_000))
     (parent.files / "a.bin").symlink_to(tmp_path / "secret")
     assert folders.take_along(fork, "run-1", wanted, beginning=False) == ["a.bin"]
+
+
+@pytest.mark.parametrize("path", ["../stolen", "/tmp/perdure-stolen", "a/../../stolen", ""])
+def test_a_savepoint_that_names_a_file_elsewhere_gets_nothing_written(
+    artifacts: Artifacts, folders: WorkingFolders, path: str
+) -> None:
+    """What a savepoint says is its simulation's word, which may have another user's rights."""
+    launch(artifacts, folders)
+    fork = launch(artifacts, folders, "run-2")
+    wanted = {path: {"size": 1, "hash": _hash([b"x"]), "whole": True, "content": b"x"}}
+    with pytest.raises(FileLost, match="isn't within"):
+        folders.take_along(fork, "run-1", wanted, beginning=False)
+    assert not list(fork.files.parent.parent.glob("**/stolen"))
+
+
+def test_a_file_in_a_linked_folder_is_no_file_of_a_parent(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
+) -> None:
+    parent, fork = launch(artifacts, folders), launch(artifacts, folders, "run-2")
+    (tmp_path / "elsewhere").mkdir()
+    wanted = {"sub/a.bin": described(tmp_path / "elsewhere", "a.bin", b"a" * 100_000)["a.bin"]}
+    (parent.files / "sub").symlink_to(tmp_path / "elsewhere")
+    assert folders.take_along(fork, "run-1", wanted, beginning=False) == ["sub/a.bin"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to give a folder away")
+def test_a_link_to_a_file_of_somebody_else_is_not_stored(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
+) -> None:
+    """Where the kernel lets another user link to what that user can't read."""
+    (tmp_path / "secret").write_text("secret")
+    made = launch(artifacts, folders)
+    (made.files / "own.txt").write_text("own")
+    hand_over(made.files, 345_678)
+    os.link(tmp_path / "secret", made.files / "linked.txt")
+    folders.finish(made)
+    assert results(artifacts) == {"own.txt": b"own"}
 
 
 def test_a_copy_that_a_crash_broke_off_is_no_folder(

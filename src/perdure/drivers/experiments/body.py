@@ -21,14 +21,15 @@ from perdure.execution.context import BodyFailed, BodyInterrupted, RunContext
 from perdure.run import Entry
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["BEGINNING", "BODY", "FOLDER", "FORMER", "run"]
+__all__ = ["BEGINNING", "BODY", "FOLDER", "FORMER", "KEPT", "run"]
 
 BODY = "perdure.drivers.experiments.body:run"
 """What the executor is told to work on runs of the kind "experiment" with."""
 
-FOLDER, FORMER, BEGINNING = "folder", "former", "beginning"
+FOLDER, FORMER, BEGINNING, KEPT = "folder", "former", "beginning", "kept"
 """What it is given: the paths of its working folder, of that of the attempt before if there is one, and of
-the files that a fork with another script began with."""
+the files that a fork with another script began with; and whether the server keeps the former folder, which
+removes and marks it then itself."""
 
 
 def run(context: RunContext) -> None:
@@ -41,6 +42,7 @@ def run(context: RunContext) -> None:
     past = None
     if context.savepoint is not None:
         past = Past(savepoint=context.savepoint, steps=context.log, folder=former, beginning=beginning)
+    own = None if KEPT in context.given else former
     try:
         configuration = load(folder, spec.configuration, engine_kinds(), spec.times)
         plan = Plan(
@@ -52,7 +54,7 @@ def run(context: RunContext) -> None:
             keep=configuration.savepoint.keep,
         )
         cosimulation = CoSimulation(configuration, folder, spec.seed)
-        ending = Simulation(plan, cosimulation, ContextKeeper(context, former), folder, past).run()
+        ending = Simulation(plan, cosimulation, ContextKeeper(context, own), folder, past).run()
     except Unavailable as error:
         raise BodyInterrupted(f"{error.code}: {error}") from error
     except PerdureError as error:

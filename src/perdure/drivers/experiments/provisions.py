@@ -1,10 +1,12 @@
 """Provisions: what each attempt at an experiment is given, a fresh working folder and its environment."""
 
 from collections.abc import Callable
+from functools import partial
 
-from perdure.drivers.experiments.body import BEGINNING, FOLDER, FORMER
+from perdure.drivers.experiments.body import BEGINNING, FOLDER, FORMER, KEPT
+from perdure.drivers.experiments.files import caught_up, remove_folder
 from perdure.drivers.experiments.spec import ExperimentSpec
-from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.engines.generators import hash_seed
 from perdure.execution.body import Provision
 from perdure.run import Execution, Run
@@ -43,4 +45,23 @@ class Provisions:
             given[FORMER] = str(folder.former)
         if folder.beginning is not None:
             given[BEGINNING] = str(folder.beginning)
-        return Provision(environment={"PYTHONHASHSEED": hash_seed(spec.seed)}, given=given)
+        environment = {"PYTHONHASHSEED": hash_seed(spec.seed)}
+        if not self._folders.give(folder):
+            return Provision(environment=environment, given=given)
+        # It can't change what is beside its folder, so that is done here.
+        return Provision(
+            environment=environment,
+            given={**given, KEPT: "yes"},
+            arrived=partial(_arrived, folder),
+            settled=partial(_settled, folder),
+        )
+
+
+def _arrived(folder: WorkingFolder) -> None:
+    if folder.former is not None:
+        caught_up(folder.former).touch()
+
+
+def _settled(folder: WorkingFolder) -> None:
+    if folder.former is not None:
+        remove_folder(folder.former)

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -33,7 +33,8 @@ from perdure.artifacts import Artifacts, CalledOff, FileSet, StoredFile
 from perdure.artifacts.outputs import chunks_of, opened, stored_path
 from perdure.artifacts.results import Results
 from perdure.drivers.experiments.files import caught_up, remove_folder, take
-from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
+from perdure.errors import ExperimentNotFound, FileLost, InvalidName, PerdureError, UploadFailed
+from perdure.execution.isolation import Isolation, hand_over
 from perdure.lifecycle import FINAL
 from perdure.run import Run
 
@@ -106,11 +107,14 @@ class WorkingFolders:
         The folder they are in; it is made when it is needed.
     artifacts
         Where experiments come from and results go.
+    isolation
+        Who simulations run as; without it, this process's user.
     """
 
-    def __init__(self, root: Path, artifacts: Artifacts) -> None:
+    def __init__(self, root: Path, artifacts: Artifacts, isolation: Isolation | None = None) -> None:
         self._root = root
         self._artifacts = artifacts
+        self._isolation = isolation
         self._guard = threading.Lock()
         self._using: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()
 
@@ -172,6 +176,22 @@ class WorkingFolders:
             raise
         return self._found(place, known)
 
+    def give(self, folder: WorkingFolder) -> bool:
+        """Give a run's folder to who the simulation runs as; return whether that is another user.
+
+        That one may enter what is beside its folder, but not list or change it.
+        """
+        if self._isolation is None:
+            return False
+        user = self._isolation.user_id(folder.owner)
+        for part in (folder.files, folder.former, folder.beginning):
+            if part is not None and part.lstat().st_uid != user:
+                hand_over(part, user)
+        place = self._place(folder.run)
+        os.chown(place, -1, user)
+        place.chmod(0o710)
+        return True
+
     def find(self, run: str) -> WorkingFolder | None:
         """Return a run's folder, or None if there is none that was finished."""
         place = self._place(run)
@@ -229,6 +249,10 @@ class WorkingFolders:
         parent: str,
         beginning: bool,
     ) -> list[str]:
+        for path in files:  # a savepoint is its simulation's word
+            parts = PurePosixPath(path).parts
+            if not parts or parts[0] == "/" or ".." in parts:
+                raise FileLost(path=path, reason="the savepoint names a file that isn't within the folder")
         target = self._place(folder.run) / ("beginning" if beginning else "former")
         if beginning:
             target.mkdir()
@@ -395,7 +419,7 @@ def _from_savepoint(path: str, was: Mapping[str, Any], target: Path) -> bool:
 
 
 def _from_folder(folder: Path, path: str, was: Mapping[str, Any], target: Path) -> bool:
-    with opened(folder / path) as file:
+    with opened(folder, path) as file:
         return file is not None and take(chunks_of(file), was, target)
 
 

@@ -1,0 +1,23 @@
+"""What a user can read: ``python -m perdure.execution.readable``, which is run as that user.
+
+It takes a list of paths as JSON on standard input and prints those that it can't read, or enter.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+
+from perdure.execution import child
+
+__all__ = ["closed"]
+
+
+def closed(paths: Iterable[str]) -> list[str]:
+    """Return those of files that this user can't read, and of folders that it can't enter."""
+    return [path for path in paths if not (os.access(path, os.R_OK) or os.access(path, os.X_OK))]
+
+
+if __name__ == "__main__":
+    child.print_by_lines()  # what a child begins with: that it could be imported is a part of the answer
+    print(json.dumps(closed(json.load(sys.stdin))))

@@ -1,0 +1,64 @@
+"""User ids of owners: each owner's children have one of their own, out of a range, for good.
+
+They are records of the store. An id is never given to a second owner, since files of the first may be left.
+"""
+
+import threading
+
+from perdure.errors import CorruptBlob, UserIdsExhausted
+from perdure.stores.base import Store
+
+__all__ = ["UserIds"]
+
+RECORDS = "user_ids"
+
+
+class UserIds:
+    """The user ids of one store's owners; blocking, to be used by any number of threads.
+
+    Parameters
+    ----------
+    store
+        Where they are kept.
+    ids
+        Those that may be given. An owner whose id isn't among them gets another one.
+    """
+
+    def __init__(self, store: Store, ids: range) -> None:
+        self._store = store
+        self._ids = ids
+        self._lock = threading.Lock()
+        self._known: dict[str, int] = {}
+
+    def of(self, owner: str) -> int:
+        """Return an owner's id, the same whenever it is asked; durable when this returns.
+
+        Raises
+        ------
+        UserIdsExhausted
+            If all of them have owners.
+        """
+        with self._lock:
+            if owner not in self._known:
+                self._known[owner] = self._given(owner)
+            return self._known[owner]
+
+    def _given(self, owner: str) -> int:
+        records = {record.id: record for record in self._store.records(RECORDS)}
+        taken = {name: _number(record.blob) for name, record in records.items()}
+        if taken.get(owner) in self._ids:
+            return taken[owner]
+        used = set(taken.values())
+        free = next((number for number in self._ids if number not in used), None)
+        if free is None:
+            raise UserIdsExhausted(owner=owner, count=len(self._ids))
+        version = records[owner].version if owner in records else None
+        self._store.put_record(RECORDS, owner, b"%d" % free, version).result()
+        return free
+
+
+def _number(blob: bytes) -> int:
+    try:
+        return int(blob)
+    except ValueError as error:
+        raise CorruptBlob(reason=f"the record of an owner's user id: {error}") from error
