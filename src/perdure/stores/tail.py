@@ -66,7 +66,6 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
-        self._inode = (0, 0)
         self._content = b""
 
     def read(self) -> Mark | None:
@@ -83,8 +82,6 @@ class Tail:
         try:
             self.close()
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-            found = os.fstat(self._file)
-            self._inode = (found.st_dev, found.st_ino)
             self._content = _slot(mark) * 2
             os.pwrite(self._file, self._content, 0)
             os.fsync(self._file)
@@ -102,7 +99,7 @@ class Tail:
             on every file system.
         """
         try:
-            if self._file is None or not self._in_place():
+            if self._file is None or not os.fstat(self._file).st_nlink:  # it was deleted or replaced
                 self.renew(mark)
                 return
             content = os.pread(self._file, 2 * SLOT, 0)
@@ -124,13 +121,6 @@ class Tail:
         if file is not None:
             with contextlib.suppress(OSError):
                 os.close(file)
-
-    def _in_place(self) -> bool:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return False
-        return (found.st_dev, found.st_ino) == self._inode
 
     def _unavailable(self, error: OSError) -> StoreUnavailable:
         return StoreUnavailable(reason=f"{self.path}: {error.strerror}")
