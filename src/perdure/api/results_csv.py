@@ -48,14 +48,14 @@ async def csv_pages(
 
 def _page(log: Log, columns: Sequence[str]) -> str:
     places = _places(log.spec, columns)
+    scenarios = [(scenario, scenario.decimals) for scenario in log.spec.scenarios]
     lines = []
     for given in log.steps:
-        for scenario, place, row in zip(log.spec.scenarios, places, given.step.rows, strict=True):
+        for (scenario, decimals), place, row in zip(scenarios, places, given.step.rows, strict=True):
             if row is not None:
+                time = repr(round(row[0], decimals))
                 values = ["" if at is None or row[at] is None else repr(row[at]) for at in place]
-                lines.append(
-                    [given.step.position, scenario.manager, scenario.scenario, repr(row[0]), *values]
-                )
+                lines.append([given.step.position, scenario.manager, scenario.scenario, time, *values])
     return _lines(lines)
 
 

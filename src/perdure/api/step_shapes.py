@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from perdure.drivers.live_session import Row
 from perdure.drivers.requests import Answer, Given, Log
-from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 
 __all__ = ["LogPage", "LogQuery", "Results", "ResultsQuery", "Steps", "StepsTaken"]
 
@@ -127,15 +127,16 @@ class ResultsQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 def steps_taken(answer: Answer) -> StepsTaken:
     """Return the answer to a step request."""
-    spec = answer.spec
-    taken = [Step(step.position, _results(spec, step.rows)) for step in answer.steps]
+    scenarios = _with_decimals(answer.spec)
+    taken = [Step(step.position, _results(scenarios, step.rows)) for step in answer.steps]
     return StepsTaken(answer.run_id, answer.finished, answer.replayed, taken)
 
 
 def log_page(log: Log) -> LogPage:
     """Return a page of the step log."""
+    scenarios = _with_decimals(log.spec)
     steps = [
-        LoggedStep(given.step.position, _settings(log.spec, given), _results(log.spec, given.step.rows))
+        LoggedStep(given.step.position, _settings(log.spec, given), _results(scenarios, given.step.rows))
         for given in log.steps
     ]
     return LogPage(steps, next_after(log))
@@ -144,13 +145,13 @@ def log_page(log: Log) -> LogPage:
 def results_page(log: Log) -> Results:
     """Return a page of the step log as columns."""
     results: dict[str, dict[str, ScenarioResults]] = {}
-    for index, scenario in enumerate(log.spec.scenarios):
+    for index, (scenario, decimals) in enumerate(_with_decimals(log.spec)):
         rows = [
             (given.step.position, row) for given in log.steps if (row := given.step.rows[index]) is not None
         ]
         results.setdefault(scenario.manager, {})[scenario.scenario] = ScenarioResults(
             step=[position for position, _ in rows],
-            time=[row[0] for _, row in rows],
+            time=[round(row[0], decimals) for _, row in rows],
             values={name: [row[at] for _, row in rows] for at, name in enumerate(scenario.outputs, start=1)},
         )
     return Results(results, next_after(log))
@@ -162,12 +163,20 @@ def next_after(log: Log) -> int | None:
     return last if last < log.run.position else None
 
 
-def _results(spec: SessionSpec, rows: Iterable[Row | None]) -> dict[str, dict[str, ScenarioStep]]:
+def _with_decimals(spec: SessionSpec) -> list[tuple[ScenarioSpec, int]]:
+    """Return the scenarios, each with the decimals that its times are shown with."""
+    return [(scenario, scenario.decimals) for scenario in spec.scenarios]
+
+
+def _results(
+    scenarios: Iterable[tuple[ScenarioSpec, int]], rows: Iterable[Row | None]
+) -> dict[str, dict[str, ScenarioStep]]:
     results: dict[str, dict[str, ScenarioStep]] = {}
-    for scenario, row in zip(spec.scenarios, rows, strict=True):
+    for (scenario, decimals), row in zip(scenarios, rows, strict=True):
         if row is not None:
             values = dict(zip(scenario.outputs, row[1:], strict=True))
-            results.setdefault(scenario.manager, {})[scenario.scenario] = ScenarioStep(row[0], values)
+            shown = ScenarioStep(round(row[0], decimals), values)
+            results.setdefault(scenario.manager, {})[scenario.scenario] = shown
     return results
 
 

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from perdure.engines.system_dynamics.run_specs import decimals
 from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 
@@ -40,6 +41,11 @@ class ScenarioSpec(msgspec.Struct, frozen=True, kw_only=True):
     def entity(self) -> str:
         """Its id in the run state; unambiguous for any names."""
         return f"{quote(self.manager, safe='')}/{quote(self.scenario, safe='')}"
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals the times of its answers are shown with."""
+        return decimals(self.config["starttime"], self.config.get("timestep") or self.config["dt"])
 
 
 class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.progress import track
 
 from perdure.engines.system_dynamics import simulate
+from perdure.engines.system_dynamics.run_specs import decimals
 from perdure.errors import Invalid
 from perdure.scenarios.scenario import Scenario
 
@@ -38,7 +39,10 @@ def run(
         raise Invalid(f"A return format is one of {', '.join(FORMATS)}, not {return_format!r}.")
     tree: Tree = {}
     for scenario in track(scenarios, "Running scenarios", disable=not progress_bar):
-        times, values = simulate(scenario.model, scenario.config(outputs or scenario.elements, seed=seed))
+        config = scenario.config(outputs or scenario.elements, seed=seed)
+        grid, values = simulate(scenario.model, config)
+        places = decimals(config["starttime"], config["dt"])
+        times = [round(time, places) for time in grid]
         tree.setdefault(scenario.manager, {})[scenario.name] = {
             "equations": {name: dict(zip(times, series, strict=True)) for name, series in values.items()}
         }

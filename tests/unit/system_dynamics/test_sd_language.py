@@ -286,6 +286,35 @@ def test_at_the_stop_time_only_the_outputs_are_evaluated() -> None:
     assert simulate(m, {"outputs": ["level"]})[1]["level"][-1] == pytest.approx(1 / 4 + 1 / 3 + 1 / 2 + 1)
 
 
+def test_an_element_is_true_so_that_it_can_be_looked_for_in_several_places() -> None:
+    m = Model(name="found")
+    level, rate = m.stock("level"), m.flow("rate")
+    assert (m.stocks.get("rate") or m.flows.get("rate")) is rate
+    assert (m.stocks.get("level") or m.flows.get("level")) is level
+    assert (m.stocks.get("none") or m.flows.get("none")) is None
+    for element in (level, rate, m.biflow("b"), m.converter("c"), m.constant("k")):
+        assert bool(element) is True
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        lambda a, b: max(a, b),
+        lambda a, b: min(a, 1.0),
+        lambda a, b: max(0.0, a - b),
+        lambda a, b: min([a, b * 2.0]),
+        lambda a, b: sorted([a, b]),
+        lambda a, b: 0.0 < a < b,
+    ],
+)
+def test_pythons_min_and_max_are_refused_and_those_of_sd_are_named(
+    mistaken: Callable[[Any, Any], Any],
+) -> None:
+    m = model(a=1.0, b=2.0)
+    with pytest.raises(ModelError, match=r"use sd\.min and sd\.max in place of min and max"):
+        mistaken(m.converter("a"), m.converter("b"))
+
+
 def test_an_expression_has_no_truth_value() -> None:
     m = model(a=1.0)
     with pytest.raises(ModelError, match=r"sd\.If"):
@@ -298,14 +327,14 @@ def test_an_expression_has_no_truth_value() -> None:
     "combined",
     [lambda a, b: a and b, lambda a, b: a or b, lambda a, b: not a, lambda a, b: 1.0 if a else b],
 )
-@pytest.mark.parametrize("kind", ["element", "expression", "call"])
+@pytest.mark.parametrize("kind", ["comparison", "expression", "call"])
 def test_conditions_of_python_are_refused_in_equations(
     combined: Callable[[Any, Any], Any], kind: str
 ) -> None:
     m = model(a=1.0, b=2.0)
     a, b = m.converter("a"), m.converter("b")
-    first = {"element": a, "expression": a + b, "call": m.function("f", lambda view, t: 1.0)()}[kind]
-    with pytest.raises(ModelError, match=r"no truth value.*sd\.If, sd\.And"):
+    first = {"comparison": a > b, "expression": a + b, "call": m.function("f", lambda view, t: 1.0)()}[kind]
+    with pytest.raises(ModelError, match=r"no truth value.*sd\.If .*sd\.And"):
         m.converter("x").equation = combined(first, b)
 
 

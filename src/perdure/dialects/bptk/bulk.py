@@ -9,8 +9,9 @@ from typing import Any
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
 from perdure.dialects.bptk.requests import names, need_json
-from perdure.dialects.bptk.session_clock import decimals, time_text
+from perdure.dialects.bptk.session_clock import time_text
 from perdure.engines.system_dynamics import Model, RunSpecs, simulate
+from perdure.engines.system_dynamics.run_specs import decimals
 from perdure.errors import LimitExceeded
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs

@@ -402,7 +402,7 @@ class Bptk:
             return {}
         steps = self._steps()
         if index_by_time:
-            return {_time(step): _tree(spec, step, False) for step in steps}
+            return {_time(spec, step): _tree(spec, step, False) for step in steps}
         results: dict[str, Any] = {}
         for step in steps:
             for manager, scenarios in _tree(spec, step, False).items():
@@ -504,9 +504,12 @@ def _check(agents: Sequence[str], backend: str | None) -> None:
         raise Invalid(f"backend must be 'python' or 'rust', got {backend!r}")
 
 
-def _time(step: StepRows) -> float:
-    time: float = next(row[0] for row in step.rows if row is not None)
-    return time
+def _time(spec: SessionSpec, step: StepRows) -> float:
+    return next(
+        round(row[0], part.decimals)
+        for part, row in zip(spec.scenarios, step.rows, strict=True)
+        if row is not None
+    )
 
 
 def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> dict[str, Any]:
@@ -514,7 +517,8 @@ def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> dict[str, Any]:
     for part, row in zip(spec.scenarios, step.rows, strict=True):
         if row is not None:
             values = dict(zip(part.outputs, row[1:], strict=True))
+            time = round(row[0], part.decimals)
             tree.setdefault(part.manager, {})[part.scenario] = (
-                values if flat else {name: {row[0]: value} for name, value in values.items()}
+                values if flat else {name: {time: value} for name, value in values.items()}
             )
     return tree

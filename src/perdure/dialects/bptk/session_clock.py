@@ -5,15 +5,15 @@ distance of answers have.
 """
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import NamedTuple
 
 from perdure.drivers.session_spec import SessionSpec
 from perdure.engines.system_dynamics import RunSpecs
+from perdure.engines.system_dynamics.run_specs import decimals
 from perdure.errors import InvalidRunSpecs
 from perdure.scenarios import Scenario
 
-__all__ = ["Bounds", "bounds", "decimals", "digits_of", "next_time", "session_dt", "time_text"]
+__all__ = ["Bounds", "bounds", "digits_of", "next_time", "session_dt", "time_text"]
 
 SESSION_DT = 1.0
 
@@ -56,20 +56,7 @@ def next_time(spec: SessionSpec, position: int) -> float:
 
 def digits_of(spec: SessionSpec) -> list[int]:
     """Return how many decimals the times of each scenario have."""
-    return [
-        decimals(part.config["starttime"], part.config.get("timestep") or part.config["dt"])
-        for part in spec.scenarios
-    ]
-
-
-def decimals(*numbers: float) -> int:
-    """Return the most decimals that one of some finite numbers is written with.
-
-    >>> decimals(1.0, 0.25), decimals(0.0, 1e-07)
-    (2, 7)
-    """
-    exponents = (Decimal(repr(float(number))).normalize().as_tuple().exponent for number in numbers)
-    return max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))
+    return [part.decimals for part in spec.scenarios]
 
 
 def time_text(time: float, digits: int) -> str:

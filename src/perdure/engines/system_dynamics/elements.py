@@ -59,6 +59,10 @@ class Element(Expression):
         self._equation = equation
         self.model.changed()
 
+    def __bool__(self) -> bool:
+        """Return True: an element that was found is there, as in ``stocks.get(name) or flows.get(name)``."""
+        return True
+
     def __call__(self, t: float) -> float:
         """Return the element's value at `t`, computed from the start of the run to `t`.
 

@@ -102,8 +102,9 @@ class Expression:
 
     def __bool__(self) -> bool:
         raise ModelError(
-            "Elements and expressions have no truth value while the model is being built; use sd.If, sd.And, "
-            "sd.Or and sd.Not in equations, and `is` to tell elements apart."
+            "Expressions and comparisons have no truth value while the model is being built. In equations "
+            "use sd.min and sd.max in place of min and max, sd.If in place of if, and sd.And, sd.Or and "
+            "sd.Not in place of and, or and not; tell elements apart with `is`."
         )
 
 

@@ -282,8 +282,11 @@ class Model:
             )
         specs = RunSpecs(self.starttime, asked.stoptime, self.dt, name=self.name)
         _, (values,) = Simulation(self, specs, [name]).run()
+        places = asked.decimals
         times = [asked.time(n) for n in range(asked.answers)]
-        return {t: values[min(round((t - specs.starttime) / specs.dt), specs.last)] for t in times}
+        return {
+            round(t, places): values[min(round((t - specs.starttime) / specs.dt), specs.last)] for t in times
+        }
 
     def plot_lookup(
         self,
@@ -352,7 +355,9 @@ class Model:
             self.known(name, "A request")
             refuse_past_read(name)
         specs = RunSpecs(self.starttime, self.stoptime, self.dt, name=self.name)
-        times, columns = Simulation(self, specs, names).run()
+        grid, columns = Simulation(self, specs, names).run()
+        places = specs.decimals
+        times = [round(t, places) for t in grid]
         values = dict(zip(names, columns, strict=True))
         try:
             import pandas as pd

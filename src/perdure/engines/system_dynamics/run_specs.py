@@ -1,15 +1,17 @@
 """Run specs: the grid of times a run is computed on, and those it answers.
 
-Time is t0 + n·dt, never a sum of steps, so that it has the same bits however a run is cut.
+Time is t0 + n·dt, never a sum of steps, so that it has the same bits however a run is cut. Times that are
+shown are rounded to the decimals of the grid: then 0.1 + 2·0.1 reads 0.3, as 0 + 1·0.3 does.
 """
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 
 from perdure.engines.system_dynamics.expression import finite
 from perdure.errors import InvalidRunSpecs
 
-__all__ = ["RunSpecs"]
+__all__ = ["RunSpecs", "decimals"]
 
 _MOST_STEPS = 2**53  # Beyond, not every number of a grid point is a float.
 _TOLERANCE = 1e-9
@@ -92,6 +94,11 @@ class RunSpecs:
         """How far apart two times may be that count as one: the rounding error of t0 + n·dt and some."""
         return 1e-9 * self.dt + 1e-15 * max(abs(self.starttime), abs(self.stoptime))
 
+    @property
+    def decimals(self) -> int:
+        """How many decimals the times of the grid are shown with."""
+        return decimals(self.starttime, self.dt)
+
     def time(self, n: int) -> float:
         """Return the time of grid point `n`."""
         return self.starttime + n * self.dt
@@ -103,3 +110,13 @@ class RunSpecs:
 
     def _error(self, reason: str) -> InvalidRunSpecs:
         return InvalidRunSpecs(name=self.name, reason=reason)
+
+
+def decimals(*numbers: float) -> int:
+    """Return the most decimals that one of some finite numbers is written with.
+
+    >>> decimals(1.0, 0.25), decimals(0.0, 1e-07)
+    (2, 7)
+    """
+    exponents = (Decimal(repr(float(number))).normalize().as_tuple().exponent for number in numbers)
+    return max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))

@@ -124,7 +124,7 @@ class Simulation:
         if self._failure is not None:
             raise self._failure
         if self.finished:
-            raise EngineFinished(name=self.program.model_name, time=self.time)
+            raise EngineFinished(name=self.program.model_name, time=round(self.time, self.specs.decimals))
         n = self.answered * self._multiple
         self.answers.begin()
         try:
@@ -272,7 +272,7 @@ def explained(error: Exception, compiled: Compiled, specs: RunSpecs) -> PerdureE
         reason = str(error)
     else:
         reason = f"{type(error).__name__}: {error}"
-    return EvaluationFailed(element=element, time=specs.time(n), reason=reason)
+    return EvaluationFailed(element=element, time=round(specs.time(n), specs.decimals), reason=reason)
 
 
 def _fixed_durations(program: Program, specs: RunSpecs) -> dict[str, float]:
