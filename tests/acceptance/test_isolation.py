@@ -368,3 +368,41 @@ def test_two_servers_never_share_user_ids(isolated: Isolated) -> None:
     done = subprocess.run([*executing(), *command], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert "a range of its own" in done.stderr.splitlines()[-1]
+
+
+PRYING = """
+import json, os, subprocess, sys
+
+found = {}
+for name in ("environ", "mem", "maps"):
+    try:
+        open(f"/proc/SERVER/{name}", "rb").read(1)
+        found[name] = "done"
+    except OSError as error:
+        found[name] = type(error).__name__
+below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print(json.dumps({"found": found, "below": below.pid, "guard": os.getppid()}))
+while True:
+    nrp.run_loop(1)
+"""
+
+
+def test_a_script_with_the_servers_own_user_id_cannot_read_its_memory() -> None:
+    """And the server, which is closed to its user, still finds what a guard that was killed left."""
+    with open_folder() as folder:
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        user = free_ids(99)[-1]
+        os.chown(data, user, user)
+        prefix = [*executing(), "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        with (
+            running(data / "perdure.db", "perdure.examples:catalogue", {"HOME": "/"}, (), prefix) as server,
+            httpx.Client(base_url=server.url, timeout=90) as anybody,
+        ):
+            run_id = scripted(anybody, "prying", PRYING.replace("SERVER", str(server.process.pid)))
+            put(anybody, run_id, "started")
+            was = printed(anybody, run_id)
+            assert set(was["found"].values()) == {"PermissionError"}, was
+            os.kill(was["guard"], signal.SIGKILL)
+            assert until_gone(was["below"])
+            put(anybody, run_id, "stopped")
