@@ -86,6 +86,7 @@ PerdureError
 │   ├── MissingExtra
 │   └── NotSnapshotable
 ├── TooMany                     there is too much of it already                     (HTTP 429)
+│   ├── EndedRunsExceeded
 │   ├── QuotaExceeded
 │   └── UserIdsExhausted
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
@@ -542,6 +543,11 @@ class NotSnapshotable(Refused):
 
 class TooMany(PerdureError):
     """There is too much of that already."""
+
+
+class EndedRunsExceeded(TooMany):
+    """{owner!r} has {count} runs that have ended, and may not have more than {limit} of them; delete some
+    with `perdure runs delete`, or raise the setting max_ended_runs."""
 
 
 class QuotaExceeded(TooMany):

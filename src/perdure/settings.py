@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         1_000_000_000, ge=1, description="Most bytes of all files of one experiment together."
     )
     max_runs: int = Field(10_000, ge=1, description="Most runs of one owner that haven't ended.")
+    max_ended_runs: int = Field(
+        100_000, ge=1, description="Most runs of one owner that have ended and aren't deleted."
+    )
     max_instances: int = Field(10_000, ge=1, description="Most instances of one owner in the BPTK dialect.")
     max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")
     max_scenarios: int = Field(1_000, ge=1, description="Most scenarios in one session.")
@@ -131,8 +134,32 @@ class Settings(BaseSettings):
         True,
         description="Whether tasks are run, binding networks too; else they are a 403, and queued ones wait.",
     )
+    max_task_file_bytes: int | None = Field(
+        10_000_000_000, ge=1, description="Size of each file that a task's processes write."
+    )
     max_simulations: int = Field(
         16, ge=1, description="Most experiments that haven't ended; each has a process."
+    )
+    max_simulations_per_owner: int | None = Field(
+        None,
+        ge=1,
+        description="How many of them one owner may have; none is half of them where there are tokens, "
+        "else all.",
+    )
+    max_experiment_seconds: float | None = Field(
+        None, gt=0, description="Running time of an experiment's processes; none is without limit."
+    )
+    max_experiment_cpu_seconds: float | None = Field(
+        None, gt=0, description="CPU time of each process of an experiment; none is without limit."
+    )
+    max_experiment_memory_bytes: int = Field(
+        4_000_000_000, ge=1, description="Memory that an experiment's processes hold together."
+    )
+    max_experiment_open_files: int | None = Field(
+        None, ge=16, description="Open files of each process of an experiment; none is the system's limit."
+    )
+    max_experiment_file_bytes: int | None = Field(
+        10_000_000_000, ge=1, description="Size of each file that an experiment's processes write."
     )
     resume: Literal["always", "manual"] = Field(
         "always",

@@ -164,6 +164,14 @@ async def _executor(
         cpu_seconds=settings.max_task_cpu_seconds,
         memory=settings.max_task_memory_bytes,
         open_files=settings.max_task_open_files,
+        file_bytes=settings.max_task_file_bytes,
+    )
+    limits_of_experiments = Limits(
+        seconds=settings.max_experiment_seconds,
+        cpu_seconds=settings.max_experiment_cpu_seconds,
+        memory=settings.max_experiment_memory_bytes,
+        open_files=settings.max_experiment_open_files,
+        file_bytes=settings.max_experiment_file_bytes,
     )
     bodies = {
         TASK: Body(
@@ -176,6 +184,7 @@ async def _executor(
         EXPERIMENT: Body(
             path=experiment_body.BODY,
             slots=settings.max_simulations,
+            limits=limits_of_experiments,
             begins_paused=True,
             waits=not settings.allow_experiments,
             resumes=settings.resume == "always",

@@ -1,11 +1,11 @@
-"""Access to runs of any kind: whose they are, and of which kind they have to be."""
+"""Access to runs of any kind: whose they are, of which kind they have to be, and how many there may be."""
 
 from perdure.drivers.requests import Owner
-from perdure.errors import RunNotFound, WrongKind
+from perdure.errors import EndedRunsExceeded, RunNotFound, WrongKind
 from perdure.run import Run
 from perdure.stores.base import Store
 
-__all__ = ["find_run"]
+__all__ = ["check_ended", "find_run"]
 
 
 def find_run(store: Store, owner: Owner, run_id: str, kind: str | None = None) -> Run:
@@ -24,3 +24,10 @@ def find_run(store: Store, owner: Owner, run_id: str, kind: str | None = None) -
     if kind is not None and run.kind != kind:
         raise WrongKind(run=run_id, kind=run.kind, wanted=kind)
     return run
+
+
+def check_ended(store: Store, owner: str, limit: int) -> None:
+    """Raise `EndedRunsExceeded` if an owner has as many runs that have ended as one may have; it blocks."""
+    count = store.ended(owner)
+    if count >= limit:
+        raise EndedRunsExceeded(owner=owner, count=count, limit=limit)

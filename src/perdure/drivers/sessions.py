@@ -29,7 +29,7 @@ from perdure.drivers.requests import (
     Upgraded,
     rows_of,
 )
-from perdure.drivers.run_access import find_run
+from perdure.drivers.run_access import check_ended, find_run
 from perdure.drivers.seeds import chosen_seed
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.step_inputs import decode_inputs
@@ -221,6 +221,7 @@ class Sessions:
         run_id, now = new_run_id(), time.time()
 
         def start() -> tuple[LiveSession, Run, Savepoint]:
+            check_ended(self.store, owner, self._settings.max_ended_runs)
             # Decoded from what is stored, it shares nothing with the request, whose lists may change.
             spec = SessionSpec.from_blob(self._spec(request).to_blob())
             live = self._live.start(run_id, owner, spec)
@@ -248,7 +249,12 @@ class Sessions:
                     f"The run {parent.id!r} was upgraded at step {spec.base}; it can be forked from there on."
                 )
             raise StepNotFound(run=parent.id, step=position, position=parent.position)
-        live = await self._threads.compute(lambda: self._live.restore(parent, spec, position))
+
+        def restore() -> LiveSession:
+            check_ended(self.store, parent.owner, self._settings.max_ended_runs)
+            return self._live.restore(parent, spec, position)
+
+        live = await self._threads.compute(restore)
         run_id, now = new_run_id(), time.time()
         finished = live.finished
         run = Run(

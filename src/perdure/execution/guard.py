@@ -15,9 +15,9 @@ Orders from the server are single bytes on the control socket, answers are lines
 HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (killed for want of memory by the
 kernel), ``time``, ``cpu`` or ``memory`` (a limit), or ``order``.
 
-Started as ``guard.py [--user USER] CONTROL KEPT WALL CPU MEMORY FILES COMMAND…``: who the child is to be,
-the number of the control socket, those of files that are the child's alone (with commas), and the limits, of
-which ``-`` is none.
+Started as ``guard.py [--user USER] CONTROL KEPT WALL CPU MEMORY FILES SIZE COMMAND…``: who the child is to
+be, the number of the control socket, those of files that are the child's alone (with commas), and the limits,
+of which ``-`` is none.
 """
 
 import contextlib
@@ -337,7 +337,7 @@ def become_user(user: int) -> None:
 
 
 def become_child(
-    command: list[str], user: int | None, cpu: int | None, files: int | None, guard: int
+    command: list[str], user: int | None, cpu: int | None, files: int | None, size: int | None, guard: int
 ) -> None:
     """Go from the forked guard to the child: a session, limits, its user, and its program."""
     os.setsid()
@@ -348,6 +348,8 @@ def become_child(
         resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, then SIGKILL
     if files is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    if size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     if user is not None:
         become_user(user)
     prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)  # last: who becomes another user loses it
@@ -373,7 +375,7 @@ def main(arguments: list[str]) -> None:
     os.set_inheritable(control, False)
     kept = [int(number) for number in arguments[1].split(",") if number]
     wall = None if arguments[2] == "-" else float(arguments[2])
-    cpu, most, files = (None if text == "-" else math.ceil(float(text)) for text in arguments[3:6])
+    cpu, most, files, size = (None if text == "-" else math.ceil(float(text)) for text in arguments[3:7])
     prctl(SET_CHILD_SUBREAPER, 1)
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
@@ -385,9 +387,9 @@ def main(arguments: list[str]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            become_child(arguments[6:], user, cpu, files, guard)
+            become_child(arguments[7:], user, cpu, files, size, guard)
         except BaseException as error:
-            tell(control, f"broken {arguments[6]}: {error}")
+            tell(control, f"broken {arguments[7]}: {error}")
         os._exit(127)
     for number in kept:
         os.close(number)

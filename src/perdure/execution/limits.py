@@ -20,14 +20,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         gigabytes that they never touch.
     open_files
         Open files of each process.
+    file_bytes
+        Size of each file that a process writes. A write beyond it fails with ``EFBIG``, a hole counts.
     """
 
     seconds: float | None = None
     cpu_seconds: float | None = None
     memory: int | None = None
     open_files: int | None = None
+    file_bytes: int | None = None
 
     def arguments(self) -> list[str]:
         """Return them as the guard takes them on its command line."""
-        given = (self.seconds, self.cpu_seconds, self.memory, self.open_files)
+        given = (self.seconds, self.cpu_seconds, self.memory, self.open_files, self.file_bytes)
         return ["-" if limit is None else str(limit) for limit in given]

@@ -206,6 +206,10 @@ class Store(Protocol):
         """
         ...
 
+    def ended(self, owner: str) -> int:
+        """Return how many runs of an owner are in a final state."""
+        ...
+
     # Steps --------------------------------------------------------------------------------------------------
 
     def append(

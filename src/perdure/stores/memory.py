@@ -188,6 +188,10 @@ class MemoryStore:
         ]
         return found[: max(0, limit)]
 
+    def ended(self, owner: str) -> int:
+        """Return how many runs of an owner are in a final state."""
+        return sum(run.owner == owner and run.state in FINAL for run in self._all())
+
     # Steps --------------------------------------------------------------------------------------------------
 
     def append(

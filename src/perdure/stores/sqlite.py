@@ -221,6 +221,13 @@ class SqliteStore:
         )
         return list(islice(wanted, max(0, limit)))
 
+    def ended(self, owner: str) -> int:
+        """Return how many runs of an owner are in a final state."""
+        with self._readers.lend() as connection, connection:
+            (every,) = row(connection, _SQL["count_runs_of_owner"], (owner,)) or (0,)
+            (live,) = row(connection, _SQL["count_live_runs_of_owner"], (owner,)) or (0,)
+        return int(every - live)
+
     # Steps --------------------------------------------------------------------------------------------------
 
     def append(

@@ -26,7 +26,7 @@ from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
 from perdure.drivers.requests import ADMINISTRATOR, Owner
-from perdure.drivers.run_access import find_run
+from perdure.drivers.run_access import check_ended, find_run
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
@@ -252,12 +252,12 @@ class Experiments:
             made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
             if made is not None:
                 return Created(made, replayed=True)
-        await self._threads.read(self._check_slots)
+        await self._threads.read(partial(self._check_slots, owner))
         created = None
         try:
             prepared = await self._threads.compute(prepare)
             async with self._making:
-                await self._threads.read(self._check_slots)
+                await self._threads.read(partial(self._check_slots, owner))
                 created = await asyncio.wrap_future(self._keep(run_id, owner, prepared, key))
         finally:
             if created is None or created.replayed:
@@ -385,11 +385,23 @@ class Experiments:
             self._live.discard(run_id)
             self._results.begin(run_id)
 
-    def _check_slots(self) -> None:
-        """Raise `SlotsTaken` unless one more run may be made."""
+    def _check_slots(self, owner: str) -> None:
+        """Raise `SlotsTaken` unless one more run of an owner may be made."""
+        check_ended(self._store, owner, self._settings.max_ended_runs)
         most = self._settings.max_simulations
-        if sum(execution.kind == KIND for execution in self._store.executions()) >= most:
+        owners = [execution.owner for execution in self._store.executions() if execution.kind == KIND]
+        if len(owners) >= most:
             raise SlotsTaken(limit=most)
+        own = self._settings.max_simulations_per_owner
+        if own is None:
+            own = max(1, most // 2) if self._settings.tokens else most
+        if owners.count(owner) >= own:
+            raise SlotsTaken(
+                f"{owner!r} has {own} simulations that haven't ended, and may not have more; stop one, or "
+                "raise the setting max_simulations_per_owner.",
+                limit=own,
+                owner=owner,
+            )
 
     def _run_or_none(self, run_id: str) -> Run | None:
         try:

@@ -112,6 +112,10 @@ SELECT number FROM runs INDEXED BY runs_by_owner;
 -- Count the runs of an owner that are not in a final state
 SELECT count(*) FROM runs WHERE owner = ?1 AND final = 0;
 
+-- name: count_runs_of_owner
+-- Count the runs of an owner, by an index alone as those that are not in a final state
+SELECT count(*) FROM runs WHERE owner = ?1;
+
 -- name: change_run
 -- Change a run's record; what is NULL stays
 UPDATE runs SET

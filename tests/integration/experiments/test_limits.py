@@ -1,0 +1,94 @@
+"""What experiments may use, how many an owner may have, and how many runs that have ended."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.experiment_runs import put, scripted
+from tests.support.served import Served, served
+
+LIMITS = {
+    "max_experiment_memory_bytes": 400_000_000,
+    "max_experiment_cpu_seconds": 20,
+    "max_experiment_open_files": 64,
+    "max_experiment_file_bytes": 2_000_000,
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with served(tmp_path_factory.mktemp("server"), **LIMITS) as server, server.client() as made:
+        yield made
+
+
+def until_over(client: httpx.Client, run_id: str) -> dict[str, Any]:
+    """Follow a run until its script has ended, and return it."""
+    with client.stream("GET", f"/runs/{run_id}/events") as events:
+        for line in events.iter_lines():
+            if any(f'"state":"{state}"' in line for state in ("completed", "failed", "stopped")):
+                break
+    told: dict[str, Any] = client.get(f"/runs/{run_id}").json()
+    return told
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "words"),
+    [
+        ("memory", "held = []\nwhile True:\n    held.append(bytearray(b'1') * 10_000_000)\n", "memory"),
+        ("cpu", "while True:\n    pass\n", "CPU"),
+        ("files", "held = [open('main_script.py') for _ in range(100)]\n", "Too many open files"),
+        ("written", "open('x', 'wb').write(bytes(3_000_000))\n", "File too large"),
+        ("hole", "open('x', 'wb').truncate(3_000_000)\n", "File too large"),
+    ],
+)
+def test_an_experiment_that_uses_more_than_it_may_fails_and_says_so(
+    client: httpx.Client, name: str, script: str, words: str
+) -> None:
+    run_id = scripted(client, name, script)
+    put(client, run_id, "started")
+    over = until_over(client, run_id)
+    assert (over["state"], words in over["reason"]) == ("failed", True), over
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_paused_experiments_of_one_owner_leave_slots_to_others(tmp_path: Path) -> None:
+    def make(client: httpx.Client) -> httpx.Response:
+        return client.post("/runs", json={"kind": "experiment", "experiment": "mine"})
+
+    with (
+        served(tmp_path, tokens="ada:one,bob:two", max_simulations=2) as server,
+        server.client("one") as ada,
+        server.client("two") as bob,
+    ):
+        scripted(ada, "mine", "nrp.run_loop(1)\n")
+        full = make(ada)
+        assert refused(full) == (409, "slots_taken")
+        assert "max_simulations_per_owner" in full.json()["error"]["message"]
+        scripted(bob, "mine", "nrp.run_loop(1)\n")
+        assert refused(make(bob)) == (409, "slots_taken")
+
+
+def test_ended_runs_are_limited_and_the_refusal_says_what_to_delete(tmp_path: Path) -> None:
+    session = {"kind": "session", "scenarios": {"bath": ["base"]}}
+    task = {"kind": "task", "task": "stable_configurations", "input": {"monomers": [["a"]]}}
+
+    def made(server: Served) -> None:
+        with server.client() as client:
+            runs = [client.post("/runs", json=session).json()["id"] for _ in range(2)]
+            for run_id in runs:
+                assert client.put(f"/runs/{run_id}/state", json={"state": "stopped"}).status_code == 200
+            for body in (session, task):
+                full = client.post("/runs", json=body)
+                assert refused(full) == (429, "ended_runs_exceeded")
+                assert "perdure runs delete" in full.json()["error"]["message"]
+            assert refused(client.post(f"/runs/{runs[0]}/fork")) == (429, "ended_runs_exceeded")
+            assert client.delete(f"/runs/{runs[0]}").status_code == 204
+            assert client.post("/runs", json=session).status_code == 201
+
+    with served(tmp_path, max_ended_runs=2) as server:
+        made(server)
