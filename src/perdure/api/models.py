@@ -46,7 +46,8 @@ class ManagerRecord(BaseModel):
         description="Kind (stock, flow, biflow, converter, constant) → names."
     )
     constants: dict[str, float | None] = Field(
-        description="The model's constants; null for one without a value."
+        description="What a scenario or a step may set: constants, and converters that are a bare number; "
+        "null for one without a value."
     )
     points: Points = Field(description="The points of the model's graphical functions.")
     problems: list[str] = Field(description="What was found wrong but can be lived with.")
@@ -77,7 +78,7 @@ def _record(manager: Manager) -> ManagerRecord:
     constants = {}
     for name, element in manager.model.elements.items():
         elements.setdefault(element.kind, []).append(name)
-        if element.kind == "constant":
+        if element.overridable:
             constants[name] = finite(element.equation)
     plain = Scenario(manager.name, "", manager.model, manager.fingerprint, points=manager.model.points)
     return ManagerRecord.model_validate(

@@ -114,7 +114,7 @@ def _adapted(former: ScenarioSpec, scenario: Scenario) -> ScenarioSpec:
         "constants": {
             name: value
             for name, value in config["constants"].items()
-            if name in elements and elements[name].kind == "constant"
+            if name in elements and elements[name].overridable
         },
         "points": {name: table for name, table in config["points"].items() if name in points},
     }

@@ -4,7 +4,7 @@ The names of the methods are those of BPTK's `bptk` class, whose users know them
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from perdure.engines.system_dynamics import Model
-from perdure.errors import InvalidScenario, OutputNotFound, ScenarioNotFound, suggest
+from perdure.errors import InvalidOverride, InvalidScenario, OutputNotFound, ScenarioNotFound, suggest
 from perdure.scenarios.bulk import Results, run
 from perdure.scenarios.files import load_model, model_source
 from perdure.scenarios.scenario import Scenario, frozen
@@ -129,8 +129,8 @@ class Manager:
         constants = self.base_constants | dict(_mapping(place, definition, "constants"))
         points = self.base_points | dict(_mapping(place, definition, "points"))
         problems = [
-            *_unknown(place, "constant", constants, self._constants()),
-            *_unknown(place, "points", points, self.model.points),
+            *_unknown(place, "constant", constants, self.model.elements, self.model.overridable),
+            *_unknown(place, "points", points, self.model.points, self.model.points),
         ]
         for problem in problems:
             log.warning("scenario_problem", problem=problem)
@@ -139,17 +139,19 @@ class Manager:
             name,
             self.model,
             self.fingerprint,
-            {key: value for key, value in constants.items() if key in self._constants()},
+            {key: value for key, value in constants.items() if key in self.model.elements},
             {key: value for key, value in points.items() if key in self.model.points},
             dict(_mapping(place, definition, "runspecs")),
             tuple(problems),
         )
         # Initialising an engine checks every value now, not at the first session.
-        scenario.engine().initialize(scenario.config([], seed=0))
+        try:
+            scenario.engine().initialize(scenario.config([], seed=0))
+        except InvalidOverride as error:
+            raise InvalidOverride(
+                **error.values | {"reason": f"{error.values['reason']} ({place})"}
+            ) from None
         return scenario
-
-    def _constants(self) -> list[str]:
-        return [name for name, element in self.model.elements.items() if element.kind == "constant"]
 
 
 class Catalogue:
@@ -394,12 +396,13 @@ def _mapping(place: str, definition: Mapping[str, Any], key: str) -> Mapping[str
     return value
 
 
-def _unknown(place: str, what: str, given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+def _unknown(
+    place: str, what: str, given: Iterable[str], known: Container[str], near: Iterable[str]
+) -> Iterator[str]:
     """Say which names the model doesn't have: users' files have such rests, and BPTK runs them."""
-    known = list(known)
     for name in given:
         if name not in known:
-            yield f"{place} sets the {what} {name!r}, which the model doesn't have.{suggest(name, known)}"
+            yield f"{place} sets the {what} {name!r}, which the model doesn't have.{suggest(name, near)}"
 
 
 def _check_keys(place: str, definition: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -12,6 +12,8 @@ import pytest
 import structlog
 from tests.support.small import bath
 
+from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics import functions as sd
 from perdure.errors import (
     Invalid,
     InvalidOverride,
@@ -297,6 +299,57 @@ def test_a_constant_that_the_model_lacks_is_left_out_and_told() -> None:
     assert "Did you mean 'tap'?" in problems[0]
     assert "'curve'" in problems[1]
     assert [line["problem"] for line in logs] == problems
+
+
+def with_numbers() -> Model:
+    model = Model(starttime=0.0, stoptime=2.0, dt=1.0, name="numbers")
+    level, number, formula = model.stock("level"), model.converter("number"), model.converter("formula")
+    level.initial_value = number * 10.0
+    level.equation = model.flow("inflow")
+    model.flow("inflow").equation = number + sd.delay(model, number, 1.0, 0.0)
+    model.biflow("change").equation = 5.0
+    number.equation = 2
+    formula.equation = number * 1.0
+    return model
+
+
+def test_a_converter_that_is_a_number_is_set_as_a_constant_is() -> None:
+    catalogue = Catalogue()
+    catalogue.register_scenario_manager(
+        {
+            "m": {
+                "model": with_numbers(),
+                "base_constants": {"number": 3.0},
+                "scenarios": {"base": {}, "set": {"constants": {"number": 4.0}}},
+            }
+        }
+    )
+    found = catalogue.run_scenarios(equations="level,formula", return_format="dict")
+    assert isinstance(found, dict)
+    values = {name: [list(v.values()) for v in s["equations"].values()] for name, s in found["m"].items()}
+    assert values == {
+        "base": [[30.0, 33.0, 39.0], [3.0, 3.0, 3.0]],
+        "set": [[40.0, 44.0, 52.0], [4.0, 4.0, 4.0]],
+    }
+    assert catalogue.manager("m").problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("level", "a stock"),
+        ("inflow", "a flow"),
+        ("change", "a biflow"),
+        ("formula", "a converter with a formula"),
+    ],
+)
+def test_a_scenario_that_sets_another_element_is_told_what_that_is(name: str, what: str) -> None:
+    catalogue = Catalogue()
+    catalogue.register_model(with_numbers(), "m")
+    with pytest.raises(InvalidOverride) as refused:
+        catalogue.register_scenarios({"wrong": {"constants": {name: 1.0}}}, "m")
+    assert f"{name!r} can't be set to 1.0: it is {what};" in str(refused.value)
+    assert "the scenario 'wrong' of 'm'" in str(refused.value)
 
 
 def test_unknown_names_are_errors_with_the_nearest_one() -> None:

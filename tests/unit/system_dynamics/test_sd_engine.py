@@ -178,7 +178,7 @@ def test_points_that_are_none_are_refused(value: Any) -> None:
     ("inputs", "message"),
     [
         ({"constants": {"rat": 1.0}}, "no such constant. Did you mean 'rate'"),
-        ({"constants": {"level": 1.0}}, "it is a stock; only constants and points"),
+        ({"constants": {"level": 1.0}}, "it is a stock; only constants, converters"),
         ({"constants": {3: 1.0}}, "no such constant"),
         ({"points": {"curv": [[0.0, 1.0]]}}, "no points of that name. Did you mean 'curve'"),
         ({"constants": [1.0]}, "must be a mapping"),
@@ -192,6 +192,20 @@ def test_what_can_not_be_overridden_is_refused_with_the_nearest_name(inputs: Any
         engine().step(inputs)
     with pytest.raises(InvalidOverride, match=message):
         validate_inputs(growth(), inputs)
+
+
+def test_a_converter_that_is_a_number_is_set_at_a_step_and_kept_in_savepoints() -> None:
+    model = growth()
+    number = model.converter("number")
+    number.equation = 2
+    model.converter("past").equation = sd.delay(model, number, model.dt, 0.0)
+    config = {"outputs": ["number", "past"]}
+    first, second = SystemDynamicsEngine(model), SystemDynamicsEngine(model)
+    first.initialize(config), second.initialize(config)
+    assert first.step({}) == {"number": 2.0, "past": 0.0}
+    assert first.step({"constants": {"number": 7.0}}) == {"number": 7.0, "past": 2.0}
+    second.restore(first.snapshot())
+    assert first.step({}) == second.step({}) == {"number": 7.0, "past": 7.0}
 
 
 def test_a_refused_input_changes_nothing() -> None:

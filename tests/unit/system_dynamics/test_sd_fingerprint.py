@@ -52,6 +52,15 @@ GROWTH = "ad0e586579f2a6302b72680e19789075"
 EVERYTHING = "3aae522243c13c4d7cb84ed324007eaa"
 
 
+def test_a_converter_that_is_a_number_has_the_fingerprint_of_a_definition() -> None:
+    model = growth()
+    model.converter("number").equation = 3
+    assert model.fingerprint() == NUMBER
+
+
+NUMBER = "05d82e5ebe4c843aada46c8bb124ccf4"
+
+
 def test_run_specs_name_upgrade_and_order_of_definition_do_not_count() -> None:
     model = growth()
     model.run_specs(5.0, 6.0, 0.25)

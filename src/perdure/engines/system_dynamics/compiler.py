@@ -114,7 +114,7 @@ class Compiled:
 
     def _observed_needs(self, name: str) -> list[str]:
         """Return the variables that must be evaluated for an answer; a stock's value is there already."""
-        if self.program.kinds.get(name) == "constant" or name in self._stock_names:
+        if name in self.program.constants or name in self._stock_names:
             return []
         code = self._code(name)
         present = [self.program.delays[str(i.data)].input for i in code if i.operator == "delay"]

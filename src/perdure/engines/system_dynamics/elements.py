@@ -5,6 +5,7 @@ value over time that of `simulation`.
 """
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure.engines.system_dynamics.expression import Expression, Operand, as_expression, finite
@@ -62,6 +63,11 @@ class Element(Expression):
     def __bool__(self) -> bool:
         """Return True: an element that was found is there, as in ``stocks.get(name) or flows.get(name)``."""
         return True
+
+    @property
+    def overridable(self) -> bool:
+        """Whether a scenario or a client may set it: a constant, or a converter that is a bare number."""
+        return False
 
     def __call__(self, t: float) -> float:
         """Return the element's value at `t`, computed from the start of the run to `t`.
@@ -162,10 +168,14 @@ class Biflow(Element):
 
 
 class Converter(Element):
-    """A value computed from others at the same time."""
+    """A value computed from others at the same time; a bare number may be overridden as a constant is."""
 
     __slots__ = ()
     kind: Kind = "converter"
+
+    @property
+    def overridable(self) -> bool:
+        return isinstance(self._equation, Real)
 
 
 class Constant(Element):
@@ -173,6 +183,10 @@ class Constant(Element):
 
     __slots__ = ()
     kind: Kind = "constant"
+
+    @property
+    def overridable(self) -> bool:
+        return True
 
     @property
     def equation(self) -> Operand | None:

@@ -228,10 +228,14 @@ def _checked_constant(model: Model, name: object, value: object) -> float:
         raise InvalidOverride(
             name=name,
             value=shown,
-            reason=f"the model has no such constant.{suggest(str(name), model.constants)}",
+            reason=f"the model has no such constant.{suggest(str(name), model.overridable)}",
         )
-    if element.kind != "constant":
-        reason = f"it is a {element.kind}; only constants and points can be overridden"
+    if not element.overridable:
+        formula = " with a formula" if element.kind == "converter" else ""
+        reason = (
+            f"it is a {element.kind}{formula}; only constants, converters that are a bare number, and points "
+            "can be overridden"
+        )
         raise InvalidOverride(name=name, value=shown, reason=reason)
     number = finite(value)
     if number is None:

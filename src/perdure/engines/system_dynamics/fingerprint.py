@@ -22,7 +22,7 @@ import numpy as np
 from perdure.engines.system_dynamics.effects import Change, Effects
 from perdure.engines.system_dynamics.libraries import library_version, top_level
 from perdure.engines.system_dynamics.points import Points
-from perdure.engines.system_dynamics.program import Code, Program
+from perdure.engines.system_dynamics.program import Code, Definition, Instruction, Program
 from perdure.engines.system_dynamics.purity import MISSING, impure_change, impure_read, impure_value
 from perdure.engines.system_dynamics.syntax import Import, Source, class_source, function_source
 from perdure.errors import ImpureFunction, ModelError
@@ -59,10 +59,16 @@ def fingerprint(
     """
     digest = _Digest()
     digest.add("semantics", SEMANTICS)
+    definitions = dict(program.definitions)
     for name, value in sorted(program.constants.items()):
-        digest.add("constant", name, value)
-    for definitions in (program.definitions, program.initials):
-        for name, definition in sorted(definitions.items()):
+        if program.kinds[name] == "constant":
+            digest.add("constant", name, value)
+        else:
+            definitions[name] = Definition(
+                name, program.kinds[name], name, (Instruction("number", 0, value),)
+            )
+    for part in (definitions, program.initials):
+        for name, definition in sorted(part.items()):
             digest.add(definition.kind, name)
             digest.code(definition.code)
     for name, delay in sorted(program.delays.items()):

@@ -182,6 +182,11 @@ class Model:
         return self._of(Constant)
 
     @property
+    def overridable(self) -> list[str]:
+        """The names of the elements that a scenario or a client may set."""
+        return [name for name, element in self._elements.items() if element.overridable]
+
+    @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """The user functions by name."""
         return MappingProxyType(self._functions)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from perdure.engines.system_dynamics.elements import Constant, Element, Kind, Stock
+from perdure.engines.system_dynamics.elements import Element, Kind, Stock
 from perdure.engines.system_dynamics.expression import (
     Call,
     Expression,
@@ -88,7 +88,11 @@ class Delay:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Program:
-    """A model's meaning, made by `Program.of`. `compiled` is the compiler's own store."""
+    """A model's meaning, made by `Program.of`.
+
+    `constants` are the elements that may be overridden: constants, and converters that are a bare number.
+    `compiled` is the compiler's own store.
+    """
 
     model_name: str
     kinds: Mapping[str, Kind]
@@ -132,7 +136,7 @@ class Program:
         constants: dict[str, float] = {}
         for name, element in model.elements.items():
             equation = as_expression(0.0 if element.equation is None else element.equation)
-            if isinstance(element, Constant):
+            if element.overridable:
                 assert isinstance(equation, Number)
                 constants[name] = equation.value
                 continue
