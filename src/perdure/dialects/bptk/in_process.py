@@ -505,11 +505,12 @@ def _check(agents: Sequence[str], backend: str | None) -> None:
 
 
 def _time(spec: SessionSpec, step: StepRows) -> float:
-    return next(
+    time: float = next(
         round(row[0], part.decimals)
         for part, row in zip(spec.scenarios, step.rows, strict=True)
         if row is not None
     )
+    return time
 
 
 def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> dict[str, Any]:
