@@ -20,14 +20,14 @@ This is the definition of Doty, Rogers, Soloveichik, Thachuk and Woods, "Thermod
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from perdure.errors import CertificateFailed
 from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer, Solution, Status
 from perdure.solvers.binding_networks.network import Constraint, Keyword, Monomer, Network, Site, SiteRef
 
-__all__ = ["verify", "verify_distinct", "verify_solution"]
+__all__ = ["Verifier", "verify", "verify_distinct", "verify_solution"]
 
 Found = TypeVar("Found")
 
@@ -45,27 +45,81 @@ def verify(network: Network, configuration: Configuration, *, connected: bool = 
     CertificateFailed
         Its `reason` names the first thing that is wrong.
     """
-    _check_partition(network, configuration)
-    for polymer in configuration.polymers:
-        _check_bonds(network, polymer)
-    _check_saturation(network, configuration)
-    _check_held_together(configuration, _complementary_links(network), "by complementary sites")
-    if connected:
-        bonds = [bond for polymer in configuration.polymers for bond in polymer.bonds]
-        links = [(bond.unstarred.monomer, bond.starred.monomer) for bond in bonds]
-        _check_held_together(configuration, links, "by its bonds")
-    place = {index: which for which, each in enumerate(configuration.polymers) for index in each.monomers}
-    partner = {
-        ref: other
-        for polymer in configuration.polymers
-        for bond in polymer.bonds
-        for ref, other in ((bond.unstarred, bond.starred), (bond.starred, bond.unstarred))
-    }
-    named = _Named(network)
-    for number, constraint in enumerate(network.constraints, 1):
-        if not _is_kept(constraint, named, configuration, place, partner):
-            words = " ".join((constraint.keyword, *constraint.names))
-            raise CertificateFailed(reason=f"constraint {number}, {words!r}, isn't kept")
+    Verifier(network, connected=connected).verify(configuration)
+
+
+class Verifier:
+    """Checks any number of configurations of a network; what is the same for all of them it looks at once.
+
+    Parameters
+    ----------
+    connected
+        Whether the bonds of every polymer must hold all of it together.
+    """
+
+    def __init__(self, network: Network, *, connected: bool = False) -> None:
+        self._network, self._connected = network, connected
+        self._named = _Named(network)
+        there = Counter((site.domain, site.starred) for monomer in network.monomers for site in monomer.sites)
+        needed = {domain: min(there[domain, False], there[domain, True]) for domain, _ in there}
+        self._needed = {domain: count for domain, count in needed.items() if count}
+        self._reached = _reached(range(len(network.monomers)), _complementary_links(network))
+        self._checked: dict[int, tuple[Polymer, tuple[str, ...]]] = {}
+
+    def verify(self, configuration: Configuration) -> None:
+        """Check a configuration.
+
+        Raises
+        ------
+        CertificateFailed
+            Its `reason` names the first thing that is wrong.
+        """
+        network = self._network
+        _check_partition(network, configuration)
+        bonds = Counter(domain for each in configuration.polymers for domain in self._bound_domains(each))
+        if bonds != self._needed:
+            self._refuse_unsaturated(bonds)
+        _check_held_together(configuration, self._reached, "by complementary sites")
+        if self._connected:
+            links = [
+                (bond.unstarred.monomer, bond.starred.monomer)
+                for polymer in configuration.polymers
+                for bond in polymer.bonds
+            ]
+            reached = _reached(range(len(network.monomers)), links)
+            _check_held_together(configuration, reached, "by its bonds")
+        if network.constraints:
+            self._check_constraints(configuration)
+
+    def _bound_domains(self, polymer: Polymer) -> tuple[str, ...]:
+        """Return the domains of a polymer's bonds, checked unless this very polymer was checked before."""
+        known = self._checked.get(id(polymer))
+        if known is None or known[0] is not polymer:
+            _check_bonds(self._network, polymer)
+            domains = tuple(_site(self._network, bond.unstarred).domain for bond in polymer.bonds)
+            self._checked[id(polymer)] = known = polymer, domains
+        return known[1]
+
+    def _refuse_unsaturated(self, bonds: Counter[str]) -> None:
+        for domain in {*self._needed, *bonds}:
+            needed = self._needed.get(domain, 0)
+            if bonds[domain] != needed:
+                raise CertificateFailed(
+                    reason=f"domain {domain!r} has {bonds[domain]} bonds; saturated it has {needed}"
+                )
+
+    def _check_constraints(self, configuration: Configuration) -> None:
+        place = {index: which for which, each in enumerate(configuration.polymers) for index in each.monomers}
+        partner = {
+            ref: other
+            for polymer in configuration.polymers
+            for bond in polymer.bonds
+            for ref, other in ((bond.unstarred, bond.starred), (bond.starred, bond.unstarred))
+        }
+        for number, constraint in enumerate(self._network.constraints, 1):
+            if not _is_kept(constraint, self._named, configuration, place, partner):
+                words = " ".join((constraint.keyword, *constraint.names))
+                raise CertificateFailed(reason=f"constraint {number}, {words!r}, isn't kept")
 
 
 def verify_distinct(network: Network, configurations: Iterable[Configuration]) -> None:
@@ -93,8 +147,9 @@ def verify_solution(solution: Solution, *, connected: bool = False) -> None:
     CertificateFailed
         Its `reason` names the first thing that is wrong.
     """
+    verifier = Verifier(solution.network, connected=connected)
     for configuration in solution.configurations:
-        verify(solution.network, configuration, connected=connected)
+        verifier.verify(configuration)
     verify_distinct(solution.network, solution.configurations)
     counts = [len(configuration.polymers) for configuration in solution.configurations]
     if counts != sorted(counts, reverse=True):
@@ -149,19 +204,6 @@ def _check_bonds(network: Network, polymer: Polymer) -> None:
             raise CertificateFailed(reason=f"{_words(bond)} joins {one.text} and {other.text}")
 
 
-def _check_saturation(network: Network, configuration: Configuration) -> None:
-    there = Counter((site.domain, site.starred) for monomer in network.monomers for site in monomer.sites)
-    bonds = Counter(
-        _site(network, bond.unstarred).domain for polymer in configuration.polymers for bond in polymer.bonds
-    )
-    for domain in {domain for domain, _ in there}:
-        needed = min(there[domain, False], there[domain, True])
-        if bonds[domain] != needed:
-            raise CertificateFailed(
-                reason=f"domain {domain!r} has {bonds[domain]} bonds; saturated it has {needed}"
-            )
-
-
 def _complementary_links(network: Network) -> list[tuple[int, int]]:
     """Return pairs of monomers with complementary sites; enough of them to know what holds together."""
     holders: dict[tuple[str, bool], list[int]] = {}
@@ -178,20 +220,25 @@ def _complementary_links(network: Network) -> list[tuple[int, int]]:
     return links
 
 
-def _check_held_together(configuration: Configuration, links: Iterable[tuple[int, int]], how: str) -> None:
+def _reached(monomers: Iterable[int], links: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Return of each monomer the first one that links lead to from it."""
     neighbours: dict[int, list[int]] = {}
     for one, other in links:
         neighbours.setdefault(one, []).append(other)
         neighbours.setdefault(other, []).append(one)
     group: dict[int, int] = {}
+    for start in monomers:
+        waiting = [start]
+        while waiting:
+            index = waiting.pop()
+            if index not in group:
+                group[index] = start
+                waiting += neighbours.get(index, ())
+    return group
+
+
+def _check_held_together(configuration: Configuration, group: Mapping[int, int], how: str) -> None:
     for polymer in configuration.polymers:
-        for start in polymer.monomers:
-            waiting = [start]
-            while waiting:
-                index = waiting.pop()
-                if index not in group:
-                    group[index] = start
-                    waiting += neighbours.get(index, ())
         first = polymer.monomers[0]
         for index in polymer.monomers:
             if group[index] != group[first]:

@@ -55,6 +55,11 @@ class Levels:
             tuple(sorted(Counter(type_of[part] for part in parts).items())) for parts in self._merged.members
         ]
         self._merged_of = {which: merged for merged, types in enumerate(self._finer) for which, _ in types}
+        # Each merged type is one finer type: a cover is the only one that it can be made into.
+        self._single = all(
+            types == ((merged, len(parts)),)
+            for merged, (types, parts) in enumerate(zip(self._finer, self._merged.members, strict=True))
+        )
         self._order = chained(self._told_apart.columns)
         self._demanded = question.demands.monomers
         self._holds: dict[Contents, bool] = {}
@@ -148,6 +153,11 @@ class Levels:
             yield from self._named(covers, following, None)
 
     def _named(self, covers: Covers, merged: tuple[int, ...], after: Cover | None) -> Iterator[Cover]:
+        if self._single:
+            contents = tuple(covers.polymers[index].contents for index in merged)
+            if after is None and all(map(self._holds_together, contents)):
+                yield contents
+            return
         copies = Counter(merged)
         kinds = [covers.polymers[index].contents for index in copies]
         if not kinds:
@@ -185,7 +195,10 @@ class Levels:
             for polymer in in_finer_types(merged, kinds.of_merged, self._watch)
             if self._holds_together(kinds.example(polymer.contents))
         ]
-        order = chained([self._merged.columns[merged] for merged in kinds.merged])
+        # Of kinds that share as many rows those come first that can be alone: with many of them, each with few
+        # parts, all that is left to remember is then how many of the others there are.
+        columns = [self._merged.columns[merged] for merged in kinds.merged]
+        order = [len(columns) - 1 - at for at in chained(columns[::-1])]
         parts = Parts(kinds.counts, order, finer)
         return count_covers(parts, kinds.labelled, number, slack, self._watch)
 
