@@ -195,8 +195,8 @@ class Levels:
             for polymer in in_finer_types(merged, kinds.of_merged, self._watch)
             if self._holds_together(kinds.example(polymer.contents))
         ]
-        # Of kinds that share as many rows those come first that can be alone: with many of them, each with few
-        # parts, all that is left to remember is then how many of the others there are.
+        # Of kinds that share as many rows those come first that can be alone. If they are many with few parts
+        # each, all that is left to remember is how many of the others there are.
         columns = [self._merged.columns[merged] for merged in kinds.merged]
         order = [len(columns) - 1 - at for at in chained(columns[::-1])]
         parts = Parts(kinds.counts, order, finer)
