@@ -123,6 +123,8 @@ from typing import Any
 
 __all__ = ["suggest"]
 
+LONGEST_NAME = 200  # characters of a name that a similar one is looked for
+
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest of the known names, or an empty string.
@@ -130,6 +132,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     >>> suggest("custmers", ["customers", "revenue"])
     " Did you mean 'customers'?"
     """
+    if len(name) > LONGEST_NAME:
+        return ""
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 

@@ -1,13 +1,14 @@
-"""What operators see: log lines and metrics. Who logs or counts is elsewhere; how, is here."""
+"""What operators see: log lines, metrics, text in a terminal. Who logs is elsewhere; how, is here."""
 
 import logging
 import sys
 import threading
+import unicodedata
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["Metrics", "configure_logging"]
+__all__ = ["Metrics", "configure_logging", "printable"]
 
 
 class Metrics:
@@ -52,6 +53,23 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, with everything escaped that a terminal would obey or hide.
+
+    >>> print(printable("calm\\x1b[31m red\\u202e\\n"))
+    calm\\x1b[31m red\\u202e\\n
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or unicodedata.category(each) == "Zs" else _escape(each) for each in text
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
 def configure_logging(level: str, *, as_json: bool) -> None:
     """Send structured log lines to standard error.
 
@@ -70,12 +88,27 @@ def configure_logging(level: str, *, as_json: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            *([] if as_json else [_printable_values]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
         logger_factory=_to_stderr,
         cache_logger_on_first_use=False,
     )
+
+
+def _printable_values(
+    _logger: object, _method: str, line: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Escape the texts of a log line: names that clients chose are among them, also in tracebacks."""
+    return {
+        name: "\n".join(map(printable, value.split("\n")))
+        if name == "exception"
+        else printable(value)
+        if isinstance(value, str)
+        else value
+        for name, value in line.items()
+    }
 
 
 def _to_stderr(*_: object) -> structlog.PrintLogger:

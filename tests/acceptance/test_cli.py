@@ -83,6 +83,17 @@ def test_help_of_every_command_shows_examples_and_is_documented(command: list[st
         assert " ".join(["perdure", *command]) in (ROOT / "docs" / "cli.md").read_text()
 
 
+def test_the_name_of_a_savepoint_is_no_markup_and_moves_no_cursor(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    name = "[red]calm[/red]\x1b[2J\u202e\r"
+    with running(path, BATH) as server:
+        run_id = make_run(server.url)
+        point = httpx.post(f"{server.url}/runs/{run_id}/savepoints", json={"name": name})
+        assert point.status_code == 201, point.text
+        listed = perdure("savepoints", "list", run_id, "--store", f"sqlite:///{path}")
+    assert "[red]calm[/red]\\x1b[2J\\u202e\\r" in listed.stdout
+
+
 def test_runs_are_looked_after_with_and_without_a_server(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     store = ("--store", f"sqlite:///{path}")

@@ -1,7 +1,8 @@
 """Results as CSV (RFC 4180): a line for each step of each scenario, streamed page by page.
 
 Numbers are written with the fewest digits that read back as the same bits; `nan`, `inf` and `-inf` stand for
-themselves. A column is empty where a scenario doesn't have that output.
+themselves. A column is empty where a scenario doesn't have that output. A name that a spreadsheet would take
+for a formula has an apostrophe before it.
 """
 
 import csv
@@ -18,6 +19,9 @@ from perdure.drivers.session_spec import SessionSpec
 __all__ = ["CSV", "csv_pages"]
 
 CSV: Final = "text/csv"
+
+# With these a spreadsheet's formula begins, the wide forms and white space before them included.
+_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 _LEADING = ("step", "manager", "scenario", "time")
 
@@ -37,7 +41,7 @@ async def csv_pages(
         Most steps in all; None means all there are.
     """
     columns = list(dict.fromkeys(name for scenario in first.spec.scenarios for name in scenario.outputs))
-    yield _lines([[*_LEADING, *columns]])
+    yield _lines([[*_LEADING, *map(_name, columns)]])
     page: Log | None = first
     while page is not None:
         yield await anyio.to_thread.run_sync(_page, page, columns)
@@ -55,7 +59,8 @@ def _page(log: Log, columns: Sequence[str]) -> str:
             if row is not None:
                 time = repr(round(row[0], decimals))
                 values = ["" if at is None or row[at] is None else repr(row[at]) for at in place]
-                lines.append([given.step.position, scenario.manager, scenario.scenario, time, *values])
+                names = (_name(scenario.manager), _name(scenario.scenario))
+                lines.append([given.step.position, *names, time, *values])
     return _lines(lines)
 
 
@@ -63,6 +68,11 @@ def _places(spec: SessionSpec, columns: Sequence[str]) -> list[list[int | None]]
     """Return for each scenario where in its rows the columns are."""
     found = [{name: at for at, name in enumerate(scenario.outputs, start=1)} for scenario in spec.scenarios]
     return [[at.get(name) for name in columns] for at in found]
+
+
+def _name(name: str) -> str:
+    """Return a name as a cell that is text in every spreadsheet."""
+    return f"'{name}" if name.startswith(_OF_FORMULAS) else name
 
 
 def _lines(rows: Sequence[Sequence[object]]) -> str:

@@ -7,6 +7,7 @@ ended.
 
 import asyncio
 import gc
+import json
 import os
 import shlex
 import signal
@@ -293,7 +294,8 @@ def _announcement(url: str, catalogue: Catalogue, settings: Settings, app: App) 
     manager = next((manager for manager in catalogue if manager.scenarios), None)
     if manager is not None:
         scenario = next(iter(manager.scenarios))
-        body = f'{{"kind": "session", "scenarios": {{"{manager.name}": ["{scenario}"]}}}}'
+        new = {"kind": "session", "scenarios": {manager.name: [scenario]}}
+        body = json.dumps(new, ensure_ascii=not f"{manager.name}{scenario}".isprintable())
         lines.append(
             f"  session: curl{token} {url}/runs -H 'Content-Type: application/json' -d {shlex.quote(body)}"
         )

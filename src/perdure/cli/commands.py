@@ -7,7 +7,7 @@ import typer
 
 from perdure import __version__
 from perdure.cli import doctor, experiments, runs, savepoints, serve, solve, tasks
-from perdure.cli.output import own_output
+from perdure.cli.output import own_output, say_lines
 from perdure.errors import PerdureError
 
 __all__ = ["app", "run"]
@@ -53,5 +53,5 @@ def run() -> None:
         with own_output():
             app()
     except PerdureError as error:
-        typer.echo(f"perdure: {error}", err=True)
+        say_lines(f"perdure: {error}", err=True)
         sys.exit(1)

@@ -15,7 +15,7 @@ from perdure.cli.models import load_catalogue
 from perdure.cli.output import libraries_apart
 from perdure.cli.serve import read_settings
 from perdure.errors import PerdureError
-from perdure.observability import configure_logging
+from perdure.observability import configure_logging, printable
 from perdure.stores.open import open_store
 
 __all__ = ["Models", "StoreUrl", "answer", "connect"]
@@ -93,7 +93,7 @@ def answer(response: httpx.Response) -> Any:
     except (ValueError, LookupError, TypeError):
         message = f"{response.request.method} {response.request.url.path}: {response.status_code}"
         code = PerdureError.code
-    raise PerdureError(message, code=code)
+    raise PerdureError(printable(str(message)), code=code)
 
 
 def _answers(path: Path) -> bool:

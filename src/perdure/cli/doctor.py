@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from perdure.cli.connection import Models, StoreUrl, answer, connect
-from perdure.cli.output import with_progress
+from perdure.cli.output import say, with_progress
 from perdure.cli.runs import all_runs
 from perdure.errors import PerdureError
 
@@ -49,9 +49,9 @@ def doctor(
                         tally.add(run, told, repaired=finding["repaired"], checked=finding["checked"])
 
     anyio.run(work)
-    typer.echo(f"{tally.runs} runs checked, {tally.wrong} faults found, {tally.repaired} repaired.")
+    say(f"{tally.runs} runs checked, {tally.wrong} faults found, {tally.repaired} repaired.")
     if tally.unchecked:
-        typer.echo(f"{tally.unchecked} runs were not replayed: name their models with --models.")
+        say(f"{tally.unchecked} runs were not replayed: name their models with --models.")
     if tally.wrong > tally.repaired:
         raise typer.Exit(1)
 
@@ -71,7 +71,7 @@ class Tally:
         self.repaired += repaired
         self.unchecked += not checked
         outcome = "NOT checked" if not checked else "repaired" if repaired else "NOT repaired"
-        typer.echo(f"{subject}  {told} ({outcome})")
+        say(f"{subject}  {told} ({outcome})")
 
     @contextmanager
     def failing(self, subject: str) -> Iterator[None]:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from perdure.cli.output import say
+from perdure.observability import printable
 
 __all__ = ["ExperimentProgress"]
 
@@ -50,14 +52,14 @@ class ExperimentProgress:
 
     def line(self, text: str) -> None:
         """Show a line that the experiment wrote."""
-        print(text, flush=True)  # rich keeps it above the bar
+        print(printable(text.expandtabs()), flush=True)  # rich keeps it above the bar
 
     def say(self, text: str) -> None:
         """Say something about the run."""
         if self._terminal:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         else:
-            typer.echo(text, err=True)
+            say(text, err=True)
 
     def show(self, progress: Mapping[str, Any] | None) -> None:
         """Show how far it got."""

@@ -10,7 +10,7 @@ import typer
 
 from perdure.cli import experiment_run
 from perdure.cli.connection import StoreUrl, answer, connect
-from perdure.cli.output import AsJson, moment, show, table
+from perdure.cli.output import AsJson, moment, safe_json, say, show, table
 from perdure.cli.runs import all_runs
 from perdure.errors import PerdureError, WrongKind
 from perdure.lifecycle import FINAL, RunState
@@ -43,7 +43,7 @@ def new_experiment(
     except OSError as error:
         reason = error.strerror or str(error)
         raise PerdureError(f"{str(name)!r} can't be made: {reason}. Choose another place.") from error
-    typer.echo(f"Made {name}. Run it with: perdure experiment run {name}")
+    say(f"Made {name}. Run it with: perdure experiment run {name}")
 
 
 @app.command("list", epilog="Examples:  perdure experiment list  ·  perdure experiment list --json")
@@ -58,7 +58,7 @@ def list_experiments(store: StoreUrl = None, as_json: AsJson = False) -> None:
     if as_json:
         show(found)
     elif not found:
-        typer.echo("No experiments yet.")
+        say("No experiments yet.")
     else:
         rows = [
             (
@@ -129,7 +129,7 @@ def show_trajectory(run: RunId, store: StoreUrl = None) -> None:
                 await rows.aread()
                 answer(rows)
             async for text in rows.aiter_text():
-                typer.echo(text, nl=False)
+                typer.echo(safe_json(text), nl=False)
 
     anyio.run(work)
 
@@ -164,7 +164,7 @@ def fork_experiment(
             await _read(client, run)
             return answer(await client.post(f"/runs/{run}/fork", json=body | {"newest": newest}))
 
-    typer.echo(anyio.run(work)["id"])
+    say(anyio.run(work)["id"])
 
 
 def _bring(run: str, state: str, store: str | None) -> None:
@@ -175,7 +175,7 @@ def _bring(run: str, state: str, store: str | None) -> None:
             await _read(client, run)
             return answer(await client.put(f"/runs/{run}/state", json={"state": state}))
 
-    typer.echo(f"{run}: {anyio.run(work)['state']}")
+    say(f"{run}: {anyio.run(work)['state']}")
 
 
 async def _print_lines(client: httpx.AsyncClient, run: str, after: int) -> int:
@@ -184,7 +184,7 @@ async def _print_lines(client: httpx.AsyncClient, run: str, after: int) -> int:
     while following is not None:
         page = answer(await client.get(f"/runs/{run}/logs", params={"after": following}))
         for line in page["lines"]:
-            typer.echo(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
+            say(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
             after = line["number"]
         following = page["next"]
     return after

@@ -1,9 +1,14 @@
-"""How commands show things: tables for people, JSON for programs, a bar where it takes longer."""
+"""How commands show things: tables for people, JSON for programs, a bar where it takes longer.
+
+Names, lines and errors come from clients. In a terminal none of them may move the cursor, colour or hide
+text, so each goes through here.
+"""
 
 import fcntl
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -16,8 +21,22 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["AsJson", "libraries_apart", "moment", "own_output", "show", "table", "with_progress"]
+from perdure.observability import printable
+
+__all__ = [
+    "AsJson",
+    "libraries_apart",
+    "moment",
+    "own_output",
+    "safe_json",
+    "say",
+    "say_lines",
+    "show",
+    "table",
+    "with_progress",
+]
 
 T = TypeVar("T")
 
@@ -25,6 +44,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 STDOUT, STDERR = 1, 2
 PATIENCE = 1.0  # seconds until a bar appears
+
+_IN_JSON = re.compile(r"[^\n -~]")
 
 
 @contextmanager
@@ -76,7 +97,23 @@ def libraries_apart() -> Iterator[None]:
 
 def show(value: Any) -> None:
     """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(safe_json(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+def safe_json(text: str) -> str:
+    """Return JSON with every character in its texts escaped that a terminal would obey or hide."""
+    return _IN_JSON.sub(lambda found: found[0] if found[0].isprintable() else _as_json(found[0]), text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text on one line, escaped; tabs become spaces."""
+    typer.echo(printable(text.expandtabs()), err=err)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print a text of several lines of our own, each escaped."""
+    for line in text.split("\n"):
+        say(line, err=err)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -84,8 +121,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
     grid = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        grid.add_row(*(str(cell) for cell in row))
+        grid.add_row(*(Text(printable(str(cell))) for cell in row))
     console.print(grid)
+
+
+def _as_json(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def moment(unix: float) -> str:

@@ -7,7 +7,7 @@ import httpx
 import typer
 
 from perdure.cli.connection import Models, StoreUrl, answer, connect
-from perdure.cli.output import AsJson, moment, show, table, with_progress
+from perdure.cli.output import AsJson, moment, say, show, table, with_progress
 from perdure.errors import ModelUnchanged, PerdureError
 
 __all__ = ["all_runs", "app"]
@@ -29,7 +29,7 @@ def list_runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
     if as_json:
         show(found)
     elif not found:
-        typer.echo("No runs yet.")
+        say("No runs yet.")
     else:
         rows = [
             (
@@ -69,7 +69,7 @@ def fork_run(
         async with connect(store, models) as client:
             return answer(await client.post(f"/runs/{run}/fork", json={} if step is None else {"step": step}))
 
-    typer.echo(anyio.run(work)["id"])
+    say(anyio.run(work)["id"])
 
 
 @app.command("upgrade", epilog="Examples:  perdure runs upgrade 0f3c…  ·  perdure runs upgrade --all")
@@ -93,12 +93,12 @@ def upgrade_runs(
                     done = answer(await client.post(f"/runs/{run}/upgrade"))
                 except PerdureError as error:
                     if every and error.values.get("code") == ModelUnchanged.code:
-                        typer.echo(f"{run}: unchanged")
+                        say(f"{run}: unchanged")
                         continue
                     failed += 1
-                    typer.echo(f"{run}: {error}", err=True)
+                    say(f"{run}: {error}", err=True)
                 else:
-                    typer.echo(f"{run}: upgraded, {done['replayed']} steps taken again by the new model")
+                    say(f"{run}: upgraded, {done['replayed']} steps taken again by the new model")
             return failed
 
     if anyio.run(work):
@@ -119,7 +119,7 @@ def delete_runs(
         async with connect(store) as client:
             for run in with_progress(runs, "Deleting"):
                 answer(await client.delete(f"/runs/{run}"))
-                typer.echo(f"{run}: deleted")
+                say(f"{run}: deleted")
 
     anyio.run(work)
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from perdure.api.server import serve as run_server
 from perdure.cli.models import load_catalogue
+from perdure.cli.output import say_lines
 from perdure.errors import Invalid
 from perdure.observability import configure_logging
 from perdure.settings import Settings
@@ -69,7 +70,7 @@ def serve(
     """
     settings = read_settings(store=store, tasks=tasks or None, tokens_file=tokens_file, host=host, port=port)
     configure_logging(settings.log_level, as_json=settings.log_json)
-    run_server(load_catalogue(models), settings, announce=typer.echo, accept_loss=accept_loss)
+    run_server(load_catalogue(models), settings, announce=say_lines, accept_loss=accept_loss)
 
 
 def read_settings(**options: Any) -> Settings:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from perdure.cli.output import PATIENCE, libraries_apart, show
+from perdure.cli.output import PATIENCE, libraries_apart, say, show
 from perdure.cli.solution import answer_in_words, mistake_in_words, progress_in_words
 from perdure.errors import NetworkError, PerdureError
 from perdure.solvers.binding_networks.answer import in_detail
@@ -109,9 +109,9 @@ def solve(
     else:
         why = "It was interrupted" if interrupted.is_set() else "Time ran out"
         for line in answer_in_words(solution, cut=why if cut else ""):
-            typer.echo(line)
+            say(line)
         for path in pictures:
-            typer.echo(f"Drawn: {path}")
+            say(f"Drawn: {path}")
     if solution.status is Status.UNSATISFIABLE:
         raise typer.Exit(UNSATISFIABLE)
     if cut:

@@ -8,7 +8,7 @@ import httpx
 import typer
 
 from perdure.cli.connection import StoreUrl, answer, connect
-from perdure.cli.output import AsJson, moment, show, table, with_progress
+from perdure.cli.output import AsJson, moment, say, show, table, with_progress
 from perdure.cli.runs import all_runs
 from perdure.errors import WrongKind
 
@@ -36,7 +36,7 @@ def list_tasks(
     if as_json:
         show(found)
     elif not found:
-        typer.echo("No such tasks." if unfinished else "No tasks yet.")
+        say("No such tasks." if unfinished else "No tasks yet.")
     else:
         rows = [
             (
@@ -73,7 +73,7 @@ def show_task(
             while after is not None:
                 page = answer(await client.get(f"/runs/{task}/logs", params={"after": after}))
                 for line in page["lines"]:
-                    typer.echo(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
+                    say(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
                 after = page["next"]
 
     anyio.run(work)
@@ -91,7 +91,7 @@ def cancel_tasks(
             for task in with_progress(tasks, "Cancelling"):
                 await _read(client, task)
                 ended = answer(await client.put(f"/runs/{task}/state", json={"state": "stopped"}))
-                typer.echo(f"{task}: {ended['state']}")
+                say(f"{task}: {ended['state']}")
 
     anyio.run(work)
 

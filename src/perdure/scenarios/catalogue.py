@@ -399,10 +399,13 @@ def _mapping(place: str, definition: Mapping[str, Any], key: str) -> Mapping[str
 def _unknown(
     place: str, what: str, given: Iterable[str], known: Container[str], near: Iterable[str]
 ) -> Iterator[str]:
-    """Say which names the model doesn't have: users' files have such rests, and BPTK runs them."""
-    for name in given:
-        if name not in known:
-            yield f"{place} sets the {what} {name!r}, which the model doesn't have.{suggest(name, near)}"
+    """Say in a line which names the model doesn't have: users' files have such rests, and BPTK runs them."""
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        names = f"the {what} {unknown[0]!r}"
+        if len(unknown) > 1:
+            names = f"{len(unknown)} {what.removesuffix('s')}s, {unknown[0]!r} first"
+        yield f"{place} sets {names}, which the model doesn't have.{suggest(unknown[0], near)}"
 
 
 def _check_keys(place: str, definition: Mapping[str, Any], known: Iterable[str]) -> None:

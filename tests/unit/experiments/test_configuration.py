@@ -237,6 +237,16 @@ def test_a_configuration_is_an_object(data: Any) -> None:
     assert "must be an object" in problems(data)["$"]
 
 
+def test_no_more_than_a_hundred_problems_are_looked_for() -> None:
+    many = {f"Key{number}": 1 for number in range(40_000)}
+    engines = [{"EngineName": "a", "EngineType": "x", **many}] * 1_000
+    for data in (many, {"EngineConfigs": engines}, {"Savepoint": many}, {"StatusFunction": many}):
+        with pytest.raises(InvalidConfiguration) as raised:
+            read(data, engine_kinds())
+        assert len(raised.value.values["problems"]) == 100
+        assert str(raised.value).rstrip(".").endswith("and more")
+
+
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
 def test_the_examples_are_valid_and_listed(example: str) -> None:
     load(EXAMPLES / example, "simulation_config.json", engine_kinds())

@@ -352,6 +352,16 @@ def test_a_scenario_that_sets_another_element_is_told_what_that_is(name: str, wh
     assert "the scenario 'wrong' of 'm'" in str(refused.value)
 
 
+def test_many_constants_that_the_model_lacks_are_one_problem_with_their_number() -> None:
+    constants = {f"tap{number}": 1.0 for number in range(40_000)}
+    with structlog.testing.capture_logs() as logs:
+        catalogue = with_bath(s={"constants": {**constants, "tap": 3.0}})
+    assert catalogue.scenario("bath", "s").constants == {"tap": 3.0}
+    (problem,) = catalogue.manager("bath").problems
+    assert "40000 constants, 'tap0' first" in problem
+    assert [line["problem"] for line in logs] == [problem]
+
+
 def test_unknown_names_are_errors_with_the_nearest_one() -> None:
     catalogue = with_bath(slow={})
     with pytest.raises(ScenarioNotFound, match="Did you mean 'bath'"):

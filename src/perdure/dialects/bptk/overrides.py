@@ -4,7 +4,7 @@ BPTK's clients send settings for constants, points and scenarios that a model do
 succeed; so these are left out, and a log line says so. Wrong values are the engine's to refuse.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -18,6 +18,8 @@ __all__ = ["Overrides", "known_overrides", "overrides_of"]
 
 Overrides = dict[str, dict[str, dict[str, Any]]]
 """Manager → scenario → ``constants``, ``points`` and, for whole runs, ``runspecs``."""
+
+_LONGEST_NAME = 200  # characters of a name in a log line
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +42,7 @@ def known_overrides(
     scenarios: Iterable[Scenario],
     kinds: tuple[str, ...] = ("constants", "points"),
 ) -> Overrides:
-    """Return those of the overrides that some scenarios have, and log the others.
+    """Return those of the overrides that some scenarios have, and log a line if there are others.
 
     Parameters
     ----------
@@ -51,35 +53,65 @@ def known_overrides(
     """
     models = {(scenario.manager, scenario.name): scenario.model for scenario in scenarios}
     known: Overrides = {}
+    ignored = _Ignored()
     for manager, of_manager in overrides.items():
         for scenario, given in of_manager.items():
             model = models.get((manager, scenario))
             if model is None:
-                _log(manager, scenario, "scenario", scenario, (name for of, name in models if of == manager))
+                there = [name for of, name in models if of == manager] if ignored.count == 0 else ()
+                ignored.add(manager, scenario, "scenario", scenario, there)
                 continue
-            kept = _known(manager, scenario, given, model, kinds)
+            kept = _known(manager, scenario, given, model, kinds, ignored)
             if kept:
                 known.setdefault(manager, {})[scenario] = kept
+    ignored.log()
     return known
 
 
+class _Ignored:
+    """What is left out of the settings of one request: the first of it, and how much it is."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: dict[str, str] = {}
+
+    def add(self, manager: str, scenario: str, what: str, name: str, there: Iterable[str]) -> None:
+        """Note one setting; `there` are the names that it could have."""
+        self.count += 1
+        if self.count == 1:
+            meaning = f"there is none of that name.{suggest(name, there)}"
+            self._first = {"manager": manager, "scenario": scenario, "what": what, "name": name}
+            self._first = {key: value[:_LONGEST_NAME] for key, value in self._first.items()}
+            self._first["meaning"] = meaning
+
+    def log(self) -> None:
+        """Log one line, however many there are."""
+        if self.count:
+            log.warning("setting_ignored", count=self.count, **self._first)
+
+
 def _known(
-    manager: str, scenario: str, given: Mapping[str, Any], model: Model, kinds: tuple[str, ...]
+    manager: str,
+    scenario: str,
+    given: Mapping[str, Any],
+    model: Model,
+    kinds: tuple[str, ...],
+    ignored: _Ignored,
 ) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for kind, values in given.items():
         if kind not in kinds:
-            _log(manager, scenario, "setting", kind, kinds)
+            ignored.add(manager, scenario, "setting", kind, kinds)
             continue
         values = {} if values is None else _mapping(values, f"{kind} of {scenario!r:.80}")
         if kind == "runspecs":
             kept[kind] = values
             continue
         # What is an element, but no constant, is refused by the engine: to leave it out would mislead.
-        there: Iterable[str] = model.elements if kind == "constants" else model.points
+        there: Collection[str] = model.elements if kind == "constants" else model.points
         for name in values:
             if name not in there:
-                _log(manager, scenario, kind, name, there)
+                ignored.add(manager, scenario, kind, name, there)
         found = {name: value for name, value in values.items() if name in there}
         if found:
             kept[kind] = found
@@ -90,14 +122,3 @@ def _mapping(value: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise BptkError(400, f"expecting {what} to be an object")
     return value
-
-
-def _log(manager: str, scenario: str, what: str, name: str, known: Iterable[str]) -> None:
-    log.warning(
-        "setting_ignored",
-        manager=manager[:200],
-        scenario=scenario[:200],
-        what=what,
-        name=name[:200],
-        meaning=f"there is none of that name.{suggest(name[:200], known)}",
-    )

@@ -15,6 +15,7 @@ from perdure.drivers.experiments.schema import (
     ENGINE,
     FUNCTION,
     LAUNCH,
+    MOST_PROBLEMS,
     SAVEPOINT,
     SIMULATION,
     Problem,
@@ -367,9 +368,10 @@ def _is_within(path: PurePosixPath) -> bool:
 
 
 def _invalid(file: str, problems: list[Problem]) -> InvalidConfiguration:
-    summary = "; ".join(f"{problem.place}: {problem.reason}" for problem in problems)
+    found = [f"{problem.place}: {problem.reason}" for problem in problems[:MOST_PROBLEMS]]
+    summary = "; ".join([*found, "and more"] if len(problems) >= MOST_PROBLEMS else found)
     return InvalidConfiguration(
         file=file,
         summary=summary,
-        problems=[{"place": problem.place, "reason": problem.reason} for problem in problems],
+        problems=[{"place": problem.place, "reason": problem.reason} for problem in problems[:MOST_PROBLEMS]],
     )

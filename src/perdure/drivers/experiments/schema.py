@@ -9,10 +9,22 @@ from typing import Any, NamedTuple
 
 from perdure.errors import suggest
 
-__all__ = ["ENGINE", "FUNCTION", "LAUNCH", "SAVEPOINT", "SIMULATION", "Key", "Problem", "checked", "problem"]
+__all__ = [
+    "ENGINE",
+    "FUNCTION",
+    "LAUNCH",
+    "MOST_PROBLEMS",
+    "SAVEPOINT",
+    "SIMULATION",
+    "Key",
+    "Problem",
+    "checked",
+    "problem",
+]
 
 LONGEST = 9_000_000_000  # seconds of simulation time
 MOST_KEPT = 1_000_000  # savepoints
+MOST_PROBLEMS = 100  # problems of one configuration after which no more are looked for
 
 
 class Problem(NamedTuple):
@@ -32,12 +44,14 @@ class Key(NamedTuple):
 
 
 def checked(given: Any, place: str, keys: Mapping[str, Key], problems: list[Problem]) -> dict[str, Any]:
-    """Return the values of all keys, with defaults; what is wrong is added to the problems."""
+    """Return the values of all keys, with defaults; what is wrong is added to the problems, up to a limit."""
     values = {name: key.default for name, key in keys.items()}
     if not isinstance(given, Mapping):
         problems.append(Problem(place, f"it must be an object, not {given!r:.80}"))
         return values
     for name, value in given.items():
+        if len(problems) >= MOST_PROBLEMS:
+            return values
         key = keys.get(name)
         if key is None:
             problems.append(problem(f"{place}.{name}", "there is no such key", name, keys))
