@@ -5,7 +5,7 @@ queueing it is the driver's, and finding it by its name is the registry's.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Generic, TypeVar
@@ -130,10 +130,10 @@ class TaskFailed(Exception):
     code, message
         A short name for programs, and a sentence for people.
     result
-        What there is of the result; a model of its own if the whole one doesn't fit.
+        What there is of the result: a model, of its own if the whole one doesn't fit, or names with values.
     """
 
-    def __init__(self, code: str, message: str, result: BaseModel | None = None) -> None:
+    def __init__(self, code: str, message: str, result: BaseModel | Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.result = result

@@ -52,6 +52,33 @@ def fail(given: Anything, context: TaskContext) -> Total:
     )
 
 
+class Mute(Exception):
+    """An error that can't say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def stammer(given: Anything, context: TaskContext) -> Total:
+    """Fail with text that isn't UTF-8, as names of files may be."""
+    raise ValueError("no such file: caf\udce9")
+
+
+def fall_silent(given: Anything, context: TaskContext) -> Total:
+    """Fail with an error whose message fails."""
+    raise Mute
+
+
+def fail_in_part(given: Anything, context: TaskContext) -> Total:
+    """Fail, with a part of the result that isn't a model."""
+    raise TaskFailed("half_done", "Only half is done \ud800.", {"total": 7, "share": float("nan")})
+
+
+def fail_in_pieces(given: Anything, context: TaskContext) -> Total:
+    """Fail, with a part of the result that can't be kept."""
+    raise TaskFailed("half_done", "Only half is done.", {"total": object()})
+
+
 def spin(given: Anything, context: TaskContext) -> Total:
     """Stay in C for ages."""
     context.progress(spinning=True)
@@ -74,3 +101,7 @@ FAIL = Task(name="fail", input=Anything, result=Total, function=fail)
 SPIN = Task(name="spin", input=Anything, result=Total, function=spin, timeout=3600.0)
 LIE = Task(name="lie", input=Anything, result=Total, function=lie)
 HOARD = Task(name="hoard", input=Anything, result=Total, function=hoard)
+STAMMER = Task(name="stammer", input=Anything, result=Total, function=stammer)
+FALL_SILENT = Task(name="fall_silent", input=Anything, result=Total, function=fall_silent)
+FAIL_IN_PART = Task(name="fail_in_part", input=Anything, result=Total, function=fail_in_part)
+FAIL_IN_PIECES = Task(name="fail_in_pieces", input=Anything, result=Total, function=fail_in_pieces)

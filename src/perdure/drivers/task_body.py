@@ -1,14 +1,16 @@
 """The body of a task: what works on its run, in a child process."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from perdure.drivers.task_registry import find_task
 from perdure.drivers.task_spec import TaskSpec
 from perdure.errors import InvalidTaskInput, PerdureError
-from perdure.execution.context import BodyFailed, RunContext
+from perdure.execution.context import BodyFailed, RunContext, message_of
 from perdure.state.codec import encode
 from perdure.tasks import Task, TaskContext, TaskFailed
 
@@ -29,8 +31,8 @@ def run(context: RunContext) -> bytes:
     try:
         answer = task.function(given, TaskContext(task.name, context))
     except TaskFailed as error:
-        result = None if error.result is None else _encoded(error.result)
-        raise BodyFailed(error.code, str(error), result) from error
+        result, missing = _part(error.result)
+        raise BodyFailed(error.code, message_of(error) + missing, result) from error
     try:
         return _encoded(task.result.model_validate(answer))
     except ValidationError as error:
@@ -47,9 +49,21 @@ def read_input(task: Task[Any, Any], given: bytes) -> BaseModel:
     return read
 
 
-def _encoded(result: BaseModel) -> bytes:
+def _part(result: BaseModel | Mapping[str, Any] | None) -> tuple[bytes | None, str]:
+    """Return what there is of a result, encoded, and in words why there is none if it can't be kept.
+
+    The reason of the failure is worth more than the part of the result: it is never lost for it.
+    """
+    try:
+        return None if result is None else _encoded(result), ""
+    except Exception as error:
+        return None, f" (The result can't be kept: {type(error).__name__}: {message_of(error)})"
+
+
+def _encoded(result: BaseModel | Mapping[str, Any]) -> bytes:
     # By way of JSON text, so that a number which JSON can't say is null here as it would be in an answer.
-    return encode(json.loads(result.model_dump_json(), parse_constant=lambda _: None))
+    text = result.model_dump_json() if isinstance(result, BaseModel) else to_json(dict(result))
+    return encode(json.loads(text, parse_constant=lambda _: None))
 
 
 def _places(error: ValidationError, what: str) -> str:

@@ -14,7 +14,14 @@ import sys
 import traceback
 from typing import cast
 
-from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
+from perdure.execution.context import (
+    BodyFailed,
+    BodyInterrupted,
+    RunBody,
+    RunContext,
+    message_of,
+    writable,
+)
 from perdure.execution.link import Link
 from perdure.execution.messages import Failure, Result
 from perdure.execution.progress_slot import ProgressSlot
@@ -69,16 +76,17 @@ def _load(name: str) -> RunBody:
 
 def _failure(error: BaseException) -> Failure:
     """Put an error into words, with the place that raised it."""
+    message = message_of(error)
     if isinstance(error, BodyFailed) and error.__cause__ is None:
-        return Failure(str(error), "", error.result)  # it says all there is to say
-    text = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
+        return Failure(message, "", error.result)  # it says all there is to say
+    text = writable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:]
     if isinstance(error, BodyFailed):
-        return Failure(str(error), text, error.result)
+        return Failure(message, text, error.result)
     if isinstance(error, BodyInterrupted):
-        return Failure(str(error), text, None, again=True)
+        return Failure(message, text, None, again=True)
     last = traceback.extract_tb(error.__traceback__)[-1]
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Failure(f"{said} ({last.filename}, line {last.lineno})", text, None)
+    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return Failure(writable(f"{said} ({last.filename}, line {last.lineno})"), text, None)
 
 
 if __name__ == "__main__":

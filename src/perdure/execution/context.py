@@ -10,9 +10,30 @@ from perdure.run import Entry, Step
 from perdure.state.codec import pack
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["LONGEST_WRITTEN", "BodyFailed", "BodyInterrupted", "RunBody", "RunContext"]
+__all__ = [
+    "LONGEST_WRITTEN",
+    "BodyFailed",
+    "BodyInterrupted",
+    "RunBody",
+    "RunContext",
+    "message_of",
+    "writable",
+]
 
 LONGEST_WRITTEN = 8192  # characters of a line
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says, whatever it is and whether or not it can say it."""
+    try:
+        return writable(str(error))
+    except Exception as failed:
+        return f"its message can't be shown, since its __str__ raised {type(failed).__name__}"
+
+
+def writable(text: str) -> str:
+    """Return a text that can be written in UTF-8; lone surrogates are escaped."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class BodyFailed(Exception):

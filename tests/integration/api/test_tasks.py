@@ -108,6 +108,25 @@ def test_a_failed_task_says_why_and_answers_with_what_there_is(client: httpx.Cli
     assert any("TaskFailed" in line["text"] and line["level"] == "error" for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("task", "reason", "part"),
+    [
+        ("stammer", "ValueError: no such file: caf\\udce9 (", None),
+        ("fall_silent", "Mute: its message can't be shown, since its __str__ raised RuntimeError (", None),
+        ("fail_in_part", "half_done: Only half is done \\ud800.", {"total": 7, "share": None}),
+        ("fail_in_pieces", "half_done: Only half is done. (The result can't be kept: ", None),
+    ],
+)
+def test_a_failed_task_keeps_its_reason_whatever_it_is_made_of(
+    client: httpx.Client, task: str, reason: str, part: object
+) -> None:
+    run_id = queue(client, task, {})
+    until(client, run_id, state="failed")
+    result = client.get(f"/runs/{run_id}/result").json()
+    assert result["reason"].startswith(reason)
+    assert result["result"] == part
+
+
 def test_a_state_that_cannot_be_kept_fails_the_task_with_its_place(client: httpx.Client) -> None:
     run_id = queue(client, "hoard", {})
     until(client, run_id, state="failed")
