@@ -1,15 +1,27 @@
 """BPTK-Py's names: change ``from BPTK_Py import …`` to ``from perdure.bptk import …``.
 
 Each name is imported when it is first used, so that a model's file needs this one import and pulls in no web
-framework.
+framework. As in BPTK-Py, `bptk` is the class, and ``from perdure.bptk.bptk import bptk`` works too.
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.api.bptk_server import BptkServer
     from perdure.dialects.bptk import in_process
+    from perdure.dialects.bptk.agents import (
+        Agent,
+        AgentDataCollector,
+        CSVDataCollector,
+        DataCollector,
+        DelayedEvent,
+        Event,
+        Scheduler,
+        SimultaneousScheduler,
+    )
     from perdure.dialects.bptk.external_state import ExternalStateAdapter, FileAdapter, InstanceState
     from perdure.engines.system_dynamics import Model, Module
     from perdure.engines.system_dynamics import functions as sd_functions
@@ -17,23 +29,41 @@ if TYPE_CHECKING:
     bptk = in_process.Bptk
 
 __all__ = [
+    "Agent",
+    "AgentDataCollector",
     "BptkServer",
+    "CSVDataCollector",
+    "DataCollector",
+    "DelayedEvent",
+    "Event",
     "ExternalStateAdapter",
     "FileAdapter",
     "InstanceState",
     "Model",
     "Module",
+    "Scheduler",
+    "SimultaneousScheduler",
     "bptk",
     "sd_functions",
 ]
 
+_AGENTS = "perdure.dialects.bptk.agents"
+
 _PLACES = {
+    "Agent": (_AGENTS, "Agent"),
+    "AgentDataCollector": (_AGENTS, "AgentDataCollector"),
     "BptkServer": ("perdure.api.bptk_server", "BptkServer"),
+    "CSVDataCollector": (_AGENTS, "CSVDataCollector"),
+    "DataCollector": (_AGENTS, "DataCollector"),
+    "DelayedEvent": (_AGENTS, "DelayedEvent"),
+    "Event": (_AGENTS, "Event"),
     "ExternalStateAdapter": ("perdure.dialects.bptk.external_state", "ExternalStateAdapter"),
     "FileAdapter": ("perdure.dialects.bptk.external_state", "FileAdapter"),
     "InstanceState": ("perdure.dialects.bptk.external_state", "InstanceState"),
     "Model": ("perdure.engines.system_dynamics", "Model"),
     "Module": ("perdure.engines.system_dynamics", "Module"),
+    "Scheduler": (_AGENTS, "Scheduler"),
+    "SimultaneousScheduler": (_AGENTS, "SimultaneousScheduler"),
     "bptk": ("perdure.dialects.bptk.in_process", "Bptk"),
     "sd_functions": ("perdure.engines.system_dynamics", "functions"),
 }
@@ -51,3 +81,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Part(ModuleType):
+    """A module of BPTK-Py, such as ``BPTK_Py.bptk``: it has the same names as the whole."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(sys.modules[__name__], name)
+
+
+# Made here, since the import of a file of its own would put the module `bptk` in the place of the class.
+for _part in ("bptk", "externalstateadapter", "modeling", "sddsl", "server"):
+    sys.modules[f"{__name__}.{_part}"] = _Part(f"{__name__}.{_part}")

@@ -9,6 +9,7 @@ PerdureError
 │   │   ├── CircularDefinition
 │   │   ├── PastRead
 │   │   └── ImpureFunction      a function reads a clock, a file or the like
+│   ├── Unsupported             agents, arrays and XMILE, which come later
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
 │   ├── InvalidScenario
@@ -208,6 +209,11 @@ class ImpureFunction(ModelError):
     """The function {function!r} reads {what}, so that a resumed run would go on with other numbers. Pass what
     it needs as arguments, or declare it: `model.function({function!r}, …, impure=True)` logs its answers with
     each step and replays them. Random numbers that need no log come from sd.uniform, sd.normal and others."""
+
+
+class Unsupported(Invalid, AttributeError):
+    """{what}: {feature} are not supported yet; models of stocks, flows, biflows, converters and constants
+    are."""
 
 
 class InvalidRunSpecs(Invalid):

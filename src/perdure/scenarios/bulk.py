@@ -9,7 +9,7 @@ from rich.progress import track
 
 from perdure.engines.system_dynamics import simulate
 from perdure.engines.system_dynamics.run_specs import decimals
-from perdure.errors import Invalid
+from perdure.errors import Invalid, MissingExtra
 from perdure.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def run(
         return_format = "df" if importlib.util.find_spec("pandas") else "dict"
     if return_format not in FORMATS:
         raise Invalid(f"A return format is one of {', '.join(FORMATS)}, not {return_format!r}.")
+    if return_format == "df" and not importlib.util.find_spec("pandas"):
+        raise MissingExtra(what="A DataFrame", package="pandas", extra="pandas")
     tree: Tree = {}
     for scenario in track(scenarios, "Running scenarios", disable=not progress_bar):
         config = scenario.config(outputs or scenario.elements, seed=seed)

@@ -3,32 +3,26 @@
 A name that isn't known is an error with a suggestion, where BPTK-Py logs a line. System dynamics only.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from perdure.dialects.bptk.overrides import known_overrides, overrides_of
+from perdure.dialects.bptk.agents import refuse_agents
+from perdure.dialects.bptk.exporting import Export
+from perdure.dialects.bptk.local_session import LocalSession
 from perdure.dialects.bptk.plotting import PlotOptions
-from perdure.dialects.bptk.session_clock import session_dt
-from perdure.dialects.bptk.shapes import STOPTIME_REACHED
-from perdure.drivers.portal import Portal
-from perdure.drivers.requests import Log, NewSession, StepRequest, StepRows
-from perdure.drivers.session_spec import SessionSpec
-from perdure.drivers.sessions import Sessions
-from perdure.engines.system_dynamics import Model, RunSpecs
+from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.model import BACKENDS
 from perdure.engines.system_dynamics.plots import PlotStyle, frame_of
 from perdure.engines.system_dynamics.points import checked_points
-from perdure.errors import Invalid, NotFound, RunFinished
-from perdure.observability import Metrics, configure_logging
+from perdure.errors import Invalid, NotFound
+from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.bulk import Results
-from perdure.scenarios.catalogue import Names, check_outputs, names_of
-from perdure.settings import Settings
-from perdure.stores.memory import MemoryStore
+from perdure.scenarios.catalogue import Names, names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Bptk"]
 
 SCENARIO_STORAGE = "scenarios/"
-PAGE = 1000  # steps read at once
-BACKENDS = ("python", "rust")
-LOCAL = "local"  # whose the session is
-NO_AGENTS = "expecting the model to have agents"
-
-T = TypeVar("T")
+MANAGER_TYPES = ("", "sd", "abm")
 
 log = structlog.get_logger(__name__)
 
@@ -77,18 +66,14 @@ class Bptk:
         if loglevel is not None:
             configure_logging("WARNING" if loglevel == "WARN" else loglevel, as_json=False)
         configuration = dict(configuration or {})
-        folder = Path(configuration.pop("scenario_storage", SCENARIO_STORAGE))
+        self._folder = Path(configuration.pop("scenario_storage", SCENARIO_STORAGE))
         styles = {field.name for field in fields(PlotStyle)}
         self._style = PlotStyle().with_given(configuration)
         if ignored := sorted(configuration.keys() - styles):
             log.warning("configuration_ignored", keys=ignored)
         self.catalogue = Catalogue()
-        self.catalogue.load(folder)
-        self._portal: Portal | None = None
-        self._sessions: Sessions | None = None
-        self._run: str | None = None
-        self._spec: SessionSpec | None = None
-        self._locked = False
+        self.catalogue.load(self._folder)
+        self._session = LocalSession(self.catalogue)
 
     # Registering and running --------------------------------------------------------------------------------
 
@@ -109,11 +94,38 @@ class Bptk:
         """Add scenarios to a manager."""
         self.catalogue.register_scenarios(scenarios, scenario_manager)
 
+    def reset_scenario_cache(self, scenario_manager: str = "", scenario: str = "") -> None:
+        """Check that there is that scenario; each run is computed anew, so that there is no cache."""
+        self.catalogue.scenario(scenario_manager, scenario)
+
+    def reset_scenario(self, scenario_manager: str, scenario: str) -> None:
+        """Read a scenario from its file again; one that was registered in Python is removed."""
+        manager = self.catalogue.manager(scenario_manager).copy()
+        self.catalogue.scenario(scenario_manager, scenario)
+        fresh = Catalogue()
+        fresh.load(self._folder)
+        in_file = fresh.managers.get(scenario_manager)
+        if in_file is not None and scenario in in_file.scenarios:
+            manager.scenarios[scenario] = in_file.scenarios[scenario]
+        else:
+            del manager.scenarios[scenario]
+        self.catalogue.managers[scenario_manager] = manager
+
+    def reset_all_scenarios(self) -> None:
+        """Read all scenario files again, and end the session; what was registered in Python is gone."""
+        fresh = Catalogue()
+        fresh.load(self._folder)
+        self._session.close()
+        self.catalogue, self._session = fresh, LocalSession(fresh)
+
     def run_scenarios(
         self,
         scenarios: Names = (),
         scenario_managers: Names = (),
-        agents: Sequence[str] = (),
+        agents: Names = (),
+        agent_states: Names = (),
+        agent_properties: Names = (),
+        agent_property_types: Names = (),
         equations: Names = (),
         series_names: Mapping[str, str] | None = None,
         progress_bar: bool = False,
@@ -124,12 +136,18 @@ class Bptk:
 
         Parameters
         ----------
-        agents
-            None: there are no agents.
+        agents, agent_states, agent_properties, agent_property_types
+            Empty: agents are not supported yet.
         backend
             One of BPTK-Py's two engines, which are one here.
+
+        Raises
+        ------
+        MissingExtra
+            If the format is ``"df"`` and pandas isn't installed.
         """
-        _check(agents, backend)
+        refuse_agents(agents, agent_states, agent_properties, agent_property_types)
+        _check_backend(backend)
         return self.catalogue.run_scenarios(
             scenarios,
             scenario_managers,
@@ -139,16 +157,80 @@ class Bptk:
             return_format=return_format,
         )
 
+    def export_scenarios(
+        self,
+        scenario_manager: str,
+        scenarios: Names | None = None,
+        equations: Names | None = None,
+        interactive_scenario: str | None = None,
+        interactive_equations: Names | None = None,
+        interactive_settings: Mapping[str, Sequence[float]] | None = None,
+        time_column_name: str = "time",
+        scenario_df_name: str = "scenario",
+        scenario_column_name: str = "scenario",
+        indicator_df_name: str = "indicator",
+        interactive_df_name: str = "interactive",
+        filename: str | Path | None = None,
+    ) -> "dict[str, pd.DataFrame] | None":
+        """Return the results of a manager's scenarios as tables, or write them to a spreadsheet.
+
+        Parameters
+        ----------
+        scenarios, equations
+            Names; by default all.
+        interactive_scenario, interactive_equations
+            A scenario that is run once for each combination of the interactive settings, and the elements
+            taken of it; by default `equations`.
+        interactive_settings
+            Constant → start, stop and step of its values, as `numpy.arange` takes them.
+        time_column_name, scenario_column_name
+            Columns of the first table.
+        scenario_df_name, indicator_df_name, interactive_df_name
+            Names of the tables: a column for each element, a column for each scenario, and the interactive
+            scenario's.
+        filename
+            An ``.xlsx`` file, with a sheet for each table.
+
+        Returns
+        -------
+        dict or None
+            The tables by name; None if they were written.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas isn't installed, or openpyxl where a file is written.
+        """
+        names = {} if scenarios is None else {"scenarios": names_of(scenarios)}
+        found = self.catalogue.select([scenario_manager], **names)
+        outputs = names_of(equations or ())
+        export = Export(found, outputs)
+        tables = {
+            scenario_df_name: export.by_scenario(scenario_column_name, time_column_name),
+            indicator_df_name: export.by_indicator(),
+            interactive_df_name: export.interactive(
+                None
+                if interactive_scenario is None
+                else self.catalogue.scenario(scenario_manager, interactive_scenario),
+                names_of(interactive_equations or outputs),
+                interactive_settings or {},
+            ),
+        }
+        if filename is None:
+            return tables
+        export.write(tables, filename)
+        return None
+
     # Plotting -----------------------------------------------------------------------------------------------
 
     def plot_scenarios(
         self,
         scenarios: Names,
         scenario_managers: Names,
-        agents: Sequence[str] = (),
-        agent_states: Sequence[str] = (),
-        agent_properties: Sequence[str] = (),
-        agent_property_types: Sequence[str] = (),
+        agents: Names = (),
+        agent_states: Names = (),
+        agent_properties: Names = (),
+        agent_property_types: Names = (),
         equations: Names = (),
         kind: str | None = None,
         alpha: float | None = None,
@@ -175,7 +257,7 @@ class Bptk:
             Names, as a list or one text with commas. A name that isn't known is a log line, and nothing is
             drawn.
         agents, agent_states, agent_properties, agent_property_types
-            Empty: there are no agents.
+            Empty: agents are not supported yet.
         kind, alpha, stacked, matplotlib_rc_settings
             See `plots.PlotStyle`; by default as the configuration says.
         progress_bar, backend
@@ -190,7 +272,8 @@ class Bptk:
         MissingExtra
             If pandas isn't installed, or matplotlib where something is drawn.
         """
-        _check([*agents, *agent_states, *agent_properties, *agent_property_types], backend)
+        refuse_agents(agents, agent_states, agent_properties, agent_property_types)
+        _check_backend(backend)
         options = PlotOptions(
             self._styled(kind, alpha, stacked, matplotlib_rc_settings),
             start_date=start_date,
@@ -220,15 +303,17 @@ class Bptk:
         scenario_managers: Names,
         lookup_names: Names,
         return_df: bool = False,
-        kind: str | None = None,
-        alpha: float | None = None,
-        stacked: bool | None = None,
-        title: str = "",
-        x_label: str = "",
-        y_label: str = "",
         visualize_from_period: int = 0,
         visualize_to_period: int = 0,
+        stacked: bool | None = None,
+        title: str = "",
+        alpha: float | None = None,
+        x_label: str = "",
+        y_label: str = "",
+        start_date: str = "",
+        freq: str = "D",
         series_names: Mapping[str, str] | None = None,
+        kind: str | None = None,
         format: str = "plot",
         matplotlib_rc_settings: Mapping[str, Any] | None = None,
     ) -> "pd.DataFrame | Axes | None":
@@ -250,6 +335,8 @@ class Bptk:
         """
         options = PlotOptions(
             self._styled(kind, alpha, stacked, matplotlib_rc_settings),
+            start_date=start_date,
+            freq=freq,
             title=title,
             x_label=x_label,
             y_label=y_label,
@@ -276,8 +363,18 @@ class Bptk:
         """Return a scenario."""
         return self.catalogue.scenario(scenario_manager, scenario)
 
-    def get_scenarios(self, scenario_managers: Names = (), scenarios: Names = ()) -> dict[str, Scenario]:
-        """Return scenarios by name; of several managers by ``manager_scenario``."""
+    def get_scenarios(
+        self, scenario_managers: Names = (), scenarios: Names = (), scenario_manager_type: str = ""
+    ) -> dict[str, Scenario]:
+        """Return scenarios by name; of several managers by ``manager_scenario``.
+
+        Parameters
+        ----------
+        scenario_manager_type
+            ``"sd"`` or nothing; there are none of type ``"abm"``.
+        """
+        if not _has_type(scenario_manager_type):
+            return {}
         found = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
         several = len({scenario.manager for scenario in found}) > 1
         return {(f"{one.manager}_{one.name}" if several else one.name): one for one in found}
@@ -292,8 +389,10 @@ class Bptk:
         named = {name: list(self.catalogue.manager(name).scenarios) for name in managers}
         return named if format == "dict" else [name for names in named.values() for name in names]
 
-    def list_scenarios(self, scenario_managers: Names = ()) -> None:
-        """Print the scenarios of each manager."""
+    def list_scenarios(self, scenario_managers: Names = (), scenario_manager_type: str = "") -> None:
+        """Print the scenarios of each manager; of those of type ``"abm"`` there are none."""
+        if not _has_type(scenario_manager_type):
+            return
         named = self.get_scenario_names(scenario_managers, format="dict")
         assert isinstance(named, dict)
         for manager, names in named.items():
@@ -315,7 +414,11 @@ class Bptk:
         scenarios: Names,
         scenario_managers: Names,
         settings: Mapping[str, Any] | str | None = None,
-        agents: Sequence[str] = (),
+        agents: Names = (),
+        agent_states: Names = (),
+        agent_properties: Names = (),
+        agent_property_types: Names = (),
+        individual_agent_properties: Names = (),
         equations: Names = (),
         starttime: float = 0.0,
         dt: float | None = None,
@@ -330,7 +433,9 @@ class Bptk:
             Names, as a list or one text with commas; at least one of each.
         settings
             Manager → scenario → ``constants`` and ``points`` that it begins with; may be JSON text.
-        agents, backend
+        agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
+            Empty: agents are not supported yet.
+        backend
             As for `run_scenarios`.
         starttime
             At most the start of each scenario, where its session begins.
@@ -339,30 +444,11 @@ class Bptk:
         seed
             Of the random draws; by default one is made.
         """
-        _check(agents, backend)
-        outputs = names_of(equations)
-        found = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
-        if not outputs:
-            raise Invalid("expecting either equations or agents to be set")
-        check_outputs(outputs, found)
-        for scenario in found:
-            begins = scenario.config((), seed=0)["starttime"]
-            if starttime > begins:
-                raise Invalid(f"A session begins where its scenarios do, at {begins}, not at {starttime}.")
-        given = json.loads(settings) if isinstance(settings, str) else settings
-        named: dict[str, list[str]] = {}
-        for scenario in found:
-            named.setdefault(scenario.manager, []).append(scenario.name)
-        request = NewSession(
-            scenarios=named,
-            outputs=outputs,
-            dt=session_dt(found) if dt is None else dt,
-            seed=seed,
-            settings=known_overrides(overrides_of(given), found),
+        refuse_agents(
+            agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
         )
-        self.end_session()
-        created = self._call(lambda sessions: sessions.create(LOCAL, request))
-        self._run, self._spec = created.run.id, SessionSpec.from_blob(created.run.spec)
+        _check_backend(backend)
+        self._session.begin(scenarios, scenario_managers, settings, equations, starttime, dt, seed)
 
     def run_step(
         self, settings: Mapping[str, Any] | None = None, flat: bool = False
@@ -375,16 +461,7 @@ class Bptk:
             Manager → scenario → equation → time → value, flat without the time;
             ``{"msg": "Stoptime reached"}`` past the end; None without a session.
         """
-        run, spec = self._run, self._spec
-        if run is None or spec is None:
-            return None
-        in_session = [self.catalogue.scenario(part.manager, part.scenario) for part in spec.scenarios]
-        request = StepRequest(settings=known_overrides(overrides_of(settings), in_session))
-        try:
-            answer = self._call(lambda sessions: sessions.step(LOCAL, run, request))
-        except RunFinished:
-            return dict(STOPTIME_REACHED)
-        return _tree(spec, answer.steps[0], flat)
+        return self._session.step(settings, flat)
 
     def session_results(self, index_by_time: bool = True, flat: bool = False) -> dict[Any, Any]:
         """Return all that the session answered; {} without one.
@@ -397,67 +474,36 @@ class Bptk:
         flat
             Lists of values in place of time → value, where it isn't indexed by time.
         """
-        spec = self._spec
-        if spec is None:
-            return {}
-        steps = self._steps()
-        if index_by_time:
-            return {_time(spec, step): _tree(spec, step, False) for step in steps}
-        results: dict[str, Any] = {}
-        for step in steps:
-            for manager, scenarios in _tree(spec, step, False).items():
-                for scenario, values in scenarios.items():
-                    equations = results.setdefault(manager, {}).setdefault(scenario, {"equations": {}})
-                    for name, at in values.items():
-                        if flat:
-                            equations["equations"].setdefault(name, []).extend(at.values())
-                        else:
-                            equations["equations"].setdefault(name, {}).update(at)
-        return results
+        return self._session.results(index_by_time, flat)
 
     def progress(self) -> float:
         """Return how much of the session's steps is taken, from 0.0 to 1.0; 0.0 without a session."""
-        run, spec = self._run, self._spec
-        if run is None or spec is None:
-            return 0.0
-        found = self._call(lambda sessions: sessions.run(LOCAL, run))
-        steps = max(
-            RunSpecs(
-                part.config["starttime"],
-                part.config["stoptime"],
-                part.config["dt"],
-                timestep=part.config.get("timestep"),
-            ).answers
-            for part in spec.scenarios
-        )
-        return found.position / steps
+        return self._session.progress()
 
     def end_session(self) -> None:
         """End the session; harmless without one."""
-        run, self._run, self._spec, self._locked = self._run, None, None, False
-        if run is not None:
-            self._call(lambda sessions: sessions.delete(LOCAL, run))
+        self._session.end()
 
     def lock(self) -> None:
         """Mark the session as locked, for whoever asks `is_locked`."""
-        self._locked = True
+        self._session.locked = True
 
     def unlock(self) -> None:
         """Undo `lock`."""
-        self._locked = False
+        self._session.locked = False
 
     def is_locked(self) -> bool:
         """Return whether the session is marked as locked."""
-        return self._locked
+        return self._session.locked
 
     def destroy(self) -> None:
         """End the session and what it runs in; harmless when done twice."""
-        self.end_session()
-        if self._portal is not None:
-            if self._sessions is not None:
-                self._portal.call(self._sessions.aclose)
-            self._portal.close()
-            self._portal = self._sessions = None
+        self._session.close()
+
+    @classmethod
+    def update(cls) -> None:
+        """Print how Perdure is updated; a program that runs doesn't replace itself."""
+        print("Update Perdure with: pip install --upgrade perdure")
 
     def _styled(
         self,
@@ -474,52 +520,14 @@ class Bptk:
         }
         return self._style.with_given(given)
 
-    def _call(self, work: Callable[[Sessions], Awaitable[T]]) -> T:
-        if self._portal is None or self._sessions is None:
-            self._portal = Portal()
-            given: dict[str, Any] = {}  # all as the environment says
-            self._sessions = Sessions(MemoryStore(), self.catalogue, Settings(**given), Metrics())
-        sessions = self._sessions
-        return self._portal.call(lambda: work(sessions))
 
-    def _steps(self) -> list[StepRows]:
-        run = self._run
-        assert run is not None
-        steps: list[StepRows] = []
-
-        def read(sessions: Sessions) -> Awaitable[Log]:
-            return sessions.log(LOCAL, run, len(steps), PAGE)
-
-        while True:
-            page = self._call(read)
-            steps += [given.step for given in page.steps]
-            if len(steps) >= page.run.position:
-                return steps
+def _check_backend(backend: str | None) -> None:
+    if backend not in BACKENDS:
+        raise Invalid(f"backend must be 'python' or 'rust', got {backend!r:.80}")
 
 
-def _check(agents: Sequence[str], backend: str | None) -> None:
-    if agents:
-        raise Invalid(NO_AGENTS)
-    if backend is not None and backend not in BACKENDS:
-        raise Invalid(f"backend must be 'python' or 'rust', got {backend!r}")
-
-
-def _time(spec: SessionSpec, step: StepRows) -> float:
-    time: float = next(
-        round(row[0], part.decimals)
-        for part, row in zip(spec.scenarios, step.rows, strict=True)
-        if row is not None
-    )
-    return time
-
-
-def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for part, row in zip(spec.scenarios, step.rows, strict=True):
-        if row is not None:
-            values = dict(zip(part.outputs, row[1:], strict=True))
-            time = round(row[0], part.decimals)
-            tree.setdefault(part.manager, {})[part.scenario] = (
-                values if flat else {name: {time: value} for name, value in values.items()}
-            )
-    return tree
+def _has_type(scenario_manager_type: str) -> bool:
+    """Return whether there are managers of a type; all are of system dynamics."""
+    if scenario_manager_type not in MANAGER_TYPES:
+        raise Invalid(f"A type of managers is 'sd', 'abm' or '', not {scenario_manager_type!r}.")
+    return scenario_manager_type != "abm"

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import structlog
+
 from perdure.engines.system_dynamics.expression import Expression, Operand, as_expression, finite
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.errors import ModelError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from perdure.engines.system_dynamics.model import Model
 
 __all__ = ["Biflow", "Constant", "Converter", "Element", "Flow", "Kind", "Stock"]
+
+log = structlog.get_logger(__name__)
 
 Kind: TypeAlias = Literal["stock", "flow", "biflow", "converter", "constant"]
 
@@ -37,13 +41,33 @@ class Element(Expression):
         ``"stock"``, ``"flow"``, ``"biflow"``, ``"converter"`` or ``"constant"``.
     """
 
-    __slots__ = ("_equation", "model", "name")
+    __slots__ = ("_equation", "_initial_value", "model", "name")
     kind: Kind
 
     def __init__(self, model: "Model", name: str) -> None:
         self.model = model
         self.name = name
         self._equation: Operand | None = None
+        self._initial_value: Operand | None = None
+
+    @property
+    def initial_value(self) -> Operand:
+        """A stock's value at the start: a number, an element or any expression, evaluated at the start time.
+
+        Other elements begin with what their equation gives. They take an initial value as BPTK-Py's do, with
+        a log line: it has no effect.
+        """
+        return 0.0 if self._initial_value is None else self._initial_value
+
+    @initial_value.setter
+    def initial_value(self, value: Operand) -> None:
+        if isinstance(value, bool):
+            raise ModelError(f"The initial value of {self.name!r} is a bool; give it a number.")
+        as_expression(value, f"the initial value of {self.name!r}")
+        if self.kind != "stock":
+            log.warning("initial_value_without_effect", element=self.name, kind=self.kind)
+        self._initial_value = value
+        self.model.changed()
 
     @property
     def equation(self) -> Operand | None:
@@ -127,25 +151,8 @@ class Element(Expression):
 class Stock(Element):
     """A level: its initial value, and then the sum of its net flow over time."""
 
-    __slots__ = ("_initial_value",)
+    __slots__ = ()
     kind: Kind = "stock"
-
-    def __init__(self, model: "Model", name: str) -> None:
-        super().__init__(model, name)
-        self._initial_value: Operand | None = None
-
-    @property
-    def initial_value(self) -> Operand:
-        """The value at the start: a number, an element or any expression, evaluated at the start time."""
-        return 0.0 if self._initial_value is None else self._initial_value
-
-    @initial_value.setter
-    def initial_value(self, value: Operand) -> None:
-        if isinstance(value, bool):
-            raise ModelError(f"The initial value of {self.name!r} is a bool; give it a number.")
-        as_expression(value, f"the initial value of {self.name!r}")
-        self._initial_value = value
-        self.model.changed()
 
     @property
     def defined(self) -> bool:

@@ -18,6 +18,7 @@ from perdure.engines.system_dynamics.expression import (
     operands,
 )
 from perdure.engines.system_dynamics.points import checked_points
+from perdure.errors import ModelError
 
 if TYPE_CHECKING:
     from perdure.engines.system_dynamics.model import Model
@@ -318,8 +319,12 @@ def negbinomial(n: Operand, p: Operand) -> Operation:
     return _operation("negbinomial", n, p)
 
 
-def exprnd(mean: Operand) -> Operation:
-    """An exponential draw with the given mean; nan unless it is positive."""
+def exprnd(mean: Operand | None = None, **given: Operand) -> Operation:
+    """An exponential draw with the given mean, which BPTK-Py calls `l`; nan unless it is positive."""
+    if mean is None and given.keys() == {"l"}:
+        mean = given["l"]
+    elif mean is None or given:
+        raise ModelError("sd.exprnd takes the mean alone, as exprnd(2.0), exprnd(mean=2.0) or exprnd(l=2.0).")
     return _operation("exprnd", mean)
 
 

@@ -17,13 +17,16 @@ from perdure.engines.system_dynamics.program import RESERVED, Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.simulation import Simulation
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
-from perdure.errors import DuplicateElement, EvaluationFailed, ModelError, UnknownElement, suggest
+from perdure.errors import DuplicateElement, EvaluationFailed, Invalid, ModelError, UnknownElement, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["Model"]
+
+BACKENDS = (None, "python", "rust")
+"""BPTK-Py's engines; here they are one."""
 
 AnyElement = TypeVar("AnyElement", bound=Element)
 
@@ -101,7 +104,9 @@ class Model:
         """Return the constant `name`, made if it doesn't exist."""
         return self._element(Constant, name)
 
-    def function(self, name: str, fn: Callable[..., Any], *, impure: bool = False) -> Callable[..., Call]:
+    def function(
+        self, name: str, fn: Callable[..., Any], elementwise: bool = True, *, impure: bool = False
+    ) -> Callable[..., Call]:
         """Make a Python function usable in equations.
 
         Parameters
@@ -112,6 +117,9 @@ class Model:
             Called as ``fn(model, t, *arguments)`` with a view of the model, the time and floats; it answers a
             number. It must depend on these only, since a resumed run calls it anew; what it needs of the past
             is an argument made with `sd.delay`.
+        elementwise
+            Whether arrays are handed over element by element or as a whole, as in BPTK-Py. Arguments are
+            single numbers, for which both are the same.
         impure
             Whether its answers depend on more, such as a clock, a file or `random`. They are then logged with
             each step of a session, and a resumed one gets them from the log.
@@ -341,13 +349,24 @@ class Model:
         """Return the same as `evaluate_equation`."""
         return self.evaluate_equation(equation, t)
 
-    def simulate(self, equations: Sequence[str] | str) -> Any:
+    def memoize(self, equation: str, arg: float) -> float:
+        """Return the same as `evaluate_equation`."""
+        return self.evaluate_equation(equation, arg)
+
+    @property
+    def equations(self) -> Mapping[str, Callable[[float], float]]:
+        """The elements by name; each is called with a time and returns its value, see `evaluate_equation`."""
+        return self.elements
+
+    def simulate(self, equations: Sequence[str] | str, backend: str | None = None) -> Any:
         """Run the model with Euler's method and return the elements' values.
 
         Parameters
         ----------
         equations
             Names of elements, as a list or as one string with commas.
+        backend
+            ``"python"`` or ``"rust"``: BPTK-Py's two engines, which are one here.
 
         Returns
         -------
@@ -355,6 +374,8 @@ class Model:
             With pandas installed, a frame with a column for each element and the times as its index ``t``;
             otherwise ``{element: {time: value}}``.
         """
+        if backend not in BACKENDS:
+            raise Invalid(f"backend must be 'python' or 'rust', got {backend!r:.80}")
         names = [n.strip() for n in equations.split(",")] if isinstance(equations, str) else list(equations)
         for name in names:
             self.known(name, "A request")

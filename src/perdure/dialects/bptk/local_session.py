@@ -1,0 +1,196 @@
+"""The session in this process: one session on a catalogue at a time, stepped by a caller that blocks."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from perdure.dialects.bptk.overrides import known_overrides, overrides_of
+from perdure.dialects.bptk.session_clock import session_dt
+from perdure.dialects.bptk.shapes import STOPTIME_REACHED
+from perdure.drivers.portal import Portal
+from perdure.drivers.requests import Log, NewSession, StepRequest, StepRows
+from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.sessions import Sessions
+from perdure.engines.system_dynamics import RunSpecs
+from perdure.errors import Invalid, RunFinished
+from perdure.observability import Metrics
+from perdure.scenarios import Catalogue
+from perdure.scenarios.catalogue import Names, check_outputs, names_of
+from perdure.settings import Settings
+from perdure.stores.memory import MemoryStore
+
+__all__ = ["LocalSession"]
+
+PAGE = 1000  # steps read at once
+LOCAL = "local"  # whose the session is
+
+T = TypeVar("T")
+
+
+class LocalSession:
+    """The session of a `Bptk` object; there may be none.
+
+    The first one starts an event loop in a thread of its own, which `close` ends.
+
+    Parameters
+    ----------
+    catalogue
+        Whose scenarios are stepped.
+
+    Attributes
+    ----------
+    locked
+        Whether the session is marked as locked.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._portal: Portal | None = None
+        self._sessions: Sessions | None = None
+        self._run: str | None = None
+        self._spec: SessionSpec | None = None
+        self.locked = False
+
+    def begin(
+        self,
+        scenarios: Names,
+        scenario_managers: Names,
+        settings: Mapping[str, Any] | str | None,
+        equations: Names,
+        starttime: float,
+        dt: float | None,
+        seed: int | None,
+    ) -> None:
+        """Begin a session in place of the one there is; see `Bptk.begin_session`."""
+        outputs = names_of(equations)
+        found = self._catalogue.select(names_of(scenario_managers), names_of(scenarios))
+        if not outputs:
+            raise Invalid("expecting either equations or agents to be set")
+        check_outputs(outputs, found)
+        for scenario in found:
+            begins = scenario.config((), seed=0)["starttime"]
+            if starttime > begins:
+                raise Invalid(f"A session begins where its scenarios do, at {begins}, not at {starttime}.")
+        given = json.loads(settings) if isinstance(settings, str) else settings
+        named: dict[str, list[str]] = {}
+        for scenario in found:
+            named.setdefault(scenario.manager, []).append(scenario.name)
+        request = NewSession(
+            scenarios=named,
+            outputs=outputs,
+            dt=session_dt(found) if dt is None else dt,
+            seed=seed,
+            settings=known_overrides(overrides_of(given), found),
+        )
+        self.end()
+        created = self._call(lambda sessions: sessions.create(LOCAL, request))
+        self._run, self._spec = created.run.id, SessionSpec.from_blob(created.run.spec)
+
+    def step(self, settings: Mapping[str, Any] | None, flat: bool) -> dict[str, Any] | None:
+        """Take a step; see `Bptk.run_step`."""
+        run, spec = self._run, self._spec
+        if run is None or spec is None:
+            return None
+        in_session = [self._catalogue.scenario(part.manager, part.scenario) for part in spec.scenarios]
+        request = StepRequest(settings=known_overrides(overrides_of(settings), in_session))
+        try:
+            answer = self._call(lambda sessions: sessions.step(LOCAL, run, request))
+        except RunFinished:
+            return dict(STOPTIME_REACHED)
+        return _tree(spec, answer.steps[0], flat)
+
+    def results(self, index_by_time: bool, flat: bool) -> dict[Any, Any]:
+        """Return all that the session answered; see `Bptk.session_results`."""
+        spec = self._spec
+        if spec is None:
+            return {}
+        steps = self._steps()
+        if index_by_time:
+            return {_time(spec, step): _tree(spec, step, False) for step in steps}
+        results: dict[str, Any] = {}
+        for step in steps:
+            for manager, scenarios in _tree(spec, step, False).items():
+                for scenario, values in scenarios.items():
+                    equations = results.setdefault(manager, {}).setdefault(scenario, {"equations": {}})
+                    for name, at in values.items():
+                        if flat:
+                            equations["equations"].setdefault(name, []).extend(at.values())
+                        else:
+                            equations["equations"].setdefault(name, {}).update(at)
+        return results
+
+    def progress(self) -> float:
+        """Return how much of the session's steps is taken, from 0.0 to 1.0; 0.0 without a session."""
+        run, spec = self._run, self._spec
+        if run is None or spec is None:
+            return 0.0
+        found = self._call(lambda sessions: sessions.run(LOCAL, run))
+        steps = max(
+            RunSpecs(
+                part.config["starttime"],
+                part.config["stoptime"],
+                part.config["dt"],
+                timestep=part.config.get("timestep"),
+            ).answers
+            for part in spec.scenarios
+        )
+        return found.position / steps
+
+    def end(self) -> None:
+        """End the session; harmless without one."""
+        run, self._run, self._spec, self.locked = self._run, None, None, False
+        if run is not None:
+            self._call(lambda sessions: sessions.delete(LOCAL, run))
+
+    def close(self) -> None:
+        """End the session and what it runs in; harmless when done twice."""
+        self.end()
+        if self._portal is not None:
+            if self._sessions is not None:
+                self._portal.call(self._sessions.aclose)
+            self._portal.close()
+            self._portal = self._sessions = None
+
+    def _call(self, work: Callable[[Sessions], Awaitable[T]]) -> T:
+        if self._portal is None or self._sessions is None:
+            self._portal = Portal()
+            given: dict[str, Any] = {}  # all as the environment says
+            self._sessions = Sessions(MemoryStore(), self._catalogue, Settings(**given), Metrics())
+        sessions = self._sessions
+        return self._portal.call(lambda: work(sessions))
+
+    def _steps(self) -> list[StepRows]:
+        run = self._run
+        assert run is not None
+        steps: list[StepRows] = []
+
+        def read(sessions: Sessions) -> Awaitable[Log]:
+            return sessions.log(LOCAL, run, len(steps), PAGE)
+
+        while True:
+            page = self._call(read)
+            steps += [given.step for given in page.steps]
+            if len(steps) >= page.run.position:
+                return steps
+
+
+def _time(spec: SessionSpec, step: StepRows) -> float:
+    """Return the time of a step, as it is shown."""
+    times: list[float] = [
+        round(row[0], part.decimals)
+        for part, row in zip(spec.scenarios, step.rows, strict=True)
+        if row is not None
+    ]
+    return times[0]
+
+
+def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for part, row in zip(spec.scenarios, step.rows, strict=True):
+        if row is not None:
+            values = dict(zip(part.outputs, row[1:], strict=True))
+            time = round(row[0], part.decimals)
+            tree.setdefault(part.manager, {})[part.scenario] = (
+                values if flat else {name: {time: value} for name, value in values.items()}
+            )
+    return tree
