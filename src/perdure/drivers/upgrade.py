@@ -106,7 +106,7 @@ def _adapted(former: ScenarioSpec, scenario: Scenario) -> ScenarioSpec:
     The overrides in force are in the state, where the upgrade function may rename them. Rows keep their form:
     an output that is gone is None from here on.
     """
-    elements, points = scenario.model.elements, scenario.model.points
+    elements, points = scenario.model.elements, scenario.model.table_names
     config = former.config
     adapted = {
         **config,

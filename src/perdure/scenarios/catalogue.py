@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.points import filled
 from perdure.errors import InvalidOverride, InvalidScenario, OutputNotFound, ScenarioNotFound, suggest
 from perdure.scenarios.bulk import Results, run
 from perdure.scenarios.files import load_model, model_source
@@ -128,10 +129,18 @@ class Manager:
         _check_keys(place, definition, _SCENARIO_KEYS)
         constants = self.base_constants | dict(_mapping(place, definition, "constants"))
         points = self.base_points | dict(_mapping(place, definition, "points"))
+        model = self.model
         problems = [
-            *_unknown(place, "constant", constants, self.model.elements, self.model.overridable),
-            *_unknown(place, "points", points, self.model.points, self.model.points),
+            *_unknown(place, "constant", constants, model.elements, model.overridable),
+            *_unknown(place, "points", points, model.table_names, model.table_names),
         ]
+        constants = {name: value for name, value in constants.items() if name in model.elements}
+        # An empty table fills nothing; in place of one that the model has it is wrong.
+        there = filled(points).keys() | filled(model.points).keys()
+        points = {
+            name: table for name, table in points.items() if name in model.table_names and name in there
+        }
+        problems += _open(place, model, constants, points)
         for problem in problems:
             log.warning("scenario_problem", problem=problem)
         scenario = Scenario(
@@ -139,8 +148,8 @@ class Manager:
             name,
             self.model,
             self.fingerprint,
-            {key: value for key, value in constants.items() if key in self.model.elements},
-            {key: value for key, value in points.items() if key in self.model.points},
+            constants,
+            points,
             dict(_mapping(place, definition, "runspecs")),
             tuple(problems),
         )
@@ -406,6 +415,16 @@ def _unknown(
         if len(unknown) > 1:
             names = f"{len(unknown)} {what.removesuffix('s')}s, {unknown[0]!r} first"
         yield f"{place} sets {names}, which the model doesn't have.{suggest(unknown[0], near)}"
+
+
+def _open(place: str, model: Model, constants: Container[str], points: Container[str]) -> Iterator[str]:
+    """Say what neither the model nor the scenario gives."""
+    program = model.program()
+    elements = [repr(name) for name in program.kinds if name in program.missing and name not in constants]
+    tables = [repr(name) for name in program.missing_tables if name not in points]
+    for what, names in (("an equation or a value of", elements), ("points of", tables)):
+        if names:
+            yield f"{place} lacks {what} {', '.join(names)}; what needs that can't be run."
 
 
 def _check_keys(place: str, definition: Mapping[str, Any], known: Iterable[str]) -> None:

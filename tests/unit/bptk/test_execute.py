@@ -183,6 +183,7 @@ def test_other_scenarios_are_refused(scenarios: Any) -> None:
         {"constants": {"one": None}},
         {"constants": {"nothing": 1}},
         {"constants": {"x": 1}},
+        {"constants": {"count": 1}},
         {"points": {"curve": 5}},
         {"points": {"nothing": [[0, 1]]}},
         {"runspecs": {"dt": 0}},
@@ -192,7 +193,7 @@ def test_other_scenarios_are_refused(scenarios: Any) -> None:
 )
 def test_wrong_values_are_refused(scenario: Any) -> None:
     with pytest.raises(PerdureError):
-        values(lit(1), **scenario)
+        values(binary("add", lit(1), lit(1)), **scenario)
 
 
 def test_names_are_only_names() -> None:

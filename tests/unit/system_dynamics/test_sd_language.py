@@ -56,7 +56,7 @@ def test_all_missing_equations_are_named() -> None:
     m.stock("enough").initial_value = 1.0
     m.stock("also enough").equation = 1.0
     with pytest.raises(MissingEquation, match=r"No equation is given for 'a', 'b', 'c', 'd', 'e';"):
-        m.program()
+        m.simulate([*m.elements])
 
 
 def test_taking_an_equation_away_makes_it_missing() -> None:
@@ -137,12 +137,12 @@ def test_unknown_points_are_named_with_the_nearest_name() -> None:
     m = model(a=sd.lookup(sd.time(), "pirce"))
     m.points["price"] = [[0.0, 1.0]]
     with pytest.raises(UnknownElement, match=r"lookup in 'a' uses 'pirce', .* Did you mean 'price'\?"):
-        m.program()
+        m.simulate("a")
 
 
 @pytest.mark.parametrize(
     "points",
-    [[], [[1.0]], [[1.0, math.nan]], [["1", 2.0]], [[True, 2.0]], 5, "ab", [[0.0, -1e308], [1e-9, 1e308]]],
+    [[[1.0]], [[1.0, math.nan]], [["1", 2.0]], [[True, 2.0]], 5, "ab", [[0.0, -1e308], [1e-9, 1e308]]],
 )
 def test_points_that_are_none_are_refused(points: Any) -> None:
     m = model(a=1.0)

@@ -108,7 +108,7 @@ def _known(
             kept[kind] = values
             continue
         # What is an element, but no constant, is refused by the engine: to leave it out would mislead.
-        there: Collection[str] = model.elements if kind == "constants" else model.points
+        there: Collection[str] = model.elements if kind == "constants" else model.table_names
         for name in values:
             if name not in there:
                 ignored.add(manager, scenario, kind, name, there)

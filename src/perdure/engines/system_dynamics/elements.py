@@ -90,7 +90,7 @@ class Element(Expression):
 
     @property
     def overridable(self) -> bool:
-        """Whether a scenario or a client may set it: a constant, or a converter that is a bare number."""
+        """Whether a scenario or a client may set it: a constant, or a converter without a formula."""
         return False
 
     def __call__(self, t: float) -> float:
@@ -182,7 +182,7 @@ class Converter(Element):
 
     @property
     def overridable(self) -> bool:
-        return isinstance(self._equation, Real)
+        return self._equation is None or isinstance(self._equation, Real)
 
 
 class Constant(Element):

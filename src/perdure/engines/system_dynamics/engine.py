@@ -78,7 +78,7 @@ class SystemDynamicsEngine:
         UnknownElement
             If an output isn't an element.
         ModelError
-            If the model itself is wrong.
+            If the model itself is wrong, or lacks an equation that an output needs.
         """
         self._simulation = _simulation(self._model, config)
         self._outputs = self._simulation.compiled.outputs
@@ -205,8 +205,8 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
     }
     points: dict[str, Points] = {}
     for name, value in _mapping(inputs, "points").items():
-        if name not in model.points:
-            reason = f"the model has no points of that name.{suggest(str(name), model.points)}"
+        if name not in model.table_names:
+            reason = f"the model has no points of that name.{suggest(str(name), model.table_names)}"
             raise InvalidOverride(name=name, value=f"{value!r:.80}", reason=reason)
         points[name] = overriding_points(name, value)
     return constants, points
@@ -272,6 +272,12 @@ def _simulation(model: Model, config: Mapping[str, Any]) -> Simulation:
         raise wrong(f"the stream must be a string, not {stream!r:.80}")
     overrides = {key: config[key] for key in ("constants", "points") if key in config}
     constants, points = validate_inputs(model, overrides)
-    simulation = Simulation(model, specs, list(dict.fromkeys(outputs)), seed=seed, stream=stream)
-    simulation.override(constants, points)
-    return simulation
+    return Simulation(
+        model,
+        specs,
+        list(dict.fromkeys(outputs)),
+        seed=seed,
+        stream=stream,
+        constants=constants,
+        points=points,
+    )

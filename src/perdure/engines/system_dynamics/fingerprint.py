@@ -71,6 +71,8 @@ def fingerprint(
         for name, definition in sorted(part.items()):
             digest.add(definition.kind, name)
             digest.code(definition.code)
+    for name in sorted(program.missing):
+        digest.add("missing", program.kinds[name], name)
     for name, delay in sorted(program.delays.items()):
         digest.add("delay", name, delay.input, delay.initial or "", delay.duration is None)
         digest.code(delay.duration or ())

@@ -12,7 +12,7 @@ from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter
 from perdure.engines.system_dynamics.expression import Call, Operand, operands
 from perdure.engines.system_dynamics.fingerprint import fingerprint
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
-from perdure.engines.system_dynamics.points import Points, checked_points
+from perdure.engines.system_dynamics.points import Points, checked_points, filled
 from perdure.engines.system_dynamics.program import RESERVED, Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.simulation import Simulation
@@ -195,6 +195,11 @@ class Model:
         return [name for name, element in self._elements.items() if element.overridable]
 
     @property
+    def table_names(self) -> list[str]:
+        """The names of the points that a scenario or a client may set: the model's, and those of lookups."""
+        return [*dict.fromkeys((*self.points, *self.program().missing_tables))]
+
+    @property
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """The user functions by name."""
         return MappingProxyType(self._functions)
@@ -204,15 +209,27 @@ class Model:
         """The names of the user functions that were declared impure."""
         return self._impure
 
-    def program(self) -> Program:
-        """Return the model's intermediate form; made again only after a change.
+    def tables(self) -> dict[str, Points]:
+        """Return the points by name, checked and sorted by x, without those that are empty.
 
         Raises
         ------
-        MissingEquation, UnknownElement, ModelError
-            If the definition is incomplete or wrong.
+        ModelError
+            If some aren't points.
         """
-        names = tuple(sorted(self.points))
+        return {name: checked_points(points, name) for name, points in filled(self.points).items()}
+
+    def program(self) -> Program:
+        """Return the model's intermediate form; made again only after a change.
+
+        An element without an equation and a lookup without points are errors of the runs that need them.
+
+        Raises
+        ------
+        UnknownElement, ModelError
+            If the definition is wrong.
+        """
+        names = tuple(sorted(filled(self.points)))
         if self._program is None or self._program[0] != names or self._program[1].model_name != self.name:
             self._program = (names, Program.of(self))
         return self._program[1]
@@ -232,8 +249,7 @@ class Model:
             If a user function that wasn't declared impure reads a clock, a file or the like, or changes what
             outlives a call.
         """
-        points = {name: checked_points(points, name) for name, points in self.points.items()}
-        return fingerprint(self.program(), points, _opaque)
+        return fingerprint(self.program(), self.tables(), _opaque)
 
     # Running ------------------------------------------------------------------------------------------------
 
@@ -396,13 +412,14 @@ class Model:
 
         Raises
         ------
-        MissingEquation, UnknownElement, ModelError
-            If the definition is incomplete or wrong.
+        UnknownElement, ModelError
+            If the definition is wrong.
         """
         made = copy(self)
         made._elements, made._functions = dict(self._elements), dict(self._functions)
-        made.points = {name: checked_points(points, name) for name, points in self.points.items()}
-        made._program = (tuple(sorted(made.points)), self.program())
+        tables = self.tables()
+        made.points = {name: tables.get(name, ()) for name in self.points}
+        made._program = (tuple(sorted(tables)), self.program())
         return made
 
     def known(self, name: object, user: str) -> str:

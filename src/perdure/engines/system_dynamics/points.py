@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
+import numpy as np
+
 from perdure.engines.system_dynamics.expression import finite
 from perdure.errors import InvalidOverride, ModelError
 
@@ -21,10 +23,14 @@ Table: TypeAlias = Callable[[float], float]
 
 def parse_points(value: object) -> Points | str:
     """Return `value` as points sorted by x, or a sentence part that says what is wrong with it."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) == 0:
         return "points are a list of at least one [x, y]"
     pairs: list[tuple[float, float]] = []
     for item in value:
+        if isinstance(item, np.ndarray):
+            item = item.tolist()
         if not isinstance(item, Sequence) or isinstance(item, str | bytes) or len(item) != 2:
             return f"each point is [x, y], not {item!r:.80}"
         x, y = finite(item[0]), finite(item[1])
@@ -36,6 +42,15 @@ def parse_points(value: object) -> Points | str:
         if x1 > x0 and not (math.isfinite(x1 - x0) and math.isfinite((y1 - y0) / (x1 - x0))):
             return f"the slope between {[x0, y0]} and {[x1, y1]} is too large for a float"
     return tuple(pairs)
+
+
+def filled(points: Mapping[str, object]) -> dict[str, object]:
+    """Return points by name without the tables that are empty, which a scenario may fill."""
+    return {
+        name: table
+        for name, table in points.items()
+        if not (isinstance(table, list | tuple | np.ndarray) and len(table) == 0)
+    }
 
 
 def checked_points(value: object, name: str | None = None) -> Points:

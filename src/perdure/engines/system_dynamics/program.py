@@ -20,8 +20,8 @@ from perdure.engines.system_dynamics.expression import (
     Reference,
     as_expression,
 )
-from perdure.engines.system_dynamics.points import Points
-from perdure.errors import MissingEquation, ModelError, UnknownElement, suggest
+from perdure.engines.system_dynamics.points import Points, filled
+from perdure.errors import ModelError, UnknownElement, suggest
 
 if TYPE_CHECKING:
     from perdure.engines.system_dynamics.model import Model
@@ -91,7 +91,9 @@ class Program:
     """A model's meaning, made by `Program.of`.
 
     `constants` are the elements that may be overridden: constants, and converters that are a bare number.
-    `compiled` is the compiler's own store.
+    `missing` are the elements without an equation, `missing_tables` the tables without points that lookups
+    read, each with the element that does and a suggestion. `compiled` is the compiler's own store, `parts`
+    that of `gaps`.
     """
 
     model_name: str
@@ -102,7 +104,10 @@ class Program:
     delays: Mapping[str, Delay]
     functions: Mapping[str, UserFunction]
     impure: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+    missing_tables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     compiled: dict[Any, Any] = field(default_factory=dict)
+    parts: dict[Any, "Program"] = field(default_factory=dict)
 
     @property
     def stocks(self) -> list[str]:
@@ -120,21 +125,19 @@ class Program:
 
         Raises
         ------
-        MissingEquation
-            If elements have no equation; all are named.
         UnknownElement
-            If an equation uses an element of another model, or points that the model doesn't have.
+            If an equation uses an element of another model.
         """
-        missing = [
-            repr(element.name)
+        missing = frozenset(
+            element.name
             for element in model.elements.values()
             if not (element.defined if isinstance(element, Stock) else element.equation is not None)
-        ]
-        if missing:
-            raise MissingEquation(names=", ".join(missing))
+        )
         lowering = _Lowering(model)
         constants: dict[str, float] = {}
         for name, element in model.elements.items():
+            if name in missing:
+                continue
             equation = as_expression(0.0 if element.equation is None else element.equation)
             if element.overridable:
                 assert isinstance(equation, Number)
@@ -153,6 +156,8 @@ class Program:
             delays=lowering.delays,
             functions=lowering.functions,
             impure=model.impure & lowering.functions.keys(),
+            missing=missing,
+            missing_tables=lowering.missing_tables,
         )
 
 
@@ -176,6 +181,8 @@ class _Lowering:
         self.initials: dict[str, Definition] = {}
         self.delays: dict[str, Delay] = {}
         self.functions: dict[str, UserFunction] = {}
+        self.tables = filled(model.points)
+        self.missing_tables: dict[str, tuple[str, str]] = {}
 
     def add_initial(self, name: str, owner: str, expression: Expression) -> None:
         self.pending.append((initial_name(name), "initial", owner, expression))
@@ -211,7 +218,7 @@ class _Lowering:
             elif isinstance(node, Element):
                 code.append(Instruction("element", 0, self._own(node, owner)))
             elif isinstance(node, Lookup):
-                self._check_points(node.points, owner)
+                self._note_points(node.points, owner)
                 todo += [Instruction("lookup", 1, node.points), node.operand]
             elif isinstance(node, Call):
                 self._check_model(node.model, f"the function {node.function!r}", owner)
@@ -276,10 +283,9 @@ class _Lowering:
             raise UnknownElement(user=repr(owner), name=element.name, suggestion=known)
         return element.name
 
-    def _check_points(self, points: str | Points, owner: str) -> None:
-        if isinstance(points, str) and points not in self.model.points:
-            known = suggest(points, self.model.points)
-            raise UnknownElement(user=f"The lookup in {owner!r}", name=points, suggestion=known)
+    def _note_points(self, points: str | Points, owner: str) -> None:
+        if isinstance(points, str) and points not in self.tables:
+            self.missing_tables[points] = owner, suggest(points, self.tables)
 
     def _check_model(self, model: "Model | None", what: str, owner: str) -> None:
         if model is not None and model is not self.model:

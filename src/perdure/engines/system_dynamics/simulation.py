@@ -5,6 +5,7 @@ the same bits. Engine and model are thin faces of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from perdure.engines.system_dynamics.answers import Answers
@@ -17,7 +18,8 @@ from perdure.engines.system_dynamics.compiler import (
     constant_value,
 )
 from perdure.engines.system_dynamics.distributions import draw_key
-from perdure.engines.system_dynamics.points import Points, Table, as_lists, checked_points, point_table
+from perdure.engines.system_dynamics.gaps import runnable
+from perdure.engines.system_dynamics.points import Points, Table, as_lists, point_table
 from perdure.engines.system_dynamics.program import Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.runtime import FixedDelay, VariableDelay, delay_steps
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from perdure.engines.system_dynamics.model import Model
 
 __all__ = ["Simulation"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Simulation:
@@ -43,6 +47,8 @@ class Simulation:
         Names of the elements to answer, all known to the model.
     seed, stream
         What the random draws depend on; the stream tells scenarios apart.
+    constants, points
+        Checked overrides that are in force from the start.
 
     Attributes
     ----------
@@ -55,17 +61,25 @@ class Simulation:
     """
 
     def __init__(
-        self, model: "Model", specs: RunSpecs, outputs: Sequence[str], *, seed: int = 0, stream: str = ""
+        self,
+        model: "Model",
+        specs: RunSpecs,
+        outputs: Sequence[str],
+        *,
+        seed: int = 0,
+        stream: str = "",
+        constants: Mapping[str, float] = _NOTHING,
+        points: Mapping[str, Points] = _NOTHING,
     ) -> None:
         self.specs = specs
-        self.program = program = model.program()
+        self.program = program = runnable(model.program(), constants, points, outputs)
         durations = _fixed_durations(program, specs)
         # A delay of more than half a step never reads the present, so it breaks circles, if it starts by
         # itself.
         broken = [name for name, steps in durations.items() if steps > 0.5 and program.delays[name].initial]
         method: Method = "rk4" if specs.method == "rk4" else "euler"
         self.compiled = compile_program(program, method, outputs, broken)
-        self.model_points = {name: checked_points(points, name) for name, points in model.points.items()}
+        self.model_points = model.tables()
         self.answered = 0
         self.constants: dict[str, float] = {}
         self.points: dict[str, Points] = {}
@@ -90,7 +104,7 @@ class Simulation:
         self._bound: dict[str, Callable[..., Any]] = {}
         self._failure: PerdureError | None = None
         self._last, self._multiple = specs.last, specs.multiple
-        self.override({}, {})
+        self.override(constants, points)
 
     @property
     def finished(self) -> bool:

@@ -33,11 +33,11 @@ def restored(state: object, simulation: Simulation, model: Model) -> None:
     pasts = [check.past(entries[name], name, delay, counts) for name, delay in simulation.delays.items()]
     constants = {
         name: check.number(value, f"the constant {name!r}")
-        for name, value in check.known(parts["constants"], "constants", simulation.program.constants).items()
+        for name, value in check.known(parts["constants"], "constants", model.overridable).items()
     }
     points = {
         name: check.points(value, name)
-        for name, value in check.known(parts["points"], "points", model.points).items()
+        for name, value in check.known(parts["points"], "points", model.table_names).items()
     }
     simulation.go_to(step, values, pasts, constants, points)
 
