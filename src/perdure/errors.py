@@ -122,7 +122,7 @@ from difflib import get_close_matches
 from string import Formatter
 from typing import Any
 
-__all__ = ["suggest"]
+__all__ = ["message_of", "suggest", "writable"]
 
 LONGEST_NAME = 200  # characters of a name that a similar one is looked for
 
@@ -137,6 +137,19 @@ def suggest(name: str, known: Iterable[str]) -> str:
         return ""
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says, whatever it is and whether or not it can say it."""
+    try:
+        return writable(str(error))
+    except Exception as failed:
+        return f"its message can't be shown, since its __str__ raised {type(failed).__name__}"
+
+
+def writable(text: str) -> str:
+    """Return a text that can be written in UTF-8; lone surrogates are escaped."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class PerdureError(Exception):
@@ -243,7 +256,8 @@ class InvalidDataPack(Invalid):
 class ScriptFailed(Invalid):
     """{what} failed {doing}{at}: {kind}: {reason}."""
 
-    # `values` has the place as `file` and `line`, too: empty and 0 if it came by no line of the folder.
+    # `values` has the place as `file`, `line` and its `text`, too, empty and 0 for an error that came by no
+    # line of the folder; `traceback` has all these lines.
 
 
 class EvaluationFailed(Invalid):

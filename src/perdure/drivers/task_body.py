@@ -9,8 +9,8 @@ from pydantic_core import to_json
 
 from perdure.drivers.task_registry import find_task
 from perdure.drivers.task_spec import TaskSpec
-from perdure.errors import InvalidTaskInput, PerdureError
-from perdure.execution.context import BodyFailed, RunContext, message_of
+from perdure.errors import InvalidTaskInput, PerdureError, message_of
+from perdure.execution.context import BodyFailed, RunContext
 from perdure.state.codec import encode
 from perdure.tasks import Task, TaskContext, TaskFailed
 

@@ -14,14 +14,8 @@ import sys
 import traceback
 from typing import cast
 
-from perdure.execution.context import (
-    BodyFailed,
-    BodyInterrupted,
-    RunBody,
-    RunContext,
-    message_of,
-    writable,
-)
+from perdure.errors import message_of, writable
+from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
 from perdure.execution.link import Link
 from perdure.execution.messages import Failure, Result
 from perdure.execution.progress_slot import ProgressSlot
@@ -78,7 +72,7 @@ def _failure(error: BaseException) -> Failure:
     """Put an error into words, with the place that raised it."""
     message = message_of(error)
     if isinstance(error, BodyFailed) and error.__cause__ is None:
-        return Failure(message, "", error.result)  # it says all there is to say
+        return Failure(message, writable(error.traceback), error.result)  # it says all there is to say
     text = writable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:]
     if isinstance(error, BodyFailed):
         return Failure(message, text, error.result)

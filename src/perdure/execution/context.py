@@ -16,24 +16,9 @@ __all__ = [
     "BodyInterrupted",
     "RunBody",
     "RunContext",
-    "message_of",
-    "writable",
 ]
 
 LONGEST_WRITTEN = 8192  # characters of a line
-
-
-def message_of(error: BaseException) -> str:
-    """Return what an error says, whatever it is and whether or not it can say it."""
-    try:
-        return writable(str(error))
-    except Exception as failed:
-        return f"its message can't be shown, since its __str__ raised {type(failed).__name__}"
-
-
-def writable(text: str) -> str:
-    """Return a text that can be written in UTF-8; lone surrogates are escaped."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 class BodyFailed(Exception):
@@ -45,11 +30,14 @@ class BodyFailed(Exception):
         Together, with a colon between, they become the run's reason.
     result
         What there is of the result, MessagePack.
+    traceback
+        Of users' code: it follows the message in the reason, and is logged.
     """
 
-    def __init__(self, code: str, message: str, result: bytes | None = None) -> None:
-        super().__init__(f"{code}: {message}")
+    def __init__(self, code: str, message: str, result: bytes | None = None, *, traceback: str = "") -> None:
+        super().__init__("\n".join(filter(None, (f"{code}: {message}", traceback))))
         self.code = code
+        self.traceback = traceback
         self.result = result
 
 

@@ -1,7 +1,9 @@
 """The loop between engines: who runs when, what reaches whom, and how mistakes are told."""
 
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -267,6 +269,78 @@ def test_mistakes_in_functions_are_told(
         started(tmp_path, config(script_engine("a"), functions=("f",))).step()
 
 
+@pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize(
+    ("body", "line", "text"),
+    [
+        (
+            "@EngineDataPack('x', DataPackIdentifier(str('m'), 'a'))\n@StatusFunction()\ndef f(x): pass",
+            3,
+            "@EngineDataPack('x', DataPackIdentifier(str('m'), 'a'))",
+        ),
+        (
+            "@TransceiverFunction('a')\ndef f():\n    pack = JsonDataPack('tolt', 'a')\n    return [pack]",
+            5,
+            "pack = JsonDataPack('tolt', 'a')",
+        ),
+        (
+            "@TransceiverFunction('a')\ndef f():\n    return [JsonDataPack('told', 'b')]",
+            5,
+            "return [JsonDataPack('told', 'b')]",
+        ),
+        (
+            "@PreprocessingFunction('a')\ndef f():\n    return [JsonDataPack('told', 'b')]",
+            5,
+            "return [JsonDataPack('told', 'b')]",
+        ),
+        (
+            "@EngineDataPack('x', DataPackIdentifier('n', 'a'))\n@StatusFunction()\n"
+            "def f(x):\n    x.data['m']",
+            6,
+            "x.data['m']",
+        ),
+        ("@TransceiverFunction('a')\ndef f(): return 5", 3, "@TransceiverFunction('a')"),
+    ],
+)
+def test_a_wrong_name_in_a_data_pack_says_file_and_line(
+    tmp_path: Path, body: str, line: int, text: str, isolated: bool
+) -> None:
+    write(tmp_path, a__py=COUNTER, f__py=NRP + body)
+    made = started(tmp_path, config(script_engine("a", Isolated=isolated), functions=("f",)))
+    with closing(made), pytest.raises(PerdureError, match=rf"f\.py, line {line}\b") as error:
+        made.step()
+    values = error.value.values
+    assert (values["file"], values["line"], values["text"]) == ("f.py", line, text)
+    assert f'  File "f.py", line {line}, in ' in values["traceback"]
+
+
+def test_what_a_registered_engine_refuses_of_a_function_says_file_and_line(tmp_path: Path) -> None:
+    model = """
+    from perdure.engines.system_dynamics import Model
+    model = Model(starttime=0.0, stoptime=0.03, dt=0.01, name="m")
+    level = model.stock("level")
+    level.equation = rate = model.constant("rate")
+    rate.equation = 1.0
+    """
+    functions = NRP + dedent("""
+    @TransceiverFunction("m")
+    def f():
+        pack = JsonDataPack("constants", "m")
+        pack.data = {"rat": 1.0}
+        return [pack]
+    """)
+    write(tmp_path, m__py=model, f__py=functions)
+    engine = {
+        "EngineName": "m",
+        "EngineType": "system_dynamics",
+        "ModelFileName": "m.py",
+        "EngineExtraConfigs": {"outputs": ["level"]},
+    }
+    made = started(tmp_path, config(engine, functions=("f",)))
+    with pytest.raises(PerdureError, match=r"'rat'.* made at f\.py, line 6"):
+        made.step()
+
+
 def test_what_a_registered_engine_refuses_names_the_engine(tmp_path: Path) -> None:
     model = """
     from perdure.engines.system_dynamics import Model
@@ -303,8 +377,10 @@ def test_all_engines_are_shut_down_though_one_fails(tmp_path: Path, isolated: bo
     script = (
         HEAD
         + """
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from textwrap import dedent
 class Script(EngineScript):
     def runLoop(self, timestep_ns): pass
     def shutdown(self):

@@ -178,12 +178,27 @@ def test_a_process_that_ends_itself_fails_its_run(client: httpx.Client, code: in
 
 
 def test_a_script_that_raises_fails_with_file_and_line(client: httpx.Client) -> None:
-    run_id = scripted(client, "raises", "nrp.run_loop()\nfile_logger.info('so far')\n1 / 0\n")
+    script = "import helper\nnrp.run_loop()\nfile_logger.info('so far')\nhelper.f(0)\n"
+    helper = b"import json\ndef f(x):\n    return 1 / x\n"
+    run_id = scripted(client, "raises", script, **{"helper.py": helper})
     put(client, run_id, "started")
     told = ended(client, run_id)
     assert (told["state"], told["outcome"]) == ("failed", "failed")
-    assert told["reason"] == "script_failed: ZeroDivisionError: division by zero (main_script.py, line 3)"
+    traceback = [
+        "Traceback (most recent call last):",
+        '  File "main_script.py", line 4, in <module>',
+        "    helper.f(0)",
+        '  File "helper.py", line 3, in f',
+        "    return 1 / x",
+        "ZeroDivisionError: division by zero",
+    ]
+    first, *others = told["reason"].splitlines()
+    assert first == "script_failed: ZeroDivisionError: division by zero (helper.py, line 3)"
+    assert others == traceback
+    assert lines(client, run_id) == ["so far", *traceback]
     assert files(client, run_id)["main_script.log"] == b"so far\n"
+    log = client.get(f"/runs/{run_id}/files/simulation_{told['sim_id']}.log").text.splitlines()
+    assert [line[38:] for line in log] == ["so far", *traceback]
 
 
 def test_a_failed_initialization_is_told_at_once(client: httpx.Client) -> None:

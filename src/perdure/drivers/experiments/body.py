@@ -61,7 +61,7 @@ def run(context: RunContext) -> None:
         raise BodyFailed(error.code, str(error)) from error
     if ending.how is How.FAILED:
         assert ending.error is not None, "a simulation that failed says why"
-        raise BodyFailed("script_failed", ending.error.in_words)
+        raise BodyFailed("script_failed", ending.error.in_words, traceback=ending.error.traceback)
 
 
 class ContextKeeper:

@@ -168,13 +168,19 @@ class CoSimulation:
         self.notes.add({FUNCTIONS: inputs, ANSWERED: answer, **given})
         # Isolated engines begin first: they step while the others do, one after the other.
         for member in sorted(due.values(), key=lambda member: not member.isolated):
-            member.begin(given[member.entity], self._iteration)
+            try:
+                member.begin(given[member.entity], self._iteration)
+            except PerdureError as error:
+                raise self._refused(member, error) from error
         self._iteration += 1
         self._time += self._step
         # Those that the next step needs are waited for here, so that an error belongs to the step it is in.
         for member in self._members.values():
             if member.due <= self._time:
-                member.finish()
+                try:
+                    member.finish()
+                except PerdureError as error:
+                    raise self._refused(member, error) from error
 
     def set_datapack(self, name: str, engine: str, data: Any) -> None:
         """Give an engine a data pack when it next synchronises, unless a function then makes that pack.
@@ -296,6 +302,12 @@ class CoSimulation:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def _refused(self, member: Member, error: PerdureError) -> PerdureError:
+        """Return an engine's error, with the line of the functions' that made what it refuses."""
+        functions = self._initialized().part
+        assert isinstance(functions, Functions)
+        return functions.refused(error, member.name, member.answers)
 
     def _isolated(self) -> Iterator[tuple[str, IsolatedEngine]]:
         for name, member in self._members.items():

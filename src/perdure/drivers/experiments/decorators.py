@@ -6,9 +6,15 @@ is a run, and those who load the functions.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from perdure.drivers.experiments.datapacks import DataPackIdentifier, JsonDataPack, JsonRawData
+from perdure.drivers.experiments.datapacks import (
+    DataPackIdentifier,
+    JsonDataPack,
+    JsonRawData,
+    Line,
+    line_of_caller,
+)
 from perdure.engines.python_script.constants import DEFINITION
 from perdure.engines.python_script.modules import register
 from perdure.errors import suggest
@@ -20,12 +26,31 @@ __all__ = [
     "NO_FUNCTION",
     "STATUS",
     "Definition",
+    "Given",
     "definition_of",
     "no_engine",
     "second_status",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Given(NamedTuple):
+    """A data pack that is a function's argument.
+
+    Attributes
+    ----------
+    pack
+        Which one.
+    preprocessed
+        Whether only one that a preprocessing function made will do.
+    line
+        Where that is said.
+    """
+
+    pack: DataPackIdentifier
+    preprocessed: bool
+    line: Line
 
 
 @dataclass
@@ -39,14 +64,14 @@ class Definition:
     engine
         The engine it is linked to.
     packs
-        Its arguments that are data packs, by keyword, and whether only a preprocessed one will do.
+        Its arguments that are data packs, by keyword.
     iteration, time
         Its arguments that are the number of the step, and the time in nanoseconds.
     """
 
     kind: str = ""
     engine: str = ""
-    packs: dict[str, tuple[DataPackIdentifier, bool]] = field(default_factory=dict)
+    packs: dict[str, Given] = field(default_factory=dict)
     iteration: str | None = None
     time: str | None = None
 
@@ -66,6 +91,10 @@ def _noting(note: Callable[[Definition], None]) -> Callable[[F], F]:
         return function
 
     return decorator
+
+
+def _giving(keyword: str, given: Given) -> Callable[[F], F]:
+    return _noting(lambda definition: definition.packs.update({keyword: given}))
 
 
 def _of_kind(kind: str, engine: str = "") -> Callable[[F], F]:
@@ -94,12 +123,12 @@ def StatusFunction() -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
 
 def EngineDataPack(keyword: str, id: DataPackIdentifier) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
     """Give it an engine's data pack as an argument."""
-    return _noting(lambda definition: definition.packs.update({keyword: (id, False)}))
+    return _giving(keyword, Given(id, False, line_of_caller(1)))
 
 
 def PreprocessedDataPack(keyword: str, id: DataPackIdentifier) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
     """Give it what a preprocessing function made in this step as an argument."""
-    return _noting(lambda definition: definition.packs.update({keyword: (id, True)}))
+    return _giving(keyword, Given(id, True, line_of_caller(1)))
 
 
 def SimulationIteration(keyword: str) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name

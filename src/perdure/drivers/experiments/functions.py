@@ -4,16 +4,18 @@ They are one party, as in nrp-core, where one interpreter is theirs: with module
 don't share. What their modules keep is state, as an engine script's is.
 """
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from perdure.drivers.experiments.configuration import FunctionFile
-from perdure.drivers.experiments.datapacks import DataPackIdentifier, JsonDataPack, JsonRawData
+from perdure.drivers.experiments.datapacks import JsonDataPack, JsonRawData
 from perdure.drivers.experiments.decorators import (
     NO_FUNCTION,
     Definition,
+    Given,
     definition_of,
     no_engine,
     second_status,
@@ -21,7 +23,16 @@ from perdure.drivers.experiments.decorators import (
 from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.data import copied
 from perdure.engines.python_script.party import Party
-from perdure.errors import Invalid, InvalidConfiguration, suggest
+from perdure.engines.python_script.raised import Place, raised
+from perdure.errors import (
+    EngineCrashed,
+    Invalid,
+    InvalidConfiguration,
+    InvalidDataPack,
+    PerdureError,
+    ScriptFailed,
+    suggest,
+)
 from perdure.state.codec import State
 
 __all__ = ["Functions"]
@@ -32,6 +43,21 @@ class _Function(NamedTuple):
     file: str
     call: Any
     definition: Definition
+
+    @property
+    def place(self) -> Place:
+        """Where its definition begins."""
+        code = getattr(inspect.unwrap(self.call), "__code__", None)
+        return Place(self.file) if code is None else Place(code.co_filename, code.co_firstlineno, self.name)
+
+
+class _Made(NamedTuple):
+    """A data pack that a function made, with a copy of its data, and where it made it."""
+
+    engine: str
+    name: str
+    data: Any
+    place: Place
 
 
 class Functions:
@@ -63,6 +89,7 @@ class Functions:
         self._engines = engines
         self._party = Party("the functions", "functions", folder, seed)
         self._functions: list[_Function] = []
+        self._made: dict[tuple[str, str], Place] = {}  # what they made in this step, and where
 
     def initialize(self) -> None:
         """Load the files.
@@ -104,15 +131,17 @@ class Functions:
         """
         due = set(inputs["due"])
         preprocessed: dict[tuple[str, str], Any] = {}
+        self._made = {}
         made: dict[str, dict[str, Any]] = {}
         answer: dict[str, Any] = {"packs": made, "done": False, "rows": []}
         with self._party.running(""):
             for function in self._of("preprocessing", due):
                 for pack in self._packs(function, self._call(function, inputs, preprocessed)):
-                    preprocessed[pack.engine_name, pack.name] = pack.data
+                    preprocessed[pack.engine, pack.name] = pack.data
             for function in self._of("transceiver", due):
                 for pack in self._packs(function, self._call(function, inputs, preprocessed)):
-                    made.setdefault(pack.engine_name, {})[pack.name] = pack.data
+                    made.setdefault(pack.engine, {})[pack.name] = pack.data
+                    self._made[pack.engine, pack.name] = pack.place
             for function in self._of("status", {""}):
                 status = self._call(function, inputs, preprocessed)
                 answer["done"], answer["rows"] = self._status(function, status)
@@ -122,6 +151,32 @@ class Functions:
     def modules(self) -> Mapping[str, ModuleType]:
         """The modules of the folder that they have loaded."""
         return self._party.modules
+
+    def refused(self, error: PerdureError, engine: str, known: Iterable[str]) -> PerdureError:
+        """Return why an engine didn't take what it was given, with the line that made it.
+
+        Parameters
+        ----------
+        error
+            What the engine raised; it is returned as it is if no function is at fault.
+        engine
+            The engine's name.
+        known
+            The names of its data packs.
+        """
+        if isinstance(error, ScriptFailed | EngineCrashed):
+            return error
+        given = {name: place for (of, name), place in self._made.items() if of == engine}
+        if isinstance(error, InvalidDataPack):
+            refused = {error.values["name"]} - set(known)
+            given = {name: place for name, place in given.items() if name in refused}
+        if not given:
+            return error
+        place = next(iter(given.values()))
+        said = raised(error, self._party.folder, place)
+        file, line = said.place.file, said.place.line
+        values = error.values | {"file": file, "line": line, "text": said.text, "traceback": said.traceback}
+        return type(error)(f"{error} The data pack {min(given)!r} was made at {file}, line {line}.", **values)
 
     def give_readings(self, readings: Iterable[Any] | None) -> None:
         """Have them read this from clocks when they are loaded, or in the next step; None: the real ones."""
@@ -148,8 +203,8 @@ class Functions:
         definition = function.definition
         self._party.doing = f"in {function.name} at {inputs['time_ns'] / 1e9:g} s"
         arguments: dict[str, Any] = {
-            keyword: self._argument(identifier, only, inputs, preprocessed)
-            for keyword, (identifier, only) in definition.packs.items()
+            keyword: self._argument(given, inputs, preprocessed)
+            for keyword, given in definition.packs.items()
         }
         if definition.iteration is not None:
             arguments[definition.iteration] = inputs["iteration"]
@@ -157,41 +212,45 @@ class Functions:
             arguments[definition.time] = inputs["time_ns"]
         return function.call(**arguments)
 
-    @staticmethod
     def _argument(
-        identifier: DataPackIdentifier,
-        only_preprocessed: bool,
+        self,
+        given: Given,
         inputs: Mapping[str, Any],
         preprocessed: Mapping[tuple[str, str], Any],
     ) -> JsonDataPack:
         """Return a data pack of a function's own, so that changing it changes nothing else."""
-        name, engine = identifier.name, identifier.engine_name
-        packs = {} if only_preprocessed else inputs["packs"].get(engine, {})
+        name, engine = given.pack.name, given.pack.engine_name
+        packs = {} if given.preprocessed else inputs["packs"].get(engine, {})
         if name in packs:
             data = copied(packs[name], name, engine)
             return JsonDataPack(name, engine, data, updated=engine in inputs["due"])
         if (engine, name) in preprocessed:
             return JsonDataPack(name, engine, copied(preprocessed[engine, name], name, engine), updated=True)
-        if only_preprocessed:  # its preprocessing function didn't run, or made none
+        if given.preprocessed:  # its preprocessing function didn't run, or made none
             return JsonDataPack(name, engine)
+        self._party.at = Place(*given.line)
         raise Invalid(f"The engine {engine!r} has no data pack {name!r}.{suggest(name, packs)}")
 
-    def _packs(self, function: _Function, answer: Any) -> list[JsonDataPack]:
+    def _packs(self, function: _Function, answer: Any) -> list[_Made]:
         """Return the data packs that a function made, with copies of their data."""
-        self._party.doing = f"with the answer of {function.name} ({function.file})"
+        self._party.doing, self._party.at = f"with the answer of {function.name}", function.place
         if answer is None:
             return []
         if not isinstance(answer, list | tuple) or not all(isinstance(p, JsonDataPack) for p in answer):
             raise Invalid(f"It must return a list of JsonDataPack, not {answer!r:.80}")
+        made = []
         for pack in answer:
+            self._party.at = Place(*pack.made)
             if pack.engine_name not in self._engines:
                 raise Invalid(
                     f"There is no engine {pack.engine_name!r}.{suggest(pack.engine_name, self._engines)}"
                 )
-        return [JsonDataPack(p.name, p.engine_name, copied(p.data, p.name, p.engine_name)) for p in answer]
+            data = copied(pack.data, pack.name, pack.engine_name)
+            made.append(_Made(pack.engine_name, pack.name, data, Place(*pack.made)))
+        return made
 
     def _status(self, function: _Function, answer: Any) -> tuple[bool, list[Any]]:
-        self._party.doing = f"with the answer of {function.name} ({function.file})"
+        self._party.doing, self._party.at = f"with the answer of {function.name}", function.place
         match answer:
             case (bool(done), [*rows]) if all(isinstance(row, JsonRawData | JsonDataPack) for row in rows):
                 return done, [copied(row.data, "trajectory", "status function") for row in rows]
@@ -200,12 +259,13 @@ class Functions:
     def _check(self) -> None:
         status = [f for f in self._functions if f.definition.kind == "status"]
         if len(status) > 1:
-            summary = f"{status[1].name} {second_status(status[0].file)}"
+            summary = f"line {status[1].place.line}: {status[1].name} {second_status(status[0].file)}"
             raise InvalidConfiguration(file=status[1].file, summary=summary)
         for function in self._functions:
             definition = function.definition
-            named = [identifier.engine_name for identifier, _ in definition.packs.values()]
-            for engine in [*([definition.engine] if definition.kind != "status" else []), *named]:
+            named = {given.pack.engine_name: given.line[1] for given in definition.packs.values()}
+            linked = {} if definition.kind == "status" else {definition.engine: function.place.line}
+            for engine, line in (linked | named).items():
                 if engine not in self._engines:
-                    summary = f"{function.name} {no_engine(engine, self._engines)}"
+                    summary = f"line {line}: {function.name} {no_engine(engine, self._engines)}"
                     raise InvalidConfiguration(file=function.file, summary=summary)

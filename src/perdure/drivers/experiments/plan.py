@@ -78,6 +78,8 @@ class ScriptError(msgspec.Struct, frozen=True, kw_only=True):
         The error's class, and what it says.
     file, line, text
         Where in the experiment's folder it was raised, and that line; empty and 0 for one from elsewhere.
+    traceback
+        The lines of the experiment's files that it came by, as Python shows a traceback.
     """
 
     type: str
@@ -85,6 +87,7 @@ class ScriptError(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     line: int = 0
     text: str = ""
+    traceback: str = ""
 
     @property
     def in_words(self) -> str:

@@ -6,7 +6,6 @@ is put aside for the length of each of its calls.
 
 import logging
 import sys
-import traceback
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,8 @@ from perdure.drivers.experiments.plan import ScriptError
 from perdure.engines.clocks import builtins_with
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.modules import FolderModules
-from perdure.errors import ScriptFailed
+from perdure.engines.python_script.raised import raised
+from perdure.errors import PerdureError
 
 __all__ = ["Script", "error_in_words"]
 
@@ -112,25 +112,26 @@ class Script:
 
 
 def error_in_words(error: BaseException, folder: Path) -> ScriptError:
-    """Return what an error says and which line in the folder raised it, as far as one did."""
-    if isinstance(error, ScriptFailed):  # an engine's or a function's, which says where
+    """Return what an error says, and the lines of the folder that it came by, as far as it did by some."""
+    if isinstance(error, PerdureError) and "line" in error.values:  # which says where it was
         told = error.values
         return ScriptError(
-            type=told["kind"], message=told["reason"], file=str(told["file"]), line=told["line"]
+            type=told.get("kind", type(error).__name__),
+            message=told["reason"] if "kind" in told else str(error),
+            file=str(told["file"]),
+            line=told["line"],
+            text=told.get("text", ""),
+            traceback=told.get("traceback", ""),
         )
+    said = raised(error, folder)
+    message = said.message
     if isinstance(error, SystemExit):
-        kind, message = "SystemExit", f"the script ended itself with {error.code!r}"
-    else:
-        kind, message = type(error).__name__, str(error)
-    if isinstance(error, SyntaxError) and error.filename:
-        file, line, text = error.filename, error.lineno or 0, (error.text or "").strip()
-        return _error(kind, error.msg, file, line, text, folder)
-    for place in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(place.filename).is_relative_to(folder):
-            return _error(kind, message, place.filename, place.lineno or 0, place.line or "", folder)
-    return ScriptError(type=kind, message=message)
-
-
-def _error(kind: str, message: str, file: str, line: int, text: str, folder: Path) -> ScriptError:
-    name = str(Path(file).relative_to(folder)) if Path(file).is_relative_to(folder) else file
-    return ScriptError(type=kind, message=message, file=name, line=line, text=text)
+        message = f"the script ended itself with {error.code!r}"
+    return ScriptError(
+        type=said.kind,
+        message=message,
+        file=said.place.file,
+        line=said.place.line,
+        text=said.text,
+        traceback=said.traceback,
+    )

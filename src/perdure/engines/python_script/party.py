@@ -4,7 +4,6 @@ An engine's script is one party, the functions between engines of an experiment 
 """
 
 import contextlib
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.constants import Found
 from perdure.engines.python_script.modules import FolderModules, registered
 from perdure.engines.python_script.namespaces import Namespace
+from perdure.engines.python_script.raised import Place, path_within, raised
 from perdure.engines.python_script.script import EngineScript, PySimEngineScript
 from perdure.engines.python_script.surroundings import Surroundings
 from perdure.errors import InvalidState, NotSnapshotable, ScriptFailed
@@ -42,11 +42,14 @@ class Party:
     ----------
     clock
         What its code reads from clocks.
+    doing, at
+        What its code does, while `running`, and where it is: the place of an error that comes by no line of
+        the folder's.
     """
 
     def __init__(self, what: str, name: str, folder: Path, seed: int) -> None:
         self.what = what
-        self.doing = ""
+        self.doing, self.at = "", Place()
         self.folder = folder.resolve()
         self._generators = Generators(seed, name)
         self.clock = PartyClock()
@@ -63,9 +66,9 @@ class Party:
         Raises
         ------
         ScriptFailed
-            For whatever the code raises, with its file and line if it has them in the folder.
+            For whatever the code raises, with its traceback as far as it has lines in the folder.
         """
-        self.doing = doing
+        self.doing, self.at = doing, Place()
         if self._libraries is not None:
             # Not before the first step: other parties may set something when they are initialised.
             self._surroundings.note(self._libraries)
@@ -74,16 +77,19 @@ class Party:
             with contextlib.chdir(self.folder), self._generators, self._modules, self.clock:
                 yield
         except BaseException as error:
-            file, line = self._place(error)
-            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            said = raised(error, self.folder, self.at)
+            file, line = said.place.file, said.place.line
+            removed = "" if self.folder.is_dir() else " (the run's folder was removed)"
             raise ScriptFailed(
                 what=self.what[0].upper() + self.what[1:],
                 doing=self.doing,
                 at=f", at {file}, line {line}" if file else "",
                 file=file,
                 line=line,
-                kind=type(error).__name__,
-                reason=reason if self.folder.is_dir() else f"{reason} (the run's folder was removed)",
+                text=said.text,
+                kind=said.kind,
+                reason=said.message + removed,
+                traceback=said.traceback,
             ) from error
 
     @property
@@ -150,19 +156,6 @@ class Party:
         for name, namespace in self._namespaces.items():
             namespace.restore(Census().take(name, state["names"][name]))
 
-    def _place(self, error: BaseException) -> tuple[str, int]:
-        """Return the last line of the folder's that an error came by; an empty name and 0 if by none."""
-        if isinstance(error, SyntaxError) and error.filename is not None:
-            return self._relative(error.filename), error.lineno or 0
-        for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            if Path(frame.filename).is_relative_to(self.folder):
-                return self._relative(frame.filename), frame.lineno or 0
-        return "", 0
-
     def _file(self, module: str) -> str:
         """Return the file of a module in the folder; of another module its name."""
-        return self._relative(getattr(self._modules.loaded.get(module), "__file__", None) or module)
-
-    def _relative(self, file: str) -> str:
-        path = Path(file)
-        return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else path.name
+        return path_within(getattr(self._modules.loaded.get(module), "__file__", None) or module, self.folder)
