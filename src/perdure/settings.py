@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     max_task_file_bytes: int | None = Field(
         10_000_000_000, ge=1, description="Size of each file that a task's processes write."
     )
+    max_task_folder_bytes: int | None = Field(
+        20_000_000_000, ge=1, description="What a task's folders may hold on the disk."
+    )
     max_simulations: int = Field(
         16, ge=1, description="Most experiments that haven't ended; each has a process."
     )
@@ -160,6 +163,9 @@ class Settings(BaseSettings):
     )
     max_experiment_file_bytes: int | None = Field(
         10_000_000_000, ge=1, description="Size of each file that an experiment's processes write."
+    )
+    max_experiment_folder_bytes: int | None = Field(
+        20_000_000_000, ge=1, description="What an experiment's working folder may hold on the disk."
     )
     resume: Literal["always", "manual"] = Field(
         "always",

@@ -70,7 +70,7 @@ class _Experiment(BaseModel):
     kind: Literal["experiment"]
     owner: str
     state: Literal["created", "paused", "started", "completed", "stopped", "failed"]
-    outcome: Literal["succeeded", "failed", "terminated"] | None
+    outcome: Literal["succeeded", "failed", "timed_out", "terminated"] | None
     reason: str = Field(
         description="Why it ended so, in words, a script's error with file and line; and why its files "
         "aren't stored yet, if that failed."

@@ -165,6 +165,7 @@ async def _executor(
         memory=settings.max_task_memory_bytes,
         open_files=settings.max_task_open_files,
         file_bytes=settings.max_task_file_bytes,
+        folder_bytes=settings.max_task_folder_bytes,
     )
     limits_of_experiments = Limits(
         seconds=settings.max_experiment_seconds,
@@ -172,6 +173,7 @@ async def _executor(
         memory=settings.max_experiment_memory_bytes,
         open_files=settings.max_experiment_open_files,
         file_bytes=settings.max_experiment_file_bytes,
+        folder_bytes=settings.max_experiment_folder_bytes,
     )
     bodies = {
         TASK: Body(

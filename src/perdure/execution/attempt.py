@@ -137,6 +137,7 @@ class Attempt:
                 environment=self._provision.environment,
                 user=user,
                 ids=NOBODY if self._place.isolation is None else self._place.isolation.ids,
+                folders=self._provision.folders,
             )
             self._clock = Clock()
             muted = self._body.replays and savepoint is not None

@@ -1,6 +1,7 @@
 """The body of a kind of run, as an executor is told of it: what does the work, with what, and where."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -28,12 +29,15 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
         Called when an attempt that replays has arrived at its savepoint, before the child goes on; blocking.
     settled
         Called before the attempt's first savepoint is kept; blocking.
+    folders
+        Where the attempt writes; what they hold counts against the limit of its folders.
     """
 
     environment: Mapping[str, str] = {}
     given: Mapping[str, str] = {}
     arrived: Callable[[], None] = _nothing
     settled: Callable[[], None] = _nothing
+    folders: Sequence[Path] = ()
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ class How(StrEnum):
     TIME = "time"
     CPU = "cpu"
     MEMORY = "memory"
+    FOLDER = "folder"
     ORDER = "order"
     BROKEN = "broken"
     UNWATCHED = "unwatched"
@@ -53,6 +54,7 @@ class End(msgspec.Struct, frozen=True):
             How.TIME: "reached its limit of running time",
             How.CPU: "reached its limit of CPU time",
             How.MEMORY: "ran out of memory: it reached its limit",
+            How.FOLDER: "wrote more files than it may: its folder reached the limit of bytes",
             How.ORDER: "was ended on order",
             How.UNWATCHED: "lost its guard",
         }[self.how]

@@ -13,11 +13,11 @@ Orders from the server are single bytes on the control socket, answers are lines
     guard → server   started PID · frozen · ended HOW NUMBER · broken WHY
 
 HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (killed for want of memory by the
-kernel), ``time``, ``cpu`` or ``memory`` (a limit), or ``order``.
+kernel), ``time``, ``cpu``, ``memory`` or ``folder`` (a limit), or ``order``.
 
-Started as ``guard.py [--user USER] CONTROL KEPT WALL CPU MEMORY FILES SIZE COMMAND…``: who the child is to
-be, the number of the control socket, those of files that are the child's alone (with commas), and the limits,
-of which ``-`` is none.
+Started as ``guard.py [--user USER] [--folder PATH]… CONTROL KEPT WALL CPU MEMORY FILES SIZE FOLDER
+COMMAND…``: who the child is to be, the folders it writes in, the number of the control socket, those of files
+that are the child's alone (with commas), and the limits, of which ``-`` is none.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 LINUX = sys.platform == "linux"
 SET_PARENT_DEATH_SIGNAL = 1
@@ -37,6 +38,15 @@ SET_NO_NEW_PRIVS = 38
 PRIVATE = 0o077  # the mask of modes: what another user makes, nobody else can open
 FASTEST = 4 << 30  # bytes a second that a child may fill: near its limit it is looked at more often
 SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.1  # seconds between two looks at the memory
+WRITING = (
+    1 << 30
+)  # bytes a second that a child may write: near its limit its folders are looked at more often
+SHORTEST_REST, LONGEST_REST = (
+    0.2,
+    2.0,
+)  # seconds between two walks through the folders, if they take no longer
+PIECE = 0.005  # seconds of a walk without a look at anything else
+SHARE = 4  # times as long as it walks, it rests
 MOST_ROUNDS = 20  # of stopping what is new since the last round
 STILL = 0.05  # seconds until all that were stopped stand still, but those that the kernel holds
 OOM_SCORE = b"500"  # when memory runs out, the kernel takes the child before the server
@@ -142,6 +152,28 @@ def memory(pid: int) -> int:
     return held
 
 
+def held_by(folders: list[str]) -> Iterator[int]:
+    """Yield the bytes that each file and folder below some folders takes on the disk; no link is followed.
+
+    A hole takes none, and a file with several names is counted once. What is gone, or can't be read, is left
+    out.
+    """
+    seen = set()
+    waiting = list(folders)
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_nlink > 1 and (status.st_dev, status.st_ino) in seen:
+                        continue
+                    if status.st_nlink > 1:
+                        seen.add((status.st_dev, status.st_ino))
+                    yield status.st_blocks * 512
+
+
 def kernel_kills() -> int:
     """Return how many processes the kernel has killed for want of memory, as far as it tells."""
     for line in content("/proc/vmstat").splitlines():
@@ -184,6 +216,36 @@ def send_below(number: int, child: int | None) -> set[int]:
 # The guard --------------------------------------------------------------------------------------------------
 
 
+class Folders:
+    """What folders hold together, against a limit; walked through in pieces: no order waits for a walk."""
+
+    def __init__(self, folders: list[str], limit: int) -> None:
+        self._folders, self._limit = folders, limit
+        self._walk = held_by(folders)
+        self._held = 0
+        self.next_look = 0.0
+
+    def too_large(self) -> bool:
+        """Go on with the walk when it is time; return whether more than the limit was found."""
+        began = time.monotonic()
+        if began < self.next_look:
+            return False
+        rest = None
+        while rest is None and time.monotonic() < began + PIECE:
+            found = next(self._walk, None)
+            if found is None:
+                rest = min(max((self._limit - self._held) / WRITING, SHORTEST_REST), LONGEST_REST)
+            else:
+                self._held += found
+                if self._held > self._limit:
+                    return True
+        now = time.monotonic()
+        self.next_look = now + max(rest or 0.0, SHARE * (now - began))
+        if rest is not None:
+            self._walk, self._held = held_by(self._folders), 0
+        return False
+
+
 class Guard:
     """Watches one child.
 
@@ -195,11 +257,20 @@ class Guard:
         The number of the child.
     wall, cpu, memory
         Limits: seconds of running time, of CPU time, bytes; None is none.
+    folders
+        What it writes in; None is without limit.
     """
 
     def __init__(
-        self, control: int, child: int, wall: float | None, cpu: int | None, memory: int | None
+        self,
+        control: int,
+        child: int,
+        wall: float | None,
+        cpu: int | None,
+        memory: int | None,
+        folders: Folders | None = None,
     ) -> None:
+        self._folders = folders
         self._control, self._child = control, child
         self._wall, self._cpu, self._memory = wall, cpu, memory
         self._clock = Clock()
@@ -220,6 +291,8 @@ class Guard:
                 return "time", 0
             if self._too_large():
                 return "memory", 0
+            if self._folders is not None and self._folders.too_large():
+                return "folder", 0
             for file, _ in poll.poll(self._patience()):
                 if file == wake:
                     if set(os.read(wake, 64)) - {signal.SIGCHLD}:
@@ -324,6 +397,8 @@ class Guard:
             waits.append(self._wall - self._clock.seconds)
         if self._memory is not None:
             waits.append(self._next_look - time.monotonic())
+        if self._folders is not None:
+            waits.append(self._folders.next_look - time.monotonic())
         return max(0, math.ceil(min(waits) * 1000)) if waits else None
 
 
@@ -368,14 +443,20 @@ def tell(control: int, text: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Start the child, watch it, leave nothing behind, tell how it ended."""
-    user = None
-    if arguments[0] == "--user":
-        user, arguments = int(arguments[1]), arguments[2:]
+    user, folders = None, []
+    while arguments[0].startswith("--"):
+        if arguments[0] == "--user":
+            user = int(arguments[1])
+        else:
+            folders.append(arguments[1])
+        arguments = arguments[2:]
     control = int(arguments[0])
     os.set_inheritable(control, False)
     kept = [int(number) for number in arguments[1].split(",") if number]
     wall = None if arguments[2] == "-" else float(arguments[2])
-    cpu, most, files, size = (None if text == "-" else math.ceil(float(text)) for text in arguments[3:7])
+    cpu, most, files, size, room = (
+        None if text == "-" else math.ceil(float(text)) for text in arguments[3:8]
+    )
     prctl(SET_CHILD_SUBREAPER, 1)
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
@@ -387,9 +468,9 @@ def main(arguments: list[str]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            become_child(arguments[7:], user, cpu, files, size, guard)
+            become_child(arguments[8:], user, cpu, files, size, guard)
         except BaseException as error:
-            tell(control, f"broken {arguments[7]}: {error}")
+            tell(control, f"broken {arguments[8]}: {error}")
         os._exit(127)
     for number in kept:
         os.close(number)
@@ -397,7 +478,7 @@ def main(arguments: list[str]) -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     tell(control, f"started {child}")
-    watched = Guard(control, child, wall, cpu, most)
+    watched = Guard(control, child, wall, cpu, most, None if room is None else Folders(folders, room))
     try:
         how = watched.watch(wake)
     finally:

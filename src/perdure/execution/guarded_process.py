@@ -81,6 +81,7 @@ class GuardedProcess:
         environment: Mapping[str, str],
         user: User | None = None,
         ids: range = NOBODY,
+        folders: Sequence[Path] = (),
     ) -> "GuardedProcess":
         """Start a Python module under a guard.
 
@@ -100,7 +101,10 @@ class GuardedProcess:
             Who the process runs as; None is this process's user.
         ids
             The user ids of children, by which a sweep finds what a guard left.
+        folders
+            Where it writes, besides a home of its user; they count against the limit of its folders.
         """
+        own = () if user is None else (user.home,)
         token = secrets.token_hex(8)
         async with AsyncExitStack() as undo:
             with ExitStack() as its:
@@ -113,6 +117,7 @@ class GuardedProcess:
                     [
                         *(sys.executable, "-I", "-S", guard.__file__),
                         *(() if user is None else ("--user", str(user.id))),
+                        *(part for folder in (*folders, *own) for part in ("--folder", str(folder))),
                         *(str(its_control), f"{its_channel},{shared}", *limits.arguments()),
                         *(sys.executable, "-m", module, str(its_channel), str(shared), *arguments),
                     ],

@@ -22,6 +22,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         Open files of each process.
     file_bytes
         Size of each file that a process writes. A write beyond it fails with ``EFBIG``, a hole counts.
+    folder_bytes
+        Bytes that the child's folders hold together on the disk. They are looked at now and then, so that
+        what is written quickly may exceed it for a moment.
     """
 
     seconds: float | None = None
@@ -29,8 +32,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None = None
     open_files: int | None = None
     file_bytes: int | None = None
+    folder_bytes: int | None = None
 
     def arguments(self) -> list[str]:
         """Return them as the guard takes them on its command line."""
-        given = (self.seconds, self.cpu_seconds, self.memory, self.open_files, self.file_bytes)
+        given = (
+            *(self.seconds, self.cpu_seconds, self.memory, self.open_files),
+            *(self.file_bytes, self.folder_bytes),
+        )
         return ["-" if limit is None else str(limit) for limit in given]

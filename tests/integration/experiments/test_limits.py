@@ -14,6 +14,7 @@ LIMITS = {
     "max_experiment_cpu_seconds": 20,
     "max_experiment_open_files": 64,
     "max_experiment_file_bytes": 2_000_000,
+    "max_experiment_folder_bytes": 20_000_000,
 }
 
 
@@ -29,7 +30,9 @@ def until_over(client: httpx.Client, run_id: str) -> dict[str, Any]:
         for line in events.iter_lines():
             if any(f'"state":"{state}"' in line for state in ("completed", "failed", "stopped")):
                 break
-    told: dict[str, Any] = client.get(f"/runs/{run_id}").json()
+    answer = client.get(f"/runs/{run_id}")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
     return told
 
 
@@ -40,6 +43,12 @@ def until_over(client: httpx.Client, run_id: str) -> dict[str, Any]:
         ("cpu", "while True:\n    pass\n", "CPU"),
         ("files", "held = [open('main_script.py') for _ in range(100)]\n", "Too many open files"),
         ("written", "open('x', 'wb').write(bytes(3_000_000))\n", "File too large"),
+        (
+            "folder",
+            "import os\nn = 0\nwhile True:\n    n += 1\n    os.makedirs(f'{n}')\n"
+            "    with open(f'{n}/x', 'wb') as file:\n        file.write(b'1' * 1_000_000)\n",
+            "its folder reached the limit of bytes",
+        ),
         ("hole", "open('x', 'wb').truncate(3_000_000)\n", "File too large"),
     ],
 )
@@ -52,6 +61,17 @@ def test_an_experiment_that_uses_more_than_it_may_fails_and_says_so(
     assert (over["state"], words in over["reason"]) == ("failed", True), over
 
 
+def test_an_experiment_that_runs_longer_than_it_may_fails_and_says_so(tmp_path: Path) -> None:
+    """Running time counts, not the time that it is paused: it is paused when its process is ready."""
+    with served(tmp_path, max_experiment_seconds=8) as server, server.client() as client:
+        run_id = scripted(client, "long", "print('begun')\nwhile True:\n    pass\n")
+        put(client, run_id, "started")
+        over = until_over(client, run_id)
+        assert (over["state"], over["outcome"]) == ("failed", "timed_out"), over
+        assert "running time" in over["reason"]
+        assert [line["text"] for line in client.get(f"/runs/{run_id}/logs").json()["lines"]] == ["begun"]
+
+
 def refused(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
@@ -60,8 +80,11 @@ def test_paused_experiments_of_one_owner_leave_slots_to_others(tmp_path: Path) -
     def make(client: httpx.Client) -> httpx.Response:
         return client.post("/runs", json={"kind": "experiment", "experiment": "mine"})
 
+    tokens = tmp_path / "tokens"
+    tokens.write_text("ada:one\nbob:two\n")
+    tokens.chmod(0o600)
     with (
-        served(tmp_path, tokens="ada:one,bob:two", max_simulations=2) as server,
+        served(tmp_path, tokens_file=tokens, max_simulations=2) as server,
         server.client("one") as ada,
         server.client("two") as bob,
     ):

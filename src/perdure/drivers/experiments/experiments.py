@@ -22,6 +22,7 @@ from perdure.drivers.experiments.examination import examine_experiment
 from perdure.drivers.experiments.preparing import Prepared, Preparing
 from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.drivers.experiments.results import Results
+from perdure.drivers.experiments.slots import check_slots
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
@@ -34,7 +35,6 @@ from perdure.errors import (
     RunFinished,
     RunNotFound,
     ServerClosing,
-    SlotsTaken,
     TriggerOverruled,
     TriggerRefused,
     VersionConflict,
@@ -388,20 +388,8 @@ class Experiments:
     def _check_slots(self, owner: str) -> None:
         """Raise `SlotsTaken` unless one more run of an owner may be made."""
         check_ended(self._store, owner, self._settings.max_ended_runs)
-        most = self._settings.max_simulations
-        owners = [execution.owner for execution in self._store.executions() if execution.kind == KIND]
-        if len(owners) >= most:
-            raise SlotsTaken(limit=most)
-        own = self._settings.max_simulations_per_owner
-        if own is None:
-            own = max(1, most // 2) if self._settings.tokens else most
-        if owners.count(owner) >= own:
-            raise SlotsTaken(
-                f"{owner!r} has {own} simulations that haven't ended, and may not have more; stop one, or "
-                "raise the setting max_simulations_per_owner.",
-                limit=own,
-                owner=owner,
-            )
+        taken = [execution.owner for execution in self._store.executions() if execution.kind == KIND]
+        check_slots(owner, taken, self._settings)
 
     def _run_or_none(self, run_id: str) -> Run | None:
         try:

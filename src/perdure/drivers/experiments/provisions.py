@@ -47,11 +47,12 @@ class Provisions:
             given[BEGINNING] = str(folder.beginning)
         environment = {"PYTHONHASHSEED": hash_seed(spec.seed)}
         if not self._folders.give(folder):
-            return Provision(environment=environment, given=given)
+            return Provision(environment=environment, given=given, folders=(folder.files,))
         # It can't change what is beside its folder, so that is done here.
         return Provision(
             environment=environment,
             given={**given, KEPT: "yes"},
+            folders=(folder.files,),
             arrived=partial(_arrived, folder),
             settled=partial(_settled, folder),
         )
