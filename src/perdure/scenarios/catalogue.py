@@ -16,7 +16,7 @@ from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.points import filled
 from perdure.errors import InvalidOverride, InvalidScenario, OutputNotFound, ScenarioNotFound, suggest
 from perdure.scenarios.bulk import Results, run
-from perdure.scenarios.files import load_model, model_source
+from perdure.scenarios.files import load_model, model_of, model_source
 from perdure.scenarios.scenario import Scenario, frozen
 
 __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
@@ -186,7 +186,7 @@ class Catalogue:
 
     def register_model(
         self,
-        model: Model | str,
+        model: Model | type[Model] | str,
         scenario_manager: str | None = None,
         scenario: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -195,14 +195,14 @@ class Catalogue:
         Parameters
         ----------
         model
-            The model, or where it is: ``package.module.name`` or ``folder/file``.
+            The model, its class, or where it is: ``package.module.name`` or ``folder/file``.
         scenario_manager
             The manager's name; by default ``sm`` and the model's name in small letters after a capital, as in
             BPTK: ``SIR`` gets ``smSir``.
         scenario
             Scenarios by name; by default one, ``base``, that sets nothing.
         """
-        model = load_model(model) if isinstance(model, str) else model
+        model = load_model(model) if isinstance(model, str) else model_of(model, "the model")
         name = scenario_manager or f"sm{model.name.capitalize()}"
         self.register_scenario_manager(
             {name: {"model": model, "scenarios": {"base": {}} if scenario is None else scenario}}
@@ -233,6 +233,12 @@ class Catalogue:
         for name, definition in scenarios.items():
             manager.add(name, definition)
         self.managers[scenario_manager] = manager
+
+    def replace_scenario(self, scenario: Scenario) -> None:
+        """Put a scenario in the place of the one with its name; no other of its manager changes."""
+        manager = self.manager(scenario.manager).copy()
+        manager.scenarios[scenario.name] = scenario
+        self.managers[scenario.manager] = manager
 
     def load(self, folder: Path | str) -> None:
         """Register all managers of all ``*.json`` files in a folder, in the order of their names."""
@@ -367,8 +373,8 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
     given = definition.get("model")
     if given is None:
         raise InvalidScenario(reason=f"{place} has no model")
-    if isinstance(given, Model):
-        return Manager(name, given)
+    if isinstance(given, Model | type):
+        return Manager(name, model_of(given, f"the model of {place}"))
     source = _check_name(place, given)
     return Manager(name, load_model(source, folder), model_source(source, folder))
 
@@ -379,6 +385,9 @@ def _meet_model(place: str, manager: Manager, given: object, folder: Path | None
         manager.renew()
     elif isinstance(given, Model):
         manager.keep_model(f"another object called {given.name!r}")
+    elif isinstance(given, type):
+        if given is not type(manager.given):
+            manager.keep_model(f"the class {given.__name__!r}")
     elif given is not None:
         source = model_source(_check_name(place, given), folder)
         if source != manager.source:

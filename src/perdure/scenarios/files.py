@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import sysconfig
@@ -13,11 +14,12 @@ from types import ModuleType
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
-from perdure.errors import InvalidScenario, PerdureError
+from perdure.errors import InvalidScenario, PerdureError, Unsupported
 
-__all__ = ["load_attribute", "load_model", "model_source", "users_code"]
+__all__ = ["load_attribute", "load_model", "model_of", "model_source", "users_code"]
 
 MODEL_NAMES = ("simulation_model", "model")
+XMILE = (".itmx", ".stmx", ".xmile")
 
 _OTHERS = tuple(
     f"{folder}{os.sep}"
@@ -35,8 +37,10 @@ def load_model(name: str, folder: Path | None = None) -> Model:
         ``package.module.attribute``, or ``folder/file`` (with or without ``.py``), whose ``simulation_model``
         or ``model`` is taken. What is found may be a model, or a class or function that makes one.
     folder
-        Where ``folder/file`` begins; by default the working folder.
+        Where ``folder/file`` begins, and where packages are looked for too; by default the working folder.
     """
+    if name.lower().endswith(XMILE):
+        raise Unsupported(what=name, feature="XMILE files")
     path = _path(name, folder)
     if path.is_file():
         module = _import_file(path)
@@ -47,14 +51,40 @@ def load_model(name: str, folder: Path | None = None) -> Model:
         module_name, _, attribute = name.rpartition(".")
         if not module_name:
             raise InvalidScenario(reason=f"there is no model {name!r}: neither the file {path} nor a module")
-        found = load_attribute(module_name, attribute)
+        found = load_attribute(module_name, attribute, folder)
+    return model_of(found, name)
+
+
+def model_of(found: Any, name: str) -> Model:
+    """Return a model that is given, or made by a class or function, with its elements built.
+
+    Parameters
+    ----------
+    found
+        A model; a class, which is called with those of the keywords `name`, `scheduler` and `data_collector`
+        that it takes; or a function.
+    name
+        What it is called in errors.
+    """
     made = found
-    if callable(found) and not isinstance(found, Model):
-        with users_code(name):
+    with users_code(name):
+        if isinstance(found, type):
+            made = found(**_keywords(found))
+        elif callable(found) and not isinstance(found, Model):
             made = found()
+        if isinstance(made, Model):
+            made.instantiate()
     if not isinstance(made, Model):
         raise InvalidScenario(reason=f"{name!r} is a {type(made).__name__}, not a Model")
     return made
+
+
+def _keywords(made: type) -> dict[str, Any]:
+    """Return those of BPTK's keywords that a class of models takes."""
+    parameters = inspect.signature(made).parameters
+    given = {"name": made.__name__, "scheduler": None, "data_collector": None}
+    every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {key: value for key, value in given.items() if every or key in parameters}
 
 
 def model_source(name: str, folder: Path | None = None) -> str:
@@ -67,11 +97,11 @@ def _path(name: str, folder: Path | None) -> Path:
     return (folder or Path()) / (name if name.endswith(".py") else f"{name}.py")
 
 
-def load_attribute(module_name: str, attribute: str) -> Any:
-    """Import a module, also from the working folder, and return one of its attributes."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+def load_attribute(module_name: str, attribute: str, folder: Path | None = None) -> Any:
+    """Import a module, also from the working folder or another, and return one of its attributes."""
+    for place in (str(Path.cwd()), *([] if folder is None else [str(folder.resolve())])):
+        if place not in sys.path:
+            sys.path.insert(0, place)
     with users_code(module_name):
         try:
             module = importlib.import_module(module_name)

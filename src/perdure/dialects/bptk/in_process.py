@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from rich.progress import track
 
 from perdure.dialects.bptk.agents import refuse_agents
 from perdure.dialects.bptk.exporting import Export
 from perdure.dialects.bptk.local_session import LocalSession
 from perdure.dialects.bptk.plotting import PlotOptions
+from perdure.dialects.bptk.training import Training
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.model import BACKENDS
 from perdure.engines.system_dynamics.plots import PlotStyle, frame_of
@@ -22,7 +24,7 @@ from perdure.errors import Invalid, NotFound
 from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.bulk import Results
-from perdure.scenarios.catalogue import Names, names_of
+from perdure.scenarios.catalogue import Names, check_outputs, names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +81,7 @@ class Bptk:
 
     def register_model(
         self,
-        model: Model | str,
+        model: Model | type[Model] | str,
         scenario_manager: str | None = None,
         scenario: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -220,6 +222,76 @@ class Bptk:
             return tables
         export.write(tables, filename)
         return None
+
+    def train_scenarios(
+        self,
+        scenarios: Names,
+        scenario_managers: Names,
+        episodes: int = 1,
+        agents: Names = (),
+        agent_states: Names = (),
+        agent_properties: Names = (),
+        agent_property_types: Names = (),
+        series_names: Mapping[str, str] | None = None,
+        return_df: bool = False,
+        progress_bar: bool = False,
+        equations: Names = (),
+    ) -> "pd.DataFrame | Axes | None":
+        """Run scenarios in episodes, with their models' `begin_episode` and `end_episode` around each.
+
+        Every scenario is trained with a copy of its manager's model, which lives over all episodes; from then
+        on the scenario runs what the last episode left.
+
+        Parameters
+        ----------
+        episodes
+            How many.
+        agents, agent_states, agent_properties, agent_property_types
+            Empty: agents are not supported yet.
+        series_names
+            Part of a column's name → what stands there instead.
+        return_df
+            Return the DataFrame and draw nothing.
+        progress_bar
+            Show how far it is.
+        equations
+            Elements that are taken, as a list or one text with commas; none mean all.
+
+        Returns
+        -------
+        pandas.DataFrame or None
+            A row for each episode with the last value of each element; None if it was drawn.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas isn't installed, or matplotlib where something is drawn.
+        """
+        refuse_agents(agents, agent_states, agent_properties, agent_property_types)
+        if episodes < 1:
+            raise Invalid(f"The number of episodes is at least 1, not {episodes}.")
+        options = PlotOptions(
+            self._style,
+            title="Training Results",
+            x_label="Episodes",
+            y_label="Results",
+            series_names=series_names,
+            return_df=return_df,
+        )
+        outputs = names_of(equations)
+        chosen = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
+        check_outputs(outputs, chosen)
+        frame_of({})  # says what is missing before anything is computed
+        trainings = [Training(one, self.catalogue.manager(one.manager).given) for one in chosen]
+        columns: dict[str, dict[float, float]] = {}
+        for number in track(range(episodes), "Training", disable=not progress_bar):
+            for training in trainings:
+                prefix = "" if len(chosen) == 1 else f"{training.scenario.manager}_{training.scenario.name}_"
+                for name, value in training.episode(number, outputs).items():
+                    columns.setdefault(prefix + name, {})[number] = value
+        for training in trainings:
+            self.catalogue.replace_scenario(training.trained())
+        return options.plot(frame_of(columns))
 
     # Plotting -----------------------------------------------------------------------------------------------
 

@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, Union
 
-from perdure.errors import ModelError
+from perdure.engines.system_dynamics.unsupported import missing_attribute
+from perdure.errors import ModelError, Unsupported
 
 if TYPE_CHECKING:
     from perdure.engines.system_dynamics.model import Model
@@ -99,6 +100,15 @@ class Expression:
         if not isinstance(other, Expression | Real):
             return NotImplemented
         return _binary("not_equal", self, other)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        missing_attribute(type(self).__name__, "arrays", name)
+
+    def __getitem__(self, index: object) -> NoReturn:
+        raise Unsupported(what=f"{self}[{index!r:.40}]", feature="arrays")
+
+    def __setitem__(self, index: object, value: object) -> NoReturn:
+        raise Unsupported(what=f"{self}[{index!r:.40}]", feature="arrays")
 
     def __bool__(self) -> bool:
         raise ModelError(

@@ -1,12 +1,14 @@
 """Models: the elements, points and functions of a system-dynamics model, and its run specs.
 
-A model is a definition; it holds no state of a run. `SystemDynamicsEngine` and `simulate` run it.
+A model is a definition; it holds no state of a run. `SystemDynamicsEngine` and `simulate` run it. A subclass
+may build its elements in `instantiate_model`, and train itself over episodes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import wraps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter, Element, Flow, Stock
 from perdure.engines.system_dynamics.expression import Call, Operand, operands
@@ -16,8 +18,16 @@ from perdure.engines.system_dynamics.points import Points, checked_points, fille
 from perdure.engines.system_dynamics.program import RESERVED, Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.simulation import Simulation
+from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
-from perdure.errors import DuplicateElement, EvaluationFailed, Invalid, ModelError, UnknownElement, suggest
+from perdure.errors import (
+    DuplicateElement,
+    EvaluationFailed,
+    Invalid,
+    ModelError,
+    UnknownElement,
+    suggest,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +52,8 @@ class Model:
         The length of a step, in the same unit.
     name
         The model's name, for messages.
+    scheduler, data_collector
+        BPTK-Py's, kept for a subclass that hands them on; they concern agents alone, and change no number.
 
     Attributes
     ----------
@@ -64,11 +76,20 @@ class Model:
     159.1
     """
 
+    _instantiated = False
     upgrade: Callable[[dict[str, Any], str], dict[str, Any]] | None = None
 
     def __init__(
-        self, starttime: float = 0.0, stoptime: float = 0.0, dt: float = 1.0, name: str = ""
+        self,
+        starttime: float = 0.0,
+        stoptime: float = 0.0,
+        dt: float = 1.0,
+        name: str = "",
+        scheduler: object = None,
+        data_collector: object = None,
     ) -> None:
+        self.scheduler = scheduler
+        self.data_collector = data_collector
         self.starttime = starttime
         self.stoptime = stoptime
         self.dt = dt
@@ -79,8 +100,41 @@ class Model:
         self._impure: frozenset[str] = frozenset()
         self._program: tuple[tuple[str, ...], Program] | None = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Note when a subclass's `instantiate_model` is called, so that it is called once."""
+        super().__init_subclass__(**options)
+        hook = cls.__dict__.get("instantiate_model")
+        if hook is not None:
+
+            @wraps(hook)
+            def instantiate_model(self: Model) -> None:
+                self._instantiated = True
+                hook(self)
+
+            setattr(cls, hook.__name__, instantiate_model)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        missing_attribute(type(self).__name__, "agents", name)
+
     def __repr__(self) -> str:
         return f"<Model {self.name!r} with {len(self._elements)} elements>"
+
+    # Hooks of subclasses ------------------------------------------------------------------------------------
+
+    def instantiate_model(self) -> None:
+        """Build the elements; called once, before the model is registered. Subclasses override it."""
+
+    def begin_episode(self, episode_no: int) -> None:
+        """Get ready for an episode of `bptk.train_scenarios`, counted from 0. Subclasses override it."""
+
+    def end_episode(self, episode_no: int) -> None:
+        """Learn from the episode that has run. Subclasses override it."""
+
+    def instantiate(self) -> None:
+        """Call `instantiate_model`, unless it has been called."""
+        if not self._instantiated:
+            self._instantiated = True
+            self.instantiate_model()
 
     # Defining -----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from perdure.engines.system_dynamics.answers import Answers
 from perdure.engines.system_dynamics.expression import Expression
 from perdure.engines.system_dynamics.points import Points
+from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.errors import PastRead, PerdureError
 
 __all__ = ["FunctionFailed", "ModelView", "refuse_past_read", "wrapped"]
@@ -54,6 +55,9 @@ class ModelView:
 
     def _refuse(self, name: str, *_: object) -> NoReturn:
         raise PastRead(function=_active.get() or "?", element=name)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        missing_attribute("Model", "agents", name)
 
     stock = flow = biflow = converter = constant = equation = evaluate_equation = memoize = _refuse
 

@@ -1,0 +1,54 @@
+"""Training: scenarios run in episodes, between which the hooks of their models learn."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+
+from perdure.engines.system_dynamics import Model, simulate
+from perdure.scenarios import Scenario
+
+__all__ = ["Training"]
+
+
+class Training:
+    """A scenario in training: a copy of its model that is kept over all episodes.
+
+    Parameters
+    ----------
+    scenario
+        The scenario.
+    model
+        The model as it was given, hooks included; it isn't changed.
+
+    Attributes
+    ----------
+    scenario
+        The scenario as it is registered.
+    """
+
+    def __init__(self, scenario: Scenario, model: Model) -> None:
+        self._model = deepcopy(model)
+        self.scenario = scenario
+
+    def episode(self, number: int, equations: Sequence[str]) -> dict[str, float]:
+        """Run an episode from start to stop; return the last value of each element.
+
+        Each episode has random draws of its own, which are the same whenever it is repeated.
+
+        Parameters
+        ----------
+        number
+            Counted from 0; handed to the hooks `begin_episode` and `end_episode`.
+        equations
+            Names of elements; none mean all.
+        """
+        self._model.begin_episode(number)
+        scenario = replace(self.scenario, model=self._model)
+        _, values = simulate(self._model, scenario.config(equations or scenario.elements, seed=number))
+        self._model.end_episode(number)
+        return {name: series[-1] for name, series in values.items()}
+
+    def trained(self) -> Scenario:
+        """Return the scenario with the model as it is after the last episode."""
+        model = self._model.frozen()
+        return replace(self.scenario, model=model, fingerprint=model.fingerprint())

@@ -1,0 +1,52 @@
+"""What BPTK-Py's models and elements have that isn't supported yet: agents and arrays, by their names."""
+
+from typing import NoReturn
+
+from perdure.errors import Unsupported
+
+__all__ = ["missing_attribute"]
+
+_OF = {
+    "agents": frozenset(
+        {
+            "agent", "agent_count", "agent_count_per_state", "agent_factories", "agent_ids", "agent_type_map",
+            "agents", "begin_round", "broadcast_event", "configure", "configure_agents",
+            "configure_properties", "create_agent", "create_agents", "delete_agent", "delete_agents",
+            "end_round", "enqueue_event", "events", "get_property", "get_property_value", "next_agent",
+            "next_agent_id", "properties", "random_agents", "random_events", "register_agent_factory",
+            "reset", "run", "run_step", "set_property", "set_property_value", "set_scenario_manager",
+            "statistics",
+        }
+    ),
+    "arrays": frozenset(
+        {
+            "arr_max", "arr_mean", "arr_median", "arr_min", "arr_prod", "arr_rank", "arr_size", "arr_stddev",
+            "arr_sum", "arrayed", "dot", "named_arrayed", "setup_matrix", "setup_named_matrix",
+            "setup_named_vector", "setup_vector",
+        }
+    ),
+}  # fmt: skip
+
+
+def missing_attribute(owner: str, feature: str, name: str) -> NoReturn:
+    """Raise what an attribute that isn't there calls for.
+
+    Parameters
+    ----------
+    owner
+        The class that lacks it.
+    feature
+        What its attributes in BPTK-Py may be for: ``"agents"`` or ``"arrays"``.
+    name
+        The attribute.
+
+    Raises
+    ------
+    Unsupported
+        If BPTK-Py has it for that feature.
+    AttributeError
+        Otherwise.
+    """
+    if name in _OF[feature]:
+        raise Unsupported(what=f"{owner}.{name}", feature=feature)
+    raise AttributeError(f"{owner!r} object has no attribute {name!r}")
