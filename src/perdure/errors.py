@@ -51,6 +51,7 @@ PerdureError
 │   ├── RunNotFound
 │   ├── InstanceNotFound
 │   ├── ScenarioNotFound
+│   │   └── ManagerUnusable     its definition in a file is wrong
 │   ├── OutputNotFound
 │   ├── TaskNotFound
 │   ├── StepNotFound
@@ -411,6 +412,10 @@ class InstanceNotFound(NotFound):
 
 class ScenarioNotFound(NotFound):
     """There is no {what} {name!r}.{suggestion}"""
+
+
+class ManagerUnusable(ScenarioNotFound):
+    """The scenario manager {name!r} can't be served: {reason}"""
 
 
 class OutputNotFound(NotFound):

@@ -57,12 +57,19 @@ class ManagerList(BaseModel):
     """All scenario managers, by name."""
 
     managers: dict[str, ManagerRecord]
+    unusable: dict[str, str] = Field(
+        description="Managers in scenario files that can't be served, each with the reason."
+    )
 
 
 @router.get("/models", operation_id="list_models", responses=error_responses(401, 403, 500))
 async def list_models(serving: Serving) -> ManagerList:
     """List what sessions can be made of."""
-    return ManagerList(managers={manager.name: _record(manager) for manager in serving.catalogue})
+    catalogue = serving.catalogue
+    return ManagerList(
+        managers={manager.name: _record(manager) for manager in catalogue},
+        unusable=dict(catalogue.unusable),
+    )
 
 
 @router.get(

@@ -7,7 +7,7 @@ from perdure.dialects.bptk.in_process import Bptk
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario
 from perdure.scenarios import Catalogue
-from perdure.scenarios.files import load_attribute, users_code
+from perdure.scenarios.files import load_attribute, scenario_files, users_code
 
 __all__ = ["load_catalogue"]
 
@@ -25,7 +25,7 @@ def load_catalogue(target: str | None) -> Catalogue:
         Without one, the ``*.json`` files of ``./scenarios``, and without those the example models.
     """
     if target is None:
-        if any(SCENARIOS.glob("*.json")):
+        if scenario_files(SCENARIOS):
             catalogue = Catalogue()
             catalogue.load(SCENARIOS)
             return catalogue

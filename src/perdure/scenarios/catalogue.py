@@ -3,8 +3,7 @@
 The names of the methods are those of BPTK's `bptk` class, whose users know them.
 """
 
-import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,17 @@ import structlog
 
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.points import filled
-from perdure.errors import InvalidOverride, InvalidScenario, OutputNotFound, ScenarioNotFound, suggest
+from perdure.errors import (
+    InvalidOverride,
+    InvalidScenario,
+    ManagerUnusable,
+    OutputNotFound,
+    PerdureError,
+    ScenarioNotFound,
+    suggest,
+)
 from perdure.scenarios.bulk import Results, run
-from perdure.scenarios.files import load_model, model_of, model_source
+from perdure.scenarios.files import load_model, model_of, model_source, read_definitions, scenario_files
 from perdure.scenarios.scenario import Scenario, frozen
 
 __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
@@ -93,7 +100,7 @@ class Manager:
         name
             The scenario's name.
         definition
-            Constants, points and runspecs, all optional.
+            Constants, points and runspecs, all optional; other keys, such as a description, are kept.
         """
         if name in self.scenarios:
             log.info("scenario_replaced", manager=self.name, scenario=name)
@@ -104,6 +111,7 @@ class Manager:
         self._freeze()
         for name, scenario in self.scenarios.items():
             definition = {
+                **scenario.others,
                 "constants": scenario.constants,
                 "points": scenario.points,
                 "runspecs": scenario.run_specs,
@@ -126,7 +134,7 @@ class Manager:
 
     def _scenario(self, name: str, definition: Mapping[str, Any]) -> Scenario:
         place = f"the scenario {name!r} of {self.name!r}"
-        _check_keys(place, definition, _SCENARIO_KEYS)
+        others = _other_keys(place, definition, _SCENARIO_KEYS)
         constants = self.base_constants | dict(_mapping(place, definition, "constants"))
         points = self.base_points | dict(_mapping(place, definition, "points"))
         model = self.model
@@ -151,6 +159,7 @@ class Manager:
             constants,
             points,
             dict(_mapping(place, definition, "runspecs")),
+            others,
             tuple(problems),
         )
         # Initialising an engine checks every value now, not at the first session.
@@ -165,6 +174,13 @@ class Manager:
 
 class Catalogue:
     """The managers and scenarios that can be run.
+
+    Attributes
+    ----------
+    managers
+        By name.
+    unusable
+        The managers of files that can't be served, by name, each with its reason.
 
     Examples
     --------
@@ -181,6 +197,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self.managers: dict[str, Manager] = {}
+        self.unusable: dict[str, str] = {}
 
     # Registering --------------------------------------------------------------------------------------------
 
@@ -241,27 +258,34 @@ class Catalogue:
         self.managers[scenario.manager] = manager
 
     def load(self, folder: Path | str) -> None:
-        """Register all managers of all ``*.json`` files in a folder, in the order of their names."""
+        """Register all managers of all ``*.json`` files in a folder, in the order of their names.
+
+        A manager that is wrong, or of a kind that can't be run, is put into `unusable`, with a log line; the
+        others are served.
+
+        Raises
+        ------
+        InvalidScenario
+            If a file can't be read at all.
+        """
         folder = Path(folder)
-        found: list[tuple[str, Mapping[str, Any]]] = []
-        for path in sorted(folder.glob("*.json")):
+        found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+        for path in scenario_files(folder):
+            for name, definition in read_definitions(path).items():
+                found.setdefault(name, []).append((name, definition))
+        for name, definitions in found.items():
             try:
-                definitions = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError) as error:
-                raise InvalidScenario(reason=f"{path} can't be read: {error}") from error
-            if not isinstance(definitions, dict) or not all(
-                isinstance(d, dict) for d in definitions.values()
-            ):
-                raise InvalidScenario(reason=f"{path} is not an object of scenario managers")
-            found += definitions.items()
-        self._register(found, folder.parent)
+                self._register(definitions, folder.parent)
+            except PerdureError as error:
+                self.unusable[name] = str(error)
+                log.error("manager_unusable", manager=name, folder=str(folder), reason=str(error))
 
     def _register(self, definitions: Iterable[tuple[str, Mapping[str, Any]]], folder: Path | None) -> None:
         built: dict[str, Manager] = {}
         added: set[tuple[str, str]] = set()
         for name, definition in definitions:
             place = f"the manager {name!r}"
-            _check_keys(place, definition, _MANAGER_KEYS)
+            _other_keys(place, definition, _MANAGER_KEYS)
             if definition.get("type", "sd") != "sd":
                 raise InvalidScenario(reason=f"{place} has type {definition['type']!r}; only 'sd' can be run")
             if definition.get("source"):
@@ -284,17 +308,27 @@ class Catalogue:
                 manager.add(scenario, settings)
             built[name] = manager
         self.managers.update(built)
+        for name in built:
+            self.unusable.pop(name, None)
 
     # Looking up ---------------------------------------------------------------------------------------------
 
     def manager(self, name: str) -> Manager:
-        """Return a manager; raise `ScenarioNotFound` with the nearest name if there is none."""
-        try:
+        """Return a manager.
+
+        Raises
+        ------
+        ManagerUnusable
+            If its definition in a file can't be served.
+        ScenarioNotFound
+            With the nearest name, if there is none.
+        """
+        if name in self.managers:
             return self.managers[name]
-        except KeyError:
-            raise ScenarioNotFound(
-                what="scenario manager", name=name, suggestion=suggest(name, self.managers)
-            ) from None
+        if name in self.unusable:
+            raise ManagerUnusable(name=name, reason=self.unusable[name])
+        known = [*self.managers, *self.unusable]
+        raise ScenarioNotFound(what="scenario manager", name=name, suggestion=suggest(name, known))
 
     def scenario(self, manager: str, name: str) -> Scenario:
         """Return a scenario; raise `ScenarioNotFound` with the nearest name if there is none."""
@@ -436,7 +470,10 @@ def _open(place: str, model: Model, constants: Container[str], points: Container
             yield f"{place} lacks {what} {', '.join(names)}; what needs that can't be run."
 
 
-def _check_keys(place: str, definition: Mapping[str, Any], known: Iterable[str]) -> None:
-    for key in definition:
-        if key not in known:
-            raise InvalidScenario(reason=f"{place} has an unknown key {key!r}.{suggest(key, known)}")
+def _other_keys(place: str, definition: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return what has other keys, for the user's own use; refuse keys that look like misspelt ones."""
+    others = {key: value for key, value in definition.items() if key not in known}
+    for key in others:
+        if near := suggest(key, known):
+            raise InvalidScenario(reason=f"{place} has an unknown key {key!r}.{near}")
+    return others

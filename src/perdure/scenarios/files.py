@@ -1,8 +1,9 @@
-"""Models in files: how a name in a scenario file or on the command line becomes a model."""
+"""Files: those that define scenarios, and how a name in them or on the command line becomes a model."""
 
 import importlib
 import importlib.util
 import inspect
+import json
 import os
 import sys
 import sysconfig
@@ -16,7 +17,15 @@ from typing import Any
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, PerdureError, Unsupported
 
-__all__ = ["load_attribute", "load_model", "model_of", "model_source", "users_code"]
+__all__ = [
+    "load_attribute",
+    "load_model",
+    "model_of",
+    "model_source",
+    "read_definitions",
+    "scenario_files",
+    "users_code",
+]
 
 MODEL_NAMES = ("simulation_model", "model")
 XMILE = (".itmx", ".stmx", ".xmile")
@@ -26,6 +35,37 @@ _OTHERS = tuple(
     for folder in (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), Path(__file__).parents[1])
 )
 """Folders whose code isn't the user's."""
+
+
+def scenario_files(folder: Path) -> list[Path]:
+    """Return the scenario files of a folder by name; hidden ones, such as macOS writes, are none."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+
+
+def read_definitions(path: Path) -> dict[str, Any]:
+    """Return the managers that a scenario file defines, by name.
+
+    Raises
+    ------
+    InvalidScenario
+        If the file can't be read, isn't an object of objects, or has an object with one key twice.
+    """
+    try:
+        definitions = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_distinct)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidScenario(reason=f"{path} can't be read: {error}") from error
+    if not isinstance(definitions, dict) or not all(isinstance(d, dict) for d in definitions.values()):
+        raise InvalidScenario(reason=f"{path} is not an object of scenario managers")
+    return definitions
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in made if names.count(name) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return made
 
 
 def load_model(name: str, folder: Path | None = None) -> Model:

@@ -36,6 +36,8 @@ class Scenario:
         `run_specs` are, so that no later change of a list that was given shows in it.
     run_specs
         Those of starttime, stoptime, dt (in the model's unit) and method that differ from the model's.
+    others
+        Further keys of its definition, such as a description.
     problems
         What is wrong with its definition but doesn't prevent a run, in words.
     """
@@ -47,10 +49,11 @@ class Scenario:
     constants: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     points: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     run_specs: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    others: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("constants", "points", "run_specs"):
+        for name in ("constants", "points", "run_specs", "others"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         unknown = self.run_specs.keys() - set(RUN_SPECS)
         if unknown:

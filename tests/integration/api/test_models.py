@@ -9,6 +9,7 @@ import httpx
 def test_managers_are_listed_with_all_that_a_client_needs(client: httpx.Client) -> None:
     managers = client.get("/models").json()["managers"]
     assert managers.keys() == {"bath", "Ж/ü %2F", "extremes"}
+    assert client.get("/models").json()["unusable"] == {}
     bath = managers["bath"]
     assert bath["model"] == "bath"
     assert bath["run_specs"] == {"starttime": 0.0, "stoptime": 1000.0, "dt": 1.0, "method": "euler"}

@@ -93,16 +93,6 @@ def test_if_one_manager_is_wrong_none_is_registered() -> None:
     assert list(catalogue.manager("bath").scenarios) == ["one"]
 
 
-def test_if_one_file_is_wrong_none_is_loaded(tmp_path: Path) -> None:
-    good = {"tub": {"model": "tests.support.small.bath", "scenarios": {"1": {}}}}
-    (tmp_path / "a.json").write_text(json.dumps(good))
-    (tmp_path / "b.json").write_text(json.dumps({"tub": {"scenarios": {"1": {}}}}))
-    catalogue = Catalogue()
-    with pytest.raises(InvalidScenario, match="defined twice"):
-        catalogue.load(tmp_path)
-    assert list(catalogue) == []
-
-
 def water(catalogue: Catalogue, manager: str = "bath") -> dict[str, list[float]]:
     found = catalogue.run_scenarios(scenario_managers=manager, equations="water", return_format="dict")
     assert isinstance(found, dict)

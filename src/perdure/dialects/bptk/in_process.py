@@ -469,6 +469,9 @@ class Bptk:
         assert isinstance(named, dict)
         for manager, names in named.items():
             print("\n".join([f"*** {manager} ***", *(f"\t{name}" for name in names)]))
+        for manager, reason in self.catalogue.unusable.items():
+            if not names_of(scenario_managers):
+                print(f"*** {manager} can't be served: {reason} ***")
 
     def list_equations(self, scenario_managers: Names = (), scenarios: Names = ()) -> None:
         """Print the elements of each scenario, by kind."""
