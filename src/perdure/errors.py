@@ -9,6 +9,7 @@ PerdureError
 │   │   ├── CircularDefinition
 │   │   ├── PastRead
 │   │   └── ImpureFunction      a function reads a clock, a file or the like
+│   ├── AsgiOnly                what is for Flask or WSGI was tried on a BptkServer
 │   ├── Unsupported             agents, arrays and XMILE, which come later
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
@@ -223,6 +224,10 @@ class ImpureFunction(ModelError):
     """The function {function!r} reads {what}, so that a resumed run would go on with other numbers. Pass what
     it needs as arguments, or declare it: `model.function({function!r}, …, impure=True)` logs its answers with
     each step and replays them. Random numbers that need no log come from sd.uniform, sd.normal and others."""
+
+
+class AsgiOnly(Invalid, AttributeError):
+    """{reason}: a BptkServer is an ASGI application, not one of Flask or WSGI. {advice}"""
 
 
 class Unsupported(Invalid, AttributeError):

@@ -1,7 +1,8 @@
 """The BPTK server: BPTK-Py's `BptkServer` as an ASGI application, with the same arguments."""
 
-from collections.abc import Callable, Collection
-from typing import Any
+import os
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, NoReturn
 
 import structlog
 from pydantic import SecretStr
@@ -10,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 from perdure.api.app import create_bptk_app
 from perdure.api.server import run_app
 from perdure.dialects.bptk.client import BptkClient, InProcess
-from perdure.dialects.bptk.external_state import ExternalStateAdapter
+from perdure.dialects.bptk.external_state import ExternalStateAdapter, check_adapter
 from perdure.dialects.bptk.in_process import Bptk
-from perdure.errors import Invalid
+from perdure.errors import AsgiOnly, Invalid
 from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
@@ -22,6 +23,14 @@ from perdure.web.auth import LOCAL
 __all__ = ["BptkServer"]
 
 HOST, PORT = "127.0.0.1", 5000
+HOW_TO_SERVE = (
+    "Serve it with `python server.py` and application.run(), with `uvicorn server:application`, or with "
+    "`gunicorn -k uvicorn.workers.UvicornWorker server:application`."
+)
+INSTEAD_OF_FLASK = (
+    'In place of CORS(application), pass cors_origins=["https://page.example"] to BptkServer; without it '
+    "pages of all origins may call. Routes of your own belong in an ASGI application that mounts it."
+)
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +83,12 @@ class BptkServer:
         externalize_state_completely: bool = False,
         cors_origins: Collection[str] | None = None,
     ) -> None:
+        if os.environ.get("FLASK_RUN_FROM_CLI") == "true":  # flask sets it before it imports the application
+            raise AsgiOnly(reason="flask run can't serve it", advice=HOW_TO_SERVE)
+        if external_state_adapter is not None:
+            check_adapter(external_state_adapter)
+        # ASGI servers look here whether they may await what the call returns.
+        vars(self)["__call__"] = self._answer
         self.name = import_name
         tokens = {} if bearer_token is None else {LOCAL: (SecretStr(bearer_token),)}
         given: dict[str, Any] = {"tokens": tokens}
@@ -91,7 +106,18 @@ class BptkServer:
         )
         self._in_process = InProcess(self)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send | None = None) -> Awaitable[None]:
+        """Answer a request; raise `AsgiOnly` for a WSGI server, which calls with two arguments."""
+        if send is None:
+            raise AsgiOnly(reason="a WSGI server can't call it", advice=HOW_TO_SERVE)
+        return self._answer(scope, receive, send)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AsgiOnly(reason=f"it has no {name!r}", advice=INSTEAD_OF_FLASK)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     def __repr__(self) -> str:
@@ -106,7 +132,7 @@ class BptkServer:
         announce: Callable[[str], None] = print,
         **options: Any,
     ) -> None:
-        """Serve until SIGTERM or SIGINT.
+        """Serve until SIGTERM or SIGINT; in a notebook until the kernel is interrupted.
 
         Parameters
         ----------

@@ -16,6 +16,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -179,6 +180,19 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to end; in a thread of its own where an event loop runs, as in a notebook.
+
+        The thread ends before this returns. Signals reach the main thread, which waits for it.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            super().run(sockets)
+            return
+        with ThreadPoolExecutor(1, "perdure-server") as thread:
+            thread.submit(super().run, sockets).result()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """External state: instances mirrored through an adapter into storage of the user's choice."""
 
-from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter, InstanceState
+from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter, InstanceState, check_adapter
 from perdure.dialects.bptk.external_state.file_adapter import FileAdapter
 from perdure.dialects.bptk.external_state.mirror import Mirror
 
-__all__ = ["ExternalStateAdapter", "FileAdapter", "InstanceState", "Mirror"]
+__all__ = ["ExternalStateAdapter", "FileAdapter", "InstanceState", "Mirror", "check_adapter"]

@@ -5,12 +5,27 @@ it is called is `mirror`'s.
 """
 
 import datetime
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["ExternalStateAdapter", "InstanceState"]
+from perdure.errors import Invalid
+
+__all__ = ["ExternalStateAdapter", "InstanceState", "check_adapter"]
+
+_METHODS: Final = (
+    "_save_instance",
+    "_load_instance",
+    "delete_instance",
+    "_save_state",
+    "_load_state",
+    "_open",
+    "_lock_instance",
+    "_close",
+)
+"""What a server calls."""
 
 
 @dataclass
@@ -99,6 +114,22 @@ class ExternalStateAdapter(ABC):
     def _close(self) -> None:
         """Let go of what was opened, after the last call; by default nothing."""
         return
+
+
+def check_adapter(adapter: object) -> None:
+    """Raise `Invalid` if an object can't be an adapter: it lacks a method, or one of them is async."""
+    kind = adapter.__name__ if isinstance(adapter, type) else type(adapter).__name__
+    if isinstance(adapter, type):
+        raise Invalid(f"The adapter is the class {kind}; pass an object that it makes.")
+    lacking = [name for name in _METHODS if not callable(getattr(adapter, name, None))]
+    if lacking:
+        raise Invalid(
+            f"The adapter {kind} has no {', no '.join(lacking)}. Derive it from ExternalStateAdapter, and "
+            "define _save_instance, _load_instance and delete_instance."
+        )
+    for name in _METHODS:
+        if inspect.iscoroutinefunction(getattr(adapter, name)):
+            raise Invalid(f"{kind}.{name} is async; adapters block, in a thread of their own.")
 
 
 def _nothing() -> None:
