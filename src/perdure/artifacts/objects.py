@@ -64,7 +64,7 @@ class Objects:
                 target = self._local_path(key)
                 with target.open("wb") as file:
                     for chunk in chunks:
-                        if chunk.count(0) < len(chunk):
+                        if chunk != bytes(len(chunk)):
                             file.write(chunk)
                         else:  # a hole stays one: zeros that were never written take no room
                             file.seek(len(chunk), os.SEEK_CUR)

@@ -4,6 +4,7 @@ No link is followed, neither to a file nor to a folder, also if one is put there
 what isn't a regular file is passed over.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from perdure.errors import InvalidName
 __all__ = ["chunks_of", "opened", "outputs", "stored_path"]
 
 CHUNK = 1_000_000
+_ZEROS = bytes(CHUNK)
 
 _OPENING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -77,10 +79,16 @@ def _is_own(handle: int, folder: Path) -> bool:
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of a file from its beginning."""
-    file.seek(0)
-    while chunk := file.read(CHUNK):
+    """Yield the bytes of a file from its beginning; holes are zeros that aren't read from the disk."""
+    handle, at = file.fileno(), 0
+    while True:
+        for hole in range(at, data := _data_from(handle, at), CHUNK):
+            yield _ZEROS[: data - hole]
+        chunk = os.pread(handle, CHUNK, data)
+        if not chunk:
+            return
         yield chunk
+        at = data + len(chunk)
 
 
 def stored_path(path: str) -> str:
@@ -91,6 +99,16 @@ def stored_path(path: str) -> str:
         except InvalidName:
             continue
     return f"unnamed/{sha256(os.fsencode(path)).hexdigest()}"
+
+
+def _data_from(handle: int, at: int) -> int:
+    """Return where the next data of a file begins; its end if nothing follows but a hole."""
+    try:
+        return os.lseek(handle, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            return at  # the file system knows no holes
+        return max(at, os.fstat(handle).st_size)
 
 
 def _raise(error: OSError) -> None:
