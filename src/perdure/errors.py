@@ -91,6 +91,7 @@ PerdureError
 ├── TooMany                     there is too much of it already                     (HTTP 429)
 │   ├── EndedRunsExceeded
 │   ├── QuotaExceeded
+│   ├── ResultBytesExceeded
 │   └── UserIdsExhausted
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
@@ -103,6 +104,7 @@ PerdureError
 │   ├── ExternalStateLocked
 │   ├── ArtifactsUnavailable
 │   ├── ResultsPending
+│   ├── SystemFailing
 │   ├── UploadFailed
 │   └── Fenced
 └── Damaged                     what was stored can't be trusted                    (HTTP 500)
@@ -589,6 +591,11 @@ class QuotaExceeded(TooMany):
     setting max_runs."""
 
 
+class ResultBytesExceeded(TooMany):
+    """The results of {owner!r} of this kind have {size} bytes, the limit being {limit}; delete some with
+    `perdure runs delete`, the largest being {largest}, or raise the setting max_result_bytes."""
+
+
 class UserIdsExhausted(TooMany):
     """There is no user id left for {owner!r}: all {count} of PERDURE_RUN_AS have owners; name more."""
 
@@ -639,6 +646,11 @@ class ArtifactsUnavailable(Unavailable):
 class ResultsPending(Unavailable):
     """What the run {run!r} wrote isn't stored yet, only {stored} of {total} bytes; ask again in {retry_after}
     seconds."""
+
+
+class SystemFailing(Unavailable):
+    """The server's machine can't do that now: {reason}. Its operator has to make room or repair it; then the
+    request may be sent again, with the same key."""
 
 
 class UploadFailed(Unavailable):

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     max_ended_runs: int = Field(
         100_000, ge=1, description="Most runs of one owner that have ended and aren't deleted."
     )
+    max_result_bytes: int = Field(
+        100_000_000_000,
+        ge=1,
+        description="Most bytes of results of one owner's tasks, and of files that one owner's experiments "
+        "wrote; at either, no more of the kind are made.",
+    )
     max_instances: int = Field(10_000, ge=1, description="Most instances of one owner in the BPTK dialect.")
     max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")
     max_scenarios: int = Field(1_000, ge=1, description="Most scenarios in one session.")

@@ -9,6 +9,7 @@ from perdure.artifacts.limits import ArtifactLimits
 from perdure.artifacts.names import encoded
 from perdure.artifacts.objects import Objects
 from perdure.artifacts.results import Results
+from perdure.artifacts.usage import Usage
 from perdure.clock import steady
 
 __all__ = ["Artifacts"]
@@ -50,6 +51,7 @@ class Artifacts:
         self._clock = clock
         self._wait = wait
         self._locks = Locks()
+        self._usages: dict[str, Usage] = {}  # by owner
 
     def experiments(self, owner: str) -> Experiments:
         """Return the experiments of an owner."""
@@ -57,11 +59,13 @@ class Artifacts:
 
     def results(self, owner: str) -> Results:
         """Return the results of an owner's simulations."""
-        return Results(self._sets("results", encoded(owner)), self._wait)
+        sets = self._sets("results", encoded(owner))
+        return Results(sets, self._usages.setdefault(owner, Usage(sets.sizes)), self._wait)
 
     def beginnings(self, owner: str) -> Results:
         """Return what forks of an owner began with, of simulations that have ended."""
-        return Results(self._sets("beginnings", encoded(owner)), self._wait)
+        sets = self._sets("beginnings", encoded(owner))
+        return Results(sets, Usage(sets.sizes), self._wait)
 
     def sweep(self) -> None:
         """Remove what broken-off uploads left more than a day ago."""

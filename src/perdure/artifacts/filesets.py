@@ -113,6 +113,18 @@ class FileSets:
             found = list(threads.map(self._current, keys))
         return sorted((it for it in found if it is not None), key=lambda it: it.name)
 
+    def sizes(self) -> dict[str, int]:
+        """Return how many bytes the files of each set have; a damaged one is left out."""
+
+        def found(key: str) -> FileSet | None:
+            with suppress(CorruptBlob):
+                return self._current(key)
+            return None
+
+        keys = self._objects.names(f"{self._prefix}/versions")
+        with ThreadPoolExecutor(READING) as threads:
+            return {it.name: it.size for it in threads.map(found, keys) if it is not None}
+
     def at_most(self) -> int:
         """Count the sets roughly but quickly: those deleted a while ago may be among them."""
         return len(self._objects.names(f"{self._prefix}/versions"))

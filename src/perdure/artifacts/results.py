@@ -12,6 +12,7 @@ from perdure.artifacts.experiments import CalledOff
 from perdure.artifacts.filesets import FileSet, FileSets, StoredFile
 from perdure.artifacts.names import check_path
 from perdure.artifacts.outputs import chunks_of, outputs
+from perdure.artifacts.usage import Usage
 from perdure.errors import ArtifactNotFound, ArtifactsUnavailable, CorruptBlob, UploadFailed
 
 __all__ = ["Results"]
@@ -28,17 +29,24 @@ class Results:
     ----------
     sets
         The file sets they are, each under its run's id.
+    usage
+        How many bytes they have, shared by all who write them.
     wait
         Waits so many seconds before something is tried again.
     """
 
-    def __init__(self, sets: FileSets, wait: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, sets: FileSets, usage: Usage, wait: Callable[[float], None] = time.sleep) -> None:
         self._sets = sets
+        self._usage = usage
         self._wait = wait
 
     def get(self, run: str) -> FileSet | None:
         """Return what is stored of a run, or None while that is nothing."""
         return self._sets.current(run)
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return how many bytes are stored of each run."""
+        return self._usage.sizes()
 
     def file(self, run: str, path: str) -> StoredFile:
         """Return one file; `ArtifactNotFound` if there is none."""
@@ -63,12 +71,14 @@ class Results:
         """Store one file, in place of one of the same path."""
         check_path(path)
         added = self._sets.add(run, chunks)
-        self._sets.commit(run, lambda current: {**({} if current is None else current.files), path: added})
+        stored = self._sets.commit(run, lambda now: _with(now, {path: added}))
+        self._usage.note(run, stored.size)
         return added
 
     def delete(self, run: str) -> None:
         """Remove all that is stored of a run; harmless if that is nothing."""
         self._sets.delete(run)
+        self._usage.note(run, 0)
 
     def upload(
         self,
@@ -139,7 +149,9 @@ class Results:
                 on_stored(size)
             if not written:
                 return before
-            return self._tried(lambda: self._sets.commit(run, lambda now: _with(now, written)))
+            after = self._tried(lambda: self._sets.commit(run, lambda now: _with(now, written)))
+            self._usage.note(run, after.size)
+            return after
         except (ArtifactsUnavailable, CorruptBlob, OSError) as error:
             raise UploadFailed(run=run, reason=str(error), folder=str(folder)) from error
 

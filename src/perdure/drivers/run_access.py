@@ -1,11 +1,15 @@
-"""Access to runs of any kind: whose they are, of which kind they have to be, and how many there may be."""
+"""Access to runs of any kind: whose they are, of which kind they have to be, how many there may be."""
+
+from collections.abc import Mapping
 
 from perdure.drivers.requests import Owner
-from perdure.errors import EndedRunsExceeded, RunNotFound, WrongKind
+from perdure.errors import EndedRunsExceeded, ResultBytesExceeded, RunNotFound, WrongKind
 from perdure.run import Run
 from perdure.stores.base import Store
 
-__all__ = ["check_ended", "find_run"]
+__all__ = ["check_ended", "check_results", "find_run"]
+
+NAMED = 3  # runs that an error names
 
 
 def find_run(store: Store, owner: Owner, run_id: str, kind: str | None = None) -> Run:
@@ -31,3 +35,12 @@ def check_ended(store: Store, owner: str, limit: int) -> None:
     count = store.ended(owner)
     if count >= limit:
         raise EndedRunsExceeded(owner=owner, count=count, limit=limit)
+
+
+def check_results(owner: str, sizes: Mapping[str, int], limit: int) -> None:
+    """Raise `ResultBytesExceeded` if an owner's results, whose sizes are by run, are as large as may be."""
+    size = sum(sizes.values())
+    if size >= limit:
+        largest = sorted(sizes, key=lambda run: sizes[run], reverse=True)[:NAMED]
+        named = ", ".join(f"{run} ({sizes[run]} bytes)" for run in largest)
+        raise ResultBytesExceeded(owner=owner, size=size, limit=limit, largest=named, runs=largest)

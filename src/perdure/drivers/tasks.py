@@ -17,7 +17,7 @@ from perdure.clock import steady
 from perdure.drivers.changes import views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import Owner
-from perdure.drivers.run_access import check_ended, find_run
+from perdure.drivers.run_access import check_ended, check_results, find_run
 from perdure.drivers.task_body import read_input
 from perdure.drivers.task_examination import examine_task
 from perdure.drivers.task_registry import TaskRegistry
@@ -237,6 +237,7 @@ class Tasks:
 
         def prepare() -> tuple[TaskSpec, float]:
             check_ended(self._store, owner, self._settings.max_ended_runs)
+            check_results(owner, self._store.result_sizes(owner), self._settings.max_result_bytes)
             task = self.registry.get(request.task)
             read_input(task, request.input)
             source = self.registry.source(request.task)

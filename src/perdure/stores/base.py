@@ -6,7 +6,7 @@ that is cancelled before its turn leaves no trace. `perdure.testing` holds the c
 store runs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -208,6 +208,10 @@ class Store(Protocol):
 
     def ended(self, owner: str) -> int:
         """Return how many runs of an owner are in a final state."""
+        ...
+
+    def result_sizes(self, owner: str) -> Mapping[str, int]:
+        """Return how many bytes each result has that is kept of an owner's runs, by the run's id."""
         ...
 
     # Steps --------------------------------------------------------------------------------------------------

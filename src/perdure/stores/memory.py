@@ -4,7 +4,7 @@ It keeps nothing that a caller could change: what comes in is bytes, or is encod
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -191,6 +191,17 @@ class MemoryStore:
     def ended(self, owner: str) -> int:
         """Return how many runs of an owner are in a final state."""
         return sum(run.owner == owner and run.state in FINAL for run in self._all())
+
+    def result_sizes(self, owner: str) -> Mapping[str, int]:
+        """Return how many bytes each result has that is kept of an owner's runs."""
+        with self._lock:
+            return {
+                run_id: len(kept.execution.result)
+                for run_id, kept in self._runs.items()
+                if kept.run.owner == owner
+                and kept.execution is not None
+                and kept.execution.result is not None
+            }
 
     # Steps --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ What a change does is `changes`, when it counts as durable is `writer`, how the 
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -227,6 +227,13 @@ class SqliteStore:
             (every,) = row(connection, _SQL["count_runs_of_owner"], (owner,)) or (0,)
             (live,) = row(connection, _SQL["count_live_runs_of_owner"], (owner,)) or (0,)
         return int(every - live)
+
+    def result_sizes(self, owner: str) -> Mapping[str, int]:
+        """Return how many bytes each result has that is kept of an owner's runs."""
+        with self._readers.lend() as connection:
+            return {
+                str(run): int(size) for run, size in rows(connection, _SQL["list_result_sizes"], (owner,))
+            }
 
     # Steps --------------------------------------------------------------------------------------------------
 

@@ -250,6 +250,25 @@ class ExecutionConformance(StoreOpening):
 
     # The end
 
+    def test_the_sizes_of_results_are_told_by_owner(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            for run_id, owner, result in (
+                ("small", "ann", b"1"),
+                ("large", "ann", b"2" * 70_000),
+                ("none", "ann", None),
+                ("other", "bob", b"333"),
+            ):
+                given = an_execution(run_id, owner=owner)
+                store.create_run(a_run(run_id, kind="task", owner=owner), None, execution=given).result(WAIT)
+                fence = store.lease(run_id, "w", LONG).result(WAIT).fence
+                change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+                store.finish(run_id, fence, change, result=result).result(WAIT)
+            assert store.result_sizes("ann") == {"small": 1, "large": 70_000}
+            assert store.result_sizes("bob") == {"other": 3}
+            store.delete_run("large").result(WAIT)
+            assert store.result_sizes("ann") == {"small": 1}
+            assert store.result_sizes("eve") == {}
+
     def test_a_finished_run_has_its_result_and_no_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)

@@ -4,8 +4,10 @@ What can go wrong in Perdure is in `perdure.errors`; here is only what the proto
 client sent is repeated at length, and no traceback ever leaves the server.
 """
 
+import errno
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +28,7 @@ from perdure.errors import (
     NotFound,
     PerdureError,
     Refused,
+    SystemFailing,
     TooMany,
     Unavailable,
 )
@@ -39,6 +42,7 @@ __all__ = [
     "invalid_request",
     "perdure_error_response",
     "status_of",
+    "system_failing",
 ]
 
 STATUS: Mapping[type[PerdureError], int] = {
@@ -73,6 +77,14 @@ _DESCRIPTIONS: Mapping[int, str] = {
     500: "What is stored can't be trusted, or Perdure failed.",
     503: "The service can't answer now.",
 }
+
+_REFUSALS: Collection[int] = frozenset(
+    {
+        *(errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EMLINK, errno.EACCES, errno.EPERM),
+    }
+)
+"""Errors of the operating system that no request and no program is to blame for."""
 
 LONGEST_TEXT = 1_000  # characters of a message, or of one value of its details
 MOST_VALUES = 20  # values of one detail, or errors of one request
@@ -168,6 +180,23 @@ async def _on_perdure_error(request: Request, error: PerdureError) -> Response:
     return perdure_error_response(error)
 
 
+async def _on_os_error(request: Request, error: OSError) -> Response:
+    failing = system_failing(error)
+    if failing is None:
+        raise error
+    return perdure_error_response(failing)
+
+
+def system_failing(error: Exception) -> SystemFailing | None:
+    """Return what an error of the operating system means for a request, and log it; None for any other."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None or number not in _REFUSALS:
+        return None
+    reason = os.strerror(number)
+    log.error("system_failing", reason=str(error))
+    return SystemFailing(reason=reason)
+
+
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     if isinstance(error, HttpError):
         return error.response()
@@ -202,6 +231,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     PerdureError: _on_perdure_error,
+    OSError: _on_os_error,
     ClientDisconnect: _on_disconnect,
     HTTPException: _on_http_exception,
     RequestValidationError: _on_validation_error,

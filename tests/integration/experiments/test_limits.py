@@ -96,6 +96,49 @@ def test_paused_experiments_of_one_owner_leave_slots_to_others(tmp_path: Path) -
         assert refused(make(bob)) == (409, "slots_taken")
 
 
+def test_results_are_limited_in_bytes_and_the_refusal_names_the_largest_runs(tmp_path: Path) -> None:
+    task = {"kind": "task", "task": "stable_configurations", "input": {"monomers": [["a"]]}}
+
+    with served(tmp_path, max_result_bytes=50_000) as server, server.client() as client:
+        runs = {}
+        for name, size in (("small", 10_000), ("large", 60_000)):
+            run_id = scripted(client, name, f"open('x', 'wb').write(b'1' * {size})\n")
+            put(client, run_id, "started")
+            until_over(client, run_id)
+            put(client, run_id, "stopped")
+            (stored,) = [
+                file["size"]
+                for file in client.get(f"/runs/{run_id}/files").json()["files"]
+                if file["path"] == "x"
+            ]
+            assert stored == size  # what was written is stored, also beyond the limit
+            runs[name] = run_id
+        full = client.post("/runs", json={"kind": "experiment", "experiment": "small"})
+        assert refused(full) == (429, "result_bytes_exceeded")
+        told = full.json()["error"]
+        assert told["details"]["runs"] == [runs["large"], runs["small"]]
+        assert f"{runs['large']} (6" in told["message"]
+        assert client.post("/runs", json=task).is_success  # it is of another kind
+    with served(tmp_path, max_result_bytes=50_000) as server, server.client() as client:
+        body = {"kind": "experiment", "experiment": "small"}
+        assert refused(client.post("/runs", json=body)) == (429, "result_bytes_exceeded")
+        assert client.delete(f"/runs/{runs['large']}").status_code == 204
+        assert client.post("/runs", json=body).status_code == 201
+
+
+def test_results_of_tasks_are_limited_in_bytes(tmp_path: Path) -> None:
+    task = {"kind": "task", "task": "stable_configurations", "input": {"monomers": [["a"]]}}
+
+    with served(tmp_path, max_result_bytes=1) as server, server.client() as client:
+        run_id = client.post("/runs", json=task).json()["id"]
+        until_over(client, run_id)
+        full = client.post("/runs", json=task)
+        assert refused(full) == (429, "result_bytes_exceeded")
+        assert full.json()["error"]["details"]["runs"] == [run_id]
+        assert client.delete(f"/runs/{run_id}").status_code == 204
+        assert client.post("/runs", json=task).is_success
+
+
 def test_ended_runs_are_limited_and_the_refusal_says_what_to_delete(tmp_path: Path) -> None:
     session = {"kind": "session", "scenarios": {"bath": ["base"]}}
     task = {"kind": "task", "task": "stable_configurations", "input": {"monomers": [["a"]]}}

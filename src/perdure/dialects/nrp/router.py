@@ -30,7 +30,7 @@ from perdure.errors import PerdureError, TriggerRefused
 from perdure.lifecycle import RunState, is_final
 from perdure.web.auth import LOCAL, Tokens, from_socket
 from perdure.web.bodies import decode_object
-from perdure.web.errors import HttpError
+from perdure.web.errors import HttpError, system_failing
 from perdure.web.paths import check_encoding
 
 __all__ = ["NrpRoutes"]
@@ -90,10 +90,13 @@ class NrpRoutes:
             if told.status == 500:
                 log.error("damaged", code=error.code, reason=str(error))
             response = told.response()
-        except Exception:
-            log.exception("request_failed", method=scope["method"], path=scope["path"][:200])
-            message = "Something unexpected failed; the server's log has it."
-            response = NrpError(500, message, kind=GENERAL, data=None).response()
+        except Exception as error:
+            if (failing := system_failing(error)) is not None:
+                response = translated(failing).response()
+            else:
+                log.exception("request_failed", method=scope["method"], path=scope["path"][:200])
+                message = "Something unexpected failed; the server's log has it."
+                response = NrpError(500, message, kind=GENERAL, data=None).response()
         await response(scope, receive, send)
 
     async def _answer(self, parts: list[str], scope: Scope, receive: Receive) -> Response:

@@ -27,7 +27,7 @@ from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
 from perdure.drivers.requests import ADMINISTRATOR, Owner
-from perdure.drivers.run_access import check_ended, find_run
+from perdure.drivers.run_access import check_ended, check_results, find_run
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
@@ -79,6 +79,7 @@ class Experiments:
     ) -> None:
         self._store = store
         self._executor = executor
+        self._artifacts = artifacts
         self._folders = folders
         self._preparing = Preparing(store, artifacts, folders)
         self._settings = settings
@@ -388,6 +389,7 @@ class Experiments:
     def _check_slots(self, owner: str) -> None:
         """Raise `SlotsTaken` unless one more run of an owner may be made."""
         check_ended(self._store, owner, self._settings.max_ended_runs)
+        check_results(owner, self._artifacts.results(owner).sizes(), self._settings.max_result_bytes)
         taken = [execution.owner for execution in self._store.executions() if execution.kind == KIND]
         check_slots(owner, taken, self._settings)
 

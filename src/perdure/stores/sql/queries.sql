@@ -268,6 +268,12 @@ INSERT INTO results (run, result, checksum) VALUES (?1, ?2, ?3);
 -- Put down that a run has a result
 UPDATE executions SET answered = 1 WHERE run = ?1;
 
+-- name: list_result_sizes
+-- Read how many bytes the result of each run of an owner has; the results themselves aren't read
+SELECT runs.id, length(results.result)
+FROM runs CROSS JOIN results ON results.run = runs.number
+WHERE runs.owner = ?1;
+
 -- name: count_log_lines
 -- Count lines that a run wrote; the last one's number is what they come to
 UPDATE runs SET lines = lines + ?2 WHERE number = ?1 RETURNING lines;
