@@ -245,3 +245,25 @@ def test_an_interruption_shows_the_best_so_far(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "It was interrupted; what follows is the best so far." in told
     assert "Configuration 1, " in told
+
+
+def test_several_configurations_are_said_to_be_stable_or_below_the_optimum() -> None:
+    done = solve("-", "-g", "2", text="a b\na* b*\na\nb")
+    assert "Listed: 1 stable configuration, and 1 below the optimum." in done.stdout.splitlines()
+    assert "such configuration" not in done.stdout
+
+
+def test_a_count_lists_nothing_unless_some_are_asked_for() -> None:
+    text = "a >x\na >y\na*"
+    counted = solve("-", "--count", text=text)
+    assert counted.stdout.splitlines()[1:] == ["There are 2 such configurations."]
+    answer = json.loads(solve("-", "--count", "--json", text=text).stdout)
+    assert (answer["total"], answer["count"], answer["configs"]) == (2, 0, [])
+    assert json.loads(solve("-", "--count", "-g", "1", "--json", text=text).stdout)["count"] == 1
+
+
+def test_constraints_in_the_place_of_monomers_are_pointed_out() -> None:
+    done = solve("bound_output.txt")
+    assert "bound_output.txt looks like constraints" in done.stderr
+    assert "looks like" not in solve("and_gate.txt", "bound_output.txt").stderr
+    assert "looks like" not in solve("-", text="FREE >m\nFREE* x").stderr

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Iterator
 from perdure.errors import NetworkError
 from perdure.solvers.binding_networks.answer import tokens_of
 from perdure.solvers.binding_networks.configuration import Configuration, Solution, Status
-from perdure.solvers.binding_networks.network import Constraint, Monomer, Network
+from perdure.solvers.binding_networks.network import Constraint, Keyword, Monomer, Network
 from perdure.solvers.binding_networks.progress import Progress
 
-__all__ = ["answer_in_words", "mistake_in_words", "progress_in_words"]
+__all__ = ["answer_in_words", "looks_like_constraints", "mistake_in_words", "progress_in_words"]
 
 BEFORE, AFTER = 60, 40  # characters of a long line that are shown around the one that is wrong
 
@@ -34,7 +34,11 @@ def answer_in_words(solution: Solution, *, cut: str = "") -> Iterator[str]:
         return
     yield from _optimum(solution)
     total = solution.total
-    if total is not None:
+    stable = sum(len(each.polymers) == solution.optimum for each in solution.configurations)
+    if solution.optimum is not None and stable < len(solution.configurations):
+        below = len(solution.configurations) - stable
+        yield f"Listed: {_counted(stable, 'stable configuration')}, and {below} below the optimum."
+    elif total is not None:
         yield f"There {'is' if total == 1 else 'are'} {_counted(total, 'such configuration')}."
     if cut:
         yield f"{cut}; what follows is the best so far." if solution.configurations else f"{cut}."
@@ -42,6 +46,12 @@ def answer_in_words(solution: Solution, *, cut: str = "") -> Iterator[str]:
         yield ""
         yield f"Configuration {number}, {_counted(len(configuration.polymers), 'polymer')}"
         yield from _polymers(solution.network, configuration)
+
+
+def looks_like_constraints(monomers: str) -> bool:
+    """Return whether each line of what is to be monomers begins with the keyword of a constraint."""
+    lines = [tokens for line in monomers.splitlines() if (tokens := line.partition("#")[0].split())]
+    return bool(lines) and all(len(tokens) > 1 and tokens[0] in set(Keyword) for tokens in lines)
 
 
 def mistake_in_words(error: NetworkError, file: str) -> str:

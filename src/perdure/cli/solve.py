@@ -16,7 +16,12 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from perdure.cli.output import PATIENCE, libraries_apart, say, show
-from perdure.cli.solution import answer_in_words, mistake_in_words, progress_in_words
+from perdure.cli.solution import (
+    answer_in_words,
+    looks_like_constraints,
+    mistake_in_words,
+    progress_in_words,
+)
 from perdure.errors import NetworkError, PerdureError
 from perdure.solvers.binding_networks.answer import in_detail
 from perdure.solvers.binding_networks.configuration import Solution, Status
@@ -82,6 +87,7 @@ def solve(
         raise typer.BadParameter("give --all or -g, not both")
     if timeout is not None and not timeout > 0:
         raise typer.BadParameter("--timeout is a number of seconds above 0")
+    wanted = gen or (0 if count else 1)
     network = _read(file, constraints, syntax)
     with _interruptible() as interrupted, _bar(network) as on_progress, libraries_apart():
         # The solvers' libraries are slow to import, and no other command needs them.
@@ -89,7 +95,7 @@ def solve(
 
         solution = search(
             network,
-            gen=gen or 1,
+            gen=wanted,
             min_polymers=min_polymers,
             all=every,
             count=count,
@@ -99,7 +105,7 @@ def solve(
             cancelled=interrupted.is_set,
         )
     pictures = [] if svg is None else _draw(solution, svg, file)
-    enough = solution.exhausted or (not every and len(solution.configurations) >= (gen or 1))
+    enough = solution.exhausted or (not every and len(solution.configurations) >= wanted)
     counted = solution.total is not None or not count
     cut = not (
         solution.status is Status.UNSATISFIABLE or (solution.optimum is not None and enough and counted)
@@ -123,13 +129,21 @@ def _read(file: Path, constraints: Path | None, syntax: Syntax | None) -> Networ
     if file == STDIN and constraints == STDIN:
         raise typer.BadParameter("only one of the two can be standard input")
     texts = _text(file), "" if constraints is None else _text(constraints)
+    if constraints is None and looks_like_constraints(texts[0]):
+        say(
+            f"perdure: {_name(file)} looks like constraints, but is read as monomers; name the monomers "
+            "before it: perdure solve MONOMERS CONSTRAINTS",
+            err=True,
+        )
     try:
         return load_network(*texts, syntax=syntax)
     except NetworkError as error:
         place = constraints if error.values["part"] == "constraints" else file
-        raise PerdureError(
-            mistake_in_words(error, "standard input" if place == STDIN else str(place))
-        ) from None
+        raise PerdureError(mistake_in_words(error, _name(place or file))) from None
+
+
+def _name(path: Path) -> str:
+    return "standard input" if path == STDIN else str(path)
 
 
 def _text(path: Path) -> str:
