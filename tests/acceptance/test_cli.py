@@ -1,5 +1,6 @@
 """The command line, as a person uses it: with a server running, without one, and with everything wrong."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import apsw
 import httpx
 import pytest
 import typer
+from tests.support.processes import process_of
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of
 
@@ -320,25 +322,27 @@ def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> No
     serving = " serve" in line
     if serving:
         line = re.sub(r"--port \d+", "", line) + " --port 0"
-    process = subprocess.Popen(
+    with process_of(
         ["bash", "-c", f"exec 2>&1; {line}{models}"],
         cwd=folder,
         env={**os.environ, **places, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        if serving:
-            told = process.stdout.readline()
-            os.killpg(process.pid, signal.SIGTERM)
-            assert "Perdure serves http://" in told, example
-            process.stdout.read()
-            process.wait(timeout=120)
-        else:
-            told = process.stdout.read()
-            assert process.wait(timeout=120) == 0, f"{example}: {told}"
+    ) as process:
+        try:
+            if serving:
+                told = process.stdout.readline()
+                os.killpg(process.pid, signal.SIGTERM)
+                assert "Perdure serves http://" in told, example
+                process.stdout.read()
+                process.wait(timeout=120)
+            else:
+                told = process.stdout.read()
+                assert process.wait(timeout=120) == 0, f"{example}: {told}"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_doctor_reports_and_repairs(tmp_path: Path) -> None:

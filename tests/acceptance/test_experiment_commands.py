@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.acceptance.test_cli import fails, perdure
+from tests.support.processes import process_of
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of
 
@@ -307,13 +308,10 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
         assert set(json.loads(first)) == {"t", "position", "belief"}
 
         fork = perdure("experiment", "fork", run, "--script=other.py", store).stdout.strip()
-        following = subprocess.Popen(
-            [sys.executable, "-m", "perdure", "experiment", "logs", fork, "--follow", store],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert perdure("experiment", "start", fork, store).returncode == 0
-        told, _ = following.communicate(timeout=60)
+        follow = [sys.executable, "-m", "perdure", "experiment", "logs", fork, "--follow", store]
+        with process_of(follow, stdout=subprocess.PIPE, text=True) as following:
+            assert perdure("experiment", "start", fork, store).returncode == 0
+            told, _ = following.communicate(timeout=60)
         assert told.endswith(" info    other script\n")
         assert told == perdure("experiment", "logs", fork, store).stdout
         fails(perdure("experiment", "fork", run, "--savepoint=-1", store), "savepoint")

@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from tests.support.processes import process_of
 from tests.support.server import ROOT
 
 from perdure.solvers.binding_networks.certificate import verify
@@ -230,18 +231,19 @@ def test_an_interruption_shows_the_best_so_far(tmp_path: Path) -> None:
     (tmp_path / "hard.txt").write_text(hard_network())
     ours, theirs = os.openpty()
     command = [sys.executable, "-m", "perdure", "solve", str(tmp_path / "hard.txt")]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=theirs, text=True, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(theirs)
-    shown = b""
-    while not re.search(rb"\d+ to \d+ polymers", shown):
-        assert select.select([ours], [], [], 60)[0], shown
-        shown += os.read(ours, 65536)
-    assert b"Solving" in shown
-    process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=60)
-    os.close(ours)
+    environment = {**os.environ, "TERM": "xterm"}
+    with (
+        os.fdopen(ours, "rb", buffering=0) as terminal,
+        process_of(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment) as process,
+    ):
+        os.close(theirs)
+        shown = b""
+        while not re.search(rb"\d+ to \d+ polymers", shown):
+            assert select.select([terminal], [], [], 60)[0], shown
+            shown += terminal.read(65536)
+        assert b"Solving" in shown
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "It was interrupted; what follows is the best so far." in told
     assert "Configuration 1, " in told

@@ -43,6 +43,9 @@ class BptkProcess:
         tells.close()
         try:
             url = told.recv()
+        except BaseException:
+            self._end()
+            raise
         finally:
             told.close()
         self.client = httpx.Client(base_url=url, timeout=60)
@@ -51,6 +54,9 @@ class BptkProcess:
     def kill(self) -> None:
         """End it as a crash does."""
         self.client.close()
+        self._end()
+
+    def _end(self) -> None:
         self._process.kill()
         self._process.join()
         self._process.close()

@@ -1,9 +1,35 @@
-"""Looking at processes, by their numbers."""
+"""Starting processes that don't outlive a test, and looking at others by their numbers."""
 
 import contextlib
 import os
 import select
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def process_of(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Start a process, and end it by the end of the block, also when the test fails or is timed out.
+
+    A process that nobody reaps is told by a warning when its object is collected: in another test.
+    """
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: "subprocess.Popen[Any]") -> None:
+    """Kill a process if it still runs, reap it, and close its pipes."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # what was still to be written
+                pipe.close()
 
 
 def exists(pid: int) -> bool:

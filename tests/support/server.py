@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.processes import end
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,11 +53,13 @@ class Server:
             env={**os.environ, "PERDURE_LOG_LEVEL": "WARNING", **(environment or {})},
         )
         assert self.process.stdout is not None
-        first = self.process.stdout.readline()  # it is printed when the server answers
-        found = re.search(r"http://\S+", first)
-        if found is None:
-            self.kill()
-            raise AssertionError(f"the server did not start: {first!r}")
+        try:
+            first = self.process.stdout.readline()  # it is printed when the server answers
+            found = re.search(r"http://\S+", first)
+            assert found is not None, f"the server did not start: {first!r}"
+        except BaseException:
+            end(self.process)
+            raise
         self.url = found[0]
 
     def kill(self) -> None:
@@ -70,9 +74,10 @@ class Server:
         return self.process.returncode
 
     def _gone(self) -> None:
-        self.process.wait(timeout=60)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        try:
+            self.process.wait(timeout=60)
+        finally:
+            end(self.process)
 
 
 @contextmanager
@@ -88,7 +93,4 @@ def running(
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.kill()
-        elif server.process.stdout is not None:
-            server.process.stdout.close()
+        end(server.process)

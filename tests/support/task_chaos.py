@@ -82,8 +82,7 @@ class TaskChaos:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.server.poll() is None:
-            self.server.kill()
+        self.server.kill()
         self._await_server()
 
     def kill_often(self, kills: int, most_savepoints: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.bptk_servers import EXAMPLE, MANAGER
+from tests.support.processes import end
 
 SESSION = {"scenario_managers": [MANAGER], "scenarios": ["interactive_scenario"], "equations": ["customers"]}
 RUN = "import application; application.application.run(port=0)"
@@ -37,20 +38,26 @@ def started(command: list[str], folder: Path) -> tuple[subprocess.Popen[str], ht
     )
     assert process.stdout is not None
     said = ""
-    for line in process.stdout:
-        said += line
-        if found := re.search(r"http://[\w.:]+", line):
-            return process, httpx.Client(base_url=found[0], timeout=60)
-    raise AssertionError(said)
+    try:
+        for line in process.stdout:
+            said += line
+            if found := re.search(r"http://[\w.:]+", line):
+                return process, httpx.Client(base_url=found[0], timeout=60)
+        raise AssertionError(said)
+    except BaseException:
+        end(process)
+        raise
 
 
 def ended(process: subprocess.Popen[str], client: httpx.Client, number: int) -> None:
     client.close()
     process.send_signal(number)
     assert process.stdout is not None
-    process.stdout.read()
-    process.stdout.close()
-    process.wait(timeout=30)
+    try:
+        process.stdout.read()
+        process.wait(timeout=30)
+    finally:
+        end(process)
 
 
 def test_it_goes_on_after_a_kill_whichever_way_it_is_run(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The file adapter: whole files, one server a folder, nothing of anybody else's touched."""
 
 import asyncio
+import contextlib
 import datetime
 import errno
 import json
@@ -9,11 +10,13 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.mirrored import Inside
+from tests.support.processes import process_of
 from tests.support.small import NEW
 
 from perdure.dialects.bptk.external_state import FileAdapter, InstanceState
@@ -182,16 +185,14 @@ sys.stdin.read()
 """
 
 
-def another(folder: Path, how: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder), how],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+@contextlib.contextmanager
+def another(folder: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLD, str(folder), how]
+    with process_of(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.stdin.close()
+        process.wait(60)
 
 
 def test_a_second_server_is_told_who_has_the_folder(tmp_path: Path) -> None:

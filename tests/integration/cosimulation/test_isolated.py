@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.experiments import HEAD, script_engine, started, write
+from tests.support.processes import process_of
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.isolated import IsolatedEngine
@@ -167,23 +168,23 @@ def test_an_isolated_engine_ends_with_a_killed_parent(tmp_path: Path, body: str)
     write(tmp_path, a__py=PID.replace("{body}", body), parent__py=PARENT + "    sys.stdin.read()\n")
     # A pipe that only the engine's process still holds once the parent is gone: it closes when that ends.
     reading, writing = os.pipe()
-    parent = subprocess.Popen(
-        [sys.executable, str(tmp_path / "parent.py"), str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=writing,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    os.close(writing)
-    assert parent.stdout is not None and parent.stdin is not None
-    pid = int(parent.stdout.readline())
-    assert alive(pid)
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    parent.stdin.close()
-    with os.fdopen(reading, "rb") as errors:
+    with (
+        os.fdopen(reading, "rb") as errors,
+        process_of(
+            [sys.executable, str(tmp_path / "parent.py"), str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=writing,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as parent,
+    ):
+        os.close(writing)
+        pid = int(parent.stdout.readline())
+        assert alive(pid)
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        parent.stdin.close()
         assert errors.read() == b""  # end of file: nobody holds it any more
-    parent.stdout.close()
 
 
 def test_a_missing_package_is_told_from_another_process(tmp_path: Path) -> None:

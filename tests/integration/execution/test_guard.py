@@ -8,10 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from tests.support.processes import exists, marked, state, until_gone
+from tests.support.processes import exists, marked, process_of, state, until_gone
 
 from perdure.execution import guard
 from perdure.execution.end import End, How
@@ -206,50 +206,42 @@ async def until(condition: Callable[[], bool]) -> None:
 # Without the server -----------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
 def started(
     command: list[str], *, marker: str = "test:guard"
-) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a guard as a server does; return it and the socket by which they speak."""
+) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """Start a guard as a server does; yield it and the socket by which they speak."""
     ours, theirs = socket.socketpair()
-    with theirs:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                guard.__file__,
-                str(theirs.fileno()),
-                "",
-                *Limits().arguments(),
-                *command,
-            ],
+    with ours, theirs:
+        guarding = [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno()), ""]
+        with process_of(
+            [*guarding, *Limits().arguments(), *command],
             stdout=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
             env={**os.environ, MARKER: marker},
-        )
-    return process, ours
+        ) as process:
+            theirs.close()
+            yield process, ours
 
 
 ODD = [sys.executable, "-m", "tests.support.odd_child", "-", "-"]
 
 
 def test_a_guard_whose_server_is_gone_leaves_nothing() -> None:
-    process, control = started([*ODD, "spin", *FAMILY])
-    assert process.stdout is not None
-    with process.stdout:
+    with started([*ODD, "spin", *FAMILY]) as (process, control):
+        assert process.stdout is not None
         numbers = [int(number) for number in process.stdout.readline().split()]
-    assert len(numbers) == 1 + len(FAMILY)
-    control.close()
-    assert process.wait(60) == 0
-    assert not any(map(exists, numbers))
+        process.stdout.close()
+        assert len(numbers) == 1 + len(FAMILY)
+        control.close()
+        assert process.wait(60) == 0
+        assert not any(map(exists, numbers))
 
 
 def test_what_cant_be_started_is_told() -> None:
-    process, control = started(["/nowhere/python"])
-    assert process.stdout is not None
-    with process.stdout, control, control.makefile() as lines:
+    with started(["/nowhere/python"]) as (process, control), control.makefile() as lines:
         told = lines.read()
-    process.wait(60)
+        process.wait(60)
     assert "broken /nowhere/python: " in told
     assert "No such file" in told
 
@@ -259,13 +251,9 @@ def test_what_cant_be_started_is_told() -> None:
 
 def killed_guard(identity: str, *what: str) -> list[int]:
     """Leave the processes of a guard that is killed; return their numbers."""
-    process, control = started([*ODD, *what], marker=f"{identity}:token")
-    assert process.stdout is not None
-    with process.stdout, control:
-        numbers = [int(number) for number in process.stdout.readline().split()]
-        process.kill()
-        process.wait(60)
-    return numbers
+    with started([*ODD, *what], marker=f"{identity}:token") as (process, _):
+        assert process.stdout is not None
+        return [int(number) for number in process.stdout.readline().split()]
 
 
 def test_a_sweep_ends_what_a_killed_guard_of_the_store_left_and_nothing_else() -> None:
