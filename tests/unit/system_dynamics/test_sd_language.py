@@ -192,6 +192,65 @@ def test_a_circle_of_hidden_parts_names_the_users_elements() -> None:
         simulate(m, {})
 
 
+def circle_with(duration: Any, *, dt: float = 1.0, constant: float = 2.0) -> Model:
+    """Make a circle a → b → a that a delay closes, whose duration `duration` makes."""
+    m = Model(starttime=0.0, stoptime=4.0, dt=dt, name="circle")
+    a, b, c = m.converter("a"), m.converter("b"), m.constant("c")
+    c.equation = constant
+    m.stock("still").equation = 0.0
+    a.equation = sd.delay(m, b, duration(m, c), 1.0)
+    b.equation = a * 2.0
+    m.stock("sum").equation = m.flow("rate")
+    m.stock("sum").initial_value = b
+    m.flow("rate").equation = a
+    return m
+
+
+@pytest.mark.parametrize(
+    "duration",
+    [
+        lambda m, c: c,
+        lambda m, c: c * 1.0,
+        lambda m, c: sd.max(sd.time() * 0.0, c),
+        lambda m, c: c + m.stock("still"),
+    ],
+    ids=["constant", "expression", "time", "stock"],
+)
+def test_a_delay_whose_duration_elements_give_breaks_a_circle(duration: Any) -> None:
+    _, values = simulate(circle_with(duration), {"outputs": ["a", "b", "sum"]})
+    assert values["a"] == [1.0, 1.0, 2.0, 2.0, 4.0]
+    assert values["b"] == [2.0, 2.0, 4.0, 4.0, 8.0]
+    assert values["sum"] == [2.0, 3.0, 4.0, 6.0, 8.0]
+
+
+def test_a_circle_closed_by_a_delay_goes_on_from_a_savepoint() -> None:
+    first, second = (SystemDynamicsEngine(circle_with(lambda m, c: c, dt=0.5)) for _ in range(2))
+    for engine in (first, second):
+        engine.initialize({"outputs": ["a", "b"]})
+    for _ in range(4):
+        first.step({})
+    second.restore(first.snapshot())
+    given: dict[str, Any] = {"constants": {"c": 1.0}}
+    assert [first.step(given) for _ in range(3)] == [second.step(given) for _ in range(3)]
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.25, 0.5])
+def test_a_circle_whose_delay_reads_the_present_is_an_error_of_the_run(constant: float) -> None:
+    m = circle_with(lambda m, c: c, constant=constant)
+    with pytest.raises(EvaluationFailed, match=r"'a'.*the delay closes a circle") as failed:
+        simulate(m, {"outputs": ["a"]})
+    assert "more than half a step" in str(failed.value)
+
+
+def test_a_delay_of_no_duration_that_closes_no_circle_reads_the_present_beside_one_that_does() -> None:
+    m = circle_with(lambda m, c: c)
+    m.converter("now").equation = sd.delay(m, m.converter("later"), m.constant("zero"), 7.0)
+    m.constant("zero").equation = 0.0
+    m.converter("later").equation = m.converter("b") + sd.time()
+    _, values = simulate(m, {"outputs": ["now", "later"]})
+    assert values["now"] == values["later"] == [2.0, 3.0, 6.0, 7.0, 12.0]
+
+
 def test_a_delay_with_an_initial_value_breaks_a_circle() -> None:
     m = model(a=0.0, b=0.0)
     m.converter("a").equation = sd.delay(m, m.converter("b"), 2.0, 10.0)

@@ -7,7 +7,13 @@ start time stocks are variables too: they come after what their initial values r
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from perdure.engines.system_dynamics.program import Code, Program, initial_name, references
+from perdure.engines.system_dynamics.program import (
+    Code,
+    Delay,
+    Program,
+    initial_name,
+    references,
+)
 from perdure.errors import CircularDefinition
 
 __all__ = ["initial_order", "step_order"]
@@ -23,12 +29,15 @@ def step_order(program: Program, broken: Collection[str]) -> list[str]:
     CircularDefinition
         With the shortest circle, if there is one.
     """
-    nodes = {
-        name: _inputs(program, definition.code, broken)
-        for name, definition in program.definitions.items()
-        if definition.kind != "stock"
-    }
-    return _sorted(program, nodes)
+
+    def nodes(broken: Collection[str]) -> dict[str, list[str]]:
+        return {
+            name: _inputs(program, definition.code, broken)
+            for name, definition in program.definitions.items()
+            if definition.kind != "stock"
+        }
+
+    return _ordered(program, nodes, broken)
 
 
 def initial_order(program: Program, broken: Collection[str]) -> list[str]:
@@ -39,16 +48,51 @@ def initial_order(program: Program, broken: Collection[str]) -> list[str]:
     CircularDefinition
         With the shortest circle, if initial values depend on each other.
     """
-    nodes: dict[str, list[str]] = {}
-    for name, definition in program.definitions.items():
-        if definition.kind == "stock":
-            nodes[name] = [initial_name(name)]
-        else:
-            nodes[name] = _inputs(program, definition.code, broken) + _initials(program, definition.code)
-    for name, definition in program.initials.items():
-        nodes[name] = _inputs(program, definition.code, broken) + _initials(program, definition.code)
-    needed = closure([*program.initials, *program.stocks], lambda name: nodes.get(name, ()))
-    return _sorted(program, {name: nodes[name] for name in nodes if name in needed})
+
+    def nodes(broken: Collection[str]) -> dict[str, list[str]]:
+        made: dict[str, list[str]] = {}
+        for name, definition in {**program.definitions, **program.initials}.items():
+            if definition.kind == "stock":
+                made[name] = [initial_name(name)]
+            else:
+                made[name] = _inputs(program, definition.code, broken) + _initials(program, definition.code)
+        needed = closure([*program.initials, *program.stocks], lambda name: made.get(name, ()))
+        return {name: made[name] for name in made if name in needed}
+
+    return _ordered(program, nodes, broken)
+
+
+def _ordered(
+    program: Program, nodes: Callable[[Collection[str]], dict[str, list[str]]], broken: Collection[str]
+) -> list[str]:
+    """Sort the nodes that there are when `broken` delays break circles, and others do where they must.
+
+    Whether a delay with a duration of its own at each step reads the present is known only then. Where one
+    closes a circle it is taken for one that doesn't, and refuses at run time to read what isn't there.
+    """
+    graph = nodes(broken)
+    try:
+        return _sorted(program, graph)
+    except CircularDefinition:
+        closing = [
+            delay
+            for name in graph
+            for delay in _delays(_code(program, name))
+            if _may_break(program.delays[delay])
+            and name in closure([program.delays[delay].input], lambda name: graph.get(name, ()))
+        ]
+        if not closing:
+            raise
+        return _sorted(program, nodes({*broken, *closing}))
+
+
+def _may_break(delay: Delay) -> bool:
+    return delay.duration is None and delay.initial is not None
+
+
+def _code(program: Program, name: str) -> Code:
+    definition = program.initials.get(name) or program.definitions[name]
+    return () if definition.kind == "stock" else definition.code
 
 
 def closure(roots: Iterable[str], inputs: Callable[[str], Iterable[str]]) -> set[str]:

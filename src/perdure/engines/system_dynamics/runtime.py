@@ -230,11 +230,17 @@ class VariableDelay:
         """Return the value at step `n` less the duration, rounded to the grid."""
         if not 0.0 <= duration < _inf:
             raise ValueError(f"the duration of a delay must be finite and not negative, not {duration!r}")
-        past = n - delay_steps(duration, self.dt)
+        steps = delay_steps(duration, self.dt)
+        past = n - steps
         if past < -1e-9:
             assert self.initial is not None
             return self.initial
-        return self.values[round(past)]
+        step = min(round(past), n - (steps > 0.5))
+        if step >= len(self.values):
+            raise ValueError(
+                f"the delay closes a circle, so its duration must be more than half a step, not {duration!r}"
+            )
+        return self.values[step]
 
 
 NAMESPACE: dict[str, object] = {
