@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from perdure.engines.system_dynamics.attributes import names_in
 from perdure.engines.system_dynamics.effects import Change, Effects
 from perdure.engines.system_dynamics.libraries import library_version, top_level
 from perdure.engines.system_dynamics.points import Points
@@ -39,7 +40,10 @@ _LATE = frozenset({"eval", "exec", "globals", "__import__", "importlib"})
 
 
 def fingerprint(
-    program: Program, points: Mapping[str, Points], opaque: Callable[[object], str | None]
+    program: Program,
+    points: Mapping[str, Points],
+    attributes: Mapping[str, Any],
+    opaque: Callable[[object], str | None],
 ) -> str:
     """Return the fingerprint of a program with its points, 32 hexadecimal digits.
 
@@ -49,6 +53,8 @@ def fingerprint(
         The intermediate form.
     points
         All points of the model.
+    attributes
+        What user functions can read of the model besides; what they name of it counts.
     opaque
         Names an object that has no data to hash because a function can't read it, such as an element.
 
@@ -83,7 +89,9 @@ def fingerprint(
         impure = name in program.impure
         digest.add("impure function" if impure else "function", name)
         try:
-            _Reader(digest, name, opaque, _home(function), impure=impure).read(function, "itself")
+            reader = _Reader(digest, name, opaque, _home(function), impure=impure)
+            reader.read(function, "itself")
+            reader.read_named(attributes)
         except RecursionError:
             raise ModelError(
                 f"The model can't be identified: what its function {name!r} reads is nested too deeply, or "
@@ -162,6 +170,7 @@ class _Reader:
         # Objects already met, in order: a repeated one is a reference to its place, so circles end.
         self._met: dict[int, int] = {}
         self._alive: list[object] = []
+        self._names: set[str] = set()
 
     def read(self, value: Any, where: str) -> None:
         """Add `value`, which the function reads as `where`."""
@@ -222,6 +231,16 @@ class _Reader:
         else:
             kind = f"a {type(value).__module__}.{type(value).__qualname__}"
             raise self._refused(where, kind, wraps=hasattr(value, "__wrapped__"))
+
+    def read_named(self, attributes: Mapping[str, Any]) -> None:
+        """Add those attributes of the model that the code read so far names, and what these name in turn."""
+        read: set[str] = set()
+        while named := sorted((self._names & attributes.keys()) - read):
+            for name in named:
+                value = attributes[name]
+                self._digest.add("attribute of the model", name)
+                self.read(value.__func__ if isinstance(value, staticmethod) else value, f"model.{name}")
+            read.update(named)
 
     def _refused_impure(self, what: str) -> ImpureFunction:
         return ImpureFunction(function=self._function, what=what)
@@ -386,6 +405,7 @@ class _Reader:
 
     def _source(self, source: Source, namespace: Mapping[str, Any], where: str) -> None:
         """Add a syntax tree and what it reads of the globals and of its own imports."""
+        self._names |= names_in(source.tokens)
         for token in source.tokens:
             self._digest.add(token)
         for name in sorted(source.globals):

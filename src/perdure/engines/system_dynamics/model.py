@@ -10,6 +10,7 @@ from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from perdure.engines.system_dynamics.attributes import attributes_of
 from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter, Element, Flow, Stock
 from perdure.engines.system_dynamics.expression import Call, Operand, operands
 from perdure.engines.system_dynamics.fingerprint import fingerprint
@@ -99,6 +100,7 @@ class Model:
         self._functions: dict[str, Callable[..., Any]] = {}
         self._impure: frozenset[str] = frozenset()
         self._program: tuple[tuple[str, ...], Program] | None = None
+        self._attributes: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Note when a subclass's `instantiate_model` is called, so that it is called once."""
@@ -273,6 +275,10 @@ class Model:
         """
         return {name: checked_points(points, name) for name, points in filled(self.points).items()}
 
+    def attributes(self) -> Mapping[str, Any]:
+        """Return what the author put on the model besides elements and points, for user functions to read."""
+        return attributes_of(self, Model) if self._attributes is None else self._attributes
+
     def program(self) -> Program:
         """Return the model's intermediate form; made again only after a change.
 
@@ -303,7 +309,7 @@ class Model:
             If a user function that wasn't declared impure reads a clock, a file or the like, or changes what
             outlives a call.
         """
-        return fingerprint(self.program(), self.tables(), _opaque)
+        return fingerprint(self.program(), self.tables(), self.attributes(), _opaque)
 
     # Running ------------------------------------------------------------------------------------------------
 
@@ -470,6 +476,7 @@ class Model:
             If the definition is wrong.
         """
         made = copy(self)
+        made._attributes = self.attributes()
         made._elements, made._functions = dict(self._elements), dict(self._functions)
         tables = self.tables()
         made.points = {name: tables.get(name, ()) for name in self.points}

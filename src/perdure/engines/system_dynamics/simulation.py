@@ -94,7 +94,14 @@ class Simulation:
         self._keys = [
             draw_key(seed, stream, variable, int(ordinal)) for variable, ordinal in self.compiled.draws
         ]
-        view = ModelView(program.model_name, specs.starttime, specs.stoptime, specs.dt, self._points_in_force)
+        view = ModelView(
+            program.model_name,
+            specs.starttime,
+            specs.stoptime,
+            specs.dt,
+            self._points_in_force,
+            model.attributes() if program.functions else {},
+        )
         self.answers = Answers()
         self._functions = [
             wrapped(name, program.functions[name], view, self.answers if name in program.impure else None)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from perdure.engines.system_dynamics.answers import Answers
+from perdure.engines.system_dynamics.attributes import readable
 from perdure.engines.system_dynamics.expression import Expression
 from perdure.engines.system_dynamics.points import Points
 from perdure.engines.system_dynamics.unsupported import missing_attribute
@@ -35,18 +36,27 @@ class ModelView:
         The model's name.
     points
         The points in force, by name; each a tuple of (x, y). They can't be changed.
+
+    Other attributes are those that the model's author put on it, lists as tuples.
     """
 
-    __slots__ = ("_points", "dt", "name", "starttime", "stoptime")
+    __slots__ = ("_attributes", "_points", "dt", "name", "starttime", "stoptime")
 
     def __init__(
-        self, name: str, starttime: float, stoptime: float, dt: float, points: Mapping[str, Points]
+        self,
+        name: str,
+        starttime: float,
+        stoptime: float,
+        dt: float,
+        points: Mapping[str, Points],
+        attributes: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.starttime = starttime
         self.stoptime = stoptime
         self.dt = dt
         self._points = MappingProxyType(points)
+        self._attributes = {key: readable(value, self) for key, value in attributes.items()}
 
     @property
     def points(self) -> Mapping[str, Points]:
@@ -56,8 +66,10 @@ class ModelView:
     def _refuse(self, name: str, *_: object) -> NoReturn:
         raise PastRead(function=_active.get() or "?", element=name)
 
-    def __getattr__(self, name: str) -> NoReturn:
-        missing_attribute("Model", "agents", name)
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._attributes:
+            missing_attribute("Model", "agents", name)
+        return self._attributes[name]
 
     stock = flow = biflow = converter = constant = equation = evaluate_equation = memoize = _refuse
 
