@@ -14,7 +14,7 @@ from tests.support.cosimulated import STEP, Killed, MemoryKeeper, SmallCoSimulat
 
 from perdure.drivers.experiments.plan import Ending, Plan
 from perdure.drivers.experiments.simulation import Simulation
-from perdure.engines import clocks
+from perdure.engines import clock_methods, clocks
 from perdure.state.savepoint import Savepoint
 
 HELPER = "import time\n\n\ndef stamp():\n    return time.monotonic_ns()\n"
@@ -68,8 +68,10 @@ def told_by(simulated: Callable[[], int]) -> Iterator[None]:
     fake_uuid = types.ModuleType("uuid")
     fake_uuid.__dict__.update(uuid.__dict__)
     fake_uuid.__dict__["uuid1"] = lambda: uuid.UUID(int=simulated())
-    fakes = {"time": fake_time, "datetime": fake_datetime, "uuid": fake_uuid}
-    with mock.patch.multiple(clocks, **fakes):
+    with (
+        mock.patch.multiple(clocks, time=fake_time, uuid=fake_uuid),
+        mock.patch.multiple(clock_methods, datetime=fake_datetime),
+    ):
         yield
 
 

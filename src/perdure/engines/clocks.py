@@ -1,13 +1,12 @@
 """Clocks: the modules that tell the time to the code of an experiment, as this code sees them.
 
-Scripts, engines and functions import facades of `time`, `datetime`, `uuid` and `timeit`, in which each
-reading is given to the journal, and comes from it when the code runs again. Everybody else (libraries,
-logging and Perdure itself) keeps the real modules, so that waiting and time stamps go on as they do.
-Instances of `datetime` are the real ones, made by a class that is only a facade.
+Scripts, engines and functions import facades of `time`, `uuid` and `timeit`, in which each reading is given
+to the journal, and comes from it when the code runs again; so it does in the methods of `datetime`. Everybody
+else (libraries, logging and Perdure itself) keeps the real ones, so that waiting and time stamps go on as
+they do.
 """
 
 import builtins
-import datetime
 import sys
 import threading
 import time
@@ -19,6 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any
+
+from perdure.engines.clock_methods import ATTRIBUTE, ClockMethods
 
 __all__ = ["TICK", "PartyClock", "Polled", "Read", "builtins_with", "facades"]
 
@@ -42,8 +43,6 @@ _READINGS = (
 )
 _UNIQUE = ("uuid1", "uuid6", "uuid7")  # made from the clock; those made from entropy repeat by themselves
 _POLLED = frozenset((*(f"time.{name}" for name in _READINGS), "datetime.now"))  # one clock each
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 class Polled:
@@ -85,7 +84,7 @@ def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.Mo
     stopwatch = _facade(timeit)
     facade_of_time = _time(read, sleep)
     vars(stopwatch)["default_timer"] = facade_of_time.perf_counter
-    return {"time": facade_of_time, "datetime": _datetime(read), "uuid": _uuid(read), "timeit": stopwatch}
+    return {"time": facade_of_time, "uuid": _uuid(read), "timeit": stopwatch}
 
 
 class PartyClock:
@@ -97,10 +96,13 @@ class PartyClock:
     ----------
     modules
         The facades that the party's code imports.
+    methods
+        The methods of `datetime` that it calls.
     """
 
     def __init__(self) -> None:
         self.modules = facades(self._reading, self._sleep)
+        self.methods = ClockMethods(self._reading)
         self._thread: int | None = None
         self._polled = Polled()
         self._read: list[Any] = []
@@ -133,8 +135,8 @@ class PartyClock:
         return read
 
     def owns(self, thing: Any) -> bool:
-        """Return whether something is a function or class of the facades'."""
-        return id(thing) in self._things
+        """Return whether something is a function of the facades', or a method."""
+        return id(thing) in self._things or self.methods.owns(thing)
 
     @cached_property
     def _things(self) -> Mapping[int, Any]:
@@ -144,11 +146,6 @@ class PartyClock:
             for key, thing in vars(facade).items():
                 if callable(thing) and thing is not real.get(key):
                     found.append(thing)
-                    found += [
-                        it.__func__
-                        for it in getattr(thing, "__dict__", {}).values()
-                        if isinstance(it, staticmethod)
-                    ]
         return {id(thing): thing for thing in found}
 
     def _reading(self, name: str, reading: Any) -> Any:
@@ -177,8 +174,8 @@ class PartyClock:
             time.sleep(seconds)
 
 
-def builtins_with(facades: Mapping[str, types.ModuleType]) -> dict[str, Any]:
-    """Return builtins whose ``import`` gives facades in place of the modules of their names.
+def builtins_with(facades: Mapping[str, types.ModuleType], methods: ClockMethods) -> dict[str, Any]:
+    """Return builtins whose ``import`` gives facades in place of the modules of their names, with methods.
 
     Only the code of a party has them: what it imports from elsewhere sees the real ones.
     """
@@ -194,7 +191,8 @@ def builtins_with(facades: Mapping[str, types.ModuleType]) -> dict[str, Any]:
             return facades[name]
         return builtins.__import__(name, globals, locals, fromlist or (), level)
 
-    return {**vars(builtins), "__import__": import_seen}
+    looked_up = methods.attribute
+    return {**vars(builtins), "__import__": import_seen, "getattr": looked_up, ATTRIBUTE: looked_up}
 
 
 def _facade(module: types.ModuleType) -> types.ModuleType:
@@ -235,43 +233,6 @@ def _time(read: Read, sleep: Callable[[float], None]) -> types.ModuleType:
     )
     own["sleep"] = checked_sleep
     facade.__dict__.update(own)
-    return facade
-
-
-def _datetime(read: Read) -> types.ModuleType:
-    def utc() -> datetime.datetime:
-        moment = datetime.datetime.now(datetime.UTC)
-        microseconds: int = read("datetime.now", (moment - _EPOCH) // _MICROSECOND)
-        return _EPOCH + microseconds * _MICROSECOND
-
-    def now(tz: datetime.tzinfo | None = None) -> datetime.datetime:
-        return utc().astimezone().replace(tzinfo=None) if tz is None else utc().astimezone(tz)
-
-    facade = _facade(datetime)
-    facade.__dict__["datetime"] = _class_facade(
-        datetime.datetime, now=now, today=now, utcnow=lambda: utc().replace(tzinfo=None)
-    )
-    facade.__dict__["date"] = _class_facade(datetime.date, today=lambda: now().date())
-    return facade
-
-
-def _class_facade(real: type, **own: Callable[..., Any]) -> type:
-    """Return a class that makes instances of `real` and passes for it, but for some functions of its own."""
-
-    class Passing(type):
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, real)
-
-        def __subclasscheck__(cls, subclass: type) -> bool:
-            return issubclass(subclass, real)
-
-    def new(cls: type, /, *arguments: Any, **named: Any) -> Any:
-        # A script's own subclass is to make its own instances.
-        return real.__new__(real if cls is facade else cls, *arguments, **named)
-
-    names = {"__module__": real.__module__, "__qualname__": real.__qualname__, "__doc__": real.__doc__}
-    functions = {name: staticmethod(function) for name, function in own.items()}
-    facade: type = Passing(real.__name__, (real,), {"__new__": new, **names, **functions})
     return facade
 
 

@@ -2,7 +2,6 @@
 
 import datetime
 import math
-import pickle
 import time
 import timeit
 import uuid
@@ -26,8 +25,6 @@ READINGS = {
     "thread_time": 20.5,
     "thread_time_ns": 21,
 }
-MOMENT = datetime.datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=datetime.UTC)
-MICROSECONDS = int(MOMENT.timestamp()) * 1_000_000 + 123456
 
 
 class Told:
@@ -92,54 +89,6 @@ def test_sleep_is_given_over_and_checked() -> None:
         told.modules["time"].sleep(-1)
     with pytest.raises(TypeError):
         told.modules["time"].sleep("long")
-
-
-def test_dates_come_from_the_journal() -> None:
-    module = Told(now=MICROSECONDS).modules["datetime"]
-    assert module.datetime.now(datetime.UTC) == MOMENT
-    assert module.datetime.now() == MOMENT.astimezone().replace(tzinfo=None)
-    assert module.datetime.today() == module.datetime.now()
-    assert module.datetime.utcnow() == MOMENT.replace(tzinfo=None)
-    assert module.date.today() == module.datetime.now().date()
-    zone = datetime.timezone(datetime.timedelta(hours=5))
-    assert module.datetime.now(tz=zone) == MOMENT
-    assert module.datetime.now(zone).utcoffset() == datetime.timedelta(hours=5)
-
-
-def test_a_date_now_is_now() -> None:
-    module = Told().modules["datetime"]
-    before = datetime.datetime.now()
-    assert before <= module.datetime.now() <= datetime.datetime.now()
-
-
-def test_dates_are_the_real_ones() -> None:
-    module = Told().modules["datetime"]
-    made = module.datetime(2021, 3, 4, hour=5)
-    assert type(made) is datetime.datetime
-    assert type(module.datetime.now()) is datetime.datetime
-    assert type(module.date(2021, 3, 4)) is datetime.date
-    assert type(module.datetime.fromisoformat("2021-03-04")) is datetime.datetime
-    assert type(module.datetime.strptime("2021", "%Y")) is datetime.datetime
-    assert type(module.datetime.fromtimestamp(5)) is datetime.datetime
-    assert isinstance(made, module.datetime)
-    assert isinstance(made, module.date)
-    assert isinstance(datetime.datetime.now(), module.datetime)
-    assert not isinstance("2021", module.datetime)
-    assert issubclass(datetime.datetime, module.date)
-    assert module.datetime.min == datetime.datetime.min
-    assert pickle.loads(pickle.dumps(made)) == made
-    assert made + module.timedelta(days=1) == datetime.datetime(2021, 3, 5, 5)
-
-
-def test_a_script_may_derive_from_the_classes() -> None:
-    module = Told(now=MICROSECONDS).modules["datetime"]
-
-    class Mine(module.datetime):  # type: ignore[misc, name-defined]
-        def year_of_mine(self) -> int:
-            return int(self.year)
-
-    assert type(Mine(2021, 3, 4)) is Mine
-    assert Mine(2021, 3, 4).year_of_mine() == 2021
 
 
 def test_identifiers_made_of_the_clock_are_told() -> None:

@@ -14,6 +14,8 @@ import pytest
 from perdure.drivers.experiments.nrp import Nrp
 from perdure.drivers.experiments.plan import ScriptError
 from perdure.drivers.experiments.script import Script
+from perdure.engines.clock_methods import ClockMethods
+from perdure.engines.clocks import builtins_with
 
 
 class Loop:
@@ -54,7 +56,8 @@ def execute(
         path.parent.mkdir(exist_ok=True)
         path.write_text(dedent(text))
     loop = Loop(look)
-    loop.script = Script(folder / "main_script.py", folder, 5, facades or {})
+    seen = builtins_with(facades or {}, ClockMethods(lambda name, reading: reading))
+    loop.script = Script(folder / "main_script.py", folder, 5, seen)
     return loop.script.run(Nrp(loop, 1), logging.getLogger("unused")), loop.looked
 
 

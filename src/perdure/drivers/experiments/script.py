@@ -9,10 +9,11 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, ScriptStopped
 from perdure.drivers.experiments.plan import ScriptError
-from perdure.engines.clocks import builtins_with
+from perdure.engines.clock_methods import compiled
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.modules import FolderModules
 from perdure.engines.python_script.raised import raised
@@ -32,14 +33,14 @@ class Script:
         The experiment's.
     seed
         The run's.
-    facades
-        Modules that it sees in place of the real ones.
+    builtins
+        What its code has as its builtins.
     """
 
-    def __init__(self, path: Path, folder: Path, seed: int, facades: Mapping[str, types.ModuleType]) -> None:
+    def __init__(self, path: Path, folder: Path, seed: int, builtins: Mapping[str, Any]) -> None:
         self._path = path
         self._folder = folder
-        self._facades = facades
+        self._builtins = builtins
         self._modules: FolderModules | None = None
         self._generators = Generators(seed, "script")
         self._main = types.ModuleType("__main__")
@@ -65,10 +66,9 @@ class Script:
             If it was ended from inside one of its calls.
         """
         main = self._main
-        seen = builtins_with(self._facades)
-        self._modules = FolderModules(self._folder, {"__main__": main}, seen)
+        self._modules = FolderModules(self._folder, {"__main__": main}, self._builtins)
         main.__dict__.update(
-            __builtins__=seen,
+            __builtins__=self._builtins,
             __file__=str(self._path),
             nrp=nrp,
             NRPSimulationTimeout=NRPSimulationTimeout,
@@ -76,7 +76,7 @@ class Script:
             logging=logging,
         )
         try:
-            code = compile(self._path.read_bytes(), str(self._path), "exec", dont_inherit=True)
+            code = compiled(self._path.read_bytes(), str(self._path))
             self.enter()
             try:
                 exec(code, main.__dict__)  # noqa: S102 - to execute what users wrote is what it is for

@@ -28,7 +28,8 @@ from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
 from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.stepper import Stepper
-from perdure.engines.clocks import TICK, Polled, facades
+from perdure.engines.clock_methods import ClockMethods
+from perdure.engines.clocks import TICK, Polled, builtins_with, facades
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import Unavailable
 from perdure.state.codec import State, decode
@@ -110,7 +111,8 @@ class Simulation:
         self._script: Script | None = None
         if plan.script is not None:
             modules = facades(self._read_clock, self._sleep)
-            self._script = Script(self._folder / plan.script, self._folder, plan.seed, modules)
+            seen = builtins_with(modules, ClockMethods(self._read_clock))
+            self._script = Script(self._folder / plan.script, self._folder, plan.seed, seen)
 
     # From beginning to end ----------------------------------------------------------------------------------
 

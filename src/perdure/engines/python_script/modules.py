@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from perdure.engines.clock_methods import compiled
+
 __all__ = ["FolderModules", "register", "registered"]
 
 _registered: dict[str, types.ModuleType] = {}
@@ -145,4 +147,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         super().exec_module(module)
 
     def get_code(self, fullname: str) -> types.CodeType | None:
-        return self.source_to_code(self.get_data(self.path), self.path)
+        source = self.get_data(self.path)
+        if self._builtins is None:
+            return self.source_to_code(source, self.path)
+        return compiled(source, self.path)

@@ -53,7 +53,9 @@ class Party:
         self.folder = folder.resolve()
         self._generators = Generators(seed, name)
         self.clock = PartyClock()
-        self._modules = FolderModules(self.folder, registered(), builtins_with(self.clock.modules))
+        self._modules = FolderModules(
+            self.folder, registered(), builtins_with(self.clock.modules, self.clock.methods)
+        )
         self._namespaces: dict[str, Namespace] = {}
         self._known: set[str] = set()
         self._surroundings = Surroundings(what)
