@@ -287,11 +287,14 @@ class Catalogue:
             place = f"the manager {name!r}"
             _other_keys(place, definition, _MANAGER_KEYS)
             if definition.get("type", "sd") != "sd":
-                raise InvalidScenario(reason=f"{place} has type {definition['type']!r}; only 'sd' can be run")
+                raise InvalidScenario(
+                    reason=f"{place} has type {definition['type']!r}; only 'sd' can be run, and agents "
+                    "are not supported yet"
+                )
             if definition.get("source"):
                 raise InvalidScenario(
-                    reason=f"{place} has a source to be translated, {definition['source']!r}; "
-                    "give it a Python model instead"
+                    reason=f"{place} has a source, {definition['source']!r}; XMILE files are not supported "
+                    "yet: give it a Python model instead"
                 )
             known = built.get(name) or self.managers.get(name)
             manager = _manager(name, place, definition, folder) if known is None else known.copy()
