@@ -77,7 +77,7 @@ async def begun(dialect: Dialect, owner: str = "ada", **timeout: float) -> str:
     """Return a new instance with a session."""
     lasting = checked_timeout(timeout) if timeout else LASTING
     (instance,) = await dialect.start(owner, 1, lasting)
-    await dialect.begin_session(owner, instance, NEW)
+    await dialect.begin_session(owner, instance, lambda: NEW)
     return instance
 
 

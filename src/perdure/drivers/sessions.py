@@ -99,6 +99,19 @@ class Sessions:
         """Make a session; durable when it returns."""
         return await self._uninterrupted.do(self._create(owner, request, key))
 
+    async def made(self, owner: str, key: Key | None) -> Created | None:
+        """Return the session that a creation key made, whatever is configured now; None if there is none.
+
+        Raises
+        ------
+        KeyReused
+            If another request had the key.
+        """
+        if key is None:
+            return None
+        run = await self._threads.read(lambda: self.store.run_by_key(owner, key))
+        return None if run is None else Created(run, replayed=True)
+
     async def fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None = None) -> Created:
         """Make a session that begins with another's first `position` steps; by default all of them."""
         return await self._uninterrupted.do(self._fork(owner, run_id, position, key))
@@ -216,7 +229,7 @@ class Sessions:
     # The work, under the run's lock -------------------------------------------------------------------------
 
     async def _create(self, owner: str, request: NewSession, key: Key | None) -> Created:
-        if (made := await self._made(owner, key)) is not None:
+        if (made := await self.made(owner, key)) is not None:
             return made
         run_id, now = new_run_id(), time.time()
 
@@ -238,7 +251,7 @@ class Sessions:
         return created
 
     async def _fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None) -> Created:
-        if owner is not None and (made := await self._made(owner, key)) is not None:
+        if owner is not None and (made := await self.made(owner, key)) is not None:
             return made
         parent = await self.run(owner, run_id)
         position = parent.position if position is None else position
@@ -326,13 +339,6 @@ class Sessions:
         return answer
 
     # Helpers ------------------------------------------------------------------------------------------------
-
-    async def _made(self, owner: str, key: Key | None) -> Created | None:
-        """Return what a creation key was used for: whatever is otherwise now, that is its answer."""
-        if key is None:
-            return None
-        run = await self._threads.read(lambda: self.store.run_by_key(owner, key))
-        return None if run is None else Created(run, replayed=True)
 
     def _spec(self, request: NewSession) -> SessionSpec:
         """Make the spec of a new session; raise if the request is wrong or asks for too much."""

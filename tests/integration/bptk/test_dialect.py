@@ -46,7 +46,7 @@ def test_another_owners_instance_is_not_there(clock: Clock) -> None:
             instance = await begun(dialect, "ada")
             for refused in (
                 dialect.keep_alive("bob", instance),
-                dialect.begin_session("bob", instance, NEW),
+                dialect.begin_session("bob", instance, lambda: NEW),
                 dialect.end_session("bob", instance),
                 dialect.log("bob", instance),
                 stepped(dialect, instance, "bob"),
@@ -136,7 +136,7 @@ def test_each_session_is_a_run_and_the_former_one_stays_readable(store: SqliteSt
         async with dialect_on(store, clock) as dialect:
             instance = await begun(dialect)
             assert await stepped(dialect, instance, steps=3) == [0.0, 1.0, 2.0]
-            await dialect.begin_session("ada", instance, NEW)
+            await dialect.begin_session("ada", instance, lambda: NEW)
             assert await stepped(dialect, instance) == [0.0]
             second, first = store.runs()
             assert (first.state, first.outcome, first.position) == (RunState.STOPPED, Outcome.TERMINATED, 3)
@@ -174,7 +174,7 @@ def test_a_begin_that_is_refused_leaves_the_session_as_it_was(clock: Clock) -> N
             instance = await begun(dialect)
             await stepped(dialect, instance)
             with pytest.raises(ScenarioNotFound):
-                await dialect.begin_session("ada", instance, NewSession(scenarios={"bath": ["none"]}))
+                await dialect.begin_session("ada", instance, lambda: NewSession(scenarios={"bath": ["none"]}))
             assert await stepped(dialect, instance) == [1.0]
             assert len(store.runs()) == 1
 
@@ -247,14 +247,14 @@ def test_a_stream_ends_with_its_session(clock: Clock) -> None:
         async with dialect_on(MemoryStore(), clock) as dialect:
             instance = await begun(dialect)
             for end in (
-                dialect.begin_session("ada", instance, NEW),
+                dialect.begin_session("ada", instance, lambda: NEW),
                 dialect.end_session("ada", instance),
             ):
                 stream = dialect.stream("ada", instance, {})
                 await anext(stream)
                 await end
                 assert [answer async for answer in stream] == []
-            await dialect.begin_session("ada", instance, NEW)
+            await dialect.begin_session("ada", instance, lambda: NEW)
             assert await stepped(dialect, instance) == [0.0]
 
     asyncio.run(run())
@@ -311,7 +311,7 @@ def test_a_run_that_was_deleted_elsewhere_is_no_session(clock: Clock) -> None:
                 await stepped(dialect, instance)
             with pytest.raises(NoSession):
                 await dialect.step("ada", instance, {"smBath": {"base": {}}}, StepRequest(), None)
-            await dialect.begin_session("ada", instance, NEW)
+            await dialect.begin_session("ada", instance, lambda: NEW)
             assert await stepped(dialect, instance) == [0.0]
 
     asyncio.run(run())
@@ -375,7 +375,7 @@ def test_a_store_that_cannot_be_written_is_told_and_changes_nothing(clock: Clock
             await stepped(dialect, instance)
             store.full = True
             for refused in (
-                dialect.begin_session("ada", instance, NEW),
+                dialect.begin_session("ada", instance, lambda: NEW),
                 dialect.end_session("ada", instance),
                 dialect.start("ada", 3, LASTING),
             ):

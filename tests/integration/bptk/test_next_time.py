@@ -25,7 +25,7 @@ def test_metrics_saved_state_and_adapter_agree_on_the_next_time(dt: float | None
         async with dialect_on(MemoryStore(), clock_behind(), catalogue=catalogue, adapter=adapter) as dialect:
             (instance_id,) = await dialect.start(LOCAL, 1, LASTING)
             new = NewSession(scenarios={"bath": ["base", "late"]}, outputs=["water"], dt=dt, seed=1)
-            await dialect.begin_session(LOCAL, instance_id, new)
+            await dialect.begin_session(LOCAL, instance_id, lambda new=new: new)
             for number in range(1, 8):
                 times = await stepped(dialect, instance_id, LOCAL)
                 (instance,) = await dialect.own(LOCAL)

@@ -15,6 +15,7 @@ from tests.support.small import bath, catalogue_of
 from perdure.dialects.bptk import dialect as dialect_module
 from perdure.dialects.bptk.client import BptkClient
 from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.bptk.in_process import Bptk
 from perdure.dialects.bptk.instances import DIALECT
 from perdure.errors import KeyReused, PositionConflict, TooMany
 from perdure.run import Key
@@ -234,3 +235,35 @@ def test_a_step_between_ends_a_stream_that_is_repeated() -> None:
             assert again == first
 
     asyncio.run(run())
+
+
+# Sessions ---------------------------------------------------------------------------------------------------
+
+
+def test_what_was_begun_and_stepped_under_a_key_is_answered_whatever_is_configured_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    five, tuesday = {"numberSteps": 5, "settings": {}}, {"Idempotency-Key": "tuesday"}
+    with client_of("perdure serve", tmp_path) as client:
+        instance = client.post("/start-instance").get_json()["instance_uuid"]
+        begun_ = client.post(f"/{instance}/begin-session", json=SESSION, headers=MONDAY)
+        taken = client.post(f"/{instance}/run-steps", json=five, headers=tuesday)
+        assert len(taken.get_json()) == 5
+
+    def others() -> Bptk:
+        made = Bptk()
+        made.register_model(bath())
+        return made
+
+    monkeypatch.setenv("PERDURE_MAX_STEPS_PER_REQUEST", "3")
+    with client_of("perdure serve", tmp_path, others) as client:
+        for path, body, headers, answer in (
+            ("begin-session", SESSION, MONDAY, begun_),
+            ("run-steps", five, tuesday, taken),
+        ):
+            again = client.post(f"/{instance}/{path}", json=body, headers=headers)
+            assert (again.status_code, again.data) == (200, answer.data)
+        assert client.post(f"/{instance}/begin-session", json=SESSION).status_code == 404
+        wrong = client.post(f"/{instance}/begin-session", json={**SESSION, "seed": 2}, headers=MONDAY)
+        assert wrong.status_code == 422
+        assert client.post(f"/{instance}/run-steps", json=five).status_code != 200

@@ -149,12 +149,20 @@ class Dialect:
     # Sessions -----------------------------------------------------------------------------------------------
 
     async def begin_session(
-        self, owner: Owner, instance_id: str, request: NewSession, key: Key | None = None
+        self, owner: Owner, instance_id: str, request: Callable[[], NewSession], key: Key | None = None
     ) -> None:
-        """Give an instance a new session in place of the one it has; once only for a key."""
+        """Give an instance a new session in place of the one it has; once only for a key.
+
+        Parameters
+        ----------
+        request
+            Makes the request from what is served now; not called for a key whose session there is.
+        """
 
         async def begin(instance: Instance) -> None:
-            created = await self.sessions.create(instance.owner, request, key)
+            created = await self.sessions.made(instance.owner, key)
+            if created is None:
+                created = await self.sessions.create(instance.owner, request(), key)
             run = created.run
             if created.replayed and (run.id == instance.run or run.state in FINAL):
                 return  # this very request began it, whatever became of it since

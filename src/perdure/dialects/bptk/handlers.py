@@ -36,7 +36,7 @@ from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
 from perdure.drivers.requests import Answer, NewSession, StepRequest
 from perdure.drivers.seeds import LARGEST_SEED
 from perdure.engines.system_dynamics.expression import finite
-from perdure.errors import InstanceNotFound, LimitExceeded
+from perdure.errors import InstanceNotFound
 from perdure.run import Key
 from perdure.scenarios import Scenario
 from perdure.web.idempotency import key_text, make_key
@@ -165,17 +165,20 @@ async def begin_session(dialect: Dialect, call: Call) -> ASGIApp:
         raise BptkError(400, f"backend must be 'python' or 'rust', got {backend!r:.80}")
     if seed is not None:
         seed = whole(seed, f"seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r:.80}")
-    found = bulk.chosen(dialect.sessions.catalogue, *selected)
-    named: dict[str, list[str]] = {}
-    for scenario in found:
-        named.setdefault(scenario.manager, []).append(scenario.name)
-    new = NewSession(
-        scenarios=named,
-        outputs=selected[2],
-        dt=_dt(body.get("dt"), found),
-        seed=seed,
-        settings=known_overrides(overrides, found),
-    )
+
+    def new() -> NewSession:
+        found = bulk.chosen(dialect.sessions.catalogue, *selected)
+        named: dict[str, list[str]] = {}
+        for scenario in found:
+            named.setdefault(scenario.manager, []).append(scenario.name)
+        return NewSession(
+            scenarios=named,
+            outputs=selected[2],
+            dt=_dt(body.get("dt"), found),
+            seed=seed,
+            settings=known_overrides(overrides, found),
+        )
+
     key = _key(call, f"{call.name}/begin-session")
     await dialect.begin_session(call.owner, call.name, new, key)
     return _json({"msg": "session started"})
@@ -202,13 +205,6 @@ async def run_steps(dialect: Dialect, call: Call) -> ASGIApp:
     if "numberSteps" not in body:
         raise BptkError(400, NO_NUMBER)
     overrides, count = _overrides(call), whole(body["numberSteps"], NO_NUMBER)
-    if count > dialect.settings.max_steps_per_request:
-        raise LimitExceeded(
-            what="The steps of a request",
-            limit=dialect.settings.max_steps_per_request,
-            value=count,
-            setting="max_steps_per_request",
-        )
     if count == 0:
         return _json([])
     request = StepRequest(steps=count, expected=expected_step(call))
