@@ -251,6 +251,31 @@ def test_a_delay_of_no_duration_that_closes_no_circle_reads_the_present_beside_o
     assert values["now"] == values["later"] == [2.0, 3.0, 6.0, 7.0, 12.0]
 
 
+def test_a_circle_that_only_an_initial_value_reads_runs() -> None:
+    m = Model(starttime=0.0, stoptime=3.0, dt=1.0, name="m")
+    level, shown, p = m.stock("level"), m.converter("shown"), m.converter("p")
+    level.initial_value = shown
+    level.equation = m.flow("grown")
+    m.flow("grown").equation = shown * 0.5
+    shown.equation = sd.If(sd.time() == 0.0, p, level)
+    p.equation = m.constant("q") * 2.0
+    m.constant("q").equation = 4.0
+    _, values = simulate(m, {"outputs": ["level", "shown"]})
+    assert values["level"] == values["shown"] == [8.0, 12.0, 18.0, 27.0]
+    engine = SystemDynamicsEngine(m)
+    engine.initialize({"outputs": ["level"], "constants": {"q": 1.0}})
+    assert [engine.step({})["level"] for _ in range(4)] == [2.0, 3.0, 4.5, 6.75]
+
+
+def test_a_chosen_branch_that_closes_the_circle_is_an_error_of_the_run() -> None:
+    m = Model(starttime=1.0, stoptime=3.0, dt=1.0, name="m")
+    level, shown = m.stock("level"), m.converter("shown")
+    level.initial_value = shown
+    shown.equation = sd.If(sd.time() == 0.0, 5.0, level)
+    with pytest.raises(EvaluationFailed, match=r"'shown'.*a value that isn't there yet"):
+        simulate(m, {"outputs": ["level"]})
+
+
 def test_a_delay_with_an_initial_value_breaks_a_circle() -> None:
     m = model(a=0.0, b=0.0)
     m.converter("a").equation = sd.delay(m, m.converter("b"), 2.0, 10.0)

@@ -59,7 +59,40 @@ def initial_order(program: Program, broken: Collection[str]) -> list[str]:
         needed = closure([*program.initials, *program.stocks], lambda name: made.get(name, ()))
         return {name: made[name] for name in made if name in needed}
 
-    return _ordered(program, nodes, broken)
+    try:
+        return _ordered(program, nodes, broken)
+    except CircularDefinition:
+        graph = nodes(broken)
+        opened = {name: _opened(program, name, graph) for name in graph}
+        if opened == graph:
+            raise
+        return _ordered(program, lambda _: opened, broken)
+
+
+def _opened(program: Program, name: str, graph: Mapping[str, list[str]]) -> list[str]:
+    """Return what `name` reads at the start, without what only a branch reads that would close a circle.
+
+    A branch that isn't chosen isn't evaluated, as in ``If(time() == 0, p, level)`` for the initial value of
+    the level. One that is chosen all the same fails, because what it reads isn't there.
+    """
+    code = _code(program, name)
+    maybe = set(references(code)) - _surely_read(code)
+    return [
+        read
+        for read in graph[name]
+        if read not in maybe or name not in closure([read], lambda each: graph.get(each, ()))
+    ]
+
+
+def _surely_read(code: Code) -> set[str]:
+    """Return the variables that `code` reads whichever branches are chosen."""
+    stack: list[set[str]] = []
+    for operator, arity, data in code:
+        parts = stack[len(stack) - arity :]
+        del stack[len(stack) - arity :]
+        read = {str(data)} if operator == "element" else set()
+        stack.append(read.union(*(parts[:1] if operator == "if" else parts)))
+    return set[str]().union(*stack)
 
 
 def _ordered(

@@ -287,6 +287,8 @@ def explained(error: Exception, compiled: Compiled, specs: RunSpecs) -> PerdureE
         reason = "division by zero"
     elif isinstance(error, OverflowError):
         reason = "the result is too large for a float"
+    elif isinstance(error, UnboundLocalError):
+        reason = "at the start it reads a value that isn't there yet, in a circle of definitions"
     elif isinstance(error, RecursionError):
         reason = "its conditions are nested too deeply; put parts of them into converters"
     elif isinstance(error, FunctionFailed | ValueError):
