@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")
     max_scenarios: int = Field(1_000, ge=1, description="Most scenarios in one session.")
     max_steps_per_request: int = Field(10_000, ge=1, description="Most steps in one request.")
+    max_forks_per_request: int = Field(100, ge=1, description="Most forks in one request.")
     max_values_per_request: int = Field(
         1_000_000, ge=1, description="Most values (steps × outputs of all scenarios) in one answer."
     )

@@ -57,6 +57,15 @@ def fork_of_experiment(body: ForkRun | None) -> ForkExperiment:
         return ForkExperiment()
     if body.step is not None:
         raise Invalid("An experiment is forked at a savepoint: give `savepoint` instead of `step`.")
+    if body.seed is not None:
+        raise Invalid(
+            "An experiment's fork goes on with the generators of its savepoint, so it takes no `seed`. "
+            "Make a new run with that seed."
+        )
+    if body.stoptime is not None:
+        raise Invalid(
+            "An experiment's fork takes no `stoptime`: name a `configuration` with another SimulationTimeout."
+        )
     return ForkExperiment(
         savepoint=body.savepoint, configuration=body.configuration, script=body.script, newest=body.newest
     )

@@ -21,12 +21,15 @@ from perdure.api.shapes import (
     CheckRun,
     CreateSession,
     ForkRun,
+    ForkRuns,
+    Forks,
     Page,
     Report,
     SessionRecord,
     SessionSummary,
     SetState,
     UpgradedRun,
+    fork_of_session,
     record,
     report,
     summary,
@@ -46,7 +49,7 @@ from perdure.drivers.sessions import KIND as SESSION
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import NewTask, Tasks, TaskView
-from perdure.errors import Damaged, Invalid, WrongKind
+from perdure.errors import Damaged, WrongKind
 from perdure.run import Run
 from perdure.stores.base import Created
 from perdure.web.errors import error_responses
@@ -72,6 +75,8 @@ _REPLAYED: dict[str, Any] = {
     "model": Record,
     **_LOCATION,
 }
+
+_FORKED_BEFORE: dict[str, Any] = {"description": "They were made before, with this key.", "model": Forks}
 
 router = APIRouter()
 
@@ -186,11 +191,34 @@ async def fork_run(
         asked = fork_of_experiment(body)
         key_of = make_key(key, f"POST /runs/{run_id}/fork", asked)
         return await _made(serving, await serving.experiments.fork(owner, run_id, asked, key_of), response)
-    if body is not None and body.model_fields_set - {"step"}:
-        raise Invalid("Only an experiment is forked so; a session's fork takes `step` alone.")
-    step = None if body is None else body.step
-    stored_key = make_key(key, f"POST /runs/{run_id}/fork", step)
-    return await _made(serving, await serving.sessions.fork(owner, run_id, step, stored_key), response)
+    request = fork_of_session(body)
+    alone = (request.seed, request.stoptime) == (None, None)  # then the key is of the step, as it always was
+    stored_key = make_key(key, f"POST /runs/{run_id}/fork", request.step if alone else request)
+    (created,) = await serving.sessions.forks(owner, run_id, [request], stored_key)
+    return await _made(serving, created, response)
+
+
+@router.post(
+    "/runs/{run_id}/forks",
+    status_code=201,
+    operation_id="fork_runs",
+    responses={200: _FORKED_BEFORE, **error_responses(*_CHANGING, *_WITH_BODY, 429)},
+)
+async def fork_runs(
+    run_id: RunId,
+    body: ForkRuns,
+    response: Response,
+    serving: Serving,
+    owner: Asking,
+    key: IdempotencyKey,
+) -> Forks:
+    """Make several runs that begin as copies of a session, in one transaction: all of them or none."""
+    await serving.sessions.run(owner, run_id)
+    requests = [fork_of_session(fork) for fork in body.forks]
+    stored_key = make_key(key, f"POST /runs/{run_id}/forks", requests)
+    created = await serving.sessions.forks(owner, run_id, requests, stored_key)
+    response.status_code = 200 if all(each.replayed for each in created) else 201
+    return await anyio.to_thread.run_sync(lambda: Forks(runs=[record(each.run) for each in created]))
 
 
 @router.post(

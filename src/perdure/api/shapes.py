@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from perdure.drivers.examination import Finding
+from perdure.drivers.requests import ForkSession
 from perdure.drivers.seeds import LARGEST_SEED
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
-from perdure.errors import Damaged
+from perdure.errors import Damaged, Invalid
 from perdure.run import Run
 from perdure.state.savepoint import SavepointInfo
 
@@ -17,6 +18,8 @@ __all__ = [
     "CheckRun",
     "CreateSession",
     "ForkRun",
+    "ForkRuns",
+    "Forks",
     "MarkSavepoint",
     "Name",
     "Page",
@@ -34,6 +37,7 @@ __all__ = [
     "UpgradedRun",
     "Whole",
     "digits",
+    "fork_of_session",
     "run_fields",
 ]
 
@@ -112,6 +116,13 @@ class ForkRun(Strict):
     step: Whole | None = Field(
         default=None, description="Of a session: the last step it shares; by default all of them."
     )
+    seed: Seed | None = Field(
+        default=None, description="Of a session: the seed of its random draws from there on."
+    )
+    stoptime: float | None = Field(
+        default=None,
+        description="Of a session: the time at which its scenarios end, also one that had ended.",
+    )
     savepoint: Whole | None = Field(
         default=None, description="Of an experiment: a savepoint's timestamp; by default the newest."
     )
@@ -123,6 +134,16 @@ class ForkRun(Strict):
     )
     newest: bool = Field(
         default=False, description="Of an experiment: take its files as they are stored now."
+    )
+
+
+class ForkRuns(Strict):
+    """Several forks of a session, made together: all of them or none."""
+
+    forks: list[ForkRun] = Field(
+        min_length=1,
+        description="Where each begins, and what is different.",
+        examples=[[{"seed": 1}, {"seed": 2}]],
     )
 
 
@@ -206,6 +227,12 @@ class SessionRecord(_Session):
     specs: dict[str, dict[str, SessionScenario]] = Field(description="Manager → scenario → what it runs.")
 
 
+class Forks(BaseModel):
+    """The forks of a session."""
+
+    runs: list[SessionRecord] = Field(description="In the order in which they were asked for.")
+
+
 class UpgradedRun(BaseModel):
     """A session that goes on with the present models."""
 
@@ -246,7 +273,19 @@ class Report(BaseModel):
     findings: list[Fault]
 
 
-# From what the drivers answer -------------------------------------------------------------------------------
+# To and from the drivers ------------------------------------------------------------------------------------
+
+
+def fork_of_session(body: ForkRun | None) -> ForkSession:
+    """Return a fork as the driver takes it; `Invalid` if an experiment's field is given."""
+    if body is None:
+        return ForkSession()
+    others = sorted(body.model_fields_set - {"step", "seed", "stoptime"})
+    if others:
+        raise Invalid(
+            f"A session's fork takes `step`, `seed` and `stoptime`; only an experiment's takes `{others[0]}`."
+        )
+    return ForkSession(step=body.step, seed=body.seed, stoptime=body.stoptime)
 
 
 def summary(run: Run) -> SessionSummary:

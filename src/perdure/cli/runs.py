@@ -56,20 +56,39 @@ def show_run(run: RunId, store: StoreUrl = None) -> None:
     show(anyio.run(work))
 
 
-@app.command("fork", epilog="Example:  perdure runs fork 0f3c… --step 20")
+@app.command(
+    "fork",
+    epilog="Examples:  perdure runs fork 0f3c… --step 20  ·  perdure runs fork 0f3c… --seed 1 --seed 2  ·  "
+    "perdure runs fork 0f3c… --stoptime 200",
+)
 def fork_run(
     run: RunId,
     step: Annotated[int | None, typer.Option(help="Fork after this step; by default the last.")] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Another seed; given several times, a fork is made for each.", show_default=False),
+    ] = None,
+    stoptime: Annotated[
+        float | None, typer.Option(help="When its scenarios end; by default as in the other.")
+    ] = None,
     store: StoreUrl = None,
     models: Models = None,
 ) -> None:
-    """Make a new run that begins as a copy of another, and print its id."""
+    """Make new runs that begin as copies of another, all of them or none, and print their ids."""
+    alike = {name: value for name, value in (("step", step), ("stoptime", stoptime)) if value is not None}
+    seeds = [alike | {"seed": each} for each in seed or []]
 
-    async def work() -> Any:
+    async def work() -> list[dict[str, Any]]:
         async with connect(store, models) as client:
-            return answer(await client.post(f"/runs/{run}/fork", json={} if step is None else {"step": step}))
+            if len(seeds) > 1:
+                made: list[dict[str, Any]] = answer(
+                    await client.post(f"/runs/{run}/forks", json={"forks": seeds})
+                )["runs"]
+                return made
+            return [answer(await client.post(f"/runs/{run}/fork", json=seeds[0] if seeds else alike))]
 
-    say(anyio.run(work)["id"])
+    for made in anyio.run(work):
+        say(made["id"])
 
 
 @app.command("upgrade", epilog="Examples:  perdure runs upgrade 0f3c…  ·  perdure runs upgrade --all")

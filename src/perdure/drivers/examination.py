@@ -127,7 +127,10 @@ class _Examination:
         if spec.base == 0:
             self._resume(None)  # the spec alone leads there
         else:
-            self._why_not = f"the run was upgraded at step {spec.base}; the former model is gone."
+            self._why_not = (
+                f"the run was upgraded at step {spec.base}, or forked there with another seed "
+                "or stop time; what came before follows from its former model, or its parent."
+            )
 
     # The live session ---------------------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
 """The limits of sessions: how much one of them, and one request, may ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from perdure.errors import LimitExceeded
 from perdure.scenarios import Scenario
 from perdure.settings import Settings
 
-__all__ = ["check_session_limits", "check_step_limits"]
+__all__ = ["check_forks", "check_run_steps", "check_session_limits", "check_step_limits"]
 
 
 def check_session_limits(settings: Settings, scenarios: Sequence[Scenario]) -> None:
@@ -19,15 +20,30 @@ def check_session_limits(settings: Settings, scenarios: Sequence[Scenario]) -> N
             setting="max_scenarios",
         )
     for scenario in scenarios:
-        specs = scenario.config([], seed=0)
-        steps = (specs["stoptime"] - specs["starttime"]) / specs["dt"]
-        if steps > settings.max_run_steps:
-            raise LimitExceeded(
-                what=f"The steps of dt of {scenario.label}",
-                limit=settings.max_run_steps,
-                value=round(steps),
-                setting="max_run_steps",
-            )
+        check_run_steps(settings, scenario.label, scenario.config([], seed=0))
+
+
+def check_run_steps(settings: Settings, label: str, config: Mapping[str, Any]) -> None:
+    """Raise `LimitExceeded` if the run of a scenario with this configuration is too long."""
+    steps = (config["stoptime"] - config["starttime"]) / config["dt"]
+    if steps > settings.max_run_steps:
+        raise LimitExceeded(
+            what=f"The steps of dt of {label}",
+            limit=settings.max_run_steps,
+            value=round(steps),
+            setting="max_run_steps",
+        )
+
+
+def check_forks(settings: Settings, forks: int) -> None:
+    """Raise `LimitExceeded` if a request asks for too many forks."""
+    if forks > settings.max_forks_per_request:
+        raise LimitExceeded(
+            what="The forks of a request",
+            limit=settings.max_forks_per_request,
+            value=forks,
+            setting="max_forks_per_request",
+        )
 
 
 def check_step_limits(settings: Settings, steps: int, values_per_step: int) -> None:

@@ -13,6 +13,7 @@ from perdure.state.codec import decode
 __all__ = [
     "ADMINISTRATOR",
     "Answer",
+    "ForkSession",
     "Given",
     "Log",
     "NewSession",
@@ -52,6 +53,24 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     dt: float | None = None
     seed: int | None = None
     settings: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
+
+
+class ForkSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that is to begin as a copy of another.
+
+    Attributes
+    ----------
+    step
+        The last step that they share; None means all of them.
+    seed
+        Of the random draws from there on; None means the other's.
+    stoptime
+        The time at which each of its scenarios ends; None means as in the other.
+    """
+
+    step: int | None = None
+    seed: int | None = None
+    stoptime: float | None = None
 
 
 class StepRequest(msgspec.Struct, frozen=True, kw_only=True):

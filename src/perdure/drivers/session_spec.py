@@ -5,13 +5,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from perdure.engines.system_dynamics.run_specs import decimals
+from perdure.engines.system_dynamics.run_specs import RunSpecs, decimals
 from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 
 __all__ = ["ScenarioSpec", "SessionSpec"]
 
 SCHEMA = 1
+
+_RUN_SPECS = ("starttime", "stoptime", "dt", "timestep", "method")
 
 
 class ScenarioSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,12 @@ class ScenarioSpec(msgspec.Struct, frozen=True, kw_only=True):
         """How many decimals the times of its answers are shown with."""
         return decimals(self.config["starttime"], self.config.get("timestep") or self.config["dt"])
 
+    @property
+    def run_specs(self) -> RunSpecs:
+        """The grid of its times; `InvalidRunSpecs` if there is none."""
+        given = {name: self.config[name] for name in _RUN_SPECS if name in self.config}
+        return RunSpecs(**given, name=self.model)
+
 
 class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A session: its scenarios, and how often it is saved.
@@ -62,7 +70,8 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
     milestone
         Every so many savepoints, one is kept for good.
     base
-        The first position that can be restored: 0, or where the session was last upgraded.
+        The first position that can be restored: 0, or where the session was last upgraded, or was forked with
+        another seed or stop time.
     """
 
     scenarios: list[ScenarioSpec]

@@ -10,16 +10,19 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from perdure.drivers.examination import Finding, examine
+from perdure.drivers.forking import Forking
 from perdure.drivers.latest import Latest
-from perdure.drivers.limits import check_session_limits, check_step_limits
+from perdure.drivers.limits import check_forks, check_session_limits, check_step_limits
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.locks import Locks
 from perdure.drivers.requests import (
     Answer,
+    ForkSession,
     Given,
     Log,
     NewSession,
@@ -39,9 +42,7 @@ from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.upgrade import upgrade_session
 from perdure.errors import (
     InvalidScenario,
-    ModelChanged,
     PerdureError,
-    StepNotFound,
 )
 from perdure.lifecycle import FINAL, Outcome, RunState, check
 from perdure.observability import Metrics
@@ -50,7 +51,7 @@ from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.base import Committed, Created, Store
+from perdure.stores.base import Committed, Created, Fork, Store
 
 __all__ = ["KIND", "Sessions"]
 
@@ -114,7 +115,17 @@ class Sessions:
 
     async def fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None = None) -> Created:
         """Make a session that begins with another's first `position` steps; by default all of them."""
-        return await self._uninterrupted.do(self._fork(owner, run_id, position, key))
+        (created,) = await self.forks(owner, run_id, [ForkSession(step=position)], key)
+        return created
+
+    async def forks(
+        self, owner: Owner, run_id: str, requests: Sequence[ForkSession], key: Key | None = None
+    ) -> list[Created]:
+        """Make sessions that begin as copies of another, all of them or none.
+
+        Each has the key with its place among them, from 0, as the ordinal.
+        """
+        return await self._uninterrupted.do(self._fork(owner, run_id, requests, key))
 
     async def stop(
         self,
@@ -250,44 +261,32 @@ class Sessions:
             self._live.keep(live)
         return created
 
-    async def _fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None) -> Created:
-        if owner is not None and (made := await self.made(owner, key)) is not None:
+    async def _fork(
+        self, owner: Owner, run_id: str, requests: Sequence[ForkSession], key: Key | None
+    ) -> list[Created]:
+        maker = (await self.run(owner, run_id)).owner if owner is None else owner
+        if key is not None and (made := await self._all_made(maker, key, len(requests))):
             return made
+        check_forks(self._settings, len(requests))
         parent = await self.run(owner, run_id)
-        position = parent.position if position is None else position
-        spec = SessionSpec.from_blob(parent.spec)
-        if not spec.base <= position <= parent.position:
-            if 0 <= position < spec.base:
-                raise ModelChanged(
-                    f"The run {parent.id!r} was upgraded at step {spec.base}; it can be forked from there on."
-                )
-            raise StepNotFound(run=parent.id, step=position, position=parent.position)
+        forking = Forking(self.store, self._live, parent, self._settings)
 
-        def restore() -> LiveSession:
+        def prepare() -> list[Fork]:
             check_ended(self.store, parent.owner, self._settings.max_ended_runs)
-            return self._live.restore(parent, spec, position)
+            return forking.prepare(requests, key)
 
-        live = await self._threads.compute(restore)
-        run_id, now = new_run_id(), time.time()
-        finished = live.finished
-        run = Run(
-            id=run_id,
-            kind=KIND,
-            owner=parent.owner,
-            spec=parent.spec,
-            state=RunState.COMPLETED if finished else RunState.STARTED if position else RunState.CREATED,
-            outcome=Outcome.SUCCEEDED if finished else None,
-            position=position,
-            created=now,
-            updated=now,
-            parent=parent.id,
-            parent_position=position,
-        )
-        savepoint = live.savepoint(milestone=True)
-        live.close()
-        return await asyncio.wrap_future(
-            self.store.fork_run(run, savepoint, key, quota=self._settings.max_runs)
-        )
+        forks = await self._threads.compute(prepare)
+        return await asyncio.wrap_future(self.store.fork_runs(forks, quota=self._settings.max_runs))
+
+    async def _all_made(self, owner: str, key: Key, count: int) -> list[Created]:
+        """Return the runs that a key made, one for each ordinal; none if one of them isn't there."""
+        found: list[Created] = []
+        while len(found) < count:
+            made = await self.made(owner, msgspec.structs.replace(key, ordinal=len(found)))
+            if made is None:
+                return []
+            found.append(made)
+        return found
 
     async def _stop(self, owner: Owner, run_id: str, change: Change) -> Run:
         async with self._locks.hold(run_id):

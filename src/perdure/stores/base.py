@@ -8,7 +8,7 @@ store runs.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -17,7 +17,18 @@ from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 
-__all__ = ["Appended", "Chain", "Committed", "Created", "Record", "Store", "check_limits"]
+__all__ = [
+    "Appended",
+    "Chain",
+    "Committed",
+    "Created",
+    "Fork",
+    "Record",
+    "Store",
+    "Told",
+    "check_limits",
+    "commits",
+]
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -43,6 +54,14 @@ class Created(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
+class Fork(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is to begin with a copy of its parent's first steps; `Store.fork_run` says how."""
+
+    run: Run
+    savepoint: Savepoint
+    key: Key | None = None
+
+
 class Record(msgspec.Struct, frozen=True):
     """A blob that a dialect keeps under an id, with its version for compare-and-set."""
 
@@ -61,6 +80,17 @@ class Committed(msgspec.Struct, frozen=True):
     state: RunState
     position: int
     deleted: bool = False
+
+
+Told: TypeAlias = Committed | tuple[Committed, ...] | None
+"""What those who watch are told of a write: one change, several, or none."""
+
+
+def commits(told: Told) -> tuple[Committed, ...]:
+    """Return the changes, in order."""
+    if told is None:
+        return ()
+    return told if isinstance(told, tuple) else (told,)
 
 
 class Chain:
@@ -170,6 +200,13 @@ class Store(Protocol):
         The parent's savepoint 0 and its milestones up to there come along, without names and pins; then
         `savepoint` is added. Keys of steps don't come along. Key, quota and execution as in `create_run`.
         Raises `Invalid` if the run names no parent and step, `StepNotFound` if the parent is shorter.
+        """
+        ...
+
+    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
+        """Keep several forks, each as by `fork_run`, in one transaction: all of them or none.
+
+        One whose key is recorded is answered with the run made then, the others are made.
         """
         ...
 

@@ -30,7 +30,7 @@ from perdure.lifecycle import FINAL, RunState
 from perdure.run import Change, Entry, Execution, Key, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import execution_rows
-from perdure.stores.base import Appended, Committed, Created, Record
+from perdure.stores.base import Appended, Committed, Created, Record, Told, commits
 from perdure.stores.checksums import checksum
 from perdure.stores.database import row
 from perdure.stores.keys import find_made, find_step, record_run_key, record_step_key
@@ -48,6 +48,7 @@ __all__ = [
     "delete_run",
     "find",
     "fork_run",
+    "fork_runs",
     "mark_savepoint",
     "put_record",
     "put_savepoint",
@@ -150,6 +151,22 @@ def fork_run(
     if execution is not None:
         execution_rows.insert(connection, created, execution)
     return Created(created), Committed(run.id, created.state, created.position)
+
+
+def fork_runs(
+    connection: apsw.Connection,
+    forks: Sequence[tuple[Run, Put, Key | None]],
+    quota: int | None,
+    keep: int,
+) -> tuple[list[Created], Told]:
+    """Keep several such runs; whoever calls undoes all of them if one is refused."""
+    created: list[Created] = []
+    told: list[Committed] = []
+    for run, put, key in forks:
+        made, committed = fork_run(connection, run, put, key, quota, None, keep)
+        created.append(made)
+        told += commits(committed)
+    return created, tuple(told)
 
 
 def change_run(

@@ -25,7 +25,17 @@ from perdure.lifecycle import FINAL, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import executions
-from perdure.stores.base import Appended, Chain, Committed, Created, Record, check_limits
+from perdure.stores.base import (
+    Appended,
+    Chain,
+    Committed,
+    Created,
+    Fork,
+    Record,
+    Told,
+    check_limits,
+    commits,
+)
 from perdure.stores.kept_records import KeptRecords
 from perdure.stores.kept_run import KeptRun
 from perdure.stores.watchers import Watchers
@@ -110,30 +120,24 @@ class MemoryStore:
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
 
-        def change() -> tuple[Created, Committed | None]:
-            recorded = self._recorded(run.owner, key)
-            if recorded is not None:
-                return Created(recorded, replayed=True), None
-            self._check_quota(run.owner, quota)
-            if run.parent is None or run.parent_position is None:
-                raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
-            parent, position = self._find(run.parent), run.parent_position
-            if not 0 <= position <= len(parent.steps):
-                raise StepNotFound(run=run.parent, step=position, position=len(parent.steps))
-            kept = self._keep_run(replace(run, position=position), key)
-            kept.steps = parent.steps[:position]
-            before = [at for at, (info, _) in parent.savepoints.items() if info.position < position]
-            copied = {0, max(before, default=0)}
-            kept.savepoints = {
-                at: (replace(info, name=None, pinned=False), blob)
-                for at, (info, blob) in parent.savepoints.items()
-                if info.position <= position and (info.milestone or at in copied)
-            }
-            kept.marks = dict.fromkeys(kept.savepoints, 0)
-            kept.put(savepoint, self._keep)
-            if execution is not None:
-                kept.placed = executions.new(kept.run, execution)
-            return Created(kept.run), _told(kept.run)
+        return self._write(lambda: self._fork(run, savepoint, key, quota, execution))
+
+    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
+        """Keep several forks, all of them or none."""
+
+        def change() -> tuple[list[Created], Told]:
+            before = dict(self._runs), dict(self._run_keys)
+            created: list[Created] = []
+            told: list[Committed] = []
+            try:
+                for fork in forks:
+                    made, committed = self._fork(fork.run, fork.savepoint, fork.key, quota, None)
+                    created.append(made)
+                    told += commits(committed)
+            except BaseException:
+                self._runs, self._run_keys = before
+                raise
+            return created, tuple(told)
 
         return self._write(change)
 
@@ -454,16 +458,43 @@ class MemoryStore:
 
     # Within the lock ----------------------------------------------------------------------------------------
 
-    def _write(self, change: Callable[[], tuple[T, Committed | None]]) -> Future[T]:
+    def _fork(
+        self, run: Run, savepoint: Savepoint, key: Key | None, quota: int | None, execution: Execution | None
+    ) -> tuple[Created, Committed | None]:
+        recorded = self._recorded(run.owner, key)
+        if recorded is not None:
+            return Created(recorded, replayed=True), None
+        self._check_quota(run.owner, quota)
+        if run.parent is None or run.parent_position is None:
+            raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
+        parent, position = self._find(run.parent), run.parent_position
+        if not 0 <= position <= len(parent.steps):
+            raise StepNotFound(run=run.parent, step=position, position=len(parent.steps))
+        kept = self._keep_run(replace(run, position=position), key)
+        kept.steps = parent.steps[:position]
+        before = [at for at, (info, _) in parent.savepoints.items() if info.position < position]
+        copied = {0, max(before, default=0)}
+        kept.savepoints = {
+            at: (replace(info, name=None, pinned=False), blob)
+            for at, (info, blob) in parent.savepoints.items()
+            if info.position <= position and (info.milestone or at in copied)
+        }
+        kept.marks = dict.fromkeys(kept.savepoints, 0)
+        kept.put(savepoint, self._keep)
+        if execution is not None:
+            kept.placed = executions.new(kept.run, execution)
+        return Created(kept.run), _told(kept.run)
+
+    def _write(self, change: Callable[[], tuple[T, Told]]) -> Future[T]:
         future: Future[T] = Future()
         with self._lock:
             try:
                 self._check_open()
-                result, committed = change()
+                result, told = change()
             except Exception as error:
                 future.set_exception(error)
                 return future
-            if committed is not None:
+            for committed in commits(told):
                 self._watchers.tell(committed)
         future.set_result(result)
         return future

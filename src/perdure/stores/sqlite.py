@@ -21,7 +21,7 @@ from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import changes, execution_changes
-from perdure.stores.base import Appended, Chain, Committed, Created, Record, check_limits
+from perdure.stores.base import Appended, Chain, Committed, Created, Fork, Record, Told, check_limits
 from perdure.stores.changes import Put
 from perdure.stores.database import Readers, connect, reason, row, rows
 from perdure.stores.execution_rows import read, read_lines, read_unfinished
@@ -188,6 +188,11 @@ class SqliteStore:
         if values is None:
             raise RunNotFound(run=run_id)
         return to_run(values)
+
+    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
+        """Keep several forks in one transaction."""
+        encoded = [(fork.run, Put.of(fork.savepoint), fork.key) for fork in forks]
+        return self._submit(changes.fork_runs, forks=encoded, quota=quota, keep=self._keep)
 
     def run_by_key(self, owner: str, key: Key) -> Run | None:
         """Return the run that an owner made under a key, or None."""
@@ -467,7 +472,7 @@ class SqliteStore:
 
     def _submit(
         self,
-        change: Callable[Concatenate[apsw.Connection, P], tuple[T, Committed | None]],
+        change: Callable[Concatenate[apsw.Connection, P], tuple[T, Told]],
         /,
         *given: P.args,
         **named: P.kwargs,

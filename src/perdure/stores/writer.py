@@ -31,7 +31,7 @@ import structlog
 from msgspec.structs import replace
 
 from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
-from perdure.stores.base import Chain, Committed
+from perdure.stores.base import Chain, Committed, Told, commits
 from perdure.stores.database import Readers, connect, reason, rewrite_log, row
 from perdure.stores.files import Files
 from perdure.stores.queries import QUERIES
@@ -46,7 +46,7 @@ CHECKPOINT = 1000  # pages of the log
 CHECKPOINT_WAITING = 16 * CHECKPOINT  # pages; then readers are waited for, so that the log can start anew
 
 T = TypeVar("T")
-Apply: TypeAlias = Callable[[apsw.Connection], tuple[T, Committed | None]]
+Apply: TypeAlias = Callable[[apsw.Connection], tuple[T, Told]]
 """What an item does within the transaction: it answers with its result and what to tell those who watch."""
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class _Item:
     apply: Apply[Any]
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
-    event: Committed | None = None
+    events: tuple[Committed, ...] = ()
     refusal: Exception | None = None
     on_its_own: bool = False  # nothing in the batch was written before, so its refusal rests on durable data
 
@@ -214,7 +214,7 @@ class Writer:
             changed = not items or connection.total_changes() != untouched
             if changed:
                 connection.execute(_SET_BATCH, (batch,))
-            self._untold.extend((batch, item.event) for item in items if item.event is not None)
+            self._untold.extend((batch, event) for item in items for event in item.events)
             committing = True
             connection.execute(_COMMIT)
         except Exception as error:
@@ -264,7 +264,8 @@ class Writer:
     def _apply(self, connection: apsw.Connection, item: _Item) -> None:
         connection.execute(_ITEM_BEGIN)
         try:
-            item.result, item.event = item.apply(connection)
+            item.result, told = item.apply(connection)
+            item.events = commits(told)
         except _STORE_FAILED:
             raise
         except Exception as error:

@@ -15,7 +15,7 @@ from perdure.errors import (
 )
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change
-from perdure.stores.base import Created
+from perdure.stores.base import Committed, Created, Fork
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
@@ -266,3 +266,34 @@ class RunConformance(StoreOpening):
             store.delete_run("parent").result(WAIT)
             again = store.fork_run(a_fork("two", "parent", 2), a_savepoint(2), a_key()).result(WAIT)
             assert again == Created(first.run, replayed=True)
+
+    def test_several_forks_are_made_together_and_each_is_told(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent")
+            store.append("parent", store.fence, 0, [an_entry(1)]).result(WAIT)
+            told: list[Committed] = []
+            store.watch(told.append)
+            forks = [
+                Fork(run=a_fork(name, "parent", 1), savepoint=a_savepoint(1), key=a_key(ordinal=ordinal))
+                for ordinal, name in enumerate(["one", "two"])
+            ]
+            made = store.fork_runs(forks).result(WAIT)
+            assert made == [Created(store.run("one")), Created(store.run("two"))]
+            assert [(commit.run_id, commit.position) for commit in told] == [("one", 1), ("two", 1)]
+            assert store.run_by_key("ann", a_key(ordinal=1)) == store.run("two")
+            again = [Fork(run=a_fork("else", "parent", 1), savepoint=a_savepoint(1), key=a_key(ordinal=1))]
+            assert store.fork_runs(again).result(WAIT) == [Created(store.run("two"), replayed=True)]
+
+    def test_of_several_forks_all_are_made_or_none(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent")
+            fits = Fork(run=a_fork("one", "parent", 0), savepoint=a_savepoint(), key=a_key())
+            beyond = Fork(run=a_fork("two", "parent", 1), savepoint=a_savepoint())
+            with raised(StepNotFound):
+                store.fork_runs([fits, beyond]).result(WAIT)
+            more = Fork(run=a_fork("two", "parent", 0), savepoint=a_savepoint())
+            with raised(QuotaExceeded):
+                store.fork_runs([fits, more], quota=2).result(WAIT)
+            assert [run.id for run in store.runs()] == ["parent"]
+            assert store.run_by_key("ann", a_key()) is None
+            assert not store.fork_runs([fits, more], quota=3).result(WAIT)[0].replayed

@@ -116,6 +116,50 @@ def test_a_repeated_fork_makes_nothing_and_beyond_the_end_there_is_none(
     assert (beyond.status_code, error(beyond)) == (404, "step_not_found")
 
 
+def test_a_fork_takes_a_seed_and_a_stop_time(client: httpx.Client, run: str) -> None:
+    client.post(f"/runs/{run}/steps", json={"steps": 3})
+    fork = client.post(f"/runs/{run}/fork", json={"seed": 5, "stoptime": 4}).json()
+    assert (fork["seed"], fork["step"], fork["specs"]["bath"]["full"]["stoptime"]) == (5, 3, 4.0)
+    answer = client.post(f"/runs/{fork['id']}/steps", json={"steps": 10}).json()
+    assert answer["finished"]
+    assert client.get(f"/runs/{fork['id']}").json()["state"] == "completed"
+    alone = client.post(f"/runs/{fork['id']}/fork", json={"seed": 6})
+    assert (alone.status_code, error(alone)) == (409, "run_finished")
+    later = client.post(f"/runs/{fork['id']}/fork", json={"seed": 6, "stoptime": 9.5})
+    assert (later.status_code, later.json()["state"]) == (201, "started")
+    early = client.post(f"/runs/{run}/fork", json={"stoptime": 1})
+    assert (early.status_code, error(early)) == (422, "invalid")
+
+
+def test_many_forks_are_made_by_one_request_and_once(client: httpx.Client, run: str) -> None:
+    client.post(f"/runs/{run}/steps", json={"steps": 3})
+    body = {"forks": [{"seed": 1}, {"seed": 2, "step": 2}, {}]}
+    headers = {"Idempotency-Key": f"forks-{run}"}
+    made = client.post(f"/runs/{run}/forks", json=body, headers=headers)
+    assert made.status_code == 201
+    runs = made.json()["runs"]
+    assert [(fork["parent"], fork["parent_step"], fork["seed"]) for fork in runs] == [
+        (run, 3, 1),
+        (run, 2, 2),
+        (run, 3, 7),
+    ]
+    again = client.post(f"/runs/{run}/forks", json=body, headers=headers)
+    assert (again.status_code, again.json()) == (200, made.json())
+    other = client.post(f"/runs/{run}/forks", json={"forks": [{"seed": 1}]}, headers=headers)
+    assert (other.status_code, error(other)) == (422, "key_reused")
+    before = client.get("/runs", params={"limit": 1}).json()
+    for wrong, status, code in (
+        ({"forks": []}, 422, "invalid_request"),
+        ({"forks": [{"seed": 1}] * 101}, 422, "limit_exceeded"),
+        ({"forks": [{}, {"step": 4}]}, 404, "step_not_found"),
+        ({"forks": [{}, {"savepoint": 4}]}, 422, "invalid"),
+        ({"forks": [{}, {"seed": -1}]}, 422, "invalid_request"),
+    ):
+        refused = client.post(f"/runs/{run}/forks", json=wrong)
+        assert (refused.status_code, error(refused)) == (status, code), wrong
+    assert client.get("/runs", params={"limit": 1}).json() == before
+
+
 def test_a_savepoint_is_found_by_its_very_name(client: httpx.Client, run: str) -> None:
     for name in ("calm", "calm 2"):
         client.post(f"/runs/{run}/steps").raise_for_status()

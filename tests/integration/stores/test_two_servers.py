@@ -14,7 +14,7 @@ from perdure.drivers.requests import StepRequest
 from perdure.errors import Fenced, PerdureError, StoreUnavailable
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change
-from perdure.stores.base import Store
+from perdure.stores.base import Fork, Store
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.tail import Tail
@@ -88,6 +88,9 @@ def test_many_steps_of_one_server_and_a_step_of_another_leave_no_wrong_number(
 WRITES: dict[str, Callable[[SqliteStore, int], Future[Any]]] = {
     "create_run": lambda store, _: store.create_run(a_run("new"), a_savepoint()),
     "fork_run": lambda store, _: store.fork_run(a_fork("fork", "run", 1), a_savepoint(1)),
+    "fork_runs": lambda store, _: store.fork_runs(
+        [Fork(run=a_fork("fork", "run", 1), savepoint=a_savepoint(1))]
+    ),
     "update_run": lambda store, _: store.update_run("run", 0, Change(state=RunState.STARTED)),
     "delete_run": lambda store, _: store.delete_run("run"),
     "append": lambda store, _: store.append("run", store.fence, 1, [an_entry(2)]),
