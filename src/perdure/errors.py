@@ -67,6 +67,8 @@ PerdureError
 │   ├── VersionConflict
 │   ├── RunExists
 │   ├── RunFinished
+│   ├── BackupRefused
+│   ├── WrongStore
 │   ├── LeaseHeld
 │   ├── NotExecuted
 │   ├── WrongKind
@@ -484,7 +486,15 @@ class RunExists(Refused):
 
 
 class RunFinished(Refused):
-    """The run {run!r} is {state} and takes no further steps; fork it to go on from one of its steps."""
+    """The run {run!r} is {state} and takes no further steps; fork it at one, or with a later stop time."""
+
+
+class BackupRefused(Refused):
+    """No backup can be written to {folder}: {reason}. Name a folder that is empty or doesn't exist."""
+
+
+class WrongStore(Refused):
+    """The store isn't in a file, so it can't be backed up; use a store at sqlite:///PATH."""
 
 
 class LeaseHeld(Refused):

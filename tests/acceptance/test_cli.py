@@ -62,6 +62,7 @@ def make_run(url: str) -> str:
         ["runs", "list"],
         ["runs", "show"],
         ["runs", "fork"],
+        ["backup"],
         ["runs", "upgrade"],
         ["runs", "delete"],
         ["savepoints"],
@@ -106,13 +107,13 @@ def test_runs_are_looked_after_with_and_without_a_server(tmp_path: Path) -> None
         assert "bath/base" in listed.stdout
         fork = perdure("runs", "fork", run_id, "--step", "3", *store).stdout.strip()
         assert json.loads(perdure("runs", "show", fork, *store).stdout)["parent_step"] == 3
-        assert server.stop() == 0
         sampled = perdure("runs", "fork", run_id, "--seed", "8", "--seed", "9", "--stoptime", "99", *store)
         samples = [httpx.get(f"{server.url}/runs/{each}").json() for each in sampled.stdout.split()]
         assert [(each["seed"], each["specs"]["bath"]["base"]["stoptime"]) for each in samples] == [
             (8, 99.0),
             (9, 99.0),
         ]
+        assert server.stop() == 0
     # Without a server the commands open the store themselves.
     shown = json.loads(perdure("runs", "list", "--json", *store).stdout)
     assert {run["id"] for run in shown} == {run_id, fork, *(each["id"] for each in samples)}

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from perdure import __version__
-from perdure.api import events, experiments, models, runs, savepoints, service, steps, tasks
+from perdure.api import backup, events, experiments, models, runs, savepoints, service, steps, tasks
 from perdure.api.context import context_of
 from perdure.api.opening import Manner, opened
 from perdure.api.storage import open_artifacts
@@ -126,6 +126,7 @@ def create_app(
             *steps.routes(),
             *events.routes(),
             *service.router.routes,
+            *backup.router.routes,
             *models.router.routes,
             *runs.router.routes,
             *savepoints.router.routes,

@@ -1,12 +1,13 @@
 """Where a server keeps its artifacts: as the settings say, or in a folder beside the store's file."""
 
 import secrets
+from pathlib import Path
 
 from perdure.artifacts import ArtifactLimits, Artifacts
 from perdure.settings import Settings
 from perdure.stores.open import store_file
 
-__all__ = ["open_artifacts"]
+__all__ = ["artifacts_beside", "open_artifacts"]
 
 
 def open_artifacts(settings: Settings) -> Artifacts:
@@ -30,4 +31,9 @@ def _beside_store(settings: Settings) -> str:
     file = store_file(settings.store)
     if file is None:
         return f"memory://perdure-{secrets.token_hex(8)}"
-    return str(file.with_name(f"{file.name}.artifacts"))
+    return str(artifacts_beside(file))
+
+
+def artifacts_beside(file: Path) -> Path:
+    """Return the folder of artifacts beside a store's file."""
+    return file.with_name(f"{file.name}.artifacts")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from perdure.artifacts.experiments import Experiments
-from perdure.artifacts.filesets import FileSets, Locks
+from perdure.artifacts.filesets import FileSets, Locks, is_version
 from perdure.artifacts.limits import ArtifactLimits
 from perdure.artifacts.names import encoded
 from perdure.artifacts.objects import Objects
@@ -72,6 +72,28 @@ class Artifacts:
         for owner in self._objects.names(""):
             for kind in ("experiments", "results", "beginnings"):
                 self._sets(kind, owner).sweep()
+
+    def copy(self, folder: str) -> tuple[int, int]:
+        """Copy all that is stored to a folder; return how many files they are, and their bytes.
+
+        Whatever was stored when this is called is copied whole, unless it is deleted meanwhile. What is
+        stored meanwhile may be left out.
+        """
+        target = Objects(folder)
+        # A version is written after the files that it names: those of the first list are all in the second.
+        versions = {key for key in self._objects.sizes() if is_version(key)}
+        files = size = 0
+        for key, length in self._objects.sizes().items():
+            if is_version(key) and key not in versions:
+                continue
+            try:
+                target.write(key, self._objects.chunks(key, length))
+            except FileNotFoundError:
+                target.remove(key)  # it was deleted meanwhile
+                continue
+            files += 1
+            size += length
+        return files, size
 
     def _sets(self, kind: str, owner: str) -> FileSets:
         return FileSets(self._objects, f"{owner}/{kind}", self._locks, self._clock)

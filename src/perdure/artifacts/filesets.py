@@ -27,7 +27,7 @@ from perdure.artifacts.objects import Objects
 from perdure.clock import steady
 from perdure.errors import ArtifactsUnavailable, CorruptBlob
 
-__all__ = ["GRACE_SECONDS", "FileSet", "FileSets", "Locks", "StoredFile"]
+__all__ = ["GRACE_SECONDS", "FileSet", "FileSets", "Locks", "StoredFile", "is_version"]
 
 GRACE_SECONDS = 86_400.0
 """How long what was replaced, or never finished, stays."""
@@ -368,6 +368,11 @@ class FileSets:
 
     def _pin_key(self, key: str, number: int, run: str) -> str:
         return f"{self._prefix}/pins/{key}/{number:010d}-{encoded(run)}"
+
+
+def is_version(key: str) -> bool:
+    """Return whether an object is a version, by its key below owner and kind."""
+    return key.split("/")[2:3] == ["versions"]
 
 
 class Locks:

@@ -103,6 +103,14 @@ class Objects:
         paths = {str(name).rstrip("/") for name in found} - {path}  # object stores may list the folder too
         return sorted(name.rpartition("/")[2] for name in paths)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of all objects by their keys."""
+        with _told():
+            self._fs.invalidate_cache()
+            found = self._fs.find(self._root, detail=True)
+        sizes = {str(path).removeprefix(f"{self._root}/"): int(it["size"]) for path, it in found.items()}
+        return {key: size for key, size in sizes.items() if not key.rpartition("/")[2].startswith(".")}
+
     def remove(self, key: str) -> None:
         """Remove an object; harmless if there is none."""
         with _told():

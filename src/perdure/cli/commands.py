@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from perdure import __version__
-from perdure.cli import doctor, experiments, runs, savepoints, serve, solve, tasks
+from perdure.cli import backup, doctor, experiments, runs, savepoints, serve, solve, tasks
 from perdure.cli.output import own_output, say_lines
 from perdure.errors import PerdureError
 
@@ -45,6 +45,7 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(experiments.app, name="experiment")
 app.command("solve", epilog=solve.EXAMPLES)(solve.solve)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("backup", epilog=backup.EXAMPLES)(backup.backup)
 
 
 def run() -> None:

@@ -23,6 +23,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import changes, execution_changes
 from perdure.stores.base import Appended, Chain, Committed, Created, Fork, Record, Told, check_limits
 from perdure.stores.changes import Put
+from perdure.stores.copying import copy_to
 from perdure.stores.database import Readers, connect, reason, row, rows
 from perdure.stores.execution_rows import read, read_lines, read_unfinished
 from perdure.stores.files import Files, make_folder
@@ -131,6 +132,21 @@ class SqliteStore:
         self._writer.close()
         self._lock.release()
 
+    def backup(self, path: Path) -> None:
+        """Write a copy of all that is durable, as it is at one moment, to a file that is empty or new.
+
+        Steps are committed meanwhile. The copy is durable when this returns.
+
+        Raises
+        ------
+        BackupRefused
+            If the copy can't be written.
+        CorruptBlob
+            If a page of the store is damaged.
+        """
+        with self._readers.lend() as connection:
+            copy_to(connection, path)
+
     # Runs ---------------------------------------------------------------------------------------------------
 
     def create_run(
@@ -173,6 +189,11 @@ class SqliteStore:
             keep=self._keep,
         )
 
+    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
+        """Keep several forks in one transaction."""
+        encoded = [(fork.run, Put.of(fork.savepoint), fork.key) for fork in forks]
+        return self._submit(changes.fork_runs, forks=encoded, quota=quota, keep=self._keep)
+
     def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
         """Change a run's record if its version is still `version`."""
         return self._submit(changes.change_run, run_id=run_id, version=version, change=change)
@@ -188,11 +209,6 @@ class SqliteStore:
         if values is None:
             raise RunNotFound(run=run_id)
         return to_run(values)
-
-    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
-        """Keep several forks in one transaction."""
-        encoded = [(fork.run, Put.of(fork.savepoint), fork.key) for fork in forks]
-        return self._submit(changes.fork_runs, forks=encoded, quota=quota, keep=self._keep)
 
     def run_by_key(self, owner: str, key: Key) -> Run | None:
         """Return the run that an owner made under a key, or None."""

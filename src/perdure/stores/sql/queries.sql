@@ -12,6 +12,10 @@ COMMIT;
 -- Drop a batch
 ROLLBACK;
 
+-- name: copy_store
+-- Write a copy of all that is durable to a file that is empty or doesn't exist
+VACUUM INTO ?1;
+
 -- name: item_begin
 -- Begin one item of a batch
 SAVEPOINT item;

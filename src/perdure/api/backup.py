@@ -1,0 +1,106 @@
+"""The backup over HTTP: a folder with a copy of the store and of its artifacts, which can be served.
+
+The database is copied first, as it is at one moment, and the artifacts after it: so all that it names had
+been written by then. Its copy gets its name last, so that a backup that was broken off isn't taken for one.
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from perdure.api.context import Serving
+from perdure.api.shapes import Strict, Text
+from perdure.api.storage import artifacts_beside
+from perdure.artifacts import Artifacts
+from perdure.errors import BackupRefused, Invalid, WrongStore
+from perdure.stores.base import Store
+from perdure.stores.files import FOLDER_MODE, make_folder, sync_folder
+from perdure.stores.sqlite import FILE, SqliteStore
+from perdure.web.auth import refuse_others
+from perdure.web.errors import error_responses
+
+__all__ = ["back_up", "router"]
+
+PARTIAL = ".partial"
+
+router = APIRouter()
+
+
+class TakeBackup(Strict):
+    """Where a backup is to be written."""
+
+    folder: Text = Field(
+        description="A folder of the server's machine, empty or new; its path from the root."
+    )
+
+
+class Backup(BaseModel):
+    """A backup that was written."""
+
+    folder: str
+    bytes: int = Field(description="Of the copy of the database.")
+    files: int = Field(description="How many files of artifacts.")
+    files_bytes: int = Field(description="Their bytes.")
+
+
+@router.post(
+    "/backup",
+    status_code=201,
+    operation_id="back_up",
+    dependencies=[Depends(refuse_others)],
+    responses=error_responses(400, 401, 403, 409, 413, 415, 422, 500, 503),
+)
+async def take_backup(body: TakeBackup, serving: Serving) -> Backup:
+    """Write a backup of the store and its artifacts to a folder; for the administrator only."""
+    folder = Path(body.folder)
+    if not folder.is_absolute() or "\0" in body.folder:
+        raise Invalid(f"{body.folder!r} is no path from the root; a backup is written to one.")
+    return await anyio.to_thread.run_sync(back_up, serving.store, serving.artifacts, folder)
+
+
+def back_up(store: Store, artifacts: Artifacts, folder: Path) -> Backup:
+    """Write a backup; blocks while it does.
+
+    Raises
+    ------
+    WrongStore
+        If the store isn't in a file.
+    BackupRefused
+        If there is something in the folder, or it can't be written. What was written is removed again.
+    CorruptBlob
+        If a page of the store is damaged.
+    ArtifactsUnavailable
+        If an artifact can't be read or written.
+    """
+    if not isinstance(store, SqliteStore):
+        raise WrongStore
+    target = folder / FILE
+    partial = folder / f"{FILE}{PARTIAL}"
+    try:
+        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            raise BackupRefused(folder=str(folder), reason="there is something at that place")
+        make_folder(folder)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise BackupRefused(folder=str(folder), reason=error.strerror) from error
+    beside = artifacts_beside(target)
+    try:
+        beside.mkdir(mode=FOLDER_MODE)
+        store.backup(partial)
+        files, files_bytes = artifacts.copy(str(beside))
+        partial.rename(target)
+        sync_folder(folder)
+        return Backup(folder=str(folder), bytes=target.stat().st_size, files=files, files_bytes=files_bytes)
+    except BaseException as error:
+        for file in (partial, target):
+            with suppress(OSError):
+                file.unlink()
+        shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise BackupRefused(folder=str(folder), reason=error.strerror) from error
+        raise

@@ -1,0 +1,43 @@
+"""``perdure backup``: a copy of a store and its artifacts, also while a server works on it."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import anyio
+import typer
+
+from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.output import say
+
+__all__ = ["EXAMPLES", "backup"]
+
+EXAMPLES = (
+    "Examples:  perdure backup backups/monday  ·  perdure backup /mnt/copy --store sqlite:////srv/perdure.db"
+)
+
+
+def backup(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to: a folder that is empty, or is made.", show_default=False)
+    ],
+    store: StoreUrl = None,
+) -> None:
+    """Back a store up with its artifacts, also while it is served; the folder can be served as it is.
+
+    Nothing is overwritten.
+    """
+    place = folder.absolute()
+
+    async def work() -> dict[str, Any]:
+        async with connect(store) as client:
+            made: dict[str, Any] = answer(await client.post("/backup", json={"folder": str(place)}))
+            return made
+
+    made = anyio.run(work)
+    say(f"Wrote {place}:")
+    say(f"  the store      perdure.db, {made['bytes']} bytes")
+    say(f"  its artifacts  perdure.db.artifacts, {made['files']} files with {made['files_bytes']} bytes")
+    url = f"sqlite:///{quote(str(place))}"
+    say(f"Serve it with: perdure serve --store {shlex.quote(url)}")

@@ -1,0 +1,35 @@
+"""The copy of a store: a database file of its own, made by a reader of the store while it is written.
+
+SQLite does it in one transaction of reading, page by page anew: what is damaged is found, not copied.
+"""
+
+import os
+from pathlib import Path
+
+import apsw
+
+from perdure.errors import BackupRefused
+from perdure.stores.database import reason, rows
+from perdure.stores.files import sync_folder
+from perdure.stores.queries import QUERIES
+
+__all__ = ["copy_to"]
+
+_COPY = QUERIES["copy_store"].sql
+_DAMAGED = (apsw.CorruptError, apsw.NotADBError)
+
+
+def copy_to(connection: apsw.Connection, path: Path) -> None:
+    """Write a copy to a file that is empty or new; raise `BackupRefused` if that can't be done."""
+    try:
+        rows(connection, _COPY, (str(path),))
+    except _DAMAGED:
+        raise
+    except apsw.Error as error:
+        raise BackupRefused(folder=str(path.parent), reason=reason(path, error)) from error
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # no connection of this process has it open any more
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+    sync_folder(path.parent)
