@@ -201,6 +201,15 @@ def test_a_script_that_raises_fails_with_file_and_line(client: httpx.Client) -> 
     assert [line[38:] for line in log] == ["so far", *traceback]
 
 
+def test_a_key_that_only_concerns_a_display_is_a_warning(client: httpx.Client) -> None:
+    config = {"SimulationTimeout": 0.05, "Visualizer": True}
+    script = "nrp.run_loop()\nfile_logger.info('ran')\n"
+    run_id = scripted(client, "seen", script, **{"simulation_config.json": json.dumps(config).encode()})
+    put(client, run_id, "started")
+    assert ended(client, run_id)["state"] == "completed"
+    assert lines(client, run_id) == ["$.Visualizer is ignored: a simulation server has no display.", "ran"]
+
+
 def test_a_failed_initialization_is_told_at_once(client: httpx.Client) -> None:
     config = (
         b'{"EngineConfigs": [{"EngineName": "a", "EngineType": "python_json", "PythonFileName": "a.py"}]}'

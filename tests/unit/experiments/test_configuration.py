@@ -181,15 +181,18 @@ def test_a_time_step_is_a_positive_number(value: Any) -> None:
         ({"EngineType": "py_sim"}, "Simulator", "Opensim, isn't supported"),
         ({"EngineType": "py_sim", "Simulator": "Bullet"}, "Simulator", "known are Mujoco, OpenAI"),
         ({"EngineType": "py_sim", "Simulator": "OpenAI"}, "WorldFileName", "required"),
-        (
-            {"EngineType": "py_sim", "Simulator": "OpenAI", "WorldFileName": "X", "Visualizer": True},
-            "Visualizer",
-            "no display",
-        ),
     ],
 )
 def test_what_does_not_fit_an_engine_is_told(keys: dict[str, Any], place: str, says: str) -> None:
     assert says in engine_problems(**keys)[place]
+
+
+@pytest.mark.parametrize("key", ["Visualizer", "render_mode", "Headless", "GUI"])
+@pytest.mark.parametrize("value", [True, "human", {"Width": 640}])
+def test_keys_that_only_concern_a_display_are_ignored_and_told(key: str, value: Any) -> None:
+    made = read({"EngineConfigs": [SCRIPT | {key: value}], key: value}, engine_kinds())
+    assert made.ignored == (f"$.{key}", f"$.EngineConfigs[0].{key}")
+    assert read({"EngineConfigs": [SCRIPT | {key: False}]}, engine_kinds()).ignored == ()
 
 
 def test_a_simulations_time_step_is_that_of_its_fastest_engine() -> None:

@@ -45,6 +45,9 @@ def run(context: RunContext) -> None:
     own = None if KEPT in context.given else former
     try:
         configuration = load(folder, spec.configuration, engine_kinds(), spec.times)
+        if past is None:
+            for key in configuration.ignored:
+                context.write_line(f"{key} is ignored: a simulation server has no display.", "warning")
         plan = Plan(
             sim_id=spec.sim_id,
             script=spec.script,

@@ -20,6 +20,7 @@ from perdure.drivers.experiments.schema import (
     SIMULATION,
     Problem,
     checked,
+    concerns_display,
 )
 from perdure.drivers.experiments.schema import problem as problem_at
 from perdure.drivers.experiments.sources import Source, packs_of_script, wrong_names
@@ -59,7 +60,7 @@ _OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "py_sim": ("PythonFileName", "Simulator", "WorldFileName"),
     "system_dynamics": ("ModelFileName",),
 }
-_SPECIAL = ("PythonFileName", "Simulator", "WorldFileName", "Visualizer", "ModelFileName")
+_SPECIAL = ("PythonFileName", "Simulator", "WorldFileName", "ModelFileName")
 
 
 class EngineConfiguration(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         Simulation time at which it ends, in seconds; None for never.
     timestep
         The smallest time step of its engines, in seconds.
+    ignored
+        The places of keys that only concern a display, and are set.
     """
 
     name: str = ""
@@ -140,6 +143,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     functions: tuple[FunctionFile, ...] = ()
     status_function: FunctionFile | None = None
     savepoint: SavepointSchedule = SavepointSchedule()
+    ignored: tuple[str, ...] = ()
 
 
 def load(folder: Path, file: str, engines: Mapping[str, Any], times: Times = exact) -> Configuration:
@@ -214,6 +218,18 @@ def read(
         functions=functions,
         status_function=status_function,
         savepoint=savepoint,
+        ignored=_ignored(data),
+    )
+
+
+def _ignored(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the places of keys that only concern a display, but for those that want none."""
+    parts = {"$": data} | {f"$.EngineConfigs[{i}]": it for i, it in enumerate(data.get("EngineConfigs", ()))}
+    return tuple(
+        f"{place}.{key}"
+        for place, part in parts.items()
+        for key, value in part.items()
+        if concerns_display(key) and value
     )
 
 
@@ -273,7 +289,7 @@ def _check_own_keys(
     problems += [
         Problem(f"{place}.{key}", f"an engine of the type {kind!r} has no such key")
         for key in _SPECIAL
-        if key in given and key not in own and not (key == "Visualizer" and kind == "py_sim")
+        if key in given and key not in own
     ]
     if kind == "py_sim" and "Simulator" not in given:
         reason = f"nrp-core's default, Opensim, isn't supported; choose one of {', '.join(SIMULATORS)}"
@@ -283,8 +299,6 @@ def _check_own_keys(
         problems.append(
             problem_at(f"{place}.Simulator", f"the simulator {name!r} isn't supported", name, SIMULATORS)
         )
-    if kind == "py_sim" and values["Visualizer"]:
-        problems.append(Problem(f"{place}.Visualizer", "a simulation server has no display; take it out"))
     for key in own:
         if key not in given and key != "Simulator":
             problems.append(Problem(f"{place}.{key}", "it is required"))

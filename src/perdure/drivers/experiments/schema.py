@@ -19,11 +19,28 @@ __all__ = [
     "Key",
     "Problem",
     "checked",
+    "concerns_display",
     "problem",
 ]
 
 LONGEST = 9_000_000_000  # seconds of simulation time
 MOST_KEPT = 1_000_000  # savepoints
+
+DISPLAY = frozenset(
+    (
+        "visualizer",
+        "visualization",
+        "viewer",
+        "gui",
+        "headless",
+        "render",
+        "rendering",
+        "rendermode",
+        "display",
+    )
+)
+"""Keys that only concern a display, in small letters and without underscores: they may be anywhere, and a
+simulation server, which has no display, ignores them."""
 MOST_PROBLEMS = 100  # problems of one configuration after which no more are looked for
 
 
@@ -53,6 +70,8 @@ def checked(given: Any, place: str, keys: Mapping[str, Key], problems: list[Prob
         if len(problems) >= MOST_PROBLEMS:
             return values
         key = keys.get(name)
+        if concerns_display(name):
+            continue
         if key is None:
             problems.append(problem(f"{place}.{name}", "there is no such key", name, keys))
         elif not key.check(value):
@@ -63,6 +82,11 @@ def checked(given: Any, place: str, keys: Mapping[str, Key], problems: list[Prob
         if key.required and name not in given:
             problems.append(Problem(f"{place}.{name}", "it is required"))
     return values
+
+
+def concerns_display(name: str) -> bool:
+    """Return whether a key of this name only concerns a display."""
+    return name.replace("_", "").lower() in DISPLAY
 
 
 def problem(place: str, what: str, name: str, known: Iterable[str]) -> Problem:
@@ -149,7 +173,6 @@ ENGINE: Mapping[str, Key] = {
     "PythonFileName": _text(),
     "Simulator": _text(),
     "WorldFileName": _text(),
-    "Visualizer": _flag(False),
     "ModelFileName": _text(),
     "Isolated": _flag(False),
     "TimeUnit": _POSITIVE._replace(default=1),
