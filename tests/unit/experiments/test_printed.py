@@ -42,6 +42,26 @@ def test_a_line_is_passed_on_when_it_ends() -> None:
     ]
 
 
+def test_a_stream_takes_settings_as_any_stream_of_texts_does() -> None:
+    lines: Lines = []
+    before: Any = sys.stdout
+    with printing(lines):
+        out: Any = sys.stdout
+        assert (out.line_buffering, out.write_through, out.closed, out.newlines) == (True, False, False, None)
+        assert (out.name, out.mode) == (before.name, before.mode)
+        out.reconfigure(line_buffering=False, write_through=True, encoding="latin-1", errors="replace")
+        assert (out.line_buffering, out.write_through) == (False, True)
+        assert (out.encoding, out.errors) == ("latin-1", "replace")
+        with pytest.raises(LookupError):
+            out.reconfigure(encoding="none")
+        with pytest.raises(TypeError):
+            out.reconfigure(buffering=True)
+        out.reconfigure(newline="\r\n")
+        print("é \u2192 line")
+    assert lines == [("info", "é \u2192 line")]
+    assert sys.stdout.encoding.lower() == "utf-8"
+
+
 @pytest.mark.parametrize("pieces", [1, 3, 20_000])
 def test_a_long_line_is_cut_at_the_same_places_however_it_arrives(pieces: int) -> None:
     lines: Lines = []

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from perdure.execution.context import LONGEST_WRITTEN
 
@@ -66,21 +66,49 @@ class _Stream(io.TextIOBase):
         self._busy = False  # whether that is going on, for who interrupts it in its own thread
         self._ended = False
         self._rest = ""  # what there is of a line that hasn't ended
+        # Holds the settings and checks new ones; the stream keeps its own, which the server relies on.
+        self._settings = io.TextIOWrapper(
+            io.BytesIO(), encoding=stream.encoding, errors=stream.errors, line_buffering=True
+        )
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the stream."""
-        return self._stream.encoding
+        """As it was set; at first that of the stream."""
+        return self._settings.encoding
 
     @property
     def errors(self) -> str | None:  # type: ignore[override]
-        """That of the stream."""
-        return self._stream.errors
+        """As it was set; at first that of the stream."""
+        return self._settings.errors
 
     @property
     def buffer(self) -> object:
         """The stream's: bytes go through the pipe."""
         return self._stream.buffer
+
+    @property
+    def name(self) -> str:
+        """That of the stream."""
+        return self._stream.name
+
+    @property
+    def mode(self) -> str:
+        """That of the stream."""
+        return self._stream.mode
+
+    @property
+    def line_buffering(self) -> bool:
+        """As it was set, true at first."""
+        return self._settings.line_buffering
+
+    @property
+    def write_through(self) -> bool:
+        """As it was set, false at first."""
+        return self._settings.write_through
+
+    def reconfigure(self, **settings: Any) -> None:
+        """Take settings as `io.TextIOWrapper` does; whatever they are, a line is passed on when it ends."""
+        self._settings.reconfigure(**settings)
 
     def fileno(self) -> int:
         """Return the stream's, for processes that are to write there."""
