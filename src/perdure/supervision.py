@@ -4,19 +4,14 @@ One that ends of an error that nobody expected, be it a MemoryError while it ans
 for it waiting for ever. So what it does is called from here, and called again when it raises.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
-
 __all__ = ["keep_going", "start_thread"]
 
 PAUSE = 1.0  # seconds before work that failed twice at once is called again
-
-log = structlog.get_logger(__name__)
 
 
 def start_thread(name: str, work: Callable[[BaseException | None], None]) -> threading.Thread:
@@ -44,7 +39,7 @@ def _keep_on(name: str, work: Callable[[BaseException | None], None]) -> None:
         except BaseException as failure:  # whatever it is: a thread that ends leaves everybody waiting
             error = failure
         with suppress(Exception):
-            log.error("thread_failed", thread=name, exc_info=error)
+            _log("thread_failed", error, thread=name)
         at_once = at_once + 1 if time.monotonic() - begun < PAUSE else 0
         if at_once > 1:
             time.sleep(PAUSE)
@@ -52,11 +47,19 @@ def _keep_on(name: str, work: Callable[[BaseException | None], None]) -> None:
 
 async def keep_going(name: str, work: Callable[[], Awaitable[None]]) -> None:
     """Do work until it returns or this is cancelled; when it raises, it is begun anew after a pause."""
+    import asyncio  # here, since simulation servers use threads alone, and start sooner without it
+
     while True:
         try:
             await work()
             return
         except Exception as error:
             with suppress(Exception):
-                log.error("task_failed", task=name, exc_info=error)
+                _log("task_failed", error, task=name)
         await asyncio.sleep(PAUSE)
+
+
+def _log(event: str, error: BaseException, **values: str) -> None:
+    import structlog  # here, for the same reason
+
+    structlog.get_logger(__name__).error(event, exc_info=error, **values)

@@ -193,7 +193,7 @@ def test_other_scenarios_are_refused(scenarios: Any) -> None:
 )
 def test_wrong_values_are_refused(scenario: Any) -> None:
     with pytest.raises(PerdureError):
-        values(binary("add", lit(1), lit(1)), **scenario)
+        values(binary("add", ref("one"), lit(1)), **scenario)
 
 
 def test_names_are_only_names() -> None:
