@@ -267,9 +267,32 @@ def test_what_is_in_hidden_folders_is_not_looked_at(tmp_path: Path, monkeypatch:
         return look(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with zipped(tmp_path) as archive, zipfile.ZipFile(archive) as files:
+    with zipped(tmp_path, print) as archive, zipfile.ZipFile(archive) as files:
         assert files.namelist() == ["experiment/b.py", "experiment/a/c.txt"]
     assert sorted(seen) == [".", "a"]
+
+
+def test_links_are_followed_and_names_that_are_not_utf8_are_left_out_with_a_line(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    (folder / "a").mkdir(parents=True)
+    elsewhere.mkdir()
+    (elsewhere / "b.py").write_text("b")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "a" / "again").symlink_to(folder)  # in itself
+    (elsewhere / "back").symlink_to(folder / "a")
+    (folder / "a" / "c.py").write_text("c")
+    (folder / "tool.sh").write_text("#!/bin/sh\n")
+    (folder / "tool.sh").chmod(0o755)
+    (folder / os.fsdecode(b"odd\xff.py")).touch()
+    (folder / os.fsdecode(b"odd\xfe")).mkdir()
+    said: list[str] = []
+    with zipped(folder, said.append) as archive, zipfile.ZipFile(archive) as files:
+        names = {name.removeprefix("experiment/") for name in files.namelist()}
+        modes = {name: files.getinfo(name).external_attr >> 16 & 0o111 for name in files.namelist()}
+    assert names == {"a/c.py", "linked/b.py", "linked/back/c.py", "tool.sh"}
+    assert (modes["experiment/tool.sh"], modes["experiment/a/c.py"]) == (0o111, 0)
+    assert len(said) == 2
+    assert all(line.startswith("Left out ") and line.endswith("its name isn't UTF-8.") for line in said)
 
 
 def test_two_at_once_in_one_folder_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from perdure.artifacts.filesets import StoredFile
 from perdure.artifacts.names import check_path, check_paths
 from perdure.errors import InvalidArchive, InvalidName, LimitExceeded
 
-__all__ = ["Archive", "zipped"]
+__all__ = ["OWN", "Archive", "zipped"]
+
+OWN = ".perdure"
+"""The folder in an experiment's in which `perdure experiment run` keeps its store and results."""
 
 CHUNK = 1_000_000
 DIRECTORY_BYTES_PER_FILE = 300  # what an entry may take of a zip's directory, on average
@@ -44,7 +47,8 @@ _BROKEN = (
 class Archive:
     """A zip whose directory has been checked: its files are regular, few and small enough, and well named.
 
-    Folders and what macOS adds are left out. If all files lie in one folder, it is left out of their paths.
+    Folders, what macOS adds and the ``.perdure`` of `perdure experiment run` are left out. If all files lie
+    in one folder, it is left out of their paths.
 
     Parameters
     ----------
@@ -81,6 +85,10 @@ class Archive:
         """Yield each file's path and its bytes, which are read before the next; `InvalidArchive`."""
         for path, entry in self._entries.items():
             yield path, self._bytes(path, entry)
+
+    def is_executable(self, path: str) -> bool:
+        """Return whether a file can be run as a program, as far as the zip says so."""
+        return bool(self._entries[path].external_attr >> 16 & stat.S_IXUSR)
 
     def _bytes(self, path: str, entry: zipfile.ZipInfo) -> Iterator[bytes]:
         # zipfile yields no more than the declared size, which has been counted, and checks the CRC.
@@ -159,7 +167,7 @@ def zipped(
         for path, file in files.items():
             entry = zipfile.ZipInfo(path, min(max(time.gmtime(file.modified)[:6], EARLIEST), LATEST))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            entry.external_attr = (stat.S_IFREG | (0o755 if file.executable else 0o644)) << 16
             entry.file_size = file.size
             with made.open(entry, "w") as target:
                 for chunk in read(file):
@@ -191,7 +199,10 @@ class _Sink(io.RawIOBase):
 def _is_left_out(entry: zipfile.ZipInfo) -> bool:
     name = entry.filename
     folder = name.endswith("/") and entry.file_size == 0
-    return folder or name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"
+    *folders, file = name.split("/")
+    # What is in a folder of an experiment's own, or in one folder around everything.
+    own = OWN in folders[:2]
+    return folder or own or name.startswith("__MACOSX/") or file == ".DS_Store"
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure.artifacts.archive import Archive, zipped
 from perdure.artifacts.filesets import READING, FileSet, FileSets, StoredFile
@@ -153,7 +154,7 @@ class Experiments:
 
         try:
             for path, chunks in content.files():
-                added[path] = self._sets.add(name, chunks)
+                added[path] = self._sets.add(name, chunks, executable=content.is_executable(path))
             made = self._sets.commit(name, change)
         except ArtifactsUnavailable:
             raise  # nobody knows whether it was written; if not, `sweep` removes what nothing names
@@ -185,9 +186,12 @@ class Experiments:
         was_there: list[StoredFile | None] = []
 
         def change(current: FileSet | None) -> Mapping[str, StoredFile]:
+            nonlocal added
             files = self._present(name, current)
             condition.check(path, files.get(path))
             was_there[:] = [files.get(path)]
+            if (former := files.get(path)) is not None and former.executable:
+                added = replace(added, executable=True)
             changed = {**files, path: added}
             self._check_limits(changed)
             check_paths(changed)
@@ -284,6 +288,8 @@ class Experiments:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as written:
                 written.writelines(wanted(self.read(name, file)))
+            if file.executable:
+                target.chmod(target.stat().st_mode | 0o111)
             os.utime(target, (file.modified, file.modified))
 
         try:
@@ -310,8 +316,8 @@ class Experiments:
                 raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
 
 
-def _content(files: Mapping[str, StoredFile]) -> dict[str, tuple[int, str]]:
-    return {path: (file.size, file.sha256) for path, file in files.items()}
+def _content(files: Mapping[str, StoredFile]) -> dict[str, tuple[int, str, bool]]:
+    return {path: (file.size, file.sha256, file.executable) for path, file in files.items()}
 
 
 def _is_left_out(path: str) -> bool:

@@ -40,12 +40,16 @@ _FORMAT = "perdure-files-1"
 
 
 class StoredFile(msgspec.Struct, frozen=True):
-    """A file: its bytes, their SHA-256, when it was last changed (Unix time), and the object it is in."""
+    """A file: its bytes, their SHA-256, when it was last changed (Unix time), and the object it is in.
+
+    `executable` is whether it can be run as a program.
+    """
 
     size: int
     sha256: str
     modified: float
     object: str
+    executable: bool = False
 
 
 class FileSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +167,7 @@ class FileSets:
 
     # Writing ------------------------------------------------------------------------------------------------
 
-    def add(self, name: str, chunks: Iterable[bytes]) -> StoredFile:
+    def add(self, name: str, chunks: Iterable[bytes], *, executable: bool = False) -> StoredFile:
         """Write a file's bytes; it belongs to nothing until a version names it."""
         now = self._clock()
         digest, size = hashlib.sha256(), 0
@@ -181,7 +185,7 @@ class FileSets:
         except BaseException:
             self.discard(name, [StoredFile(0, "", now, written)])
             raise
-        return StoredFile(size, digest.hexdigest(), now, written)
+        return StoredFile(size, digest.hexdigest(), now, written, executable)
 
     def discard(self, name: str, files: Iterable[StoredFile]) -> None:
         """Remove files that no version came to name; what fails stays until `sweep`."""

@@ -1,6 +1,8 @@
 """The results of one owner's simulations: their logs and what they wrote, stored when they end."""
 
 import hashlib
+import os
+import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
@@ -130,7 +132,8 @@ class Results:
         def sent(file: IO[bytes], digest: str) -> StoredFile:
             if called_off():
                 raise CalledOff
-            stored = self._sets.add(run, parts(file))
+            executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+            stored = self._sets.add(run, parts(file), executable=executable)
             if stored.sha256 != digest:
                 raise CorruptBlob(reason="the file changed while it was read")
             return checked(stored)

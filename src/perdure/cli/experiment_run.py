@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -19,6 +19,7 @@ import typer
 
 from perdure.api.app import create_app
 from perdure.api.context import Context
+from perdure.artifacts.archive import OWN
 from perdure.cli.experiment_progress import ExperimentProgress
 from perdure.cli.serve import read_settings
 from perdure.drivers.changes import changes_of
@@ -47,7 +48,6 @@ EXAMPLES = (
     "Examples:  perdure experiment run examples/experiments/pendulum  ·  "
     "perdure experiment run pendulum --script other_script.py  ·  perdure experiment run pendulum --watch"
 )
-OWN = ".perdure"
 NAME = "experiment"  # what the folder's experiment is called in its own store
 INTERRUPTED = 130  # the status that shells give to what Ctrl-C ended
 LOOK = 1.0  # seconds after which it is looked whether the store can be written, since no change tells that
@@ -172,7 +172,7 @@ async def _taken_up(
 ) -> tuple[str, int]:
     """Start the run that a former call left, or a new one; return its id and the last line it had written."""
     experiments, store = context.experiments, context.store
-    same = await anyio.to_thread.run_sync(_kept, context, folder)
+    same = await anyio.to_thread.run_sync(_kept, context, folder, bar)
     runs = await anyio.to_thread.run_sync(lambda: store.runs(owner=LOCAL, kind="experiment", limit=PAGE))
     for run in runs:
         if run.state in FINAL:
@@ -226,10 +226,10 @@ async def _pause(context: Context, run_id: str) -> None:
         await context.experiments.trigger(LOCAL, run_id, "paused")
 
 
-def _kept(context: Context, folder: Path) -> bool:
+def _kept(context: Context, folder: Path, bar: ExperimentProgress) -> bool:
     """Keep the folder's files as the experiment; return whether they are what was kept before."""
     experiments = context.artifacts.experiments(LOCAL)
-    with zipped(folder) as archive:
+    with zipped(folder, bar.say) as archive:
         try:
             return experiments.create(NAME, archive).replayed
         except ExperimentExists:
@@ -239,20 +239,41 @@ def _kept(context: Context, folder: Path) -> bool:
 
 
 @contextmanager
-def zipped(folder: Path) -> Iterator[IO[bytes]]:
-    """Yield a zip of a folder's files, but those that are hidden, or in hidden folders."""
+def zipped(folder: Path, say: Callable[[str], None]) -> Iterator[IO[bytes]]:
+    """Yield a zip of a folder's files, but those that are hidden, or in hidden folders.
+
+    Links are followed, but to a folder that they are in. What has a name that isn't UTF-8 is left out, which
+    `say` is given a line about.
+    """
     with tempfile.TemporaryFile() as archive:
         with zipfile.ZipFile(archive, "w", strict_timestamps=False) as files:
-            for within, folders, names in os.walk(folder):
+            for within, folders, names in os.walk(folder, followlinks=True):
+                here = Path(within)
                 # No hidden one is entered: what is in our own moves and goes meanwhile.
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for name in sorted(names):
-                    path = Path(within) / name
-                    if path.is_file() and not name.startswith("."):
+                seen = [name for name in sorted(folders + names) if not name.startswith(".")]
+                for name in (name for name in seen if not _is_text(name)):
+                    say(f"Left out {str(here / name)!r}: its name isn't UTF-8.")
+                seen = [name for name in seen if _is_text(name)]
+                above = [here, *(part for part in here.parents if part.is_relative_to(folder))]
+                inside = [part.resolve() for part in above]
+                folders[:] = [
+                    name
+                    for name in seen
+                    if name in folders
+                    and not any(part.is_relative_to((here / name).resolve()) for part in inside)
+                ]
+                for name in (name for name in seen if name in names):
+                    path = here / name
+                    if path.is_file():
                         # In one folder, which is left out, so that one of the experiment's own never is.
                         files.write(path, Path(NAME) / path.relative_to(folder))
         archive.seek(0)
         yield archive
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a file's name is UTF-8."""
+    return os.fsencode(name).decode(errors="replace") == name
 
 
 def _last_line(context: Context, run_id: str) -> int:
@@ -279,6 +300,8 @@ def _told(context: Context, folder: Path, view: ExperimentView, bar: ExperimentP
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         with (target / path).open("wb") as copy:
             copy.writelines(results.read(run.id, file))
+        if file.executable:
+            (target / path).chmod((target / path).stat().st_mode | 0o111)
     if files:
         more = f", and {len(files) - NAMED} more" if len(files) > NAMED else ""
         bar.say(f"What it wrote is in {target}: {', '.join(sorted(files)[:NAMED])}{more}")

@@ -1,6 +1,8 @@
 """Experiments are made whole, changed under readers, kept for runs, and removed."""
 
+import os
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,6 +52,26 @@ def artifacts(url: str, clock: Clock) -> Artifacts:
 @pytest.fixture
 def ada(artifacts: Artifacts) -> Experiments:
     return artifacts.experiments("ada")
+
+
+def test_programs_stay_executable_and_results_of_runs_are_left_out(ada: Experiments, tmp_path: Path) -> None:
+    tool = zipfile.ZipInfo("pendulum/tool.sh")
+    tool.external_attr = 0o100755 << 16
+    own = [("pendulum/.perdure/perdure.db", b"a store"), ("pendulum/.perdure/results/1/x.log", b"x")]
+    entries = [(f"pendulum/{path}", data) for path, data in PENDULUM.items()]
+    ada.create("pendulum", opened(zip_of([(tool, b"#!/bin/sh\n"), *entries, *own])))
+    files = ada.get("pendulum")
+    assert set(files.files) == {*PENDULUM, "tool.sh"}
+    assert {path for path, file in files.files.items() if file.executable} == {"tool.sh"}
+    ada.put("pendulum", "tool.sh", [b"#!/bin/sh\nexit 0\n"], NOTHING)
+    version = ada.pin("pendulum", "run")
+    ada.fetch("pendulum", version, tmp_path / "fetched")
+    assert os.access(tmp_path / "fetched" / "tool.sh", os.X_OK)
+    assert not os.access(tmp_path / "fetched" / "main_script.py", os.X_OK)
+    sent = b"".join(ada.zipped("pendulum", ada.get("pendulum")))
+    with zipfile.ZipFile(opened(sent)) as archive:
+        assert archive.getinfo("tool.sh").external_attr >> 16 == 0o100755
+        assert archive.getinfo("main_script.py").external_attr >> 16 == 0o100644
 
 
 def create(experiments: Experiments, name: str = "pendulum", **changed: bytes) -> None:
