@@ -75,12 +75,8 @@ class BoundedConfig(uvicorn.Config):
         )
 
 
-class HeadTooLarge(Exception):
-    """Ends the parsing of a request whose head exceeds a limit."""
-
-
-class TooManyAhead(Exception):
-    """Ends the parsing of requests that a client sends without waiting for answers."""
+class Exceeded(Exception):
+    """Ends the parsing of a request that exceeds a limit. The connection notes which: the parser loses it."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -105,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._answered = 0.0  # when the last answer was complete
         self._unsent, self._unsent_since = 0, 0.0
         self._refused: float | None = None  # when
+        self._head_too_large = self._too_many_ahead = False
 
     # What asyncio calls -------------------------------------------------------------------------------------
 
@@ -130,18 +127,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             return  # the request is served as it is: there are no web sockets
-        except httptools.HttpParserError as error:
-            if isinstance(error.__context__, TooManyAhead):
+        except httptools.HttpParserError:
+            if self._too_many_ahead:
                 message = (
                     f"A client may send {MOST_AHEAD} requests ahead; wait for an answer before the next."
                 )
                 self._refuse(400, "malformed_request", message)
                 return
-            if not isinstance(error.__context__, HeadTooLarge):
+            if not self._head_too_large:
                 self._refuse(400, "malformed_request", "This is no HTTP request that can be read.")
                 return
-            self._apart = self._limits.header_bytes + 1
-        if self._apart > self._limits.header_bytes:
+        if self._head_too_large or self._apart > self._limits.header_bytes:
             message = (
                 f"A request's line and headers may have at most {self._limits.header_bytes} bytes and "
                 f"{self._limits.headers} headers; PERDURE_MAX_HEADER_BYTES and PERDURE_MAX_HEADERS raise it."
@@ -169,9 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
-        self._count(len(name) + len(value))
-        if len(self.headers) >= self._limits.headers:
-            raise HeadTooLarge
+        self._count(len(name) + len(value), headers=len(self.headers) + 1)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -179,7 +173,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_since = None
         super().on_headers_complete()
         if len(self.pipeline) > MOST_AHEAD:
-            raise TooManyAhead
+            self._too_many_ahead = True
+            raise Exceeded
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -236,10 +231,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def _administrators(self) -> bool:
         return self.server is not None and self.server[1] is None
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, headers: int = 0) -> None:
         self._head += size
-        if self._head > self._limits.header_bytes:
-            raise HeadTooLarge
+        if self._head > self._limits.header_bytes or headers > self._limits.headers:
+            self._head_too_large = True
+            raise Exceeded
 
     def _waiting_since(self) -> float:
         """Return since when the connection has had no request; infinity if it has one, or is closed."""

@@ -68,13 +68,15 @@ def largest_memory(server: Served) -> int:
     ("begin", "repeated"),
     [
         (GET, b"X-Many: " + b"x" * 9_990 + b"\r\n"),
+        (GET, b"X-M: " + b"x" * 9_993 + b"\r\n"),
+        (GET, b"X-Short: x\r\n" * 500),
         (GET + b"X-One: ", b"x" * 10_000),
         (GET, b"x" * 10_000),
         (b"GET /", b"x" * 10_000),
         (b"", b"\r\n" * 5_000),
         (GET + b"\r\n", b"\r\n" * 5_000),
     ],
-    ids=["many lines", "one line", "one name", "url", "before", "between"],
+    ids=["many lines", "whole lines", "short lines", "one line", "one name", "url", "before", "between"],
 )
 def test_a_head_without_end_is_refused_and_not_kept(server: Served, begin: bytes, repeated: bytes) -> None:
     before = largest_memory(server)
@@ -99,7 +101,7 @@ def test_the_most_headers_and_bytes_are_taken_and_one_more_is_not(server: Served
     many = [b"X-%d: y\r\n" % number for number in range(99)]
     assert_answers(server, GET, *many)
     with connected(server) as connection:
-        send(connection, GET, *many, b"X-Last: y\r\n\r\n")
+        send(connection, GET, *many, b"X-Last: y\r\n", b"X-After: z\r\n\r\n")
         assert refusal(connection) == (431, "headers_too_large")
     assert_answers(server, GET, b"X-Long: " + b"y" * 65_000 + b"\r\n")
     with connected(server) as connection:
