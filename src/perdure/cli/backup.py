@@ -14,7 +14,8 @@ from perdure.cli.output import say
 __all__ = ["EXAMPLES", "backup"]
 
 EXAMPLES = (
-    "Examples:  perdure backup backups/monday  ·  perdure backup /mnt/copy --store sqlite:////srv/perdure.db"
+    "Examples:  perdure backup backups/monday  ·  "
+    "perdure backup monday --store sqlite:///perdure-data/perdure.db"
 )
 
 
