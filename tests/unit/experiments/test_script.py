@@ -107,6 +107,33 @@ def test_its_modules_are_its_own_and_only_there_while_it_runs(tmp_path: Path) ->
     assert not list(tmp_path.rglob("__pycache__"))
 
 
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_pools_import_modules_of_the_folder(tmp_path: Path, method: str) -> None:
+    before = list(sys.path)
+    error, _ = execute(
+        tmp_path,
+        f"""
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        from helper import square
+        from package.inner import double
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context({method!r})
+            with ProcessPoolExecutor(2, mp_context=context) as pool:
+                assert list(pool.map(square, range(4))) == [0, 1, 4, 9]
+            with context.Pool(1) as pool:
+                assert pool.map(double, [2]) == [4]
+        """,
+        helper="def square(x):\n    return x * x\n",
+        package_in___init__="",
+        package_in_inner="def double(x):\n    return 2 * x\n",
+    )
+    assert error is None
+    assert sys.path == before
+
+
 def test_a_mere_folder_is_a_package_unless_there_is_another_of_that_name(tmp_path: Path) -> None:
     error, looked = execute(
         tmp_path,

@@ -90,10 +90,14 @@ class FolderModules:
         self._hidden = {name: sys.modules[name] for name in own if name in sys.modules}
         sys.modules.update(own)
         sys.meta_path.insert(0, self)
+        # Processes of `multiprocessing` that don't fork are given it, and import the folder's modules by it.
+        sys.path.insert(0, self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.meta_path.remove(self)
+        if self._folder in sys.path:
+            sys.path.remove(self._folder)
         self.loaded = {name: sys.modules.pop(name) for name in self._found if name in sys.modules}
         for name in self._given:
             sys.modules.pop(name, None)
@@ -126,7 +130,8 @@ class FolderModules:
         find = importlib.machinery.PathFinder.find_spec
         spec = find(name, [self._folder] if path is None else path, target)
         # A mere folder is a package only if there is none of that name elsewhere.
-        if spec is None or (spec.loader is None and path is None and find(name) is not None):
+        elsewhere = [place for place in sys.path if place != self._folder]
+        if spec is None or (spec.loader is None and path is None and find(name, elsewhere) is not None):
             return None
         self._found[name] = None
         if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
