@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ from tests.support.server import ROOT
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+TUTORIAL = ROOT / "tests" / "fixtures" / "bptk_tutorial"
+
+PART = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+PARTS = {title: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) for title, text in PART.findall(README)}
+
+
+def commands(part: str) -> str:
+    """Return all commands of a part of the page, in order."""
+    return "\n".join(block for kind, block in PARTS[part] if kind == "bash")
 
 
 def free_port() -> int:
@@ -25,44 +35,88 @@ def free_port() -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A fresh folder in which `.venv/bin/perdure` is this installation's command."""
-    command = tmp_path / ".venv" / "bin" / "perdure"
-    command.parent.mkdir(parents=True)
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m perdure "$@"\n')
-    command.chmod(0o755)
+    """A fresh folder with the examples, in which `.venv/bin` has this installation's commands."""
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, module in ("perdure", "-m perdure "), ("python", ""):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {module}"$@"\n')
+        program.chmod(0o755)
+    ignored = shutil.ignore_patterns("__pycache__", "state")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignored)
     return tmp_path
 
 
-def bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    port = free_port()
-    environment = {**os.environ, "PERDURE_PORT": str(port), "PERDURE_LOG_LEVEL": "WARNING"}
+def bash(
+    script: str, folder: Path, *, port: int | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    port = port or free_port()
     # Whatever a script leaves running is ended with it, by the id the script knows.
-    script = f"trap 'kill -9 \"$SERVER\" 2>/dev/null' EXIT\nset -euo pipefail\n{script}"
+    ending = 'trap \'if [ -n "${SERVER-}" ]; then kill -9 "$SERVER" 2>/dev/null || true; fi\' EXIT'
+    script = f"{ending}\nset -euo pipefail\n{script}"
     return subprocess.run(
         ["bash", "-c", script.replace("127.0.0.1:5000", f"127.0.0.1:{port}")],
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PERDURE_PORT": str(port), "PERDURE_LOG_LEVEL": "WARNING", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
         check=False,
     )
+
+
+def as_lines(script: str) -> str:
+    """Return the script with each answer on a line of its own, and errors of curl shown."""
+    return script.replace("curl -s ", "curl -sS -w '\\n' ")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def clean_up(folder: Path) -> None:
+    """Run the page's own clean-up, after which nothing is left of what a part wrote."""
+    assert bash(commands("Clean up"), folder).returncode == 0
 
 
 def test_the_first_block_is_the_two_commands_and_make_knows_them() -> None:
     kind, block = BLOCKS[0]
     assert kind == "bash"
-    commands = [line.split("#")[0].strip() for line in block.strip().splitlines()]
-    assert commands == ["make serve", "make test"]
+    lines = [line.split("#")[0].strip() for line in block.strip().splitlines()]
+    assert lines == ["make serve", "make test"]
     shown = subprocess.run(["make", "-n", "-C", str(ROOT), "serve", "test"], capture_output=True, check=True)
     assert b"perdure serve" in shown.stdout
 
 
-def test_the_session_survives_its_crash_as_the_readme_says(folder: Path) -> None:
-    start = README.index("## A session, and a crash")
-    end = README.index("## Your own model")
-    script = "\n".join(block for _, block in re.findall(r"```(bash)\n(.*?)```", README[start:end], re.DOTALL))
-    done = bash(script.replace("curl -s", "curl -sS -w '\\n'"), folder)
+def test_pip_installs_it_as_the_readme_says(tmp_path: Path) -> None:
+    install = next(block for kind, block in BLOCKS if "pip install" in block)
+    for name in "src", "docs", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "constraints.txt":
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    # What is installed here stands for the package index, so that no network is needed.
+    here = {
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's word for: build with what is there
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PATH": f"{Path(sys.executable).resolve().parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    where = "import perdure; print(perdure.__file__)"
+    done = bash(f"{install}\n.venv/bin/python -c '{where}'", tmp_path, **here)
+    assert done.returncode == 0, done.stderr + done.stdout
+    version, place = done.stdout.strip().splitlines()[-2:]
+    assert re.fullmatch(r"(perdure )?\d+\.\d+\.\d+", version)
+    assert Path(place).is_relative_to(tmp_path / ".venv" / "lib")
+
+
+def test_a_modeller_steps_a_model_through_a_crash(folder: Path) -> None:
+    before = names(folder)
+    ((_, code),) = (block for block in PARTS["You have a model"] if block[0] == "python")
+    (folder / "tea.py").write_text(code)
+    done = bash(as_lines(commands("You have a model")), folder)
     assert done.returncode == 0, done.stderr + done.stdout
     assert '"error"' not in done.stdout
     steps = [int(number) for number in re.findall(r'"step":(\d+),"results"', done.stdout)]
@@ -72,60 +126,89 @@ def test_the_session_survives_its_crash_as_the_readme_says(folder: Path) -> None
     )
     assert again == first.replace('"replayed":false', '"replayed":true')
     assert '"parent_step":10' in done.stdout
-    assert re.search(r"^33,epidemic,base,32\.0,", done.stdout, re.MULTILINE)
+    rows = re.findall(r"^(\d+),smTea,base,(\S+?),(\S+)$", done.stdout, re.MULTILINE)
+    assert [int(step) for step, _, _ in rows] == list(range(1, 34))
+    temperature = 90.0
+    for step, time, shown in rows:
+        assert (float(time), float(shown)) == ((int(step) - 1) * 0.5, pytest.approx(temperature, rel=1e-12))
+        temperature -= 0.5 * (temperature - 21.0) / (40.0 if int(step) >= 32 else 12.0)
     assert "2 runs checked, 0 faults found, 0 repaired." in done.stdout
+    clean_up(folder)
+    assert names(folder) == before
 
 
-def test_a_binding_network_is_solved_over_http_as_the_readme_says(folder: Path) -> None:
-    script = next(block for kind, block in BLOCKS if kind == "bash" and '"kind": "task"' in block)
-    done = bash(script.replace("curl -s", "curl -sS -w '\\n'"), folder)
+def test_a_researcher_runs_an_experiment_through_a_crash(folder: Path) -> None:
+    before = names(folder)
+    script = commands("You have a script").replace("curl -s", "curl -sSf")
+    done = bash(script, folder)
+    assert done.returncode == 0, done.stderr + done.stdout
+    # The first of these lines was seen before the kill, the rest after it.
+    assert re.search(r'"timestamp":[1-9]', done.stdout.partition("data: ")[0])
+    told = [json.loads(text) for text in re.findall(r"^data: (.*)$", done.stdout, re.MULTILINE)]
+    assert told[-1]["attempt"] == 2
+    assert (told[-1]["state"], told[-1]["progress"]["simulation_time"]) == ("completed", 200.0)
+    assert done.stdout.endswith("simulation time is up\n")
+    assert list((folder / "perdure-data" / "perdure.db.working").iterdir()) == []
+    assert list((folder / "room" / ".perdure" / "results").iterdir())
+    clean_up(folder)
+    assert names(folder) == before
+
+
+def test_a_programmer_of_molecules_solves_a_network(folder: Path) -> None:
+    before = names(folder)
+    (solve, over_http) = (block for kind, block in PARTS["You have a network"] if kind == "bash")
+    ((_, shown),) = (block for block in PARTS["You have a network"] if block[0] == "text")
+    solved = bash(solve, folder)
+    assert solved.returncode == 0, solved.stderr
+    assert solved.stdout.startswith(shown)
+    assert (folder / "pictures" / "configuration-1.svg").exists()
+    done = bash(as_lines(over_http), folder)
     assert done.returncode == 0, done.stderr + done.stdout
     assert '"error"' not in done.stdout
     result = done.stdout.strip().splitlines()[-1]
     assert '"state":"completed","outcome":"succeeded"' in result
     assert '"status":"COMPLETE"' in result
     assert '"optimum":2' in result
+    clean_up(folder)
+    assert names(folder) == before
 
 
-def test_the_readmes_own_model_is_served(folder: Path) -> None:
-    (code,) = (block for kind, block in BLOCKS if kind == "python")
-    (folder / "tea.py").write_text(code)
-    command = next(block for kind, block in BLOCKS if "serve tea:model" in block)
-    script = f"""
-        {command.strip()} & SERVER=$!
-        curl -sS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:5000/ready
-        curl -sS http://127.0.0.1:5000/runs -H 'Content-Type: application/json' \\
-            -d '{{"kind": "session", "scenarios": {{"smTea": ["base"]}}}}'
-        kill $SERVER
+def test_the_files_of_bptks_tutorial_move_over_with_the_one_command_and_survive_a_crash(folder: Path) -> None:
+    for name in "application.py", "model.py":
+        shutil.copy(TUTORIAL / f"{name}.in", folder / name)
+    before = names(folder)
+    done = bash(as_lines(commands("You have a BPTK server")), folder)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert '{"msg":"session started"}' in done.stdout
+    (first, second) = re.findall(
+        r'^{"sddsl_customer_acquisition":{"interactive_scenario":(.*)}}$', done.stdout, re.MULTILINE
+    )
+    assert json.loads(first) == {"customers": {"1.0": 0.0}, "word_of_mouth_success": {"1.0": 0.01}}
+    # What the tutorial shows for this step.
+    assert json.loads(second) == {"customers": {"2.0": 1000.0}, "word_of_mouth_success": {"2.0": 0.7}}
+    for name in "application.py", "model.py":
+        was = (TUTORIAL / f"{name}.in").read_text()
+        assert (folder / name).read_text() == was.replace("BPTK_Py", "perdure.bptk")
+    assert list((folder / "state").glob("*.json"))
+    clean_up(folder)
+    assert names(folder) - {"model.py"} == before - {"model.py"}
+
+
+def test_the_script_of_the_bptk_example_runs_with_what_make_serve_set_up(folder: Path) -> None:
+    port = free_port()
+    script = """
+        examples/bptk/run_server.sh & SERVER=$!
+        curl -sS --retry 60 --retry-delay 1 --retry-all-errors http://127.0.0.1:5000/scenarios
+        kill $SERVER; wait
     """
-    done = bash(script, folder)
+    no_perdure = folder / "bin"  # a python3 without Perdure, as a machine has it
+    no_perdure.mkdir()
+    (no_perdure / "python3").write_text("#!/bin/sh\necho no module named uvicorn >&2\nexit 1\n")
+    (no_perdure / "python3").chmod(0o755)
+    path = f"{no_perdure}{os.pathsep}{os.environ['PATH']}"
+    done = bash(script, folder, port=port, PORT=str(port), PATH=path)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert '"state":"created"' in done.stdout
-    assert (folder / "tea.db").exists()
-
-
-def test_the_readmes_network_is_solved(folder: Path) -> None:
-    shutil.copytree(ROOT / "examples", folder / "examples")
-    part = README[README.index("## A binding network") :].split("\n## ")[0]
-    script = re.findall(r"```bash\n(.*?)```", part, re.DOTALL)[0]
-    (shown,) = re.findall(r"```text\n(.*?)```", part, re.DOTALL)
-    done = bash(f"trap - EXIT  # there is no server to end\n{script}", folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(shown)
-    assert (folder / "pictures" / "configuration-1.svg").exists()
-
-
-def test_the_experiment_survives_its_crash_as_the_readme_says(folder: Path) -> None:
-    shutil.copytree(ROOT / "examples", folder / "examples")
-    part = README[README.index("## An experiment, and a crash") :].split("\n## ")[0]
-    script = "\n".join(re.findall(r"```bash\n(.*?)```", part, re.DOTALL))
-    done = bash(script.replace("curl -s", "curl -sSf"), folder)
-    assert done.returncode == 0, done.stderr + done.stdout
-    told = [json.loads(text) for text in re.findall(r"^data: (.*)$", done.stdout, re.MULTILINE)]
-    assert told[-1]["attempt"] == 2
-    assert (told[-1]["state"], told[-1]["progress"]["simulation_time"]) == ("completed", 200.0)
-    assert done.stdout.endswith("simulation time is up\n")
-    assert list((folder / "perdure-data" / "perdure.db.working").iterdir()) == []
+    assert "interactive_scenario" in done.stdout
 
 
 @pytest.mark.parametrize("page", ["binding-networks.md", "sessions.md", "state.md", "system-dynamics.md"])
@@ -152,7 +235,7 @@ def test_the_scenario_file_in_the_docs_is_served(folder: Path) -> None:
     shutil.copytree(ROOT / "tests" / "support", folder / "tests" / "support")
     script = """
         .venv/bin/perdure serve & SERVER=$!
-        curl -sS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:5000/models/bath
+        curl -sS --retry 60 --retry-delay 1 --retry-all-errors http://127.0.0.1:5000/models/bath
         kill $SERVER
     """
     done = bash(script, folder)

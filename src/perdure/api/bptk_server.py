@@ -22,7 +22,6 @@ from perdure.web.auth import LOCAL
 
 __all__ = ["BptkServer"]
 
-HOST, PORT = "127.0.0.1", 5000
 HOW_TO_SERVE = (
     "Serve it with `python server.py` and application.run(), with `uvicorn server:application`, or with "
     "`gunicorn -k uvicorn.workers.UvicornWorker server:application`."
@@ -137,7 +136,8 @@ class BptkServer:
         Parameters
         ----------
         host, port
-            Where to listen, 127.0.0.1 and 5000 by default; port 0 takes a free one.
+            Where to listen. None takes `PERDURE_HOST` and `PERDURE_PORT`, by default 127.0.0.1 and 5000; port
+            0 takes a free one.
         debug, options
             Flask's options. They mean nothing here; a log line names those that are given.
         announce
@@ -156,8 +156,8 @@ class BptkServer:
         run_app(
             self._app,
             self._settings,
-            HOST if host is None else host,
-            PORT if port is None else port,
+            self._settings.host if host is None else host,
+            self._settings.port if port is None else port,
             lambda url: announce(f"{self.name} serves BPTK's API at {url}"),
         )
 
