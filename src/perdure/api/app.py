@@ -1,6 +1,6 @@
 """The composition root: one app made of a store, a catalogue and settings, and that of a `BptkServer`."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -14,9 +14,12 @@ from perdure.api import backup, events, experiments, models, runs, savepoints, s
 from perdure.api.context import context_of
 from perdure.api.opening import Manner, opened
 from perdure.api.storage import open_artifacts
+from perdure.dialects.bptk import openapi as bptk
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
 from perdure.dialects.bptk.router import BptkPaths
+from perdure.dialects.nrp import openapi as nrp
 from perdure.dialects.nrp.router import NrpRoutes
+from perdure.dialects.stableconfigs import openapi as stableconfigs
 from perdure.dialects.stableconfigs.router import StableConfigsPaths
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
@@ -29,13 +32,22 @@ from perdure.web.auth import Authentication, Tokens
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
 from perdure.web.open_routes import OpenDialect, OpenRoutes
-from perdure.web.openapi import add_errors, add_operations, add_tokens
+from perdure.web.openapi import Described, add_dialects, add_errors, add_operations, add_tokens
 from perdure.web.origins import ANY, OriginPolicy, Origins, host_name, is_loopback
 from perdure.web.requests import Requests
 
 __all__ = ["App", "create_app", "create_bptk_app"]
 
 DESCRIPTION = "Simulations that outlive their server: durable, exactly resumable runs behind one HTTP API."
+
+TAGS: Mapping[str, str] = {
+    "runs": "Sessions, tasks and experiments: made, steered, stepped, read.",
+    "models": "The scenario managers that sessions are made of.",
+    "tasks": "The tasks that can be queued.",
+    "experiments": "The experiments that can be run, and the files that runs of them wrote.",
+    "service": "The service itself.",
+}
+"""The groups of the native API's routes."""
 
 BPTK_PATHS = BptkPaths(lambda scope: context_of(scope).bptk)
 
@@ -53,11 +65,14 @@ class App(FastAPI):
         The hosts it answers to, besides loopback names; whoever listens for it adds where.
     origins
         Which hosts it answers to, and which web pages may call it.
+    described
+        What the OpenAPI document says of its dialects.
     """
 
     tokens_needed: bool
     hosts: set[str]
     origins: OriginPolicy
+    described: Sequence[Described]
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -65,8 +80,9 @@ class App(FastAPI):
         if "ErrorBody" not in document.get("components", {}).get("schemas", {}):
             add_operations(document, self.routes)
             add_errors(document)
+            add_dialects(document, self.described)
             if self.tokens_needed:
-                add_tokens(document, service.PUBLIC)
+                add_tokens(document, service.PUBLIC | nrp.PUBLIC)
         return document
 
 
@@ -134,6 +150,7 @@ def create_app(
             *tasks.router.routes,
         ],
         dialects=(BPTK_PATHS, StableConfigsPaths(lambda scope: context_of(scope).stableconfigs)),
+        described=(bptk.described(), nrp.described(), stableconfigs.described()),
         between=[
             Middleware(
                 NrpRoutes,
@@ -198,6 +215,7 @@ def create_bptk_app(
         administrator_socket=None,
         routes=list(service.router.routes),
         dialects=(BPTK_PATHS,),
+        described=(bptk.described(),),
         registry=TaskRegistry(),
         works=False,
         on_closed=None,
@@ -217,6 +235,7 @@ def _app(
     administrator_socket: str | None,
     routes: list[BaseRoute],
     dialects: Sequence[OpenDialect],
+    described: Sequence[Described],
     between: Sequence[Middleware] = (),
     registry: TaskRegistry,
     works: bool,
@@ -244,8 +263,9 @@ def _app(
         title="Perdure",
         version=__version__,
         description=DESCRIPTION,
+        openapi_tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         lifespan=lifespan,
-        docs_url=None,  # its pages load scripts from elsewhere
+        docs_url=None,  # its pages load scripts from elsewhere; ours is in `service`
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=EXCEPTION_HANDLERS,
@@ -271,5 +291,5 @@ def _app(
         ],
         routes=routes,
     )
-    app.tokens_needed, app.hosts, app.origins = bool(tokens), hosts, policy
+    app.tokens_needed, app.hosts, app.origins, app.described = bool(tokens), hosts, policy, described
     return app

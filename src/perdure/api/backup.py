@@ -28,7 +28,7 @@ __all__ = ["back_up", "router"]
 
 PARTIAL = ".partial"
 
-router = APIRouter()
+router = APIRouter(tags=["service"])
 
 
 class TakeBackup(Strict):

@@ -35,7 +35,7 @@ FilePath = Annotated[
 IfMatch = Annotated[str, Header(description="ETags one of which the file must have; * for any.")]
 IfNoneMatch = Annotated[str, Header(description="ETags none of which the file may have; * for any.")]
 
-router = APIRouter()
+router = APIRouter(tags=["experiments"])
 
 
 class FileRecord(BaseModel):

@@ -16,7 +16,7 @@ __all__ = ["router"]
 
 Points = dict[str, list[list[float]]]
 
-router = APIRouter()
+router = APIRouter(tags=["models"])
 
 
 class ModelRunSpecs(BaseModel):

@@ -78,7 +78,7 @@ _REPLAYED: dict[str, Any] = {
 
 _FORKED_BEFORE: dict[str, Any] = {"description": "They were made before, with this key.", "model": Forks}
 
-router = APIRouter()
+router = APIRouter(tags=["runs"])
 
 
 class RunList(BaseModel):

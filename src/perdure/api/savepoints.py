@@ -27,7 +27,7 @@ __all__ = ["router"]
 _READING = (401, 403, 404, 409, 422, 500, 503)
 _WITH_BODY = (400, 413, 415)
 
-router = APIRouter()
+router = APIRouter(tags=["runs"])
 
 
 @router.get("/runs/{run_id}/savepoints", operation_id="list_savepoints", responses=error_responses(*_READING))

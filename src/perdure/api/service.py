@@ -7,45 +7,23 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
 
 from perdure.api.context import Serving
+from perdure.api.start_page import address_of, start_page
 from perdure.errors import StoreUnavailable
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
+from perdure.web.openapi_page import openapi_page
+from perdure.web.pages import page
 
 __all__ = ["PUBLIC", "router"]
 
-PUBLIC: Final = frozenset({"/", "/healthy", "/healthy/", "/ready", "/openapi.json"})
+PUBLIC: Final = frozenset({"/", "/docs", "/healthy", "/healthy/", "/ready", "/openapi.json"})
 """Paths that need no token: they tell nothing about runs or models. BPTK has some with a slash at the end."""
 
-_START_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Perdure</title></head>
-<body>
-<h1>Perdure</h1>
-<p>Simulations that outlive their server: every acknowledged step is durable, and after any crash a run goes
-on with exactly the numbers it would have had.</p>
-<ul>
-<li><a href="/models">/models</a>: the models and scenarios that can be run</li>
-<li><a href="/tasks">/tasks</a>: the tasks that can be queued</li>
-<li><a href="/experiments">/experiments</a>: the experiments that can be run</li>
-<li><a href="/runs">/runs</a>: the runs</li>
-<li><a href="/openapi.json">/openapi.json</a>: all routes, as an OpenAPI document for any viewer</li>
-<li><a href="/ready">/ready</a>: whether the store can be written</li>
-<li><a href="/metrics">/metrics</a>: numbers for Prometheus</li>
-</ul>
-<p>A session, step by step:</p>
-<pre>
-curl -X POST localhost:5000/runs -H 'Content-Type: application/json' \\
-     -d '{"kind": "session", "scenarios": {"MANAGER": ["SCENARIO"]}}'
-curl -X POST localhost:5000/runs/ID/steps
-curl localhost:5000/runs/ID/results
-</pre>
-</body>
-</html>
-"""
-
-router = APIRouter()
+router = APIRouter(tags=["service"])
 
 
 class Health(BaseModel):
@@ -67,9 +45,16 @@ class StoreReport(BaseModel):
 
 
 @router.get("/", operation_id="start_page", response_class=HTMLResponse, responses=error_responses(403))
-async def start_page() -> str:
-    """Show what this is and where to go next."""
-    return _START_PAGE
+async def show_start_page(request: Request, serving: Serving) -> Response:
+    """Show where the server answers, what it serves, and where to go next, as a page without scripts."""
+    return page("Perdure", await start_page(request, serving, request.app.openapi()["paths"]))
+
+
+@router.get("/docs", operation_id="docs", response_class=HTMLResponse, responses=error_responses(403))
+async def show_docs(request: Request) -> Response:
+    """Show every route, with what it takes and answers, as a page without scripts."""
+    document = request.app.openapi()
+    return page("Perdure: routes", openapi_page(document, address_of(request)))
 
 
 @router.get("/healthy/", include_in_schema=False)

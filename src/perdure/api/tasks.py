@@ -25,7 +25,7 @@ __all__ = ["router"]
 
 _READING = (401, 403, 404, 409, 422, 500, 503)
 
-router = APIRouter()
+router = APIRouter(tags=["tasks"])
 
 
 @router.get("/tasks", operation_id="list_tasks", responses=error_responses(401, 403, 500))

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.web.errors import HttpError, error_response
 
-__all__ = ["LOCAL", "Authentication", "Tokens", "maker_of", "owner_of", "refuse_others"]
+__all__ = ["LOCAL", "Authentication", "Tokens", "is_known", "maker_of", "owner_of", "refuse_others"]
 
 LOCAL = "local"
 """Whose everything is while no tokens are set, and what the administrator makes."""
@@ -76,10 +76,12 @@ class Authentication:
                 scope[_OWNER] = ADMINISTRATOR
             elif not self._tokens:
                 scope[_OWNER] = LOCAL
-            elif scope["path"] not in self._public:
+            else:
                 given = [value for name, value in scope["headers"] if name == b"authorization"]
                 owner = self._tokens.owner(given[0]) if len(given) == 1 else None
-                if owner is None:
+                if owner is not None:
+                    scope[_OWNER] = owner
+                elif scope["path"] not in self._public:
                     message = "The token is wrong." if given else "A token is needed."
                     response = error_response(
                         401,
@@ -89,7 +91,6 @@ class Authentication:
                     )
                     await response(scope, receive, send)
                     return
-                scope[_OWNER] = owner
         await self._app(scope, receive, send)
 
 
@@ -97,6 +98,11 @@ def from_socket(scope: Scope, path: str | None) -> bool:
     """Return whether a request came in by the Unix socket at a path."""
     server = scope.get("server")
     return path is not None and server is not None and server[1] is None and server[0] == path
+
+
+def is_known(scope: Scope) -> bool:
+    """Return whether it is known who asks; of public paths anybody may ask."""
+    return _OWNER in scope
 
 
 def owner_of(scope: Scope) -> Owner:

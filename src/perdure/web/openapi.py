@@ -1,6 +1,7 @@
-"""The OpenAPI document: FastAPI's own, and the operations on msgspec Structs added to it."""
+"""The OpenAPI document: FastAPI's own, with the operations on msgspec Structs and those of dialects added."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,10 +11,49 @@ from perdure.web.errors import ErrorBody, error_responses
 from perdure.web.idempotency import DESCRIPTION, HEADER, HEADER_SCHEMA
 from perdure.web.operations import RUN_ID_PATTERN, Operation, operation_of
 
-__all__ = ["add_errors", "add_operations", "add_tokens"]
+__all__ = ["Described", "add_dialects", "add_errors", "add_operations", "add_tokens", "json_content"]
 
 _REFERENCE = "#/components/schemas/{name}"
+_OF_RUNS = "runs"  # the tag of operations, each of which is on a run
 _METHODS = frozenset({"get", "put", "post", "patch", "delete"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A dialect's part of the OpenAPI document.
+
+    Attributes
+    ----------
+    tag
+        The name of the dialect, which its operations are tagged with.
+    description
+        What it is.
+    paths, schemas
+        Its paths and schemas, as in the document.
+    """
+
+    tag: str
+    description: str
+    paths: Mapping[str, Mapping[str, Any]]
+    schemas: Mapping[str, Any]
+
+
+def json_content(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a body or an answer in JSON."""
+    return {"application/json": {"schema": dict(schema)}}
+
+
+def add_dialects(document: dict[str, Any], dialects: Iterable[Described]) -> None:
+    """Add the parts of dialects to an OpenAPI document, after its own tags and paths."""
+    tags = document.setdefault("tags", [])
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for dialect in dialects:
+        tags.append({"name": dialect.tag, "description": dialect.description})
+        for path, item in dialect.paths.items():
+            document["paths"][path] = {
+                method: {"tags": [dialect.tag], **operation} for method, operation in item.items()
+            }
+        schemas.update(dialect.schemas)
 
 
 def add_operations(document: dict[str, Any], routes: Iterable[BaseRoute]) -> None:
@@ -56,6 +96,7 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     if operation.answer is not None:
         content["application/json"] = {"schema": _reference(operation.answer)}
     described: dict[str, Any] = {
+        "tags": [_OF_RUNS],
         "summary": operation.summary,
         "description": operation.handler.__doc__ or "",
         "operationId": operation.handler.__name__,

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.served import ROOT
 from tests.support.server import running
 
-from perdure.api.app import create_app
+from perdure.api.app import TAGS, create_app
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
@@ -25,6 +25,7 @@ def test_every_route_is_documented_with_every_status() -> None:
         f"{method.upper()} {path}": sorted(operation["responses"])
         for path, item in paths.items()
         for method, operation in item.items()
+        if operation["tags"][0] in TAGS  # each dialect has a page of its own
     }
     assert documented == described
 

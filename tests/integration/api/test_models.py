@@ -1,4 +1,4 @@
-"""Models over HTTP: what sessions can be made of, whatever it is called; and the service's own pages."""
+"""Models over HTTP: what sessions can be made of, whatever it is called; and the service's metrics."""
 
 import re
 from urllib.parse import quote
@@ -31,16 +31,6 @@ def test_a_manager_is_read_by_any_name(client: httpx.Client) -> None:
     assert missing.status_code == 404
     assert missing.json()["error"]["code"] == "scenario_not_found"
     assert "Did you mean 'bath'?" in missing.json()["error"]["message"]
-
-
-def test_the_start_page_leads_to_pages_that_exist_and_loads_nothing(client: httpx.Client) -> None:
-    page = client.get("/")
-    assert page.headers["Content-Type"].startswith("text/html")
-    links = re.findall(r'href="([^"]+)"', page.text)
-    assert len(links) == 7
-    assert all(client.get(link).status_code == 200 for link in links)
-    assert "src=" not in page.text
-    assert "://" not in page.text
 
 
 def test_metrics_count_steps(client: httpx.Client, run: str) -> None:

@@ -92,6 +92,11 @@ class Experiments:
         self._closing = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
 
+    @property
+    def allowed(self) -> bool:
+        """Whether experiments may be run."""
+        return self._settings.allow_experiments
+
     # Opening and closing ------------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -272,7 +277,7 @@ class Experiments:
         return Created(run)
 
     def _check_allowed(self) -> None:
-        if not self._settings.allow_experiments:
+        if not self.allowed:
             raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_EXPERIMENTS")
 
     def _keep(self, run_id: str, owner: str, prepared: Prepared, key: Key | None) -> Future[Created]:
