@@ -1,6 +1,7 @@
 """BPTK servers in processes of their own, which start fast: they are forked from one that imported all."""
 
 import multiprocessing
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -77,7 +78,7 @@ def _serve(configuration: str, folder: Path, tells: Connection) -> None:
     if configuration == "perdure serve":
         store = f"sqlite:///{folder}/perdure.db"
         settings = Settings(port=0, store=store, savepoint_every=3)
-        serve(catalogue(), settings, announce=lambda told: tells.send(told.split()[2]))
+        serve(catalogue(), settings, announce=lambda told: tells.send(_url_of(told)))
         return
     (folder / "state").mkdir(exist_ok=True)
     server = BptkServer(
@@ -86,4 +87,10 @@ def _serve(configuration: str, folder: Path, tells: Connection) -> None:
         external_state_adapter=FileAdapter("compressed" in configuration, str(folder / "state")),
         externalize_state_completely="externalized" in configuration,
     )
-    server.run(port=0, announce=lambda told: tells.send(told.split()[-1]))
+    server.run(port=0, announce=lambda told: tells.send(_url_of(told)))
+
+
+def _url_of(told: str) -> str:
+    found = re.search(r"http://[^\s]+", told)
+    assert found is not None, told
+    return found[0]
