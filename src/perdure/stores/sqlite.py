@@ -468,12 +468,14 @@ class SqliteStore:
             found = row(connection, _SQL["read_record"], (dialect, id))
         return None if found is None else to_record(found)
 
-    def records(self, dialect: str) -> Sequence[Record]:
-        """Return all records of a dialect, by id."""
+    def records(self, dialect: str, *, strict: bool = False) -> Sequence[Record]:
+        """Return all records of a dialect, by id; a damaged one is left out, or raises if `strict`."""
         try:
             with self._readers.lend() as connection:
                 return [to_record(values) for values in rows(connection, _SQL["list_records"], (dialect,))]
         except CorruptBlob as error:
+            if strict:
+                raise
             log.error("record_damaged", path=str(self.path), reason=str(error))
         return list(self._intact_records(dialect))
 

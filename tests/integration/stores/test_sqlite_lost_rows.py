@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.errors import CorruptBlob
+from perdure.execution.user_ids import RECORDS, UserIds
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change, LogLine
 from perdure.stores.sqlite import SqliteStore
@@ -117,6 +118,18 @@ def test_a_damaged_record_is_named_and_the_others_are_served(store: SqliteStore)
     with pytest.raises(CorruptBlob, match="record 'b' of bptk"):
         store.record("bptk", "b")
     assert any("'b' of bptk" in problem for problem in store.check())
+
+
+def test_a_damaged_user_id_is_given_to_nobody_else_and_other_owners_keep_theirs(store: SqliteStore) -> None:
+    ids = range(60_000, 60_010)
+    users = UserIds(store, ids)
+    assert (users.of("alice"), users.of("bob")) == (60_000, 60_001)
+    damage(store, f"UPDATE records SET version = version + 9 WHERE dialect = '{RECORDS}' AND id = 'alice'")
+    opened = UserIds(store, ids)
+    for owner in ("mallory", "alice"):
+        with pytest.raises(CorruptBlob, match="record 'alice'"):
+            opened.of(owner)
+    assert opened.of("bob") == 60_001
 
 
 def test_a_bad_page_of_records_stops_neither_the_store_nor_the_check(store: SqliteStore) -> None:
