@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import unicodedata
+from contextlib import suppress
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -111,6 +112,21 @@ def _printable_values(
     }
 
 
-def _to_stderr(*_: object) -> structlog.PrintLogger:
+class _LinePrinter(structlog.PrintLogger):
+    """Prints log lines, and drops those that can't be written: on a full disk, into a closed pipe or file.
+
+    No work depends on its log line.
+    """
+
+    def msg(self, message: str) -> None:
+        """Print a line."""
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+def _to_stderr(*_: object) -> _LinePrinter:
     """Return what writes to the standard error of the moment, which a program may have replaced."""
-    return structlog.PrintLogger(sys.stderr)
+    return _LinePrinter(sys.stderr)

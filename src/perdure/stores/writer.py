@@ -227,7 +227,7 @@ class Writer:
             committed = self._acknowledge()
         if committed and self._unavailable is not None:
             self._unavailable = None
-            log.info("store_available", path=str(self._path))
+            _log_event("info", "store_available", path=str(self._path))
         self._answer(items, committed)
 
     def _check_opening(self, connection: apsw.Connection) -> None:
@@ -335,9 +335,9 @@ class Writer:
     def _refuse(self, error: BaseException) -> None:
         known = error.values.get("reason") if isinstance(error, StoreUnavailable) else None
         why = str(known or error) if isinstance(error, PerdureError) else reason(self._path, error)
-        if self._unavailable is None:
-            log.error("store_unavailable", path=str(self._path), reason=why)
-        self._unavailable = why
+        before, self._unavailable = self._unavailable, why
+        if before is None:
+            _log_event("error", "store_unavailable", path=str(self._path), reason=why)
 
     def _start_anew(self) -> bool:
         """Close every connection without writing, and open the file again if that can be done."""
@@ -400,7 +400,7 @@ class Writer:
             self._start_anew()
         except apsw.Error as error:
             # What it holds is durable; it grows until there is room in the database again.
-            log.warning("checkpoint_failed", path=str(self._path), reason=reason(self._path, error))
+            _log_event("warning", "checkpoint_failed", path=str(self._path), reason=reason(self._path, error))
         else:
             if logged == done:
                 self._checkpoint_at = CHECKPOINT
@@ -422,9 +422,15 @@ class Writer:
         except StoreUnavailable as error:
             self._refuse(error)
         except apsw.Error as error:
-            log.warning("checkpoint_failed", path=str(self._path), reason=reason(self._path, error))
+            _log_event("warning", "checkpoint_failed", path=str(self._path), reason=reason(self._path, error))
         finally:
             connection.close(True)
+
+
+def _log_event(level: str, event: str, **values: str) -> None:
+    """Log an event; a program that configures its own logging may raise here, and the writer goes on."""
+    with contextlib.suppress(Exception):
+        getattr(log, level)(event, **values)
 
 
 def _outcome_unknown(error: Exception) -> bool:
