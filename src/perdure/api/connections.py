@@ -21,9 +21,7 @@ from perdure.web.errors import error_response
 
 __all__ = ["BoundedConfig", "BoundedProtocol", "ConnectionLimits"]
 
-LINGER_SECONDS = (
-    5.0  # a refused connection is drained so long: closed at once, the client may lose the answer
-)
+LINGER_SECONDS = 5.0  # a refused request is drained so long: closed at once, the client may lose the answer
 YIELD_SECONDS = 1.0  # a connection that has waited so long for a request gives way to a new one
 MOST_AHEAD = 64  # requests that wait on one connection for the answer of another; each takes some 3 kB
 RETRY_SECONDS = "5"
@@ -219,6 +217,10 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._refused is not None:
             if now - self._refused > LINGER_SECONDS:
                 self.transport.close()
+        elif self._has_no_request:
+            # Between requests, or in the rest of a body that was answered: a client may send that forever.
+            if now - self._answered > (limits.idle_seconds if self._between else LINGER_SECONDS):
+                self.transport.close()
         elif self._head_since is not None:
             if now - self._head_since > limits.header_seconds:
                 self._time_out("The headers didn't come in time; PERDURE_HEADER_TIMEOUT gives more.")
@@ -230,6 +232,11 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def _administrators(self) -> bool:
         return self.server is not None and self.server[1] is None
+
+    @property
+    def _has_no_request(self) -> bool:
+        """Whether all requests are answered, the last perhaps before its body ended, and no other began."""
+        return self._head_since is None and self.cycle is not None and self.cycle.response_complete
 
     def _count(self, size: int, headers: int = 0) -> None:
         self._head += size
@@ -245,8 +252,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return -math.inf
         if self._head_since is not None:
             return self._head_since
-        idle = self._between and self.cycle is not None and self.cycle.response_complete
-        return self._answered if idle else math.inf
+        return self._answered if self._has_no_request else math.inf
 
     def _make_room(self, now: float) -> None:
         """Close the connection that has waited longest for a request, or refuse this one."""
@@ -264,8 +270,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _time_out(self, message: str) -> None:
         nothing_came = self._head_since is not None and self._between
-        answered = self._head_since is None and self.cycle.response_complete
-        if nothing_came or answered:
+        if nothing_came:
             self.transport.close()
         else:
             self._refuse(408, "request_timeout", message)

@@ -1,6 +1,7 @@
 """Connections of clients without a token: what they may hold, how long they may wait, how many there are."""
 
 import contextlib
+import http.client
 import json
 import re
 import socket
@@ -54,6 +55,14 @@ def refusal(connection: socket.socket) -> tuple[int, str]:
     head, _, body = received(connection).partition(b"\r\n\r\n")
     assert b"connection: close" in head.lower()
     return int(head.split()[1]), json.loads(body)["error"]["code"]
+
+
+def status_of_next(connection: socket.socket) -> int:
+    """Read the next answer, and return its status."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status
 
 
 def largest_memory(server: Served) -> int:
@@ -140,6 +149,53 @@ def test_a_connection_that_does_nothing_is_closed(server: Served, sent: bytes, a
     with connected(server) as connection:
         connection.sendall(sent)
         assert answer in received(connection)
+
+
+UNFINISHED = b"POST /runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+
+
+def test_a_body_that_goes_on_after_its_answer_does_not_keep_the_connection(server: Served) -> None:
+    with connected(server) as connection:
+        send(connection, UNFINISHED)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401")
+        connection.settimeout(0.5)
+        closed = False
+        for _ in range(120):  # a byte each half second: never idle
+            try:
+                connection.sendall(b"x")
+                closed = connection.recv(65_536) == b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                closed = True
+            break
+        assert closed
+
+
+def test_a_connection_whose_body_ends_after_its_answer_takes_the_next_request_and_is_closed_when_idle(
+    server: Served,
+) -> None:
+    with connected(server) as connection:
+        for _ in range(2):
+            send(connection, UNFINISHED.replace(b"1000000", b"3"))
+            assert status_of_next(connection) == 401
+            send(connection, b"xxx", GET, b"\r\n")
+            assert status_of_next(connection) == 200
+        send(connection, UNFINISHED.replace(b"1000000", b"3"))
+        assert status_of_next(connection) == 401
+        send(connection, b"xxx")
+        assert received(connection) == b""
+
+
+def test_connections_in_bodies_that_were_answered_make_room_for_those_that_ask(server: Served) -> None:
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(3 * CONNECTIONS):
+            send(open_ones.enter_context(connected(server)), UNFINISHED)
+        with server.client() as client:
+            status = 0
+            while status != 200:  # they need a second until they give way
+                with contextlib.suppress(httpx.TransportError):
+                    status = client.get("/healthy").status_code
 
 
 def test_a_client_that_takes_no_answers_is_cut_off(server: Served) -> None:
