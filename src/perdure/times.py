@@ -12,18 +12,22 @@ __all__ = ["NANOSECOND", "exact", "nanoseconds", "whole_nanoseconds"]
 
 NANOSECOND: Final = Fraction(1, 10**9)
 LARGEST_DENOMINATOR = 10**6
+WHOLE_FROM = 2.0**53  # all floats from here on are whole numbers, and the next ones may be infinite
 
 
 def exact(seconds: float) -> Fraction:
     """Return the time that somebody meant who wrote a float, 0 or positive.
 
     It is the simplest fraction that rounds to the float, if its denominator is at most 10⁶; else the decimal
-    number with the fewest digits that does.
+    number with the fewest digits that does. Floats from 2⁵³ on are whole numbers and taken as they are.
 
     >>> exact(0.016666666666666666), exact(0.035), exact(1e-9)
     (Fraction(1, 60), Fraction(7, 200), Fraction(1, 1000000000))
     """
-    if seconds == 0 or isinstance(seconds, int):
+    if isinstance(seconds, int):
+        return Fraction(seconds)
+    seconds = float(seconds)  # NumPy's floats have another repr
+    if seconds == 0 or seconds >= WHOLE_FROM:
         return Fraction(seconds)
     # Halfway to the next floats; neither end is ever simpler than the float between them.
     low = (Fraction(seconds) + Fraction(math.nextafter(seconds, 0.0))) / 2

@@ -1,7 +1,9 @@
 """Simulation times: the fraction that was meant, and nanoseconds where a time is shown."""
 
+import sys
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,10 +50,19 @@ def test_no_simpler_fraction_rounds_to_the_float(seconds: float) -> None:
         (0.0166667, Fraction(166667, 10**7)),
         (5e-324, Fraction(5, 10**324)),
         (8_999_999_999.7, Fraction(89_999_999_997, 10)),
+        (2.0**53, Fraction(2**53)),
+        (1e22, Fraction(10**22)),
+        (sys.float_info.max, Fraction(sys.float_info.max)),
     ],
 )
 def test_a_decimal_number_is_taken_as_it_is_written(written: float, meant: Fraction) -> None:
     assert exact(written) == meant
+
+
+@given(st.floats(0, allow_infinity=False))
+def test_every_finite_float_has_a_time_and_numpys_floats_have_the_same(seconds: float) -> None:
+    assert float(exact(seconds)) == seconds
+    assert exact(np.float64(seconds)) == exact(seconds)
 
 
 @given(st.integers(0, 10**18), st.integers(1, 10**9), st.fractions(0, 1))
