@@ -99,16 +99,13 @@ class Tail:
             on every file system.
         """
         try:
-            if self._file is None or not os.fstat(self._file).st_nlink:  # it was deleted or replaced
+            if self._file is None or not self._in_place(self._file):
+                self._check_opening(self.read(), mark)
                 self.renew(mark)
                 return
             content = os.pread(self._file, 2 * SLOT, 0)
             if content != self._content:
-                other = _newest(content)
-                if other is not None and other.store == mark.store and other.opening > mark.opening:
-                    raise StoreUnavailable(
-                        reason=f"{self.path}: another server has opened the store since. Restart this one"
-                    )
+                self._check_opening(_newest(content), mark)
             slot, at = _slot(mark), mark.batch % 2 * SLOT
             os.pwrite(self._file, slot, at)
             self._content = content[:at] + slot + content[at + SLOT :]
@@ -121,6 +118,19 @@ class Tail:
         if file is not None:
             with contextlib.suppress(OSError):
                 os.close(file)
+
+    def _check_opening(self, found: Mark | None, mark: Mark) -> None:
+        if found is not None and found.store == mark.store and found.opening > mark.opening:
+            raise StoreUnavailable(
+                reason=f"{self.path}: another server has opened the store since. Restart this one"
+            )
+
+    def _in_place(self, file: int) -> bool:
+        """Return whether the open file has the name: it may have been deleted, renamed or replaced."""
+        try:
+            return os.path.samestat(os.fstat(file), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def _unavailable(self, error: OSError) -> StoreUnavailable:
         return StoreUnavailable(reason=f"{self.path}: {error.strerror}")

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from perdure.errors import AcknowledgedLost, StoreUnavailable
 from perdure.stores.sqlite import SqliteStore
+from perdure.stores.tail import Tail
 from perdure.testing.store_samples import WAIT, a_run, a_step, an_entry, created
 
 STEPS = 5
@@ -124,10 +126,32 @@ def test_a_copy_in_place_of_the_store_is_left_as_it_is_by_closing(folder: Path, 
     assert (folder / "perdure.db").read_bytes() == before
 
 
-def test_a_deleted_tail_is_written_anew(folder: Path, store: SqliteStore) -> None:
-    (folder / "perdure.db.tail").unlink()
-    store.append("run", store.fence, STEPS, [an_entry(STEPS + 1)]).result(WAIT)
-    assert (folder / "perdure.db.tail").stat().st_size > 0
+@pytest.mark.parametrize("spoil", [delete, rename, replace])
+def test_a_tail_that_is_not_in_place_is_written_anew(
+    folder: Path, store: SqliteStore, spoil: Callable[[Path], None]
+) -> None:
+    tail = folder / "perdure.db.tail"
+    spoil(tail)
+    for position in (STEPS + 1, STEPS + 2):
+        store.append("run", store.fence, position - 1, [an_entry(position)]).result(WAIT)
+        mark = Tail(tail).read()
+        assert mark is not None
+        assert mark.position == position
+    assert store.unavailable is None
+
+
+def test_a_tail_that_another_opening_put_in_place_is_left_as_it_is(folder: Path, store: SqliteStore) -> None:
+    path = folder / "perdure.db.tail"
+    mark = Tail(path).read()
+    assert mark is not None
+    rename(path)
+    tail = Tail(path)
+    tail.renew(msgspec.structs.replace(mark, opening=mark.opening + 1))
+    tail.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="another server has opened the store"):
+        store.append("run", store.fence, STEPS, [an_entry(STEPS + 1)]).result(WAIT)
+    assert path.read_bytes() == before
 
 
 # Who may read them ------------------------------------------------------------------------------------------
