@@ -5,10 +5,12 @@ It prints the numbers of its process and of all that it started in one line, the
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 MEBIBYTE = 1 << 20
 
@@ -28,6 +30,22 @@ def grow() -> None:
     held = []
     while True:
         held.append(b"x" * MEBIBYTE)
+
+
+def fill() -> None:
+    """Write 20 MiB into its folder for temporary files, then sleep."""
+    Path(os.environ["TMPDIR"], "filled").write_bytes(b"x" * 20 * MEBIBYTE)
+    sleep()
+
+
+def fill_deleted() -> None:
+    """Write 20 MiB there into a file that has no name any more, then sleep."""
+    path = Path(os.environ["TMPDIR"], "deleted")
+    with path.open("wb") as file:
+        path.unlink()
+        file.write(b"x" * 20 * MEBIBYTE)
+        file.flush()
+        sleep()
 
 
 def reserve() -> None:
@@ -62,11 +80,15 @@ def main(what: str, *family: str) -> None:
     """Start the family that was asked for, tell the numbers, then do `what`.
 
     ``session`` is a grandchild in a session of its own; ``bare`` one without an environment as well;
+    ``asked`` is none, but makes it wait for SIGUSR1 before it does anything;
     ``orphan`` a great-grandchild in a session of its own whose parent has ended; ``runner`` one that forks
     and ends again and again, so that it has another number at any moment: told is that of its session.
     """
     numbers = [os.getpid()]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     for member in family:
+        if member == "asked":
+            continue
         if member == "orphan":
             reading, writing = os.pipe()
             if os.fork() == 0:
@@ -84,10 +106,14 @@ def main(what: str, *family: str) -> None:
             environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
             numbers.append(start("spin", start_new_session=True, stdout=subprocess.DEVNULL, env=environment))
     print(*numbers, flush=True)
+    if "asked" in family:
+        signal.sigwait({signal.SIGUSR1})
     does: dict[str, Callable[[], None]] = {
         "sleep": sleep,
         "spin": spin,
         "grow": grow,
+        "fill": fill,
+        "fill_deleted": fill_deleted,
         "reserve": reserve,
         "open_files": open_files,
         "abort": os.abort,

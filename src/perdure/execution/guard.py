@@ -389,11 +389,12 @@ class Guard:
         return room < 0
 
     def _patience(self) -> int | None:
-        """Return how many milliseconds may pass before something has to be looked at."""
-        if self._clock.held:
-            return None
+        """Return how many milliseconds may pass before something has to be looked at.
+
+        While the clock is held no running time passes, but what is below may go on in threads and processes.
+        """
         waits = []
-        if self._wall is not None:
+        if self._wall is not None and not self._clock.held:
             waits.append(self._wall - self._clock.seconds)
         if self._memory is not None:
             waits.append(self._next_look - time.monotonic())

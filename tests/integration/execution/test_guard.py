@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.processes import exists, marked, process_of, state, until_gone
@@ -30,9 +31,9 @@ FAMILY = ("session", "orphan", "session")
 
 @contextlib.asynccontextmanager
 async def guarded(
-    *what: str, limits: Limits | None = None, identity: str = ""
+    *what: str, limits: Limits | None = None, identity: str = "", folder: Path | None = None
 ) -> AsyncIterator[tuple[GuardedProcess, list[int]]]:
-    """Start an odd child; yield it, and the numbers of all its processes."""
+    """Start an odd child, in a folder or none; yield it, and the numbers of all its processes."""
     slot = ProgressSlot.create()
     try:
         process = await GuardedProcess.start(
@@ -41,7 +42,8 @@ async def guarded(
             identity=identity or secrets.token_hex(8),
             limits=limits or Limits(),
             shared=slot.file,
-            environment={},
+            environment={} if folder is None else {"TMPDIR": str(folder)},
+            folders=() if folder is None else (folder,),
         )
         try:
             output, lines = process.outputs["info"], []
@@ -85,6 +87,27 @@ def test_the_limit_of_cpu_time_is_told_from_a_signal() -> None:
 
 def test_the_limit_of_memory_ends_what_takes_more() -> None:
     assert end_of("grow", limits=Limits(memory=200 * MEBIBYTE)) == End(How.MEMORY)
+
+
+@pytest.mark.parametrize(
+    ("what", "limits", "how"),
+    [
+        ("grow", Limits(memory=200 * MEBIBYTE), How.MEMORY),
+        ("fill", Limits(folder_bytes=10 * MEBIBYTE), How.FOLDER),
+    ],
+)
+def test_limits_end_what_goes_on_while_its_time_is_held(
+    tmp_path: Path, what: str, limits: Limits, how: How
+) -> None:
+    async def work() -> None:
+        async with guarded(what, "asked", limits=limits, folder=tmp_path) as (process, (child,)):
+            await process.freeze()  # which, unlike holding the clock, is answered
+            os.kill(child, signal.SIGCONT)
+            os.kill(child, signal.SIGUSR1)
+            async with asyncio.timeout(60):
+                assert await asyncio.shield(process.ended) == End(how)
+
+    asyncio.run(work())
 
 
 def test_address_space_that_is_only_reserved_counts_for_nothing() -> None:
