@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     run_as: Annotated[tuple[int, int] | None, NoDecode] = Field(
         None,
         description="Range of user ids, such as 200000-265535, of which each owner's scripts and tasks get "
-        "one; takes root.",
+        "one; needs root.",
     )
     working_folders: Path | None = Field(
         None,
@@ -153,8 +153,8 @@ class Settings(BaseSettings):
     max_simulations_per_owner: int | None = Field(
         None,
         ge=1,
-        description="How many of them one owner may have; none is half of them where there are tokens, "
-        "else all.",
+        description="How many of them one owner may have. Default: half of the slots if tokens are set, "
+        "otherwise all.",
     )
     max_experiment_seconds: float | None = Field(
         None, gt=0, description="Running time of an experiment's processes; none is without limit."

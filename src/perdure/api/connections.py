@@ -23,7 +23,7 @@ __all__ = ["BoundedConfig", "BoundedProtocol", "ConnectionLimits"]
 
 LINGER_SECONDS = 5.0  # a refused request is drained so long: closed at once, the client may lose the answer
 YIELD_SECONDS = 1.0  # a connection that has waited so long for a request gives way to a new one
-MOST_AHEAD = 64  # requests that wait on one connection for the answer of another; each takes some 3 kB
+MAX_AHEAD = 64  # requests that wait on one connection for the answer of another; each takes some 3 kB
 RETRY_SECONDS = "5"
 
 
@@ -127,9 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # the request is served as it is: there are no web sockets
         except httptools.HttpParserError:
             if self._too_many_ahead:
-                message = (
-                    f"A client may send {MOST_AHEAD} requests ahead; wait for an answer before the next."
-                )
+                message = f"A client may send {MAX_AHEAD} requests ahead; wait for an answer before the next."
                 self._refuse(400, "malformed_request", message)
                 return
             if not self._head_too_large:
@@ -170,7 +168,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to answer."""
         self._head_since = None
         super().on_headers_complete()
-        if len(self.pipeline) > MOST_AHEAD:
+        if len(self.pipeline) > MAX_AHEAD:
             self._too_many_ahead = True
             raise Exceeded
 

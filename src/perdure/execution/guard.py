@@ -16,7 +16,7 @@ HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (kill
 kernel), ``time``, ``cpu``, ``memory`` or ``folder`` (a limit), or ``order``.
 
 Started as ``guard.py [--user USER] [--folder PATH]… CONTROL KEPT WALL CPU MEMORY FILES SIZE FOLDER
-COMMAND…``: who the child is to be, the folders it writes in, the number of the control socket, those of files
+COMMAND…``: the child's user, the folders it writes in, the number of the control socket, those of files
 that are the child's alone (with commas), and the limits, of which ``-`` is none.
 """
 
@@ -47,7 +47,7 @@ SHORTEST_REST, LONGEST_REST = (
 )  # seconds between two walks through the folders, if they take no longer
 PIECE = 0.005  # seconds of a walk without a look at anything else
 SHARE = 4  # times as long as it walks, it rests
-MOST_ROUNDS = 20  # of stopping what is new since the last round
+MAX_STOP_ROUNDS = 20  # of stopping what is new since the last round
 STILL = 0.05  # seconds until all that were stopped stand still, but those that the kernel holds
 OOM_SCORE = b"500"  # when memory runs out, the kernel takes the child before the server
 
@@ -335,7 +335,7 @@ class Guard:
     def _stop_all(self) -> set[int]:
         """Stop all that is below, and return what that was."""
         stopped: set[int] = set()
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_STOP_ROUNDS):
             found = send_below(signal.SIGSTOP, self._group)
             if found <= stopped:
                 break
