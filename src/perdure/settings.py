@@ -7,6 +7,7 @@ environment. `docs/settings.md` lists them, and a test holds it to this module.
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ __all__ = ["Settings"]
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 SYSTEM_IDS = 999  # user ids up to here are the system's own
 LARGEST_ID = 2**31 - 1  # some tools take no more
+FEWEST_SAVEPOINTS = 2  # a restore begins before the last one
 
 
 class Settings(BaseSettings):
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
     )
     savepoint_every: int = Field(100, ge=1, description="Steps between the savepoints of a session.")
     savepoint_keep: int = Field(
-        3, ge=2, description="Newest savepoints kept, of which a restore begins before the last."
+        3, ge=1, description="Newest savepoints kept, of which a restore begins before the last."
     )
     savepoint_milestone: int = Field(
         10, ge=1, description="Every so many savepoints, one is kept for good, as a near start for forks."
@@ -227,6 +229,17 @@ class Settings(BaseSettings):
                     )
                 owners[token] = owner
         return tokens
+
+    @field_validator("savepoint_keep")
+    @classmethod
+    def _enough_to_restore(cls, keep: int) -> int:
+        if keep < FEWEST_SAVEPOINTS:  # former releases took 1: a server that has it has to start
+            warnings.warn(
+                f"PERDURE_SAVEPOINT_KEEP={keep} is taken as {FEWEST_SAVEPOINTS}: a restore begins before the "
+                f"last savepoint. Set it to {FEWEST_SAVEPOINTS} or more.",
+                stacklevel=2,
+            )
+        return max(keep, FEWEST_SAVEPOINTS)
 
     @field_validator("hosts")
     @classmethod

@@ -173,10 +173,11 @@ class GuardedProcess:
         try:
             return await self._follow()
         except Exception as error:
-            log.exception("guard_not_followed", pid=self.guard)
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
-            await asyncio.to_thread(sweep, self._identity, self._token, self.child)
+            await asyncio.to_thread(sweep, self._identity, self._token, self.child, self._ids)
+            with suppress(Exception):  # others wait for the end, also where the log can't be written
+                log.exception("guard_not_followed", pid=self.guard)
             return End(How.BROKEN, why=f"its guard couldn't be followed: {type(error).__name__}: {error}")
 
     async def _follow(self) -> End:

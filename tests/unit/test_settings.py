@@ -1,0 +1,23 @@
+"""Settings that are taken as something else than they say."""
+
+import pytest
+from pydantic import ValidationError
+
+from perdure.settings import Settings
+
+
+def test_one_kept_savepoint_is_taken_as_two_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERDURE_SAVEPOINT_KEEP", "1")
+    with pytest.warns(UserWarning, match="PERDURE_SAVEPOINT_KEEP=1 is taken as 2"):
+        assert Settings().savepoint_keep == 2
+
+
+@pytest.mark.parametrize("keep", [2, 3, 100])
+def test_two_kept_savepoints_and_more_are_taken_as_they_are(keep: int) -> None:
+    assert Settings(savepoint_keep=keep).savepoint_keep == keep
+
+
+@pytest.mark.parametrize("keep", [0, -1])
+def test_fewer_kept_savepoints_than_one_are_refused(keep: int) -> None:
+    with pytest.raises(ValidationError):
+        Settings(savepoint_keep=keep)
