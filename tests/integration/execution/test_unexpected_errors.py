@@ -1,6 +1,7 @@
 """Errors that nobody expected, in the threads and tasks that others wait for: nobody waits for ever."""
 
 import asyncio
+import errno
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.integration.execution.test_guard import exists, guarded
+from tests.support.other_users import ROOT, executing, free_ids, needs_root, open_folder
 
 import perdure.execution.guarded_process
 import perdure.supervision
@@ -48,6 +50,73 @@ def test_a_guard_that_can_not_be_followed_is_ended_and_so_is_its_child(
                 raise MemoryError
 
             monkeypatch.setattr(perdure.execution.guarded_process, "_line", failing)
+            process.hold_clock()  # which it reports
+            end = await asyncio.wait_for(process.kill(), 60)
+            assert end.how is How.BROKEN
+            assert not any(map(exists, numbers))
+
+    asyncio.run(work())
+
+
+ISOLATED = """
+import asyncio, secrets, sys
+from pathlib import Path
+
+import perdure.execution.guarded_process
+from perdure.execution.guarded_process import GuardedProcess
+from perdure.execution.isolation import User, hand_over
+from perdure.execution.limits import Limits
+from perdure.execution.progress_slot import ProgressSlot
+from perdure.execution.sweep import adopt_orphans
+from tests.support.processes import exists
+
+async def failing(reader):
+    raise MemoryError
+
+async def work(first, home):
+    (home / "tmp").mkdir(parents=True)
+    hand_over(home, first)
+    process = await GuardedProcess.start(
+        "tests.support.odd_child", ("sleep", "session", "orphan", "session"), identity=secrets.token_hex(8),
+        limits=Limits(), shared=ProgressSlot.create().file, environment={"PYTHONPATH": str(Path.cwd())},
+        user=User(first, home), ids=range(first, first + 10),
+    )
+    output, lines = process.outputs["info"], []
+    while not lines and not output.over:
+        await output.readable()
+        _, lines = output.take(1 << 16)
+    numbers = [int(number) for line in lines for number in line.split()]
+    perdure.execution.guarded_process._line = failing
+    process.hold_clock()  # which it reports
+    await process.aclose()
+    print(len(numbers), sum(map(exists, numbers)))
+
+adopt_orphans()
+asyncio.run(work(int(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+@needs_root
+def test_a_guard_that_can_not_be_followed_leaves_no_isolated_children() -> None:
+    with open_folder() as folder:
+        command = [sys.executable, "-c", ISOLATED, str(free_ids().start), str(folder / "home")]
+        done = subprocess.run([*executing(), *command], capture_output=True, timeout=120, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1:] == ["4 0"], done.stdout + done.stderr
+
+
+def test_a_guard_that_can_not_be_followed_is_ended_also_when_that_can_not_be_logged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unwritable(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    async def failing(reader: asyncio.StreamReader) -> str:
+        raise MemoryError
+
+    async def work() -> None:
+        async with guarded("sleep") as (process, numbers):
+            monkeypatch.setattr(perdure.execution.guarded_process, "_line", failing)
+            monkeypatch.setattr(perdure.execution.guarded_process.log, "exception", unwritable, raising=False)
             process.hold_clock()  # which it reports
             end = await asyncio.wait_for(process.kill(), 60)
             assert end.how is How.BROKEN
