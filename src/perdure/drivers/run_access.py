@@ -1,6 +1,6 @@
 """Access to runs of any kind: whose they are, of which kind they have to be, how many there may be."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from perdure.drivers.requests import Owner
 from perdure.errors import EndedRunsExceeded, ResultBytesExceeded, RunNotFound, WrongKind
@@ -37,10 +37,13 @@ def check_ended(store: Store, owner: str, limit: int) -> None:
         raise EndedRunsExceeded(owner=owner, count=count, limit=limit)
 
 
-def check_results(owner: str, sizes: Mapping[str, int], limit: int) -> None:
-    """Raise `ResultBytesExceeded` if an owner's results, whose sizes are by run, are as large as may be."""
-    size = sum(sizes.values())
+def check_results(owner: str, size: int, limit: int, read_sizes: Callable[[], Mapping[str, int]]) -> None:
+    """Raise `ResultBytesExceeded` if an owner's results are as large together as may be.
+
+    Their sizes by run are read only then, to name the largest.
+    """
     if size >= limit:
+        sizes = read_sizes()
         largest = sorted(sizes, key=lambda run: sizes[run], reverse=True)[:NAMED]
         named = ", ".join(f"{run} ({sizes[run]} bytes)" for run in largest)
         raise ResultBytesExceeded(owner=owner, size=size, limit=limit, largest=named, runs=largest)

@@ -237,7 +237,12 @@ class Tasks:
 
         def prepare() -> tuple[TaskSpec, float]:
             check_ended(self._store, owner, self._settings.max_ended_runs)
-            check_results(owner, self._store.result_sizes(owner), self._settings.max_result_bytes)
+            check_results(
+                owner,
+                self._store.result_bytes(owner),
+                self._settings.max_result_bytes,
+                lambda: self._store.result_sizes(owner),
+            )
             task = self.registry.get(request.task)
             read_input(task, request.input)
             source = self.registry.source(request.task)

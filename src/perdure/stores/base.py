@@ -247,6 +247,13 @@ class Store(Protocol):
         """Return how many runs of an owner are in a final state."""
         ...
 
+    def result_bytes(self, owner: str) -> int:
+        """Return how many bytes the results have together that are kept of an owner's runs.
+
+        It takes no longer if there are more of them.
+        """
+        ...
+
     def result_sizes(self, owner: str) -> Mapping[str, int]:
         """Return how many bytes each result has that is kept of an owner's runs, by the run's id."""
         ...

@@ -43,6 +43,7 @@ __all__ = [
     "append",
     "change_record",
     "change_run",
+    "count_results",
     "create_run",
     "delete_record",
     "delete_run",
@@ -188,6 +189,12 @@ def delete_run(connection: apsw.Connection, run_id: str) -> tuple[None, Committe
         raise RunNotFound(run=run_id)
     state, position = deleted
     return None, Committed(run_id, to_state(run_id, state), position, deleted=True)
+
+
+def count_results(connection: apsw.Connection, owner: str) -> tuple[None, None]:
+    """Count the bytes of an owner's results unless that was done."""
+    connection.execute(_SQL["count_results"], (owner,))
+    return None, None
 
 
 def _check_quota(connection: apsw.Connection, owner: str, quota: int | None) -> None:

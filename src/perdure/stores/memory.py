@@ -196,6 +196,10 @@ class MemoryStore:
         """Return how many runs of an owner are in a final state."""
         return sum(run.owner == owner and run.state in FINAL for run in self._all())
 
+    def result_bytes(self, owner: str) -> int:
+        """Return how many bytes the results have together that are kept of an owner's runs."""
+        return sum(self.result_sizes(owner).values())
+
     def result_sizes(self, owner: str) -> Mapping[str, int]:
         """Return how many bytes each result has that is kept of an owner's runs."""
         with self._lock:

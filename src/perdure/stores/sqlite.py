@@ -245,9 +245,17 @@ class SqliteStore:
     def ended(self, owner: str) -> int:
         """Return how many runs of an owner are in a final state."""
         with self._readers.lend() as connection, connection:
-            (every,) = row(connection, _SQL["count_runs_of_owner"], (owner,)) or (0,)
+            every, _ = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
             (live,) = row(connection, _SQL["count_live_runs_of_owner"], (owner,)) or (0,)
         return int(every - live)
+
+    def result_bytes(self, owner: str) -> int:
+        """Return how many bytes the results have together that are kept of an owner's runs."""
+        size = self._result_bytes(owner)
+        if size is None:
+            self._submit(changes.count_results, owner=owner).result()
+            size = self._result_bytes(owner)
+        return size or 0
 
     def result_sizes(self, owner: str) -> Mapping[str, int]:
         """Return how many bytes each result has that is kept of an owner's runs."""
@@ -497,6 +505,12 @@ class SqliteStore:
     ) -> Future[T]:
         """Let the writer do one of the changes."""
         return self._writer.submit(lambda connection: change(connection, *given, **named))
+
+    def _result_bytes(self, owner: str) -> int | None:
+        """Return the bytes of an owner's results, or None if they haven't been counted yet."""
+        with self._readers.lend() as connection:
+            _, size = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
+        return None if size is None else int(size)
 
     def _intact_runs(self, before: int) -> Iterator[Run]:
         """Yield the runs before a number whose records can be read, newest first, one by one."""

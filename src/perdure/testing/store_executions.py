@@ -265,8 +265,10 @@ class ExecutionConformance(StoreOpening):
                 store.finish(run_id, fence, change, result=result).result(WAIT)
             assert store.result_sizes("ann") == {"small": 1, "large": 70_000}
             assert store.result_sizes("bob") == {"other": 3}
+            assert [store.result_bytes(owner) for owner in ("ann", "bob", "eve")] == [70_001, 3, 0]
             store.delete_run("large").result(WAIT)
             assert store.result_sizes("ann") == {"small": 1}
+            assert store.result_bytes("ann") == 1
             assert store.result_sizes("eve") == {}
 
     def test_a_finished_run_has_its_result_and_no_lease(self, tmp_path: Path) -> None:

@@ -7,10 +7,17 @@ import apsw
 import pytest
 
 from perdure.errors import Invalid, NewerSchema, NotAStore, NotExecuted, StoreLocked, StoreUnavailable
+from perdure.lifecycle import Outcome, RunState
+from perdure.run import Change
 from perdure.stores.database import APPLICATION_ID, migrate
 from perdure.stores.queries import MIGRATIONS, Migration
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_line, a_run, a_savepoint, an_entry, created, queued
+
+DROP_OWNERS = (  # what the schema before them has
+    "DROP TRIGGER run_counted; DROP TRIGGER run_discounted; DROP TRIGGER result_counted; "
+    "DROP TRIGGER result_discounted; DROP TABLE owners"
+)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -32,8 +39,9 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
             assert connection.pragma("application_id") == APPLICATION_ID
             migrate(connection)
             assert schema(connection) == {
-                "executions", "log_lines", "meta", "records", "results", "run_keys", "run_keys_by_run",
-                "runs", "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
+                "executions", "log_lines", "meta", "owners", "records", "result_counted", "result_discounted",
+                "results", "run_counted", "run_discounted", "run_keys", "run_keys_by_run", "runs",
+                "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
                 "specs", "step_keys", "steps",
             }  # fmt: skip
             assert connection.pragma("user_version") == MIGRATIONS[-1].version
@@ -66,6 +74,7 @@ def test_lines_of_the_schema_before_marks_stay(tmp_path: Path) -> None:
         fence = store.lease("said", "w", 9.0).result(WAIT).fence
         store.report("said", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
     with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(DROP_OWNERS)
         connection.execute("ALTER TABLE runs DROP COLUMN lines; ALTER TABLE savepoints DROP COLUMN lines")
         connection.execute("ALTER TABLE meta DROP COLUMN store; ALTER TABLE meta DROP COLUMN opening")
         connection.execute(
@@ -82,6 +91,32 @@ def test_lines_of_the_schema_before_marks_stay(tmp_path: Path) -> None:
             store.report(id, fence, lines=[a_line(said + 1)]).result(WAIT)
             assert list(store.log_lines(id)) == [a_line(at) for at in range(1, said + 2)]
         assert store.check() == []
+
+
+def test_the_results_of_the_schema_before_owners_are_counted_when_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+
+    def answer(store: SqliteStore, id: str, result: bytes) -> None:
+        queued(store, id)
+        fence = store.lease(id, "w", 9.0).result(WAIT).fence
+        change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+        store.finish(id, fence, change, result=result).result(WAIT)
+
+    with closing(SqliteStore(path)) as store:
+        answer(store, "small", b"1")
+        answer(store, "large", b"2" * 70_000)
+        owner = store.run("small").owner
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(DROP_OWNERS)
+        connection.pragma("user_version", 5)
+    with closing(SqliteStore(path)) as store:
+        answer(store, "newer", b"333")
+        store.delete_run("small").result(WAIT)
+        assert store.result_bytes(owner) == 70_003
+        answer(store, "newest", b"4444")
+        assert store.result_bytes(owner) == 70_007
+        store.delete_run("large").result(WAIT)
+        assert (store.result_bytes(owner), store.ended(owner)) == (7, 2)
 
 
 def test_a_migration_that_fails_leaves_nothing() -> None:

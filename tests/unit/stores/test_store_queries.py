@@ -84,3 +84,7 @@ def test_migrations_are_numbered_without_gap() -> None:
 
 def test_the_queue_is_read_without_a_look_at_runs_that_have_ended(connection: apsw.Connection) -> None:
     assert plan(connection, "list_executed") == "SCAN runs USING INDEX runs_executed"
+
+
+def test_what_an_owner_has_is_read_without_a_look_at_its_runs(connection: apsw.Connection) -> None:
+    assert plan(connection, "read_owner") == "SEARCH owners USING PRIMARY KEY (owner=?)"

@@ -394,7 +394,8 @@ class Experiments:
     def _check_slots(self, owner: str) -> None:
         """Raise `SlotsTaken` unless one more run of an owner may be made."""
         check_ended(self._store, owner, self._settings.max_ended_runs)
-        check_results(owner, self._artifacts.results(owner).sizes(), self._settings.max_result_bytes)
+        sizes = self._artifacts.results(owner).sizes()
+        check_results(owner, sum(sizes.values()), self._settings.max_result_bytes, lambda: sizes)
         taken = [execution.owner for execution in self._store.executions() if execution.kind == KIND]
         check_slots(owner, taken, self._settings)
 

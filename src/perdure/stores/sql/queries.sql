@@ -116,9 +116,18 @@ SELECT number FROM runs INDEXED BY runs_by_owner;
 -- Count the runs of an owner that are not in a final state
 SELECT count(*) FROM runs WHERE owner = ?1 AND final = 0;
 
--- name: count_runs_of_owner
--- Count the runs of an owner, by an index alone as those that are not in a final state
-SELECT count(*) FROM runs WHERE owner = ?1;
+-- name: read_owner
+-- Read how many runs an owner has, and how many bytes their results; NULL before they were counted
+SELECT runs, bytes FROM owners WHERE owner = ?1;
+
+-- name: count_results
+-- Count the bytes of the results of an owner's runs that were kept before they were counted
+UPDATE owners SET bytes = (
+    SELECT coalesce(sum(length(results.result)), 0)
+    FROM runs CROSS JOIN results ON results.run = runs.number
+    WHERE runs.owner = ?1
+)
+WHERE owner = ?1 AND bytes IS NULL;
 
 -- name: change_run
 -- Change a run's record; what is NULL stays
