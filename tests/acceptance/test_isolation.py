@@ -275,13 +275,21 @@ def test_a_script_can_attack_neither_the_server_nor_another_owner(isolated: Isol
 
 def test_each_owner_has_an_id_of_its_own(isolated: Isolated) -> None:
     first = who(isolated.ada), who(isolated.bob), who(isolated.ada)
-    assert first[0] == first[2]
+    assert first[0]["user"] == first[2]["user"]
     assert first[0]["user"] != first[1]["user"]
     for one in first:
         assert one["user"] == one["group"]
         assert one["user"] in isolated.ids
         assert one["groups"] == []
-        assert Path(one["home"]).name == f"owner.{one['user']}"
+        assert Path(one["home"]).name.startswith(f"owner.{one['user']}.")
+
+
+def test_what_a_run_left_in_its_home_is_removed_with_it(isolated: Isolated) -> None:
+    first, second = who(isolated.ada), who(isolated.ada)
+    assert first["home"] != second["home"]
+    for one in (first, second):
+        assert Path(one["home"]).parent.exists()
+        assert not Path(one["home"]).exists()
 
 
 def test_a_file_that_engines_write_is_whole_after_the_process_was_killed(isolated: Isolated) -> None:

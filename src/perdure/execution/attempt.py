@@ -3,8 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,9 +123,11 @@ class Attempt:
         savepoint = await self._guarded(self._cut_lines())
         if (verdict := self._verdict()) is not None:
             return verdict
-        user = await self._guarded(asyncio.to_thread(self._user))
-        if (verdict := self._verdict()) is not None:
-            return verdict
+        async with self._as_user() as user:
+            return self._verdict() or await self._start(savepoint, left, user)
+
+    async def _start(self, savepoint: Savepoint | None, left: float | None, user: User | None) -> Verdict:
+        """Start the child, which has so much time left, and work until nothing of it is left."""
         slot = ProgressSlot.create()
         try:
             process = await GuardedProcess.start(
@@ -151,10 +153,19 @@ class Attempt:
         finally:
             slot.close()
 
-    def _user(self) -> User | None:
-        """Return who the child runs as; None is this process's user."""
+    @asynccontextmanager
+    async def _as_user(self) -> AsyncIterator[User | None]:
+        """Yield who the child runs as; None is this process's user. Its home is removed at the end."""
         isolation = self._place.isolation
-        return None if isolation is None else isolation.user(self._execution.owner)
+        if isolation is None:
+            yield None
+            return
+        user = await self._guarded(asyncio.to_thread(isolation.user, self._execution.owner))
+        try:
+            yield user
+        finally:
+            if user is not None:
+                await asyncio.to_thread(isolation.leave, user)
 
     async def _supervise(
         self, process: GuardedProcess, reporter: Reporter, briefing: asyncio.Task[None]

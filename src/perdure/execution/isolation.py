@@ -16,7 +16,10 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import NamedTuple
+
+import structlog
 
 from perdure.errors import IsolationUnavailable
 from perdure.execution.environment import allowed
@@ -26,6 +29,8 @@ __all__ = ["Isolation", "User", "check_isolation", "close_to_others", "hand_over
 
 LOCK = Path("/run/perdure-user-ids.lock")
 PATIENCE = 60.0  # seconds that an interpreter may take to start
+
+log = structlog.get_logger(__name__)
 
 
 class User(NamedTuple):
@@ -50,7 +55,7 @@ class Isolation:
     ids
         The range that they are from, which is this server's alone.
     root
-        A folder that others may enter but not list. The homes in it are scratch, made anew by each server.
+        A folder that others may enter but not list. The homes in it are scratch, one for each child.
     """
 
     def __init__(self, users: UserIds, ids: range, root: Path) -> None:
@@ -73,17 +78,22 @@ class Isolation:
         return self._users.of(owner)
 
     def user(self, owner: str) -> User:
-        """Return who an owner's children run as; its home is there."""
+        """Return who a child of an owner's runs as, with a new home; whoever asks calls `leave`."""
         number = self._users.of(owner)
-        user = User(number, self._root / f"owner.{number}")
-        if not user.home.exists():
-            making = user.home.with_name(f".{user.home.name}.{os.urandom(4).hex()}")
-            (making / "tmp").mkdir(parents=True)
-            hand_over(making, number)
-            with suppress(OSError):  # another thread was first
-                making.rename(user.home)
-            shutil.rmtree(making, ignore_errors=True)
-        return user
+        home = Path(mkdtemp(prefix=f"owner.{number}.", dir=self._root))
+        (home / "tmp").mkdir()
+        hand_over(home, number)
+        return User(number, home)
+
+    def leave(self, user: User) -> None:
+        """Remove the home of a user of which nothing runs any more.
+
+        What other children of its owner go on writing there stays until the next server removes it.
+        """
+        try:
+            shutil.rmtree(user.home)
+        except OSError as error:
+            log.warning("home_kept", folder=str(user.home), reason=str(error))
 
 
 def hand_over(folder: Path, user: int) -> None:
