@@ -12,6 +12,8 @@ import pytest
 from tests.support.experiment_runs import ended, put, scripted
 from tests.support.server import Server, running
 
+from perdure.execution.environment import allowed
+
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="docs/security.md says what is weaker elsewhere"
 )
@@ -159,6 +161,26 @@ def test_the_server_itself_has_its_variables_still(server: Server, ada: httpx.Cl
     shown = Path(f"/proc/{server.process.pid}/environ").read_bytes()
     assert b"PATH=" in shown
     assert not [name for name in SECRETS if name.encode() in shown]
+
+
+def test_what_the_loader_and_the_allocator_are_told_holds_for_the_second_start_and_no_child() -> None:
+    told = {"MALLOC_ARENA_MAX": "2", "LD_BIND_NOW": "1", "ASAN_OPTIONS": "halt_on_error=1"}
+    done = _hidden(
+        "from pathlib import Path; shown = Path('/proc/self/environ').read_bytes().decode().split('\\0')\n"
+        "from perdure.cli.hiding import hide_secrets; hide_secrets()\n"
+        "print(*sorted(shown), sep='\\n')",
+        {**told, "SECRET": "hidden"},
+    )
+    shown = done.stdout.splitlines()
+    assert {f"{name}={value}" for name, value in told.items()} <= set(shown), done.stderr
+    assert "SECRET=hidden" not in shown
+    assert allowed(told) == {}
+
+
+def _hidden(program: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a program that hides its secrets."""
+    environment = {**os.environ, **variables}
+    return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
 
 
 def test_other_processes_of_its_user_cannot_trace_or_dump_the_server() -> None:

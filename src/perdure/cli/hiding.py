@@ -9,6 +9,7 @@ traced or dumped. Linux only: elsewhere there is no such file, and nothing is hi
 import json
 import os
 import sys
+from fnmatch import fnmatchcase
 
 from perdure.execution.environment import allowed
 from perdure.execution.guard import prctl
@@ -16,6 +17,9 @@ from perdure.execution.guard import prctl
 __all__ = ["hide_secrets"]
 
 SET_DUMPABLE = 4
+
+LOADER = ("LD_*", "DYLD_*", "MALLOC_*", "ASAN_*", "LSAN_*", "TSAN_*", "UBSAN_*")
+"""The variables that act only when a program starts: this one keeps them, its children don't get them."""
 
 HANDED_OVER = "PERDURE_HANDED_OVER"
 """The variable that holds the number of the file in memory."""
@@ -33,7 +37,8 @@ def hide_secrets() -> None:
             file.seek(0)
             os.environ.update(json.loads(file.read()))
         return
-    shown = allowed(os.environ)
+    its_own = (name for name in os.environ if any(fnmatchcase(name, pattern) for pattern in LOADER))
+    shown = allowed(os.environ, its_own)
     if not hasattr(os, "memfd_create") or len(shown) == len(os.environ):
         return
     hidden = {name: value for name, value in os.environ.items() if name not in shown}
