@@ -38,13 +38,10 @@ SET_NO_NEW_PRIVS = 38
 PRIVATE = 0o077  # the mask of modes: what another user makes, nobody else can open
 FASTEST = 4 << 30  # bytes a second that a child may fill: near its limit it is looked at more often
 SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.1  # seconds between two looks at the memory
-WRITING = (
-    1 << 30
-)  # bytes a second that a child may write: near its limit its folders are looked at more often
-SHORTEST_REST, LONGEST_REST = (
-    0.2,
-    2.0,
-)  # seconds between two walks through the folders, if they take no longer
+# Bytes a second that a child may write: near its limit its folders are looked at more often.
+WRITING = 1 << 30
+# Seconds between two walks through the folders, if they take no longer.
+SHORTEST_REST, LONGEST_REST = 0.2, 2.0
 PIECE = 0.005  # seconds of a walk without a look at anything else
 SHARE = 4  # times as long as it walks, it rests
 MAX_STOP_ROUNDS = 20  # of stopping what is new since the last round
