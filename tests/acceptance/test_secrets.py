@@ -177,6 +177,42 @@ def test_what_the_loader_and_the_allocator_are_told_holds_for_the_second_start_a
     assert allowed(told) == {}
 
 
+@pytest.mark.parametrize("size", [1, 100_000, 1_000_000])
+def test_the_hidden_variables_are_handed_over_in_pipes_whole(size: int) -> None:
+    secrets = {f"SECRET_{part}": "x" * (size // 10 + 1) for part in range(10)}
+    done = _hidden(
+        "import os; given = os.environ.get('PERDURE_HANDED_OVER', '')\n"
+        "kinds = {os.readlink(f'/proc/self/fd/{number}')[:5] for number in given.split(',') if number}\n"
+        "from perdure.cli.hiding import hide_secrets; hide_secrets()\n"
+        "left = [number for number in given.split(',') if os.path.exists(f'/proc/self/fd/{number}')]\n"
+        "print(kinds, left, sum(len(os.environ[f'SECRET_{part}']) for part in range(10)))",
+        secrets,
+    )
+    assert done.stdout == f"{{'pipe:'}} [] {sum(map(len, secrets.values()))}\n", done.stderr
+
+
+def test_a_server_whose_variables_somebody_took_does_not_start_without_them() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    try:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from perdure.cli.hiding import hide_secrets; hide_secrets(); print('on')",
+            ],
+            env={**os.environ, "PERDURE_HANDED_OVER": str(reading)},
+            pass_fds=(reading,),
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        os.close(reading)
+    assert done.returncode == 1
+    assert "another process took variables" in done.stderr
+    assert done.stdout == ""
+
+
 def _hidden(program: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a program that hides its secrets."""
     environment = {**os.environ, **variables}

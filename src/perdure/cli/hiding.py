@@ -2,8 +2,8 @@
 
 ``/proc/PID/environ`` shows what a program was started with, whatever it does to its variables later. So the
 program starts once more, in the same process, with the variables that any child may see; the others are
-handed over in a file in memory. Its own memory is closed to other processes of its user, too: it can't be
-traced or dumped. Linux only: elsewhere there is no such file, and nothing is hidden.
+handed over in pipes, which are read once. Its own memory is closed to other processes of its user, too: it
+can't be traced or dumped. Linux only: elsewhere nothing is hidden.
 """
 
 import json
@@ -22,7 +22,7 @@ LOADER = ("LD_*", "DYLD_*", "MALLOC_*", "ASAN_*", "LSAN_*", "TSAN_*", "UBSAN_*")
 """The variables that act only when a program starts: this one keeps them, its children don't get them."""
 
 HANDED_OVER = "PERDURE_HANDED_OVER"
-"""The variable that holds the number of the file in memory."""
+"""The variable that holds the numbers of the pipes."""
 
 
 def hide_secrets() -> None:
@@ -31,20 +31,44 @@ def hide_secrets() -> None:
     It doesn't return the first time. The second time `os.environ` is what it was.
     """
     prctl(SET_DUMPABLE, 0)
-    number = os.environ.pop(HANDED_OVER, None)
-    if number is not None:
-        with os.fdopen(int(number), "rb") as file:
-            file.seek(0)
-            os.environ.update(json.loads(file.read()))
+    numbers = os.environ.pop(HANDED_OVER, None)
+    if numbers is not None:
+        os.environ.update(_taken(numbers))
         return
     its_own = (name for name in os.environ if any(fnmatchcase(name, pattern) for pattern in LOADER))
     shown = allowed(os.environ, its_own)
-    if not hasattr(os, "memfd_create") or len(shown) == len(os.environ):
+    if sys.platform != "linux" or len(shown) == len(os.environ):
         return
     hidden = {name: value for name, value in os.environ.items() if name not in shown}
-    memory = os.memfd_create("perdure-environment", 0)  # it isn't closed when the program starts once more
-    with os.fdopen(memory, "wb", closefd=False) as file:
-        file.write(json.dumps(hidden).encode())
+    numbers = ",".join(map(str, _filled(json.dumps(hidden).encode())))
     # As it was started, with the options of the interpreter; by its path, which finds the same packages.
     command = [sys.executable, *sys.orig_argv[1:]]
-    os.execve(sys.executable, command, {**shown, HANDED_OVER: str(memory)})
+    os.execve(sys.executable, command, {**shown, HANDED_OVER: numbers})
+
+
+def _filled(content: bytes) -> list[int]:
+    """Put content into pipes, each as full as it gets, and return the numbers to read them by."""
+    filled = []
+    while content:
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        content = content[os.write(writing, content) :]
+        os.close(writing)
+        os.set_inheritable(reading, True)  # it isn't closed when the program starts once more
+        filled.append(reading)
+    return filled
+
+
+def _taken(numbers: str) -> dict[str, str]:
+    """Return the variables out of the pipes, which are empty and closed then."""
+    content = b""
+    for number in numbers.split(","):
+        with os.fdopen(int(number), "rb") as pipe:
+            content += pipe.read()
+    try:
+        taken: dict[str, str] = json.loads(content)
+    except ValueError:
+        sys.exit(
+            "perdure: another process took variables of the environment while this one started. Start again."
+        )
+    return taken
