@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 __all__ = ["SteadyClock", "steady"]
 
+GRACE_SECONDS = 3600.0  # what was stored before this process began doesn't expire sooner
+
 
 class SteadyClock:
     """Unix time as it was when the clock was made, and the seconds since by a clock that can't be set.
@@ -36,6 +38,13 @@ class SteadyClock:
         """Return what a past time of the wall clock is by this one; a time in the future is now."""
         now = self()
         return min(now, when + (now - self._wall()))
+
+    def earliest(self, lasting: float) -> float:
+        """Return when something that lasts so many seconds expires at the earliest, if it was only found now.
+
+        The wall clock, by which its age is told, may have been set since it was stored.
+        """
+        return self() + min(lasting, GRACE_SECONDS)
 
     def to_wall(self, when: float) -> float:
         """Return what a time by this clock is by the wall clock as that is set now."""

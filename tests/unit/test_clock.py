@@ -36,3 +36,11 @@ def test_only_time_that_passes_moves_the_clock(changes: list[tuple[int, int]]) -
 
 def test_a_time_in_the_future_is_now() -> None:
     assert Hands().clock.from_wall(START + 10.0) == START
+
+
+def test_what_is_found_lasts_an_hour_more_or_as_long_as_it_lasts_if_that_is_less() -> None:
+    hands = Hands()
+    hands.passes(50.0)
+    hands.wall += 1_000_000.0
+    assert hands.clock.earliest(20.0) == START + 70.0
+    assert hands.clock.earliest(86_400.0) == START + 3_650.0

@@ -24,7 +24,6 @@ from perdure.stores.base import Record, Store
 
 __all__ = ["Registry"]
 
-GRACE_SECONDS = 3600.0
 WRITE_SECONDS = 60.0
 WRITES_PER_TIMEOUT = 10
 
@@ -193,7 +192,7 @@ class Registry:
     def _until(self, instance: Instance) -> float:
         """Return when an instance times out: it was met, or used, too recently for that to be earlier."""
         lasting = lasts(instance)
-        grace = self._clock() + min(lasting, GRACE_SECONDS)
+        grace = self._clock.earliest(lasting)
         return max(instance.accessed + lasting, self._at_least.setdefault(instance.id, grace))
 
     def _drop(self, instance_id: str) -> None:

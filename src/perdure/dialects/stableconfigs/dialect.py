@@ -28,7 +28,6 @@ from perdure.supervision import keep_going
 __all__ = ["StableConfigs"]
 
 PAGE = 1_000  # runs
-GRACE_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -109,12 +108,9 @@ class StableConfigs:
         return view
 
     def _left(self) -> list[tuple[str, float]]:
-        """Return when the answers expire that are older than this process.
-
-        None does at once: the wall clock, by which their age is told, may have been set since.
-        """
+        """Return when the answers expire that are older than this process; none does at once."""
         before, ended = None, []
-        earliest = steady() + min(self._expires, GRACE_SECONDS)
+        earliest = steady.earliest(self._expires)
         while runs := self._store.runs(kind=KIND, before=before, limit=PAGE):
             ended += [
                 (run.id, max(earliest, steady.from_wall(run.updated) + self._expires))
