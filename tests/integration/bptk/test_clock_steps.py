@@ -42,7 +42,7 @@ async def run(externalize):
     made = Dialect(sessions, settings, metrics, mirror=mirror, externalize=externalize, durable=False)
     await made.open()
     (instance,) = await made.start("local", 1, LASTING)
-    await made.begin_session("local", instance, NEW)
+    await made.begin_session("local", instance, lambda: NEW)
     assert await made.step("local", instance, {}, StepRequest(), None) is not None
     ahead += 13 * 3600
     await made._keeper._sweeper.sweep()
