@@ -1,16 +1,20 @@
 """Functions that answer otherwise each time are refused when a model is registered, unless declared."""
 
+import ctypes
 import datetime
 import functools
 import heapq
 import io
 import itertools
 import math
+import operator
 import os
 import os.path
 import pathlib
 import random
 import secrets
+import statistics
+import sys
 import time
 import uuid
 from bisect import bisect, insort
@@ -25,8 +29,10 @@ from typing import Any
 
 import numpy as np
 import numpy.random as npr
+import pandas as pd
 import pytest
 from numpy.random import default_rng, normal
+from scipy import stats
 
 from perdure.engines.system_dynamics import Model
 from perdure.errors import ImpureFunction, ModelError
@@ -43,6 +49,12 @@ NUMBERS = itertools.count()
 RNG = np.random.default_rng(5)
 GENERATOR = random.Random(5)
 MODULE = random
+ROWS: list[list[float]] = [[0.0, 1.0], [2.0, 3.0]]
+NESTED: dict[str, list[float]] = {"a": [0.0]}
+CONSTANTS = {"a": 1.0}
+MATRIX = np.ones((2, 2))
+SEED = None
+WORD = "now"
 
 
 class Counter:
@@ -242,7 +254,145 @@ def makes_one(model: Any, at: float) -> float:
     return Method.draws(model, at)
 
 
+def by_a_bound_method(model: Any, at: float) -> float:
+    add = CALLS.append
+    add(at)
+    return len(CALLS)
+
+
+def in_place_on_an_alias(model: Any, at: float) -> float:
+    x = CALLS
+    x += [1.0]
+    return len(x)
+
+
+def united_in_place(model: Any, at: float) -> float:
+    x = SEEN
+    x |= {at}
+    return len(x)
+
+
+def grown(x: list[float]) -> float:
+    x += [1.0]
+    return len(x)
+
+
+def given_rows() -> list[list[float]]:
+    return ROWS
+
+
+def chosen(model: Any, at: float) -> float:
+    x = CALLS if at > 0 else TABLE
+    x.append(at)
+    return len(x)
+
+
+def chosen_by_if(model: Any, at: float) -> float:
+    if at > 0:
+        x = CALLS
+    else:
+        x = [at]
+    x.append(at)
+    return len(x)
+
+
+def enumerated(model: Any, at: float) -> float:
+    for _i, x in enumerate(ROWS):
+        x[0] += 1
+    return ROWS[0][0]
+
+
+def zipped(model: Any, at: float) -> float:
+    for x, _y in zip(ROWS, TABLE, strict=False):
+        x[0] += 1
+    return ROWS[0][0]
+
+
+def of_items(model: Any, at: float) -> float:
+    for _key, x in NESTED.items():
+        x.append(at)
+    return len(NESTED["a"])
+
+
+def unpacked(model: Any, at: float) -> float:
+    first, *_rest = ROWS
+    first[0] += 1
+    return first[0]
+
+
+def got(model: Any, at: float) -> float:
+    NESTED.get("a", [])[0] += 1
+    return NESTED["a"][0]
+
+
+def of_a_result(model: Any, at: float) -> float:
+    given_rows()[0][0] += 1
+    return ROWS[0][0]
+
+
+def of_a_copy(model: Any, at: float) -> float:
+    x = list(ROWS)
+    x[0][0] += 1
+    return ROWS[0][0]
+
+
+def view_of_an_array(model: Any, at: float) -> float:
+    x = ARRAY[:]
+    x[0] += 1
+    row = MATRIX[0]
+    row += 1
+    return float(ARRAY[0])
+
+
+def reshaped(model: Any, at: float) -> float:
+    x = np.asarray(ARRAY).reshape(3, 1)
+    x += 1
+    return float(ARRAY[0])
+
+
+def local_seed(model: Any, at: float) -> float:
+    seed = None
+    return np.random.default_rng(seed).normal()
+
+
+def distribution(model: Any, at: float) -> float:
+    bell = stats.norm(0.0, 1.0)
+    return float(bell.rvs())
+
+
 IMPURE: dict[str, Any] = {
+    "a bound method": by_a_bound_method,
+    "a method handed to map": lambda m, at: len(list(map(CALLS.append, [at]))),
+    "getattr of a list": lambda m, at: getattr(CALLS, "append")(at) or 1.0,
+    "ufunc.at": lambda m, at: np.add.at(ARRAY, 0, 1) or ARRAY[0],
+    "operator.setitem": lambda m, at: operator.setitem(STATE, "n", 2) or STATE["n"],
+    "operator.iadd": lambda m, at: len(operator.iadd(CALLS, [at])),
+    "+= of an alias": in_place_on_an_alias,
+    "|= of an alias": united_in_place,
+    "+= of a helper's parameter": lambda m, at: grown(CALLS),
+    "one of two lists": chosen,
+    "one of two branches": chosen_by_if,
+    "enumerate": enumerated,
+    "zip": zipped,
+    "items": of_items,
+    "unpacking": unpacked,
+    "get": got,
+    "a helper's result": of_a_result,
+    "an item of a copy": of_a_copy,
+    "a view": view_of_an_array,
+    "a frozen distribution": lambda m, at: stats.lognorm(0.5).rvs(),
+    "a distribution": lambda m, at: stats.norm.rvs(),
+    "a distribution by a name": distribution,
+    "NormalDist": lambda m, at: statistics.NormalDist().samples(1)[0],
+    "a seed that is None": lambda m, at: np.random.default_rng(SEED).normal(),
+    "a local seed that is None": local_seed,
+    "pd.Timestamp now": lambda m, at: pd.Timestamp("now").hour,
+    "pd.Timestamp of a name": lambda m, at: pd.Timestamp(WORD).hour,
+    "pd.to_datetime now": lambda m, at: pd.to_datetime("now").hour,
+    "np.datetime64 now": lambda m, at: np.datetime64("now").astype(int),
+    "sys.modules": lambda m, at: sys.modules["time"].time(),
+    "hash": lambda m, at: hash("x"),
+    "ctypes": lambda m, at: ctypes.c_int(3).value,
     "random.random": lambda m, at: random.random(),
     "a method of random": lambda m, at: random.gauss(0.0, 1.0),
     "from random import": lambda m, at: draw() + gauss(0, 1),
@@ -313,16 +463,23 @@ IMPURE: dict[str, Any] = {
 }
 
 
+# The identity of these has the array in it, since the name isn't assigned.
+ARRAYS: dict[str, Any] = {
+    "a ufunc's third argument": lambda m, at: np.add(ARRAY, 1.0, ARRAY)[0],
+    "a reshaped array": reshaped,
+}
+
+
 def with_function(fn: Any, *, impure: bool = False) -> Model:
     model = Model(starttime=0.0, stoptime=2.0, dt=1.0, name="calls")
     model.converter("y").equation = model.function("fn", fn, impure=impure)()
     return model
 
 
-@pytest.mark.parametrize("kind", IMPURE)
+@pytest.mark.parametrize("kind", IMPURE | ARRAYS)
 def test_an_impure_function_is_refused_with_what_to_do(kind: str) -> None:
     with pytest.raises(ImpureFunction, match="impure=True") as refused:
-        Catalogue().register_model(with_function(IMPURE[kind]))
+        Catalogue().register_model(with_function((IMPURE | ARRAYS)[kind]))
     assert "'fn'" in str(refused.value)
 
 
@@ -381,7 +538,69 @@ def memo(model: Any, at: float) -> float:
     return len(result) + count
 
 
-@pytest.mark.parametrize("fn", [seeded, local_list, own_object, memo], ids=lambda fn: fn.__name__)
+def copies(model: Any, at: float) -> float:
+    x = list(TABLE)
+    x.append(1.0)
+    y = TABLE[:]
+    y.append(1.0)
+    y += [2.0]
+    z = TABLE.copy()
+    z[0] = at
+    rows = list(ROWS)
+    rows.append([at])
+    a = ARRAY.copy()
+    a += 1
+    made = np.asarray(TABLE)
+    made[0] = at
+    sums = np.cumsum(ARRAY)
+    sums[0] = 1.0
+    return sum(x) + sum(y) + sum(sorted(z)) + len(rows) + float(np.cumsum(MATRIX)[0]) * 0.0
+
+
+def built(n: float) -> list[float]:
+    found = []
+    for i in range(3):
+        found.append(i * n)
+    return found
+
+
+def scaled(x: float) -> float:
+    x *= 2.0
+    return x
+
+
+def of_tables(model: Any, at: float) -> float:
+    first = TABLE[0]
+    first *= 0.0
+    part = CONSTANTS.get("a", 0.0)
+    part += 1.0
+    for i, row in enumerate(ROWS):
+        value = row[0]
+        value *= 0.0
+        part += value + i
+    made = built(at)
+    made.append(1.0)
+    made += [1.0]
+    best = max(CONSTANTS.values())
+    best += math.exp(CONSTANTS["a"]) + scaled(CONSTANTS["a"])
+    return first + part + len(made) + best + float(np.interp(1.0, [0.0, 2.0], [0.0, 1.0]))
+
+
+def seeded_in_the_call(model: Any, at: float) -> float:
+    bell = stats.norm(0.0, 1.0)
+    return float(
+        np.random.default_rng(7).normal()
+        + bell.mean()
+        + stats.norm.rvs(random_state=7)
+        + statistics.NormalDist().samples(1, seed=7)[0]
+        + pd.Timestamp("2020-01-01").hour
+    )
+
+
+PURE = [seeded, local_list, own_object, memo, copies, of_tables, seeded_in_the_call]
+
+
+@pytest.mark.parametrize("fn", PURE, ids=lambda fn: fn.__name__)
 def test_a_function_that_answers_the_same_each_time_is_taken(fn: Any) -> None:
     catalogue = Catalogue()
     catalogue.register_model(with_function(fn))

@@ -6,8 +6,21 @@ reads names. What these names stand for, `purity` finds out.
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+
+from perdure.engines.system_dynamics.reaches import (
+    ITEM,
+    NONE,
+    RESULT,
+    SLICE,
+    Environment,
+    Flow,
+    Reach,
+    Reaches,
+    is_getattr,
+    merged,
+)
 
 __all__ = ["Change", "Effects", "Read", "effects_of"]
 
@@ -23,11 +36,24 @@ MUTATORS = frozenset(
 
 CHANGE_FIRST = frozenset(
     {
-        "copyto", "delattr", "fill_diagonal", "heapify", "heappop", "heappush", "heappushpop", "heapreplace",
-        "insort", "insort_left", "insort_right", "next", "place", "put", "putmask", "setattr", "shuffle",
+        "at", "copyto", "delattr", "delitem", "fill_diagonal", "heapify", "heappop", "heappush",
+        "heappushpop", "heapreplace", "insort", "insort_left", "insort_right", "next", "place", "put",
+        "putmask", "setattr", "setitem", "shuffle",
     }
 )  # fmt: skip
 """Functions that change their first argument."""
+
+IN_PLACE = frozenset(
+    f"{before}i{name}{before}"
+    for before in ("", "__")
+    for name in (
+        "add", "and", "concat", "floordiv", "lshift", "matmul", "mod", "mul", "or", "pow", "rshift", "sub",
+        "truediv", "xor",
+    )
+)  # fmt: skip
+"""Functions and methods that do what `+=` and its like do."""
+
+REBOUND, STORED, IN_PLACE_CHANGE = "", "=", "+="
 
 _NAMED = (
     ast.FunctionDef,
@@ -43,19 +69,28 @@ Chain = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Read:
-    """A chain of attributes that is read of a name, and whether it is called with arguments there."""
+    """A chain of attributes that is read of a name, and how it is called there.
+
+    `given` tells whether it has arguments besides names and None, `seeded` whether a seed is among them by
+    its name; `texts` are those that are strings, `arguments` the chains of those that are names.
+    """
 
     name: str
     attributes: Chain
-    given: bool
+    given: bool = False
+    seeded: bool = False
+    texts: Chain = ()
+    arguments: tuple[Chain, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Change:
     """A change of what a name leads to: of itself (no attributes), or of what its attributes are.
 
-    `method` is the method that is called on it, empty if it is assigned or deleted; `function` the chain of a
-    function that it is handed to as its `parameter`, by number or name.
+    `attributes` are the steps of a reach. `method` is the method that is taken of it, `=` if an item or an
+    attribute is assigned or deleted, `+=` if it is changed in place where its kind allows that, empty if the
+    name is bound anew; `function` the chain of a function that it is handed to as its `parameter`, by number
+    or name.
     """
 
     name: str
@@ -78,13 +113,26 @@ class Effects:
     parameters
         Names of its parameters, in order.
     changed
-        Those of them that it changes.
+        The changes of what they are given.
+    returned
+        What the function's answer may lead to.
     """
 
     reads: frozenset[Read]
     changes: frozenset[Change]
     parameters: Chain
-    changed: frozenset[str]
+    changed: frozenset[Change]
+    returned: Reaches = NONE
+
+    def rebinds(self, name: str) -> bool:
+        """Whether a name, or an item of what it leads to, is assigned."""
+        return any(
+            change.name == name
+            and change.method in (REBOUND, STORED)
+            and not change.function
+            and set(change.attributes) <= {ITEM, SLICE}
+            for change in self.changes
+        )
 
 
 def effects_of(node: Function | ast.ClassDef) -> Effects:
@@ -92,7 +140,7 @@ def effects_of(node: Function | ast.ClassDef) -> Effects:
     walk = _Walk()
     if isinstance(node, ast.ClassDef):
         for statement in node.body:
-            walk.scope([statement], frozenset())
+            walk.scope([statement], frozenset(), {})
         return walk.effects(())
     arguments = node.args
     ordered = [*arguments.posonlyargs, *arguments.args]
@@ -107,8 +155,11 @@ def effects_of(node: Function | ast.ClassDef) -> Effects:
         argument.arg for argument, default in named.items() if not isinstance(default, ast.Constant)
     }
     walk.parameters = {argument.arg for argument in _arguments(arguments)}
-    body = node.body if isinstance(node.body, list) else [node.body]
-    walk.scope(body, frozenset())
+    body: list[ast.AST] = [*node.body] if isinstance(node.body, list) else [node.body]
+    # A parameter stands for itself, also where the function binds it anew later.
+    walk.scope(body, frozenset(), {})
+    if isinstance(node, ast.Lambda):
+        walk.returned = walk.answer
     return walk.effects(tuple(argument.arg for argument in [*ordered, *arguments.kwonlyargs]))
 
 
@@ -118,15 +169,22 @@ class _Walk:
 
     reads: set[Read] = field(default_factory=set)
     changes: set[Change] = field(default_factory=set)
-    changed: set[str] = field(default_factory=set)
+    changed: set[Change] = field(default_factory=set)
+    returned: Reaches = NONE
+    answer: Reaches = NONE
     parameters: set[str] = field(default_factory=set)
     defaults: set[str] = field(default_factory=set)
 
     def effects(self, parameters: Chain) -> Effects:
-        return Effects(frozenset(self.reads), frozenset(self.changes), parameters, frozenset(self.changed))
+        return Effects(
+            frozenset(self.reads), frozenset(self.changes), parameters, frozenset(self.changed), self.returned
+        )
 
-    def scope(self, body: Iterable[ast.AST], outer: frozenset[str]) -> None:
-        """Walk through one scope; `outer` are the names of the scopes around it within the function."""
+    def scope(self, body: list[ast.AST], outer: frozenset[str], around: Environment) -> None:
+        """Walk through one scope.
+
+        `outer` are the names of the scopes around it within the function, `around` what they reach.
+        """
         nodes = list(_of_scope(body))
         lent: set[str] = set()
         for node in nodes:
@@ -134,80 +192,118 @@ class _Walk:
                 lent.update(node.names)
             elif isinstance(node, ast.Nonlocal):
                 lent.update(name for name in node.names if name not in outer)
-        bound = set(outer - lent)
-        aliases: dict[str, tuple[str, Chain]] = {}
         bindings = Counter(name for node in nodes for name in _bound_by(node))
         own = set(bindings) - lent
+        aliases: dict[str, tuple[str, Chain]] = {}
+        values: dict[str, list[ast.AST]] = {}
         for node in nodes:
             for target, value in _assigned(node):
+                values.setdefault(target, []).append(value)
                 # A name that is bound again to something else may be that.
                 if target in own and bindings[target] == 1 and (chain := _chain(value)) is not None:
                     aliases[target] = chain
-        bound |= own
+        bound = set(outer - lent) | own
+        empty = {name for name in own if name in values and all(map(_is_none, values[name]))}
         resolve = _Resolver(bound, aliases)
         inner = {id(part) for node in nodes for part in _inner(node)}
         for node in nodes:
-            self._node(node, resolve, lent, read=id(node) not in inner)
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and node.id in lent:
+                self.changes.add(Change(node.id))
+            if isinstance(node, ast.Call):
+                self._read_call(node, resolve, empty)
+            if id(node) not in inner and (found := resolve(node)) is not None:
+                self._read(Read(*found))
+        start = {name: reaches for name, reaches in around.items() if name not in lent}
+        if not outer:
+            start |= {name: frozenset({Reach(name)}) for name in self.parameters}
+        start |= {name: NONE for name in own if outer or name not in self.parameters}
+        flow = Flow(self._visit, start)
+        flow.block(body)
+        if not outer:
+            self.returned |= flow.returned
+            self.answer = flow.of(body[-1]) if body else NONE
+        met = merged(start, merged(flow.environment, flow.met))
         for node in nodes:
             if isinstance(node, Function):
                 names = {argument.arg for argument in _arguments(node.args)} - {"cls"}
-                within = node.body if isinstance(node.body, list) else [node.body]
-                self.scope(within, frozenset(bound | names))
+                within: list[ast.AST] = [*node.body] if isinstance(node.body, list) else [node.body]
+                # The scope of a method at the top of a class has no names around it.
+                held = frozenset(bound | names) or frozenset({""})
+                self.scope(within, held, met | dict.fromkeys(names, NONE))
             elif isinstance(node, ast.ClassDef):
                 for statement in node.body:
-                    self.scope([statement], frozenset(bound))
+                    self.scope([statement], frozenset(bound) or frozenset({""}), met)
 
-    def _node(self, node: ast.AST, resolve: "_Resolver", lent: set[str], *, read: bool) -> None:
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            if node.id in lent:
-                self.changes.add(Change(node.id))
-        elif isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-            self._change(resolve(node.value), "")
+    def _visit(self, node: ast.AST, reach: Callable[[ast.AST], Reaches]) -> None:
+        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            self._change(reach(node.value), STORED)
             if _is_class(node.value):
                 self.changes.add(Change("type(self)"))
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            self._change(reach(node.target), IN_PLACE_CHANGE)
+        elif isinstance(node, ast.Attribute) and node.attr in MUTATORS:
+            # Whoever takes the method calls it, here or where it is handed to.
+            self._change(reach(node.value), node.attr)
+        elif isinstance(node, ast.Attribute) and node.attr in IN_PLACE:
+            self._change(reach(node.value), IN_PLACE_CHANGE)
         elif isinstance(node, ast.Call):
-            self._call(node, resolve)
-        if read and (found := resolve(node)) is not None:
-            self._read(found, given=False)
+            self._call(node, reach)
 
-    def _call(self, call: ast.Call, resolve: "_Resolver") -> None:
+    def _call(self, call: ast.Call, reach: Callable[[ast.AST], Reaches]) -> None:
         function = call.func
         named = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        if isinstance(function, ast.Attribute) and named in MUTATORS:
-            self._change(resolve(function.value), named)
-        if call.args and (named in CHANGE_FIRST or _unbound_mutator(function)):
-            self._change(resolve(call.args[0]), "")
+        if is_getattr(call) and isinstance(call.args[1], ast.Constant) and call.args[1].value in MUTATORS:
+            self._change(reach(call.args[0]), str(call.args[1].value))
+        if call.args and named in IN_PLACE:
+            self._change(reach(call.args[0]), IN_PLACE_CHANGE)
+        elif call.args and (named in CHANGE_FIRST or _unbound_mutator(function)):
+            self._change(reach(call.args[0]), STORED)
         for keyword in call.keywords:
             if keyword.arg == "out":
-                self._change(resolve(keyword.value), "")
-        callee = resolve(function)
-        if callee is None:
-            return
-        given = any(not (isinstance(each, ast.Constant) and each.value is None) for each in _given(call))
-        self._read(callee, given=given)
+                self._change(reach(keyword.value), STORED)
         handed = [(str(number), argument) for number, argument in enumerate(call.args)]
         handed += [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg]
+        callees = [(each.name, *each.steps) for each in reach(function) if not each.level]
         for parameter, argument in handed:
-            if isinstance(argument, ast.Name | ast.Attribute) and (found := resolve(argument)) is not None:
-                name, attributes = found
-                self.changes.add(
-                    Change(name, attributes, function=(callee[0], *callee[1]), parameter=parameter)
-                )
+            for each in reach(argument):
+                if not each.level:
+                    self.changes |= {
+                        Change(each.name, each.steps, STORED, callee, parameter) for callee in callees
+                    }
 
-    def _read(self, found: tuple[str, Chain], *, given: bool) -> None:
-        name, attributes = found
-        if name not in self.parameters or name in self.defaults:
-            self.reads.add(Read(name, attributes, given))
-
-    def _change(self, found: tuple[str, Chain] | None, method: str) -> None:
-        if found is None:
+    def _read_call(self, call: ast.Call, resolve: "_Resolver", empty: set[str]) -> None:
+        callee = resolve(call.func)
+        if callee is None:
             return
-        name, attributes = found
-        if name in self.parameters:
-            self.changed.add(name)
-            if name not in self.defaults and name != "cls":
-                return
-        self.changes.add(Change(name, attributes, method))
+        given, texts, arguments = False, [], []
+        for each in _given(call):
+            if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                texts.append(each.value)
+            found = resolve(each) if isinstance(each, ast.Name | ast.Attribute) else None
+            if found is not None:
+                arguments.append((found[0], *found[1]))
+            elif not _is_none(each) and not (isinstance(each, ast.Name) and each.id in empty):
+                given = True
+        seeded = any(
+            keyword.arg in ("random_state", "seed", "rng") and not _is_none(keyword.value)
+            for keyword in call.keywords
+        )
+        self._read(Read(*callee, given, seeded, tuple(texts), tuple(arguments)))
+
+    def _read(self, read: Read) -> None:
+        if read.name not in self.parameters or read.name in self.defaults:
+            self.reads.add(read)
+
+    def _change(self, reaches: Reaches, method: str) -> None:
+        for each in reaches:
+            if each.level:
+                continue  # it is new
+            change = Change(each.name, each.steps, method)
+            if each.name in self.parameters:
+                self.changed.add(change)
+                if each.name not in self.defaults and each.name != "cls":
+                    continue
+            self.changes.add(change)
 
 
 class _Resolver:
@@ -247,24 +343,21 @@ def _chain(node: ast.AST) -> tuple[str, Chain] | None:
             node = node.value
         elif isinstance(node, ast.Subscript | ast.Starred | ast.NamedExpr):
             node = node.value
-        elif _is_getattr(node):
+        elif is_getattr(node):
             assert isinstance(node, ast.Call) and isinstance(node.args[1], ast.Constant)
             attributes.append(str(node.args[1].value))
             node = node.args[0]
+        elif isinstance(node, ast.Call):
+            attributes.append(RESULT)
+            node = node.func
         elif isinstance(node, ast.Name):
             return node.id, tuple(reversed(attributes))
         else:
             return None
 
 
-def _is_getattr(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "getattr"
-        and len(node.args) >= 2
-        and isinstance(node.args[1], ast.Constant)
-    )
+def _is_none(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _inner(node: ast.AST) -> Iterator[ast.AST]:
@@ -273,7 +366,7 @@ def _inner(node: ast.AST) -> Iterator[ast.AST]:
         yield node.value
     elif isinstance(node, ast.Call):
         yield node.func
-        if _is_getattr(node):
+        if is_getattr(node):
             yield node.args[0]
 
 

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from perdure.engines.system_dynamics.attributes import names_in
-from perdure.engines.system_dynamics.effects import Change, Effects
+from perdure.engines.system_dynamics.effects import Effects
 from perdure.engines.system_dynamics.libraries import library_version, top_level
 from perdure.engines.system_dynamics.points import Points
 from perdure.engines.system_dynamics.program import Code, Definition, Instruction, Program
-from perdure.engines.system_dynamics.purity import MISSING, impure_change, impure_read, impure_value
+from perdure.engines.system_dynamics.purity import MISSING, follow, impure_change, impure_read, impure_value
 from perdure.engines.system_dynamics.syntax import Import, Source, class_source, function_source
 from perdure.errors import ImpureFunction, ModelError
 
@@ -259,14 +259,8 @@ class _Reader:
         """
         if self._impure:
             return
-        imports = {imported.name: imported for imported in source.imports}
-
-        def lookup(name: str) -> Any:
-            if name in inner:
-                return inner[name]
-            if name in imports:
-                return self._imported(imports[name], namespace)[1]
-            return namespace.get(name, getattr(builtins, name, MISSING))
+        lookup = self._lookup(source, namespace, inner)
+        asked: set[int] = set()
 
         def own(module: str) -> bool:
             return library_version(module, self._home) is None
@@ -276,11 +270,43 @@ class _Reader:
                 return function_source(value, "itself", self._function).effects
             return None
 
+        def results(value: Any) -> Iterable[Any]:
+            answers = effects(value)
+            if answers is None or id(value) in asked:
+                return ()
+            asked.add(id(value))
+            around = self._lookup(
+                function_source(value, "itself", self._function), value.__globals__, _inner(value)
+            )
+            found = [
+                reached
+                for each in answers.returned
+                if not each.level and each.name not in answers.parameters
+                for reached in follow([around(each.name)], each.steps, results)
+            ]
+            asked.discard(id(value))
+            return found
+
         for read in sorted(source.effects.reads):
-            if (name := impure_read(read, lookup(read.name), own)) is not None:
+            if (name := impure_read(read, lookup, own)) is not None:
                 raise self._refused_impure(name)
-        if (name := impure_change(source.effects, lookup, effects)) is not None:
+        if (name := impure_change(source.effects, lookup, effects, results)) is not None:
             raise self._refused_impure(f"{name!r}, which it changes")
+
+    def _lookup(
+        self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any]
+    ) -> Callable[[str], Any]:
+        """Return a function that tells what a name in code stands for."""
+        imports = {imported.name: imported for imported in source.imports}
+
+        def lookup(name: str) -> Any:
+            if name in inner:
+                return inner[name]
+            if name in imports:
+                return self._imported(imports[name], namespace)[1]
+            return namespace.get(name, getattr(builtins, name, MISSING))
+
+        return lookup
 
     def _refused(self, where: str, what: str, *, wraps: bool = False) -> ModelError:
         advice = (
@@ -383,7 +409,7 @@ class _Reader:
             zip(function.__code__.co_freevars, cells, strict=True), key=lambda item: item[0]
         ):
             self._digest.add("closure", name)
-            if self._impure and source and Change(name) in source.effects.changes:
+            if self._impure and source and source.effects.rebinds(name):
                 continue
             try:
                 content = cell.cell_contents
@@ -410,7 +436,7 @@ class _Reader:
             self._digest.add(token)
         for name in sorted(source.globals):
             self._digest.add("global", name)
-            if self._impure and Change(name) in source.effects.changes:
+            if self._impure and source.effects.rebinds(name):
                 self._digest.add("changed")
             elif name in namespace:
                 self._chains(namespace[name], name, source.chains.get(name, _BY_ITSELF))

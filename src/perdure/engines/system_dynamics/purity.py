@@ -5,39 +5,46 @@ generator, or counts its calls, gives other numbers then.
 """
 
 import random
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from perdure.engines.system_dynamics.effects import Effects, Read
+import numpy as np
 
-__all__ = ["MISSING", "impure_change", "impure_read", "impure_value"]
+from perdure.engines.system_dynamics.effects import IN_PLACE_CHANGE, REBOUND, STORED, Change, Effects, Read
+from perdure.engines.system_dynamics.reaches import ITEM, RESULT, SLICE
+
+__all__ = ["MISSING", "follow", "impure_change", "impure_read", "impure_value"]
 
 MISSING = object()
 """What a name stands for that isn't known."""
 
 IMPURE = frozenset(
     {
-        "aiohttp", "asyncio", "boto3", "builtins.id", "builtins.input", "builtins.open", "codecs.open",
-        "concurrent", "datetime.date.today", "datetime.datetime.now",
-        "datetime.datetime.today", "datetime.datetime.utcnow", "dbm", "fileinput", "ftplib", "gc", "getpass",
-        "glob", "httpx", "http", "importlib.resources", "io.FileIO", "io.open", "io.open_code", "linecache",
-        "locale", "multiprocessing", "nt", "ntpath.abspath", "ntpath.exists", "ntpath.expanduser",
-        "ntpath.expandvars", "ntpath.getatime", "ntpath.getctime", "ntpath.getmtime", "ntpath.getsize",
-        "ntpath.isdir", "ntpath.isfile", "ntpath.islink", "ntpath.realpath", "numpy.DataSource",
-        "numpy.fromfile", "numpy.genfromtxt", "numpy.load", "numpy.loadtxt", "numpy.memmap", "numpy.random",
-        "numpy.save", "numpy.savetxt", "numpy.savez", "os", "pandas.read_clipboard", "pandas.read_csv",
+        "aiohttp", "arrow.now", "arrow.utcnow", "asyncio", "boto3", "builtins.hash", "builtins.id",
+        "builtins.input", "builtins.open", "cffi", "codecs.open", "concurrent", "ctypes",
+        "datetime.date.today", "datetime.datetime.now", "datetime.datetime.today",
+        "datetime.datetime.utcnow", "dbm", "fileinput", "ftplib", "gc", "getpass", "glob", "httpx", "http",
+        "importlib.resources", "io.FileIO", "io.open", "io.open_code", "linecache", "locale",
+        "multiprocessing", "nt", "ntpath.abspath", "ntpath.exists", "ntpath.expanduser", "ntpath.expandvars",
+        "ntpath.getatime", "ntpath.getctime", "ntpath.getmtime", "ntpath.getsize", "ntpath.isdir",
+        "ntpath.isfile", "ntpath.islink", "ntpath.realpath", "numpy.DataSource", "numpy.fromfile",
+        "numpy.genfromtxt", "numpy.load", "numpy.loadtxt", "numpy.memmap", "numpy.random", "numpy.save",
+        "numpy.savetxt", "numpy.savez", "os", "pandas.read_clipboard", "pandas.read_csv",
         "pandas.read_excel", "pandas.read_feather", "pandas.read_fwf", "pandas.read_hdf", "pandas.read_html",
-        "pandas.read_json", "pandas.read_orc", "pandas.read_parquet", "pandas.read_pickle", "pandas.read_sql",
-        "pandas.read_table", "pandas.read_xml", "pandas.Timestamp.now", "pandas.Timestamp.today",
-        "pandas.Timestamp.utcnow", "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "platform",
-        "posix", "posixpath.abspath", "posixpath.exists", "posixpath.expanduser", "posixpath.expandvars",
-        "posixpath.getatime", "posixpath.getctime", "posixpath.getmtime", "posixpath.getsize",
-        "posixpath.isdir", "posixpath.isfile", "posixpath.islink", "posixpath.realpath", "psutil", "random",
-        "requests", "resource", "scipy.io", "secrets", "select", "shelve", "shutil", "signal", "smtplib",
-        "socket", "sqlite3", "ssl", "subprocess", "sys.argv", "sys.getrefcount", "sys.stdin", "tempfile",
-        "threading", "time", "tracemalloc", "urllib.request", "urllib3", "uuid.getnode", "uuid.uuid1",
-        "uuid.uuid4", "zipfile.ZipFile",
+        "pandas.read_json", "pandas.read_orc", "pandas.read_parquet", "pandas.read_pickle",
+        "pandas.read_sql", "pandas.read_table", "pandas.read_xml", "pandas.Timestamp.now",
+        "pandas.Timestamp.today", "pandas.Timestamp.utcnow", "pendulum.now", "pendulum.today",
+        "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "platform", "posix", "posixpath.abspath",
+        "posixpath.exists", "posixpath.expanduser", "posixpath.expandvars", "posixpath.getatime",
+        "posixpath.getctime", "posixpath.getmtime", "posixpath.getsize", "posixpath.isdir",
+        "posixpath.isfile", "posixpath.islink", "posixpath.realpath", "psutil", "random", "requests",
+        "resource", "scipy.io", "secrets", "select", "shelve", "shutil", "signal", "smtplib", "socket",
+        "sqlite3", "ssl", "subprocess", "sys._current_frames", "sys._getframe", "sys.argv",
+        "sys.getrefcount", "sys.modules", "sys.stdin", "tempfile", "threading", "time", "tracemalloc",
+        "urllib.request", "urllib3", "uuid.getnode", "uuid.uuid1", "uuid.uuid4", "zipfile.ZipFile",
     }
 )  # fmt: skip
 """Names, with all below them, whose answers aren't the same each time."""
@@ -77,9 +84,16 @@ _ALIASES = {
     "numpy.lib._npyio_impl": "numpy",
     "pathlib._local": "pathlib",
 }
-_FIXED = (ModuleType, FunctionType, BuiltinFunctionType, tuple, str, bytes, float, int)
-_DRAWS = frozenset({"rvs", "sample", "random_sample"})  # of SciPy's distributions, pandas' frames
-_LIBRARY_DRAWS = ("scipy", "pandas", "sklearn", "torch", "statsmodels")
+_FIXED = (
+    tuple, str, bytes, float, int, complex, frozenset, range, Enum, np.generic, BuiltinFunctionType,
+    type(None),
+)  # fmt: skip
+# What an assignment changes, though it has no method that does.
+_SHELLS = (ModuleType, FunctionType, type)
+_VIEWS = frozenset({"T", "base", "flat", "imag", "real"})  # of arrays
+_DRAWS = frozenset({"random_sample", "resample", "rvs", "sample", "samples"})  # of distributions, frames
+_LIBRARY_DRAWS = ("scipy", "pandas", "sklearn", "statistics", "torch", "statsmodels")
+_NOW = frozenset({"now", "today"})
 
 
 def impure_value(value: object) -> str | None:
@@ -108,24 +122,29 @@ def impure_value(value: object) -> str | None:
     return name if name in SEEDED or _impure(name) else None
 
 
-def impure_read(read: Read, value: Any, own: Callable[[str], bool]) -> str | None:
+def impure_read(read: Read, lookup: Callable[[str], Any], own: Callable[[str], bool]) -> str | None:
     """Return the name of what is read, if that isn't the same each time.
 
     Parameters
     ----------
     read
         The chain of attributes, and how it is called.
-    value
-        What its name stands for.
+    lookup
+        Returns what a name stands for, or `MISSING`.
     own
         Whether a module is the modeller's own, whatever its name.
     """
-    reached, rest = value, read.attributes
+    reached, rest = lookup(read.name), read.attributes
+    arguments = [follow([lookup(name)], steps) for name, *steps in read.arguments]
+    handed = [value for values in arguments for value in values]
+    any_given = read.given or any(value is not None for value in handed) or not all(arguments)
+    texts = (*read.texts, *(value for value in handed if isinstance(value, str)))
     while rest and isinstance(reached, ModuleType):
         attribute, *following = rest
         found = getattr(reached, attribute, MISSING)
         if not own(reached.__name__) and not isinstance(found, ModuleType):
-            given = read.given and not following
+            # A call whose result is read on has a read of its own.
+            given = any_given if not following else following[0] == RESULT
             if (name := _called(f"{_module(reached.__name__)}.{attribute}", given)) is not None:
                 return name
         reached, rest = found, tuple(following)
@@ -135,19 +154,28 @@ def impure_read(read: Read, value: Any, own: Callable[[str], bool]) -> str | Non
         # A module by itself may be read for anything.
         return None if own(reached.__name__) else _impure(_module(reached.__name__))
     if (name := impure_value(reached)) is not None:
-        return None if name in FROM_CLOCK and read.given and not rest else ".".join((name, *rest))
+        given = any_given if not rest else rest[0] == RESULT
+        rest = tuple(step for step in rest if step != RESULT)
+        return None if name in FROM_CLOCK and given else ".".join((name, *rest))
     dotted = _dotted(reached)
-    if dotted in SEEDED and not (rest or read.given):
+    if dotted in SEEDED and not (rest or any_given):
         return f"{dotted} without a seed"
+    if _NOW.intersection(text.strip().lower() for text in texts) and dotted.startswith(("numpy.", "pandas.")):
+        return f"{dotted}('now')"
+    if rest and rest[-1] in _DRAWS and not read.seeded:
+        kind = reached if isinstance(reached, type | FunctionType) else type(reached)
+        if str(kind.__module__).startswith(_LIBRARY_DRAWS):
+            return rest[-1]
     if rest and isinstance(reached, type):
         return _impure(".".join((dotted, *rest)))
-    if rest and rest[-1] in _DRAWS and type(reached).__module__.startswith(_LIBRARY_DRAWS):
-        return f"{rest[-1]}"
     return None
 
 
 def impure_change(
-    effects: Effects, lookup: Callable[[str], Any], own: Callable[[Any], Effects | None]
+    effects: Effects,
+    lookup: Callable[[str], Any],
+    own: Callable[[Any], Effects | None],
+    results: Callable[[Any], Iterable[Any]],
 ) -> str | None:
     """Return the name of something that outlives a call and that a function changes, or None.
 
@@ -159,35 +187,78 @@ def impure_change(
         Returns what a name stands for, or `MISSING`.
     own
         Returns the effects of another function of the modeller's, or None for what is none.
+    results
+        Returns what a function may answer that exists outside a call of it.
     """
     for change in sorted(effects.changes):
+        reached = list(follow([lookup(change.name)], change.attributes, results))
         if change.function:
-            callee = _follow(lookup(change.function[0]), change.function[1:])
-            called = own(callee)
-            if called is None:
-                continue
-            number = change.parameter
-            if number.isdigit():
-                if int(number) >= len(called.parameters):
-                    continue
-                number = called.parameters[int(number)]
-            if number not in called.changed:
-                continue
-        elif change.method:
-            # A function of a module may have the name of a method that changes lists.
-            reached = _follow(lookup(change.name), change.attributes)
-            if isinstance(reached, _FIXED):
-                continue
-        return ".".join((change.name, *change.attributes))
+            callees = follow([lookup(change.function[0])], change.function[1:], results)
+            changed = any(
+                _changes(value, within.method)
+                for callee in callees
+                for within in _handed(callee, change.parameter, own)
+                for value in follow(reached, within.attributes, results)
+            )
+        else:
+            changed = change.method == REBOUND or any(_changes(value, change.method) for value in reached)
+        if changed:
+            return ".".join((change.name, *(step for step in change.attributes if step.isidentifier())))
     return None
 
 
-def _follow(value: Any, attributes: tuple[str, ...]) -> Any:
-    for attribute in attributes:
-        if value is MISSING:
-            break
-        value = vars(value).get(attribute, MISSING) if isinstance(value, ModuleType | type) else MISSING
-    return value
+def _handed(callee: Any, parameter: str, own: Callable[[Any], Effects | None]) -> Iterator[Change]:
+    """Yield the changes of what a function gets as its parameter, given by number or name."""
+    if isinstance(callee, np.ufunc):
+        if parameter.isdigit() and int(parameter) >= callee.nin:
+            yield Change(parameter, method=STORED)
+        return
+    called = own(callee)
+    if called is None:
+        return
+    if parameter.isdigit():
+        if int(parameter) >= len(called.parameters):
+            return
+        parameter = called.parameters[int(parameter)]
+    yield from (change for change in called.changed if change.name == parameter)
+
+
+def _changes(value: Any, method: str) -> bool:
+    """Whether something is changed by an assignment, in place, or by one of its methods."""
+    if value is MISSING:
+        return method != IN_PLACE_CHANGE
+    if isinstance(value, _SHELLS):
+        return method == STORED
+    return not isinstance(value, _FIXED)
+
+
+def follow(
+    values: Iterable[Any], steps: Iterable[str], results: Callable[[Any], Iterable[Any]] = lambda _: ()
+) -> list[Any]:
+    """Return what the steps of a reach lead to from any of some values; `MISSING` is what isn't known."""
+    found = list(values)
+    for step in steps:
+        following = (each for value in found for each in _step(value, step, results))
+        found = list({id(each): each for each in following}.values())
+    return found
+
+
+def _step(value: Any, step: str, results: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
+    if value is MISSING:
+        return (MISSING,)
+    if step == RESULT:
+        return results(value)
+    if isinstance(value, np.ndarray):
+        # A row of an array shares its data; a number is a copy.
+        shares = value.ndim > 1 or value.dtype == object if step == ITEM else step == SLICE or step in _VIEWS
+        return (value,) if shares else ()
+    if step == ITEM and isinstance(value, list | tuple | dict | set | frozenset | deque):
+        return (value.values() if isinstance(value, dict) else value) or (MISSING,)
+    if isinstance(value, list | dict | set | deque):
+        return ()  # a slice is new, and a method answers nothing that isn't followed by its name
+    if isinstance(value, ModuleType | type) and step not in (ITEM, SLICE):
+        return (vars(value).get(step, MISSING),)
+    return () if isinstance(value, (*_FIXED, *_SHELLS)) else (MISSING,)
 
 
 def _called(dotted: str, given: bool) -> str | None:

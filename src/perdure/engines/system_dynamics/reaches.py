@@ -1,0 +1,277 @@
+"""Reaches: what an expression may lead to that exists outside a call, followed through a body in its order.
+
+`x = L if a else M` lets `x` lead to L and M, a loop over `enumerate(L)` leads to the items of L, `list(L)` is
+a new list of the items of L. `purity` finds out which values these are.
+"""
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+__all__ = [
+    "ITEM",
+    "NONE",
+    "RESULT",
+    "SLICE",
+    "Environment",
+    "Flow",
+    "Reach",
+    "Reaches",
+    "is_getattr",
+    "merged",
+]
+
+ITEM, SLICE, RESULT = "[]", "[:]", "()"
+
+HANDED_ON = {
+    "next": 0, "min": 0, "max": 0, "get": 0, "getitem": 0, "pop": 0, "popleft": 0, "setdefault": 0,
+    "choice": 0, "reduce": 0, "__getitem__": 0, "__next__": 0,
+    "iter": 1, "list": 1, "tuple": 1, "set": 1, "frozenset": 1, "dict": 1, "sorted": 1, "reversed": 1,
+    "filter": 1, "deque": 1, "copy": 1, "values": 1, "chain": 1, "islice": 1, "cycle": 1, "takewhile": 1,
+    "dropwhile": 1, "filterfalse": 1, "popitem": 1, "union": 1, "nlargest": 1, "nsmallest": 1, "__iter__": 1,
+    "enumerate": 2, "zip": 2, "zip_longest": 2, "items": 2, "product": 2, "combinations": 2,
+    "permutations": 2, "pairwise": 2, "batched": 2,
+}  # fmt: skip
+"""Functions whose results hold the items of their arguments, and in how many new containers."""
+
+VIEWS = frozenset(
+    {
+        "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "atleast_1d", "atleast_2d",
+        "atleast_3d", "broadcast_to", "diagonal", "expand_dims", "flipud", "fliplr", "memoryview", "moveaxis",
+        "nditer", "ravel", "reshape", "rollaxis", "squeeze", "swapaxes", "transpose", "view",
+    }
+)  # fmt: skip
+"""Functions whose results share the data of their arguments."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reach:
+    """What is reached from a name by steps, put into a number of new containers."""
+
+    name: str
+    steps: tuple[str, ...] = ()
+    level: int = 0
+
+    def item(self) -> "Reach":
+        if self.level:
+            return Reach(self.name, self.steps, self.level - 1)
+        return Reach(self.name, (*self.steps, ITEM))
+
+    def within(self, levels: int) -> "Reach":
+        return Reach(self.name, self.steps, self.level + levels)
+
+    def step(self, step: str) -> "Reach":
+        return Reach(self.name, (*self.steps, step), self.level)
+
+
+Reaches = frozenset[Reach]
+Environment = dict[str, Reaches]
+NONE: Reaches = frozenset()
+
+
+@dataclass(slots=True)
+class Flow:
+    """One walk through the statements of a scope.
+
+    Attributes
+    ----------
+    visit
+        Is told of each node that may change something, with a function that tells what expressions reach.
+    environment
+        What the names of the scope reach just now; other names stand for themselves.
+    met
+        What they ever reached, for the functions within.
+    returned
+        What the scope may return.
+    """
+
+    visit: Callable[[ast.AST, Callable[[ast.AST], Reaches]], None]
+    environment: Environment
+    met: Environment = field(default_factory=dict)
+    returned: Reaches = NONE
+
+    def block(self, body: Iterable[ast.AST]) -> None:
+        for statement in body:
+            self._statement(statement)
+
+    def _statement(self, node: ast.AST) -> None:
+        if isinstance(node, ast.If):
+            self._expression(node.test)
+            self._either(node.body, node.orelse)
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.While):
+            self._expression(node.test if isinstance(node, ast.While) else node.iter)
+            # The second round begins with what the first one assigned.
+            for _ in range(2):
+                if not isinstance(node, ast.While):
+                    self._bind(node.target, _items(self.of(node.iter)))
+                    self._expression(node.target)
+                self._either(node.body, ())
+            self._either(node.orelse, ())
+        elif isinstance(node, ast.Try | ast.TryStar):
+            self._either(node.body, ())
+            for handler in node.handlers:
+                self._either(handler.body, ())
+            self._either(node.orelse, ())
+            self.block(node.finalbody)
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            for item in node.items:
+                self._expression(item.context_expr)
+                if item.optional_vars is not None:
+                    self._bind(item.optional_vars, self.of(item.context_expr))
+            self.block(node.body)
+        elif isinstance(node, ast.Match):
+            self._expression(node.subject)
+            for case in node.cases:
+                self._capture(case.pattern, self.of(node.subject))
+                self._either([*([case.guard] if case.guard else []), *case.body], ())
+        else:
+            self._expression(node)
+
+    def _either(self, one: Iterable[ast.AST], other: Iterable[ast.AST]) -> None:
+        before = dict(self.environment)
+        self.block(one)
+        after, self.environment = self.environment, before
+        self.block(other)
+        for name, reaches in after.items():
+            self.environment[name] = self.environment.get(name, NONE) | reaches
+
+    def _expression(self, node: ast.AST) -> None:
+        """Walk through an expression or a simple statement, its parts first."""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            return
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
+            for generator in node.generators:
+                self._expression(generator.iter)
+                self._bind(generator.target, _items(self.of(generator.iter)))
+        for child in ast.iter_child_nodes(node):
+            self._expression(child)
+        self.visit(node, self.of)
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                self._assign(target, node.value)
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+            self._assign(node.target, node.value)
+        elif isinstance(node, ast.Return) and node.value is not None:
+            self.returned |= self.of(node.value)
+
+    def _assign(self, target: ast.AST, value: ast.AST) -> None:
+        both = isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List)
+        if both and not any(
+            isinstance(each, ast.Starred) for each in (*_elements(target), *_elements(value))
+        ):
+            reached = [self.of(each) for each in _elements(value)]
+            for each, reaches in zip(_elements(target), reached, strict=False):
+                self._bind(each, reaches)
+        else:
+            self._bind(target, self.of(value))
+
+    def _bind(self, target: ast.AST, reaches: Reaches) -> None:
+        if isinstance(target, ast.Name):
+            if target.id in self.environment:
+                self.environment[target.id] = reaches
+                self.met[target.id] = self.met.get(target.id, NONE) | reaches
+        elif isinstance(target, ast.Starred):
+            self._bind(target.value, frozenset(each.within(1) for each in reaches))
+        else:
+            for each in _elements(target):
+                self._bind(each, _items(reaches))
+
+    def _capture(self, pattern: ast.AST, reaches: Reaches) -> None:
+        if isinstance(pattern, ast.MatchAs | ast.MatchStar) and pattern.name:
+            self._bind(ast.Name(pattern.name), reaches)
+        # A pattern by itself has the subject, those within it have its items.
+        same = isinstance(pattern, ast.MatchAs | ast.MatchOr)
+        for child in ast.iter_child_nodes(pattern):
+            self._capture(child, reaches if same else _items(reaches))
+
+    def of(self, node: ast.AST) -> Reaches:
+        """Return what an expression may reach."""
+        match node:
+            case ast.Name():
+                return self.environment.get(node.id, frozenset({Reach(node.id)}))
+            case ast.Attribute():
+                return frozenset(each.step(node.attr) for each in self.of(node.value) if not each.level)
+            case ast.Subscript():
+                return _part(self.of(node.value), node.slice)
+            case ast.Starred() | ast.NamedExpr():
+                return self.of(node.value)
+            case ast.IfExp():
+                return self.of(node.body) | self.of(node.orelse)
+            case ast.BoolOp():
+                return self._all(node.values)
+            case ast.List() | ast.Tuple() | ast.Set():
+                return frozenset(each.within(1) for part in node.elts for each in self._element(part))
+            case ast.Dict():
+                return frozenset(each.within(1) for each in self._all(node.values))
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
+                return frozenset(each.within(1) for each in self.of(node.elt))
+            case ast.DictComp():
+                return frozenset(each.within(1) for each in self.of(node.value))
+            case ast.BinOp():
+                both = self.of(node.left) | self.of(node.right)
+                return frozenset(each.within(1) for each in _items(both))
+            case ast.Call():
+                return self._result(node)
+        return NONE
+
+    def _element(self, node: ast.AST) -> Reaches:
+        return _items(self.of(node)) if isinstance(node, ast.Starred) else self.of(node)
+
+    def _all(self, nodes: Iterable[ast.AST]) -> Reaches:
+        return frozenset(each for node in nodes for each in self.of(node))
+
+    def _result(self, call: ast.Call) -> Reaches:
+        if is_getattr(call):
+            name = call.args[1]
+            assert isinstance(name, ast.Constant)
+            return frozenset(each.step(str(name.value)) for each in self.of(call.args[0])) | self._all(
+                call.args[2:]
+            )
+        function = call.func
+        named = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        sources = self._all(call.args)
+        if isinstance(function, ast.Attribute):
+            sources |= self.of(function.value)
+        if named in VIEWS:
+            # What is made of a list is new.
+            return frozenset(each if each.level else each.step(SLICE) for each in sources)
+        own = frozenset(each.step(RESULT) for each in self.of(function) if not each.level)
+        if named in HANDED_ON:
+            held = frozenset(each.within(HANDED_ON[named]) for each in _items(sources))
+            # `get` may answer its default, `min` one of its arguments.
+            return own | held | (self._all(call.args[1:]) if HANDED_ON[named] == 0 else NONE)
+        return own
+
+
+def is_getattr(node: ast.AST) -> bool:
+    """Whether an expression reads an attribute by a name that is written there."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "getattr"
+        and len(node.args) >= 2
+        and isinstance(node.args[1], ast.Constant)
+    )
+
+
+def merged(one: Mapping[str, Reaches], other: Mapping[str, Reaches]) -> Environment:
+    """Return what the names of both may reach."""
+    return {name: one.get(name, NONE) | other.get(name, NONE) for name in {*one, *other}}
+
+
+def _elements(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.Tuple | ast.List):
+        yield from node.elts
+
+
+def _items(reaches: Reaches) -> Reaches:
+    return frozenset(each.item() for each in reaches)
+
+
+def _part(reaches: Reaches, index: ast.AST) -> Reaches:
+    parts = index.elts if isinstance(index, ast.Tuple) else [index]
+    if not any(isinstance(part, ast.Slice) for part in parts):
+        return _items(reaches)
+    # A slice of an array shares its data, one of a list is a new list.
+    whole = frozenset(each.step(SLICE) if not each.level else each for each in reaches)
+    return whole | frozenset(each.item().within(1) for each in reaches)
