@@ -33,6 +33,8 @@ APPLICATION_ID = 0x50657264  # "Perd", in the file's header
 MAX_READERS = 8
 CHUNK = 1 << 20  # bytes read at once
 READABLE_SECONDS = 60.0
+GRACE = 1.0  # seconds that readers have before what they read is interrupted
+INTERRUPT_EVERY = 0.1  # seconds; an interrupt ends one statement, and a reader may begin another
 BUSY_TIMEOUT = 5000  # milliseconds to wait for another program that has the file open
 IDENTITY = 4  # the schema since which a store has an identity
 
@@ -45,6 +47,7 @@ _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.IOError, "input or output failed"),
     (apsw.BusyError, "another program has locked it"),
     (apsw.LockedError, "another program has locked it"),
+    (apsw.InterruptError, "it is being closed or opened anew"),
 )
 
 
@@ -206,7 +209,7 @@ class Readers:
         self._files = files
         self._changed = threading.Condition()
         self._idle: list[apsw.Connection] = []
-        self._lent = 0
+        self._lent: set[apsw.Connection] = set()
         self._suspended = False
         self._refusal: str | None = None
         self._readable_until = 0.0
@@ -234,15 +237,22 @@ class Readers:
             raise StoreUnavailable(reason=reason(self._path, error)) from error
         finally:
             with self._changed:
-                self._lent -= 1
+                self._lent.remove(connection)
                 self._idle.append(connection)
                 self._changed.notify_all()
 
     def suspend(self) -> None:
-        """Wait until all connections are back, close them, and let further readers wait for `resume`."""
+        """Take all connections back, close them, and let further readers wait for `resume`.
+
+        What takes longer than a short grace is interrupted; whoever reads it is refused.
+        """
         with self._changed:
             self._suspended = True
-            self._changed.wait_for(lambda: self._lent == 0)
+            patience = GRACE
+            while not self._changed.wait_for(lambda: not self._lent, timeout=patience):
+                for connection in self._lent:
+                    connection.interrupt()
+                patience = INTERRUPT_EVERY
             while self._idle:
                 self._idle.pop().close()
 
@@ -254,7 +264,7 @@ class Readers:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Close all connections once they are back; who reads later is refused."""
+        """Take all connections back as `suspend` does and close them; who reads later is refused."""
         self.suspend()
         self.resume("it is closed")
 
@@ -283,12 +293,14 @@ class Readers:
 
     def _take(self) -> apsw.Connection:
         with self._changed:
-            self._changed.wait_for(lambda: not self._suspended and (self._idle or self._lent < MAX_READERS))
+            self._changed.wait_for(
+                lambda: not self._suspended and (self._idle or len(self._lent) < MAX_READERS)
+            )
             if self._refusal is not None:
                 raise StoreUnavailable(reason=self._refusal)
             self._files.check()
             connection = self._idle.pop() if self._idle else self._open()
-            self._lent += 1
+            self._lent.add(connection)
             return connection
 
     def _open(self) -> apsw.Connection:
