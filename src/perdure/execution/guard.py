@@ -22,6 +22,7 @@ that are the child's alone (with commas), and the limits, of which ``-`` is none
 
 import contextlib
 import ctypes
+import itertools
 import math
 import os
 import resource
@@ -171,6 +172,25 @@ def held_by(folders: list[str]) -> Iterator[int]:
                     yield status.st_blocks * 512
 
 
+def held_without_name(folders: list[str]) -> Iterator[int]:
+    """Yield the bytes of each file that lay below some folders, has no name any more, and is open below here.
+
+    Where this process may not look at another's open files, these are left out.
+    """
+    below = tuple(os.path.realpath(folder) + "/" for folder in folders)
+    seen = set()
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    status = entry.stat()
+                    file = status.st_dev, status.st_ino
+                    if status.st_nlink or file in seen or not os.path.realpath(entry.path).startswith(below):
+                        continue
+                    seen.add(file)
+                    yield status.st_blocks * 512
+
+
 def kernel_kills() -> int:
     """Return how many processes the kernel has killed for want of memory, as far as it tells."""
     for line in content("/proc/vmstat").splitlines():
@@ -218,7 +238,7 @@ class Folders:
 
     def __init__(self, folders: list[str], limit: int) -> None:
         self._folders, self._limit = folders, limit
-        self._walk = held_by(folders)
+        self._walk = self._begin()
         self._held = 0
         self.next_look = 0.0
 
@@ -239,8 +259,11 @@ class Folders:
         now = time.monotonic()
         self.next_look = now + max(rest or 0.0, SHARE * (now - began))
         if rest is not None:
-            self._walk, self._held = held_by(self._folders), 0
+            self._walk, self._held = self._begin(), 0
         return False
+
+    def _begin(self) -> Iterator[int]:
+        return itertools.chain(held_by(self._folders), held_without_name(self._folders))
 
 
 class Guard:

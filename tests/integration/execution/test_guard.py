@@ -94,6 +94,7 @@ def test_the_limit_of_memory_ends_what_takes_more() -> None:
     [
         ("grow", Limits(memory=200 * MEBIBYTE), How.MEMORY),
         ("fill", Limits(folder_bytes=10 * MEBIBYTE), How.FOLDER),
+        ("fill_deleted", Limits(folder_bytes=10 * MEBIBYTE), How.FOLDER),
     ],
 )
 def test_limits_end_what_goes_on_while_its_time_is_held(
