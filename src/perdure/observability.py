@@ -3,13 +3,14 @@
 import logging
 import sys
 import threading
-import unicodedata
 from contextlib import suppress
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["Metrics", "configure_logging", "printable"]
+from perdure.terminal import printable
+
+__all__ = ["Metrics", "configure_logging"]
 
 
 class Metrics:
@@ -52,23 +53,6 @@ class Metrics:
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, with everything escaped that a terminal would obey or hide.
-
-    >>> print(printable("calm\\x1b[31m red\\u202e\\n"))
-    calm\\x1b[31m red\\u202e\\n
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() or unicodedata.category(each) == "Zs" else _escape(each) for each in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:

@@ -223,6 +223,7 @@ def examples() -> list[str]:
     waiting = [root]
     while waiting:
         command = waiting.pop()
+        command = getattr(command, "loaded", command)
         waiting += getattr(command, "commands", {}).values()
         shown = (command.epilog or "").partition(":")[2]
         found += [example.strip() for example in shown.split("  ·  ") if example.strip()]
@@ -274,6 +275,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     (folder / "my_models.py").write_text("from tests.support.small import catalogue\n")
     (folder / "my_tasks.py").write_text("from tests.support.small_tasks import ADD\n")
     shutil.copytree(ROOT / "examples" / "networks", folder / "networks")
+    (folder / "tokens.txt").write_text("ada:secret\n")
+    (folder / "tokens.txt").chmod(0o600)
     (folder / "bin").mkdir()
     (folder / "bin" / "perdure").write_text(f'#!/bin/sh\nexec {sys.executable} -m perdure "$@"\n')
     (folder / "bin" / "perdure").chmod(0o755)

@@ -15,11 +15,12 @@ from pathlib import Path
 import httpx
 from tests.support.small import bath
 
-from perdure.api.server import serve, socket_path
+from perdure.api.server import serve
 from perdure.engines.system_dynamics import Model
 from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
+from perdure.stores.location import socket_path
 
 ROOT = Path(__file__).parents[2]
 JSON = {"Content-Type": "application/json"}

@@ -20,7 +20,8 @@ from perdure.artifacts import Artifacts
 from perdure.errors import BackupRefused, Invalid, WrongStore
 from perdure.stores.base import Store
 from perdure.stores.files import FOLDER_MODE, make_folder, sync_folder
-from perdure.stores.sqlite import FILE, SqliteStore
+from perdure.stores.location import FILE
+from perdure.stores.sqlite import SqliteStore
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 

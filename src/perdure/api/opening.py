@@ -42,7 +42,7 @@ from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
-from perdure.stores.open import store_file
+from perdure.stores.location import store_file
 from perdure.stores.sqlite import SqliteStore
 
 __all__ = ["Manner", "opened"]

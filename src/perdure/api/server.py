@@ -30,10 +30,11 @@ from perdure.api.connections import BoundedConfig, BoundedProtocol, ConnectionLi
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
-from perdure.stores.open import open_store, store_file
+from perdure.stores.location import socket_path
+from perdure.stores.open import open_store
 from perdure.web.origins import host_name, is_loopback
 
-__all__ = ["access_in_words", "run_app", "serve", "socket_path", "store_file"]
+__all__ = ["access_in_words", "run_app", "serve"]
 
 STOP_SECONDS = 10  # requests that take longer are cut off
 BACKLOG = 2048
@@ -41,12 +42,6 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
 
 log = structlog.get_logger(__name__)
-
-
-def socket_path(store: str) -> Path | None:
-    """Return where the administrator's socket of a store lies: beside its file, under its name."""
-    file = store_file(store)
-    return None if file is None else file.with_name(f"{file.name}.sock")
 
 
 def serve(

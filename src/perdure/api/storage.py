@@ -5,7 +5,7 @@ from pathlib import Path
 
 from perdure.artifacts import ArtifactLimits, Artifacts
 from perdure.settings import Settings
-from perdure.stores.open import store_file
+from perdure.stores.location import store_file
 
 __all__ = ["artifacts_beside", "open_artifacts"]
 

@@ -11,14 +11,18 @@ import typer
 from perdure.cli.connection import StoreUrl, answer, connect
 from perdure.cli.output import say
 
-__all__ = ["EXAMPLES", "backup"]
+__all__ = ["app", "backup"]
 
-EXAMPLES = (
+_EXAMPLES = (
     "Examples:  perdure backup backups/monday  ·  "
     "perdure backup monday --store sqlite:///perdure-data/perdure.db"
 )
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=_EXAMPLES)
 def backup(
     folder: Annotated[
         Path, typer.Argument(help="Where to: a folder that is empty, or is made.", show_default=False)

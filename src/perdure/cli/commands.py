@@ -1,19 +1,69 @@
-"""The app: every command, and how it tells what went wrong."""
+"""The app: every command, and how it tells what went wrong.
 
+A command's module is imported when the command is called. So each starts with what it needs itself, and help
+and version need nearly nothing.
+"""
+
+import importlib
 import sys
-from typing import Annotated
+from functools import cached_property
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from perdure import __version__
-from perdure.cli import backup, doctor, experiments, runs, savepoints, serve, solve, tasks
 from perdure.cli.output import own_output, say_lines
 from perdure.errors import PerdureError
 
 __all__ = ["app", "run"]
 
+# The module of each command, whose `app` it is, and what the list of commands says of it.
+COMMANDS = {
+    "serve": ("serve", "Serve models and tasks over HTTP; every acknowledged step is durable."),
+    "runs": ("runs", "Look after runs."),
+    "savepoints": ("savepoints", "Look after the savepoints of a run."),
+    "tasks": ("tasks", "Look after tasks."),
+    "experiment": ("experiments", "Run experiments, and look after those of a server."),
+    "solve": ("solve", "Find the stable configurations of a binding network."),
+    "doctor": ("doctor", "Check a store, report what is wrong, and repair what replay can repair."),
+    "backup": (
+        "backup",
+        "Back a store up with its artifacts, also while it is served.",
+    ),
+}
+
+
+class _Later(TyperCommand):
+    """A command that is imported when it is called."""
+
+    def __init__(self, name: str, module: str, summary: str) -> None:
+        super().__init__(name, help=summary)
+        self._module = module
+
+    @cached_property
+    def loaded(self) -> Any:
+        """The command itself."""
+        command = typer.main.get_command(importlib.import_module(f"perdure.cli.{self._module}").app)
+        command.name = self.name
+        return command
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Make the context of the command itself, which is then what is invoked."""
+        return self.loaded.make_context(info_name, args, parent=parent, **extra)
+
+
+class _Commands(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: _Later(name, module, text) for name, (module, text) in COMMANDS.items()}
+
+
 app = typer.Typer(
     name="perdure",
+    cls=_Commands,
     help="Simulations that outlive their server: durable, exactly resumable runs behind one HTTP API.",
     epilog="Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  perdure runs list",
     no_args_is_help=True,
@@ -36,16 +86,6 @@ def options(
     ] = False,
 ) -> None:
     """Take the options that belong to no command."""
-
-
-app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-app.add_typer(runs.app, name="runs")
-app.add_typer(savepoints.app, name="savepoints")
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(experiments.app, name="experiment")
-app.command("solve", epilog=solve.EXAMPLES)(solve.solve)
-app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
-app.command("backup", epilog=backup.EXAMPLES)(backup.backup)
 
 
 def run() -> None:

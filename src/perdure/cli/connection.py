@@ -9,14 +9,10 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from perdure.api.app import create_app
-from perdure.api.server import socket_path, store_file
-from perdure.cli.models import load_catalogue
-from perdure.cli.output import libraries_apart
-from perdure.cli.serve import read_settings
+from perdure.cli.options import read_settings
 from perdure.errors import PerdureError
-from perdure.observability import configure_logging, printable
-from perdure.stores.open import open_store
+from perdure.stores.location import socket_path, store_file
+from perdure.terminal import printable
 
 __all__ = ["Models", "StoreUrl", "answer", "connect"]
 
@@ -63,24 +59,13 @@ async def connect(
         raise PerdureError(f"No server works on {url}; start `perdure serve`, or name another with --store.")
     if file is None or not file.is_file():
         raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
-    configure_logging("ERROR", as_json=False)
-    opened = open_store(
-        url,
-        keep=settings.savepoint_keep,
-        keep_lines=settings.max_log_lines,
-        keep_bytes=settings.max_log_bytes,
-    )
-    try:
-        with libraries_apart():
-            catalogue = load_catalogue(models)
-        app = create_app(opened, catalogue, settings, administrator_socket=HOST, works=False)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client,
-        ):
-            yield client
-    finally:
-        opened.close()
+    from perdure.cli.unserved import app_of  # with a server, nothing of it is needed
+
+    async with (
+        app_of(settings, models, administrator_socket=HOST) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client,
+    ):
+        yield client
 
 
 def answer(response: httpx.Response) -> Any:

@@ -13,13 +13,17 @@ from perdure.cli.output import say, with_progress
 from perdure.cli.runs import all_runs
 from perdure.errors import PerdureError
 
-__all__ = ["EXAMPLES", "doctor"]
+__all__ = ["app", "doctor"]
 
-EXAMPLES = (
+_EXAMPLES = (
     "Examples:  perdure doctor  ·  perdure doctor --dry-run  ·  perdure doctor --models my_models:catalogue"
 )
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=_EXAMPLES)
 def doctor(
     store: StoreUrl = None,
     models: Models = None,

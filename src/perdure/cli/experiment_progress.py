@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from perdure.cli.output import say
-from perdure.observability import printable
+from perdure.terminal import printable
 
 __all__ = ["ExperimentProgress"]
 

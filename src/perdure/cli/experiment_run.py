@@ -21,7 +21,7 @@ from perdure.api.app import create_app
 from perdure.api.context import Context
 from perdure.artifacts.archive import OWN
 from perdure.cli.experiment_progress import ExperimentProgress
-from perdure.cli.serve import read_settings
+from perdure.cli.options import read_settings
 from perdure.drivers.changes import changes_of
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds

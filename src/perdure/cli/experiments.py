@@ -17,7 +17,9 @@ from perdure.lifecycle import FINAL, RunState
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Run experiments, and look after those of a server.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run experiments, and look after those of a server.", no_args_is_help=True, add_completion=False
+)
 
 RunId = Annotated[str, typer.Argument(help="The experiment's run id.", show_default=False)]
 

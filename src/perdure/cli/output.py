@@ -23,7 +23,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from perdure.observability import printable
+from perdure.terminal import printable
 
 __all__ = [
     "AsJson",

@@ -12,7 +12,7 @@ from perdure.errors import ModelUnchanged, PerdureError
 
 __all__ = ["all_runs", "app"]
 
-app = typer.Typer(help="Look after runs.", no_args_is_help=True)
+app = typer.Typer(help="Look after runs.", no_args_is_help=True, add_completion=False)
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 

@@ -11,7 +11,7 @@ from perdure.errors import PerdureError, SavepointNotFound
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Look after the savepoints of a run.", no_args_is_help=True)
+app = typer.Typer(help="Look after the savepoints of a run.", no_args_is_help=True, add_completion=False)
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 Timestamp = Annotated[int, typer.Argument(help="The savepoint's timestamp.", show_default=False)]

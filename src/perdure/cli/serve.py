@@ -1,27 +1,29 @@
 """``perdure serve``: the server."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from perdure.api.server import serve as run_server
 from perdure.cli.models import load_catalogue
+from perdure.cli.options import read_settings
 from perdure.cli.output import say_lines
-from perdure.errors import Invalid
 from perdure.observability import configure_logging
-from perdure.settings import Settings
 
-__all__ = ["EXAMPLES", "read_settings", "serve"]
+__all__ = ["app", "serve"]
 
-EXAMPLES = (
+_EXAMPLES = (
     "Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  "
     "perdure serve --tasks my_tasks.py  ·  "
-    "perdure serve --tokens-file tokens.txt --host 0.0.0.0"
+    "perdure serve --tokens-file tokens.txt"
 )
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=_EXAMPLES)
 def serve(
     models: Annotated[
         str | None,
@@ -71,13 +73,3 @@ def serve(
     settings = read_settings(store=store, tasks=tasks or None, tokens_file=tokens_file, host=host, port=port)
     configure_logging(settings.log_level, as_json=settings.log_json)
     run_server(load_catalogue(models), settings, announce=say_lines, accept_loss=accept_loss)
-
-
-def read_settings(**options: Any) -> Settings:
-    """Return the settings of the environment, with the options that were given before them."""
-    try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise Invalid(f"The setting {name} (PERDURE_{name.upper()}) is wrong: {first['msg']}.") from error

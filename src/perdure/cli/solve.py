@@ -30,9 +30,9 @@ from perdure.solvers.binding_networks.grammar import Syntax
 from perdure.solvers.binding_networks.network import Network
 from perdure.solvers.binding_networks.progress import Progress
 
-__all__ = ["EXAMPLES", "solve"]
+__all__ = ["app", "solve"]
 
-EXAMPLES = (
+_EXAMPLES = (
     "Examples:  perdure solve networks/and_gate.txt  ·  "
     "perdure solve networks/and_gate.txt networks/bound_output.txt --json  ·  "
     "perdure solve networks/grid_gate.txt --all --svg pictures  ·  "
@@ -46,6 +46,10 @@ INTERRUPTED = 130
 STDIN = Path("-")
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=_EXAMPLES)
 def solve(
     file: Annotated[
         Path, typer.Argument(help="The monomers, one a line; - reads standard input.", show_default=False)

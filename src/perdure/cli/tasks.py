@@ -14,7 +14,7 @@ from perdure.errors import WrongKind
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Look after tasks.", no_args_is_help=True)
+app = typer.Typer(help="Look after tasks.", no_args_is_help=True, add_completion=False)
 
 TaskId = Annotated[str, typer.Argument(help="The task's run id.", show_default=False)]
 ENDED = ("completed", "stopped", "failed")

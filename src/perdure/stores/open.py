@@ -1,14 +1,13 @@
 """Opening a store by its URL."""
 
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from perdure.errors import Invalid
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
-from perdure.stores.sqlite import FILE, SqliteStore
+from perdure.stores.sqlite import SqliteStore
 
-__all__ = ["open_store", "store_file"]
+__all__ = ["open_store"]
 
 
 def open_store(
@@ -56,13 +55,3 @@ def open_store(
     raise Invalid(
         f"{url!r} names no store; it is sqlite:///relative/path, sqlite:////absolute/path or memory://."
     )
-
-
-def store_file(store: str) -> Path | None:
-    """Return the file that a store's URL names, or None if that store has no file."""
-    parts = urlsplit(store)
-    if parts.scheme != "sqlite" or len(parts.path) < 2:
-        return None
-    name = unquote(parts.path[1:])
-    path = Path(name).resolve()  # as the store does it, whatever link leads there
-    return path / FILE if name.endswith("/") or path.is_dir() else path

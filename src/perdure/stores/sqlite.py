@@ -29,6 +29,7 @@ from perdure.stores.execution_rows import read, read_lines, read_unfinished
 from perdure.stores.files import Files, make_folder
 from perdure.stores.integrity import problems
 from perdure.stores.keys import find_made, find_step
+from perdure.stores.location import FILE
 from perdure.stores.lock import Lock
 from perdure.stores.queries import QUERIES
 from perdure.stores.tail import Mark, Tail
@@ -38,7 +39,6 @@ from perdure.stores.writer import Writer
 
 __all__ = ["SqliteStore"]
 
-FILE = "perdure.db"
 NEWEST = (1 << 63) - 1
 
 P = ParamSpec("P")

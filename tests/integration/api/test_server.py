@@ -11,10 +11,11 @@ import httpx
 import pytest
 from tests.support.served import ROOT, served
 
-from perdure.api.server import serve, socket_path
+from perdure.api.server import serve
 from perdure.errors import AddressUnavailable
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
+from perdure.stores.location import socket_path
 
 NEW = {"kind": "session", "scenarios": {"bath": ["base"]}}
 

@@ -354,7 +354,6 @@ def test_after_a_power_cut_at_any_time_what_was_acknowledged_is_there(
 
 def test_a_page_that_cannot_be_read_is_no_damage(store: SqliteStore, vfs: FaultyVFS) -> None:
     """SQLite makes `SQLITE_CORRUPT` of an EIO of the operating system's that a statement meets."""
-    store.close()
     readers = Readers(store.path, vfs.name, Files(store.path))
     with pytest.raises(CorruptBlob), readers.lend():
         raise apsw.CorruptError("the file can be read, so it is damaged")

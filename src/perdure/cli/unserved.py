@@ -1,0 +1,41 @@
+"""A store that no server holds: opened in this process, behind the app that a server would have."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from perdure.api.app import App, create_app
+from perdure.cli.models import load_catalogue
+from perdure.cli.output import libraries_apart
+from perdure.observability import configure_logging
+from perdure.settings import Settings
+from perdure.stores.open import open_store
+
+__all__ = ["app_of"]
+
+
+@asynccontextmanager
+async def app_of(settings: Settings, models: str | None, *, administrator_socket: str) -> AsyncIterator[App]:
+    """Yield an app on the store of the settings, which works on no runs; the store is closed afterwards.
+
+    Parameters
+    ----------
+    models
+        Where the models are, ``module:name``; see `load_catalogue`.
+    administrator_socket
+        The host whose requests have the administrator's rights.
+    """
+    configure_logging("ERROR", as_json=False)
+    opened = open_store(
+        settings.store,
+        keep=settings.savepoint_keep,
+        keep_lines=settings.max_log_lines,
+        keep_bytes=settings.max_log_bytes,
+    )
+    try:
+        with libraries_apart():
+            catalogue = load_catalogue(models)
+        app = create_app(opened, catalogue, settings, administrator_socket=administrator_socket, works=False)
+        async with app.router.lifespan_context(app):
+            yield app
+    finally:
+        opened.close()
