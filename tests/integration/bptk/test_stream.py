@@ -52,7 +52,11 @@ async def call(
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(data))],
+        "headers": [
+            (b"host", b"localhost"),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(data)),
+        ],
     }
     await app(scope, receive, send)
     text = b"".join(message.get("body", b"") for message in sent[1:])
