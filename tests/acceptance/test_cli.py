@@ -293,6 +293,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return Prepared(folder, run_id, task_id, experiment_id)
 
 
+@pytest.fixture
+def copied(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the folder, since some examples delete and upgrade what others need.
+
+    It has a short name: the path of a socket has about a hundred characters at most.
+    """
+    folder = tmp_path_factory.mktemp("x") / "c"
+    shutil.copytree(prepared.folder, folder)
+    return folder
+
+
 EXAMPLES = examples()
 
 
@@ -301,22 +312,17 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("example", [it for it in EXAMPLES if not it.startswith("perdure experiment ")])
-def test_every_example_works(example: str, prepared: Prepared, tmp_path: Path) -> None:
-    """In a copy of the folder, since some delete and upgrade what others need."""
-    folder = tmp_path / "copy"
-    shutil.copytree(prepared.folder, folder)
-    prepared.check(example, folder)
+def test_every_example_works(example: str, prepared: Prepared, copied: Path) -> None:
+    prepared.check(example, copied)
 
 
-def test_every_example_of_experiments_works_with_a_server(prepared: Prepared, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(prepared.folder, folder)
+def test_every_example_of_experiments_works_with_a_server(prepared: Prepared, copied: Path) -> None:
     of_experiments = [it for it in EXAMPLES if it.startswith("perdure experiment ")]
     # Stopping changes what the others need, and what is followed has to end.
     of_experiments.sort(key=lambda example: [word in example for word in ("--follow", "stop")])
-    with running(folder / "perdure-data" / "perdure.db", BATH, prepared.environment):  # which works on them
+    with running(copied / "perdure-data" / "perdure.db", BATH, prepared.environment):  # which works on them
         for example in of_experiments:
-            prepared.check(example, folder)
+            prepared.check(example, copied)
 
 
 def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> None:
