@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-import sys
 from collections.abc import Coroutine, Iterator
+from email.utils import make_msgid
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ def draws(model: Any, at: float, scale: float) -> float:
 
 
 def hidden_draws(model: Any, at: float, scale: float) -> float:
-    drawn: float = sys.modules["random"].random() * scale  # what inspection doesn't see
-    return drawn
+    # A library's function that draws a number, which inspection doesn't know.
+    drawn = int(make_msgid(domain="x").split(".")[2].partition("@")[0])
+    return drawn % 1_000_003 / 1_000_003 * scale
 
 
 def noisy(fn: Any = draws, *, impure: bool = True, drain: float = 0.1) -> Model:
