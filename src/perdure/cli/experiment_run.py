@@ -310,4 +310,5 @@ def _told(context: Context, folder: Path, view: ExperimentView, bar: ExperimentP
     if run.state is RunState.COMPLETED and not run.reason:
         bar.say(f"Completed: {told}.")
     else:
-        bar.say(f"perdure: {run.state.value} after {told}: {run.reason}")
+        # The lines of the traceback, if it has one, are among the run's lines, and so have been shown.
+        bar.say(f"perdure: {run.state.value} after {told}: {run.reason.partition(chr(10))[0]}")

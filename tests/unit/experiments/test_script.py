@@ -57,7 +57,7 @@ def execute(
         path.write_text(dedent(text))
     loop = Loop(look)
     seen = builtins_with(facades or {}, ClockMethods(lambda name, reading: reading))
-    loop.script = Script(folder / "main_script.py", folder, 5, seen)
+    loop.script = Script(folder / "main_script.py", folder, 5, lambda: seen)
     return loop.script.run(Nrp(loop, 1), logging.getLogger("unused")), loop.looked
 
 

@@ -7,7 +7,7 @@ is put aside for the length of each of its calls.
 import logging
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,13 @@ class Script:
     seed
         The run's.
     builtins
-        What its code has as its builtins.
+        Returns what its code has as its builtins; called when it is run, since some, such as `open`, are
+        replaced for the length of a simulation.
     """
 
-    def __init__(self, path: Path, folder: Path, seed: int, builtins: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, folder: Path, seed: int, builtins: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self._path = path
         self._folder = folder
         self._builtins = builtins
@@ -65,10 +68,10 @@ class Script:
         ScriptStopped
             If it was ended from inside one of its calls.
         """
-        main = self._main
-        self._modules = FolderModules(self._folder, {"__main__": main}, self._builtins)
+        main, seen = self._main, self._builtins()
+        self._modules = FolderModules(self._folder, {"__main__": main}, seen)
         main.__dict__.update(
-            __builtins__=self._builtins,
+            __builtins__=seen,
             __file__=str(self._path),
             nrp=nrp,
             NRPSimulationTimeout=NRPSimulationTimeout,

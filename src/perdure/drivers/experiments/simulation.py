@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,7 +112,7 @@ class Simulation:
         self._script: Script | None = None
         if plan.script is not None:
             modules = facades(self._read_clock, self._sleep)
-            seen = builtins_with(modules, ClockMethods(self._read_clock))
+            seen = partial(builtins_with, modules, ClockMethods(self._read_clock))
             self._script = Script(self._folder / plan.script, self._folder, plan.seed, seen)
 
     # From beginning to end ----------------------------------------------------------------------------------
