@@ -101,7 +101,8 @@ def sweep(identity: str, token: str = "", child: int | None = None, ids: range =
         swept.add(child)
     for process in _inherited(ids):
         if process.pid in swept or process.session in sessions - {os.getsid(0)}:
-            os.waitpid(process.pid, os.WNOHANG)
+            with contextlib.suppress(ChildProcessError):  # another thread has reaped it meanwhile
+                os.waitpid(process.pid, os.WNOHANG)
     return len(swept)
 
 
