@@ -56,12 +56,12 @@ def test_it_starts_again_after_a_kill_and_goes_on(tmp_path: Path) -> None:
 def test_it_prints_where_it_is_and_what_to_do_next(tmp_path: Path) -> None:
     with served(tmp_path) as server:
         assert server.process.stdout is not None
-        lines = [server.process.stdout.readline() for _ in range(3)]
-        commands = [line.partition("curl")[2] for line in lines[:2]]
-        for command in commands:
+        lines = [server.process.stdout.readline() for _ in range(4)]
+        assert lines[0].startswith("  open:")
+        for command in (line.partition("curl")[2] for line in lines[1:3]):
             done = subprocess.run(["bash", "-c", f"curl -sS -f {command}"], capture_output=True, check=True)
             assert done.stdout
-        assert "/openapi.json" in lines[2]
+        assert "/openapi.json" in lines[3]
 
 
 def test_it_serves_also_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
