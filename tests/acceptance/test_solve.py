@@ -166,7 +166,7 @@ def test_constraints_that_leave_too_few_polymers_say_how_many() -> None:
         (["."], None, "can't be read: Is a directory."),
         (["-"], "", "standard input, line 1, column 1: Input contains no monomers.\n  \n  ^"),
         (["-"], "2[a b\n", "'[' is out of place"),
-        (["-"], "\ta\t*\n", "line 1, column 4: Invalid BindingSite name. ' a *'\n  \ta\t*\n  \t \t^"),
+        (["-"], "\ta\t*\n", "Invalid BindingSite name. ' a *'\n        a       *\n                ^"),
         (["-"], "a \x1b[31m:\n:\n", "line 1, column 3: Invalid"),
         (["-"], f"{'a ' * 300}* {'a ' * 300}", f"\n  {'a ' * 30}* {'a ' * 19}\n  {' ' * 60}^\n"),
         (["and_gate.txt", "-"], "FREE output\nFREE nobody\n", "standard input, line 2, column 6"),
