@@ -83,6 +83,9 @@ def _of(kind: type[datetime.date], moment: datetime.date) -> datetime.date:
 
 def compiled(source: bytes, path: str) -> CodeType:
     """Compile a file so that it looks up the attributes of these names by `ATTRIBUTE`."""
+    if (at := source.find(b"\0")) >= 0:  # of which Python names no place
+        line = source.count(b"\n", 0, at) + 1
+        raise SyntaxError("source code cannot contain null bytes", (path, line, None, None))
     try:
         return compile(_tree(source, path), path, "exec", dont_inherit=True)
     except RecursionError:  # an expression nested deeper than a tree may be, though not than a file may

@@ -300,6 +300,11 @@ def test_mistakes_in_functions_are_told(
             "x.data['m']",
         ),
         ("@TransceiverFunction('a')\ndef f(): return 5", 3, "@TransceiverFunction('a')"),
+        (
+            "@EngineDataPack('x', DataPackIdentifier('n', 'a'))\n@StatusFunction()\ndef f(y): pass",
+            3,
+            "@EngineDataPack('x', DataPackIdentifier('n', 'a'))",
+        ),
     ],
 )
 def test_a_wrong_name_in_a_data_pack_says_file_and_line(
@@ -312,6 +317,34 @@ def test_a_wrong_name_in_a_data_pack_says_file_and_line(
     values = error.value.values
     assert (values["file"], values["line"], values["text"]) == ("f.py", line, text)
     assert f'  File "f.py", line {line}, in ' in values["traceback"]
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("self._setDataPack('n', {1, 2})", 8),
+        ("self._setDataPack('m', 1)", 8),
+        ("self._setDataPack('n', 1)\n\n    def runLoop(self):\n        pass", 10),
+    ],
+)
+def test_what_a_script_makes_of_its_data_packs_wrongly_says_file_and_line(
+    tmp_path: Path, script: str, line: int, isolated: bool
+) -> None:
+    body = dedent("""
+    from nrp_core.engines.python_json import EngineScript
+    class Script(EngineScript):
+        def initialize(self):
+            self._registerDataPack("n")
+
+        def runLoop(self, timestep_ns):
+            """)
+    write(tmp_path, a__py=body.rstrip(" ") + " " * 8 + script)
+    made = started(tmp_path, config(script_engine("a", Isolated=isolated)))
+    with closing(made), pytest.raises(ScriptFailed, match=rf"a\.py, line {line}\b") as error:
+        made.step()
+    assert (error.value.values["file"], error.value.values["line"]) == ("a.py", line)
+    assert f'  File "a.py", line {line}, in runLoop' in error.value.values["traceback"]
 
 
 def test_what_a_registered_engine_refuses_of_a_function_says_file_and_line(tmp_path: Path) -> None:

@@ -209,3 +209,9 @@ def test_a_moment_is_the_reading_in_any_zone(microseconds: int, minutes: int) ->
     assert found.utcoffset() == datetime.timedelta(minutes=minutes)
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     assert (found - epoch) // datetime.timedelta(microseconds=1) == microseconds
+
+
+def test_a_null_byte_in_a_file_says_file_and_line() -> None:
+    with pytest.raises(SyntaxError, match="null bytes") as error:
+        compiled(b"x = 1\ny = \0\n", "script.py")
+    assert (error.value.filename, error.value.lineno) == ("script.py", 2)

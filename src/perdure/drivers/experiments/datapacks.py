@@ -1,9 +1,10 @@
 """Data packs: what engines and the functions between them exchange, under nrp-core's names."""
 
-import sys
 from typing import Any, NamedTuple
 
-__all__ = ["DataPackIdentifier", "JsonDataPack", "JsonRawData", "Line", "line_of_caller"]
+from perdure.engines.python_script.raised import caller
+
+__all__ = ["DataPackIdentifier", "JsonDataPack", "JsonRawData"]
 
 
 class DataPackIdentifier(NamedTuple):
@@ -20,16 +21,6 @@ class DataPackIdentifier(NamedTuple):
     name: str
     engine_name: str
     type: str = ""
-
-
-Line = tuple[str, int, str]
-"""A line of code: its file, its number, and the function that it is in."""
-
-
-def line_of_caller(depth: int) -> Line:
-    """Return the line that called the caller of this, or at a greater depth who called that."""
-    frame = sys._getframe(depth + 1)
-    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
 
 
 class JsonDataPack:
@@ -53,7 +44,7 @@ class JsonDataPack:
         self.engine_name = engine_name
         self.data: Any = {} if data is None else data
         self._updated = updated
-        self.made = line_of_caller(1)
+        self.made = caller(1)
 
     def isUpdated(self) -> bool:  # noqa: N802 - nrp-core's name
         """Return whether it came from its engine in this very step."""

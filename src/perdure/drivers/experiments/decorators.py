@@ -12,11 +12,10 @@ from perdure.drivers.experiments.datapacks import (
     DataPackIdentifier,
     JsonDataPack,
     JsonRawData,
-    Line,
-    line_of_caller,
 )
 from perdure.engines.python_script.constants import DEFINITION
 from perdure.engines.python_script.modules import register
+from perdure.engines.python_script.raised import Place, caller
 from perdure.errors import suggest
 
 __all__ = [
@@ -50,7 +49,7 @@ class Given(NamedTuple):
 
     pack: DataPackIdentifier
     preprocessed: bool
-    line: Line
+    line: Place
 
 
 @dataclass
@@ -123,12 +122,12 @@ def StatusFunction() -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
 
 def EngineDataPack(keyword: str, id: DataPackIdentifier) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
     """Give it an engine's data pack as an argument."""
-    return _giving(keyword, Given(id, False, line_of_caller(1)))
+    return _giving(keyword, Given(id, False, caller(1)))
 
 
 def PreprocessedDataPack(keyword: str, id: DataPackIdentifier) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name
     """Give it what a preprocessing function made in this step as an argument."""
-    return _giving(keyword, Given(id, True, line_of_caller(1)))
+    return _giving(keyword, Given(id, True, caller(1)))
 
 
 def SimulationIteration(keyword: str) -> Callable[[F], F]:  # noqa: N802 - nrp-core's name

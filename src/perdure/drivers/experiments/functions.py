@@ -4,7 +4,6 @@ They are one party, as in nrp-core, where one interpreter is theirs: with module
 don't share. What their modules keep is state, as an engine script's is.
 """
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +22,7 @@ from perdure.drivers.experiments.decorators import (
 from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.data import copied
 from perdure.engines.python_script.party import Party
-from perdure.engines.python_script.raised import Place, raised
+from perdure.engines.python_script.raised import Place, definition, raised
 from perdure.errors import (
     EngineCrashed,
     Invalid,
@@ -47,8 +46,8 @@ class _Function(NamedTuple):
     @property
     def place(self) -> Place:
         """Where its definition begins."""
-        code = getattr(inspect.unwrap(self.call), "__code__", None)
-        return Place(self.file) if code is None else Place(code.co_filename, code.co_firstlineno, self.name)
+        found = definition(self.call)
+        return found if found.file else Place(self.file)
 
 
 class _Made(NamedTuple):
@@ -210,6 +209,7 @@ class Functions:
             arguments[definition.iteration] = inputs["iteration"]
         if definition.time is not None:
             arguments[definition.time] = inputs["time_ns"]
+        self._party.at = function.place  # of the arguments that it doesn't take
         return function.call(**arguments)
 
     def _argument(
@@ -228,7 +228,7 @@ class Functions:
             return JsonDataPack(name, engine, copied(preprocessed[engine, name], name, engine), updated=True)
         if given.preprocessed:  # its preprocessing function didn't run, or made none
             return JsonDataPack(name, engine)
-        self._party.at = Place(*given.line)
+        self._party.at = given.line
         raise Invalid(f"The engine {engine!r} has no data pack {name!r}.{suggest(name, packs)}")
 
     def _packs(self, function: _Function, answer: Any) -> list[_Made]:
@@ -240,13 +240,13 @@ class Functions:
             raise Invalid(f"It must return a list of JsonDataPack, not {answer!r:.80}")
         made = []
         for pack in answer:
-            self._party.at = Place(*pack.made)
+            self._party.at = pack.made
             if pack.engine_name not in self._engines:
                 raise Invalid(
                     f"There is no engine {pack.engine_name!r}.{suggest(pack.engine_name, self._engines)}"
                 )
             data = copied(pack.data, pack.name, pack.engine_name)
-            made.append(_Made(pack.engine_name, pack.name, data, Place(*pack.made)))
+            made.append(_Made(pack.engine_name, pack.name, data, pack.made))
         return made
 
     def _status(self, function: _Function, answer: Any) -> tuple[bool, list[Any]]:
@@ -263,7 +263,7 @@ class Functions:
             raise InvalidConfiguration(file=status[1].file, summary=summary)
         for function in self._functions:
             definition = function.definition
-            named = {given.pack.engine_name: given.line[1] for given in definition.packs.values()}
+            named = {given.pack.engine_name: given.line.line for given in definition.packs.values()}
             linked = {} if definition.kind == "status" else {definition.engine: function.place.line}
             for engine, line in (linked | named).items():
                 if engine not in self._engines:

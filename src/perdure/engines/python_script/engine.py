@@ -15,6 +15,7 @@ import msgspec
 from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.data import copied
 from perdure.engines.python_script.party import Party
+from perdure.engines.python_script.raised import definition
 from perdure.engines.python_script.script import EngineScript, PySimEngineScript
 from perdure.engines.python_script.simulators import Simulator, load_package, make_simulator
 from perdure.errors import Invalid, InvalidDataPack, NotSnapshotable, Refused, suggest
@@ -88,22 +89,30 @@ class PythonJsonEngine:
                 raise Invalid(
                     f"{config['script']} must define a class Script derived from {self.base.__name__}."
                 )
+            party.at = definition(kind.__init__)
             script = kind()
             script._name = name
             script._config_text = msgspec.json.encode(config.get("configuration", {})).decode()
-        apart: dict[str, Any] = {}
+        apart: dict[str, Any] = {"_set_at": script._set_at}
         with party.running("in initialize"):
             if isinstance(script, PySimEngineScript):
                 self._simulator = self._make_simulator(party, config)
                 script.sim_manager = apart["sim_manager"] = self._simulator
             self._script = script
+            party.at = definition(script.initialize)
             script.initialize()
+            self.outputs()
         party.settle(script, apart)
 
     def outputs(self) -> dict[str, Any]:
         """Return copies of the data of all registered data packs; None where a pack is empty."""
         script = self._running
-        return {name: copied(data, name, script._name) for name, data in script._datapacks.items()}
+        assert self._party is not None
+        copies = {}
+        for name, data in script._datapacks.items():
+            self._party.at = script._set_at.get(name, self._party.at)
+            copies[name] = copied(data, name, script._name)
+        return copies
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
         """Raise what `step` would raise for these inputs; changes nothing.
@@ -128,7 +137,7 @@ class PythonJsonEngine:
         InvalidDataPack
             If an input is refused; nothing has changed then.
         ScriptFailed
-            If the script raises; the engine is then of no further use.
+            If the script raises, or its data packs aren't JSON; the engine is then of no further use.
         """
         given = self._checked(inputs)
         script = self._running
@@ -140,8 +149,9 @@ class PythonJsonEngine:
         with self._party.running(f"in runLoop to {time_ns / 1e9:g} s"):
             script._datapacks.update(given)
             script._time_ns = time_ns
+            self._party.at = definition(script.runLoop)
             script.runLoop(self._timestep_ns)
-        return self.outputs()
+            return self.outputs()
 
     def snapshot(self) -> State:
         """Return all that the script keeps.
@@ -189,6 +199,7 @@ class PythonJsonEngine:
         script, self._script = self._script, None
         if script is not None and self._party is not None:
             with self._party.running("in shutdown"):
+                self._party.at = definition(script.shutdown)
                 script.shutdown()
 
     def _make_simulator(self, party: Party, config: Mapping[str, Any]) -> Simulator:

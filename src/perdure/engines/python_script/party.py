@@ -15,7 +15,7 @@ from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.constants import Found
 from perdure.engines.python_script.modules import FolderModules, registered
 from perdure.engines.python_script.namespaces import Namespace
-from perdure.engines.python_script.raised import Place, path_within, raised
+from perdure.engines.python_script.raised import NOWHERE, path_within, raised
 from perdure.engines.python_script.script import EngineScript, PySimEngineScript
 from perdure.engines.python_script.surroundings import Surroundings
 from perdure.errors import InvalidState, NotSnapshotable, ScriptFailed
@@ -49,7 +49,7 @@ class Party:
 
     def __init__(self, what: str, name: str, folder: Path, seed: int) -> None:
         self.what = what
-        self.doing, self.at = "", Place()
+        self.doing, self.at = "", NOWHERE
         self.folder = folder.resolve()
         self._generators = Generators(seed, name)
         self.clock = PartyClock()
@@ -63,14 +63,14 @@ class Party:
 
     @contextlib.contextmanager
     def running(self, doing: str) -> Iterator[None]:
-        """Run the party's code within the block; `doing` says what it does, and may be set anew within.
+        """Run the party's code within the block; `doing` says what it does; it and `at` may be set anew.
 
         Raises
         ------
         ScriptFailed
             For whatever the code raises, with its traceback as far as it has lines in the folder.
         """
-        self.doing, self.at = doing, Place()
+        self.doing, self.at = doing, NOWHERE
         if self._libraries is not None:
             # Not before the first step: other parties may set something when they are initialised.
             self._surroundings.note(self._libraries)

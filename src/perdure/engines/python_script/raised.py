@@ -4,14 +4,16 @@ Of the frames only those in files of the folder are shown, by their paths in it:
 libraries'. So a text says the same wherever the folder is, and a run that is resumed says it again.
 """
 
+import inspect
 import linecache
+import sys
 import traceback
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from perdure.errors import message_of, writable
 
-__all__ = ["Place", "Raised", "path_within", "raised"]
+__all__ = ["NOWHERE", "Place", "Raised", "caller", "definition", "path_within", "raised"]
 
 FIRST, LAST = 20, 60  # lines of a traceback that are kept of a longer one
 
@@ -22,6 +24,21 @@ class Place(NamedTuple):
     file: str = ""
     line: int = 0
     function: str = ""
+
+
+NOWHERE = Place()
+
+
+def caller(depth: int) -> Place:
+    """Return the line that called the caller of this, or at a greater depth who called that."""
+    frame = sys._getframe(depth + 1)
+    return Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def definition(function: Any) -> Place:
+    """Return the line where the definition of a function begins; no place of what isn't written in Python."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return NOWHERE if code is None else Place(code.co_filename, code.co_firstlineno, code.co_name)
 
 
 class Raised(NamedTuple):
@@ -72,7 +89,7 @@ def raised(error: BaseException, folder: Path, place: Place | None = None) -> Ra
             [traceback.FrameSummary(place.file, place.line, place.function, lookup_line=False, line=text)]
         )
     if not shown.stack:
-        return Raised(kind, message, Place(), "", "")
+        return Raised(kind, message, NOWHERE, "", "")
     last = shown.stack[-1]
     return Raised(
         kind, message, Place(last.filename, last.lineno or 0, last.name), last.line or "", _text(shown)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from perdure.engines.python_script.modules import register
+from perdure.engines.python_script.raised import Place, caller
 from perdure.engines.python_script.simulators import Simulator
 from perdure.errors import InvalidDataPack, suggest
 
@@ -19,6 +20,7 @@ class EngineScript:
 
     def __init__(self) -> None:
         self._datapacks: dict[str, Any] = {}
+        self._set_at: dict[str, Place] = {}  # where each was set last
         self._time_ns = 0
         self._name = ""
         self._config_text = "{}"
@@ -53,6 +55,7 @@ class EngineScript:
 
     def _setDataPack(self, datapack_name: str, data: Any) -> None:  # noqa: N802 - nrp-core's name
         self._datapacks[self._registered(datapack_name)] = data
+        self._set_at[datapack_name] = caller(1)
 
     def _registered(self, name: str) -> str:
         if name not in self._datapacks:
