@@ -28,7 +28,7 @@ SESSION = {"kind": "session", "scenarios": {"bath": ["base"], "extremes": ["base
 schemathesis.serializer.alias("application/zip", "application/octet-stream")
 
 generated = settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,

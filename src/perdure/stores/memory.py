@@ -204,11 +204,9 @@ class MemoryStore:
         """Return how many bytes each result has that is kept of an owner's runs."""
         with self._lock:
             return {
-                run_id: len(kept.execution.result)
+                run_id: len(placed.result)
                 for run_id, kept in self._runs.items()
-                if kept.run.owner == owner
-                and kept.execution is not None
-                and kept.execution.result is not None
+                if kept.run.owner == owner and (placed := kept.placed) and placed.result is not None
             }
 
     # Steps --------------------------------------------------------------------------------------------------

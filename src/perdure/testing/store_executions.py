@@ -252,6 +252,7 @@ class ExecutionConformance(StoreOpening):
 
     def test_the_sizes_of_results_are_told_by_owner(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
+            created(store)  # a session of ann's, which has no execution
             for run_id, owner, result in (
                 ("small", "ann", b"1"),
                 ("large", "ann", b"2" * 70_000),
