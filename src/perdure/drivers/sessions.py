@@ -32,7 +32,7 @@ from perdure.drivers.requests import (
     Upgraded,
     rows_of,
 )
-from perdure.drivers.run_access import check_ended, find_run
+from perdure.drivers.run_access import find_run
 from perdure.drivers.seeds import chosen_seed
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.step_inputs import decode_inputs
@@ -51,7 +51,7 @@ from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.base import Committed, Created, Fork, Store
+from perdure.stores.base import Committed, Created, Fork, Quota, Store
 
 __all__ = ["KIND", "Sessions"]
 
@@ -86,6 +86,7 @@ class Sessions:
         self.store = store
         self.catalogue = catalogue
         self._settings = settings
+        self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
         self._metrics = metrics
         self._locks = Locks()
         self._live = LiveSessions(store, catalogue, metrics, self._locks, settings.max_live_sessions)
@@ -245,7 +246,7 @@ class Sessions:
         run_id, now = new_run_id(), time.time()
 
         def start() -> tuple[LiveSession, Run, Savepoint]:
-            check_ended(self.store, owner, self._settings.max_ended_runs)
+            self.store.check_quota(owner, self._quota)
             # Decoded from what is stored, it shares nothing with the request, whose lists may change.
             spec = SessionSpec.from_blob(self._spec(request).to_blob())
             live = self._live.start(run_id, owner, spec)
@@ -254,9 +255,7 @@ class Sessions:
             return live, run, live.savepoint()
 
         live, run, savepoint = await self._threads.compute(start)
-        created = await asyncio.wrap_future(
-            self.store.create_run(run, savepoint, key, quota=self._settings.max_runs)
-        )
+        created = await asyncio.wrap_future(self.store.create_run(run, savepoint, key, quota=self._quota))
         if not created.replayed:
             self._live.keep(live)
         return created
@@ -272,11 +271,11 @@ class Sessions:
         forking = Forking(self.store, self._live, parent, self._settings)
 
         def prepare() -> list[Fork]:
-            check_ended(self.store, parent.owner, self._settings.max_ended_runs)
+            self.store.check_quota(parent.owner, self._quota)
             return forking.prepare(requests, key)
 
         forks = await self._threads.compute(prepare)
-        return await asyncio.wrap_future(self.store.fork_runs(forks, quota=self._settings.max_runs))
+        return await asyncio.wrap_future(self.store.fork_runs(forks, quota=self._quota))
 
     async def _all_made(self, owner: str, key: Key, count: int) -> list[Created]:
         """Return the runs that a key made, one for each ordinal; none if one of them isn't there."""

@@ -17,7 +17,7 @@ from perdure.clock import steady
 from perdure.drivers.changes import views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import Owner
-from perdure.drivers.run_access import check_ended, check_results, find_run
+from perdure.drivers.run_access import find_run
 from perdure.drivers.task_body import read_input
 from perdure.drivers.task_examination import examine_task
 from perdure.drivers.task_registry import TaskRegistry
@@ -37,7 +37,7 @@ from perdure.lifecycle import FINAL, RunState, Wanted, check
 from perdure.run import Execution, Key, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode, unpack
-from perdure.stores.base import Created, Store
+from perdure.stores.base import Created, Quota, Store
 from perdure.tasks import Task
 
 __all__ = ["KIND", "NewTask", "TaskView", "Tasks"]
@@ -129,6 +129,11 @@ class Tasks:
         self._store = store
         self._executor = executor
         self._settings = settings
+        self._quota = Quota(
+            unfinished=settings.max_runs,
+            ended=settings.max_ended_runs,
+            result_bytes=settings.max_result_bytes,
+        )
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
 
@@ -236,13 +241,7 @@ class Tasks:
                 return Created(made, replayed=True)
 
         def prepare() -> tuple[TaskSpec, float]:
-            check_ended(self._store, owner, self._settings.max_ended_runs)
-            check_results(
-                owner,
-                self._store.result_bytes(owner),
-                self._settings.max_result_bytes,
-                lambda: self._store.result_sizes(owner),
-            )
+            self._store.check_quota(owner, self._quota)
             task = self.registry.get(request.task)
             read_input(task, request.input)
             source = self.registry.source(request.task)
@@ -254,7 +253,7 @@ class Tasks:
         run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
         execution = Execution(run_id=run_id, kind=KIND, owner=owner, timeout=timeout)
         created = await asyncio.wrap_future(
-            self._store.create_run(run, None, key, quota=self._settings.max_runs, execution=execution)
+            self._store.create_run(run, None, key, quota=self._quota, execution=execution)
         )
         await self._executor.submit(created.run.id)
         return created

@@ -6,16 +6,18 @@ that is cancelled before its turn leaves no trace. `perdure.testing` holds the c
 store runs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeAlias
 
 import msgspec
 
-from perdure.errors import Invalid, PositionConflict
+from perdure.errors import Invalid
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores.chain import Appended, Chain
+from perdure.stores.quota import Quota
 
 __all__ = [
     "Appended",
@@ -23,28 +25,13 @@ __all__ = [
     "Committed",
     "Created",
     "Fork",
+    "Quota",
     "Record",
     "Store",
     "Told",
     "check_limits",
     "commits",
 ]
-
-
-class Appended(msgspec.Struct, frozen=True):
-    """What an append came to.
-
-    Attributes
-    ----------
-    steps
-        The steps as the log holds them.
-    replayed
-        True if the key of the first entry had been recorded before: nothing was written, and `steps` are the
-        recorded ones.
-    """
-
-    steps: tuple[Step, ...]
-    replayed: bool = False
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -93,49 +80,6 @@ def commits(told: Told) -> tuple[Committed, ...]:
     return told if isinstance(told, tuple) else (told,)
 
 
-class Chain:
-    """The appends of one request, in order: when one of them wasn't done, none of the later ones is done.
-
-    Without it, a later one could fit by chance where somebody else has moved the log on. Stores do each of
-    them by `do`, and let the chain follow its future.
-
-    Attributes
-    ----------
-    broken
-        Why the later ones are refused; None while all was done.
-    """
-
-    def __init__(self) -> None:
-        self.broken: BaseException | None = None
-
-    def do(
-        self, append: Callable[[], tuple[Appended, Committed | None]]
-    ) -> tuple[Appended, Committed | None]:
-        """Do an append unless one before it wasn't done; its answer when its key is known counts as none."""
-        if self.broken is not None:
-            raise self.broken
-        try:
-            appended, committed = append()
-        except Exception as error:
-            self.broken = error
-            raise
-        if appended.replayed:
-            self.broken = PositionConflict(
-                "A step before this one was answered from its key, so this one was not taken."
-            )
-        return appended, committed
-
-    def follow(self, future: Future[Appended]) -> None:
-        """Refuse the later ones if this one gets no answer: its commit failed, or it was cancelled."""
-        future.add_done_callback(self._ended)
-
-    def _ended(self, future: Future[Appended]) -> None:
-        if future.cancelled():
-            self.broken = PositionConflict("A step before this one was cancelled, so this one was not taken.")
-        else:
-            self.broken = future.exception() or self.broken
-
-
 def check_limits(keep: int, keep_lines: int) -> None:
     """Raise `Invalid` unless a store that is being opened keeps something of each run."""
     if keep < 1:
@@ -173,7 +117,7 @@ class Store(Protocol):
         savepoint: Savepoint | None,
         key: Key | None = None,
         *,
-        quota: int | None = None,
+        quota: Quota | None = None,
         execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run with its savepoint 0, or without one; its log is empty.
@@ -181,8 +125,8 @@ class Store(Protocol):
         With an execution, whose time-out and wanted state count, it waits for a worker to lease it.
 
         A key belongs to the run's owner. A recorded key answers with the run made then; the same key with
-        another body hash is `KeyReused`. Raises `RunExists` if the id is taken, and `QuotaExceeded` if the
-        owner has `quota` runs or more that aren't in a final state.
+        another body hash is `KeyReused`. Raises `RunExists` if the id is taken, and as `check_quota` does if
+        the owner has too much by then; both are found out in the transaction that makes the run.
         """
         ...
 
@@ -192,7 +136,7 @@ class Store(Protocol):
         savepoint: Savepoint,
         key: Key | None = None,
         *,
-        quota: int | None = None,
+        quota: Quota | None = None,
         execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of ``run.parent``'s first ``run.parent_position`` steps.
@@ -203,7 +147,7 @@ class Store(Protocol):
         """
         ...
 
-    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
+    def fork_runs(self, forks: Sequence[Fork], *, quota: Quota | None = None) -> Future[list[Created]]:
         """Keep several forks, each as by `fork_run`, in one transaction: all of them or none.
 
         One whose key is recorded is answered with the run made then, the others are made.
@@ -243,19 +187,17 @@ class Store(Protocol):
         """
         ...
 
-    def ended(self, owner: str) -> int:
-        """Return how many runs of an owner are in a final state."""
-        ...
+    def check_quota(self, owner: str, quota: Quota) -> None:
+        """Raise what `create_run` would raise now if the owner has too much for one more run.
 
-    def result_bytes(self, owner: str) -> int:
-        """Return how many bytes the results have together that are kept of an owner's runs.
+        It promises nothing: it spares what the making of a run needs before. It takes no longer if the owner
+        has more results.
 
-        It takes no longer if there are more of them.
+        Raises
+        ------
+        QuotaExceeded, EndedRunsExceeded, ResultBytesExceeded
+            As `Quota.check` says.
         """
-        ...
-
-    def result_sizes(self, owner: str) -> Mapping[str, int]:
-        """Return how many bytes each result has that is kept of an owner's runs, by the run's id."""
         ...
 
     # Steps --------------------------------------------------------------------------------------------------

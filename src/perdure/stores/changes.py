@@ -17,7 +17,6 @@ from perdure.errors import (
     Invalid,
     KeyReused,
     PositionConflict,
-    QuotaExceeded,
     RunExists,
     RunFinished,
     RunNotFound,
@@ -30,11 +29,13 @@ from perdure.lifecycle import FINAL, RunState
 from perdure.run import Change, Entry, Execution, Key, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import execution_rows
-from perdure.stores.base import Appended, Committed, Created, Record, Told, commits
+from perdure.stores.base import Committed, Created, Record, Told, commits
+from perdure.stores.chain import Appended
 from perdure.stores.checksums import checksum
-from perdure.stores.database import row
+from perdure.stores.database import row, rows
 from perdure.stores.keys import find_made, find_step, record_run_key, record_step_key
 from perdure.stores.queries import QUERIES
+from perdure.stores.quota import Quota
 from perdure.stores.values import identity, to_info, to_run, to_state
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "append",
     "change_record",
     "change_run",
+    "check_quota",
     "count_results",
     "create_run",
     "delete_record",
@@ -105,7 +107,7 @@ def create_run(
     run: Run,
     put: Put | None,
     key: Key | None,
-    quota: int | None,
+    quota: Quota | None,
     execution: Execution | None,
     keep: int,
 ) -> tuple[Created, Committed | None]:
@@ -113,7 +115,7 @@ def create_run(
     recorded = find_made(connection, run.owner, key)
     if recorded is not None:
         return Created(recorded, replayed=True), None
-    _check_quota(connection, run.owner, quota)
+    _count_and_check(connection, run.owner, quota)
     created = _insert_run(connection, msgspec.structs.replace(run, position=0), key)
     if put is not None:
         _put(connection, created.number, put, keep)
@@ -127,7 +129,7 @@ def fork_run(
     run: Run,
     put: Put,
     key: Key | None,
-    quota: int | None,
+    quota: Quota | None,
     execution: Execution | None,
     keep: int,
 ) -> tuple[Created, Committed | None]:
@@ -135,7 +137,7 @@ def fork_run(
     recorded = find_made(connection, run.owner, key)
     if recorded is not None:
         return Created(recorded, replayed=True), None
-    _check_quota(connection, run.owner, quota)
+    _count_and_check(connection, run.owner, quota)
     if run.parent is None or run.parent_position is None:
         raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
     parent = find(connection, run.parent)
@@ -157,7 +159,7 @@ def fork_run(
 def fork_runs(
     connection: apsw.Connection,
     forks: Sequence[tuple[Run, Put, Key | None]],
-    quota: int | None,
+    quota: Quota | None,
     keep: int,
 ) -> tuple[list[Created], Told]:
     """Keep several such runs; whoever calls undoes all of them if one is refused."""
@@ -197,11 +199,24 @@ def count_results(connection: apsw.Connection, owner: str) -> tuple[None, None]:
     return None, None
 
 
-def _check_quota(connection: apsw.Connection, owner: str, quota: int | None) -> None:
+def check_quota(connection: apsw.Connection, owner: str, quota: Quota) -> None:
+    """Raise as `Quota.check` does if an owner has too much for one more run."""
+    (unfinished,) = row(connection, _SQL["count_live_runs_of_owner"], (owner,)) or (0,)
+    runs, size = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
+    quota.check(
+        owner,
+        unfinished=unfinished,
+        ended=runs - unfinished,
+        result_bytes=size or 0,
+        read_sizes=lambda: dict(rows(connection, _SQL["list_largest_results"], (owner,))),
+    )
+
+
+def _count_and_check(connection: apsw.Connection, owner: str, quota: Quota | None) -> None:
     if quota is not None:
-        counted = row(connection, _SQL["count_live_runs_of_owner"], (owner,))
-        if counted is not None and counted[0] >= quota:
-            raise QuotaExceeded(owner=owner, quota=quota)
+        if quota.result_bytes is not None:
+            count_results(connection, owner)
+        check_quota(connection, owner, quota)
 
 
 def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:

@@ -4,7 +4,7 @@ It keeps nothing that a caller could change: what comes in is bytes, or is encod
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from perdure.errors import (
     Invalid,
     KeyReused,
-    QuotaExceeded,
     RunExists,
     RunNotFound,
     SavepointNotFound,
@@ -26,8 +25,6 @@ from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import executions
 from perdure.stores.base import (
-    Appended,
-    Chain,
     Committed,
     Created,
     Fork,
@@ -36,8 +33,10 @@ from perdure.stores.base import (
     check_limits,
     commits,
 )
+from perdure.stores.chain import Appended, Chain
 from perdure.stores.kept_records import KeptRecords
 from perdure.stores.kept_run import KeptRun
+from perdure.stores.quota import Quota
 from perdure.stores.watchers import Watchers
 
 __all__ = ["MemoryStore"]
@@ -91,7 +90,7 @@ class MemoryStore:
         savepoint: Savepoint | None,
         key: Key | None = None,
         *,
-        quota: int | None = None,
+        quota: Quota | None = None,
         execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run."""
@@ -115,14 +114,14 @@ class MemoryStore:
         savepoint: Savepoint,
         key: Key | None = None,
         *,
-        quota: int | None = None,
+        quota: Quota | None = None,
         execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
 
         return self._write(lambda: self._fork(run, savepoint, key, quota, execution))
 
-    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
+    def fork_runs(self, forks: Sequence[Fork], *, quota: Quota | None = None) -> Future[list[Created]]:
         """Keep several forks, all of them or none."""
 
         def change() -> tuple[list[Created], Told]:
@@ -192,22 +191,11 @@ class MemoryStore:
         ]
         return found[: max(0, limit)]
 
-    def ended(self, owner: str) -> int:
-        """Return how many runs of an owner are in a final state."""
-        return sum(run.owner == owner and run.state in FINAL for run in self._all())
-
-    def result_bytes(self, owner: str) -> int:
-        """Return how many bytes the results have together that are kept of an owner's runs."""
-        return sum(self.result_sizes(owner).values())
-
-    def result_sizes(self, owner: str) -> Mapping[str, int]:
-        """Return how many bytes each result has that is kept of an owner's runs."""
+    def check_quota(self, owner: str, quota: Quota) -> None:
+        """Raise what `create_run` would raise now if the owner has too much for one more run."""
         with self._lock:
-            return {
-                run_id: len(placed.result)
-                for run_id, kept in self._runs.items()
-                if kept.run.owner == owner and (placed := kept.placed) and placed.result is not None
-            }
+            self._check_open()
+            self._check_quota(owner, quota)
 
     # Steps --------------------------------------------------------------------------------------------------
 
@@ -231,8 +219,9 @@ class MemoryStore:
 
         if chain is None:
             return self._write(append)
-        future = self._write(lambda: chain.do(append))
-        chain.follow(future)
+        link = chain.link()
+        future = self._write(lambda: link.do(append))
+        link.follow(future)
         return future
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
@@ -461,7 +450,12 @@ class MemoryStore:
     # Within the lock ----------------------------------------------------------------------------------------
 
     def _fork(
-        self, run: Run, savepoint: Savepoint, key: Key | None, quota: int | None, execution: Execution | None
+        self,
+        run: Run,
+        savepoint: Savepoint,
+        key: Key | None,
+        quota: Quota | None,
+        execution: Execution | None,
     ) -> tuple[Created, Committed | None]:
         recorded = self._recorded(run.owner, key)
         if recorded is not None:
@@ -541,11 +535,23 @@ class MemoryStore:
             raise KeyReused(key=key.text)
         return self._find(run_id).run
 
-    def _check_quota(self, owner: str, quota: int | None) -> None:
-        if quota is not None:
-            live = (kept.run for kept in self._runs.values() if kept.run.state not in FINAL)
-            if sum(run.owner == owner for run in live) >= quota:
-                raise QuotaExceeded(owner=owner, quota=quota)
+    def _check_quota(self, owner: str, quota: Quota | None) -> None:
+        if quota is None:
+            return
+        held = [kept for kept in self._runs.values() if kept.run.owner == owner]
+        ended = sum(kept.run.state in FINAL for kept in held)
+        results = {
+            kept.run.id: len(kept.placed.result)
+            for kept in held
+            if kept.placed is not None and kept.placed.result is not None
+        }
+        quota.check(
+            owner,
+            unfinished=len(held) - ended,
+            ended=ended,
+            result_bytes=sum(results.values()),
+            read_sizes=lambda: results,
+        )
 
     def _keep_run(self, run: Run, key: Key | None) -> KeptRun:
         if run.id in self._runs:

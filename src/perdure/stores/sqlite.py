@@ -5,7 +5,7 @@ What a change does is `changes`, when it counts as durable is `writer`, how the 
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -21,7 +21,8 @@ from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import changes, execution_changes
-from perdure.stores.base import Appended, Chain, Committed, Created, Fork, Record, Told, check_limits
+from perdure.stores.base import Committed, Created, Fork, Record, Told, check_limits
+from perdure.stores.chain import Appended, Chain
 from perdure.stores.changes import Put
 from perdure.stores.copying import copy_to
 from perdure.stores.database import Readers, connect, reason, row, rows
@@ -32,6 +33,7 @@ from perdure.stores.keys import find_made, find_step
 from perdure.stores.location import FILE
 from perdure.stores.lock import Lock
 from perdure.stores.queries import QUERIES
+from perdure.stores.quota import Quota
 from perdure.stores.tail import Mark, Tail
 from perdure.stores.values import check_page, to_info, to_record, to_run
 from perdure.stores.watchers import Watchers
@@ -155,7 +157,7 @@ class SqliteStore:
         savepoint: Savepoint | None,
         key: Key | None = None,
         *,
-        quota: int | None = None,
+        quota: Quota | None = None,
         execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run."""
@@ -175,7 +177,7 @@ class SqliteStore:
         savepoint: Savepoint,
         key: Key | None = None,
         *,
-        quota: int | None = None,
+        quota: Quota | None = None,
         execution: Execution | None = None,
     ) -> Future[Created]:
         """Keep a new run that begins with a copy of its parent's first steps."""
@@ -189,7 +191,7 @@ class SqliteStore:
             keep=self._keep,
         )
 
-    def fork_runs(self, forks: Sequence[Fork], *, quota: int | None = None) -> Future[list[Created]]:
+    def fork_runs(self, forks: Sequence[Fork], *, quota: Quota | None = None) -> Future[list[Created]]:
         """Keep several forks in one transaction."""
         encoded = [(fork.run, Put.of(fork.savepoint), fork.key) for fork in forks]
         return self._submit(changes.fork_runs, forks=encoded, quota=quota, keep=self._keep)
@@ -242,27 +244,14 @@ class SqliteStore:
         )
         return list(islice(wanted, max(0, limit)))
 
-    def ended(self, owner: str) -> int:
-        """Return how many runs of an owner are in a final state."""
-        with self._readers.lend() as connection, connection:
-            every, _ = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
-            (live,) = row(connection, _SQL["count_live_runs_of_owner"], (owner,)) or (0,)
-        return int(every - live)
-
-    def result_bytes(self, owner: str) -> int:
-        """Return how many bytes the results have together that are kept of an owner's runs."""
-        size = self._result_bytes(owner)
-        if size is None:
-            self._submit(changes.count_results, owner=owner).result()
-            size = self._result_bytes(owner)
-        return size or 0
-
-    def result_sizes(self, owner: str) -> Mapping[str, int]:
-        """Return how many bytes each result has that is kept of an owner's runs."""
+    def check_quota(self, owner: str, quota: Quota) -> None:
+        """Raise what `create_run` would raise now if the owner has too much for one more run."""
         with self._readers.lend() as connection:
-            return {
-                str(run): int(size) for run, size in rows(connection, _SQL["list_result_sizes"], (owner,))
-            }
+            _, size = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
+        if size is None and quota.result_bytes is not None:
+            self._submit(changes.count_results, owner=owner).result()
+        with self._readers.lend() as connection, connection:
+            changes.check_quota(connection, owner, quota)
 
     # Steps --------------------------------------------------------------------------------------------------
 
@@ -287,7 +276,8 @@ class SqliteStore:
 
         if chain is None:
             return self._writer.submit(append)
-        return self._writer.submit(lambda connection: chain.do(lambda: append(connection)), chain)
+        link = chain.link()
+        return self._writer.submit(lambda connection: link.do(lambda: append(connection)), link)
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
         """Return the steps after position `after`, ascending."""
@@ -505,12 +495,6 @@ class SqliteStore:
     ) -> Future[T]:
         """Let the writer do one of the changes."""
         return self._writer.submit(lambda connection: change(connection, *given, **named))
-
-    def _result_bytes(self, owner: str) -> int | None:
-        """Return the bytes of an owner's results, or None if they haven't been counted yet."""
-        with self._readers.lend() as connection:
-            _, size = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
-        return None if size is None else int(size)
 
     def _intact_runs(self, before: int) -> Iterator[Run]:
         """Yield the runs before a number whose records can be read, newest first, one by one."""

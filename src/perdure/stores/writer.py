@@ -31,7 +31,8 @@ import structlog
 from msgspec.structs import replace
 
 from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
-from perdure.stores.base import Chain, Committed, Told, commits
+from perdure.stores.base import Committed, Told, commits
+from perdure.stores.chain import Link
 from perdure.stores.database import Readers, connect, reason, rewrite_log, row
 from perdure.stores.files import Files
 from perdure.stores.queries import QUERIES
@@ -137,12 +138,12 @@ class Writer:
         """Why nothing can be written at the moment; None when all is well."""
         return "it is closed" if self._closed else self._unavailable or self._files.problem
 
-    def submit(self, apply: Apply[T], chain: Chain | None = None) -> Future[T]:
+    def submit(self, apply: Apply[T], link: Link | None = None) -> Future[T]:
         """Queue an item; its future resolves after the commit."""
         item = _Item(apply)
         future: Future[T] = item.future
-        if chain is not None:
-            chain.follow(item.future)
+        if link is not None:
+            link.follow(item.future)
         with self._changed:
             closed = self._closed
             if not closed:

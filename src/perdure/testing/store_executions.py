@@ -12,13 +12,14 @@ from perdure.errors import (
     Invalid,
     LeaseHeld,
     NotExecuted,
+    ResultBytesExceeded,
     RunFinished,
     RunNotFound,
     SavepointNotFound,
 )
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Execution, LogLine
-from perdure.stores.base import Committed
+from perdure.stores.base import Committed, Quota
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
@@ -250,27 +251,40 @@ class ExecutionConformance(StoreOpening):
 
     # The end
 
-    def test_the_sizes_of_results_are_told_by_owner(self, tmp_path: Path) -> None:
+    def test_bytes_of_results_are_counted_in_the_transaction_that_makes_one_more(
+        self, tmp_path: Path
+    ) -> None:
+        def limited(limit: int) -> Quota:
+            return Quota(result_bytes=limit)
+
         with self.opened(tmp_path) as store:
             created(store)  # a session of ann's, which has no execution
-            for run_id, owner, result in (
-                ("small", "ann", b"1"),
-                ("large", "ann", b"2" * 70_000),
-                ("none", "ann", None),
-                ("other", "bob", b"333"),
-            ):
-                given = an_execution(run_id, owner=owner)
-                store.create_run(a_run(run_id, kind="task", owner=owner), None, execution=given).result(WAIT)
-                fence = store.lease(run_id, "w", LONG).result(WAIT).fence
-                change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-                store.finish(run_id, fence, change, result=result).result(WAIT)
-            assert store.result_sizes("ann") == {"small": 1, "large": 70_000}
-            assert store.result_sizes("bob") == {"other": 3}
-            assert [store.result_bytes(owner) for owner in ("ann", "bob", "eve")] == [70_001, 3, 0]
+            for run_id, owner in (("small", "ann"), ("large", "ann"), ("none", "ann"), ("other", "bob")):
+                queued(store, run_id, owner=owner)
+            change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+            fences = {
+                id: store.lease(id, "w", LONG).result(WAIT).fence
+                for id in ("small", "large", "none", "other")
+            }
+            for run_id, result in (("small", b"1"), ("none", None), ("other", b"333")):
+                store.finish(run_id, fences[run_id], change, result=result).result(WAIT)
+            store.check_quota("ann", limited(2))
+            # These are on their way at once: the result comes before the run that is refused for it.
+            first = store.create_run(a_run("first"), None, quota=limited(70_001))
+            store.finish("large", fences["large"], change, result=b"2" * 70_000)
+            refused = store.create_run(a_run("second"), None, quota=limited(70_001)).exception(WAIT)
+            assert first.exception(WAIT) is None
+            assert isinstance(refused, ResultBytesExceeded)
+            assert refused.values["runs"] == ["large", "small"]
+            assert refused.values["size"] == refused.values["limit"] == 70_001
+            with raised(ResultBytesExceeded):
+                store.check_quota("ann", limited(70_001))
+            for owner, size in (("ann", 70_001), ("bob", 3), ("eve", 0)):
+                store.check_quota(owner, limited(size + 1))
             store.delete_run("large").result(WAIT)
-            assert store.result_sizes("ann") == {"small": 1}
-            assert store.result_bytes("ann") == 1
-            assert store.result_sizes("eve") == {}
+            store.create_run(a_run("second"), None, quota=limited(2)).result(WAIT)
+            with raised(ResultBytesExceeded):
+                store.create_run(a_run("third"), None, quota=limited(1)).result(WAIT)
 
     def test_a_finished_run_has_its_result_and_no_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

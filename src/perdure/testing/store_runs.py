@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.errors import (
+    EndedRunsExceeded,
     Invalid,
     KeyReused,
     QuotaExceeded,
@@ -15,7 +16,7 @@ from perdure.errors import (
 )
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change
-from perdure.stores.base import Committed, Created, Fork
+from perdure.stores.base import Committed, Created, Fork, Quota
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
@@ -30,6 +31,8 @@ from perdure.testing.store_samples import (
 )
 
 __all__ = ["RunConformance"]
+
+TWO = Quota(unfinished=2)
 
 
 class RunConformance(StoreOpening):
@@ -113,17 +116,46 @@ class RunConformance(StoreOpening):
 
     def test_an_owner_beyond_the_quota_is_refused_but_still_answered(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            first = store.create_run(a_run("one"), None, a_key(), quota=2).result(WAIT)
-            store.create_run(a_run("two"), None, quota=2).result(WAIT)
+            first = store.create_run(a_run("one"), None, a_key(), quota=TWO).result(WAIT)
+            store.create_run(a_run("two"), None, quota=TWO).result(WAIT)
             with raised(QuotaExceeded):
-                store.create_run(a_run("three"), None, quota=2).result(WAIT)
+                store.create_run(a_run("three"), None, quota=TWO).result(WAIT)
             with raised(QuotaExceeded):
-                store.fork_run(a_fork("four", "one", 0), a_savepoint(), quota=2).result(WAIT)
-            again = store.create_run(a_run("five"), None, a_key(), quota=2).result(WAIT)
+                store.fork_run(a_fork("four", "one", 0), a_savepoint(), quota=TWO).result(WAIT)
+            again = store.create_run(a_run("five"), None, a_key(), quota=TWO).result(WAIT)
             assert again == Created(first.run, replayed=True)
-            store.create_run(a_run("another's", owner="bob"), None, quota=2).result(WAIT)
+            store.create_run(a_run("another's", owner="bob"), None, quota=TWO).result(WAIT)
             store.update_run("two", 0, Change(state=RunState.STOPPED)).result(WAIT)
-            store.create_run(a_run("three"), None, quota=2).result(WAIT)
+            store.create_run(a_run("three"), None, quota=TWO).result(WAIT)
+
+    def test_ended_runs_are_counted_in_the_transaction_that_makes_one_more(self, tmp_path: Path) -> None:
+        quota, ended = Quota(ended=2), Change(state=RunState.STOPPED)
+        with self.opened(tmp_path) as store:
+            for id in ("one", "two", "three"):
+                store.create_run(a_run(id), a_savepoint(), a_key(id), quota=quota).result(WAIT)
+            store.update_run("one", 0, ended).result(WAIT)
+            store.check_quota("ann", quota)
+            # All of these are on their way at once; the third one ends a run before the fourth is made.
+            first = store.create_run(a_run("four"), None, quota=quota)
+            store.update_run("two", 0, ended)
+            fork = Fork(run=a_fork("six", "three", 0), savepoint=a_savepoint())
+            refused = (
+                store.create_run(a_run("five"), None, quota=quota),
+                store.fork_run(fork.run, fork.savepoint, quota=quota),
+                store.fork_runs([fork], quota=quota),
+            )
+            assert first.exception(WAIT) is None
+            for future in refused:
+                error = future.exception(WAIT)
+                assert isinstance(error, EndedRunsExceeded)
+                assert error.values == {"owner": "ann", "count": 2, "limit": 2}
+            with raised(EndedRunsExceeded):
+                store.check_quota("ann", quota)
+            assert sorted(run.id for run in store.runs()) == ["four", "one", "three", "two"]
+            assert store.create_run(a_run("five"), None, a_key("one"), quota=quota).result(WAIT).replayed
+            store.create_run(a_run("another's", owner="bob"), None, quota=quota).result(WAIT)
+            store.delete_run("one").result(WAIT)
+            store.create_run(a_run("five"), None, quota=quota).result(WAIT)
 
     def test_a_creation_key_with_another_body_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -293,7 +325,7 @@ class RunConformance(StoreOpening):
                 store.fork_runs([fits, beyond]).result(WAIT)
             more = Fork(run=a_fork("two", "parent", 0), savepoint=a_savepoint())
             with raised(QuotaExceeded):
-                store.fork_runs([fits, more], quota=2).result(WAIT)
+                store.fork_runs([fits, more], quota=TWO).result(WAIT)
             assert [run.id for run in store.runs()] == ["parent"]
             assert store.run_by_key("ann", a_key()) is None
-            assert not store.fork_runs([fits, more], quota=3).result(WAIT)[0].replayed
+            assert not store.fork_runs([fits, more], quota=Quota(unfinished=3)).result(WAIT)[0].replayed

@@ -184,6 +184,22 @@ class StepConformance(StoreOpening):
             assert store.run("run").position == 2
             assert store.append("run", store.fence, 2, [an_entry(3)], chain=Chain()).exception(WAIT) is None
 
+    def test_the_later_ones_of_a_chain_are_refused_with_an_error_each(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            chain = Chain()
+            appends = [
+                store.append("run", store.fence, position, [an_entry(position + 1)], chain=chain)
+                for position in (1, 2, 3)
+            ]
+            errors = [future.exception(WAIT) for future in appends]
+            assert len({id(error) for error in errors}) == 3
+            for error in errors:
+                assert isinstance(error, PositionConflict)
+                assert str(error) == str(errors[0])
+                assert error.values == {"run": "run", "expected": 2, "position": 0}
+                error.values["steps_taken"] = 0  # as the driver does
+
     def test_after_an_append_of_a_chain_whose_key_is_known_all_later_ones_are_refused(
         self, tmp_path: Path
     ) -> None:

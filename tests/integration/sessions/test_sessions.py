@@ -14,6 +14,7 @@ from tests.support.small import NEW, STEP, bath, catalogue_of, numbers, sessions
 from perdure.drivers.requests import NewSession, StepRequest
 from perdure.engines.system_dynamics import Model
 from perdure.errors import (
+    EndedRunsExceeded,
     EvaluationFailed,
     InvalidOverride,
     InvalidRunSpecs,
@@ -228,6 +229,25 @@ def test_limits_name_the_setting_that_raises_them(store: Store) -> None:
         assert (await sessions.create("me", NEW, Key("k", b"body"))).replayed
         await sessions.create("you", NEW)
         await sessions.stop("me", run_id)
+        await sessions.create("me", NEW)
+
+    run(work())
+
+
+def test_ended_runs_are_limited_for_requests_that_all_passed_the_look_before(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store, max_ended_runs=1)
+        first, second = [(await sessions.create("me", NEW)).run.id for _ in range(2)]
+        # What a request sees that looks while the first one's end isn't committed yet:
+        monkeypatch.setattr(store, "check_quota", lambda owner, quota: None)
+        await sessions.stop("me", first)
+        with pytest.raises(EndedRunsExceeded, match="perdure runs delete"):
+            await sessions.create("me", NEW)
+        with pytest.raises(EndedRunsExceeded, match="perdure runs delete"):
+            await sessions.fork("me", second, None)
+        await sessions.delete("me", first)
         await sessions.create("me", NEW)
 
     run(work())

@@ -6,9 +6,19 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import Invalid, NewerSchema, NotAStore, NotExecuted, StoreLocked, StoreUnavailable
+from perdure.errors import (
+    EndedRunsExceeded,
+    Invalid,
+    NewerSchema,
+    NotAStore,
+    NotExecuted,
+    ResultBytesExceeded,
+    StoreLocked,
+    StoreUnavailable,
+)
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change
+from perdure.stores.base import Quota
 from perdure.stores.database import APPLICATION_ID, migrate
 from perdure.stores.queries import MIGRATIONS, Migration
 from perdure.stores.sqlite import SqliteStore
@@ -112,11 +122,20 @@ def test_the_results_of_the_schema_before_owners_are_counted_when_they_are_asked
     with closing(SqliteStore(path)) as store:
         answer(store, "newer", b"333")
         store.delete_run("small").result(WAIT)
-        assert store.result_bytes(owner) == 70_003
+        assert result_bytes(store, owner) == 70_003
         answer(store, "newest", b"4444")
-        assert store.result_bytes(owner) == 70_007
+        assert result_bytes(store, owner) == 70_007
         store.delete_run("large").result(WAIT)
-        assert (store.result_bytes(owner), store.ended(owner)) == (7, 2)
+        assert result_bytes(store, owner) == 7
+        with pytest.raises(EndedRunsExceeded, match="has 2 runs that have ended"):
+            store.check_quota(owner, Quota(ended=1))
+
+
+def result_bytes(store: SqliteStore, owner: str) -> int:
+    with pytest.raises(ResultBytesExceeded) as refused:
+        store.create_run(a_run("more", owner=owner), None, quota=Quota(result_bytes=1)).result(WAIT)
+    size: int = refused.value.values["size"]
+    return size
 
 
 def test_a_migration_that_fails_leaves_nothing() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from perdure.errors import PositionConflict, RunNotFound
 from perdure.run import Entry
-from perdure.stores.base import Committed
+from perdure.stores.base import Chain, Committed
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.writer import BATCH, CHECKPOINT
 from perdure.testing.faults import FaultyVFS
@@ -97,6 +97,24 @@ def test_a_write_cancelled_before_its_turn_leaves_no_trace(store: SqliteStore) -
     with pytest.raises(CancelledError):
         cancelled.result(WAIT)
     assert store.run("run").position == 1
+
+
+def test_a_cancelled_append_of_a_chain_refuses_only_those_after_it(store: SqliteStore) -> None:
+    created(store)
+    chain = Chain()
+    with held(store):
+        appends = [
+            store.append("run", store.fence, position, [an_entry(position + 1)], chain=chain)
+            for position in range(5)
+        ]
+        assert appends[2].cancel()
+    assert [appends[at].exception(WAIT) for at in (0, 1)] == [None, None]
+    refused = [appends[at].exception(WAIT) for at in (3, 4)]
+    assert all(isinstance(error, PositionConflict) for error in refused)
+    assert refused[0] is not refused[1]
+    assert list(store.steps("run")) == [a_step(1), a_step(2)]
+    later = store.append("run", store.fence, 2, [an_entry(3)], chain=chain)
+    assert isinstance(later.exception(WAIT), PositionConflict)
 
 
 def test_a_write_that_was_taken_can_not_be_cancelled(store: SqliteStore) -> None:

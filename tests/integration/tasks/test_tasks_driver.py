@@ -15,11 +15,13 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import NewTask, Tasks
 from perdure.drivers.unplaced import Unplaced
 from perdure.errors import (
+    EndedRunsExceeded,
     InvalidTaskInput,
     KeyReused,
     LimitExceeded,
     PerdureError,
     QuotaExceeded,
+    ResultBytesExceeded,
     RunFinished,
     RunNotFound,
     TaskNotFound,
@@ -137,6 +139,29 @@ def test_a_wrong_request_is_refused_before_it_is_queued(
 def test_an_input_that_json_cannot_say_is_refused() -> None:
     with pytest.raises(InvalidTaskInput):
         NewTask.of("add", {"numbers": [float("nan")]})
+
+
+def test_limits_hold_for_requests_that_all_passed_the_look_before(
+    store: Store, executor: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        tasks = tasks_on(store, executor, max_ended_runs=1)
+        first, second = [(await tasks.create("me", ADD)).run.id for _ in range(2)]
+        # What a request sees that looks while the first one's end isn't committed yet:
+        monkeypatch.setattr(store, "check_quota", lambda owner, quota: None)
+        await tasks.stop("me", first)
+        for _ in range(2):
+            with pytest.raises(EndedRunsExceeded, match="perdure runs delete"):
+                await tasks.create("me", ADD)
+        await tasks.delete("me", first)
+        await tasks.create("me", ADD)
+        full = tasks_on(store, executor, max_result_bytes=1)
+        change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+        store.finish(second, taken(store, second), change, result=encode({"total": 6})).result(WAIT)
+        with pytest.raises(ResultBytesExceeded, match=second):
+            await full.create("me", ADD)
+
+    run(work)
 
 
 @pytest.mark.parametrize(

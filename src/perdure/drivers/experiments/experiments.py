@@ -27,7 +27,7 @@ from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
 from perdure.drivers.requests import ADMINISTRATOR, Owner
-from perdure.drivers.run_access import check_ended, check_results, find_run
+from perdure.drivers.run_access import find_run
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
@@ -44,7 +44,8 @@ from perdure.lifecycle import FINAL, Outcome, RunState, Wanted, after
 from perdure.run import Change, Execution, Key, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.savepoint import SavepointInfo
-from perdure.stores.base import Committed, Created, Store
+from perdure.stores.base import Committed, Created, Quota, Store
+from perdure.stores.quota import check_result_bytes
 
 __all__ = ["KIND", "Experiments"]
 
@@ -83,6 +84,7 @@ class Experiments:
         self._folders = folders
         self._preparing = Preparing(store, artifacts, folders)
         self._settings = settings
+        self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
         self._results = Results(store, folders)
@@ -293,10 +295,9 @@ class Experiments:
             parent_position=None if savepoint is None else savepoint.position,
         )
         execution = Execution(run_id=run_id, kind=KIND, owner=owner, wanted=Wanted.PAUSED)
-        quota = self._settings.max_runs
         if savepoint is None:
-            return self._store.create_run(run, None, key, quota=quota, execution=execution)
-        return self._store.fork_run(run, savepoint, key, quota=quota, execution=execution)
+            return self._store.create_run(run, None, key, quota=self._quota, execution=execution)
+        return self._store.fork_run(run, savepoint, key, quota=self._quota, execution=execution)
 
     async def _trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
         loop = asyncio.get_running_loop()
@@ -393,9 +394,9 @@ class Experiments:
 
     def _check_slots(self, owner: str) -> None:
         """Raise `SlotsTaken` unless one more run of an owner may be made."""
-        check_ended(self._store, owner, self._settings.max_ended_runs)
+        self._store.check_quota(owner, self._quota)
         sizes = self._artifacts.results(owner).sizes()
-        check_results(owner, sum(sizes.values()), self._settings.max_result_bytes, lambda: sizes)
+        check_result_bytes(owner, sum(sizes.values()), self._settings.max_result_bytes, lambda: sizes)
         taken = [execution.owner for execution in self._store.executions() if execution.kind == KIND]
         check_slots(owner, taken, self._settings)
 

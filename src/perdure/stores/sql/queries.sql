@@ -281,11 +281,13 @@ INSERT INTO results (run, result, checksum) VALUES (?1, ?2, ?3);
 -- Put down that a run has a result
 UPDATE executions SET answered = 1 WHERE run = ?1;
 
--- name: list_result_sizes
--- Read how many bytes the result of each run of an owner has; the results themselves aren't read
-SELECT runs.id, length(results.result)
+-- name: list_largest_results
+-- Read how many bytes the largest results of an owner's runs have; the results themselves aren't read
+SELECT runs.id, length(results.result) AS bytes
 FROM runs CROSS JOIN results ON results.run = runs.number
-WHERE runs.owner = ?1;
+WHERE runs.owner = ?1
+ORDER BY bytes DESC
+LIMIT 3;
 
 -- name: count_log_lines
 -- Count lines that a run wrote; the last one's number is what they come to

@@ -2,8 +2,8 @@
 
 import pytest
 
-from perdure.drivers.run_access import check_results
 from perdure.errors import ResultBytesExceeded
+from perdure.stores.quota import check_result_bytes
 
 
 def sizes() -> dict[str, int]:
@@ -14,10 +14,10 @@ def test_sizes_of_results_are_not_read_below_the_limit() -> None:
     def unread() -> dict[str, int]:
         pytest.fail("the sizes were read")
 
-    check_results("ann", 11, 12, unread)
+    check_result_bytes("ann", 11, 12, unread)
 
 
 def test_the_largest_results_are_named_at_the_limit() -> None:
     with pytest.raises(ResultBytesExceeded) as refused:
-        check_results("ann", 11, 11, sizes)
+        check_result_bytes("ann", 11, 11, sizes)
     assert refused.value.values["runs"] == ["b", "d", "c"]
