@@ -14,6 +14,7 @@ class Script(PySimEngineScript):
         told = self._getDataPack("action")
         if self.sim_manager.run_step(told["value"] if told else 0, timestep_ns):
             self.episodes += 1
+            self.sim_manager.reset()
         self.observe()
 
     def observe(self):

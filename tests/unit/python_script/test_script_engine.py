@@ -428,6 +428,20 @@ class Script(EngineScript):
         made.snapshot()
 
 
+def test_what_libraries_built_with_cython_share_keeps_nobody_from_being_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, script__py=HEAD + "class Script(EngineScript):\n    def runLoop(self, step): pass\n")
+    made = engine(script_config(tmp_path))
+    made.step({})
+    for name in ("_cython_9_9_9", "cython_runtime"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    made.snapshot()
+    monkeypatch.setitem(sys.modules, "by_hand", types.ModuleType("by_hand"))
+    with pytest.raises(NotSnapshotable, match="'by_hand' was put into sys"):
+        made.snapshot()
+
+
 def test_libraries_of_python_and_of_numpy_keep_nothing_of_their_own(tmp_path: Path) -> None:
     write(
         tmp_path,

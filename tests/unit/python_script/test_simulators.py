@@ -166,6 +166,64 @@ def test_the_law_of_engines_holds_for_gymnasium(tmp_path: Path, world: str, acti
     EngineConformance(PySimEngine, config, [{"action": action} for action in actions]).check()
 
 
+WRAPPED = """
+import gymnasium
+from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
+
+def make():
+    return RecordEpisodeStatistics(TimeLimit(gymnasium.make("CartPole-v1").unwrapped, max_episode_steps=5))
+
+if "Wrapped-v0" not in gymnasium.envs.registration.registry:
+    gymnasium.register("Wrapped-v0", entry_point=make)
+"""
+
+
+def test_the_law_of_engines_holds_for_an_environment_with_statistics_of_its_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = GYM_SCRIPT.replace(
+        'values.pop("trainInfo")', 'values["trainInfo"].get("episode", {}).pop("t", None)'
+    )
+    write(tmp_path, script__py=script, wrapped__py=WRAPPED)
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
+    config = script_config(tmp_path, simulator="OpenAI", world="wrapped:Wrapped-v0")
+    EngineConformance(PySimEngine, config, [{"action": step % 2} for step in range(16)]).check()
+
+
+def test_an_episodes_last_observation_and_info_are_there_until_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, wrapped__py=WRAPPED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
+    simulator = make_simulator("OpenAI", "wrapped:Wrapped-v0", tmp_path, 5)
+    plain = gymnasium.make("wrapped:Wrapped-v0")
+    plain.reset(seed=5)
+    for _ in range(3):
+        for step in range(1, 6):
+            observation = plain.step(step % 2)[0]
+            assert simulator.run_step(step % 2, 20_000_000) is (step == 5)
+            told = simulator.get_model_all_properties("Property")
+            assert told["observation"] == observation.tolist()
+            assert told["doneFlag"] is told["truncated"] is (step == 5)
+        assert (told["trainInfo"]["episode"]["l"], told["trainInfo"]["episode"]["r"]) == (5, 5.0)
+        plain.reset()
+
+
+def test_a_script_that_begins_the_next_episode_itself_sees_its_first_observation() -> None:
+    one, other = (make_simulator("OpenAI", "CartPole-v1", Path(), 5) for _ in range(2))
+    while not one.run_step(1, 1):
+        other.run_step(1, 1)
+    other.run_step(1, 1)
+    first = one.reset()
+    assert first == one.get_model_property("observation", "Property")
+    assert max(map(abs, first)) <= 0.05  # where CartPole begins
+    assert [one.run_step(0, 1) for _ in range(8)] == [other.run_step(0, 1) for _ in range(8)]
+    assert one.get_model_property("observation", "Property") == other.get_model_property(
+        "observation", "Property"
+    )
+
+
 def test_an_environments_time_limit_is_part_of_its_state() -> None:
     one = make_simulator("OpenAI", "MountainCar-v0", Path(), 5)
     for _ in range(150):

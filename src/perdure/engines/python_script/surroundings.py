@@ -95,6 +95,8 @@ def _made_by_hand(name: str, module: Any) -> bool:
     """Return whether no importer made a module, nor a library below a package of its own."""
     if type(module) is not types.ModuleType or module.__name__ == "__main__" or "." in name:
         return False
+    if name.startswith("_cython_") or name == "cython_runtime":  # what libraries built with Cython share
+        return False
     return module.__spec__ is None
 
 

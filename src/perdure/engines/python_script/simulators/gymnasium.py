@@ -20,7 +20,10 @@ __all__ = ["Gymnasium"]
 
 
 class Gymnasium:
-    """Runs an environment, and starts a new episode when one ends; implements `Simulator`.
+    """Runs an environment; implements `Simulator`.
+
+    The step that ends an episode answers with its last observation and info. The next step starts a new
+    episode, unless `reset` was called.
 
     Parameters
     ----------
@@ -45,6 +48,7 @@ class Gymnasium:
             ) from error
         self._spaces: Any = gymnasium.spaces
         self._time = 0.0
+        self._ended = False  # whether the episode did, and the next one hasn't begun
         observation, info = self._environment.reset(seed=seed % (1 << 32))
         self._properties: dict[str, Any] = {
             "observation": copy.deepcopy(observation),
@@ -56,16 +60,18 @@ class Gymnasium:
         self._packer = Packer(gymnasium, self._layers())
 
     def run_step(self, action: Any, timestep_ns: int) -> bool:
-        """Apply an action; return whether the episode ended, which starts the next one.
+        """Apply an action, in a new episode if the last one has ended; return whether it ends the episode.
 
         An environment has a time step of its own; `timestep_ns` only counts for `get_sim_time`.
         """
         space = self._environment.action_space
         if isinstance(space, self._spaces.Box):
             action = np.asarray(action, dtype=space.dtype)
+        if self._ended:
+            self.reset()
         observation, reward, terminated, truncated, info = self._environment.step(action)
         self._time += timestep_ns / 1e9
-        done = bool(terminated or truncated)
+        done = self._ended = bool(terminated or truncated)
         self._properties = {
             "observation": copy.deepcopy(observation),
             "reward": float(reward),
@@ -73,13 +79,12 @@ class Gymnasium:
             "doneFlag": done,
             "trainInfo": copy.deepcopy(info),
         }
-        if done:
-            self.reset()
         return done
 
     def reset(self) -> Any:
         """Start a new episode; return its first observation."""
         observation, info = self._environment.reset()
+        self._ended = False
         self._properties |= {"observation": copy.deepcopy(observation), "trainInfo": copy.deepcopy(info)}
         return self.get_model_property("observation", "Property")
 
@@ -116,6 +121,7 @@ class Gymnasium:
         seen: dict[int, int] = {}
         return {
             "time": self._time,
+            "ended": self._ended,
             "properties": self._packer.packed("the last answer", self._properties, census, seen),
             "layers": [
                 {
@@ -130,6 +136,7 @@ class Gymnasium:
     def restore(self, state: Any) -> None:
         """Put them back."""
         self._time = state["time"]
+        self._ended = state.get("ended", False)  # episodes were begun at once before this was kept
         seen: list[Any] = []
         self._properties = unpacked(state["properties"], None, seen)
         for layer, attributes in zip(self._layers(), state["layers"], strict=True):

@@ -1,10 +1,11 @@
 """Packing: an environment's attributes as State, with what State has no types for.
 
-Every list in a packed value begins with a tag that says what it was: list, tuple, dict, generator, space or
-constant; in states of before, a NumPy scalar too.
+Every list in a packed value begins with a tag that says what it was: list, tuple, dict, deque, generator,
+space or constant; in states of before, a NumPy scalar too.
 """
 
 import types
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -59,12 +60,14 @@ class Packer:
             return value
         if id(value) in seen:
             return ["again", seen[id(value)]]
-        if kind in (list, dict, np.ndarray, np.random.Generator):
+        if kind in (list, dict, deque, np.ndarray, np.random.Generator):
             seen[id(value)] = len(seen)
         if kind is np.ndarray:
             return ["array", census.take(place, value)]
         if kind is list:
             return ["list", self._items(place, value, census, seen)]
+        if kind is deque:
+            return ["deque", self._items(place, value, census, seen), value.maxlen]
         if kind is tuple:
             return ["tuple", self._items(place, value, census, seen)]
         if kind is dict:
@@ -121,6 +124,11 @@ def unpacked(packed: Any, present: Any, seen: list[Any]) -> Any:
             seen.append(made)
             made.extend(unpacked(item, None, seen) for item in items)
             return made
+        case ["deque", items, most]:
+            queue: deque[Any] = deque(maxlen=most)
+            seen.append(queue)
+            queue.extend(unpacked(item, None, seen) for item in items)
+            return queue
         case ["tuple", items]:
             return tuple([unpacked(item, None, seen) for item in items])
         case ["dict", keys, values]:
