@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     idle_timeout: float = Field(
         75.0, gt=0, description="Seconds after which a connection is closed whose client does nothing."
     )
+    min_body_rate: int = Field(
+        1_000,
+        ge=1,
+        description="Least bytes a second of a request's body, compared over each PERDURE_IDLE_TIMEOUT.",
+    )
     savepoint_every: int = Field(100, ge=1, description="Steps between the savepoints of a session.")
     savepoint_keep: int = Field(
         3, ge=1, description="Newest savepoints kept, of which a restore begins before the last."

@@ -41,6 +41,9 @@ class ConnectionLimits:
     idle_seconds
         Longest time in which a client sends nothing of what it began, takes nothing of what it asked for, or
         leaves a connection without a request.
+    body_rate
+        Least bytes a second of a body: each `body_rate` × `idle_seconds` bytes of it, and what is left then,
+        have to come within `idle_seconds`, so that no fast beginning allows a slow rest.
     connections
         Most connections at a time.
     """
@@ -49,6 +52,7 @@ class ConnectionLimits:
     headers: int
     header_seconds: float
     idle_seconds: float
+    body_rate: float
     connections: int
 
     @classmethod
@@ -59,6 +63,7 @@ class ConnectionLimits:
             headers=settings.max_headers,
             header_seconds=settings.header_timeout,
             idle_seconds=settings.idle_timeout,
+            body_rate=settings.min_body_rate,
             connections=settings.max_connections,
         )
 
@@ -96,6 +101,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._between = True  # no byte has come since the last request's end
         self._head_since: float | None = None  # since when the end of a head is waited for
         self._received = 0.0  # when bytes came last
+        self._portion, self._portion_since = (
+            0,
+            0.0,
+        )  # bytes of the body, of those that the rate is compared for
         self._answered = 0.0  # when the last answer was complete
         self._unsent, self._unsent_since = 0, 0.0
         self._refused: float | None = None  # when
@@ -167,6 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._head_since = None
+        self._portion, self._portion_since = 0, self._received
         super().on_headers_complete()
         if len(self.pipeline) > MAX_AHEAD:
             self._too_many_ahead = True
@@ -175,6 +185,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         self._apart = 0
+        self._portion += len(body)
+        if self._portion >= self._limits.body_rate * self._limits.idle_seconds:
+            self._portion, self._portion_since = 0, self._received
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -222,8 +235,12 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._head_since is not None:
             if now - self._head_since > limits.header_seconds:
                 self._time_out("The headers didn't come in time; PERDURE_HEADER_TIMEOUT gives more.")
-        elif not self._between and not self.flow.read_paused and now - self._received > limits.idle_seconds:
-            self._time_out("The body didn't come in time; PERDURE_IDLE_TIMEOUT gives more.")
+        elif self.flow.read_paused:
+            self._portion_since = now  # the client waits for the server
+        elif not self._between and now - self._portion_since > limits.idle_seconds:
+            self._time_out(
+                "The body came too slowly; PERDURE_IDLE_TIMEOUT and PERDURE_MIN_BODY_RATE give more."
+            )
 
     # Helpers ------------------------------------------------------------------------------------------------
 

@@ -151,13 +151,50 @@ def test_a_connection_that_does_nothing_is_closed(server: Served, sent: bytes, a
         assert answer in received(connection)
 
 
+def test_a_body_that_trickles_is_refused_however_fast_it_began(server: Served) -> None:
+    head = (
+        b"POST /runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer one\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    for begun in (b"", b" " * 900_000):
+        with connected(server) as connection:
+            send(connection, head, begun)
+            connection.settimeout(0.2)
+            answer = b""
+            for _ in range(600):  # a byte each 0.2 seconds: never idle
+                with contextlib.suppress(TimeoutError):
+                    answer = connection.recv(65_536)
+                    break
+                send(connection, b"x")
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"PERDURE_MIN_BODY_RATE" in answer + received(connection)
+
+
+def test_a_body_that_keeps_the_least_rate_takes_as_long_as_it_takes(server: Served) -> None:
+    pieces, size = 15, 2_000  # in a quarter of a second each; the least rate is 2,000 bytes in two seconds
+    head = (
+        b"POST /run HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer one\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (pieces * size)
+    )
+    with connected(server) as connection:
+        send(connection, head)
+        connection.settimeout(0.25)
+        for _ in range(pieces - 1):
+            send(connection, b" " * size)
+            with contextlib.suppress(TimeoutError):
+                pytest.fail(f"it was answered before its end: {connection.recv(65_536)!r}")
+        connection.settimeout(60)
+        send(connection, b" " * size)
+        assert status_of_next(connection) == 400  # blanks are no JSON
+
+
 UNFINISHED = b"POST /runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 
 
 def test_a_body_that_goes_on_after_its_answer_does_not_keep_the_connection(server: Served) -> None:
     with connected(server) as connection:
         send(connection, UNFINISHED)
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 401")
+        assert status_of_next(connection) == 401
         connection.settimeout(0.5)
         closed = False
         for _ in range(120):  # a byte each half second: never idle
