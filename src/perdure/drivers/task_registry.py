@@ -15,11 +15,14 @@ from typing import Any
 import structlog
 
 from perdure.errors import InvalidTask, PerdureError, TaskNotFound, suggest
+from perdure.spawned import SpawnedImports
 from perdure.tasks import Task
 
 __all__ = ["TaskRegistry", "find_task"]
 
 GROUP = "perdure.tasks"
+
+_files: dict[str, str] = {}  # those that were imported, by the names they have as modules
 
 log = structlog.get_logger(__name__)
 
@@ -123,11 +126,12 @@ def _tasks_of(source: str) -> list[Task[Any, Any]]:
 
 
 def _load(source: str, place: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    is_file = place.endswith(".py")
+    for folder in (Path.cwd(), Path(place).parent) if is_file else (Path.cwd(),):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
     try:
-        return _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        return _import_file(Path(place)) if is_file else importlib.import_module(place)
     except PerdureError:
         raise
     except (Exception, SystemExit) as error:
@@ -141,6 +145,9 @@ def _import_file(path: Path) -> ModuleType:
         raise FileNotFoundError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where pydantic looks for what a model's annotations name
+    if not _files:
+        SpawnedImports(_files).begin()
+    _files[name] = str(path)
     spec.loader.exec_module(module)
     return module
 

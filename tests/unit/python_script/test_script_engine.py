@@ -1,6 +1,7 @@
 """Scripts as engines: the law, what is state, and what is refused by name."""
 
 import importlib.machinery
+import multiprocessing.spawn
 import sys
 import types
 from pathlib import Path
@@ -426,6 +427,40 @@ class Script(EngineScript):
     made.step({})
     with pytest.raises(NotSnapshotable, match=f"the library '{name}' keeps what can't be read"):
         made.snapshot()
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_pools_of_an_engine_import_its_own_file_and_the_folder(tmp_path: Path, method: str) -> None:
+    write(
+        tmp_path,
+        helper__py="def square(x):\n    return x * x\n",
+        script__py=HEAD
+        + f"""
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from helper import square
+
+class Shifted:
+    def __init__(self, by):
+        self.by = by
+    def __call__(self, x):
+        return square(x) + self.by
+
+def squares(x):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context({method!r})) as pool:
+        return list(pool.map(Shifted(x), range(4)))
+
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("squares")
+    def runLoop(self, timestep_ns):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context({method!r})) as pool:
+            self._setDataPack("squares", pool.submit(squares, 5).result())
+""",
+    )
+    preparation = multiprocessing.spawn.get_preparation_data
+    assert engine(script_config(tmp_path)).step({}) == {"squares": [5, 6, 9, 14]}
+    assert multiprocessing.spawn.get_preparation_data is preparation
 
 
 def test_what_libraries_built_with_cython_share_keeps_nobody_from_being_saved(

@@ -3,6 +3,7 @@
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support import small_tasks
@@ -53,6 +54,27 @@ def test_a_name_gives_one_task_or_several(file: Path) -> None:
     assert {"add", "one", "two"} <= {task.name for task in registry}
     with pytest.raises(TaskNotFound):
         registry.get("fail")
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_pools_of_a_task_import_its_file_and_what_is_beside_it(tmp_path: Path, method: str) -> None:
+    folder = tmp_path / "of_tasks"
+    folder.mkdir()
+    (folder / f"beside_{method}.py").write_text("def square(x):\n    return x * x\n")
+    (folder / "pooled.py").write_text(
+        "import multiprocessing\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        f"from beside_{method} import square\n"
+        + FILE
+        + "def shifted(x):\n"
+        + "    return square(x) + 1\n"
+        + "def work(given, context):\n"
+        + f"    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context({method!r})) as pool:\n"
+        + "        return list(pool.map(shifted, range(4)))\n"
+        + "POOLED = Task(name='pooled', input=Given, result=Given, function=work)\n"
+    )
+    made: Any = find_task("pooled", f"{folder / 'pooled.py'}:POOLED")
+    assert made.function(None, None) == [1, 2, 5, 10]
 
 
 def test_a_file_is_found_again_from_another_folder(

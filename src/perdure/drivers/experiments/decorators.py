@@ -177,5 +177,6 @@ register(
             TransceiverFunction,
         )
     },
+    __name__,
 )
-register("nrp_core.data.nrp_json", {"JsonDataPack": JsonDataPack, "JsonRawData": JsonRawData})
+register("nrp_core.data.nrp_json", {"JsonDataPack": JsonDataPack, "JsonRawData": JsonRawData}, __name__)

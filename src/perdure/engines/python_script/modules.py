@@ -6,6 +6,7 @@ left in the folder, bytecode neither. The modules of nrp-core's names (`nrp_core
 as long, and nowhere else.
 """
 
+import importlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -15,14 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from perdure.engines.clock_methods import compiled
+from perdure.spawned import SpawnedImports
 
-__all__ = ["FolderModules", "register", "registered"]
+__all__ = ["FolderModules", "provided", "register", "registered"]
 
 _registered: dict[str, types.ModuleType] = {}
+_registering: dict[str, None] = {}
 
 
-def register(name: str, contents: Mapping[str, Any]) -> None:
-    """Add contents to a module of nrp-core's; the packages above it are made with it."""
+def register(name: str, contents: Mapping[str, Any], by: str) -> None:
+    """Add contents to a module of nrp-core's; the packages above it are made with it.
+
+    `by` is the module that calls this when it is imported.
+    """
+    _registering[by] = None
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
         path = ".".join(parts[:depth])
@@ -42,6 +49,13 @@ def register(name: str, contents: Mapping[str, Any]) -> None:
 
 def registered() -> Mapping[str, types.ModuleType]:
     """Return the modules of nrp-core's names."""
+    return _registered
+
+
+def provided(*registering: str) -> Mapping[str, types.ModuleType]:
+    """Import the modules that register those of nrp-core's names, and return these."""
+    for name in registering:
+        importlib.import_module(name)
     return _registered
 
 
@@ -77,6 +91,8 @@ class FolderModules:
         self._builtins = builtins
         self._found: dict[str, None] = {}  # names that were looked for and found here, in that order
         self._hidden: dict[str, types.ModuleType] = {}
+        self._scripts: dict[str, str] = {}  # the paths of those that were loaded as such, by name
+        self._spawned = SpawnedImports(self._scripts, {"nrp_core": (f"{__name__}:provided", [*_registering])})
 
     @property
     def files(self) -> list[str]:
@@ -92,9 +108,11 @@ class FolderModules:
         sys.meta_path.insert(0, self)
         # Processes of `multiprocessing` that don't fork are given it, and import the folder's modules by it.
         sys.path.insert(0, self._folder)
+        self._spawned.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._spawned.__exit__()
         sys.meta_path.remove(self)
         if self._folder in sys.path:
             sys.path.remove(self._folder)
@@ -113,6 +131,7 @@ class FolderModules:
         module = importlib.util.module_from_spec(spec)
         module.__file__ = str(path)
         self._found[name] = None
+        self._scripts[name] = str(path)
         sys.modules[name] = module
         try:
             loader.exec_module(module)

@@ -70,5 +70,5 @@ class PySimEngineScript(EngineScript):
     sim_manager: Simulator
 
 
-register("nrp_core.engines.python_json", {"EngineScript": EngineScript})
-register("nrp_core.engines.py_sim", {"PySimEngineScript": PySimEngineScript})
+register("nrp_core.engines.python_json", {"EngineScript": EngineScript}, __name__)
+register("nrp_core.engines.py_sim", {"PySimEngineScript": PySimEngineScript}, __name__)
