@@ -96,6 +96,8 @@ class SmallCoSimulation:
         engine = {"sum": self._sum, "generators": self._generators.snapshot()}
         return {"engine": engine, "clock": {"time": self.time_ns, "done": self.done}}
 
+    unsaved = 0
+
     def readings(self) -> None:
         return None
 

@@ -24,7 +24,7 @@ from perdure.errors import (
     suggest,
 )
 from perdure.run import Key
-from perdure.state.codec import decode, encode, same
+from perdure.state.codec import decode, encode, pack, same
 from perdure.state.entity import Entity
 from perdure.state.run_state import RunState
 from perdure.state.savepoint import Savepoint
@@ -199,10 +199,15 @@ class LiveSession:
             if self._finished[index]:
                 rows.append(None)
             else:
-                if recorded is not None and isinstance(engine, Asking):
-                    engine.answer(recorded.get(index), exactly=exactly)
+                logged = None if recorded is None else recorded.get(index)
+                if logged is not None and isinstance(engine, Asking):
+                    engine.give_answers(logged)
                 answer = engine.step(given.get(index, {}))
-                if isinstance(engine, Asking) and (told := engine.answers()) is not None:
+                told = engine.take_answers() if isinstance(engine, Asking) else None
+                if recorded is not None and exactly and pack(told) != pack(logged):
+                    place = f"scenario {scenario.scenario!r}: its functions were called otherwise than logged"
+                    raise ReplayMismatch(run=self.run_id, step=position, place=place)
+                if told is not None:
                     answers[index] = told
                 rows.append([engine.time, *map(answer.get, scenario.outputs)])
         self.position = position

@@ -4,13 +4,13 @@ The law of engines, checked by `perdure.testing.engines.EngineConformance`: snap
 a fresh engine, go on, and every later output is bit-identical, random draws included.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Asking", "Clocked", "Engine", "Modular", "Observable", "State"]
+__all__ = ["Asking", "Engine", "Modular", "Observable", "State"]
 
 
 @runtime_checkable
@@ -58,23 +58,20 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Asking(Protocol):
-    """An engine that asks for what can't be computed again, such as a clock or the modeller's own generator.
+    """What asks for what can't be computed again, such as a clock or the modeller's own generator.
 
-    What it is answered belongs to the inputs of a step, and is logged with them.
+    What it is answered belongs to the inputs of its start, or of a step, and is recorded with them.
     """
 
-    def answers(self) -> State:
-        """Return what it was answered during the last step; None if it asked nothing."""
+    def take_answers(self) -> State:
+        """Return, once, what it was answered at its start or in its last step; None if it asked nothing."""
         ...
 
-    def answer(self, answers: State, *, exactly: bool) -> None:
-        """Let the next step be given what `answers` returned, instead of asking.
+    def give_answers(self, answers: State) -> None:
+        """Give it what `take_answers` returned, so that it asks for nothing when it does the same again.
 
-        Parameters
-        ----------
-        exactly
-            Whether to ask something else, or not as much, is a `ReplayMismatch`. If not, what wasn't answered
-            then is asked for now.
+        It is called before `initialize`, or before a step. Whatever the engine asks for besides, it is
+        answered anew: whoever needs it exactly compares what `take_answers` returns then.
         """
         ...
 
@@ -95,17 +92,4 @@ class Modular(Protocol):
     @property
     def modules(self) -> Mapping[str, ModuleType]:
         """These modules, by name."""
-        ...
-
-
-@runtime_checkable
-class Clocked(Protocol):
-    """What notes its readings of clocks, so that it can be stepped again with the same ones."""
-
-    def give_readings(self, readings: Iterable[Any] | None) -> None:
-        """Have this read from clocks in the next step; None has the real ones read."""
-        ...
-
-    def take_readings(self) -> list[Any]:
-        """Return what was read from clocks since this was last called."""
         ...

@@ -14,12 +14,13 @@ import timeit
 import types
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any
 
 from perdure.engines.clock_methods import ATTRIBUTE, ClockMethods
+from perdure.state.codec import State
 
 __all__ = ["TICK", "PartyClock", "Polled", "Read", "builtins_with", "facades"]
 
@@ -41,6 +42,7 @@ _READINGS = (
     "thread_time",
     "thread_time_ns",
 )
+_SLEEP = "time.sleep"
 _UNIQUE = ("uuid1", "uuid6", "uuid7")  # made from the clock; those made from entropy repeat by themselves
 _POLLED = frozenset((*(f"time.{name}" for name in _READINGS), "datetime.now"))  # one clock each
 
@@ -90,7 +92,8 @@ def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.Mo
 class PartyClock:
     """What one engine, or the functions, read from clocks: noted as it is read, and read again when given.
 
-    It is used within a ``with`` block, by the thread that entered it; other threads read the real clocks.
+    It is used within a ``with`` block, by the thread that entered it; other threads read the real clocks. To
+    sleep is noted as a reading too: given again, it returns at once.
 
     Attributes
     ----------
@@ -107,7 +110,6 @@ class PartyClock:
         self._polled = Polled()
         self._read: list[Any] = []
         self._given: deque[Any] = deque()
-        self._again = False  # whether what it does now was done before
 
     def __enter__(self) -> "PartyClock":
         self._thread = threading.get_ident()
@@ -122,17 +124,15 @@ class PartyClock:
     ) -> None:
         self._thread = None
 
-    def give(self, readings: Iterable[Any] | None) -> None:
-        """Have these readings read next, and sleep no more, up to `take`; None has the real clocks read."""
+    def give(self, readings: Any) -> None:
+        """Have what `take` returned read next, up to the next `take`."""
         self._given = deque([list(reading) for reading in readings or ()])
-        self._again = readings is not None
 
-    def take(self) -> list[Any]:
+    def take(self) -> State:
         """Return what was read since this was last called: lists of a clock, its reading, and how often."""
-        if self._again:
-            self.give(None)
+        self._given.clear()
         read, self._read = self._read, []
-        return read
+        return read or None
 
     def owns(self, thing: Any) -> bool:
         """Return whether something is a function of the facades', or a method."""
@@ -151,27 +151,38 @@ class PartyClock:
     def _reading(self, name: str, reading: Any) -> Any:
         if threading.get_ident() != self._thread:
             return reading
-        if self._given and self._given[0][0] == name:
-            first = self._given[0]
-            first[2] -= 1
-            if not first[2]:
-                self._given.popleft()
-            reading = first[1]
-        else:
+        given = self._next_given(name)
+        return self._note(name, self._polled.reading(name, reading) if given is None else given[1])
+
+    def _sleep(self, seconds: float) -> None:
+        if threading.get_ident() != self._thread:
+            time.sleep(seconds)
+            return
+        if self._next_given(_SLEEP) is None:
+            if seconds >= TICK:
+                self._polled.over()
+            time.sleep(seconds)
+        self._note(_SLEEP, None)
+
+    def _next_given(self, name: str) -> list[Any] | None:
+        """Take what was given to be read next of this clock, if it was."""
+        if not self._given or self._given[0][0] != name:
             # Another clock than before: what comes of it is compared by whoever gave the readings.
             self._given.clear()
-            reading = self._polled.reading(name, reading)
+            return None
+        first: list[Any] = self._given[0]
+        first[2] -= 1
+        if not first[2]:
+            self._given.popleft()
+        return first
+
+    def _note(self, name: str, reading: Any) -> Any:
         last = self._read[-1] if self._read else None
         if last is not None and last[0] == name and last[1] == reading:
             last[2] += 1
         else:
             self._read.append([name, reading, 1])
         return reading
-
-    def _sleep(self, seconds: float) -> None:
-        if not self._again or threading.get_ident() != self._thread:
-            self._polled.over()
-            time.sleep(seconds)
 
 
 def builtins_with(facades: Mapping[str, types.ModuleType], methods: ClockMethods) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Clocks that engines and functions read: noted, and read again when they are replayed."""
+"""Clocks that engines and functions read, and what impure functions answer: noted, and answered again."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -11,10 +11,11 @@ from tests.support.experiments import HEAD, script_engine, started, write
 from perdure.drivers.experiments.configuration import read
 from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.drivers.experiments.engines import engine_kinds
-from perdure.drivers.experiments.journal import trajectory
+from perdure.drivers.experiments.journal import Journal, readings, trajectory
 from perdure.drivers.experiments.plan import Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
-from perdure.state.codec import decode, encode
+from perdure.errors import ImpureFunction
+from perdure.state.codec import decode, encode, pack
 
 READS = {
     "time": "time.time()",
@@ -144,8 +145,10 @@ def test_other_threads_of_an_engine_read_the_real_clocks(tmp_path: Path) -> None
     made.close()
 
 
-def simulate(folder: Path, config: dict[str, Any], keeper: MemoryKeeper, past: Past | None) -> None:
-    plan = Plan(sim_id=1, script=None, seed=1, timeout=Fraction(12, 100), every=Fraction(2, 100))
+def simulate(
+    folder: Path, config: dict[str, Any], keeper: MemoryKeeper, past: Past | None, every: int = 2
+) -> None:
+    plan = Plan(sim_id=1, script=None, seed=1, timeout=Fraction(12, 100), every=Fraction(every, 100))
     configuration = read(config, engine_kinds(), folder=folder)
     cosimulation = CoSimulation(configuration, folder, 1)
     Simulation(plan, cosimulation, keeper, folder, past, clock=lambda: 0.0, period=3600).run()
@@ -156,6 +159,16 @@ def simulate(folder: Path, config: dict[str, Any], keeper: MemoryKeeper, past: P
 def test_steps_after_an_older_savepoint_read_the_clocks_of_the_journal(
     tmp_path: Path, stubborn: bool, isolated: bool
 ) -> None:
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+        config = experiment(tmp_path / name, READS["several"], stubborn, isolated)
+    goes_on_with_what_was_journalled(tmp_path, config)
+
+
+NAMES = ("first", "second", "third")
+
+
+def goes_on_with_what_was_journalled(tmp_path: Path, config: dict[str, Any]) -> None:
     keeper = MemoryKeeper()
 
     def die(asked: int) -> None:
@@ -163,9 +176,6 @@ def test_steps_after_an_older_savepoint_read_the_clocks_of_the_journal(
             raise Killed
 
     keeper.on_control = die
-    for name in ("first", "second", "third"):
-        (tmp_path / name).mkdir()
-        config = experiment(tmp_path / name, READS["several"], stubborn, isolated)
     with pytest.raises(Killed):
         simulate(tmp_path / "first", config, keeper, None)
     assert [it.timestamp // 10**7 for it in keeper.order] == [0, 2, 4, 6, 8]
@@ -179,3 +189,75 @@ def test_steps_after_an_older_savepoint_read_the_clocks_of_the_journal(
     # And what was journalled since leads on, from any savepoint.
     simulate(tmp_path / "third", config, keeper, keeper.past(tmp_path / "second", keeper.order[-3]))
     assert list(trajectory(keeper.steps)) == rows
+
+
+IMPURE = """
+import random, time
+from perdure.engines.system_dynamics import Model
+
+class Count:
+    n = 0
+
+def draw(model, t, scale):
+    Count.n += 1
+    return random.SystemRandom().random() * scale + Count.n
+
+model = Model(starttime=0.0, stoptime=100.0, dt=0.01, name="noisy")
+level, noise, seen = model.stock("level"), model.converter("noise"), model.converter("seen")
+level.initial_value = model.function("begin", lambda model, t: time.time(), impure=IMPURE)()
+noise.equation = model.function("draw", draw, impure=IMPURE)(2.0)
+seen.equation = model.function("now", lambda model, t: time.perf_counter(), impure=IMPURE)()
+level.equation = noise - level * 0.1
+"""
+NOISY_STATUS = """
+from nrp_core import *
+from nrp_core.data.nrp_json import *
+@EngineDataPack(keyword="level", id=DataPackIdentifier("level", "a"))
+@EngineDataPack(keyword="seen", id=DataPackIdentifier("seen", "a"))
+@StatusFunction()
+def status(level, seen):
+    row = JsonRawData()
+    row.data = [level.data, seen.data]
+    return False, [row]
+"""
+
+
+def noisy(folder: Path, isolated: bool, impure: bool = True) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    write(folder, noisy__py=IMPURE.replace("IMPURE", str(impure)), status__py=NOISY_STATUS)
+    engine = {"EngineName": "a", "EngineType": "system_dynamics", "ModelFileName": "noisy.py"}
+    return {
+        "EngineConfigs": [{**engine, "EngineTimestep": 0.01, "Isolated": isolated}],
+        "StatusFunction": {"Name": "s", "FileName": "status.py"},
+    }
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_what_impure_functions_of_a_model_answered_is_journalled(tmp_path: Path, isolated: bool) -> None:
+    for name in NAMES:
+        config = noisy(tmp_path / name, isolated)
+    goes_on_with_what_was_journalled(tmp_path, config)
+
+
+def test_a_models_impure_function_that_is_not_declared_is_refused_in_an_experiment(tmp_path: Path) -> None:
+    with pytest.raises(ImpureFunction, match="impure=True"):
+        started(tmp_path, noisy(tmp_path, isolated=False, impure=False))
+
+
+READS_MUCH = "[time.time_ns() for _ in range(500)][-1]"
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_readings_of_engines_fill_a_page_of_the_journal_as_the_scripts_do(
+    tmp_path: Path, isolated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.drivers.experiments.recorder.Journal", lambda: Journal(most_bytes=20_000))
+    keeper = MemoryKeeper()
+    folder = tmp_path / "first"
+    folder.mkdir()
+    config = experiment(folder, READS_MUCH, False, isolated)
+    config["StatusFunction"] = None
+    simulate(folder, {key: value for key, value in config.items() if value}, keeper, None, every=100)
+    # Two of three steps read 500 times, in 20 bytes and more each time.
+    assert len(keeper.order) >= 4
+    assert max(len(pack([*readings([step])])) for step in keeper.steps) < 3 * 20_000

@@ -39,6 +39,11 @@ class CoSimulated(Protocol):
         """Why a part had to be replayed from the last snapshot, None if it is saved; read by any thread."""
         ...
 
+    @property
+    def unsaved(self) -> int:
+        """The bytes of what `readings` would return now."""
+        ...
+
     def initialize(self, entities: Mapping[str, Any] | None = None) -> None:
         """Start the engines; `entities` are those that `restore` will go to."""
         ...
@@ -60,7 +65,7 @@ class CoSimulated(Protocol):
         ...
 
     def readings(self) -> State:
-        """Return what was read from clocks in the steps since the last snapshot; None if nothing was."""
+        """Return what parts were answered in the steps since the last snapshot; None if nothing."""
         ...
 
     def restore(self, entities: Mapping[str, Any], ahead: Iterable[Any] = ()) -> None:

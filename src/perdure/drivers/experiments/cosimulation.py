@@ -35,7 +35,7 @@ from perdure.times import nanoseconds
 __all__ = ["CoSimulation"]
 
 FUNCTIONS = "functions"  # their entity
-BEGAN = "began"  # the entity of what parts had read from clocks by their start
+BEGAN = "began"  # the entity of what parts were answered at their start
 WARNED = "warnings"  # the entity of what isolated engines have warned of
 ANSWERED = "answered"  # what they answered, in the notes
 
@@ -108,13 +108,21 @@ class CoSimulation:
         parts = {id: recorded.part for id, recorded in self.parts.items()}
         return {id: part.modules for id, part in parts.items() if isinstance(part, Modular)}
 
+    @property
+    def unsaved(self) -> int:
+        """The bytes of what `readings` would return now, but for steps that engines are in."""
+        unsaved = self._initialized().size
+        for member in self._members.values():
+            unsaved += member.recorded.size
+        return unsaved
+
     def initialize(self, entities: Mapping[str, Any] | None = None) -> None:
         """Load the functions and start the engines.
 
         Parameters
         ----------
         entities
-            Those that `restore` will go to: clocks are read again as they were when these parts started.
+            Those that `restore` will go to: parts are answered what they were when they started.
 
         Raises
         ------
@@ -122,12 +130,12 @@ class CoSimulation:
             If one of them can't be; the others are closed again.
         """
         configuration = self._configuration
-        began: Mapping[str, list[Any]] = (entities or {}).get(BEGAN, {})
+        began: Mapping[str, State] = (entities or {}).get(BEGAN, {})
         names = [engine.name for engine in configuration.engines]
         functions = Functions(
             configuration.functions, configuration.status_function, names, self._folder, self._seed
         )
-        functions.give_readings(began.get(FUNCTIONS))
+        functions.give_answers(began.get(FUNCTIONS))
         functions.initialize()
         self._functions = Recorded(functions, "the functions")
         try:
@@ -202,7 +210,7 @@ class CoSimulation:
         return rows
 
     def readings(self) -> State:
-        """Return what was read from clocks in the steps since the last snapshot; None if nothing was."""
+        """Return what parts were answered in the steps since the last snapshot; None if nothing."""
         for member in self._members.values():
             member.finish()
         read: Any = {id: part.readings for id, part in self.parts.items() if part.readings}
@@ -256,7 +264,7 @@ class CoSimulation:
         entities
             What it returned.
         ahead
-            What `readings` returned after that: clocks are read again in these steps.
+            What `readings` returned after that: it is answered again in these steps.
 
         Raises
         ------
@@ -266,7 +274,7 @@ class CoSimulation:
         functions = self._initialized()
         clock, packs = entities["clock"], entities["datapacks"]
         unit, time, due = _times_of(clock)
-        read: dict[str, dict[int, list[Any]]] = {}
+        read: dict[str, dict[int, State]] = {}
         for readings in ahead:
             for id, by_step in readings.items():
                 read.setdefault(id, {}).update(by_step)

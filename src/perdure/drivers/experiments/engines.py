@@ -3,15 +3,16 @@
 What only some kinds need is imported when one of them is made: a simulation server is to be there at once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
-from perdure.engines.base import Engine, Observable
+from perdure.engines.base import Asking, Engine, Observable
 from perdure.engines.python_script import PySimEngine, PythonJsonEngine
 from perdure.errors import Refused
+from perdure.state.codec import State
 
 __all__ = ["engine_kinds", "make_engine", "start_outputs"]
 
@@ -59,9 +60,7 @@ def engine_kinds() -> Mapping[str, Callable[..., Any]]:
     return _Kinds()
 
 
-def make_engine(
-    configuration: EngineConfiguration, folder: Path, seed: int, readings: Iterable[Any] | None = None
-) -> Engine:
+def make_engine(configuration: EngineConfiguration, folder: Path, seed: int, answers: State = None) -> Engine:
     """Make an engine and put it at its start.
 
     Parameters
@@ -72,25 +71,29 @@ def make_engine(
         The experiment's.
     seed
         The run's; every engine has draws of its own by its name.
-    readings
-        What a script reads from clocks meanwhile; None has it read the real ones.
+    answers
+        What it was answered when it was at its start before.
     """
     timestep = float(configuration.timestep) / configuration.time_unit
     match configuration.type:
         case "python_json" | "py_sim":
             engine: Engine = _OURS[configuration.type]()
-            times = {"timestep": timestep, "exact_timestep": configuration.timestep, "readings": readings}
+            times = {"timestep": timestep, "exact_timestep": configuration.timestep}
             config = _script_config(configuration, folder, seed) | times
         case "system_dynamics":
             from perdure.scenarios.files import load_model
 
             assert configuration.model is not None
-            engine = _system_dynamics(load_model(configuration.model, folder))
+            model = load_model(configuration.model, folder)
+            model.fingerprint()  # which refuses what a resume couldn't repeat
+            engine = _system_dynamics(model)
             draws = {"seed": seed & ((1 << 64) - 1), "stream": configuration.name}
             config = draws | configuration.extra | {"timestep": timestep}
         case kind:
             engine = engine_kinds()[kind]()
             config = {"seed": seed, **configuration.extra, "timestep": timestep}
+    if answers is not None and isinstance(engine, Asking):
+        engine.give_answers(answers)
     engine.initialize(config)
     return engine
 

@@ -177,11 +177,11 @@ class Functions:
         values = error.values | {"file": file, "line": line, "text": said.text, "traceback": said.traceback}
         return type(error)(f"{error} The data pack {min(given)!r} was made at {file}, line {line}.", **values)
 
-    def give_readings(self, readings: Iterable[Any] | None) -> None:
-        """Have them read this from clocks when they are loaded, or in the next step; None: the real ones."""
-        self._party.clock.give(readings)
+    def give_answers(self, answers: State) -> None:
+        """Have them read this from clocks when they are loaded, or in the next step."""
+        self._party.clock.give(answers)
 
-    def take_readings(self) -> list[Any]:
+    def take_answers(self) -> State:
         """Return what they have read from clocks since this was last called."""
         return self._party.clock.take()
 

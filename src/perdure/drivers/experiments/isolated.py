@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,9 +38,6 @@ class IsolatedEngine:
         The experiment's.
     seed
         The run's.
-    readings
-        What it reads from clocks while it is initialised; None has it read the real ones.
-
     Attributes
     ----------
     start
@@ -52,13 +49,12 @@ class IsolatedEngine:
         configuration: EngineConfiguration,
         folder: Path,
         seed: int,
-        readings: Iterable[Any] | None = None,
     ) -> None:
         self._name = configuration.name
         self._timeout = configuration.command_timeout or None
-        self._spec = [configuration.to_plain(), str(folder), seed, _listed(readings)]
-        self._given: list[Any] | None = None  # what it reads from clocks in its next step
-        self._read: list[Any] = []
+        self._spec: list[State] = [configuration.to_plain(), str(folder), seed]
+        self._given: State = None  # what it was answered when it did what it does next
+        self._answers: State = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._time = 0.0
@@ -89,7 +85,8 @@ class IsolatedEngine:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
             )
-        self.start = self._data(self._call("initialize", self._spec))
+        self.start = self._data(self._call("initialize", [*self._spec, self._given]))
+        self._given = None
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
         """Raise what `step` would raise for these inputs."""
@@ -124,14 +121,14 @@ class IsolatedEngine:
         """Go to what `snapshot` returned."""
         self._call("restore", state)
 
-    def give_readings(self, readings: Iterable[Any] | None) -> None:
-        """Have this read from clocks in the next step; None has the real ones read."""
-        self._given = _listed(readings)
+    def give_answers(self, answers: State) -> None:
+        """Give the engine this when it is initialised, or in the next step, instead of letting it ask."""
+        self._given = answers
 
-    def take_readings(self) -> list[Any]:
-        """Return what was read from clocks since this was last called."""
-        read, self._read = self._read, []
-        return read
+    def take_answers(self) -> State:
+        """Return, once, what the engine was answered."""
+        answers, self._answers = self._answers, None
+        return answers
 
     def warned(self) -> State:
         """Return what its process has warned of."""
@@ -185,9 +182,9 @@ class IsolatedEngine:
         except OSError:
             self._crashed()
         match answer:
-            case ["answer", value, time, finished, read]:
+            case ["answer", value, time, finished, answers]:
                 self._time, self._finished = time, finished
-                self._read += read
+                self._answers = self._answers if answers is None else answers
                 return value
             case ["error", code, message, values]:
                 raise _error(code, message, values)
@@ -213,10 +210,6 @@ class IsolatedEngine:
     def _data(self, value: Any) -> dict[str, Any]:
         assert isinstance(value, dict)
         return value
-
-
-def _listed(readings: Iterable[Any] | None) -> list[Any] | None:
-    return None if readings is None else list(readings)
 
 
 def send(connection: socket.socket, message: State) -> None:

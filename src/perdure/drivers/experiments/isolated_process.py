@@ -13,7 +13,7 @@ from typing import Any
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.engines import make_engine, start_outputs
 from perdure.drivers.experiments.isolated import receive, send
-from perdure.engines.base import Clocked, Engine, Modular
+from perdure.engines.base import Asking, Engine, Modular
 from perdure.engines.python_script.data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import PerdureError
@@ -40,9 +40,9 @@ def _serve(connection: socket.socket) -> None:
         method, argument = receive(connection)
         try:
             if method == "initialize":
-                configuration, folder, seed, readings = argument
+                configuration, folder, seed, answers = argument
                 engine = make_engine(
-                    EngineConfiguration.from_plain(configuration), Path(folder), seed, readings
+                    EngineConfiguration.from_plain(configuration), Path(folder), seed, answers
                 )
                 value: Any = start_outputs(engine)
             else:
@@ -51,7 +51,7 @@ def _serve(connection: socket.socket) -> None:
             if method in ("initialize", "step"):
                 value = {port: copied(data, port, configuration["name"]) for port, data in value.items()}
             about: list[Any] = [0.0, True] if method == "close" else [engine.time, engine.finished]
-            about.append(engine.take_readings() if isinstance(engine, Clocked) else [])
+            about.append(engine.take_answers() if isinstance(engine, Asking) else None)
             send(connection, ["answer", value, *about])
         except PerdureError as error:
             values: dict[str, Any] = {
@@ -63,9 +63,9 @@ def _serve(connection: socket.socket) -> None:
 def _called(engine: Engine, method: str, argument: Any) -> Any:
     match method:
         case "step":
-            inputs, readings = argument
-            if isinstance(engine, Clocked):
-                engine.give_readings(readings)
+            inputs, answers = argument
+            if answers is not None and isinstance(engine, Asking):
+                engine.give_answers(answers)
             return engine.step(inputs)
         case "validate":
             engine.validate(argument)

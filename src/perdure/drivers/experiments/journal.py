@@ -18,7 +18,7 @@ from perdure.state.codec import State, decode, encode, pack, unpack
 __all__ = ["READINGS", "RUN_LOOP", "Journal", "Looped", "Record", "readings", "records", "trajectory"]
 
 RUN_LOOP = "nrp.run_loop"
-READINGS = "engines.readings"  # no call: what engines and functions read from clocks since the last page
+READINGS = "engines.readings"  # no call: what engines and functions were answered since the last page
 MOST_RECORDS = 20_000  # in a page; a call that finds as many makes a savepoint first
 MOST_BYTES = 4 << 20
 
@@ -75,7 +75,11 @@ class Journal:
     @property
     def full(self) -> bool:
         """Whether there is as much in it as a page is to hold."""
-        return len(self._calls) >= self._most_records or self._bytes >= self._most_bytes
+        return self.full_with(0)
+
+    def full_with(self, more: int) -> bool:
+        """Return whether there would be as much in it as a page is to hold, with some more bytes."""
+        return len(self._calls) >= self._most_records or self._bytes + more >= self._most_bytes
 
     def add(self, record: Record) -> None:
         """Record a call, or the part of one that a savepoint ends; packed at once, whoever changes it later.
@@ -136,7 +140,7 @@ def records(steps: Iterable[Step]) -> Iterator[Record]:
 
 
 def readings(steps: Iterable[Step]) -> Iterator[Any]:
-    """Return what engines and functions have read from clocks, page by page."""
+    """Return what engines and functions were answered, page by page."""
     for step in steps:
         calls = decode(step.inputs or b"")
         if any(name == READINGS for name, *_ in calls):

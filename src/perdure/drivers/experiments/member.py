@@ -11,6 +11,7 @@ from perdure.drivers.experiments.recorded import Recorded
 from perdure.engines.base import Engine
 from perdure.engines.python_script.data import copied
 from perdure.errors import EngineCrashed, InvalidDataPack, PerdureError, ScriptFailed
+from perdure.state.codec import State
 
 __all__ = ["Member", "named"]
 
@@ -33,7 +34,7 @@ class Member:
     """
 
     def __init__(
-        self, configuration: EngineConfiguration, folder: Path, seed: int, began: Mapping[str, list[Any]]
+        self, configuration: EngineConfiguration, folder: Path, seed: int, began: Mapping[str, State]
     ) -> None:
         self.name = configuration.name
         self.entity = f"engine/{self.name}"
@@ -43,7 +44,8 @@ class Member:
         self.due = 0
         self._stepping = False
         if configuration.isolated:
-            isolated = IsolatedEngine(configuration, folder, seed, began.get(self.entity))
+            isolated = IsolatedEngine(configuration, folder, seed)
+            isolated.give_answers(began.get(self.entity))
             try:
                 isolated.initialize({})
             except BaseException:

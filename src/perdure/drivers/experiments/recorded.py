@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from perdure.engines.base import Clocked
+from perdure.engines.base import Asking
 from perdure.engines.python_script.data import copied
 from perdure.errors import NotSnapshotable, ReplayMismatch, ScriptFailed
 from perdure.state.codec import State, decode, encode, pack, unpack
@@ -81,7 +81,9 @@ class Recorded:
     refusal
         Why the last snapshot couldn't take its own state, if it couldn't.
     began
-        What it had read from clocks by its start.
+        What it was answered at its start.
+    size
+        Of what `readings` holds, in bytes, packed.
     """
 
     def __init__(self, part: Part, what: str, start: Any = None) -> None:
@@ -89,33 +91,36 @@ class Recorded:
         self.refusal: NotSnapshotable | None = None
         self._what = what
         self._base: bytes | None = None
-        self._runs: list[list[Any]] = []  # [how often in a row, the packed inputs, readings of clocks if any]
-        self._clock = part if isinstance(part, Clocked) else None
-        self.began: list[Any] = [] if self._clock is None else self._clock.take_readings()
+        self._runs: list[list[Any]] = []  # [how often in a row, the inputs, answers if any], both packed
+        self._asking = part if isinstance(part, Asking) else None
+        self.began: State = None if self._asking is None else self._asking.take_answers()
         self._steps = 0  # since the last snapshot
         self._number = 0  # of the step it is in
-        self._read: dict[int, tuple[int, list[Any]]] = {}  # of these steps: number of the step, readings
-        self._ahead: Mapping[int, list[Any]] = {}  # readings of steps that were taken before
+        self._read: dict[int, tuple[int, bytes]] = {}  # of these steps: number of the step, packed answers
+        self.size = 0
+        self._ahead: Mapping[int, State] = {}  # answers in steps that were taken before
         self._digest = _digest(b"", start)  # of what was answered since the base
 
     def begin(self, number: int) -> None:
-        """Let the part begin the step of that number in the run: what it read then, it reads again."""
+        """Let the part begin the step of that number in the run: it is answered what it was then."""
         self._number = number
-        if self._clock is not None and self._ahead:
-            self._clock.give_readings(self._ahead.get(number))
+        if self._asking is not None and number in self._ahead:
+            self._asking.give_answers(self._ahead[number])
 
     def finish(self) -> None:
         """Take note that it has finished that step."""
-        if self._clock is not None:
-            read = self._clock.take_readings()
-            if read:
-                self._read[self._steps] = self._number, read
+        answers = None if self._asking is None else self._asking.take_answers()
+        if answers is not None:
+            packed = pack(answers)
+            self._read[self._steps] = self._number, packed
+            if self._number not in self._ahead:
+                self.size += len(packed)
         self._steps += 1
 
     @property
-    def readings(self) -> dict[int, list[Any]]:
-        """What it read from clocks since the last snapshot, by step, but what it read again."""
-        return {number: read for number, read in self._read.values() if number not in self._ahead}
+    def readings(self) -> dict[int, State]:
+        """What it was answered since the last snapshot, by step, but what it was given again."""
+        return {number: unpack(read) for number, read in self._read.values() if number not in self._ahead}
 
     def snapshot(self, given: Iterable[Any], answered: Iterable[Any]) -> State:
         """Return the state; `refusal` says whether, and why, the part's own can't be taken.
@@ -131,7 +136,7 @@ class Recorded:
         except NotSnapshotable as refusal:
             self.refusal = refusal
             for step, inputs in enumerate(given):
-                packed: list[Any] = [pack(inputs)]
+                packed = [pack(inputs)]
                 if step in self._read:
                     packed.append(self._read[step][1])
                 if self._runs and self._runs[-1][1:] == packed:
@@ -144,10 +149,10 @@ class Recorded:
             self.refusal = None
             self._runs = []
             self._digest = b""
-        self._steps, self._read = 0, {}
+        self._steps, self._read, self.size = 0, {}, 0
         return [self._base, [list(run) for run in self._runs], self._digest]
 
-    def restore(self, state: Any, ahead: Mapping[int, list[Any]] | None = None) -> None:
+    def restore(self, state: Any, ahead: Mapping[int, State] | None = None) -> None:
         """Go to what `snapshot` returned, on a part at its start.
 
         Parameters
@@ -155,7 +160,7 @@ class Recorded:
         state
             What it returned.
         ahead
-            What the part has read from clocks in steps after that, by their numbers.
+            What the part was answered in steps after that, by their numbers.
 
         Raises
         ------
@@ -169,14 +174,14 @@ class Recorded:
             self.part.restore(decode(self._base))
             self._digest = b""
         try:
-            for count, given, *read in self._runs:
+            for count, given, *answers in self._runs:
                 for _ in range(count):
-                    if self._clock is not None:
-                        self._clock.give_readings(read[0] if read else [])
+                    if self._asking is not None and answers:
+                        self._asking.give_answers(unpack(answers[0]))
                     answer = copied(self.part.step(unpack(given)), "outputs", self._what)
                     self._digest = _digest(self._digest, answer)
-                    if self._clock is not None:
-                        self._clock.take_readings()
+                    if self._asking is not None:
+                        self._asking.take_answers()
         except ScriptFailed as error:
             raise self._mismatch(f"it failed: {error}") from error
         if self._digest != digest:

@@ -259,6 +259,7 @@ class Stepper:
         It returns why the time was up, if it was. This is what journalling costs a step: it is kept short.
         """
         cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
+        journal = self._recorder.journal
         logged, sent = call.logged, call.done > 0 or not datapacks
         possible = self.left
         steps = call.left if possible is None else min(call.left, possible)
@@ -282,6 +283,8 @@ class Stepper:
                 self._compare(call, logged)
             if self._steps >= self._next:
                 self._save_if_due()
+            if journal.full_with(cosimulation.unsaved):
+                self.save()
         else:
             if call.left:
                 self.obey()

@@ -5,7 +5,7 @@ its modules and classes, its generators, and its simulator's state.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +33,7 @@ class PythonJsonEngine:
     def __init__(self) -> None:
         self._script: EngineScript | None = None
         self._party: Party | None = None
+        self._answers: State = None  # what it reads from clocks when it is initialised
         self._simulator: Simulator | None = None
         self._timestep_ns = 0  # as the script is told it, rounded
         # Exactly, in parts of a nanosecond; and by how much the script's time is rounded.
@@ -61,8 +62,7 @@ class PythonJsonEngine:
         config
             ``folder``, the experiment's; ``script``, the file in it; ``name``, the engine's; ``timestep`` in
             seconds, or as a Fraction ``exact_timestep``; ``seed``, the run's (0); ``configuration``, what the
-            script reads as `_config` ({}); ``readings``, what it reads from clocks meanwhile. Of a `py_sim`
-            engine also ``simulator`` and ``world``.
+            script reads as `_config` ({}). Of a `py_sim` engine also ``simulator`` and ``world``.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class PythonJsonEngine:
         self._timestep, self._parts = (timestep / NANOSECOND).as_integer_ratio()
         party = Party(f"the engine {name!r}", f"engine {name}", Path(config["folder"]), config.get("seed", 0))
         self._party = party
-        party.clock.give(config.get("readings"))
+        party.clock.give(self._answers)
         with party.running("when it was loaded"):
             module = party.load(config["script"])
             kind = getattr(module, "Script", None)
@@ -185,14 +185,16 @@ class PythonJsonEngine:
         self._timestep *= finer // self._parts
         self._rest, self._parts = rest * (finer // parts), finer
 
-    def give_readings(self, readings: Iterable[Any] | None) -> None:
-        """Have the script read this from clocks in its next step; None has it read the real ones."""
-        if self._party is not None:
-            self._party.clock.give(readings)
+    def give_answers(self, answers: State) -> None:
+        """Have the script read this from clocks when it is initialised, or in its next step."""
+        if self._party is None:
+            self._answers = answers
+        else:
+            self._party.clock.give(answers)
 
-    def take_readings(self) -> list[Any]:
+    def take_answers(self) -> State:
         """Return what the script has read from clocks since this was last called."""
-        return [] if self._party is None else self._party.clock.take()
+        return None if self._party is None else self._party.clock.take()
 
     def close(self) -> None:
         """Call the script's `shutdown`, once, if its `initialize` was called."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from perdure.errors import ReplayMismatch
-
 __all__ = ["Answers", "Recorded"]
 
 Recorded = Mapping[str, list[float]]
@@ -15,48 +13,29 @@ class Answers:
 
     def __init__(self) -> None:
         self._told: dict[str, list[float]] | None = None
-        self._recorded: dict[str, list[float]] | None = None
-        self._exactly = False
+        self._given: dict[str, list[float]] = {}
 
-    @property
-    def told(self) -> Recorded:
-        """What was answered during the last step."""
-        return self._told or {}
+    def take(self) -> Recorded:
+        """Return, once, what was answered during the last step."""
+        told, self._told = self._told, None
+        return told or {}
 
-    def give(self, recorded: Recorded, *, exactly: bool) -> None:
-        """Let the next step be answered with what was recorded.
-
-        Parameters
-        ----------
-        exactly
-            Whether a call that wasn't recorded is an error. If not, the function is called.
-        """
-        self._recorded = {name: list(reversed(answers)) for name, answers in recorded.items()}
-        self._exactly = exactly
+    def give(self, recorded: Recorded) -> None:
+        """Let the next step be answered with what was recorded, as far as it goes."""
+        self._given = {name: list(reversed(answers)) for name, answers in recorded.items()}
 
     def begin(self) -> None:
-        """Begin a step, whose answers are kept until the next one."""
+        """Begin a step, whose answers are kept until they are taken, or the next one begins."""
         self._told = {}
 
     def end(self) -> None:
-        """End a step; raise `ReplayMismatch` if fewer calls were made than are recorded."""
-        left = self._recorded or {}
-        exactly, self._recorded = self._exactly, None
-        if exactly and any(left.values()):
-            name = next(name for name, answers in left.items() if answers)
-            raise ReplayMismatch(f"The function {name!r} was called more often when the step was logged.")
+        """End a step: what was recorded of it and not asked for is no answer to the next one."""
+        self._given = {}
 
     def ask(self, name: str, call: Callable[[], float]) -> float:
         """Return what a function answers, or answered."""
-        answer: float | None = None
-        if self._recorded is not None:
-            left = self._recorded.get(name)
-            if left:
-                answer = left.pop()
-            elif self._exactly:
-                raise ReplayMismatch(f"The function {name!r} was called less often when the step was logged.")
-        if answer is None:
-            answer = call()
+        left = self._given.get(name)
+        answer = left.pop() if left else call()
         if self._told is not None:  # not in runs as a whole, of which nothing is logged
             self._told.setdefault(name, []).append(answer)
         return answer

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.engines.system_dynamics.answers import Answers
 from perdure.engines.system_dynamics.expression import finite
 from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import Points, overriding_points
@@ -46,6 +47,7 @@ class SystemDynamicsEngine:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._simulation: Simulation | None = None
+        self._answers = Answers()
         self._outputs: tuple[str, ...] = ()
 
     @property
@@ -80,7 +82,7 @@ class SystemDynamicsEngine:
         ModelError
             If the model itself is wrong, or lacks an equation that an output needs.
         """
-        self._simulation = _simulation(self._model, config)
+        self._simulation = _simulation(self._model, config, self._answers)
         self._outputs = self._simulation.compiled.outputs
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
@@ -114,26 +116,25 @@ class SystemDynamicsEngine:
         constants, points = validate_inputs(self._model, inputs)
         return dict(zip(self._outputs, self._running.step(constants, points), strict=True))
 
-    def answers(self) -> State:
-        """Return what impure functions answered during the last step, by name; None if none was called."""
-        told = self._running.answers.told
-        answers: dict[str, State] = {name: [*numbers] for name, numbers in told.items()}
+    def take_answers(self) -> State:
+        """Return, once, what impure functions answered during the last step, by name; None if nothing."""
+        answers: dict[str, State] = {name: [*numbers] for name, numbers in self._answers.take().items()}
         return answers or None
 
-    def answer(self, answers: State, *, exactly: bool) -> None:
+    def give_answers(self, answers: State) -> None:
         """Let the next step get answers that were recorded, instead of calling impure functions.
 
         Raises
         ------
         InvalidState
-            If they aren't what `answers` returned.
+            If they aren't what `take_answers` returned.
         """
         try:
             recorded = msgspec.convert({} if answers is None else answers, dict[str, list[float]])
         except msgspec.ValidationError as error:
             reason = f"the recorded answers aren't lists of floats: {error}"
             raise InvalidState(name=self._model.name, reason=reason) from error
-        self._running.answers.give(recorded, exactly=exactly)
+        self._answers.give(recorded)
 
     def snapshot(self) -> State:
         """Return the state under names: step, stocks, delays, constants and points in force.
@@ -243,7 +244,7 @@ def _checked_constant(model: Model, name: object, value: object) -> float:
     return number
 
 
-def _simulation(model: Model, config: Mapping[str, Any]) -> Simulation:
+def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None = None) -> Simulation:
     """Return a simulation at its start, with the config checked."""
 
     def wrong(reason: str) -> InvalidRunSpecs:
@@ -280,4 +281,5 @@ def _simulation(model: Model, config: Mapping[str, Any]) -> Simulation:
         stream=stream,
         constants=constants,
         points=points,
+        answers=answers,
     )

@@ -49,6 +49,8 @@ class Simulation:
         What the random draws depend on; the stream tells scenarios apart.
     constants, points
         Checked overrides that are in force from the start.
+    answers
+        Those of impure functions; None keeps none of them for anybody.
 
     Attributes
     ----------
@@ -56,8 +58,6 @@ class Simulation:
         The number of times that were answered.
     constants, points
         The overrides in force, by name.
-    answers
-        What impure functions answered during the last step.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Simulation:
         stream: str = "",
         constants: Mapping[str, float] = _NOTHING,
         points: Mapping[str, Points] = _NOTHING,
+        answers: Answers | None = None,
     ) -> None:
         self.specs = specs
         self.program = program = runnable(model.program(), constants, points, outputs)
@@ -102,9 +103,9 @@ class Simulation:
             self._points_in_force,
             model.attributes() if program.functions else {},
         )
-        self.answers = Answers()
+        self._answers = Answers() if answers is None else answers
         self._functions = [
-            wrapped(name, program.functions[name], view, self.answers if name in program.impure else None)
+            wrapped(name, program.functions[name], view, self._answers if name in program.impure else None)
             for name in self.compiled.functions
         ]
         self._own = [point_table(points) for points in self.compiled.own_points]
@@ -147,7 +148,7 @@ class Simulation:
         if self.finished:
             raise EngineFinished(name=self.program.model_name, time=round(self.time, self.specs.decimals))
         n = self.answered * self._multiple
-        self.answers.begin()
+        self._answers.begin()
         try:
             if self.answered and self._multiple > 1:
                 # The step that answered last went one grid point on, with the overrides in force then.
@@ -161,7 +162,7 @@ class Simulation:
             else:
                 step = self._bound.get("step") or self._part("step")
                 answer, self.stocks = step(n, self.stocks, self._constant_values, self._tables)
-            self.answers.end()
+            self._answers.end()
         except Exception as error:
             self._fail(error)
         self.answered += 1
