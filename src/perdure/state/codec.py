@@ -2,10 +2,10 @@
 
 A blob is a 12-byte header and a MessagePack body. The header holds the format, flags, the schema version of
 what is inside and a BLAKE2b checksum over all the rest. Big integers, arrays, tuples and NumPy scalars are
-MessagePack extensions; a body above 512 bytes is compressed with zstd level 1. Every value comes back with
-its type and its bits.
+MessagePack extensions, and so are pandas' DataFrames, Series and Indexes, which `frames` takes apart; a body
+above 512 bytes is compressed with zstd level 1. Every value comes back with its type and its bits.
 
-Format 1 had neither tuples nor NumPy scalars; it is still read.
+Format 1 had none of tuples, NumPy scalars and frames; it is still read.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import numpy.typing as npt
 import zstandard
 
 from perdure.errors import CorruptBlob, NewerSchema, NotSnapshotable
+from perdure.state import frames
 
 __all__ = ["State", "decode", "encode", "pack", "same", "unpack"]
 
@@ -37,7 +38,10 @@ State: TypeAlias = (
     | dict[int, "State"]
     | None
 )
-"""What a snapshot may hold. Sets and objects are refused: they would not come back as they were."""
+"""What a snapshot may hold, and DataFrames, Series and Indexes where pandas is installed.
+
+Sets and objects are refused: they would not come back as they were.
+"""
 
 FORMAT = 2
 COMPRESSED = 1
@@ -49,6 +53,7 @@ _BIG_INTEGER = 1
 _ARRAY = 2
 _TUPLE = 3
 _SCALAR = 4
+_FRAME = 5
 _PLAIN = (type(None), bool, float, bytes)
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what a MessagePack integer holds
 _MANTISSA_OF_80_BITS = 63  # of a `long double` on x86, which takes 16 bytes of memory
@@ -111,10 +116,12 @@ def _to_wire(value: Any, path: str) -> Any:
         return _array(value, _checked_name(value.dtype, path))
     if isinstance(value, np.generic) and kind is value.dtype.type:
         return _scalar(value, path)
+    if (parts := frames.parts_of(value, path)) is not None:
+        return msgspec.msgpack.Ext(_FRAME, _encoder.encode(_to_wire(parts, path)))
     raise NotSnapshotable(
         what=path,
         reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, "
-        "tuple, list, dict, numpy.ndarray, a NumPy scalar",
+        "tuple, list, dict, numpy.ndarray, a NumPy scalar, a DataFrame",
     )
 
 
@@ -187,6 +194,8 @@ def _from_wire(code: int, data: memoryview) -> Any:
         if name == "U":
             return np.str_(content)
         return np.bytes_(content) if name == "S" else _elements(name, (), content)[()]
+    if code == _FRAME:
+        return frames.made(_decoder.decode(data))
     raise ValueError(f"unknown extension {code}")
 
 
@@ -209,7 +218,7 @@ def encode(value: State, *, schema: int = 1) -> bytes:
     ----------
     value
         None, bool, int of any size, float, str, bytes, ndarray, NumPy scalar, tuple, list or dict (keys of
-        str, or int of up to 64 bits), nested.
+        str, or int of up to 64 bits), nested; or a DataFrame, Series or Index of pandas.
     schema
         Version of the value's own layout, 0 to 65,535; `decode` refuses newer ones than it is told to expect.
 

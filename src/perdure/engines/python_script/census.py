@@ -3,7 +3,8 @@
 What is put back must behave as what was saved. So every value must be of one of State's types exactly, no
 list, dict or array may be held in two places (a change through one would show in the other, and after a
 restore no longer would), and arrays must own their memory and lie in C order (sums depend on the order). A
-tuple or a NumPy scalar may be held anywhere: it can't change.
+tuple or a NumPy scalar may be held anywhere: it can't change. Frames of pandas may share memory with each
+other, since they don't show each other's changes.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from perdure.errors import NotSnapshotable
+from perdure.state import frames
 
 __all__ = ["Census"]
 
@@ -32,6 +34,7 @@ class Census:
 
     def __init__(self) -> None:
         self._holders: dict[int, str] = {}
+        self._of_frames: set[int] = set()  # those whose holders are frames
         self._alive: list[Any] = []  # an id means nothing once its object is gone
 
     def take(self, place: str, value: Any) -> Any:
@@ -66,10 +69,18 @@ class Census:
             return self._array(place, value)
         if isinstance(value, np.generic) and kind is value.dtype.type:
             return self._record(place, value) if isinstance(value, np.void) else value
+        if (parts := frames.parts_of(value, place)) is not None:
+            if hasattr(value, "_mgr"):  # an Index can't change
+                self.hold(place, value)
+            for root in frames.roots(value):
+                if id(root) not in self._of_frames:
+                    self.hold(place, root)
+                    self._of_frames.add(id(root))
+            return frames.made(parts)
         raise NotSnapshotable(
             what=place,
             reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, "
-            "tuple, list, dict, numpy.ndarray, a NumPy scalar",
+            "tuple, list, dict, numpy.ndarray, a NumPy scalar, a DataFrame",
         )
 
     def _record(self, place: str, record: Any) -> Any:

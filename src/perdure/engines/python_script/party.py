@@ -58,7 +58,7 @@ class Party:
         )
         self._namespaces: dict[str, Namespace] = {}
         self._known: set[str] = set()
-        self._surroundings = Surroundings(what)
+        self._surroundings = Surroundings(what, self.folder)
         self._libraries: list[Any] | None = None  # held by its code; None once they are noted
 
     @contextlib.contextmanager

@@ -1,9 +1,11 @@
 """Surroundings: what a party's code shares with everybody in its process, as far as a change can be seen.
 
-The environment's variables, the decimal module's context, modules put into `sys.modules` by hand, and the
-attributes of the libraries' modules, classes and functions that the code holds. None of it is a party's
-state, so that a party whose surroundings have changed since its first step can't be saved. What is kept
-inside of such an attribute, or in a library's private ones, isn't seen.
+The environment's variables, the decimal module's context, modules that the folder's code puts into
+`sys.modules` by hand, and the attributes of the libraries' modules, classes and functions that the code
+holds. None of it is a party's state, so that a party whose surroundings have changed since its first step
+can't be saved. What is kept inside of such an attribute, or in a library's private ones, isn't seen.
+
+Libraries put modules into `sys.modules` by hand too, as all that Cython compiled do; these are code.
 
 Of a library that is itself a module in C, such as pybullet, a script holds nothing but numbers: handles of
 what the library keeps. A party whose code holds one can't be saved from its first step on.
@@ -14,8 +16,10 @@ import importlib.machinery
 import operator
 import os
 import sys
+import tokenize
 import types
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from perdure.engines.python_script.constants import of_library
@@ -36,10 +40,13 @@ class Surroundings:
     ----------
     what
         What the party is called in errors.
+    folder
+        The experiment's, which holds the code of all parties.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, folder: Path) -> None:
         self._what = what
+        self._folder = folder
         self._modules = dict(sys.modules)
         self._environment: dict[str, str] | None = None
         self._decimal: list[Any] = []
@@ -59,7 +66,7 @@ class Surroundings:
         """Raise `NotSnapshotable` with the name of what was changed."""
         for name, module in sys.modules.copy().items():
             if self._modules.get(name) is not module:
-                if _made_by_hand(name, module):
+                if _made_by_hand(name, module) and _names_modules(self._folder):
                     raise NotSnapshotable(
                         what=self._what, reason=f"the module {name!r} was put into sys.modules by hand"
                     )
@@ -98,6 +105,22 @@ def _made_by_hand(name: str, module: Any) -> bool:
     if name.startswith("_cython_") or name == "cython_runtime":  # what libraries built with Cython share
         return False
     return module.__spec__ is None
+
+
+def _names_modules(folder: Path) -> bool:
+    """Return whether code of a folder may put something into `sys.modules`: it says `modules` somewhere."""
+    return any(map(_says_modules, folder.rglob("*.py")))
+
+
+def _says_modules(path: Path) -> bool:
+    try:
+        if b"modules" not in path.read_bytes():
+            return False
+        with path.open("rb") as file:
+            tokens = [token.string for token in tokenize.tokenize(file.readline) if token.string[:1] != "#"]
+    except (OSError, SyntaxError, tokenize.TokenError):
+        return True  # nobody knows what it does
+    return any("sys.modules" in token or token.strip("\"'") == "modules" for token in tokens)
 
 
 def _keeping_its_own(library: Any) -> str | None:
