@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -248,12 +249,28 @@ def save_beside_babble(context: RunContext, to: int) -> bytes:
     return msgspec.msgpack.encode("saved")
 
 
+def hoard(context: RunContext, size: int, dies: bool = False, ends: bool = True) -> bytes:
+    """Write temporary files, and return where, what was there before, and who may look at it."""
+    folder = Path(tempfile.gettempdir())
+    before = sorted(path.name for path in folder.iterdir())
+    (folder / "closed" / "inner").mkdir(parents=True)
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        file.write(b"1" * size)
+    (folder / "closed").chmod(0)
+    if dies and context.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while not ends:
+        time.sleep(1.0)
+    return msgspec.msgpack.encode([str(folder), before, folder.stat().st_mode & 0o777])
+
+
 BODIES: Mapping[str, Callable[..., bytes | None]] = {
     body.__name__: body
     for body in (
         *(garble, announce, flood, flood_with_arrivals, hang_up, hang_up_and_spin),
         *(wrong, oversized, crash_late, linger),
         *(speak, show, scribble, report_much, grow, family, interrupt),
+        hoard,
         *(recite, rehearse, die_again, fall_silent, rehearse_in_vain, babble, save_beside_babble),
     )
 }

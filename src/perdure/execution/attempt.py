@@ -123,10 +123,12 @@ class Attempt:
         savepoint = await self._guarded(self._cut_lines())
         if (verdict := self._verdict()) is not None:
             return verdict
-        async with self._as_user() as user:
-            return self._verdict() or await self._start(savepoint, left, user)
+        async with self._as_user() as user, self._scratch(user) as scratch:
+            return self._verdict() or await self._start(savepoint, left, user, scratch)
 
-    async def _start(self, savepoint: Savepoint | None, left: float | None, user: User | None) -> Verdict:
+    async def _start(
+        self, savepoint: Savepoint | None, left: float | None, user: User | None, scratch: Path | None
+    ) -> Verdict:
         """Start the child, which has so much time left, and work until nothing of it is left."""
         slot = ProgressSlot.create()
         try:
@@ -136,10 +138,13 @@ class Attempt:
                 identity=self._place.identity,
                 limits=replace(self._body.limits, seconds=left),
                 shared=slot.file,
-                environment=self._provision.environment,
+                environment={
+                    **self._provision.environment,
+                    **({} if scratch is None else {"TMPDIR": str(scratch)}),
+                },
                 user=user,
                 ids=NOBODY if self._place.isolation is None else self._place.isolation.ids,
-                folders=self._provision.folders,
+                folders=(*self._provision.folders, *(() if scratch is None else (scratch,))),
             )
             self._clock = Clock()
             muted = self._body.replays and savepoint is not None
@@ -166,6 +171,18 @@ class Attempt:
         finally:
             if user is not None:
                 await asyncio.to_thread(isolation.leave, user)
+
+    @asynccontextmanager
+    async def _scratch(self, user: User | None) -> AsyncIterator[Path | None]:
+        """Yield a folder for temporary files, removed at the end; None if they are in the user's home."""
+        if user is not None:
+            yield None
+            return
+        folder = await asyncio.to_thread(self._place.scratch.make, self._run_id)
+        try:
+            yield folder
+        finally:
+            await asyncio.to_thread(self._place.scratch.remove, folder)
 
     async def _supervise(
         self, process: GuardedProcess, reporter: Reporter, briefing: asyncio.Task[None]

@@ -124,8 +124,8 @@ class GuardedProcess:
                     files=(its_control, its_channel, shared),
                     streams=(its_output, its_errors),
                     environment={
-                        **({} if user is None else user.environment),
                         **environment,
+                        **({} if user is None else user.environment),
                         MARKER: f"{identity}:{token}",
                     },
                     folder=None if user is None else user.home,

@@ -14,6 +14,7 @@ from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
 from perdure.execution.lanes import Lane, Lanes
 from perdure.execution.place import Place
+from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.work import Work, bring_unplaced
 from perdure.stores.base import Store
@@ -62,6 +63,7 @@ class LocalExecutor:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             identity=identity,
             lease_seconds=LEASE,
+            scratch=Scratch(identity),
             isolation=isolation,
         )
         self._rooms = {kind: _Room(body.slots or _cores()) for kind, body in bodies.items()}
@@ -75,6 +77,7 @@ class LocalExecutor:
         isolation = self._place.isolation
         ids = NOBODY if isolation is None else isolation.ids
         left = await asyncio.to_thread(sweep, self._place.identity, ids=ids)
+        await asyncio.to_thread(self._place.scratch.open)
         if isolation is not None:
             await asyncio.to_thread(isolation.open)
         if left:

@@ -6,6 +6,7 @@ import msgspec
 
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
+from perdure.execution.scratch import Scratch
 
 __all__ = ["Place"]
 
@@ -23,6 +24,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         The store's, by which processes left behind are found.
     lease_seconds
         How long a lease runs if it isn't renewed.
+    scratch
+        Where the temporary files of children are that have no user id of their own.
     isolation
         Who children run as; None is the user of this process, for all owners.
     """
@@ -31,4 +34,5 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     holder: str
     identity: str
     lease_seconds: float
+    scratch: Scratch
     isolation: Isolation | None = None

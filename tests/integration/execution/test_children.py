@@ -5,10 +5,12 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -149,6 +151,25 @@ def test_a_child_inherits_nothing_but_its_pipes_and_no_secrets(monkeypatch: pyte
     assert shown["files"] == 7  # three streams, the pipe to the server, the slot twice, the folder listed
     assert int(shown["inherited"]) == 4
     assert shown["session"]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a guard ends what it reaches by its group only"
+)
+def test_temporary_files_count_against_the_limit_of_folders() -> None:
+    run, _ = end_of("hoard", size=20 * MEBIBYTE, ends=False, limits=Limits(folder_bytes=10 * MEBIBYTE))
+    assert run.outcome is Outcome.FAILED
+    assert "its folder reached the limit of bytes" in run.reason
+
+
+def test_each_attempt_has_an_empty_folder_for_temporary_files_that_is_removed_with_it() -> None:
+    run, trial = end_of("hoard", size=1000, dies=True)
+    assert run.outcome is Outcome.SUCCEEDED
+    assert trial.store.execution("run").attempt == 2
+    folder, before, mode = trial.value()
+    assert Path(folder).parent == Path(tempfile.gettempdir())
+    assert (before, mode) == ([], 0o700)
+    assert not Path(folder).exists()
 
 
 class PausedStates(MemoryStore):
