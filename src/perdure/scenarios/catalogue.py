@@ -104,7 +104,7 @@ class Manager:
         """
         if name in self.scenarios:
             log.info("scenario_replaced", manager=self.name, scenario=name)
-        self.scenarios[name] = self._scenario(name, definition)
+        self.scenarios[name] = self.make(name, definition)
 
     def renew(self) -> None:
         """Copy the given model again, as it is now, and run the scenarios with that."""
@@ -116,7 +116,7 @@ class Manager:
                 "points": scenario.points,
                 "runspecs": scenario.run_specs,
             }
-            self.scenarios[name] = self._scenario(name, definition)
+            self.scenarios[name] = self.make(name, definition)
 
     def keep_model(self, other: str) -> None:
         """Note that a definition came with another model, which isn't used."""
@@ -132,12 +132,22 @@ class Manager:
         self.model = self.given.frozen()
         self.fingerprint = self.model.fingerprint()
 
-    def _scenario(self, name: str, definition: Mapping[str, Any]) -> Scenario:
+    def make(self, name: str, definition: Mapping[str, Any], model: Model | None = None) -> Scenario:
+        """Return a scenario from its definition without adding it.
+
+        Parameters
+        ----------
+        name, definition
+            As for `add`.
+        model
+            A frozen model that it runs instead of the manager's.
+        """
         place = f"the scenario {name!r} of {self.name!r}"
         others = _other_keys(place, definition, _SCENARIO_KEYS)
         constants = self.base_constants | dict(_mapping(place, definition, "constants"))
         points = self.base_points | dict(_mapping(place, definition, "points"))
-        model = self.model
+        fingerprint = self.fingerprint if model is None else model.fingerprint()
+        model = model or self.model
         problems = [
             *_unknown(place, "constant", constants, model.elements, model.overridable),
             *_unknown(place, "points", points, model.table_names, model.table_names),
@@ -154,8 +164,8 @@ class Manager:
         scenario = Scenario(
             self.name,
             name,
-            self.model,
-            self.fingerprint,
+            model,
+            fingerprint,
             constants,
             points,
             dict(_mapping(place, definition, "runspecs")),

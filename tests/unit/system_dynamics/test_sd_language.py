@@ -567,3 +567,15 @@ def test_a_change_after_a_run_counts() -> None:
     assert m.converter("a")(0.0) == 3.0
     m.points["p"] = [[0.0, 4.0]]
     assert m.converter("a")(0.0) == 4.0
+
+
+def test_an_equation_can_be_shown_as_text() -> None:
+    model = Model(0.0, 1.0, 1.0, "m")
+    level, rate, empty = model.stock("level"), model.constant("rate"), model.flow("empty")
+    level.equation = sd.If(level > 2.0, -rate, sd.lookup(level, "table"))
+    rate.equation = 3.0
+    model.points["table"] = [[0.0, 1.0]]
+    shown = "if(greater(level, 2.0), negate(rate), lookup(level, 'table'))"
+    assert level.function_string == f"lambda model, t: {shown}"
+    assert rate.function_string == "lambda model, t: 3.0"
+    assert empty.function_string == "lambda model, t: None"

@@ -15,6 +15,7 @@ from perdure.dialects.bptk.agents import refuse_agents
 from perdure.dialects.bptk.exporting import Export
 from perdure.dialects.bptk.local_session import LocalSession
 from perdure.dialects.bptk.plotting import PlotOptions
+from perdure.dialects.bptk.simulation_scenario import SimulationScenario, SimulationScenarios
 from perdure.dialects.bptk.training import Training
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.model import BACKENDS
@@ -22,7 +23,7 @@ from perdure.engines.system_dynamics.plots import PlotStyle, frame_of
 from perdure.engines.system_dynamics.points import checked_points
 from perdure.errors import Invalid, NotFound
 from perdure.observability import configure_logging
-from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios import Catalogue
 from perdure.scenarios.bulk import Results
 from perdure.scenarios.catalogue import Names, check_outputs, names_of
 
@@ -73,9 +74,16 @@ class Bptk:
         self._style = PlotStyle().with_given(configuration)
         if ignored := sorted(configuration.keys() - styles):
             log.warning("configuration_ignored", keys=ignored)
-        self.catalogue = Catalogue()
-        self.catalogue.load(self._folder)
-        self._session = LocalSession(self.catalogue)
+        self._catalogue = Catalogue()
+        self._catalogue.load(self._folder)
+        self._handed_out = SimulationScenarios()
+        self._session = LocalSession(self._catalogue)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The managers and scenarios, with all that was written to scenarios of `get_scenario`."""
+        self._handed_out.register(self._catalogue)
+        return self._catalogue
 
     # Registering and running --------------------------------------------------------------------------------
 
@@ -102,8 +110,8 @@ class Bptk:
 
     def reset_scenario(self, scenario_manager: str, scenario: str) -> None:
         """Read a scenario from its file again; one that was registered in Python is removed."""
-        manager = self.catalogue.manager(scenario_manager).copy()
-        self.catalogue.scenario(scenario_manager, scenario)
+        manager = self._catalogue.manager(scenario_manager).copy()
+        self._catalogue.scenario(scenario_manager, scenario)
         fresh = Catalogue()
         fresh.load(self._folder)
         in_file = fresh.managers.get(scenario_manager)
@@ -111,14 +119,14 @@ class Bptk:
             manager.scenarios[scenario] = in_file.scenarios[scenario]
         else:
             del manager.scenarios[scenario]
-        self.catalogue.managers[scenario_manager] = manager
+        self._catalogue.managers[scenario_manager] = manager
 
     def reset_all_scenarios(self) -> None:
         """Read all scenario files again, and end the session; what was registered in Python is gone."""
         fresh = Catalogue()
         fresh.load(self._folder)
         self._session.close()
-        self.catalogue, self._session = fresh, LocalSession(fresh)
+        self._catalogue, self._session = fresh, LocalSession(fresh)
 
     def run_scenarios(
         self,
@@ -239,8 +247,8 @@ class Bptk:
     ) -> "pd.DataFrame | Axes | None":
         """Run scenarios in episodes, with their models' `begin_episode` and `end_episode` around each.
 
-        Every scenario is trained with a copy of its manager's model, which lives over all episodes; from then
-        on the scenario runs what the last episode left.
+        Every scenario is trained with a copy of its model, which lives over all episodes; from then on the
+        scenario runs what the last episode left.
 
         Parameters
         ----------
@@ -282,7 +290,7 @@ class Bptk:
         chosen = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
         check_outputs(outputs, chosen)
         frame_of({})  # says what is missing before anything is computed
-        trainings = [Training(one, self.catalogue.manager(one.manager).given) for one in chosen]
+        trainings = [Training(one) for one in chosen]
         columns: dict[str, dict[float, float]] = {}
         for number in track(range(episodes), "Training", disable=not progress_bar):
             for training in trainings:
@@ -431,14 +439,14 @@ class Bptk:
 
     # Listing ------------------------------------------------------------------------------------------------
 
-    def get_scenario(self, scenario_manager: str, scenario: str) -> Scenario:
-        """Return a scenario."""
-        return self.catalogue.scenario(scenario_manager, scenario)
+    def get_scenario(self, scenario_manager: str, scenario: str) -> SimulationScenario:
+        """Return a scenario; what is written to it holds from the next run on."""
+        return self._handed_out.of(self._catalogue.scenario(scenario_manager, scenario))
 
     def get_scenarios(
         self, scenario_managers: Names = (), scenarios: Names = (), scenario_manager_type: str = ""
-    ) -> dict[str, Scenario]:
-        """Return scenarios by name; of several managers by ``manager_scenario``.
+    ) -> dict[str, SimulationScenario]:
+        """Return scenarios, as `get_scenario` does, by name; of several managers by ``manager_scenario``.
 
         Parameters
         ----------
@@ -447,9 +455,11 @@ class Bptk:
         """
         if not _has_type(scenario_manager_type):
             return {}
-        found = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
+        found = self._catalogue.select(names_of(scenario_managers), names_of(scenarios))
         several = len({scenario.manager for scenario in found}) > 1
-        return {(f"{one.manager}_{one.name}" if several else one.name): one for one in found}
+        return {
+            (f"{one.manager}_{one.name}" if several else one.name): self._handed_out.of(one) for one in found
+        }
 
     def get_scenario_names(
         self, scenario_managers: Names = (), format: str = "list"
@@ -523,6 +533,7 @@ class Bptk:
             agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
         )
         _check_backend(backend)
+        self._handed_out.register(self._catalogue)
         self._session.begin(scenarios, scenario_managers, settings, equations, starttime, dt, seed)
 
     def run_step(

@@ -1,10 +1,9 @@
 """Training: scenarios run in episodes, between which the hooks of their models learn."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 
-from perdure.engines.system_dynamics import Model, simulate
+from perdure.engines.system_dynamics import simulate
 from perdure.scenarios import Scenario
 
 __all__ = ["Training"]
@@ -16,18 +15,11 @@ class Training:
     Parameters
     ----------
     scenario
-        The scenario.
-    model
-        The model as it was given, hooks included; it isn't changed.
-
-    Attributes
-    ----------
-    scenario
-        The scenario as it is registered.
+        The scenario as it is registered; it isn't changed.
     """
 
-    def __init__(self, scenario: Scenario, model: Model) -> None:
-        self._model = deepcopy(model)
+    def __init__(self, scenario: Scenario) -> None:
+        self._model = scenario.model.thawed()
         self.scenario = scenario
 
     def episode(self, number: int, equations: Sequence[str]) -> dict[str, float]:

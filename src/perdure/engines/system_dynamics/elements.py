@@ -84,6 +84,11 @@ class Element(Expression):
         self._equation = equation
         self.model.changed()
 
+    @property
+    def function_string(self) -> str:
+        """The equation as text, for people; nothing reads it again."""
+        return f"lambda model, t: {self.model.program().text(self.name)}"
+
     def __bool__(self) -> bool:
         """Return True: an element that was found is there, as in ``stocks.get(name) or flows.get(name)``."""
         return True

@@ -5,7 +5,7 @@ may build its elements in `instantiate_model`, and train itself over episodes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -96,6 +96,7 @@ class Model:
         self.dt = dt
         self.name = name
         self.points: dict[str, Sequence[Sequence[float]]] = {}
+        self._origin = object()  # shared with copies, whose equations are those of the first model
         self._elements: dict[str, Element] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._impure: frozenset[str] = frozenset()
@@ -477,11 +478,35 @@ class Model:
         """
         made = copy(self)
         made._attributes = self.attributes()
-        made._elements, made._functions = dict(self._elements), dict(self._functions)
+        made._elements = {name: copy(element) for name, element in self._elements.items()}
+        made._functions = dict(self._functions)
         tables = self.tables()
         made.points = {name: tables.get(name, ()) for name in self.points}
         made._program = (tuple(sorted(tables)), self.program())
         return made
+
+    def thawed(self) -> "Model":
+        """Return a copy that can be changed, with elements, points and attributes of its own."""
+        made = copy(self)
+        made.points = {name: [list(point) for point in table] for name, table in self.points.items()}
+        made._elements = {}
+        made._attributes = made._program = None
+        # What the attributes refer to: this model, the one that it was frozen from, and their elements.
+        mine: dict[int, Any] = {id(self): made}
+        for name, element in self._elements.items():
+            made._elements[name] = own = copy(element)
+            own.model = made
+            former = element.model
+            mine |= {id(each): own for each in (element, former._elements.get(name))} | {id(former): made}
+        made._functions = deepcopy(self._functions, mine)
+        base = vars(Model())
+        others = {name: value for name, value in vars(self).items() if name not in base}
+        vars(made).update(deepcopy(others, mine))
+        return made
+
+    def copy_of(self, other: "Model") -> bool:
+        """Return whether one of the two is a copy of the other, so that their equations can be shared."""
+        return self._origin is other._origin
 
     def known(self, name: object, user: str) -> str:
         """Return `name` if an element has it; otherwise raise `UnknownElement` on behalf of `user`."""

@@ -119,6 +119,23 @@ class Program:
         definition = self.definitions.get(name) or self.initials.get(name)
         return name if definition is None else definition.owner
 
+    def text(self, name: str) -> str:
+        """Return the equation of an element as text; ``None`` if it has none."""
+        if name in self.constants:
+            return repr(self.constants[name])
+        stack: list[str] = []
+        for operator, arity, data in self.definitions[name].code if name in self.definitions else ():
+            operands = stack[len(stack) - arity :]
+            del stack[len(stack) - arity :]
+            if operator == "number":
+                stack.append(repr(data))
+            elif operator == "element":
+                stack.append(str(data))
+            else:
+                named = [repr(data)] if isinstance(data, str | tuple) else []
+                stack.append(f"{operator}({', '.join(operands + named)})")
+        return stack[0] if stack else "None"
+
     @classmethod
     def of(cls, model: "Model") -> "Program":
         """Lower a model.
@@ -278,7 +295,8 @@ class _Lowering:
         return hidden
 
     def _own(self, element: Element, owner: str) -> str:
-        if self.model.elements.get(element.name) is not element:
+        own = self.model.elements.get(element.name)
+        if own is not element and (own is None or not own.model.copy_of(element.model)):
             known = suggest(element.name, self.model.elements)
             raise UnknownElement(user=repr(owner), name=element.name, suggestion=known)
         return element.name
@@ -288,7 +306,7 @@ class _Lowering:
             self.missing_tables[points] = owner, suggest(points, self.tables)
 
     def _check_model(self, model: "Model | None", what: str, owner: str) -> None:
-        if model is not None and model is not self.model:
+        if model is not None and not model.copy_of(self.model):
             raise ModelError(
                 f"In the equation of {owner!r}, {what} belongs to another model, {model.name!r}."
             )

@@ -1,0 +1,152 @@
+"""Scenarios as BPTK-Py hands them out: what a program writes to one holds from its next run on.
+
+The catalogue's scenarios are frozen. These are copies for programs to write to. Before the catalogue is used,
+`SimulationScenarios` registers those that were changed.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, NoReturn
+
+from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.unsupported import missing_attribute
+from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios.scenario import frozen
+
+__all__ = ["SimulationScenario", "SimulationScenarios"]
+
+
+class SimulationScenario:
+    """A scenario that can be written to.
+
+    Parameters
+    ----------
+    scenario
+        The scenario as it is registered.
+
+    Attributes
+    ----------
+    scenario_manager, name
+        What it is known by.
+    constants, points
+        What it sets, the base values of its manager included; points are lists of ``[x, y]``.
+    registered
+        The scenario as it was registered last.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario_manager = scenario.manager
+        self.name = scenario.name
+        self.constants: dict[str, Any] = dict(scenario.constants)
+        self.points: dict[str, Any] = _lists(scenario.points)
+        self.registered = scenario
+        self._settings = self._written()
+        self._model_state: tuple[str, Mapping[str, Any]] | None = None
+
+    @cached_property
+    def model(self) -> Model:
+        """A copy of the model, with what the scenario sets; its equations, points and times may be changed.
+
+        What `constants` and `points` hold takes precedence.
+        """
+        model = self.registered.model.thawed()
+        config = self.registered.config((), seed=0)
+        for name, value in config["constants"].items():
+            model.elements[name].equation = value
+        model.points |= config["points"]
+        model.run_specs(config["starttime"], config["stoptime"], config["dt"])
+        self._model_state = _state(model)
+        return model
+
+    @property
+    def starttime(self) -> float:
+        """Where runs begin, in the model's unit of time."""
+        return self.model.starttime
+
+    @property
+    def stoptime(self) -> float:
+        """Where runs end, in the model's unit of time."""
+        return self.model.stoptime
+
+    @property
+    def dt(self) -> float:
+        """The length of a step, in the model's unit of time."""
+        return self.model.dt
+
+    def get_property_value(self, name: str) -> Any:
+        """Return the value that is set for a constant."""
+        return self.constants[name]
+
+    def set_property_value(self, name: str, value: float) -> None:
+        """Set a constant."""
+        self.constants[name] = value
+
+    def register(self, catalogue: Catalogue) -> None:
+        """Register the scenario again if it was written to."""
+        settings, former = self._written(), self._model_state
+        state = None if former is None else _state(self.model)
+        if (settings, state) == (self._settings, former):
+            return
+        model, specs = self.registered.model, self.registered.run_specs
+        if former is not None and state is not None:
+            fingerprint, times = state
+            model = model if fingerprint == former[0] else self.model.frozen()
+            specs = {**specs, **times}
+        constants, points = settings
+        definition = {
+            **self.registered.others,
+            "constants": constants,
+            "points": points,
+            "runspecs": specs,
+        }
+        self.registered = catalogue.manager(self.scenario_manager).make(self.name, definition, model)
+        self._settings, self._model_state = settings, state
+        catalogue.replace_scenario(self.registered)
+
+    def _written(self) -> tuple[Any, Any]:
+        return frozen(self.constants), frozen(self.points)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        missing_attribute("Scenario", "agents", name)
+
+    def __repr__(self) -> str:
+        return f"<Scenario {self.name!r} of {self.scenario_manager!r}>"
+
+
+class SimulationScenarios:
+    """The scenarios that were handed out: the same object whenever one is asked for again."""
+
+    def __init__(self) -> None:
+        self._given: dict[tuple[str, str], SimulationScenario] = {}
+
+    def of(self, scenario: Scenario) -> SimulationScenario:
+        """Return a registered scenario as it is handed out; a new object if it was registered anew."""
+        key = scenario.manager, scenario.name
+        given = self._given.get(key)
+        if given is None or given.registered is not scenario:
+            given = self._given[key] = SimulationScenario(scenario)
+        return given
+
+    def register(self, catalogue: Catalogue) -> None:
+        """Register what was written to scenarios; those that the catalogue has no longer are forgotten.
+
+        Raises
+        ------
+        InvalidOverride
+            If a value that was written is wrong.
+        """
+        for (manager, name), given in [*self._given.items()]:
+            there = catalogue.managers.get(manager)
+            if there is None or there.scenarios.get(name) is not given.registered:
+                del self._given[manager, name]
+            else:
+                given.register(catalogue)
+
+
+def _state(model: Model) -> tuple[str, Mapping[str, Any]]:
+    times = {"starttime": model.starttime, "stoptime": model.stoptime, "dt": model.dt}
+    return model.fingerprint(), times
+
+
+def _lists(points: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: [list(point) for point in table] for name, table in points.items()}
