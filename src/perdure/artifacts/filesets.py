@@ -22,6 +22,7 @@ from threading import Lock
 
 import msgspec
 
+from perdure.artifacts.holes import Hole, filled, without_holes
 from perdure.artifacts.names import encoded
 from perdure.artifacts.objects import Objects
 from perdure.clock import steady
@@ -39,10 +40,10 @@ READING = 8  # threads
 _FORMAT = "perdure-files-1"
 
 
-class StoredFile(msgspec.Struct, frozen=True):
+class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file: its bytes, their SHA-256, when it was last changed (Unix time), and the object it is in.
 
-    `executable` is whether it can be run as a program.
+    `executable` is whether it can be run as a program, and `holes` are the zeros that the object lacks.
     """
 
     size: int
@@ -50,6 +51,12 @@ class StoredFile(msgspec.Struct, frozen=True):
     modified: float
     object: str
     executable: bool = False
+    holes: tuple[Hole, ...] = ()
+
+    @property
+    def stored(self) -> int:
+        """The bytes that its object has."""
+        return self.size - sum(length for _, length in self.holes)
 
 
 class FileSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +161,8 @@ class FileSets:
             If the bytes aren't those that were written.
         """
         digest, size, last = hashlib.sha256(), 0, b""
-        for chunk in self._objects.chunks(self._file_key(encoded(name), file.object), file.size):
+        stored = self._objects.chunks(self._file_key(encoded(name), file.object), file.stored)
+        for chunk in filled(stored, file.holes):
             if last:
                 yield last
             digest.update(chunk)
@@ -171,6 +179,7 @@ class FileSets:
         """Write a file's bytes; it belongs to nothing until a version names it."""
         now = self._clock()
         digest, size = hashlib.sha256(), 0
+        holes: list[Hole] = []
 
         def counted() -> Iterator[bytes]:
             nonlocal size
@@ -181,11 +190,11 @@ class FileSets:
 
         written = f"{int(now):08x}-{secrets.token_hex(16)}"
         try:
-            self._objects.write(self._file_key(encoded(name), written), counted())
+            self._objects.write(self._file_key(encoded(name), written), without_holes(counted(), holes))
         except BaseException:
             self.discard(name, [StoredFile(0, "", now, written)])
             raise
-        return StoredFile(size, digest.hexdigest(), now, written, executable)
+        return StoredFile(size, digest.hexdigest(), now, written, executable, tuple(holes))
 
     def discard(self, name: str, files: Iterable[StoredFile]) -> None:
         """Remove files that no version came to name; what fails stays until `sweep`."""

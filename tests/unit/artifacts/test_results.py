@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.support.zips import unzipped
 
 from perdure.artifacts import Artifacts
+from perdure.artifacts.objects import Objects
 from perdure.artifacts.results import Results
 from perdure.errors import ArtifactNotFound, InvalidName, UploadFailed
 
@@ -42,6 +44,36 @@ def test_files_are_put_read_and_zipped(results: Results) -> None:
         results.file("run", "b")
     with pytest.raises(InvalidName):
         results.put("run", "../a", [b""])
+
+
+def test_holes_are_read_back_and_neither_sent_nor_stored(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, sent = Objects.write, 0
+
+    def counted(self: Objects, key: str, chunks: Iterable[bytes]) -> None:
+        nonlocal sent
+        data = list(chunks)
+        sent += sum(map(len, data))
+        write(self, key, data)
+
+    monkeypatch.setattr(Objects, "write", counted)
+    hole = bytes(4_000_000)
+    files = {
+        "only": [hole] * 3,
+        "begins": [hole, hole, b"end"],
+        "ends": [b"begin", *[hole] * 3],
+        "between": [b"begin", hole, b"middle", hole, hole[1:], b"end"],
+        "short": [b"begin", bytes(1_000), b"end"],
+        "zero": [b"\0"],
+    }
+    for path, chunks in files.items():
+        results.put("run", path, iter(chunks))
+        assert results.file("run", path).size == sum(map(len, chunks))
+    assert stored(results) == {path: b"".join(chunks) for path, chunks in files.items()}
+    assert sent == len(b"end" + b"begin" + b"beginmiddleend" + b"begin" + bytes(1_000) + b"end" + b"\0")
+    zipped = unzipped(b"".join(results.zipped("run", results.get("run"))))
+    assert zipped["between"] == b"".join(files["between"])
 
 
 def test_runs_and_owners_have_their_own(results: Results, url: str) -> None:
