@@ -128,9 +128,20 @@ from difflib import get_close_matches
 from string import Formatter
 from typing import Any
 
-__all__ = ["message_of", "suggest", "writable"]
+__all__ = ["message_of", "nearest", "suggest", "with_article", "writable"]
 
 LONGEST_NAME = 200  # characters of a name that a similar one is looked for
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like another, if one is like it.
+
+    >>> nearest("custmers", ["customers", "revenue"])
+    'customers'
+    """
+    if len(name) > LONGEST_NAME:
+        return None
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -139,10 +150,20 @@ def suggest(name: str, known: Iterable[str]) -> str:
     >>> suggest("custmers", ["customers", "revenue"])
     " Did you mean 'customers'?"
     """
-    if len(name) > LONGEST_NAME:
-        return ""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return _did_you_mean(nearest(name, known))
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with the indefinite article.
+
+    >>> with_article("experiment"), with_article("task")
+    ('an experiment', 'a task')
+    """
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def _did_you_mean(name: str | None) -> str:
+    return "" if name is None else f" Did you mean {name!r}?"
 
 
 def message_of(error: BaseException) -> str:
@@ -177,14 +198,20 @@ class PerdureError(Exception):
 
 
 def _filled(template: str, values: dict[str, Any]) -> str:
-    """Fill values into a template; a full stop after one that ends a sentence itself is left out."""
+    """Fill values into a template; a full stop after one that ends a sentence itself is left out.
+
+    ``{suggestion}`` becomes a question if there is one, ``{noun:a}`` gets its article.
+    """
     formatter = Formatter()
     parts = [""]
     for text, field, spec, conversion in formatter.parse(template):
         parts.append(text.removeprefix(".") if parts[-1].endswith((".", "?", "!")) else text)
-        if field is not None:
+        if field == "suggestion":
+            parts.append(_did_you_mean(values.get(field)))
+        elif field is not None:
             value, _ = formatter.get_field(field, (), values)
-            parts.append(formatter.format_field(formatter.convert_field(value, conversion), spec or ""))
+            value = with_article(value) if spec == "a" else formatter.convert_field(value, conversion)
+            parts.append(formatter.format_field(value, "" if spec == "a" else spec or ""))
     return " ".join("".join(parts).split())
 
 
@@ -208,7 +235,7 @@ class UnknownElement(ModelError):
 
 
 class DuplicateElement(ModelError):
-    """{name!r} is already a {kind} of this model; give the {other} another name."""
+    """{name!r} is already {kind:a} of this model; give the {other} another name."""
 
 
 class MissingEquation(ModelError):
@@ -244,7 +271,12 @@ class InvalidRunSpecs(Invalid):
 
 
 class InvalidOverride(Invalid):
-    """{name!r} can't be set to {value}: {reason}."""
+    """{where!r} can't be set to {value}: {reason}.{suggestion}"""
+
+    # `where` is the place in a request, if it came with one; else it is the name.
+
+    def __init__(self, message: str | None = None, /, **values: Any) -> None:
+        super().__init__(message, **{"where": values.get("name"), **values})
 
 
 class InvalidScenario(Invalid):
@@ -384,7 +416,7 @@ class InvalidTaskInput(Invalid):
 
 
 class LimitExceeded(Invalid):
-    """{what} may be at most {limit}, not {value}; the setting {setting} raises it."""
+    """{what} may be at most {limit}, not {value}; {setting} raises it."""
 
 
 class InvalidName(Invalid):
@@ -502,11 +534,11 @@ class LeaseHeld(Refused):
 
 
 class NotExecuted(Refused):
-    """The run {run!r} is a {kind}, which isn't queued, leased or reported on as a task is."""
+    """The run {run!r} is {kind:a}, which isn't queued, leased or reported on as a task is."""
 
 
 class WrongKind(Refused):
-    """The run {run!r} is a {kind}; this is for a {wanted} only."""
+    """The run {run!r} is {kind:a}; this is for {wanted} only."""
 
 
 class TaskUnfinished(Refused):
@@ -593,7 +625,7 @@ class TooMany(PerdureError):
 
 class EndedRunsExceeded(TooMany):
     """{owner!r} has {count} runs that have ended, and may not have more than {limit} of them; delete some
-    with `perdure runs delete`, or raise the setting max_ended_runs."""
+    with `perdure runs delete`, or raise PERDURE_MAX_ENDED_RUNS."""
 
 
 class QuotaExceeded(TooMany):
@@ -603,7 +635,7 @@ class QuotaExceeded(TooMany):
 
 class ResultBytesExceeded(TooMany):
     """The results of {owner!r} of this kind have {size} bytes, the limit being {limit}; delete some with
-    `perdure runs delete`, the largest being {largest}, or raise the setting max_result_bytes."""
+    `perdure runs delete`, the largest being {largest}, or raise PERDURE_MAX_RESULT_BYTES."""
 
 
 class UserIdsExhausted(TooMany):

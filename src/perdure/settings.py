@@ -271,21 +271,21 @@ class Settings(BaseSettings):
             return value
         first, separator, last = value.partition("-")
         if not (separator and first.strip().isdecimal() and last.strip().isdecimal()):
-            raise ValueError(f"it is a range of numbers such as 200000-265535, not {value!r}")
+            raise ValueError(f"must be a range of numbers such as 200000-265535, not {value!r}")
         return int(first), int(last)
 
     @field_validator("run_as")
     @classmethod
     def _no_system_ids(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
         if value is not None and not SYSTEM_IDS < value[0] <= value[1] <= LARGEST_ID:
-            raise ValueError(f"it is a range of numbers from {SYSTEM_IDS + 1} to {LARGEST_ID}, upwards")
+            raise ValueError(f"must be a range of numbers from {SYSTEM_IDS + 1} to {LARGEST_ID}, upwards")
         return value
 
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise ValueError("log_level is DEBUG, INFO, WARNING or ERROR")
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
 

@@ -65,7 +65,7 @@ def test_tasks_are_looked_after_with_and_without_a_server(tmp_path: Path) -> Non
         fails(perdure("tasks", "cancel", done, store), "completed")
         session = httpx.post(f"{server.url}/runs", json=SESSION).raise_for_status().json()["id"]
         for command in ("show", "cancel"):
-            fails(perdure("tasks", command, session, store), "is a session; this is for a task only")
+            fails(perdure("tasks", command, session, store), "is a session; this is for tasks only")
         server.kill()
 
     listed = perdure("tasks", "list", "--unfinished", store).stdout.splitlines()

@@ -76,7 +76,7 @@ class ExperimentList(BaseModel):
 
 def uploads(max_upload_bytes: int) -> list[Upload]:
     """Return the requests here that have bodies which aren't JSON."""
-    setting = "max_upload_bytes"
+    setting = "PERDURE_MAX_UPLOAD_BYTES"
     return [
         Upload(re.compile("/experiments"), ZIP, max_upload_bytes, setting),
         Upload(re.compile("/experiments/[^/]+/files/.+", re.DOTALL), None, max_upload_bytes, setting),

@@ -147,13 +147,13 @@ async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Aski
     if run.kind == EXPERIMENT:
         return await _record(serving, owner, await serving.experiments.trigger(owner, run_id, body.state))
     if body.state in ("completed", "failed"):
-        raise WrongKind(run=run_id, kind=run.kind, wanted=EXPERIMENT)
+        raise WrongKind(run=run_id, kind=run.kind, wanted="experiments")
     if run.kind == TASK:
         tasks = serving.tasks
         change = {"stopped": tasks.stop, "paused": tasks.pause, "started": tasks.go_on}[body.state]
         return await _record(serving, owner, await change(owner, run_id))
     if body.state != "stopped":
-        raise WrongKind(run=run_id, kind=run.kind, wanted=TASK)
+        raise WrongKind(run=run_id, kind=run.kind, wanted="tasks and experiments")
     return await _record(serving, owner, await serving.sessions.stop(owner, run_id))
 
 

@@ -50,7 +50,7 @@ def _text(value: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError("this isn't valid Unicode") from None
+            raise ValueError("must be valid Unicode") from None
     return value
 
 
@@ -62,7 +62,7 @@ def digits(value: object) -> object:
     """Let only plain digits through: pydantic would take ``1_0`` for a number too."""
     if isinstance(value, str):
         if not (value.isascii() and value.isdigit() and len(value) <= 16):
-            raise ValueError("this is a number of at most 16 digits")
+            raise ValueError("must be a number of at most 16 digits")
         return int(value)
     return value
 

@@ -18,6 +18,8 @@ from perdure.api.task_shapes import (
     log_line,
 )
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
+from perdure.drivers.tasks import KIND as TASK
+from perdure.errors import WrongKind
 from perdure.web.errors import error_responses
 from perdure.web.limits import refuse_repeated
 
@@ -67,6 +69,8 @@ async def read_logs(
 ) -> LogLines:
     """Read the lines that a task or experiment wrote, oldest first, by pages; only the newest are kept."""
     run = await serving.run(owner, run_id)
+    if run.kind not in (TASK, EXPERIMENT):
+        raise WrongKind(run=run_id, kind=run.kind, wanted="tasks and experiments")
     driver = serving.experiments if run.kind == EXPERIMENT else serving.tasks
     lines = await driver.lines(owner, run_id, page.after, page.limit)
     return LogLines(

@@ -112,14 +112,14 @@ class Archive:
                 what="The files of an experiment",
                 limit=self._max_files,
                 value=len(entries),
-                setting="max_experiment_files",
+                setting="PERDURE_MAX_EXPERIMENT_FILES",
             )
         if made > self._max_bytes:
             raise LimitExceeded(
                 what="The bytes of an experiment",
                 limit=self._max_bytes,
                 value=made,
-                setting="max_experiment_bytes",
+                setting="PERDURE_MAX_EXPERIMENT_BYTES",
             )
         if made > FREE_BYTES + MOST_RATIO * size:
             raise _invalid(f"its files have more than {MOST_RATIO} times its own size")

@@ -139,9 +139,9 @@ class Experiments:
         limit = self._limits.experiments
         if self._sets.at_most() >= limit and self._sets.current(name) is None and len(self.all()) >= limit:
             raise TooMany(
-                f"An owner may have {limit} experiments; delete some, or raise the setting max_experiments.",
+                f"An owner may have {limit} experiments; delete some, or raise PERDURE_MAX_EXPERIMENTS.",
                 limit=limit,
-                setting="max_experiments",
+                setting="PERDURE_MAX_EXPERIMENTS",
             )
         added: dict[str, StoredFile] = {}
 
@@ -309,8 +309,8 @@ class Experiments:
     def _check_limits(self, files: Mapping[str, StoredFile]) -> None:
         size = sum(file.size for file in files.values())
         for what, limit, value, setting in (
-            ("The files of an experiment", self._limits.files, len(files), "max_experiment_files"),
-            ("The bytes of an experiment", self._limits.bytes, size, "max_experiment_bytes"),
+            ("The files of an experiment", self._limits.files, len(files), "PERDURE_MAX_EXPERIMENT_FILES"),
+            ("The bytes of an experiment", self._limits.bytes, size, "PERDURE_MAX_EXPERIMENT_BYTES"),
         ):
             if value > limit:
                 raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)

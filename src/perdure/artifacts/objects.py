@@ -41,7 +41,7 @@ class Objects:
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise Invalid(f"The setting artifacts names no storage, {url!r}: {error}.", url=url) from None
+            raise Invalid(f"PERDURE_ARTIFACTS names no storage, {url!r}: {error}.", url=url) from None
         self._root = root.rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
 

@@ -196,5 +196,5 @@ async def _read(client: httpx.AsyncClient, run: str) -> dict[str, Any]:
     """Return where a run stands; `WrongKind` for one of another kind."""
     found: dict[str, Any] = answer(await client.get(f"/runs/{run}"))
     if found["kind"] != "experiment":
-        raise WrongKind(run=run, kind=found["kind"], wanted="experiment")
+        raise WrongKind(run=run, kind=found["kind"], wanted="experiments")
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from perdure.dialects.bptk.in_process import Bptk
 from perdure.engines.system_dynamics import Model
-from perdure.errors import InvalidScenario
+from perdure.errors import InvalidScenario, with_article
 from perdure.scenarios import Catalogue
 from perdure.scenarios.files import load_attribute, scenario_files, users_code
 
@@ -52,4 +52,6 @@ def load_catalogue(target: str | None) -> Catalogue:
             for model in models:
                 catalogue.register_model(model)
             return catalogue
-    raise InvalidScenario(reason=f"{target!r} gives a {type(found).__name__}, not a Catalogue or a Model")
+    raise InvalidScenario(
+        reason=f"{target!r} gives {with_article(type(found).__name__)}, not a Catalogue or a Model"
+    )

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from perdure.errors import Invalid
 from perdure.settings import Settings
+from perdure.validation import find_problems, in_words
 
 __all__ = ["read_settings"]
 
@@ -15,6 +16,6 @@ def read_settings(**options: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise Invalid(f"The setting {name} (PERDURE_{name.upper()}) is wrong: {first['msg']}.") from error
+        first = find_problems(error.errors(include_url=False), Settings.model_json_schema())[0]
+        name = "PERDURE_" + "_".join(map(str, first.place)).upper()
+        raise Invalid(f"{in_words(name, first)}.") from error

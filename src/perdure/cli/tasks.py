@@ -100,7 +100,7 @@ async def _read(client: httpx.AsyncClient, task: str) -> dict[str, Any]:
     """Return a task; raise `WrongKind` for a run of another kind."""
     run: dict[str, Any] = answer(await client.get(f"/runs/{task}"))
     if run["kind"] != "task":
-        raise WrongKind(run=task, kind=run["kind"], wanted="task")
+        raise WrongKind(run=task, kind=run["kind"], wanted="tasks")
     return run
 
 

@@ -17,7 +17,7 @@ def check_session_limits(settings: Settings, scenarios: Sequence[Scenario]) -> N
             what="The scenarios of a session",
             limit=settings.max_scenarios,
             value=len(scenarios),
-            setting="max_scenarios",
+            setting="PERDURE_MAX_SCENARIOS",
         )
     for scenario in scenarios:
         check_run_steps(settings, scenario.label, scenario.config([], seed=0))
@@ -31,7 +31,7 @@ def check_run_steps(settings: Settings, label: str, config: Mapping[str, Any]) -
             what=f"The steps of dt of {label}",
             limit=settings.max_run_steps,
             value=round(steps),
-            setting="max_run_steps",
+            setting="PERDURE_MAX_RUN_STEPS",
         )
 
 
@@ -42,7 +42,7 @@ def check_forks(settings: Settings, forks: int) -> None:
             what="The forks of a request",
             limit=settings.max_forks_per_request,
             value=forks,
-            setting="max_forks_per_request",
+            setting="PERDURE_MAX_FORKS_PER_REQUEST",
         )
 
 
@@ -53,12 +53,12 @@ def check_step_limits(settings: Settings, steps: int, values_per_step: int) -> N
             what="The steps of a request",
             limit=settings.max_steps_per_request,
             value=steps,
-            setting="max_steps_per_request",
+            setting="PERDURE_MAX_STEPS_PER_REQUEST",
         )
     if steps * values_per_step > settings.max_values_per_request:
         raise LimitExceeded(
             what="The values of an answer (steps × outputs)",
             limit=settings.max_values_per_request,
             value=steps * values_per_step,
-            setting="max_values_per_request",
+            setting="PERDURE_MAX_VALUES_PER_REQUEST",
         )

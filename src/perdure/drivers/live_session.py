@@ -16,12 +16,13 @@ from perdure.drivers.step_inputs import Answers, Inputs, decode_inputs, encode_i
 from perdure.engines.base import Asking, Engine, State
 from perdure.errors import (
     CorruptBlob,
+    InvalidOverride,
     NoSavepoint,
     PerdureError,
     ReplayMismatch,
     RunFinished,
     ScenarioNotFound,
-    suggest,
+    nearest,
 )
 from perdure.run import Key
 from perdure.state.codec import decode, encode, pack, same
@@ -176,7 +177,14 @@ class LiveSession:
     def check(self, inputs: Inputs) -> None:
         """Raise if a step would refuse the inputs, those of finished scenarios included; changes nothing."""
         for index, given in inputs:
-            self._engines[index].validate(given)
+            try:
+                self._engines[index].validate(given)
+            except InvalidOverride as error:
+                scenario = self.spec.scenarios[index]
+                part = error.values.get("part")  # constants or points, if it is about a name among them
+                place = ("settings", scenario.manager, scenario.scenario, part, error.values["name"])
+                where = ".".join(str(name) for name in place if name is not None)
+                raise InvalidOverride(**{**error.values, "where": where}) from error
 
     def step(self, inputs: Inputs, recorded: Answers | None = None, *, exactly: bool = True) -> Stepped:
         """Step every scenario that isn't finished; after any error the session must be dropped.
@@ -341,14 +349,14 @@ def settings_to_inputs(spec: SessionSpec, settings: Mapping[str, Mapping[str, Ma
             raise ScenarioNotFound(
                 what="scenario manager in this session called",
                 name=manager,
-                suggestion=suggest(manager, managers),
+                suggestion=nearest(manager, managers),
             )
         for scenario, given in scenarios.items():
             if (manager, scenario) not in index:
                 raise ScenarioNotFound(
                     what=f"scenario of {manager!r} in this session called",
                     name=scenario,
-                    suggestion=suggest(scenario, [name for owner, name in index if owner == manager]),
+                    suggestion=nearest(scenario, [name for owner, name in index if owner == manager]),
                 )
             if given:
                 inputs.append((index[manager, scenario], given))

@@ -22,5 +22,5 @@ def find_run(store: Store, owner: Owner, run_id: str, kind: str | None = None) -
     if owner is not None and run.owner != owner:
         raise RunNotFound(run=run_id)
     if kind is not None and run.kind != kind:
-        raise WrongKind(run=run_id, kind=run.kind, wanted=kind)
+        raise WrongKind(run=run_id, kind=run.kind, wanted=f"{kind}s")
     return run

@@ -13,6 +13,7 @@ from perdure.errors import InvalidTaskInput, PerdureError, message_of
 from perdure.execution.context import BodyFailed, RunContext
 from perdure.state.codec import encode
 from perdure.tasks import Task, TaskContext, TaskFailed
+from perdure.validation import find_problems, in_words
 
 __all__ = ["BODY", "read_input", "run"]
 
@@ -36,7 +37,9 @@ def run(context: RunContext) -> bytes:
     try:
         return _encoded(task.result.model_validate(answer))
     except ValidationError as error:
-        reason = f"the task {task.name!r} returned what isn't its result: {_places(error, 'result')}"
+        reason = (
+            f"the task {task.name!r} returned what isn't its result: {_places(error, task.result, 'result')}"
+        )
         raise BodyFailed("invalid_result", reason) from error
 
 
@@ -45,7 +48,7 @@ def read_input(task: Task[Any, Any], given: bytes) -> BaseModel:
     try:
         read: BaseModel = task.input.model_validate_json(given)
     except ValidationError as error:
-        raise InvalidTaskInput(task=task.name, reason=_places(error, "input")) from error
+        raise InvalidTaskInput(task=task.name, reason=_places(error, task.input, "input")) from error
     return read
 
 
@@ -66,6 +69,6 @@ def _encoded(result: BaseModel | Mapping[str, Any]) -> bytes:
     return encode(json.loads(text, parse_constant=lambda _: None))
 
 
-def _places(error: ValidationError, what: str) -> str:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join((what, *map(str, one['loc'])))}: {one['msg']}" for one in found)
+def _places(error: ValidationError, kind: type[BaseModel], what: str) -> str:
+    problems = find_problems(error.errors(include_url=False), kind.model_json_schema())
+    return "; ".join(in_words(".".join(map(str, (what, *one.place))), one) for one in problems)

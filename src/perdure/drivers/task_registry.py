@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from perdure.errors import InvalidTask, PerdureError, TaskNotFound, suggest
+from perdure.errors import InvalidTask, PerdureError, TaskNotFound, nearest
 from perdure.spawned import SpawnedImports
 from perdure.tasks import Task
 
@@ -78,7 +78,7 @@ class TaskRegistry:
             return self._named[name][0]
         if name in self._installed:
             return _installed(self._installed[name])
-        raise TaskNotFound(task=name, suggestion=suggest(name, {*self._named, *self._installed}))
+        raise TaskNotFound(task=name, suggestion=nearest(name, {*self._named, *self._installed}))
 
     def source(self, name: str) -> str | None:
         """Return what a task that is served was registered from; None for an installed one."""
@@ -92,7 +92,9 @@ def find_task(name: str, source: str | None) -> Task[Any, Any]:
     else:
         found = [_installed(point) for point in entry_points(group=GROUP, name=name)]
     if not found:
-        raise TaskNotFound(task=name, suggestion=f" It was once found in {source or 'an installed package'}.")
+        raise TaskNotFound(
+            f"No task is called {name!r}. It was once found in {source or 'an installed package'}.", task=name
+        )
     return found[0]
 
 

@@ -306,7 +306,7 @@ class Tasks:
         most = self._settings.max_task_timeout
         if asked is not None and asked > most:
             raise LimitExceeded(
-                what="The timeout of a task", limit=most, value=asked, setting="max_task_timeout"
+                what="The timeout of a task", limit=most, value=asked, setting="PERDURE_MAX_TASK_TIMEOUT"
             )
         return min(asked or task.timeout or self._settings.task_timeout, most)
 

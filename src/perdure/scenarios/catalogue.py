@@ -20,6 +20,7 @@ from perdure.errors import (
     OutputNotFound,
     PerdureError,
     ScenarioNotFound,
+    nearest,
     suggest,
 )
 from perdure.scenarios.bulk import Results, run
@@ -341,7 +342,7 @@ class Catalogue:
         if name in self.unusable:
             raise ManagerUnusable(name=name, reason=self.unusable[name])
         known = [*self.managers, *self.unusable]
-        raise ScenarioNotFound(what="scenario manager", name=name, suggestion=suggest(name, known))
+        raise ScenarioNotFound(what="scenario manager", name=name, suggestion=nearest(name, known))
 
     def scenario(self, manager: str, name: str) -> Scenario:
         """Return a scenario; raise `ScenarioNotFound` with the nearest name if there is none."""
@@ -350,7 +351,7 @@ class Catalogue:
             return scenarios[name]
         except KeyError:
             what = f"scenario of {manager!r} called"
-            raise ScenarioNotFound(what=what, name=name, suggestion=suggest(name, scenarios)) from None
+            raise ScenarioNotFound(what=what, name=name, suggestion=nearest(name, scenarios)) from None
 
     def select(self, managers: Iterable[str] = (), scenarios: Iterable[str] = ()) -> list[Scenario]:
         """Return the named scenarios of the named managers; no names mean all.
@@ -362,7 +363,7 @@ class Catalogue:
         known = [name for manager in chosen for name in manager.scenarios]
         for name in wanted:
             if name not in known:
-                raise ScenarioNotFound(what="scenario", name=name, suggestion=suggest(name, known))
+                raise ScenarioNotFound(what="scenario", name=name, suggestion=nearest(name, known))
         return [
             scenario
             for manager in chosen
@@ -413,7 +414,7 @@ def check_outputs(outputs: Iterable[str], scenarios: Iterable[Scenario]) -> None
     known = {name for scenario in scenarios for name in scenario.elements}
     for name in outputs:
         if name not in known:
-            raise OutputNotFound(name=name, suggestion=suggest(name, known))
+            raise OutputNotFound(name=name, suggestion=nearest(name, known))
 
 
 def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path | None) -> Manager:

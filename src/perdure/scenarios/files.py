@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
-from perdure.errors import InvalidScenario, PerdureError, Unsupported
+from perdure.errors import InvalidScenario, PerdureError, Unsupported, with_article
 
 __all__ = [
     "load_attribute",
@@ -115,7 +115,7 @@ def model_of(found: Any, name: str) -> Model:
         if isinstance(made, Model):
             made.instantiate()
     if not isinstance(made, Model):
-        raise InvalidScenario(reason=f"{name!r} is a {type(made).__name__}, not a Model")
+        raise InvalidScenario(reason=f"{name!r} is {with_article(type(made).__name__)}, not a Model")
     return made
 
 

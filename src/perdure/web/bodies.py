@@ -85,5 +85,5 @@ _scan = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=len, parse_float
 
 
 def _too_large(most: int) -> HttpError:
-    text = f"a body may have at most {most} bytes; the setting max_body_bytes raises that"
+    text = f"a body may have at most {most} bytes; PERDURE_MAX_BODY_BYTES raises that"
     return HttpError(413, "body_too_large", text, {"limit": most})

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -32,6 +33,7 @@ from perdure.errors import (
     TooMany,
     Unavailable,
 )
+from perdure.validation import Problem, find_problems, in_words
 
 __all__ = [
     "EXCEPTION_HANDLERS",
@@ -41,6 +43,7 @@ __all__ = [
     "error_responses",
     "invalid_request",
     "perdure_error_response",
+    "request_schema",
     "status_of",
     "system_failing",
 ]
@@ -86,6 +89,9 @@ _REFUSALS: Collection[int] = frozenset(
 )
 """Errors of the operating system that no request and no program is to blame for."""
 
+_PARTS: Mapping[str, str] = {"query": "parameter", "path": "path's"}
+"""What the parts of a request are called in messages, other than by their own name."""
+
 LONGEST_TEXT = 1_000  # characters of a message, or of one value of its details
 MOST_VALUES = 20  # values of one detail, or errors of one request
 MOST_DETAILS = 10_000  # bytes; with more there are none
@@ -127,10 +133,29 @@ class HttpError(HTTPException):
         return error_response(self.status_code, self.code, self.detail, self.details, self.headers)
 
 
-def invalid_request(where: str, problem: str) -> HttpError:
-    """Return the error for a request of the wrong form: which part of it, and what is wrong there."""
-    errors = [{"where": where, "problem": problem}]
-    return HttpError(422, "invalid_request", f"{where}: {problem}.", {"errors": errors})
+def invalid_request(problems: Sequence[Problem]) -> HttpError:
+    """Return the error for a request of the wrong form.
+
+    Parameters
+    ----------
+    problems
+        What is wrong with it, the first being what the message says. Each place begins with the part of the
+        request: body, query, path or header.
+    """
+    errors = [
+        {
+            "where": ".".join(map(str, problem.place)),
+            "problem": problem.text,
+            **({} if problem.suggestion is None else {"suggestion": problem.suggestion}),
+        }
+        for problem in problems[:MOST_VALUES]
+    ]
+    first = problems[0]
+    message = in_words(_name(first.place), first)
+    details: dict[str, Any] = {"errors": errors}
+    if first.suggestion is not None:
+        details["suggestion"] = first.suggestion
+    return HttpError(422, "invalid_request", message if message.endswith("?") else f"{message}.", details)
 
 
 def status_of(kind: type[PerdureError]) -> int:
@@ -220,13 +245,10 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         return error_response(400, "malformed_request", f"The body is not JSON: {found[0]['ctx']['error']}.")
-    problems = [
-        {"where": _place(one["loc"], error.body), "problem": _text(one["msg"])} for one in found[:MOST_VALUES]
-    ]
-    first = problems[0]
-    return error_response(
-        422, "invalid_request", f"{first['where']}: {first['problem']}.", {"errors": problems}
-    )
+    route: APIRoute = request.scope["route"]
+    document = request.app.openapi()
+    schema = request_schema(document, route.path_format, request.method)
+    return invalid_request(find_problems(found, schema, document)).response()
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
@@ -239,11 +261,24 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Corouti
 """What an app is given so that every error has the one shape."""
 
 
-def _place(parts: Sequence[int | str], body: Any) -> str:
-    """Name the part of a request that is wrong; which of several forms its kind has given it is no part."""
-    if len(parts) > 1 and isinstance(body, dict) and parts[0] == "body" and parts[1] == body.get("kind"):
-        parts = (parts[0], *parts[2:])
-    return ".".join(_text(str(part)) for part in parts)
+def request_schema(document: Mapping[str, Any], path: str, method: str) -> dict[str, Any]:
+    """Return what an OpenAPI document says of the parts of a request, as one JSON schema."""
+    described = document["paths"].get(path, {}).get(method.lower(), {})
+    parts: dict[str, Any] = {part: {"properties": {}} for part in ("query", "path", "header", "cookie")}
+    for parameter in described.get("parameters", ()):
+        parts[parameter["in"]]["properties"][parameter["name"]] = parameter["schema"]
+    content = described.get("requestBody", {}).get("content", {})
+    parts["body"] = content.get("application/json", {}).get("schema", {})
+    return {"properties": parts}
+
+
+def _name(place: Sequence[str | int]) -> str:
+    """Return how a message names a place in a request, whose first part says which part of it."""
+    part, *names = place
+    name = f"`{'.'.join(map(str, names))}`"
+    if part == "body":
+        return name if names else "The body"
+    return f"The {_PARTS.get(str(part), str(part))} {name}" if names else f"The {part}"
 
 
 def _methods(request: Request) -> set[str]:

@@ -10,6 +10,7 @@ from fastapi import Depends, Header
 from starlette.requests import Request
 
 from perdure.run import Key
+from perdure.validation import Problem
 from perdure.web.errors import invalid_request
 
 __all__ = ["HEADER", "HEADER_SCHEMA", "IdempotencyKey", "key_text", "make_key"]
@@ -28,7 +29,8 @@ def key_text(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     if not found:
         return None
     if len(found) > 1 or _VALID.fullmatch(found[0].strip(b" \t")) is None:
-        raise invalid_request(f"header.{HEADER}", "it is given once, with 1 to 255 visible ASCII characters")
+        text = "must be given once, with 1 to 255 visible ASCII characters"
+        raise invalid_request([Problem(("header", HEADER), text)])
     return found[0].strip(b" \t").decode("ascii")
 
 

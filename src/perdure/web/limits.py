@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from perdure.validation import Problem
 from perdure.web.bodies import refuse_repeated_keys
 from perdure.web.errors import HttpError, invalid_request
 from perdure.web.paths import check_encoding
@@ -53,7 +54,7 @@ class Limits:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, uploads: Sequence[Upload] = ()) -> None:
         self._app = app
         self._uploads = tuple(uploads)
-        self._other = Upload(re.compile(""), "application/json", max_body_bytes, "max_body_bytes")
+        self._other = Upload(re.compile(""), "application/json", max_body_bytes, "PERDURE_MAX_BODY_BYTES")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -123,7 +124,7 @@ def query_values(query: bytes) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in values:
-            raise invalid_request(f"query.{name}", "it is given twice")
+            raise invalid_request([Problem(("query", name), "is given twice")])
         values[name] = value
     return values
 
@@ -140,6 +141,6 @@ def _too_large(kind: Upload) -> HttpError:
     return HttpError(
         413,
         "body_too_large",
-        f"A body may have at most {kind.most} bytes; the setting {kind.setting} raises that.",
+        f"A body may have at most {kind.most} bytes; {kind.setting} raises that.",
         {"limit": kind.most},
     )

@@ -15,10 +15,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure.drivers.requests import Owner
+from perdure.validation import Problem
 from perdure.web.auth import owner_of
 from perdure.web.errors import HttpError, invalid_request
 from perdure.web.idempotency import key_text
 from perdure.web.limits import query_values
+from perdure.web.structs import struct_problems
 
 __all__ = ["RUN_ID_PATTERN", "Call", "Operation", "operation_of", "route"]
 
@@ -109,7 +111,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         run_id = scope["path_params"]["run_id"]
         if _RUN_ID.fullmatch(run_id) is None:
-            raise invalid_request("path.run_id", f"a run's id matches {RUN_ID_PATTERN}")
+            raise invalid_request([Problem(("path", "run_id"), f"must match {RUN_ID_PATTERN}")])
         try:
             body = await self._read_body(receive)
         except ClientDisconnect:
@@ -146,20 +148,20 @@ class _Endpoint:
         try:
             return self._decoder.decode(data)
         except msgspec.ValidationError as error:
-            _check_json(data)
-            raise invalid_request("body", str(error)) from None
+            raise invalid_request(struct_problems(self._body, _json(data), "body", error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from None
 
     def _read_query(self, query: bytes) -> Any:
         if self._query is None:
             if query:
-                raise invalid_request("query", "this route takes no parameters")
+                raise invalid_request([Problem(("query",), "must be empty: this route takes no parameters")])
             return None
+        values = query_values(query)
         try:
-            return msgspec.convert(query_values(query), self._query, strict=False)
+            return msgspec.convert(values, self._query, strict=False)
         except msgspec.ValidationError as error:
-            raise invalid_request("query", str(error)) from None
+            raise invalid_request(struct_problems(self._query, values, "query", error)) from None
 
 
 def route(operation: Operation) -> Route:
@@ -175,12 +177,10 @@ def operation_of(candidate: object) -> Operation | None:
     return endpoint.operation if isinstance(endpoint, _Endpoint) else None
 
 
-def _check_json(data: bytes) -> None:
-    """Raise if the data isn't JSON at all: decoding to a type stops at the first difference from it."""
+def _json(data: bytes) -> Any:
+    """Return the JSON in the data; raise if it is none: decoding to a type stops at the first difference."""
     try:
-        msgspec.json.decode(data)
-    except msgspec.ValidationError:
-        return
+        return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(error) from None
 

@@ -179,7 +179,7 @@ def test_a_zip_is_declared_as_one_and_not_too_large(client: httpx.Client) -> Non
     assert error(client.post("/experiments", params=params, json={}), 415) == "unsupported_media_type"
     large = client.post("/experiments", params=params, content=bytes(LIMIT + 1), headers=ZIP)
     assert error(large, 413) == "body_too_large"
-    assert "max_upload_bytes" in large.json()["error"]["message"]
+    assert "PERDURE_MAX_UPLOAD_BYTES" in large.json()["error"]["message"]
 
 
 def test_an_endless_file_is_refused_while_it_comes(client: httpx.Client, pendulum: str) -> None:

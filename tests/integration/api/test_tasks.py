@@ -213,10 +213,10 @@ def test_what_is_for_another_kind_says_so(client: httpx.Client, run: str) -> Non
         ("POST", "upgrade", None),
     ):
         told = error(client.request(method, f"/runs/{task}/{path}", json=body), 409, "wrong_kind")
-        assert told["message"] == f"The run {task!r} is a task; this is for a session only."
-    for path in ("result", "logs"):
+        assert told["message"] == f"The run {task!r} is a task; this is for sessions only."
+    for path, kinds in (("result", "tasks"), ("logs", "tasks and experiments")):
         told = error(client.get(f"/runs/{run}/{path}"), 409, "wrong_kind")
-        assert told["message"] == f"The run {run!r} is a session; this is for a task only."
+        assert told["message"] == f"The run {run!r} is a session; this is for {kinds} only."
     error(client.put(f"/runs/{run}/state", json={"state": "paused"}), 409, "wrong_kind")
 
 

@@ -278,7 +278,9 @@ def test_an_owner_has_so_many_instances_and_no_more(clock: Clock) -> None:
     async def run() -> None:
         async with dialect_on(MemoryStore(), clock, max_instances=3) as dialect:
             started = await dialect.start("ada", 3, LASTING)
-            with pytest.raises(TooMany, match=r"may have 3 instances; there are 3, and 5 .*max_instances"):
+            with pytest.raises(
+                TooMany, match=r"may have 3 instances; there are 3, and 5 .*PERDURE_MAX_INSTANCES"
+            ):
                 await dialect.start("ada", 5, LASTING)
             await dialect.start("bob", 3, LASTING)
             await dialect.stop("ada", started[0])

@@ -330,7 +330,7 @@ def test_too_many_instances_are_a_429_that_names_the_setting(client: BptkClient)
     answer = client.post("/start-instances", json={"instances": 10**6})
     assert answer.status_code == 429
     assert "10000 instances" in answer.get_json()["error"]
-    assert "max_instances" in answer.get_json()["error"]
+    assert "PERDURE_MAX_INSTANCES" in answer.get_json()["error"]
 
 
 # Who may call -----------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_paused_experiments_of_one_owner_leave_slots_to_others(tmp_path: Path) -
         scripted(ada, "mine", "nrp.run_loop(1)\n")
         full = make(ada)
         assert refused(full) == (409, "slots_taken")
-        assert "max_simulations_per_owner" in full.json()["error"]["message"]
+        assert "PERDURE_MAX_SIMULATIONS_PER_OWNER" in full.json()["error"]["message"]
         scripted(bob, "mine", "nrp.run_loop(1)\n")
         assert refused(make(bob)) == (409, "slots_taken")
 

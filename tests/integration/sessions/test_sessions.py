@@ -218,12 +218,12 @@ def test_limits_name_the_setting_that_raises_them(store: Store) -> None:
     async def work() -> None:
         sessions = sessions_on(store, max_steps_per_request=10, max_values_per_request=12, max_runs=2)
         run_id = (await sessions.create("me", NEW)).run.id
-        with pytest.raises(LimitExceeded, match="max_steps_per_request"):
+        with pytest.raises(LimitExceeded, match="PERDURE_MAX_STEPS_PER_REQUEST"):
             await sessions.step("me", run_id, StepRequest(steps=1_000_000_000))
-        with pytest.raises(LimitExceeded, match="max_values_per_request"):
+        with pytest.raises(LimitExceeded, match="PERDURE_MAX_VALUES_PER_REQUEST"):
             await sessions.step("me", run_id, StepRequest(steps=7))
         await sessions.create("me", NEW, Key("k", b"body"))
-        with pytest.raises(QuotaExceeded, match="max_runs"):
+        with pytest.raises(QuotaExceeded, match="PERDURE_MAX_RUNS"):
             await sessions.create("me", NEW)
         # The one that was made is still answered, and others have quotas of their own.
         assert (await sessions.create("me", NEW, Key("k", b"body"))).replayed
@@ -256,10 +256,10 @@ def test_ended_runs_are_limited_for_requests_that_all_passed_the_look_before(
 def test_too_many_scenarios_and_too_long_runs_are_refused(store: Store) -> None:
     async def work() -> None:
         few = sessions_on(store, catalogue_of(bath(), other={}), max_scenarios=1)
-        with pytest.raises(LimitExceeded, match="max_scenarios"):
+        with pytest.raises(LimitExceeded, match="PERDURE_MAX_SCENARIOS"):
             await few.create("me", NewSession(scenarios={"bath": ["base", "other"]}))
         short = sessions_on(store, max_run_steps=999)
-        with pytest.raises(LimitExceeded, match="max_run_steps"):
+        with pytest.raises(LimitExceeded, match="PERDURE_MAX_RUN_STEPS"):
             await short.create("me", NEW)
 
     run(work())
@@ -674,7 +674,7 @@ def test_a_request_for_many_steps_ends_early_when_the_server_closes(store: Store
 def test_a_session_that_no_request_may_step_is_not_made(store: Store) -> None:
     async def work() -> None:
         sessions = sessions_on(store, max_values_per_request=1)
-        with pytest.raises(LimitExceeded, match="max_values_per_request"):
+        with pytest.raises(LimitExceeded, match="PERDURE_MAX_VALUES_PER_REQUEST"):
             await sessions.create("me", NEW)
 
     run(work())

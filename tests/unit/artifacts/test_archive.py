@@ -98,12 +98,12 @@ def test_a_file_that_is_a_folder_too_is_refused() -> None:
 
 
 def test_too_many_files_are_refused() -> None:
-    with pytest.raises(LimitExceeded, match="max_experiment_files"):
+    with pytest.raises(LimitExceeded, match="PERDURE_MAX_EXPERIMENT_FILES"):
         files_of(zip_of({f"f{number}": b"" for number in range(11)}), max_files=10)
 
 
 def test_too_many_bytes_are_refused_before_any_is_unpacked() -> None:
-    with pytest.raises(LimitExceeded, match="max_experiment_bytes"):
+    with pytest.raises(LimitExceeded, match="PERDURE_MAX_EXPERIMENT_BYTES"):
         Archive(opened(zip_of({"a": bytes(2_000)})), max_files=10, max_bytes=1_999)
 
 

@@ -169,7 +169,7 @@ def test_an_owner_has_so_many_experiments_only(url: str) -> None:
     few = Artifacts(url, ArtifactLimits(experiments=2)).experiments("ada")
     create(few, "a")
     create(few, "b")
-    with pytest.raises(TooMany, match="max_experiments"):
+    with pytest.raises(TooMany, match="PERDURE_MAX_EXPERIMENTS"):
         create(few, "c")
     create(few, "a")
     few.delete("a")
@@ -222,7 +222,7 @@ def test_files_stay_within_limits_and_paths(url: str) -> None:
         with pytest.raises((LimitExceeded, InvalidName)):
             small.put("pendulum", path, [data], NOTHING)
     small.put("pendulum", "fourth", [b""], NOTHING)
-    with pytest.raises(LimitExceeded, match="max_experiment_files"):
+    with pytest.raises(LimitExceeded, match="PERDURE_MAX_EXPERIMENT_FILES"):
         small.put("pendulum", "fifth", [b""], NOTHING)
 
 
@@ -448,7 +448,7 @@ def test_a_damaged_version_is_no_older_one(ada: Experiments, artifacts: Artifact
 
 
 def test_a_url_that_no_storage_has_is_refused() -> None:
-    with pytest.raises(Invalid, match="artifacts"):
+    with pytest.raises(Invalid, match="PERDURE_ARTIFACTS"):
         Artifacts("nowhere://x")
 
 

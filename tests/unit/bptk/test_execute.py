@@ -238,7 +238,7 @@ def test_the_work_of_all_scenarios_is_limited() -> None:
     limits = Settings(max_operations_per_request=nodes * steps)
     assert execute({**body, "scenarios": scenarios}, limits).keys() == scenarios.keys()
     fewer = Settings(max_operations_per_request=nodes * steps - 1)
-    with pytest.raises(LimitExceeded, match="max_operations_per_request") as refused:
+    with pytest.raises(LimitExceeded, match="PERDURE_MAX_OPERATIONS_PER_REQUEST") as refused:
         execute({**body, "scenarios": scenarios}, fewer)
     assert refused.value.values["value"] == nodes * steps
     assert nodes == 4  # a name in the stock's equation; a number, a name and an operation in the other's

@@ -43,7 +43,7 @@ def test_numbers_of_any_size_come_back() -> None:
             "add",
             SOURCE,
             b'{"numbers": 1}',
-            "invalid_task_input: .*input.numbers: Input should be a valid array",
+            "invalid_task_input: .*input.numbers must be a list, got 1",
         ),
         ("lie", SOURCE, b"{}", "invalid_result: the task 'lie' returned what isn't its result"),
     ],

@@ -109,19 +109,19 @@ def check_runs(settings: Settings, runs: Mapping[str, tuple[Model, Mapping[str, 
         values += specs.answers * len(config["outputs"])
         operations += specs.last * _nodes(model)
     for what, limit, value, setting in (
-        ("The steps of dt of a run", settings.max_run_steps, longest, "max_run_steps"),
-        ("The scenarios of a request", settings.max_scenarios, len(runs), "max_scenarios"),
+        ("The steps of dt of a run", settings.max_run_steps, longest, "PERDURE_MAX_RUN_STEPS"),
+        ("The scenarios of a request", settings.max_scenarios, len(runs), "PERDURE_MAX_SCENARIOS"),
         (
             "The operations of a request (nodes of the equations × steps of dt)",
             settings.max_operations_per_request,
             operations,
-            "max_operations_per_request",
+            "PERDURE_MAX_OPERATIONS_PER_REQUEST",
         ),
         (
             "The values of an answer (steps × outputs)",
             settings.max_values_per_request,
             values,
-            "max_values_per_request",
+            "PERDURE_MAX_VALUES_PER_REQUEST",
         ),
     ):
         if value > limit:

@@ -42,7 +42,7 @@ def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, 
             what="The scenarios of a request",
             limit=settings.max_scenarios,
             value=len(scenarios),
-            setting="max_scenarios",
+            setting="PERDURE_MAX_SCENARIOS",
         )
     model = model_of(body["model"])
     for name in equations:

@@ -111,8 +111,8 @@ class Starts:
         if more and owned + more > self._most:
             raise TooMany(
                 f"An owner may have {self._most} instances; there are {owned}, and {more} more were asked "
-                "for. Stop some, or raise the setting max_instances.",
+                "for. Stop some, or raise PERDURE_MAX_INSTANCES.",
                 limit=self._most,
                 value=owned + more,
-                setting="max_instances",
+                setting="PERDURE_MAX_INSTANCES",
             )

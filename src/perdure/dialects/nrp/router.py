@@ -153,7 +153,7 @@ class NrpRoutes:
             if len(data) > self._max_body_bytes:
                 most = self._max_body_bytes
                 raise NrpError(
-                    413, f"A body may have at most {most} bytes; the setting max_body_bytes raises that."
+                    413, f"A body may have at most {most} bytes; PERDURE_MAX_BODY_BYTES raises that."
                 )
             if not message.get("more_body", False):
                 break

@@ -39,7 +39,7 @@ def check_slots(owner: str, taken: Sequence[str], settings: Settings) -> None:
     if own >= limit:
         raise SlotsTaken(
             f"{owner!r} has {own} simulations that haven't ended, and may not have more; stop one, or raise "
-            "the setting max_simulations_per_owner.",
+            "PERDURE_MAX_SIMULATIONS_PER_OWNER.",
             limit=limit,
             owner=owner,
         )
@@ -47,7 +47,7 @@ def check_slots(owner: str, taken: Sequence[str], settings: Settings) -> None:
     if own and free <= len(without):
         raise SlotsTaken(
             f"{owner!r} has {own} simulations that haven't ended, and the {free} that may be begun are kept "
-            f"for the {len(without)} owners who have none; stop one, or raise the setting max_simulations.",
+            f"for the {len(without)} owners who have none; stop one, or raise PERDURE_MAX_SIMULATIONS.",
             limit=slots,
             owner=owner,
         )

@@ -16,7 +16,7 @@ from perdure.engines.system_dynamics.points import Points, overriding_points
 from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.simulation import Simulation
 from perdure.engines.system_dynamics.state import restored
-from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, suggest
+from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, nearest, suggest
 from perdure.state.codec import State
 
 __all__ = ["SystemDynamicsEngine", "simulate", "validate_inputs"]
@@ -199,16 +199,25 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
         return {}, {}
     for key in inputs:
         if key not in ("constants", "points"):
-            reason = f"a step takes constants and points.{suggest(str(key), ('constants', 'points'))}"
-            raise InvalidOverride(name=key, value=f"{inputs[key]!r:.80}", reason=reason)
+            raise InvalidOverride(
+                name=key,
+                value=f"{inputs[key]!r:.80}",
+                reason="a step takes constants and points",
+                suggestion=nearest(str(key), ("constants", "points")),
+            )
     constants = {
         name: _checked_constant(model, name, value) for name, value in _mapping(inputs, "constants").items()
     }
     points: dict[str, Points] = {}
     for name, value in _mapping(inputs, "points").items():
         if name not in model.table_names:
-            reason = f"the model has no points of that name.{suggest(str(name), model.table_names)}"
-            raise InvalidOverride(name=name, value=f"{value!r:.80}", reason=reason)
+            raise InvalidOverride(
+                name=name,
+                part="points",
+                value=f"{value!r:.80}",
+                reason="the model has no points of that name",
+                suggestion=nearest(str(name), model.table_names),
+            )
         points[name] = overriding_points(name, value)
     return constants, points
 
@@ -228,8 +237,10 @@ def _checked_constant(model: Model, name: object, value: object) -> float:
     if element is None:
         raise InvalidOverride(
             name=name,
+            part="constants",
             value=shown,
-            reason=f"the model has no such constant.{suggest(str(name), model.overridable)}",
+            reason="the model has no such constant",
+            suggestion=nearest(str(name), model.overridable),
         )
     if not element.overridable:
         formula = " with a formula" if element.kind == "converter" else ""
@@ -237,10 +248,12 @@ def _checked_constant(model: Model, name: object, value: object) -> float:
             f"it is a {element.kind}{formula}; only constants, converters that are a bare number, and points "
             "can be overridden"
         )
-        raise InvalidOverride(name=name, value=shown, reason=reason)
+        raise InvalidOverride(name=name, part="constants", value=shown, reason=reason)
     number = finite(value)
     if number is None:
-        raise InvalidOverride(name=name, value=shown, reason="a constant is a finite number")
+        raise InvalidOverride(
+            name=name, part="constants", value=shown, reason="a constant is a finite number"
+        )
     return number
 
 

@@ -27,7 +27,7 @@ from perdure.errors import (
     Invalid,
     ModelError,
     UnknownElement,
-    suggest,
+    nearest,
 )
 
 if TYPE_CHECKING:
@@ -419,7 +419,7 @@ class Model:
     def lookup_points(self, name: str) -> Points:
         """Return the model's points `name`, sorted by x; raise `UnknownElement` if there are none."""
         if name not in self.points:
-            raise UnknownElement(user="A plot", name=name, suggestion=suggest(name, self.points))
+            raise UnknownElement(user="A plot", name=name, suggestion=nearest(name, self.points))
         return checked_points(self.points[name], name)
 
     def equation(self, equation: str, t: float) -> float:
@@ -512,7 +512,7 @@ class Model:
         """Return `name` if an element has it; otherwise raise `UnknownElement` on behalf of `user`."""
         if isinstance(name, str) and name in self._elements:
             return name
-        raise UnknownElement(user=user, name=name, suggestion=suggest(str(name), self._elements))
+        raise UnknownElement(user=user, name=name, suggestion=nearest(str(name), self._elements))
 
     def _element(self, kind: type[AnyElement], name: str) -> AnyElement:
         if not isinstance(name, str) or not name or name.startswith(RESERVED):

@@ -21,7 +21,7 @@ from perdure.engines.system_dynamics.expression import (
     as_expression,
 )
 from perdure.engines.system_dynamics.points import Points, filled
-from perdure.errors import ModelError, UnknownElement, suggest
+from perdure.errors import ModelError, UnknownElement, nearest
 
 if TYPE_CHECKING:
     from perdure.engines.system_dynamics.model import Model
@@ -105,7 +105,7 @@ class Program:
     functions: Mapping[str, UserFunction]
     impure: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
-    missing_tables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    missing_tables: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     compiled: dict[Any, Any] = field(default_factory=dict)
     parts: dict[Any, "Program"] = field(default_factory=dict)
 
@@ -199,7 +199,7 @@ class _Lowering:
         self.delays: dict[str, Delay] = {}
         self.functions: dict[str, UserFunction] = {}
         self.tables = filled(model.points)
-        self.missing_tables: dict[str, tuple[str, str]] = {}
+        self.missing_tables: dict[str, tuple[str, str | None]] = {}
 
     def add_initial(self, name: str, owner: str, expression: Expression) -> None:
         self.pending.append((initial_name(name), "initial", owner, expression))
@@ -297,13 +297,13 @@ class _Lowering:
     def _own(self, element: Element, owner: str) -> str:
         own = self.model.elements.get(element.name)
         if own is not element and (own is None or not own.model.copy_of(element.model)):
-            known = suggest(element.name, self.model.elements)
+            known = nearest(element.name, self.model.elements)
             raise UnknownElement(user=repr(owner), name=element.name, suggestion=known)
         return element.name
 
     def _note_points(self, points: str | Points, owner: str) -> None:
         if isinstance(points, str) and points not in self.tables:
-            self.missing_tables[points] = owner, suggest(points, self.tables)
+            self.missing_tables[points] = owner, nearest(points, self.tables)
 
     def _check_model(self, model: "Model | None", what: str, owner: str) -> None:
         if model is not None and not model.copy_of(self.model):

@@ -27,7 +27,7 @@ from perdure.dialects.bptk.session_clock import bounds, next_time
 from perdure.dialects.bptk.timeouts import checked_timeout
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import KIND
-from perdure.errors import CorruptBlob, Damaged, InvalidTimeout, KeyReused
+from perdure.errors import CorruptBlob, Damaged, InvalidTimeout, KeyReused, with_article
 from perdure.lifecycle import RunState
 from perdure.run import Change, Entry, Key, Run
 from perdure.state.savepoint import Savepoint
@@ -71,7 +71,7 @@ def state_of(held: object) -> InstanceState:
 
     Any object is one that has the five attributes.
     """
-    what = f"the adapter returned a {type(held).__name__} that is no instance"
+    what = f"the adapter returned {with_article(type(held).__name__)} that is no instance"
     missing = [name for name in ATTRIBUTES if not hasattr(held, name)]
     if missing:
         raise CorruptBlob(reason=f"{what}: it has no {', '.join(missing)}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.simulators.base import load_package
-from perdure.errors import Invalid, InvalidState, suggest
+from perdure.errors import Invalid, InvalidState, suggest, with_article
 from perdure.state.codec import State
 
 __all__ = ["Mujoco"]
@@ -109,7 +109,7 @@ class Mujoco:
         try:
             value = getattr(getattr(self._data, kind)(name), field)
         except AttributeError as error:
-            raise Invalid(f"MuJoCo knows no {attribute!r} of a {kind}.") from error
+            raise Invalid(f"MuJoCo knows no {attribute!r} of {with_article(kind)}.") from error
         array = np.array(value)
         return float(array[0]) if kind == "joint" and array.size == 1 else array
 

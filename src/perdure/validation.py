@@ -1,0 +1,248 @@
+"""Validation: what pydantic finds wrong with data, as problems that people can read.
+
+Each problem names its place, says what must be there and what was given, and suggests the name that was
+probably meant. Texts are never repeated: one that a client sent may be a secret.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.errors import nearest
+
+__all__ = ["Problem", "find_problems", "in_words"]
+
+LONGEST_NUMBER = 40  # characters of a number that is repeated
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong at one place.
+
+    Attributes
+    ----------
+    place
+        The names and indices that lead there.
+    text
+        What is wrong; it goes on from the name of the place.
+    suggestion
+        The name that was probably meant.
+    """
+
+    place: tuple[str | int, ...]
+    text: str
+    suggestion: str | None = None
+
+
+def in_words(name: str, problem: Problem) -> str:
+    """Return a problem as the beginning of a sentence, under the name that its place has for the reader."""
+    goes_on = problem.text.startswith(("must ", "is "))
+    return f"{name}{'' if goes_on else ':'} {problem.text}"
+
+
+def find_problems(
+    errors: Iterable[Mapping[str, Any]],
+    schema: Mapping[str, Any],
+    document: Mapping[str, Any] | None = None,
+) -> list[Problem]:
+    """Return the problems that pydantic's errors tell of, unknown names first.
+
+    A name that isn't known explains why another one is missing.
+
+    Parameters
+    ----------
+    errors
+        As `pydantic.ValidationError.errors` returns them.
+    schema
+        The JSON schema of the data, which says what the names are.
+    document
+        What its references lead into; by default the schema itself.
+    """
+    root = _Node(document if document is not None else schema, [schema])
+    found = [problem for error in errors for problem in _problems(error, root)]
+    unknown = [problem for problem in found if problem.text.startswith(_UNKNOWN)]
+    others = [problem for problem in found if not problem.text.startswith(_UNKNOWN)]
+    return [*dict.fromkeys(unknown), *others]
+
+
+_UNKNOWN = "is not known here"
+
+
+def _problems(error: Mapping[str, Any], root: "_Node") -> Iterator[Problem]:
+    kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
+    if kind == "extra_forbidden":
+        *parents, name = error["loc"]
+        place, node = root.follow(parents)
+        yield _unknown((*place, name), name, node.names())
+        return
+    place, node = root.follow(error["loc"])
+    if kind == "union_tag_not_found":
+        for name in given if isinstance(given, Mapping) else ():
+            if name not in node.names():
+                yield _unknown((*place, name), name, node.names())
+        place = (*place, _quoted(context["discriminator"])[0])
+        yield Problem(place, f"is missing; it must be {_one_of(node.tags())}")
+    elif kind == "union_tag_invalid":
+        place = (*place, _quoted(context["discriminator"])[0])
+        yield _choice(place, _quoted(context["expected_tags"]), context["tag"])
+    elif kind in ("literal_error", "enum"):
+        yield _choice(place, _quoted(context["expected"]), given)
+    elif kind == "value_error":
+        yield Problem(place, str(context.get("error", error["msg"])).rstrip("."))
+    elif kind in _WORDS:
+        yield Problem(place, _WORDS[kind](context, given))
+    else:
+        text = re.sub(r"^(Input|Value) should be ", "must be ", str(error["msg"])).rstrip(".")
+        yield Problem(place, text)
+
+
+def _unknown(place: tuple[str | int, ...], name: object, known: Iterable[str]) -> Problem:
+    meant = nearest(str(name), known)
+    return Problem(place, _UNKNOWN + (f": did you mean {meant}?" if meant else ""), meant)
+
+
+def _choice(place: tuple[str | int, ...], choices: Sequence[str], given: object) -> Problem:
+    meant = nearest(given, choices) if isinstance(given, str) else None
+    text = f"must be {_one_of(choices)}"
+    return Problem(place, f"{text}: did you mean {meant}?" if meant else f"{text}{_got(given)}", meant)
+
+
+def _must_be(what: str, *, typed: bool = False) -> Callable[[Mapping[str, Any], object], str]:
+    """Return how something is said that must be otherwise; `typed` if its type is what is wrong."""
+
+    def words(context: Mapping[str, Any], given: object) -> str:
+        got = "" if isinstance(given, str) and not typed else _got(given)
+        return f"must be {what.format(**context)}{got}"
+
+    return words
+
+
+def _must_have(
+    least_or_most: str, key: str, units: str, unit: str
+) -> Callable[[Mapping[str, Any], object], str]:
+    def words(context: Mapping[str, Any], given: object) -> str:
+        limit = context[key]
+        if key.startswith("min") and limit == 1:
+            return "must not be empty"
+        return f"must have at {least_or_most} {limit} {unit if limit == 1 else units}{_length(given)}"
+
+    return words
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any], object], str]] = {
+    "missing": lambda context, given: "is missing",
+    **dict.fromkeys(("int_type", "int_from_float"), _must_be("a whole number", typed=True)),
+    **dict.fromkeys(("int_parsing", "int_parsing_size"), _must_be("a whole number")),
+    "float_type": _must_be("a number", typed=True),
+    "float_parsing": _must_be("a number"),
+    "finite_number": _must_be("a finite number"),
+    "multiple_of": _must_be("a multiple of {multiple_of}"),
+    "greater_than": _must_be("more than {gt:g}"),
+    "greater_than_equal": _must_be("at least {ge}"),
+    "less_than": _must_be("less than {lt}"),
+    "less_than_equal": _must_be("at most {le}"),
+    "string_type": _must_be("text"),
+    "string_unicode": _must_be("valid Unicode"),
+    "string_pattern_mismatch": _must_be("text that matches {pattern}"),
+    "string_too_short": _must_have("least", "min_length", "characters", "character"),
+    "string_too_long": _must_have("most", "max_length", "characters", "character"),
+    "too_short": _must_have("least", "min_length", "entries", "entry"),
+    "too_long": _must_have("most", "max_length", "entries", "entry"),
+    "bool_type": _must_be("true or false", typed=True),
+    "bool_parsing": _must_be("true or false"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type"), _must_be("a list", typed=True)),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type", "mapping_type"),
+        _must_be("an object", typed=True),
+    ),
+    "none_required": _must_be("null", typed=True),
+}
+"""What each type of pydantic's errors says, where its own words are about Python, not about the data."""
+
+
+def _got(given: object) -> str:
+    """Return what was given, for the end of a sentence."""
+    if given is None or isinstance(given, bool):
+        return f", got {json.dumps(given)}"
+    if isinstance(given, int | float):
+        text = repr(given) if not isinstance(given, int) or given.bit_length() <= 128 else ""
+        return f", got {text}" if 0 < len(text) <= LONGEST_NUMBER else ", got a longer number"
+    for kind, name in ((str, "text"), (Mapping, "an object"), (Sequence, "a list")):
+        if isinstance(given, kind):
+            return f", got {name}"
+    return ""
+
+
+def _length(given: object) -> str:
+    return f", got {len(given)}" if isinstance(given, str | Sequence | Mapping) else ""
+
+
+def _one_of(choices: Sequence[str]) -> str:
+    *others, last = map(repr, choices)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text)
+
+
+class _Node:
+    """What a JSON schema says of one place: all forms that the data may have there."""
+
+    def __init__(self, document: Mapping[str, Any], schemas: Iterable[Mapping[str, Any]]) -> None:
+        self._document = document
+        self._forms: list[Mapping[str, Any]] = []
+        waiting = list(schemas)
+        while waiting:
+            form = waiting.pop()
+            if "$ref" in form:
+                waiting.append(self._at(form["$ref"]))
+            elif form not in self._forms:
+                self._forms.append(form)
+                waiting += [part for key in ("anyOf", "oneOf", "allOf") for part in form.get(key, ())]
+
+    def names(self) -> list[str]:
+        """Return the names that an object may have."""
+        return [name for form in self._forms for name in form.get("properties", ())]
+
+    def tags(self) -> list[str]:
+        """Return the values that tell the forms of a union apart."""
+        return [tag for form in self._forms for tag in form.get("discriminator", {}).get("mapping", ())]
+
+    def follow(self, parts: Iterable[str | int]) -> tuple[tuple[str | int, ...], "_Node"]:
+        """Return the place that parts of an error lead to; which form of a union it was is no part of it."""
+        place: tuple[str | int, ...] = ()
+        node = self
+        for part in parts:
+            below, belongs = node._below(part)
+            place = (*place, part) if belongs else place
+            node = _Node(self._document, below)
+        return place, node
+
+    def _below(self, part: str | int) -> tuple[list[Mapping[str, Any]], bool]:
+        """Return the schemas under a part, and whether the part is a name or an index in the data."""
+        tagged = [
+            self._at(form["discriminator"]["mapping"][part])
+            for form in self._forms
+            if part in form.get("discriminator", {}).get("mapping", ())
+        ]
+        if tagged:
+            return tagged, False
+        found = []
+        for form in self._forms:
+            if isinstance(part, int):
+                found += [form["items"]] if isinstance(form.get("items"), Mapping) else []
+            elif part in form.get("properties", {}):
+                found.append(form["properties"][part])
+            elif isinstance(form.get("additionalProperties"), Mapping):
+                found.append(form["additionalProperties"])
+        return found, True
+
+    def _at(self, reference: str) -> Mapping[str, Any]:
+        found: Any = self._document
+        for name in reference.removeprefix("#/").split("/"):
+            found = found[name.replace("~1", "/").replace("~0", "~")]
+        place: Mapping[str, Any] = found
+        return place

@@ -1,0 +1,65 @@
+"""A server within the test's own process: an app on a store in memory, and a client that doesn't await."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from tests.support.served import catalogue
+
+from perdure.api.app import create_app
+from perdure.scenarios import Catalogue
+from perdure.settings import Settings
+from perdure.stores.base import Store
+from perdure.stores.memory import MemoryStore
+
+__all__ = ["TASKS", "Client", "in_process"]
+
+TASKS = str(Path(__file__).with_name("small_tasks.py"))
+
+
+class Client:
+    """Asks an app whose event loop is another thread's; an answer is there when it has ended."""
+
+    def __init__(self, portal: BlockingPortal, client: httpx.AsyncClient) -> None:
+        self._portal = portal
+        self._client = client
+
+    def request(self, method: str, path: str, **given: Any) -> httpx.Response:
+        return self._portal.call(partial(self._client.request, method, path, **given))
+
+    def get(self, path: str, **given: Any) -> httpx.Response:
+        return self.request("GET", path, **given)
+
+    def post(self, path: str, **given: Any) -> httpx.Response:
+        return self.request("POST", path, **given)
+
+    def put(self, path: str, **given: Any) -> httpx.Response:
+        return self.request("PUT", path, **given)
+
+
+@contextmanager
+def in_process(
+    settings: Settings | None = None, store: Store | None = None, models: Catalogue | None = None
+) -> Iterator[Client]:
+    """Open an app, and yield a client of it; both are closed at the end, and the store."""
+    kept = store or MemoryStore()
+    chosen = settings or Settings(store="memory://", tasks=(TASKS,))
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(_opened(kept, models or catalogue(), chosen)) as client,
+    ):
+        yield Client(portal, client)
+
+
+@asynccontextmanager
+async def _opened(store: Store, models: Catalogue, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(store, models, settings, on_closed=store.close)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+    ):
+        yield client
