@@ -22,6 +22,7 @@ from benchmarks import (
     peer,
     simulation,
     simulations,
+    start,
     step_cpu,
     tasks,
     throughput,
@@ -43,6 +44,7 @@ class Name(StrEnum):
     NETWORKS = "networks"
     EXPERIMENTS = "experiments"
     SIMULATIONS = "simulations"
+    START = "start"
 
 
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
@@ -54,6 +56,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.NETWORKS: ("Stable configurations of binding networks (CPU time)", binding_networks.measure),
     Name.EXPERIMENTS: ("An experiment that can be resumed, SQLite", experiments.measure),
     Name.SIMULATIONS: ("Experiments on a server, whatever their scripts do", simulations.measure),
+    Name.START: ("The command's version and help (CPU time)", start.measure),
 }
 
 EXAMPLES = (

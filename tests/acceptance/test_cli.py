@@ -226,7 +226,7 @@ def examples() -> list[str]:
         command = getattr(command, "loaded", command)
         waiting += getattr(command, "commands", {}).values()
         shown = (command.epilog or "").partition(":")[2]
-        found += [example.strip() for example in shown.split("  ·  ") if example.strip()]
+        found += [example.strip() for example in shown.splitlines() if example.strip()]
     return list(dict.fromkeys(found))
 
 
@@ -318,8 +318,8 @@ def test_every_example_works(example: str, prepared: Prepared, copied: Path) -> 
 
 def test_every_example_of_experiments_works_with_a_server(prepared: Prepared, copied: Path) -> None:
     of_experiments = [it for it in EXAMPLES if it.startswith("perdure experiment ")]
-    # Stopping changes what the others need, and what is followed has to end.
-    of_experiments.sort(key=lambda example: [word in example for word in ("--follow", "stop")])
+    # Runs are made of what was sent; stopping changes what the others need, and what is followed has to end.
+    of_experiments.sort(key=lambda it: [" send " not in it, *(word in it for word in ("--follow", "stop"))])
     with running(copied / "perdure-data" / "perdure.db", BATH, prepared.environment):  # which works on them
         for example in of_experiments:
             prepared.check(example, copied)

@@ -19,7 +19,7 @@ from tests.support.processes import process_of
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of
 
-from perdure.cli.experiment_run import zipped
+from perdure.cli.experiment_folder import zipped_folder
 from perdure.drivers.experiments.journal import trajectory
 from perdure.stores.sqlite import SqliteStore
 
@@ -103,9 +103,9 @@ def left_over(folder: Path) -> list[str]:
 
 
 def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
-    room = tmp_path / "room"
+    room = tmp_path / "my room"
     made = perdure("experiment", "new", str(room))
-    assert made.stdout == f"Made {room}. Run it with: perdure experiment run {room}\n"
+    assert made.stdout == f"Made {room}. Run it with: perdure experiment run '{room}'\n"
     done = perdure("experiment", "run", str(room), "--watch")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "simulation time is up")
     assert "60.00 s of 60 s simulated" in done.stderr
@@ -114,7 +114,12 @@ def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     run, rows, log = only_run(room)
     assert len(rows) == 600
     assert log == done.stdout
-    store = f"--store=sqlite:///{room}/.perdure/perdure.db"
+    store = f"--store={room}/.perdure/perdure.db"
+    assert perdure("experiment", "list", store).stdout.splitlines()[1].split()[:3] == [
+        run,
+        "local",
+        "my-room",
+    ]
     printed = perdure("experiment", "trajectory", run, store).stdout
     assert [json.loads(row) for row in printed.splitlines()] == rows
     files = [LOG.format(run), f"main_script_{run}.trajectory.jsonl", f"simulation_{run}.log"]
@@ -145,6 +150,7 @@ def test_one_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path: Path) 
         until(process, "160: ")
         process.kill()
         assert "Going on with run " in process.stderr.read()
+    folder = folder.rename(tmp_path / "renamed")  # its experiment was called by the former name
     done = perdure("experiment", "run", str(folder))
     assert done.returncode == 0, done.stderr
     assert "from its savepoint at" in done.stderr
@@ -267,7 +273,7 @@ def test_what_is_in_hidden_folders_is_not_looked_at(tmp_path: Path, monkeypatch:
         return look(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with zipped(tmp_path, print) as archive, zipfile.ZipFile(archive) as files:
+    with zipped_folder(tmp_path, print) as archive, zipfile.ZipFile(archive) as files:
         assert files.namelist() == ["experiment/b.py", "experiment/a/c.txt"]
     assert sorted(seen) == [".", "a"]
 
@@ -286,7 +292,7 @@ def test_links_are_followed_and_names_that_are_not_utf8_are_left_out_with_a_line
     (folder / os.fsdecode(b"odd\xff.py")).touch()
     (folder / os.fsdecode(b"odd\xfe")).mkdir()
     said: list[str] = []
-    with zipped(folder, said.append) as archive, zipfile.ZipFile(archive) as files:
+    with zipped_folder(folder, said.append) as archive, zipfile.ZipFile(archive) as files:
         names = {name.removeprefix("experiment/") for name in files.namelist()}
         modes = {name: files.getinfo(name).external_attr >> 16 & 0o111 for name in files.namelist()}
     assert names == {"a/c.py", "linked/b.py", "linked/back/c.py", "tool.sh"}

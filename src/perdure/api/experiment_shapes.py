@@ -5,13 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from perdure.api.shapes import ForkRun, Name, Seed, Strict, run_fields
-from perdure.drivers.experiments.requests import (
-    CONFIGURATION,
-    SCRIPT,
-    ExperimentView,
-    ForkExperiment,
-    NewExperiment,
-)
+from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
+from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.errors import Damaged, Invalid
 from perdure.run import Run
 

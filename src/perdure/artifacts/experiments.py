@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.artifacts.archive import Archive, zipped
-from perdure.artifacts.filesets import READING, FileSet, FileSets, StoredFile
+from perdure.artifacts.filesets import READING, FileSet, FileSets, StoredFile, same_files
 from perdure.artifacts.limits import ArtifactLimits
 from perdure.artifacts.names import check_experiment, check_path, check_paths
 from perdure.errors import (
@@ -148,7 +148,7 @@ class Experiments:
         def change(current: FileSet | None) -> Mapping[str, StoredFile]:
             if current is None:
                 return added
-            if _content(current.files) != _content(added):
+            if not same_files(current.files, added):
                 raise ExperimentExists(experiment=name)
             return current.files
 
@@ -314,10 +314,6 @@ class Experiments:
         ):
             if value > limit:
                 raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
-
-
-def _content(files: Mapping[str, StoredFile]) -> dict[str, tuple[int, str, bool]]:
-    return {path: (file.size, file.sha256, file.executable) for path, file in files.items()}
 
 
 def _is_left_out(path: str) -> bool:

@@ -28,7 +28,7 @@ from perdure.artifacts.objects import Objects
 from perdure.clock import steady
 from perdure.errors import ArtifactsUnavailable, CorruptBlob
 
-__all__ = ["GRACE_SECONDS", "FileSet", "FileSets", "Locks", "StoredFile", "is_version"]
+__all__ = ["GRACE_SECONDS", "FileSet", "FileSets", "Locks", "StoredFile", "is_version", "same_files"]
 
 GRACE_SECONDS = 86_400.0
 """How long what was replaced, or never finished, stays."""
@@ -57,6 +57,15 @@ class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
     def stored(self) -> int:
         """The bytes that its object has."""
         return self.size - sum(length for _, length in self.holes)
+
+
+def same_files(one: Mapping[str, StoredFile], other: Mapping[str, StoredFile]) -> bool:
+    """Return whether two sets have the same paths, with the same bytes, executable or not."""
+    return _content(one) == _content(other)
+
+
+def _content(files: Mapping[str, StoredFile]) -> dict[str, tuple[int, str, bool]]:
+    return {path: (file.size, file.sha256, file.executable) for path, file in files.items()}
 
 
 class FileSet(msgspec.Struct, frozen=True, kw_only=True):

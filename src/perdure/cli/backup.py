@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import anyio
 import typer
 
-from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.connection import StoreUrl, Target, answer, connect, wait_for
+from perdure.cli.groups import new_app
 from perdure.cli.output import say
 
 __all__ = ["app", "backup"]
@@ -19,7 +19,7 @@ _EXAMPLES = (
 )
 
 
-app = typer.Typer(add_completion=False)
+app = new_app()
 
 
 @app.command(epilog=_EXAMPLES)
@@ -36,11 +36,11 @@ def backup(
     place = folder.absolute()
 
     async def work() -> dict[str, Any]:
-        async with connect(store) as client:
+        async with connect(Target(store)) as client:
             made: dict[str, Any] = answer(await client.post("/backup", json={"folder": str(place)}))
             return made
 
-    made = anyio.run(work)
+    made = wait_for(work)
     say(f"Wrote {place}:")
     say(f"  the store      perdure.db, {made['bytes']} bytes")
     say(f"  its artifacts  perdure.db.artifacts, {made['files']} files with {made['files_bytes']} bytes")

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from perdure import __version__
+from perdure.cli.groups import Group
 from perdure.cli.output import own_output, say_lines
 from perdure.errors import PerdureError
 
@@ -38,7 +39,7 @@ class _Later(TyperCommand):
     """A command that is imported when it is called."""
 
     def __init__(self, name: str, module: str, summary: str) -> None:
-        super().__init__(name, help=summary)
+        super().__init__(name, help=summary, short_help=summary)
         self._module = module
 
     @cached_property
@@ -46,6 +47,9 @@ class _Later(TyperCommand):
         """The command itself."""
         command = typer.main.get_command(importlib.import_module(f"perdure.cli.{self._module}").app)
         command.name = self.name
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.epilog = _in_lines(each.epilog)
+            each.short_help = (each.help or "").partition("\n\n")[0]
         return command
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -53,7 +57,7 @@ class _Later(TyperCommand):
         return self.loaded.make_context(info_name, args, parent=parent, **extra)
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """The group of all commands."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -61,13 +65,24 @@ class _Commands(TyperGroup):
         self.commands = {name: _Later(name, module, text) for name, (module, text) in COMMANDS.items()}
 
 
+def _in_lines(examples: str | None) -> str | None:
+    """Return an epilog with each example, which ``  ·  `` stands between, on a line that isn't broken."""
+    if examples is None:
+        return None
+    word, _, rest = examples.partition(":  ")
+    return "\n".join(("\b", f"{word}:", *(f"  {example}" for example in rest.split("  ·  "))))
+
+
 app = typer.Typer(
     name="perdure",
     cls=_Commands,
     help="Simulations that outlive their server: durable, exactly resumable runs behind one HTTP API.",
-    epilog="Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  perdure runs list",
+    epilog=_in_lines(
+        "Examples:  perdure serve  ·  perdure serve my_models:catalogue --port 8000  ·  perdure runs list"
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     add_completion=False,
 )
 

@@ -1,12 +1,13 @@
 """The connection of a command to a store's runs: through the server that holds it, or without one."""
 
+import inspect
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
-import httpx
 import typer
 
 from perdure.cli.options import read_settings
@@ -14,26 +15,89 @@ from perdure.errors import PerdureError
 from perdure.stores.location import socket_path, store_file
 from perdure.terminal import printable
 
-__all__ = ["Models", "StoreUrl", "answer", "connect"]
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Models", "StoreUrl", "Target", "answer", "connect", "on_target", "wait_for"]
+
+T = TypeVar("T")
 
 PATIENCE = 3600.0  # seconds; checking or upgrading a long run may take its time
 HOST = "perdure"  # no name on any network: requests with it come from this process or the Unix socket
 
 StoreUrl = Annotated[
     str | None,
-    typer.Option("--store", help="The store: sqlite:///PATH. By default the one `perdure serve` uses here."),
+    typer.Option(
+        "--store",
+        help="The store: its file, or sqlite:///PATH. By default the one `perdure serve` uses here.",
+    ),
+]
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar="PERDURE_SERVER",
+        help="The server to ask instead, also on another machine: http://HOST:PORT.",
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="PERDURE_TOKEN",
+        help="The token to ask it with. Other users of this machine can read arguments, but not variables.",
+    ),
 ]
 Models = Annotated[
     str | None,
-    typer.Option("--models", help="module:name of the models, where no server is running that has them."),
+    typer.Option(
+        "--models",
+        help="module:name or file.py:name of the models, where no server is running that has them.",
+    ),
 ]
+
+
+class Target(NamedTuple):
+    """Whose runs a command works on: a store's, or those of the server at a URL that a token may see."""
+
+    store: str | None = None
+    server: str | None = None
+    token: str | None = None
+
+
+def on_target(command: Callable[..., T]) -> Callable[..., T]:
+    """Make a command of a function that takes a `Target` first, with options for that instead."""
+
+    @wraps(command)
+    def with_options(**options: Any) -> T:
+        target = Target(**{name: options.pop(name) for name in Target._fields})
+        return command(target, **options)
+
+    first, *own = inspect.signature(command).parameters.values()
+    kinds = {"store": StoreUrl, "server": ServerUrl, "token": Token}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+        for name, kind in kinds.items()
+    ]
+    with_options.__dict__["__signature__"] = inspect.Signature([*own, *added])
+    hints = get_type_hints(command, include_extras=True)
+    with_options.__annotations__ = {name: hints[name] for name in hints if name != first.name} | kinds
+    return with_options
+
+
+def wait_for(work: Callable[..., Awaitable[T]], *args: object) -> T:
+    """Return what a command's work returns, once it is done."""
+    import anyio
+
+    return anyio.run(work, *args)
 
 
 @asynccontextmanager
 async def connect(
-    store: str | None, models: str | None = None, *, served: bool = False
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Yield a client with the administrator's rights on a store.
+    target: Target, models: str | None = None, *, served: bool = False
+) -> AsyncIterator["httpx.AsyncClient"]:
+    """Yield a client of a server or, with the administrator's rights, of a store.
 
     Parameters
     ----------
@@ -43,9 +107,16 @@ async def connect(
     Raises
     ------
     PerdureError
-        If the store doesn't exist, or can't be opened, or no server is running that has to.
+        If the server doesn't answer; if the store doesn't exist or can't be opened, or no server is running
+        that has to.
     """
-    settings = read_settings(store=store)
+    import httpx
+
+    if target.server is not None and target.store is None:
+        async with _client_of(target.server, target.token) as client:
+            yield client
+        return
+    settings = read_settings(store=target.store)
     url = settings.store
     file, path = store_file(url), socket_path(url)
     if path is not None and _answers(path):
@@ -68,7 +139,23 @@ async def connect(
         yield client
 
 
-def answer(response: httpx.Response) -> Any:
+@asynccontextmanager
+async def _client_of(url: str, token: str | None) -> AsyncIterator["httpx.AsyncClient"]:
+    """Yield a client of the server at a URL; `PerdureError` if it can't be reached."""
+    import httpx
+
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as client:
+            yield client
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise PerdureError(f"{url!r} is no server's URL; --server takes http://HOST:PORT.") from None
+    except httpx.TransportError as error:
+        reason = str(error) or type(error).__name__
+        raise PerdureError(f"The server at {url} can't be reached: {reason}. Is --server right?") from error
+
+
+def answer(response: "httpx.Response") -> Any:
     """Return the body of an answer; raise what its error says, with its code among the values."""
     if response.is_success:
         return response.json() if response.content else None

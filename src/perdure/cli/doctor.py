@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-import anyio
 import typer
 
-from perdure.cli.connection import Models, StoreUrl, answer, connect
+from perdure.cli.connection import Models, StoreUrl, Target, answer, connect, wait_for
+from perdure.cli.groups import new_app
 from perdure.cli.output import say, with_progress
 from perdure.cli.runs import all_runs
 from perdure.errors import PerdureError
@@ -20,7 +20,7 @@ _EXAMPLES = (
 )
 
 
-app = typer.Typer(add_completion=False)
+app = new_app()
 
 
 @app.command(epilog=_EXAMPLES)
@@ -36,7 +36,7 @@ def doctor(
     tally = Tally()
 
     async def work() -> None:
-        async with connect(store, models) as client:
+        async with connect(Target(store), models) as client:
             for _ in with_progress(["store"], "Checking the store"):
                 with tally.failing("store"):
                     for problem in answer(await client.post("/check"))["problems"]:
@@ -52,7 +52,7 @@ def doctor(
                         told = f"{finding['place']}: {finding['problem']}"
                         tally.add(run, told, repaired=finding["repaired"], checked=finding["checked"])
 
-    anyio.run(work)
+    wait_for(work)
     say(f"{tally.runs} runs checked, {tally.wrong} faults found, {tally.repaired} repaired.")
     if tally.unchecked:
         say(f"{tally.unchecked} runs were not replayed: name their models with --models.")

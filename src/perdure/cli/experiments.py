@@ -1,27 +1,30 @@
 """``perdure experiment``: run, new; and list, pause, start, stop, logs, trajectory, fork of a store's."""
 
-from importlib.resources import files
+import shlex
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
-import httpx
 import typer
 
 from perdure.cli import experiment_run
-from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.connection import Target, answer, connect, on_target, wait_for
+from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, safe_json, say, show, table
 from perdure.cli.runs import all_runs
-from perdure.errors import PerdureError, WrongKind
+from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
+from perdure.errors import ExperimentExists, PerdureError, WrongKind
 from perdure.lifecycle import FINAL, RunState
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Run experiments, and look after those of a server.", no_args_is_help=True, add_completion=False
-)
+app = new_app("Run experiments, and look after those of a server.")
 
 RunId = Annotated[str, typer.Argument(help="The experiment's run id.", show_default=False)]
+RunIds = Annotated[list[str], typer.Argument(help="The experiments' run ids.", show_default=False)]
 
 ENDED = frozenset((*FINAL, RunState.COMPLETED))  # when nothing runs any more
 LOOK = 0.25  # seconds between two looks for new lines
@@ -35,6 +38,8 @@ def new_experiment(
     name: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
 ) -> None:
     """Make an experiment to start from: a room that is heated, and its thermostat."""
+    from importlib.resources import files
+
     try:
         name.mkdir(parents=True)
         for file in files("perdure.cli").joinpath("experiment_template").iterdir():
@@ -45,18 +50,107 @@ def new_experiment(
     except OSError as error:
         reason = error.strerror or str(error)
         raise PerdureError(f"{str(name)!r} can't be made: {reason}. Choose another place.") from error
-    say(f"Made {name}. Run it with: perdure experiment run {name}")
+    say(f"Made {name}. Run it with: perdure experiment run {shlex.quote(str(name))}")
+
+
+@app.command(
+    "send",
+    epilog="Examples:  perdure experiment send pendulum  ·  perdure experiment send pendulum --replace",
+)
+@on_target
+def send_experiment(
+    target: Target,
+    folder: Annotated[Path, typer.Argument(help="The experiment's folder.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option(help="What the experiment is called; by default as the folder.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of an experiment that has the name.")
+    ] = False,
+) -> None:
+    """Send a folder's files to a server as an experiment that runs can be made of, and print its name.
+
+    Hidden files are left out. Runs that were made of an experiment which is replaced keep its files.
+    """
+    from perdure.artifacts.names import check_experiment
+    from perdure.cli.experiment_folder import name_of, zipped_folder
+
+    if not folder.is_dir():
+        raise PerdureError(f"There is no folder {str(folder)!r}; name the folder of an experiment.")
+    called = check_experiment(name or name_of(folder))
+
+    async def work() -> None:
+        with zipped_folder(folder.resolve(), partial(say, err=True)) as archive:
+            content = archive.read()
+
+        async def send(client: "httpx.AsyncClient") -> None:
+            headers = {"Content-Type": "application/zip"}
+            answer(
+                await client.post("/experiments", params={"name": called}, content=content, headers=headers)
+            )
+
+        async with connect(target) as client:
+            try:
+                await send(client)
+            except PerdureError as error:
+                if error.values.get("code") != ExperimentExists.code:
+                    raise
+                if not replace:
+                    told = f"There is another experiment {called!r}; give --replace, or another --name."
+                    raise PerdureError(told) from None
+                # Its files could be taken: all else is refused before it is seen that there is another.
+                answer(await client.delete(f"/experiments/{called}"))
+                await send(client)
+
+    wait_for(work)
+    say(called)
+
+
+@app.command(
+    "create",
+    epilog="Examples:  perdure experiment create pendulum  ·  perdure experiment create pendulum --start",
+)
+@on_target
+def create_experiment(
+    target: Target,
+    name: Annotated[str, typer.Argument(help="The experiment's name.", show_default=False)],
+    config: experiment_run.Config = CONFIGURATION,
+    script: experiment_run.Script = SCRIPT,
+    seed: experiment_run.Seed = None,
+    start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
+) -> None:
+    """Make a run of an experiment that was sent to a server, paused at its beginning, and print its id."""
+    asked: dict[str, Any] = {
+        "kind": "experiment",
+        "experiment": name,
+        "configuration": config,
+        "script": script,
+    }
+    if seed is not None:
+        asked["seed"] = seed
+
+    async def work() -> None:
+        async with connect(target, served=True) as client:
+            run = answer(await client.post("/runs", json=asked))
+            say(run["id"])
+            if run["state"] == "failed":
+                raise PerdureError(f"It couldn't be initialised: {run['reason']}")
+            if start:
+                answer(await client.put(f"/runs/{run['id']}/state", json={"state": "started"}))
+
+    wait_for(work)
 
 
 @app.command("list", epilog="Examples:  perdure experiment list  ·  perdure experiment list --json")
-def list_experiments(store: StoreUrl = None, as_json: AsJson = False) -> None:
+@on_target
+def list_experiments(target: Target, as_json: AsJson = False) -> None:
     """List all runs of experiments, newest first, with how far they got."""
 
     async def work() -> list[dict[str, Any]]:
-        async with connect(store) as client:
+        async with connect(target) as client:
             return await all_runs(client, "experiment")
 
-    found = anyio.run(work)
+    found = wait_for(work)
     if as_json:
         show(found)
     elif not found:
@@ -78,37 +172,43 @@ def list_experiments(store: StoreUrl = None, as_json: AsJson = False) -> None:
 
 
 @app.command("pause", epilog="Example:  perdure experiment pause 0f3c…")
-def pause_experiment(run: RunId, store: StoreUrl = None) -> None:
-    """Let an experiment stand still between two steps, with a savepoint."""
-    _bring(run, "paused", store)
+@on_target
+def pause_experiments(target: Target, runs: RunIds) -> None:
+    """Let experiments stand still between two steps, each with a savepoint."""
+    _bring(target, runs, "paused")
 
 
 @app.command("start", epilog="Example:  perdure experiment start 0f3c…")
-def start_experiment(run: RunId, store: StoreUrl = None) -> None:
-    """Start an experiment, or let one that is paused go on."""
-    _bring(run, "started", store)
+@on_target
+def start_experiments(target: Target, runs: RunIds) -> None:
+    """Start experiments, or let those go on that are paused."""
+    _bring(target, runs, "started")
 
 
 @app.command("stop", epilog="Example:  perdure experiment stop 0f3c…")
-def stop_experiment(run: RunId, store: StoreUrl = None) -> None:
-    """End an experiment for good; what it wrote is kept."""
-    _bring(run, "stopped", store)
+@on_target
+def stop_experiments(target: Target, runs: RunIds) -> None:
+    """End experiments for good; what they wrote is kept."""
+    _bring(target, runs, "stopped")
 
 
 @app.command(
     "logs", epilog="Examples:  perdure experiment logs 0f3c…  ·  perdure experiment logs 0f3c… --follow"
 )
+@on_target
 def show_logs(
+    target: Target,
     run: RunId,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the experiment has ended.")
     ] = False,
-    store: StoreUrl = None,
 ) -> None:
     """Print the lines that an experiment wrote."""
 
+    import asyncio
+
     async def work() -> None:
-        async with connect(store, served=follow) as client:
+        async with connect(target, served=follow) as client:
             after, ended = 0, False
             while not ended:
                 state = (await _read(client, run))["state"]
@@ -116,24 +216,25 @@ def show_logs(
                 ended = not follow or state in ENDED
                 after = await _print_lines(client, run, after)
                 if not ended:
-                    await anyio.sleep(LOOK)
+                    await asyncio.sleep(LOOK)
 
-    anyio.run(work)
+    wait_for(work)
 
 
 @app.command("trajectory", epilog="Example:  perdure experiment trajectory 0f3c… > rows.jsonl")
-def show_trajectory(run: RunId, store: StoreUrl = None) -> None:
+@on_target
+def show_trajectory(target: Target, run: RunId) -> None:
     """Print what an experiment's status function answered, a line of JSON for each row."""
 
     async def work() -> None:
-        async with connect(store) as client, client.stream("GET", f"/runs/{run}/trajectory") as rows:
+        async with connect(target) as client, client.stream("GET", f"/runs/{run}/trajectory") as rows:
             if rows.is_error:
                 await rows.aread()
                 answer(rows)
             async for text in rows.aiter_text():
                 typer.echo(safe_json(text), nl=False)
 
-    anyio.run(work)
+    wait_for(work)
 
 
 @app.command(
@@ -141,7 +242,9 @@ def show_trajectory(run: RunId, store: StoreUrl = None) -> None:
     epilog="Examples:  perdure experiment fork 0f3c…  ·  "
     "perdure experiment fork 0f3c… --savepoint 2000000000 --script other_script.py",
 )
+@on_target
 def fork_experiment(
+    target: Target,
     run: RunId,
     savepoint: Annotated[
         int | None, typer.Option(help="Where it begins, in simulation nanoseconds; by default the newest.")
@@ -155,32 +258,40 @@ def fork_experiment(
     newest: Annotated[
         bool, typer.Option("--newest", help="Take the experiment's files as they are now.")
     ] = False,
-    store: StoreUrl = None,
 ) -> None:
     """Make a run that begins as a copy of another at a savepoint, and is paused there; print its id."""
     asked: dict[str, Any] = {"savepoint": savepoint, "configuration": config, "script": script}
     body = {name: value for name, value in asked.items() if value is not None}
 
     async def work() -> Any:
-        async with connect(store, served=True) as client:
+        async with connect(target, served=True) as client:
             await _read(client, run)
             return answer(await client.post(f"/runs/{run}/fork", json=body | {"newest": newest}))
 
-    say(anyio.run(work)["id"])
+    say(wait_for(work)["id"])
 
 
-def _bring(run: str, state: str, store: str | None) -> None:
-    """Bring an experiment to a state, and say which one it is in."""
+def _bring(target: Target, runs: list[str], state: str) -> None:
+    """Bring experiments to a state, and say which one each is in; what goes wrong with one stops no other."""
+    refused = []
 
-    async def work() -> Any:
-        async with connect(store, served=state != "stopped") as client:
-            await _read(client, run)
-            return answer(await client.put(f"/runs/{run}/state", json={"state": state}))
+    async def work() -> None:
+        async with connect(target, served=state != "stopped") as client:
+            for run in runs:
+                try:
+                    await _read(client, run)
+                    brought = answer(await client.put(f"/runs/{run}/state", json={"state": state}))
+                except PerdureError as error:
+                    refused.append(str(error))
+                else:
+                    say(f"{run}: {brought['state']}")
 
-    say(f"{run}: {anyio.run(work)['state']}")
+    wait_for(work)
+    if refused:
+        raise PerdureError("\n".join(refused))
 
 
-async def _print_lines(client: httpx.AsyncClient, run: str, after: int) -> int:
+async def _print_lines(client: "httpx.AsyncClient", run: str, after: int) -> int:
     """Print the lines after a number; return the number of the last one."""
     following: int | None = after
     while following is not None:
@@ -192,7 +303,7 @@ async def _print_lines(client: httpx.AsyncClient, run: str, after: int) -> int:
     return after
 
 
-async def _read(client: httpx.AsyncClient, run: str) -> dict[str, Any]:
+async def _read(client: "httpx.AsyncClient", run: str) -> dict[str, Any]:
     """Return where a run stands; `WrongKind` for one of another kind."""
     found: dict[str, Any] = answer(await client.get(f"/runs/{run}"))
     if found["kind"] != "experiment":

@@ -20,8 +20,8 @@ def load_catalogue(target: str | None) -> Catalogue:
     Parameters
     ----------
     target
-        ``module:name`` of a catalogue, a `bptk` object, a model, several models, or a function that returns
-        one of these.
+        ``module:name`` or ``file.py:name`` of a catalogue, a `bptk` object, a model, several models, or a
+        function that returns one of these.
         Without one, the ``*.json`` files of ``./scenarios``, and without those the example models.
     """
     if target is None:
@@ -34,7 +34,9 @@ def load_catalogue(target: str | None) -> Catalogue:
         return examples()
     module, separator, name = target.partition(":")
     if not separator or not module or not name:
-        raise InvalidScenario(reason=f"{target!r} isn't of the form module:name, as in my_models:catalogue")
+        raise InvalidScenario(
+            reason=f"{target!r} isn't of the form module:name or file.py:name, as in my_models:catalogue"
+        )
     found = load_attribute(module, name)
     if callable(found) and not isinstance(found, Catalogue | Model):
         with users_code(target):

@@ -1,21 +1,30 @@
 """The settings of a command: those of the environment, and its options before them."""
 
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from perdure.errors import Invalid
-from perdure.settings import Settings
-from perdure.validation import find_problems, in_words
+from perdure.stores.location import store_url
+
+if TYPE_CHECKING:
+    from perdure.settings import Settings
 
 __all__ = ["read_settings"]
 
 
-def read_settings(**options: Any) -> Settings:
-    """Return the settings of the environment, with the options that were given before them."""
+def read_settings(**options: Any) -> "Settings":
+    """Return the settings of the environment, with the options that were given before them.
+
+    The store is a URL, also where it was named by a path.
+    """
+    from pydantic import ValidationError
+
+    from perdure.settings import Settings
+    from perdure.validation import find_problems, in_words
+
     try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         first = find_problems(error.errors(include_url=False), Settings.model_json_schema())[0]
         name = "PERDURE_" + "_".join(map(str, first.place)).upper()
         raise Invalid(f"{in_words(name, first)}.") from error
+    return settings.model_copy(update={"store": store_url(settings.store)})

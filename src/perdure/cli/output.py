@@ -18,10 +18,6 @@ from threading import Timer
 from typing import Annotated, Any, TypeVar, cast
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 from perdure.terminal import printable
 
@@ -118,6 +114,10 @@ def say_lines(text: str, *, err: bool = False) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows as a table; nothing is cut where the output isn't a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
     grid = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
@@ -139,6 +139,9 @@ def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
 
     The bar shows itself by a timer, and rich draws it in a thread of its own: one item may take all the time.
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=len(items), visible=False)
         showing = Timer(PATIENCE, partial(bar.update, task, visible=True))

@@ -1,31 +1,34 @@
 """``perdure runs``: list, show, fork, upgrade, delete."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
-import httpx
 import typer
 
-from perdure.cli.connection import Models, StoreUrl, answer, connect
+from perdure.cli.connection import Models, Target, answer, connect, on_target, wait_for
+from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, say, show, table, with_progress
 from perdure.errors import ModelUnchanged, PerdureError
 
+if TYPE_CHECKING:
+    import httpx
+
 __all__ = ["all_runs", "app"]
 
-app = typer.Typer(help="Look after runs.", no_args_is_help=True, add_completion=False)
+app = new_app("Look after runs.")
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 
 
 @app.command("list", epilog="Examples:  perdure runs list  ·  perdure runs list --json | jq '.[].id'")
-def list_runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
+@on_target
+def list_runs(target: Target, as_json: AsJson = False) -> None:
     """List all runs, newest first."""
 
     async def work() -> list[dict[str, Any]]:
-        async with connect(store) as client:
+        async with connect(target) as client:
             return await all_runs(client)
 
-    found = anyio.run(work)
+    found = wait_for(work)
     if as_json:
         show(found)
     elif not found:
@@ -46,14 +49,15 @@ def list_runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
 
 
 @app.command("show", epilog="Example:  perdure runs show 0f3c…")
-def show_run(run: RunId, store: StoreUrl = None) -> None:
+@on_target
+def show_run(target: Target, run: RunId) -> None:
     """Show all that is known of a run."""
 
     async def work() -> Any:
-        async with connect(store) as client:
+        async with connect(target) as client:
             return answer(await client.get(f"/runs/{run}"))
 
-    show(anyio.run(work))
+    show(wait_for(work))
 
 
 @app.command(
@@ -61,7 +65,9 @@ def show_run(run: RunId, store: StoreUrl = None) -> None:
     epilog="Examples:  perdure runs fork 0f3c… --step 20  ·  perdure runs fork 0f3c… --seed 1 --seed 2  ·  "
     "perdure runs fork 0f3c… --stoptime 200",
 )
+@on_target
 def fork_run(
+    target: Target,
     run: RunId,
     step: Annotated[int | None, typer.Option(help="Fork after this step; by default the last.")] = None,
     seed: Annotated[
@@ -71,7 +77,6 @@ def fork_run(
     stoptime: Annotated[
         float | None, typer.Option(help="When its scenarios end; by default as in the other.")
     ] = None,
-    store: StoreUrl = None,
     models: Models = None,
 ) -> None:
     """Make new runs that begin as copies of another, all of them or none, and print their ids."""
@@ -79,7 +84,7 @@ def fork_run(
     seeds = [alike | {"seed": each} for each in seed or []]
 
     async def work() -> list[dict[str, Any]]:
-        async with connect(store, models) as client:
+        async with connect(target, models) as client:
             if len(seeds) > 1:
                 made: list[dict[str, Any]] = answer(
                     await client.post(f"/runs/{run}/forks", json={"forks": seeds})
@@ -87,15 +92,16 @@ def fork_run(
                 return made
             return [answer(await client.post(f"/runs/{run}/fork", json=seeds[0] if seeds else alike))]
 
-    for made in anyio.run(work):
+    for made in wait_for(work):
         say(made["id"])
 
 
 @app.command("upgrade", epilog="Examples:  perdure runs upgrade 0f3c…  ·  perdure runs upgrade --all")
+@on_target
 def upgrade_runs(
+    target: Target,
     runs: Annotated[list[str] | None, typer.Argument(help="The runs' ids.", show_default=False)] = None,
     every: Annotated[bool, typer.Option("--all", help="All runs that haven't ended.")] = False,
-    store: StoreUrl = None,
     models: Models = None,
 ) -> None:
     """Bring runs whose model changed to its present version, by the model's upgrade function."""
@@ -103,7 +109,7 @@ def upgrade_runs(
         raise PerdureError("Name the runs to upgrade, or give --all.")
 
     async def work() -> int:
-        async with connect(store, models) as client:
+        async with connect(target, models) as client:
             sessions = [] if runs else await all_runs(client, "session")
             ids = runs or [run["id"] for run in sessions if run["outcome"] is None]
             failed = 0
@@ -120,30 +126,31 @@ def upgrade_runs(
                     say(f"{run}: upgraded, {done['replayed']} steps taken again by the new model")
             return failed
 
-    if anyio.run(work):
+    if wait_for(work):
         raise typer.Exit(1)
 
 
 @app.command("delete", epilog="Example:  perdure runs delete 0f3c… --yes")
+@on_target
 def delete_runs(
+    target: Target,
     runs: Annotated[list[str], typer.Argument(help="The runs' ids.", show_default=False)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-    store: StoreUrl = None,
 ) -> None:
     """Delete runs with all they answered."""
     if not yes:
         typer.confirm(f"Delete {len(runs)} run(s) for good?", abort=True)
 
     async def work() -> None:
-        async with connect(store) as client:
+        async with connect(target) as client:
             for run in with_progress(runs, "Deleting"):
                 answer(await client.delete(f"/runs/{run}"))
                 say(f"{run}: deleted")
 
-    anyio.run(work)
+    wait_for(work)
 
 
-async def all_runs(client: httpx.AsyncClient, kind: str | None = None) -> list[dict[str, Any]]:
+async def all_runs(client: "httpx.AsyncClient", kind: str | None = None) -> list[dict[str, Any]]:
     """Return every run, or every one of a kind, page by page."""
     found: list[dict[str, Any]] = []
     params: dict[str, Any] = {"limit": 1000} | ({} if kind is None else {"kind": kind})

@@ -2,25 +2,26 @@
 
 from typing import Annotated, Any
 
-import anyio
 import typer
 
-from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.connection import Target, answer, connect, on_target, wait_for
+from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, show, table
 from perdure.errors import PerdureError, SavepointNotFound
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Look after the savepoints of a run.", no_args_is_help=True, add_completion=False)
+app = new_app("Look after the savepoints of a run.")
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 Timestamp = Annotated[int, typer.Argument(help="The savepoint's timestamp.", show_default=False)]
 
 
 @app.command("list", epilog="Example:  perdure savepoints list 0f3c…")
-def list_savepoints(run: RunId, store: StoreUrl = None, as_json: AsJson = False) -> None:
+@on_target
+def list_savepoints(target: Target, run: RunId, as_json: AsJson = False) -> None:
     """List the savepoints that are kept of a run."""
-    found = anyio.run(_savepoints, store, run)
+    found = wait_for(_savepoints, target, run)
     if as_json:
         show(found)
         return
@@ -39,9 +40,10 @@ def list_savepoints(run: RunId, store: StoreUrl = None, as_json: AsJson = False)
 
 
 @app.command("show", epilog="Example:  perdure savepoints show 0f3c… 101")
-def show_savepoint(run: RunId, timestamp: Timestamp, store: StoreUrl = None) -> None:
+@on_target
+def show_savepoint(target: Target, run: RunId, timestamp: Timestamp) -> None:
     """Show one savepoint."""
-    for point in anyio.run(_savepoints, store, run):
+    for point in wait_for(_savepoints, target, run):
         if point["timestamp"] == timestamp:
             show(point)
             return
@@ -52,12 +54,13 @@ def show_savepoint(run: RunId, timestamp: Timestamp, store: StoreUrl = None) -> 
     "pin",
     epilog="Examples:  perdure savepoints pin 0f3c… 101 --name calm  ·  perdure savepoints pin 0f3c… 9 --off",
 )
+@on_target
 def pin_savepoint(
+    target: Target,
     run: RunId,
     timestamp: Timestamp,
     name: Annotated[str | None, typer.Option(help="Give it a name, too.")] = None,
     off: Annotated[bool, typer.Option("--off", help="Undo it: neither pinned nor named.")] = False,
-    store: StoreUrl = None,
 ) -> None:
     """Keep a savepoint for good."""
     if off and name is not None:
@@ -67,13 +70,13 @@ def pin_savepoint(
         change["name"] = name
 
     async def work() -> Any:
-        async with connect(store) as client:
+        async with connect(target) as client:
             return answer(await client.patch(f"/runs/{run}/savepoints/{timestamp}", json=change))
 
-    show(anyio.run(work))
+    show(wait_for(work))
 
 
-async def _savepoints(store: str | None, run: str) -> list[dict[str, Any]]:
-    async with connect(store) as client:
+async def _savepoints(target: Target, run: str) -> list[dict[str, Any]]:
+    async with connect(target) as client:
         found: list[dict[str, Any]] = answer(await client.get(f"/runs/{run}/savepoints"))["savepoints"]
         return found

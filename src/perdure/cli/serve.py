@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from perdure.api.server import serve as run_server
-from perdure.cli.models import load_catalogue
+from perdure.cli.groups import new_app
 from perdure.cli.options import read_settings
 from perdure.cli.output import say_lines
-from perdure.observability import configure_logging
 
 __all__ = ["app", "serve"]
 
@@ -20,7 +18,7 @@ _EXAMPLES = (
 )
 
 
-app = typer.Typer(add_completion=False)
+app = new_app()
 
 
 @app.command(epilog=_EXAMPLES)
@@ -29,14 +27,16 @@ def serve(
         str | None,
         typer.Argument(
             metavar="[MODULE:FACTORY]",
-            help="A Catalogue or Model, or a function that returns one; by default ./scenarios/*.json, "
-            "and without those the example models.",
+            help="module:name or file.py:name of a Catalogue or Model, or a function that returns one; by "
+            "default ./scenarios/*.json, and without those the example models.",
             show_default=False,
         ),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(help="sqlite:///PATH or memory://. By default sqlite:///perdure-data/perdure.db."),
+        typer.Option(
+            help="Its file, sqlite:///PATH or memory://. By default sqlite:///perdure-data/perdure.db."
+        ),
     ] = None,
     tasks: Annotated[
         list[str] | None,
@@ -70,6 +70,10 @@ def serve(
 
     Settings not given here are read from the environment, see docs/settings.md.
     """
+    from perdure.api.server import serve as run_server
+    from perdure.cli.models import load_catalogue
+    from perdure.observability import configure_logging
+
     settings = read_settings(store=store, tasks=tasks or None, tokens_file=tokens_file, host=host, port=port)
     configure_logging(settings.log_level, as_json=settings.log_json)
     run_server(load_catalogue(models), settings, announce=say_lines, accept_loss=accept_loss)

@@ -1,38 +1,41 @@
 """``perdure tasks``: list, show, cancel."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
-import httpx
 import typer
 
-from perdure.cli.connection import StoreUrl, answer, connect
+from perdure.cli.connection import Target, answer, connect, on_target, wait_for
+from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, say, show, table, with_progress
 from perdure.cli.runs import all_runs
 from perdure.errors import WrongKind
 
+if TYPE_CHECKING:
+    import httpx
+
 __all__ = ["app"]
 
-app = typer.Typer(help="Look after tasks.", no_args_is_help=True, add_completion=False)
+app = new_app("Look after tasks.")
 
 TaskId = Annotated[str, typer.Argument(help="The task's run id.", show_default=False)]
 ENDED = ("completed", "stopped", "failed")
 
 
 @app.command("list", epilog="Examples:  perdure tasks list  ·  perdure tasks list --unfinished --json")
+@on_target
 def list_tasks(
+    target: Target,
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that haven't ended.")] = False,
-    store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """List all tasks, newest first, with how far they got."""
 
     async def work() -> list[dict[str, Any]]:
-        async with connect(store) as client:
+        async with connect(target) as client:
             return await all_runs(client, "task")
 
-    found = [task for task in anyio.run(work) if not (unfinished and task["state"] in ENDED)]
+    found = [task for task in wait_for(work) if not (unfinished and task["state"] in ENDED)]
     if as_json:
         show(found)
     elif not found:
@@ -54,15 +57,16 @@ def list_tasks(
 
 
 @app.command("show", epilog="Examples:  perdure tasks show 0f3c…  ·  perdure tasks show 0f3c… --logs")
+@on_target
 def show_task(
+    target: Target,
     task: TaskId,
     logs: Annotated[bool, typer.Option("--logs", help="Print the lines that it wrote instead.")] = False,
-    store: StoreUrl = None,
 ) -> None:
     """Show all that is known of a task: its input, how far it got, and its result once it has ended."""
 
     async def work() -> None:
-        async with connect(store) as client:
+        async with connect(target) as client:
             shown = await _read(client, task)
             if not logs:
                 if shown["state"] in ENDED:
@@ -76,27 +80,28 @@ def show_task(
                     say(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
                 after = page["next"]
 
-    anyio.run(work)
+    wait_for(work)
 
 
 @app.command("cancel", epilog="Example:  perdure tasks cancel 0f3c…")
+@on_target
 def cancel_tasks(
+    target: Target,
     tasks: Annotated[list[str], typer.Argument(help="The tasks' run ids.", show_default=False)],
-    store: StoreUrl = None,
 ) -> None:
     """End tasks for good: those that run are ended at once, those that wait never start."""
 
     async def work() -> None:
-        async with connect(store) as client:
+        async with connect(target) as client:
             for task in with_progress(tasks, "Cancelling"):
                 await _read(client, task)
                 ended = answer(await client.put(f"/runs/{task}/state", json={"state": "stopped"}))
                 say(f"{task}: {ended['state']}")
 
-    anyio.run(work)
+    wait_for(work)
 
 
-async def _read(client: httpx.AsyncClient, task: str) -> dict[str, Any]:
+async def _read(client: "httpx.AsyncClient", task: str) -> dict[str, Any]:
     """Return a task; raise `WrongKind` for a run of another kind."""
     run: dict[str, Any] = answer(await client.get(f"/runs/{task}"))
     if run["kind"] != "task":

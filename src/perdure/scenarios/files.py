@@ -1,5 +1,6 @@
 """Files: those that define scenarios, and how a name in them or on the command line becomes a model."""
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -138,10 +139,18 @@ def _path(name: str, folder: Path | None) -> Path:
 
 
 def load_attribute(module_name: str, attribute: str, folder: Path | None = None) -> Any:
-    """Import a module, also from the working folder or another, and return one of its attributes."""
+    """Import a module, also from the working folder or another, and return one of its attributes.
+
+    ``folder/file.py`` is a module, too; others of its folder are found by it.
+    """
+    file = Path(module_name)
+    if file.suffix == ".py" and folder is None:
+        folder = file.parent
     for place in (str(Path.cwd()), *([] if folder is None else [str(folder.resolve())])):
         if place not in sys.path:
             sys.path.insert(0, place)
+    if file.suffix == ".py":
+        return _attribute(_import_file(file), module_name, attribute)
     with users_code(module_name):
         try:
             module = importlib.import_module(module_name)
@@ -151,14 +160,19 @@ def load_attribute(module_name: str, attribute: str, folder: Path | None = None)
             raise InvalidScenario(
                 reason=f"there is no module {module_name!r}; call it from its folder"
             ) from error
+    return _attribute(module, module_name, attribute)
+
+
+def _attribute(module: ModuleType, name: str, attribute: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise InvalidScenario(reason=f"the module {module_name!r} has no {attribute!r}") from None
+        raise InvalidScenario(reason=f"the module {name!r} has no {attribute!r}") from None
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"perdure_model_{path.stem}_{abs(hash(path.resolve())):x}"
+    # The same in every process: a model's hash may have the names of classes in it.
+    name = f"perdure_model_{path.stem}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InvalidScenario(reason=f"{path} is not a Python file")

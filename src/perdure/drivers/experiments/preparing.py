@@ -9,9 +9,10 @@ from perdure.artifacts import Artifacts
 from perdure.artifacts.names import check_path
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds
+from perdure.drivers.experiments.file_names import SCRIPT
 from perdure.drivers.experiments.files import lacking
 from perdure.drivers.experiments.place import FILES, restarted
-from perdure.drivers.experiments.requests import SCRIPT, ForkExperiment, NewExperiment
+from perdure.drivers.experiments.requests import ForkExperiment, NewExperiment
 from perdure.drivers.experiments.script_log import log_name
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders

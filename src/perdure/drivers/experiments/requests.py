@@ -1,18 +1,16 @@
 """What callers ask of experiments and what they get, as values that no dialect owns."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.lifecycle import FINAL, RunState
 from perdure.run import Execution, Run
 from perdure.state.codec import unpack
 
-__all__ = ["CONFIGURATION", "SCRIPT", "ExperimentView", "ForkExperiment", "NewExperiment"]
-
-CONFIGURATION: Final = "simulation_config.json"
-SCRIPT: Final = "main_script.py"
+__all__ = ["ExperimentView", "ForkExperiment", "NewExperiment"]
 
 
 class NewExperiment(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,290 @@
+"""One experiment in a folder, run without a server, that goes on where it was left.
+
+The store, the working folder and the results are in the folder's ``.perdure``. A call opens the store as a
+server does, works on one run in a child process under a guard, and closes it again.
+"""
+
+import shlex
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from perdure.api.app import create_app
+from perdure.api.context import Context
+from perdure.artifacts import FileSet
+from perdure.artifacts.archive import OWN
+from perdure.artifacts.filesets import same_files
+from perdure.cli.experiment_folder import name_of, zipped_folder
+from perdure.cli.experiment_progress import ExperimentProgress
+from perdure.cli.options import read_settings
+from perdure.drivers.changes import changes_of
+from perdure.drivers.experiments.configuration import load
+from perdure.drivers.experiments.engines import engine_kinds
+from perdure.drivers.experiments.file_names import SCRIPT
+from perdure.drivers.experiments.requests import ExperimentView, NewExperiment
+from perdure.drivers.experiments.results import NOT_STORED
+from perdure.errors import (
+    ExperimentExists,
+    PerdureError,
+    ResultsPending,
+    StoreUnavailable,
+    TriggerRefused,
+)
+from perdure.lifecycle import FINAL, RunState
+from perdure.observability import configure_logging
+from perdure.run import Run
+from perdure.scenarios import Catalogue
+from perdure.stores.open import open_store
+from perdure.web.auth import LOCAL
+
+__all__ = ["how_far", "run_folder"]
+
+INTERRUPTED = 130  # the status that shells give to what Ctrl-C ended
+LOOK = 1.0  # seconds after which it is looked whether the store can be written, since no change tells that
+PAGE = 1000  # lines that are read at a time
+NAMED = 10  # files that are named at the end
+
+
+def run_folder(folder: Path, config: str, script: str, seed: int | None, watch: bool) -> int:
+    """Run the experiment in a folder to its end, and return the status to end with.
+
+    Parameters
+    ----------
+    config, script
+        The simulation configuration and the main script, paths within the folder.
+    seed
+        Of all random draws; None makes one, or keeps that of a run that goes on.
+    watch
+        Whether progress is told in lines where there is no terminal.
+
+    Raises
+    ------
+    PerdureError
+        If it can't be run.
+    """
+    if not folder.is_dir():
+        making = f"perdure experiment new {shlex.quote(str(folder))}"
+        raise PerdureError(f"There is no folder {str(folder)!r}; `{making}` makes one to start from.")
+    load(folder, config, engine_kinds())  # what is wrong is told before anything is kept
+    if script != SCRIPT and not (folder / script).is_file():
+        raise PerdureError(f"There is no script {script!r} in {folder}; --script names one of its files.")
+    asked = NewExperiment(experiment=name_of(folder), configuration=config, script=script, seed=seed)
+    try:
+        return anyio.run(_run, folder.resolve(), asked, watch)
+    except Exception as error:
+        raise _in_words(error) from None
+
+
+def _in_words(error: Exception) -> PerdureError:
+    """Return what went wrong as an error that is told in a line; of several, the first."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, PerdureError):
+        return error
+    return PerdureError(f"The experiment can't be run: {type(error).__name__}: {error}")
+
+
+async def _run(folder: Path, asked: NewExperiment, watch: bool) -> int:
+    with (
+        anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        ExperimentProgress(watch) as bar,
+    ):
+        async with _opened(folder) as context, anyio.create_task_group() as group:
+            interrupted = anyio.Event()
+            run_id, shown = await _taken_up(context, folder, asked, bar)
+
+            async def obey() -> None:
+                async for _ in signals:
+                    if interrupted.is_set():
+                        group.cancel_scope.cancel()
+                    interrupted.set()
+                    group.start_soon(_pause, context, run_id)
+
+            group.start_soon(obey)
+            view = await _followed(context, run_id, shown, bar, interrupted)
+            if view.ended:
+                await _stored(context, view.run)
+                view = await context.experiments.view(LOCAL, run_id)
+                saved = await _reached(context, run_id)
+                await anyio.to_thread.run_sync(_told, context, folder, view, saved, bar)
+            else:
+                bar.say("Paused, and saved. The same command goes on from here.")
+            group.cancel_scope.cancel()
+            return (view.run.state is not RunState.COMPLETED) if view.ended else INTERRUPTED
+    bar.say("Interrupted. The same command goes on from the last savepoint.")
+    return INTERRUPTED
+
+
+async def _stored(context: Context, run: Run) -> None:
+    """Wait until what a run wrote is stored, or that failed, which its reason says."""
+    while True:
+        try:
+            return await context.experiments.stored(run)
+        except ResultsPending:
+            if NOT_STORED in (await context.experiments.view(LOCAL, run.id)).run.reason:
+                return None
+
+
+@asynccontextmanager
+async def _opened(folder: Path) -> AsyncIterator[Context]:
+    """Open the folder's own store, with what works on its runs."""
+    own = folder / OWN
+    settings = read_settings(store=str(own / "perdure.db"), artifacts=str(own / "artifacts"))
+    settings = settings.model_copy(update={"resume": "always", "allow_experiments": True, "run_as": None})
+    configure_logging("ERROR", as_json=False)
+    own.mkdir(exist_ok=True)
+    store = open_store(
+        settings.store,
+        keep=settings.savepoint_keep,
+        keep_lines=settings.max_log_lines,
+        keep_bytes=settings.max_log_bytes,
+    )
+    try:
+        app = create_app(store, Catalogue(), settings)
+        async with app.router.lifespan_context(app):
+            context: Context = app.state.context
+            yield context
+    finally:
+        store.close()
+
+
+async def _taken_up(
+    context: Context, folder: Path, asked: NewExperiment, bar: ExperimentProgress
+) -> tuple[str, int]:
+    """Start the run that a former call left, or a new one; return its id and the last line it had written."""
+    experiments, store = context.experiments, context.store
+    kept = await anyio.to_thread.run_sync(_kept, context, folder, asked.experiment, bar)
+    runs = await anyio.to_thread.run_sync(lambda: store.runs(owner=LOCAL, kind="experiment", limit=PAGE))
+    for run in runs:
+        if run.state in FINAL:
+            continue
+        view = await experiments.view(LOCAL, run.id)
+        spec = view.spec
+        script = asked.script if (folder / asked.script).is_file() else None
+        of_run = await anyio.to_thread.run_sync(
+            context.artifacts.experiments(LOCAL).version, spec.experiment, spec.version
+        )
+        same_options = (spec.configuration, spec.script) == (asked.configuration, script)
+        if same_files(of_run.files, kept.files) and same_options and asked.seed in (None, spec.seed):
+            lines = await anyio.to_thread.run_sync(_last_line, context, run.id)
+            if run.state is not RunState.CREATED:
+                await experiments.trigger(LOCAL, run.id, "started")
+                saved = await _reached(context, run.id)
+                place = "its start" if saved is None else f"its savepoint at {saved:g} s"
+                bar.say(f"Going on with run {run.id} from {place}.")
+                return run.id, lines
+        with suppress(TriggerRefused):
+            await experiments.trigger(LOCAL, run.id, "stopped")
+        bar.say(f"Stopped run {run.id}: it was made of other files or options, or hadn't begun.")
+    made = (await experiments.make(LOCAL, asked)).run
+    bar.say(f"Run {made.id}")
+    with suppress(TriggerRefused):  # it couldn't be initialised, and has failed
+        await experiments.trigger(LOCAL, made.id, "started")
+    return made.id, 0
+
+
+async def _followed(
+    context: Context, run_id: str, shown: int, bar: ExperimentProgress, interrupted: anyio.Event
+) -> ExperimentView:
+    """Show lines and progress as they come, until the run has ended, or is paused since that was asked.
+
+    Raises `StoreUnavailable` if nothing can be kept any more; what was kept is safe.
+    """
+    with changes_of(context.store, run_id) as changed:
+        while True:
+            with anyio.move_on_after(LOOK):
+                await changed.wait()
+            changed.clear()
+            if (reason := context.store.unavailable) is not None:
+                raise StoreUnavailable(reason=reason)
+            view = await context.experiments.view(LOCAL, run_id)
+            while lines := await context.experiments.lines(LOCAL, run_id, shown, PAGE):
+                for line in lines:
+                    bar.line(line.text)
+                shown = lines[-1].number
+            bar.show(view.progress)
+            if view.ended or (interrupted.is_set() and view.run.state is RunState.PAUSED):
+                return view
+
+
+async def _pause(context: Context, run_id: str) -> None:
+    with suppress(TriggerRefused):  # it has ended meanwhile
+        await context.experiments.trigger(LOCAL, run_id, "paused")
+
+
+def _kept(context: Context, folder: Path, name: str, bar: ExperimentProgress) -> FileSet:
+    """Keep the folder's files as the only experiment; runs that were made of another keep their files."""
+    experiments = context.artifacts.experiments(LOCAL)
+    for other in experiments.all():  # the folder had another name, or an earlier version gave it one
+        if other.name != name:
+            experiments.delete(other.name)
+    with zipped_folder(folder, bar.say) as archive:
+        try:
+            return experiments.create(name, archive).files
+        except ExperimentExists:
+            experiments.delete(name)
+            archive.seek(0)
+            return experiments.create(name, archive).files
+
+
+def how_far(progress: Mapping[str, Any] | None, saved: float | None) -> str:
+    """Return how far a run had come, in words.
+
+    Parameters
+    ----------
+    progress
+        Its last report; None if there is none.
+    saved
+        The simulation time of its newest savepoint. A resume that fails on its way back there has reported
+        less, or nothing.
+    """
+    reached = 0.0 if progress is None else progress["simulation_time"]
+    if saved is not None and saved > reached:
+        return f"{saved:g} s simulated"
+    took = 0.0 if progress is None else progress["real_time"]
+    return f"{reached:g} s simulated in {took:.1f} s"
+
+
+def _last_line(context: Context, run_id: str) -> int:
+    """Return the number of the last line that a run has written."""
+    last = 0
+    while lines := context.store.log_lines(run_id, last, PAGE):
+        last = lines[-1].number
+    return last
+
+
+async def _reached(context: Context, run_id: str) -> float | None:
+    """Return the simulation time of a run's newest savepoint, in seconds."""
+    savepoints = await context.experiments.savepoints(LOCAL, run_id)
+    return savepoints[-1].timestamp / 1e9 if savepoints else None
+
+
+def _told(
+    context: Context, folder: Path, view: ExperimentView, saved: float | None, bar: ExperimentProgress
+) -> None:
+    """Fetch what a run wrote, and say how it ended; `saved` is where its newest savepoint is."""
+    run = view.run
+    results = context.artifacts.results(LOCAL)
+    stored = results.get(run.id)
+    target = folder / OWN / "results" / run.id
+    files = {} if stored is None else stored.files
+    for path, file in files.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        with (target / path).open("wb") as copy:
+            copy.writelines(results.read(run.id, file))
+        if file.executable:
+            (target / path).chmod((target / path).stat().st_mode | 0o111)
+    if files:
+        more = f", and {len(files) - NAMED} more" if len(files) > NAMED else ""
+        bar.say(f"What it wrote is in {target}: {', '.join(sorted(files)[:NAMED])}{more}")
+    told = how_far(view.progress, saved)
+    if run.state is RunState.COMPLETED and not run.reason:
+        bar.say(f"Completed: {told}.")
+    else:
+        # The lines of the traceback, if it has one, are among the run's lines, and so have been shown.
+        bar.say(f"perdure: {run.state.value} after {told}: {run.reason.partition(chr(10))[0]}")

@@ -1,0 +1,61 @@
+"""How a store and models are named on the command line: by URL or path, by module or file."""
+
+from pathlib import Path
+
+import pytest
+import typer.testing
+
+from perdure.cli.commands import app
+from perdure.cli.models import load_catalogue
+from perdure.cli.options import read_settings
+from perdure.errors import InvalidScenario
+from perdure.stores.location import store_file
+from perdure.stores.sqlite import SqliteStore
+
+
+@pytest.mark.parametrize("name", ["s.db", "my runs/50% off?#.db", "a%20b.db", "ü.db"])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_store_is_named_by_the_path_of_its_file(
+    name: str, absolute: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path.resolve() / name
+    given = str(file) if absolute else name
+    assert store_file(read_settings(store=given).store) == file
+    monkeypatch.setenv("PERDURE_STORE", given)
+    assert store_file(read_settings().store) == file
+
+
+def test_urls_of_stores_stay_what_they_are() -> None:
+    for url in ("memory://", "sqlite:///s.db", "sqlite:////tmp/a%20b.db", "mysql://x"):
+        assert read_settings(store=url).store == url
+
+
+def test_commands_take_the_path_of_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.cli.unserved.configure_logging", lambda *_, **__: None)
+    file = tmp_path / "my store.db"
+    SqliteStore(file).close()
+    done = typer.testing.CliRunner().invoke(app, ["runs", "list", "--store", str(file)])
+    assert done.output == "No runs yet.\n"
+    for command in (
+        ["runs", "list"],
+        ["savepoints", "list", "f"],
+        ["tasks", "list"],
+        ["doctor"],
+        ["backup", "x"],
+    ):
+        missing = typer.testing.CliRunner().invoke(app, [*command, "--store", str(tmp_path / "none.db")])
+        assert "There is no store at sqlite:///" in str(missing.exception)
+
+
+def test_models_are_taken_from_a_file_with_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "beside_models_file.py").write_text("from tests.support.small import bath\n")
+    file = tmp_path / "my-models.py"
+    file.write_text("from beside_models_file import bath\n\n\ndef model():\n    return bath()\n")
+    assert [manager.name for manager in load_catalogue(f"{file}:model")] == ["smBath"]
+    with pytest.raises(InvalidScenario, match="has no 'other'"):
+        load_catalogue(f"{file}:other")
+    with pytest.raises(InvalidScenario, match=r"none\.py can't be loaded"):
+        load_catalogue(f"{tmp_path / 'none.py'}:model")
+    with pytest.raises(InvalidScenario, match=r"file\.py:name"):
+        load_catalogue(str(file))
