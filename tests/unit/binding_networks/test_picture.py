@@ -2,12 +2,14 @@
 
 import random
 import re
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.networks import bond, networks, saturated
 
@@ -18,6 +20,7 @@ from perdure.solvers.binding_networks.network import Monomer, Network, Site
 from perdure.solvers.binding_networks.palette import INERT, colours_of
 from perdure.solvers.binding_networks.picture import Picture, draw
 from perdure.solvers.binding_networks.strands import edges_of, room_of
+from perdure.solvers.binding_networks.svg import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -145,6 +148,88 @@ def test_strands_lie_below_what_they_are_bonded_to() -> None:
     assert strands[1].x < strands[2].x
     gate = strands[0].middle(0) + strands[0].middle(1)
     assert gate == pytest.approx(strands[1].middle(0) + strands[2].middle(0))
+
+
+def placed(
+    element: ElementTree.Element, x: float = 0.0, y: float = 0.0
+) -> Iterator[tuple[Any, float, float]]:
+    """Yield all elements, each with where the origin of its coordinates is in the picture."""
+    moved = re.fullmatch(r"translate\(([-\d.]+) ([-\d.]+)\)", element.get("transform", ""))
+    if moved is not None:
+        x, y = x + float(moved[1]), y + float(moved[2])
+    yield element, x, y
+    for child in element:
+        yield from placed(child, x, y)
+
+
+def label_boxes(picture: ElementTree.Element) -> list[tuple[str, float, float, float, float]]:
+    """Return each text with the left, upper, right and lower edge of the box that it is in."""
+    found = []
+    for each, x, y in placed(picture):
+        if each.tag == f"{SVG}text":
+            words, size = "".join(each.itertext()), float(each.get("font-size"))
+            width = text_width(words, size)
+            left = (
+                x
+                + float(each.get("x"))
+                - {"start": 0.0, "middle": 0.5, "end": 1.0}[each.get("text-anchor")] * width
+            )
+            base = y + float(each.get("y"))
+            found.append((words, left, base - 0.75 * size, left + width, base + 0.25 * size))
+    return found
+
+
+def bond_points(picture: ElementTree.Element) -> Iterator[list[tuple[float, float]]]:
+    """Yield points on the line of each bond, a twentieth of it apart and less."""
+    for each, x, y in placed(picture):
+        if each.tag == f"{SVG}path" and "C" in each.get("d", ""):
+            numbers = [float(it) for it in re.findall(r"[-\d.]+", each.get("d"))]
+            ends = [(x + left, y + top) for left, top in zip(numbers[::2], numbers[1::2], strict=True)]
+            yield [_on_curve(ends, step / 20) for step in range(21)]
+
+
+def _on_curve(ends: list[tuple[float, float]], t: float) -> tuple[float, float]:
+    """Return a point on a cubic Bézier curve."""
+    weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
+    x, y = (sum(weight * end[axis] for weight, end in zip(weights, ends, strict=True)) for axis in (0, 1))
+    return x, y
+
+
+def crosses(
+    one: tuple[float, float], other: tuple[float, float], left: float, top: float, right: float, bottom: float
+) -> bool:
+    """Return whether a segment has a point inside a box (Liang and Barsky 1984)."""
+    first, last = 0.0, 1.0
+    for start, step, least, most in (
+        (one[0], other[0] - one[0], left, right),
+        (one[1], other[1] - one[1], top, bottom),
+    ):
+        if step == 0:
+            if not least < start < most:
+                return False
+            continue
+        enters, leaves = sorted(((least - start) / step, (most - start) / step))
+        first, last = max(first, enters), min(last, leaves)
+    return first < last
+
+
+@settings(max_examples=25)
+@given(
+    networks(monomers=12, constraints=0),
+    st.integers(0, 2**32),
+    st.sampled_from(["m", "WWWWWW", "名前の長い"]),
+)
+def test_no_bond_crosses_a_name_or_another_label(network: Network, seed: int, word: str) -> None:
+    named = Network(
+        tuple(Monomer(each.sites, f"{word}{index}") for index, each in enumerate(network.monomers))
+    )
+    picture = drawn(named, saturated(named, random.Random(seed)))
+    labels = label_boxes(picture)
+    assert {label[0] for label in labels} >= {each.name for each in named.monomers[:1]}
+    for points in bond_points(picture):
+        for one, other in pairwise(points):
+            for words, *box in labels:
+                assert not crosses(one, other, *box), f"a bond crosses {words!r}"
 
 
 def test_monomers_that_no_bond_joins_are_side_by_side() -> None:

@@ -22,7 +22,6 @@ __all__ = ["Picture", "draw"]
 MARGIN = 24.0
 PADDING = 14.0  # within a polymer's box
 GAP = 14.0  # between boxes
-NAMES = 16.0  # above a strand, for its name
 HEAD = 34.0  # for the title
 LEAST_WIDTH = 560.0
 ARC = 30.0  # how deep the longest bond within a row hangs
@@ -158,7 +157,7 @@ class _Drawing:
             placement,
             copies,
             width=placement.width + badge + 2 * PADDING,
-            height=NAMES + placement.height + 2 * PADDING,
+            height=placement.height + 2 * PADDING,
         )
 
     def box(self, box: _Box, left: float, top: float) -> str:
@@ -175,7 +174,7 @@ class _Drawing:
                 draw_strand(self.network.monomers[index], strands[index], self.colours)
                 for index in box.polymer.monomers
             ),
-            transform=f"translate({PADDING:g} {PADDING + NAMES:g})",
+            transform=f"translate({PADDING:g} {PADDING:g})",
         )
         frame = element(
             "rect", width=box.width, height=box.height, rx=10, fill=BOX, stroke=EDGE, stroke_width=1

@@ -1,4 +1,7 @@
-"""How a monomer is drawn: a line with an arrow, boxes on it for its sites, its name above."""
+"""How a monomer is drawn: a line with an arrow, boxes on it for its sites, its name behind the arrow.
+
+All of it is as high as a row. Bonds are drawn between rows, so that none crosses a name.
+"""
 
 from collections.abc import Mapping
 from itertools import groupby
@@ -7,7 +10,7 @@ import msgspec
 
 from perdure.solvers.binding_networks.layout import SITE_HEIGHT, Strand
 from perdure.solvers.binding_networks.network import Monomer, Site
-from perdure.solvers.binding_networks.palette import BOX, INERT, INK, PAPER
+from perdure.solvers.binding_networks.palette import INERT, INK, PAPER
 from perdure.solvers.binding_networks.svg import element, legible, shortened, text, text_width
 
 __all__ = ["draw_strand", "edges_of", "in_words", "room_of"]
@@ -19,6 +22,7 @@ TAIL = 14.0  # of a strand, behind its sites, with its arrow
 ROUNDED = 5.0
 LONGEST_DOMAIN = 10  # characters that are shown
 LONGEST_NAME = 18
+NAME_SIZE = 11.0
 
 
 class SiteBox(msgspec.Struct, frozen=True):
@@ -52,8 +56,7 @@ def edges_of(monomer: Monomer) -> tuple[float, ...]:
 
 def room_of(monomer: Monomer) -> float:
     """Return how much room a monomer takes from left to right, with its arrow and its name."""
-    name = shortened(monomer.name or "", LONGEST_NAME)
-    return max(edges_of(monomer)[-1] + TAIL, text_width(name, 11))
+    return edges_of(monomer)[-1] + TAIL + text_width(shortened(monomer.name or "", LONGEST_NAME), NAME_SIZE)
 
 
 def draw_strand(monomer: Monomer, strand: Strand, colours: Mapping[str, str]) -> str:
@@ -87,7 +90,8 @@ def draw_strand(monomer: Monomer, strand: Strand, colours: Mapping[str, str]) ->
         parts.append(text(legible(box.label), (left + right) / 2, middle + 4.2, size=12, fill=ink))
     if monomer.name is not None:
         name = legible(shortened(monomer.name, LONGEST_NAME))
-        parts.append(text(name, strand.x + 1, strand.y - 5, size=11, fill=INK, anchor="start", halo=BOX))
+        behind = strand.x + strand.edges[-1] + TAIL
+        parts.append(text(name, behind, middle + 3.9, size=NAME_SIZE, fill=INK, anchor="start"))
     return element("g", *parts)
 
 

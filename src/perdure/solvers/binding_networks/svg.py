@@ -27,14 +27,10 @@ def text(
     fill: str,
     anchor: str = "middle",
     weight: str = "normal",
-    halo: str = "",
 ) -> str:
-    """Return a line of text, of markup; a halo keeps lines behind it from crossing it."""
-    around: dict[str, str | float] = {}
-    if halo:
-        around = {"stroke": halo, "stroke_width": 3, "paint_order": "stroke"}
+    """Return a line of text, of markup."""
     return element(
-        "text", content, x=x, y=y, font_size=size, fill=fill, text_anchor=anchor, font_weight=weight, **around
+        "text", content, x=x, y=y, font_size=size, fill=fill, text_anchor=anchor, font_weight=weight
     )
 
 
