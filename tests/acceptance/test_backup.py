@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import httpx
-from tests.acceptance.test_cli import BATH, perdure
+from tests.support.commands import BATH, perdure
 from tests.support.server import running
 from tests.support.zips import zip_of
 

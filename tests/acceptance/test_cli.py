@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,34 +17,12 @@ import apsw
 import httpx
 import pytest
 import typer
+from tests.support.commands import BATH, fails, perdure
 from tests.support.processes import process_of
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of
 
 from perdure.cli import app
-
-BATH = "tests.support.small:catalogue"
-
-
-def perdure(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "perdure", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, **environment},
-        timeout=120,
-        check=False,
-    )
-
-
-def fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Check that it failed with one line that says what is wrong."""
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    for word in words:
-        assert word in done.stderr
 
 
 def make_run(url: str) -> str:
@@ -336,6 +315,10 @@ def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> No
     if re.search("runs fork|upgrade|doctor", line) and "--models" not in line:
         models = f" --models tests.support.small:{'upgradable' if 'upgrade' in line else 'catalogue'}"
     serving = " serve" in line
+    if not serving and " | " not in line and line.startswith("perdure "):
+        done = perdure(*shlex.split(f"{line}{models}")[1:], folder=folder, **places)
+        assert done.returncode == 0, f"{example}: {done.stdout}{done.stderr}"
+        return
     if serving:
         line = re.sub(r"--port \d+", "", line) + " --port 0"
     with process_of(

@@ -1,7 +1,9 @@
 """``perdure doctor`` and ``perdure runs list`` on damaged stores: all of it is told, nothing stops them."""
 
+import functools
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 import apsw
 import httpx
 import pytest
-from tests.acceptance.test_cli import BATH, perdure
+from tests.support.commands import BATH, perdure
 from tests.support.server import ROOT, running
 
 
@@ -21,18 +23,39 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "s.db"
 
 
-def make(path: Path, runs: int = 3) -> list[str]:
-    """Leave a store with so many runs of five keyed steps."""
-    ids = []
-    with running(path, BATH) as server:
-        for _ in range(runs):
-            made = httpx.post(f"{server.url}/runs", json={"kind": "session", "scenarios": {"bath": ["base"]}})
-            ids.append(made.json()["id"])
-            for number in range(5):
-                headers = {"Idempotency-Key": f"step-{number}"}
-                httpx.post(f"{server.url}/runs/{ids[-1]}/steps", headers=headers).raise_for_status()
-        assert server.stop() == 0
-    return ids
+Make = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], tuple[Path, list[str]]]:
+    """Makes folders with a store of so many runs, each of five keyed steps; each is made once."""
+
+    @functools.cache
+    def made(runs: int) -> tuple[Path, list[str]]:
+        folder, ids = tmp_path_factory.mktemp("made"), []
+        with running(folder / "s.db", BATH) as server:
+            for _ in range(runs):
+                body = {"kind": "session", "scenarios": {"bath": ["base"]}}
+                ids.append(httpx.post(f"{server.url}/runs", json=body).json()["id"])
+                for number in range(5):
+                    headers = {"Idempotency-Key": f"step-{number}"}
+                    httpx.post(f"{server.url}/runs/{ids[-1]}/steps", headers=headers).raise_for_status()
+            assert server.stop() == 0
+        return folder, ids
+
+    return made
+
+
+@pytest.fixture
+def make(path: Path, made: Callable[[int], tuple[Path, list[str]]]) -> Make:
+    """Leaves a copy of such a store, and returns the ids of its runs."""
+
+    def make(runs: int = 3) -> list[str]:
+        folder, ids = made(runs)
+        shutil.copytree(folder, path.parent, dirs_exist_ok=True)
+        return list(ids)
+
+    return make
 
 
 def execute(path: Path, sql: str) -> None:
@@ -46,8 +69,8 @@ def doctor(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_one_damaged_spec_hides_neither_the_list_nor_the_other_runs(path: Path) -> None:
-    first, second, third = make(path)
+def test_one_damaged_spec_hides_neither_the_list_nor_the_other_runs(path: Path, make: Make) -> None:
+    first, second, third = make()
     execute(path, "UPDATE specs SET spec = zeroblob(30) WHERE run = 2")
     execute(path, "UPDATE steps SET outputs = zeroblob(30) WHERE run = 1 AND position = 3")
     listed = perdure("runs", "list", "--store", f"sqlite:///{path}")
@@ -61,8 +84,8 @@ def test_one_damaged_spec_hides_neither_the_list_nor_the_other_runs(path: Path) 
     assert "3 runs checked, 2 faults found, 1 repaired" in report.stdout
 
 
-def test_one_damaged_record_is_told_and_the_others_are_checked(path: Path) -> None:
-    first, second, _ = make(path)
+def test_one_damaged_record_is_told_and_the_others_are_checked(path: Path, make: Make) -> None:
+    first, second, _ = make()
     execute(path, "UPDATE runs SET state = 'startec' WHERE number = 2")
     execute(path, "UPDATE steps SET outputs = zeroblob(30) WHERE run = 1 AND position = 3")
     report = doctor(path)
@@ -75,8 +98,8 @@ def test_one_damaged_record_is_told_and_the_others_are_checked(path: Path) -> No
 @pytest.mark.parametrize(
     "damage", ["text = 'steq-0'", "position = 2", "body_hash = zeroblob(8)", "ordinal = 9"]
 )
-def test_a_damaged_key_is_told(path: Path, damage: str) -> None:
-    (run,) = make(path, runs=1)
+def test_a_damaged_key_is_told(path: Path, make: Make, damage: str) -> None:
+    (run,) = make(1)
     execute(path, f"UPDATE step_keys SET {damage} WHERE text = 'step-0'")
     report = doctor(path)
     assert report.returncode == 1
@@ -87,8 +110,8 @@ def test_a_damaged_key_is_told(path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     "table", ["runs", "specs", "steps", "step_keys", "savepoints", "runs_live", "sqlite_autoindex_runs_1"]
 )
-def test_an_overwritten_page_is_told_and_does_not_stop_the_doctor(path: Path, table: str) -> None:
-    make(path)
+def test_an_overwritten_page_is_told_and_does_not_stop_the_doctor(path: Path, make: Make, table: str) -> None:
+    make()
     with closing(apsw.Connection(str(path))) as connection:
         query = "SELECT max(pageno) FROM dbstat WHERE name = ?"
         ((page,),) = connection.execute(query, (table,))
@@ -101,8 +124,8 @@ def test_an_overwritten_page_is_told_and_does_not_stop_the_doctor(path: Path, ta
     assert "faults found, 0 repaired" in report.stdout
 
 
-def test_outputs_in_the_wrong_place_are_told(path: Path) -> None:
-    (run,) = make(path, runs=1)
+def test_outputs_in_the_wrong_place_are_told(path: Path, make: Make) -> None:
+    (run,) = make(1)
     execute(
         path,
         "UPDATE steps SET outputs = (SELECT outputs FROM steps WHERE position = 3) WHERE position = 4",
@@ -114,8 +137,8 @@ def test_outputs_in_the_wrong_place_are_told(path: Path) -> None:
         assert "1 faults found, 0 repaired" in report.stdout
 
 
-def test_runs_without_their_models_are_said_to_be_unchecked(path: Path) -> None:
-    make(path, runs=1)
+def test_runs_without_their_models_are_said_to_be_unchecked(path: Path, make: Make) -> None:
+    make(1)
     report = perdure("doctor", "--store", f"sqlite:///{path}", "--models", "tests.support.small:changed")
     assert report.returncode == 0
     assert "(NOT checked)" in report.stdout

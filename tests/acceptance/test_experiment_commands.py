@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.acceptance.test_cli import fails, perdure
+from tests.support.commands import fails, perdure
 from tests.support.processes import process_of
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of

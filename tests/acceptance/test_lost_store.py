@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.acceptance.test_cli import BATH, perdure
+from tests.support.commands import BATH, perdure
 from tests.support.server import running
 
 NEW = {"kind": "session", "scenarios": {"bath": ["base"]}}

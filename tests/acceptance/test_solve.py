@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from tests.support.commands import perdure
 from tests.support.processes import process_of
 from tests.support.server import ROOT
 
@@ -30,17 +31,9 @@ def blocks(kind: str) -> list[str]:
 
 
 def solve(
-    *arguments: str | Path, text: str | None = None, folder: Path = NETWORKS
+    *arguments: str | Path, text: str = "", folder: Path = NETWORKS
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "perdure", "solve", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        input=text,
-        cwd=folder,
-        timeout=120,
-        check=False,
-    )
+    return perdure("solve", *map(str, arguments), folder=folder, text=text)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.acceptance.test_cli import fails, perdure
+from tests.support.commands import fails, perdure
 from tests.support.server import running
 
 MODELS = "perdure.examples:catalogue"

@@ -1,7 +1,7 @@
 """Experiments whose processes are killed at random moments end as undisturbed ones, to the bit.
 
 The simulation server, its guard, the server, and all at once are killed, over the real server. ``make test``
-kills 20 times, ``make crash KILLS=n`` as often as one likes.
+kills 10 times, ``make crash KILLS=n`` as often as one likes.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from tests.support.served import Served, served
 from perdure.drivers.experiments.journal import trajectory
 from perdure.stores.sqlite import SqliteStore
 
-KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "20"))
+KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "10"))
 EXAMPLES = ("pendulum", "cartpole")
 VICTIMS = ("simulation server", "guard", "server", "all")
 SAVEPOINT = 0.5  # simulated seconds

@@ -1,6 +1,6 @@
 """A server killed at random moments loses nothing, doubles nothing and goes on with the same numbers.
 
-``make test`` kills it 15 times, ``make crash KILLS=n`` as often as one likes.
+``make test`` kills it 8 times, ``make crash KILLS=n`` as often as one likes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from perdure.observability import Metrics
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 
-KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "15"))
+KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "8"))
 CLIENTS = 4
 SESSIONS = 8
 SCENARIOS = {"endless": ["euler", "rk4"]}

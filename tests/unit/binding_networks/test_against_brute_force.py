@@ -12,7 +12,7 @@ from perdure.solvers.binding_networks.optimum import Backend, Question, divide
 from perdure.solvers.binding_networks.reduction import of_component
 from perdure.solvers.binding_networks.watch import Watch
 
-BATCHES, SIZE = 20, 110
+BATCHES, SIZE = 20, 55
 
 
 def drawn(batch: int) -> list[Network]:

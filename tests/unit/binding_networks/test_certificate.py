@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support.networks import bond, networks, saturated
 
@@ -140,6 +140,7 @@ CORRUPTIONS = [
 
 
 @pytest.mark.parametrize("corrupt", CORRUPTIONS, ids=lambda each: each.__name__)
+@settings(max_examples=40)
 @given(network=networks(constraints=0), seed=seeds)
 def test_every_corruption_is_caught(
     corrupt: Callable[[Configuration, random.Random], Configuration | None], network: Network, seed: int
