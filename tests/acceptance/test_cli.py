@@ -315,7 +315,7 @@ def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> No
     if re.search("runs fork|upgrade|doctor", line) and "--models" not in line:
         models = f" --models tests.support.small:{'upgradable' if 'upgrade' in line else 'catalogue'}"
     serving = " serve" in line
-    if not serving and " | " not in line and line.startswith("perdure "):
+    if not serving and line.startswith("perdure ") and not re.search(r" [|<>&]", line):
         done = perdure(*shlex.split(f"{line}{models}")[1:], folder=folder, **places)
         assert done.returncode == 0, f"{example}: {done.stdout}{done.stderr}"
         return

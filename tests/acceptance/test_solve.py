@@ -31,9 +31,9 @@ def blocks(kind: str) -> list[str]:
 
 
 def solve(
-    *arguments: str | Path, text: str = "", folder: Path = NETWORKS
+    *arguments: str | Path, text: str | None = None, folder: Path = NETWORKS
 ) -> subprocess.CompletedProcess[str]:
-    return perdure("solve", *map(str, arguments), folder=folder, text=text)
+    return perdure("solve", *map(str, arguments), folder=folder, text=text or "")
 
 
 @pytest.fixture
