@@ -1,5 +1,7 @@
 """The service itself over HTTP: the start page, whether it is alive, ready and intact, and its metrics."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Literal
 
 import anyio.to_thread
@@ -11,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perdure.api.context import Serving
+from perdure.api.shapes import CheckStore
 from perdure.api.start_page import address_of, start_page
-from perdure.errors import StoreUnavailable
+from perdure.errors import Damaged, StoreUnavailable
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
@@ -42,6 +45,7 @@ class StoreReport(BaseModel):
     """What a check of the store found; each run has a check of its own."""
 
     problems: list[str] = Field(description="What is wrong, in words; empty if all is well.")
+    repaired: list[str] = Field(description="What was wrong and has been repaired, in words.")
 
 
 @router.get("/", operation_id="start_page", response_class=HTMLResponse, responses=error_responses(403))
@@ -78,11 +82,22 @@ async def ready(serving: Serving) -> Readiness:
     "/check",
     operation_id="check_store",
     dependencies=[Depends(refuse_others)],
-    responses=error_responses(401, 403, 413, 415, 500, 503),
+    responses=error_responses(400, 401, 403, 413, 415, 422, 500, 503),
 )
-async def check_store(serving: Serving) -> StoreReport:
-    """Look for damaged pages, keys and records of runs; for the administrator only. Reads the whole store."""
-    return StoreReport(problems=list(await anyio.to_thread.run_sync(serving.store.check)))
+async def check_store(serving: Serving, body: CheckStore | None = None) -> StoreReport:
+    """Look for damaged pages, keys, records of runs and wrong counts; for the administrator only.
+
+    It reads the whole store. With `repair`, counts of owners that are wrong are counted anew.
+    """
+
+    def check() -> StoreReport:
+        repaired: Sequence[str] = ()
+        if body is not None and body.repair:
+            with suppress(StoreUnavailable, Damaged):  # the check tells of it
+                repaired = serving.store.recount().result()
+        return StoreReport(problems=list(serving.store.check()), repaired=list(repaired))
+
+    return await anyio.to_thread.run_sync(check)
 
 
 @router.get("/metrics/", include_in_schema=False, response_class=PlainTextResponse)

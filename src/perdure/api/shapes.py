@@ -16,6 +16,7 @@ from perdure.state.savepoint import SavepointInfo
 __all__ = [
     "LARGEST_NUMBER",
     "CheckRun",
+    "CheckStore",
     "CreateSession",
     "ForkRun",
     "ForkRuns",
@@ -165,6 +166,12 @@ class CheckRun(Strict):
     """How a run is to be checked."""
 
     repair: bool = Field(default=False, description="Write back what replay gives.")
+
+
+class CheckStore(Strict):
+    """How the store is to be checked."""
+
+    repair: bool = Field(default=False, description="Count anew what is counted wrong.")
 
 
 class Page(BaseModel):

@@ -39,7 +39,10 @@ def doctor(
         async with connect(Target(store), models) as client:
             for _ in with_progress(["store"], "Checking the store"):
                 with tally.failing("store"):
-                    for problem in answer(await client.post("/check"))["problems"]:
+                    found = answer(await client.post("/check", json={"repair": not dry_run}))
+                    for problem in found["repaired"]:
+                        tally.add("store", problem, repaired=True)
+                    for problem in found["problems"]:
                         tally.add("store", problem)
             runs: list[str] = []
             with tally.failing("store"):

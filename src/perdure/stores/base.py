@@ -383,9 +383,14 @@ class Store(Protocol):
     def check(self) -> Sequence[str]:
         """Look for damage that isn't one step's or savepoint's, and say in words what is wrong; reads it all.
 
-        That is the store's own structure, the keys, the records of runs and their executions. The blobs of a
-        run have checksums of their own, which a driver checks when it reads them.
+        That is the store's own structure, the keys, the records of runs, their executions, and the counts
+        that `check_quota` rests on. The blobs of a run have checksums of their own, which a driver checks
+        when it reads them.
         """
+        ...
+
+    def recount(self) -> Future[Sequence[str]]:
+        """Count anew what `check_quota` rests on, and return in words which counts were wrong."""
         ...
 
     # Watching -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from perdure.errors import CorruptBlob
 from perdure.stores.database import row, rows
 from perdure.stores.execution_rows import damaged_executions, read_lines
 from perdure.stores.keys import damaged_keys
+from perdure.stores.owners import wrong_counts
 from perdure.stores.queries import QUERIES
 from perdure.stores.values import to_record, to_run
 
@@ -30,6 +31,7 @@ def problems(connection: apsw.Connection) -> list[str]:
         *_told("the references between tables", _lost_rows(connection)),
         *_told("the idempotency keys", _damaged_keys(connection)),
         *_told("the records of runs", _damaged_runs(connection)),
+        *_told("the counts of owners", wrong_counts(connection)),
         *_told("the executions", damaged_executions(connection)),
         *_told("the lines that runs wrote", _damaged_lines(connection)),
         *_told("the records of dialects", _damaged_records(connection)),

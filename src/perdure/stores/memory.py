@@ -441,6 +441,10 @@ class MemoryStore:
             self._check_open()
             return ()
 
+    def recount(self) -> Future[Sequence[str]]:
+        """Find nothing: it counts when it is asked."""
+        return self._write(lambda: ((), None))
+
     # Watching -----------------------------------------------------------------------------------------------
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:

@@ -20,7 +20,7 @@ from perdure.errors import AcknowledgedLost, CorruptBlob, RunNotFound, Savepoint
 from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores import changes, execution_changes
+from perdure.stores import changes, execution_changes, owners
 from perdure.stores.base import Committed, Created, Fork, Record, Told, check_limits
 from perdure.stores.chain import Appended, Chain
 from perdure.stores.changes import Put
@@ -485,6 +485,10 @@ class SqliteStore:
         with self._readers.lend() as connection:
             found = problems(connection)
         return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
+
+    def recount(self) -> Future[Sequence[str]]:
+        """Count anew what is kept of each owner, and return in words which counts were wrong."""
+        return self._submit(owners.recount)
 
     def _submit(
         self,

@@ -92,6 +92,7 @@ class StoreConformance(RunConformance, StepConformance, ExecutionConformance):
     def test_a_sound_store_has_no_problems(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             assert list(store.check()) == []
+            assert list(store.recount().result(WAIT)) == []
             store.create_run(a_run(), a_savepoint(), a_key()).result(WAIT)
             store.append("run", store.fence, 0, [an_entry(1, a_key())], a_savepoint(1)).result(WAIT)
             store.fork_run(a_fork("fork", "run", 1), a_savepoint(1), a_key("fork")).result(WAIT)

@@ -12,11 +12,12 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 
 from perdure.dialects.nrp.driver import Experiments
 from perdure.drivers.experiments.requests import NewExperiment
 from perdure.drivers.requests import Owner
-from perdure.errors import PerdureError, RunNotFound, VersionConflict
+from perdure.errors import CorruptBlob, PerdureError, RunNotFound, VersionConflict
 from perdure.lifecycle import RunState
 from perdure.run import Run, new_run_id
 from perdure.stores.base import Store
@@ -29,6 +30,8 @@ NUMBERS: Final = "numbers"
 READING = 8  # threads
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +120,17 @@ class Simulations:
         return _simulation(number, record, run)
 
     async def all(self, owner: Owner) -> list[Simulation]:
-        """Return the simulations of an owner, by number."""
+        """Return the simulations of an owner, by number; damaged ones are left out and logged."""
 
         def read() -> list[Simulation]:
             found = []
             for record in self._store.records(DIALECT):
                 if record.id != NUMBERS:
-                    simulation = self._found(int(record.id), record.blob)
+                    try:
+                        simulation = self._found(int(record.id), record.blob)
+                    except CorruptBlob as error:
+                        log.error("simulation_damaged", number=record.id, reason=str(error))
+                        continue
                     if simulation is not None and owner in (None, simulation.run.owner):
                         found.append(simulation)
             return sorted(found, key=lambda simulation: simulation.number)

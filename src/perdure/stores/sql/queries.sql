@@ -129,6 +129,27 @@ UPDATE owners SET bytes = (
 )
 WHERE owner = ?1 AND bytes IS NULL;
 
+-- name: list_owners
+-- Read the counts of all owners; their names as they are, also if they are not UTF-8
+SELECT CAST(owner AS BLOB), runs, bytes FROM owners;
+
+-- name: count_owners
+-- Count the runs of all owners, and the bytes of their results, from the rows themselves
+SELECT CAST(runs.owner AS BLOB), count(*), coalesce(sum(length(results.result)), 0)
+FROM runs LEFT JOIN results ON results.run = runs.number
+GROUP BY runs.owner;
+
+-- name: clear_owners
+-- Forget the counts of all owners
+DELETE FROM owners;
+
+-- name: fill_owners
+-- Put down the counts of all owners as the rows have them
+INSERT INTO owners (owner, runs, bytes)
+SELECT runs.owner, count(*), coalesce(sum(length(results.result)), 0)
+FROM runs LEFT JOIN results ON results.run = runs.number
+GROUP BY runs.owner;
+
 -- name: change_run
 -- Change a run's record; what is NULL stays
 UPDATE runs SET
