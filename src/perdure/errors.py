@@ -170,7 +170,7 @@ def message_of(error: BaseException) -> str:
     """Return what an error says, whatever it is and whether or not it can say it."""
     try:
         return writable(str(error))
-    except Exception as failed:
+    except BaseException as failed:
         return f"its message can't be shown, since its __str__ raised {type(failed).__name__}"
 
 

@@ -1,5 +1,6 @@
 """Small tasks; where one has to wait for its test, it waits for a named pipe to be written."""
 
+import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -69,6 +70,11 @@ def fall_silent(given: Anything, context: TaskContext) -> Total:
     raise Mute
 
 
+def give_up(given: Anything, context: TaskContext) -> Total:
+    """Leave with a text, as scripts do."""
+    sys.exit("nothing to count: caf\udce9")
+
+
 def fail_in_part(given: Anything, context: TaskContext) -> Total:
     """Fail, with a part of the result that isn't a model."""
     raise TaskFailed("half_done", "Only half is done \ud800.", {"total": 7, "share": float("nan")})
@@ -103,5 +109,6 @@ LIE = Task(name="lie", input=Anything, result=Total, function=lie)
 HOARD = Task(name="hoard", input=Anything, result=Total, function=hoard)
 STAMMER = Task(name="stammer", input=Anything, result=Total, function=stammer)
 FALL_SILENT = Task(name="fall_silent", input=Anything, result=Total, function=fall_silent)
+GIVE_UP = Task(name="give_up", input=Anything, result=Total, function=give_up)
 FAIL_IN_PART = Task(name="fail_in_part", input=Anything, result=Total, function=fail_in_part)
 FAIL_IN_PIECES = Task(name="fail_in_pieces", input=Anything, result=Total, function=fail_in_pieces)

@@ -43,9 +43,9 @@ def main(channel: int, slot: int) -> int:
         if not isinstance(result, bytes | None):
             raise TypeError(f"the body {start.body} returned {type(result).__name__}, not bytes or None")
         link.send(Result(result))
-    except SystemExit:
-        raise
     except BaseException as error:
+        if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+            raise
         link.send(_failure(error))
         return BODY_RAISED
     return 0

@@ -279,7 +279,6 @@ class Bptk:
         if episodes < 1:
             raise Invalid(f"The number of episodes is at least 1, not {episodes}.")
         options = PlotOptions(
-            self._style,
             title="Training Results",
             x_label="Episodes",
             y_label="Results",
@@ -299,7 +298,7 @@ class Bptk:
                     columns.setdefault(prefix + name, {})[number] = value
         for training in trainings:
             self.catalogue.replace_scenario(training.trained())
-        return options.plot(frame_of(columns))
+        return options.plot(frame_of(columns), self._style)
 
     # Plotting -----------------------------------------------------------------------------------------------
 
@@ -355,7 +354,10 @@ class Bptk:
         refuse_agents(agents, agent_states, agent_properties, agent_property_types)
         _check_backend(backend)
         options = PlotOptions(
-            self._styled(kind, alpha, stacked, matplotlib_rc_settings),
+            kind=kind,
+            alpha=alpha,
+            stacked=stacked,
+            matplotlib_rc_settings=matplotlib_rc_settings,
             start_date=start_date,
             freq=freq,
             title=title,
@@ -375,7 +377,7 @@ class Bptk:
         except NotFound as error:
             log.error("nothing_to_plot", reason=str(error))
             return None
-        return options.plot(frame)
+        return options.plot(frame, self._style)
 
     def plot_lookup(
         self,
@@ -414,7 +416,10 @@ class Bptk:
             If pandas isn't installed, or matplotlib where something is drawn.
         """
         options = PlotOptions(
-            self._styled(kind, alpha, stacked, matplotlib_rc_settings),
+            kind=kind,
+            alpha=alpha,
+            stacked=stacked,
+            matplotlib_rc_settings=matplotlib_rc_settings,
             start_date=start_date,
             freq=freq,
             title=title,
@@ -435,7 +440,7 @@ class Bptk:
             for found in self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
             for name in names_of(lookup_names)
         }
-        return options.plot(frame_of(tables))
+        return options.plot(frame_of(tables), self._style)
 
     # Listing ------------------------------------------------------------------------------------------------
 
@@ -590,21 +595,6 @@ class Bptk:
     def update(cls) -> None:
         """Print how Perdure is updated; a program that runs doesn't replace itself."""
         print("Update Perdure with: pip install --upgrade perdure")
-
-    def _styled(
-        self,
-        kind: str | None,
-        alpha: float | None,
-        stacked: bool | None,
-        matplotlib_rc_settings: Mapping[str, Any] | None,
-    ) -> PlotStyle:
-        given = {
-            "kind": kind,
-            "alpha": alpha,
-            "stacked": stacked,
-            "matplotlib_rc_settings": matplotlib_rc_settings,
-        }
-        return self._style.with_given(given)
 
 
 def _check_backend(backend: str | None) -> None:

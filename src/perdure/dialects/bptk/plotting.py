@@ -1,8 +1,8 @@
-"""Plots of results as BPTK-Py's `plot_scenarios` makes them: which rows and columns are shown, and how."""
+"""Plots as BPTK-Py's `plot_scenarios` and `plot_lookup` make them: what of a frame is shown, and how."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -23,8 +23,8 @@ class PlotOptions:
 
     Attributes
     ----------
-    style
-        How the plot looks.
+    kind, alpha, stacked, matplotlib_rc_settings
+        How the plot looks, see `plots.PlotStyle`; None leaves it to the style that it is drawn in.
     start_date, freq
         The date of the first row, as pandas reads it, and pandas' name for the distance of rows. Without a
         date the rows have the model's times, whatever `freq` says.
@@ -39,7 +39,10 @@ class PlotOptions:
         axes on a figure of their own. ``"plot"`` draws with pyplot and returns None.
     """
 
-    style: PlotStyle
+    kind: str | None = None
+    alpha: float | None = None
+    stacked: bool | None = None
+    matplotlib_rc_settings: Mapping[str, Any] | None = None
     start_date: str = ""
     freq: str = "D"
     title: str = ""
@@ -51,8 +54,15 @@ class PlotOptions:
     return_df: bool = False
     format: str = "plot"
 
-    def plot(self, frame: "pd.DataFrame") -> "pd.DataFrame | Axes | None":
+    def plot(self, frame: "pd.DataFrame", style: PlotStyle) -> "pd.DataFrame | Axes | None":
         """Draw the frame, or return it as it would be drawn; None also where nothing is left to show.
+
+        Parameters
+        ----------
+        frame
+            A column for each series.
+        style
+            How it looks where these options don't say.
 
         Raises
         ------
@@ -69,7 +79,7 @@ class PlotOptions:
             return frame
         return draw(
             frame,
-            self.style,
+            style.with_given(vars(self)),
             format=self.format,
             title=self.title,
             x_label=self.x_label,
