@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perdure.engines.system_dynamics import Element, Model, SystemDynamicsEngine, simulate
 from perdure.engines.system_dynamics import functions as sd
@@ -272,8 +274,60 @@ def test_a_chosen_branch_that_closes_the_circle_is_an_error_of_the_run() -> None
     level, shown = m.stock("level"), m.converter("shown")
     level.initial_value = shown
     shown.equation = sd.If(sd.time() == 0.0, 5.0, level)
-    with pytest.raises(EvaluationFailed, match=r"'shown'.*a value that isn't there yet"):
+    with pytest.raises(EvaluationFailed, match=r"'level'.*a value that isn't there yet"):
         simulate(m, {"outputs": ["level"]})
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_initial_values_that_read_each_other_in_branches_are_those_of_the_chosen_ones(data: Any) -> None:
+    size = data.draw(st.integers(2, 6))
+    order = data.draw(st.permutations(range(size)))
+    m = Model(starttime=0.0, stoptime=1.0, dt=1.0, name="m")
+    stocks = [m.stock(f"s{i}") for i in range(size)]
+    expected: dict[str, list[float]] = {}
+    for place, i in enumerate(order):
+        # What is chosen comes earlier in this order; what isn't may be any, itself too.
+        chosen = data.draw(st.sampled_from([None, *order[:place]]))
+        other = stocks[data.draw(st.integers(0, size - 1))]
+        start = float(i) if chosen is None else expected[f"s{chosen}"][0] + 1.0
+        read = float(i) if chosen is None else stocks[chosen] + 1.0
+        choice = m.constant(f"k{i}")
+        choice.equation = data.draw(st.sampled_from([-1.0, 1.0]))
+        stocks[i].initial_value = (
+            sd.If(choice > 0.0, read, other) if choice.equation > 0.0 else sd.If(choice > 0.0, other, read)
+        )
+        stocks[i].equation = 1.0
+        expected[f"s{i}"] = [start, start + 1.0]
+    assert simulate(m, {"outputs": list(expected)})[1] == expected
+
+
+def test_initial_values_with_delays_in_a_circle_of_branches_come_when_they_are_needed() -> None:
+    m = Model(starttime=0.0, stoptime=3.0, dt=1.0, name="m")
+    a, b, late, k = m.stock("a"), m.stock("b"), m.converter("late"), m.constant("k")
+    k.equation = 1.0
+    late.equation = sd.delay(m, b, 1.0, b * 2.0)
+    a.initial_value = sd.If(k > 0.0, late + 1.0, 3.0)
+    b.initial_value = sd.If(sd.And(k < 0.0, a > 0.0), a, 5.0)
+    a.equation = b.equation = 1.0
+    for _ in range(2):
+        _, values = simulate(m, {"outputs": ["a", "b", "late"]})
+        assert values == {
+            "a": [11.0, 12.0, 13.0, 14.0],
+            "b": [5.0, 6.0, 7.0, 8.0],
+            "late": [10.0, 5.0, 6.0, 7.0],
+        }
+
+
+def test_chosen_branches_that_make_a_circle_are_an_error_of_the_run() -> None:
+    m = Model(starttime=0.0, stoptime=3.0, dt=1.0, name="m")
+    a, b, k = m.stock("a"), m.stock("b"), m.constant("k")
+    k.equation = a.equation = b.equation = 1.0
+    a.initial_value = sd.If(k > 0.0, b, 5.0)
+    b.initial_value = sd.If(k < 0.0, 7.0, a)
+    with pytest.raises(EvaluationFailed, match=r"at t=0.0: .*in a circle of definitions"):
+        simulate(m, {"outputs": ["a"]})
+    assert simulate(m, {"outputs": ["a", "b"], "constants": {"k": -1.0}})[1]["b"] == [7.0, 8.0, 9.0, 10.0]
 
 
 def test_a_delay_with_an_initial_value_breaks_a_circle() -> None:

@@ -10,6 +10,7 @@ pulses and random draws are held over its stages.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from types import CodeType, FunctionType
 from typing import Any, Literal, TypeAlias
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 from perdure.engines.system_dynamics.codegen import Fragment, Names, fragment, needs_time, reads
 from perdure.engines.system_dynamics.order import closure, initial_order, step_order
 from perdure.engines.system_dynamics.points import Points
-from perdure.engines.system_dynamics.program import Code, Program, initial_name, references
+from perdure.engines.system_dynamics.program import Code, Instruction, Program, initial_name, references
 from perdure.engines.system_dynamics.runtime import NAMESPACE
 from perdure.errors import ModelError
 
@@ -58,7 +59,7 @@ class Compiled:
         )
         self.constants = sorted(program.constants)
         self._order = step_order(program, broken)
-        self._initial_order = initial_order(program, broken)
+        self._initial_order, self._on_demand = initial_order(program, broken)
         self._recorders: dict[str, list[str]] = {}
         for name in self.delays:
             self._recorders.setdefault(program.delays[name].input, []).append(name)
@@ -190,14 +191,41 @@ class Compiled:
         for name in self.constants:
             self._write_records(out, name)
         for name in self._initial_order:
-            if name in self._stock_names:
-                value = self._names.variables[initial_name(name)]
-                out.line(f"{self._stock_names[name]} = {value}", name)
-            else:
-                self._write_variable(out, name)
-            if name in delays:
-                out.line(f"{self._names.delays[delays[name]]}_begin({self._names.variables[name]})", name)
-            self._write_records(out, name)
+            if name not in self._on_demand:
+                self._write_initial(out, name, delays, self._names)
+        # What branches make a circle of: each is evaluated when another one asks for it, or at last here.
+        calls = {name: f"{self._names.variables[name]}_once" for name in self._on_demand}
+        variables = dict(self._names.variables) | {name: f"{call}()" for name, call in calls.items()}
+        names = replace(self._names, variables=variables)
+        for name, call in calls.items():
+            local = self._names.variables[name]
+            out.line("@once")
+            out.line(f"def {call}():")
+            out.push()
+            read = set(references(self._initial_code(name)))
+            for needed in self._on_demand[name]:
+                if needed in calls and needed not in read:
+                    out.line(f"{calls[needed]}()", name)
+            self._write_initial(out, name, delays, names)
+            out.line(f"return {local}")
+            out.pop()
+        for name, call in calls.items():
+            out.line(f"{self._names.variables[name]} = {call}()", name)
+
+    def _initial_code(self, name: str) -> Code:
+        """Return what the value of a variable at the start is computed from."""
+        if name in self._stock_names:
+            return (Instruction("element", 0, initial_name(name)),)
+        return (self.program.initials.get(name) or self.program.definitions[name]).code
+
+    def _write_initial(
+        self, out: "_Writer", name: str, delays: Mapping[str | None, str], names: Names
+    ) -> None:
+        """Write the evaluation of a variable at the start, which delays may begin with."""
+        self._write_variable(out, name, fragment(self._initial_code(name), name, names))
+        if name in delays:
+            out.line(f"{self._names.delays[delays[name]]}_begin({self._names.variables[name]})", name)
+        self._write_records(out, name)
 
     def _write_point(self, out: "_Writer", wanted: Collection[str], *, fast: bool = False) -> None:
         """Write the evaluation of one grid point, whose values the delays keep."""
@@ -214,9 +242,9 @@ class Compiled:
             self._write_variable(out, name)
             self._write_records(out, name)
 
-    def _write_variable(self, out: "_Writer", name: str) -> None:
+    def _write_variable(self, out: "_Writer", name: str, value: Fragment | None = None) -> None:
         local = self._names.variables[name]
-        part = self._fragments[name]
+        part = value or self._fragments[name]
         for line in part.statements:
             out.line(line, name)
         out.line(f"{local} = {part.value}", name)

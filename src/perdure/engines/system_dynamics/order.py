@@ -40,8 +40,11 @@ def step_order(program: Program, broken: Collection[str]) -> list[str]:
     return _ordered(program, nodes, broken)
 
 
-def initial_order(program: Program, broken: Collection[str]) -> list[str]:
+def initial_order(program: Program, broken: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Return what is evaluated before the first step, in order: initial values and all they need.
+
+    Also returned is what stands in circles that branches close, or needs something that does, each with what
+    it needs: only the branches that are chosen say which of them comes first.
 
     Raises
     ------
@@ -60,20 +63,25 @@ def initial_order(program: Program, broken: Collection[str]) -> list[str]:
         return {name: made[name] for name in made if name in needed}
 
     try:
-        return _ordered(program, nodes, broken)
+        return _ordered(program, nodes, broken), {}
     except CircularDefinition:
         graph = nodes(broken)
         opened = {name: _opened(program, name, graph) for name in graph}
         if opened == graph:
             raise
-        return _ordered(program, lambda _: opened, broken)
+        order = _ordered(program, lambda _: opened, broken)
+        first = _ready(graph)
+        return (
+            [*first, *(name for name in order if name not in set(first))],
+            {name: opened[name] for name in order if name not in set(first)},
+        )
 
 
 def _opened(program: Program, name: str, graph: Mapping[str, list[str]]) -> list[str]:
     """Return what `name` reads at the start, without what only a branch reads that would close a circle.
 
     A branch that isn't chosen isn't evaluated, as in ``If(time() == 0, p, level)`` for the initial value of
-    the level. One that is chosen all the same fails, because what it reads isn't there.
+    the level.
     """
     code = _code(program, name)
     maybe = set(references(code)) - _surely_read(code)
@@ -91,7 +99,7 @@ def _surely_read(code: Code) -> set[str]:
         parts = stack[len(stack) - arity :]
         del stack[len(stack) - arity :]
         read = {str(data)} if operator == "element" else set()
-        stack.append(read.union(*(parts[:1] if operator == "if" else parts)))
+        stack.append(read.union(*(parts[:1] if operator in ("if", "and", "or") else parts)))
     return set[str]().union(*stack)
 
 
@@ -156,7 +164,18 @@ def _inputs(program: Program, code: Code, broken: Collection[str]) -> list[str]:
 
 
 def _sorted(program: Program, nodes: Mapping[str, Collection[str]]) -> list[str]:
-    """Sort topologically (Kahn 1962); what isn't a node is there already."""
+    """Sort topologically; what isn't a node is there already."""
+    result = _ready(nodes)
+    if len(result) < len(nodes):
+        done = set(result)
+        rest = {name: {i for i in inputs if i in nodes and i not in done} for name, inputs in nodes.items()}
+        circle = _owners(program, _shortest_circle({name: rest[name] for name in rest if name not in done}))
+        raise CircularDefinition(circle=" → ".join([*circle, circle[0]]), names=circle)
+    return result
+
+
+def _ready(nodes: Mapping[str, Collection[str]]) -> list[str]:
+    """Return in topological order what neither stands in a circle nor needs what does (Kahn 1962)."""
     waiting = {name: sum(1 for i in set(inputs) if i in nodes) for name, inputs in nodes.items()}
     users: dict[str, list[str]] = {name: [] for name in nodes}
     for name, inputs in nodes.items():
@@ -172,11 +191,6 @@ def _sorted(program: Program, nodes: Mapping[str, Collection[str]]) -> list[str]
             waiting[user] -= 1
             if waiting[user] == 0:
                 ready.append(user)
-    if len(result) < len(nodes):
-        done = set(result)
-        rest = {name: {i for i in inputs if i in nodes and i not in done} for name, inputs in nodes.items()}
-        circle = _owners(program, _shortest_circle({name: rest[name] for name in rest if name not in done}))
-        raise CircularDefinition(circle=" → ".join([*circle, circle[0]]), names=circle)
     return result
 
 

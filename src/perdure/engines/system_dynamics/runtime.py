@@ -5,11 +5,12 @@ powers too large raise, as in Python; the simulation says in which element.
 """
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
 from perdure.engines.system_dynamics import distributions
 
-__all__ = ["NAMESPACE", "FixedDelay", "VariableDelay", "delay_steps"]
+__all__ = ["NAMESPACE", "FixedDelay", "ReadsItself", "VariableDelay", "delay_steps"]
 
 _inf, _nan = math.inf, math.nan
 _STANDARD_NORMAL = NormalDist()
@@ -169,6 +170,27 @@ def delay_steps(duration: float, dt: float) -> float:
     return halves / 2.0 if math.isclose(2.0 * steps, halves, rel_tol=1e-12) else steps
 
 
+class ReadsItself(Exception):
+    """A value at the start is needed for itself."""
+
+
+def once(evaluate: Callable[[], float]) -> Callable[[], float]:
+    """Return a function that evaluates when it is first called, and then answers the same."""
+    values: list[float] = []
+    begun = False
+
+    def value() -> float:
+        nonlocal begun
+        if not values:
+            if begun:
+                raise ReadsItself
+            begun = True
+            values.append(evaluate())
+        return values[0]
+
+    return value
+
+
 class FixedDelay:
     """The recent past of one variable: a ring that holds what a delay of fixed duration reads.
 
@@ -264,6 +286,7 @@ NAMESPACE: dict[str, object] = {
     "floor": floor,
     "ceil": ceil,
     "round_to": round_to,
+    "once": once,
     "power": power,
     "factorial": factorial,
     "combinations": combinations,

@@ -22,7 +22,7 @@ from perdure.engines.system_dynamics.gaps import runnable
 from perdure.engines.system_dynamics.points import Points, Table, as_lists, point_table
 from perdure.engines.system_dynamics.program import Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
-from perdure.engines.system_dynamics.runtime import FixedDelay, VariableDelay, delay_steps
+from perdure.engines.system_dynamics.runtime import FixedDelay, ReadsItself, VariableDelay, delay_steps
 from perdure.engines.system_dynamics.user_functions import FunctionFailed, ModelView, wrapped
 from perdure.errors import EngineFinished, EvaluationFailed, PerdureError
 
@@ -288,7 +288,7 @@ def explained(error: Exception, compiled: Compiled, specs: RunSpecs) -> PerdureE
         reason = "division by zero"
     elif isinstance(error, OverflowError):
         reason = "the result is too large for a float"
-    elif isinstance(error, UnboundLocalError):
+    elif isinstance(error, ReadsItself):
         reason = "at the start it reads a value that isn't there yet, in a circle of definitions"
     elif isinstance(error, RecursionError):
         reason = "its conditions are nested too deeply; put parts of them into converters"
