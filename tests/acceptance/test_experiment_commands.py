@@ -19,6 +19,7 @@ from tests.support.processes import process_of
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of
 
+from perdure.artifacts.archive import Archive
 from perdure.cli.experiment_folder import zipped_folder
 from perdure.drivers.experiments.journal import trajectory
 from perdure.stores.sqlite import SqliteStore
@@ -274,7 +275,7 @@ def test_what_is_in_hidden_folders_is_not_looked_at(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "scandir", scandir)
     with zipped_folder(tmp_path, print) as archive, zipfile.ZipFile(archive) as files:
-        assert files.namelist() == ["experiment/b.py", "experiment/a/c.txt"]
+        assert files.namelist() == ["experiment/", "experiment/b.py", "experiment/a/", "experiment/a/c.txt"]
     assert sorted(seen) == [".", "a"]
 
 
@@ -291,11 +292,21 @@ def test_links_are_followed_and_names_that_are_not_utf8_are_left_out_with_a_line
     (folder / "tool.sh").chmod(0o755)
     (folder / os.fsdecode(b"odd\xff.py")).touch()
     (folder / os.fsdecode(b"odd\xfe")).mkdir()
+    (folder / "data" / "frames").mkdir(parents=True)
+    (folder / "a" / "void").mkdir()
+    (folder / "a" / "void" / ".gitkeep").touch()
     said: list[str] = []
     with zipped_folder(folder, said.append) as archive, zipfile.ZipFile(archive) as files:
         names = {name.removeprefix("experiment/") for name in files.namelist()}
         modes = {name: files.getinfo(name).external_attr >> 16 & 0o111 for name in files.namelist()}
-    assert names == {"a/c.py", "linked/b.py", "linked/back/c.py", "tool.sh"}
+        files_alone = Archive(archive, max_files=100, max_bytes=100)
+    assert {name for name in names if name and not name.endswith("/")} == {
+        "a/c.py",
+        "linked/b.py",
+        "linked/back/c.py",
+        "tool.sh",
+    }
+    assert files_alone.folders == {"a/void", "data/frames", "linked/back/void"}
     assert (modes["experiment/tool.sh"], modes["experiment/a/c.py"]) == (0o111, 0)
     assert len(said) == 2
     assert all(line.startswith("Left out ") and line.endswith("its name isn't UTF-8.") for line in said)

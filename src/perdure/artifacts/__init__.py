@@ -2,7 +2,7 @@
 
 from perdure.artifacts.artifacts import Artifacts
 from perdure.artifacts.experiments import CalledOff, Condition
-from perdure.artifacts.filesets import FileSet, StoredFile
+from perdure.artifacts.filesets import Content, FileSet, StoredFile
 from perdure.artifacts.limits import ArtifactLimits
 
-__all__ = ["ArtifactLimits", "Artifacts", "CalledOff", "Condition", "FileSet", "StoredFile"]
+__all__ = ["ArtifactLimits", "Artifacts", "CalledOff", "Condition", "Content", "FileSet", "StoredFile"]

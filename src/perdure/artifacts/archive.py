@@ -10,10 +10,11 @@ import time
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import pairwise
 from typing import IO, Any
 
-from perdure.artifacts.filesets import StoredFile
+from perdure.artifacts.filesets import Content, StoredFile
 from perdure.artifacts.names import check_path, check_paths
 from perdure.errors import InvalidArchive, InvalidName, LimitExceeded
 
@@ -31,6 +32,7 @@ LATEST = (2107, 12, 31, 23, 59, 58)
 
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _ENCRYPTED = 0x1
+_FOLDER_OF_DOS = 0x10
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -47,8 +49,8 @@ _BROKEN = (
 class Archive:
     """A zip whose directory has been checked: its files are regular, few and small enough, and well named.
 
-    Folders, what macOS adds and the ``.perdure`` of `perdure experiment run` are left out. If all files lie
-    in one folder, it is left out of their paths.
+    What macOS adds and the ``.perdure`` of `perdure experiment run` are left out. If all lies in one folder,
+    it is left out of the paths.
 
     Parameters
     ----------
@@ -61,6 +63,11 @@ class Archive:
     ------
     InvalidArchive, InvalidName, LimitExceeded
         If it isn't like that.
+
+    Attributes
+    ----------
+    folders
+        The paths of folders without files.
     """
 
     def __init__(self, source: IO[bytes], *, max_files: int, max_bytes: int) -> None:
@@ -68,18 +75,22 @@ class Archive:
         size = source.seek(0, io.SEEK_END)
         try:
             self._zip = zipfile.ZipFile(_Guarded(source, max_files * DIRECTORY_BYTES_PER_FILE + CHUNK))
-            entries = [entry for entry in self._zip.infolist() if not _is_left_out(entry)]
+            found = [entry for entry in self._zip.infolist() if not _is_left_out(entry)]
         except _BROKEN as error:
             raise _invalid(f"it is no zip that can be read ({error})") from None
+        entries = [entry for entry in found if not _is_folder(entry)]
         self._check_amount(entries, size)
         for entry in entries:
             _check_entry(entry)
+        folders = _empty([entry.filename for entry in found if _is_folder(entry)], entries)
+        self._check_count(len(entries) + len(folders))
         repeated = [name for name, times in Counter(entry.filename for entry in entries).items() if times > 1]
         if repeated:
             raise _invalid(f"it has {repeated[0][:200]!r} more than once")
-        folder = _common_folder([entry.filename for entry in entries])
+        folder = _common_folder([*(entry.filename for entry in entries), *(f"{it}/" for it in folders)])
         self._entries = {entry.filename.removeprefix(folder): entry for entry in entries}
-        check_paths(self._entries)
+        self.folders = frozenset(it.removeprefix(folder) for it in folders)
+        check_paths(self._entries, self.folders)
 
     def files(self) -> Iterator[tuple[str, Iterator[bytes]]]:
         """Yield each file's path and its bytes, which are read before the next; `InvalidArchive`."""
@@ -103,17 +114,20 @@ class Archive:
         if size != entry.file_size:
             raise _invalid(f"its file {path[:200]!r} is shorter than it says")
 
+    def _check_count(self, count: int) -> None:
+        if count > self._max_files:
+            raise LimitExceeded(
+                what="The files of an experiment",
+                limit=self._max_files,
+                value=count,
+                setting="PERDURE_MAX_EXPERIMENT_FILES",
+            )
+
     def _check_amount(self, entries: list[zipfile.ZipInfo], size: int) -> None:
         made = sum(entry.file_size for entry in entries)
         if not entries:
             raise _invalid("it has no files")
-        if len(entries) > self._max_files:
-            raise LimitExceeded(
-                what="The files of an experiment",
-                limit=self._max_files,
-                value=len(entries),
-                setting="PERDURE_MAX_EXPERIMENT_FILES",
-            )
+        self._check_count(len(entries))
         if made > self._max_bytes:
             raise LimitExceeded(
                 what="The bytes of an experiment",
@@ -155,16 +169,18 @@ class _Guarded(io.RawIOBase):
         return self._source.read(size if size >= 0 else self._most)
 
 
-def zipped(
-    files: Mapping[str, StoredFile], read: Callable[[StoredFile], Iterable[bytes]]
-) -> Generator[bytes, None, None]:
-    """Yield a zip of files as it is made, with little of it in memory.
+def zipped(content: Content, read: Callable[[StoredFile], Iterable[bytes]]) -> Generator[bytes, None, None]:
+    """Yield a zip of files and folders as it is made, with little of it in memory.
 
     What `read` raises is raised, and leaves a zip without its end, which nobody takes for a whole one.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as made:
-        for path, file in files.items():
+        for folder in sorted(content.folders):
+            entry = zipfile.ZipInfo(f"{folder}/")
+            entry.external_attr = (stat.S_IFDIR | 0o755) << 16 | _FOLDER_OF_DOS
+            made.writestr(entry, b"")
+        for path, file in content.files.items():
             entry = zipfile.ZipInfo(path, min(max(time.gmtime(file.modified)[:6], EARLIEST), LATEST))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (stat.S_IFREG | (0o755 if file.executable else 0o644)) << 16
@@ -198,18 +214,35 @@ class _Sink(io.RawIOBase):
 
 def _is_left_out(entry: zipfile.ZipInfo) -> bool:
     name = entry.filename
-    folder = name.endswith("/") and entry.file_size == 0
     *folders, file = name.split("/")
     # What is in a folder of an experiment's own, or in one folder around everything.
     own = OWN in folders[:2]
-    return folder or own or name.startswith("__MACOSX/") or file == ".DS_Store"
+    return own or name.startswith("__MACOSX/") or file == ".DS_Store"
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith("/") and entry.file_size == 0
+
+
+def _empty(folders: list[str], entries: list[zipfile.ZipInfo]) -> list[str]:
+    """Return the paths of those folders, named with a slash at the end, that nothing is in."""
+    known = {folder.removesuffix("/") for folder in folders} - {"", "."}
+    for folder in known:
+        _check_path(folder)
+    paths = sorted([*(f"{folder}/" for folder in known), *(entry.filename for entry in entries)])
+    following = {path: after for path, after in pairwise([*paths, ""]) if path.endswith("/")}
+    return sorted(path.removesuffix("/") for path, after in following.items() if not after.startswith(path))
+
+
+def _check_path(path: str) -> None:
+    try:
+        check_path(path)
+    except InvalidName as error:
+        raise _invalid(str(error)) from None
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:
-    try:
-        check_path(entry.orig_filename)  # filename ends at a NUL
-    except InvalidName as error:
-        raise _invalid(str(error)) from None
+    _check_path(entry.orig_filename)  # filename ends at a NUL
     name = entry.filename[:200]
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.artifacts.archive import Archive, zipped
-from perdure.artifacts.filesets import READING, FileSet, FileSets, StoredFile, same_files
+from perdure.artifacts.filesets import READING, Content, FileSet, FileSets, StoredFile, same_content
 from perdure.artifacts.limits import ArtifactLimits
 from perdure.artifacts.names import check_experiment, check_path, check_paths
 from perdure.errors import (
@@ -116,7 +116,7 @@ class Experiments:
 
     def zipped(self, name: str, files: FileSet) -> Generator[bytes, None, None]:
         """Yield all files as a zip."""
-        return zipped(files.files, lambda file: self.read(name, file))
+        return zipped(files.content, lambda file: self.read(name, file))
 
     # Changing -----------------------------------------------------------------------------------------------
 
@@ -145,12 +145,12 @@ class Experiments:
             )
         added: dict[str, StoredFile] = {}
 
-        def change(current: FileSet | None) -> Mapping[str, StoredFile]:
+        def change(current: FileSet | None) -> Content:
             if current is None:
-                return added
-            if not same_files(current.files, added):
+                return Content(added, content.folders)
+            if not same_content(current.content, Content(added, content.folders)):
                 raise ExperimentExists(experiment=name)
-            return current.files
+            return current.content
 
         try:
             for path, chunks in content.files():
@@ -185,17 +185,17 @@ class Experiments:
         added = self._sets.add(name, chunks)
         was_there: list[StoredFile | None] = []
 
-        def change(current: FileSet | None) -> Mapping[str, StoredFile]:
+        def change(current: FileSet | None) -> Content:
             nonlocal added
-            files = self._present(name, current)
+            files, folders = self._present(name, current)
             condition.check(path, files.get(path))
             was_there[:] = [files.get(path)]
             if (former := files.get(path)) is not None and former.executable:
                 added = replace(added, executable=True)
             changed = {**files, path: added}
             self._check_limits(changed)
-            check_paths(changed)
-            return changed
+            check_paths(changed, folders)
+            return Content(changed, folders)
 
         try:
             self._sets.commit(name, change)
@@ -210,12 +210,12 @@ class Experiments:
         """Remove a file; `ArtifactNotFound` if there is none, `FileChanged` if the condition isn't met."""
         check_path(path)
 
-        def change(current: FileSet | None) -> Mapping[str, StoredFile]:
-            files = self._present(name, current)
+        def change(current: FileSet | None) -> Content:
+            files, folders = self._present(name, current)
             if path not in files:
                 raise ArtifactNotFound(what=f"the experiment {name!r}", path=path)
             condition.check(path, files[path])
-            return {other: file for other, file in files.items() if other != path}
+            return Content({other: file for other, file in files.items() if other != path}, folders)
 
         self._sets.commit(name, change)
 
@@ -256,7 +256,8 @@ class Experiments:
     ) -> FileSet:
         """Copy a pinned version into a folder that doesn't exist yet, all of it or nothing.
 
-        Logs and caches of former runs are left out: ``*.log``, ``*.log.zip``, ``logs/``, ``__pycache__/``.
+        Logs and caches of former runs are left out: ``*.log``, ``*.log.zip``, what is in ``logs/`` and
+        ``__pycache__/``.
 
         Parameters
         ----------
@@ -296,15 +297,17 @@ class Experiments:
             with ThreadPoolExecutor(READING) as threads:  # a storage far away takes its time for each
                 for _ in threads.map(copy, [path for path in found.files if not _is_left_out(path)]):
                     pass
+            for path in found.folders:
+                (folder / check_path(path)).mkdir(parents=True, exist_ok=True)
         except BaseException:
             shutil.rmtree(folder)
             raise
         return found
 
-    def _present(self, name: str, current: FileSet | None) -> dict[str, StoredFile]:
+    def _present(self, name: str, current: FileSet | None) -> Content:
         if current is None:
             raise ExperimentNotFound(experiment=name)
-        return current.files
+        return current.content
 
     def _check_limits(self, files: Mapping[str, StoredFile]) -> None:
         size = sum(file.size for file in files.values())

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from threading import Lock
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,7 +29,17 @@ from perdure.artifacts.objects import Objects
 from perdure.clock import steady
 from perdure.errors import ArtifactsUnavailable, CorruptBlob
 
-__all__ = ["GRACE_SECONDS", "FileSet", "FileSets", "Locks", "StoredFile", "is_version", "same_files"]
+__all__ = [
+    "GRACE_SECONDS",
+    "NOTHING",
+    "Content",
+    "FileSet",
+    "FileSets",
+    "Locks",
+    "StoredFile",
+    "is_version",
+    "same_content",
+]
 
 GRACE_SECONDS = 86_400.0
 """How long what was replaced, or never finished, stays."""
@@ -59,13 +70,24 @@ class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.size - sum(length for _, length in self.holes)
 
 
-def same_files(one: Mapping[str, StoredFile], other: Mapping[str, StoredFile]) -> bool:
-    """Return whether two sets have the same paths, with the same bytes, executable or not."""
-    return _content(one) == _content(other)
+class Content(NamedTuple):
+    """What is in a version: its files by path, and folders that are there though they may be empty."""
+
+    files: Mapping[str, StoredFile]
+    folders: frozenset[str] = frozenset()
 
 
-def _content(files: Mapping[str, StoredFile]) -> dict[str, tuple[int, str, bool]]:
-    return {path: (file.size, file.sha256, file.executable) for path, file in files.items()}
+NOTHING = Content({})
+
+
+def same_content(one: Content, other: Content) -> bool:
+    """Return whether two have the same paths, with the same bytes, executable or not."""
+    return _compared(one) == _compared(other)
+
+
+def _compared(content: Content) -> tuple[dict[str, tuple[int, str, bool]], frozenset[str]]:
+    files = {path: (file.size, file.sha256, file.executable) for path, file in content.files.items()}
+    return files, content.folders
 
 
 class FileSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +103,8 @@ class FileSet(msgspec.Struct, frozen=True, kw_only=True):
         When the set was made, and this version; Unix time.
     files
         Path to file.
+    folders
+        The paths of folders that are there though they may be empty, in order.
     deleted
         Whether the set is gone since this version.
     writer
@@ -92,8 +116,14 @@ class FileSet(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     changed: float
     files: dict[str, StoredFile]
+    folders: tuple[str, ...] = ()
     deleted: bool = False
     writer: str
+
+    @property
+    def content(self) -> Content:
+        """Its files and folders."""
+        return Content(self.files, frozenset(self.folders))
 
     @property
     def size(self) -> int:
@@ -211,15 +241,15 @@ class FileSets:
             for file in files:
                 self._objects.remove(self._file_key(encoded(name), file.object))
 
-    def commit(self, name: str, change: Callable[[FileSet | None], Mapping[str, StoredFile]]) -> FileSet:
+    def commit(self, name: str, change: Callable[[FileSet | None], Content]) -> FileSet:
         """Write the next version.
 
         Parameters
         ----------
         change
-            Takes the present version, or None, and returns the files of the next; may be called again when
-            somebody else was first. What it raises is raised, and nothing is changed. If the files are those
-            of the present version, that one is returned.
+            Takes the present version, or None, and returns what is in the next; may be called again when
+            somebody else was first. What it raises is raised, and nothing is changed. If that is what the
+            present version has, that one is returned.
         """
         with self._locks.of(f"{self._prefix}/{encoded(name)}"):
             return self._commit(name, change, deleted=False)
@@ -233,7 +263,7 @@ class FileSets:
             if found is None:
                 return
             if not found.deleted:
-                found = self._commit(name, lambda current: {}, deleted=True)
+                found = self._commit(name, lambda current: NOTHING, deleted=True)
             self._clear(key, found.version)
 
     # Pinning ------------------------------------------------------------------------------------------------
@@ -270,7 +300,7 @@ class FileSets:
     def _commit(
         self,
         name: str,
-        change: Callable[[FileSet | None], Mapping[str, StoredFile]],
+        change: Callable[[FileSet | None], Content],
         *,
         deleted: bool,
     ) -> FileSet:
@@ -280,8 +310,8 @@ class FileSets:
             numbers = self._versions(key)
             newest = self._newest(key, numbers)
             current = None if newest is None or newest.deleted else newest
-            files = dict(change(current))
-            if current is not None and files == current.files and not deleted:
+            content = change(current)
+            if current is not None and content == current.content and not deleted:
                 return current
             now = self._clock()
             made = FileSet(
@@ -289,7 +319,8 @@ class FileSets:
                 version=max(numbers, default=0) + 1,
                 created=now if current is None else current.created,
                 changed=now,
-                files=files,
+                files=dict(content.files),
+                folders=tuple(sorted(content.folders)),
                 deleted=deleted,
                 writer=writer,
             )

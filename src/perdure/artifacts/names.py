@@ -35,13 +35,13 @@ def check_path(path: str) -> str:
     return path
 
 
-def check_paths(paths: Collection[str]) -> None:
-    """Raise `InvalidName` if a path is both a file and the folder of another."""
-    files = frozenset(paths)
-    for path in paths:
+def check_paths(files: Collection[str], folders: Collection[str] = ()) -> None:
+    """Raise `InvalidName` if a path is both a file and a folder, or the folder of another."""
+    known = frozenset(files)
+    for path in (*files, *(f"{folder}/" for folder in folders)):
         parent = path
         while parent := parent.rpartition("/")[0]:
-            if parent in files:
+            if parent in known:
                 reason = f"there is a file {parent[:200]!r} where it needs a folder"
                 raise InvalidName(what="the path of a file", name=path[:200], reason=reason)
 

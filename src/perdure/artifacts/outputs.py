@@ -17,7 +17,7 @@ from urllib.parse import quote
 from perdure.artifacts.names import check_path
 from perdure.errors import InvalidName
 
-__all__ = ["chunks_of", "opened", "outputs", "stored_path"]
+__all__ = ["chunks_of", "empty_folders", "opened", "outputs", "stored_path"]
 
 CHUNK = 1_000_000
 _ZEROS = bytes(CHUNK)
@@ -44,6 +44,24 @@ def outputs(folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
             with os.fdopen(os.open(name, _OPENING, dir_fd=handle), "rb") as file:
                 if _is_own(file.fileno(), folder):
                     yield stored_path(str((Path(parent) / name).relative_to(folder))), file
+
+
+def empty_folders(folder: Path) -> Iterator[str]:
+    """Yield the paths of the folders below a folder that have neither files nor folders in them.
+
+    Names that aren't plain ones are encoded as those of `outputs`; links count as nothing.
+
+    Raises
+    ------
+    OSError
+        If a folder can't be read.
+    """
+    for parent, folders, names, handle in os.fwalk(folder, onerror=_raise, follow_symlinks=False):
+        kinds = [os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode for name in folders + names]
+        full = any(stat.S_ISDIR(kind) or stat.S_ISREG(kind) for kind in kinds)
+        if not full and Path(parent) != folder:
+            yield stored_path(str(Path(parent).relative_to(folder)))
+        folders[:] = [name for name in folders if name != "__pycache__"]
 
 
 @contextmanager

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TypeGuard, TypeVar
+
+from msgspec.structs import replace
 
 from perdure.artifacts.archive import zipped
 from perdure.artifacts.experiments import CalledOff
-from perdure.artifacts.filesets import FileSet, FileSets, StoredFile
+from perdure.artifacts.filesets import NOTHING, Content, FileSet, FileSets, StoredFile
 from perdure.artifacts.names import check_path
-from perdure.artifacts.outputs import chunks_of, outputs
+from perdure.artifacts.outputs import chunks_of, empty_folders, outputs
 from perdure.artifacts.usage import Usage
 from perdure.errors import ArtifactNotFound, ArtifactsUnavailable, CorruptBlob, UploadFailed
 
@@ -67,7 +69,8 @@ class Results:
 
     def zipped(self, run: str, files: FileSet | None) -> Generator[bytes, None, None]:
         """Yield all files as a zip."""
-        return zipped({} if files is None else files.files, lambda file: self.read(run, file))
+        content = NOTHING if files is None else files.content
+        return zipped(content, lambda file: self.read(run, file))
 
     def put(self, run: str, path: str, chunks: Iterable[bytes]) -> StoredFile:
         """Store one file, in place of one of the same path."""
@@ -87,7 +90,7 @@ class Results:
         run: str,
         folder: Path,
         *,
-        fetched: Mapping[str, StoredFile],
+        fetched: Content = NOTHING,
         called_off: Callable[[], bool] = lambda: False,
         on_stored: Callable[[int], None] = lambda count: None,
     ) -> FileSet | None:
@@ -99,7 +102,7 @@ class Results:
         Parameters
         ----------
         fetched
-            What the folder began with; files that are still the same are left out.
+            What the folder began with; files that are still the same, and folders, are left out.
         called_off
             Whether it has to end now; asked between any two parts of what is read or sent.
         on_stored
@@ -132,8 +135,7 @@ class Results:
         def sent(file: IO[bytes], digest: str) -> StoredFile:
             if called_off():
                 raise CalledOff
-            executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-            stored = self._sets.add(run, parts(file), executable=executable)
+            stored = self._sets.add(run, parts(file), executable=_is_executable(file))
             if stored.sha256 != digest:
                 raise CorruptBlob(reason="the file changed while it was read")
             return checked(stored)
@@ -144,15 +146,16 @@ class Results:
             written: dict[str, StoredFile] = {}
             for path, file in outputs(folder):
                 size, digest = _measured(parts(file))
-                if not _is(fetched.get(path), size, digest):
-                    stored = known.get(path)
-                    if stored is None or not _is(stored, size, digest):
+                began, stored, executable = fetched.files.get(path), known.get(path), _is_executable(file)
+                if not _is(began, size, digest) or began.executable != executable:
+                    if not _is(stored, size, digest):
                         stored = self._tried(partial(sent, file, digest))
-                    written[path] = stored
+                    written[path] = replace(stored, executable=executable)
                 on_stored(size)
-            if not written:
+            folders = frozenset(empty_folders(folder)) - fetched.folders
+            if not written and not folders:
                 return before
-            after = self._tried(lambda: self._sets.commit(run, lambda now: _with(now, written)))
+            after = self._tried(lambda: self._sets.commit(run, lambda now: _with(now, written, folders)))
             self._usage.note(run, after.size)
             return after
         except (ArtifactsUnavailable, CorruptBlob, OSError) as error:
@@ -175,9 +178,16 @@ def _measured(chunks: Iterable[bytes]) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _is(file: StoredFile | None, size: int, digest: str) -> bool:
+def _is_executable(file: IO[bytes]) -> bool:
+    return bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+
+
+def _is(file: StoredFile | None, size: int, digest: str) -> TypeGuard[StoredFile]:
     return file is not None and (file.size, file.sha256) == (size, digest)
 
 
-def _with(current: FileSet | None, written: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
-    return {**({} if current is None else current.files), **written}
+def _with(
+    current: FileSet | None, written: Mapping[str, StoredFile], folders: frozenset[str] = frozenset()
+) -> Content:
+    present = NOTHING if current is None else current.content
+    return Content({**present.files, **written}, present.folders | folders)

@@ -29,7 +29,7 @@ def name_of(folder: Path) -> str:
 
 @contextmanager
 def zipped_folder(folder: Path, say: Callable[[str], None]) -> Iterator[IO[bytes]]:
-    """Yield a zip of a folder's files, but those that are hidden, or in hidden folders.
+    """Yield a zip of a folder's files and folders, but those that are hidden, or in hidden folders.
 
     Links are followed, but to a folder that they are in. What has a name that isn't UTF-8 is left out, which
     `say` is given a line about.
@@ -51,11 +51,12 @@ def zipped_folder(folder: Path, say: Callable[[str], None]) -> Iterator[IO[bytes
                     if name in folders
                     and not any(part.is_relative_to((here / name).resolve()) for part in inside)
                 ]
+                # In one folder, which is left out, so that one of the experiment's own never is.
+                target = Path(AROUND) / here.relative_to(folder)
+                files.writestr(f"{target}/", b"")
                 for name in (name for name in seen if name in names):
-                    path = here / name
-                    if path.is_file():
-                        # In one folder, which is left out, so that one of the experiment's own never is.
-                        files.write(path, Path(AROUND) / path.relative_to(folder))
+                    if (here / name).is_file():
+                        files.write(here / name, target / name)
         archive.seek(0)
         yield archive
 

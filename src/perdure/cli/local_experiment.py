@@ -18,7 +18,7 @@ from perdure.api.app import create_app
 from perdure.api.context import Context
 from perdure.artifacts import FileSet
 from perdure.artifacts.archive import OWN
-from perdure.artifacts.filesets import same_files
+from perdure.artifacts.filesets import same_content
 from perdure.cli.experiment_folder import name_of, zipped_folder
 from perdure.cli.experiment_progress import ExperimentProgress
 from perdure.cli.options import read_settings
@@ -170,7 +170,7 @@ async def _taken_up(
             context.artifacts.experiments(LOCAL).version, spec.experiment, spec.version
         )
         same_options = (spec.configuration, spec.script) == (asked.configuration, script)
-        if same_files(of_run.files, kept.files) and same_options and asked.seed in (None, spec.seed):
+        if same_content(of_run.content, kept.content) and same_options and asked.seed in (None, spec.seed):
             lines = await anyio.to_thread.run_sync(_last_line, context, run.id)
             if run.state is not RunState.CREATED:
                 await experiments.trigger(LOCAL, run.id, "started")
@@ -273,6 +273,8 @@ def _told(
     stored = results.get(run.id)
     target = folder / OWN / "results" / run.id
     files = {} if stored is None else stored.files
+    for path in () if stored is None else stored.folders:
+        (target / path).mkdir(parents=True, exist_ok=True)
     for path, file in files.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         with (target / path).open("wb") as copy:

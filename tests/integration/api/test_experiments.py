@@ -247,7 +247,7 @@ def test_results_of_a_run_are_listed_and_read(
     (tmp_path / "logs" / "engine.log").write_bytes(b"a line\n")
     (tmp_path / "out.csv").write_bytes(b"1,2\n")
     kept = Artifacts(str(folder / "perdure.db.artifacts"))  # beside the store
-    kept.results("ada").upload(run, tmp_path, fetched={})
+    kept.results("ada").upload(run, tmp_path)
     assert [file["path"] for file in client.get(f"/runs/{run}/files").json()["files"]] == [
         "logs/engine.log",
         "out.csv",

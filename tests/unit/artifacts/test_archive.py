@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from tests.support.zips import PENDULUM, opened, unzipped, zip_of
 
 from perdure.artifacts.archive import Archive, zipped
-from perdure.artifacts.filesets import StoredFile
+from perdure.artifacts.filesets import Content, StoredFile
 from perdure.errors import Invalid, InvalidArchive, InvalidName, LimitExceeded
 
 
 def files_of(data: bytes, *, max_files: int = 100, max_bytes: int = 100_000_000) -> dict[str, bytes]:
     archive = Archive(opened(data), max_files=max_files, max_bytes=max_bytes)
     return {path: b"".join(chunks) for path, chunks in archive.files()}
+
+
+def folders_of(data: bytes, *, max_files: int = 100) -> frozenset[str]:
+    return Archive(opened(data), max_files=max_files, max_bytes=100).folders
 
 
 def entry(name: str, mode: int = 0) -> zipfile.ZipInfo:
@@ -42,9 +46,36 @@ def test_a_folder_beside_a_file_stays() -> None:
     assert files_of(zip_of({"a/b": b"1", "c": b"2"})) == {"a/b": b"1", "c": b"2"}
 
 
-def test_folders_and_what_macos_adds_are_left_out() -> None:
-    entries = [("logs/", b""), ("__MACOSX/._a", b"x"), (".DS_Store", b"x"), ("a", b"1")]
+def test_what_macos_adds_is_left_out() -> None:
+    entries = [("__MACOSX/", b""), ("__MACOSX/._a", b"x"), (".DS_Store", b"x"), ("a", b"1")]
     assert files_of(zip_of(entries)) == {"a": b"1"}
+    assert folders_of(zip_of(entries)) == set()
+
+
+@pytest.mark.parametrize("around", ["", "experiment/"])
+def test_folders_without_files_are_kept_by_their_paths(around: str) -> None:
+    names = ["full/", "empty/", "empty/inner/", "full/void/", "emptyish/", "full-/", "a", "full/b"]
+    made = zip_of([(around or "./", b""), *((f"{around}{name}", b"") for name in names)])
+    assert folders_of(made) == {"empty/inner", "full/void", "emptyish", "full-"}
+    assert set(files_of(made)) == {"a", "full/b"}
+
+
+def test_folders_count_among_the_files_and_are_named_as_they_are() -> None:
+    with pytest.raises(LimitExceeded):
+        folders_of(zip_of([("a", b""), ("b/", b""), ("c/", b"")]), max_files=2)
+    for name in ("../b/", "/b/", "b\n/"):
+        with pytest.raises(InvalidArchive):
+            folders_of(zip_of([("a", b""), (name, b"")]))
+    with pytest.raises(InvalidName):
+        folders_of(zip_of([("a", b""), ("a/b/", b"")]))
+
+
+def test_folders_of_a_written_zip_are_read_back() -> None:
+    made = b"".join(zipped(Content({"a": stored(1)}, frozenset({"b/c", "d"})), lambda file: [b"x"]))
+    assert folders_of(made) == {"b/c", "d"}
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        assert all(archive.getinfo(name).is_dir() for name in ("b/c/", "d/"))
+        assert stat.S_ISDIR(archive.getinfo("d/").external_attr >> 16)
 
 
 @pytest.mark.parametrize(
@@ -218,17 +249,17 @@ def stored(size: int, modified: float = 1.7e9) -> StoredFile:
 def test_a_written_zip_is_read_back() -> None:
     files = {path: stored(len(data)) for path, data in PENDULUM.items()}
     contents = iter(PENDULUM.values())
-    made = b"".join(zipped(files, lambda file: [next(contents)]))
+    made = b"".join(zipped(Content(files), lambda file: [next(contents)]))
     assert unzipped(made) == PENDULUM
 
 
 def test_a_zip_of_nothing_is_a_zip() -> None:
-    assert unzipped(b"".join(zipped({}, lambda file: []))) == {}
+    assert unzipped(b"".join(zipped(Content({}), lambda file: []))) == {}
 
 
 @pytest.mark.parametrize("modified", [0.0, 1.7e9, 1e11])
 def test_times_that_no_zip_can_tell_are_brought_near(modified: float) -> None:
-    assert unzipped(b"".join(zipped({"a": stored(1, modified)}, lambda file: [b"x"]))) == {"a": b"x"}
+    assert unzipped(b"".join(zipped(Content({"a": stored(1, modified)}), lambda file: [b"x"]))) == {"a": b"x"}
 
 
 def test_a_large_zip_takes_little_memory() -> None:
@@ -240,7 +271,7 @@ def test_a_large_zip_takes_little_memory() -> None:
 
     tracemalloc.start()
     try:
-        size = sum(len(chunk) for chunk in zipped({"large": stored(100 * len(part))}, read))
+        size = sum(len(chunk) for chunk in zipped(Content({"large": stored(100 * len(part))}), read))
         assert size > 100_000
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
@@ -254,7 +285,7 @@ def test_a_zip_whose_file_fails_has_no_end() -> None:
 
     made = []
     with pytest.raises(ConnectionError):
-        for chunk in zipped({"a": stored(2)}, read):
+        for chunk in zipped(Content({"a": stored(2)}), read):
             made.append(chunk)  # noqa: PERF402
     with pytest.raises(zipfile.BadZipFile):
         unzipped(b"".join(made))

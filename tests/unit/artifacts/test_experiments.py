@@ -74,6 +74,27 @@ def test_programs_stay_executable_and_results_of_runs_are_left_out(ada: Experime
         assert archive.getinfo("main_script.py").external_attr >> 16 == 0o100644
 
 
+def test_empty_folders_are_kept_fetched_and_sent(ada: Experiments, tmp_path: Path) -> None:
+    entries = [("empty/", b""), ("data/frames/", b""), ("logs/", b""), *PENDULUM.items()]
+    made = ada.create("pendulum", opened(zip_of(entries)))
+    assert made.files.folders == ("data/frames", "empty", "logs")
+    assert ada.create("pendulum", opened(zip_of(entries))).replayed
+    with pytest.raises(ExperimentExists):
+        ada.create("pendulum", opened(zip_of(entries[1:])))
+    ada.put("pendulum", "data/frames/1", [b"1"], NOTHING)
+    ada.remove("pendulum", "data/frames/1", NOTHING)
+    with pytest.raises(InvalidName):
+        ada.put("pendulum", "data", [b"1"], NOTHING)
+    ada.fetch("pendulum", ada.pin("pendulum", "run"), tmp_path / "work")
+    assert all(list((tmp_path / "work" / name).iterdir()) == [] for name in ("empty", "data/frames", "logs"))
+    with zipfile.ZipFile(opened(b"".join(ada.zipped("pendulum", ada.get("pendulum"))))) as archive:
+        assert {name for name in archive.namelist() if name.endswith("/")} == {
+            "data/frames/",
+            "empty/",
+            "logs/",
+        }
+
+
 def create(experiments: Experiments, name: str = "pendulum", **changed: bytes) -> None:
     experiments.create(name, opened(zip_of({**PENDULUM, **changed})))
 

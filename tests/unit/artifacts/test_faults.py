@@ -144,7 +144,7 @@ def test_an_upload_gets_over_any_single_failure(objects: str, how: str, tmp_path
     working_folder(tmp_path)
     for at in every_failure():
         object_store.fail(at, how, once=True)
-        artifacts(objects).results("ada").upload("run", tmp_path, fetched={})
+        artifacts(objects).results("ada").upload("run", tmp_path)
         with object_store.healed():
             assert stored(objects) == WRITTEN
 
@@ -154,7 +154,7 @@ def test_an_upload_that_fails_for_good_says_so_and_may_be_repeated(
     objects: str, how: str, tmp_path: Path
 ) -> None:
     def upload() -> None:
-        artifacts(objects).results("ada").upload("run", tmp_path, fetched={})
+        artifacts(objects).results("ada").upload("run", tmp_path)
 
     working_folder(tmp_path)
     for at in every_failure():

@@ -2,12 +2,13 @@
 
 import os
 import tracemalloc
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.zips import unzipped
+from tests.support.zips import opened, unzipped
 
 from perdure.artifacts import Artifacts
 from perdure.artifacts.objects import Objects
@@ -94,26 +95,50 @@ def test_nothing_is_left_of_what_is_deleted(results: Results) -> None:
 
 def test_an_upload_that_is_repeated_changes_nothing(results: Results, work: Path) -> None:
     (work / "a.log").write_bytes(b"1")
-    first = results.upload("run", work, fetched={})
+    first = results.upload("run", work)
     assert first is not None
-    assert results.upload("run", work, fetched={}) == first
+    assert results.upload("run", work) == first
     (work / "b.log").write_bytes(b"2")
-    second = results.upload("run", work, fetched={})
+    second = results.upload("run", work)
     assert second is not None
     assert second.files["a.log"] == first.files["a.log"]
     (work / "a.log").unlink()
-    results.upload("run", work, fetched={})
+    results.upload("run", work)
     assert stored(results) == {"a.log": b"1", "b.log": b"2"}
 
 
 def test_what_the_folder_began_with_is_left_out(results: Results, work: Path) -> None:
     (work / "same").write_bytes(b"1")
-    began = results.upload("began", work, fetched={})
+    began = results.upload("began", work)
     assert began is not None
-    assert results.upload("run", work, fetched=began.files) is None
+    assert results.upload("run", work, fetched=began.content) is None
     (work / "same").write_bytes(b"2")
-    results.upload("run", work, fetched=began.files)
+    results.upload("run", work, fetched=began.content)
     assert stored(results) == {"same": b"2"}
+
+
+def test_programs_and_empty_folders_that_a_run_made_are_stored(results: Results, work: Path) -> None:
+    for name in ("given", "made/void", "__pycache__"):
+        (work / name).mkdir(parents=True)
+    (work / "tool.sh").write_bytes(b"#!/bin/sh\n")
+    (work / "data").write_bytes(b"1")
+    began = results.upload("began", work)
+    assert began is not None
+    assert began.folders == ("given", "made/void")
+    assert not any(file.executable for file in began.files.values())
+    (work / "void").mkdir()
+    (work / "tool.sh").chmod(0o755)
+    found = results.upload("run", work, fetched=began.content)
+    assert found is not None
+    assert found.folders == ("void",)
+    assert {path: file.executable for path, file in found.files.items()} == {"tool.sh": True}
+    with zipfile.ZipFile(opened(b"".join(results.zipped("run", found)))) as archive:
+        assert sorted(archive.namelist()) == ["tool.sh", "void/"]
+        assert archive.getinfo("tool.sh").external_attr >> 16 == 0o100755
+    (work / "tool.sh").chmod(0o644)
+    again = results.upload("run", work, fetched=began.content._replace(files={}))
+    assert again is not None
+    assert not again.files["tool.sh"].executable
 
 
 def test_a_file_that_cant_be_read_fails_the_upload(
@@ -129,13 +154,13 @@ def test_a_file_that_cant_be_read_fails_the_upload(
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UploadFailed, match="Permission denied"):
-        results.upload("run", work, fetched={})
+        results.upload("run", work)
     assert results.get("run") is None
 
 
 def test_a_folder_that_is_gone_fails_the_upload(results: Results, work: Path) -> None:
     with pytest.raises(UploadFailed):
-        results.upload("run", work / "none", fetched={})
+        results.upload("run", work / "none")
 
 
 def test_a_large_file_takes_little_memory_up_and_down(tmp_path: Path) -> None:
@@ -145,7 +170,7 @@ def test_a_large_file_takes_little_memory_up_and_down(tmp_path: Path) -> None:
         file.truncate(60_000_000)
     tracemalloc.start()
     try:
-        found = results.upload("run", tmp_path / "work", fetched={})
+        found = results.upload("run", tmp_path / "work")
         assert found is not None
         assert sum(len(chunk) for chunk in results.read("run", found.files["large"])) == 60_000_000
         for _ in results.zipped("run", found):

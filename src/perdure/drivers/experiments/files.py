@@ -52,12 +52,13 @@ class _Stamp(NamedTuple):
 class _Items:
     """What is in a folder, by path: the stamps of files, the modes of folders, what links say.
 
-    A mode that is None doesn't matter.
+    A mode that is None doesn't matter. What a savepoint can't name, since it isn't Unicode, is left out.
     """
 
     files: dict[str, _Stamp] = field(default_factory=dict)
     folders: dict[str, int | None] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)
 
     def __contains__(self, name: str) -> bool:
         return name in self.files or name in self.folders or name in self.links
@@ -72,9 +73,15 @@ class Files:
     ----------
     folder
         The run's working folder, as it was copied from storage.
+
+    Attributes
+    ----------
+    left_out
+        The paths of what the last snapshot left out, since it can't be named there: it isn't Unicode.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.left_out: set[str] = set()
         self._folder = folder
         self._given = _items(folder)
         self._known: dict[str, tuple[_Stamp, dict[str, State]]] = {}
@@ -84,6 +91,7 @@ class Files:
         now = time.time_ns()
         written: dict[str, State] = {}
         items, given = _items(self._folder), self._given
+        self.left_out = items.left_out
         room, reading = SMALL_ALTOGETHER, WHOLE_ALTOGETHER
         for name, stamp in items.files.items():
             if given.files.get(name) == stamp:
@@ -196,10 +204,7 @@ def _set_mode(path: Path, mode: int | None) -> None:
 
 
 def _items(folder: Path) -> _Items:
-    """Return what is in a folder, but caches and what is no file, folder or link.
-
-    Folders and links that a savepoint can't name, since they aren't Unicode, are left out, too.
-    """
+    """Return what is in a folder, but caches and what is no file, folder or link."""
     items = _Items()
     waiting = [""]
     while waiting:
@@ -208,15 +213,16 @@ def _items(folder: Path) -> _Items:
             for item in found:
                 name, status = within + item.name, item.stat(follow_symlinks=False)
                 mode = status.st_mode & PERMISSIONS
-                if stat.S_ISLNK(status.st_mode):
-                    text = os.readlink(folder / name)  # noqa: PTH115 - it is no path
-                    if _is_unicode(name + text):
-                        items.links[name] = text
+                is_link = stat.S_ISLNK(status.st_mode)
+                text = os.readlink(folder / name) if is_link else ""  # noqa: PTH115 - it is no path
+                if not _is_unicode(name + text):
+                    items.left_out.add(name)
+                elif is_link:
+                    items.links[name] = text
                 elif stat.S_ISREG(status.st_mode):
                     items.files[name] = _Stamp(status.st_size, status.st_mtime_ns, status.st_ino, mode)
                 elif stat.S_ISDIR(status.st_mode) and item.name not in _CACHES:
-                    if _is_unicode(name):
-                        items.folders[name] = mode
+                    items.folders[name] = mode
                     waiting.append(f"{name}/")
     return items
 
@@ -283,7 +289,8 @@ class OpenFiles:
         if not isinstance(file, str | bytes | os.PathLike):
             return None
         path = os.path.normpath(Path.cwd() / os.fsdecode(file))
-        return path.removeprefix(self._folder) if path.startswith(self._folder) else None
+        within = path.startswith(self._folder) and _is_unicode(path)
+        return path.removeprefix(self._folder) if within else None
 
     def flush(self) -> None:
         """Write what is held back."""

@@ -8,6 +8,7 @@ compared with what the steps answer.
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.files import Files, OpenFiles
@@ -86,6 +88,7 @@ class Simulation:
         self._place = Place() if past is None else Place.read(past.savepoint)
         self._kept: Any = {} if past is None else decode(past.savepoint.entities[FILES])
         self._beginning: Any = self._kept.get("beginning")
+        self._left_out: set[str] = set(self._kept.get("left_out", ()))  # and told so
         pages = () if past is None else past.steps[self._place.base :]
         self._recorder = Recorder(self._place, pages, self._folder, self._arrive)
         self._publisher = Publisher(self._report, keeper.progress, period)
@@ -306,14 +309,25 @@ class Simulation:
     def _describe_files(self) -> State:
         self._opened.flush()
         scripts: list[State] = [*sorted({self._log_name, *self._opened.scripts})]
+        files = self._files.snapshot()
+        self._tell_left_out()
+        left_out: list[State] = [*sorted(self._left_out)]
         modules: list[State] = [] if self._script is None else [*sorted(self._script.module_files)]
         return {
             "log": self._log_name,
-            "files": self._files.snapshot(),
+            "files": files,
+            "left_out": left_out,
             "scripts": scripts,
             "modules": modules,
             "beginning": self._beginning,
         }
+
+    def _tell_left_out(self) -> None:
+        """Say of what savepoints can't name that they lack it, once: what a script wrote it writes again."""
+        left_out = {quote(os.fsencode(name)) for name in self._files.left_out}
+        for name in sorted(left_out - self._left_out):
+            self._keeper.write_line(f"Left out of savepoints: {name}, since its name isn't UTF-8.", "warning")
+        self._left_out |= left_out
 
     def _arrive(self) -> None:
         """Make the folder what it was, now that the script has written and said again what it had itself."""

@@ -29,7 +29,7 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from perdure.artifacts import Artifacts, CalledOff, FileSet, StoredFile
+from perdure.artifacts import Artifacts, CalledOff, Content, FileSet
 from perdure.artifacts.outputs import chunks_of, opened, stored_path
 from perdure.artifacts.results import Results
 from perdure.drivers.experiments.files import caught_up, remove_folder, take
@@ -303,7 +303,7 @@ class WorkingFolders:
                     )
             if folder.beginning is not None:  # a fork of it may need that
                 beginnings = self._artifacts.beginnings(folder.owner)
-                beginnings.upload(folder.run, folder.beginning, fetched={}, called_off=called_off)
+                beginnings.upload(folder.run, folder.beginning, called_off=called_off)
             self.discard(folder.run)
             return stored
 
@@ -386,12 +386,13 @@ class WorkingFolders:
         with lock:
             yield
 
-    def _fetched(self, folder: WorkingFolder) -> Mapping[str, StoredFile]:
+    def _fetched(self, folder: WorkingFolder) -> Content:
         """Return what the folder began with; if nobody knows, nothing, so that all of it is stored."""
         try:
-            return self._artifacts.experiments(folder.owner).version(folder.experiment, folder.version).files
+            experiments = self._artifacts.experiments(folder.owner)
+            return experiments.version(folder.experiment, folder.version).content
         except ExperimentNotFound:
-            return {}
+            return Content({})
         except PerdureError as error:
             raise UploadFailed(run=folder.run, reason=str(error), folder=str(folder.files)) from error
 
