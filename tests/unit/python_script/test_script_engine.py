@@ -466,7 +466,8 @@ class Script(EngineScript):
 def test_what_libraries_built_with_cython_share_keeps_nobody_from_being_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, script__py=HEAD + "class Script(EngineScript):\n    def runLoop(self, step): pass\n")
+    script = "import sys\nclass Script(EngineScript):\n    def runLoop(self, step): len(sys.modules)\n"
+    write(tmp_path, script__py=HEAD + script)
     made = engine(script_config(tmp_path))
     made.step({})
     for name in ("_cython_9_9_9", "cython_runtime"):
