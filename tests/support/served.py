@@ -1,18 +1,14 @@
-"""What the tests' servers serve, and how such a server is started: a real process on a free port.
-
-As a command, ``python -m tests.support.served`` serves with the settings of its environment.
-"""
+"""What the tests' servers serve, and how such a server is started: a real process on a free port."""
 
 import os
-import signal
-import subprocess
-import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from tests.support.forked import Forked
 from tests.support.small import bath
 
 from perdure.api.server import serve
@@ -55,13 +51,12 @@ class Served:
     """A server process: where it answers, and what it has printed goes to `log`."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Forked
     administrator: Path | None
     log: Path
 
     def announced(self) -> str:
         """Return the lines that it printed after the first, once it answered; to be asked for once."""
-        assert self.process.stdout is not None
         lines = []
         while not lines or "routes:" not in lines[-1]:
             lines.append(self.process.stdout.readline())
@@ -81,23 +76,23 @@ def served(
     url = store or f"sqlite:///{folder}/perdure.db"
     environment = {f"PERDURE_{name.upper()}": str(value) for name, value in settings.items()}
     log = folder / "server.log"
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.support.served"],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PERDURE_STORE": url, **environment},
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    assert process.stdout is not None
+    process = Forked(
+        main,
+        folder=cwd,
+        environment={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+            "PERDURE_STORE": url,
+            **environment,
+        },
+        errors=log,
+    )
     try:
         line = process.stdout.readline()
         assert line.startswith("Perdure serves http://"), f"{line}\n{log.read_text()}"
         yield Served(line.split()[2], process, socket_path(url), log)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+        process.terminate()
         try:
             process.wait(timeout=30)
         finally:
@@ -106,6 +101,8 @@ def served(
             process.stdout.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve with the settings of the environment; a warning is an error."""
+    warnings.simplefilter("error")
     configure_logging("INFO", as_json=True)
     serve(catalogue(), Settings(port=0), announce=lambda told: print(told, flush=True))
