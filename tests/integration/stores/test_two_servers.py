@@ -109,6 +109,7 @@ WRITES: dict[str, Callable[[SqliteStore, int], Future[Any]]] = {
     "cut_lines": lambda store, fence: store.cut_lines("task", fence, None),
     "put_record": lambda store, _: store.put_record("bptk", "id", b"blob", None),
     "delete_record": lambda store, _: store.delete_record("bptk", "kept"),
+    "recount": lambda store, _: store.recount(),
 }
 
 
