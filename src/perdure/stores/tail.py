@@ -66,6 +66,7 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
+        self._inode = (0, 0)  # of the open file, which stays the same whatever becomes of its name
         self._content = b""
 
     def read(self) -> Mark | None:
@@ -82,6 +83,8 @@ class Tail:
         try:
             self.close()
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            opened = os.fstat(self._file)
+            self._inode = opened.st_dev, opened.st_ino
             self._content = _slot(mark) * 2
             os.pwrite(self._file, self._content, 0)
             os.fsync(self._file)
@@ -99,7 +102,7 @@ class Tail:
             on every file system.
         """
         try:
-            if self._file is None or not self._in_place(self._file):
+            if self._file is None or not self._in_place():
                 self._check_opening(self.read(), mark)
                 self.renew(mark)
                 return
@@ -125,12 +128,13 @@ class Tail:
                 reason=f"{self.path}: another server has opened the store since. Restart this one"
             )
 
-    def _in_place(self, file: int) -> bool:
+    def _in_place(self) -> bool:
         """Return whether the open file has the name: it may have been deleted, renamed or replaced."""
         try:
-            return os.path.samestat(os.fstat(file), self.path.stat())
+            found = self.path.stat()
         except FileNotFoundError:
             return False
+        return (found.st_dev, found.st_ino) == self._inode
 
     def _unavailable(self, error: OSError) -> StoreUnavailable:
         return StoreUnavailable(reason=f"{self.path}: {error.strerror}")
