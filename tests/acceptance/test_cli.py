@@ -373,7 +373,7 @@ def test_doctor_reports_and_repairs(tmp_path: Path) -> None:
         (["serve", "tests.support.small:NEW"], ["not a Catalogue"]),
         (["serve", "--store", "mysql://x"], ["sqlite:///"]),
         (["serve", "--host", "0.0.0.0"], ["PERDURE_TOKENS"]),
-        (["serve", "--port", "99999"], ["port"]),
+        (["serve", "--port", "99999"], ["PERDURE_PORT"]),
         (["runs", "list", "--store", "sqlite:////no/such/folder/x.db"], ["no store"]),
         (["runs", "list", "--store", "memory://"], ["no store"]),
         (["runs", "upgrade"], ["--all"]),
