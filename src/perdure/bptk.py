@@ -9,6 +9,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from perdure import __version__
+
 if TYPE_CHECKING:
     from perdure.api.bptk_server import BptkServer
     from perdure.dialects.bptk import in_process
@@ -43,6 +45,7 @@ __all__ = [
     "Module",
     "Scheduler",
     "SimultaneousScheduler",
+    "__version__",
     "bptk",
     "sd_functions",
 ]

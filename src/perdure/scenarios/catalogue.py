@@ -297,7 +297,7 @@ class Catalogue:
         for name, definition in definitions:
             place = f"the manager {name!r}"
             _other_keys(place, definition, _MANAGER_KEYS)
-            if definition.get("type", "sd") != "sd":
+            if str(definition.get("type") or "sd").lower() != "sd":
                 raise InvalidScenario(
                     reason=f"{place} has type {definition['type']!r}; only 'sd' can be run, and agents "
                     "are not supported yet"

@@ -214,3 +214,12 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_the_version_is_perdures() -> None:
+    assert perdure.bptk.__version__ == perdure.__version__
+
+
+def test_a_level_of_logging_that_there_is_not_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(Invalid, match="loglevel is one of DEBUG, INFO, WARN, WARNING, ERROR, not 'LOUD'"):
+        bptk(loglevel="LOUD")

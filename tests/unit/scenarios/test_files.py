@@ -110,3 +110,8 @@ def test_further_keys_of_a_scenario_are_kept(tmp_path: Path) -> None:
     assert kept.others == {"description": "Full.", "tags": ("a", {"b": 1}), "comments": None}
     assert kept.constants == {"tap": 9.0}
     assert kept.problems == ()
+
+
+@pytest.mark.parametrize("kind", ["sd", "SD", "Sd", "", None])
+def test_the_type_of_a_manager_may_be_written_in_any_case(tmp_path: Path, kind: str | None) -> None:
+    assert loaded(tmp_path, a={"bath": {**BATH, "type": kind}}).unusable == {}

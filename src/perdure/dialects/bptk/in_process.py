@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Bptk"]
 
 SCENARIO_STORAGE = "scenarios/"
+LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR")
 MANAGER_TYPES = ("", "sd", "abm")
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ class Bptk:
 
     def __init__(self, loglevel: str | None = None, configuration: Mapping[str, Any] | None = None) -> None:
         if loglevel is not None:
+            if loglevel not in LOG_LEVELS:
+                raise Invalid(f"loglevel is one of {', '.join(LOG_LEVELS)}, not {loglevel!r:.80}.")
             configure_logging("WARNING" if loglevel == "WARN" else loglevel, as_json=False)
         configuration = dict(configuration or {})
         self._folder = Path(configuration.pop("scenario_storage", SCENARIO_STORAGE))
