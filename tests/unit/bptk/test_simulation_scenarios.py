@@ -1,5 +1,6 @@
 """Scenarios that a program writes to, as notebooks and dashboards do between two plots."""
 
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ class Growth(Model):
     def __init__(self, name: str = "growth") -> None:
         super().__init__(0.0, 2.0, 1.0, name)
         self.log: list[str] = []
+        self.lock = threading.Lock()  # can't be copied
 
     def instantiate_model(self) -> None:
         size, self.rate = self.stock("size"), self.constant("rate")
@@ -73,7 +75,9 @@ def test_a_scenarios_model_has_what_the_scenario_sets_and_can_be_changed(made: A
     scenario.model.points["room"] = [[0.0, 2.0]]
     assert last(made) == 16.0 * 1.5**3
     assert last(made, "other") == 12.5
+    scenario.model.log.append("changed")
     assert made.get_scenario("sm", "other").model.log == []
+    assert made.get_scenario("sm", "other").model.lock is scenario.model.lock
 
 
 def test_a_session_steps_what_was_written_before_it_began(made: Any) -> None:

@@ -5,6 +5,7 @@ may build its elements in `instantiate_model`, and train itself over episodes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy, deepcopy
 from functools import wraps
 from types import MappingProxyType
@@ -486,7 +487,10 @@ class Model:
         return made
 
     def thawed(self) -> "Model":
-        """Return a copy that can be changed, with elements, points and attributes of its own."""
+        """Return a copy that can be changed, with elements, points and attributes of its own.
+
+        Attributes that can't be copied, such as locks and connections, are shared.
+        """
         made = copy(self)
         made.points = {name: [list(point) for point in table] for name, table in self.points.items()}
         made._elements = {}
@@ -500,8 +504,9 @@ class Model:
             mine |= {id(each): own for each in (element, former._elements.get(name))} | {id(former): made}
         made._functions = deepcopy(self._functions, mine)
         base = vars(Model())
-        others = {name: value for name, value in vars(self).items() if name not in base}
-        vars(made).update(deepcopy(others, mine))
+        for name in vars(self).keys() - base.keys():
+            with suppress(Exception):
+                vars(made)[name] = deepcopy(vars(self)[name], mine)
         return made
 
     def copy_of(self, other: "Model") -> bool:
