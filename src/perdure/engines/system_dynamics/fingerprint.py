@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from perdure.engines.system_dynamics.attributes import names_in
-from perdure.engines.system_dynamics.effects import Effects
+from perdure.engines.system_dynamics.calls import MISSING, Scope, change_of
 from perdure.engines.system_dynamics.libraries import library_version, top_level
 from perdure.engines.system_dynamics.points import Points
 from perdure.engines.system_dynamics.program import Code, Definition, Instruction, Program
-from perdure.engines.system_dynamics.purity import MISSING, follow, impure_change, impure_read, impure_value
+from perdure.engines.system_dynamics.purity import impure_read, impure_value
 from perdure.engines.system_dynamics.syntax import Import, Source, class_source, function_source
 from perdure.errors import ImpureFunction, ModelError
 
@@ -171,6 +171,7 @@ class _Reader:
         self._met: dict[int, int] = {}
         self._alive: list[object] = []
         self._names: set[str] = set()
+        self._scopes: dict[FunctionType, Scope] = {}
 
     def read(self, value: Any, where: str) -> None:
         """Add `value`, which the function reads as `where`."""
@@ -259,39 +260,31 @@ class _Reader:
         """
         if self._impure:
             return
-        lookup = self._lookup(source, namespace, inner)
-        asked: set[int] = set()
-
-        def own(module: str) -> bool:
-            return library_version(module, self._home) is None
-
-        def effects(value: Any) -> Effects | None:
-            if isinstance(value, FunctionType) and own(str(value.__globals__.get("__name__", ""))):
-                return function_source(value, "itself", self._function).effects
-            return None
-
-        def results(value: Any) -> Iterable[Any]:
-            answers = effects(value)
-            if answers is None or id(value) in asked:
-                return ()
-            asked.add(id(value))
-            around = self._lookup(
-                function_source(value, "itself", self._function), value.__globals__, _inner(value)
-            )
-            found = [
-                reached
-                for each in answers.returned
-                if not each.level and each.name not in answers.parameters
-                for reached in follow([around(each.name)], each.steps, results)
-            ]
-            asked.discard(id(value))
-            return found
-
+        scope = self._scope(source, namespace, inner)
         for read in sorted(source.effects.reads):
-            if (name := impure_read(read, lookup, own)) is not None:
+            if (name := impure_read(read, scope.lookup, self._own)) is not None:
                 raise self._refused_impure(name)
-        if (name := impure_change(source.effects, lookup, effects, results)) is not None:
+        if (name := change_of(scope)) is not None:
             raise self._refused_impure(f"{name!r}, which it changes")
+
+    def _own(self, module: str) -> bool:
+        return library_version(module, self._home) is None
+
+    def _scope(self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any]) -> Scope:
+        lookup = self._lookup(source, namespace, inner)
+        return Scope(source.effects, lookup, self._scope_of, source.effects.signature)
+
+    def _scope_of(self, value: Any) -> Scope | None:
+        """Return a function as calls are followed into it, if it is one of the modeller's."""
+        function = value.__func__ if isinstance(value, staticmethod) else value
+        if not isinstance(function, FunctionType) or not self._own(
+            str(function.__globals__.get("__name__", ""))
+        ):
+            return None
+        if function not in self._scopes:
+            source = function_source(function, "itself", self._function)
+            self._scopes[function] = self._scope(source, function.__globals__, _inner(function))
+        return self._scopes[function]
 
     def _lookup(
         self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any]
@@ -304,6 +297,8 @@ class _Reader:
                 return inner[name]
             if name in imports:
                 return self._imported(imports[name], namespace)[1]
+            if name in source.effects.parameters:
+                return MISSING
             return namespace.get(name, getattr(builtins, name, MISSING))
 
         return lookup

@@ -5,21 +5,15 @@ generator, or counts its calls, gives other numbers then.
 """
 
 import random
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
+from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-import numpy as np
+from perdure.engines.system_dynamics.calls import MISSING, attribute_of
+from perdure.engines.system_dynamics.reaches import RESULT
+from perdure.engines.system_dynamics.reads import Read
 
-from perdure.engines.system_dynamics.effects import IN_PLACE_CHANGE, REBOUND, STORED, Change, Effects, Read
-from perdure.engines.system_dynamics.reaches import ITEM, RESULT, SLICE
-
-__all__ = ["MISSING", "follow", "impure_change", "impure_read", "impure_value"]
-
-MISSING = object()
-"""What a name stands for that isn't known."""
+__all__ = ["impure_read", "impure_value"]
 
 IMPURE = frozenset(
     {
@@ -84,13 +78,6 @@ _ALIASES = {
     "numpy.lib._npyio_impl": "numpy",
     "pathlib._local": "pathlib",
 }
-_FIXED = (
-    tuple, str, bytes, float, int, complex, frozenset, range, Enum, np.generic, BuiltinFunctionType,
-    type(None),
-)  # fmt: skip
-# What an assignment changes, though it has no method that does.
-_SHELLS = (ModuleType, FunctionType, type)
-_VIEWS = frozenset({"T", "base", "flat", "imag", "real"})  # of arrays
 _DRAWS = frozenset({"random_sample", "resample", "rvs", "sample", "samples"})  # of distributions, frames
 _LIBRARY_DRAWS = ("scipy", "pandas", "sklearn", "statistics", "torch", "statsmodels")
 _NOW = frozenset({"now", "today"})
@@ -135,7 +122,7 @@ def impure_read(read: Read, lookup: Callable[[str], Any], own: Callable[[str], b
         Whether a module is the modeller's own, whatever its name.
     """
     reached, rest = lookup(read.name), read.attributes
-    arguments = [follow([lookup(name)], steps) for name, *steps in read.arguments]
+    arguments = [attribute_of(lookup(name), steps) for name, *steps in read.arguments]
     handed = [value for values in arguments for value in values]
     any_given = read.given or any(value is not None for value in handed) or not all(arguments)
     texts = (*read.texts, *(value for value in handed if isinstance(value, str)))
@@ -169,96 +156,6 @@ def impure_read(read: Read, lookup: Callable[[str], Any], own: Callable[[str], b
     if rest and isinstance(reached, type):
         return _impure(".".join((dotted, *rest)))
     return None
-
-
-def impure_change(
-    effects: Effects,
-    lookup: Callable[[str], Any],
-    own: Callable[[Any], Effects | None],
-    results: Callable[[Any], Iterable[Any]],
-) -> str | None:
-    """Return the name of something that outlives a call and that a function changes, or None.
-
-    Parameters
-    ----------
-    effects
-        The function's.
-    lookup
-        Returns what a name stands for, or `MISSING`.
-    own
-        Returns the effects of another function of the modeller's, or None for what is none.
-    results
-        Returns what a function may answer that exists outside a call of it.
-    """
-    for change in sorted(effects.changes):
-        reached = list(follow([lookup(change.name)], change.attributes, results))
-        if change.function:
-            callees = follow([lookup(change.function[0])], change.function[1:], results)
-            changed = any(
-                _changes(value, within.method)
-                for callee in callees
-                for within in _handed(callee, change.parameter, own)
-                for value in follow(reached, within.attributes, results)
-            )
-        else:
-            changed = change.method == REBOUND or any(_changes(value, change.method) for value in reached)
-        if changed:
-            return ".".join((change.name, *(step for step in change.attributes if step.isidentifier())))
-    return None
-
-
-def _handed(callee: Any, parameter: str, own: Callable[[Any], Effects | None]) -> Iterator[Change]:
-    """Yield the changes of what a function gets as its parameter, given by number or name."""
-    if isinstance(callee, np.ufunc):
-        if parameter.isdigit() and int(parameter) >= callee.nin:
-            yield Change(parameter, method=STORED)
-        return
-    called = own(callee)
-    if called is None:
-        return
-    if parameter.isdigit():
-        if int(parameter) >= len(called.parameters):
-            return
-        parameter = called.parameters[int(parameter)]
-    yield from (change for change in called.changed if change.name == parameter)
-
-
-def _changes(value: Any, method: str) -> bool:
-    """Whether something is changed by an assignment, in place, or by one of its methods."""
-    if value is MISSING:
-        return method != IN_PLACE_CHANGE
-    if isinstance(value, _SHELLS):
-        return method == STORED
-    return not isinstance(value, _FIXED)
-
-
-def follow(
-    values: Iterable[Any], steps: Iterable[str], results: Callable[[Any], Iterable[Any]] = lambda _: ()
-) -> list[Any]:
-    """Return what the steps of a reach lead to from any of some values; `MISSING` is what isn't known."""
-    found = list(values)
-    for step in steps:
-        following = (each for value in found for each in _step(value, step, results))
-        found = list({id(each): each for each in following}.values())
-    return found
-
-
-def _step(value: Any, step: str, results: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
-    if value is MISSING:
-        return (MISSING,)
-    if step == RESULT:
-        return results(value)
-    if isinstance(value, np.ndarray):
-        # A row of an array shares its data; a number is a copy.
-        shares = value.ndim > 1 or value.dtype == object if step == ITEM else step == SLICE or step in _VIEWS
-        return (value,) if shares else ()
-    if step == ITEM and isinstance(value, list | tuple | dict | set | frozenset | deque):
-        return (value.values() if isinstance(value, dict) else value) or (MISSING,)
-    if isinstance(value, list | dict | set | deque):
-        return ()  # a slice is new, and a method answers nothing that isn't followed by its name
-    if isinstance(value, ModuleType | type) and step not in (ITEM, SLICE):
-        return (vars(value).get(step, MISSING),)
-    return () if isinstance(value, (*_FIXED, *_SHELLS)) else (MISSING,)
 
 
 def _called(dotted: str, given: bool) -> str | None:

@@ -1,7 +1,8 @@
 """Reaches: what an expression may lead to that exists outside a call, followed through a body in its order.
 
 `x = L if a else M` lets `x` lead to L and M, a loop over `enumerate(L)` leads to the items of L, `list(L)` is
-a new list of the items of L. `purity` finds out which values these are.
+a new list of the items of L, and `f(L)` leads to what `f` answers when it is given L. `calls` finds out which
+values these are.
 """
 
 import ast
@@ -9,19 +10,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
+    "ANY",
     "ITEM",
     "NONE",
     "RESULT",
     "SLICE",
+    "WRAP",
+    "Call",
     "Environment",
     "Flow",
     "Reach",
     "Reaches",
+    "inner_name",
     "is_getattr",
     "merged",
 ]
 
 ITEM, SLICE, RESULT = "[]", "[:]", "()"
+WRAP = "+[]"  # put into a new container
+ANY = "*"  # whichever parameter
 
 HANDED_ON = {
     "next": 0, "min": 0, "max": 0, "get": 0, "getitem": 0, "pop": 0, "popleft": 0, "setdefault": 0,
@@ -44,24 +51,55 @@ VIEWS = frozenset(
 """Functions whose results share the data of their arguments."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reach:
-    """What is reached from a name by steps, put into a number of new containers."""
+ADDED = {
+    "add": 0, "append": 0, "appendleft": 0, "insert": 0, "setdefault": 0, "put": 0, "__setitem__": 0,
+    "extend": 1, "extendleft": 1, "update": 1,
+}  # fmt: skip
+"""Methods by which a container holds their arguments, or the items of these."""
 
-    name: str
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What is reached from a name, or from what a call answers, by steps.
+
+    A step is an attribute, ITEM, SLICE, or WRAP.
+    """
+
+    origin: "str | Call"
     steps: tuple[str, ...] = ()
-    level: int = 0
+
+    @property
+    def new(self) -> bool:
+        """Whether it is a new container, whatever that holds."""
+        return self.steps[-1:] == (WRAP,)
+
+    @property
+    def named(self) -> bool:
+        """Whether it is what a name stands for, or an attribute of that."""
+        return isinstance(self.origin, str) and not {ITEM, SLICE, WRAP}.intersection(self.steps)
 
     def item(self) -> "Reach":
-        if self.level:
-            return Reach(self.name, self.steps, self.level - 1)
-        return Reach(self.name, (*self.steps, ITEM))
+        return Reach(self.origin, self.steps[:-1]) if self.new else self.step(ITEM)
+
+    def attribute(self, name: str) -> "Reach":
+        return Reach(self.origin, self.steps[:-1]) if self.new else self.step(name)
+
+    def part(self) -> "Reach":
+        return self if self.new else self.step(SLICE)
 
     def within(self, levels: int) -> "Reach":
-        return Reach(self.name, self.steps, self.level + levels)
+        return Reach(self.origin, self.steps + (WRAP,) * levels)
 
     def step(self, step: str) -> "Reach":
-        return Reach(self.name, (*self.steps, step), self.level)
+        return Reach(self.origin, (*self.steps, step))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a function, and what its parameters are given: by number, name, or ANY of them."""
+
+    function: Reach
+    given: "frozenset[tuple[str, Reaches]]"
 
 
 Reaches = frozenset[Reach]
@@ -76,7 +114,9 @@ class Flow:
     Attributes
     ----------
     visit
-        Is told of each node that may change something, with a function that tells what expressions reach.
+        Is told of each node that may change something, with this.
+    calls
+        The calls met, each once, so that they are told apart by identity.
     environment
         What the names of the scope reach just now; other names stand for themselves.
     met
@@ -85,7 +125,8 @@ class Flow:
         What the scope may return.
     """
 
-    visit: Callable[[ast.AST, Callable[[ast.AST], Reaches]], None]
+    visit: "Callable[[ast.AST, Flow], None]"
+    calls: dict[Call, Call]
     environment: Environment
     met: Environment = field(default_factory=dict)
     returned: Reaches = NONE
@@ -137,6 +178,8 @@ class Flow:
 
     def _expression(self, node: ast.AST) -> None:
         """Walk through an expression or a simple statement, its parts first."""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._bind(ast.Name(node.name), frozenset({Reach(inner_name(node))}))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             return
         if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
@@ -145,14 +188,23 @@ class Flow:
                 self._bind(generator.target, _items(self.of(generator.iter)))
         for child in ast.iter_child_nodes(node):
             self._expression(child)
-        self.visit(node, self.of)
+        self.visit(node, self)
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 self._assign(target, node.value)
         elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
             self._assign(node.target, node.value)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            self._bind(node.target, self.of(node.target) | self.of(node.value))
         elif isinstance(node, ast.Return) and node.value is not None:
             self.returned |= self.of(node.value)
+        elif isinstance(node, ast.Yield) and node.value is not None:
+            self.returned |= _within(self.of(node.value))
+        elif isinstance(node, ast.YieldFrom):
+            self.returned |= _within(_items(self.of(node.value)))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ADDED:
+            added = self._all([*node.args, *(keyword.value for keyword in node.keywords)])
+            self._hold(node.func.value, _items(added) if ADDED[node.func.attr] else added)
 
     def _assign(self, target: ast.AST, value: ast.AST) -> None:
         both = isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List)
@@ -171,10 +223,20 @@ class Flow:
                 self.environment[target.id] = reaches
                 self.met[target.id] = self.met.get(target.id, NONE) | reaches
         elif isinstance(target, ast.Starred):
-            self._bind(target.value, frozenset(each.within(1) for each in reaches))
+            self._bind(target.value, _within(reaches))
+        elif isinstance(target, ast.Subscript | ast.Attribute):
+            self._hold(target.value, reaches)
         else:
             for each in _elements(target):
                 self._bind(each, _items(reaches))
+
+    def _hold(self, container: ast.AST, reaches: Reaches) -> None:
+        """Let what a name leads to hold something from now on, also within what it holds."""
+        held = _within(reaches)
+        while isinstance(container, ast.Subscript | ast.Attribute):
+            container, held = container.value, _within(held)
+        if isinstance(container, ast.Name) and container.id in self.environment:
+            self._bind(container, self.environment[container.id] | held)
 
     def _capture(self, pattern: ast.AST, reaches: Reaches) -> None:
         if isinstance(pattern, ast.MatchAs | ast.MatchStar) and pattern.name:
@@ -190,7 +252,7 @@ class Flow:
             case ast.Name():
                 return self.environment.get(node.id, frozenset({Reach(node.id)}))
             case ast.Attribute():
-                return frozenset(each.step(node.attr) for each in self.of(node.value) if not each.level)
+                return frozenset(each.attribute(node.attr) for each in self.of(node.value))
             case ast.Subscript():
                 return _part(self.of(node.value), node.slice)
             case ast.Starred() | ast.NamedExpr():
@@ -200,16 +262,17 @@ class Flow:
             case ast.BoolOp():
                 return self._all(node.values)
             case ast.List() | ast.Tuple() | ast.Set():
-                return frozenset(each.within(1) for part in node.elts for each in self._element(part))
+                return _within(frozenset(each for part in node.elts for each in self._element(part)))
             case ast.Dict():
-                return frozenset(each.within(1) for each in self._all(node.values))
+                return _within(self._all(node.values))
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-                return frozenset(each.within(1) for each in self.of(node.elt))
+                return _within(self.of(node.elt))
             case ast.DictComp():
-                return frozenset(each.within(1) for each in self.of(node.value))
+                return _within(self.of(node.value))
             case ast.BinOp():
-                both = self.of(node.left) | self.of(node.right)
-                return frozenset(each.within(1) for each in _items(both))
+                return _within(_items(self.of(node.left) | self.of(node.right)))
+            case ast.Lambda():
+                return frozenset({Reach(inner_name(node))})
             case ast.Call():
                 return self._result(node)
         return NONE
@@ -224,23 +287,54 @@ class Flow:
         if is_getattr(call):
             name = call.args[1]
             assert isinstance(name, ast.Constant)
-            return frozenset(each.step(str(name.value)) for each in self.of(call.args[0])) | self._all(
-                call.args[2:]
-            )
+            read = frozenset(each.attribute(str(name.value)) for each in self.of(call.args[0]))
+            return read | self._all(call.args[2:])
         function = call.func
-        named = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        sources = self._all(call.args)
+        handed = list(self._handed(call))
+        sources = frozenset(each for _, reaches in handed for each in reaches)
         if isinstance(function, ast.Attribute):
-            sources |= self.of(function.value)
-        if named in VIEWS:
-            # What is made of a list is new.
-            return frozenset(each if each.level else each.step(SLICE) for each in sources)
-        own = frozenset(each.step(RESULT) for each in self.of(function) if not each.level)
+            named, owners = function.attr, self.of(function.value)
+            callees = frozenset(each.attribute(named) for each in owners)
+        else:
+            named, owners = getattr(function, "id", ""), NONE
+            callees = self.of(function)
+        answers = {Reach(self._call(callee, handed)) for callee in callees if not callee.new}
+        for number, (_, functions) in enumerate(handed):
+            # A function that is handed over is called with what is handed over beside it, or its items.
+            beside = frozenset(
+                each for _, reaches in handed[:number] + handed[number + 1 :] for each in reaches
+            )
+            given = [(ANY, beside), (ANY, _items(beside))]
+            levels = HANDED_ON.get(named, 1)
+            answers |= {
+                Reach(self._call(each, given)).within(levels) for each in functions if beside and each.named
+            }
+        if named in VIEWS:  # what is made of a list is new
+            answers |= {each.part() for each in owners | sources}
         if named in HANDED_ON:
-            held = frozenset(each.within(HANDED_ON[named]) for each in _items(sources))
-            # `get` may answer its default, `min` one of its arguments.
-            return own | held | (self._all(call.args[1:]) if HANDED_ON[named] == 0 else NONE)
-        return own
+            answers |= {each.within(HANDED_ON[named]) for each in _items(owners | sources)}
+            if HANDED_ON[named] == 0:  # `get` may answer its default, `min` one of its arguments
+                answers |= {each for _, reaches in handed[1:] for each in reaches}
+        return frozenset(answers)
+
+    def _call(self, function: Reach, given: Iterable[tuple[str, Reaches]]) -> Call:
+        call = Call(function, frozenset(given))
+        return self.calls.setdefault(call, call)
+
+    def _handed(self, call: ast.Call) -> Iterator[tuple[str, Reaches]]:
+        for number, argument in enumerate(call.args):
+            if isinstance(argument, ast.Starred):
+                yield ANY, _items(self.of(argument))
+            else:
+                yield str(number), self.of(argument)
+        for keyword in call.keywords:
+            reaches = self.of(keyword.value)
+            yield (ANY, _items(reaches)) if keyword.arg is None else (keyword.arg, reaches)
+
+
+def inner_name(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> str:
+    """Return a name for a function within another one, which no other name is like."""
+    return f"<{getattr(node, 'name', 'lambda')} {node.lineno}:{node.col_offset}>"
 
 
 def is_getattr(node: ast.AST) -> bool:
@@ -268,10 +362,13 @@ def _items(reaches: Reaches) -> Reaches:
     return frozenset(each.item() for each in reaches)
 
 
+def _within(reaches: Reaches) -> Reaches:
+    return frozenset(each.within(1) for each in reaches)
+
+
 def _part(reaches: Reaches, index: ast.AST) -> Reaches:
     parts = index.elts if isinstance(index, ast.Tuple) else [index]
     if not any(isinstance(part, ast.Slice) for part in parts):
         return _items(reaches)
     # A slice of an array shares its data, one of a list is a new list.
-    whole = frozenset(each.step(SLICE) if not each.level else each for each in reaches)
-    return whole | frozenset(each.item().within(1) for each in reaches)
+    return frozenset(each.part() for each in reaches) | _within(_items(reaches))
