@@ -17,6 +17,7 @@ def open_store(
     keep_lines: int = 10_000,
     keep_bytes: int = 10_000_000,
     accept_loss: bool = False,
+    probe_every: float | None = None,
 ) -> Store:
     """Open the store that a URL names; whoever opens it closes it.
 
@@ -34,6 +35,8 @@ def open_store(
         How many bytes they have together.
     accept_loss
         Whether to open a store whose files lack something that was acknowledged.
+    probe_every
+        Seconds without a write after which it finds out by itself whether it can be written; None never does.
 
     Raises
     ------
@@ -51,6 +54,7 @@ def open_store(
             keep_lines=keep_lines,
             keep_bytes=keep_bytes,
             accept_loss=accept_loss,
+            probe_every=probe_every,
         )
     raise Invalid(
         f"{url!r} names no store; it is sqlite:///relative/path, sqlite:////absolute/path or memory://."

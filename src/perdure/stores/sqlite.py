@@ -67,6 +67,9 @@ class SqliteStore:
         missing is logged.
     keep_bytes
         How many bytes they have together; the newest line is kept, however long.
+    probe_every
+        Seconds without a write after which it finds out by itself whether it can be written; None leaves that
+        to the next write.
     vfs
         Name of a virtual file system that is registered with apsw; None is the operating system's files.
 
@@ -95,6 +98,7 @@ class SqliteStore:
         keep_lines: int = 10_000,
         accept_loss: bool = False,
         keep_bytes: int = 10_000_000,
+        probe_every: float | None = None,
         vfs: str | None = None,
     ) -> None:
         check_limits(keep, keep_lines)
@@ -121,7 +125,7 @@ class SqliteStore:
         self.fence = mark.opening
         self._readers = Readers(self.path, vfs, files)
         self._writer = Writer(
-            connection, mark, self.path, vfs, files, tail, self._readers, self._watchers.tell
+            connection, mark, self.path, vfs, files, tail, self._readers, self._watchers.tell, probe_every
         )
 
     @property

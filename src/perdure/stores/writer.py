@@ -11,7 +11,9 @@ It owns the writing connection, and it alone decides what counts as durable:
 - After an I/O error at the commit its outcome is unknown. All connections are closed, the log is made durable
   anew, and the number of the last transaction, read from the reopened file, tells whether the batch is there.
   Until that has succeeded nothing is read either: it might be gone after a power cut.
-- While the store is unavailable each batch, and each second, begins with a transaction that only probes.
+- While the store is unavailable each batch, and each second, begins with a transaction that only probes. It
+  writes as much as a step does, so that the store isn't called available while a step would fail. With
+  `probe_every` a store that nobody writes to is probed, too.
 - Whatever else is raised, all who wait are failed, the file is opened anew, and the thread goes on.
 """
 
@@ -42,7 +44,9 @@ from perdure.supervision import start_thread
 __all__ = ["Apply", "Writer"]
 
 BATCH = 512  # items
-PROBE_EVERY = 1.0  # seconds
+PROBE_EVERY = 1.0  # seconds, while the store is unavailable
+PAGE = 4096  # bytes
+FEWEST_PAGES, MOST_PAGES = 8, 1024  # that a probe writes
 CHECKPOINT = 1000  # pages of the log
 CHECKPOINT_WAITING = 16 * CHECKPOINT  # pages; then readers are waited for, so that the log can start anew
 
@@ -60,6 +64,7 @@ _ITEM_KEEP = QUERIES["item_keep"].sql
 _ITEM_UNDO = QUERIES["item_undo"].sql
 _READ_META = QUERIES["read_meta"].sql
 _SET_BATCH = QUERIES["set_batch"].sql
+_WRITE_PROBE = QUERIES["write_probe"].sql
 
 # These say that the store can't be written; any other error of SQLite is about the item at hand.
 _STORE_FAILED = (
@@ -100,6 +105,8 @@ class Writer:
         The reading connections, which have to be closed while the file is opened anew.
     tell
         Called for each committed change of a run, in order, before its future is resolved.
+    probe_every
+        Seconds without a write after which it probes; None never does while the store is available.
     """
 
     def __init__(
@@ -112,6 +119,7 @@ class Writer:
         tail: Tail,
         readers: Readers,
         tell: Callable[[Committed], None],
+        probe_every: float | None = None,
     ) -> None:
         self._path = path
         self._vfs = vfs
@@ -119,6 +127,8 @@ class Writer:
         self._tail = tail
         self._readers = readers
         self._tell = tell
+        self._probe_every = probe_every
+        self._step_pages = FEWEST_PAGES  # that an item writes, as far as is known
         self._waiting: deque[_Item] = deque()  # those that aren't answered yet, in order
         self._changed = threading.Condition()  # guards what waits; nothing is queued behind the end
         self._closed = False
@@ -168,8 +178,8 @@ class Writer:
             self._start_over(failure)
         going_on = True
         while going_on:
-            items, going_on = self._take()
-            if self._unavailable is not None and not self._fenced and (items or going_on):
+            items, going_on, idle = self._take()
+            if not self._fenced and (idle or (items and self._unavailable is not None)):
                 self._transact([])
             if self._unavailable is None and items:
                 self._transact(items)
@@ -179,20 +189,23 @@ class Writer:
                 self._checkpoint()
         self._end()
 
-    def _take(self) -> tuple[list[_Item], bool]:
+    def _take(self) -> tuple[list[_Item], bool, bool]:
         """Wait for items, and return all that are there but for those that were cancelled.
+
+        Returns, too, whether there will be more, and whether nothing came for as long as it waits.
 
         They stay queued until they are answered, so that none is forgotten whatever happens meanwhile.
         """
-        probing = self._unavailable is not None and not self._fenced
+        patience = self._probe_every if self._unavailable is None else PROBE_EVERY
         with self._changed:
             self._forget_answered()
-            self._changed.wait_for(
-                lambda: self._waiting or self._closed, timeout=PROBE_EVERY if probing else None
+            came = self._changed.wait_for(
+                lambda: self._waiting or self._closed, timeout=None if self._fenced else patience
             )
             taken = list(islice(self._waiting, BATCH))
             going_on = not self._closed or len(taken) < len(self._waiting)
-        return [item for item in taken if item.future.set_running_or_notify_cancel()], going_on
+        items = [item for item in taken if item.future.set_running_or_notify_cancel()]
+        return items, going_on, not came
 
     def _forget_answered(self) -> None:
         while self._waiting and self._waiting[0].future.done():
@@ -212,16 +225,20 @@ class Writer:
             for item in items:
                 self._apply(connection, item)
                 item.on_its_own = connection.total_changes() == untouched
-            changed = not items or connection.total_changes() != untouched
+            if not items:
+                connection.execute(_WRITE_PROBE, (self._probe(batch),))
+            changed = connection.total_changes() != untouched
             if changed:
                 connection.execute(_SET_BATCH, (batch,))
             self._untold.extend((batch, event) for item in items for event in item.events)
             committing = True
             connection.execute(_COMMIT)
         except Exception as error:
+            self._measure(len(items), committed=False)
             committed = self._recover(error, batch if committing else None)
         else:
             committed = True
+            self._measure(len(items), committed=True)
             self._batch = batch if changed else self._batch
         self._forget_uncommitted()
         if committed and changed:
@@ -230,6 +247,22 @@ class Writer:
             self._unavailable = None
             _log_event("info", "store_available", path=str(self._path))
         self._answer(items, committed)
+
+    def _probe(self, batch: int) -> bytes:
+        """Return what a probe writes: as many pages as a step; the same bytes again aren't written."""
+        return batch.to_bytes(8, "big") * ((self._step_pages - 2) * PAGE // 8)
+
+    def _measure(self, items: int, *, committed: bool) -> None:
+        """Note how many pages an item of the last transaction wrote, or was about to write.
+
+        Large ones are forgotten by and by, so that a store at rest isn't probed with much.
+        """
+        if self._connection is None:
+            return
+        pages, _ = self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)
+        if items or (committed and self._unavailable is None):
+            share = -(-pages // items) if items else 0
+            self._step_pages = min(max(share, self._step_pages * 7 // 8, FEWEST_PAGES), MOST_PAGES)
 
     def _check_opening(self, connection: apsw.Connection) -> None:
         """Raise `Fenced` if the store was opened again since; while the transaction lasts, nobody can."""

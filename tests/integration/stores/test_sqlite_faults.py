@@ -366,3 +366,39 @@ def test_a_page_that_cannot_be_read_is_no_damage(store: SqliteStore, vfs: Faulty
     with readers.lend() as connection:
         assert rows(connection, "SELECT position FROM runs") == [(3,)]
     readers.close()
+
+
+# Probes -----------------------------------------------------------------------------------------------------
+
+FRAME = 4096 + 24  # bytes of a page in the log
+
+
+def test_a_probe_writes_as_much_as_the_step_that_had_no_room(store: SqliteStore, vfs: FaultyVFS) -> None:
+    """The room that is left would do for a probe of a page and for a small step, not for one like that."""
+    vfs.room = 12 * FRAME
+    assert isinstance(append(store, 3, size=30 * 4096).exception(WAIT), StoreUnavailable)
+    vfs.room = 0
+    for _ in range(3):
+        assert isinstance(append(store, 3).exception(WAIT), StoreUnavailable)
+        assert store.unavailable is not None
+    vfs.heal()
+    recovered(store, 3)
+
+
+def test_a_store_at_rest_finds_out_that_it_cannot_be_written(tmp_path: Path, vfs: FaultyVFS) -> None:
+    with closing(SqliteStore(tmp_path / "rest.db", vfs=vfs.name, probe_every=0.01)) as store:
+        created(store, steps=1)
+        vfs.fail("sync", "-wal")
+        wait_until(lambda: store.unavailable is not None)
+        vfs.heal()
+        wait_until(lambda: store.unavailable is None)
+        recovered(store, 1)
+
+
+def test_a_store_that_is_not_to_be_probed_writes_nothing_by_itself(
+    store: SqliteStore, vfs: FaultyVFS
+) -> None:
+    before = vfs.syncs
+    store.append("run", store.fence, 3, [Entry(inputs=None, outputs=b"")]).cancel()
+    threading.Event().wait(0.2)
+    assert vfs.syncs - before <= 1

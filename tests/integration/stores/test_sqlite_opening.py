@@ -26,7 +26,7 @@ from perdure.testing.store_samples import WAIT, a_line, a_run, a_savepoint, an_e
 
 DROP_OWNERS = (  # what the schema before them has
     "DROP TRIGGER run_counted; DROP TRIGGER run_discounted; DROP TRIGGER result_counted; "
-    "DROP TRIGGER result_discounted; DROP TABLE owners"
+    "DROP TRIGGER result_discounted; DROP TABLE owners; DROP TABLE probe"
 )
 
 
@@ -49,7 +49,7 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
             assert connection.pragma("application_id") == APPLICATION_ID
             migrate(connection)
             assert schema(connection) == {
-                "executions", "log_lines", "meta", "owners", "records", "result_counted", "result_discounted",
+                "executions", "log_lines", "meta", "owners", "probe", "records", "result_counted", "result_discounted",
                 "results", "run_counted", "run_discounted", "run_keys", "run_keys_by_run", "runs",
                 "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
                 "specs", "step_keys", "steps",

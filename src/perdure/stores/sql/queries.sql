@@ -32,6 +32,10 @@ ROLLBACK TO item;
 -- Read which store this is, the fencing token of its last opening, and the number of its last transaction
 SELECT store, opening, batch FROM meta;
 
+-- name: write_probe
+-- Write as many bytes as are given, which mean nothing.
+INSERT OR REPLACE INTO probe (one, content) VALUES (1, ?);
+
 -- name: set_batch
 -- Number the transaction, so that it can be told afterwards whether it was committed
 UPDATE meta SET batch = ?1;
