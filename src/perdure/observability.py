@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from perdure.terminal import printable
 
-__all__ = ["Metrics", "configure_logging"]
+__all__ = ["Metrics", "configure_logging", "json_line"]
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
@@ -49,10 +51,34 @@ class Metrics:
             threading.active_count
         )
         self.ready = Gauge("perdure_ready", "1 while the store can be written.", registry=self.registry)
+        self.answers = Counter(
+            "perdure_http_answers",
+            "Answers over HTTP, by method and status.",
+            ("method", "status"),
+            registry=self.registry,
+        )
+        self.answer_seconds = Histogram(
+            "perdure_http_answer_seconds",
+            "Seconds from a request's headers to the end of its answer.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
+            registry=self.registry,
+        )
+
+    def count_answer(self, method: str, status: int, seconds: float) -> None:
+        """Count an answer over HTTP; methods that no route takes are one."""
+        self.answers.labels(method if method in _METHODS else "other", status).inc()
+        self.answer_seconds.observe(seconds)
 
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def json_line(event: str, **values: object) -> str:
+    """Return what a program prints as a line of JSON, with the fields that its log lines have."""
+    line: structlog.types.EventDict = {"event": event, **values, "level": "info"}
+    stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "info", line)
+    return str(structlog.processors.JSONRenderer()(None, "info", stamped))
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:

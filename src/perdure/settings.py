@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from perdure.errors import Invalid
+from perdure.errors import Invalid, nearest
 
-__all__ = ["Settings"]
+__all__ = ["PREFIX", "Settings", "unknown_variables"]
+
+PREFIX = "PERDURE_"
 
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 SYSTEM_IDS = 999  # user ids up to here are the system's own
@@ -28,7 +30,7 @@ FEWEST_SAVEPOINTS = 2  # a restore begins before the last one
 class Settings(BaseSettings):
     """What a server runs with."""
 
-    model_config = SettingsConfigDict(env_prefix="PERDURE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -203,7 +205,12 @@ class Settings(BaseSettings):
         description="Most operations (nodes of the equations × steps of dt) in one /run or /execute.",
     )
     log_level: str = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
-    log_json: bool = Field(False, description="Log lines as JSON instead of text.")
+    log_json: bool = Field(
+        False, description="Log lines, and what a server prints when it starts, as JSON instead of text."
+    )
+    access_log: bool = Field(
+        False, description="A log line for every request, not only for those that are answered with an error."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -287,6 +294,22 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+
+def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
+    """Return the names of an environment that look like settings and are none, with what was probably meant.
+
+    >>> unknown_variables(["PERDURE_PORT", "PERDURE_PROT", "HOME"])
+    {'PERDURE_PROT': 'PERDURE_PORT'}
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    unknown = {}
+    for name in sorted(environment):
+        rest = name.upper().removeprefix(PREFIX)
+        if name.upper().startswith(PREFIX) and rest not in known:
+            meant = nearest(rest, known)
+            unknown[name] = None if meant is None else f"{PREFIX}{meant}"
+    return unknown
 
 
 def _token_pairs(pairs: Iterable[str], shape: str) -> dict[str, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from perdure.dialects.stableconfigs.router import StableConfigsPaths
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.errors import PerdureError
+from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
@@ -243,6 +244,7 @@ def _app(
 ) -> App:
     """Make an app; `between` is asked after origins are checked, and before the native API's tokens are."""
     artifacts = open_artifacts(settings)
+    metrics = Metrics()
     hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
     policy = OriginPolicy.of(origins, None if any_host or ANY in hosts else hosts, administrator_socket)
 
@@ -251,7 +253,9 @@ def _app(
         async with AsyncExitStack() as stack:
             if on_closed is not None:
                 stack.callback(on_closed)
-            opening = opened(store, catalogue, settings, artifacts, manner, registry, works=works)
+            opening = opened(
+                store, catalogue, settings, artifacts, manner, registry, metrics=metrics, works=works
+            )
             try:
                 app.state.context = await stack.enter_async_context(opening)
             except PerdureError as error:
@@ -270,7 +274,7 @@ def _app(
         redirect_slashes=False,
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[
-            Middleware(Requests),
+            Middleware(Requests, count=metrics.count_answer, log_all=settings.access_log),
             Middleware(
                 OpenRoutes,
                 dialects=dialects,

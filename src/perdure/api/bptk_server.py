@@ -14,7 +14,7 @@ from perdure.dialects.bptk.client import BptkClient, InProcess
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, check_adapter
 from perdure.dialects.bptk.in_process import Bptk
 from perdure.errors import AsgiOnly, Invalid
-from perdure.observability import configure_logging
+from perdure.observability import configure_logging, json_line
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
@@ -158,8 +158,13 @@ class BptkServer:
             self._settings,
             self._settings.host if host is None else host,
             self._settings.port if port is None else port,
-            lambda url: announce(f"{self.name} serves BPTK's API at {url}"),
+            lambda url, access: announce(self._announcement(url, access)),
         )
+
+    def _announcement(self, url: str, access: str) -> str:
+        if self._settings.log_json:
+            return json_line("serving", name=self.name, url=url, open=access)
+        return f"{self.name} serves BPTK's API at {url} ({access})"
 
     def test_client(self) -> BptkClient:
         """Return a client that calls the application without a network; several share its instances."""

@@ -7,11 +7,13 @@ counted: they get in also when others have taken all there are.
 
 import asyncio
 import math
+import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
+import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -76,6 +78,9 @@ class BoundedConfig(uvicorn.Config):
         super().__init__(
             app, http=BoundedProtocol, ws="none", timeout_keep_alive=math.ceil(limits.idle_seconds), **options
         )
+
+
+log = structlog.get_logger(__name__)
 
 
 class Exceeded(Exception):
@@ -301,7 +306,10 @@ class BoundedProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.close()
                 return
-        answer = error_response(status, code, message, headers=headers)
+        # It never came to the app, which names the other requests.
+        request = secrets.token_hex(8)
+        log.warning("connection_refused", status=status, code=code, request=request)
+        answer = error_response(status, code, message, headers={**(headers or {}), "X-Request-ID": request})
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"connection: close"]
         lines += [
             name + b": " + value for name, value in (*self.server_state.default_headers, *answer.raw_headers)

@@ -1,10 +1,16 @@
-"""The events of a run: a stream that tells where it stands, now and whenever that changed, until it ends."""
+"""The events of a run: a stream that tells where it stands, now and whenever that changed, until it ends.
+
+A browser's EventSource connects again when a stream ends, with the id of the last event. The id of the event
+that ends a run says so, and for that one the answer is a 204, after which it gives up.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -15,6 +21,7 @@ from perdure.drivers.requests import Owner
 from perdure.drivers.sessions import KIND as SESSION
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import TaskView
+from perdure.lifecycle import FINAL, RunState
 from perdure.stores.base import Committed
 from perdure.web.events import EventStream, event
 from perdure.web.operations import Call, Operation, route
@@ -27,11 +34,17 @@ _EVENT = {
     "`attempt`, `seconds`, `place` and `progress`, or an experiment's `attempt`, `reason` and `progress`.",
     "properties": {
         "event": {"const": "run"},
-        "id": {"type": "string", "description": "Steps taken; of a task or an experiment, attempts begun."},
+        "id": {
+            "type": "string",
+            "description": "Steps taken; of a task or an experiment, attempts begun. The last event of a run "
+            "that has ended has the state in it, too: `12-stopped`.",
+        },
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
     "required": ["event", "id", "data"],
 }
+
+_DELETED = "deleted"
 
 _encoder = msgspec.json.Encoder()
 
@@ -43,77 +56,102 @@ async def read_events(call: Call[None, None]) -> ASGIApp:
     of_kind = {TASK: _of_task, EXPERIMENT: _of_experiment, SESSION: _of_session}[run.kind]
     events = of_kind(context, call.owner, run.id)
     first = await anext(events)  # an unknown run is a 404, not an empty stream
-    return EventStream(_from(first, events), context.closing)
+    if first.ends and first.id.encode() in (
+        value for name, value in call.scope["headers"] if name == b"last-event-id"
+    ):
+        await events.aclose()
+        return Response(status_code=204)
+    return EventStream(_encoded(first, events), context.closing)
 
 
-async def _from(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+@dataclass(frozen=True)
+class _Event:
+    """One event of a run.
+
+    Attributes
+    ----------
+    number
+        Steps taken, or attempts begun.
+    data
+        What is said of the run, among it its state.
+    ends
+        Whether it is the last one.
+    """
+
+    number: int
+    data: dict[str, Any]
+    ends: bool
+
+    @property
+    def id(self) -> str:
+        """What tells it from others of the run, as far as that matters: a stop takes no step."""
+        return f"{self.number}-{self.data['state']}" if self.ends else str(self.number)
+
+    def text(self) -> bytes:
+        """Return it as it is sent."""
+        return event("run", self.id, _encoder.encode(self.data))
+
+    @classmethod
+    def of(cls, number: int, state: RunState, **data: Any) -> "_Event":
+        return cls(number, {"state": state.value, **data}, state in FINAL)
+
+
+async def _encoded(first: _Event, events: AsyncGenerator[_Event, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
-        yield first
-        async for encoded in events:
-            yield encoded
+        yield first.text()
+        async for told in events:
+            yield told.text()
 
 
-async def _of_session(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[bytes, None]:
+async def _of_session(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
     async with aclosing(context.sessions.events(owner, run_id)) as commits:
         async for commit in commits:
             yield _session_event(commit)
 
 
-async def _of_task(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[bytes, None]:
+async def _of_task(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
     attempt = 0
     async with aclosing(context.tasks.events(owner, run_id)) as views:
         async for view in views:
             if view is None:
-                yield _event(attempt, {"state": "deleted"})
+                yield _Event(attempt, {"state": _DELETED}, ends=True)
             else:
                 attempt = view.execution.attempt
                 yield _task_event(view)
 
 
-async def _of_experiment(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[bytes, None]:
+async def _of_experiment(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
     attempt = 0
     async with aclosing(context.experiments.events(owner, run_id)) as views:
         async for view in views:
             if view is None:
-                yield _event(attempt, {"state": "deleted"})
+                yield _Event(attempt, {"state": _DELETED}, ends=True)
             else:
                 attempt = view.execution.attempt
                 yield _experiment_event(view)
 
 
-def _session_event(commit: Committed) -> bytes:
-    state = "deleted" if commit.deleted else commit.state.value
-    return _event(commit.position, {"state": state, "step": commit.position})
+def _session_event(commit: Committed) -> _Event:
+    if commit.deleted:
+        return _Event(commit.position, {"state": _DELETED, "step": commit.position}, ends=True)
+    return _Event.of(commit.position, commit.state, step=commit.position)
 
 
-def _task_event(view: TaskView) -> bytes:
+def _task_event(view: TaskView) -> _Event:
     execution = view.execution
-    return _event(
+    return _Event.of(
         execution.attempt,
-        {
-            "state": view.run.state.value,
-            "attempt": execution.attempt,
-            "seconds": execution.seconds,
-            "place": view.place,
-            "progress": view.progress,
-        },
+        view.run.state,
+        attempt=execution.attempt,
+        seconds=execution.seconds,
+        place=view.place,
+        progress=view.progress,
     )
 
 
-def _experiment_event(view: ExperimentView) -> bytes:
-    return _event(
-        view.execution.attempt,
-        {
-            "state": view.run.state.value,
-            "reason": view.run.reason,
-            "attempt": view.execution.attempt,
-            "progress": view.progress,
-        },
-    )
-
-
-def _event(number: int, data: dict[str, Any]) -> bytes:
-    return event("run", number, _encoder.encode(data))
+def _experiment_event(view: ExperimentView) -> _Event:
+    attempt = view.execution.attempt
+    return _Event.of(attempt, view.run.state, reason=view.run.reason, attempt=attempt, progress=view.progress)
 
 
 _OPERATION = Operation(
@@ -122,6 +160,8 @@ _OPERATION = Operation(
     handler=read_events,
     summary="Follow a run",
     media={"text/event-stream": _EVENT},
+    headers={"Last-Event-ID": "The id of the last event that was received."},
+    empty="The run has ended, and its last event was received.",
     errors=(401, 403, 404, 409, 422, 500, 503),
 )
 

@@ -79,16 +79,18 @@ async def opened(
     manner: Manner,
     registry: TaskRegistry,
     *,
+    metrics: Metrics,
     works: bool,
 ) -> AsyncIterator[Context]:
     """Open all that an app works with, and close it in the opposite order; the store stays the caller's.
 
     Parameters
     ----------
+    metrics
+        What is counted.
     works
         Whether tasks and experiments are worked on; otherwise they wait for an app that does.
     """
-    metrics = Metrics()
     sessions = Sessions(store, catalogue, settings, metrics)
     bptk = Dialect(
         sessions,

@@ -28,8 +28,9 @@ import uvicorn
 from perdure.api.app import App, create_app
 from perdure.api.connections import BoundedConfig, BoundedProtocol, ConnectionLimits
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
+from perdure.observability import json_line
 from perdure.scenarios import Catalogue
-from perdure.settings import Settings
+from perdure.settings import Settings, unknown_variables
 from perdure.stores.location import socket_path
 from perdure.stores.open import open_store
 from perdure.web.origins import host_name, is_loopback
@@ -38,6 +39,7 @@ __all__ = ["access_in_words", "run_app", "serve"]
 
 STOP_SECONDS = 10  # requests that take longer are cut off
 BACKLOG = 2048
+PROBE_SECONDS = 5.0  # without a write, after which the store is probed, so that /ready tells of a full disk
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
 
@@ -82,6 +84,7 @@ def serve(
             keep=settings.savepoint_keep,
             keep_lines=settings.max_log_lines,
             accept_loss=accept_loss,
+            probe_every=PROBE_SECONDS,
             keep_bytes=settings.max_log_bytes,
         )
         closing.callback(store.close)
@@ -91,12 +94,13 @@ def serve(
             sockets.append(closing.enter_context(_administrator_socket(path)))
         app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
         app.hosts.add(host_name(listening.getsockname()[0]))
+        _warn_of_unknown_settings()
         told = _announcement(_url(listening), catalogue, settings, app)
         signals.server = _Server(app, settings, lambda: announce(told))
         _run(signals.server, app, sockets)
 
 
-def run_app(app: App, settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
+def run_app(app: App, settings: Settings, host: str, port: int, announce: Callable[[str, str], None]) -> None:
     """Serve an app until SIGTERM or SIGINT.
 
     Parameters
@@ -116,9 +120,10 @@ def run_app(app: App, settings: Settings, host: str, port: int, announce: Callab
         If the app can't start, for example because another server uses its external state.
     """
     with _Signals() as signals, _tcp_socket(host, port) as listening:
+        _warn_of_unknown_settings()
         app.hosts |= {host.lower(), host_name(listening.getsockname()[0])}
-        told = f"{_url(listening)} ({access_in_words(app)})"
-        signals.server = _Server(app, settings, lambda: announce(told))
+        url, access = _url(listening), access_in_words(app)
+        signals.server = _Server(app, settings, lambda: announce(url, access))
         _run(signals.server, app, [listening])
 
 
@@ -287,6 +292,12 @@ def _usable(path: Path | None) -> Path | None:
     return path
 
 
+def _warn_of_unknown_settings() -> None:
+    for name, meant in unknown_variables(os.environ).items():
+        suggestion = "" if meant is None else f"; did you mean {meant}?"
+        log.warning("unknown_setting", name=name, meaning=f"there is no such setting{suggestion}")
+
+
 def access_in_words(app: App) -> str:
     """Return who may call an app, for people: by which token, and from which web pages."""
     token = "with a token" if app.tokens_needed else "without a token"
@@ -294,6 +305,9 @@ def access_in_words(app: App) -> str:
 
 
 def _announcement(url: str, catalogue: Catalogue, settings: Settings, app: App) -> str:
+    """Return what is printed when the server answers: lines for people, or one of JSON for programs."""
+    if settings.log_json:
+        return json_line("serving", url=url, store=settings.store, open=access_in_words(app))
     token = " -H 'Authorization: Bearer TOKEN'" if settings.tokens else ""
     lines = [
         f"Perdure serves {url} from {settings.store}",

@@ -18,9 +18,9 @@ KEEP_ALIVE_SECONDS = 15.0
 _KEEP_ALIVE = b": keep-alive\n\n"
 
 
-def event(kind: str, identifier: int, data: bytes) -> bytes:
-    """Return one event as bytes; `data` has no line breaks."""
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), identifier, data)
+def event(kind: str, identifier: int | str, data: bytes) -> bytes:
+    """Return one event as bytes; none of them has line breaks."""
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (kind.encode(), str(identifier).encode(), data)
 
 
 class EventStream:

@@ -103,6 +103,7 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": _parameters(operation, schemas),
         "responses": {
             "200": {"description": "Done.", "content": content},
+            **({} if operation.empty is None else {"204": {"description": operation.empty}}),
             **{str(status): response for status, response in error_responses(*operation.errors).items()},
         },
     }
@@ -123,6 +124,10 @@ def _parameters(operation: Operation, schemas: dict[str, Any]) -> list[dict[str,
     if operation.query is not None:
         properties = schemas[operation.query.__name__]["properties"]
         parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    parameters += [
+        {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
+        for name, meaning in operation.headers.items()
+    ]
     if operation.keyed:
         parameters.append(
             {"name": HEADER, "in": "header", "description": DESCRIPTION, "schema": HEADER_SCHEMA}

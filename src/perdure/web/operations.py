@@ -81,6 +81,10 @@ class Operation:
         The Struct that describes its JSON answer; None if it has none.
     media
         Further media types it can answer with, each with its schema.
+    headers
+        Request headers that it looks at, each with what it means.
+    empty
+        When it answers with 204; None if it never does.
     errors
         The statuses of errors it may answer with.
     """
@@ -94,6 +98,8 @@ class Operation:
     keyed: bool = False
     answer: type[msgspec.Struct] | None = None
     media: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    empty: str | None = None
     errors: tuple[int, ...] = ()
 
 

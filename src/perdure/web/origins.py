@@ -23,7 +23,7 @@ __all__ = ["ANY", "OriginPolicy", "Origins", "host_name", "is_loopback"]
 ANY = "*"
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
-_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
+_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
 _EXPOSED = "Content-Disposition, ETag, Location, X-Request-ID"
 _PREFLIGHT_SECONDS = "600"
 

@@ -30,7 +30,7 @@ def test_a_stream_tells_where_a_run_stands_and_ends_with_it(
         client.post(f"/runs/{run}/steps")
         assert next(seen) == ("run", "1", {"state": "started", "step": 1})
         client.put(f"/runs/{run}/state", json={"state": "stopped"})
-        assert next(seen) == ("run", "1", {"state": "stopped", "step": 1})
+        assert next(seen) == ("run", "1-stopped", {"state": "stopped", "step": 1})
         assert list(seen) == []
 
 
