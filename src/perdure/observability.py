@@ -63,6 +63,40 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
             registry=self.registry,
         )
+        self.queue = Gauge(
+            "perdure_queue_runs",
+            "Tasks and experiments that haven't ended: waiting for a slot, working, or paused.",
+            ("kind", "state"),
+            registry=self.registry,
+        )
+        self.attempts = Counter(
+            "perdure_attempts",
+            "Processes that were started for tasks and experiments; more than one a run after crashes.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.ended = Counter(
+            "perdure_runs_ended",
+            "Tasks and experiments that ended, by outcome.",
+            ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self.store_changes = Counter(
+            "perdure_store_changes", "Changes of runs that were committed.", registry=self.registry
+        )
+        self.store_waiting = Gauge(
+            "perdure_store_waiting", "Writes that wait for their commit.", registry=self.registry
+        )
+        self.store_bytes = Gauge(
+            "perdure_store_bytes",
+            "Sizes of the store's files: the database, and its write-ahead log.",
+            ("file",),
+            registry=self.registry,
+        )
+
+    def count_end(self, kind: str, outcome: str) -> None:
+        """Count a task or an experiment that came to its end."""
+        self.ended.labels(kind, outcome).inc()
 
     def count_answer(self, method: str, status: int, seconds: float) -> None:
         """Count an answer over HTTP; methods that no route takes are one."""

@@ -91,6 +91,7 @@ async def opened(
     works
         Whether tasks and experiments are worked on; otherwise they wait for an app that does.
     """
+    unwatch = store.watch(lambda _: metrics.store_changes.inc())
     sessions = Sessions(store, catalogue, settings, metrics)
     bptk = Dialect(
         sessions,
@@ -102,7 +103,7 @@ async def opened(
         closing=sessions.closing,
     )
     try:
-        async with _drivers(store, settings, artifacts, registry, works) as (tasks, experiments):
+        async with _drivers(store, settings, artifacts, registry, metrics, works) as (tasks, experiments):
             stableconfigs = StableConfigs(tasks, store, settings.result_expires)
             await bptk.open()
             try:
@@ -127,16 +128,22 @@ async def opened(
         sessions.closing.set()
         await bptk.aclose()
         await sessions.aclose()
+        unwatch()
 
 
 @asynccontextmanager
 async def _drivers(
-    store: Store, settings: Settings, artifacts: Artifacts, registry: TaskRegistry, works: bool
+    store: Store,
+    settings: Settings,
+    artifacts: Artifacts,
+    registry: TaskRegistry,
+    metrics: Metrics,
+    works: bool,
 ) -> AsyncIterator[tuple[Tasks, Experiments]]:
     """Open the drivers of what executors work on."""
     with _working_root(store, settings) as root, _isolation(store, settings, root, works) as isolation:
         folders = WorkingFolders(root, artifacts, isolation)
-        async with _executor(store, settings, folders, registry, isolation, works) as executor:
+        async with _executor(store, settings, folders, registry, metrics, isolation, works) as executor:
             tasks = Tasks(store, registry, executor, settings)
             experiments = Experiments(store, executor, artifacts, folders, settings)
             try:
@@ -155,6 +162,7 @@ async def _executor(
     settings: Settings,
     folders: WorkingFolders,
     registry: TaskRegistry,
+    metrics: Metrics,
     isolation: Isolation | None,
     works: bool,
 ) -> AsyncIterator[Executor]:
@@ -196,7 +204,9 @@ async def _executor(
             provide=Provisions(folders).provide,
         ),
     }
-    async with LocalExecutor(store, bodies, identity=_identity(store), isolation=isolation) as executor:
+    async with LocalExecutor(
+        store, bodies, identity=_identity(store), isolation=isolation, metrics=metrics
+    ) as executor:
         yield executor
 
 

@@ -1,5 +1,6 @@
 """The service itself over HTTP: the start page, whether it is alive, ready and intact, and its metrics."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Literal
@@ -12,10 +13,16 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perdure.api.context import Serving
+from perdure.api.context import Context, Serving
 from perdure.api.shapes import CheckStore
 from perdure.api.start_page import address_of, start_page
-from perdure.errors import Damaged, StoreUnavailable
+from perdure.clock import steady
+from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
+from perdure.drivers.tasks import KIND as TASK
+from perdure.errors import Damaged, PerdureError, StoreUnavailable
+from perdure.lifecycle import Wanted
+from perdure.run import Execution
+from perdure.stores.sqlite import SqliteStore
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
@@ -109,5 +116,30 @@ async def check_store(serving: Serving, body: CheckStore | None = None) -> Store
 )
 async def metrics(serving: Serving) -> PlainTextResponse:
     """Return the metrics in Prometheus' text format."""
-    serving.metrics.ready.set(serving.store.unavailable is None)
+    await anyio.to_thread.run_sync(_measure, serving)
     return PlainTextResponse(serving.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _measure(serving: Context) -> None:
+    """Set what isn't counted as it happens: the queue, and the store."""
+    store, metrics = serving.store, serving.metrics
+    metrics.ready.set(store.unavailable is None)
+    if isinstance(store, SqliteStore):
+        metrics.store_waiting.set(store.waiting)
+        for file, size in store.sizes.items():
+            metrics.store_bytes.labels(file).set(size)
+    try:
+        executions = store.executions()
+    except PerdureError:
+        return  # what can't be read has the value that it had
+    now = steady()
+    found = Counter((it.kind, _state(it, store.fence, now)) for it in executions)
+    for kind in (TASK, EXPERIMENT):
+        for state in ("waiting", "working", "paused"):
+            metrics.queue.labels(kind, state).set(found[kind, state])
+
+
+def _state(execution: Execution, opening: int, now: float) -> str:
+    if execution.wanted is Wanted.PAUSED:
+        return "paused"
+    return "working" if execution.leased(opening, now) else "waiting"

@@ -17,6 +17,7 @@ from perdure.execution.place import Place
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.work import Work, bring_unplaced
+from perdure.observability import Metrics
 from perdure.stores.base import Store
 
 __all__ = ["LocalExecutor"]
@@ -45,6 +46,8 @@ class LocalExecutor:
         an executor of that name left running is ended when this one opens.
     isolation
         Gives each owner's children a user id of their own; without it they have that of this process.
+    metrics
+        Where attempts and ends are counted.
 
     Examples
     --------
@@ -55,7 +58,13 @@ class LocalExecutor:
     """
 
     def __init__(
-        self, store: Store, bodies: Mapping[str, Body], *, identity: str, isolation: Isolation | None = None
+        self,
+        store: Store,
+        bodies: Mapping[str, Body],
+        *,
+        identity: str,
+        isolation: Isolation | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._place = Place(
@@ -64,6 +73,7 @@ class LocalExecutor:
             identity=identity,
             lease_seconds=LEASE,
             scratch=Scratch(identity),
+            metrics=metrics or Metrics(),
             isolation=isolation,
         )
         self._rooms = {kind: _Room(body.slots or _cores()) for kind, body in bodies.items()}
@@ -112,7 +122,7 @@ class LocalExecutor:
             room.lanes.push(run_id, execution.owner, Lane.SHORT if short else Lane.LONG)
             self._dispatch(room)
         else:
-            await bring_unplaced(self._store, run_id)
+            await bring_unplaced(self._store, run_id, self._place.metrics)
 
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
@@ -121,7 +131,7 @@ class LocalExecutor:
             return
         for room in self._rooms.values():
             room.lanes.remove(run_id)
-        await bring_unplaced(self._store, run_id)
+        await bring_unplaced(self._store, run_id, self._place.metrics)
 
     def _dispatch(self, room: "_Room") -> None:
         """Give a kind's free slots to those whose turn it is, the slot for short runs first."""

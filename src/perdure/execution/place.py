@@ -7,6 +7,7 @@ import msgspec
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
 from perdure.execution.scratch import Scratch
+from perdure.observability import Metrics
 
 __all__ = ["Place"]
 
@@ -26,6 +27,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         How long a lease runs if it isn't renewed.
     scratch
         Where the temporary files of children are that have no user id of their own.
+    metrics
+        Where attempts and ends are counted.
     isolation
         Who children run as; None is the user of this process, for all owners.
     """
@@ -35,4 +38,5 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     identity: str
     lease_seconds: float
     scratch: Scratch
+    metrics: Metrics
     isolation: Isolation | None = None

@@ -16,6 +16,7 @@ from perdure.execution.body import Provision
 from perdure.execution.place import Place
 from perdure.execution.verdict import Again, Finish, failed, requested
 from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.observability import Metrics
 from perdure.run import Change, Execution, Run
 from perdure.stores.base import Store
 
@@ -74,7 +75,7 @@ class Work:
         run = await asyncio.to_thread(self._store.run, self._run_id)
         body = self._place.bodies[run.kind]
         if before.wanted is not Wanted.STARTED:
-            await bring_unplaced(self._store, self._run_id)
+            await bring_unplaced(self._store, self._run_id, self._place.metrics)
         if not body.is_due(run, before) or before.leased(self._store.fence, steady()):
             return False
         if run.state is RunState.STARTED and not body.resumes:
@@ -92,6 +93,7 @@ class Work:
             execution = await asyncio.wrap_future(self._store.lease(self._run_id, holder, lease_seconds))
         except (LeaseHeld, RunFinished):
             return False
+        self._place.metrics.attempts.labels(run.kind).inc()
         attempt = self._attempt = Attempt(self._store, self._place, execution, provision)
         if execution.wanted is not before.wanted:  # since a moment ago
             self._attempt = None
@@ -111,6 +113,7 @@ class Work:
                         self._run_id, execution.fence, change, result=result, seconds=attempt.seconds
                     )
                 )
+                _count(self._place.metrics, run.kind, change)
             case Again(deaths):
                 await self._give_back(attempt, execution.fence, deaths)
                 return True
@@ -167,6 +170,7 @@ class Work:
                 return
             with suppress(VersionConflict):
                 await asyncio.wrap_future(self._store.update_run(self._run_id, run.version, change))
+                _count(self._place.metrics, run.kind, change)
                 return
 
     async def _give_back(self, attempt: Attempt, fence: int, deaths: int | None = None) -> None:
@@ -175,7 +179,7 @@ class Work:
         )
 
 
-async def bring_unplaced(store: Store, run_id: str) -> None:
+async def bring_unplaced(store: Store, run_id: str, metrics: Metrics | None = None) -> None:
     """Bring a run that nobody works on to its end, or to the pause, that is wanted of it."""
     while True:
         execution = await asyncio.to_thread(store.execution, run_id)
@@ -191,3 +195,9 @@ async def bring_unplaced(store: Store, run_id: str) -> None:
         # Whoever leases it in between makes it a new version.
         with suppress(VersionConflict):
             await asyncio.wrap_future(store.update_run(run_id, run.version, change))
+            _count(metrics, run.kind, change)
+
+
+def _count(metrics: Metrics | None, kind: str, change: Change) -> None:
+    if metrics is not None and change.outcome is not None:
+        metrics.count_end(kind, change.outcome.value)

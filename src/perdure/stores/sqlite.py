@@ -5,7 +5,7 @@ What a change does is `changes`, when it counts as durable is `writer`, how the 
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -132,6 +132,21 @@ class SqliteStore:
     def unavailable(self) -> str | None:
         """Why nothing can be written at the moment; None when all is well."""
         return self._writer.unavailable
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their commit."""
+        return self._writer.waiting
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How many bytes its files have: the database, and its write-ahead log."""
+        files = {"database": self.path, "log": self.path.with_name(f"{self.path.name}-wal")}
+        found = {}
+        for name, path in files.items():
+            with suppress(FileNotFoundError):
+                found[name] = path.stat().st_size
+        return found
 
     def close(self) -> None:
         """Commit what waits, then let go of the file; harmless when done twice."""

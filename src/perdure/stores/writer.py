@@ -148,6 +148,11 @@ class Writer:
         """Why nothing can be written at the moment; None when all is well."""
         return "it is closed" if self._closed else self._unavailable or self._files.problem
 
+    @property
+    def waiting(self) -> int:
+        """How many items wait for their commit."""
+        return len(self._waiting)
+
     def submit(self, apply: Apply[T], link: Link | None = None) -> Future[T]:
         """Queue an item; its future resolves after the commit."""
         item = _Item(apply)

@@ -49,8 +49,9 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
             assert connection.pragma("application_id") == APPLICATION_ID
             migrate(connection)
             assert schema(connection) == {
-                "executions", "log_lines", "meta", "owners", "probe", "records", "result_counted", "result_discounted",
-                "results", "run_counted", "run_discounted", "run_keys", "run_keys_by_run", "runs",
+                "executions", "log_lines", "meta", "owners", "probe", "records",
+                "result_counted", "result_discounted", "results", "run_counted", "run_discounted",
+                "run_keys", "run_keys_by_run", "runs",
                 "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
                 "specs", "step_keys", "steps",
             }  # fmt: skip
