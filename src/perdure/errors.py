@@ -546,8 +546,8 @@ class TaskUnfinished(Refused):
 
 
 class SlotsTaken(Refused):
-    """There are {limit} simulations that haven't ended, and there may not be more; stop one, or raise the
-    setting max_simulations."""
+    """There are {limit} simulations that haven't ended, and there may not be more; stop one, or raise
+    PERDURE_MAX_SIMULATIONS."""
 
 
 class InstanceLocked(Refused):
@@ -629,8 +629,8 @@ class EndedRunsExceeded(TooMany):
 
 
 class QuotaExceeded(TooMany):
-    """{owner!r} has {quota} runs that haven't ended, and may not have more; stop or delete some, or raise the
-    setting max_runs."""
+    """{owner!r} has {quota} runs that haven't ended, and may not have more; stop or delete some, or raise
+    PERDURE_MAX_RUNS."""
 
 
 class ResultBytesExceeded(TooMany):
