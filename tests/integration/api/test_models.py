@@ -1,9 +1,13 @@
 """Models over HTTP: what sessions can be made of, whatever it is called; and the service's metrics."""
 
+import json
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+from tests.support.in_process import in_process
+from tests.support.served import catalogue
 
 
 def test_managers_are_listed_with_all_that_a_client_needs(client: httpx.Client) -> None:
@@ -43,3 +47,20 @@ def test_metrics_count_steps(client: httpx.Client, run: str) -> None:
     client.post(f"/runs/{run}/steps", json={"steps": 3})
     assert steps() == before + 3
     assert client.get("/metrics").headers["Content-Type"].startswith("text/plain")
+
+
+def test_a_manager_that_cannot_be_served_is_listed_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "crowd.json").write_text(json.dumps({"smCrowd": {"type": "abm", "scenarios": {"base": {}}}}))
+    models = catalogue()
+    models.load(tmp_path)
+    with in_process(models=models) as client:
+        found = client.get("/models").json()
+        assert found["unusable"].keys() == {"smCrowd"}
+        assert "bath" in found["managers"]
+        for answer in (
+            client.get("/models/smCrowd"),
+            client.post("/runs", json={"kind": "session", "scenarios": {"smCrowd": ["base"]}}),
+        ):
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (404, "manager_unusable")
+            assert found["unusable"]["smCrowd"] in error["message"]
