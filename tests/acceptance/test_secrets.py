@@ -71,7 +71,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     (folder / "curious_tasks.py").write_text(TASKS)
     options = ("--tasks", str(folder / "curious_tasks.py"))
-    with running(folder / "perdure.db", "perdure.examples:catalogue", {**SECRETS, **NEEDED}, options) as it:
+    with running(
+        folder / "perdure.db", "perdure.examples:catalogue", {**SECRETS, **NEEDED}, options, ()
+    ) as it:
         yield it
 
 

@@ -26,7 +26,7 @@ def perdure(
         given, output, errors = (Path(made, name) for name in ("in", "out", "err"))
         given.write_text(text)
         process = Forked(
-            _run,
+            command,
             arguments,
             folder=folder,
             environment={**os.environ, **environment},
@@ -45,7 +45,8 @@ def perdure(
         )
 
 
-def _run(arguments: tuple[str, ...]) -> None:
+def command(arguments: tuple[str, ...]) -> None:
+    """Be the command in this process."""
     sys.argv = ["perdure", *arguments]
     run()
 

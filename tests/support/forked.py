@@ -30,9 +30,12 @@ class Forked:
 
     Attributes
     ----------
-    stdout
-        What it prints, unless that goes to a file.
+    stdin, stdout, stderr
+        What it prints can be read here, unless that goes to a file; the others are never pipes.
     """
+
+    stdin: None = None
+    stderr: None = None
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class Forked:
         *arguments: object,
         folder: Path,
         environment: dict[str, str],
-        errors: Path,
+        errors: Path | None = None,
         output: Path | None = None,
         text: Path = Path(os.devnull),
     ) -> None:
@@ -90,9 +93,11 @@ def _begin(
     arguments: tuple[object, ...],
     folder: Path,
     environment: dict[str, str],
-    streams: tuple[Path, Path | Connection, Path],
+    streams: tuple[Path, Path | Connection, Path | None],
 ) -> None:
     for number, stream in enumerate(streams):
+        if stream is None:
+            continue
         if isinstance(stream, Path):
             file = os.open(stream, WRITING if number else os.O_RDONLY)
         else:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.forked import Forked
+
 
 @contextlib.contextmanager
 def process_of(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
@@ -22,7 +24,7 @@ def process_of(command: Sequence[str], **options: Any) -> Iterator[subprocess.Po
         end(process)
 
 
-def end(process: "subprocess.Popen[Any]") -> None:
+def end(process: "subprocess.Popen[Any] | Forked") -> None:
     """Kill a process if it still runs, reap it, and close its pipes."""
     process.kill()
     process.wait()

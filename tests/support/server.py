@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.commands import command
+from tests.support.forked import Forked
 from tests.support.processes import end
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +24,8 @@ class Server:
     url
         Where it answers.
     process
-        The process; tests may signal it.
+        The process; tests may signal it. It is forked from one that has imported the program, unless `prefix`
+        is given: a command, or nothing, before one that begins anew, which alone hides its secrets.
     """
 
     def __init__(
@@ -31,27 +34,21 @@ class Server:
         models: str,
         environment: dict[str, str] | None = None,
         options: Sequence[str] = (),
-        prefix: Sequence[str] = (),
+        prefix: Sequence[str] | None = None,
     ) -> None:
-        self.process = subprocess.Popen(
-            [
-                *prefix,
-                sys.executable,
-                "-m",
-                "perdure",
-                "serve",
-                models,
-                "--port",
-                "0",
-                "--store",
-                f"sqlite:///{store}",
-                *options,
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PERDURE_LOG_LEVEL": "WARNING", **(environment or {})},
-        )
+        arguments = ("serve", models, "--port", "0", "--store", f"sqlite:///{store}", *options)
+        environment = {**os.environ, "PERDURE_LOG_LEVEL": "WARNING", **(environment or {})}
+        self.process: Forked | subprocess.Popen[str]
+        if prefix is None:
+            self.process = Forked(command, arguments, folder=ROOT, environment=environment)
+        else:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", "perdure", *arguments],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env=environment,
+            )
         assert self.process.stdout is not None
         try:
             first = self.process.stdout.readline()  # it is printed when the server answers
@@ -71,6 +68,7 @@ class Server:
         """End it as an operator does; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         self._gone()
+        assert self.process.returncode is not None
         return self.process.returncode
 
     def _gone(self) -> None:
@@ -86,9 +84,9 @@ def running(
     models: str,
     environment: dict[str, str] | None = None,
     options: Sequence[str] = (),
-    prefix: Sequence[str] = (),
+    prefix: Sequence[str] | None = None,
 ) -> Iterator[Server]:
-    """Yield a server that is gone afterwards; `prefix` is a command that executes what follows it."""
+    """Yield a server that is gone afterwards."""
     server = Server(store, models, environment, options, prefix)
     try:
         yield server
