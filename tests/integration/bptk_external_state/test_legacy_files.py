@@ -182,7 +182,7 @@ def test_a_session_of_models_that_are_not_served_is_refused(tmp_path: Path) -> N
         (
             "2.1.1-plain-points",
             lambda s: s["settings_log"]["3.0"]["bath"]["base"].update(constants={"tap": "x"}),
-            "'tap' can't be set to 'x'",
+            "'settings.bath.base.constants.tap' can't be set to 'x'",
         ),
         (
             "3.0.1-compressed-every-step",
