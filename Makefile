@@ -48,7 +48,7 @@ bench: $(VENV)/.ready-dev ## Measure, each figure beside its budget (PEERS=1 add
 	$(BIN)/python -m benchmarks
 
 crash: $(VENV)/.ready-dev ## Kill a stepped server KILLS times and compare every number
-	PERDURE_CRASH_KILLS=$(KILLS) $(BIN)/pytest tests/crash -s -p no:xdist --timeout 0
+	CRASH_KILLS=$(KILLS) $(BIN)/pytest tests/crash -s -p no:xdist --timeout 0
 
 lock: ## Renew constraints.txt with the newest versions, and print what changed
 	@rm -rf $(LOCK_ENVIRONMENT)

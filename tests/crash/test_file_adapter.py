@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-KILLS = max(300, int(os.environ.get("PERDURE_CRASH_KILLS", "0")))
+KILLS = max(300, int(os.environ.get("CRASH_KILLS", "0")))
 
 
 def test_a_writer_killed_in_its_loop_loses_nothing(tmp_path: Path) -> None:

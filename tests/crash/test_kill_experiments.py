@@ -25,7 +25,7 @@ from tests.support.served import Served, served
 from perdure.drivers.experiments.journal import trajectory
 from perdure.stores.sqlite import SqliteStore
 
-KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "10"))
+KILLS = int(os.environ.get("CRASH_KILLS", "10"))
 EXAMPLES = ("pendulum", "cartpole")
 VICTIMS = ("simulation server", "guard", "server", "all")
 SAVEPOINT = 0.5  # simulated seconds

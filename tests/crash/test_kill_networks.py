@@ -22,7 +22,7 @@ from perdure.solvers.binding_networks import solve
 from perdure.solvers.binding_networks.answer import in_detail
 from perdure.solvers.binding_networks.grammar import parse_tokens
 
-KILLS = min(int(os.environ.get("PERDURE_CRASH_KILLS", "2")), 50)
+KILLS = min(int(os.environ.get("CRASH_KILLS", "2")), 50)
 VICTIMS = ("child", "guard", "server", "all")
 TASKS = 3
 COPIES = 5 if len(VICTIMS) >= KILLS else 8

@@ -21,7 +21,7 @@ from perdure.observability import Metrics
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 
-KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "8"))
+KILLS = int(os.environ.get("CRASH_KILLS", "8"))
 CLIENTS = 4
 SESSIONS = 8
 SCENARIOS = {"endless": ["euler", "rk4"]}

@@ -17,7 +17,7 @@ from tests.support.task_chaos import TaskChaos
 from perdure.lifecycle import Outcome, RunState
 from perdure.stores.sqlite import SqliteStore
 
-KILLS = int(os.environ.get("PERDURE_CRASH_KILLS", "8"))
+KILLS = int(os.environ.get("CRASH_KILLS", "8"))
 TASKS = 5
 MOST_SAVEPOINTS_BETWEEN_KILLS = 20
 ITEMS = 40 + KILLS * MOST_SAVEPOINTS_BETWEEN_KILLS // TASKS * 2
