@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from perdure.errors import nearest
@@ -85,8 +86,9 @@ def _problems(error: Mapping[str, Any], root: "_Node") -> Iterator[Problem]:
         place = (*place, _quoted(context["discriminator"])[0])
         yield Problem(place, f"is missing; it must be {_one_of(node.tags())}")
     elif kind == "union_tag_invalid":
-        place = (*place, _quoted(context["discriminator"])[0])
-        yield _choice(place, _quoted(context["expected_tags"]), context["tag"])
+        name = _quoted(context["discriminator"])[0]
+        tag = given.get(name) if isinstance(given, Mapping) else context["tag"]  # that of the context is text
+        yield _choice((*place, name), _quoted(context["expected_tags"]), tag)
     elif kind in ("literal_error", "enum"):
         yield _choice(place, _quoted(context["expected"]), given)
     elif kind == "value_error":
@@ -119,14 +121,13 @@ def _must_be(what: str, *, typed: bool = False) -> Callable[[Mapping[str, Any], 
     return words
 
 
-def _must_have(
-    least_or_most: str, key: str, units: str, unit: str
-) -> Callable[[Mapping[str, Any], object], str]:
+def _must_have(least_or_most: str, key: str) -> Callable[[Mapping[str, Any], object], str]:
     def words(context: Mapping[str, Any], given: object) -> str:
         limit = context[key]
         if key.startswith("min") and limit == 1:
             return "must not be empty"
-        return f"must have at {least_or_most} {limit} {unit if limit == 1 else units}{_length(given)}"
+        one, many = ("character", "characters") if isinstance(given, str) else ("entry", "entries")
+        return f"must have at {least_or_most} {limit} {one if limit == 1 else many}{_length(given)}"
 
     return words
 
@@ -146,10 +147,8 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], object], str]] = {
     "string_type": _must_be("text"),
     "string_unicode": _must_be("valid Unicode"),
     "string_pattern_mismatch": _must_be("text that matches {pattern}"),
-    "string_too_short": _must_have("least", "min_length", "characters", "character"),
-    "string_too_long": _must_have("most", "max_length", "characters", "character"),
-    "too_short": _must_have("least", "min_length", "entries", "entry"),
-    "too_long": _must_have("most", "max_length", "entries", "entry"),
+    **dict.fromkeys(("string_too_short", "too_short"), _must_have("least", "min_length")),
+    **dict.fromkeys(("string_too_long", "too_long"), _must_have("most", "max_length")),
     "bool_type": _must_be("true or false", typed=True),
     "bool_parsing": _must_be("true or false"),
     **dict.fromkeys(("list_type", "tuple_type", "set_type"), _must_be("a list", typed=True)),
@@ -164,7 +163,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], object], str]] = {
 
 def _got(given: object) -> str:
     """Return what was given, for the end of a sentence."""
-    if given is None or isinstance(given, bool):
+    if given is None or isinstance(given, bool) or (isinstance(given, float) and not isfinite(given)):
         return f", got {json.dumps(given)}"
     if isinstance(given, int | float):
         text = repr(given) if not isinstance(given, int) or given.bit_length() <= 128 else ""
@@ -188,11 +187,18 @@ def _quoted(text: str) -> list[str]:
     return re.findall(r"'([^']*)'", text)
 
 
+_TYPED = frozenset({"type", "const", "enum", "properties"})
+_GENERIC = re.compile(r"[a-z-]+\[.*\]")  # a form of a union: dict[str,int]
+
+
 class _Node:
     """What a JSON schema says of one place: all forms that the data may have there."""
 
-    def __init__(self, document: Mapping[str, Any], schemas: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], schemas: Iterable[Mapping[str, Any]], *, typed: bool = False
+    ) -> None:
         self._document = document
+        self._typed = typed  # whether the type of data that may be of any has been named
         self._forms: list[Mapping[str, Any]] = []
         waiting = list(schemas)
         while waiting:
@@ -216,29 +222,36 @@ class _Node:
         place: tuple[str | int, ...] = ()
         node = self
         for part in parts:
-            below, belongs = node._below(part)
+            node, belongs = node._below(part)
             place = (*place, part) if belongs else place
-            node = _Node(self._document, below)
         return place, node
 
-    def _below(self, part: str | int) -> tuple[list[Mapping[str, Any]], bool]:
-        """Return the schemas under a part, and whether the part is a name or an index in the data."""
+    def _below(self, part: str | int) -> tuple["_Node", bool]:
+        """Return what is under a part, and whether the part is a name or an index in the data."""
         tagged = [
             self._at(form["discriminator"]["mapping"][part])
             for form in self._forms
             if part in form.get("discriminator", {}).get("mapping", ())
         ]
         if tagged:
-            return tagged, False
+            return _Node(self._document, tagged), False
+        if not any(form.keys() & _TYPED for form in self._forms):  # of any type, which comes before each part
+            return _Node(self._document, self._forms, typed=not self._typed), self._typed
         found = []
+        several = sum(form.get("type", "null") != "null" for form in self._forms) > 1
         for form in self._forms:
             if isinstance(part, int):
                 found += [form["items"]] if isinstance(form.get("items"), Mapping) else []
+                found += form.get("prefixItems", ())[part : part + 1]
             elif part in form.get("properties", {}):
                 found.append(form["properties"][part])
-            elif isinstance(form.get("additionalProperties"), Mapping):
+            elif isinstance(form.get("additionalProperties"), Mapping) and not (
+                several and _GENERIC.fullmatch(part)
+            ):
                 found.append(form["additionalProperties"])
-        return found, True
+        if found or isinstance(part, int):
+            return _Node(self._document, found), True
+        return self, False  # the name of a form
 
     def _at(self, reference: str) -> Mapping[str, Any]:
         found: Any = self._document

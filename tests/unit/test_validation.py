@@ -1,6 +1,7 @@
 """Validation: pydantic's errors become problems that people can read, whatever model they are of."""
 
 import ast
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +9,7 @@ from typing import Annotated, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from perdure import errors
 from perdure.errors import Invalid, NotExecuted, WrongKind
@@ -58,6 +59,50 @@ def test_a_place_in_a_union_is_named_as_it_is_in_the_data() -> None:
 def test_a_tag_that_is_also_the_name_of_a_field_is_no_part_of_the_place() -> None:
     assert problems({"name": "z", "animals": [{"kind": "dog", "dog": 1}]}) == [
         "animals.0.dog must be text, got 1"
+    ]
+
+
+class Wide(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+    either: int | str = 1
+    list_or_table: dict[str, int] | list[int] = []
+    record: Cat | Dog | None = None
+    anything: JsonValue = None
+    table: dict[str, float] | None = None
+    pair: tuple[int, str] = (1, "")
+    by_number: dict[int, float] = {}
+    short: Annotated[str, Field(max_length=3)] | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"either": []}, ["either must be a whole number, got a list", "either must be text, got a list"]),
+        (
+            {"list_or_table": {"a]": "x"}},
+            ["list_or_table.a] must be a whole number", "list_or_table must be a list, got an object"],
+        ),
+        ({"table": {"sold[1]": "x"}}, ["table.sold[1] must be a number"]),
+        ({"pair": ["x", 1]}, ["pair.0 must be a whole number", "pair.1 must be text, got 1"]),
+        ({"by_number": {"x": 1}}, ["by_number.x must be a whole number"]),
+        ({"short": "long"}, ["short must have at most 3 characters, got 4"]),
+        ({"anything": [{"dict": math.inf}]}, ["anything.0.dict must be a finite number, got Infinity"]),
+        ({"anything": math.nan}, ["anything must be a finite number, got NaN"]),
+    ],
+)
+def test_a_place_has_only_what_is_in_the_data(value: object, words: list[str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Wide.model_validate(value)
+    found = find_problems(caught.value.errors(), Wide.model_json_schema())
+    assert [in_words(".".join(map(str, one.place)), one) for one in found] == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "got"), [(5, ", got 5"), (None, ", got null"), (["cat"], ", got a list"), ("x", ", got text")]
+)
+def test_what_stands_for_a_tag_is_told_as_it_is(kind: object, got: str) -> None:
+    assert problems({"name": "z", "animals": [{"kind": kind}]}) == [
+        f"animals.0.kind must be 'cat' or 'dog'{got}"
     ]
 
 

@@ -63,7 +63,7 @@ def digits(value: object) -> object:
     """Let only plain digits through: pydantic would take ``1_0`` for a number too."""
     if isinstance(value, str):
         if not (value.isascii() and value.isdigit() and len(value) <= 16):
-            raise ValueError("must be a number of at most 16 digits")
+            raise ValueError("must be a whole number of at most 16 digits")
         return int(value)
     return value
 

@@ -4,7 +4,7 @@ A number that isn't finite is null in JSON, which has no other way to say so; th
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -122,7 +122,7 @@ class ResultsQuery(msgspec.Struct, forbid_unknown_fields=True):
         ]
         | None
     ) = None
-    format: Annotated[str, Meta(pattern="^(json|csv)$", description="As the Accept header.")] = "json"
+    format: Annotated[Literal["json", "csv"], Meta(description="As the Accept header.")] = "json"
 
 
 def steps_taken(answer: Answer) -> StepsTaken:

@@ -4,6 +4,7 @@ An operation is a plain Starlette route: its body and query are decoded strictly
 answers with JSON bytes. `perdure.web.openapi` adds it to the OpenAPI document.
 """
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -187,6 +188,8 @@ def _json(data: bytes) -> Any:
     """Return the JSON in the data; raise if it is none: decoding to a type stops at the first difference."""
     try:
         return msgspec.json.decode(data)
+    except msgspec.ValidationError:
+        return json.loads(data, parse_int=float)  # with a number out of range, which is infinite here
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(error) from None
 

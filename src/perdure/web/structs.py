@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import cache, reduce
 from operator import or_
 from types import GenericAlias
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import inspect
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, create_model
 
 from perdure.validation import Problem, find_problems
 
@@ -75,10 +75,12 @@ def _type(kind: inspect.Type, strict: bool) -> Any:
         case inspect.FloatType(multiple_of=1):
             return Annotated[_limited(int, ge=_whole(kind.ge), le=_whole(kind.le)), BeforeValidator(_whole)]
         case inspect.IntType() | inspect.FloatType():
-            number = int if isinstance(kind, inspect.IntType) else float
+            number: Any = int if isinstance(kind, inspect.IntType) else FiniteFloat
             return _limited(number, ge=kind.ge, gt=kind.gt, le=kind.le, lt=kind.lt)
         case inspect.StrType():
             return _limited(str, pattern=kind.pattern, min_length=kind.min_length, max_length=kind.max_length)
+        case inspect.LiteralType():
+            return Literal[kind.values]
         case inspect.BoolType():
             return bool
         case inspect.NoneType():

@@ -17,8 +17,11 @@ def refused() -> Iterator[Refused]:
     with in_process() as client:
         run = client.post("/runs", json=SESSION).json()["id"]
 
-        def ask(method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-            answer = client.request(method, path.format(run=run), json=body)
+        def ask(
+            method: str, path: str, body: Any = None, content: str | None = None
+        ) -> tuple[int, dict[str, Any]]:
+            headers = {} if content is None else {"Content-Type": "application/json"}
+            answer = client.request(method, path.format(run=run), json=body, content=content, headers=headers)
             return answer.status_code, answer.json()["error"]
 
         yield ask
@@ -91,7 +94,24 @@ def test_a_mistake_in_a_step_names_its_place(refused: Refused, body: Any, messag
             None,
             "The parameter `limt` is not known here: did you mean limit?",
         ),
-        ("GET", "/runs?limit=1_0", None, "The parameter `limit` must be a number of at most 16 digits."),
+        (
+            "GET",
+            "/runs?limit=1_0",
+            None,
+            "The parameter `limit` must be a whole number of at most 16 digits.",
+        ),
+        (
+            "GET",
+            "/runs/{run}/results?format=cvs",
+            None,
+            "The parameter `format` must be 'csv' or 'json': did you mean csv?",
+        ),
+        (
+            "POST",
+            "/runs/{run}/savepoints",
+            {"name": "n" * 201},
+            "`name` must have at most 200 characters, got 201.",
+        ),
         ("GET", "/runs?limit=1&limit=2", None, "The parameter `limit` is given twice."),
         ("GET", "/runs?curser=1", None, "The parameter `curser` is not known here: did you mean cursor?"),
         ("GET", "/runs/{run}/events?x=1", None, "The query must be empty: this route takes no parameters."),
@@ -170,6 +190,30 @@ def test_a_suggestion_is_the_name_alone(refused: Refused, path: str, body: Any, 
     _, error = refused("POST", path, body)
     assert error["details"]["suggestion"] == meant
     assert error["message"].count("Did you mean") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        (
+            "/runs/{run}/steps",
+            '{"settings": {"bath": {"base": {"constants": {"tap": 1e400}}}}}',
+            "settings.bath.base.constants.tap",
+        ),
+        (
+            "/runs/{run}/steps",
+            '{"settings": {"bath": {"base": {"points": {"curve": [[0, -1e400]]}}}}}',
+            "settings.bath.base.points.curve.0.1",
+        ),
+        ("/runs", '{"kind": "task", "task": "add", "input": {"numbers": [1, 1e400]}}', "input.numbers.1"),
+    ],
+)
+def test_a_number_out_of_range_is_named_by_its_place(
+    refused: Refused, path: str, body: str, place: str
+) -> None:
+    status, error = refused("POST", path, content=body)
+    assert (status, error["code"]) == (422, "invalid_request")
+    assert error["message"].startswith(f"`{place}` must be a finite number, got ")
 
 
 def test_texts_that_a_client_sent_are_not_repeated(refused: Refused) -> None:
