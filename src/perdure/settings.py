@@ -21,6 +21,7 @@ __all__ = ["PREFIX", "Settings", "unknown_variables"]
 
 PREFIX = "PERDURE_"
 
+_ORIGIN = re.compile(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+/?")
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 SYSTEM_IDS = 999  # user ids up to here are the system's own
 LARGEST_ID = 2**31 - 1  # some tools take no more
@@ -263,6 +264,17 @@ class Settings(BaseSettings):
                     f"{host!r} isn't a name."
                 )
         return hosts
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_only(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise Invalid(
+                    f"PERDURE_CORS_ORIGINS is a list with commas between, as in https://page.example; "
+                    f"{origin!r} isn't an origin."
+                )
+        return origins
 
     @field_validator("hosts", "cors_origins", "tasks", mode="before")
     @classmethod

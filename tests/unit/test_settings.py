@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from perdure.errors import Invalid
 from perdure.settings import Settings
 
 
@@ -21,3 +22,16 @@ def test_two_kept_savepoints_and_more_are_taken_as_they_are(keep: int) -> None:
 def test_fewer_kept_savepoints_than_one_are_refused(keep: int) -> None:
     with pytest.raises(ValidationError):
         Settings(savepoint_keep=keep)
+
+
+@pytest.mark.parametrize(
+    "text", ['["https://a.org"]', "a.org", "https://a.org/page", "https://a.org https://b.org"]
+)
+def test_what_is_no_origin_is_refused_by_name(text: str) -> None:
+    with pytest.raises(Invalid, match=r"^PERDURE_CORS_ORIGINS is a list with commas between"):
+        Settings.model_validate({"cors_origins": text})
+
+
+def test_origins_are_taken_as_people_write_them() -> None:
+    given = Settings.model_validate({"cors_origins": "https://a.org/, http://[::1]:80 ,*"})
+    assert given.cors_origins == ("https://a.org/", "http://[::1]:80", "*")

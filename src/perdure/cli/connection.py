@@ -128,7 +128,9 @@ async def connect(
         return
     if served:
         raise PerdureError(f"No server works on {url}; start `perdure serve`, or name another with --store.")
-    if file is None or not file.is_file():
+    if file is None:
+        raise PerdureError(f"{url!r} names no file; --store takes its path, or sqlite:///PATH.")
+    if not file.is_file():
         raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
     from perdure.cli.unserved import app_of  # with a server, nothing of it is needed
 

@@ -23,7 +23,7 @@ def store_url(name: str) -> str:
 def store_file(store: str) -> Path | None:
     """Return the file that a store's URL names, or None if that store has no file."""
     parts = urlsplit(store)
-    if parts.scheme != "sqlite" or len(parts.path) < 2:
+    if parts.scheme != "sqlite" or not parts.path.startswith("/") or parts.path == "/":
         return None
     name = unquote(parts.path[1:])
     path = Path(name).resolve()  # as the store does it, whatever link leads there

@@ -47,7 +47,7 @@ def open_store(
     plain = not (parts.netloc or parts.query or parts.fragment)
     if parts.scheme == "memory" and plain and not parts.path:
         return MemoryStore(keep=keep, keep_lines=keep_lines, keep_bytes=keep_bytes)
-    if parts.scheme == "sqlite" and plain and len(parts.path) > 1:
+    if parts.scheme == "sqlite" and plain and parts.path.startswith("/") and parts.path != "/":
         return SqliteStore(
             unquote(parts.path[1:]),
             keep=keep,

@@ -59,3 +59,9 @@ def test_models_are_taken_from_a_file_with_what_lies_beside_it(tmp_path: Path) -
         load_catalogue(f"{tmp_path / 'none.py'}:model")
     with pytest.raises(InvalidScenario, match=r"file\.py:name"):
         load_catalogue(str(file))
+
+
+@pytest.mark.parametrize("name", ["postgres://x", "memory://", "sqlite:my.db"])
+def test_a_store_that_is_no_file_is_refused_with_what_names_one(name: str) -> None:
+    refused = typer.testing.CliRunner().invoke(app, ["runs", "list", "--store", name])
+    assert str(refused.exception) == f"{name!r} names no file; --store takes its path, or sqlite:///PATH."

@@ -49,6 +49,7 @@ def test_retention_is_passed_on() -> None:
         "mysql://host/db",
         "sqlite://",
         "sqlite:///",
+        "sqlite:my.db",
         "sqlite://host/file",
         "memory://x",
         "sqlite:///a?b",
