@@ -21,6 +21,7 @@ __all__ = ["PREFIX", "Settings", "unknown_variables"]
 
 PREFIX = "PERDURE_"
 
+_OF_COMMANDS = frozenset({"SERVER", "TOKEN"})  # the server that commands ask, and their token for it
 _ORIGIN = re.compile(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+/?")
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 SYSTEM_IDS = 999  # user ids up to here are the system's own
@@ -314,12 +315,13 @@ def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
     >>> unknown_variables(["PERDURE_PORT", "PERDURE_PROT", "HOME"])
     {'PERDURE_PROT': 'PERDURE_PORT'}
     """
-    known = {name.upper() for name in Settings.model_fields}
+    settings = {name.upper() for name in Settings.model_fields}
+    known = settings | _OF_COMMANDS
     unknown = {}
     for name in sorted(environment):
         rest = name.upper().removeprefix(PREFIX)
         if name.upper().startswith(PREFIX) and rest not in known:
-            meant = nearest(rest, known)
+            meant = nearest(rest, settings)
             unknown[name] = None if meant is None else f"{PREFIX}{meant}"
     return unknown
 

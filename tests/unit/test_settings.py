@@ -1,10 +1,13 @@
 """Settings that are taken as something else than they say."""
 
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
+from perdure.cli import connection
 from perdure.errors import Invalid
-from perdure.settings import Settings
+from perdure.settings import Settings, unknown_variables
 
 
 def test_one_kept_savepoint_is_taken_as_two_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +38,9 @@ def test_what_is_no_origin_is_refused_by_name(text: str) -> None:
 def test_origins_are_taken_as_people_write_them() -> None:
     given = Settings.model_validate({"cors_origins": "https://a.org/, http://[::1]:80 ,*"})
     assert given.cors_origins == ("https://a.org/", "http://[::1]:80", "*")
+
+
+def test_variables_that_commands_read_are_no_unknown_settings() -> None:
+    names = [get_args(option)[1].envvar for option in (connection.ServerUrl, connection.Token)]
+    assert names == ["PERDURE_SERVER", "PERDURE_TOKEN"]
+    assert unknown_variables(names) == {}
