@@ -198,7 +198,8 @@ def perdure_error_response(error: PerdureError) -> Response:
         log.error("damaged", code=error.code, reason=str(error))
     again = error.values.get("retry_after")
     headers = None if again is None else {"Retry-After": str(again)}
-    return error_response(status, error.code, str(error), error.values, headers)
+    details = {name: value for name, value in error.values.items() if (name, value) != ("suggestion", None)}
+    return error_response(status, error.code, str(error), details, headers)
 
 
 async def _on_perdure_error(request: Request, error: PerdureError) -> Response:

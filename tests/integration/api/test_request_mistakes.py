@@ -193,6 +193,20 @@ def test_a_suggestion_is_the_name_alone(refused: Refused, path: str, body: Any, 
 
 
 @pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/runs", {"kind": "session", "scenarios": {"qqqqqq": ["base"]}}),
+        ("/runs", {"kind": "task", "task": "qqqqqq", "input": {}}),
+        ("/runs/{run}/steps", settings_of(constants={"qqqqqq": 1})),
+    ],
+)
+def test_where_no_name_is_like_it_there_is_no_suggestion(refused: Refused, path: str, body: Any) -> None:
+    _, error = refused("POST", path, body)
+    assert "suggestion" not in error["details"]
+    assert "mean" not in error["message"]
+
+
+@pytest.mark.parametrize(
     ("path", "body", "place"),
     [
         (
