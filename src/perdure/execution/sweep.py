@@ -68,6 +68,7 @@ def sweep(identity: str, token: str = "", child: int | None = None, ids: range =
     marker = f"{MARKER}={identity}:{token}".encode()
     swept: set[int] = set()
     sessions = set() if child is None else {child}
+    left = set() if child is None else {child}
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = _unwanted(
@@ -79,7 +80,7 @@ def sweep(identity: str, token: str = "", child: int | None = None, ids: range =
             ids,
         )
         new = found.keys() - swept
-        if not new:
+        if not new and not left:
             break
         with _opened(new) as files:
             # As a whole, which none escapes by forking just then.
@@ -92,13 +93,14 @@ def sweep(identity: str, token: str = "", child: int | None = None, ids: range =
             _await_all(files)
         swept |= new
         sessions |= {found[pid].session for pid in new}
+        # The child looks dead as soon as its first thread has ended. When all have, what it leaves is
+        # inherited, and found in another round.
+        with _opened(left & {process.pid for process in _inherited(ids)}) as files:
+            _await_all(files)
+        swept |= left
+        left = set()
     else:
         log.warning("sweep_unfinished", identity=identity, meaning="processes are born faster than they end")
-    if child is not None:
-        # It looks dead as soon as its first thread has ended; what it leaves is inherited when all have.
-        with _opened({child} & {process.pid for process in _inherited(ids)}) as files:
-            _await_all(files)
-        swept.add(child)
     for process in _inherited(ids):
         if process.pid in swept or process.session in sessions - {os.getsid(0)}:
             with contextlib.suppress(ChildProcessError):  # another thread has reaped it meanwhile
