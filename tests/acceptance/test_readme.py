@@ -34,17 +34,21 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A fresh folder with the examples, in which `.venv/bin` has this installation's commands."""
-    programs = tmp_path / ".venv" / "bin"
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh folder with the examples, in which `.venv/bin` has this installation's commands.
+
+    It has a short name: the path of a socket has about a hundred characters at most.
+    """
+    folder = tmp_path_factory.mktemp("f")
+    programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name, module in ("perdure", "-m perdure "), ("python", ""):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec {sys.executable} {module}"$@"\n')
         program.chmod(0o755)
     ignored = shutil.ignore_patterns("__pycache__", "state")
-    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignored)
-    return tmp_path
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
+    return folder
 
 
 def bash(

@@ -45,8 +45,10 @@ WRITING = 1 << 30
 SHORTEST_REST, LONGEST_REST = 0.2, 2.0
 PIECE = 0.005  # seconds of a walk without a look at anything else
 SHARE = 4  # times as long as it walks, it rests
+STOPPED = b"TtZX"  # the kernel's letters for what is stopped, or gone
 MAX_STOP_ROUNDS = 20  # of stopping what is new since the last round
-STILL = 0.05  # seconds until all that were stopped stand still, but those that the kernel holds
+# Seconds until all that were stopped stand still: those that the kernel holds, and those that wait for cores.
+HELD, STILL = 0.05, 2.0
 OOM_SCORE = b"500"  # when memory runs out, the kernel takes the child before the server
 
 
@@ -126,13 +128,12 @@ def descendants(root: int) -> dict[int, int]:
     return found
 
 
-def is_still(pid: int) -> bool:
-    """Return whether all threads of a process are stopped, or gone; without ``/proc`` nobody can tell."""
-    states = (
-        content(f"/proc/{pid}/task/{thread}/stat").rpartition(b")")[2][1:2]
+def is_still(pid: int, states: bytes) -> bool:
+    """Return whether all threads of a process are in some states; without ``/proc`` nobody can tell."""
+    return all(
+        content(f"/proc/{pid}/task/{thread}/stat").rpartition(b")")[2][1:2] in states
         for thread in numbers(f"/proc/{pid}/task")
     )
-    return all(state in b"TtZX" for state in states)
 
 
 def memory(pid: int) -> int:
@@ -365,8 +366,11 @@ class Guard:
     def _freeze(self) -> None:
         """Stop all that is below, and tell when it stands still: threads first end their system calls."""
         stopped = self._stop_all()
-        deadline = time.monotonic() + STILL
-        while not all(map(is_still, stopped)) and time.monotonic() < deadline:
+        start = time.monotonic()
+        while (waited := time.monotonic() - start) < STILL:
+            still = STOPPED if waited < HELD else STOPPED + b"D"
+            if all(is_still(pid, still) for pid in stopped):
+                break
             time.sleep(0.001)
         tell(self._control, "frozen")
 

@@ -5,11 +5,12 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
+import httpx
+from tests.support.commands import BATH
 from tests.support.experiment_runs import Signal, ended, files, made, put, send
 from tests.support.processes import marked
 from tests.support.s3_server import BUCKET, s3_server
-from tests.support.served import served
+from tests.support.server import running
 
 CONFIG = b"""{
   "SimulationTimeout": 0.5,
@@ -46,9 +47,7 @@ except NRPSimulationTimeout:
 """
 
 
-def test_an_experiment_on_s3_is_sent_run_killed_and_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_experiment_on_s3_is_sent_run_killed_and_read(tmp_path: Path) -> None:
     here = Signal(tmp_path / "here")
     go = Signal(tmp_path / "go").path
     script = SCRIPT.format(here=here.code.strip(), go=str(go), rounds=LARGE // 251 + 1)
@@ -59,9 +58,11 @@ def test_an_experiment_on_s3_is_sent_run_killed_and_read(
     }
     identity = hashlib.sha256(bytes(tmp_path / "perdure.db")).hexdigest()[:16]
     with s3_server() as s3:
-        for name, value in s3.environment.items():
-            monkeypatch.setenv(name, value)
-        with served(tmp_path, artifacts=f"s3://{BUCKET}/perdure") as server, server.client() as client:
+        places = {"PERDURE_ARTIFACTS": f"s3://{BUCKET}/perdure", **s3.environment}
+        with (
+            running(tmp_path / "perdure.db", BATH, places, prefix=()) as server,
+            httpx.Client(base_url=server.url, timeout=60) as client,
+        ):
             send(client, "draws", sources)
             found = []
             for killed in (False, True):
