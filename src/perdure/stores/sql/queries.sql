@@ -33,8 +33,8 @@ ROLLBACK TO item;
 SELECT store, opening, batch FROM meta;
 
 -- name: write_probe
--- Write as many bytes as are given, which mean nothing.
-INSERT OR REPLACE INTO probe (one, content) VALUES (1, ?);
+-- Write as many bytes as are given, which mean nothing
+INSERT OR REPLACE INTO probe (one, content) VALUES (1, ?1);
 
 -- name: set_batch
 -- Number the transaction, so that it can be told afterwards whether it was committed
