@@ -375,7 +375,7 @@ def test_doctor_reports_and_repairs(tmp_path: Path) -> None:
         (["serve", "--host", "0.0.0.0"], ["PERDURE_TOKENS"]),
         (["serve", "--port", "99999"], ["PERDURE_PORT"]),
         (["runs", "list", "--store", "sqlite:////no/such/folder/x.db"], ["no store"]),
-        (["runs", "list", "--store", "memory://"], ["no store"]),
+        (["runs", "list", "--store", "memory://"], ["names no file"]),
         (["runs", "upgrade"], ["--all"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
