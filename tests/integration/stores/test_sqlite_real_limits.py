@@ -30,7 +30,8 @@ def append(position):
 with closing(SqliteStore(folder)) as store:
     store.create_run(a_run(), a_savepoint()).result()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    largest = max(path.stat().st_size for path in folder.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 100_000, hard))
     position = 0
     try:
         while True:
