@@ -170,6 +170,7 @@ def test_killed_experiments_end_alike(tmp_path: Path) -> None:
         assert len(expected_rows) > STEPS_BETWEEN_KILLS
         assert rows(tmp_path, killed) == expected_rows
     assert chaos.left_over() == []
-    assert list((tmp_path / "perdure.db.working").iterdir()) == []
+    # What is being removed when a server ends goes when the next one starts.
+    assert list((tmp_path / "perdure.db.working").glob("*/place.json")) == []
     assert chaos.kills.total() > KILLS // 2  # others met nothing: there was no process just then
     print(f"\n{dict(chaos.kills)}: all trajectories, logs and outcomes the same")

@@ -172,7 +172,7 @@ def test_a_fork_takes_its_files_along_wherever_its_parent_stands(tmp_path: Path,
             assert gated.finished(client, fork) == whole, where
         again = fork_of(client, forks["has completed"])
         assert gated.finished(client, again) == whole
-    assert list((tmp_path / "perdure.db.working").iterdir()) == []
+    assert list((tmp_path / "perdure.db.working").glob("*/place.json")) == []
 
 
 def test_a_fork_whose_server_is_killed_before_its_first_attempt_has_its_files(
@@ -257,7 +257,7 @@ nrp.run_loop(20)
             gate()
             assert ended(client, run)["state"] == "completed"
             assert files(client, run) == whole
-    assert list((tmp_path / "perdure.db.working").iterdir()) == []
+    assert list((tmp_path / "perdure.db.working").glob("*/place.json")) == []
 
 
 def test_a_run_that_is_stopped_on_its_way_back_keeps_what_it_had_written(tmp_path: Path) -> None:
