@@ -114,7 +114,13 @@ def test_the_background_lists_now_and_then_and_expires_what_is_due(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Watched(FileAdapter):
+        listed: Callable[[int], Any]
         deleted: Callable[[], Any]
+
+        def _load_state(self) -> list[InstanceState]:
+            found = super()._load_state()
+            self.listed(len(found))
+            return found
 
         def delete_instance(self, instance_id: str) -> None:
             super().delete_instance(instance_id)
@@ -126,6 +132,8 @@ def test_the_background_lists_now_and_then_and_expires_what_is_due(
 
     async def run() -> None:
         adapter, loop, gone = Watched(True, tmp_path), asyncio.get_running_loop(), asyncio.Event()
+        lists: asyncio.Queue[int] = asyncio.Queue()
+        adapter.listed = lambda count: loop.call_soon_threadsafe(lists.put_nowait, count)
         adapter.deleted = lambda: loop.call_soon_threadsafe(gone.set)
         async with (
             dialect_on(MemoryStore(), clock, adapter=FileAdapter(True, tmp_path), externalize=True) as other,
@@ -133,6 +141,9 @@ def test_the_background_lists_now_and_then_and_expires_what_is_due(
         ):
             await begun(other, LOCAL, hours=0.5)
             other._keeper._sweeper._task.cancel()
+            for _ in range(2):  # when it lists again, it knows what it had listed before
+                while not await lists.get():
+                    pass
             clock.now += HOURS
             await asyncio.wait_for(gone.wait(), timeout=60)
         assert files(tmp_path) == set()
