@@ -20,7 +20,7 @@ class ExperimentProgress:
     Parameters
     ----------
     watch
-        Whether progress is told in lines where there is no terminal.
+        Whether progress is printed line by line where there is no terminal.
     """
 
     def __init__(self, watch: bool) -> None:

@@ -60,7 +60,7 @@ def run_folder(folder: Path, config: str, script: str, seed: int | None, watch: 
     seed
         Of all random draws; None makes one, or keeps that of a run that goes on.
     watch
-        Whether progress is told in lines where there is no terminal.
+        Whether progress is printed line by line where there is no terminal.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def run_folder(folder: Path, config: str, script: str, seed: int | None, watch: 
 
 
 def _in_words(error: Exception) -> PerdureError:
-    """Return what went wrong as an error that is told in a line; of several, the first."""
+    """Return what went wrong as an error of one line; of several, the first."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, PerdureError):

@@ -29,7 +29,7 @@ STDIN = Path("-")
 
 
 def read_network(file: Path, constraints: Path | None, syntax: str | None) -> Network:
-    """Read the network; what is wrong with it is told with its line, and a caret under the place."""
+    """Read the network; an error shows the wrong line, with a caret under the place."""
     if file == STDIN and constraints == STDIN:
         raise typer.BadParameter("only one of the two can be standard input")
     texts = _text(file), "" if constraints is None else _text(constraints)

@@ -74,7 +74,7 @@ def solve(
     wanted = gen or (0 if count else 1)
     network = read_network(file, constraints, syntax)
     with interruptible() as interrupted, shown_search(network) as on_progress, libraries_apart():
-        # Mistakes in the network are told without the solvers' libraries, which are slow to import.
+        # A wrong network is reported without importing the solvers' libraries, which takes long.
         from perdure.solvers.binding_networks import solve as search
 
         solution = search(

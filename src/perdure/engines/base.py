@@ -71,7 +71,7 @@ class Asking(Protocol):
         """Give it what `take_answers` returned, so that it asks for nothing when it does the same again.
 
         It is called before `initialize`, or before a step. Whatever the engine asks for besides, it is
-        answered anew: whoever needs it exactly compares what `take_answers` returns then.
+        answered anew: a caller that needs it exactly compares what `take_answers` returns then.
         """
         ...
 

@@ -37,7 +37,7 @@ class Scratch:
             self.remove(folder)
 
     def make(self, run_id: str) -> Path:
-        """Make the folder of a run, empty; whoever asks calls `remove`.
+        """Make the folder of a run, empty; the caller calls `remove`.
 
         Its name is the same in each attempt at the run, so that a script which replays passes the same. It is
         short, since the path of a socket has at most some hundred characters.

@@ -1,4 +1,4 @@
-"""What the two main files of an experiment are called, unless whoever makes a run names others."""
+"""The default names of the two main files of an experiment."""
 
 from typing import Final
 

@@ -114,9 +114,9 @@ class Flow:
     Attributes
     ----------
     visit
-        Is told of each node that may change something, with this.
+        Called with each node that may change something, and this.
     calls
-        The calls met, each once, so that they are told apart by identity.
+        The calls met, each once, so that identity distinguishes them.
     environment
         What the names of the scope reach just now; other names stand for themselves.
     met

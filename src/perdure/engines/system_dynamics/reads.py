@@ -78,7 +78,7 @@ def _call(call: ast.Call, resolve: "_Resolver", empty: set[str]) -> Iterator[Rea
 class _Resolver:
     """Tells which name of a scope further out an expression leads to, through aliases.
 
-    A parameter counts as further out, so that its changes are known; whoever asks tells them apart.
+    A parameter counts as further out, so that its changes are known; the caller distinguishes the two.
     """
 
     def __init__(self, bound: set[str], aliases: dict[str, tuple[str, Chain]]) -> None:
