@@ -32,7 +32,7 @@ from perdure.observability import json_line
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings, unknown_variables
 from perdure.stores.location import socket_path
-from perdure.stores.open import open_store
+from perdure.stores.open import open_configured
 from perdure.web.origins import host_name, is_loopback
 
 __all__ = ["access_in_words", "run_app", "serve"]
@@ -79,14 +79,7 @@ def serve(
         raise TokensMissing(host=settings.host)
     with _Signals() as signals, ExitStack() as closing:
         listening = closing.enter_context(_tcp_socket(settings.host, settings.port))
-        store = open_store(
-            settings.store,
-            keep=settings.savepoint_keep,
-            keep_lines=settings.max_log_lines,
-            accept_loss=accept_loss,
-            probe_every=PROBE_SECONDS,
-            keep_bytes=settings.max_log_bytes,
-        )
+        store = open_configured(settings, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
         closing.callback(store.close)
         sockets = [listening]
         path = _usable(socket_path(settings.store))

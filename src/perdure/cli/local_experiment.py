@@ -39,7 +39,7 @@ from perdure.lifecycle import FINAL, RunState
 from perdure.observability import configure_logging
 from perdure.run import Run
 from perdure.scenarios import Catalogue
-from perdure.stores.open import open_store
+from perdure.stores.open import open_configured
 from perdure.web.auth import LOCAL
 
 __all__ = ["how_far", "run_folder"]
@@ -138,12 +138,7 @@ async def _opened(folder: Path) -> AsyncIterator[Context]:
     settings = settings.model_copy(update={"resume": "always", "allow_experiments": True, "run_as": None})
     configure_logging("ERROR", as_json=False)
     own.mkdir(exist_ok=True)
-    store = open_store(
-        settings.store,
-        keep=settings.savepoint_keep,
-        keep_lines=settings.max_log_lines,
-        keep_bytes=settings.max_log_bytes,
-    )
+    store = open_configured(settings)
     try:
         app = create_app(store, Catalogue(), settings)
         async with app.router.lifespan_context(app):

@@ -8,7 +8,7 @@ from perdure.cli.models import load_catalogue
 from perdure.cli.output import libraries_apart
 from perdure.observability import configure_logging
 from perdure.settings import Settings
-from perdure.stores.open import open_store
+from perdure.stores.open import open_configured
 
 __all__ = ["app_of"]
 
@@ -25,12 +25,7 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
         The host whose requests have the administrator's rights.
     """
     configure_logging("ERROR", as_json=False)
-    opened = open_store(
-        settings.store,
-        keep=settings.savepoint_keep,
-        keep_lines=settings.max_log_lines,
-        keep_bytes=settings.max_log_bytes,
-    )
+    opened = open_configured(settings)
     try:
         with libraries_apart():
             catalogue = load_catalogue(models)

@@ -3,11 +3,12 @@
 from urllib.parse import unquote, urlsplit
 
 from perdure.errors import Invalid
+from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 
-__all__ = ["open_store"]
+__all__ = ["open_configured", "open_store"]
 
 
 def open_store(
@@ -19,7 +20,7 @@ def open_store(
     accept_loss: bool = False,
     probe_every: float | None = None,
 ) -> Store:
-    """Open the store that a URL names; whoever opens it closes it.
+    """Open the store that a URL names; the caller closes it.
 
     Parameters
     ----------
@@ -58,4 +59,18 @@ def open_store(
         )
     raise Invalid(
         f"{url!r} names no store; it is sqlite:///relative/path, sqlite:////absolute/path or memory://."
+    )
+
+
+def open_configured(
+    settings: Settings, *, accept_loss: bool = False, probe_every: float | None = None
+) -> Store:
+    """Open the store that the settings name, which keeps as much as they say; see `open_store`."""
+    return open_store(
+        settings.store,
+        keep=settings.savepoint_keep,
+        keep_lines=settings.max_log_lines,
+        keep_bytes=settings.max_log_bytes,
+        accept_loss=accept_loss,
+        probe_every=probe_every,
     )
