@@ -6,7 +6,7 @@ that is cancelled before its turn leaves no trace. `perdure.testing` holds the c
 store runs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeAlias
 
@@ -29,6 +29,7 @@ __all__ = [
     "Record",
     "Store",
     "Told",
+    "Version",
     "check_limits",
     "commits",
 ]
@@ -68,6 +69,9 @@ class Committed(msgspec.Struct, frozen=True):
     position: int
     deleted: bool = False
 
+
+Version: TypeAlias = tuple[object, ...]
+"""What tells a run from what it was before a change: versions are compared, and mean nothing else."""
 
 Told: TypeAlias = Committed | tuple[Committed, ...] | None
 """What those who watch are told of a write: one change, several, or none."""
@@ -394,6 +398,14 @@ class Store(Protocol):
         ...
 
     # Watching -----------------------------------------------------------------------------------------------
+
+    def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+        """Return the versions of those of these runs that there are, by id; one query, however many they are.
+
+        A run's version differs after each change of its record, step log, execution or lines, also from that
+        of another run which had its id before.
+        """
+        ...
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
         """Call `callback` after each commit of a run's change, from the writer's thread; return how to stop.

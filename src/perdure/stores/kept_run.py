@@ -13,7 +13,7 @@ from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import executions
-from perdure.stores.base import Appended
+from perdure.stores.base import Appended, Version
 
 __all__ = ["KeptRun"]
 
@@ -53,6 +53,12 @@ class KeptRun:
     def execution(self) -> Execution:
         """Its execution; `NotExecuted` if it has none."""
         return executions.require(self.placed, self.run.id, self.run.kind)
+
+    @property
+    def version(self) -> Version:
+        """What differs after each of its changes."""
+        run = self.run
+        return run.number, run.version, run.position, self.written, self.placed
 
     def change(self, change: Change) -> None:
         """Change the record; a field that is None stays as it is."""

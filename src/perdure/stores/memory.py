@@ -4,7 +4,7 @@ It keeps nothing that a caller could change: what comes in is bytes, or is encod
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from perdure.stores.base import (
     Fork,
     Record,
     Told,
+    Version,
     check_limits,
     commits,
 )
@@ -446,6 +447,13 @@ class MemoryStore:
         return self._write(lambda: ((), None))
 
     # Watching -----------------------------------------------------------------------------------------------
+
+    def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+        """Return the versions of those of these runs that there are."""
+        with self._lock:
+            self._check_open()
+            found = (self._runs[run_id] for run_id in run_ids if run_id in self._runs)
+            return {kept.run.id: kept.version for kept in found}
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
         """Call `callback` after each change of a run, before its future is returned."""

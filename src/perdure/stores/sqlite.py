@@ -3,9 +3,10 @@
 What a change does is `changes`, when it counts as durable is `writer`, how the file is opened is `database`.
 """
 
+import json
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -21,7 +22,7 @@ from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import changes, execution_changes, owners
-from perdure.stores.base import Committed, Created, Fork, Record, Told, check_limits
+from perdure.stores.base import Committed, Created, Fork, Record, Told, Version, check_limits
 from perdure.stores.chain import Appended, Chain
 from perdure.stores.changes import Put
 from perdure.stores.copying import copy_to
@@ -541,6 +542,12 @@ class SqliteStore:
                         yield record
 
     # Watching -----------------------------------------------------------------------------------------------
+
+    def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+        """Return the versions of those of these runs that there are."""
+        with self._readers.lend() as connection:
+            found = rows(connection, _SQL["list_versions"], (json.dumps(list(run_ids)),))
+        return {run_id: tuple(version) for run_id, *version in found}
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
         """Call `callback` after each commit of a run's change, before its future is resolved."""

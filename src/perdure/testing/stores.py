@@ -11,16 +11,16 @@ A store that outlives its closing subclasses `DurableStoreConformance` instead.
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from perdure.errors import (
     Fenced,
     StoreUnavailable,
     VersionConflict,
 )
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change
-from perdure.stores.base import Committed
+from perdure.stores.base import Committed, Version
 from perdure.testing.store_executions import ExecutionConformance
 from perdure.testing.store_runs import RunConformance
 from perdure.testing.store_samples import (
@@ -40,6 +40,10 @@ from perdure.testing.store_samples import (
 from perdure.testing.store_steps import StepConformance
 
 __all__ = ["DurableStoreConformance", "StoreConformance"]
+
+LONG = 3600.0  # seconds that no test takes
+
+T = TypeVar("T")
 
 
 class StoreConformance(RunConformance, StepConformance, ExecutionConformance):
@@ -148,6 +152,55 @@ class StoreConformance(RunConformance, StepConformance, ExecutionConformance):
             created(store)
             assert len(seen) == 1
 
+    def test_the_version_of_a_run_differs_after_each_change(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            seen: list[Version] = []
+
+            def changed(change: Future[T]) -> T:
+                result = change.result(WAIT)
+                (version,) = store.versions(["task"]).values()
+                assert version not in seen
+                seen.append(version)
+                return result
+
+            changed(store.want("task", Wanted.PAUSED))
+            changed(store.want("task", Wanted.STARTED))
+            fence = changed(store.lease("task", "one", LONG)).fence
+            changed(store.report("task", fence, progress=b"p"))
+            changed(store.report("task", fence, progress=b"q"))
+            changed(store.report("task", fence, seconds=1.5))
+            changed(store.report("task", fence, deaths=1))
+            changed(store.report("task", fence, lines=[a_line(1)]))
+            changed(store.report("task", fence, lines=[a_line(2), a_line(3)]))
+            changed(store.append("task", fence, 0, [an_entry(1), an_entry(2)], a_savepoint(2)))
+            changed(store.report("task", fence, lines=[a_line(4), a_line(5)]))
+            changed(store.cut_lines("task", fence, 0))
+            changed(store.append("task", fence, 2, [an_entry(3)]))
+            changed(store.release("task", fence))
+            version = store.run("task").version
+            changed(store.update_run("task", version, Change(state=RunState.PAUSED)))
+            changed(store.update_run("task", version + 1, Change(reason="why")))
+            fence = changed(store.lease("task", "two", LONG)).fence
+            changed(store.finish("task", fence, a_change(), result=b"r", seconds=2.0))
+            store.delete_run("task").result(WAIT)
+            assert store.versions(["task"]) == {}
+            queued(store)
+            assert store.versions(["task"])["task"] not in seen
+
+    def test_versions_are_those_of_the_runs_that_there_are(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            assert store.versions([]) == {}
+            created(store, steps=2)
+            created(store, "other")
+            queued(store)
+            found = store.versions(["run", "none", "task"])
+            assert found.keys() == {"run", "task"}
+            store.append("other", store.fence, 0, [an_entry(1)]).result(WAIT)
+            assert store.versions({"run", "task"}) == found, "as long as nothing of theirs changed"
+            many = [f"none-{number}" for number in range(40_000)]
+            assert store.versions([*many, "run"]).keys() == {"run"}
+
     # Closing
 
     def test_a_closed_store_refuses_everything_and_says_why(self, tmp_path: Path) -> None:
@@ -165,6 +218,7 @@ class StoreConformance(RunConformance, StepConformance, ExecutionConformance):
             store.runs,
             store.check,
             lambda: store.record("bptk", "a"),
+            lambda: store.versions(["run"]),
         ):
             with raised(StoreUnavailable):
                 read()

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from perdure.errors import Fenced, PerdureError
+from perdure.errors import Fenced, NotExecuted, PerdureError
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.base import Appended, Committed, Created, Store
+from perdure.stores.base import Appended, Committed, Created, Store, Version
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_fork, a_run, an_execution
@@ -84,6 +84,7 @@ class Stores(RuleBasedStateMachine):
         self.sqlite = SqliteStore(self.folder, keep=KEEP, keep_lines=KEEP)
         self.told: dict[Store, list[Committed]] = {}
         self.fences: dict[Store, dict[str, list[int]]] = {self.memory: {}, self.sqlite: {}}
+        self.versions: dict[Store, dict[str, tuple[object, Version]]] = {self.memory: {}, self.sqlite: {}}
         self.watch(self.memory)
         self.watch(self.sqlite)
 
@@ -113,6 +114,7 @@ class Stores(RuleBasedStateMachine):
             if execution.fence:  # the memory store can't be opened anew, which would void its leases
                 self.release(execution.run_id, stale=False, deaths=None)
         former, fences = self.sqlite.fence, self.fences.pop(self.sqlite)
+        versions = self.versions.pop(self.sqlite)
         del self.told[self.sqlite]
         self.sqlite.close()
         self.sqlite = SqliteStore(self.folder, keep=KEEP, keep_lines=KEEP)
@@ -120,6 +122,7 @@ class Stores(RuleBasedStateMachine):
         self.watch(self.sqlite)
         assert self.sqlite.fence > former
         self.fences[self.sqlite] = fences
+        self.versions[self.sqlite] = versions
 
     @rule(
         id=ids,
@@ -291,6 +294,25 @@ class Stores(RuleBasedStateMachine):
         for dialect in ("ann", "bob"):
             self.both(lambda store, dialect=dialect: list(store.records(dialect)))
         assert self.told[self.memory] == self.told[self.sqlite]
+
+    @invariant()
+    def change_the_version_with_the_run(self) -> None:
+        for store, before in self.versions.items() if hasattr(self, "sqlite") else ():
+            found = store.versions(["a", "b", "c"])
+            now = {id: (self.all_of(store, id), version) for id, version in found.items()}
+            for id in now.keys() & before.keys():
+                if now[id][0] != before[id][0]:
+                    assert now[id][1] != before[id][1]
+            assert now.keys() == {run.id for run in store.runs()}
+            self.versions[store] = now
+
+    def all_of(self, store: Store, id: str) -> object:
+        """Return all of a run that somebody may wait for."""
+        try:
+            execution: Execution | None = store.execution(id)
+        except NotExecuted:
+            execution = None
+        return timeless(store.run(id)), len(store.steps(id)), timeless(execution), list(store.log_lines(id))
 
     def fence(self, store: Store, id: str, *, stale: bool = False) -> int:
         """Return the token of a run's lease, or one that isn't it any more; each store counts for itself."""

@@ -70,7 +70,8 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
     whole |= {"list_run_numbers", "list_step_keys", "list_run_keys", "list_executed", "list_all_executed"}
     whole |= {"list_record_ids", "list_owners", "count_owners", "clear_owners", "fill_owners"}
     for name in set(STATEMENTS) - whole:
-        assert "SCAN" not in plan(connection, name), name
+        # A list that the query is given is walked over, of course.
+        assert "SCAN" not in plan(connection, name).replace("SCAN json_each", ""), name
 
 
 def test_retention_does_not_walk_over_milestones(connection: apsw.Connection) -> None:

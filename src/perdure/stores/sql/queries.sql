@@ -112,6 +112,12 @@ WHERE number < ?1 AND (?2 IS NULL OR kind = ?2) AND owner = ?4
 ORDER BY number DESC
 LIMIT ?3;
 
+-- name: list_versions
+-- Read what differs after each change of a run, of all runs whose ids are in a JSON array
+SELECT id, number, version, position, lines, executions.checksum
+FROM runs LEFT JOIN executions ON executions.run = runs.number
+WHERE id IN (SELECT value FROM json_each(?1));
+
 -- name: list_run_numbers
 -- Read the numbers of all runs from an index, which is there though the runs be damaged
 SELECT number FROM runs INDEXED BY runs_by_owner;

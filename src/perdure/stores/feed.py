@@ -1,0 +1,240 @@
+"""The feed: notifies whoever waits for a change of a run that there may be one.
+
+A hint names the run, never what it is now: whoever receives one reads the store. Commits of this process are
+heard at once. What other processes commit is found by a poll, which compares the versions of all runs that
+somebody waits for. A message that is lost therefore delays a reader, and never keeps it waiting for ever.
+"""
+
+import asyncio
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import structlog
+
+from perdure.errors import PerdureError
+from perdure.lifecycle import RunState
+from perdure.observability import Metrics
+from perdure.stores.base import Committed, Store, Version
+from perdure.supervision import start_thread
+
+__all__ = ["Feed", "Hint", "Subscription"]
+
+EVERY = 1.0  # seconds between two polls
+
+log = structlog.get_logger(__name__)
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """A run may have changed.
+
+    Attributes
+    ----------
+    run_id
+        Which run.
+    state
+        The state that a commit of this process led to. None if the poll found the change, or the run was
+        deleted: only the store knows more.
+    """
+
+    run_id: str
+    state: RunState | None = None
+
+
+class Subscription:
+    """The hints for one reader, on the event loop that it was made on; a context manager.
+
+    Several hints may become one, but no state of a run is left out: of those in a row that say the same of a
+    run, the first is kept.
+    """
+
+    def __init__(self, feed: "Feed") -> None:
+        self._feed = feed
+        self._loop = asyncio.get_running_loop()
+        self._hinted = asyncio.Event()
+        self._hints: list[Hint] = []
+        self._latest: dict[str, Hint] = {}  # the last of the pending hints about each run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unsubscribe; harmless when done twice."""
+        self._feed.remove(self)
+
+    def add(self, run_id: str) -> None:
+        """Subscribe to one more run; harmless if that is done already."""
+        self._feed.add(self, run_id)
+
+    def discard(self, run_id: str) -> None:
+        """Unsubscribe from a run; harmless if it isn't subscribed to."""
+        self._feed.remove(self, run_id)
+
+    def notify(self, hint: Hint) -> None:
+        """Deliver a hint, from any thread."""
+        with suppress(RuntimeError):  # the loop is closed, and the reader gone with it
+            self._loop.call_soon_threadsafe(self._put, hint)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a hint arrived that wasn't taken yet."""
+        return bool(self._hints)
+
+    async def wait(self) -> None:
+        """Return when a hint is pending."""
+        await self._hinted.wait()
+
+    def take(self) -> list[Hint]:
+        """Return the pending hints in their order. Take first, then read the store: no change is missed."""
+        hints, self._hints = self._hints, []
+        self._latest.clear()
+        self._hinted.clear()
+        return hints
+
+    def _put(self, hint: Hint) -> None:
+        if self._latest.get(hint.run_id) != hint:
+            self._latest[hint.run_id] = hint
+            self._hints.append(hint)
+            self._hinted.set()
+
+
+class Feed:
+    """Hints about the runs of a store; a context manager.
+
+    It polls in a thread of its own, which ends when nobody is subscribed any more. Whoever makes a feed
+    closes it.
+
+    Parameters
+    ----------
+    store
+        Where the runs are.
+    every
+        Seconds between two polls.
+    metrics
+        Where the commits of this process are counted.
+
+    Examples
+    --------
+    >>> async def until_final(feed: Feed, store: Store, run_id: str) -> None:
+    ...     with feed.subscribe(run_id) as changes:
+    ...         while (await asyncio.to_thread(store.run, run_id)).state not in FINAL:
+    ...             await changes.wait()
+    ...             changes.take()
+    """
+
+    def __init__(self, store: Store, *, every: float = EVERY, metrics: Metrics | None = None) -> None:
+        self._store = store
+        self._every = every
+        self._metrics = metrics
+        self._lock = threading.Lock()  # of what follows
+        self._readers: dict[str, set[Subscription]] = {}  # by run
+        self._subscribed: dict[Subscription, set[str]] = {}  # the same, by reader
+        self._known: dict[str, Version | None] = {}  # by run, as the last poll found it; None is no run
+        self._idle: threading.Event | None = None  # ends the thread that polls
+        self._closed = False
+        self._blind = False  # whether the last poll failed
+        self._unwatch = store.watch(self._hear)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Send no more hints; harmless when done twice."""
+        self._unwatch()
+        with self._lock:
+            self._closed = True
+            self._readers.clear()
+            self._subscribed.clear()
+            self._rest()
+
+    def subscribe(self, *run_ids: str) -> Subscription:
+        """Subscribe to runs, from within an event loop; further ones can be added.
+
+        A run that no poll has looked at yet counts as changed at the first one.
+        """
+        subscription = Subscription(self)
+        for run_id in run_ids:
+            self.add(subscription, run_id)
+        return subscription
+
+    def add(self, subscription: Subscription, run_id: str) -> None:
+        """Let a subscription have the hints about one more run."""
+        with self._lock:
+            if self._closed:
+                return
+            self._readers.setdefault(run_id, set()).add(subscription)
+            self._subscribed.setdefault(subscription, set()).add(run_id)
+            if self._idle is None:
+                idle = self._idle = threading.Event()
+                start_thread("perdure-feed", lambda _: self._keep_polling(idle))
+
+    def remove(self, subscription: Subscription, *run_ids: str) -> None:
+        """Let a subscription have no more hints about some runs; about any run if none is named."""
+        with self._lock:
+            subscribed = self._subscribed.get(subscription, set())
+            for run_id in subscribed.intersection(run_ids) if run_ids else tuple(subscribed):
+                subscribed.remove(run_id)
+                self._readers[run_id].remove(subscription)
+                if not self._readers[run_id]:
+                    del self._readers[run_id]
+            if not subscribed:
+                self._subscribed.pop(subscription, None)
+            if not self._readers:
+                self._rest()
+
+    def poll(self) -> None:
+        """Compare the versions of all subscribed runs and notify the readers of those that changed; blocking.
+
+        A store that can't be read is logged once. What changed meanwhile is found as soon as it can be.
+        """
+        with self._lock:
+            run_ids = list(self._readers)
+        try:
+            versions = self._store.versions(run_ids)
+        except PerdureError as error:
+            if not self._blind:
+                log.warning("changes_not_found", reason=str(error))
+            self._blind = True
+            return
+        if self._blind:
+            log.info("changes_found_again")
+        self._blind = False
+        found = {run_id: versions.get(run_id) for run_id in run_ids}
+        with self._lock:
+            changed = [id for id in run_ids if id not in self._known or self._known[id] != found[id]]
+            self._known = found
+            readers = [(id, tuple(self._readers.get(id, ()))) for id in changed]
+        for run_id, subscriptions in readers:
+            for subscription in subscriptions:
+                subscription.notify(Hint(run_id))
+
+    def _hear(self, commit: Committed) -> None:
+        """Notify the readers of a run of a commit of this process, from the thread that committed it."""
+        if self._metrics is not None:
+            self._metrics.store_changes.inc()
+        with self._lock:
+            readers = tuple(self._readers.get(commit.run_id, ()))
+        for subscription in readers:
+            subscription.notify(Hint(commit.run_id, None if commit.deleted else commit.state))
+
+    def _keep_polling(self, idle: threading.Event) -> None:
+        while not idle.wait(self._every):
+            self.poll()
+
+    def _rest(self) -> None:
+        """Let the thread that polls end; under the lock."""
+        if self._idle is not None:
+            self._idle.set()
+            self._idle = None

@@ -1,0 +1,281 @@
+"""The feed: hints come from commits and from the poll, several may become one, and none is missed."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import closing
+
+import pytest
+from structlog.testing import capture_logs
+from tests.support.deaf import DeafStore
+
+from perdure.errors import StoreUnavailable
+from perdure.lifecycle import RunState
+from perdure.observability import Metrics
+from perdure.run import Change
+from perdure.stores.base import Store, Version
+from perdure.stores.feed import Feed, Hint, Subscription
+from perdure.stores.memory import MemoryStore
+from perdure.testing.store_samples import WAIT, an_entry, created
+
+NEVER = 1e6  # seconds between two polls: a test polls by itself
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def within() -> None:
+        await asyncio.wait_for(work(), WAIT)
+
+    asyncio.run(within())
+
+
+def bring(store: Store, *states: RunState, id: str = "run") -> None:
+    for state in states:
+        store.update_run(id, store.run(id).version, Change(state=state)).result(WAIT)
+
+
+async def hints(changes: Subscription) -> list[Hint]:
+    await changes.wait()
+    return changes.take()
+
+
+def polling() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "perdure-feed"]
+
+
+async def until_nobody_polls() -> None:
+    for thread in polling():
+        await asyncio.to_thread(thread.join, WAIT)
+
+
+def test_a_commit_of_this_process_is_a_hint_with_the_state_that_it_led_to() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        created(store)
+        created(store, "other")
+        with Feed(store, every=NEVER) as feed, feed.subscribe("run") as changes:
+            assert not changes.pending
+            bring(store, RunState.STARTED, id="other")
+            bring(store, RunState.STARTED, RunState.PAUSED)
+            assert await hints(changes) == [Hint("run", RunState.STARTED), Hint("run", RunState.PAUSED)]
+            store.delete_run("run").result(WAIT)
+            assert await hints(changes) == [Hint("run")]
+
+    run(work)
+
+
+def test_hints_that_say_the_same_become_one_and_no_state_is_left_out() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        for id in ("a", "b"):
+            created(store, id)
+        with Feed(store, every=NEVER) as feed, feed.subscribe("a", "b") as changes:
+            for position in range(3):
+                for id in ("a", "b"):
+                    store.append(id, store.fence, position, [an_entry(1)]).result(WAIT)
+            bring(store, RunState.STARTED, RunState.PAUSED, RunState.STARTED, id="a")
+            assert await hints(changes) == [
+                Hint("a", RunState.CREATED),
+                Hint("b", RunState.CREATED),
+                Hint("a", RunState.STARTED),
+                Hint("a", RunState.PAUSED),
+                Hint("a", RunState.STARTED),
+            ]
+            assert not changes.pending
+            store.append("a", store.fence, 3, [an_entry(1)]).result(WAIT)
+            assert await hints(changes) == [Hint("a", RunState.STARTED)], "a change after the last is news"
+
+    run(work)
+
+
+def test_the_poll_finds_every_change_that_nobody_reported() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        for id in ("a", "b"):
+            created(store, id)
+        with Feed(DeafStore(store), every=NEVER) as feed, feed.subscribe("a", "b", "none") as changes:
+            feed.poll()
+            assert await hints(changes) == [Hint("a"), Hint("b"), Hint("none")], "whatever happened before"
+            feed.poll()
+            await asyncio.sleep(0)
+            assert not changes.pending
+            bring(store, RunState.STARTED, id="b")
+            created(store, "none")
+            feed.poll()
+            assert await hints(changes) == [Hint("b"), Hint("none")]
+            store.delete_run("b").result(WAIT)
+            feed.poll()
+            assert await hints(changes) == [Hint("b")]
+            created(store, "b")
+            feed.poll()
+            assert await hints(changes) == [Hint("b")]
+
+    run(work)
+
+
+def test_one_poll_is_one_query_for_all_subscriptions() -> None:
+    class Counting(DeafStore):
+        asked: list[set[str]]
+
+        def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+            self.asked.append(set(run_ids))
+            return self.store.versions(run_ids)
+
+    async def work() -> None:
+        store = Counting(MemoryStore())
+        store.asked = []
+        created(store, "a")
+        with Feed(store, every=NEVER) as feed, feed.subscribe("a", "b"), feed.subscribe("a") as changes:
+            changes.add("c")
+            feed.poll()
+            changes.discard("c")
+            changes.discard("c")
+            feed.poll()
+            changes.close()
+            changes.close()
+            feed.poll()
+        assert store.asked == [{"a", "b", "c"}, {"a", "b"}, {"a", "b"}]
+
+    run(work)
+
+
+def test_it_polls_by_itself_only_while_somebody_is_subscribed() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        created(store)
+        with Feed(DeafStore(store), every=0.001) as feed:
+            assert polling() == []
+            for _ in range(2):
+                with feed.subscribe("run") as changes:
+                    bring(store, RunState.STARTED)
+                    assert await hints(changes) == [Hint("run")]
+                    thread = polling()[-1]
+                await asyncio.to_thread(thread.join, WAIT)
+                assert not thread.is_alive()
+
+    run(work)
+
+
+def test_a_store_that_cant_be_read_is_logged_once_and_no_change_is_missed() -> None:
+    class Failing(DeafStore):
+        failing = False
+
+        def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+            if self.failing:
+                raise StoreUnavailable(reason="the disk is gone")
+            return self.store.versions(run_ids)
+
+    async def work() -> None:
+        store = Failing(MemoryStore())
+        created(store)
+        with Feed(store, every=NEVER) as feed, feed.subscribe("run") as changes:
+            feed.poll()
+            await hints(changes)
+            for _ in range(2):
+                store.failing = True
+                with capture_logs() as logs:
+                    feed.poll()
+                    feed.poll()
+                    bring(store, RunState.STARTED)
+                    feed.poll()
+                    await asyncio.sleep(0)
+                    assert not changes.pending
+                    store.failing = False
+                    feed.poll()
+                    feed.poll()
+                assert await hints(changes) == [Hint("run")]
+                assert [entry["event"] for entry in logs] == ["changes_not_found", "changes_found_again"]
+                assert "the disk is gone" in logs[0]["reason"]
+
+    run(work)
+
+
+def test_a_bug_in_a_poll_ends_no_polling() -> None:
+    class Broken(DeafStore):
+        polls = 0
+
+        def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+            self.polls += 1
+            if self.polls == 1:
+                raise MemoryError
+            return self.store.versions(run_ids)
+
+    async def work() -> None:
+        store = Broken(MemoryStore())
+        created(store)
+        with Feed(store, every=0.001) as feed, feed.subscribe("run") as changes:
+            assert await hints(changes) == [Hint("run")]
+            assert store.polls >= 2
+
+    run(work)
+
+
+def test_a_closed_feed_is_silent_and_polls_no_more() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        created(store)
+        feed = Feed(store, every=0.001)
+        changes = feed.subscribe("run")
+        feed.close()
+        feed.close()
+        await until_nobody_polls()
+        changes.take()
+        changes.add("run")
+        bring(store, RunState.STARTED)
+        await asyncio.sleep(0)
+        assert polling() == []
+        assert not changes.pending
+        changes.close()
+
+    run(work)
+
+
+def test_a_reader_whose_loop_is_closed_harms_nobody() -> None:
+    store = MemoryStore()
+    created(store)
+    with closing(Feed(store, every=NEVER)) as feed:
+
+        async def leave() -> None:
+            feed.subscribe("run")
+
+        asyncio.run(leave())
+
+        async def work() -> None:
+            with feed.subscribe("run") as changes:
+                bring(store, RunState.STARTED)
+                assert await hints(changes) == [Hint("run", RunState.STARTED)]
+
+        run(work)
+
+
+def test_commits_of_this_process_are_counted() -> None:
+    metrics = Metrics()
+    store = MemoryStore()
+    with Feed(store, metrics=metrics):
+        created(store, steps=1)
+    created(store, "other")
+    assert metrics.registry.get_sample_value("perdure_store_changes_total") == 2
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_every_change_of_many_threads_is_seen_by_every_reader(readers: int) -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        created(store)
+
+        def write() -> None:
+            for position in range(200):
+                store.append("run", store.fence, position, [an_entry(1)]).result(WAIT)
+
+        async def read(feed: Feed) -> None:
+            with feed.subscribe("run") as changes:
+                while store.run("run").position < 200:
+                    await changes.wait()
+                    changes.take()
+
+        with Feed(store, every=NEVER) as feed:
+            reading = [asyncio.create_task(read(feed)) for _ in range(readers)]
+            await asyncio.sleep(0)  # they subscribe
+            await asyncio.to_thread(write)
+            await asyncio.gather(*reading)
+
+    run(work)
