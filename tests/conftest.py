@@ -6,8 +6,10 @@ there is room: syncs to a disk take most of the time of many tests, and those of
 
 import os
 import shutil
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 MEMORY = Path("/dev/shm")
@@ -18,3 +20,12 @@ settings.load_profile("perdure")
 
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_configure() -> None:
+    """Refuse an installation that was made before pyproject.toml named the entry points of now."""
+    for group in ("perdure.engines", "perdure.stores", "perdure.tasks"):
+        if not entry_points(group=group):
+            raise pytest.UsageError(
+                f"The installed perdure has no {group}; run `pip install --editable .` again."
+            )

@@ -47,8 +47,12 @@ PerdureError
 │   ├── InvalidName
 │   ├── InvalidArchive
 │   ├── TokensMissing
+│   ├── UnknownStore            no installed package has stores of that scheme
+│   ├── StoreUnusable           the package that has them is broken
+│   ├── SettingsMissing
 │   └── KeyReused
 ├── NotFound                    nothing has that name                               (HTTP 404)
+│   ├── StoreNotFound
 │   ├── RunNotFound
 │   ├── InstanceNotFound
 │   ├── ScenarioNotFound
@@ -432,6 +436,19 @@ class TokensMissing(Invalid):
     first, or leave the host as it is."""
 
 
+class UnknownStore(Invalid):
+    """No installed package has stores of {scheme}://. Installed: {installed}. Install the package that has
+    them, or register their class in the entry-point group perdure.stores (docs/stores.md)."""
+
+
+class StoreUnusable(Invalid):
+    """The stores of {scheme}:// can't be used: {reason}. They are those of the package {package}."""
+
+
+class SettingsMissing(Invalid):
+    """The store isn't kept in a file, so nothing can be kept beside it. Set {settings}."""
+
+
 class KeyReused(Invalid):
     """The idempotency key {key!r} was used with another request; use a new key for a new request."""
 
@@ -441,6 +458,10 @@ class KeyReused(Invalid):
 
 class NotFound(PerdureError):
     """Nothing has that name."""
+
+
+class StoreNotFound(NotFound):
+    """There is no store at {store}; name one with --store, or start `perdure serve`."""
 
 
 class RunNotFound(NotFound):
@@ -526,7 +547,8 @@ class BackupRefused(Refused):
 
 
 class WrongStore(Refused):
-    """The store isn't in a file, so it can't be backed up; use a store at sqlite:///PATH."""
+    """This store can't be copied to a file. Back it up by the means of what it is kept in, and its artifacts
+    with it."""
 
 
 class LeaseHeld(Refused):

@@ -38,12 +38,13 @@ class Settings(BaseSettings):
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     store: str = Field(
         "sqlite:///perdure-data/perdure.db",
-        description="Where runs are kept: sqlite:///PATH (a fourth slash makes it absolute) or memory://.",
+        description="Where runs are kept: sqlite:///PATH (a fourth slash makes it absolute), memory://, or "
+        "the URL of another package's store.",
     )
     artifacts: str | None = Field(
         None,
         description="Where experiments and results are kept: a folder or any URL of fsspec (s3://…, gs://…); "
-        "None is a folder beside the store.",
+        "None is a folder beside the store's file.",
     )
     tokens: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
@@ -141,8 +142,8 @@ class Settings(BaseSettings):
     )
     working_folders: Path | None = Field(
         None,
-        description="Where experiments run; none is a folder beside the store, and with PERDURE_RUN_AS one "
-        "in /var/lib/perdure.",
+        description="Where experiments run; none is a folder beside the store's file, and with "
+        "PERDURE_RUN_AS one in /var/lib/perdure.",
     )
     allow_experiments: bool = Field(
         True,

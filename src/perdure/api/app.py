@@ -243,7 +243,7 @@ def _app(
     on_closed: Callable[[], None] | None,
 ) -> App:
     """Make an app; `between` is asked after origins are checked, and before the native API's tokens are."""
-    artifacts = open_artifacts(settings)
+    artifacts = open_artifacts(store, settings)
     metrics = Metrics()
     hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
     policy = OriginPolicy.of(origins, None if any_host or ANY in hosts else hosts, administrator_socket)

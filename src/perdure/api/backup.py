@@ -17,11 +17,10 @@ from perdure.api.context import Serving
 from perdure.api.shapes import Strict, Text
 from perdure.api.storage import artifacts_beside
 from perdure.artifacts import Artifacts
-from perdure.errors import BackupRefused, Invalid, WrongStore
+from perdure.errors import BackupRefused, Invalid
 from perdure.stores.base import Store
 from perdure.stores.files import FOLDER_MODE, make_folder, sync_folder
 from perdure.stores.location import FILE
-from perdure.stores.sqlite import SqliteStore
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 
@@ -70,7 +69,7 @@ def back_up(store: Store, artifacts: Artifacts, folder: Path) -> Backup:
     Raises
     ------
     WrongStore
-        If the store isn't in a file.
+        If the store has other means of being backed up.
     BackupRefused
         If there is something in the folder, or it can't be written. What was written is removed again.
     CorruptBlob
@@ -78,12 +77,11 @@ def back_up(store: Store, artifacts: Artifacts, folder: Path) -> Backup:
     ArtifactsUnavailable
         If an artifact can't be read or written.
     """
-    if not isinstance(store, SqliteStore):
-        raise WrongStore
     target = folder / FILE
     partial = folder / f"{FILE}{PARTIAL}"
+    made = not os.path.lexists(folder)
     try:
-        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        if not made and (not folder.is_dir() or any(folder.iterdir())):
             raise BackupRefused(folder=str(folder), reason="there is something at that place")
         make_folder(folder)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -102,6 +100,9 @@ def back_up(store: Store, artifacts: Artifacts, folder: Path) -> Backup:
             with suppress(OSError):
                 file.unlink()
         shutil.rmtree(beside, ignore_errors=True)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
         if isinstance(error, OSError):
             raise BackupRefused(folder=str(folder), reason=error.strerror) from error
         raise

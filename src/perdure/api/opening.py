@@ -1,17 +1,15 @@
 """The opening of an app: the drivers and dialects that work on one store, and the order of their closing."""
 
 import glob
-import hashlib
 import os
-import secrets
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from perdure.api.context import Context
+from perdure.api.storage import artifacts_beside, working_root
 from perdure.api.transfers import Transfers
 from perdure.artifacts import Artifacts
 from perdure.dialects.bptk.dialect import Dialect
@@ -42,13 +40,8 @@ from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
-from perdure.stores.location import store_file
-from perdure.stores.sqlite import SqliteStore
 
 __all__ = ["Manner", "opened"]
-
-ISOLATED = Path("/var/lib/perdure")
-"""Below it are the working folders of stores whose owners have user ids of their own."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +134,7 @@ async def _drivers(
     works: bool,
 ) -> AsyncIterator[tuple[Tasks, Experiments]]:
     """Open the drivers of what executors work on."""
-    with _working_root(store, settings) as root, _isolation(store, settings, root, works) as isolation:
+    with working_root(store, settings) as root, _isolation(store, settings, root, works) as isolation:
         folders = WorkingFolders(root, artifacts, isolation)
         async with _executor(store, settings, folders, registry, metrics, isolation, works) as executor:
             tasks = Tasks(store, registry, executor, settings)
@@ -205,7 +198,7 @@ async def _executor(
         ),
     }
     async with LocalExecutor(
-        store, bodies, identity=_identity(store), isolation=isolation, metrics=metrics
+        store, bodies, identity=store.identity, isolation=isolation, metrics=metrics
     ) as executor:
         yield executor
 
@@ -219,21 +212,20 @@ def _isolation(store: Store, settings: Settings, root: Path, works: bool) -> Ite
     if sys.platform != "linux" or os.geteuid() != 0:
         raise IsolationUnavailable(reason="it takes Linux, and a server that is started as root")
     ids = range(settings.run_as[0], settings.run_as[1] + 1)
-    file = store_file(settings.store)
+    file = store.file
     held = hold_ids(ids)
     try:
         isolation = Isolation(UserIds(store, ids), ids, root)
         isolation.make_root()
-        close_to_others(path for path in _own_files(settings) if path != root)
+        close_to_others(path for path in _own_files(file, settings) if path != root)
         check_isolation(ids, root, None if file is None else file.parent)
         yield isolation
     finally:
         os.close(held)
 
 
-def _own_files(settings: Settings) -> Iterator[Path]:
+def _own_files(file: Path | None, settings: Settings) -> Iterator[Path]:
     """Yield what nobody but the server may open: the store's files, and the folder of artifacts."""
-    file = store_file(settings.store)
     if file is not None:
         yield from file.parent.glob(f"{glob.escape(file.name)}*")
     if settings.artifacts is not None and "://" not in settings.artifacts.removeprefix("file://"):
@@ -241,36 +233,6 @@ def _own_files(settings: Settings) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         yield folder
     elif file is not None:
-        folder = file.with_name(f"{file.name}.artifacts")
+        folder = artifacts_beside(file)
         folder.mkdir(exist_ok=True, mode=0o700)
         yield folder
-
-
-def _identity(store: Store) -> str:
-    """Name a store as no other that is open on this machine, and the same when it is opened again."""
-    if isinstance(store, SqliteStore):
-        return hashlib.sha256(bytes(store.path)).hexdigest()[:16]
-    return secrets.token_hex(8)
-
-
-@contextmanager
-def _working_root(store: Store, settings: Settings) -> Iterator[Path]:
-    """Yield where working folders are; those of a store in memory go with it.
-
-    Nobody but the server's user can enter the folder of a store; so other users' are elsewhere.
-    """
-    file = store_file(settings.store)
-    if settings.working_folders is not None:
-        yield settings.working_folders.absolute()
-        return
-    if file is not None:
-        beside, elsewhere = file.with_name(f"{file.name}.working"), ISOLATED / _identity(store)
-        root, other = (beside, elsewhere) if settings.run_as is None else (elsewhere, beside)
-        with suppress(PermissionError):
-            if other.exists() and any(other.glob("*/place.json")):
-                reason = f"working folders were left in {other}: `mkdir -p {root} && mv {other}/* {root}`"
-                raise IsolationUnavailable(reason=reason)
-        yield root
-        return
-    with tempfile.TemporaryDirectory(prefix="perdure-") as folder:
-        yield Path(folder)

@@ -27,11 +27,13 @@ import uvicorn
 
 from perdure.api.app import App, create_app
 from perdure.api.connections import BoundedConfig, BoundedProtocol, ConnectionLimits
+from perdure.api.storage import ending_in_words
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.observability import json_line
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings, unknown_variables
-from perdure.stores.location import socket_path
+from perdure.stores.base import Store
+from perdure.stores.location import beside, shown_url
 from perdure.stores.open import open_configured
 from perdure.web.origins import host_name, is_loopback
 
@@ -82,13 +84,13 @@ def serve(
         store = open_configured(settings, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
         closing.callback(store.close)
         sockets = [listening]
-        path = _usable(socket_path(settings.store))
+        path = _socket_of(store)
         if path is not None:
             sockets.append(closing.enter_context(_administrator_socket(path)))
         app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
         app.hosts.add(host_name(listening.getsockname()[0]))
         _warn_of_unknown_settings()
-        told = _announcement(_url(listening), catalogue, settings, app)
+        told = _announcement(_url(listening), catalogue, settings, app, store)
         signals.server = _Server(app, settings, lambda: announce(told))
         _run(signals.server, app, sockets)
 
@@ -275,10 +277,11 @@ def _administrator_socket(path: Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-def _usable(path: Path | None) -> Path | None:
-    """Return the path if a socket can have it."""
-    if path is None or not hasattr(socket, "AF_UNIX"):
+def _socket_of(store: Store) -> Path | None:
+    """Return where the administrator's socket is to be, if there can be one."""
+    if store.file is None or not hasattr(socket, "AF_UNIX"):
         return None
+    path = beside(store.file, "sock")
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         log.warning("no_administrator_socket", path=str(path), reason="the path is too long for a socket")
         return None
@@ -297,13 +300,15 @@ def access_in_words(app: App) -> str:
     return f"{token}; {app.origins.in_words()}"
 
 
-def _announcement(url: str, catalogue: Catalogue, settings: Settings, app: App) -> str:
+def _announcement(url: str, catalogue: Catalogue, settings: Settings, app: App, store: Store) -> str:
     """Return what is printed when the server answers: lines for people, or one of JSON for programs."""
+    shown, ending = shown_url(settings.store), ending_in_words(store, settings)
     if settings.log_json:
-        return json_line("serving", url=url, store=settings.store, open=access_in_words(app))
+        return json_line("serving", url=url, store=shown, open=access_in_words(app), ends_with_it=ending)
     token = " -H 'Authorization: Bearer TOKEN'" if settings.tokens else ""
     lines = [
-        f"Perdure serves {url} from {settings.store}",
+        f"Perdure serves {url} from {shown}",
+        *([] if ending is None else [f"  ends:    {ending} end with this server"]),
         f"  open:    {access_in_words(app)}",
         f"  models:  curl{token} {url}/models",
     ]

@@ -22,7 +22,6 @@ from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import Damaged, PerdureError, StoreUnavailable
 from perdure.lifecycle import Wanted
 from perdure.run import Execution
-from perdure.stores.sqlite import SqliteStore
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
@@ -124,10 +123,9 @@ def _measure(serving: Context) -> None:
     """Set what isn't counted as it happens: the queue, and the store."""
     store, metrics = serving.store, serving.metrics
     metrics.ready.set(store.unavailable is None)
-    if isinstance(store, SqliteStore):
-        metrics.store_waiting.set(store.waiting)
-        for file, size in store.sizes.items():
-            metrics.store_bytes.labels(file).set(size)
+    metrics.store_waiting.set(store.waiting)
+    for part, size in store.sizes.items():
+        metrics.store_bytes.labels(part).set(size)
     try:
         executions = store.executions()
     except PerdureError:

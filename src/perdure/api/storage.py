@@ -1,39 +1,105 @@
-"""Where a server keeps its artifacts: as the settings say, or in a folder beside the store's file."""
+"""Where a server keeps files: its artifacts, and the working folders of experiments that haven't ended.
+
+Settings name both. What they leave out lies beside the store's file, under its name; a store that ends with
+the process takes its files along; any other store without a file needs the settings.
+"""
 
 import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from perdure.artifacts import ArtifactLimits, Artifacts
-from perdure.settings import Settings
-from perdure.stores.location import store_file
+from perdure.errors import IsolationUnavailable, SettingsMissing
+from perdure.settings import PREFIX, Settings
+from perdure.stores.base import Store
+from perdure.stores.location import beside
 
-__all__ = ["artifacts_beside", "open_artifacts"]
+__all__ = ["artifacts_beside", "check_places", "ending_in_words", "open_artifacts", "working_root"]
+
+ISOLATED = Path("/var/lib/perdure")
+"""Below it are the working folders of stores whose owners have user ids of their own."""
+
+NAMES = {"artifacts": "artifacts", "working_folders": "working folders"}
+"""The settings that name a place, and what is kept there."""
 
 
-def open_artifacts(settings: Settings) -> Artifacts:
-    """Open the artifacts that settings name; nothing is made before it is needed.
+def check_places(store: Store, settings: Settings) -> None:
+    """Raise `SettingsMissing` if files have no place: neither settings nor the store say where."""
+    unnamed = _unnamed(settings)
+    if unnamed and store.file is None and not store.ephemeral:
+        raise SettingsMissing(settings=" and ".join(f"{PREFIX}{name.upper()}" for name in unnamed))
+
+
+def ending_in_words(store: Store, settings: Settings) -> str | None:
+    """Return what ends with the process, in words; None if all is kept."""
+    if not store.ephemeral:
+        return None
+    *others, last = ["runs", *(NAMES[name] for name in _unnamed(settings))]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def open_artifacts(store: Store, settings: Settings) -> Artifacts:
+    """Open the artifacts of a store; nothing is made before it is needed.
 
     Raises
     ------
+    SettingsMissing
+        As `check_places` does.
     Invalid
         If the URL names no storage, or a package for it is missing.
     """
+    check_places(store, settings)
     limits = ArtifactLimits(
         experiments=settings.max_experiments,
         files=settings.max_experiment_files,
         bytes=settings.max_experiment_bytes,
     )
-    return Artifacts(settings.artifacts or _beside_store(settings), limits)
-
-
-def _beside_store(settings: Settings) -> str:
-    """Return the folder beside the store's file, under its name; a store in memory has none, nor a name."""
-    file = store_file(settings.store)
-    if file is None:
-        return f"memory://perdure-{secrets.token_hex(8)}"
-    return str(artifacts_beside(file))
+    if settings.artifacts:
+        url = settings.artifacts
+    elif store.file is not None:
+        url = str(artifacts_beside(store.file))
+    else:
+        url = f"memory://perdure-{secrets.token_hex(8)}"  # one of its own
+    return Artifacts(url, limits)
 
 
 def artifacts_beside(file: Path) -> Path:
     """Return the folder of artifacts beside a store's file."""
-    return file.with_name(f"{file.name}.artifacts")
+    return beside(file, "artifacts")
+
+
+@contextmanager
+def working_root(store: Store, settings: Settings) -> Iterator[Path]:
+    """Yield where working folders are; those of a store that ends with the process go when this closes.
+
+    Nobody but the server's user can enter the folder of a store; so other users' are elsewhere.
+
+    Raises
+    ------
+    SettingsMissing
+        As `check_places` does.
+    IsolationUnavailable
+        If some were left where they would be with, or without, user ids of owners.
+    """
+    check_places(store, settings)
+    if settings.working_folders is not None:
+        yield settings.working_folders.absolute()
+        return
+    if store.file is not None:
+        own, elsewhere = beside(store.file, "working"), ISOLATED / store.identity
+        root, other = (own, elsewhere) if settings.run_as is None else (elsewhere, own)
+        with suppress(PermissionError):
+            if other.exists() and any(other.glob("*/place.json")):
+                reason = f"working folders were left in {other}: `mkdir -p {root} && mv {other}/* {root}`"
+                raise IsolationUnavailable(reason=reason)
+        yield root
+        return
+    with tempfile.TemporaryDirectory(prefix="perdure-") as folder:
+        yield Path(folder)
+
+
+def _unnamed(settings: Settings) -> list[str]:
+    """Return the settings of `NAMES` that aren't set."""
+    return [name for name in NAMES if not getattr(settings, name)]

@@ -12,7 +12,7 @@ import typer
 
 from perdure.cli.options import read_settings
 from perdure.errors import PerdureError
-from perdure.stores.location import socket_path, store_file
+from perdure.stores.location import shown_url, socket_path
 from perdure.terminal import printable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ StoreUrl = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help="The store: its file, or sqlite:///PATH. By default the one `perdure serve` uses here.",
+        help="The store: its file or its URL. By default the one `perdure serve` uses here.",
     ),
 ]
 ServerUrl = Annotated[
@@ -117,8 +117,7 @@ async def connect(
             yield client
         return
     settings = read_settings(store=target.store)
-    url = settings.store
-    file, path = store_file(url), socket_path(url)
+    path = socket_path(settings.store)
     if path is not None and _answers(path):
         transport = httpx.AsyncHTTPTransport(uds=str(path))
         async with httpx.AsyncClient(
@@ -127,11 +126,12 @@ async def connect(
             yield client
         return
     if served:
+        url = shown_url(settings.store)
+        if path is None:
+            raise PerdureError(
+                f"No server can be found by {url}, which has no file; name it with --server URL."
+            )
         raise PerdureError(f"No server works on {url}; start `perdure serve`, or name another with --store.")
-    if file is None:
-        raise PerdureError(f"{url!r} names no file; --store takes its path, or sqlite:///PATH.")
-    if not file.is_file():
-        raise PerdureError(f"There is no store at {url}; name one with --store, or start `perdure serve`.")
     from perdure.cli.unserved import app_of  # with a server, nothing of it is needed
 
     async with (

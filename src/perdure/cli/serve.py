@@ -35,7 +35,8 @@ def serve(
     store: Annotated[
         str | None,
         typer.Option(
-            help="Its file, sqlite:///PATH or memory://. By default sqlite:///perdure-data/perdure.db."
+            help="Its file, sqlite:///PATH, memory://, or the URL of another package's store. By default "
+            "sqlite:///perdure-data/perdure.db."
         ),
     ] = None,
     tasks: Annotated[

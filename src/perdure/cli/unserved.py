@@ -25,7 +25,7 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
         The host whose requests have the administrator's rights.
     """
     configure_logging("ERROR", as_json=False)
-    opened = open_configured(settings)
+    opened = open_configured(settings, create=False)
     try:
         with libraries_apart():
             catalogue = load_catalogue(models)

@@ -8,7 +8,8 @@ store runs.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Protocol, TypeAlias
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,6 +18,7 @@ from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Appended, Chain
+from perdure.stores.options import StoreOptions
 from perdure.stores.quota import Quota
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Quota",
     "Record",
     "Store",
+    "StoreOptions",
     "Told",
     "Version",
     "check_limits",
@@ -95,9 +98,71 @@ def check_limits(keep: int, keep_lines: int) -> None:
 class Store(Protocol):
     """Where runs are kept.
 
+    The class of a store is registered under the scheme of its URLs, in the entry-point group
+    ``perdure.stores``; `open` and `locate` are asked of it. Nothing outside of ``perdure.stores`` asks which
+    class it is: what differs between stores is said by `ephemeral`, `shared`, `file`, `waiting` and `sizes`.
+
     Every method that takes a `run_id` raises `RunNotFound` for one that it doesn't hold. A store that can't
     be written raises `StoreUnavailable`, from the call or through the future, and says why in `unavailable`.
     """
+
+    ephemeral: ClassVar[bool]
+    """Whether what it keeps ends with the process. If so, files without a place of their own do, too."""
+
+    shared: ClassVar[bool]
+    """Whether several processes may have it open at once. If not, opening it again is `StoreLocked`."""
+
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> "Store":
+        """Open the store that a URL of this class's scheme names; the caller closes it.
+
+        Each option is followed, or refused if it isn't the default. The query of the URL is the store's own.
+
+        Raises
+        ------
+        Invalid
+            If the URL isn't of the class's form, or has an option in its query that the class doesn't know,
+            or an option can't be followed.
+        StoreNotFound
+            If there is no such store and it isn't to be made.
+        StoreLocked
+            If it is open already, and can't be shared.
+        """
+        ...
+
+    @classmethod
+    def locate(cls, url: str) -> Path | None:
+        """Return what would be the `file` of the store that a URL names; nothing is opened or made.
+
+        `Invalid` as from `open`.
+        """
+        ...
+
+    @property
+    def file(self) -> Path | None:
+        """The file or folder it is kept in, an absolute path; None if that isn't on this machine.
+
+        The administrator's socket, the artifacts and the working folders lie beside it, under its name.
+        """
+        ...
+
+    @property
+    def identity(self) -> str:
+        """A name of letters and digits that no other store on this machine has, the same at each opening.
+
+        By it a server finds the processes and folders that a killed one left.
+        """
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their commit."""
+        ...
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How many bytes each part of it takes, by a name for the metrics; empty if it can't tell."""
+        ...
 
     @property
     def fence(self) -> int:
@@ -395,6 +460,22 @@ class Store(Protocol):
 
     def recount(self) -> Future[Sequence[str]]:
         """Count anew what `check_quota` rests on, and return in words which counts were wrong."""
+        ...
+
+    def backup(self, path: Path) -> None:
+        """Write a copy of all that is durable, as it is at one moment, to a file that is empty or new.
+
+        ``sqlite:///PATH`` opens the copy. Steps are committed meanwhile. The copy is durable at the end.
+
+        Raises
+        ------
+        WrongStore
+            If this store has other means of being backed up.
+        BackupRefused
+            If the copy can't be written.
+        CorruptBlob
+            If the store is damaged.
+        """
         ...
 
     # Watching -----------------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
-__all__ = ["FILE", "socket_path", "store_file", "store_url"]
+__all__ = ["FILE", "beside", "scheme_of", "shown_url", "socket_path", "store_file", "store_url"]
 
 FILE = "perdure.db"  # in a folder that a URL names
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*:)[^/]*(?=@)|([?&]password=)[^&]*")
 
 
 def store_url(name: str) -> str:
@@ -17,20 +18,45 @@ def store_url(name: str) -> str:
     >>> store_url("memory://"), store_url("data/50% off.db"), store_url("/data")
     ('memory://', 'sqlite:///data/50%25%20off.db', 'sqlite:////data')
     """
-    return f"sqlite:///{quote(name)}" if name and not _SCHEME.match(name) else name
+    return f"sqlite:///{quote(name)}" if name and scheme_of(name) is None else name
 
 
-def store_file(store: str) -> Path | None:
-    """Return the file that a store's URL names, or None if that store has no file."""
-    parts = urlsplit(store)
-    if parts.scheme != "sqlite" or not parts.path.startswith("/") or parts.path == "/":
-        return None
-    name = unquote(parts.path[1:])
-    path = Path(name).resolve()  # as the store does it, whatever link leads there
-    return path / FILE if name.endswith("/") or path.is_dir() else path
+def scheme_of(url: str) -> str | None:
+    """Return the scheme of a URL in lower case, or None if it has none.
+
+    >>> scheme_of("SQLite:///runs.db"), scheme_of("runs.db")
+    ('sqlite', None)
+    """
+    found = _SCHEME.match(url)
+    return None if found is None else found[1].lower()
 
 
-def socket_path(store: str) -> Path | None:
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown: without its password.
+
+    >>> shown_url("my-database://ann:secret@host/runs"), shown_url("sqlite:///runs.db")
+    ('my-database://ann:***@host/runs', 'sqlite:///runs.db')
+    """
+    return _PASSWORD.sub(r"\1\2***", url)
+
+
+def store_file(url: str) -> Path | None:
+    """Return the file or folder that a store's URL names, or None if that store has none."""
+    from perdure.stores.schemes import store_class  # whoever only writes a URL down needs nothing of it
+
+    return store_class(url).locate(url)
+
+
+def beside(file: Path, what: str) -> Path:
+    """Return what lies beside a store's file under its name.
+
+    >>> beside(Path("/data/perdure.db"), "sock")
+    PosixPath('/data/perdure.db.sock')
+    """
+    return file.with_name(f"{file.name}.{what}")
+
+
+def socket_path(url: str) -> Path | None:
     """Return where the administrator's socket of a store lies: beside its file, under its name."""
-    file = store_file(store)
-    return None if file is None else file.with_name(f"{file.name}.sock")
+    file = store_file(url)
+    return None if file is None else beside(file, "sock")

@@ -3,10 +3,13 @@
 It keeps nothing that a caller could change: what comes in is bytes, or is encoded at once.
 """
 
+import secrets
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from pathlib import Path
+from typing import ClassVar, TypeVar
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -17,8 +20,10 @@ from perdure.errors import (
     RunNotFound,
     SavepointNotFound,
     StepNotFound,
+    StoreNotFound,
     StoreUnavailable,
     VersionConflict,
+    WrongStore,
 )
 from perdure.lifecycle import FINAL, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
@@ -37,6 +42,7 @@ from perdure.stores.base import (
 from perdure.stores.chain import Appended, Chain
 from perdure.stores.kept_records import KeptRecords
 from perdure.stores.kept_run import KeptRun
+from perdure.stores.options import StoreOptions
 from perdure.stores.quota import Quota
 from perdure.stores.watchers import Watchers
 
@@ -58,6 +64,8 @@ class MemoryStore:
         How many of the newest lines that a run wrote are kept; at least 1.
     """
 
+    ephemeral: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
     fence = 1
 
     def __init__(self, *, keep: int = 3, keep_lines: int = 10_000, keep_bytes: int = 10_000_000) -> None:
@@ -67,12 +75,32 @@ class MemoryStore:
         self._keep_bytes = keep_bytes
         self._lock = threading.RLock()
         self._closed = False
+        self.file = None
+        self.identity = secrets.token_hex(8)
+        self.waiting = 0
+        self.sizes: Mapping[str, int] = {}
         self._runs: dict[str, KeptRun] = {}
         self._numbers = 0
         self._run_keys: dict[tuple[str, str, int], tuple[bytes, str]] = {}
         self._records = KeptRecords()
         self._last_fence = self.fence
         self._watchers = Watchers()
+
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> "MemoryStore":
+        """Open ``memory://``, a new and empty store each time."""
+        cls.locate(url)
+        if options.accept_loss:
+            raise Invalid(f"{url} is empty when it is opened and lacks nothing; leave --accept-loss out.")
+        if not options.create:
+            raise StoreNotFound(store=url)
+        return cls(keep=options.keep, keep_lines=options.keep_lines, keep_bytes=options.keep_bytes)
+
+    @classmethod
+    def locate(cls, url: str) -> None:
+        """Check a URL; there is no file."""
+        if any(urlsplit(url)[1:]):
+            raise Invalid(f"{url!r} names no store in memory; that is memory://, without a name or options.")
 
     @property
     def unavailable(self) -> str | None:
@@ -445,6 +473,10 @@ class MemoryStore:
     def recount(self) -> Future[Sequence[str]]:
         """Find nothing: it counts when it is asked."""
         return self._write(lambda: ((), None))
+
+    def backup(self, path: Path) -> None:
+        """Refuse it: what is in memory ends with the process."""
+        raise WrongStore
 
     # Watching -----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 What a change does is `changes`, when it counts as durable is `writer`, how the file is opened is `database`.
 """
 
+import hashlib
 import json
 import time
 from bisect import bisect_left
@@ -11,13 +12,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ClassVar, Concatenate, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import apsw
 import msgspec
 import structlog
 
-from perdure.errors import AcknowledgedLost, CorruptBlob, RunNotFound, SavepointNotFound, StoreUnavailable
+from perdure.errors import (
+    AcknowledgedLost,
+    CorruptBlob,
+    Invalid,
+    RunNotFound,
+    SavepointNotFound,
+    StoreNotFound,
+    StoreUnavailable,
+)
 from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
@@ -33,6 +43,7 @@ from perdure.stores.integrity import problems
 from perdure.stores.keys import find_made, find_step
 from perdure.stores.location import FILE
 from perdure.stores.lock import Lock
+from perdure.stores.options import StoreOptions
 from perdure.stores.queries import QUERIES
 from perdure.stores.quota import Quota
 from perdure.stores.tail import Mark, Tail
@@ -91,6 +102,9 @@ class SqliteStore:
     >>> store.create_run(run, savepoint).result()  # doctest: +SKIP
     """
 
+    ephemeral: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
+
     def __init__(
         self,
         path: str | Path,
@@ -128,6 +142,36 @@ class SqliteStore:
         self._writer = Writer(
             connection, mark, self.path, vfs, files, tail, self._readers, self._watchers.tell, probe_every
         )
+
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> "SqliteStore":
+        """Open the store that a URL names: ``sqlite:///file`` from the working folder, ``sqlite:////file``."""
+        name = _name(url)
+        if not options.create and not _resolved(name).is_file():
+            raise StoreNotFound(store=url)
+        return cls(
+            name,
+            keep=options.keep,
+            keep_lines=options.keep_lines,
+            keep_bytes=options.keep_bytes,
+            accept_loss=options.accept_loss,
+            probe_every=options.probe_every,
+        )
+
+    @classmethod
+    def locate(cls, url: str) -> Path:
+        """Return the file that a URL names."""
+        return _resolved(_name(url))
+
+    @property
+    def file(self) -> Path:
+        """The file."""
+        return self.path
+
+    @property
+    def identity(self) -> str:
+        """A name made of its path."""
+        return hashlib.sha256(bytes(self.path)).hexdigest()[:16]
 
     @property
     def unavailable(self) -> str | None:
@@ -554,11 +598,26 @@ class SqliteStore:
         return self._watchers.add(callback)
 
 
+def _name(url: str) -> str:
+    """Return the path that a URL names; a slash at its end means a folder."""
+    parts = urlsplit(url)
+    if parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/") or parts.path == "/":
+        raise Invalid(
+            f"{url!r} names no SQLite file; that is sqlite:///relative/path or sqlite:////absolute/path, "
+            "without options, and with %25, %3F and %23 for %, ? and #."
+        )
+    return unquote(parts.path[1:])
+
+
+def _resolved(path: str | Path) -> Path:
+    """Return the file that a path leads to; in a folder it has the usual name."""
+    file = Path(path).resolve()  # the lock lies beside the file itself, whatever link leads there
+    return file / FILE if str(path).endswith("/") or file.is_dir() else file
+
+
 def _file(path: str | Path) -> Path:
     """Return the store's file, after making its folder."""
-    file = Path(path).resolve()  # the lock lies beside the file itself, whatever link leads there
-    if str(path).endswith("/") or file.is_dir():
-        file /= FILE
+    file = _resolved(path)
     try:
         make_folder(file.parent)
     except OSError as error:

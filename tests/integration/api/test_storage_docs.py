@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.support.zips import PENDULUM, unzipped
 from perdure.api.storage import open_artifacts
 from perdure.errors import Invalid
 from perdure.settings import Settings
+from perdure.stores.memory import MemoryStore
+from perdure.stores.sqlite import SqliteStore
 
 PAGE = (ROOT / "docs" / "experiments-storage.md").read_text()
 BLOCKS = [
@@ -58,20 +61,21 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
 
 
 def test_artifacts_lie_beside_the_store_unless_they_are_set(tmp_path: Path) -> None:
-    beside = open_artifacts(Settings(store=f"sqlite:///{tmp_path}/runs.db"))
+    with closing(SqliteStore(tmp_path / "runs.db")) as store:
+        beside = open_artifacts(store, Settings())
     beside.results("ada").put("run", "a", [b"1"])
     assert list((tmp_path / "runs.db.artifacts" / "ada" / "results" / "files" / "run").iterdir())
-    elsewhere = open_artifacts(Settings(store="memory://", artifacts=str(tmp_path / "kept")))
+    elsewhere = open_artifacts(MemoryStore(), Settings(artifacts=str(tmp_path / "kept")))
     elsewhere.results("ada").put("run", "a", [b"1"])
     assert (tmp_path / "kept").is_dir()
 
 
 def test_two_stores_in_memory_share_no_artifacts() -> None:
-    one, other = (open_artifacts(Settings(store="memory://")) for _ in range(2))
+    one, other = (open_artifacts(MemoryStore(), Settings()) for _ in range(2))
     one.results("ada").put("run", "a", [b"1"])
     assert other.results("ada").get("run") is None
 
 
 def test_a_storage_that_is_none_is_told_when_the_server_starts() -> None:
     with pytest.raises(Invalid, match="nowhere"):
-        open_artifacts(Settings(artifacts="nowhere://x"))
+        open_artifacts(MemoryStore(), Settings(artifacts="nowhere://x"))

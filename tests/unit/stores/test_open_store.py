@@ -1,19 +1,119 @@
-"""A URL names a store, or the error says which ones there are."""
+"""A URL names a store of an installed package, or the error says which ones there are."""
 
+from collections.abc import Callable
 from contextlib import closing
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from perdure.errors import Invalid
+from perdure.errors import Invalid, StoreNotFound, StoreUnusable, UnknownStore
+from perdure.stores import schemes
+from perdure.stores.location import shown_url, socket_path
 from perdure.stores.memory import MemoryStore
-from perdure.stores.open import open_store
+from perdure.stores.open import StoreOptions, open_store
 from perdure.stores.sqlite import SqliteStore
 
+Install = Callable[..., None]
 
-def test_memory_is_a_memory_store() -> None:
-    with closing(open_store("memory://")) as store:
-        assert isinstance(store, MemoryStore)
+
+class Vault(MemoryStore):
+    """A store of another package, which looks at all that it is opened with."""
+
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> "Vault":
+        made = cls(keep=options.keep)
+        made.opened_with = (url, options)
+        return made
+
+    @classmethod
+    def locate(cls, url: str) -> None:
+        return None
+
+
+class Broken(Vault):
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> "Broken":
+        raise ZeroDivisionError("division by zero")
+
+
+class Unfinished:
+    ephemeral = False
+
+    def run(self, run_id: str) -> None: ...
+
+
+class Distribution:
+    name = "perdure-vault"
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Return what registers entry points, as packages that are installed do."""
+    points: list[EntryPoint] = []
+    monkeypatch.setattr(schemes, "entry_points", lambda **wanted: EntryPoints(points).select(**wanted))
+
+    def register(scheme: str, value: str, package: Any = Distribution) -> None:
+        point = EntryPoint(scheme, value, schemes.GROUP)
+        vars(point)["dist"] = package
+        points.append(point)
+
+    return register
+
+
+@pytest.mark.parametrize(("url", "kind"), [("memory://", MemoryStore), ("sqlite:///s.db", SqliteStore)])
+def test_our_own_stores_are_found_by_entry_points_too(
+    url: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownStore, match="Installed: none, not even those of Perdure"):
+        open_store(url)
+    install(url.partition(":")[0], f"{kind.__module__}:{kind.__name__}")
+    with closing(open_store(url)) as store:
+        assert type(store) is kind
+
+
+def test_a_store_of_another_package_is_opened_by_its_scheme_with_all_options(install: Install) -> None:
+    install("vault", f"{__name__}:Vault")
+    options = StoreOptions(keep=7, accept_loss=True, probe_every=2.0)
+    store = open_store("vault://safe/deposit?box=3", options)
+    assert store.opened_with == ("vault://safe/deposit?box=3", options)
+    assert type(open_store("VAULT://safe")) is Vault
+
+
+def test_an_unknown_scheme_is_told_which_are_installed_and_how_one_is_registered() -> None:
+    with pytest.raises(UnknownStore) as refused:
+        open_store("mysql://ann:secret@host/db")
+    assert str(refused.value) == (
+        "No installed package has stores of mysql://. Installed: memory://, sqlite://. Install the package "
+        "that has them, or register their class in the entry-point group perdure.stores (docs/stores.md)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("no_such_module:Store", "no_such_module:Store can't be imported: ModuleNotFoundError"),
+        (f"{__name__}:Nothing", "can't be imported: AttributeError"),
+        (f"{__name__}:install", "is no class"),
+        (f"{__name__}:Unfinished", "lacks shared, open, locate, "),
+        (f"{__name__}:Broken", "opening one raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_broken_package_is_named(value: str, told: str, install: Install) -> None:
+    install("vault", value)
+    with pytest.raises(StoreUnusable, match=r"The stores of vault:// can't be used") as refused:
+        open_store("vault://x")
+    assert told in str(refused.value)
+    assert str(refused.value).endswith("They are those of the package perdure-vault.")
+
+
+def test_two_packages_with_one_scheme_are_both_named(install: Install) -> None:
+    install("vault", f"{__name__}:Vault")
+    install("vault", f"{__name__}:Broken", type("Other", (), {"name": "other-vault"}))
+    with pytest.raises(StoreUnusable, match="other-vault and perdure-vault"):
+        open_store("vault://x")
 
 
 def test_three_slashes_lead_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,31 +130,74 @@ def test_four_slashes_lead_from_the_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["sqlite:///{}", "sqlite:///{}/new/"])
 def test_a_folder_gets_the_usual_file(tmp_path: Path, url: str) -> None:
     with closing(open_store(url.format(tmp_path))) as store:
-        assert isinstance(store, SqliteStore)
-        assert store.path.name == "perdure.db"
-        assert store.path.is_file()
+        assert store.file is not None
+        assert store.file.name == "perdure.db"
+        assert store.file.is_file()
 
 
 def test_retention_is_passed_on() -> None:
     for url in ("memory://", "sqlite:///unused.db"):
         with pytest.raises(Invalid, match="at least 1 savepoint"):
-            open_store(url, keep=0)
+            open_store(url, StoreOptions(keep=0))
+
+
+def test_a_store_that_is_not_there_is_not_made_unless_it_may_be(tmp_path: Path) -> None:
+    for url in ("memory://", f"sqlite:///{tmp_path}/new/s.db"):
+        with pytest.raises(StoreNotFound, match="There is no store at"):
+            open_store(url, StoreOptions(create=False))
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
     "url",
+    ["sqlite://", "sqlite:///", "sqlite:my.db", "sqlite://host/file", "sqlite:///a?keep=3", "sqlite:///a#b"],
+)
+def test_another_form_or_an_option_that_a_file_has_not_is_told_the_form(url: str) -> None:
+    with pytest.raises(
+        Invalid, match=r"sqlite:///relative/path or sqlite:////absolute/path, without options"
+    ):
+        open_store(url)
+
+
+@pytest.mark.parametrize("url", ["memory://x", "memory:///x", "memory://?keep=3"])
+def test_memory_has_no_name_and_no_options(url: str) -> None:
+    with pytest.raises(Invalid, match="memory://, without a name or options"):
+        open_store(url)
+
+
+def test_memory_has_no_loss_to_accept() -> None:
+    with pytest.raises(Invalid, match="leave --accept-loss out"):
+        open_store("memory://", StoreOptions(accept_loss=True))
+
+
+@pytest.mark.parametrize("url", ["", "perdure.db", "://x", "1:2"])
+def test_what_has_no_scheme_is_no_url(url: str) -> None:
+    with pytest.raises(Invalid, match="a store is named by a URL, such as sqlite:///"):
+        open_store(url)
+
+
+def test_a_store_says_where_it_is_before_and_after_it_is_opened(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/s.db"
+    assert socket_path(url) == tmp_path / "s.db.sock"
+    with closing(open_store(url)) as store:
+        assert store.file == tmp_path / "s.db"
+        first = store.identity
+    with closing(open_store(url)) as store, closing(open_store(f"sqlite:///{tmp_path}/t.db")) as other:
+        assert store.identity == first != other.identity
+    assert socket_path("memory://") is None
+    assert (MemoryStore().file, MemoryStore.ephemeral, SqliteStore.ephemeral) == (None, True, False)
+    assert MemoryStore().identity != MemoryStore().identity
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
     [
-        "",
-        "perdure.db",
-        "mysql://host/db",
-        "sqlite://",
-        "sqlite:///",
-        "sqlite:my.db",
-        "sqlite://host/file",
-        "memory://x",
-        "sqlite:///a?b",
+        ("pg://ann:s3cret@host:5432/runs?x=1", "pg://ann:***@host:5432/runs?x=1"),
+        ("pg://:s:3@cret@host/runs", "pg://:***@host/runs"),
+        ("pg://host/runs?password=s3cret&x=1", "pg://host/runs?password=***&x=1"),
+        ("pg://host:5432/runs", "pg://host:5432/runs"),
+        ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
     ],
 )
-def test_anything_else_is_told_what_there_is(url: str) -> None:
-    with pytest.raises(Invalid, match=r"sqlite:///relative/path.*memory://"):
-        open_store(url)
+def test_a_password_is_not_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
