@@ -19,6 +19,11 @@ ROOT = Path(__file__).parents[2]
 class Server:
     """A running `perdure serve`.
 
+    Parameters
+    ----------
+    store
+        The file of the store, or its URL.
+
     Attributes
     ----------
     url
@@ -30,13 +35,14 @@ class Server:
 
     def __init__(
         self,
-        store: Path,
+        store: Path | str,
         models: str,
         environment: dict[str, str] | None = None,
         options: Sequence[str] = (),
         prefix: Sequence[str] | None = None,
     ) -> None:
-        arguments = ("serve", models, "--port", "0", "--store", f"sqlite:///{store}", *options)
+        url = f"sqlite:///{store}" if isinstance(store, Path) else store
+        arguments = ("serve", models, "--port", "0", "--store", url, *options)
         environment = {**os.environ, "PERDURE_LOG_LEVEL": "WARNING", **(environment or {})}
         self.process: Forked | subprocess.Popen[str]
         if prefix is None:
@@ -80,7 +86,7 @@ class Server:
 
 @contextmanager
 def running(
-    store: Path,
+    store: Path | str,
     models: str,
     environment: dict[str, str] | None = None,
     options: Sequence[str] = (),
