@@ -7,27 +7,16 @@ import apsw
 import pytest
 
 from perdure.errors import (
-    EndedRunsExceeded,
     Invalid,
     NewerSchema,
     NotAStore,
-    NotExecuted,
-    ResultBytesExceeded,
     StoreLocked,
     StoreUnavailable,
 )
-from perdure.lifecycle import Outcome, RunState
-from perdure.run import Change
-from perdure.stores.base import Quota
 from perdure.stores.database import APPLICATION_ID, migrate
 from perdure.stores.queries import MIGRATIONS, Migration
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.store_samples import WAIT, a_line, a_run, a_savepoint, an_entry, created, queued
-
-DROP_OWNERS = (  # what the schema before them has
-    "DROP TRIGGER run_counted; DROP TRIGGER run_discounted; DROP TRIGGER result_counted; "
-    "DROP TRIGGER result_discounted; DROP TABLE owners; DROP TABLE probe"
-)
+from perdure.testing.store_samples import a_run, a_savepoint, created
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -56,87 +45,6 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
                 "specs", "step_keys", "steps",
             }  # fmt: skip
             assert connection.pragma("user_version") == MIGRATIONS[-1].version
-
-
-def test_runs_of_the_first_schema_go_on_and_new_ones_can_be_leased(tmp_path: Path) -> None:
-    path = tmp_path / "perdure.db"
-    with closing(apsw.Connection(str(path))) as connection:
-        migrate(connection, MIGRATIONS[:1])
-        connection.execute(
-            "INSERT INTO runs VALUES "
-            "(1, 'old', 'session', 'ann', 'started', 0, NULL, '', 1, 0, 1.0, 1.0, NULL, NULL);"
-            "INSERT INTO specs VALUES (1, x'00'); INSERT INTO steps VALUES (1, 1, NULL, x'01')"
-        )
-    with closing(SqliteStore(path)) as store:
-        assert store.check() == []
-        store.append("old", store.fence, 1, [an_entry(2)]).result(WAIT)
-        assert [step.outputs for step in store.steps("old")] == [b"\x01", b"out 2"]
-        with pytest.raises(NotExecuted):
-            store.execution("old")
-        queued(store)
-        assert store.lease("task", "w", 9.0).result(WAIT).attempt == 1
-
-
-def test_lines_of_the_schema_before_marks_stay(tmp_path: Path) -> None:
-    path = tmp_path / "perdure.db"
-    with closing(SqliteStore(path)) as store:  # its rows, without what later migrations add
-        for id in ("said", "silent"):
-            queued(store, id)
-        fence = store.lease("said", "w", 9.0).result(WAIT).fence
-        store.report("said", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
-    with closing(apsw.Connection(str(path))) as connection:
-        connection.execute(DROP_OWNERS)
-        connection.execute("ALTER TABLE runs DROP COLUMN lines; ALTER TABLE savepoints DROP COLUMN lines")
-        connection.execute("ALTER TABLE meta DROP COLUMN store; ALTER TABLE meta DROP COLUMN opening")
-        connection.execute(
-            "ALTER TABLE runs DROP COLUMN identity; ALTER TABLE executions DROP COLUMN answered; "
-            "ALTER TABLE log_lines DROP COLUMN bytes; ALTER TABLE log_lines DROP COLUMN checksum; "
-            "ALTER TABLE records DROP COLUMN checksum"
-        )
-        connection.pragma("user_version", 2)
-    (tmp_path / "perdure.db.tail").unlink()
-    with closing(SqliteStore(path)) as store:
-        for id, said in (("said", 2), ("silent", 0)):
-            fence = store.lease(id, "w", 9.0).result(WAIT).fence
-            store.cut_lines(id, fence, 0).result(WAIT)
-            store.report(id, fence, lines=[a_line(said + 1)]).result(WAIT)
-            assert list(store.log_lines(id)) == [a_line(at) for at in range(1, said + 2)]
-        assert store.check() == []
-
-
-def test_the_results_of_the_schema_before_owners_are_counted_when_they_are_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "perdure.db"
-
-    def answer(store: SqliteStore, id: str, result: bytes) -> None:
-        queued(store, id)
-        fence = store.lease(id, "w", 9.0).result(WAIT).fence
-        change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-        store.finish(id, fence, change, result=result).result(WAIT)
-
-    with closing(SqliteStore(path)) as store:
-        answer(store, "small", b"1")
-        answer(store, "large", b"2" * 70_000)
-        owner = store.run("small").owner
-    with closing(apsw.Connection(str(path))) as connection:
-        connection.execute(DROP_OWNERS)
-        connection.pragma("user_version", 5)
-    with closing(SqliteStore(path)) as store:
-        answer(store, "newer", b"333")
-        store.delete_run("small").result(WAIT)
-        assert result_bytes(store, owner) == 70_003
-        answer(store, "newest", b"4444")
-        assert result_bytes(store, owner) == 70_007
-        store.delete_run("large").result(WAIT)
-        assert result_bytes(store, owner) == 7
-        with pytest.raises(EndedRunsExceeded, match="has 2 runs that have ended"):
-            store.check_quota(owner, Quota(ended=1))
-
-
-def result_bytes(store: SqliteStore, owner: str) -> int:
-    with pytest.raises(ResultBytesExceeded) as refused:
-        store.create_run(a_run("more", owner=owner), None, quota=Quota(result_bytes=1)).result(WAIT)
-    size: int = refused.value.values["size"]
-    return size
 
 
 def test_a_migration_that_fails_leaves_nothing() -> None:
