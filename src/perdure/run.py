@@ -3,13 +3,108 @@
 How a run changes is `lifecycle`; who changes it are the drivers; where it is kept are the stores.
 """
 
+import re
 import secrets
+from typing import Final
 
 import msgspec
 
+from perdure.errors import Invalid
 from perdure.lifecycle import Outcome, RunState, Wanted
 
-__all__ = ["Change", "Entry", "Execution", "Key", "LogLine", "Run", "Step", "new_run_id"]
+__all__ = [
+    "MAX_NAME",
+    "MAX_TAG",
+    "MAX_TAGS",
+    "NAME_PATTERN",
+    "TAG_PATTERN",
+    "Change",
+    "Entry",
+    "Execution",
+    "Key",
+    "Label",
+    "LabelChange",
+    "LogLine",
+    "Run",
+    "Step",
+    "new_run_id",
+]
+
+MAX_NAME: Final = 200  # characters of a run's name
+MAX_TAG: Final = 64  # characters of a tag
+MAX_TAGS: Final = 32  # tags of a run
+NAME_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+TAG_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:/=-]*$"
+
+_NAME = re.compile(NAME_PATTERN[1:-1])
+_TAG = re.compile(TAG_PATTERN[1:-1])
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is called and found by; neither takes part in what it computes.
+
+    Attributes
+    ----------
+    name
+        At most `MAX_NAME` characters, none of which is a control character or ends a line; may be empty, and
+        need not be unique.
+    tags
+        At most `MAX_TAGS` words of at most `MAX_TAG` letters, digits and ``_ - . : / =`` of ASCII, of which
+        the first is a letter or a digit. They are sorted, and each is there once.
+
+    Raises
+    ------
+    Invalid
+        If the name or a tag has a character that it can't have, or there is too much of something.
+    """
+
+    name: str = ""
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the name and the tags, and sort these."""
+        if len(self.name) > MAX_NAME:
+            raise Invalid(f"A run's name has at most {MAX_NAME} characters, not {len(self.name)}.")
+        if _NAME.fullmatch(self.name) is None or not _is_unicode(self.name):
+            raise Invalid(f"The name {self.name!r} has a control character or a line end. Leave it out.")
+        for tag in self.tags:
+            if len(tag) > MAX_TAG:
+                raise Invalid(f"A tag has at most {MAX_TAG} characters, not {len(tag)}: {tag!r}.")
+            if _TAG.fullmatch(tag) is None:
+                raise Invalid(
+                    f"{tag!r} can't be a tag. A tag has letters, digits and _ - . : / = only, and begins "
+                    "with a letter or a digit."
+                )
+        tags = tuple(sorted(set(self.tags)))
+        if len(tags) > MAX_TAGS:
+            raise Invalid(f"A run has at most {MAX_TAGS} tags, not {len(tags)}.")
+        msgspec.structs.force_setattr(self, "tags", tags)
+
+
+class LabelChange(msgspec.Struct, frozen=True, kw_only=True):
+    """How a label is to be changed.
+
+    Attributes
+    ----------
+    name, tags
+        Those it is to have; None keeps what is there.
+    add, remove
+        Tags to be added to these and removed from them; a tag that is in both is removed.
+    """
+
+    name: str | None = None
+    tags: tuple[str, ...] | None = None
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    def of(self, label: Label) -> Label:
+        """Return what a label is changed to; `Invalid` as `Label` says."""
+        tags = label.tags if self.tags is None else self.tags
+        Label(tags=self.remove)  # what can't be a tag is a mistake here too
+        return Label(
+            name=label.name if self.name is None else self.name,
+            tags=tuple({*tags, *self.add} - {*self.remove}),
+        )
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +132,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         The run and step it was forked from.
     number
         The order of creation within a store; a store sets it.
+    name, tags
+        As in its `Label`.
     """
 
     id: str
@@ -53,15 +150,33 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     parent_position: int | None = None
     number: int = 0
+    name: str = ""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> Label:
+        """What it is called and found by."""
+        return Label(name=self.name, tags=self.tags)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of a run's record; a field that is None stays as it is."""
+    """A change of a run's record; a field that is None stays as it is.
+
+    One of the label alone leaves the time at which the run was updated.
+    """
 
     state: RunState | None = None
     outcome: Outcome | None = None
     reason: str | None = None
     spec: bytes | None = None
+    name: str | None = None
+    tags: tuple[str, ...] | None = None
+
+    @property
+    def of_label_only(self) -> bool:
+        """Whether nothing but the name or the tags is changed."""
+        others = (self.state, self.outcome, self.reason, self.spec)
+        return all(value is None for value in others) and (self.name, self.tags) != (None, None)
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -143,6 +258,15 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come
     level: str = "info"
     time: float
     number: int = 0
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether no character is half a surrogate pair, which no store can keep."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def new_run_id() -> str:

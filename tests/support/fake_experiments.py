@@ -9,6 +9,7 @@ from perdure.errors import ExperimentNotFound, RunNotFound, TooMany
 from perdure.lifecycle import FINAL, RunState, after
 from perdure.run import Change, Run
 from perdure.stores.base import Store
+from perdure.stores.run_list import RunFilter
 
 
 class FakeExperiments:
@@ -36,7 +37,7 @@ class FakeExperiments:
             raise self.fails
         if request.experiment == "none":
             raise ExperimentNotFound(experiment=request.experiment)
-        live = [run for run in self.store.runs(kind="experiment") if run.state not in FINAL]
+        live = [run for run in self.store.runs(RunFilter(kind="experiment")) if run.state not in FINAL]
         if len(live) >= self.most:
             raise TooMany("There are as many simulations as may be.")
         now = time.time()

@@ -17,13 +17,13 @@ from perdure.api.experiment_shapes import (
     experiment_summary,
     fork_of_experiment,
 )
+from perdure.api.run_query import RunQuery, next_link
 from perdure.api.shapes import (
     CheckRun,
     CreateSession,
     ForkRun,
     ForkRuns,
     Forks,
-    Page,
     Report,
     SessionRecord,
     SessionSummary,
@@ -52,6 +52,7 @@ from perdure.drivers.tasks import NewTask, Tasks, TaskView
 from perdure.errors import Damaged, WrongKind
 from perdure.run import Run
 from perdure.stores.base import Created
+from perdure.stores.run_list import Cursor
 from perdure.web.errors import error_responses
 from perdure.web.idempotency import IdempotencyKey, make_key
 from perdure.web.limits import refuse_repeated
@@ -70,6 +71,11 @@ _READING = (401, 403, 404, 422, 500, 503)
 _CHANGING = (*_READING, 409)
 _WITH_BODY = (400, 413, 415)
 _LOCATION: dict[str, Any] = {"headers": {"Location": {"schema": {"type": "string"}}}}
+_LINK: dict[str, Any] = {
+    "headers": {
+        "Link": {"description": 'The next page, `rel="next"`, if there is one.', "schema": {"type": "string"}}
+    }
+}
 _REPLAYED: dict[str, Any] = {
     "description": "It was made before, with this key.",
     "model": Record,
@@ -82,7 +88,7 @@ router = APIRouter(tags=["runs"])
 
 
 class RunList(BaseModel):
-    """A page of runs, newest first."""
+    """A page of runs, in the order that was asked for."""
 
     runs: list[Summary]
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
@@ -118,18 +124,26 @@ async def create_run(
     "/runs",
     operation_id="list_runs",
     dependencies=[Depends(refuse_repeated)],
-    responses=error_responses(401, 403, 422, 500, 503),
+    responses={200: _LINK, **error_responses(401, 403, 422, 500, 503)},
 )
-async def list_runs(page: Annotated[Page, Query()], serving: Serving, owner: Asking) -> RunList:
-    """List runs, newest first, a page at a time."""
+async def list_runs(
+    query: Annotated[RunQuery, Query()], response: Response, serving: Serving, owner: Asking
+) -> RunList:
+    """List runs by kind, state, tags, name and time, in an order, a page at a time."""
+    wanted, behind = query.filter(owner), query.behind
+    if wanted is None:
+        return RunList(runs=[], next=None)
 
     def read() -> tuple[Sequence[Run], list[Summary]]:
-        runs = serving.store.runs(owner=owner, kind=page.kind, before=page.cursor, limit=page.limit + 1)
-        return runs, [_summary(serving, run) for run in runs[: page.limit]]
+        runs = serving.store.runs(wanted, order=query.order, limit=query.limit + 1, cursor=behind)
+        return runs, [_summary(serving, run) for run in runs[: query.limit]]
 
     runs, summaries = await anyio.to_thread.run_sync(read)
-    more = len(runs) > page.limit
-    return RunList(runs=summaries, next=str(runs[page.limit - 1].number) if more else None)
+    following = None
+    if len(runs) > query.limit:
+        following = Cursor.behind(runs[query.limit - 1], query.order).text
+        response.headers["Link"] = next_link(query, following)
+    return RunList(runs=summaries, next=following)
 
 
 @router.get("/runs/{run_id}", operation_id="read_run", responses=error_responses(*_READING))

@@ -23,7 +23,6 @@ __all__ = [
     "Forks",
     "MarkSavepoint",
     "Name",
-    "Page",
     "Report",
     "SavepointList",
     "SavepointRecord",
@@ -172,22 +171,6 @@ class CheckStore(Strict):
     """How the store is to be checked."""
 
     repair: bool = Field(default=False, description="Count anew what is counted wrong.")
-
-
-class Page(BaseModel):
-    """Which part of a list is asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(digits)] = Field(
-        default=100, description="Most runs in the answer."
-    )
-    kind: Literal["session", "task", "experiment"] | None = Field(
-        default=None, description="Only runs of this kind."
-    )
-    cursor: Annotated[int, Field(ge=1, le=LARGEST_NUMBER), BeforeValidator(digits)] | None = Field(
-        default=None, description="The `next` of the page before."
-    )
 
 
 # What they get ----------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from perdure.observability import configure_logging
 from perdure.run import Run
 from perdure.scenarios import Catalogue
 from perdure.stores.open import open_configured
+from perdure.stores.run_list import RunFilter
 from perdure.web.auth import LOCAL
 
 __all__ = ["how_far", "run_folder"]
@@ -154,10 +155,8 @@ async def _taken_up(
     """Start the run that a former call left, or a new one; return its id and the last line it had written."""
     experiments, store = context.experiments, context.store
     kept = await anyio.to_thread.run_sync(_kept, context, folder, asked.experiment, bar)
-    runs = await anyio.to_thread.run_sync(lambda: store.runs(owner=LOCAL, kind="experiment", limit=PAGE))
-    for run in runs:
-        if run.state in FINAL:
-            continue
+    unfinished = RunFilter(owner=LOCAL, kind="experiment", states=frozenset(RunState) - FINAL)
+    for run in await anyio.to_thread.run_sync(lambda: store.runs(unfinished, limit=PAGE)):
         view = await experiments.view(LOCAL, run.id)
         spec = view.spec
         script = asked.script if (folder / asked.script).is_file() else None

@@ -20,6 +20,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Appended, Chain
 from perdure.stores.options import StoreOptions
 from perdure.stores.quota import Quota
+from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 
 __all__ = [
     "Appended",
@@ -244,15 +245,17 @@ class Store(Protocol):
 
     def runs(
         self,
+        filter: RunFilter = ALL,
         *,
-        owner: str | None = None,
-        kind: str | None = None,
-        before: int | None = None,
+        order: RunOrder = RunOrder.NEWEST,
         limit: int = 100,
+        cursor: Cursor | None = None,
     ) -> Sequence[Run]:
-        """Return runs, newest first; `before` is the `number` of the last run of the page before.
+        """Return a page of the runs that are asked for: at most `limit`, in an order, behind a cursor.
 
-        A run whose record is damaged is left out; `check` tells of it.
+        `Cursor.behind` the last run leads to the next page. A run whose place in the order changes meanwhile,
+        as that of a run that is stepped does in the order of updates, can come twice or not at all; every
+        other run comes once. A run whose record is damaged is left out; `check` reports it.
         """
         ...
 
@@ -452,14 +455,17 @@ class Store(Protocol):
     def check(self) -> Sequence[str]:
         """Look for damage that isn't one step's or savepoint's, and say in words what is wrong; reads it all.
 
-        That is the store's own structure, the keys, the records of runs, their executions, and the counts
-        that `check_quota` rests on. The blobs of a run have checksums of their own, which a driver checks
+        That is the store's own structure, the keys, the records of runs, their executions, and what
+        `recount` makes anew. The blobs of a run have checksums of their own, which a driver checks
         when it reads them.
         """
         ...
 
     def recount(self) -> Future[Sequence[str]]:
-        """Count anew what `check_quota` rests on, and return in words which counts were wrong."""
+        """Make anew what is derived from runs, and return in words what of it was wrong.
+
+        That is the counts that `check_quota` rests on, and whatever `runs` finds runs by.
+        """
         ...
 
     def backup(self, path: Path) -> None:

@@ -36,7 +36,7 @@ from perdure.stores.database import row, rows
 from perdure.stores.keys import find_made, find_step, record_run_key, record_step_key
 from perdure.stores.queries import QUERIES
 from perdure.stores.quota import Quota
-from perdure.stores.values import identity, to_info, to_run, to_state
+from perdure.stores.values import identity, to_info, to_run, to_state, to_tags
 
 __all__ = [
     "Found",
@@ -245,6 +245,8 @@ def _insert_run(connection: apsw.Connection, run: Run, key: Key | None) -> Run:
     assert inserted is not None, "an insertion that succeeds answers with the number"
     (number,) = inserted
     connection.execute(_SQL["insert_spec"], (number, run.spec))
+    if (run.name, run.tags) != ("", ()):
+        connection.execute(_SQL["put_label"], (number, run.name, to_tags(run.tags)))
     if key is not None:
         record_run_key(connection, run.owner, key, number)
     return msgspec.structs.replace(run, number=number)
@@ -277,7 +279,7 @@ def change_record(connection: apsw.Connection, number: int, change: Change) -> s
             None if change.state is None else change.state in FINAL,
             None if change.outcome is None else change.outcome.value,
             change.reason,
-            time.time(),
+            None if change.of_label_only else time.time(),
         ),
     )
     assert changed is not None, "the run was found in this transaction"
@@ -286,6 +288,9 @@ def change_record(connection: apsw.Connection, number: int, change: Change) -> s
         execution_rows.end_lease(connection, number)
     if change.spec is not None:
         connection.execute(_SQL["change_spec"], (number, change.spec))
+    if (change.name, change.tags) != (None, None):
+        tags = None if change.tags is None else to_tags(change.tags)
+        connection.execute(_SQL["put_label"], (number, change.name, tags))
     return str(state)
 
 

@@ -14,6 +14,7 @@ from perdure.stores.execution_rows import damaged_executions, read_lines
 from perdure.stores.keys import damaged_keys
 from perdure.stores.owners import wrong_counts
 from perdure.stores.queries import QUERIES
+from perdure.stores.run_rows import differ
 from perdure.stores.values import to_record, to_run
 
 __all__ = ["problems"]
@@ -69,8 +70,8 @@ def _damaged_runs(connection: apsw.Connection) -> Iterator[str]:
             values = row(connection, _SQL["read_run_by_number"], (number,))
             if values is None:
                 yield f"{_name(connection, number)}: its record or its spec isn't there"
-            else:
-                to_run(values)
+            elif differ(connection, to_run(values)):
+                yield f"{_name(connection, number)}: it is listed otherwise than its record says"
         except (apsw.Error, CorruptBlob) as error:
             yield f"{_name(connection, number)}: it can't be read: {error}"
 

@@ -65,7 +65,9 @@ class KeptRun:
         given: dict[str, Any] = {
             name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None
         }
-        self.run = replace(self.run, **given, version=self.run.version + 1, updated=time.time())
+        if not change.of_label_only:
+            given["updated"] = time.time()
+        self.run = replace(self.run, **given, version=self.run.version + 1)
         if self.placed is not None and self.run.state in FINAL:
             self.placed = executions.given_back(self.placed)
 

@@ -44,6 +44,7 @@ from perdure.stores.kept_records import KeptRecords
 from perdure.stores.kept_run import KeptRun
 from perdure.stores.options import StoreOptions
 from perdure.stores.quota import Quota
+from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder, in_order
 from perdure.stores.watchers import Watchers
 
 __all__ = ["MemoryStore"]
@@ -204,21 +205,14 @@ class MemoryStore:
 
     def runs(
         self,
+        filter: RunFilter = ALL,
         *,
-        owner: str | None = None,
-        kind: str | None = None,
-        before: int | None = None,
+        order: RunOrder = RunOrder.NEWEST,
         limit: int = 100,
+        cursor: Cursor | None = None,
     ) -> Sequence[Run]:
-        """Return runs, newest first."""
-        found = [
-            run
-            for run in reversed(self._all())
-            if (owner is None or run.owner == owner)
-            and (kind is None or run.kind == kind)
-            and (before is None or run.number < before)
-        ]
-        return found[: max(0, limit)]
+        """Return a page of the runs that are asked for, in an order."""
+        return in_order(self._all(), filter, order, cursor, limit)
 
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise what `create_run` would raise now if the owner has too much for one more run."""

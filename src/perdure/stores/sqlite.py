@@ -6,7 +6,6 @@ What a change does is `changes`, when it counts as durable is `writer`, how the 
 import hashlib
 import json
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -31,7 +30,7 @@ from perdure.errors import (
 from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores import changes, execution_changes, owners
+from perdure.stores import changes, execution_changes, owners, run_rows
 from perdure.stores.base import Committed, Created, Fork, Record, Told, Version, check_limits
 from perdure.stores.chain import Appended, Chain
 from perdure.stores.changes import Put
@@ -46,6 +45,7 @@ from perdure.stores.lock import Lock
 from perdure.stores.options import StoreOptions
 from perdure.stores.queries import QUERIES
 from perdure.stores.quota import Quota
+from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.tail import Mark, Tail
 from perdure.stores.values import check_page, to_info, to_record, to_run
 from perdure.stores.watchers import Watchers
@@ -53,7 +53,7 @@ from perdure.stores.writer import Writer
 
 __all__ = ["SqliteStore"]
 
-NEWEST = (1 << 63) - 1
+PAGE = 1000  # runs that are looked for at once where records are damaged
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -283,30 +283,24 @@ class SqliteStore:
 
     def runs(
         self,
+        filter: RunFilter = ALL,
         *,
-        owner: str | None = None,
-        kind: str | None = None,
-        before: int | None = None,
+        order: RunOrder = RunOrder.NEWEST,
         limit: int = 100,
+        cursor: Cursor | None = None,
     ) -> Sequence[Run]:
-        """Return runs, newest first."""
-        before = NEWEST if before is None else before
-        values = (before, kind, max(0, limit))
+        """Return a page of the runs that are asked for, in an order."""
         try:
-            with self._readers.lend() as connection:
-                if owner is None:
-                    found = rows(connection, _SQL["list_runs"], values)
-                else:
-                    found = rows(connection, _SQL["list_runs_of_owner"], (*values, owner))
-            return [to_run(values) for values in found]
+            with self._readers.lend() as connection, connection:
+                places = run_rows.find(connection, filter, order, cursor, limit)
+                return [
+                    to_run(values)
+                    for _, number in places
+                    if (values := row(connection, _SQL["read_run_by_number"], (number,))) is not None
+                ]
         except CorruptBlob as error:
             log.error("run_damaged", path=str(self.path), reason=str(error))
-        wanted = (
-            run
-            for run in self._intact_runs(before)
-            if (owner is None or run.owner == owner) and (kind is None or run.kind == kind)
-        )
-        return list(islice(wanted, max(0, limit)))
+        return list(islice(self._intact_runs(filter, order, cursor), max(0, limit)))
 
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise what `create_run` would raise now if the owner has too much for one more run."""
@@ -551,8 +545,8 @@ class SqliteStore:
         return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
 
     def recount(self) -> Future[Sequence[str]]:
-        """Count anew what is kept of each owner, and return in words which counts were wrong."""
-        return self._submit(owners.recount)
+        """Count anew what owners have, list runs as they are, and return in words what was wrong."""
+        return self._submit(_recount)
 
     def _submit(
         self,
@@ -564,15 +558,19 @@ class SqliteStore:
         """Let the writer do one of the changes."""
         return self._writer.submit(lambda connection: change(connection, *given, **named))
 
-    def _intact_runs(self, before: int) -> Iterator[Run]:
-        """Yield the runs before a number whose records can be read, newest first, one by one."""
-        with self._readers.lend() as connection:
-            numbers = sorted(number for (number,) in rows(connection, _SQL["list_run_numbers"]))
-        for number in reversed(numbers[: bisect_left(numbers, before)]):
-            with suppress(CorruptBlob), self._readers.lend() as connection:
-                values = row(connection, _SQL["read_run_by_number"], (number,))
-                if values is not None:
-                    yield to_run(values)
+    def _intact_runs(self, filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> Iterator[Run]:
+        """Yield the runs behind a cursor whose records can be read, one by one."""
+        while True:
+            with self._readers.lend() as connection, connection:
+                places = run_rows.find(connection, filter, order, cursor, PAGE)
+            for _, number in places:
+                with suppress(CorruptBlob), self._readers.lend() as connection:
+                    values = row(connection, _SQL["read_run_by_number"], (number,))
+                    if values is not None:
+                        yield to_run(values)
+            if len(places) < PAGE:
+                return
+            cursor = Cursor(order, *places[-1])
 
     def _intact_records(self, dialect: str) -> Iterator[Record]:
         """Yield the records of a dialect that can be read, by id, one by one."""
@@ -637,14 +635,21 @@ def _connect(path: Path, vfs: str | None, acknowledged: Mark | None, *, accept_l
 
 
 def _open(connection: apsw.Connection, path: Path) -> Mark:
-    """Void the fencing tokens of all openings before; return the transaction that did it."""
+    """List what a former schema kept, and void the fencing tokens of all openings before."""
     try:
+        run_rows.fill(connection)
         meta = row(connection, _SQL["next_opening"])
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(path, error)) from error
     assert meta is not None, "the first migration makes it"
     store, opening, batch = meta
     return Mark(store=store, opening=opening, batch=batch, time=time.time())
+
+
+def _recount(connection: apsw.Connection) -> tuple[list[str], None]:
+    """Make anew what is derived from runs."""
+    wrong, _ = owners.recount(connection)
+    return [*wrong, *run_rows.mend(connection)], None
 
 
 def _require(connection: apsw.Connection, run_id: str) -> int:

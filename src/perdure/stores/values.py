@@ -13,7 +13,7 @@ from perdure.state.savepoint import SavepointInfo
 from perdure.stores.base import Record
 from perdure.stores.checksums import checksum
 
-__all__ = ["check_page", "identity", "to_info", "to_record", "to_run", "to_state"]
+__all__ = ["check_page", "identity", "to_info", "to_record", "to_run", "to_state", "to_tags"]
 
 _RUN = (
     "id",
@@ -30,20 +30,27 @@ _RUN = (
     "parent",
     "parent_position",
     "number",
+    "name",
+    "tags",
 )
 _IDENTITY = ("id", "kind", "owner", "created", "parent", "parent_position")  # fmt: skip
 
 
 def to_run(values: tuple[Any, ...]) -> Run:
     """Make a run of what the queries that read runs answer with; raise `CorruptBlob` if it isn't one."""
-    *columns, kept = values
+    *columns, tags, kept = values
     try:
-        run = msgspec.convert(dict(zip(_RUN, columns, strict=True)), Run)
-    except msgspec.ValidationError as error:
+        run = msgspec.convert(dict(zip(_RUN, [*columns, msgspec.json.decode(tags)], strict=True)), Run)
+    except msgspec.DecodeError as error:  # a ValidationError, too
         raise CorruptBlob(reason=f"the record of the run {values[0]!r}: {error}") from error
     if kept is not None and kept != identity(run):
         raise CorruptBlob(reason=f"the checksum of the record of the run {run.id!r} is wrong")
     return run
+
+
+def to_tags(tags: tuple[str, ...]) -> str:
+    """Return tags as the column holds them."""
+    return msgspec.json.encode(tags).decode()
 
 
 def identity(run: Run) -> bytes:

@@ -166,25 +166,6 @@ class RunConformance(StoreOpening):
                 store.fork_run(a_fork("two", "one", 0), a_savepoint(), a_key(body=b"else")).result(WAIT)
             assert [run.id for run in store.runs()] == ["one"]
 
-    def test_runs_are_listed_newest_first_page_by_page(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            for number in range(7):
-                created(
-                    store,
-                    f"r{number}",
-                    owner="ann" if number % 2 else "bob",
-                    kind="task" if number > 4 else "session",
-                )
-            seen, before = [], None
-            while page := store.runs(before=before, limit=3):
-                seen += [run.id for run in page]
-                before = page[-1].number
-            assert seen == ["r6", "r5", "r4", "r3", "r2", "r1", "r0"]
-            assert [run.id for run in store.runs(owner="ann")] == ["r5", "r3", "r1"]
-            assert [run.id for run in store.runs(owner="ann", kind="session", limit=1)] == ["r3"]
-            assert [run.id for run in store.runs(kind="task")] == ["r6", "r5"]
-            assert list(store.runs(limit=0)) == []
-
     def test_numbers_are_never_used_again(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             former = created(store).number

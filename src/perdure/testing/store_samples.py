@@ -43,9 +43,9 @@ def a_run(id: str = "run", *, owner: str = "ann", **fields: Any) -> Run:
     return Run(id=id, owner=owner, **given | fields)
 
 
-def a_fork(id: str, parent: str, position: int, *, owner: str = "ann") -> Run:
+def a_fork(id: str, parent: str, position: int, *, owner: str = "ann", **fields: Any) -> Run:
     """Make a run to be forked from another."""
-    return a_run(id, owner=owner, parent=parent, parent_position=position)
+    return a_run(id, owner=owner, parent=parent, parent_position=position, **fields)
 
 
 def a_savepoint(timestamp: int = 0, position: int | None = None, *, milestone: bool = False) -> Savepoint:

@@ -22,6 +22,7 @@ from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change
 from perdure.stores.base import Committed, Version
 from perdure.testing.store_executions import ExecutionConformance
+from perdure.testing.store_lists import ListConformance
 from perdure.testing.store_runs import RunConformance
 from perdure.testing.store_samples import (
     WAIT,
@@ -46,7 +47,7 @@ LONG = 3600.0  # seconds that no test takes
 T = TypeVar("T")
 
 
-class StoreConformance(RunConformance, StepConformance, ExecutionConformance):
+class StoreConformance(RunConformance, ListConformance, StepConformance, ExecutionConformance):
     """What every store does. A subclass says how one is opened."""
 
     # What dialects keep

@@ -42,7 +42,7 @@ def test_every_code_of_the_protocol_is_documented() -> None:
 
 def test_the_curl_commands_of_the_page_work(tmp_path: Path) -> None:
     commands = [block.replace("$ ", "", 1) for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)]
-    assert len(commands) == 2
+    assert len(commands) == 3
     with running(tmp_path / "s.db", "perdure.examples:catalogue") as server:
         answers = []
         for command in commands:
@@ -54,6 +54,7 @@ def test_the_curl_commands_of_the_page_work(tmp_path: Path) -> None:
             answers.append(json.loads(done.stdout))
     assert answers[0]["scenarios"] == {"epidemic": ["base", "distancing"]}
     assert [step["step"] for step in answers[1]["steps"]] == [1, 2]
+    assert answers[2] == {"runs": [], "next": None}
 
 
 def test_the_python_of_the_page_runs() -> None:

@@ -41,6 +41,7 @@ from perdure.run import Key, Step
 from perdure.state.codec import decode, encode
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
+from perdure.stores.run_list import RunFilter
 from perdure.stores.sqlite import SqliteStore
 
 
@@ -209,7 +210,7 @@ def test_wrong_sessions_are_refused_and_leave_no_run(store: Store, request_: New
         sessions = sessions_on(store)
         with pytest.raises(error):
             await sessions.create("me", request_)
-        assert sessions.store.runs(owner="me") == []
+        assert sessions.store.runs(RunFilter(owner="me")) == []
 
     run(work())
 
@@ -301,7 +302,7 @@ def test_runs_belong_to_their_owner(store: Store) -> None:
             with pytest.raises(RunNotFound):
                 await restored.delete("you", run_id)
         assert [found.id for found in sessions.store.runs()] == [run_id]
-        assert sessions.store.runs(owner="you") == []
+        assert sessions.store.runs(RunFilter(owner="you")) == []
         await sessions.step(None, run_id, STEP)
 
     run(work())

@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from perdure.errors import CorruptBlob
+from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import (
     WAIT,
@@ -189,10 +190,10 @@ def test_a_damaged_record_is_named_and_the_others_are_listed(path: Path, damage:
         with pytest.raises(CorruptBlob):
             store.run("two")
         assert [run.id for run in store.runs()] == ["three", "one"]
-        assert [run.id for run in store.runs(owner="ann", kind="session")] == ["three", "one"]
+        assert [run.id for run in store.runs(RunFilter(owner="ann", kind="session"))] == ["three", "one"]
         assert [run.id for run in store.runs(limit=1)] == ["three"]
-        assert [run.id for run in store.runs(before=3)] == ["one"]
-        assert list(store.runs(owner="bob")) == []
+        assert [run.id for run in store.runs(cursor=Cursor(RunOrder.NEWEST, 1.0, 3))] == ["one"]
+        assert list(store.runs(RunFilter(owner="bob"))) == []
         problem, *counts = store.check()
         assert problem.startswith("run two: ")
         told = [r"the owner '\\xff' is said to have 0 runs, and has 1"]
@@ -225,7 +226,7 @@ def filled(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["runs_by_owner", "runs_live", "steps", "specs", "runs", "step_keys", "savepoints"]
+    "table", ["runs_by_owner", "runs_live", "tags", "steps", "specs", "runs", "step_keys", "savepoints"]
 )
 def test_an_overwritten_page_is_found_and_the_rest_is_looked_at(path: Path, table: str) -> None:
     filled(path)

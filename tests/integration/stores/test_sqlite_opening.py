@@ -13,10 +13,18 @@ from perdure.errors import (
     StoreLocked,
     StoreUnavailable,
 )
+from perdure.lifecycle import RunState
+from perdure.run import Change
 from perdure.stores.database import APPLICATION_ID, migrate
 from perdure.stores.queries import MIGRATIONS, Migration
+from perdure.stores.run_list import RunFilter, RunOrder
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.store_samples import a_run, a_savepoint, created
+from perdure.testing.store_samples import WAIT, a_run, a_savepoint, created
+
+DROP_NAMES = (  # leads to the schema before them
+    "DROP TRIGGER run_listed; DROP TRIGGER run_listed_anew; DROP VIEW tags_of_runs; "
+    "DROP TABLE tags; DROP TABLE labels; ALTER TABLE meta DROP COLUMN listed; "
+)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -41,10 +49,61 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
                 "executions", "log_lines", "meta", "owners", "probe", "records",
                 "result_counted", "result_discounted", "results", "run_counted", "run_discounted",
                 "run_keys", "run_keys_by_run", "runs",
+                "labels", "label_listed", "label_listed_anew",
+                "run_listed", "run_listed_anew", "tags_of_runs",
                 "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
-                "specs", "step_keys", "steps",
+                "specs", "step_keys", "steps", "tags",
+                "tags_by_created", "tags_by_name", "tags_by_updated",
+                "tags_of_owner_by_created", "tags_of_owner_by_name", "tags_of_owner_by_updated",
             }  # fmt: skip
             assert connection.pragma("user_version") == MIGRATIONS[-1].version
+
+
+def test_runs_of_the_schema_before_names_have_none_and_are_listed_and_can_get_some(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    with closing(SqliteStore(path)) as store:
+        for id in ("a", "b"):
+            created(store, id, steps=1)
+        store.update_run("b", 0, Change(state=RunState.STOPPED)).result(WAIT)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(DROP_NAMES)
+        connection.pragma("user_version", 7)
+    with closing(SqliteStore(path)) as store:
+        assert [(run.id, run.name, run.tags) for run in store.runs()] == [("b", "", ()), ("a", "", ())]
+        assert [run.id for run in store.runs(RunFilter(states=frozenset({RunState.STOPPED})))] == ["b"]
+        assert store.check() == []
+        store.update_run("a", 0, Change(tags=("old",))).result(WAIT)
+        assert [run.id for run in store.runs(RunFilter(tags=("old",)))] == ["a"]
+    with closing(SqliteStore(path)) as store:  # they aren't listed once more
+        assert len(store.runs()) == 2
+
+
+@pytest.mark.parametrize("table", ["runs", "runs_by_owner"])
+def test_a_damaged_page_of_the_schema_before_names_keeps_no_store_closed(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "perdure.db"
+    with closing(SqliteStore(path)) as store:
+        for number in range(200):
+            created(store, f"run-{number}", spec=bytes(500), reason="x" * 100)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(DROP_NAMES)
+        connection.pragma("user_version", 7)
+    overwrite(path, table)
+    with closing(SqliteStore(path)) as store:
+        listed = [run.id for run in store.runs(order=RunOrder.CREATED, limit=1000)]
+        assert 50 < len(listed) <= 200
+        assert (len(listed) == 200) == (table == "runs_by_owner")
+        assert listed == sorted(listed, key=lambda id: int(id[4:]))
+
+
+def overwrite(path: Path, table: str) -> None:
+    """Overwrite the last page of a table or an index in the closed file."""
+    with closing(apsw.Connection(str(path))) as connection:
+        query = "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
+        ((page,),) = connection.execute(query, (table,))
+        size = connection.pragma("page_size")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
 
 
 def test_a_migration_that_fails_leaves_nothing() -> None:

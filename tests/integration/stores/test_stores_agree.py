@@ -18,6 +18,7 @@ from perdure.run import Change, Entry, Execution, Key, LogLine, Run
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Appended, Committed, Created, Store, Version
 from perdure.stores.memory import MemoryStore
+from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_fork, a_run, an_execution
 
@@ -41,13 +42,25 @@ savepoints = st.builds(
     entities=st.dictionaries(st.sampled_from(["x", "y"]), blobs),
     milestone=st.booleans(),
 )
+some_tags = st.sets(st.sampled_from(["p", "q"])).map(lambda tags: tuple(sorted(tags)))
 some_changes = st.builds(
     Change,
     state=st.none() | st.sampled_from(RunState),
     outcome=st.none() | st.sampled_from(Outcome),
     reason=st.none() | st.just("why"),
     spec=st.none() | blobs,
+    name=st.none() | st.sampled_from(["", "x", "y"]),
+    tags=st.none() | some_tags,
 )
+filters = st.builds(
+    RunFilter,
+    owner=st.none() | owners,
+    kind=st.none() | st.sampled_from(["session", "task"]),
+    states=st.none() | st.frozensets(st.sampled_from(RunState)),
+    tags=some_tags,
+    name=st.none() | st.sampled_from(["", "x"]),
+)
+ORDERS = [order for order in RunOrder if order.field != "updated"]  # each store takes its own time
 names = st.none() | st.sampled_from(["x", ""])
 
 
@@ -130,11 +143,18 @@ class Stores(RuleBasedStateMachine):
         savepoint=st.none() | savepoints,
         key=st.none() | keys,
         wanted=st.none() | st.sampled_from(Wanted),
+        tags=some_tags,
     )
     def create_run(
-        self, id: str, owner: str, savepoint: Savepoint | None, key: Key | None, wanted: Wanted | None
+        self,
+        id: str,
+        owner: str,
+        savepoint: Savepoint | None,
+        key: Key | None,
+        wanted: Wanted | None,
+        tags: tuple[str, ...],
     ) -> None:
-        run = a_run(id, owner=owner, kind="session" if wanted is None else "task")
+        run = a_run(id, owner=owner, kind="session" if wanted is None else "task", name=id, tags=tags)
         execution = None if wanted is None else an_execution(id, owner=owner, wanted=wanted, timeout=3)
         self.both(lambda store: store.create_run(run, savepoint, key, execution=execution))
 
@@ -259,16 +279,12 @@ class Stores(RuleBasedStateMachine):
     def delete_record(self, dialect: str, id: str) -> None:
         self.both(lambda store: store.delete_record(dialect, id))
 
-    @rule(
-        owner=st.none() | owners,
-        kind=st.none() | st.sampled_from(["session", "task"]),
-        limit=st.integers(-1, 3),
-    )
-    def list_runs(self, owner: str | None, kind: str | None, limit: int) -> None:
-        page = self.both(lambda store: list(store.runs(owner=owner, kind=kind, limit=limit)))
+    @rule(filter=filters, order=st.sampled_from(ORDERS), limit=st.integers(-1, 3))
+    def list_runs(self, filter: RunFilter, order: RunOrder, limit: int) -> None:
+        page = self.both(lambda store: list(store.runs(filter, order=order, limit=limit)))
         if page:
-            before = page[-1].number
-            self.both(lambda store: list(store.runs(owner=owner, kind=kind, before=before, limit=limit)))
+            cursor = Cursor.behind(page[-1], order)
+            self.both(lambda store: list(store.runs(filter, order=order, limit=limit, cursor=cursor)))
 
     @rule(id=ids, after=st.integers(-1, 6), limit=st.integers(-1, 4))
     def page_of_steps(self, id: str, after: int, limit: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 import perdure.stores
 from perdure.stores.database import migrate
 from perdure.stores.queries import MIGRATIONS, QUERIES
+from perdure.stores.run_rows import LISTS, List
 
 SOURCES = Path(perdure.stores.__file__).parent
 STATEMENTS = {
@@ -59,7 +60,6 @@ def test_a_query_fits_the_schema(connection: apsw.Connection, name: str) -> None
 
 def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connection) -> None:
     whole = {
-        "list_runs",
         "read_meta",
         "set_batch",
         "next_opening",
@@ -69,9 +69,39 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
     }
     whole |= {"list_run_numbers", "list_step_keys", "list_run_keys", "list_executed", "list_all_executed"}
     whole |= {"list_record_ids", "list_owners", "count_owners", "clear_owners", "fill_owners"}
+    whole |= {"fill_rows", "are_rows_filled", "note_rows_filled"}
+    # A run's few tags, and as few kinds of runs as there are, in no table of their own.
+    whole |= {"fill_rows_of_run", "list_kinds"}
     for name in set(STATEMENTS) - whole:
         # A list that the query is given is walked over, of course.
         assert "SCAN" not in plan(connection, name).replace("SCAN json_each", ""), name
+
+
+def plan_of(connection: apsw.Connection, which: List) -> list[str]:
+    lines = connection.execute(f"EXPLAIN QUERY PLAN {LISTS[which]}", [None] * 16)
+    return [str(line[-1]) for line in lines]
+
+
+@pytest.mark.parametrize("which", LISTS, ids=str)
+def test_every_list_of_runs_is_read_from_an_index_in_its_order(
+    connection: apsw.Connection, which: List
+) -> None:
+    lines = plan_of(connection, which)
+    whose = "owner=? AND " if which.owned else ""
+    live = which.order.field == "updated" and not which.final
+    place = "" if live else f" AND ({which.order.field},run)>(?,?) AND ({which.order.field},run)<(?,?)"
+    assert lines[0].endswith(f"({whose}tag=? AND kind=? AND state=?{place})"), lines
+    assert lines[0].startswith("SEARCH tags USING"), lines
+    walks = [line for line in lines if line.startswith("SCAN")]
+    assert walks == ["SCAN wanted VIRTUAL TABLE INDEX 1:"]  # the tags that are asked for
+    assert ("USE TEMP B-TREE FOR ORDER BY" in lines) == live  # as many as may be unfinished
+
+
+def test_kinds_are_found_by_a_look_at_each(connection: apsw.Connection) -> None:
+    lines = plan(connection, "list_kinds").splitlines()
+    tables = [line for line in lines if " tags " in line]
+    assert len(tables) == 2
+    assert all(line.startswith("SEARCH tags USING COVERING INDEX tags_by_created (tag=?") for line in tables)
 
 
 def test_retention_does_not_walk_over_milestones(connection: apsw.Connection) -> None:

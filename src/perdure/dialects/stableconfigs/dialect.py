@@ -23,6 +23,7 @@ from perdure.errors import RunFinished, RunNotFound, TriggerRefused, WrongKind
 from perdure.lifecycle import FINAL
 from perdure.run import Key, Run
 from perdure.stores.base import Committed, Store
+from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.supervision import keep_going
 
 __all__ = ["StableConfigs"]
@@ -109,15 +110,13 @@ class StableConfigs:
 
     def _left(self) -> list[tuple[str, float]]:
         """Return when the answers expire that are older than this process; none does at once."""
-        before, ended = None, []
+        wanted, order = RunFilter(kind=KIND, states=FINAL), RunOrder.CREATED
+        cursor: Cursor | None = None
+        ended: list[tuple[str, float]] = []
         earliest = steady.earliest(self._expires)
-        while runs := self._store.runs(kind=KIND, before=before, limit=PAGE):
-            ended += [
-                (run.id, max(earliest, steady.from_wall(run.updated) + self._expires))
-                for run in runs
-                if run.state in FINAL
-            ]
-            before = runs[-1].number
+        while runs := self._store.runs(wanted, order=order, cursor=cursor, limit=PAGE):
+            ended += [(run.id, max(earliest, steady.from_wall(run.updated) + self._expires)) for run in runs]
+            cursor = Cursor.behind(runs[-1], order)
         return sorted(ended, key=itemgetter(1))
 
     def _on_ended(self, run_id: str) -> None:

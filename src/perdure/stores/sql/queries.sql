@@ -83,34 +83,16 @@ SELECT id FROM runs WHERE number = ?1;
 -- name: read_run
 -- Read a run by its id
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, identity
-FROM runs JOIN specs ON specs.run = runs.number
+    parent_position, number, coalesce(name, ''), coalesce(tags, '[]'), identity
+FROM runs JOIN specs ON specs.run = runs.number LEFT JOIN labels ON labels.run = runs.number
 WHERE id = ?1;
 
 -- name: read_run_by_number
 -- Read a run by its number
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, identity
-FROM runs JOIN specs ON specs.run = runs.number
+    parent_position, number, coalesce(name, ''), coalesce(tags, '[]'), identity
+FROM runs JOIN specs ON specs.run = runs.number LEFT JOIN labels ON labels.run = runs.number
 WHERE number = ?1;
-
--- name: list_runs
--- Read all runs before a number, newest first, of one kind if that is given
-SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, identity
-FROM runs JOIN specs ON specs.run = runs.number
-WHERE number < ?1 AND (?2 IS NULL OR kind = ?2)
-ORDER BY number DESC
-LIMIT ?3;
-
--- name: list_runs_of_owner
--- Read the runs of an owner before a number, newest first, of one kind if that is given
-SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, identity
-FROM runs JOIN specs ON specs.run = runs.number
-WHERE number < ?1 AND (?2 IS NULL OR kind = ?2) AND owner = ?4
-ORDER BY number DESC
-LIMIT ?3;
 
 -- name: list_versions
 -- Read what differs after each change of a run, of all runs whose ids are in a JSON array
@@ -121,6 +103,40 @@ WHERE id IN (SELECT value FROM json_each(?1));
 -- name: list_run_numbers
 -- Read the numbers of all runs from an index, which is there though the runs be damaged
 SELECT number FROM runs INDEXED BY runs_by_owner;
+
+-- name: list_kinds
+-- Find which kinds there are of runs with a tag, with one look at an index for each
+WITH RECURSIVE kinds (kind) AS (
+    SELECT min(kind) FROM tags INDEXED BY tags_by_created WHERE tag = ?1
+    UNION ALL
+    SELECT (SELECT min(kind) FROM tags INDEXED BY tags_by_created WHERE tag = ?1 AND kind > kinds.kind)
+    FROM kinds WHERE kinds.kind IS NOT NULL
+)
+SELECT kind FROM kinds WHERE kind IS NOT NULL;
+
+-- name: list_rows_of_run
+-- Read the rows from which lists of runs are read, of one run
+SELECT tag, owner, kind, state, created, updated, name FROM tags WHERE run = ?1;
+
+-- name: clear_rows_of_run
+-- Forget the rows from which lists are read, of one run
+DELETE FROM tags WHERE run = ?1;
+
+-- name: fill_rows
+-- Put down the rows from which lists are read as the runs have it
+INSERT INTO tags SELECT * FROM tags_of_runs;
+
+-- name: fill_rows_of_run
+-- Put down the rows from which lists are read as one run has it
+INSERT INTO tags SELECT * FROM tags_of_runs WHERE run = ?1;
+
+-- name: are_rows_filled
+-- Find out whether all runs have the rows from which lists are read
+SELECT listed FROM meta;
+
+-- name: note_rows_filled
+-- Put down that all runs have the rows from which lists are read
+UPDATE meta SET listed = 1;
 
 -- name: count_live_runs_of_owner
 -- Count the runs of an owner that are not in a final state
@@ -164,9 +180,14 @@ GROUP BY runs.owner;
 -- Change a run's record; what is NULL stays
 UPDATE runs SET
     state = coalesce(?2, state), final = coalesce(?3, final), outcome = coalesce(?4, outcome),
-    reason = coalesce(?5, reason), version = version + 1, updated = ?6
+    reason = coalesce(?5, reason), version = version + 1, updated = coalesce(?6, updated)
 WHERE number = ?1
 RETURNING state, lease;
+
+-- name: put_label
+-- Give a run a name and tags; what is NULL stays
+INSERT INTO labels (run, name, tags) VALUES (?1, coalesce(?2, ''), coalesce(?3, '[]'))
+ON CONFLICT (run) DO UPDATE SET name = coalesce(?2, name), tags = coalesce(?3, tags);
 
 -- name: change_spec
 -- Change a run's spec
@@ -250,7 +271,7 @@ SELECT timestamp FROM savepoints WHERE run = ?1 AND name = ?2 AND timestamp <> ?
 
 -- name: list_savepoints
 -- Read what is told about the savepoints of a run
-SELECT timestamp, savepoints.position, savepoints.created, length(blob), name, pinned, milestone
+SELECT timestamp, savepoints.position, savepoints.created, length(blob), savepoints.name, pinned, milestone
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1
 ORDER BY timestamp;
