@@ -23,6 +23,7 @@ from perdure.observability import Metrics
 from perdure.run import Run
 from perdure.scenarios import Catalogue
 from perdure.stores.base import Store
+from perdure.stores.feed import Feed
 from perdure.web.auth import maker_of, owner_of
 
 __all__ = ["Asking", "Context", "Making", "Serving", "context_of"]
@@ -36,6 +37,8 @@ class Context:
     ----------
     store, catalogue, metrics, artifacts
         Given to the app, or made with it.
+    feed
+        Notifies of the changes of runs; closed by the app.
     transfers
         The threads in which files are moved.
     sessions
@@ -55,6 +58,7 @@ class Context:
     """
 
     store: Store
+    feed: Feed
     catalogue: Catalogue
     metrics: Metrics
     artifacts: Artifacts

@@ -40,6 +40,7 @@ from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
+from perdure.stores.feed import Feed
 
 __all__ = ["Manner", "opened"]
 
@@ -84,8 +85,8 @@ async def opened(
     works
         Whether tasks and experiments are worked on; otherwise they wait for an app that does.
     """
-    unwatch = store.watch(lambda _: metrics.store_changes.inc())
-    sessions = Sessions(store, catalogue, settings, metrics)
+    feed = Feed(store, metrics=metrics)
+    sessions = Sessions(store, catalogue, settings, metrics, feed)
     bptk = Dialect(
         sessions,
         settings,
@@ -96,13 +97,15 @@ async def opened(
         closing=sessions.closing,
     )
     try:
-        async with _drivers(store, settings, artifacts, registry, metrics, works) as (tasks, experiments):
-            stableconfigs = StableConfigs(tasks, store, settings.result_expires)
+        async with _drivers(store, feed, settings, artifacts, registry, metrics, works) as drivers:
+            tasks, experiments = drivers
+            stableconfigs = StableConfigs(tasks, store, settings.result_expires, feed)
             await bptk.open()
             try:
                 async with stableconfigs.expiring() if works else nullcontext():
                     yield Context(
                         store=store,
+                        feed=feed,
                         catalogue=catalogue,
                         metrics=metrics,
                         artifacts=artifacts,
@@ -121,12 +124,13 @@ async def opened(
         sessions.closing.set()
         await bptk.aclose()
         await sessions.aclose()
-        unwatch()
+        feed.close()
 
 
 @asynccontextmanager
 async def _drivers(
     store: Store,
+    feed: Feed,
     settings: Settings,
     artifacts: Artifacts,
     registry: TaskRegistry,
@@ -136,9 +140,9 @@ async def _drivers(
     """Open the drivers of what executors work on."""
     with working_root(store, settings) as root, _isolation(store, settings, root, works) as isolation:
         folders = WorkingFolders(root, artifacts, isolation)
-        async with _executor(store, settings, folders, registry, metrics, isolation, works) as executor:
-            tasks = Tasks(store, registry, executor, settings)
-            experiments = Experiments(store, executor, artifacts, folders, settings)
+        async with _executor(store, feed, settings, folders, registry, metrics, isolation, works) as executor:
+            tasks = Tasks(store, registry, executor, settings, feed)
+            experiments = Experiments(store, executor, artifacts, folders, settings, feed)
             try:
                 if works:
                     await experiments.open()
@@ -152,6 +156,7 @@ async def _drivers(
 @asynccontextmanager
 async def _executor(
     store: Store,
+    feed: Feed,
     settings: Settings,
     folders: WorkingFolders,
     registry: TaskRegistry,
@@ -198,7 +203,7 @@ async def _executor(
         ),
     }
     async with LocalExecutor(
-        store, bodies, identity=store.identity, isolation=isolation, metrics=metrics
+        store, bodies, identity=store.identity, isolation=isolation, metrics=metrics, feed=feed
     ) as executor:
         yield executor
 

@@ -22,7 +22,6 @@ from perdure.artifacts.filesets import same_content
 from perdure.cli.experiment_folder import name_of, zipped_folder
 from perdure.cli.experiment_progress import ExperimentProgress
 from perdure.cli.options import read_settings
-from perdure.drivers.changes import changes_of
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.file_names import SCRIPT
@@ -189,11 +188,9 @@ async def _followed(
 
     Raises `StoreUnavailable` if nothing can be kept any more; what was kept is safe.
     """
-    with changes_of(context.store, run_id) as changed:
+    with context.feed.subscribe(run_id) as changes:
         while True:
-            with anyio.move_on_after(LOOK):
-                await changed.wait()
-            changed.clear()
+            changes.take()
             if (reason := context.store.unavailable) is not None:
                 raise StoreUnavailable(reason=reason)
             view = await context.experiments.view(LOCAL, run_id)
@@ -204,6 +201,8 @@ async def _followed(
             bar.show(view.progress)
             if view.ended or (interrupted.is_set() and view.run.state is RunState.PAUSED):
                 return view
+            with anyio.move_on_after(LOOK):
+                await changes.wait()
 
 
 async def _pause(context: Context, run_id: str) -> None:

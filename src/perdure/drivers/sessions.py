@@ -15,7 +15,6 @@ import structlog
 
 from perdure.drivers.examination import Finding, examine
 from perdure.drivers.forking import Forking
-from perdure.drivers.latest import Latest
 from perdure.drivers.limits import check_forks, check_session_limits, check_step_limits
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
@@ -43,6 +42,7 @@ from perdure.drivers.upgrade import upgrade_session
 from perdure.errors import (
     InvalidScenario,
     PerdureError,
+    RunNotFound,
 )
 from perdure.lifecycle import FINAL, Outcome, RunState, check
 from perdure.observability import Metrics
@@ -52,6 +52,7 @@ from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Committed, Created, Fork, Quota, Store
+from perdure.stores.feed import Feed
 
 __all__ = ["KIND", "Sessions"]
 
@@ -75,6 +76,8 @@ class Sessions:
         Limits and the savepoint schedule.
     metrics
         What is counted.
+    feed
+        Notifies of changes; by default one of its own.
 
     Attributes
     ----------
@@ -82,8 +85,16 @@ class Sessions:
         Set it when requests for many steps and event streams are to end early; `aclose` does so too.
     """
 
-    def __init__(self, store: Store, catalogue: Catalogue, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        settings: Settings,
+        metrics: Metrics,
+        feed: Feed | None = None,
+    ) -> None:
         self.store = store
+        self._feed = feed or Feed(store)
         self.catalogue = catalogue
         self._settings = settings
         self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
@@ -207,26 +218,23 @@ class Sessions:
         )
 
     async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
-        """Yield where a session stands, now and after every commit, until it ends or is deleted."""
-        loop = asyncio.get_running_loop()
-        latest = Latest()
-
-        def changed(commit: Committed) -> None:
-            if commit.run_id == run_id:
-                with suppress(RuntimeError):  # the loop is closing
-                    loop.call_soon_threadsafe(latest.put, commit)
-
-        unwatch = self.store.watch(changed)
-        try:
+        """Yield where a session stands, now and when that changed, until it ends or is deleted."""
+        with self._feed.subscribe(run_id) as changes:
             run = await self.run(owner, run_id)
-            latest.put(Committed(run.id, run.state, run.position))
-            while True:
-                commit = await latest.take()
-                yield commit
-                if commit.deleted or commit.state in FINAL:
+            stands = Committed(run.id, run.state, run.position)
+            yield stands
+            while stands.state not in FINAL:
+                await changes.wait()
+                changes.take()
+                former = stands
+                try:
+                    run = await self.run(owner, run_id)
+                except RunNotFound:
+                    yield msgspec.structs.replace(stands, deleted=True)
                     return
-        finally:
-            unwatch()
+                stands = Committed(run.id, run.state, run.position)
+                if stands != former:
+                    yield stands
 
     async def aclose(self) -> None:
         """Wait for what is under way, then save every live session where it stands."""

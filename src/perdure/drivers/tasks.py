@@ -14,7 +14,6 @@ from typing import Any, cast
 import msgspec
 
 from perdure.clock import steady
-from perdure.drivers.changes import views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
@@ -24,6 +23,7 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.drivers.views import views_of
 from perdure.errors import (
     InvalidTaskInput,
     KindNotAllowed,
@@ -38,6 +38,7 @@ from perdure.run import Execution, Key, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode, unpack
 from perdure.stores.base import Created, Quota, Store
+from perdure.stores.feed import Feed
 from perdure.tasks import Task
 
 __all__ = ["KIND", "NewTask", "TaskView", "Tasks"]
@@ -122,11 +123,21 @@ class Tasks:
         What works on them; it is closed by whoever opened it.
     settings
         Quotas and time-outs.
+    feed
+        Notifies of changes; by default one of its own.
     """
 
-    def __init__(self, store: Store, registry: TaskRegistry, executor: Executor, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: TaskRegistry,
+        executor: Executor,
+        settings: Settings,
+        feed: Feed | None = None,
+    ) -> None:
         self.registry = registry
         self._store = store
+        self._feed = feed or Feed(store)
         self._executor = executor
         self._settings = settings
         self._quota = Quota(
@@ -225,7 +236,7 @@ class Tasks:
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[TaskView | None, None]:
         """Yield where a task stands, now and when that changed, until it ends; None last if it is deleted."""
-        return views_of(self._store, run_id, lambda: self.view(owner, run_id), _told)
+        return views_of(self._feed, run_id, lambda: self.view(owner, run_id), _told)
 
     # The work -----------------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
+from perdure.stores.feed import Subscription
 
 __all__ = ["Attempt"]
 
@@ -60,6 +61,7 @@ T = TypeVar("T")
 REPORT = 0.1  # seconds between two reports
 RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
+PACE = 0.02  # seconds between two looks at what is wanted: what the run itself writes is a change, too
 LEAVING = 2.0  # seconds in which a process has to end that has said its last
 SILENT = 10.0  # seconds without a sign of life after which it is noted
 FLOOD = 20_000  # messages within a second; entries and lines aren't counted: who sends them is made to wait
@@ -80,17 +82,26 @@ class Attempt:
         The run's, with the lease that the attempt writes under.
     provision
         What was prepared for the attempt.
+    changes
+        The hints about the run.
     """
 
-    def __init__(self, store: Store, place: Place, execution: Execution, provision: Provision) -> None:
+    def __init__(
+        self,
+        store: Store,
+        place: Place,
+        execution: Execution,
+        provision: Provision,
+        changes: Subscription,
+    ) -> None:
         self._store, self._place = store, place
         self._run_id, self._fence = execution.run_id, execution.fence
         self._execution = execution
         self._body, self._provision = place.bodies[execution.kind], provision
+        self._changes = changes
         self._deaths = execution.deaths
         self._clock = Clock()
         self._cut: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
-        self._asked = asyncio.Event()  # set when what is wanted may have changed
         self._over = asyncio.Event()  # set when nothing more can come from the child
         self._position = 0
         self._said: Result | Failure | None = None
@@ -106,10 +117,6 @@ class Attempt:
     def seconds(self) -> float:
         """Running time of the run, this attempt included."""
         return self._execution.seconds + self._clock.seconds
-
-    def look(self) -> None:
-        """Look at what is wanted of the run, now rather than at the next renewal."""
-        self._asked.set()
 
     async def run(self) -> Verdict:
         """Work until the child has ended and nothing of it is left; return what becomes of the run.
@@ -294,11 +301,7 @@ class Attempt:
                 continue
             renewed = now
             await reporter.write(self.seconds)
-            execution = await asyncio.wrap_future(
-                self._store.renew(self._run_id, self._fence, self._place.lease_seconds)
-            )
-            if execution.wanted is not self._obeyed:
-                self._asked.set()
+            await asyncio.wrap_future(self._store.renew(self._run_id, self._fence, self._place.lease_seconds))
             if silent != (now - self._heard > SILENT and self._obeyed is Wanted.STARTED):
                 silent = not silent
                 log.info("child_silent" if silent else "child_heard_again", run=self._run_id)
@@ -365,15 +368,16 @@ class Attempt:
     # What is wanted -----------------------------------------------------------------------------------------
 
     async def _obey(self, process: GuardedProcess, reporter: Reporter) -> None:
-        """Bring the run where it is wanted, whenever it is asked to look."""
+        """Bring the run where it is wanted, whenever that may have changed."""
         while True:
+            self._changes.take()
             execution = await asyncio.to_thread(self._store.execution, self._run_id)
             if execution.wanted is not self._obeyed:
                 await self._bring(process, reporter, execution.wanted)
             if self._obeyed.ends:
                 return
-            await self._asked.wait()
-            self._asked.clear()
+            await asyncio.sleep(PACE)
+            await self._changes.wait()
 
     async def _prepared(self, process: GuardedProcess, reporter: Reporter) -> None:
         """Put down that a run which began paused has prepared itself, and stands still."""

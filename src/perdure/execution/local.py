@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from perdure.errors import NotExecuted, RunNotFound
+from perdure.errors import NotExecuted, RunNotFound, StoreUnavailable
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
 from perdure.execution.lanes import Lane, Lanes
@@ -19,6 +19,7 @@ from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.work import Work, bring_unplaced
 from perdure.observability import Metrics
 from perdure.stores.base import Store
+from perdure.stores.feed import Feed
 
 __all__ = ["LocalExecutor"]
 
@@ -48,6 +49,8 @@ class LocalExecutor:
         Gives each owner's children a user id of their own; without it they have that of this process.
     metrics
         Where attempts and ends are counted.
+    feed
+        Notifies of changes of the runs that are worked on; by default one of its own.
 
     Examples
     --------
@@ -65,6 +68,7 @@ class LocalExecutor:
         identity: str,
         isolation: Isolation | None = None,
         metrics: Metrics | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self._store = store
         self._place = Place(
@@ -74,6 +78,7 @@ class LocalExecutor:
             lease_seconds=LEASE,
             scratch=Scratch(identity),
             metrics=metrics or Metrics(),
+            feed=feed or Feed(store),
             isolation=isolation,
         )
         self._rooms = {kind: _Room(body.slots or _cores()) for kind, body in bodies.items()}
@@ -109,13 +114,13 @@ class LocalExecutor:
         await self.aclose()
 
     async def submit(self, run_id: str) -> None:
-        """See to it that a run is worked on, or that who works on it looks at what is wanted of it."""
+        """See to it that a run is worked on; whoever works on it already hears of what is wanted of it."""
         execution = await asyncio.to_thread(self._store.execution, run_id)
         if execution.kind not in self._place.bodies:
             raise NotExecuted(run=run_id, kind=execution.kind)
         run = await asyncio.to_thread(self._store.run, run_id)
         if run_id in self._working:
-            self._working[run_id][0].look()
+            self._working[run_id][0].asked = True
         elif self._place.bodies[run.kind].is_due(run, execution):
             short = execution.timeout is not None and execution.timeout <= SHORT
             room = self._rooms[run.kind]
@@ -127,7 +132,7 @@ class LocalExecutor:
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
         if run_id in self._working:
-            self._working[run_id][0].look()
+            self._working[run_id][0].asked = True
             return
         for room in self._rooms.values():
             room.lanes.remove(run_id)
@@ -156,7 +161,7 @@ class LocalExecutor:
         self._dispatch(room)
 
     async def _resubmit(self, run_id: str) -> None:
-        with suppress(RunNotFound):
+        with suppress(RunNotFound, StoreUnavailable):  # it is reconciled when the store is back
             await self.submit(run_id)
 
 

@@ -8,6 +8,7 @@ from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
 from perdure.execution.scratch import Scratch
 from perdure.observability import Metrics
+from perdure.stores.feed import Feed
 
 __all__ = ["Place"]
 
@@ -29,6 +30,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         Where the temporary files of children are that have no user id of their own.
     metrics
         Where attempts and ends are counted.
+    feed
+        Notifies of changes of the runs that are worked on.
     isolation
         Who children run as; None is the user of this process, for all owners.
     """
@@ -39,4 +42,5 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: float
     scratch: Scratch
     metrics: Metrics
+    feed: Feed
     isolation: Isolation | None = None

@@ -19,6 +19,7 @@ from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.observability import Metrics
 from perdure.run import Change, Execution, Run
 from perdure.stores.base import Store
+from perdure.stores.feed import Subscription
 
 __all__ = ["Work", "bring_unplaced"]
 
@@ -40,22 +41,12 @@ class Work:
     Attributes
     ----------
     asked
-        Whether it was asked to look while nothing looked.
+        Whether somebody asked for it since it last looked at what there is to do.
     """
 
     def __init__(self, store: Store, place: Place, run_id: str) -> None:
         self._store, self._place, self._run_id = store, place, run_id
-        self._attempt: Attempt | None = None
-        self._looking = asyncio.Event()  # set while something that isn't an attempt is to look
         self.asked = False
-
-    def look(self) -> None:
-        """Look at what is wanted of the run."""
-        if self._attempt is None:
-            self.asked = True
-            self._looking.set()
-        else:
-            self._attempt.look()
 
     async def run(self) -> None:
         """Work on the run for as long as there is something to do here.
@@ -63,12 +54,13 @@ class Work:
         When it is cancelled, the child is ended and the lease given back: the run waits to be taken up again.
         """
         try:
-            while await self._work_once():
-                pass
+            with self._place.feed.subscribe(self._run_id) as changes:
+                while await self._work_once(changes):
+                    pass
         except (PerdureError, OSError) as error:  # also when no process can be started now
             log.warning("work_left", run=self._run_id, error=str(error))
 
-    async def _work_once(self) -> bool:
+    async def _work_once(self, changes: Subscription) -> bool:
         """Lease the run and attempt it; return whether it is to be attempted again."""
         self.asked = False
         before = await asyncio.to_thread(self._store.execution, self._run_id)
@@ -82,7 +74,7 @@ class Work:
             await self._pause_interrupted()
             return False
         try:
-            provision = await self._provision(body.provide, run, before)
+            provision = await self._provision(body.provide, run, before, changes)
         except (NotFound, Damaged, TooMany) as error:  # which no further attempt mends
             await self._change(failed(f"{error.code}: {error}").change)
             return False
@@ -94,9 +86,8 @@ class Work:
         except (LeaseHeld, RunFinished):
             return False
         self._place.metrics.attempts.labels(run.kind).inc()
-        attempt = self._attempt = Attempt(self._store, self._place, execution, provision)
+        attempt = Attempt(self._store, self._place, execution, provision, changes)
         if execution.wanted is not before.wanted:  # since a moment ago
-            self._attempt = None
             await self._give_back(attempt, execution.fence)
             return True
         try:
@@ -104,8 +95,6 @@ class Work:
         except BaseException:
             await self._give_back(attempt, execution.fence)
             raise
-        finally:
-            self._attempt = None
         match verdict:
             case Finish(change, result):
                 await asyncio.wrap_future(
@@ -124,6 +113,7 @@ class Work:
         provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None,
         run: Run,
         before: Execution,
+        changes: Subscription,
     ) -> Provision | None:
         """Prepare an attempt; None as soon as something else is wanted, whatever is being waited for."""
         if provide is None:
@@ -142,15 +132,15 @@ class Work:
         )
         try:
             while not preparing.done():
-                self._looking.clear()
+                changes.take()
                 execution = await asyncio.to_thread(self._store.execution, run.id)
                 if execution.wanted is not before.wanted:
                     return None
-                looking = asyncio.create_task(self._looking.wait())
+                changing = asyncio.create_task(changes.wait())
                 try:
-                    await asyncio.wait({preparing, looking}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({preparing, changing}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    looking.cancel()
+                    changing.cancel()
             return preparing.result()
         finally:
             called_off.set()

@@ -69,6 +69,10 @@ class Subscription:
         """Unsubscribe; harmless when done twice."""
         self._feed.remove(self)
 
+    def __contains__(self, run_id: str) -> bool:
+        """Whether it is subscribed to a run: hints about one that was discarded may still be on their way."""
+        return self._feed.has(self, run_id)
+
     def add(self, run_id: str) -> None:
         """Subscribe to one more run; harmless if that is done already."""
         self._feed.add(self, run_id)
@@ -109,7 +113,7 @@ class Feed:
     """Hints about the runs of a store; a context manager.
 
     It polls in a thread of its own, which ends when nobody is subscribed any more. Whoever makes a feed
-    closes it.
+    closes it, unless it goes with its store: without subscriptions it holds nothing but a callback there.
 
     Parameters
     ----------
@@ -193,6 +197,11 @@ class Feed:
                 self._subscribed.pop(subscription, None)
             if not self._readers:
                 self._rest()
+
+    def has(self, subscription: Subscription, run_id: str) -> bool:
+        """Return whether a subscription has the hints about a run."""
+        with self._lock:
+            return run_id in self._subscribed.get(subscription, ())
 
     def poll(self) -> None:
         """Compare the versions of all subscribed runs and notify the readers of those that changed; blocking.

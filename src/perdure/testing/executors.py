@@ -26,7 +26,8 @@ from perdure.execution.executor import Executor
 from perdure.execution.reconcile import reconcile
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
 from perdure.run import Execution, Run
-from perdure.stores.base import Committed, Store
+from perdure.stores.base import Store
+from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.bodies import spec
 
@@ -48,6 +49,7 @@ class Trial:
     def __init__(self, store: Store, executor: Executor) -> None:
         self.store = store
         self.executor = executor
+        self._feed = Feed(store)
 
     def create(
         self,
@@ -74,30 +76,22 @@ class Trial:
         self.store.want(id, wanted).result(WAIT)
         await (self.executor.cancel if wanted is Wanted.STOPPED else self.executor.submit)(id)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool], id: str = "run") -> None:
         """Wait until a condition holds, looked at after each change of a run."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-        def tell(_: Committed) -> None:
-            loop.call_soon_threadsafe(changed.set)
-
-        unwatch = self.store.watch(tell)
-        try:
+        with self._feed.subscribe(id) as changes:
             async with asyncio.timeout(WAIT):
                 while not condition():
-                    await changed.wait()
-                    changed.clear()
-        finally:
-            unwatch()
+                    await changes.wait()
+                    changes.take()
 
     async def until_final(self, id: str = "run") -> tuple[Run, Execution]:
         """Wait until a run is final; return it and its execution."""
-        await self.until(lambda: self.store.run(id).state in FINAL)
+        await self.until(lambda: self.store.run(id).state in FINAL, id)
         return self.store.run(id), self.store.execution(id)
 
     async def until_reported(self, id: str = "run") -> None:
         """Wait until a run reports progress, so that its body is at work."""
-        await self.until(lambda: self.store.execution(id).progress is not None)
+        await self.until(lambda: self.store.execution(id).progress is not None, id)
 
     def value(self, id: str = "run") -> Any:
         """Return a run's result, decoded."""

@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from perdure.artifacts import Artifacts
-from perdure.drivers.changes import views_of
 from perdure.drivers.experiments.experiments import KIND, Experiments
 from perdure.drivers.experiments.requests import ExperimentView
 from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.views import views_of
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
 from perdure.stores.base import Store
+from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +112,7 @@ async def test_what_happens_while_it_is_first_looked_at_is_told_once(store: Memo
         run = store.run("run")
         return ExperimentView(run=run, execution=store.execution("run"), stored=False)
 
-    async with aclosing(views_of(store, "run", look, told)) as events:
+    async with aclosing(views_of(Feed(store), "run", look, told)) as events:
         assert told(await anext(events)) is RunState.STARTED
         bring(store, RunState.STOPPED)
         assert [told(view) async for view in events] == [RunState.STOPPED]

@@ -127,7 +127,9 @@ def test_one_poll_is_one_query_for_all_subscriptions() -> None:
         with Feed(store, every=NEVER) as feed, feed.subscribe("a", "b"), feed.subscribe("a") as changes:
             changes.add("c")
             feed.poll()
+            assert "c" in changes
             changes.discard("c")
+            assert "c" not in changes
             changes.discard("c")
             feed.poll()
             changes.close()

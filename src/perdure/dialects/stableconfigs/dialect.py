@@ -19,10 +19,12 @@ from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.drivers.stable_configurations import DIALECT_TASK
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import KIND, NewTask, Tasks, TaskView
-from perdure.errors import RunFinished, RunNotFound, TriggerRefused, WrongKind
+from perdure.drivers.views import ended_runs
+from perdure.errors import PerdureError, RunFinished, RunNotFound, TriggerRefused, WrongKind
 from perdure.lifecycle import FINAL
 from perdure.run import Key, Run
-from perdure.stores.base import Committed, Store
+from perdure.stores.base import Store
+from perdure.stores.feed import Feed, Subscription
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.supervision import keep_going
 
@@ -44,12 +46,16 @@ class StableConfigs:
         Where its runs are.
     result_expires
         Seconds for which the answer of a task that has ended is kept.
+    feed
+        Notifies of changes; by default one of its own.
     """
 
-    def __init__(self, tasks: Tasks, store: Store, result_expires: float) -> None:
+    def __init__(self, tasks: Tasks, store: Store, result_expires: float, feed: Feed | None = None) -> None:
         self._tasks = tasks
         self._store = store
         self._expires = result_expires
+        self._feed = feed or Feed(store)
+        self._unfinished: Subscription | None = None  # to its tasks that haven't ended, while any expire
         self._until: dict[str, float] = {}  # when each answer expires, the next one first
         self._unforgotten: set[str] = set()  # tasks whose answer has expired, but that couldn't be deleted
         self._more = asyncio.Event()
@@ -57,34 +63,34 @@ class StableConfigs:
     @asynccontextmanager
     async def expiring(self) -> AsyncIterator[None]:
         """Forget tasks whose answer has expired, for as long as the block lasts."""
-        loop = asyncio.get_running_loop()
-
-        def tell(commit: Committed) -> None:
-            if commit.state in FINAL and not commit.deleted:
-                with suppress(RuntimeError):  # the loop is closing
-                    loop.call_soon_threadsafe(self._on_ended, commit.run_id)
-
-        unwatch = self._store.watch(tell)
-        try:
-            self._until = dict(await asyncio.to_thread(self._left)) | self._until
-            task = asyncio.create_task(keep_going("expiry", self._expire), name="perdure-expiry")
+        with self._feed.subscribe() as unfinished:
+            self._until, left = await asyncio.to_thread(self._left)
+            for run_id in left:
+                unfinished.add(run_id)
+            self._unfinished = unfinished
+            tasks = [
+                asyncio.create_task(keep_going("ended tasks", lambda: self._note_ended(unfinished))),
+                asyncio.create_task(keep_going("expiry", self._expire)),
+            ]
             try:
                 yield
             finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        finally:
-            unwatch()
+                self._unfinished = None
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def start(self, owner: str, question: dict[str, Any], key: Key | None) -> str:
         """Queue a task and return its id."""
         created = await self._tasks.create(owner, NewTask.of(DIALECT_TASK.name, question), key)
+        self._look_after(created.run.id)
         return created.run.id
 
     async def status(self, owner: Owner, task_id: str) -> tuple[int, dict[str, Any]]:
         """Return the status code and body that tell of a task; `RunNotFound` if there is none any more."""
         view = await self._view(owner, task_id)
         if view.run.state not in FINAL:
+            self._look_after(task_id)  # it may be another server's that is gone by the time when it ends
             return under_way(view)
         # One that ended just now may not be noted yet.
         if task_id in self._unforgotten or steady() >= self._until.get(task_id, math.inf):
@@ -108,20 +114,34 @@ class StableConfigs:
             raise RunNotFound(run=task_id)
         return view
 
-    def _left(self) -> list[tuple[str, float]]:
-        """Return when the answers expire that are older than this process; none does at once."""
-        wanted, order = RunFilter(kind=KIND, states=FINAL), RunOrder.CREATED
+    def _left(self) -> tuple[dict[str, float], list[str]]:
+        """Return when the answers expire that are older than this process, and the tasks that have none yet.
+
+        No answer expires at once.
+        """
+        wanted, order = RunFilter(kind=KIND), RunOrder.CREATED
         cursor: Cursor | None = None
-        ended: list[tuple[str, float]] = []
+        ended: dict[str, float] = {}
+        unfinished: list[str] = []
         earliest = steady.earliest(self._expires)
         while runs := self._store.runs(wanted, order=order, cursor=cursor, limit=PAGE):
-            ended += [(run.id, max(earliest, steady.from_wall(run.updated) + self._expires)) for run in runs]
+            for run in filter(_may_be_ours, runs):
+                if run.state in FINAL:
+                    ended[run.id] = max(earliest, steady.from_wall(run.updated) + self._expires)
+                else:
+                    unfinished.append(run.id)
             cursor = Cursor.behind(runs[-1], order)
-        return sorted(ended, key=itemgetter(1))
+        return dict(sorted(ended.items(), key=itemgetter(1))), unfinished
 
-    def _on_ended(self, run_id: str) -> None:
-        self._until.setdefault(run_id, steady() + self._expires)
-        self._more.set()
+    def _look_after(self, run_id: str) -> None:
+        """Let the answer of a task expire that hasn't ended yet, if any do here."""
+        if self._unfinished is not None:
+            self._unfinished.add(run_id)
+
+    async def _note_ended(self, unfinished: Subscription) -> None:
+        async for run_id in ended_runs(self._store, unfinished):
+            self._until.setdefault(run_id, steady() + self._expires)
+            self._more.set()
 
     async def _expire(self) -> None:
         """Forget each of the dialect's tasks when its answer has expired."""
@@ -142,6 +162,14 @@ class StableConfigs:
         with suppress(RunNotFound):  # another's, or deleted meanwhile
             await self._view(ADMINISTRATOR, run_id)
             await self._tasks.delete(ADMINISTRATOR, run_id)
+
+
+def _may_be_ours(run: Run) -> bool:
+    """Return False for another's task; what is damaged is found, and logged, when it is to be forgotten."""
+    try:
+        return _is_ours(run)
+    except PerdureError:
+        return True
 
 
 def _is_ours(run: Run) -> bool:

@@ -16,7 +16,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from perdure.artifacts import Artifacts
-from perdure.drivers.changes import Changes, changes_of, views_of
 from perdure.drivers.examination import Finding
 from perdure.drivers.experiments.examination import examine_experiment
 from perdure.drivers.experiments.preparing import Prepared, Preparing
@@ -30,6 +29,7 @@ from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.drivers.run_access import find_run
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.drivers.views import ended_runs, views_of
 from perdure.errors import (
     KindNotAllowed,
     RunFinished,
@@ -44,8 +44,10 @@ from perdure.lifecycle import FINAL, Outcome, RunState, Wanted, after
 from perdure.run import Change, Execution, Key, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.savepoint import SavepointInfo
-from perdure.stores.base import Committed, Created, Quota, Store
+from perdure.stores.base import Created, Quota, Store
+from perdure.stores.feed import Feed, Subscription
 from perdure.stores.quota import check_result_bytes
+from perdure.supervision import keep_going
 
 __all__ = ["KIND", "Experiments"]
 
@@ -68,6 +70,8 @@ class Experiments:
         Where they run.
     settings
         Quotas and slots.
+    feed
+        Notifies of changes; by default one of its own.
     """
 
     def __init__(
@@ -77,8 +81,10 @@ class Experiments:
         artifacts: Artifacts,
         folders: WorkingFolders,
         settings: Settings,
+        feed: Feed | None = None,
     ) -> None:
         self._store = store
+        self._feed = feed or Feed(store)
         self._executor = executor
         self._artifacts = artifacts
         self._folders = folders
@@ -89,9 +95,9 @@ class Experiments:
         self._uninterrupted = Uninterrupted()
         self._results = Results(store, folders)
         self._making = asyncio.Lock()  # held while it is counted and one more is kept
-        self._live: set[str] = set()  # runs that haven't ended
-        self._unwatch: Callable[[], None] = lambda: None
+        self._live: Subscription | None = None  # to the runs that haven't ended, while it is open
         self._closing = asyncio.Event()
+        self._storing: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
@@ -103,25 +109,22 @@ class Experiments:
 
     async def open(self) -> None:
         """Look after what a former server left: before the executor takes runs up again."""
-        loop = asyncio.get_running_loop()
-
-        def tell(commit: Committed) -> None:
-            if commit.state in FINAL and not commit.deleted:
-                with suppress(RuntimeError):  # the loop is closing
-                    loop.call_soon_threadsafe(self._ended, commit.run_id)
-
-        self._unwatch = self._store.watch(tell)
         executions = await self._threads.read(self._store.executions)
-        self._live = {execution.run_id for execution in executions if execution.kind == KIND}
+        live = self._live = self._feed.subscribe(*(each.run_id for each in executions if each.kind == KIND))
         reconciled = await self._threads.compute(partial(self._folders.reconcile, self._run_or_none))
         for run_id in reconciled.ended:
             self._results.begin(run_id)
+        self._storing = asyncio.create_task(keep_going("results", lambda: self._store_ended(live)))
         self._sweeping = asyncio.create_task(self._threads.compute(self._folders.sweep))
 
     async def aclose(self) -> None:
         """Wait for what is under way; runs are the executor's, and what isn't stored waits for the next."""
         self._closing.set()
-        self._unwatch()
+        if self._storing is not None:
+            self._storing.cancel()
+            await asyncio.wait({self._storing})
+        if self._live is not None:
+            self._live.close()
         await self._uninterrupted.wait()
         await self._results.aclose()
         if self._sweeping is not None:
@@ -233,7 +236,7 @@ class Experiments:
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
         """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""
-        return views_of(self._store, run_id, lambda: self.view(owner, run_id), _told)
+        return views_of(self._feed, run_id, lambda: self.view(owner, run_id), _told)
 
     # The work -----------------------------------------------------------------------------------------------
 
@@ -272,10 +275,11 @@ class Experiments:
                 await self._threads.compute(lambda: self._folders.forget(run_id, owner, experiment))
         if created.replayed:
             return created
-        self._live.add(run_id)
-        with changes_of(self._store, run_id) as changed:
+        if self._live is not None:
+            self._live.add(run_id)
+        with self._feed.subscribe(run_id) as changes:
             await self._executor.submit(run_id)
-            run = await self._until(changed, run_id, frozenset(RunState) - {RunState.CREATED})
+            run = await self._until(changes, run_id, frozenset(RunState) - {RunState.CREATED})
         return Created(run)
 
     def _check_allowed(self) -> None:
@@ -312,14 +316,14 @@ class Experiments:
                     return await self._end_completed(run, target)
                 continue
             wanted = Wanted(target.value)
-            with changes_of(self._store, run_id) as changed:
+            with self._feed.subscribe(run_id) as changes:
                 try:
                     await asyncio.wrap_future(self._store.want(run_id, wanted))
                 except RunFinished:  # since a moment ago: what is allowed now?
                     continue
-                changed.clear()  # what it went through before that is no answer to it
+                changes.take()  # what it went through before that is no answer to it
                 await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
-                run = await self._until(changed, run_id, FINAL | {target}, wanted)
+                run = await self._until(changes, run_id, FINAL | {target}, wanted)
             if run.state is target:
                 return run
             if run.state in FINAL:
@@ -353,7 +357,7 @@ class Experiments:
         await asyncio.wrap_future(self._store.delete_run(run.id))
 
     async def _until(
-        self, changed: Changes, run_id: str, states: Collection[RunState], wanted: Wanted | None = None
+        self, changes: Subscription, run_id: str, states: Collection[RunState], wanted: Wanted | None = None
     ) -> Run:
         """Return a run as it was in the first of these states that it came to, also if it has left it again.
 
@@ -363,7 +367,7 @@ class Experiments:
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
-                    came_to = changed.clear()
+                    hints = changes.take()
                     run, execution = await self._threads.read(
                         lambda: (
                             find_run(self._store, ADMINISTRATOR, run_id, KIND),
@@ -372,13 +376,13 @@ class Experiments:
                     )
                     over = run.state in states or wanted not in (None, execution.wanted) or closing.done()
                     if over:
-                        came_to += changed.clear()  # while it was looked at
-                    for state in came_to:
+                        hints += changes.take()  # while it was looked at
+                    for state in (hint.state for hint in hints):
                         if state in states and state is not run.state:
                             return replace(run, state=state, outcome=None, reason="")
                     if over:
                         return run
-                    waiting = asyncio.create_task(changed.wait())
+                    waiting = asyncio.create_task(changes.wait())
                     await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
         except TimeoutError:
@@ -386,10 +390,9 @@ class Experiments:
         finally:
             closing.cancel()
 
-    def _ended(self, run_id: str) -> None:
-        """Take note that a run has ended, of whatever kind."""
-        if run_id in self._live and not self._closing.is_set():
-            self._live.discard(run_id)
+    async def _store_ended(self, live: Subscription) -> None:
+        """Store what runs wrote when they have ended."""
+        async for run_id in ended_runs(self._store, live):
             self._results.begin(run_id)
 
     def _check_slots(self, owner: str) -> None:
