@@ -6,7 +6,8 @@ Subclass `StoreConformance` in a test module of pytest and say how a store is op
         def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
             return MyStore(folder / "runs", keep=keep, keep_lines=keep_lines)
 
-A store that outlives its closing subclasses `DurableStoreConformance` instead.
+A store that outlives its closing subclasses `DurableStoreConformance` instead, and one that several processes
+may have open at once `SharedStoreConformance` as well.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change
 from perdure.stores.base import Committed, Version
 from perdure.testing.store_executions import ExecutionConformance
+from perdure.testing.store_facts import DurableFactConformance, FactConformance
 from perdure.testing.store_lists import ListConformance
 from perdure.testing.store_runs import RunConformance
 from perdure.testing.store_samples import (
@@ -38,16 +40,19 @@ from perdure.testing.store_samples import (
     queued,
     raised,
 )
+from perdure.testing.store_sharing import SharedStoreConformance
 from perdure.testing.store_steps import StepConformance
 
-__all__ = ["DurableStoreConformance", "StoreConformance"]
+__all__ = ["DurableStoreConformance", "SharedStoreConformance", "StoreConformance"]
 
 LONG = 3600.0  # seconds that no test takes
 
 T = TypeVar("T")
 
 
-class StoreConformance(RunConformance, ListConformance, StepConformance, ExecutionConformance):
+class StoreConformance(
+    FactConformance, RunConformance, ListConformance, StepConformance, ExecutionConformance
+):
     """What every store does. A subclass says how one is opened."""
 
     # What dialects keep
@@ -247,7 +252,7 @@ class StoreConformance(RunConformance, ListConformance, StepConformance, Executi
             assert all(pool.map(step_and_read, range(16)))
 
 
-class DurableStoreConformance(StoreConformance):
+class DurableStoreConformance(DurableFactConformance, StoreConformance):
     """What a store does besides if it outlives its closing."""
 
     def test_everything_is_there_after_reopening(self, tmp_path: Path) -> None:

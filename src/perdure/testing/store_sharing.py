@@ -1,0 +1,207 @@
+"""The conformance suite of stores that several processes may have open at once: two openings are one store.
+
+A store whose class says `shared` runs it beside the others:
+
+    class TestMyStore(SharedStoreConformance, DurableStoreConformance):
+        def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
+            return MyStore(f"my-database://localhost/{folder.name}", keep=keep, keep_lines=keep_lines)
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from perdure.errors import (
+    EndedRunsExceeded,
+    Fenced,
+    KeyReused,
+    LeaseHeld,
+    PositionConflict,
+    QuotaExceeded,
+    RunFinished,
+    RunNotFound,
+    StoreUnavailable,
+    VersionConflict,
+)
+from perdure.lifecycle import RunState
+from perdure.run import Change
+from perdure.stores.base import Quota, Store
+from perdure.testing.store_opening import StoreOpening
+from perdure.testing.store_samples import (
+    WAIT,
+    a_change,
+    a_key,
+    a_line,
+    a_run,
+    a_savepoint,
+    a_step,
+    an_entry,
+    created,
+    queued,
+    raised,
+)
+
+__all__ = ["SharedStoreConformance"]
+
+LONG = 3600.0  # seconds that no test takes
+RACES = 5
+
+
+class SharedStoreConformance(StoreOpening):
+    """What a store does at two openings at once. A subclass says how one is opened."""
+
+    @contextlib.contextmanager
+    def both(self, folder: Path) -> Iterator[tuple[Store, Store]]:
+        """Open the store twice."""
+        with self.opened(folder) as one, self.opened(folder) as other:
+            yield one, other
+
+    def test_each_opening_says_that_it_is_shared_and_sees_what_the_other_acknowledged(
+        self, tmp_path: Path
+    ) -> None:
+        with self.both(tmp_path) as (one, other):
+            assert one.shared
+            assert other.shared
+            run = created(one, steps=2)
+            assert other.run("run") == run
+            assert list(other.steps("run")) == [a_step(1), a_step(2)]
+            other.update_run("run", run.version, Change(state=RunState.STARTED)).result(WAIT)
+            assert one.run("run").state is RunState.STARTED
+            with raised(VersionConflict):
+                one.update_run("run", run.version, Change(state=RunState.PAUSED)).result(WAIT)
+            one.delete_run("run").result(WAIT)
+            with raised(RunNotFound):
+                other.run("run")
+
+    def test_steps_appended_at_both_in_turn_are_kept_once_and_in_order(self, tmp_path: Path) -> None:
+        with self.both(tmp_path) as (one, other):
+            created(one)
+            for position in range(6):
+                at, behind = (one, other) if position % 2 == 0 else (other, one)
+                at.append("run", at.fence, position, [an_entry(position + 1)]).result(WAIT)
+                with raised(PositionConflict):
+                    behind.append("run", behind.fence, position, [an_entry(99)]).result(WAIT)
+            for store in (one, other):
+                assert list(store.steps("run")) == [a_step(number) for number in range(1, 7)]
+                assert store.run("run").position == 6
+
+    def test_one_of_many_writers_at_both_to_a_position_wins(self, tmp_path: Path) -> None:
+        with self.both(tmp_path) as stores, ThreadPoolExecutor(8) as pool:
+            created(stores[0])
+            for position in range(RACES):
+
+                def append(store: Store, at: int = position) -> Future[Any]:
+                    return store.append("run", store.fence, at, [an_entry(at + 1)])
+
+                assert self._winners(pool, stores, append) == 1
+            assert list(stores[1].steps("run")) == [a_step(number) for number in range(1, RACES + 1)]
+
+    def test_a_request_that_is_repeated_at_the_other_gets_the_recorded_answer(self, tmp_path: Path) -> None:
+        with self.both(tmp_path) as (one, other):
+            made = one.create_run(a_run(), a_savepoint(), a_key("make")).result(WAIT)
+            again = other.create_run(a_run("second"), a_savepoint(), a_key("make")).result(WAIT)
+            assert (again.replayed, again.run.id) == (True, made.run.id)
+            with raised(KeyReused):
+                other.create_run(a_run("third"), None, a_key("make", b"another")).result(WAIT)
+            one.append("run", one.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            taken = other.append("run", other.fence, 1, [an_entry(50, a_key())]).result(WAIT)
+            assert (taken.replayed, list(taken.steps)) == (True, [a_step(1)])
+            assert other.step_by_key("run", a_key()) == a_step(1)
+            with raised(KeyReused):
+                other.append("run", other.fence, 1, [an_entry(2, a_key(body=b"another"))]).result(WAIT)
+            assert one.run("run").position == 1
+
+    def test_a_lease_that_is_held_at_one_is_given_to_nobody_at_the_other(self, tmp_path: Path) -> None:
+        with self.both(tmp_path) as (one, other):
+            queued(one)
+            lease = one.lease("task", "one", LONG).result(WAIT)
+            with raised(LeaseHeld) as refused:
+                other.lease("task", "other", LONG).result(WAIT)
+            assert refused[0].values["holder"] == "one"
+            assert other.execution("task") == lease
+            one.report("task", lease.fence, progress=b"half", lines=[a_line(1)]).result(WAIT)
+            assert other.execution("task").progress == b"half"
+            assert list(other.log_lines("task")) == [a_line(1)]
+            one.release("task", lease.fence).result(WAIT)
+            taken = other.lease("task", "other", LONG).result(WAIT)
+            assert (taken.holder, taken.attempt) == ("other", 2)
+            assert taken.fence > lease.fence
+
+    def test_a_lease_that_ran_out_at_one_is_taken_at_the_other_and_voids_the_former(
+        self, tmp_path: Path
+    ) -> None:
+        with self.both(tmp_path) as (one, other):
+            queued(one)
+            former = one.lease("task", "one", -1.0).result(WAIT).fence
+            fence = other.lease("task", "other", LONG).result(WAIT).fence
+            for refused in (
+                one.renew("task", former, LONG),
+                one.report("task", former, progress=b"stale"),
+                one.append("task", former, 0, [an_entry(9)]),
+                one.put_savepoint("task", former, a_savepoint(9)),
+                one.finish("task", former, a_change()),
+                one.release("task", former),
+            ):
+                with raised(Fenced):
+                    refused.result(WAIT)
+            other.append("task", fence, 0, [an_entry(1)], a_savepoint(1)).result(WAIT)
+            other.finish("task", fence, a_change(), result=b"r").result(WAIT)
+            assert list(one.steps("task")) == [a_step(1)]
+            assert one.execution("task").result == b"r"
+            with raised(RunFinished):
+                one.lease("task", "one", LONG).result(WAIT)
+
+    def test_one_of_many_at_both_gets_the_lease(self, tmp_path: Path) -> None:
+        with self.both(tmp_path) as stores, ThreadPoolExecutor(8) as pool:
+            for number in range(RACES):
+                queued(stores[number % 2], id := f"task {number}")
+
+                def lease(store: Store, id: str = id) -> Future[Any]:
+                    return store.lease(id, "w", LONG)
+
+                assert self._winners(pool, stores, lease) == 1
+                assert stores[0].execution(id).attempt == 1
+
+    def test_a_record_is_compared_with_what_the_other_put(self, tmp_path: Path) -> None:
+        with self.both(tmp_path) as (one, other):
+            first = one.put_record("bptk", "id", b"one", None).result(WAIT)
+            assert other.record("bptk", "id") == first
+            second = other.put_record("bptk", "id", b"two", first.version).result(WAIT)
+            for version in (None, first.version):
+                with raised(VersionConflict):
+                    one.put_record("bptk", "id", b"stale", version).result(WAIT)
+            assert list(one.records("bptk")) == [second]
+
+    def test_quotas_count_what_was_made_at_the_other(self, tmp_path: Path) -> None:
+        with self.both(tmp_path) as (one, other):
+            one.create_run(a_run("first"), None, quota=Quota(unfinished=1)).result(WAIT)
+            with raised(QuotaExceeded):
+                other.create_run(a_run("second"), None, quota=Quota(unfinished=1)).result(WAIT)
+            one.update_run("first", 0, Change(state=RunState.STOPPED)).result(WAIT)
+            with raised(EndedRunsExceeded):
+                other.create_run(a_run("second"), None, quota=Quota(ended=1)).result(WAIT)
+            assert [run.id for run in other.runs()] == ["first"]
+
+    def test_closing_one_leaves_the_other_open(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as one:
+            with self.opened(tmp_path) as other:
+                created(other)
+            with raised(StoreUnavailable):
+                other.run("run")
+            one.append("run", one.fence, 0, [an_entry(1)]).result(WAIT)
+            assert list(one.steps("run")) == [a_step(1)]
+
+    def _winners(
+        self, pool: ThreadPoolExecutor, stores: tuple[Store, Store], write: Callable[[Store], Future[Any]]
+    ) -> int:
+        """Let four threads at each opening write at once; return how many weren't refused."""
+        start = threading.Barrier(8)
+
+        def attempt(store: Store) -> bool:
+            start.wait(WAIT)
+            return write(store).exception(WAIT) is None
+
+        return sum(pool.map(attempt, stores * 4))
