@@ -5,6 +5,7 @@ Both sides share one store object; the deaf side hears of no commit, not even of
 
 import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
@@ -46,14 +47,27 @@ QUESTION = {"monomers": [["a"], ["a*"]], "constraints": [], "gen": 1, "min_polym
 class Idle:
     """An executor that works on nothing; another process does."""
 
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-
     async def submit(self, run_id: str) -> None:
-        self.asked.set()
+        pass
 
     async def cancel(self, run_id: str) -> None:
-        self.asked.set()
+        pass
+
+
+class Looked(DeafStore):
+    """A deaf store that says when somebody has looked how far a run is, and so waits for its next change."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._looked = threading.Event()
+
+    def execution(self, run_id: str) -> Execution:
+        found = self.store.execution(run_id)
+        self._looked.set()
+        return found
+
+    async def looked(self) -> None:
+        assert await asyncio.to_thread(self._looked.wait, WAIT)
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -144,13 +158,12 @@ def test_a_task_that_is_worked_off_elsewhere_is_followed_to_its_end() -> None:
 def test_who_stops_a_task_hears_that_another_process_has_ended_it() -> None:
     async def work() -> None:
         store = MemoryStore()
-        deaf, executor = DeafStore(store), Idle()
+        deaf = Looked(store)
         with Feed(deaf, every=OFTEN) as feed:
-            tasks = tasks_at(deaf, feed, executor)
+            tasks = tasks_at(deaf, feed, Idle())
             run_id = (await tasks.create("me", NewTask.of("add", {"numbers": [1]}))).run.id
-            executor.asked.clear()
             stopping = asyncio.create_task(tasks.stop("me", run_id))
-            await executor.asked.wait()
+            await deaf.looked()
             assert store.execution(run_id).wanted is Wanted.STOPPED
             bring(store, run_id, state=RunState.STOPPED, outcome=Outcome.TERMINATED)
             assert (await stopping).outcome is Outcome.TERMINATED
@@ -163,7 +176,7 @@ def test_who_stops_a_task_hears_that_another_process_has_ended_it() -> None:
 def test_who_steers_an_experiment_hears_that_another_process_obeyed(tmp_path: Path, trigger: str) -> None:
     async def work() -> None:
         store = MemoryStore()
-        deaf, executor, now = DeafStore(store), Idle(), time.time()
+        deaf, now = Looked(store), time.time()
         made = Run(id="run", kind="experiment", owner="me", spec=b"", created=now, updated=now)
         store.create_run(made, None, execution=Execution(run_id="run", kind="experiment", owner="me")).result(
             WAIT
@@ -172,10 +185,10 @@ def test_who_steers_an_experiment_hears_that_another_process_obeyed(tmp_path: Pa
         artifacts = Artifacts(str(tmp_path / "artifacts"))
         with Feed(deaf, every=OFTEN) as feed:
             driver = Experiments(
-                deaf, executor, artifacts, WorkingFolders(tmp_path, artifacts), Settings(), feed
+                deaf, Idle(), artifacts, WorkingFolders(tmp_path, artifacts), Settings(), feed
             )
             triggered = asyncio.create_task(driver.trigger("me", "run", trigger))
-            await executor.asked.wait()
+            await deaf.looked()
             assert store.execution("run").wanted.value == trigger
             bring(store, "run", state=RunState(trigger))
             assert (await triggered).state.value == trigger

@@ -73,8 +73,10 @@ async def views_of(
             if view is None:
                 yield None
                 return
-            if view.run.state is not seen.run.state and (changes.pending or not polled):
-                continue  # the hints of the states up to this one are on their way
+            if view.run.state is not seen.run.state:
+                await asyncio.sleep(0)  # what was notified before it was looked arrives
+                if changes.pending or not polled:
+                    continue  # the hints of the states up to this one come first
             polled = False
             if told(view) != told(seen):
                 seen = view
