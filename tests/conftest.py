@@ -6,6 +6,7 @@ there is room: syncs to a disk take most of the time of many tests, and those of
 
 import os
 import shutil
+import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -24,8 +25,10 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
 
 def pytest_configure() -> None:
     """Refuse an installation that was made before pyproject.toml named the entry points of now."""
-    for group in ("perdure.engines", "perdure.stores", "perdure.tasks"):
-        if not entry_points(group=group):
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    for group, wanted in project["entry-points"].items():
+        found = {point.name: point.value for point in entry_points(group=group)}
+        if not wanted.items() <= found.items():
             raise pytest.UsageError(
-                f"The installed perdure has no {group}; run `pip install --editable .` again."
+                f"{group} changed since perdure was installed: `pip install --editable .`"
             )

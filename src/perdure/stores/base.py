@@ -18,7 +18,6 @@ from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Appended, Chain
-from perdure.stores.options import StoreOptions
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 
@@ -31,7 +30,6 @@ __all__ = [
     "Quota",
     "Record",
     "Store",
-    "StoreOptions",
     "Told",
     "Version",
     "check_limits",
@@ -99,9 +97,9 @@ def check_limits(keep: int, keep_lines: int) -> None:
 class Store(Protocol):
     """Where runs are kept.
 
-    The class of a store is registered under the scheme of its URLs, in the entry-point group
-    ``perdure.stores``; `open` and `locate` are asked of it. Nothing outside of ``perdure.stores`` asks which
-    class it is: what differs between stores is said by `ephemeral`, `shared`, `file`, `waiting` and `sizes`.
+    Its class is found by the scheme of a URL, see `perdure.stores.schemes`. Nothing outside of
+    ``perdure.stores`` asks which class it is: what differs between stores is said by `ephemeral`, `shared`,
+    `file`, `waiting` and `sizes`.
 
     Every method that takes a `run_id` raises `RunNotFound` for one that it doesn't hold. A store that can't
     be written raises `StoreUnavailable`, from the call or through the future, and says why in `unavailable`.
@@ -112,32 +110,6 @@ class Store(Protocol):
 
     shared: ClassVar[bool]
     """Whether several processes may have it open at once. If not, opening it again is `StoreLocked`."""
-
-    @classmethod
-    def open(cls, url: str, options: StoreOptions) -> "Store":
-        """Open the store that a URL of this class's scheme names; the caller closes it.
-
-        Each option is followed, or refused if it isn't the default. The query of the URL is the store's own.
-
-        Raises
-        ------
-        Invalid
-            If the URL isn't of the class's form, or has an option in its query that the class doesn't know,
-            or an option can't be followed.
-        StoreNotFound
-            If there is no such store and it isn't to be made.
-        StoreLocked
-            If it is open already, and can't be shared.
-        """
-        ...
-
-    @classmethod
-    def locate(cls, url: str) -> Path | None:
-        """Return what would be the `file` of the store that a URL names; nothing is opened or made.
-
-        `Invalid` as from `open`.
-        """
-        ...
 
     @property
     def file(self) -> Path | None:

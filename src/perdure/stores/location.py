@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["FILE", "beside", "scheme_of", "shown_url", "socket_path", "store_file", "store_url"]
+__all__ = ["FILE", "beside", "resolved", "scheme_of", "shown_url", "socket_path", "store_file", "store_url"]
 
 FILE = "perdure.db"  # in a folder that a URL names
 
@@ -42,9 +42,15 @@ def shown_url(url: str) -> str:
 
 def store_file(url: str) -> Path | None:
     """Return the file or folder that a store's URL names, or None if that store has none."""
-    from perdure.stores.schemes import store_class  # whoever only writes a URL down needs nothing of it
+    from perdure.stores.schemes import find_scheme  # whoever only writes a URL down needs nothing of it
 
-    return store_class(url).locate(url)
+    return find_scheme(url).load().locate(url)
+
+
+def resolved(path: str | Path) -> Path:
+    """Return the file that a path leads to, whatever links there are; in a folder it has the usual name."""
+    file = Path(path).resolve()
+    return file / FILE if str(path).endswith("/") or file.is_dir() else file
 
 
 def beside(file: Path, what: str) -> Path:

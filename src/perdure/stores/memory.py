@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import ClassVar, TypeVar
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -20,7 +19,6 @@ from perdure.errors import (
     RunNotFound,
     SavepointNotFound,
     StepNotFound,
-    StoreNotFound,
     StoreUnavailable,
     VersionConflict,
     WrongStore,
@@ -42,7 +40,6 @@ from perdure.stores.base import (
 from perdure.stores.chain import Appended, Chain
 from perdure.stores.kept_records import KeptRecords
 from perdure.stores.kept_run import KeptRun
-from perdure.stores.options import StoreOptions
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder, in_order
 from perdure.stores.watchers import Watchers
@@ -86,22 +83,6 @@ class MemoryStore:
         self._records = KeptRecords()
         self._last_fence = self.fence
         self._watchers = Watchers()
-
-    @classmethod
-    def open(cls, url: str, options: StoreOptions) -> "MemoryStore":
-        """Open ``memory://``, a new and empty store each time."""
-        cls.locate(url)
-        if options.accept_loss:
-            raise Invalid(f"{url} is empty when it is opened and lacks nothing; leave --accept-loss out.")
-        if not options.create:
-            raise StoreNotFound(store=url)
-        return cls(keep=options.keep, keep_lines=options.keep_lines, keep_bytes=options.keep_bytes)
-
-    @classmethod
-    def locate(cls, url: str) -> None:
-        """Check a URL; there is no file."""
-        if any(urlsplit(url)[1:]):
-            raise Invalid(f"{url!r} names no store in memory; that is memory://, without a name or options.")
 
     @property
     def unavailable(self) -> str | None:

@@ -1,15 +1,16 @@
 """Opening a store by its URL, or as the settings say."""
 
-from perdure.errors import PerdureError, StoreUnusable
+from perdure.errors import PerdureError
 from perdure.settings import Settings
 from perdure.stores.base import Store
-from perdure.stores.location import scheme_of
 from perdure.stores.options import StoreOptions
-from perdure.stores.schemes import package_of, store_class
+from perdure.stores.schemes import find_scheme
 
 __all__ = ["StoreOptions", "open_configured", "open_store"]
 
 DEFAULTS = StoreOptions()
+
+_PORT = sorted(name for name in {*vars(Store), *Store.__annotations__} if not name.startswith("_"))
 
 
 def open_store(url: str, options: StoreOptions = DEFAULTS) -> Store:
@@ -31,17 +32,19 @@ def open_store(url: str, options: StoreOptions = DEFAULTS) -> Store:
     Invalid
         If the URL isn't of the form that its scheme wants.
     PerdureError
-        As `Store.open` says.
+        As `StoreScheme.open` says.
     """
-    kind = store_class(url)
+    scheme = find_scheme(url)
+    kind = scheme.load()
     try:
-        return kind.open(url, options)
+        store = kind.open(url, options)
     except PerdureError:
         raise
     except Exception as error:
-        scheme = scheme_of(url) or ""
-        reason = f"opening one raised {type(error).__name__}: {error}".rstrip(".")
-        raise StoreUnusable(scheme=scheme, package=package_of(scheme), reason=reason) from error
+        raise scheme.unusable(f"opening one raised {type(error).__name__}: {error}") from error
+    if lacking := [name for name in _PORT if not hasattr(store, name)]:
+        raise scheme.unusable(f"what it opens lacks {', '.join(lacking)} of perdure.stores.base.Store")
+    return store
 
 
 def open_configured(

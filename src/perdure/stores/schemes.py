@@ -5,72 +5,116 @@ the same way.
 """
 
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from perdure.errors import Invalid, StoreUnusable, UnknownStore
-from perdure.stores.base import Store
 from perdure.stores.location import scheme_of
 
-__all__ = ["GROUP", "package_of", "store_class"]
+if TYPE_CHECKING:
+    from perdure.stores.base import Store
+    from perdure.stores.options import StoreOptions
+
+__all__ = ["GROUP", "Scheme", "StoreScheme", "find_scheme"]
 
 GROUP = "perdure.stores"
 
 NOTHING = "none, not even those of Perdure, which has to be installed again: `pip install -e .` in its folder"
 
-_PORT = (
-    "ephemeral",
-    "shared",
-    *(name for name in vars(Store) if name[0] != "_" and callable(getattr(Store, name))),
-)
-"""What a class has; the rest may be set when a store is opened."""
+
+class StoreScheme(Protocol):
+    """What an entry point of the group names: a class of stores, or a small one that imports it when needed.
+
+    Commands ask it for the file of a store that a server has open, and shouldn't wait for more.
+    """
+
+    @classmethod
+    def open(cls, url: str, options: "StoreOptions") -> "Store":
+        """Open the store that a URL of this scheme names; the caller closes it.
+
+        Each option is followed, or refused if it isn't the default. The query of the URL is the store's own.
+
+        Raises
+        ------
+        Invalid
+            If the URL isn't of the form that this scheme has, or its query has an option that isn't known, or
+            an option can't be followed.
+        StoreNotFound
+            If there is no such store and it isn't to be made.
+        StoreLocked
+            If it is open already, and can't be shared.
+        """
+        ...
+
+    @classmethod
+    def locate(cls, url: str) -> Path | None:
+        """Return what would be the `file` of the store that a URL names; nothing is opened or made.
+
+        `Invalid` as from `open`.
+        """
+        ...
 
 
-def store_class(url: str) -> type[Store]:
-    """Return the class that opens the store at a URL.
+class Scheme:
+    """A scheme that an installed package has registered.
+
+    Parameters
+    ----------
+    name
+        The scheme.
+    point
+        The package's entry point.
+    """
+
+    def __init__(self, name: str, point: EntryPoint) -> None:
+        self.name = name
+        self._point = point
+
+    def load(self) -> type[StoreScheme]:
+        """Return the class; raise `StoreUnusable` if it can't be imported, or isn't one of the kind."""
+        what = self._point.value
+        try:
+            found = self._point.load()
+        except (Exception, SystemExit) as error:
+            reason = f"{what} can't be imported: {type(error).__name__}: {error}"
+            raise self.unusable(reason) from error
+        if not isinstance(found, type):
+            raise self.unusable(f"{what} is no class")
+        if lacking := [name for name in ("open", "locate") if not hasattr(found, name)]:
+            raise self.unusable(f"{what} lacks {' and '.join(lacking)}")
+        return found
+
+    def unusable(self, reason: str) -> StoreUnusable:
+        """Return the error that says why stores of this scheme can't be used, and whose they are."""
+        return StoreUnusable(scheme=self.name, package=_package(self._point), reason=reason.rstrip("."))
+
+
+def find_scheme(url: str) -> Scheme:
+    """Return the scheme of a URL.
 
     Raises
     ------
     Invalid
-        If the URL has no scheme.
+        If the URL has none.
     UnknownStore
-        If no installed package has registered the scheme.
+        If no installed package has registered it.
     StoreUnusable
-        If the class can't be imported, or lacks something of the port.
+        If several have.
     """
-    scheme = scheme_of(url)
-    if scheme is None:
+    name = scheme_of(url)
+    if name is None:
         raise Invalid(f"{url!r} names no store; a store is named by a URL, such as sqlite:///runs.db.")
-    point = _entry_point(scheme)
-    try:
-        kind = point.load()
-    except (Exception, SystemExit) as error:
-        reason = f"{point.value} can't be imported: {type(error).__name__}: {error}"
-        raise StoreUnusable(scheme=scheme, package=_package(point), reason=reason.rstrip(".")) from error
-    if not isinstance(kind, type):
-        reason = f"{point.value} is no class"
-        raise StoreUnusable(scheme=scheme, package=_package(point), reason=reason)
-    if lacking := [name for name in _PORT if not hasattr(kind, name)]:
-        reason = f"{point.value} lacks {', '.join(lacking)} of perdure.stores.base.Store"
-        raise StoreUnusable(scheme=scheme, package=_package(point), reason=reason)
-    return kind
-
-
-def package_of(scheme: str) -> str:
-    """Return the name of the package that has registered a scheme."""
-    return _package(_entry_point(scheme))
-
-
-def _entry_point(scheme: str) -> EntryPoint:
     registered = entry_points(group=GROUP)
-    found = {point.value: point for point in registered if point.name.lower() == scheme}
+    found = {point.value: point for point in registered if point.name.lower() == name}
     if not found:
         installed = ", ".join(sorted({f"{point.name}://" for point in registered}))
-        raise UnknownStore(scheme=scheme, installed=installed or NOTHING)
+        raise UnknownStore(scheme=name, installed=installed or NOTHING)
     if len(found) > 1:
         packages = " and ".join(sorted(_package(point) for point in found.values()))
         reason = f"{packages} have both registered that scheme; uninstall one of them"
-        raise StoreUnusable(scheme=scheme, package=packages, reason=reason)
+        raise StoreUnusable(scheme=name, package=packages, reason=reason)
     (point,) = found.values()
-    return point
+    return Scheme(name, point)
 
 
 def _package(point: EntryPoint) -> str:

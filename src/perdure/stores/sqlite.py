@@ -12,7 +12,6 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Concatenate, ParamSpec, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import apsw
 import msgspec
@@ -21,10 +20,8 @@ import structlog
 from perdure.errors import (
     AcknowledgedLost,
     CorruptBlob,
-    Invalid,
     RunNotFound,
     SavepointNotFound,
-    StoreNotFound,
     StoreUnavailable,
 )
 from perdure.lifecycle import Wanted
@@ -40,9 +37,8 @@ from perdure.stores.execution_rows import read, read_lines, read_unfinished
 from perdure.stores.files import Files, make_folder
 from perdure.stores.integrity import problems
 from perdure.stores.keys import find_made, find_step
-from perdure.stores.location import FILE
+from perdure.stores.location import resolved
 from perdure.stores.lock import Lock
-from perdure.stores.options import StoreOptions
 from perdure.stores.queries import QUERIES
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
@@ -142,26 +138,6 @@ class SqliteStore:
         self._writer = Writer(
             connection, mark, self.path, vfs, files, tail, self._readers, self._watchers.tell, probe_every
         )
-
-    @classmethod
-    def open(cls, url: str, options: StoreOptions) -> "SqliteStore":
-        """Open the store that a URL names: ``sqlite:///file`` from the working folder, ``sqlite:////file``."""
-        name = _name(url)
-        if not options.create and not _resolved(name).is_file():
-            raise StoreNotFound(store=url)
-        return cls(
-            name,
-            keep=options.keep,
-            keep_lines=options.keep_lines,
-            keep_bytes=options.keep_bytes,
-            accept_loss=options.accept_loss,
-            probe_every=options.probe_every,
-        )
-
-    @classmethod
-    def locate(cls, url: str) -> Path:
-        """Return the file that a URL names."""
-        return _resolved(_name(url))
 
     @property
     def file(self) -> Path:
@@ -596,26 +572,9 @@ class SqliteStore:
         return self._watchers.add(callback)
 
 
-def _name(url: str) -> str:
-    """Return the path that a URL names; a slash at its end means a folder."""
-    parts = urlsplit(url)
-    if parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/") or parts.path == "/":
-        raise Invalid(
-            f"{url!r} names no SQLite file; that is sqlite:///relative/path or sqlite:////absolute/path, "
-            "without options, and with %25, %3F and %23 for %, ? and #."
-        )
-    return unquote(parts.path[1:])
-
-
-def _resolved(path: str | Path) -> Path:
-    """Return the file that a path leads to; in a folder it has the usual name."""
-    file = Path(path).resolve()  # the lock lies beside the file itself, whatever link leads there
-    return file / FILE if str(path).endswith("/") or file.is_dir() else file
-
-
 def _file(path: str | Path) -> Path:
     """Return the store's file, after making its folder."""
-    file = _resolved(path)
+    file = resolved(path)
     try:
         make_folder(file.parent)
     except OSError as error:

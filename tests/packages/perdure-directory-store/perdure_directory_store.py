@@ -3,8 +3,6 @@
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from typing_extensions import override
-
 from perdure.errors import Invalid, StoreNotFound
 from perdure.stores.options import StoreOptions
 from perdure.stores.sqlite import SqliteStore
@@ -22,7 +20,6 @@ class DirectoryStore(SqliteStore):
     """
 
     @classmethod
-    @override
     def open(cls, url: str, options: StoreOptions) -> "DirectoryStore":
         """Open the store, and copy it unless it is new."""
         file, copies = cls.locate(url), _copies(url)
@@ -48,7 +45,6 @@ class DirectoryStore(SqliteStore):
         return store
 
     @classmethod
-    @override
     def locate(cls, url: str) -> Path:
         """Return ``current.db`` in the folder."""
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""How a command starts: help and version import what they need, and nothing that takes long."""
+"""How a command starts: it imports what it needs, and nothing that takes long."""
 
 import subprocess
 import sys
@@ -18,6 +18,23 @@ print(*(name for name in {SLOW} if name in sys.modules))
 """
 
 
+FIND = f"""
+import sys
+from perdure.cli import connection
+
+assert connection.socket_path("sqlite:////tmp/perdure.db").name == "perdure.db.sock"
+print(*(name for name in {(*SLOW, "apsw", "msgspec", "structlog")} if name in sys.modules))
+"""
+
+
 def test_version_and_help_import_no_web_framework_no_numpy_and_nothing_that_draws() -> None:
-    asked = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
-    assert asked.stdout.split() == []
+    assert printed(ASK) == []
+
+
+def test_the_server_of_a_store_is_found_without_what_the_store_needs() -> None:
+    assert printed(FIND) == []
+
+
+def printed(program: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split()

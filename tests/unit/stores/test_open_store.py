@@ -10,6 +10,7 @@ import pytest
 
 from perdure.errors import Invalid, StoreNotFound, StoreUnusable, UnknownStore
 from perdure.stores import schemes
+from perdure.stores.builtin import MemoryScheme, SqliteScheme
 from perdure.stores.location import shown_url, socket_path
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import StoreOptions, open_store
@@ -38,10 +39,14 @@ class Broken(Vault):
         raise ZeroDivisionError("division by zero")
 
 
-class Unfinished:
-    ephemeral = False
+class Unfinished(Vault):
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> "object":
+        return object()
 
-    def run(self, run_id: str) -> None: ...
+
+class Unplaced:
+    open = Vault.open
 
 
 class Distribution:
@@ -62,14 +67,17 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     return register
 
 
-@pytest.mark.parametrize(("url", "kind"), [("memory://", MemoryStore), ("sqlite:///s.db", SqliteStore)])
+@pytest.mark.parametrize(
+    ("url", "scheme", "kind"),
+    [("memory://", MemoryScheme, MemoryStore), ("sqlite:///s.db", SqliteScheme, SqliteStore)],
+)
 def test_our_own_stores_are_found_by_entry_points_too(
-    url: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install
+    url: str, scheme: type, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownStore, match="Installed: none, not even those of Perdure"):
         open_store(url)
-    install(url.partition(":")[0], f"{kind.__module__}:{kind.__name__}")
+    install(url.partition(":")[0], f"{scheme.__module__}:{scheme.__name__}")
     with closing(open_store(url)) as store:
         assert type(store) is kind
 
@@ -97,7 +105,8 @@ def test_an_unknown_scheme_is_told_which_are_installed_and_how_one_is_registered
         ("no_such_module:Store", "no_such_module:Store can't be imported: ModuleNotFoundError"),
         (f"{__name__}:Nothing", "can't be imported: AttributeError"),
         (f"{__name__}:install", "is no class"),
-        (f"{__name__}:Unfinished", "lacks shared, open, locate, "),
+        (f"{__name__}:Unplaced", ":Unplaced lacks locate"),
+        (f"{__name__}:Unfinished", "what it opens lacks append, backup, "),
         (f"{__name__}:Broken", "opening one raised ZeroDivisionError: division by zero"),
     ],
 )

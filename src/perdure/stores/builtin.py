@@ -1,0 +1,74 @@
+"""The schemes of Perdure's own stores; a store is imported when one is opened, not when its file is found."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from perdure.errors import Invalid, StoreNotFound
+from perdure.stores.location import resolved
+
+if TYPE_CHECKING:
+    from perdure.stores.base import Store
+    from perdure.stores.options import StoreOptions
+
+__all__ = ["MemoryScheme", "SqliteScheme"]
+
+
+class SqliteScheme:
+    """``sqlite:///file`` from the working folder, ``sqlite:////file`` from the root."""
+
+    @classmethod
+    def open(cls, url: str, options: "StoreOptions") -> "Store":
+        """Open the store in the file, which is made if it may be."""
+        from perdure.stores.sqlite import SqliteStore
+
+        name = cls._name(url)
+        if not options.create and not resolved(name).is_file():
+            raise StoreNotFound(store=url)
+        return SqliteStore(
+            name,
+            keep=options.keep,
+            keep_lines=options.keep_lines,
+            keep_bytes=options.keep_bytes,
+            accept_loss=options.accept_loss,
+            probe_every=options.probe_every,
+        )
+
+    @classmethod
+    def locate(cls, url: str) -> Path:
+        """Return the file."""
+        return resolved(cls._name(url))
+
+    @staticmethod
+    def _name(url: str) -> str:
+        """Return the path that a URL names; a slash at its end means a folder."""
+        parts = urlsplit(url)
+        others = parts.netloc or parts.query or parts.fragment
+        if others or not parts.path.startswith("/") or parts.path == "/":
+            raise Invalid(
+                f"{url!r} names no SQLite file; that is sqlite:///relative/path or sqlite:////absolute/path, "
+                "without options, and with %25, %3F and %23 for %, ? and #."
+            )
+        return unquote(parts.path[1:])
+
+
+class MemoryScheme:
+    """``memory://``, a new and empty store each time it is opened."""
+
+    @classmethod
+    def open(cls, url: str, options: "StoreOptions") -> "Store":
+        """Open an empty store."""
+        from perdure.stores.memory import MemoryStore
+
+        cls.locate(url)
+        if options.accept_loss:
+            raise Invalid(f"{url} is empty when it is opened and lacks nothing; leave --accept-loss out.")
+        if not options.create:
+            raise StoreNotFound(store=url)
+        return MemoryStore(keep=options.keep, keep_lines=options.keep_lines, keep_bytes=options.keep_bytes)
+
+    @classmethod
+    def locate(cls, url: str) -> None:
+        """Check the URL; there is no file."""
+        if any(urlsplit(url)[1:]):
+            raise Invalid(f"{url!r} names no store in memory; that is memory://, without a name or options.")
