@@ -13,10 +13,12 @@ from perdure.errors import Invalid
 from perdure.lifecycle import Outcome, RunState, Wanted
 
 __all__ = [
+    "KEEP_LABEL",
     "MAX_NAME",
     "MAX_TAG",
     "MAX_TAGS",
     "NAME_PATTERN",
+    "NO_LABEL",
     "TAG_PATTERN",
     "Change",
     "Entry",
@@ -38,6 +40,15 @@ TAG_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:/=-]*$"
 
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _TAG = re.compile(TAG_PATTERN[1:-1])
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether no character is half a surrogate pair, which no store can keep."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +92,10 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "tags", tags)
 
 
+NO_LABEL: Final = Label()
+"""The label of a run that has neither a name nor tags."""
+
+
 class LabelChange(msgspec.Struct, frozen=True, kw_only=True):
     """How a label is to be changed.
 
@@ -97,6 +112,10 @@ class LabelChange(msgspec.Struct, frozen=True, kw_only=True):
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
+    def of_fork(self, parent: "Run") -> Label:
+        """Return the label of a fork: its parent's tags and no name, unless this says otherwise."""
+        return self.of(Label(tags=parent.tags))
+
     def of(self, label: Label) -> Label:
         """Return what a label is changed to; `Invalid` as `Label` says."""
         tags = label.tags if self.tags is None else self.tags
@@ -105,6 +124,10 @@ class LabelChange(msgspec.Struct, frozen=True, kw_only=True):
             name=label.name if self.name is None else self.name,
             tags=tuple({*tags, *self.add} - {*self.remove}),
         )
+
+
+KEEP_LABEL: Final = LabelChange()
+"""The change that changes nothing."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,15 +281,6 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come
     level: str = "info"
     time: float
     number: int = 0
-
-
-def _is_unicode(text: str) -> bool:
-    """Return whether no character is half a surrogate pair, which no store can keep."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def new_run_id() -> str:

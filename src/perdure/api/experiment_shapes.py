@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
+from perdure.api.label_shapes import RunName, Tags
 from perdure.api.shapes import ForkRun, Name, Seed, Strict, run_fields
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
 from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment, NewExperiment
@@ -35,6 +36,8 @@ class CreateExperiment(Strict):
         description=f"Its main script's path; without {SCRIPT} it runs to its time-out, or until done.",
     )
     seed: Seed | None = Field(default=None, description="Of the random draws; by default one is made.")
+    name: RunName = Field(default="", description="What the run is called.")
+    tags: Tags = Field(default=[], description="Words that the run is found by.")
 
     def asked(self) -> NewExperiment:
         """Return it as the driver takes it."""
@@ -73,6 +76,8 @@ class _Experiment(BaseModel):
     id: str
     kind: Literal["experiment"]
     owner: str
+    name: str = Field(description="What it is called; empty for nothing.")
+    tags: list[str] = Field(description="What it is found by, sorted.")
     state: Literal["created", "paused", "started", "completed", "stopped", "failed"]
     outcome: Literal["succeeded", "failed", "timed_out", "terminated"] | None
     reason: str = Field(

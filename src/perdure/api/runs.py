@@ -17,10 +17,12 @@ from perdure.api.experiment_shapes import (
     experiment_summary,
     fork_of_experiment,
 )
+from perdure.api.label_shapes import change_of, label_of
 from perdure.api.run_query import RunQuery, next_link
 from perdure.api.shapes import (
     CheckRun,
     CreateSession,
+    EditRun,
     ForkRun,
     ForkRuns,
     Forks,
@@ -44,13 +46,14 @@ from perdure.api.task_shapes import (
 )
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.experiments import Experiments
+from perdure.drivers.labels import relabel
 from perdure.drivers.requests import NewSession, Owner
 from perdure.drivers.sessions import KIND as SESSION
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import NewTask, Tasks, TaskView
 from perdure.errors import Damaged, WrongKind
-from perdure.run import Run
+from perdure.run import KEEP_LABEL, NO_LABEL, Key, Run
 from perdure.stores.base import Created
 from perdure.stores.run_list import Cursor
 from perdure.web.errors import error_responses
@@ -108,15 +111,20 @@ async def create_run(
     key: IdempotencyKey,
 ) -> Record:
     """Make a session on scenarios of the models served, queue a task, or initialize an experiment."""
+    label = label_of(body.name, body.tags)
+
+    def key_of(request: object) -> Key | None:
+        return make_key(key, "POST /runs", request if label == NO_LABEL else (request, label))
+
     if isinstance(body, CreateTask):
         task = NewTask.of(body.task, body.input, body.timeout)
-        created = await serving.tasks.create(owner, task, make_key(key, "POST /runs", task))
+        created = await serving.tasks.create(owner, task, key_of(task), label)
     elif isinstance(body, CreateExperiment):
         asked = body.asked()
-        created = await serving.experiments.make(owner, asked, make_key(key, "POST /runs", asked))
+        created = await serving.experiments.make(owner, asked, key_of(asked), label)
     else:
         request = NewSession(scenarios=body.scenarios, outputs=body.outputs, dt=body.dt, seed=body.seed)
-        created = await serving.sessions.create(owner, request, make_key(key, "POST /runs", request))
+        created = await serving.sessions.create(owner, request, key_of(request), label)
     return await _made(serving, created, response)
 
 
@@ -150,6 +158,13 @@ async def list_runs(
 async def read_run(run_id: RunId, serving: Serving, owner: Asking) -> Record:
     """Read where a run stands and what it is made of."""
     return await _record(serving, owner, await serving.run(owner, run_id))
+
+
+@router.patch("/runs/{run_id}", operation_id="edit_run", responses=error_responses(*_READING, *_WITH_BODY))
+async def edit_run(run_id: RunId, body: EditRun, serving: Serving, owner: Asking) -> Record:
+    """Change the name and the tags of a run, in whatever state it is; nothing else of it changes."""
+    change = change_of(body.name, body.tags, body.add_tags, body.remove_tags)
+    return await _record(serving, owner, await relabel(serving.store, owner, run_id, change))
 
 
 @router.put(
@@ -201,14 +216,21 @@ async def fork_run(
 ) -> Record:
     """Make a run that begins as a copy of this one up to a step or a savepoint, and shares nothing later."""
     run = await serving.run(owner, run_id)
+    label = KEEP_LABEL if body is None else change_of(body.name, body.tags)
+
+    def key_of(request: object) -> Key | None:
+        return make_key(
+            key, f"POST /runs/{run_id}/fork", request if label == KEEP_LABEL else (request, label)
+        )
+
     if run.kind == EXPERIMENT:
         asked = fork_of_experiment(body)
-        key_of = make_key(key, f"POST /runs/{run_id}/fork", asked)
-        return await _made(serving, await serving.experiments.fork(owner, run_id, asked, key_of), response)
+        created = await serving.experiments.fork(owner, run_id, asked, key_of(asked), label)
+        return await _made(serving, created, response)
     request = fork_of_session(body)
     alone = (request.seed, request.stoptime) == (None, None)  # then the key is of the step, as it always was
-    stored_key = make_key(key, f"POST /runs/{run_id}/fork", request.step if alone else request)
-    (created,) = await serving.sessions.forks(owner, run_id, [request], stored_key)
+    stored_key = key_of(request.step if alone else request)
+    (created,) = await serving.sessions.forks(owner, run_id, [request], stored_key, [label])
     return await _made(serving, created, response)
 
 
@@ -229,8 +251,10 @@ async def fork_runs(
     """Make several runs that begin as copies of a session, in one transaction: all of them or none."""
     await serving.sessions.run(owner, run_id)
     requests = [fork_of_session(fork) for fork in body.forks]
-    stored_key = make_key(key, f"POST /runs/{run_id}/forks", requests)
-    created = await serving.sessions.forks(owner, run_id, requests, stored_key)
+    labels = [change_of(fork.name, fork.tags) for fork in body.forks]
+    asked = requests if all(label == KEEP_LABEL for label in labels) else (requests, labels)
+    stored_key = make_key(key, f"POST /runs/{run_id}/forks", asked)
+    created = await serving.sessions.forks(owner, run_id, requests, stored_key, labels)
     response.status_code = 200 if all(each.replayed for each in created) else 201
     return await anyio.to_thread.run_sync(lambda: Forks(runs=[record(each.run) for each in created]))
 

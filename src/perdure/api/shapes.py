@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from perdure.api.label_shapes import RunName, Tags
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import ForkSession
 from perdure.drivers.seeds import LARGEST_SEED
@@ -18,6 +19,7 @@ __all__ = [
     "CheckRun",
     "CheckStore",
     "CreateSession",
+    "EditRun",
     "ForkRun",
     "ForkRuns",
     "Forks",
@@ -102,6 +104,17 @@ class CreateSession(Strict):
         description="Distance of answers in the model's unit; by default each scenario's dt.",
     )
     seed: Seed | None = Field(default=None, description="Of the random draws; by default one is made.")
+    name: RunName = Field(default="", description="What it is called.")
+    tags: Tags = Field(default=[], description="Words that it is found by.", examples=[["nightly"]])
+
+
+class EditRun(Strict):
+    """What is to change about a run's name and tags; what isn't given stays as it is."""
+
+    name: RunName | None = Field(default=None, description="Its new name; empty for none.")
+    tags: Tags | None = Field(default=None, description="All its tags.")
+    add_tags: Tags = Field(default=[], description="Tags to add.")
+    remove_tags: Tags = Field(default=[], description="Tags to remove.")
 
 
 class SetState(Strict):
@@ -135,6 +148,8 @@ class ForkRun(Strict):
     newest: bool = Field(
         default=False, description="Of an experiment: take its files as they are stored now."
     )
+    name: RunName | None = Field(default=None, description="What the fork is called; by default nothing.")
+    tags: Tags | None = Field(default=None, description="The fork's tags; by default those of the run.")
 
 
 class ForkRuns(Strict):
@@ -180,6 +195,8 @@ class _Session(BaseModel):
     id: str
     kind: Literal["session"]
     owner: str
+    name: str = Field(description="What it is called; empty for nothing.")
+    tags: list[str] = Field(description="What it is found by, sorted.")
     state: Literal["created", "started", "completed", "stopped"]
     outcome: Literal["succeeded", "terminated", "expired"] | None
     reason: str
@@ -270,7 +287,7 @@ def fork_of_session(body: ForkRun | None) -> ForkSession:
     """Return a fork as the driver takes it; `Invalid` if an experiment's field is given."""
     if body is None:
         return ForkSession()
-    others = sorted(body.model_fields_set - {"step", "seed", "stoptime"})
+    others = sorted(body.model_fields_set - {"step", "seed", "stoptime", "name", "tags"})
     if others:
         raise Invalid(
             f"A session's fork takes `step`, `seed` and `stoptime`; only an experiment's takes `{others[0]}`."
@@ -337,6 +354,8 @@ def run_fields(run: Run) -> dict[str, object]:
         "id": run.id,
         "kind": run.kind,
         "owner": run.owner,
+        "name": run.name,
+        "tags": list(run.tags),
         "state": run.state.value,
         "outcome": None if run.outcome is None else run.outcome.value,
         "reason": run.reason,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from perdure.api.label_shapes import RunName, Tags
 from perdure.api.shapes import LARGEST_NUMBER, Name, Strict, digits, run_fields
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import TaskView
@@ -44,6 +45,8 @@ class CreateTask(Strict):
         default=None,
         description="Seconds of running time, all attempts together; by default what the task has.",
     )
+    name: RunName = Field(default="", description="What it is called.")
+    tags: Tags = Field(default=[], description="Words that it is found by.")
 
 
 class LogLinesPage(BaseModel):
@@ -66,6 +69,8 @@ class _Task(BaseModel):
     id: str
     kind: Literal["task"]
     owner: str
+    name: str = Field(description="What it is called; empty for nothing.")
+    tags: list[str] = Field(description="What it is found by, sorted.")
     state: Literal["created", "paused", "started", "completed", "stopped", "failed"]
     outcome: Literal["succeeded", "failed", "timed_out", "terminated", "expired"] | None
     reason: str = Field(description="Why it ended so, in words; of a failed one, its error.")

@@ -18,7 +18,7 @@ from perdure.drivers.seeds import chosen_seed
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Invalid, ModelChanged, Refused, RunFinished, StepNotFound
 from perdure.lifecycle import Outcome, RunState
-from perdure.run import Key, Run, new_run_id
+from perdure.run import KEEP_LABEL, Key, Label, LabelChange, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Fork, Store
@@ -50,8 +50,12 @@ class Forking:
         ] = {}  # by step: where it stood, and if it had finished
         self._prolonged: dict[tuple[int, float], Savepoint] = {}  # by step and stop time
 
-    def prepare(self, requests: Sequence[ForkSession], key: Key | None) -> list[Fork]:
+    def prepare(
+        self, requests: Sequence[ForkSession], key: Key | None, labels: Sequence[LabelChange] = ()
+    ) -> list[Fork]:
         """Return what the store is to keep; nothing is kept yet.
+
+        Each has the parent's tags and no name, but for what the label change at its place says.
 
         Raises
         ------
@@ -64,12 +68,15 @@ class Forking:
         RunFinished
             If a fork with another seed or stop time would have nothing left to step.
         """
+        forks = zip(requests, labels or [KEEP_LABEL] * len(requests), strict=True)
         return [
-            self._fork(request, None if key is None else replace(key, ordinal=ordinal))
-            for ordinal, request in enumerate(requests)
+            self._fork(
+                request, label.of_fork(self._parent), None if key is None else replace(key, ordinal=ordinal)
+            )
+            for ordinal, (request, label) in enumerate(forks)
         ]
 
-    def _fork(self, request: ForkSession, key: Key | None) -> Fork:
+    def _fork(self, request: ForkSession, label: Label, key: Key | None) -> Fork:
         position = self._position(request.step)
         spec = self._changed(request, position)
         savepoint, finished = self._reach(position)
@@ -97,6 +104,8 @@ class Forking:
             updated=now,
             parent=self._parent.id,
             parent_position=position,
+            name=label.name,
+            tags=label.tags,
         )
         return Fork(run=run, savepoint=savepoint, key=key)
 

@@ -43,10 +43,11 @@ from perdure.errors import (
     InvalidScenario,
     PerdureError,
     RunNotFound,
+    VersionConflict,
 )
 from perdure.lifecycle import FINAL, Outcome, RunState, check
 from perdure.observability import Metrics
-from perdure.run import Change, Key, Run, new_run_id
+from perdure.run import NO_LABEL, Change, Key, Label, LabelChange, Run, new_run_id
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
@@ -108,9 +109,11 @@ class Sessions:
 
     # Making and ending --------------------------------------------------------------------------------------
 
-    async def create(self, owner: str, request: NewSession, key: Key | None = None) -> Created:
+    async def create(
+        self, owner: str, request: NewSession, key: Key | None = None, label: Label = NO_LABEL
+    ) -> Created:
         """Make a session; durable when it returns."""
-        return await self._uninterrupted.do(self._create(owner, request, key))
+        return await self._uninterrupted.do(self._create(owner, request, key, label))
 
     async def made(self, owner: str, key: Key | None) -> Created | None:
         """Return the session that a creation key made, whatever is configured now; None if there is none.
@@ -131,13 +134,19 @@ class Sessions:
         return created
 
     async def forks(
-        self, owner: Owner, run_id: str, requests: Sequence[ForkSession], key: Key | None = None
+        self,
+        owner: Owner,
+        run_id: str,
+        requests: Sequence[ForkSession],
+        key: Key | None = None,
+        labels: Sequence[LabelChange] = (),
     ) -> list[Created]:
         """Make sessions that begin as copies of another, all of them or none.
 
-        Each has the key with its place among them, from 0, as the ordinal.
+        Each has the key with its place among them, from 0, as the ordinal; and no name and the other's tags,
+        unless the label change at its place says otherwise.
         """
-        return await self._uninterrupted.do(self._fork(owner, run_id, requests, key))
+        return await self._uninterrupted.do(self._fork(owner, run_id, requests, key, labels))
 
     async def stop(
         self,
@@ -248,7 +257,7 @@ class Sessions:
 
     # The work, under the run's lock -------------------------------------------------------------------------
 
-    async def _create(self, owner: str, request: NewSession, key: Key | None) -> Created:
+    async def _create(self, owner: str, request: NewSession, key: Key | None, label: Label) -> Created:
         if (made := await self.made(owner, key)) is not None:
             return made
         run_id, now = new_run_id(), time.time()
@@ -259,7 +268,16 @@ class Sessions:
             spec = SessionSpec.from_blob(self._spec(request).to_blob())
             live = self._live.start(run_id, owner, spec)
             check_step_limits(self._settings, 1, live.values_per_step)
-            run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
+            run = Run(
+                id=run_id,
+                kind=KIND,
+                owner=owner,
+                spec=spec.to_blob(),
+                created=now,
+                updated=now,
+                name=label.name,
+                tags=label.tags,
+            )
             return live, run, live.savepoint()
 
         live, run, savepoint = await self._threads.compute(start)
@@ -269,7 +287,12 @@ class Sessions:
         return created
 
     async def _fork(
-        self, owner: Owner, run_id: str, requests: Sequence[ForkSession], key: Key | None
+        self,
+        owner: Owner,
+        run_id: str,
+        requests: Sequence[ForkSession],
+        key: Key | None,
+        labels: Sequence[LabelChange],
     ) -> list[Created]:
         maker = (await self.run(owner, run_id)).owner if owner is None else owner
         if key is not None and (made := await self._all_made(maker, key, len(requests))):
@@ -280,7 +303,7 @@ class Sessions:
 
         def prepare() -> list[Fork]:
             self.store.check_quota(parent.owner, self._quota)
-            return forking.prepare(requests, key)
+            return forking.prepare(requests, key, labels)
 
         forks = await self._threads.compute(prepare)
         return await asyncio.wrap_future(self.store.fork_runs(forks, quota=self._quota))
@@ -297,11 +320,13 @@ class Sessions:
 
     async def _stop(self, owner: Owner, run_id: str, change: Change) -> Run:
         async with self._locks.hold(run_id):
-            run = await self.run(owner, run_id)
-            check(KIND, run.state, RunState.STOPPED)
-            stopped = await asyncio.wrap_future(self.store.update_run(run_id, run.version, change))
-            self._live.drop(run_id)
-            return stopped
+            while True:
+                run = await self.run(owner, run_id)
+                check(KIND, run.state, RunState.STOPPED)
+                with suppress(VersionConflict):  # it got another name or other tags since a moment ago
+                    stopped = await asyncio.wrap_future(self.store.update_run(run_id, run.version, change))
+                    self._live.drop(run_id)
+                    return stopped
 
     async def _delete(self, owner: Owner, run_id: str) -> None:
         async with self._locks.hold(run_id):

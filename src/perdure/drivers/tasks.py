@@ -34,7 +34,7 @@ from perdure.errors import (
 )
 from perdure.execution.executor import Executor
 from perdure.lifecycle import FINAL, RunState, Wanted, check
-from perdure.run import Execution, Key, LogLine, Run, new_run_id
+from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode, unpack
 from perdure.stores.base import Created, Quota, Store
@@ -155,7 +155,9 @@ class Tasks:
 
     # Making and steering ------------------------------------------------------------------------------------
 
-    async def create(self, owner: str, request: NewTask, key: Key | None = None) -> Created:
+    async def create(
+        self, owner: str, request: NewTask, key: Key | None = None, label: Label = NO_LABEL
+    ) -> Created:
         """Queue a task; durable when it returns.
 
         Raises
@@ -167,7 +169,7 @@ class Tasks:
         KindNotAllowed
             If this server runs no tasks.
         """
-        return await self._uninterrupted.do(self._create(owner, request, key))
+        return await self._uninterrupted.do(self._create(owner, request, key, label))
 
     async def stop(self, owner: Owner, run_id: str) -> Run:
         """End a task for good, and return when nothing of it is left; one that waits never starts.
@@ -244,7 +246,7 @@ class Tasks:
         if not self._settings.allow_tasks:
             raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_TASKS")
 
-    async def _create(self, owner: str, request: NewTask, key: Key | None) -> Created:
+    async def _create(self, owner: str, request: NewTask, key: Key | None, label: Label) -> Created:
         self._check_allowed()
         if key is not None:
             made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
@@ -261,7 +263,16 @@ class Tasks:
 
         spec, timeout = await self._threads.compute(prepare)
         run_id, now = new_run_id(), time.time()
-        run = Run(id=run_id, kind=KIND, owner=owner, spec=spec.to_blob(), created=now, updated=now)
+        run = Run(
+            id=run_id,
+            kind=KIND,
+            owner=owner,
+            spec=spec.to_blob(),
+            created=now,
+            updated=now,
+            name=label.name,
+            tags=label.tags,
+        )
         execution = Execution(run_id=run_id, kind=KIND, owner=owner, timeout=timeout)
         created = await asyncio.wrap_future(
             self._store.create_run(run, None, key, quota=self._quota, execution=execution)

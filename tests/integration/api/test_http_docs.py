@@ -42,7 +42,7 @@ def test_every_code_of_the_protocol_is_documented() -> None:
 
 def test_the_curl_commands_of_the_page_work(tmp_path: Path) -> None:
     commands = [block.replace("$ ", "", 1) for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)]
-    assert len(commands) == 3
+    assert len(commands) == 4
     with running(tmp_path / "s.db", "perdure.examples:catalogue") as server:
         answers = []
         for command in commands:
@@ -54,7 +54,8 @@ def test_the_curl_commands_of_the_page_work(tmp_path: Path) -> None:
             answers.append(json.loads(done.stdout))
     assert answers[0]["scenarios"] == {"epidemic": ["base", "distancing"]}
     assert [step["step"] for step in answers[1]["steps"]] == [1, 2]
-    assert answers[2] == {"runs": [], "next": None}
+    assert (answers[2]["name"], answers[2]["tags"]) == ("Distancing from day 20", ["nightly"])
+    assert answers[3] == {"runs": [], "next": None}
 
 
 def test_the_python_of_the_page_runs() -> None:

@@ -98,6 +98,21 @@ def test_an_unfinished_task_tells_its_progress_and_has_no_result(client: httpx.C
     until(client, run_id, state="completed")
 
 
+def test_a_task_is_called_otherwise_while_it_runs_and_is_found_by_its_tags(
+    client: httpx.Client, pipe: Path
+) -> None:
+    given = {"numbers": [1, 2, 3], "wait_at": 1, "pipe": str(pipe)}
+    run_id = queue(client, "add", given, name="sum", tags=["nightly"])
+    until(client, run_id, progress={"added": 1, "waiting": True})
+    named = client.patch(f"/runs/{run_id}", json={"name": "a sum", "add_tags": ["slow"]}).json()
+    assert (named["name"], named["tags"], named["attempt"]) == ("a sum", ["nightly", "slow"], 1)
+    pipe.write_text("go on")
+    until(client, run_id, state="completed")
+    assert client.get(f"/runs/{run_id}/result").json()["result"]["attempt"] == 1
+    (found,) = client.get("/runs?tag=slow,nightly&state=completed&kind=task").json()["runs"]
+    assert (found["id"], found["name"]) == (run_id, "a sum")
+
+
 def test_a_failed_task_says_why_and_answers_with_what_there_is(client: httpx.Client) -> None:
     run_id = queue(client, "fail", {})
     until(client, run_id, state="failed")

@@ -11,7 +11,8 @@ import apsw
 import pytest
 from tests.support.small import NEW, STEP, bath, catalogue_of, numbers, sessions_on, settings
 
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.labels import relabel
+from perdure.drivers.requests import NewSession, Owner, StepRequest
 from perdure.engines.system_dynamics import Model
 from perdure.errors import (
     EndedRunsExceeded,
@@ -37,7 +38,7 @@ from perdure.errors import (
     UpgradeRefused,
 )
 from perdure.lifecycle import RunState
-from perdure.run import Key, Step
+from perdure.run import Key, Label, LabelChange, Run, Step
 from perdure.state.codec import decode, encode
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
@@ -67,6 +68,28 @@ def test_the_first_step_answers_the_start_and_settings_stay_in_force(store: Stor
         third = await sessions.step("me", run_id, STEP)
         assert numbers(third.steps) == [[2.0, 9.5, 3.0]]
         assert (await sessions.run("me", run_id)).state is RunState.STARTED
+
+    run(work())
+
+
+def test_a_session_that_gets_a_name_while_it_is_stopped_is_stopped_and_has_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        sessions = sessions_on(store)
+        run_id = (await sessions.create("me", NEW, label=Label(tags=("p",)))).run.id
+        read, names = sessions.run, iter(["first", "second"])
+
+        async def read_and_name(owner: Owner, run_id: str) -> Run:
+            found = await read(owner, run_id)
+            for name in names:
+                await relabel(store, owner, run_id, LabelChange(name=name))
+                break
+            return found
+
+        monkeypatch.setattr(sessions, "run", read_and_name)
+        stopped = await sessions.stop("me", run_id)
+        assert (stopped.state, stopped.name, stopped.tags) == (RunState.STOPPED, "second", ("p",))
 
     run(work())
 

@@ -41,7 +41,18 @@ from perdure.errors import (
 )
 from perdure.execution.executor import Executor
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted, after
-from perdure.run import Change, Execution, Key, LogLine, Run, new_run_id
+from perdure.run import (
+    KEEP_LABEL,
+    NO_LABEL,
+    Change,
+    Execution,
+    Key,
+    Label,
+    LabelChange,
+    LogLine,
+    Run,
+    new_run_id,
+)
 from perdure.settings import Settings
 from perdure.state.savepoint import SavepointInfo
 from perdure.stores.base import Created, Quota, Store
@@ -132,7 +143,9 @@ class Experiments:
 
     # Making and steering ------------------------------------------------------------------------------------
 
-    async def make(self, owner: str, request: NewExperiment, key: Key | None = None) -> Created:
+    async def make(
+        self, owner: str, request: NewExperiment, key: Key | None = None, label: Label = NO_LABEL
+    ) -> Created:
         """Make a run of an experiment and initialize it: it is paused when this returns, or has failed.
 
         Raises
@@ -144,16 +157,23 @@ class Experiments:
         KindNotAllowed
             If this server runs no experiments.
         """
-        return await self._uninterrupted.do(self._make(owner, new_run_id(), request, key))
+        return await self._uninterrupted.do(self._make(owner, new_run_id(), request, key, label))
 
     async def create(self, owner: str, run_id: str, request: NewExperiment) -> Run:
         """Make a run of that id, as `make` does."""
-        return (await self._uninterrupted.do(self._make(owner, run_id, request, None))).run
+        return (await self._uninterrupted.do(self._make(owner, run_id, request, None, NO_LABEL))).run
 
     async def fork(
-        self, owner: Owner, run_id: str, request: ForkExperiment, key: Key | None = None
+        self,
+        owner: Owner,
+        run_id: str,
+        request: ForkExperiment,
+        key: Key | None = None,
+        label: LabelChange = KEEP_LABEL,
     ) -> Created:
         """Make a run that begins as a copy of another at a savepoint, and is paused there.
+
+        It has the other's tags and no name, unless `label` says otherwise.
 
         The same script goes on where it was; another one, or one whose file has changed, starts at its top,
         on the engines, files and time of the savepoint.
@@ -164,7 +184,7 @@ class Experiments:
             If there is no such savepoint.
         """
         parent = await self._find(owner, run_id)
-        return await self._uninterrupted.do(self._fork(parent, request, key))
+        return await self._uninterrupted.do(self._fork(parent, request, key, label.of_fork(parent)))
 
     async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
         """Bring a run to another state; return it as it was there, also if another request led it on since.
@@ -240,14 +260,16 @@ class Experiments:
 
     # The work -----------------------------------------------------------------------------------------------
 
-    async def _make(self, owner: str, run_id: str, request: NewExperiment, key: Key | None) -> Created:
+    async def _make(
+        self, owner: str, run_id: str, request: NewExperiment, key: Key | None, label: Label
+    ) -> Created:
         prepare = partial(self._preparing.new, run_id, owner, request)
-        return await self._begin(run_id, owner, request.experiment, prepare, key)
+        return await self._begin(run_id, owner, request.experiment, prepare, key, label)
 
-    async def _fork(self, parent: Run, request: ForkExperiment, key: Key | None) -> Created:
+    async def _fork(self, parent: Run, request: ForkExperiment, key: Key | None, label: Label) -> Created:
         run_id, experiment = new_run_id(), ExperimentSpec.from_blob(parent.spec).experiment
         prepare = partial(self._preparing.fork, run_id, parent, request)
-        return await self._begin(run_id, parent.owner, experiment, prepare, key)
+        return await self._begin(run_id, parent.owner, experiment, prepare, key, label)
 
     async def _begin(
         self,
@@ -256,6 +278,7 @@ class Experiments:
         experiment: str,
         prepare: Callable[[], Prepared],
         key: Key | None,
+        label: Label,
     ) -> Created:
         """Prepare a run, keep it, and return when its simulation server is ready or has failed."""
         self._check_allowed()
@@ -269,7 +292,7 @@ class Experiments:
             prepared = await self._threads.compute(prepare)
             async with self._making:
                 await self._threads.read(partial(self._check_slots, owner))
-                created = await asyncio.wrap_future(self._keep(run_id, owner, prepared, key))
+                created = await asyncio.wrap_future(self._keep(run_id, owner, prepared, key, label))
         finally:
             if created is None or created.replayed:
                 await self._threads.compute(lambda: self._folders.forget(run_id, owner, experiment))
@@ -286,7 +309,9 @@ class Experiments:
         if not self.allowed:
             raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_EXPERIMENTS")
 
-    def _keep(self, run_id: str, owner: str, prepared: Prepared, key: Key | None) -> Future[Created]:
+    def _keep(
+        self, run_id: str, owner: str, prepared: Prepared, key: Key | None, label: Label
+    ) -> Future[Created]:
         now, savepoint = time.time(), prepared.savepoint
         run = Run(
             id=run_id,
@@ -297,6 +322,8 @@ class Experiments:
             updated=now,
             parent=prepared.parent,
             parent_position=None if savepoint is None else savepoint.position,
+            name=label.name,
+            tags=label.tags,
         )
         execution = Execution(run_id=run_id, kind=KIND, owner=owner, wanted=Wanted.PAUSED)
         if savepoint is None:

@@ -296,7 +296,10 @@ class Mirror:
         ]
         savepoints = newest_savepoints(store, run.id, former.position)
         await self._sessions.delete(ADMINISTRATOR, run.id)
-        return put_run(store, former, key, entries, savepoints)
+        named = msgspec.structs.replace(
+            former, name=run.name, tags=run.tags
+        )  # whatever it was called meanwhile
+        return put_run(store, named, key, entries, savepoints)
 
     async def _load(self, instance_id: str) -> Instance | None:
         async with self._locks.hold(instance_id):
