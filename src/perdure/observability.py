@@ -89,7 +89,7 @@ class Metrics:
         )
         self.store_bytes = Gauge(
             "perdure_store_bytes",
-            "Sizes of the store's files: the database, and its write-ahead log.",
+            "Sizes of the store's parts; of an SQLite file, the database and its write-ahead log.",
             ("file",),
             registry=self.registry,
         )

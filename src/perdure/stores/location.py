@@ -44,7 +44,7 @@ def store_file(url: str) -> Path | None:
     """Return the file or folder that a store's URL names, or None if that store has none."""
     from perdure.stores.schemes import find_scheme  # whoever only writes a URL down needs nothing of it
 
-    return find_scheme(url).load().locate(url)
+    return find_scheme(url).locate(url)
 
 
 def resolved(path: str | Path) -> Path:

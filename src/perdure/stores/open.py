@@ -1,6 +1,5 @@
 """Opening a store by its URL, or as the settings say."""
 
-from perdure.errors import PerdureError
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.options import StoreOptions
@@ -35,13 +34,7 @@ def open_store(url: str, options: StoreOptions = DEFAULTS) -> Store:
         As `StoreScheme.open` says.
     """
     scheme = find_scheme(url)
-    kind = scheme.load()
-    try:
-        store = kind.open(url, options)
-    except PerdureError:
-        raise
-    except Exception as error:
-        raise scheme.unusable(f"opening one raised {type(error).__name__}: {error}") from error
+    store = scheme.open(url, options)
     if lacking := [name for name in _PORT if not hasattr(store, name)]:
         raise scheme.unusable(f"what it opens lacks {', '.join(lacking)} of perdure.stores.base.Store")
     return store

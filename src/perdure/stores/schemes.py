@@ -4,11 +4,13 @@ Packages register their classes in the entry-point group `GROUP`, under the sche
 the same way.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from perdure.errors import Invalid, StoreUnusable, UnknownStore
+from perdure.errors import Invalid, PerdureError, StoreUnusable, UnknownStore
 from perdure.stores.location import scheme_of
 
 if TYPE_CHECKING:
@@ -70,8 +72,23 @@ class Scheme:
         self.name = name
         self._point = point
 
-    def load(self) -> type[StoreScheme]:
-        """Return the class; raise `StoreUnusable` if it can't be imported, or isn't one of the kind."""
+    def open(self, url: str, options: "StoreOptions") -> "Store":
+        """Open a store, as `StoreScheme.open` says; raise `StoreUnusable` if the package fails."""
+        kind = self._load()
+        with self._naming_its_package("opening one"):
+            return kind.open(url, options)
+
+    def locate(self, url: str) -> Path | None:
+        """Find the file, as `StoreScheme.locate` says; raise `StoreUnusable` if the package fails."""
+        kind = self._load()
+        with self._naming_its_package("looking for its file"):
+            return kind.locate(url)
+
+    def unusable(self, reason: str) -> StoreUnusable:
+        """Return the error that says why stores of this scheme can't be used, and whose they are."""
+        return StoreUnusable(scheme=self.name, package=_package(self._point), reason=reason.rstrip("."))
+
+    def _load(self) -> type[StoreScheme]:
         what = self._point.value
         try:
             found = self._point.load()
@@ -84,9 +101,15 @@ class Scheme:
             raise self.unusable(f"{what} lacks {' and '.join(lacking)}")
         return found
 
-    def unusable(self, reason: str) -> StoreUnusable:
-        """Return the error that says why stores of this scheme can't be used, and whose they are."""
-        return StoreUnusable(scheme=self.name, package=_package(self._point), reason=reason.rstrip("."))
+    @contextmanager
+    def _naming_its_package(self, what: str) -> Iterator[None]:
+        """Let an error that isn't one of Perdure's name the package that raised it."""
+        try:
+            yield
+        except PerdureError:
+            raise
+        except Exception as error:
+            raise self.unusable(f"{what} raised {type(error).__name__}: {error}") from error
 
 
 def find_scheme(url: str) -> Scheme:

@@ -1,5 +1,6 @@
 """How a store and models are named on the command line: by URL or path, by module or file."""
 
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ from perdure.cli.commands import app
 from perdure.cli.models import load_catalogue
 from perdure.cli.options import read_settings
 from perdure.errors import InvalidScenario
+from perdure.stores import schemes
 from perdure.stores.location import store_file
+from perdure.stores.memory import MemoryStore
+from perdure.stores.options import StoreOptions
 from perdure.stores.sqlite import SqliteStore
+from perdure.testing.store_samples import created
 
 
 @pytest.mark.parametrize("name", ["s.db", "my runs/50% off?#.db", "a%20b.db", "ü.db"])
@@ -46,6 +51,40 @@ def test_commands_take_the_path_of_a_store(tmp_path: Path, monkeypatch: pytest.M
     ):
         missing = typer.testing.CliRunner().invoke(app, [*command, "--store", str(tmp_path / "none.db")])
         assert "There is no store at sqlite:///" in str(missing.exception)
+
+
+class Vault(MemoryStore):
+    """A store that lasts, and isn't kept in a file of this machine."""
+
+    ephemeral = False
+
+    @classmethod
+    def open(cls, url: str, options: StoreOptions) -> "Vault":
+        store = cls()
+        created(store, "deposit", steps=2)
+        return store
+
+    @classmethod
+    def locate(cls, url: str) -> None:
+        return None
+
+
+def test_commands_look_after_a_store_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.cli.unserved.configure_logging", lambda *_, **__: None)
+    vault = EntryPoint("vault", f"{__name__}:Vault", schemes.GROUP)
+    monkeypatch.setattr(schemes, "entry_points", lambda group: EntryPoints([vault]))
+    for name in ("artifacts", "working_folders"):
+        monkeypatch.setenv(f"PERDURE_{name.upper()}", str(tmp_path / name))
+    store = ["--store", "vault://ann:s3cret@safe"]
+    done = typer.testing.CliRunner().invoke(app, ["runs", "list", *store])
+    assert "deposit" in done.output, done.exception
+    unserved = typer.testing.CliRunner().invoke(app, ["experiment", "pause", "x", *store])
+    assert str(unserved.exception) == (
+        "No server can be found by vault://ann:***@safe, which has no file; name it with --server URL."
+    )
+    monkeypatch.delenv("PERDURE_ARTIFACTS")
+    refused = typer.testing.CliRunner().invoke(app, ["runs", "list", *store])
+    assert "Set PERDURE_ARTIFACTS." in str(refused.exception)
 
 
 def test_models_are_taken_from_a_file_with_what_lies_beside_it(tmp_path: Path) -> None:

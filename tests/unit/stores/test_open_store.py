@@ -45,6 +45,12 @@ class Unfinished(Vault):
         return object()
 
 
+class Lost(Vault):
+    @classmethod
+    def locate(cls, url: str) -> None:
+        raise IndexError("list index out of range")
+
+
 class Unplaced:
     open = Vault.open
 
@@ -116,6 +122,12 @@ def test_a_broken_package_is_named(value: str, told: str, install: Install) -> N
         open_store("vault://x")
     assert told in str(refused.value)
     assert str(refused.value).endswith("They are those of the package perdure-vault.")
+
+
+def test_a_package_that_fails_to_find_a_file_is_named(install: Install) -> None:
+    install("vault", f"{__name__}:Lost")
+    with pytest.raises(StoreUnusable, match=r"looking for its file raised IndexError.*package perdure-vault"):
+        socket_path("vault://x")
 
 
 def test_two_packages_with_one_scheme_are_both_named(install: Install) -> None:
