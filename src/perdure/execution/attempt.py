@@ -61,7 +61,6 @@ T = TypeVar("T")
 REPORT = 0.1  # seconds between two reports
 RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
-PACE = 0.02  # seconds between two looks at what is wanted: what the run itself writes is a change, too
 LEAVING = 2.0  # seconds in which a process has to end that has said its last
 SILENT = 10.0  # seconds without a sign of life after which it is noted
 FLOOD = 20_000  # messages within a second; entries and lines aren't counted: who sends them is made to wait
@@ -370,14 +369,15 @@ class Attempt:
     async def _obey(self, process: GuardedProcess, reporter: Reporter) -> None:
         """Bring the run where it is wanted, whenever that may have changed."""
         while True:
-            self._changes.take()
             execution = await asyncio.to_thread(self._store.execution, self._run_id)
             if execution.wanted is not self._obeyed:
                 await self._bring(process, reporter, execution.wanted)
             if self._obeyed.ends:
                 return
-            await asyncio.sleep(PACE)
-            await self._changes.wait()
+            # A hint with a state is a commit of this process. Most of those the run wrote itself; after the
+            # others the executor calls `Work.look`.
+            while all(hint.state is not None for hint in self._changes.take()):
+                await self._changes.wait()
 
     async def _prepared(self, process: GuardedProcess, reporter: Reporter) -> None:
         """Put down that a run which began paused has prepared itself, and stands still."""

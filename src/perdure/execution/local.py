@@ -114,13 +114,13 @@ class LocalExecutor:
         await self.aclose()
 
     async def submit(self, run_id: str) -> None:
-        """See to it that a run is worked on; whoever works on it already hears of what is wanted of it."""
+        """See to it that a run is worked on, or that who works on it looks at what is wanted of it."""
         execution = await asyncio.to_thread(self._store.execution, run_id)
         if execution.kind not in self._place.bodies:
             raise NotExecuted(run=run_id, kind=execution.kind)
         run = await asyncio.to_thread(self._store.run, run_id)
         if run_id in self._working:
-            self._working[run_id][0].asked = True
+            self._working[run_id][0].look()
         elif self._place.bodies[run.kind].is_due(run, execution):
             short = execution.timeout is not None and execution.timeout <= SHORT
             room = self._rooms[run.kind]
@@ -132,7 +132,7 @@ class LocalExecutor:
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
         if run_id in self._working:
-            self._working[run_id][0].asked = True
+            self._working[run_id][0].look()
             return
         for room in self._rooms.values():
             room.lanes.remove(run_id)

@@ -19,7 +19,7 @@ from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.observability import Metrics
 from perdure.run import Change, Execution, Run
 from perdure.stores.base import Store
-from perdure.stores.feed import Subscription
+from perdure.stores.feed import Hint, Subscription
 
 __all__ = ["Work", "bring_unplaced"]
 
@@ -46,7 +46,14 @@ class Work:
 
     def __init__(self, store: Store, place: Place, run_id: str) -> None:
         self._store, self._place, self._run_id = store, place, run_id
+        self._changes: Subscription | None = None  # while it works
         self.asked = False
+
+    def look(self) -> None:
+        """Look at what is wanted of the run."""
+        self.asked = True
+        if self._changes is not None:
+            self._changes.notify(Hint(self._run_id))
 
     async def run(self) -> None:
         """Work on the run for as long as there is something to do here.
@@ -55,6 +62,7 @@ class Work:
         """
         try:
             with self._place.feed.subscribe(self._run_id) as changes:
+                self._changes = changes
                 while await self._work_once(changes):
                     pass
         except (PerdureError, OSError) as error:  # also when no process can be started now

@@ -35,8 +35,8 @@ class Hint(msgspec.Struct, frozen=True):
     run_id
         Which run.
     state
-        The state that a commit of this process led to. None if the poll found the change, or the run was
-        deleted: only the store knows more.
+        The state that a commit of this process led to. None if only the store knows more: the poll found the
+        change, the run was deleted, or somebody asks for a look.
     """
 
     run_id: str
