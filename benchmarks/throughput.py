@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from benchmarks import peer, servers
+from benchmarks import peer, servers, unkept
 from benchmarks.disk import fsync_rate
 from benchmarks.figure import Figure, spread
 from benchmarks.load import Load, answers_a_second
@@ -26,6 +26,7 @@ class _Rates:
     """What was measured with a number of clients; one of each a round, all a second."""
 
     fsyncs: list[float] = field(default_factory=list)
+    unkept: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     durable: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)  # milliseconds a durable step
@@ -33,7 +34,7 @@ class _Rates:
 
     def share(self, clients: int) -> float:
         """Return the median of the rounds' shares, each of what was possible in its own round."""
-        possible = (min(clients * f, m) for f, m in zip(self.fsyncs, self.memory, strict=True))
+        possible = (min(clients * f, u) for f, u in zip(self.fsyncs, self.unkept, strict=True))
         return median(d / p for d, p in zip(self.durable, possible, strict=True))
 
 
@@ -43,6 +44,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     with ExitStack() as closing:
         sqlite = closing.enter_context(servers.perdure(folder))
         memory = closing.enter_context(servers.perdure(folder, "memory://"))
+        baseline = closing.enter_context(unkept.serving(folder))
         other = closing.enter_context(peer.serving(folder)) if peer.there() else None
         for _ in range(2 if quick else 5):
             for clients, rates in found.items():
@@ -52,6 +54,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
                 rates.fsyncs.append((before + after) / 2)
                 rates.durable.append(durable)
                 rates.cpu.append(cpu)
+                rates.unkept.append(_rate(baseline, servers.new_session, clients)[0])
                 rates.memory.append(_rate(memory, servers.new_session, clients)[0])
                 if other is not None and clients == PEER_CLIENTS:
                     rates.peer.append(_rate(other, peer.new_session, clients)[0])
@@ -59,7 +62,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
         name = f"{clients} client" + ("s" if clients > 1 else "")
         compared = f"nothing saved {spread(rates.peer, ',.0f')}" if rates.peer else ""
         yield Figure(f"durable steps/s, {name}", spread(rates.durable, ",.0f"), peers=compared)
-        yield Figure("  the same route without a store", spread(rates.memory, ",.0f"))
+        yield Figure("  the same route without a store", spread(rates.unkept, ",.0f"))
         yield Figure(f"  {clients} × bare fsync rate", spread([clients * f for f in rates.fsyncs], ",.0f"))
         share = rates.share(clients)
         yield Figure(
@@ -69,6 +72,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
             share >= SHARE if clients in BUDGETED else None,
         )
         yield Figure("  CPU a durable step", f"{spread(rates.cpu, '.2f')} ms")
+        yield Figure("  steps/s on memory://", spread(rates.memory, ",.0f"))
 
 
 def _rate(server: Server, new_session: Callable[[Server], str], clients: int) -> tuple[float, float]:

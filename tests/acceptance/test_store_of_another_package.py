@@ -43,8 +43,8 @@ def stepped(url: str, run: str, step: int) -> dict[str, object]:
 def test_it_is_served_through_a_crash_to_the_same_numbers_and_examined(
     tmp_path: Path, installed: dict[str, str]
 ) -> None:
-    store = f"directory://{tmp_path}/runs%20of%20ours?copies=1"
-    folder = tmp_path / "runs of ours"
+    store = f"directory://{tmp_path}/our%20runs?copies=1"
+    folder = tmp_path / "our runs"
     with running(store, BATH, installed) as server:
         run = httpx.post(f"{server.url}/runs", json=NEW).raise_for_status().json()["id"]
         answered = [stepped(server.url, run, step) for step in (1, 2, 3)]

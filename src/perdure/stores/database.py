@@ -1,26 +1,24 @@
-"""The database file: how its connections are opened, shared between readers, and opened anew after a failure.
+"""The database: how a file of one is opened, brought up to date, and made durable anew; how rows are read.
 
 What is written, and when it counts as durable, is the writer's.
 """
 
-import contextlib
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from perdure.errors import AcknowledgedLost, CorruptBlob, NewerSchema, NotAStore, StoreUnavailable
-from perdure.stores.files import Files, make_private
+from perdure.stores.files import make_private
 from perdure.stores.queries import MIGRATIONS, QUERIES, Migration
 from perdure.stores.tail import Mark
 
 __all__ = [
     "APPLICATION_ID",
-    "Readers",
+    "BUSY_TIMEOUT",
     "connect",
+    "last_batch",
     "lost",
     "migrate",
     "reason",
@@ -30,11 +28,6 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x50657264  # "Perd", in the file's header
-MAX_READERS = 8
-CHUNK = 1 << 20  # bytes read at once
-READABLE_SECONDS = 60.0
-GRACE = 1.0  # seconds that readers have before what they read is interrupted
-INTERRUPT_EVERY = 0.1  # seconds; an interrupt ends one statement, and a reader may begin another
 BUSY_TIMEOUT = 5000  # milliseconds to wait for another program that has the file open
 IDENTITY = 4  # the schema since which a store has an identity
 
@@ -51,14 +44,14 @@ _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
 )
 
 
-def reason(path: Path, error: BaseException) -> str:
-    """Say in words why the file can't be used, with SQLite's own name for it."""
+def reason(name: Path | str, error: BaseException) -> str:
+    """Say in words why a database can't be used, with SQLite's own name for it."""
     otherwise = "SQLite failed" if isinstance(error, apsw.Error) else "an unexpected error"
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), otherwise)
     code = getattr(error, "extendedresult", -1)
-    name = apsw.mapping_extended_result_codes.get(code) or apsw.mapping_result_codes.get(code)
-    details = ": ".join(str(part) for part in (name or type(error).__name__, error) if str(part))
-    return f"{path}: {words} ({details})"
+    result = apsw.mapping_extended_result_codes.get(code) or apsw.mapping_result_codes.get(code)
+    details = ": ".join(str(part) for part in (result or type(error).__name__, error) if str(part))
+    return f"{name}: {words} ({details})"
 
 
 def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None) -> apsw.Connection:
@@ -159,6 +152,16 @@ def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIG
             connection.pragma("user_version", migration.version)
 
 
+def last_batch(connection: apsw.Connection, name: str) -> int:
+    """Return the number of the last transaction."""
+    try:
+        meta = row(connection, _SQL["read_meta"])
+    except apsw.Error as error:
+        raise StoreUnavailable(reason=reason(name, error)) from error
+    assert meta is not None, "the first migration makes it"
+    return int(meta[2])
+
+
 def _told(acknowledged: Mark, found: str) -> str:
     last = f"step {acknowledged.position} of the run {acknowledged.run!r}, " if acknowledged.run else ""
     return f"transaction {acknowledged.batch} was acknowledged ({last}{_utc(acknowledged.time)}), but {found}"
@@ -190,127 +193,6 @@ def rewrite_log(path: Path, vfs: str | None = None) -> None:
             file.xClose()
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(log, error)) from error
-
-
-class Readers:
-    """Connections that only read, lent to one thread at a time; opened when needed, closed by `close`.
-
-    Parameters
-    ----------
-    path, vfs
-        The file, which has to exist, and SQLite's virtual file system.
-    files
-        What has to be in place for anything to be read: a connection opened now would open another file.
-    """
-
-    def __init__(self, path: Path, vfs: str | None, files: Files) -> None:
-        self._path = path
-        self._vfs = vfs
-        self._files = files
-        self._changed = threading.Condition()
-        self._idle: list[apsw.Connection] = []
-        self._lent: set[apsw.Connection] = set()
-        self._suspended = False
-        self._refusal: str | None = None
-        self._readable_until = 0.0
-
-    @contextlib.contextmanager
-    def lend(self) -> Iterator[apsw.Connection]:
-        """Lend a connection; what SQLite raises meanwhile comes out as an error of Perdure.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the store is closed, its files aren't in place, or it can't be opened again after a failure.
-        CorruptBlob
-            If the file is damaged where it is read.
-        """
-        connection = self._take()
-        try:
-            yield connection
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            failure = self._read_failure(connection)
-            if failure is not None:
-                raise StoreUnavailable(reason=reason(self._path, failure)) from error
-            raise CorruptBlob(reason=reason(self._path, error)) from error
-        except apsw.Error as error:
-            raise StoreUnavailable(reason=reason(self._path, error)) from error
-        finally:
-            with self._changed:
-                self._lent.remove(connection)
-                self._idle.append(connection)
-                self._changed.notify_all()
-
-    def suspend(self) -> None:
-        """Take all connections back, close them, and let further readers wait for `resume`.
-
-        What takes longer than a short grace is interrupted; whoever reads it is refused.
-        """
-        with self._changed:
-            self._suspended = True
-            patience = GRACE
-            while not self._changed.wait_for(lambda: not self._lent, timeout=patience):
-                for connection in self._lent:
-                    connection.interrupt()
-                patience = INTERRUPT_EVERY
-            while self._idle:
-                self._idle.pop().close()
-
-    def resume(self, refusal: str | None = None) -> None:
-        """Let readers go on; with a refusal, let each fail with it as the reason."""
-        with self._changed:
-            self._suspended = False
-            self._refusal = refusal
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Take all connections back as `suspend` does and close them; who reads later is refused."""
-        self.suspend()
-        self.resume("it is closed")
-
-    def _read_failure(self, connection: apsw.Connection) -> apsw.Error | None:
-        """Return why the file can't be read, or None if it can.
-
-        While a statement runs SQLite calls a page damaged that the disk couldn't read (EIO). So the file is
-        read once, at most every minute, however often damage is met.
-        """
-        with self._changed:
-            if time.monotonic() < self._readable_until:
-                return None
-        for which in (0, 1):  # the file itself, its log
-            offset, more = 0, True
-            try:
-                while more:
-                    more, _ = connection.read("main", which, offset, CHUNK)
-                    offset += CHUNK
-            except apsw.IOError as error:
-                return error
-            except apsw.Error:
-                continue  # there is no log
-        with self._changed:
-            self._readable_until = time.monotonic() + READABLE_SECONDS
-        return None
-
-    def _take(self) -> apsw.Connection:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not self._suspended and (self._idle or len(self._lent) < MAX_READERS)
-            )
-            if self._refusal is not None:
-                raise StoreUnavailable(reason=self._refusal)
-            self._files.check()
-            connection = self._idle.pop() if self._idle else self._open()
-            self._lent.add(connection)
-            return connection
-
-    def _open(self) -> apsw.Connection:
-        try:
-            connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            connection.set_busy_timeout(BUSY_TIMEOUT)
-        except apsw.Error as error:
-            raise StoreUnavailable(reason=reason(self._path, error)) from error
-        return connection
 
 
 def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -4,19 +4,27 @@ A key whose checksum doesn't fit is never believed: neither is its step answered
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
 import msgspec
 
-from perdure.errors import CorruptBlob, KeyReused
+from perdure.errors import CorruptBlob, KeyReused, RunNotFound
 from perdure.run import Key, Run, Step
-from perdure.stores.database import row
+from perdure.stores.database import row, rows
 from perdure.stores.queries import QUERIES
 from perdure.stores.values import to_run
 
-__all__ = ["damaged_keys", "find_made", "find_step", "record_run_key", "record_step_key"]
+__all__ = [
+    "creation_key",
+    "damaged_keys",
+    "find_made",
+    "find_step",
+    "record_run_key",
+    "record_step_key",
+    "step_keys",
+]
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 _INSERT_STEP_KEY = _SQL["insert_step_key"]
@@ -69,6 +77,30 @@ def find_made(connection: apsw.Connection, owner: str, key: Key | None) -> Run |
     if values is None:
         raise CorruptBlob(reason=f"the run that the key {key.text!r} was used for isn't there")
     return to_run(values)
+
+
+def step_keys(connection: apsw.Connection, run_id: str, after: int) -> Sequence[tuple[int, Key]]:
+    """Return the keys of a run's steps after a position, ascending, each with its step's position."""
+    found = rows(connection, _SQL["list_step_keys_of_run"], (run_id, after))
+    if not found and row(connection, _SQL["find_run"], (run_id,)) is None:
+        raise RunNotFound(run=run_id)
+    keys = []
+    for number, text, ordinal, body_hash, position, checksum in found:
+        if checksum != _checksum(number, text.encode(), ordinal, body_hash, position):
+            raise CorruptBlob(reason=f"the checksum of the key {text!r} of step {position} is wrong")
+        keys.append((position, Key(text, body_hash, ordinal)))
+    return keys
+
+
+def creation_key(connection: apsw.Connection, run_id: str) -> Key | None:
+    """Return the key that a run was made under, or None."""
+    found = row(connection, _SQL["find_creation_key"], (run_id,))
+    if found is None:
+        return None
+    number, owner, text, ordinal, body_hash, checksum = found
+    if checksum != _checksum(number, owner.encode(), text.encode(), ordinal, body_hash):
+        raise CorruptBlob(reason=f"the checksum of the key {text!r} of a run is wrong")
+    return Key(text, body_hash, ordinal)
 
 
 def damaged_keys(connection: apsw.Connection) -> Iterator[tuple[int, str]]:

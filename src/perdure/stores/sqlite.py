@@ -1,14 +1,14 @@
-"""The SQLite store: one file, written by one thread of one process.
+"""The SQLite store: one database, written by one thread of one process.
 
-What a change does is `changes`, when it counts as durable is `writer`, how the file is opened is `database`.
+What a change does is `changes`, when it counts as durable is `writer`, what the database lies in is `medium`.
 """
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Concatenate, ParamSpec, TypeVar
@@ -17,13 +17,7 @@ import apsw
 import msgspec
 import structlog
 
-from perdure.errors import (
-    AcknowledgedLost,
-    CorruptBlob,
-    RunNotFound,
-    SavepointNotFound,
-    StoreUnavailable,
-)
+from perdure.errors import CorruptBlob, RunNotFound, SavepointNotFound
 from perdure.lifecycle import Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
@@ -32,22 +26,21 @@ from perdure.stores.base import Committed, Created, Fork, Record, Told, Version,
 from perdure.stores.chain import Appended, Chain
 from perdure.stores.changes import Put
 from perdure.stores.copying import copy_to
-from perdure.stores.database import Readers, connect, reason, row, rows
+from perdure.stores.database import row, rows
 from perdure.stores.execution_rows import read, read_lines, read_unfinished
-from perdure.stores.files import Files, make_folder
+from perdure.stores.file_medium import FileMedium
 from perdure.stores.integrity import problems
 from perdure.stores.keys import find_made, find_step
 from perdure.stores.location import resolved
-from perdure.stores.lock import Lock
+from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
-from perdure.stores.tail import Mark, Tail
 from perdure.stores.values import check_page, to_info, to_record, to_run
 from perdure.stores.watchers import Watchers
 from perdure.stores.writer import Writer
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqlStore", "SqliteStore"]
 
 PAGE = 1000  # runs that are looked for at once where records are damaged
 
@@ -59,95 +52,40 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 log = structlog.get_logger(__name__)
 
 
-class SqliteStore:
-    """A `Store` in an SQLite file.
+class SqlStore:
+    """A `Store` in an SQLite database, whatever medium that lies in.
 
     Parameters
     ----------
-    path
-        The file; it and its folder are made if they don't exist. In a folder it is ``perdure.db``.
+    open_medium
+        Opens what the database lies in; the store closes it.
     keep
         How many savepoints of a run retention keeps besides those that stay for good; at least 1.
-    keep_lines
-        How many of the newest lines that a run wrote are kept; at least 1.
-    accept_loss
-        Whether to go on from what is there when the files lack something that was acknowledged. What is
-        missing is logged.
-    keep_bytes
-        How many bytes they have together; the newest line is kept, however long.
+    keep_lines, keep_bytes
+        How many of the newest lines that a run wrote are kept, at least 1, and how many bytes they have
+        together.
     probe_every
         Seconds without a write after which it finds out by itself whether it can be written; None leaves that
         to the next write.
-    vfs
-        Name of a virtual file system that is registered with apsw; None is the operating system's files.
-
-    Raises
-    ------
-    StoreLocked
-        If another server has the store open; the message names it.
-    StoreUnavailable
-        If the file or its folder can't be written.
-    AcknowledgedLost
-        If something that was acknowledged is missing, and that isn't accepted; the files stay as they are.
-    NewerSchema, NotAStore
-        If the file is of a newer Perdure, or isn't a store; it is left as it is.
-
-    Examples
-    --------
-    >>> store = SqliteStore("runs/perdure.db")  # doctest: +SKIP
-    >>> store.create_run(run, savepoint).result()  # doctest: +SKIP
     """
-
-    ephemeral: ClassVar[bool] = False
-    shared: ClassVar[bool] = False
 
     def __init__(
         self,
-        path: str | Path,
+        open_medium: Callable[[], Medium],
         *,
-        keep: int = 3,
-        keep_lines: int = 10_000,
-        accept_loss: bool = False,
-        keep_bytes: int = 10_000_000,
+        keep: int,
+        keep_lines: int,
+        keep_bytes: int,
         probe_every: float | None = None,
-        vfs: str | None = None,
     ) -> None:
         check_limits(keep, keep_lines)
-        self.path = _file(path)
         self._keep = keep
         self._keep_lines = keep_lines
         self._keep_bytes = keep_bytes
         self._watchers = Watchers()
-        self._lock = Lock(self.path.with_name(f"{self.path.name}.lock"), self.path)
-        tail = Tail(self.path.with_name(f"{self.path.name}.tail"))
-        try:
-            connection = _connect(self.path, vfs, tail.read(), accept_loss=accept_loss)
-            try:
-                mark = _open(connection, self.path)
-                files = Files(self.path)
-                tail.renew(mark)
-            except BaseException:
-                connection.close(True)
-                raise
-        except BaseException:
-            tail.close()
-            self._lock.release()
-            raise
-        self.fence = mark.opening
-        self._readers = Readers(self.path, vfs, files)
-        self._writer = Writer(
-            connection, mark, self.path, vfs, files, tail, self._readers, self._watchers.tell, probe_every
-        )
-
-    @property
-    def file(self) -> Path:
-        """The file."""
-        return self.path
-
-    @property
-    def identity(self) -> str:
-        """A name made of its path."""
-        return hashlib.sha256(bytes(self.path)).hexdigest()[:16]
+        self._medium = open_medium()
+        self.fence = self._medium.acknowledged.opening
+        self._writer = Writer(self._medium, self._watchers.tell, probe_every)
 
     @property
     def unavailable(self) -> str | None:
@@ -159,23 +97,12 @@ class SqliteStore:
         """How many writes wait for their commit."""
         return self._writer.waiting
 
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """How many bytes its files have: the database, and its write-ahead log."""
-        files = {"database": self.path, "log": self.path.with_name(f"{self.path.name}-wal")}
-        found = {}
-        for name, path in files.items():
-            with suppress(FileNotFoundError):
-                found[name] = path.stat().st_size
-        return found
-
     def close(self) -> None:
-        """Commit what waits, then let go of the file; harmless when done twice."""
+        """Commit what waits, then let go of the database; harmless when done twice."""
         self._writer.close()
-        self._lock.release()
 
     def backup(self, path: Path) -> None:
-        """Write a copy of all that is durable, as it is at one moment, to a file that is empty or new.
+        """Write a copy of all that is committed, as it is at one moment, to a file that is empty or new.
 
         Steps are committed meanwhile. The copy is durable when this returns.
 
@@ -186,7 +113,7 @@ class SqliteStore:
         CorruptBlob
             If a page of the store is damaged.
         """
-        with self._readers.lend() as connection:
+        with self._medium.snapshot() as connection:
             copy_to(connection, path)
 
     # Runs ---------------------------------------------------------------------------------------------------
@@ -246,7 +173,7 @@ class SqliteStore:
 
     def run(self, run_id: str) -> Run:
         """Return a run."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             values = row(connection, _SQL["read_run"], (run_id,))
         if values is None:
             raise RunNotFound(run=run_id)
@@ -254,7 +181,7 @@ class SqliteStore:
 
     def run_by_key(self, owner: str, key: Key) -> Run | None:
         """Return the run that an owner made under a key, or None."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             return find_made(connection, owner, key)
 
     def runs(
@@ -267,7 +194,7 @@ class SqliteStore:
     ) -> Sequence[Run]:
         """Return a page of the runs that are asked for, in an order."""
         try:
-            with self._readers.lend() as connection, connection:
+            with self._medium.reading() as connection, connection:
                 places = run_rows.find(connection, filter, order, cursor, limit)
                 return [
                     to_run(values)
@@ -275,16 +202,16 @@ class SqliteStore:
                     if (values := row(connection, _SQL["read_run_by_number"], (number,))) is not None
                 ]
         except CorruptBlob as error:
-            log.error("run_damaged", path=str(self.path), reason=str(error))
+            log.error("run_damaged", path=self._medium.name, reason=str(error))
         return list(islice(self._intact_runs(filter, order, cursor), max(0, limit)))
 
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise what `create_run` would raise now if the owner has too much for one more run."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             _, size = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
         if size is None and quota.result_bytes is not None:
             self._submit(changes.count_results, owner=owner).result()
-        with self._readers.lend() as connection, connection:
+        with self._medium.reading() as connection, connection:
             changes.check_quota(connection, owner, quota)
 
     # Steps --------------------------------------------------------------------------------------------------
@@ -315,7 +242,7 @@ class SqliteStore:
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
         """Return the steps after position `after`, ascending."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             found = rows(connection, _SQL["list_steps"], (run_id, after, max(0, limit)))
             if not found:
                 _require(connection, run_id)
@@ -331,7 +258,7 @@ class SqliteStore:
 
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
         """Return the step recorded under a key and ordinal, or None."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             return find_step(connection, _require(connection, run_id), key)
 
     def repair_step(self, run_id: str, step: Step) -> Future[None]:
@@ -359,7 +286,7 @@ class SqliteStore:
 
     def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
         """Return what is kept, by ascending timestamp."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             found = rows(connection, _SQL["list_savepoints"], (run_id,))
             if not found:
                 _require(connection, run_id)
@@ -367,7 +294,7 @@ class SqliteStore:
 
     def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
         """Return a savepoint, checked."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             found = row(connection, _SQL["read_savepoint"], (run_id, timestamp))
             if found is None:
                 _require(connection, run_id)
@@ -385,16 +312,16 @@ class SqliteStore:
 
     def execution(self, run_id: str) -> Execution:
         """Return a run's execution, checked."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             return read(connection, run_id)
 
     def executions(self) -> Sequence[Execution]:
         """Return the executions of all unfinished runs, in the order of their creation."""
-        with self._readers.lend() as connection, connection:
+        with self._medium.reading() as connection, connection:
             found = list(read_unfinished(connection))
         for error in found:
             if isinstance(error, CorruptBlob):
-                log.error("execution_damaged", path=str(self.path), reason=str(error))
+                log.error("execution_damaged", path=self._medium.name, reason=str(error))
         return [execution for execution in found if isinstance(execution, Execution)]
 
     def lease(self, run_id: str, holder: str, seconds: float) -> Future[Execution]:
@@ -478,7 +405,7 @@ class SqliteStore:
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the lines that a run wrote after a number, ascending."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             found = read_lines(connection, run_id, after, max(0, limit))
             if not found:
                 _require(connection, run_id)
@@ -496,19 +423,19 @@ class SqliteStore:
 
     def record(self, dialect: str, id: str) -> Record | None:
         """Return a record, or None."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             found = row(connection, _SQL["read_record"], (dialect, id))
         return None if found is None else to_record(found)
 
     def records(self, dialect: str, *, strict: bool = False) -> Sequence[Record]:
         """Return all records of a dialect, by id; a damaged one is left out, or raises if `strict`."""
         try:
-            with self._readers.lend() as connection:
+            with self._medium.reading() as connection:
                 return [to_record(values) for values in rows(connection, _SQL["list_records"], (dialect,))]
         except CorruptBlob as error:
             if strict:
                 raise
-            log.error("record_damaged", path=str(self.path), reason=str(error))
+            log.error("record_damaged", path=self._medium.name, reason=str(error))
         return list(self._intact_records(dialect))
 
     # Looking after it ---------------------------------------------------------------------------------------
@@ -516,7 +443,7 @@ class SqliteStore:
     def check(self) -> Sequence[str]:
         """Look for damaged pages, keys and records of runs, and say in words what is wrong; reads it all."""
         unavailable = self.unavailable
-        with self._readers.lend() as connection:
+        with self._medium.snapshot() as connection:
             found = problems(connection)
         return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
 
@@ -537,11 +464,12 @@ class SqliteStore:
     def _intact_runs(self, filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> Iterator[Run]:
         """Yield the runs behind a cursor whose records can be read, one by one."""
         while True:
-            with self._readers.lend() as connection, connection:
+            with self._medium.reading() as connection, connection:
                 places = run_rows.find(connection, filter, order, cursor, PAGE)
             for _, number in places:
-                with suppress(CorruptBlob), self._readers.lend() as connection:
-                    values = row(connection, _SQL["read_run_by_number"], (number,))
+                with suppress(CorruptBlob):
+                    with self._medium.reading() as connection:
+                        values = row(connection, _SQL["read_run_by_number"], (number,))
                     if values is not None:
                         yield to_run(values)
             if len(places) < PAGE:
@@ -550,7 +478,7 @@ class SqliteStore:
 
     def _intact_records(self, dialect: str) -> Iterator[Record]:
         """Yield the records of a dialect that can be read, by id, one by one."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             known = rows(connection, _SQL["list_record_ids"])
         for of, id in known:
             if of == dialect:
@@ -563,7 +491,7 @@ class SqliteStore:
 
     def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
         """Return the versions of those of these runs that there are."""
-        with self._readers.lend() as connection:
+        with self._medium.reading() as connection:
             found = rows(connection, _SQL["list_versions"], (json.dumps(list(run_ids)),))
         return {run_id: tuple(version) for run_id, *version in found}
 
@@ -572,37 +500,87 @@ class SqliteStore:
         return self._watchers.add(callback)
 
 
-def _file(path: str | Path) -> Path:
-    """Return the store's file, after making its folder."""
-    file = resolved(path)
-    try:
-        make_folder(file.parent)
-    except OSError as error:
-        raise StoreUnavailable(reason=f"{file.parent}: {error.strerror}") from error
-    return file
+class SqliteStore(SqlStore):
+    """A `Store` in an SQLite file.
 
+    Parameters
+    ----------
+    path
+        The file; it and its folder are made if they don't exist. In a folder it is ``perdure.db``.
+    keep
+        How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+    keep_lines
+        How many of the newest lines that a run wrote are kept; at least 1.
+    accept_loss
+        Whether to go on from what is there when the files lack something that was acknowledged. What is
+        missing is logged.
+    keep_bytes
+        How many bytes they have together; the newest line is kept, however long.
+    probe_every
+        Seconds without a write after which it finds out by itself whether it can be written; None leaves that
+        to the next write.
+    vfs
+        Name of a virtual file system that is registered with apsw; None is the operating system's files.
 
-def _connect(path: Path, vfs: str | None, acknowledged: Mark | None, *, accept_loss: bool) -> apsw.Connection:
-    """Open the file, which has to hold what was acknowledged unless that loss is accepted."""
-    try:
-        return connect(path, vfs, acknowledged)
-    except AcknowledgedLost as error:
-        if not accept_loss:
-            raise
-        log.error("loss_accepted", path=str(path), missing=error.values["missing"])
-    return connect(path, vfs)
+    Raises
+    ------
+    StoreLocked
+        If another server has the store open; the message names it.
+    StoreUnavailable
+        If the file or its folder can't be written.
+    AcknowledgedLost
+        If something that was acknowledged is missing, and that isn't accepted; the files stay as they are.
+    NewerSchema, NotAStore
+        If the file is of a newer Perdure, or isn't a store; it is left as it is.
 
+    Examples
+    --------
+    >>> store = SqliteStore("runs/perdure.db")  # doctest: +SKIP
+    >>> store.create_run(run, savepoint).result()  # doctest: +SKIP
+    """
 
-def _open(connection: apsw.Connection, path: Path) -> Mark:
-    """List what a former schema kept, and void the fencing tokens of all openings before."""
-    try:
-        run_rows.fill(connection)
-        meta = row(connection, _SQL["next_opening"])
-    except apsw.Error as error:
-        raise StoreUnavailable(reason=reason(path, error)) from error
-    assert meta is not None, "the first migration makes it"
-    store, opening, batch = meta
-    return Mark(store=store, opening=opening, batch=batch, time=time.time())
+    ephemeral: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        keep: int = 3,
+        keep_lines: int = 10_000,
+        accept_loss: bool = False,
+        keep_bytes: int = 10_000_000,
+        probe_every: float | None = None,
+        vfs: str | None = None,
+    ) -> None:
+        self.path = resolved(path)
+        super().__init__(
+            partial(FileMedium, self.path, vfs=vfs, accept_loss=accept_loss),
+            keep=keep,
+            keep_lines=keep_lines,
+            keep_bytes=keep_bytes,
+            probe_every=probe_every,
+        )
+
+    @property
+    def file(self) -> Path:
+        """The file."""
+        return self.path
+
+    @property
+    def identity(self) -> str:
+        """A name made of its path."""
+        return hashlib.sha256(bytes(self.path)).hexdigest()[:16]
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How many bytes its files have: the database, and its write-ahead log."""
+        files = {"database": self.path, "log": self.path.with_name(f"{self.path.name}-wal")}
+        found = {}
+        for name, path in files.items():
+            with suppress(FileNotFoundError):
+                found[name] = path.stat().st_size
+        return found
 
 
 def _recount(connection: apsw.Connection) -> tuple[list[str], None]:

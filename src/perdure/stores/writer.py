@@ -1,20 +1,22 @@
 """The writer: one thread that takes whatever waits and commits it as one transaction.
 
-It owns the writing connection, and it alone decides what counts as durable:
+It alone writes, and it alone decides what counts as durable:
 
 - Each item of a batch runs within an SQL savepoint, so that a refused one fails only itself.
 - Every transaction begins by comparing the fencing token of the store's last opening: if another server has
   opened it since, nothing is written here any more.
-- Futures are resolved after the commit, once it is known that it went to the files that have the store's
-  names, and its number is in the tail. If that fails, every item fails, except those that had been refused
-  before anything in the batch was written.
-- After an I/O error at the commit its outcome is unknown. All connections are closed, the log is made durable
-  anew, and the number of the last transaction, read from the reopened file, tells whether the batch is there.
-  Until that has succeeded nothing is read either: it might be gone after a power cut.
+- Futures are resolved after the commit, once the medium has taken note that the transaction is acknowledged.
+  If that fails, every item fails, except those that had been refused before anything in the batch was
+  written.
+- After an I/O error at the commit its outcome is unknown. The medium is opened anew, and the number of its
+  last transaction tells whether the batch is there. Until that has succeeded nothing is read either: it might
+  be gone after a power cut.
 - While the store is unavailable each batch, and each second, begins with a transaction that only probes. It
   writes as much as a step does, so that the store isn't called available while a step would fail. With
   `probe_every` a store that nobody writes to is probed, too.
-- Whatever else is raised, all who wait are failed, the file is opened anew, and the thread goes on.
+- Whatever else is raised, all who wait are failed, the medium is opened anew, and the thread goes on.
+
+Where the database is, a file or memory, is the medium's.
 """
 
 import contextlib
@@ -25,7 +27,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import apsw
@@ -35,10 +36,9 @@ from msgspec.structs import replace
 from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
 from perdure.stores.base import Committed, Told, commits
 from perdure.stores.chain import Link
-from perdure.stores.database import Readers, connect, reason, rewrite_log, row
-from perdure.stores.files import Files
+from perdure.stores.database import reason, row
+from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
-from perdure.stores.tail import Mark, Tail
 from perdure.supervision import start_thread
 
 __all__ = ["Apply", "Writer"]
@@ -47,8 +47,6 @@ BATCH = 512  # items
 PROBE_EVERY = 1.0  # seconds, while the store is unavailable
 PAGE = 4096  # bytes
 FEWEST_PAGES, MOST_PAGES = 8, 1024  # that a probe writes
-CHECKPOINT = 1000  # pages of the log
-CHECKPOINT_WAITING = 16 * CHECKPOINT  # pages; then readers are waited for, so that the log can start anew
 
 T = TypeVar("T")
 Apply: TypeAlias = Callable[[apsw.Connection], tuple[T, Told]]
@@ -58,7 +56,6 @@ log = structlog.get_logger(__name__)
 
 _BEGIN = QUERIES["begin"].sql
 _COMMIT = QUERIES["commit"].sql
-_ROLLBACK = QUERIES["rollback"].sql
 _ITEM_BEGIN = QUERIES["item_begin"].sql
 _ITEM_KEEP = QUERIES["item_keep"].sql
 _ITEM_UNDO = QUERIES["item_undo"].sql
@@ -91,18 +88,15 @@ class _Item:
 
 
 class Writer:
-    """The thread that writes, from construction to `close`.
+    """The thread that writes, until `close`.
+
+    It starts with the first item, or at once if it has to probe: a store that nobody has written to yet goes
+    with its process when that forks.
 
     Parameters
     ----------
-    connection, mark
-        An open connection, which the writer owns from now on, and its last transaction.
-    path, vfs
-        What it was opened with.
-    files, tail
-        Its files, and what says which transaction was acknowledged last; the writer closes the tail.
-    readers
-        The reading connections, which have to be closed while the file is opened anew.
+    medium
+        Where the database is; the writer closes it.
     tell
         Called for each committed change of a run, in order, before its future is resolved.
     probe_every
@@ -110,22 +104,9 @@ class Writer:
     """
 
     def __init__(
-        self,
-        connection: apsw.Connection,
-        mark: Mark,
-        path: Path,
-        vfs: str | None,
-        files: Files,
-        tail: Tail,
-        readers: Readers,
-        tell: Callable[[Committed], None],
-        probe_every: float | None = None,
+        self, medium: Medium, tell: Callable[[Committed], None], probe_every: float | None = None
     ) -> None:
-        self._path = path
-        self._vfs = vfs
-        self._files = files
-        self._tail = tail
-        self._readers = readers
+        self._medium = medium
         self._tell = tell
         self._probe_every = probe_every
         self._step_pages = FEWEST_PAGES  # that an item writes, as far as is known
@@ -134,19 +115,15 @@ class Writer:
         self._closed = False
         self._unavailable: str | None = None
         self._fenced = False
-        self._log_pages = 0
-        self._checkpoint_at = CHECKPOINT
-        self._connection: apsw.Connection | None = connection
-        self._acknowledged = mark
-        self._batch = mark.batch
         self._untold: deque[tuple[int, Committed]] = deque()  # changes of a transaction, not yet told
-        connection.set_wal_hook(self._count_pages)
-        self._thread = start_thread(f"perdure-writer {path.name}", self._work)
+        self._thread: threading.Thread | None = None
+        if probe_every is not None:
+            self._start()
 
     @property
     def unavailable(self) -> str | None:
         """Why nothing can be written at the moment; None when all is well."""
-        return "it is closed" if self._closed else self._unavailable or self._files.problem
+        return "it is closed" if self._closed else self._unavailable or self._medium.problem
 
     @property
     def waiting(self) -> int:
@@ -162,18 +139,30 @@ class Writer:
         with self._changed:
             closed = self._closed
             if not closed:
+                self._start()
                 self._waiting.append(item)
                 self._changed.notify()
         if closed:
             future.set_exception(StoreUnavailable(reason="it is closed"))
         return future
 
-    def close(self) -> None:
-        """Commit what waits, then close the connections; harmless when done twice."""
+    def end(self) -> None:
+        """Let the thread commit what waits, then close the medium; return at once."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+
+    def close(self) -> None:
+        """Commit what waits, then close the medium; harmless when done twice."""
+        self.end()
+        if self._thread is None:
+            self._end()
+        else:
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = start_thread(f"perdure-writer {self._medium.name}", self._work)
 
     # The thread ---------------------------------------------------------------------------------------------
 
@@ -190,8 +179,7 @@ class Writer:
                 self._transact(items)
             else:
                 self._fail(items)
-            if self._log_pages >= self._checkpoint_at:
-                self._checkpoint()
+            self._checkpoint()
         self._end()
 
     def _take(self) -> tuple[list[_Item], bool, bool]:
@@ -218,86 +206,86 @@ class Writer:
 
     def _transact(self, items: Sequence[_Item]) -> None:
         """Commit a batch and resolve its futures; without items, probe whether a commit succeeds."""
-        batch = self._batch + 1
-        committing = False
+        batch: int | None = None  # its number, once it may be there
         changed = True
+        committed = False
         try:
-            connection = self._connection or self._reopen()
-            self._files.check_untouched()
-            connection.execute(_BEGIN)
-            self._check_opening(connection)
-            untouched = connection.total_changes()
-            for item in items:
-                self._apply(connection, item)
-                item.on_its_own = connection.total_changes() == untouched
-            if not items:
-                connection.execute(_WRITE_PROBE, (self._probe(batch),))
-            changed = connection.total_changes() != untouched
-            if changed:
-                connection.execute(_SET_BATCH, (batch,))
-            self._untold.extend((batch, event) for item in items for event in item.events)
-            committing = True
-            connection.execute(_COMMIT)
+            with self._medium.writing() as connection:
+                try:
+                    number, changed = self._write(connection, items)
+                    batch = number
+                    connection.execute(_COMMIT)
+                    committed = True
+                finally:
+                    self._measure(connection, len(items), committed=committed)
         except Exception as error:
-            self._measure(len(items), committed=False)
-            committed = self._recover(error, batch if committing else None)
-        else:
-            committed = True
-            self._measure(len(items), committed=True)
-            self._batch = batch if changed else self._batch
-        self._forget_uncommitted()
-        if committed and changed:
-            committed = self._acknowledge()
+            committed = self._recover(error, batch)
+        if committed and changed and batch is not None:
+            committed = self._acknowledge(batch)
         if committed and self._unavailable is not None:
             self._unavailable = None
-            _log_event("info", "store_available", path=str(self._path))
+            _log_event("info", "store_available", path=self._medium.name)
         self._answer(items, committed)
+
+    def _write(self, connection: apsw.Connection, items: Sequence[_Item]) -> tuple[int, bool]:
+        """Do all but the commit; return the transaction's number, and whether it changes anything."""
+        connection.execute(_BEGIN)
+        last = self._check_opening(connection)
+        while self._untold and self._untold[-1][0] > last:
+            self._untold.pop()  # of a transaction that isn't there; its number is used again
+        untouched = connection.total_changes()
+        for item in items:
+            self._apply(connection, item)
+            item.on_its_own = connection.total_changes() == untouched
+        if not items:
+            connection.execute(_WRITE_PROBE, (self._probe(last + 1),))
+        changed = connection.total_changes() != untouched
+        if changed:
+            connection.execute(_SET_BATCH, (last + 1,))
+        self._untold.extend((last + 1, event) for item in items for event in item.events)
+        return last + 1, changed
 
     def _probe(self, batch: int) -> bytes:
         """Return what a probe writes: as many pages as a step; the same bytes again aren't written."""
         return batch.to_bytes(8, "big") * ((self._step_pages - 2) * PAGE // 8)
 
-    def _measure(self, items: int, *, committed: bool) -> None:
+    def _measure(self, connection: apsw.Connection, items: int, *, committed: bool) -> None:
         """Note how many pages an item of the last transaction wrote, or was about to write.
 
         Large ones are forgotten by and by, so that a store at rest isn't probed with much.
         """
-        if self._connection is None:
-            return
-        pages, _ = self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)
+        pages, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)
         if items or (committed and self._unavailable is None):
             share = -(-pages // items) if items else 0
             self._step_pages = min(max(share, self._step_pages * 7 // 8, FEWEST_PAGES), MOST_PAGES)
 
-    def _check_opening(self, connection: apsw.Connection) -> None:
-        """Raise `Fenced` if the store was opened again since; while the transaction lasts, nobody can."""
+    def _check_opening(self, connection: apsw.Connection) -> int:
+        """Raise `Fenced` if the store was opened again since; while the transaction lasts, nobody can.
+
+        Returns the number of the last transaction.
+        """
         meta = row(connection, _READ_META)
-        if meta is None or meta[:2] != (self._acknowledged.store, self._acknowledged.opening):
+        opened = self._medium.acknowledged
+        if meta is None or meta[:2] != (opened.store, opened.opening):
             self._fenced = True
             raise Fenced(
-                f"{self._path}: another server has opened the store since, so this one writes nothing more. "
-                "Stop this one",
-                fence=self._acknowledged.opening,
+                f"{self._medium.name}: another server has opened the store since, so this one writes nothing "
+                "more. Stop this one",
+                fence=opened.opening,
             )
+        return int(meta[2])
 
-    def _forget_uncommitted(self) -> None:
-        """Drop the changes of a transaction that isn't there; its number is used again."""
-        while self._untold and self._untold[-1][0] > self._batch:
-            self._untold.pop()
-
-    def _acknowledge(self) -> bool:
-        """Put down that the last transaction is acknowledged, if it went to the files that have the names."""
+    def _acknowledge(self, batch: int) -> bool:
+        """Let the medium take note that a transaction is acknowledged."""
+        mark = replace(self._medium.acknowledged, batch=batch, time=time.time())
+        if self._untold:
+            _, last = self._untold[-1]
+            mark = replace(mark, run=last.run_id, position=last.position)
         try:
-            self._files.measure()
-            mark = replace(self._acknowledged, batch=self._batch, time=time.time())
-            if self._untold:
-                _, last = self._untold[-1]
-                mark = replace(mark, run=last.run_id, position=last.position)
-            self._tail.write(mark)
+            self._medium.acknowledge(mark)
         except StoreUnavailable as error:
             self._refuse(error)
             return False
-        self._acknowledged = mark
         return True
 
     def _apply(self, connection: apsw.Connection, item: _Item) -> None:
@@ -311,7 +299,7 @@ class Writer:
             connection.execute(_ITEM_UNDO)
             item.refusal = error
             if isinstance(error, apsw.CorruptError):
-                item.refusal = CorruptBlob(reason=reason(self._path, error))
+                item.refusal = CorruptBlob(reason=reason(self._medium.name, error))
         connection.execute(_ITEM_KEEP)
 
     def _answer(self, items: Sequence[_Item], committed: bool) -> None:
@@ -337,7 +325,7 @@ class Writer:
 
     def _refusal(self) -> PerdureError:
         if self._fenced:
-            return Fenced(f"{self._unavailable}.", fence=self._acknowledged.opening)
+            return Fenced(f"{self._unavailable}.", fence=self._medium.acknowledged.opening)
         return StoreUnavailable(reason=self._unavailable)
 
     # When it fails ------------------------------------------------------------------------------------------
@@ -348,16 +336,13 @@ class Writer:
         `batch` is None if the failure came before the commit: then it can't be there.
         """
         self._refuse(error)
-        if self._connection is None:
-            return False
-        if batch is None or not _outcome_unknown(error):
-            try:
-                if self._connection.in_transaction:
-                    self._connection.execute(_ROLLBACK)
-            except apsw.Error:
-                self._start_anew()
-            return False
-        return self._start_anew() and self._batch == batch
+        if batch is not None and _outcome_unknown(error):
+            return self._start_anew() == batch
+        try:
+            self._medium.undo()
+        except apsw.Error:
+            self._start_anew()
+        return False
 
     def _start_over(self, failure: BaseException) -> None:
         """Fail all who wait, after an error that nobody expected; it isn't known what it left undone."""
@@ -369,101 +354,46 @@ class Writer:
                 item.future.set_exception(self._refusal())
         if not self._closed:
             self._start_anew()
-            self._forget_uncommitted()
 
     def _refuse(self, error: BaseException) -> None:
         known = error.values.get("reason") if isinstance(error, StoreUnavailable) else None
-        why = str(known or error) if isinstance(error, PerdureError) else reason(self._path, error)
+        why = str(known or error) if isinstance(error, PerdureError) else reason(self._medium.name, error)
         before, self._unavailable = self._unavailable, why
         if before is None:
-            _log_event("error", "store_unavailable", path=str(self._path), reason=why)
+            _log_event("error", "store_unavailable", path=self._medium.name, reason=why)
 
-    def _start_anew(self) -> bool:
-        """Close every connection without writing, and open the file again if that can be done."""
-        self._readers.suspend()
-        if self._connection is not None:
-            with contextlib.suppress(apsw.Error):
-                self._connection.close(True)
-            self._connection = None
+    def _start_anew(self) -> int | None:
+        """Open the medium anew; return the number of its last transaction, None if that can't be done."""
         try:
-            self._reopen()
+            return self._medium.reopen()
         except PerdureError as error:
             self._refuse(error)
-            return False
-        return True
-
-    def _reopen(self) -> apsw.Connection:
-        try:
-            self._files.check()  # before another file is made
-            rewrite_log(self._path, self._vfs)
-            connection = connect(self._path, self._vfs, self._acknowledged)
-            try:
-                meta = row(connection, _READ_META)
-            except apsw.Error as error:
-                connection.close(True)
-                raise StoreUnavailable(reason=reason(self._path, error)) from error
-        except PerdureError as error:
-            self._readers.resume(str(error.values.get("reason", error)))
-            raise
-        assert meta is not None, "the first migration makes it"
-        _, _, self._batch = meta
-        connection.set_wal_hook(self._count_pages)
-        self._connection = connection
-        self._readers.resume()
-        return connection
-
-    # The log ------------------------------------------------------------------------------------------------
-
-    def _count_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
-        self._log_pages = pages
-        return apsw.SQLITE_OK
+            return None
 
     def _checkpoint(self) -> None:
-        """Bring the log's pages into the database, after those who waited for the commit were answered."""
-        pages, self._log_pages = self._log_pages, 0
-        self._checkpoint_at = pages + CHECKPOINT
-        if self._connection is None:
-            return
-        waiting = pages >= CHECKPOINT_WAITING
-        mode = apsw.SQLITE_CHECKPOINT_RESTART if waiting else apsw.SQLITE_CHECKPOINT_PASSIVE
+        """Let the medium bring itself in order, after those who waited for the commit were answered."""
         try:
-            self._files.check_untouched()
-            logged, done = self._connection.wal_checkpoint(mode=mode)
-            self._files.measure()
+            self._medium.checkpoint()
         except StoreUnavailable as error:
             self._refuse(error)
-        except apsw.BusyError:
-            return
         except apsw.IOError as error:
             self._refuse(error)
             self._start_anew()
         except apsw.Error as error:
             # What it holds is durable; it grows until there is room in the database again.
-            _log_event("warning", "checkpoint_failed", path=str(self._path), reason=reason(self._path, error))
-        else:
-            if logged == done:
-                self._checkpoint_at = CHECKPOINT
+            self._log_failed_checkpoint(error)
 
     def _end(self) -> None:
-        self._readers.close()
-        self._tail.close()
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
         try:
-            if self._files.only_log_deleted:
-                # What the database lacks is in a file without a name, which ends with this connection.
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            elif self._unavailable is None:
-                self._files.check_untouched()
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)  # removes the empty log
+            self._medium.close(intact=self._unavailable is None)
         except StoreUnavailable as error:
             self._refuse(error)
         except apsw.Error as error:
-            _log_event("warning", "checkpoint_failed", path=str(self._path), reason=reason(self._path, error))
-        finally:
-            connection.close(True)
+            self._log_failed_checkpoint(error)
+
+    def _log_failed_checkpoint(self, error: apsw.Error) -> None:
+        name = self._medium.name
+        _log_event("warning", "checkpoint_failed", path=name, reason=reason(name, error))
 
 
 def _log_event(level: str, event: str, **values: str) -> None:

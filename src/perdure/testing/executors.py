@@ -108,9 +108,9 @@ class ExecutorConformance:
     @contextlib.asynccontextmanager
     async def trial(self) -> AsyncIterator[Trial]:
         """Open an executor on a fresh store."""
-        store = MemoryStore()
-        async with self.opened(store) as executor:
-            yield Trial(store, executor)
+        with contextlib.closing(MemoryStore()) as store:
+            async with self.opened(store) as executor:
+                yield Trial(store, executor)
 
     def tried(self, work: Callable[[Trial], Awaitable[None]]) -> None:
         """Do a test's work."""

@@ -17,8 +17,9 @@ from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores import schemes
 from perdure.stores.memory import MemoryStore
-from perdure.stores.open import StoreOptions
+from perdure.stores.open import StoreOptions, open_store
 from perdure.stores.sqlite import SqliteStore
+from perdure.testing.store_samples import created
 
 BOTH = "Set PERDURE_ARTIFACTS and PERDURE_WORKING_FOLDERS."
 
@@ -133,6 +134,21 @@ def test_working_folders_of_a_store_that_ends_with_the_process_go_with_it() -> N
 
 
 def test_a_store_that_cannot_be_copied_is_told_so_and_the_folder_is_not_made(tmp_path: Path) -> None:
+    class Elsewhere(MemoryStore):
+        def backup(self, path: Path) -> None:
+            raise WrongStore
+
     with pytest.raises(WrongStore, match="Back it up by the means of what it is kept in"):
-        back_up(MemoryStore(), open_artifacts(MemoryStore(), Settings()), tmp_path / "copy")
+        back_up(Elsewhere(), open_artifacts(Elsewhere(), Settings()), tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_of_a_store_in_memory_is_a_store_with_its_artifacts(tmp_path: Path) -> None:
+    with closing(MemoryStore()) as store:
+        created(store, steps=2)
+        artifacts = open_artifacts(store, Settings())
+        artifacts.results("ada").put("run", "a", [b"1"])
+        back_up(store, artifacts, tmp_path / "copy")
+    with closing(open_store(f"sqlite:///{tmp_path}/copy")) as copy:
+        assert copy.run("run").position == 2
+    assert (tmp_path / "copy" / "perdure.db.artifacts" / "ada").is_dir()

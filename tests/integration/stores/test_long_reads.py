@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import perdure.stores.database
+import perdure.stores.readers
 from perdure.errors import StoreUnavailable
 from perdure.stores.database import row
 from perdure.stores.sqlite import SqliteStore
@@ -25,7 +25,7 @@ SHORTER = ONE_STATEMENT.replace(str(COUNT), str(COUNT // MANY))
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perdure.stores.database, "GRACE", 0.05)
+    monkeypatch.setattr(perdure.stores.readers, "GRACE", 0.05)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def reading(threads: ThreadPoolExecutor, store: SqliteStore, *statements: str) -
     lent = threading.Event()
 
     def read() -> None:
-        with store._readers.lend() as connection:
+        with store._medium.reading() as connection:
             lent.set()
             for statement in statements:
                 row(connection, statement)
@@ -80,7 +80,7 @@ def test_a_recovery_interrupts_what_is_read_and_the_store_goes_on(
 def test_a_read_that_ends_within_the_grace_is_answered(
     tmp_path: Path, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(perdure.stores.database, "GRACE", WAIT)
+    monkeypatch.setattr(perdure.stores.readers, "GRACE", WAIT)
     with closing(SqliteStore(tmp_path)) as store:
         created(store, steps=1)
         future = reading(threads, store, ONE_STATEMENT.replace(str(COUNT), "1000"))

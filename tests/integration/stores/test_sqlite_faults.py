@@ -11,12 +11,14 @@ from typing import Any
 import apsw
 import pytest
 
+import perdure.stores.file_medium
 import perdure.stores.writer
 from perdure.errors import CorruptBlob, PositionConflict, RunNotFound, StoreUnavailable
 from perdure.run import Entry
 from perdure.stores.base import Appended, Committed
-from perdure.stores.database import Readers, rows
+from perdure.stores.database import rows
 from perdure.stores.files import Files
+from perdure.stores.readers import Readers
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.faults import FaultyVFS, Operation
 from perdure.testing.store_samples import WAIT, a_run, a_savepoint, created
@@ -211,7 +213,7 @@ def test_in_a_batch_that_fails_only_what_rests_on_durable_data_is_answered(
 def test_a_full_disk_while_the_log_is_brought_in_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vfs: FaultyVFS
 ) -> None:
-    monkeypatch.setattr(perdure.stores.writer, "CHECKPOINT", 7)
+    monkeypatch.setattr(perdure.stores.file_medium, "CHECKPOINT", 7)
     with closing(SqliteStore(tmp_path / FILE, vfs=vfs.name)) as store:
         created(store)
         vfs.fail("write", FILE, code=apsw.SQLITE_FULL)
@@ -226,7 +228,7 @@ def test_a_full_disk_while_the_log_is_brought_in_loses_nothing(
 def test_a_sync_that_fails_while_the_log_is_brought_in_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vfs: FaultyVFS
 ) -> None:
-    monkeypatch.setattr(perdure.stores.writer, "CHECKPOINT", 7)
+    monkeypatch.setattr(perdure.stores.file_medium, "CHECKPOINT", 7)
     with closing(SqliteStore(tmp_path / FILE, vfs=vfs.name)) as store:
         created(store)
         vfs.fail("sync", FILE, times=1, loses=True)
@@ -313,7 +315,7 @@ def life(folder: Path, vfs: FaultyVFS, acknowledged: list[int]) -> None:
 def test_whichever_operation_fails_what_was_acknowledged_is_there_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: Operation, times: int, loses: bool
 ) -> None:
-    monkeypatch.setattr(perdure.stores.writer, "CHECKPOINT", 7)
+    monkeypatch.setattr(perdure.stores.file_medium, "CHECKPOINT", 7)
     for after in count():
         folder = tmp_path / str(after)
         folder.mkdir()
@@ -341,7 +343,7 @@ def test_whichever_operation_fails_what_was_acknowledged_is_there_once(
 def test_after_a_power_cut_at_any_time_what_was_acknowledged_is_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vfs: FaultyVFS
 ) -> None:
-    monkeypatch.setattr(perdure.stores.writer, "CHECKPOINT", 7)
+    monkeypatch.setattr(perdure.stores.file_medium, "CHECKPOINT", 7)
     with closing(SqliteStore(tmp_path / FILE, vfs=vfs.name)) as store:
         created(store)
         for position in range(20):

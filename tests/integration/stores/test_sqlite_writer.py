@@ -12,8 +12,9 @@ import pytest
 from perdure.errors import PositionConflict, RunNotFound
 from perdure.run import Entry
 from perdure.stores.base import Chain, Committed
+from perdure.stores.file_medium import CHECKPOINT
 from perdure.stores.sqlite import SqliteStore
-from perdure.stores.writer import BATCH, CHECKPOINT
+from perdure.stores.writer import BATCH
 from perdure.testing.faults import FaultyVFS
 from perdure.testing.store_samples import WAIT, a_run, a_savepoint, a_step, an_entry, created
 

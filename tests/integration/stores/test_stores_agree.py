@@ -1,4 +1,4 @@
-"""Whatever is done to them, the SQLite store and the memory store answer the same, also after reopening."""
+"""Whatever is done to them, the stores and the oracle answer the same, the file also after reopening."""
 
 import shutil
 import tempfile
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
+from tests.support.oracle import OracleStore
 
 from perdure.errors import Fenced, NotExecuted, PerdureError
 from perdure.lifecycle import Outcome, RunState, Wanted
@@ -83,54 +84,61 @@ def timeless(value: Any) -> Any:
 
 
 def unfenced(error: PerdureError) -> str:
-    """Return an error's message without the token, which the two stores count differently."""
+    """Return an error's message without the token, which each store counts for itself."""
     return "" if isinstance(error, Fenced) else str(error)
 
 
 class Stores(RuleBasedStateMachine):
-    """Does the same to both stores and compares what they answer."""
+    """Does the same to all stores and compares what they answer."""
 
     @initialize()
     def open(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="perdure-"))
+        self.oracle = OracleStore(keep=KEEP, keep_lines=KEEP)
         self.memory = MemoryStore(keep=KEEP, keep_lines=KEEP)
         self.sqlite = SqliteStore(self.folder, keep=KEEP, keep_lines=KEEP)
         self.told: dict[Store, list[Committed]] = {}
-        self.fences: dict[Store, dict[str, list[int]]] = {self.memory: {}, self.sqlite: {}}
-        self.versions: dict[Store, dict[str, tuple[object, Version]]] = {self.memory: {}, self.sqlite: {}}
-        self.watch(self.memory)
-        self.watch(self.sqlite)
+        self.fences: dict[Store, dict[str, list[int]]] = {store: {} for store in self.stores}
+        self.versions: dict[Store, dict[str, tuple[object, Version]]] = {store: {} for store in self.stores}
+        for store in self.stores:
+            self.watch(store)
 
     def teardown(self) -> None:
         if hasattr(self, "sqlite"):
+            self.memory.close()
             self.sqlite.close()
             shutil.rmtree(self.folder)
+
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        return self.oracle, self.memory, self.sqlite
 
     def watch(self, store: Store) -> None:
         self.told[store] = []
         store.watch(self.told[store].append)
 
-    def both(self, ask: Callable[[Store], Any]) -> Any:
+    def all(self, ask: Callable[[Store], Any]) -> Any:
         answers = []
-        for store in (self.memory, self.sqlite):
+        for store in self.stores:
             try:
                 answer = ask(store)
                 answers.append(timeless(answer.result(WAIT) if isinstance(answer, Future) else answer))
             except PerdureError as error:
                 answers.append((type(error), error.values.get("position"), unfenced(error)))
-        assert answers[0] == answers[1]
+        assert answers[1:] == answers[:1] * 2
         return answers[0]
 
     @rule()
     def reopen(self) -> None:
-        for execution in self.memory.executions():
-            if execution.fence:  # the memory store can't be opened anew, which would void its leases
+        for execution in self.oracle.executions():
+            if execution.fence:  # the others can't be opened anew, which would void their leases
                 self.release(execution.run_id, stale=False, deaths=None)
         former, fences = self.sqlite.fence, self.fences.pop(self.sqlite)
         versions = self.versions.pop(self.sqlite)
         del self.told[self.sqlite]
         self.sqlite.close()
         self.sqlite = SqliteStore(self.folder, keep=KEEP, keep_lines=KEEP)
+        self.told[self.oracle].clear()
         self.told[self.memory].clear()
         self.watch(self.sqlite)
         assert self.sqlite.fence > former
@@ -156,22 +164,22 @@ class Stores(RuleBasedStateMachine):
     ) -> None:
         run = a_run(id, owner=owner, kind="session" if wanted is None else "task", name=id, tags=tags)
         execution = None if wanted is None else an_execution(id, owner=owner, wanted=wanted, timeout=3)
-        self.both(lambda store: store.create_run(run, savepoint, key, execution=execution))
+        self.all(lambda store: store.create_run(run, savepoint, key, execution=execution))
 
     @rule(id=ids, parent=ids, position=small, owner=owners, savepoint=savepoints, key=st.none() | keys)
     def fork_run(
         self, id: str, parent: str, position: int, owner: str, savepoint: Savepoint, key: Key | None
     ) -> None:
         run = a_fork(id, parent, position, owner=owner)
-        self.both(lambda store: store.fork_run(run, savepoint, key))
+        self.all(lambda store: store.fork_run(run, savepoint, key))
 
     @rule(id=ids, version=st.integers(0, 2), change=some_changes)
     def update_run(self, id: str, version: int, change: Change) -> None:
-        self.both(lambda store: store.update_run(id, version, change))
+        self.all(lambda store: store.update_run(id, version, change))
 
     @rule(id=ids)
     def delete_run(self, id: str) -> None:
-        self.both(lambda store: store.delete_run(id))
+        self.all(lambda store: store.delete_run(id))
 
     @rule(
         id=ids,
@@ -190,42 +198,42 @@ class Stores(RuleBasedStateMachine):
         savepoint: Savepoint | None,
         change: Change | None,
     ) -> None:
-        position = max(0, len(self.memory.steps(id)) + ahead) if self.exists(id) else 0
+        position = max(0, len(self.oracle.steps(id)) + ahead) if self.exists(id) else 0
 
         def ask(store: Store) -> Any:
             fence = -1 if stale == 0 else store.fence if stale < 5 else self.fence(store, id)
             return store.append(id, fence, position, entries, savepoint, change)
 
-        self.both(ask)
+        self.all(ask)
 
     @rule(id=ids, key=keys)
     def step_by_key(self, id: str, key: Key) -> None:
-        self.both(lambda store: store.step_by_key(id, key))
+        self.all(lambda store: store.step_by_key(id, key))
 
     @rule(owner=owners, key=keys)
     def run_by_key(self, owner: str, key: Key) -> None:
-        self.both(lambda store: store.run_by_key(owner, key))
+        self.all(lambda store: store.run_by_key(owner, key))
 
     @rule(id=ids, savepoint=savepoints, name=names, pinned=st.booleans())
     def put_savepoint(self, id: str, savepoint: Savepoint, name: str | None, pinned: bool) -> None:
-        self.both(
+        self.all(
             lambda store: store.put_savepoint(id, self.fence(store, id), savepoint, name=name, pinned=pinned)
         )
 
     @rule(id=ids, timestamp=st.integers(0, 9), name=names, pinned=st.booleans())
     def mark_savepoint(self, id: str, timestamp: int, name: str | None, pinned: bool) -> None:
-        self.both(lambda store: store.mark_savepoint(id, timestamp, name=name, pinned=pinned))
+        self.all(lambda store: store.mark_savepoint(id, timestamp, name=name, pinned=pinned))
 
     @rule(id=ids, holder=owners, seconds=st.sampled_from([-1.0, LONG]))
     def lease(self, id: str, holder: str, seconds: float) -> None:
-        self.both(lambda store: store.lease(id, holder, seconds))
-        for store in (self.memory, self.sqlite):
+        self.all(lambda store: store.lease(id, holder, seconds))
+        for store in self.stores:
             fence = self.fence(store, id)
             self.fences[store].setdefault(id, []).append(fence)
 
     @rule(id=ids, stale=st.booleans(), seconds=st.sampled_from([-1.0, LONG]))
     def renew(self, id: str, stale: bool, seconds: float) -> None:
-        self.both(lambda store: store.renew(id, self.fence(store, id, stale=stale), seconds))
+        self.all(lambda store: store.renew(id, self.fence(store, id, stale=stale), seconds))
 
     @rule(
         id=ids,
@@ -244,7 +252,7 @@ class Stores(RuleBasedStateMachine):
         deaths: int | None,
         lines: list[LogLine],
     ) -> None:
-        self.both(
+        self.all(
             lambda store: store.report(
                 id,
                 self.fence(store, id, stale=stale),
@@ -257,59 +265,59 @@ class Stores(RuleBasedStateMachine):
 
     @rule(id=ids, stale=st.booleans(), savepoint=st.none() | st.integers(0, 9))
     def cut_lines(self, id: str, stale: bool, savepoint: int | None) -> None:
-        self.both(lambda store: store.cut_lines(id, self.fence(store, id, stale=stale), savepoint))
+        self.all(lambda store: store.cut_lines(id, self.fence(store, id, stale=stale), savepoint))
 
     @rule(id=ids, stale=st.booleans(), change=some_changes, result=st.none() | blobs)
     def finish(self, id: str, stale: bool, change: Change, result: bytes | None) -> None:
-        self.both(lambda store: store.finish(id, self.fence(store, id, stale=stale), change, result=result))
+        self.all(lambda store: store.finish(id, self.fence(store, id, stale=stale), change, result=result))
 
     @rule(id=ids, stale=st.booleans(), deaths=st.none() | small)
     def release(self, id: str, stale: bool, deaths: int | None) -> None:
-        self.both(lambda store: store.release(id, self.fence(store, id, stale=stale), deaths=deaths))
+        self.all(lambda store: store.release(id, self.fence(store, id, stale=stale), deaths=deaths))
 
     @rule(id=ids, wanted=st.sampled_from(Wanted))
     def want(self, id: str, wanted: Wanted) -> None:
-        self.both(lambda store: store.want(id, wanted))
+        self.all(lambda store: store.want(id, wanted))
 
     @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 9))
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> None:
-        self.both(lambda store: store.put_record(dialect, id, blob, version))
+        self.all(lambda store: store.put_record(dialect, id, blob, version))
 
     @rule(dialect=owners, id=ids)
     def delete_record(self, dialect: str, id: str) -> None:
-        self.both(lambda store: store.delete_record(dialect, id))
+        self.all(lambda store: store.delete_record(dialect, id))
 
     @rule(filter=filters, order=st.sampled_from(ORDERS), limit=st.integers(-1, 3))
     def list_runs(self, filter: RunFilter, order: RunOrder, limit: int) -> None:
-        page = self.both(lambda store: list(store.runs(filter, order=order, limit=limit)))
+        page = self.all(lambda store: list(store.runs(filter, order=order, limit=limit)))
         if page:
             cursor = Cursor.behind(page[-1], order)
-            self.both(lambda store: list(store.runs(filter, order=order, limit=limit, cursor=cursor)))
+            self.all(lambda store: list(store.runs(filter, order=order, limit=limit, cursor=cursor)))
 
     @rule(id=ids, after=st.integers(-1, 6), limit=st.integers(-1, 4))
     def page_of_steps(self, id: str, after: int, limit: int) -> None:
-        self.both(lambda store: list(store.steps(id, after, limit)))
+        self.all(lambda store: list(store.steps(id, after, limit)))
 
     @invariant()
     def hold_the_same(self) -> None:
         if not hasattr(self, "sqlite"):
             return
         for id in ("a", "b", "c"):
-            self.both(lambda store, id=id: store.run(id))
-            self.both(lambda store, id=id: list(store.steps(id)))
-            infos = self.both(lambda store, id=id: list(store.savepoints(id)))
+            self.all(lambda store, id=id: store.run(id))
+            self.all(lambda store, id=id: list(store.steps(id)))
+            infos = self.all(lambda store, id=id: list(store.savepoints(id)))
             for info in infos if isinstance(infos, list) else ():
-                self.both(lambda store, id=id, at=info.timestamp: store.savepoint(id, at))
+                self.all(lambda store, id=id, at=info.timestamp: store.savepoint(id, at))
             if self.exists(id):
-                run, steps = self.memory.run(id), self.memory.steps(id)
+                run, steps = self.oracle.run(id), self.oracle.steps(id)
                 assert run.position == len(steps)
                 assert [step.position for step in steps] == list(range(1, len(steps) + 1))
-            self.both(lambda store, id=id: store.execution(id))
-            self.both(lambda store, id=id: list(store.log_lines(id)))
-        self.both(lambda store: list(store.executions()))
+            self.all(lambda store, id=id: store.execution(id))
+            self.all(lambda store, id=id: list(store.log_lines(id)))
+        self.all(lambda store: list(store.executions()))
         for dialect in ("ann", "bob"):
-            self.both(lambda store, dialect=dialect: list(store.records(dialect)))
-        assert self.told[self.memory] == self.told[self.sqlite]
+            self.all(lambda store, dialect=dialect: list(store.records(dialect)))
+        assert self.told[self.oracle] == self.told[self.memory] == self.told[self.sqlite]
 
     @invariant()
     def change_the_version_with_the_run(self) -> None:
@@ -340,7 +348,7 @@ class Stores(RuleBasedStateMachine):
         return next(former, held + 1) if stale else held
 
     def exists(self, id: str) -> bool:
-        return any(run.id == id for run in self.memory.runs())
+        return any(run.id == id for run in self.oracle.runs())
 
 
 TestStores = Stores.TestCase

@@ -1,5 +1,6 @@
 """Whatever is raised at any line of the writer's thread, nobody waits for ever and nothing is lost."""
 
+import linecache
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -11,31 +12,50 @@ from typing import Any, TypeAlias
 import pytest
 import structlog
 
+import perdure.stores.file_medium
+import perdure.stores.memory_medium
 import perdure.stores.writer
 from perdure.errors import PositionConflict, RunExists, StoreUnavailable
 from perdure.run import Entry
 from perdure.stores.base import Committed
-from perdure.stores.sqlite import SqliteStore
+from perdure.stores.memory import MemoryStore
+from perdure.stores.sqlite import SqliteStore, SqlStore
 from perdure.testing.faults import FaultyVFS
 from perdure.testing.store_samples import WAIT, a_run, a_savepoint, created
 
 Line: TypeAlias = tuple[str, int]
 Trace: TypeAlias = Callable[[FrameType, str, Any], Any]
+Life: TypeAlias = Callable[[Path, Callable[[Line], None]], None]
 
 ROUNDS = 3
+MODULES = {
+    module.__file__
+    for module in (perdure.stores.writer, perdure.stores.file_medium, perdure.stores.memory_medium)
+}
 
 
 @contextmanager
 def tracing(on_line: Callable[[Line], None]) -> Iterator[None]:
-    """Call a function before each line of the writer's module that a thread executes which is started now."""
+    """Call a function before each line of writer and medium that a thread executes which is started now.
 
-    def local(frame: FrameType, event: str, argument: object) -> Trace:
-        if event == "line":
-            on_line((frame.f_code.co_name, frame.f_lineno))
-        return local
+    The end of a `with` block is left out: what a tracer raises there, and nothing else can, keeps the block's
+    lock from being released.
+    """
 
     def trace(frame: FrameType, event: str, argument: object) -> Trace | None:
-        return local if frame.f_code.co_filename == perdure.stores.writer.__file__ else None
+        last = frame.f_lineno
+
+        def local(frame: FrameType, event: str, argument: object) -> Trace:
+            nonlocal last
+            if event == "line":
+                source = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+                ends = frame.f_lineno < last and source.lstrip().startswith("with ")
+                last = frame.f_lineno
+                if not ends:
+                    on_line((frame.f_code.co_name, frame.f_lineno))
+            return local
+
+        return local if frame.f_code.co_filename in MODULES else None
 
     before = threading.gettrace()
     threading.settrace(trace)
@@ -59,12 +79,9 @@ def life(path: Path, on_line: Callable[[Line], None]) -> None:
     vfs = FaultyVFS()
     acknowledged: list[int] = []
     seen: list[Committed] = []
-    with tracing(on_line):
-        store = SqliteStore(path, vfs=vfs.name)
-    with closing(store):
+    with closing(SqliteStore(path, vfs=vfs.name)) as store:
         store.watch(seen.append)
-        with suppress(RunExists):
-            again(lambda: store.create_run(a_run(), a_savepoint()).result(WAIT))
+        begin(store, on_line)
         for number in range(ROUNDS):
             position = again(lambda: store.run("run").position)
             if number == 1:
@@ -90,19 +107,52 @@ def life(path: Path, on_line: Callable[[Line], None]) -> None:
         assert store.check() == []
 
 
-def append(store: SqliteStore, position: int) -> Future[Any]:
+def life_in_memory(_: Path, on_line: Callable[[Line], None]) -> None:
+    """Let a store in memory live from its opening to its end; check what it answers."""
+    seen: list[Committed] = []
+    with closing(MemoryStore()) as store:
+        store.watch(seen.append)
+        begin(store, on_line)
+        acknowledged = set()
+        for _ in range(ROUNDS):
+            position = again(lambda: store.run("run").position)
+            futures = [append(store, at) for at in (position, position + 1, position + 7)]
+            for at, future in enumerate(futures, start=position + 1):
+                error = future.exception(WAIT)
+                assert error is None or isinstance(error, StoreUnavailable | PositionConflict), error
+                if error is None:
+                    acknowledged.add(at)
+        position = again(lambda: store.run("run").position)
+        again(lambda: append(store, position).result(WAIT))
+        assert store.unavailable is None
+        assert seen[-1].position == position + 1
+        assert {event.position for event in seen} >= acknowledged
+        steps = [step.position for step in store.steps("run")]
+        assert steps == list(range(1, position + 2))
+        assert store.check() == []
+        last = append(store, position + 1)
+    assert last.exception(0) is None or isinstance(last.exception(0), StoreUnavailable)
+
+
+def begin(store: SqlStore, on_line: Callable[[Line], None]) -> None:
+    """Let the thread of a store's writer start, traced, with the creation of a run."""
+    with tracing(on_line), suppress(RunExists):
+        again(lambda: store.create_run(a_run(), a_savepoint()).result(WAIT))
+
+
+def append(store: SqlStore, position: int) -> Future[Any]:
     return store.append("run", store.fence, position, [Entry(inputs=None, outputs=bytes(3000))])
 
 
 @pytest.fixture(autouse=True)
 def checkpoints_soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(perdure.stores.writer, "CHECKPOINT", 7)
+    monkeypatch.setattr(perdure.stores.file_medium, "CHECKPOINT", 7)
     monkeypatch.setattr(perdure.stores.writer, "PROBE_EVERY", 0.05)
     with structlog.testing.capture_logs():
         yield
 
 
-def lines_of(tmp_path: Path) -> dict[Line, int]:
+def lines_of(life: Life, tmp_path: Path) -> dict[Line, int]:
     """Return which lines of the writer's thread a life executes, and how often each."""
     counts: dict[Line, int] = {}
 
@@ -113,8 +163,9 @@ def lines_of(tmp_path: Path) -> dict[Line, int]:
     return counts
 
 
-def test_a_fault_at_any_line_of_the_writer_leaves_nobody_waiting(tmp_path: Path) -> None:
-    lines = lines_of(tmp_path)
+@pytest.mark.parametrize("life", [life, life_in_memory])
+def test_a_fault_at_any_line_of_the_writer_leaves_nobody_waiting(tmp_path: Path, life: Life) -> None:
+    lines = lines_of(life, tmp_path)
     assert len(lines) > 60
     for number, (line, hits) in enumerate(sorted(lines.items())):
         left = hits // 2 + 1  # in the middle of its life

@@ -46,6 +46,7 @@ class LocalSession:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._portal: Portal | None = None
+        self._store: MemoryStore | None = None
         self._sessions: Sessions | None = None
         self._run: str | None = None
         self._spec: SessionSpec | None = None
@@ -149,13 +150,16 @@ class LocalSession:
             if self._sessions is not None:
                 self._portal.call(self._sessions.aclose)
             self._portal.close()
-            self._portal = self._sessions = None
+            if self._store is not None:
+                self._store.close()
+            self._portal = self._store = self._sessions = None
 
     def _call(self, work: Callable[[Sessions], Awaitable[T]]) -> T:
         if self._portal is None or self._sessions is None:
             self._portal = Portal()
             given: dict[str, Any] = {}  # all as the environment says
-            self._sessions = Sessions(MemoryStore(), self._catalogue, Settings(**given), Metrics())
+            self._store = MemoryStore()
+            self._sessions = Sessions(self._store, self._catalogue, Settings(**given), Metrics())
         sessions = self._sessions
         return self._portal.call(lambda: work(sessions))
 

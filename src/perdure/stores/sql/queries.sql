@@ -217,6 +217,19 @@ SELECT body_hash, step_keys.position, checksum, inputs, outputs
 FROM step_keys LEFT JOIN steps ON steps.run = step_keys.run AND steps.position = step_keys.position
 WHERE step_keys.run = ?1 AND text = ?2 AND ordinal = ?3;
 
+-- name: list_step_keys_of_run
+-- Read the keys of a run's steps after a position
+SELECT run, text, ordinal, body_hash, step_keys.position, checksum
+FROM runs JOIN step_keys ON step_keys.run = runs.number
+WHERE runs.id = ?1 AND step_keys.position > ?2
+ORDER BY step_keys.position;
+
+-- name: find_creation_key
+-- Find the key that a run was made under
+SELECT run, run_keys.owner, text, ordinal, body_hash, checksum
+FROM runs JOIN run_keys ON run_keys.run = runs.number
+WHERE runs.id = ?1;
+
 -- name: list_steps
 -- Read the steps of a run after a position, and in each row how many it has; one row without a step for none
 SELECT steps.position, inputs, outputs, runs.position

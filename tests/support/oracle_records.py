@@ -1,4 +1,4 @@
-"""What dialects keep, in the memory store; whoever calls holds the store's lock."""
+"""What dialects keep, in the oracle; whoever calls holds the store's lock."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A run in the memory store, with all that goes with it; whoever calls holds the store's lock."""
+"""A run in the oracle, with all that goes with it; whoever calls holds the store's lock."""
 
 import time
 from collections.abc import Sequence

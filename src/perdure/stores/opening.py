@@ -1,0 +1,30 @@
+"""The opening of a database: what is done to it, once it is up to date, before it is read and written."""
+
+import time
+
+import apsw
+
+from perdure.errors import StoreUnavailable
+from perdure.stores import run_rows
+from perdure.stores.database import reason, row
+from perdure.stores.queries import QUERIES
+from perdure.stores.tail import Mark
+
+__all__ = ["begin"]
+
+_NEXT_OPENING = QUERIES["next_opening"].sql
+
+
+def begin(connection: apsw.Connection, name: str) -> Mark:
+    """List what a former schema kept, and void the fencing tokens of all openings before.
+
+    Returns the transaction that did it. Raises `StoreUnavailable` if that can't be done.
+    """
+    try:
+        run_rows.fill(connection)
+        meta = row(connection, _NEXT_OPENING)
+    except apsw.Error as error:
+        raise StoreUnavailable(reason=reason(name, error)) from error
+    assert meta is not None, "the first migration makes it"
+    store, opening, batch = meta
+    return Mark(store=store, opening=opening, batch=batch, time=time.time())
