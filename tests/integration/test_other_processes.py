@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from tests.support.deaf import DeafStore
 from tests.support.small import NEW, STEP, bath, catalogue_of, sessions_on
+from tests.support.zips import opened, zip_of
 
 from perdure.artifacts import Artifacts
 from perdure.dialects.stableconfigs.dialect import StableConfigs
@@ -23,6 +24,7 @@ from perdure.drivers import tasks as tasks_module
 from perdure.drivers import views as views_module
 from perdure.drivers.experiments import experiments
 from perdure.drivers.experiments.experiments import Experiments
+from perdure.drivers.experiments.requests import NewExperiment
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
@@ -192,6 +194,43 @@ def test_who_steers_an_experiment_hears_that_another_process_obeyed(tmp_path: Pa
             assert store.execution("run").wanted.value == trigger
             bring(store, "run", state=RunState(trigger))
             assert (await triggered).state.value == trigger
+            await driver.aclose()
+
+    run(work)
+
+
+def test_what_an_experiment_wrote_is_stored_when_it_has_ended_elsewhere(tmp_path: Path) -> None:
+    class Submitted(Idle):
+        def __init__(self) -> None:
+            self.submitted = asyncio.Event()
+
+        async def submit(self, run_id: str) -> None:
+            self.submitted.set()
+
+    class Folders(WorkingFolders):
+        stored = threading.Event()
+
+        def finish(self, *given: Any) -> None:
+            super().finish(*given)
+            self.stored.set()
+
+    async def work() -> None:
+        store, executor = MemoryStore(), Submitted()
+        deaf, artifacts = DeafStore(store), Artifacts(str(tmp_path / "artifacts"))
+        files = {"simulation_config.json": b"{}", "main_script.py": b"pass\n"}
+        artifacts.experiments("me").create("example", opened(zip_of(files)))
+        folders = Folders(tmp_path / "working", artifacts)
+        with Feed(deaf, every=OFTEN) as feed:
+            driver = Experiments(deaf, executor, artifacts, folders, Settings(), feed)
+            await driver.open()
+            making = asyncio.create_task(driver.create("me", "run", NewExperiment(experiment="example")))
+            await executor.submitted.wait()
+            bring(store, "run", state=RunState.PAUSED)
+            assert (await making).state is RunState.PAUSED
+            assert folders.find("run") is not None
+            bring(store, "run", state=RunState.STOPPED, outcome=Outcome.TERMINATED)
+            assert await asyncio.to_thread(folders.stored.wait, WAIT)
+            assert folders.find("run") is None
             await driver.aclose()
 
     run(work)
