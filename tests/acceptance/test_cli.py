@@ -40,6 +40,7 @@ def make_run(url: str) -> str:
         ["runs"],
         ["runs", "list"],
         ["runs", "show"],
+        ["runs", "edit"],
         ["runs", "fork"],
         ["backup"],
         ["runs", "upgrade"],

@@ -143,7 +143,7 @@ def test_one_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path: Path) 
     folder, other = example(tmp_path / "one"), example(tmp_path / "other")
     whole = perdure("experiment", "run", str(other), "--seed", "7")
     assert whole.returncode == 0, whole.stderr
-    with going(folder, "--seed", "7") as process:
+    with going(folder, "--seed", "7", "--name", "first", "--tag", "p") as process:
         until(process, "80: ")
         process.kill()
     with going(folder) as process:
@@ -152,9 +152,11 @@ def test_one_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path: Path) 
         process.kill()
         assert "Going on with run " in process.stderr.read()
     folder = folder.rename(tmp_path / "renamed")  # its experiment was called by the former name
-    done = perdure("experiment", "run", str(folder))
+    done = perdure("experiment", "run", str(folder), "--name", "second")
     assert done.returncode == 0, done.stderr
     assert "from its savepoint at" in done.stderr
+    with closing(SqliteStore(folder / ".perdure" / "perdure.db")) as store:
+        assert [(run.name, run.tags) for run in store.runs()] == [("second", ("p",))]
     (_, rows, log), (_, same_rows, same_log) = only_run(folder), only_run(other)
     assert len(rows) == 6000
     assert rows == same_rows

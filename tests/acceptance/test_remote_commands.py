@@ -1,7 +1,9 @@
 """The commands that look after runs, against a server that they know by its URL and a token only."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -99,3 +101,81 @@ def test_options_name_the_server_and_a_store_that_is_named_goes_before_it(server
 def test_a_server_that_does_not_answer_is_told(elsewhere: Server, options: list[str], words: str) -> None:
     with pytest.raises(PerdureError, match=words):
         perdure("runs", "list", *options)
+
+
+def test_runs_are_named_tagged_and_found_again(elsewhere: Server) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=elsewhere.url, headers=headers, timeout=60) as client:
+
+        def new(**label: object) -> str:
+            body = {"kind": "session", "scenarios": {"bath": ["base"]}, **label}
+            run_id: str = client.post("/runs", json=body).raise_for_status().json()["id"]
+            return run_id
+
+        first, second = new(name="dry [red]summer[/red]", tags=["x", "y"]), new(name="wet", tags=["x"])
+        client.put(f"/runs/{second}/state", json={"state": "stopped"}).raise_for_status()
+    header, *rows = perdure("runs", "list", "--tag", "x")
+    assert header.split() == [
+        "ID",
+        "NAME",
+        "TAGS",
+        "OWNER",
+        "STATE",
+        "STEP",
+        "MADE",
+        "OF",
+        "CREATED",
+        "(UTC)",
+    ]
+    assert [row.split()[0] for row in rows] == [second, first]
+    assert "dry [red]summer[/red]  x y" in rows[1]
+    for options, expected in (
+        (("--tag", "x", "--tag", "y"), [first]),
+        (("--tag", "x", "--state", "stopped", "--state", "failed"), [second]),
+        (("--tag", "x", "--sort", "-name", "--limit", "1"), [second]),
+        (("--tag", "x", "--sort", "created"), [first, second]),
+        (("--tag", "x", "--search", "SUMMER", "--kind", "session", "--owner", "ada"), [first]),
+        (("--name", "dry", "--created-after", "1h", "--updated-before", "2199-01-01"), [first]),
+    ):
+        found = json.loads("\n".join(perdure("runs", "list", *options, "--json")))
+        assert [run["id"] for run in found] == expected
+    assert perdure("runs", "list", "--tag", "x", "--created-before", "1h") == ["No such runs."]
+    edited = perdure("runs", "edit", first, second, "--add-tag", "z", "--remove-tag", "x", "--name", "both")
+    assert edited == [f"{first}: 'both', y z", f"{second}: 'both', z"]
+    assert len(perdure("runs", "list", "--name", "both")) == 3
+    assert perdure("runs", "edit", second, "--name", "", "--remove-tag", "z") == [f"{second}: '', no tags"]
+    (fork,) = perdure("runs", "fork", first, "--name", "fork")
+    (bare,) = perdure("runs", "fork", first, "--tag", "own")
+    for run, name, tags in ((fork, "fork", ["y", "z"]), (bare, "", ["own"])):
+        shown = json.loads("\n".join(perdure("runs", "show", run)))
+        assert (shown["name"], shown["tags"]) == (name, tags)
+    for wrong, words in (
+        (("runs", "edit", first), "Give --name, --add-tag or --remove-tag"),
+        (("runs", "edit", first, "--add-tag", "a b"), "`add_tags.0` must have letters"),
+        (("runs", "list", "--tag", "a,"), "The parameter `tag` must be tags"),
+        (("runs", "list", "--created-after", "soon"), "--created-after takes a date"),
+    ):
+        with pytest.raises(PerdureError, match=words):
+            perdure(*wrong)
+
+
+def test_runs_of_experiments_get_a_name_and_tags_when_they_are_made(elsewhere: Server) -> None:
+    perdure("experiment", "send", str(PENDULUM))
+    (run,) = perdure("experiment", "create", "pendulum", "--name", "swing", "--tag", "e2", "--tag", "e1")
+    (fork,) = perdure("experiment", "fork", run)
+    (other,) = perdure("experiment", "fork", run, "--name", "other", "--tag", "e3")
+    labels = [
+        (each["id"], each["name"], each["tags"]) for each in runs_with("--kind", "experiment", "--search", "")
+    ]
+    assert (run, "swing", ["e1", "e2"]) in labels
+    assert (fork, "", ["e1", "e2"]) in labels
+    assert (other, "other", ["e3"]) in labels
+    perdure("runs", "edit", run, "--add-tag", "e0")
+    assert [each["id"] for each in runs_with("--tag", "e0", "--state", "paused")] == [run]
+    perdure("experiment", "start", run)
+    perdure("experiment", "stop", fork, other)
+
+
+def runs_with(*options: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads("\n".join(perdure("runs", "list", *options, "--json")))
+    return found

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from perdure.cli import run_options
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
 from perdure.drivers.seeds import LARGEST_SEED
 
@@ -32,6 +33,8 @@ def run_experiment(
     config: Config = CONFIGURATION,
     script: Script = SCRIPT,
     seed: Seed = None,
+    name: run_options.Name = None,
+    tag: run_options.Tags = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Print a line of progress a second where there is no terminal.")
     ] = False,
@@ -44,5 +47,5 @@ def run_experiment(
     """
     from perdure.cli.local_experiment import run_folder
 
-    if status := run_folder(folder, config, script, seed, watch):
+    if status := run_folder(folder, config, script, seed, watch, name, tag or None):
         raise typer.Exit(status)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perdure.cli import experiment_run
+from perdure.cli import experiment_run, run_options
 from perdure.cli.connection import Target, answer, connect, on_target, wait_for
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, safe_json, say, show, table
+from perdure.cli.run_options import label
 from perdure.cli.runs import all_runs
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
 from perdure.errors import ExperimentExists, PerdureError, WrongKind
@@ -117,6 +118,8 @@ def create_experiment(
     config: experiment_run.Config = CONFIGURATION,
     script: experiment_run.Script = SCRIPT,
     seed: experiment_run.Seed = None,
+    run_name: run_options.Name = None,
+    tag: run_options.Tags = None,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
 ) -> None:
     """Make a run of an experiment that was sent to a server, paused at its beginning, and print its id."""
@@ -125,6 +128,7 @@ def create_experiment(
         "experiment": name,
         "configuration": config,
         "script": script,
+        **label(run_name, tag),
     }
     if seed is not None:
         asked["seed"] = seed
@@ -148,7 +152,7 @@ def list_experiments(target: Target, as_json: AsJson = False) -> None:
 
     async def work() -> list[dict[str, Any]]:
         async with connect(target) as client:
-            return await all_runs(client, "experiment")
+            return await all_runs(client, kind="experiment")
 
     found = wait_for(work)
     if as_json:
@@ -258,10 +262,12 @@ def fork_experiment(
     newest: Annotated[
         bool, typer.Option("--newest", help="Take the experiment's files as they are now.")
     ] = False,
+    name: run_options.Name = None,
+    tag: run_options.ForkTags = None,
 ) -> None:
     """Make a run that begins as a copy of another at a savepoint, and is paused there; print its id."""
     asked: dict[str, Any] = {"savepoint": savepoint, "configuration": config, "script": script}
-    body = {name: value for name, value in asked.items() if value is not None}
+    body = {what: value for what, value in asked.items() if value is not None} | label(name, tag)
 
     async def work() -> Any:
         async with connect(target, served=True) as client:

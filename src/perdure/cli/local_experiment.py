@@ -27,6 +27,7 @@ from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.file_names import SCRIPT
 from perdure.drivers.experiments.requests import ExperimentView, NewExperiment
 from perdure.drivers.experiments.results import NOT_STORED
+from perdure.drivers.labels import relabel
 from perdure.errors import (
     ExperimentExists,
     PerdureError,
@@ -36,7 +37,7 @@ from perdure.errors import (
 )
 from perdure.lifecycle import FINAL, RunState
 from perdure.observability import configure_logging
-from perdure.run import Run
+from perdure.run import NO_LABEL, LabelChange, Run
 from perdure.scenarios import Catalogue
 from perdure.stores.open import open_configured
 from perdure.stores.run_list import RunFilter
@@ -50,7 +51,15 @@ PAGE = 1000  # lines that are read at a time
 NAMED = 10  # files that are named at the end
 
 
-def run_folder(folder: Path, config: str, script: str, seed: int | None, watch: bool) -> int:
+def run_folder(
+    folder: Path,
+    config: str,
+    script: str,
+    seed: int | None,
+    watch: bool,
+    name: str | None = None,
+    tags: list[str] | None = None,
+) -> int:
     """Run the experiment in a folder to its end, and return the status to end with.
 
     Parameters
@@ -61,6 +70,8 @@ def run_folder(folder: Path, config: str, script: str, seed: int | None, watch: 
         Of all random draws; None makes one, or keeps that of a run that goes on.
     watch
         Whether progress is printed line by line where there is no terminal.
+    name, tags
+        What the run is called and found by; None keeps what a run has that goes on.
 
     Raises
     ------
@@ -70,12 +81,14 @@ def run_folder(folder: Path, config: str, script: str, seed: int | None, watch: 
     if not folder.is_dir():
         making = f"perdure experiment new {shlex.quote(str(folder))}"
         raise PerdureError(f"There is no folder {str(folder)!r}; `{making}` makes one to start from.")
+    label = LabelChange(name=name, tags=None if tags is None else tuple(tags))
+    label.of(NO_LABEL)
     load(folder, config, engine_kinds())  # what is wrong is told before anything is kept
     if script != SCRIPT and not (folder / script).is_file():
         raise PerdureError(f"There is no script {script!r} in {folder}; --script names one of its files.")
     asked = NewExperiment(experiment=name_of(folder), configuration=config, script=script, seed=seed)
     try:
-        return anyio.run(_run, folder.resolve(), asked, watch)
+        return anyio.run(_run, folder.resolve(), asked, label, watch)
     except Exception as error:
         raise _in_words(error) from None
 
@@ -89,14 +102,14 @@ def _in_words(error: Exception) -> PerdureError:
     return PerdureError(f"The experiment can't be run: {type(error).__name__}: {error}")
 
 
-async def _run(folder: Path, asked: NewExperiment, watch: bool) -> int:
+async def _run(folder: Path, asked: NewExperiment, label: LabelChange, watch: bool) -> int:
     with (
         anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
         ExperimentProgress(watch) as bar,
     ):
         async with _opened(folder) as context, anyio.create_task_group() as group:
             interrupted = anyio.Event()
-            run_id, shown = await _taken_up(context, folder, asked, bar)
+            run_id, shown = await _taken_up(context, folder, asked, label, bar)
 
             async def obey() -> None:
                 async for _ in signals:
@@ -149,7 +162,7 @@ async def _opened(folder: Path) -> AsyncIterator[Context]:
 
 
 async def _taken_up(
-    context: Context, folder: Path, asked: NewExperiment, bar: ExperimentProgress
+    context: Context, folder: Path, asked: NewExperiment, label: LabelChange, bar: ExperimentProgress
 ) -> tuple[str, int]:
     """Start the run that a former call left, or a new one; return its id and the last line it had written."""
     experiments, store = context.experiments, context.store
@@ -166,6 +179,7 @@ async def _taken_up(
         if same_content(of_run.content, kept.content) and same_options and asked.seed in (None, spec.seed):
             lines = await anyio.to_thread.run_sync(_last_line, context, run.id)
             if run.state is not RunState.CREATED:
+                await relabel(store, LOCAL, run.id, label)
                 await experiments.trigger(LOCAL, run.id, "started")
                 saved = await _reached(context, run.id)
                 place = "its start" if saved is None else f"its savepoint at {saved:g} s"
@@ -174,7 +188,7 @@ async def _taken_up(
         with suppress(TriggerRefused):
             await experiments.trigger(LOCAL, run.id, "stopped")
         bar.say(f"Stopped run {run.id}: it was made of other files or options, or hadn't begun.")
-    made = (await experiments.make(LOCAL, asked)).run
+    made = (await experiments.make(LOCAL, asked, label=label.of(NO_LABEL))).run
     bar.say(f"Run {made.id}")
     with suppress(TriggerRefused):  # it couldn't be initialised, and has failed
         await experiments.trigger(LOCAL, made.id, "started")

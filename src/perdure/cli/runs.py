@@ -1,12 +1,14 @@
-"""``perdure runs``: list, show, fork, upgrade, delete."""
+"""``perdure runs``: list, show, edit, fork, upgrade, delete."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perdure.cli import run_options
 from perdure.cli.connection import Models, Target, answer, connect, on_target, wait_for
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, say, show, table, with_progress
+from perdure.cli.run_options import label, unix_time
 from perdure.errors import ModelUnchanged, PerdureError
 
 if TYPE_CHECKING:
@@ -16,27 +18,72 @@ __all__ = ["all_runs", "app"]
 
 app = new_app("Look after runs.")
 
+PAGE = 1000  # runs that are asked for at once
+
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 
 
-@app.command("list", epilog="Examples:  perdure runs list  ·  perdure runs list --json | jq '.[].id'")
+@app.command(
+    "list",
+    epilog="Examples:  perdure runs list  ·  "
+    "perdure runs list --tag nightly --state failed --created-after 7d  ·  "
+    "perdure runs list --search flood --sort=-updated --limit 20  ·  "
+    "perdure runs list --json | jq '.[].id'",
+)
 @on_target
-def list_runs(target: Target, as_json: AsJson = False) -> None:
-    """List all runs, newest first."""
+def list_runs(
+    target: Target,
+    kind: run_options.Kind = None,
+    state: run_options.States = None,
+    tag: run_options.Tagged = None,
+    name: run_options.NameBegins = None,
+    search: run_options.Search = None,
+    owner: run_options.Owner = None,
+    created_after: run_options.CreatedAfter = None,
+    created_before: run_options.CreatedBefore = None,
+    updated_after: run_options.UpdatedAfter = None,
+    updated_before: run_options.UpdatedBefore = None,
+    sort: run_options.Sort = "-created",
+    limit: run_options.Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first: all, or those that everything holds of that is given.
+
+    A time is a date in UTC, such as 2026-11-29 or 2026-11-29T18:30, or an age, such as 90m, 12h, 7d or 2w.
+    """
+    times = {
+        "created_after": created_after,
+        "created_before": created_before,
+        "updated_after": updated_after,
+        "updated_before": updated_before,
+    }
+    asked: dict[str, Any] = {
+        "kind": kind,
+        "state": ",".join(each.value for each in state) if state else None,
+        "tag": ",".join(tag) if tag else None,
+        "name": name,
+        "q": search,
+        "owner": owner,
+        "sort": sort,
+        **{what: unix_time(text, f"--{what.replace('_', '-')}") for what, text in times.items()},
+    }
+    given = {what: value for what, value in asked.items() if value is not None}
 
     async def work() -> list[dict[str, Any]]:
         async with connect(target) as client:
-            return await all_runs(client)
+            return await all_runs(client, limit, **given)
 
     found = wait_for(work)
     if as_json:
         show(found)
     elif not found:
-        say("No runs yet.")
+        say("No such runs." if given.keys() > {"sort"} else "No runs yet.")
     else:
         rows = [
             (
                 run["id"],
+                run["name"],
+                " ".join(run["tags"]),
                 run["owner"],
                 run["state"],
                 run.get("step", ""),
@@ -45,7 +92,7 @@ def list_runs(target: Target, as_json: AsJson = False) -> None:
             )
             for run in found
         ]
-        table(("ID", "OWNER", "STATE", "STEP", "MADE OF", "CREATED (UTC)"), rows)
+        table(("ID", "NAME", "TAGS", "OWNER", "STATE", "STEP", "MADE OF", "CREATED (UTC)"), rows)
 
 
 @app.command("show", epilog="Example:  perdure runs show 0f3c…")
@@ -58,6 +105,36 @@ def show_run(target: Target, run: RunId) -> None:
             return answer(await client.get(f"/runs/{run}"))
 
     show(wait_for(work))
+
+
+@app.command(
+    "edit",
+    epilog="Examples:  perdure runs edit 0f3c… --name 'Flood of 2002'  ·  "
+    "perdure runs edit 0f3c… 7a1b… --add-tag published --remove-tag draft",
+)
+@on_target
+def edit_runs(
+    target: Target,
+    runs: Annotated[list[str], typer.Argument(help="The runs' ids.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option(help="What the runs are called; '' for nothing.", show_default=False)
+    ] = None,
+    add_tag: run_options.AddedTags = None,
+    remove_tag: run_options.RemovedTags = None,
+) -> None:
+    """Change the name and the tags of runs, whatever they do at the time, or after their end."""
+    asked = {"name": name, "add_tags": add_tag, "remove_tags": remove_tag}
+    given = {what: value for what, value in asked.items() if value not in (None, [])}
+    if not given:
+        raise PerdureError("Give --name, --add-tag or --remove-tag.")
+
+    async def work() -> None:
+        async with connect(target) as client:
+            for run in with_progress(runs, "Changing"):
+                edited = answer(await client.patch(f"/runs/{run}", json=given))
+                say(f"{run}: {edited['name']!r}, {' '.join(edited['tags']) or 'no tags'}")
+
+    wait_for(work)
 
 
 @app.command(
@@ -77,10 +154,13 @@ def fork_run(
     stoptime: Annotated[
         float | None, typer.Option(help="When its scenarios end; by default as in the other.")
     ] = None,
+    name: run_options.Name = None,
+    tag: run_options.ForkTags = None,
     models: Models = None,
 ) -> None:
     """Make new runs that begin as copies of another, all of them or none, and print their ids."""
-    alike = {name: value for name, value in (("step", step), ("stoptime", stoptime)) if value is not None}
+    alike = {what: value for what, value in (("step", step), ("stoptime", stoptime)) if value is not None}
+    alike |= label(name, tag)
     seeds = [alike | {"seed": each} for each in seed or []]
 
     async def work() -> list[dict[str, Any]]:
@@ -110,7 +190,7 @@ def upgrade_runs(
 
     async def work() -> int:
         async with connect(target, models) as client:
-            sessions = [] if runs else await all_runs(client, "session")
+            sessions = [] if runs else await all_runs(client, kind="session")
             ids = runs or [run["id"] for run in sessions if run["outcome"] is None]
             failed = 0
             for run in with_progress(ids, "Upgrading"):
@@ -150,16 +230,19 @@ def delete_runs(
     wait_for(work)
 
 
-async def all_runs(client: "httpx.AsyncClient", kind: str | None = None) -> list[dict[str, Any]]:
-    """Return every run, or every one of a kind, page by page."""
+async def all_runs(
+    client: "httpx.AsyncClient", limit: int | None = None, **params: Any
+) -> list[dict[str, Any]]:
+    """Return every run that parameters of `GET /runs` ask for, or the first so many, page by page."""
     found: list[dict[str, Any]] = []
-    params: dict[str, Any] = {"limit": 1000} | ({} if kind is None else {"kind": kind})
+    cursor: dict[str, str] = {}
     while True:
-        page = answer(await client.get("/runs", params=params))
+        size = PAGE if limit is None else min(PAGE, limit - len(found))
+        page = answer(await client.get("/runs", params={"limit": size, **params, **cursor}))
         found += page["runs"]
-        if page["next"] is None:
+        if page["next"] is None or len(found) == limit:
             return found
-        params["cursor"] = page["next"]
+        cursor["cursor"] = page["next"]
 
 
 def _made_of(run: dict[str, Any]) -> str:

@@ -33,9 +33,10 @@ def list_tasks(
 
     async def work() -> list[dict[str, Any]]:
         async with connect(target) as client:
-            return await all_runs(client, "task")
+            states: dict[str, Any] = {"state": "created,paused,started"} if unfinished else {}
+            return await all_runs(client, kind="task", **states)
 
-    found = [task for task in wait_for(work) if not (unfinished and task["state"] in ENDED)]
+    found = wait_for(work)
     if as_json:
         show(found)
     elif not found:
