@@ -34,7 +34,7 @@ def test_an_unknown_path_is_a_404(client: httpx.Client, path: str) -> None:
     ("path", "allowed"),
     [
         ("/runs", "GET, POST"),
-        ("/runs/x", "DELETE, GET"),
+        ("/runs/x", "DELETE, GET, PATCH"),
         ("/runs/x/steps", "GET, POST"),
         ("/runs/x/savepoints/1", "PATCH"),
         ("/healthy", "GET"),
