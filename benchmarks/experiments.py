@@ -23,6 +23,7 @@ from perdure.drivers.experiments.plan import Plan
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.run import Entry, Run
 from perdure.state.savepoint import Savepoint
+from perdure.stores.commands import Append, CreateRun, Unleased, encoded
 from perdure.stores.sqlite import SqliteStore
 
 __all__ = ["measure"]
@@ -90,7 +91,9 @@ class _StoreKeeper:
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
         begun = time.perf_counter()
-        self._store.append(self._run, self._store.fence, self._position, entries, savepoint).result()
+        self._store.submit(
+            Append(self._run, Unleased(0), self._position, entries, encoded(savepoint))
+        ).result()
         self.waited += time.perf_counter() - begun
         self._position += len(entries)
         self.savepoints += 1
@@ -177,8 +180,8 @@ def _simulate(folder: Path, steps: int, every: int, store: SqliteStore, run: str
         aside += time.process_time() - begun
 
     shutil.copytree(EXAMPLE, place := folder / "run")
-    store.create_run(
-        Run(id=run, kind="experiment", owner="me", spec=b"", created=0, updated=0), None
+    store.submit(
+        CreateRun(Run(id=run, kind="experiment", owner="me", spec=b"", created=0, updated=0))
     ).result()
     keeper = _StoreKeeper(store, run, take_turns)
     begun = time.process_time()

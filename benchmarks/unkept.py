@@ -3,46 +3,41 @@
 ``python -m benchmarks.unkept`` serves the models of the benchmarks so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks import models
 from benchmarks.servers import Server, started
 from perdure.api.app import create_app
 from perdure.api.server import run_app
 from perdure.observability import configure_logging
-from perdure.run import Change, Entry, Step
+from perdure.run import Step
 from perdure.settings import Settings
-from perdure.state.savepoint import Savepoint
-from perdure.stores.base import Appended, Chain
+from perdure.stores.chain import Chain
+from perdure.stores.commands import Append, Appended, Command
 from perdure.stores.memory import MemoryStore
 
 __all__ = ["serving"]
+
+R = TypeVar("R")
 
 
 class UnkeptSteps(MemoryStore):
     """A store that answers each append at once and forgets it; all else is kept in memory."""
 
-    def append(
-        self,
-        run_id: str,
-        fence: int,
-        position: int,
-        entries: Sequence[Entry],
-        savepoint: Savepoint | None = None,
-        change: Change | None = None,
-        chain: Chain | None = None,
-    ) -> Future[Appended]:
-        """Answer as if the entries were appended."""
-        answer: Future[Appended] = Future()
+    def submit(self, command: Command[R], chain: Chain | None = None) -> Future[R]:
+        """Answer as if the entries of an append were kept."""
+        if not isinstance(command, Append):
+            return super().submit(command, chain)
+        answer: Future[Any] = Future()
         answer.set_result(
             Appended(
                 tuple(
                     Step(position=at, inputs=entry.inputs, outputs=entry.outputs)
-                    for at, entry in enumerate(entries, position + 1)
+                    for at, entry in enumerate(command.entries, command.position + 1)
                 )
             )
         )

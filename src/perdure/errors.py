@@ -727,7 +727,7 @@ class ServerClosing(Unavailable):
 
 
 class Fenced(Unavailable):
-    """The fence token {fence} of the run {run!r} is stale: another writer has taken over."""
+    """The run {run!r} was changed or taken over by somebody else: the guard {fence} of this write is stale."""
 
 
 # What was stored can't be trusted ---------------------------------------------------------------------------

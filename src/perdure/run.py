@@ -149,6 +149,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         How many steps its log holds.
     version
         Counts changes of this record other than steps, for compare-and-set.
+    generation
+        Counts the changes by others of its state and of what it computes: whoever steps it without a lease is
+        fenced by one.
     created, updated
         Unix time, in seconds.
     parent, parent_position
@@ -168,6 +171,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     position: int = 0
     version: int = 0
+    generation: int = 0
     created: float
     updated: float
     parent: str | None = None
@@ -200,6 +204,24 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing but the name or the tags is changed."""
         others = (self.state, self.outcome, self.reason, self.spec)
         return all(value is None for value in others) and (self.name, self.tags) != (None, None)
+
+    def fences(self, *, by_writer: bool = False) -> bool:
+        """Return whether the run gets a new generation: whoever steps it has to look again.
+
+        The one who steps it may change its state with the step.
+        """
+        return self.spec is not None or (self.state is not None and not by_writer)
+
+    def applied(self, run: Run, now: float) -> Run:
+        """Return the run as somebody changed it at a Unix time."""
+        given = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+        return msgspec.structs.replace(
+            run,
+            **given,
+            version=run.version + 1,
+            generation=run.generation + self.fences(),
+            updated=run.updated if self.of_label_only else now,
+        )
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -244,8 +266,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     deaths
         How often in a row it ended by a signal that nobody here sent, without a savepoint in between.
     holder, fence, lease_until
-        The lease: who works on it, the token that its writes carry, and the Unix time at which it runs out.
-        Without a lease they are empty, 0 and 0.0.
+        The lease: who works on it, the fencing token that its writes carry, and when it ends by the clock of
+        the store. Without a lease they are empty, 0 and 0.0.
     progress
         The latest report, a MessagePack map.
     result
@@ -266,12 +288,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     progress: bytes | None = None
     result: bytes | None = None
 
-    def leased(self, opening: int, now: float) -> bool:
-        """Return whether somebody has it: the lease is of this opening of the store, and hasn't run out.
-
-        Leases run by `perdure.clock.steady`, so that none runs out because the wall clock was set.
-        """
-        return self.fence > opening and now < self.lease_until
+    def leased(self, now: float) -> bool:
+        """Return whether there is a lease that hasn't ended at `now`, a time of `Store.clock`."""
+        return self.fence > 0 and now < self.lease_until
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come at once, none holds another

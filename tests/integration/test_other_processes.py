@@ -37,6 +37,7 @@ from perdure.observability import Metrics
 from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun, CreateRun, DeleteRun, Finish, Lease, Report, Want
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.executors import BODIES, Trial
@@ -81,14 +82,14 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 def bring(store: Store, run_id: str, **change: Any) -> None:
     """Change a run as another process does."""
-    store.update_run(run_id, store.run(run_id).version, Change(**change)).result(WAIT)
+    store.submit(ChangeRun(run_id, store.run(run_id).version, Change(**change))).result(WAIT)
 
 
 def finished(store: Store, run_id: str) -> None:
     """Work off a task as another process does."""
-    fence = store.lease(run_id, "another", 60.0).result(WAIT).fence
+    fence = store.submit(Lease(run_id, "another", 60.0)).result(WAIT).fence
     change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-    store.finish(run_id, fence, change).result(WAIT)
+    store.submit(Finish(run_id, fence, change)).result(WAIT)
 
 
 def tasks_at(store: Store, feed: Feed, executor: Idle) -> Tasks:
@@ -140,12 +141,12 @@ def test_a_task_that_is_worked_off_elsewhere_is_followed_to_its_end() -> None:
                     assert view is not None
                     seen.append((view.run.state.value, view.progress))
                     if len(seen) == 1:
-                        fence = store.lease(run_id, "another", 60.0).result(WAIT).fence
+                        fence = store.submit(Lease(run_id, "another", 60.0)).result(WAIT).fence
                     elif len(seen) == 2:
                         report = msgspec.msgpack.encode({"progress": {"done": 1}})
-                        store.report(run_id, fence, progress=report).result(WAIT)
+                        store.submit(Report(run_id, fence, progress=report)).result(WAIT)
                     elif len(seen) == 3:
-                        store.finish(run_id, fence, Change(state=RunState.COMPLETED)).result(WAIT)
+                        store.submit(Finish(run_id, fence, Change(state=RunState.COMPLETED))).result(WAIT)
             assert seen == [
                 ("created", None),
                 ("started", None),
@@ -180,9 +181,9 @@ def test_who_steers_an_experiment_hears_that_another_process_obeyed(tmp_path: Pa
         store = MemoryStore()
         deaf, now = Looked(store), time.time()
         made = Run(id="run", kind="experiment", owner="me", spec=b"", created=now, updated=now)
-        store.create_run(made, None, execution=Execution(run_id="run", kind="experiment", owner="me")).result(
-            WAIT
-        )
+        store.submit(
+            CreateRun(made, execution=Execution(run_id="run", kind="experiment", owner="me"))
+        ).result(WAIT)
         bring(store, "run", state=RunState.STARTED)
         artifacts = Artifacts(str(tmp_path / "artifacts"))
         with Feed(deaf, every=OFTEN) as feed:
@@ -246,9 +247,9 @@ def test_an_attempt_obeys_the_state_that_another_process_desires() -> None:
                 trial = Trial(store, executor)
                 await trial.submit(do="stop_when_asked")
                 await trial.until_reported()
-                store.want("run", Wanted.PAUSED).result(WAIT)
+                store.submit(Want("run", Wanted.PAUSED)).result(WAIT)
                 await trial.until(lambda: store.run("run").state is RunState.PAUSED)
-                store.want("run", Wanted.STOPPED).result(WAIT)
+                store.submit(Want("run", Wanted.STOPPED)).result(WAIT)
                 ended, execution = await trial.until_final()
                 assert (ended.outcome, execution.attempt) == (Outcome.TERMINATED, 1)
 
@@ -304,11 +305,11 @@ def test_each_run_that_ends_is_reported_once_and_a_deleted_one_never(monkeypatch
         store = MemoryStore()
         for id in ("a", "b", "c"):
             queued(store, id)
-        store.create_run(a_run("gone"), None).result(WAIT)
+        store.submit(CreateRun(a_run("gone"))).result(WAIT)
         deaf = Failing(store)
         with Feed(deaf, every=OFTEN) as feed, feed.subscribe("a", "b", "c", "gone") as changes:
             async with aclosing(ended_runs(deaf, changes)) as ended:
-                store.delete_run("gone").result(WAIT)
+                store.submit(DeleteRun("gone")).result(WAIT)
                 finished(store, "a")
                 assert await anext(ended) == "a"
                 finished(store, "b")

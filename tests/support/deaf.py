@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from perdure.stores.base import Committed, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import Committed
 
 __all__ = ["DeafStore"]
 

@@ -9,6 +9,7 @@ from perdure.errors import ExperimentNotFound, RunNotFound, TooMany
 from perdure.lifecycle import FINAL, RunState, after
 from perdure.run import Change, Run
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun, CreateRun
 from perdure.stores.run_list import RunFilter
 
 
@@ -43,7 +44,7 @@ class FakeExperiments:
         now = time.time()
         self.made.append(request)
         run = Run(id=run_id, kind="experiment", owner=owner, spec=b"", created=now, updated=now)
-        created = await asyncio.wrap_future(self.store.create_run(run, None))
+        created = await asyncio.wrap_future(self.store.submit(CreateRun(run)))
         return await self._bring(created.run, "initialized")
 
     async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
@@ -56,4 +57,4 @@ class FakeExperiments:
 
     async def _bring(self, run: Run, trigger: str) -> Run:
         change = Change(state=RunState(after(run.state, trigger)))
-        return await asyncio.wrap_future(self.store.update_run(run.id, run.version, change))
+        return await asyncio.wrap_future(self.store.submit(ChangeRun(run.id, run.version, change)))

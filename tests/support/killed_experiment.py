@@ -27,6 +27,7 @@ from perdure.errors import NoSavepoint
 from perdure.run import Entry, Run
 from perdure.state.savepoint import Savepoint
 from perdure.state.state_store import newest_intact
+from perdure.stores.commands import Append, CreateRun, Unleased, encoded
 from perdure.stores.sqlite import SqliteStore
 
 RUN = "experiment"
@@ -44,7 +45,7 @@ class StoreKeeper:
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
         position = self._store.run(RUN).position
-        self._store.append(RUN, self._store.fence, position, entries, savepoint).result()
+        self._store.submit(Append(RUN, Unleased(0), position, entries, encoded(savepoint))).result()
 
     def arrived(self) -> None:
         pass
@@ -75,7 +76,7 @@ def simulate(root: Path, experiment: Path, attempt: int, report: int) -> None:
     with closing(SqliteStore(root / "perdure.db")) as store:
         if not store.runs(limit=1):
             run = Run(id=RUN, kind="experiment", owner="me", spec=b"", created=0, updated=0)
-            store.create_run(run, None).result()
+            store.submit(CreateRun(run)).result()
         keeper = StoreKeeper(store, report)
         cosimulation = CoSimulation(configuration, folder, SEED)
         former = root / f"attempt{attempt - 1}"

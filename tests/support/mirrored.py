@@ -19,6 +19,7 @@ from perdure.observability import Metrics
 from perdure.run import Key
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
+from perdure.stores.commands import PutDocument
 from perdure.stores.memory import MemoryStore
 
 OWNER = "local"
@@ -81,9 +82,9 @@ class Inside:
 
     async def keep(self, instance: Instance) -> None:
         """Put an instance into memory, and save it."""
-        record = self.store.record(DIALECT, instance.id)
+        record = self.store.document(DIALECT, instance.id)
         version = None if record is None else record.version
-        self.store.put_record(DIALECT, instance.id, instance.to_blob(), version).result()
+        self.store.submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version)).result()
         await self.mirror.save(instance)
 
     async def step(
@@ -105,7 +106,7 @@ class Inside:
 
     def in_memory(self, instance_id: str) -> Instance | None:
         """Return the instance that memory holds."""
-        record = self.store.record(DIALECT, instance_id)
+        record = self.store.document(DIALECT, instance_id)
         return None if record is None else Instance.from_blob(record.blob)
 
     async def aclose(self) -> None:

@@ -8,12 +8,42 @@ from typing import Any
 from msgspec.structs import replace
 
 from perdure.clock import steady
-from perdure.errors import Fenced, KeyReused, PositionConflict, RunFinished, SavepointNameTaken
+from perdure.errors import (
+    Fenced,
+    Invalid,
+    KeyReused,
+    LeaseHeld,
+    NotExecuted,
+    PositionConflict,
+    RunFinished,
+    SavepointNameTaken,
+    SavepointNotFound,
+    StepNotFound,
+    VersionConflict,
+)
 from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
-from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores import executions
-from perdure.stores.base import Appended, Version
+from perdure.run import Change, Execution, Key, LogLine, Run, Step
+from perdure.state.savepoint import SavepointInfo
+from perdure.stores.base import Version
+from perdure.stores.commands import (
+    Append,
+    Appended,
+    ChangeRun,
+    CutLines,
+    EncodedSavepoint,
+    Finish,
+    Guard,
+    Lease,
+    Leased,
+    MarkSavepoint,
+    PutSavepoint,
+    Release,
+    Renew,
+    RepairStep,
+    Report,
+    Retention,
+    Want,
+)
 
 __all__ = ["KeptRun"]
 
@@ -52,7 +82,9 @@ class KeptRun:
     @property
     def execution(self) -> Execution:
         """Its execution; `NotExecuted` if it has none."""
-        return executions.require(self.placed, self.run.id, self.run.kind)
+        if self.placed is None:
+            raise NotExecuted(run=self.run.id, kind=self.run.kind)
+        return self.placed
 
     @property
     def version(self) -> Version:
@@ -60,96 +92,154 @@ class KeptRun:
         run = self.run
         return run.number, run.version, run.position, self.written, self.placed
 
-    def change(self, change: Change) -> None:
+    def execute(self, command: Any, retention: Retention) -> Any:
+        """Do what a command says, or raise before anything has changed."""
+        match command:
+            case ChangeRun(version=version, change=change):
+                if version != self.run.version:
+                    raise VersionConflict(name=self.run.id)
+                self.change(change)
+                return self.run
+            case Append():
+                return self._append(command, retention.savepoints)
+            case RepairStep(step=step):
+                if not 1 <= step.position <= len(self.steps):
+                    raise StepNotFound(run=self.run.id, step=step.position, position=len(self.steps))
+                self.steps[step.position - 1] = step
+                return None
+            case PutSavepoint(guard=guard, savepoint=savepoint, name=name, pinned=pinned):
+                self.check(guard)
+                return self.put(savepoint, retention.savepoints, name, pinned)
+            case MarkSavepoint(timestamp=timestamp, name=name, pinned=pinned):
+                info, blob = self.find_savepoint(timestamp)
+                self.check_name(timestamp, name)
+                self.savepoints[timestamp] = replace(info, name=name, pinned=pinned), blob
+                return self.savepoints[timestamp][0]
+            case Lease(holder=holder, seconds=seconds):
+                return self._lease(holder, seconds)
+            case Renew(token=token, seconds=seconds):
+                self.placed = replace(self._held(token), lease_until=steady() + seconds)
+                return self.placed
+            case Report(token=token, progress=progress, seconds=seconds, deaths=deaths, lines=lines):
+                self._report(token, progress, seconds, deaths)
+                self._write(lines, retention)
+                return None
+            case Finish():
+                return self._finish(command)
+            case Release(token=token, seconds=seconds, deaths=deaths):
+                self._report(token, None, seconds, deaths)
+                self._give_back()
+                return None
+            case Want(wanted=wanted):
+                execution = self.execution
+                self._check_unfinished()
+                self.placed = execution if execution.wanted.ends else replace(execution, wanted=wanted)
+                return self.placed
+            case CutLines(token=token, savepoint=savepoint):
+                self._held(token)
+                if savepoint is not None:
+                    self.find_savepoint(savepoint)
+                self._cut(0 if savepoint is None else self.marks[savepoint])
+                return None
+        raise AssertionError(f"no such command: {command}")
+
+    def change(self, change: Change, *, by_writer: bool = False) -> None:
         """Change the record; a field that is None stays as it is."""
-        given: dict[str, Any] = {
-            name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None
-        }
-        if not change.of_label_only:
-            given["updated"] = time.time()
-        self.run = replace(self.run, **given, version=self.run.version + 1)
+        generation = self.run.generation + change.fences(by_writer=by_writer)
+        self.run = replace(change.applied(self.run, time.time()), generation=generation)
         if self.placed is not None and self.run.state in FINAL:
-            self.placed = executions.given_back(self.placed)
+            self._give_back()
 
-    def check_fence(self, fence: int, opening: int) -> None:
-        """Raise `Fenced` unless the token is its lease's, or the opening's for a run that is never leased."""
-        if self.placed is not None:
-            executions.held(self.placed, fence, opening)
-        elif fence != opening:
-            raise Fenced(run=self.run.id, fence=fence)
+    def check(self, guard: Guard) -> None:
+        """Raise `Fenced` unless a writer with this guard may write."""
+        if isinstance(guard, Leased):
+            if self.placed is None or not guard.token or guard.token != self.placed.fence:
+                raise Fenced(run=self.run.id, fence=guard.token)
+        elif self.placed is not None or guard.generation != self.run.generation:
+            raise Fenced(run=self.run.id, fence=guard.generation)
 
-    def lease(self, holder: str, seconds: float, fence: int, opening: int) -> Execution:
-        """Let somebody work on it."""
-        self.placed = executions.begun(
-            self.execution,
-            self.run.state,
-            holder=holder,
-            seconds=seconds,
-            fence=fence,
-            opening=opening,
-            now=steady(),
+    def find_savepoint(self, timestamp: int) -> tuple[SavepointInfo, bytes]:
+        """Return a savepoint; `SavepointNotFound` if there is none."""
+        try:
+            return self.savepoints[timestamp]
+        except KeyError:
+            raise SavepointNotFound(run=self.run.id, savepoint=timestamp) from None
+
+    def _held(self, token: int) -> Execution:
+        execution = self.execution
+        if not token or token != execution.fence:
+            raise Fenced(run=self.run.id, fence=token)
+        return execution
+
+    def _check_unfinished(self) -> None:
+        if self.run.state in FINAL:
+            raise RunFinished(
+                f"The run {self.run.id!r} is {self.run.state}, and nothing works on it any more.",
+                run=self.run.id,
+                state=self.run.state.value,
+            )
+
+    def _give_back(self) -> None:
+        self.placed = replace(self.execution, holder="", fence=0, lease_until=0.0)
+
+    def _lease(self, holder: str, seconds: float) -> Execution:
+        execution = self.execution
+        self._check_unfinished()
+        if execution.fence and steady() < execution.lease_until:
+            raise LeaseHeld(run=self.run.id, holder=execution.holder)
+        attempt = execution.attempt + 1
+        leased = replace(
+            execution, attempt=attempt, holder=holder, fence=attempt, lease_until=steady() + seconds
         )
-        if self.placed.wanted is Wanted.STARTED:
+        self.placed = leased
+        if leased.wanted is Wanted.STARTED:
             self.change(Change(state=RunState.STARTED))
-        return self.placed
+        return leased
 
-    def renew(self, fence: int, opening: int, seconds: float) -> Execution:
-        """Let its lease run on."""
-        held = executions.held(self.execution, fence, opening)
-        self.placed = executions.renewed(held, seconds, steady())
-        return self.placed
-
-    def report(
-        self,
-        fence: int,
-        opening: int,
-        *,
-        progress: bytes | None = None,
-        seconds: float | None = None,
-        deaths: int | None = None,
-    ) -> None:
-        """Put down how far it got."""
-        held = executions.held(self.execution, fence, opening)
-        self.placed = executions.reported(held, progress=progress, seconds=seconds, deaths=deaths)
-
-    def finish(
-        self, fence: int, opening: int, change: Change, *, result: bytes | None, seconds: float | None
-    ) -> Run:
-        """Bring it to a final state with its result."""
-        self.placed = executions.ended(
-            self.execution, self.run.state, fence, opening, change, result=result, seconds=seconds
+    def _report(self, token: int, progress: bytes | None, seconds: float | None, deaths: int | None) -> None:
+        held = self._held(token)
+        self.placed = replace(
+            held,
+            progress=held.progress if progress is None else progress,
+            seconds=held.seconds if seconds is None else seconds,
+            deaths=held.deaths if deaths is None else deaths,
         )
-        self.change(change)
+
+    def _finish(self, command: Finish) -> Run:
+        execution = self.execution
+        self._check_unfinished()
+        self._held(command.token)
+        if command.change.state not in FINAL:
+            raise Invalid(f"The run {self.run.id!r} can't be finished with the state {command.change.state}.")
+        result = execution.result if command.result is None else command.result
+        seconds = execution.seconds if command.seconds is None else command.seconds
+        self.placed = replace(execution, result=result, seconds=seconds)
+        self.change(command.change)
         return self.run
 
-    def write(self, lines: Sequence[LogLine], keep: int, keep_bytes: int) -> None:
+    def _write(self, lines: Sequence[LogLine], retention: Retention) -> None:
         """Add lines that it wrote; the oldest go."""
         first = self.written + 1
         self.lines += [replace(line, number=number) for number, line in enumerate(lines, first)]
         self.written += len(lines)
-        del self.lines[: max(0, len(self.lines) - keep)]
+        del self.lines[: max(0, len(self.lines) - retention.lines)]
         size = sum(len(line.text.encode()) for line in self.lines)
-        while size > keep_bytes and len(self.lines) > 1:
+        while size > retention.line_bytes and len(self.lines) > 1:
             size -= len(self.lines.pop(0).text.encode())
 
-    def cut(self, last: int) -> None:
+    def _cut(self, last: int) -> None:
         """Forget what it wrote after a line, so that the next one has the number after that."""
         self.written = min(self.written, last)
         self.lines = [line for line in self.lines if line.number <= last]
 
-    def append(
-        self,
-        position: int,
-        entries: Sequence[Entry],
-        savepoint: Savepoint | None,
-        change: Change | None,
-        keep: int,
-    ) -> Appended:
+    def _append(self, command: Append, keep: int) -> Appended:
         """Append entries with a savepoint and a change, or raise before anything has changed."""
+        position, entries, change = command.position, command.entries, command.change
         keys = [entry.key for entry in entries if entry.key is not None]
         if entries and entries[0].key is not None and self.find_step(entries[0].key) is not None:
             recorded = (self.find_step(key) for key in keys)
             return Appended(tuple(step for step in recorded if step is not None), replayed=True)
+        self.check(command.guard)
         if len(self.steps) != position:
             raise PositionConflict(run=self.run.id, expected=position + 1, position=len(self.steps))
         if self.run.state in FINAL:
@@ -165,13 +255,13 @@ class KeptRun:
             Step(position=at, inputs=entry.inputs, outputs=entry.outputs)
             for at, entry in enumerate(entries, position + 1)
         )
-        if savepoint is not None:
-            self.put(savepoint, keep)
+        if command.savepoint is not None:
+            self.put(command.savepoint, keep)
         self.steps.extend(steps)
         self.keys.update(new_keys)
         self.run = replace(self.run, position=len(self.steps), updated=time.time())
         if change is not None:
-            self.change(change)
+            self.change(change, by_writer=True)
         return Appended(steps)
 
     def find_step(self, key: Key) -> Step | None:
@@ -191,25 +281,24 @@ class KeptRun:
                 raise SavepointNameTaken(run=self.run.id, name=name, timestamp=at)
 
     def put(
-        self, savepoint: Savepoint, keep: int, name: str | None = None, pinned: bool = False
+        self, savepoint: EncodedSavepoint, keep: int, name: str | None = None, pinned: bool = False
     ) -> SavepointInfo:
         """Keep a savepoint in place of one with its timestamp, then give up what retention doesn't keep."""
         self.check_name(savepoint.timestamp, name)
-        blob = savepoint.to_blob()
         former, _ = self.savepoints.get(savepoint.timestamp, (None, b""))
         info = SavepointInfo(
             timestamp=savepoint.timestamp,
             position=savepoint.position,
             created=time.time(),
-            size=len(blob),
+            size=len(savepoint.blob),
             name=name if name is not None or former is None else former.name,
             pinned=pinned or (former is not None and former.pinned),
             milestone=savepoint.milestone or (former is not None and former.milestone),
         )
-        self.savepoints[savepoint.timestamp] = info, blob
+        self.savepoints[savepoint.timestamp] = info, savepoint.blob
         self.marks[savepoint.timestamp] = self.written
         if self.placed is not None:
-            self.placed = executions.reported(self.placed, deaths=0)
+            self.placed = replace(self.placed, deaths=0)
         newest = sorted(self.savepoints)[-(savepoint.keep or keep) :]
         for at, (old, _) in list(self.savepoints.items()):
             marked = old.milestone or old.pinned or old.name is not None

@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.support.processes import marked
 
 from perdure.run import Execution, Run
+from perdure.stores.commands import CreateRun
 from perdure.stores.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +75,7 @@ class TaskChaos:
             now = time.time()
             run = Run(id=id, kind="task", owner="ann", spec=spec, created=now, updated=now)
             execution = Execution(run_id=id, kind="task", owner="ann")
-            store.create_run(run, None, execution=execution).result(WAIT)
+            store.submit(CreateRun(run, execution=execution)).result(WAIT)
         store.close()
         self._start()
 

@@ -14,7 +14,7 @@ from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
 from perdure.execution.reconcile import reconciling
 from perdure.lifecycle import FINAL
-from perdure.stores.base import Committed
+from perdure.stores.commands import Committed
 from perdure.stores.sqlite import SqliteStore
 
 

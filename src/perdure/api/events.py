@@ -22,7 +22,7 @@ from perdure.drivers.sessions import KIND as SESSION
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import TaskView
 from perdure.lifecycle import FINAL, RunState
-from perdure.stores.base import Committed
+from perdure.stores.commands import Committed
 from perdure.web.events import EventStream, event
 from perdure.web.operations import Call, Operation, route
 

@@ -54,7 +54,7 @@ from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import NewTask, Tasks, TaskView
 from perdure.errors import Damaged, WrongKind
 from perdure.run import KEEP_LABEL, NO_LABEL, Key, Run
-from perdure.stores.base import Created
+from perdure.stores.commands import Created
 from perdure.stores.run_list import Cursor
 from perdure.web.errors import error_responses
 from perdure.web.idempotency import IdempotencyKey, make_key

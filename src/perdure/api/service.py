@@ -16,12 +16,12 @@ from starlette.responses import Response
 from perdure.api.context import Context, Serving
 from perdure.api.shapes import CheckStore
 from perdure.api.start_page import address_of, start_page
-from perdure.clock import steady
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import Damaged, PerdureError, StoreUnavailable
 from perdure.lifecycle import Wanted
 from perdure.run import Execution
+from perdure.stores.commands import Recount
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
@@ -100,7 +100,7 @@ async def check_store(serving: Serving, body: CheckStore | None = None) -> Store
         repaired: Sequence[str] = ()
         if body is not None and body.repair:
             with suppress(StoreUnavailable, Damaged):  # the check tells of it
-                repaired = serving.store.recount().result()
+                repaired = serving.store.submit(Recount()).result()
         return StoreReport(problems=list(serving.store.check()), repaired=list(repaired))
 
     return await anyio.to_thread.run_sync(check)
@@ -130,14 +130,14 @@ def _measure(serving: Context) -> None:
         executions = store.executions()
     except PerdureError:
         return  # what can't be read has the value that it had
-    now = steady()
-    found = Counter((it.kind, _state(it, store.fence, now)) for it in executions)
+    now = store.clock()
+    found = Counter((it.kind, _state(it, now)) for it in executions)
     for kind in (TASK, EXPERIMENT):
         for state in ("waiting", "working", "paused"):
             metrics.queue.labels(kind, state).set(found[kind, state])
 
 
-def _state(execution: Execution, opening: int, now: float) -> str:
+def _state(execution: Execution, now: float) -> str:
     if execution.wanted is Wanted.PAUSED:
         return "paused"
-    return "working" if execution.leased(opening, now) else "waiting"
+    return "working" if execution.leased(now) else "waiting"

@@ -6,7 +6,6 @@ its place. Damaged savepoints and outputs are written back; damaged inputs or sp
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from perdure.run import Run, Step
 from perdure.state.codec import decode, same
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Store
+from perdure.stores.commands import Command, PutSavepoint, RepairStep, Unleased, encoded
 
 __all__ = ["Finding", "Hole", "examine", "walk"]
 
@@ -172,7 +172,7 @@ class _Examination:
             mend = None
             if outputs is not None:
                 repaired = msgspec.structs.replace(step, outputs=outputs)
-                mend = partial(self._store.repair_step, self._run.id, repaired)
+                mend = RepairStep(self._run.id, repaired)
             self._tell(f"step {step.position}, outputs", problem, mend, damaged=True)
         elif outputs is not None and not same(outputs, step.outputs):
             self._departed = self._departed or step.position
@@ -237,17 +237,17 @@ class _Examination:
                     self._lose(f"replay departs from the log at step {self._departed}.")
                     self._resume(savepoint)
 
-    def _mend(self, info: SavepointInfo, live: LiveSession | None) -> Callable[[], Any] | None:
+    def _mend(self, info: SavepointInfo, live: LiveSession | None) -> PutSavepoint | None:
         if live is None:
             return None
         savepoint = live.savepoint(milestone=info.milestone)
-        put = self._store.put_savepoint
-        return partial(put, self._run.id, self._store.fence, savepoint, name=info.name, pinned=info.pinned)
+        guard = Unleased(self._run.generation)
+        return PutSavepoint(self._run.id, guard, encoded(savepoint), info.name, info.pinned)
 
     # Telling ------------------------------------------------------------------------------------------------
 
     def _tell(
-        self, place: str, problem: str, mend: Callable[[], Any] | None = None, *, damaged: bool = False
+        self, place: str, problem: str, mend: Command[Any] | None = None, *, damaged: bool = False
     ) -> None:
         """Report something; if it is damaged and replay knows better, put it right."""
         if not damaged or not self._repair:
@@ -259,7 +259,7 @@ class _Examination:
             self.findings.append(Finding(place, f"{problem} It can't be repaired: {why}"))
         else:
             try:
-                mend().result()
+                self._store.submit(mend).result()
             except PerdureError as error:
                 self.findings.append(Finding(place, f"{problem} It can't be repaired: {error}"))
             else:

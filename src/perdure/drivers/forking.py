@@ -21,7 +21,8 @@ from perdure.lifecycle import Outcome, RunState
 from perdure.run import KEEP_LABEL, Key, Label, LabelChange, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint
-from perdure.stores.base import Fork, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import Fork, encoded
 
 __all__ = ["Forking"]
 
@@ -107,7 +108,7 @@ class Forking:
             name=label.name,
             tags=label.tags,
         )
-        return Fork(run=run, savepoint=savepoint, key=key)
+        return Fork(run=run, savepoint=encoded(savepoint), key=key)
 
     def _position(self, step: int | None) -> int:
         """Return the step after which a fork begins; raise if the session can't be brought back there."""

@@ -10,6 +10,7 @@ from perdure.drivers.run_access import find_run
 from perdure.errors import VersionConflict
 from perdure.run import Change, LabelChange, Run
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun
 
 __all__ = ["relabel"]
 
@@ -32,5 +33,5 @@ async def relabel(store: Store, owner: Owner, run_id: str, change: LabelChange) 
         if label == run.label:
             return run
         with suppress(VersionConflict):
-            changed = store.update_run(run_id, run.version, Change(name=label.name, tags=label.tags))
+            changed = store.submit(ChangeRun(run_id, run.version, Change(name=label.name, tags=label.tags)))
             return await asyncio.wrap_future(changed)

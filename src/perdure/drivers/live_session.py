@@ -65,6 +65,7 @@ class LiveSession:
         self.owner = owner
         self.spec = spec
         self.position = position
+        self.generation = 0  # that of the run when it was read; the guard of its steps
         self.seconds_per_step = float("inf")  # not measured yet
         self.last_keyed: tuple[Key, Stepped] | None = None  # what a client repeats, it repeats soon
         self._engines = engines

@@ -89,7 +89,9 @@ class LiveSessions:
         ModelChanged
             If a model isn't the one the session was made with.
         """
-        return LiveSession.begin(run.id, run.owner, spec, partial(self._make_engine, run.id), savepoint)
+        live = LiveSession.begin(run.id, run.owner, spec, partial(self._make_engine, run.id), savepoint)
+        live.generation = run.generation
+        return live
 
     def restore(self, run: Run, spec: SessionSpec, position: int) -> LiveSession:
         """Return a session as it stood at a position; it isn't held yet. Blocks while it reads and replays.
@@ -109,6 +111,7 @@ class LiveSessions:
             partial(self._make_engine, run.id),
             position,
         )
+        live.generation = run.generation
         self._metrics.restores.inc()
         self._metrics.replayed_steps.inc(replayed)
         self._metrics.damaged_savepoints.inc(len(damaged))

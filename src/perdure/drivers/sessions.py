@@ -52,8 +52,22 @@ from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.base import Committed, Created, Fork, Quota, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import (
+    ChangeRun,
+    Committed,
+    Created,
+    CreateRun,
+    DeleteRun,
+    Fork,
+    ForkRuns,
+    MarkSavepoint,
+    PutSavepoint,
+    Unleased,
+    encoded,
+)
 from perdure.stores.feed import Feed
+from perdure.stores.quota import Quota
 
 __all__ = ["KIND", "Sessions"]
 
@@ -223,7 +237,7 @@ class Sessions:
         """Name or pin a savepoint, or undo that."""
         await self.run(owner, run_id)
         return await asyncio.wrap_future(
-            self.store.mark_savepoint(run_id, timestamp, name=name, pinned=pinned)
+            self.store.submit(MarkSavepoint(run_id, timestamp, name=name, pinned=pinned))
         )
 
     async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
@@ -281,7 +295,9 @@ class Sessions:
             return live, run, live.savepoint()
 
         live, run, savepoint = await self._threads.compute(start)
-        created = await asyncio.wrap_future(self.store.create_run(run, savepoint, key, quota=self._quota))
+        created = await asyncio.wrap_future(
+            self.store.submit(CreateRun(run, encoded(savepoint), key, quota=self._quota))
+        )
         if not created.replayed:
             self._live.keep(live)
         return created
@@ -306,7 +322,7 @@ class Sessions:
             return forking.prepare(requests, key, labels)
 
         forks = await self._threads.compute(prepare)
-        return await asyncio.wrap_future(self.store.fork_runs(forks, quota=self._quota))
+        return await asyncio.wrap_future(self.store.submit(ForkRuns(forks, quota=self._quota)))
 
     async def _all_made(self, owner: str, key: Key, count: int) -> list[Created]:
         """Return the runs that a key made, one for each ordinal; none if one of them isn't there."""
@@ -324,14 +340,16 @@ class Sessions:
                 run = await self.run(owner, run_id)
                 check(KIND, run.state, RunState.STOPPED)
                 with suppress(VersionConflict):  # it got another name or other tags since a moment ago
-                    stopped = await asyncio.wrap_future(self.store.update_run(run_id, run.version, change))
+                    stopped = await asyncio.wrap_future(
+                        self.store.submit(ChangeRun(run_id, run.version, change))
+                    )
                     self._live.drop(run_id)
                     return stopped
 
     async def _delete(self, owner: Owner, run_id: str) -> None:
         async with self._locks.hold(run_id):
             await self.run(owner, run_id)
-            await asyncio.wrap_future(self.store.delete_run(run_id))
+            await asyncio.wrap_future(self.store.submit(DeleteRun(run_id)))
             self._live.drop(run_id)
 
     async def _upgrade(self, owner: Owner, run_id: str) -> Upgraded:
@@ -355,7 +373,7 @@ class Sessions:
 
     async def _take_savepoint(self, run: Run, name: str | None, pinned: bool) -> SavepointInfo:
         async with self._locks.hold(run.id):
-            live = await self._stepping.touch(run.owner, run.id)
+            live = await self._stepping.touch(run.owner, run.id, current=True)
             return await self._save_here(live, name, pinned)
 
     async def _step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
@@ -429,7 +447,9 @@ class Sessions:
     async def _save_here(self, live: LiveSession, name: str | None, pinned: bool) -> SavepointInfo:
         savepoint = await self._threads.compute(live.savepoint)
         return await asyncio.wrap_future(
-            self.store.put_savepoint(live.run_id, self.store.fence, savepoint, name=name, pinned=pinned)
+            self.store.submit(
+                PutSavepoint(live.run_id, Unleased(live.generation), encoded(savepoint), name, pinned)
+            )
         )
 
 

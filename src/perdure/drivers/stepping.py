@@ -19,6 +19,7 @@ from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import Inputs
 from perdure.drivers.threads import Threads
 from perdure.errors import (
+    Fenced,
     KeyReused,
     PerdureError,
     PositionConflict,
@@ -29,12 +30,15 @@ from perdure.errors import (
 from perdure.lifecycle import FINAL, Outcome, RunState
 from perdure.run import Change, Entry, Key, Run, Step
 from perdure.settings import Settings
-from perdure.stores.base import Appended, Chain, Store
+from perdure.stores.base import Store
+from perdure.stores.chain import Chain
+from perdure.stores.commands import Append, Appended, Unleased, encoded
 
 __all__ = ["Stepping"]
 
 WINDOW = 64  # steps of one request that may wait for their commit at once
 WINDOW_SECONDS = 0.05  # about how long a window may be computed, so that others get their turn
+MAX_OVERTAKEN = 16  # times that other servers may get ahead of one request
 INLINE_SECONDS = 0.001  # a step that takes longer leaves the event loop
 
 
@@ -73,18 +77,26 @@ class Stepping:
         self._settings = settings
         self._closing = closing
 
-    async def touch(self, owner: Owner, run_id: str) -> LiveSession:
-        """Return a session that can be stepped, restored if it isn't in memory."""
+    async def touch(self, owner: Owner, run_id: str, *, current: bool = False) -> LiveSession:
+        """Return a session that can be stepped, restored if it isn't in memory.
+
+        What is in memory may be behind the store: another server may have stepped or changed the session. The
+        commit of a step finds that out; with `current` the store is asked now.
+        """
         live = self._live.get(run_id)
-        if live is None:
-            run = await self._find_run(owner, run_id)
-            if run.state in FINAL:
-                raise RunFinished(run=run_id, state=run.state.value)
-            spec = await self._threads.read(lambda: SessionSpec.from_blob(run.spec))
-            live = await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
-            self._live.keep(live)
-        elif owner is not None and live.owner != owner:
+        if live is not None and owner is not None and live.owner != owner:
             raise RunNotFound(run=run_id)
+        if live is not None and not current:
+            return live
+        run = await self._find_run(owner, run_id)
+        if live is not None and (live.position, live.generation) == (run.position, run.generation):
+            return live
+        self._live.drop(run_id)
+        if run.state in FINAL:
+            raise RunFinished(run=run_id, state=run.state.value)
+        spec = await self._threads.read(lambda: SessionSpec.from_blob(run.spec))
+        live = await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
+        self._live.keep(live)
         return live
 
     async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
@@ -112,14 +124,38 @@ class Stepping:
     async def _advance(
         self, live: LiveSession, request: StepRequest, key: Key | None, recorded: list[Step]
     ) -> Answer:
-        """Take the steps that aren't recorded yet, a window at a time, and wait for each window's commits."""
-        if request.expected is not None and live.position + 1 != request.expected + len(recorded):
-            raise PositionConflict(run=live.run_id, expected=request.expected, position=live.position)
+        """Take the steps that aren't recorded yet.
+
+        If another server has stepped or changed the session meanwhile, go on from where it stands now, unless
+        the client expects it elsewhere.
+        """
+        owner, expected = live.owner, request.expected
+        if expected is not None and live.position + 1 != expected + len(recorded):
+            live = await self.touch(owner, live.run_id, current=True)
+            if live.position + 1 != expected + len(recorded):
+                raise PositionConflict(run=live.run_id, expected=expected, position=live.position)
+        done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
+        overtaken = 0
+        while True:
+            try:
+                return await self._advance_from(live, request, key, done)
+            except (Fenced, PositionConflict):
+                if expected is not None or overtaken == MAX_OVERTAKEN:
+                    raise
+                overtaken += 1
+                live = await self.touch(owner, live.run_id)
+
+    async def _advance_from(
+        self, live: LiveSession, request: StepRequest, key: Key | None, done: list[StepRows]
+    ) -> Answer:
+        """Take the steps that aren't done, a window at a time, and wait for each window's commits.
+
+        Every step that is committed is added to `done`, also if a later one fails.
+        """
         check_step_limits(self._settings, request.steps, live.values_per_step)
         # The settings of a request are logged with its first step and stay in force.
-        inputs = [] if recorded else settings_to_inputs(live.spec, request.settings)
+        inputs = [] if done else settings_to_inputs(live.spec, request.settings)
         live.check(inputs)
-        done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
         live.last_keyed = None
         chain = Chain() if request.steps > 1 else None
         try:
@@ -183,8 +219,16 @@ class Stepping:
                 elif stepped.position == 1:
                     change = Change(state=RunState.STARTED)
                 position = stepped.position - 1
-                future = self._store.append(
-                    live.run_id, self._store.fence, position, [entry], stepped.savepoint, change, chain
+                future = self._store.submit(
+                    Append(
+                        live.run_id,
+                        Unleased(live.generation),
+                        position,
+                        [entry],
+                        encoded(stepped.savepoint),
+                        change,
+                    ),
+                    chain,
                 )
                 taken.append((stepped, future))
                 if live.finished:

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import msgspec
 
-from perdure.clock import steady
 from perdure.drivers.examination import Finding
 from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
@@ -37,8 +36,10 @@ from perdure.lifecycle import FINAL, RunState, Wanted, check
 from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode, unpack
-from perdure.stores.base import Created, Quota, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import Created, CreateRun, DeleteRun, Want
 from perdure.stores.feed import Feed
+from perdure.stores.quota import Quota
 from perdure.tasks import Task
 
 __all__ = ["KIND", "NewTask", "TaskView", "Tasks"]
@@ -275,19 +276,19 @@ class Tasks:
         )
         execution = Execution(run_id=run_id, kind=KIND, owner=owner, timeout=timeout)
         created = await asyncio.wrap_future(
-            self._store.create_run(run, None, key, quota=self._quota, execution=execution)
+            self._store.submit(CreateRun(run, key=key, quota=self._quota, execution=execution))
         )
         await self._executor.submit(created.run.id)
         return created
 
     async def _stop(self, owner: Owner, run_id: str) -> Run:
-        await asyncio.wrap_future(self._store.want(run_id, Wanted.STOPPED))
+        await asyncio.wrap_future(self._store.submit(Want(run_id, Wanted.STOPPED)))
         await self._executor.cancel(run_id)
         return await self._ended(owner, run_id)
 
     async def _want(self, owner: Owner, run_id: str, wanted: Wanted) -> Run:
         check(KIND, (await self._find(owner, run_id)).state, RunState(wanted.value))
-        await asyncio.wrap_future(self._store.want(run_id, wanted))
+        await asyncio.wrap_future(self._store.submit(Want(run_id, wanted)))
         await self._executor.submit(run_id)
         return await self._find(owner, run_id)
 
@@ -295,7 +296,7 @@ class Tasks:
         if run.state not in FINAL:
             with suppress(RunFinished):  # it ended by itself meanwhile
                 await self._stop(owner, run.id)
-        await asyncio.wrap_future(self._store.delete_run(run.id))
+        await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
 
     async def _ended(self, owner: Owner, run_id: str) -> Run:
         """Wait until a task has ended, or for as long as anyone can be expected to wait."""
@@ -321,7 +322,7 @@ class Tasks:
         return execution.kind == KIND and execution.wanted is Wanted.STARTED and not self._leased(execution)
 
     def _leased(self, execution: Execution) -> bool:
-        return execution.leased(self._store.fence, steady())
+        return execution.leased(self._store.clock())
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if more is asked for than there may be."""

@@ -19,7 +19,8 @@ from perdure.scenarios import Catalogue, Scenario
 from perdure.state.codec import decode, encode
 from perdure.state.savepoint import Savepoint
 from perdure.state.state_store import newest_intact
-from perdure.stores.base import Appended, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import Append, Appended, Unleased, encoded
 
 __all__ = ["upgrade_session"]
 
@@ -68,13 +69,15 @@ def upgrade_session(store: Store, run: Run, catalogue: Catalogue) -> tuple[Futur
         session.replay(store, run.position, compare=False)
     except PerdureError as error:
         raise UpgradeRefused(run=run.id, reason=str(error)) from error
-    append = store.append(
-        run.id,
-        store.fence,
-        run.position,
-        [],
-        session.savepoint(milestone=True),
-        Change(spec=upgraded.to_blob()),
+    append = store.submit(
+        Append(
+            run.id,
+            Unleased(run.generation),
+            run.position,
+            [],
+            encoded(session.savepoint(milestone=True)),
+            Change(spec=upgraded.to_blob()),
+        )
     )
     return append, run.position - savepoint.position
 

@@ -51,7 +51,9 @@ from perdure.execution.verdict import Finish, Leave, Verdict, failed, judge, pip
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution
 from perdure.state.savepoint import Savepoint
+from perdure.stores import commands
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun, CutLines, Leased, Renew, encoded
 from perdure.stores.feed import Subscription
 
 __all__ = ["Attempt"]
@@ -258,7 +260,7 @@ class Attempt:
         """Return where the child begins, and forget the lines after that: they are said again."""
         savepoint = await asyncio.to_thread(newest_savepoint, self._store, self._run_id)
         timestamp = None if savepoint is None else savepoint.timestamp
-        await asyncio.wrap_future(self._store.cut_lines(self._run_id, self._fence, timestamp))
+        await asyncio.wrap_future(self._store.submit(CutLines(self._run_id, self._fence, timestamp)))
         return savepoint
 
     async def _brief(self, process: GuardedProcess, savepoint: Savepoint | None) -> None:
@@ -300,7 +302,9 @@ class Attempt:
                 continue
             renewed = now
             await reporter.write(self.seconds)
-            await asyncio.wrap_future(self._store.renew(self._run_id, self._fence, self._place.lease_seconds))
+            await asyncio.wrap_future(
+                self._store.submit(Renew(self._run_id, self._fence, self._place.lease_seconds))
+            )
             if silent != (now - self._heard > SILENT and self._obeyed is Wanted.STARTED):
                 silent = not silent
                 log.info("child_silent" if silent else "child_heard_again", run=self._run_id)
@@ -356,7 +360,11 @@ class Attempt:
                 await asyncio.to_thread(self._provision.settled)
                 self._settled = True
         appended = await asyncio.wrap_future(
-            self._store.append(self._run_id, self._fence, self._position, entries, savepoint)
+            self._store.submit(
+                commands.Append(
+                    self._run_id, Leased(self._fence), self._position, entries, encoded(savepoint)
+                )
+            )
         )
         if not appended.replayed:
             self._position += len(entries)
@@ -429,7 +437,7 @@ class Attempt:
                 return
             with suppress(VersionConflict):  # another change came between: look again
                 await asyncio.wrap_future(
-                    self._store.update_run(self._run_id, run.version, Change(state=state))
+                    self._store.submit(ChangeRun(self._run_id, run.version, Change(state=state)))
                 )
 
 

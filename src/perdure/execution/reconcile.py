@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from perdure.clock import steady
 from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.executor import Executor
 from perdure.lifecycle import RunState, Wanted
@@ -27,11 +26,11 @@ log = structlog.get_logger(__name__)
 async def reconcile(store: Store, executor: Executor) -> None:
     """Submit each unfinished run whose lease is void, in the order of creation; one that is paused waits.
 
-    A lease is void when it ran out, was given back, or is of an earlier opening of the store.
+    A lease is void when it ran out or was given back.
     """
-    now = steady()
+    now = store.clock()
     for execution in await asyncio.to_thread(store.executions):
-        if execution.leased(store.fence, now):
+        if execution.leased(now):
             continue
         with suppress(NotExecuted, RunNotFound):  # of a kind that waits for another server; deleted meanwhile
             if execution.wanted is Wanted.PAUSED:

@@ -12,6 +12,7 @@ from perdure.execution.output import Output
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.run import LogLine
 from perdure.stores.base import Store
+from perdure.stores.commands import Report
 
 __all__ = ["Reporter"]
 
@@ -138,7 +139,9 @@ class Reporter:
         progress = self._progress()
         if lines or progress is not None or seconds is not None:
             await asyncio.wrap_future(
-                self._store.report(self._run_id, self._fence, progress=progress, seconds=seconds, lines=lines)
+                self._store.submit(
+                    Report(self._run_id, self._fence, progress=progress, seconds=seconds, lines=lines)
+                )
             )
 
     def _hear(self, printed: Sequence[str], level: str) -> None:

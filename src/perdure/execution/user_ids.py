@@ -7,6 +7,7 @@ import threading
 
 from perdure.errors import CorruptBlob, UserIdsExhausted
 from perdure.stores.base import Store
+from perdure.stores.commands import PutDocument
 
 __all__ = ["UserIds"]
 
@@ -46,15 +47,15 @@ class UserIds:
             return self._known[owner]
 
     def _given(self, owner: str) -> int:
-        former = self._store.record(RECORDS, owner)
+        former = self._store.document(RECORDS, owner)
         if former is not None and (number := _number(former.blob)) in self._ids:
             return number
-        used = {_number(record.blob) for record in self._store.records(RECORDS, strict=True)}
+        used = {_number(record.blob) for record in self._store.documents(RECORDS, strict=True)}
         free = next((number for number in self._ids if number not in used), None)
         if free is None:
             raise UserIdsExhausted(owner=owner, count=len(self._ids))
         version = None if former is None else former.version
-        self._store.put_record(RECORDS, owner, b"%d" % free, version).result()
+        self._store.submit(PutDocument(RECORDS, owner, b"%d" % free, version)).result()
         return free
 
 

@@ -9,7 +9,6 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from perdure.clock import steady
 from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, TooMany, VersionConflict
 from perdure.execution.attempt import Attempt
 from perdure.execution.body import Provision
@@ -18,7 +17,9 @@ from perdure.execution.verdict import Again, Finish, failed, requested
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.observability import Metrics
 from perdure.run import Change, Execution, Run
+from perdure.stores import commands
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun, Lease, Release, Want
 from perdure.stores.feed import Hint, Subscription
 
 __all__ = ["Work", "bring_unplaced"]
@@ -76,7 +77,7 @@ class Work:
         body = self._place.bodies[run.kind]
         if before.wanted is not Wanted.STARTED:
             await bring_unplaced(self._store, self._run_id, self._place.metrics)
-        if not body.is_due(run, before) or before.leased(self._store.fence, steady()):
+        if not body.is_due(run, before) or before.leased(self._store.clock()):
             return False
         if run.state is RunState.STARTED and not body.resumes:
             await self._pause_interrupted()
@@ -90,7 +91,9 @@ class Work:
             return True
         holder, lease_seconds = self._place.holder, self._place.lease_seconds
         try:
-            execution = await asyncio.wrap_future(self._store.lease(self._run_id, holder, lease_seconds))
+            execution = await asyncio.wrap_future(
+                self._store.submit(Lease(self._run_id, holder, lease_seconds))
+            )
         except (LeaseHeld, RunFinished):
             return False
         self._place.metrics.attempts.labels(run.kind).inc()
@@ -106,8 +109,10 @@ class Work:
         match verdict:
             case Finish(change, result):
                 await asyncio.wrap_future(
-                    self._store.finish(
-                        self._run_id, execution.fence, change, result=result, seconds=attempt.seconds
+                    self._store.submit(
+                        commands.Finish(
+                            self._run_id, execution.fence, change, result=result, seconds=attempt.seconds
+                        )
                     )
                 )
                 _count(self._place.metrics, run.kind, change)
@@ -157,7 +162,7 @@ class Work:
 
     async def _pause_interrupted(self) -> None:
         """Let a run whose work was broken off wait for its owner to start it again."""
-        await asyncio.wrap_future(self._store.want(self._run_id, Wanted.PAUSED))
+        await asyncio.wrap_future(self._store.submit(Want(self._run_id, Wanted.PAUSED)))
         await self._change(Change(state=RunState.PAUSED))
 
     async def _change(self, change: Change) -> None:
@@ -167,13 +172,13 @@ class Work:
             if run.state in FINAL:
                 return
             with suppress(VersionConflict):
-                await asyncio.wrap_future(self._store.update_run(self._run_id, run.version, change))
+                await asyncio.wrap_future(self._store.submit(ChangeRun(self._run_id, run.version, change)))
                 _count(self._place.metrics, run.kind, change)
                 return
 
     async def _give_back(self, attempt: Attempt, fence: int, deaths: int | None = None) -> None:
         await asyncio.wrap_future(
-            self._store.release(self._run_id, fence, seconds=attempt.seconds, deaths=deaths)
+            self._store.submit(Release(self._run_id, fence, seconds=attempt.seconds, deaths=deaths))
         )
 
 
@@ -182,7 +187,7 @@ async def bring_unplaced(store: Store, run_id: str, metrics: Metrics | None = No
     while True:
         execution = await asyncio.to_thread(store.execution, run_id)
         run = await asyncio.to_thread(store.run, run_id)
-        if execution.leased(store.fence, steady()) or run.state in FINAL:
+        if execution.leased(store.clock()) or run.state in FINAL:
             return
         if execution.wanted.ends:
             change = requested(execution.wanted).change
@@ -192,7 +197,7 @@ async def bring_unplaced(store: Store, run_id: str, metrics: Metrics | None = No
             return
         # Whoever leases it in between makes it a new version.
         with suppress(VersionConflict):
-            await asyncio.wrap_future(store.update_run(run_id, run.version, change))
+            await asyncio.wrap_future(store.submit(ChangeRun(run_id, run.version, change)))
             _count(metrics, run.kind, change)
 
 

@@ -1,4 +1,4 @@
-"""The chain: the appends of one request, of which none is done after one that wasn't.
+"""The chain: the steps of one request, of which none is done after one that wasn't.
 
 Without it, a later one could fit by chance where somebody else has moved the log on.
 """
@@ -8,32 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
 from threading import Lock
-from typing import TypeVar
-
-import msgspec
+from typing import Any, TypeVar
 
 from perdure.errors import PositionConflict
-from perdure.run import Step
+from perdure.stores.commands import Appended
 
-__all__ = ["Appended", "Chain", "Link"]
+__all__ = ["Chain", "Link"]
 
+R = TypeVar("R")
 T = TypeVar("T")
-
-
-class Appended(msgspec.Struct, frozen=True):
-    """What an append came to.
-
-    Attributes
-    ----------
-    steps
-        The steps as the log holds them.
-    replayed
-        True if the key of the first entry had been recorded before: nothing was written, and `steps` are the
-        recorded ones.
-    """
-
-    steps: tuple[Step, ...]
-    replayed: bool = False
 
 
 class Chain:
@@ -69,24 +52,24 @@ class Link:
         self._chain = chain
         self._number = number
 
-    def do(self, append: Callable[[], tuple[Appended, T]]) -> tuple[Appended, T]:
+    def do(self, append: Callable[[], tuple[R, T]]) -> tuple[R, T]:
         """Do the append unless one before it wasn't done; its answer when its key is known counts as none."""
         self._chain.check(self._number)
         try:
-            appended, told = append()
+            appended, changes = append()
         except Exception as error:
             self._chain.break_at(self._number, error)
             raise
-        if appended.replayed:
+        if isinstance(appended, Appended) and appended.replayed:
             why = "A step before this one was answered from its key, so this one was not taken."
             self._chain.break_at(self._number, PositionConflict(why))
-        return appended, told
+        return appended, changes
 
-    def follow(self, future: Future[Appended]) -> None:
+    def follow(self, future: Future[Any]) -> None:
         """Refuse the later ones if this one gets no answer: its commit failed, or it was cancelled."""
         future.add_done_callback(self._ended)
 
-    def _ended(self, future: Future[Appended]) -> None:
+    def _ended(self, future: Future[Any]) -> None:
         if future.cancelled():
             why = "A step before this one was cancelled, so this one was not taken."
             self._chain.break_at(self._number, PositionConflict(why))

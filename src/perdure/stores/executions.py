@@ -1,120 +1,69 @@
-"""What happens to an execution in any store: pure functions from one value to the next, or an error.
+"""The executions in the SQLite file: those of unfinished runs, damaged ones, and the leases that end.
 
-A lease is held by whoever carries its fence token, until it is given back, runs out and is taken by another,
-or the store is opened anew. Stores hand in what only they know: the opening, the next token, the time.
+A row whose checksum doesn't fit is never believed.
 """
 
-from msgspec.structs import replace
+from collections.abc import Iterator
 
-from perdure.errors import Fenced, Invalid, LeaseHeld, NotExecuted, RunFinished
-from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.run import Change, Execution, Run
+import apsw
 
-__all__ = ["begun", "ended", "given_back", "held", "new", "renewed", "reported", "require", "wanting"]
+from perdure.errors import CorruptBlob, NotExecuted
+from perdure.run import Execution
+from perdure.stores.commands.executions import find_execution, lease_ended
+from perdure.stores.commands.found import find_run, found
+from perdure.stores.database import row, rows
+from perdure.stores.queries import QUERIES
+from perdure.stores.transaction import answer, apply
+from perdure.stores.values import to_execution
 
+__all__ = ["damaged_executions", "end_leases", "read_unfinished"]
 
-def new(run: Run, execution: Execution) -> Execution:
-    """Return the execution of a run that is being created: nobody has worked on it yet."""
-    return Execution(
-        run_id=run.id,
-        kind=run.kind,
-        owner=run.owner,
-        timeout=execution.timeout,
-        wanted=execution.wanted,
-    )
+_SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
-def require(execution: Execution | None, run_id: str, kind: str) -> Execution:
-    """Return an execution; raise `NotExecuted` if there is none."""
-    if execution is None:
-        raise NotExecuted(run=run_id, kind=kind)
-    return execution
+def read_unfinished(connection: apsw.Connection) -> Iterator[Execution | CorruptBlob]:
+    """Yield the executions of unfinished runs, in the order of creation; a damaged one's error instead."""
+    for (number,) in rows(connection, _SQL["list_executed"]):
+        try:
+            yield _read(connection, number)
+        except CorruptBlob as error:
+            yield error
 
 
-def held(execution: Execution, fence: int, opening: int) -> Execution:
-    """Return an execution whose lease has this token; else raise `Fenced`.
+def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
+    """Yield in words every execution and result that can't be trusted; reads them all."""
+    for (number,) in rows(connection, _SQL["list_all_executed"]):
+        try:
+            _read(connection, number)
+        except NotExecuted:
+            yield f"the run with number {number} has an execution, but no lease"
+        except CorruptBlob as error:
+            yield str(error)
 
-    A lease that has run out is still held: nobody else has taken it.
+
+def end_leases(connection: apsw.Connection) -> None:
+    """End all leases: the process that held them had the file open, and is gone.
+
+    What can't be read stays as it is: whoever asks for it hears that it is damaged.
     """
-    if fence <= opening or fence != execution.fence:
-        raise Fenced(run=execution.run_id, fence=fence)
-    return execution
+    try:
+        leased = rows(connection, _SQL["list_leased"])
+    except (CorruptBlob, apsw.CorruptError):
+        return
+    for (run_id,) in leased:
+        try:
+            answers = {
+                query: answer(connection, query) for query in (find_run(run_id), find_execution(run_id))
+            }
+            writes = lease_ended(found(run_id, answers), answers)
+        except (CorruptBlob, apsw.CorruptError):
+            continue
+        for write in writes:
+            apply(connection, write)
 
 
-def begun(
-    execution: Execution,
-    state: RunState,
-    *,
-    holder: str,
-    seconds: float,
-    fence: int,
-    opening: int,
-    now: float,
-) -> Execution:
-    """Take the lease with a new token; `RunFinished` and `LeaseHeld` if that can't be done."""
-    _unfinished(execution, state)
-    if execution.leased(opening, now):
-        raise LeaseHeld(run=execution.run_id, holder=execution.holder)
-    return replace(
-        execution, attempt=execution.attempt + 1, holder=holder, fence=fence, lease_until=now + seconds
-    )
-
-
-def renewed(execution: Execution, seconds: float, now: float) -> Execution:
-    """Let a lease that is held run for so many seconds from now."""
-    return replace(execution, lease_until=now + seconds)
-
-
-def reported(
-    execution: Execution,
-    *,
-    progress: bytes | None = None,
-    seconds: float | None = None,
-    deaths: int | None = None,
-) -> Execution:
-    """Put down how far it got; what is None stays."""
-    return replace(
-        execution,
-        progress=execution.progress if progress is None else progress,
-        seconds=execution.seconds if seconds is None else seconds,
-        deaths=execution.deaths if deaths is None else deaths,
-    )
-
-
-def given_back(execution: Execution) -> Execution:
-    """End the lease."""
-    return replace(execution, holder="", fence=0, lease_until=0.0)
-
-
-def ended(
-    execution: Execution,
-    state: RunState,
-    fence: int,
-    opening: int,
-    change: Change,
-    *,
-    result: bytes | None,
-    seconds: float | None,
-) -> Execution:
-    """End the work of the lease's holder with a result."""
-    _unfinished(execution, state)
-    held(execution, fence, opening)
-    if change.state not in FINAL:
-        raise Invalid(f"The run {execution.run_id!r} can't be finished with the state {change.state}.")
-    execution = given_back(reported(execution, seconds=seconds))
-    return execution if result is None else replace(execution, result=result)
-
-
-def wanting(execution: Execution, state: RunState, wanted: Wanted) -> Execution:
-    """Put down which state the owner wants; an end that was wanted stays, since it may be on its way."""
-    _unfinished(execution, state)
-    return execution if execution.wanted.ends else replace(execution, wanted=wanted)
-
-
-def _unfinished(execution: Execution, state: RunState) -> None:
-    if state in FINAL:
-        raise RunFinished(
-            f"The run {execution.run_id!r} is {state}, and nothing works on it any more.",
-            run=execution.run_id,
-            state=state.value,
-        )
+def _read(connection: apsw.Connection, number: int) -> Execution:
+    values = row(connection, _SQL["read_execution_by_number"], (number,))
+    if values is None:
+        raise CorruptBlob(reason=f"the run with number {number} isn't there")
+    return to_execution(values)

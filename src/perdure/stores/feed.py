@@ -17,7 +17,8 @@ import structlog
 from perdure.errors import PerdureError
 from perdure.lifecycle import RunState
 from perdure.observability import Metrics
-from perdure.stores.base import Committed, Store, Version
+from perdure.stores.base import Store, Version
+from perdure.stores.commands import Committed
 from perdure.supervision import start_thread
 
 __all__ = ["Feed", "Hint", "Subscription"]

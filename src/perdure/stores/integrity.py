@@ -9,13 +9,16 @@ from itertools import islice
 import apsw
 
 from perdure.errors import CorruptBlob
+from perdure.stores.commands.counts import count_queries, wrong_counts
+from perdure.stores.commands.documents import to_document
 from perdure.stores.database import row, rows
-from perdure.stores.execution_rows import damaged_executions, read_lines
+from perdure.stores.executions import damaged_executions
 from perdure.stores.keys import damaged_keys
-from perdure.stores.owners import wrong_counts
+from perdure.stores.lines import read_lines
 from perdure.stores.queries import QUERIES
 from perdure.stores.run_rows import differ
-from perdure.stores.values import to_record, to_run
+from perdure.stores.transaction import answer
+from perdure.stores.values import to_run
 
 __all__ = ["problems"]
 
@@ -32,7 +35,7 @@ def problems(connection: apsw.Connection) -> list[str]:
         *_told("the references between tables", _lost_rows(connection)),
         *_told("the idempotency keys", _damaged_keys(connection)),
         *_told("the records of runs", _damaged_runs(connection)),
-        *_told("the counts of owners", wrong_counts(connection)),
+        *_told("the counts of owners", _wrong_counts(connection)),
         *_told("the executions", damaged_executions(connection)),
         *_told("the lines that runs wrote", _damaged_lines(connection)),
         *_told("the records of dialects", _damaged_records(connection)),
@@ -76,6 +79,10 @@ def _damaged_runs(connection: apsw.Connection) -> Iterator[str]:
             yield f"{_name(connection, number)}: it can't be read: {error}"
 
 
+def _wrong_counts(connection: apsw.Connection) -> Iterator[str]:
+    yield from wrong_counts({query: answer(connection, query) for query in count_queries()})
+
+
 def _damaged_lines(connection: apsw.Connection) -> Iterator[str]:
     for (number,) in rows(connection, _SQL["list_all_executed"]):
         found = row(connection, _SQL["find_run_id"], (number,))
@@ -90,13 +97,13 @@ def _damaged_lines(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _damaged_records(connection: apsw.Connection) -> Iterator[str]:
-    for dialect, id in rows(connection, _SQL["list_record_ids"]):
+    for dialect, id in rows(connection, _SQL["list_document_ids"]):
         try:
-            values = row(connection, _SQL["read_record"], (dialect, id))
+            values = row(connection, _SQL["read_document"], (dialect, id))
             if values is None:
                 yield f"the record {id!r} of {dialect} isn't there"
             else:
-                to_record(values)
+                to_document(values)
         except (apsw.Error, CorruptBlob) as error:
             yield f"the record {id!r} of {dialect}: {error}"
 

@@ -7,6 +7,7 @@ import apsw
 from perdure.errors import StoreUnavailable
 from perdure.stores import run_rows
 from perdure.stores.database import reason, row
+from perdure.stores.executions import end_leases
 from perdure.stores.queries import QUERIES
 from perdure.stores.tail import Mark
 
@@ -16,13 +17,15 @@ _NEXT_OPENING = QUERIES["next_opening"].sql
 
 
 def begin(connection: apsw.Connection, name: str) -> Mark:
-    """List what a former schema kept, and void the fencing tokens of all openings before.
+    """List what a former schema kept, and end the leases of the process that had the database before.
 
     Returns the transaction that did it. Raises `StoreUnavailable` if that can't be done.
     """
     try:
         run_rows.fill(connection)
-        meta = row(connection, _NEXT_OPENING)
+        with connection:
+            end_leases(connection)
+            meta = row(connection, _NEXT_OPENING)
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(name, error)) from error
     assert meta is not None, "the first migration makes it"

@@ -14,15 +14,13 @@ import apsw
 import msgspec
 import structlog
 
-from perdure.errors import CorruptBlob
 from perdure.lifecycle import FINAL, RunState
 from perdure.run import Run
 from perdure.stores.database import row, rows
 from perdure.stores.queries import QUERIES
 from perdure.stores.run_list import Cursor, Place, RunFilter, RunOrder, bounds
-from perdure.stores.values import to_run
 
-__all__ = ["LISTS", "List", "differ", "fill", "find", "mend"]
+__all__ = ["LISTS", "List", "differ", "fill", "find"]
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
@@ -148,16 +146,3 @@ def differ(connection: apsw.Connection, run: Run) -> bool:
         (tag, run.owner, run.kind, run.state.value, run.created, run.updated, run.name)
         for tag in ("", *run.tags)
     }
-
-
-def mend(connection: apsw.Connection) -> list[str]:
-    """List each run as it is; return in words which ones were listed otherwise."""
-    wrong = []
-    for number in rows(connection, _SQL["list_run_numbers"]):
-        with suppress(apsw.CorruptError, CorruptBlob):
-            values = row(connection, _SQL["read_run_by_number"], number)
-            if values is not None and differ(connection, run := to_run(values)):
-                connection.execute(_SQL["clear_rows_of_run"], number)
-                connection.execute(_SQL["fill_rows_of_run"], number)
-                wrong.append(f"the run {run.id!r} was listed otherwise than its record says")
-    return wrong

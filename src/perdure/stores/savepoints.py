@@ -7,6 +7,7 @@ from perdure.errors import RunExists, RunNotFound
 from perdure.run import Run
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
+from perdure.stores.commands import CreateRun, DeleteRun, PutSavepoint, Unleased, encoded
 
 __all__ = ["SavepointStorage"]
 
@@ -30,7 +31,7 @@ class SavepointStorage:
         """Create the run; harmless when that was done before."""
         if not self.initialized():
             with contextlib.suppress(RunExists):
-                self._store.create_run(self._run, None).result()
+                self._store.submit(CreateRun(self._run)).result()
 
     def initialized(self) -> bool:
         """Return whether the store holds the run."""
@@ -42,7 +43,8 @@ class SavepointStorage:
 
     def publish(self, savepoint: Savepoint) -> None:
         """Keep a savepoint and drop those that retention gives up, in one transaction."""
-        self._store.put_savepoint(self._run.id, self._store.fence, savepoint).result()
+        guard = Unleased(self._store.run(self._run.id).generation)
+        self._store.submit(PutSavepoint(self._run.id, guard, encoded(savepoint))).result()
 
     def timestamps(self) -> Sequence[int]:
         """Return the timestamps of all kept savepoints, ascending."""
@@ -55,4 +57,4 @@ class SavepointStorage:
     def delete(self) -> None:
         """Forget the run; harmless if there is none."""
         with contextlib.suppress(RunNotFound):
-            self._store.delete_run(self._run.id).result()
+            self._store.submit(DeleteRun(self._run.id)).result()

@@ -1,6 +1,6 @@
 """The SQLite store: one database, written by one thread of one process.
 
-What a change does is `changes`, when it counts as durable is `writer`, what the database lies in is `medium`.
+What a write does is `commands`, when it counts as durable is `writer`, what the database lies in is `medium`.
 """
 
 import hashlib
@@ -11,32 +11,37 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import ClassVar, TypeVar
 
 import apsw
 import msgspec
 import structlog
 
+from perdure.clock import steady
 from perdure.errors import CorruptBlob, RunNotFound, SavepointNotFound
-from perdure.lifecycle import Wanted
-from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
+from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores import changes, execution_changes, owners, run_rows
-from perdure.stores.base import Committed, Created, Fork, Record, Told, Version, check_limits
-from perdure.stores.chain import Appended, Chain
-from perdure.stores.changes import Put
+from perdure.stores import run_rows
+from perdure.stores.base import Version, check_retention
+from perdure.stores.chain import Chain
+from perdure.stores.commands import Command, Committed, Document, Retention
+from perdure.stores.commands.creation import check_quota, find_run_key, quota_queries
+from perdure.stores.commands.documents import to_document
+from perdure.stores.commands.steps import find_step_key
 from perdure.stores.copying import copy_to
 from perdure.stores.database import row, rows
-from perdure.stores.execution_rows import read, read_lines, read_unfinished
+from perdure.stores.executions import read_unfinished
 from perdure.stores.file_medium import FileMedium
 from perdure.stores.integrity import problems
-from perdure.stores.keys import find_made, find_step
+from perdure.stores.keys import to_made_run, to_recorded_step
+from perdure.stores.lines import read_lines
 from perdure.stores.location import resolved
 from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
-from perdure.stores.values import check_page, to_info, to_record, to_run
+from perdure.stores.transaction import answer, execute
+from perdure.stores.values import check_page, to_execution, to_info, to_run
 from perdure.stores.watchers import Watchers
 from perdure.stores.writer import Writer
 
@@ -44,8 +49,7 @@ __all__ = ["SqlStore", "SqliteStore"]
 
 PAGE = 1000  # runs that are looked for at once where records are damaged
 
-P = ParamSpec("P")
-T = TypeVar("T")
+R = TypeVar("R")
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
@@ -78,13 +82,9 @@ class SqlStore:
         keep_bytes: int,
         probe_every: float | None = None,
     ) -> None:
-        check_limits(keep, keep_lines)
-        self._keep = keep
-        self._keep_lines = keep_lines
-        self._keep_bytes = keep_bytes
+        self._retention = check_retention(Retention(keep, keep_lines, keep_bytes))
         self._watchers = Watchers()
         self._medium = open_medium()
-        self.fence = self._medium.acknowledged.opening
         self._writer = Writer(self._medium, self._watchers.tell, probe_every)
 
     @property
@@ -116,60 +116,23 @@ class SqlStore:
         with self._medium.snapshot() as connection:
             copy_to(connection, path)
 
+    def clock(self) -> float:
+        """Return the time by which leases end: that of this process, whatever the wall clock is set to."""
+        return steady()
+
+    def submit(self, command: Command[R], chain: Chain | None = None) -> Future[R]:
+        """Let the writer execute a command."""
+        retention = self._retention  # the writer, which remembers its last item, holds no store
+
+        def apply(connection: apsw.Connection) -> tuple[R, tuple[Committed, ...]]:
+            return execute(connection, command, retention)
+
+        if chain is None:
+            return self._writer.submit(apply)
+        link = chain.link()
+        return self._writer.submit(lambda connection: link.do(lambda: apply(connection)), link)
+
     # Runs ---------------------------------------------------------------------------------------------------
-
-    def create_run(
-        self,
-        run: Run,
-        savepoint: Savepoint | None,
-        key: Key | None = None,
-        *,
-        quota: Quota | None = None,
-        execution: Execution | None = None,
-    ) -> Future[Created]:
-        """Keep a new run."""
-        return self._submit(
-            changes.create_run,
-            run=run,
-            put=None if savepoint is None else Put.of(savepoint),
-            key=key,
-            quota=quota,
-            execution=execution,
-            keep=self._keep,
-        )
-
-    def fork_run(
-        self,
-        run: Run,
-        savepoint: Savepoint,
-        key: Key | None = None,
-        *,
-        quota: Quota | None = None,
-        execution: Execution | None = None,
-    ) -> Future[Created]:
-        """Keep a new run that begins with a copy of its parent's first steps."""
-        return self._submit(
-            changes.fork_run,
-            run=run,
-            put=Put.of(savepoint),
-            key=key,
-            quota=quota,
-            execution=execution,
-            keep=self._keep,
-        )
-
-    def fork_runs(self, forks: Sequence[Fork], *, quota: Quota | None = None) -> Future[list[Created]]:
-        """Keep several forks in one transaction."""
-        encoded = [(fork.run, Put.of(fork.savepoint), fork.key) for fork in forks]
-        return self._submit(changes.fork_runs, forks=encoded, quota=quota, keep=self._keep)
-
-    def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
-        """Change a run's record if its version is still `version`."""
-        return self._submit(changes.change_run, run_id=run_id, version=version, change=change)
-
-    def delete_run(self, run_id: str) -> Future[None]:
-        """Forget a run with all that is its."""
-        return self._submit(changes.delete_run, run_id=run_id)
 
     def run(self, run_id: str) -> Run:
         """Return a run."""
@@ -182,7 +145,7 @@ class SqlStore:
     def run_by_key(self, owner: str, key: Key) -> Run | None:
         """Return the run that an owner made under a key, or None."""
         with self._medium.reading() as connection:
-            return find_made(connection, owner, key)
+            return to_made_run(answer(connection, find_run_key(owner, key)), owner, key)
 
     def runs(
         self,
@@ -207,38 +170,11 @@ class SqlStore:
 
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise what `create_run` would raise now if the owner has too much for one more run."""
-        with self._medium.reading() as connection:
-            _, size = row(connection, _SQL["read_owner"], (owner,)) or (0, 0)
-        if size is None and quota.result_bytes is not None:
-            self._submit(changes.count_results, owner=owner).result()
         with self._medium.reading() as connection, connection:
-            changes.check_quota(connection, owner, quota)
+            answers = {query: answer(connection, query) for query in quota_queries(owner, quota)}
+        check_quota(owner, quota, answers)
 
     # Steps --------------------------------------------------------------------------------------------------
-
-    def append(
-        self,
-        run_id: str,
-        fence: int,
-        position: int,
-        entries: Sequence[Entry],
-        savepoint: Savepoint | None = None,
-        change: Change | None = None,
-        chain: Chain | None = None,
-    ) -> Future[Appended]:
-        """Append entries to the step log, with a savepoint and a change of the record, all or nothing."""
-        put = None if savepoint is None else Put.of(savepoint)
-        kept = tuple(entries)
-
-        def append(connection: apsw.Connection) -> tuple[Appended, Committed | None]:
-            return changes.append(
-                connection, run_id, fence, self.fence, position, kept, put, change, self._keep
-            )
-
-        if chain is None:
-            return self._writer.submit(append)
-        link = chain.link()
-        return self._writer.submit(lambda connection: link.do(lambda: append(connection)), link)
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
         """Return the steps after position `after`, ascending."""
@@ -259,30 +195,12 @@ class SqlStore:
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
         """Return the step recorded under a key and ordinal, or None."""
         with self._medium.reading() as connection:
-            return find_step(connection, _require(connection, run_id), key)
-
-    def repair_step(self, run_id: str, step: Step) -> Future[None]:
-        """Put a step's recomputed blobs in place of damaged ones."""
-        return self._submit(changes.repair_step, run_id=run_id, step=step)
+            found = answer(connection, find_step_key(run_id, key))
+            if not found:
+                _require(connection, run_id)
+        return to_recorded_step(found, key)
 
     # Savepoints ---------------------------------------------------------------------------------------------
-
-    def put_savepoint(
-        self, run_id: str, fence: int, savepoint: Savepoint, *, name: str | None = None, pinned: bool = False
-    ) -> Future[SavepointInfo]:
-        """Keep a savepoint outside of an append."""
-        put = Put.of(savepoint, name=name, pinned=pinned)
-        return self._submit(
-            changes.put_savepoint, run_id=run_id, fence=fence, opening=self.fence, put=put, keep=self._keep
-        )
-
-    def mark_savepoint(
-        self, run_id: str, timestamp: int, *, name: str | None, pinned: bool
-    ) -> Future[SavepointInfo]:
-        """Name or pin a savepoint, or undo that."""
-        return self._submit(
-            changes.mark_savepoint, run_id=run_id, timestamp=timestamp, name=name, pinned=pinned
-        )
 
     def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
         """Return what is kept, by ascending timestamp."""
@@ -313,7 +231,10 @@ class SqlStore:
     def execution(self, run_id: str) -> Execution:
         """Return a run's execution, checked."""
         with self._medium.reading() as connection:
-            return read(connection, run_id)
+            values = row(connection, _SQL["read_execution"], (run_id,))
+        if values is None:
+            raise RunNotFound(run=run_id)
+        return to_execution(values)
 
     def executions(self) -> Sequence[Execution]:
         """Return the executions of all unfinished runs, in the order of their creation."""
@@ -323,85 +244,6 @@ class SqlStore:
             if isinstance(error, CorruptBlob):
                 log.error("execution_damaged", path=self._medium.name, reason=str(error))
         return [execution for execution in found if isinstance(execution, Execution)]
-
-    def lease(self, run_id: str, holder: str, seconds: float) -> Future[Execution]:
-        """Take a run to work on it."""
-        return self._submit(
-            execution_changes.lease, run_id=run_id, opening=self.fence, holder=holder, seconds=seconds
-        )
-
-    def renew(self, run_id: str, fence: int, seconds: float) -> Future[Execution]:
-        """Let a lease run for so many seconds from now."""
-        return self._submit(
-            execution_changes.renew, run_id=run_id, fence=fence, opening=self.fence, seconds=seconds
-        )
-
-    def report(
-        self,
-        run_id: str,
-        fence: int,
-        *,
-        progress: bytes | None = None,
-        seconds: float | None = None,
-        deaths: int | None = None,
-        lines: Sequence[LogLine] = (),
-    ) -> Future[None]:
-        """Put down how far a run got, and the lines it wrote."""
-        return self._submit(
-            execution_changes.report,
-            run_id=run_id,
-            fence=fence,
-            opening=self.fence,
-            progress=progress,
-            seconds=seconds,
-            deaths=deaths,
-            lines=tuple(lines),
-            keep=self._keep_lines,
-            keep_bytes=self._keep_bytes,
-        )
-
-    def finish(
-        self,
-        run_id: str,
-        fence: int,
-        change: Change,
-        *,
-        result: bytes | None = None,
-        seconds: float | None = None,
-    ) -> Future[Run]:
-        """Bring a run to a final state with its result, and end its lease."""
-        return self._submit(
-            execution_changes.finish,
-            run_id=run_id,
-            fence=fence,
-            opening=self.fence,
-            change=change,
-            result=result,
-            seconds=seconds,
-        )
-
-    def release(
-        self, run_id: str, fence: int, *, seconds: float | None = None, deaths: int | None = None
-    ) -> Future[None]:
-        """Give a lease back; the run waits to be taken again."""
-        return self._submit(
-            execution_changes.release,
-            run_id=run_id,
-            fence=fence,
-            opening=self.fence,
-            seconds=seconds,
-            deaths=deaths,
-        )
-
-    def want(self, run_id: str, wanted: Wanted) -> Future[Execution]:
-        """Put down which state a run's owner wants it in."""
-        return self._submit(execution_changes.want, run_id=run_id, wanted=wanted)
-
-    def cut_lines(self, run_id: str, fence: int, savepoint: int | None) -> Future[None]:
-        """Forget the lines that a run wrote after a savepoint, or all."""
-        return self._submit(
-            execution_changes.cut, run_id=run_id, fence=fence, opening=self.fence, savepoint=savepoint
-        )
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the lines that a run wrote after a number, ascending."""
@@ -413,30 +255,24 @@ class SqlStore:
 
     # What dialects keep -------------------------------------------------------------------------------------
 
-    def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> Future[Record]:
-        """Keep a record, new or in place of a version."""
-        return self._submit(changes.put_record, dialect=dialect, id=id, blob=blob, version=version)
-
-    def delete_record(self, dialect: str, id: str) -> Future[None]:
-        """Forget a record; harmless if there is none."""
-        return self._submit(changes.delete_record, dialect=dialect, id=id)
-
-    def record(self, dialect: str, id: str) -> Record | None:
-        """Return a record, or None."""
+    def document(self, dialect: str, id: str) -> Document | None:
+        """Return a document, or None."""
         with self._medium.reading() as connection:
-            found = row(connection, _SQL["read_record"], (dialect, id))
-        return None if found is None else to_record(found)
+            found = row(connection, _SQL["read_document"], (dialect, id))
+        return None if found is None else to_document(found)
 
-    def records(self, dialect: str, *, strict: bool = False) -> Sequence[Record]:
-        """Return all records of a dialect, by id; a damaged one is left out, or raises if `strict`."""
+    def documents(self, dialect: str, *, strict: bool = False) -> Sequence[Document]:
+        """Return all documents of a dialect, by id; a damaged one is left out, or raises if `strict`."""
         try:
             with self._medium.reading() as connection:
-                return [to_record(values) for values in rows(connection, _SQL["list_records"], (dialect,))]
+                return [
+                    to_document(values) for values in rows(connection, _SQL["list_documents"], (dialect,))
+                ]
         except CorruptBlob as error:
             if strict:
                 raise
-            log.error("record_damaged", path=self._medium.name, reason=str(error))
-        return list(self._intact_records(dialect))
+            log.error("document_damaged", path=self._medium.name, reason=str(error))
+        return list(self._intact_documents(dialect))
 
     # Looking after it ---------------------------------------------------------------------------------------
 
@@ -446,20 +282,6 @@ class SqlStore:
         with self._medium.snapshot() as connection:
             found = problems(connection)
         return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
-
-    def recount(self) -> Future[Sequence[str]]:
-        """Count anew what owners have, list runs as they are, and return in words what was wrong."""
-        return self._submit(_recount)
-
-    def _submit(
-        self,
-        change: Callable[Concatenate[apsw.Connection, P], tuple[T, Told]],
-        /,
-        *given: P.args,
-        **named: P.kwargs,
-    ) -> Future[T]:
-        """Let the writer do one of the changes."""
-        return self._writer.submit(lambda connection: change(connection, *given, **named))
 
     def _intact_runs(self, filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> Iterator[Run]:
         """Yield the runs behind a cursor whose records can be read, one by one."""
@@ -476,16 +298,16 @@ class SqlStore:
                 return
             cursor = Cursor(order, *places[-1])
 
-    def _intact_records(self, dialect: str) -> Iterator[Record]:
-        """Yield the records of a dialect that can be read, by id, one by one."""
+    def _intact_documents(self, dialect: str) -> Iterator[Document]:
+        """Yield the documents of a dialect that can be read, by id, one by one."""
         with self._medium.reading() as connection:
-            known = rows(connection, _SQL["list_record_ids"])
+            known = rows(connection, _SQL["list_document_ids"])
         for of, id in known:
             if of == dialect:
                 with suppress(CorruptBlob):
-                    record = self.record(dialect, id)
-                    if record is not None:
-                        yield record
+                    document = self.document(dialect, id)
+                    if document is not None:
+                        yield document
 
     # Watching -----------------------------------------------------------------------------------------------
 
@@ -536,7 +358,7 @@ class SqliteStore(SqlStore):
     Examples
     --------
     >>> store = SqliteStore("runs/perdure.db")  # doctest: +SKIP
-    >>> store.create_run(run, savepoint).result()  # doctest: +SKIP
+    >>> store.submit(CreateRun(run, encoded(savepoint))).result()  # doctest: +SKIP
     """
 
     ephemeral: ClassVar[bool] = False
@@ -581,12 +403,6 @@ class SqliteStore(SqlStore):
             with suppress(FileNotFoundError):
                 found[name] = path.stat().st_size
         return found
-
-
-def _recount(connection: apsw.Connection) -> tuple[list[str], None]:
-    """Make anew what is derived from runs."""
-    wrong, _ = owners.recount(connection)
-    return [*wrong, *run_rows.mend(connection)], None
 
 
 def _require(connection: apsw.Connection, run_id: str) -> int:

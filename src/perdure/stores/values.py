@@ -1,4 +1,4 @@
-"""Rows of the SQLite file as values; one that doesn't hold what it should is damage, and says whose."""
+"""Rows as values, and values as rows; one that doesn't hold what it should is damage, and says whose."""
 
 from collections.abc import Sequence
 from operator import eq
@@ -6,14 +6,23 @@ from typing import Any
 
 import msgspec
 
-from perdure.errors import CorruptBlob
-from perdure.lifecycle import RunState
-from perdure.run import Run
+from perdure.errors import CorruptBlob, NotExecuted
+from perdure.lifecycle import FINAL, RunState
+from perdure.run import Execution, LogLine, Run
 from perdure.state.savepoint import SavepointInfo
-from perdure.stores.base import Record
 from perdure.stores.checksums import checksum
 
-__all__ = ["check_page", "identity", "to_info", "to_record", "to_run", "to_state", "to_tags"]
+__all__ = [
+    "check_page",
+    "execution_values",
+    "line_values",
+    "run_values",
+    "to_execution",
+    "to_info",
+    "to_run",
+    "to_state",
+    "to_tags",
+]
 
 _RUN = (
     "id",
@@ -30,10 +39,22 @@ _RUN = (
     "parent",
     "parent_position",
     "number",
+    "generation",
     "name",
     "tags",
 )
 _IDENTITY = ("id", "kind", "owner", "created", "parent", "parent_position")  # fmt: skip
+_EXECUTION = (
+    "timeout",
+    "wanted",
+    "attempt",
+    "seconds",
+    "deaths",
+    "holder",
+    "fence",
+    "lease_until",
+    "progress",
+)
 
 
 def to_run(values: tuple[Any, ...]) -> Run:
@@ -43,7 +64,7 @@ def to_run(values: tuple[Any, ...]) -> Run:
         run = msgspec.convert(dict(zip(_RUN, [*columns, msgspec.json.decode(tags)], strict=True)), Run)
     except msgspec.DecodeError as error:  # a ValidationError, too
         raise CorruptBlob(reason=f"the record of the run {values[0]!r}: {error}") from error
-    if kept is not None and kept != identity(run):
+    if kept is not None and kept != _identity(run):
         raise CorruptBlob(reason=f"the checksum of the record of the run {run.id!r} is wrong")
     return run
 
@@ -53,18 +74,83 @@ def to_tags(tags: tuple[str, ...]) -> str:
     return msgspec.json.encode(tags).decode()
 
 
-def identity(run: Run) -> bytes:
+def run_values(run: Run) -> tuple[Any, ...]:
+    """Return the row of a new run, without its spec."""
+    return (
+        run.number,
+        run.id,
+        run.kind,
+        run.owner,
+        run.state.value,
+        run.state in FINAL,
+        None if run.outcome is None else run.outcome.value,
+        run.reason,
+        run.position,
+        run.version,
+        run.created,
+        run.updated,
+        run.parent,
+        run.parent_position,
+        _identity(run),
+    )
+
+
+def _identity(run: Run) -> bytes:
     """Return the checksum of what of a run never changes."""
     values = msgspec.structs.asdict(run)
     return checksum(*(float(values[name]) if name == "created" else values[name] for name in _IDENTITY))
 
 
-def to_record(values: tuple[Any, ...]) -> Record:
-    """Make a record of what the queries that read records answer with; `CorruptBlob` if it is damaged."""
-    dialect, id, version, blob, kept = values
-    if kept is not None and kept != checksum(dialect, id, version, blob):
-        raise CorruptBlob(reason=f"the checksum of the record {id!r} of {dialect} is wrong")
-    return Record(id, blob, version)
+def to_execution(values: tuple[Any, ...]) -> Execution:
+    """Make an execution of what the queries that read executions return.
+
+    Raises
+    ------
+    NotExecuted
+        If the run has none.
+    CorruptBlob
+        If it can't be trusted.
+    """
+    number, run_id, kind, owner, lease, placed, *columns, kept, answered, result, kept_of_result = values
+    if lease is None:
+        raise NotExecuted(run=run_id, kind=kind)
+    named = f"the execution of the run {run_id!r}"
+    if placed is None:
+        raise CorruptBlob(reason=f"{named} isn't there")
+    if kept != checksum(number, *columns):
+        raise CorruptBlob(reason=f"the checksum of {named} is wrong")
+    if result is None and answered:
+        raise CorruptBlob(reason=f"the result of the run {run_id!r} isn't there")
+    if result is not None and kept_of_result != checksum(number, result):
+        raise CorruptBlob(reason=f"the checksum of the result of the run {run_id!r} is wrong")
+    given = dict(zip(_EXECUTION, columns, strict=True), run_id=run_id, kind=kind, owner=owner, result=result)
+    execution = msgspec.convert(given, Execution)
+    if execution.fence != lease:
+        raise CorruptBlob(reason=f"{named} has the lease {execution.fence}, its run {lease}")
+    return execution
+
+
+def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
+    """Return the row of the execution of the run with this number, without its result."""
+    columns = (
+        # Numbers as they come back from columns of real numbers, so that the checksum is over the same.
+        None if execution.timeout is None else float(execution.timeout),
+        execution.wanted.value,
+        execution.attempt,
+        float(execution.seconds),
+        execution.deaths,
+        execution.holder,
+        execution.fence,
+        float(execution.lease_until),
+        execution.progress,
+    )
+    return (number, *columns, checksum(number, *columns))
+
+
+def line_values(number: int, at: int, line: LogLine, size: int) -> tuple[Any, ...]:
+    """Return the row of a line that the run with this number wrote; `size` is the bytes up to its end."""
+    values = (number, at, float(line.time), line.level, line.text, size)
+    return (*values, checksum(*values))
 
 
 def check_page(run_id: str, after: int, limit: int, position: int, found: Sequence[int]) -> None:

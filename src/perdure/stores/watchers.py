@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
-from perdure.stores.base import Committed
+from perdure.stores.commands import Committed
 
 __all__ = ["Watchers"]
 

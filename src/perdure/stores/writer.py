@@ -34,8 +34,8 @@ import structlog
 from msgspec.structs import replace
 
 from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
-from perdure.stores.base import Committed, Told, commits
 from perdure.stores.chain import Link
+from perdure.stores.commands import Committed
 from perdure.stores.database import reason, row
 from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
@@ -49,8 +49,8 @@ PAGE = 4096  # bytes
 FEWEST_PAGES, MOST_PAGES = 8, 1024  # that a probe writes
 
 T = TypeVar("T")
-Apply: TypeAlias = Callable[[apsw.Connection], tuple[T, Told]]
-"""What an item does within the transaction: it answers with its result and what to tell those who watch."""
+Apply: TypeAlias = Callable[[apsw.Connection], tuple[T, tuple[Committed, ...]]]
+"""What an item does within the transaction: it returns its result and what watchers are notified of."""
 
 log = structlog.get_logger(__name__)
 
@@ -291,8 +291,7 @@ class Writer:
     def _apply(self, connection: apsw.Connection, item: _Item) -> None:
         connection.execute(_ITEM_BEGIN)
         try:
-            item.result, told = item.apply(connection)
-            item.events = commits(told)
+            item.result, item.events = item.apply(connection)
         except _STORE_FAILED:
             raise
         except Exception as error:

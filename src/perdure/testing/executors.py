@@ -27,6 +27,7 @@ from perdure.execution.reconcile import reconcile
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
 from perdure.run import Execution, Run
 from perdure.stores.base import Store
+from perdure.stores.commands import CreateRun, Lease, Release, Want
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.bodies import spec
@@ -64,7 +65,7 @@ class Trial:
         now = time.time()
         run = Run(id=id, kind="task", owner=owner, spec=spec(**given), created=now, updated=now)
         execution = Execution(run_id=id, kind="task", owner=owner, timeout=timeout, wanted=wanted)
-        self.store.create_run(run, None, execution=execution).result(WAIT)
+        self.store.submit(CreateRun(run, execution=execution)).result(WAIT)
 
     async def submit(self, id: str = "run", **given: Any) -> None:
         """Create a task and submit it."""
@@ -73,7 +74,7 @@ class Trial:
 
     async def want(self, wanted: Wanted, id: str = "run") -> None:
         """Want a state of a run, and wake the executor."""
-        self.store.want(id, wanted).result(WAIT)
+        self.store.submit(Want(id, wanted)).result(WAIT)
         await (self.executor.cancel if wanted is Wanted.STOPPED else self.executor.submit)(id)
 
     async def until(self, condition: Callable[[], bool], id: str = "run") -> None:
@@ -238,8 +239,8 @@ class ExecutorConformance:
     def test_running_time_is_summed_over_attempts(self) -> None:
         async def work(trial: Trial) -> None:
             trial.create(do="spin", timeout=50.0)
-            lease = trial.store.lease("run", "a worker before", 60.0).result(WAIT)
-            trial.store.release("run", lease.fence, seconds=49.0).result(WAIT)
+            lease = trial.store.submit(Lease("run", "a worker before", 60.0)).result(WAIT)
+            trial.store.submit(Release("run", lease.fence, seconds=49.0)).result(WAIT)
             await trial.executor.submit("run")
             run, execution = await trial.until_final()
             assert run.outcome is Outcome.TIMED_OUT
@@ -337,7 +338,7 @@ class ExecutorConformance:
     def test_what_isnt_there_or_isnt_to_be_executed_is_refused(self) -> None:
         async def work(trial: Trial) -> None:
             session = Run(id="session", kind="session", owner="ann", spec=b"", created=1.0, updated=1.0)
-            trial.store.create_run(session, None).result(WAIT)
+            trial.store.submit(CreateRun(session)).result(WAIT)
             for method in (trial.executor.submit, trial.executor.cancel):
                 for id, error in (("none", RunNotFound), ("session", NotExecuted)):
                     try:
@@ -351,13 +352,13 @@ class ExecutorConformance:
     def test_a_run_that_another_works_on_is_left_alone_until_its_lease_is_void(self) -> None:
         async def work(trial: Trial) -> None:
             trial.create(do="echo", value=1)
-            lease = trial.store.lease("run", "another", 600.0).result(WAIT)
+            lease = trial.store.submit(Lease("run", "another", 600.0)).result(WAIT)
             await trial.executor.submit("run")
             await reconcile(trial.store, trial.executor)
             await trial.submit("other", do="echo", value=2)
             await trial.until_final("other")
             assert trial.store.execution("run").holder == "another"
-            trial.store.release("run", lease.fence).result(WAIT)
+            trial.store.submit(Release("run", lease.fence)).result(WAIT)
             await reconcile(trial.store, trial.executor)
             run, execution = await trial.until_final()
             assert (run.outcome, execution.attempt) == (Outcome.SUCCEEDED, 2)

@@ -19,7 +19,27 @@ from perdure.errors import (
 )
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Execution, LogLine
-from perdure.stores.base import Committed, Quota
+from perdure.stores.commands import (
+    Append,
+    ChangeRun,
+    Committed,
+    CreateRun,
+    CutLines,
+    DeleteRun,
+    Finish,
+    Fork,
+    ForkRuns,
+    Lease,
+    Leased,
+    MarkSavepoint,
+    PutSavepoint,
+    Release,
+    Renew,
+    Report,
+    Want,
+    encoded,
+)
+from perdure.stores.quota import Quota
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
@@ -47,7 +67,9 @@ class ExecutionConformance(StoreOpening):
     def test_an_execution_is_kept_with_its_run(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             given = an_execution("elsewhere", timeout=2.5, wanted=Wanted.PAUSED, attempt=7, fence=9)
-            store.create_run(a_run("t", kind="task"), a_savepoint(), execution=given).result(WAIT)
+            store.submit(CreateRun(a_run("t", kind="task"), encoded(a_savepoint()), execution=given)).result(
+                WAIT
+            )
             assert store.execution("t") == Execution(
                 run_id="t", kind="task", owner="ann", timeout=2.5, wanted=Wanted.PAUSED
             )
@@ -57,7 +79,7 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store, "one", key=a_key())
             run = a_run("two", kind="task")
-            again = store.create_run(run, None, a_key(), execution=an_execution("two")).result(WAIT)
+            again = store.submit(CreateRun(run, key=a_key(), execution=an_execution("two"))).result(WAIT)
             assert again.replayed
             assert [execution.run_id for execution in store.executions()] == ["one"]
 
@@ -66,13 +88,13 @@ class ExecutionConformance(StoreOpening):
             created(store)
             calls: list[Callable[[], Any]] = [
                 lambda: store.execution("run"),
-                lambda: store.lease("run", "w", LONG).result(WAIT),
-                lambda: store.renew("run", store.fence, LONG).result(WAIT),
-                lambda: store.report("run", store.fence).result(WAIT),
-                lambda: store.cut_lines("run", store.fence, None).result(WAIT),
-                lambda: store.finish("run", store.fence, a_change()).result(WAIT),
-                lambda: store.release("run", store.fence).result(WAIT),
-                lambda: store.want("run", Wanted.STOPPED).result(WAIT),
+                lambda: store.submit(Lease("run", "w", LONG)).result(WAIT),
+                lambda: store.submit(Renew("run", 1, LONG)).result(WAIT),
+                lambda: store.submit(Report("run", 1)).result(WAIT),
+                lambda: store.submit(CutLines("run", 1, None)).result(WAIT),
+                lambda: store.submit(Finish("run", 1, a_change())).result(WAIT),
+                lambda: store.submit(Release("run", 1)).result(WAIT),
+                lambda: store.submit(Want("run", Wanted.STOPPED)).result(WAIT),
             ]
             for call in calls:
                 with raised(NotExecuted) as errors:
@@ -86,13 +108,13 @@ class ExecutionConformance(StoreOpening):
             queued(store, "other")
             calls: list[Callable[[], Any]] = [
                 lambda: store.execution("no"),
-                lambda: store.lease("no", "w", LONG).result(WAIT),
-                lambda: store.renew("no", 5, LONG).result(WAIT),
-                lambda: store.report("no", 5).result(WAIT),
-                lambda: store.cut_lines("no", 5, None).result(WAIT),
-                lambda: store.finish("no", 5, a_change()).result(WAIT),
-                lambda: store.release("no", 5).result(WAIT),
-                lambda: store.want("no", Wanted.STOPPED).result(WAIT),
+                lambda: store.submit(Lease("no", "w", LONG)).result(WAIT),
+                lambda: store.submit(Renew("no", 5, LONG)).result(WAIT),
+                lambda: store.submit(Report("no", 5)).result(WAIT),
+                lambda: store.submit(CutLines("no", 5, None)).result(WAIT),
+                lambda: store.submit(Finish("no", 5, a_change())).result(WAIT),
+                lambda: store.submit(Release("no", 5)).result(WAIT),
+                lambda: store.submit(Want("no", Wanted.STOPPED)).result(WAIT),
                 lambda: store.log_lines("no"),
             ]
             for call in calls:
@@ -105,10 +127,10 @@ class ExecutionConformance(StoreOpening):
             created(store, "session")
             for id in ("c", "a", "d", "b"):
                 queued(store, id)
-            fence = store.lease("a", "w", LONG).result(WAIT).fence
-            store.finish("a", fence, a_change()).result(WAIT)
-            store.lease("d", "w", LONG).result(WAIT)
-            store.update_run("c", 0, a_change(RunState.STOPPED)).result(WAIT)
+            fence = store.submit(Lease("a", "w", LONG)).result(WAIT).fence
+            store.submit(Finish("a", fence, a_change())).result(WAIT)
+            store.submit(Lease("d", "w", LONG)).result(WAIT)
+            store.submit(ChangeRun("c", 0, a_change(RunState.STOPPED))).result(WAIT)
             queued(store, "e")
             listed = store.executions()
             assert [execution.run_id for execution in listed] == ["d", "b", "e"]
@@ -118,24 +140,25 @@ class ExecutionConformance(StoreOpening):
 
     def test_a_lease_starts_a_run_with_a_new_token(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            former = store.fence
             for id in ("a", "b"):
                 queued(store, id)
-                execution = store.lease(id, "worker 1", LONG).result(WAIT)
-                assert execution == store.execution(id)
-                assert (execution.attempt, execution.holder) == (1, "worker 1")
-                assert execution.fence > former
-                former = execution.fence
-                run = store.run(id)
-                assert (run.state, run.version) == (RunState.STARTED, 1)
+                former = 0
+                for attempt in (1, 2, 3):
+                    execution = store.submit(Lease(id, f"worker {attempt}", -1.0)).result(WAIT)
+                    assert execution == store.execution(id)
+                    assert (execution.attempt, execution.holder) == (attempt, f"worker {attempt}")
+                    assert execution.fence > former
+                    former = execution.fence
+                    run = store.run(id)
+                    assert (run.state, run.version) == (RunState.STARTED, attempt)
 
     def test_a_lease_that_is_held_is_given_to_nobody_else(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            held = store.lease("task", "one", LONG).result(WAIT)
+            held = store.submit(Lease("task", "one", LONG)).result(WAIT)
             for holder in ("two", "one"):
                 with raised(LeaseHeld) as errors:
-                    store.lease("task", holder, LONG).result(WAIT)
+                    store.submit(Lease("task", holder, LONG)).result(WAIT)
                 assert errors[0].values["holder"] == "one"
             assert store.execution("task") == held
 
@@ -143,25 +166,26 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store, ThreadPoolExecutor(8) as pool:
             queued(store)
             taken = pool.map(
-                lambda number: store.lease("task", f"w{number}", LONG).exception(WAIT) is None, range(8)
+                lambda number: store.submit(Lease("task", f"w{number}", LONG)).exception(WAIT) is None,
+                range(8),
             )
             assert sum(taken) == 1
 
     def test_a_lease_that_has_run_out_can_be_taken_and_voids_the_former(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            former = store.lease("task", "one", -1.0).result(WAIT)
-            store.report("task", former.fence, seconds=1.0).result(WAIT)  # nobody has taken it yet
-            taken = store.lease("task", "two", LONG).result(WAIT)
+            former = store.submit(Lease("task", "one", -1.0)).result(WAIT)
+            store.submit(Report("task", former.fence, seconds=1.0)).result(WAIT)  # nobody has taken it yet
+            taken = store.submit(Lease("task", "two", LONG)).result(WAIT)
             assert taken.fence > former.fence
             assert (taken.attempt, taken.holder, taken.seconds) == (2, "two", 1.0)
             for refused in (
-                store.renew("task", former.fence, LONG),
-                store.report("task", former.fence, progress=b"stale"),
-                store.release("task", former.fence),
-                store.finish("task", former.fence, a_change()),
-                store.append("task", former.fence, 0, [an_entry(1)]),
-                store.put_savepoint("task", former.fence, a_savepoint(1)),
+                store.submit(Renew("task", former.fence, LONG)),
+                store.submit(Report("task", former.fence, progress=b"stale")),
+                store.submit(Release("task", former.fence)),
+                store.submit(Finish("task", former.fence, a_change())),
+                store.submit(Append("task", Leased(former.fence), 0, [an_entry(1)])),
+                store.submit(PutSavepoint("task", Leased(former.fence), encoded(a_savepoint(1)))),
             ):
                 with raised(Fenced) as errors:
                     refused.result(WAIT)
@@ -171,42 +195,44 @@ class ExecutionConformance(StoreOpening):
     def test_a_renewed_lease_runs_from_now_on(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            former = store.lease("task", "one", -1.0).result(WAIT)
-            renewed = store.renew("task", former.fence, LONG).result(WAIT)
+            former = store.submit(Lease("task", "one", -1.0)).result(WAIT)
+            renewed = store.submit(Renew("task", former.fence, LONG)).result(WAIT)
             assert renewed == replace(former, lease_until=renewed.lease_until)
             assert renewed.lease_until > former.lease_until + LONG
             assert store.execution("task") == renewed
             with raised(LeaseHeld):
-                store.lease("task", "two", LONG).result(WAIT)
+                store.submit(Lease("task", "two", LONG)).result(WAIT)
 
     def test_a_released_run_can_be_taken_at_once(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            former = store.lease("task", "one", LONG).result(WAIT)
-            store.release("task", former.fence, seconds=2.0, deaths=1).result(WAIT)
+            former = store.submit(Lease("task", "one", LONG)).result(WAIT)
+            store.submit(Release("task", former.fence, seconds=2.0, deaths=1)).result(WAIT)
             waiting = store.execution("task")
             assert (waiting.holder, waiting.fence, waiting.lease_until) == ("", 0, 0.0)
             assert (waiting.seconds, waiting.deaths) == (2.0, 1)
             for fence in (former.fence, 0):
                 with raised(Fenced):
-                    store.append("task", fence, 0, [an_entry(1)]).result(WAIT)
+                    store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
                 with raised(Fenced):
-                    store.renew("task", fence, LONG).result(WAIT)
-            assert store.lease("task", "two", LONG).result(WAIT).attempt == 2
+                    store.submit(Renew("task", fence, LONG)).result(WAIT)
+            assert store.submit(Lease("task", "two", LONG)).result(WAIT).attempt == 2
 
     # What is written under a lease
 
     def test_steps_and_savepoints_need_the_fence_of_the_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            for wrong in (store.fence, fence + 1, fence - 1, 0, -1):
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            for wrong in (fence + 1, fence - 1, 0, -1):
                 with raised(Fenced):
-                    store.append("task", wrong, 0, [an_entry(1)]).result(WAIT)
+                    store.submit(Append("task", Leased(wrong), 0, [an_entry(1)])).result(WAIT)
                 with raised(Fenced):
-                    store.put_savepoint("task", wrong, a_savepoint(1)).result(WAIT)
-            store.append("task", fence, 0, [an_entry(1)], a_savepoint(1)).result(WAIT)
-            store.put_savepoint("task", fence, a_savepoint(2)).result(WAIT)
+                    store.submit(PutSavepoint("task", Leased(wrong), encoded(a_savepoint(1)))).result(WAIT)
+            store.submit(Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1)))).result(
+                WAIT
+            )
+            store.submit(PutSavepoint("task", Leased(fence), encoded(a_savepoint(2)))).result(WAIT)
             assert list(store.steps("task")) == [a_step(1)]
             assert [info.timestamp for info in store.savepoints("task")] == [0, 1, 2]
 
@@ -215,37 +241,38 @@ class ExecutionConformance(StoreOpening):
             created(store, "session")
             queued(store, "one")
             queued(store, "two")
-            fence = store.lease("one", "w", LONG).result(WAIT).fence
-            store.lease("two", "w", LONG).result(WAIT)
+            fence = store.submit(Lease("one", "w", LONG)).result(WAIT).fence
             for id in ("session", "two"):
                 with raised(Fenced):
-                    store.append(id, fence, 0, [an_entry(1)]).result(WAIT)
+                    store.submit(Append(id, Leased(fence), 0, [an_entry(1)])).result(WAIT)
 
     def test_a_savepoint_forgets_deaths(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
             saves: list[Callable[[], Future[Any]]] = [
-                lambda: store.append("task", fence, 0, [an_entry(1)], a_savepoint(1)),
-                lambda: store.append("task", fence, 1, [], a_savepoint(2)),
-                lambda: store.put_savepoint("task", fence, a_savepoint(3)),
+                lambda: store.submit(
+                    Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1)))
+                ),
+                lambda: store.submit(Append("task", Leased(fence), 1, [], encoded(a_savepoint(2)))),
+                lambda: store.submit(PutSavepoint("task", Leased(fence), encoded(a_savepoint(3)))),
             ]
             for number, save in enumerate(saves):
-                store.report("task", fence, deaths=number + 1).result(WAIT)
+                store.submit(Report("task", fence, deaths=number + 1)).result(WAIT)
                 assert store.execution("task").deaths == number + 1
                 save().result(WAIT)
                 assert store.execution("task").deaths == 0
-            store.report("task", fence, deaths=2).result(WAIT)
-            store.append("task", fence, 1, [an_entry(2)]).result(WAIT)
+            store.submit(Report("task", fence, deaths=2)).result(WAIT)
+            store.submit(Append("task", Leased(fence), 1, [an_entry(2)])).result(WAIT)
             assert store.execution("task").deaths == 2
 
     def test_a_report_changes_what_is_given(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            held = store.lease("task", "one", LONG).result(WAIT)
-            store.report("task", held.fence, progress=b"\x81\xa1k\x07").result(WAIT)
-            store.report("task", held.fence, seconds=1.5, deaths=2).result(WAIT)
-            store.report("task", held.fence).result(WAIT)
+            held = store.submit(Lease("task", "one", LONG)).result(WAIT)
+            store.submit(Report("task", held.fence, progress=b"\x81\xa1k\x07")).result(WAIT)
+            store.submit(Report("task", held.fence, seconds=1.5, deaths=2)).result(WAIT)
+            store.submit(Report("task", held.fence)).result(WAIT)
             assert store.execution("task") == replace(held, progress=b"\x81\xa1k\x07", seconds=1.5, deaths=2)
             assert store.run("task").version == 1
 
@@ -263,16 +290,16 @@ class ExecutionConformance(StoreOpening):
                 queued(store, run_id, owner=owner)
             change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
             fences = {
-                id: store.lease(id, "w", LONG).result(WAIT).fence
+                id: store.submit(Lease(id, "w", LONG)).result(WAIT).fence
                 for id in ("small", "large", "none", "other")
             }
             for run_id, result in (("small", b"1"), ("none", None), ("other", b"333")):
-                store.finish(run_id, fences[run_id], change, result=result).result(WAIT)
+                store.submit(Finish(run_id, fences[run_id], change, result=result)).result(WAIT)
             store.check_quota("ann", limited(2))
             # These are on their way at once: the result comes before the run that is refused for it.
-            first = store.create_run(a_run("first"), None, quota=limited(70_001))
-            store.finish("large", fences["large"], change, result=b"2" * 70_000)
-            refused = store.create_run(a_run("second"), None, quota=limited(70_001)).exception(WAIT)
+            first = store.submit(CreateRun(a_run("first"), quota=limited(70_001)))
+            store.submit(Finish("large", fences["large"], change, result=b"2" * 70_000))
+            refused = store.submit(CreateRun(a_run("second"), quota=limited(70_001))).exception(WAIT)
             assert first.exception(WAIT) is None
             assert isinstance(refused, ResultBytesExceeded)
             assert refused.values["runs"] == ["large", "small"]
@@ -281,18 +308,20 @@ class ExecutionConformance(StoreOpening):
                 store.check_quota("ann", limited(70_001))
             for owner, size in (("ann", 70_001), ("bob", 3), ("eve", 0)):
                 store.check_quota(owner, limited(size + 1))
-            store.delete_run("large").result(WAIT)
-            store.create_run(a_run("second"), None, quota=limited(2)).result(WAIT)
+            store.submit(DeleteRun("large")).result(WAIT)
+            store.submit(CreateRun(a_run("second"), quota=limited(2))).result(WAIT)
             with raised(ResultBytesExceeded):
-                store.create_run(a_run("third"), None, quota=limited(1)).result(WAIT)
+                store.submit(CreateRun(a_run("third"), quota=limited(1))).result(WAIT)
 
     def test_a_finished_run_has_its_result_and_no_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            held = store.lease("task", "one", LONG).result(WAIT)
-            store.report("task", held.fence, progress=b"p").result(WAIT)
+            held = store.submit(Lease("task", "one", LONG)).result(WAIT)
+            store.submit(Report("task", held.fence, progress=b"p")).result(WAIT)
             change = Change(state=RunState.FAILED, outcome=Outcome.TIMED_OUT, reason="too long")
-            run = store.finish("task", held.fence, change, result=bytes(3000), seconds=9.5).result(WAIT)
+            run = store.submit(Finish("task", held.fence, change, result=bytes(3000), seconds=9.5)).result(
+                WAIT
+            )
             assert run == store.run("task")
             assert (run.state, run.outcome, run.reason) == (
                 RunState.FAILED,
@@ -306,19 +335,19 @@ class ExecutionConformance(StoreOpening):
     def test_a_final_state_wins(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.finish("task", fence, a_change(), result=b"first").result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Finish("task", fence, a_change(), result=b"first")).result(WAIT)
             for refused in (
-                store.finish("task", fence, a_change(RunState.FAILED), result=b"second"),
-                store.lease("task", "two", LONG),
-                store.want("task", Wanted.STOPPED),
+                store.submit(Finish("task", fence, a_change(RunState.FAILED), result=b"second")),
+                store.submit(Lease("task", "two", LONG)),
+                store.submit(Want("task", Wanted.STOPPED)),
             ):
                 with raised(RunFinished):
                     refused.result(WAIT)
             for fenced in (
-                store.report("task", fence, progress=b"late"),
-                store.renew("task", fence, LONG),
-                store.release("task", fence),
+                store.submit(Report("task", fence, progress=b"late")),
+                store.submit(Renew("task", fence, LONG)),
+                store.submit(Release("task", fence)),
             ):
                 with raised(Fenced):
                     fenced.result(WAIT)
@@ -329,22 +358,22 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("a", "b"):
                 queued(store, id)
-            first = store.lease("a", "w", LONG).result(WAIT)
-            store.update_run("a", 1, a_change(RunState.STOPPED)).result(WAIT)
-            second = store.lease("b", "w", LONG).result(WAIT)
-            store.append("b", second.fence, 0, [an_entry(1)], change=a_change()).result(WAIT)
+            first = store.submit(Lease("a", "w", LONG)).result(WAIT)
+            store.submit(ChangeRun("a", 1, a_change(RunState.STOPPED))).result(WAIT)
+            second = store.submit(Lease("b", "w", LONG)).result(WAIT)
+            store.submit(Append("b", Leased(second.fence), 0, [an_entry(1)], change=a_change())).result(WAIT)
             for id, held in (("a", first), ("b", second)):
                 assert store.execution(id) == replace(held, holder="", fence=0, lease_until=0.0)
                 with raised(Fenced):
-                    store.report(id, held.fence, progress=b"late").result(WAIT)
+                    store.submit(Report(id, held.fence, progress=b"late")).result(WAIT)
 
     def test_a_run_is_finished_with_a_final_state_only(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
             for change in (Change(), a_change(RunState.PAUSED)):
                 with raised(Invalid):
-                    store.finish("task", fence, change, result=b"r").result(WAIT)
+                    store.submit(Finish("task", fence, change, result=b"r")).result(WAIT)
             assert store.execution("task").result is None
             assert store.run("task").state is RunState.STARTED
 
@@ -352,25 +381,25 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store)
             for wanted in (Wanted.PAUSED, Wanted.STARTED, Wanted.STOPPED):
-                assert store.want("task", wanted).result(WAIT).wanted is wanted
+                assert store.submit(Want("task", wanted)).result(WAIT).wanted is wanted
                 assert store.execution("task").wanted is wanted
 
     def test_an_end_that_is_wanted_stays_wanted(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            store.want("task", Wanted.STOPPED).result(WAIT)
+            store.submit(Want("task", Wanted.STOPPED)).result(WAIT)
             for wanted in (Wanted.STARTED, Wanted.PAUSED, Wanted.COMPLETED):
-                assert store.want("task", wanted).result(WAIT).wanted is Wanted.STOPPED
+                assert store.submit(Want("task", wanted)).result(WAIT).wanted is Wanted.STOPPED
             assert store.execution("task").wanted is Wanted.STOPPED
 
     def test_a_deleted_run_takes_its_execution_along(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.report("task", fence, lines=[a_line(1)]).result(WAIT)
-            store.delete_run("task").result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Report("task", fence, lines=[a_line(1)])).result(WAIT)
+            store.submit(DeleteRun("task")).result(WAIT)
             with raised(RunNotFound):
-                store.finish("task", fence, a_change(), result=b"r").result(WAIT)
+                store.submit(Finish("task", fence, a_change(), result=b"r")).result(WAIT)
             queued(store)
             assert store.execution("task") == an_execution("task")
             assert list(store.log_lines("task")) == []
@@ -381,96 +410,104 @@ class ExecutionConformance(StoreOpening):
     def test_lines_are_numbered_and_read_page_by_page(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.report("task", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
-            store.report("task", fence, lines=[a_line(3)]).result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Report("task", fence, lines=[a_line(1), a_line(2)])).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(3)])).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(1), a_line(2), a_line(3)]
             assert list(store.log_lines("task", after=1, limit=1)) == [a_line(2)]
             assert list(store.log_lines("task", limit=-1)) == []
             line = LogLine(text="Grüße\n", level="warning", time=2.5, number=77)
-            store.report("task", fence, lines=[line]).result(WAIT)
+            store.submit(Report("task", fence, lines=[line])).result(WAIT)
             assert list(store.log_lines("task", after=3)) == [replace(line, number=4)]
 
     def test_the_oldest_lines_go(self, tmp_path: Path) -> None:
         with self.opened(tmp_path, keep_lines=3) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.report("task", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
-            store.report("task", fence, lines=[a_line(3), a_line(4)]).result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Report("task", fence, lines=[a_line(1), a_line(2)])).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(3), a_line(4)])).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(2), a_line(3), a_line(4)]
-            store.report("task", fence, lines=[a_line(at) for at in range(5, 10)]).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(at) for at in range(5, 10)])).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(7), a_line(8), a_line(9)]
 
     def test_lines_after_a_savepoint_are_cut_and_their_numbers_used_again(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.report("task", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
-            store.append("task", fence, 0, [an_entry(1)], a_savepoint(1)).result(WAIT)
-            store.report("task", fence, lines=[a_line(3)]).result(WAIT)
-            store.put_savepoint("task", fence, a_savepoint(2)).result(WAIT)
-            store.report("task", fence, lines=[a_line(4)]).result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Report("task", fence, lines=[a_line(1), a_line(2)])).result(WAIT)
+            store.submit(Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1)))).result(
+                WAIT
+            )
+            store.submit(Report("task", fence, lines=[a_line(3)])).result(WAIT)
+            store.submit(PutSavepoint("task", Leased(fence), encoded(a_savepoint(2)))).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(4)])).result(WAIT)
             for savepoint, left in ((2, 3), (2, 3), (1, 2), (2, 2), (0, 0), (None, 0)):
-                store.cut_lines("task", fence, savepoint).result(WAIT)
+                store.submit(CutLines("task", fence, savepoint)).result(WAIT)
                 assert list(store.log_lines("task")) == [a_line(at) for at in range(1, left + 1)]
-            store.report("task", fence, lines=[a_line(1)]).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(1)])).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(1)]
 
     def test_a_savepoint_in_place_of_another_remembers_the_lines_of_its_own(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
             for number in (1, 2):
-                store.report("task", fence, lines=[a_line(number)]).result(WAIT)
-                store.append("task", fence, 0, [], a_savepoint(1, 0)).result(WAIT)
-            store.mark_savepoint("task", 1, name="here", pinned=True).result(WAIT)
-            store.report("task", fence, lines=[a_line(3)]).result(WAIT)
-            store.mark_savepoint("task", 1, name=None, pinned=False).result(WAIT)
-            store.cut_lines("task", fence, 1).result(WAIT)
+                store.submit(Report("task", fence, lines=[a_line(number)])).result(WAIT)
+                store.submit(Append("task", Leased(fence), 0, [], encoded(a_savepoint(1, 0)))).result(WAIT)
+            store.submit(MarkSavepoint("task", 1, name="here", pinned=True)).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(3)])).result(WAIT)
+            store.submit(MarkSavepoint("task", 1, name=None, pinned=False)).result(WAIT)
+            store.submit(CutLines("task", fence, 1)).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(1), a_line(2)]
 
     def test_numbers_go_on_though_the_last_line_is_not_kept_any_more(self, tmp_path: Path) -> None:
         with self.opened(tmp_path, keep_lines=2) as store:
             queued(store)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.report("task", fence, lines=[a_line(at) for at in range(1, 6)]).result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Report("task", fence, lines=[a_line(at) for at in range(1, 6)])).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(4), a_line(5)]
-            store.put_savepoint("task", fence, a_savepoint(1)).result(WAIT)
-            store.report("task", fence, lines=[a_line(6), a_line(7), a_line(8)]).result(WAIT)
-            store.cut_lines("task", fence, 1).result(WAIT)
+            store.submit(PutSavepoint("task", Leased(fence), encoded(a_savepoint(1)))).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(6), a_line(7), a_line(8)])).result(WAIT)
+            store.submit(CutLines("task", fence, 1)).result(WAIT)
             assert list(store.log_lines("task")) == []
-            store.report("task", fence, lines=[a_line(6)]).result(WAIT)
+            store.submit(Report("task", fence, lines=[a_line(6)])).result(WAIT)
             assert list(store.log_lines("task")) == [a_line(6)]
 
     def test_lines_are_cut_by_whoever_has_the_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
             queued(store)
-            former = store.lease("task", "one", LONG).result(WAIT).fence
-            store.report("task", former, lines=[a_line(1)]).result(WAIT)
-            store.release("task", former).result(WAIT)
-            fence = store.lease("task", "two", LONG).result(WAIT).fence
+            former = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Report("task", former, lines=[a_line(1)])).result(WAIT)
+            store.submit(Release("task", former)).result(WAIT)
+            fence = store.submit(Lease("task", "two", LONG)).result(WAIT).fence
             for savepoint in (None, 0, 7):
                 with raised(Fenced):
-                    store.cut_lines("task", former, savepoint).result(WAIT)
+                    store.submit(CutLines("task", former, savepoint)).result(WAIT)
             with raised(SavepointNotFound) as errors:
-                store.cut_lines("task", fence, 7).result(WAIT)
+                store.submit(CutLines("task", fence, 7)).result(WAIT)
             assert errors[0].values == {"run": "task", "savepoint": 7}
             assert list(store.log_lines("task")) == [a_line(1)]
 
     def test_a_fork_wrote_nothing_before_its_savepoints(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "w", LONG).result(WAIT).fence
-            store.report("task", fence, lines=[a_line(1)]).result(WAIT)
-            store.append("task", fence, 0, [an_entry(1)], a_savepoint(1, milestone=True)).result(WAIT)
+            fence = store.submit(Lease("task", "w", LONG)).result(WAIT).fence
+            store.submit(Report("task", fence, lines=[a_line(1)])).result(WAIT)
+            store.submit(
+                Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1, milestone=True)))
+            ).result(WAIT)
             fork = replace(a_run("fork", kind="task"), parent="task", parent_position=1)
-            store.fork_run(fork, a_savepoint(2, 1), execution=an_execution("fork")).result(WAIT)
+            store.submit(
+                ForkRuns(
+                    [Fork(run=fork, savepoint=encoded(a_savepoint(2, 1)), execution=an_execution("fork"))]
+                )
+            ).result(WAIT)[0]
             assert list(store.log_lines("fork")) == []
-            fence = store.lease("fork", "w", LONG).result(WAIT).fence
+            fence = store.submit(Lease("fork", "w", LONG)).result(WAIT).fence
             for savepoint in (0, 1, 2, None):
-                store.report("fork", fence, lines=[a_line(1), a_line(2)]).result(WAIT)
-                store.cut_lines("fork", fence, savepoint).result(WAIT)
+                store.submit(Report("fork", fence, lines=[a_line(1), a_line(2)])).result(WAIT)
+                store.submit(CutLines("fork", fence, savepoint)).result(WAIT)
                 assert list(store.log_lines("fork")) == []
             assert list(store.log_lines("task")) == [a_line(1)]
 
@@ -485,13 +522,13 @@ class ExecutionConformance(StoreOpening):
             queued(store)
             seen: list[Committed] = []
             store.watch(seen.append)
-            store.want("task", Wanted.STARTED).result(WAIT)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.renew("task", fence, LONG).result(WAIT)
-            store.report("task", fence, progress=b"p").result(WAIT)
-            store.release("task", fence).result(WAIT)
-            fence = store.lease("task", "one", LONG).result(WAIT).fence
-            store.finish("task", fence, a_change()).result(WAIT)
+            store.submit(Want("task", Wanted.STARTED)).result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Renew("task", fence, LONG)).result(WAIT)
+            store.submit(Report("task", fence, progress=b"p")).result(WAIT)
+            store.submit(Release("task", fence)).result(WAIT)
+            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            store.submit(Finish("task", fence, a_change())).result(WAIT)
             assert [commit.state.value for commit in seen] == [
                 "created",
                 "started",
@@ -504,18 +541,20 @@ class ExecutionConformance(StoreOpening):
     def test_a_lease_of_a_run_that_is_wanted_paused_does_not_start_it(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            store.want("task", Wanted.PAUSED).result(WAIT)
-            assert store.lease("task", "w", LONG).result(WAIT).attempt == 1
+            store.submit(Want("task", Wanted.PAUSED)).result(WAIT)
+            assert store.submit(Lease("task", "w", LONG)).result(WAIT).attempt == 1
             assert store.run("task").state is RunState.CREATED
 
     def test_a_fork_may_be_worked_on_as_a_new_run_is(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.lease("task", "w", LONG).result(WAIT).fence
-            store.append("task", fence, 0, [an_entry(1)]).result(WAIT)
+            fence = store.submit(Lease("task", "w", LONG)).result(WAIT).fence
+            store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
             fork = replace(a_run("fork", kind="task"), parent="task", parent_position=1)
             given = an_execution("fork", wanted=Wanted.PAUSED)
-            store.fork_run(fork, a_savepoint(1), execution=given).result(WAIT)
+            store.submit(
+                ForkRuns([Fork(run=fork, savepoint=encoded(a_savepoint(1)), execution=given)])
+            ).result(WAIT)[0]
             made = store.execution("fork")
             assert (made.wanted, made.attempt, made.fence) == (Wanted.PAUSED, 0, 0)
-            assert store.lease("fork", "w", LONG).result(WAIT).attempt == 1
+            assert store.submit(Lease("fork", "w", LONG)).result(WAIT).attempt == 1

@@ -7,6 +7,19 @@ from perdure.errors import VersionConflict
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change, Run
 from perdure.stores.base import Store
+from perdure.stores.commands import (
+    Append,
+    ChangeRun,
+    CreateRun,
+    DeleteRun,
+    Finish,
+    Fork,
+    ForkRuns,
+    Lease,
+    Leased,
+    Unleased,
+    encoded,
+)
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
@@ -48,7 +61,7 @@ class ListConformance(StoreOpening):
     def test_a_name_and_tags_are_read_back_as_they_were(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             run = a_run(name="Höhe: 3 °C, \"dry\" \\ 'x'", tags=("a/b", "k=v"))
-            kept = store.create_run(run, a_savepoint()).result(WAIT).run
+            kept = store.submit(CreateRun(run, encoded(a_savepoint()))).result(WAIT).run
             assert (kept.name, kept.tags) == (run.name, run.tags)
             assert store.run("run") == kept
             assert (created(store, "other").name, store.run("other").tags) == ("", ())
@@ -57,25 +70,26 @@ class ListConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, "parent", name="one", tags=("p",))
             fork = a_fork("fork", "parent", 0, name="two", tags=("q",))
-            assert store.fork_run(fork, a_savepoint()).result(WAIT).run.tags == ("q",)
+            forks = ForkRuns([Fork(run=fork, savepoint=encoded(a_savepoint()))])
+            assert store.submit(forks).result(WAIT)[0].run.tags == ("q",)
             assert (store.run("fork").name, store.run("parent").name) == ("two", "one")
             assert _ids(store, RunFilter(tags=("q",))) == ["fork"]
 
     def test_a_change_of_name_and_tags_changes_nothing_else(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             before = created(store, steps=1, tags=("old",))
-            named = store.update_run("run", 0, Change(name="Name")).result(WAIT)
+            named = store.submit(ChangeRun("run", 0, Change(name="Name"))).result(WAIT)
             assert (named.name, named.tags) == ("Name", ("old",))
-            tagged = store.update_run("run", 1, Change(tags=("new",))).result(WAIT)
+            tagged = store.submit(ChangeRun("run", 1, Change(tags=("new",)))).result(WAIT)
             assert (tagged.name, tagged.tags) == ("Name", ("new",))
             assert (tagged.updated, tagged.position, tagged.state) == (before.updated, 1, before.state)
             with raised(VersionConflict):
-                store.update_run("run", 1, Change(name="late")).result(WAIT)
-            store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)
-            store.update_run("run", 2, Change(state=RunState.STOPPED, outcome=Outcome.TERMINATED)).result(
-                WAIT
-            )
-            ended = store.update_run("run", 3, Change(name="", tags=())).result(WAIT)
+                store.submit(ChangeRun("run", 1, Change(name="late"))).result(WAIT)
+            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
+            store.submit(
+                ChangeRun("run", 2, Change(state=RunState.STOPPED, outcome=Outcome.TERMINATED))
+            ).result(WAIT)
+            ended = store.submit(ChangeRun("run", 3, Change(name="", tags=()))).result(WAIT)
             assert (ended.name, ended.tags, ended.state) == ("", (), RunState.STOPPED)
             assert store.run("run") == ended
             assert _ids(store, RunFilter(tags=("new",))) == []
@@ -83,11 +97,13 @@ class ListConformance(StoreOpening):
     def test_a_change_of_tags_takes_no_lease_away(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             execution = an_execution()
-            store.create_run(a_run("task", kind="task"), a_savepoint(), execution=execution).result(WAIT)
-            fence = store.lease("task", "w", 9.0).result(WAIT).fence
-            store.update_run("task", 1, Change(name="Name", tags=("a",))).result(WAIT)
-            store.append("task", fence, 0, [an_entry(1)]).result(WAIT)
-            store.finish("task", fence, Change(state=RunState.COMPLETED), result=b"r").result(WAIT)
+            store.submit(
+                CreateRun(a_run("task", kind="task"), encoded(a_savepoint()), execution=execution)
+            ).result(WAIT)
+            fence = store.submit(Lease("task", "w", 9.0)).result(WAIT).fence
+            store.submit(ChangeRun("task", 1, Change(name="Name", tags=("a",)))).result(WAIT)
+            store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
+            store.submit(Finish("task", fence, Change(state=RunState.COMPLETED), result=b"r")).result(WAIT)
             assert (store.run("task").name, store.run("task").tags) == ("Name", ("a",))
 
     # Lists
@@ -110,7 +126,7 @@ class ListConformance(StoreOpening):
                 made.append(
                     a_run(f"r{number}", owner=owner, kind=kind, state=state, tags=tags, created=float(number))
                 )
-                store.create_run(made[-1], None).result(WAIT)
+                store.submit(CreateRun(made[-1])).result(WAIT)
             filters = [
                 RunFilter(owner=owner, kind=kind, states=states, tags=tags)
                 for owner, kind, states, tags in product(
@@ -142,7 +158,7 @@ class ListConformance(StoreOpening):
                 ("c", 2.0, 2.0, ""),
                 ("d", 2.0, 2.0, "B"),
             ):
-                store.create_run(a_run(id, created=at, updated=updated, name=name), None).result(WAIT)
+                store.submit(CreateRun(a_run(id, created=at, updated=updated, name=name))).result(WAIT)
             for order, expected in (
                 (RunOrder.CREATED, "bcda"),
                 (RunOrder.UPDATED, "acdb"),
@@ -155,8 +171,8 @@ class ListConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("a", "b", "c"):
                 created(store, id)
-            store.update_run("c", 0, Change(state=RunState.STOPPED)).result(WAIT)
-            store.append("a", store.fence, 0, [an_entry(1)]).result(WAIT)
+            store.submit(ChangeRun("c", 0, Change(state=RunState.STOPPED))).result(WAIT)
+            store.submit(Append("a", Unleased(0), 0, [an_entry(1)])).result(WAIT)
             assert _ids(store, order=RunOrder.UPDATED) == ["b", "c", "a"]
             after = store.run("b").updated
             assert _ids(store, RunFilter(updated_after=after), RunOrder.NAME) == ["a", "c"]
@@ -164,7 +180,7 @@ class ListConformance(StoreOpening):
                 "c",
                 "b",
             ]
-            store.update_run("c", 1, Change(reason="why")).result(WAIT)
+            store.submit(ChangeRun("c", 1, Change(reason="why"))).result(WAIT)
             assert _ids(store, order=RunOrder.LATEST) == ["c", "a", "b"]
 
     def test_a_list_can_be_bounded_by_times(self, tmp_path: Path) -> None:
@@ -206,7 +222,7 @@ class ListConformance(StoreOpening):
                 created(store, f"r{number}", created=float(number))
             page = store.runs(limit=2)
             for id in ("r5", "r4", "r3"):
-                store.delete_run(id).result(WAIT)
+                store.submit(DeleteRun(id)).result(WAIT)
             created(store, "new", created=9.0)
             created(store, "old", created=0.5)
             rest = store.runs(cursor=Cursor.behind(page[-1], RunOrder.NEWEST))
@@ -216,9 +232,9 @@ class ListConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("a", "b"):
                 created(store, id, tags=("t",))
-            store.append("a", store.fence, 0, [an_entry(1)], None, Change(state=RunState.STARTED)).result(
-                WAIT
-            )
+            store.submit(
+                Append("a", Unleased(0), 0, [an_entry(1)], None, Change(state=RunState.STARTED))
+            ).result(WAIT)
             for tags in ((), ("t",)):
                 started = RunFilter(states=frozenset({RunState.STARTED}), tags=tags)
                 assert _ids(store, started) == ["a"]

@@ -11,6 +11,7 @@ from perdure.lifecycle import RunState
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
+from perdure.stores.commands import Append, CreateRun, Unleased, encoded
 
 __all__ = [
     "WAIT",
@@ -102,14 +103,16 @@ def raised(kind: type[E]) -> Iterator[list[E]]:
 
 def created(store: Store, id: str = "run", steps: int = 0, **fields: Any) -> Run:
     """Create a run with savepoint 0 and so many steps."""
-    store.create_run(a_run(id, **fields), a_savepoint()).result(WAIT)
+    store.submit(CreateRun(a_run(id, **fields), encoded(a_savepoint()))).result(WAIT)
     if steps:
         entries = [an_entry(number) for number in range(1, steps + 1)]
-        store.append(id, store.fence, 0, entries).result(WAIT)
+        store.submit(Append(id, Unleased(0), 0, entries)).result(WAIT)
     return store.run(id)
 
 
 def queued(store: Store, id: str = "task", *, owner: str = "ann", key: Key | None = None) -> None:
     """Create a task with savepoint 0."""
     run = a_run(id, owner=owner, kind="task")
-    store.create_run(run, a_savepoint(), key, execution=an_execution(id, owner=owner)).result(WAIT)
+    store.submit(CreateRun(run, encoded(a_savepoint()), key, execution=an_execution(id, owner=owner))).result(
+        WAIT
+    )

@@ -28,7 +28,24 @@ from perdure.errors import (
 )
 from perdure.lifecycle import RunState
 from perdure.run import Change
-from perdure.stores.base import Quota, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import (
+    Append,
+    ChangeRun,
+    CreateRun,
+    DeleteRun,
+    Finish,
+    Lease,
+    Leased,
+    PutDocument,
+    PutSavepoint,
+    Release,
+    Renew,
+    Report,
+    Unleased,
+    encoded,
+)
+from perdure.stores.quota import Quota
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
@@ -68,11 +85,11 @@ class SharedStoreConformance(StoreOpening):
             run = created(one, steps=2)
             assert other.run("run") == run
             assert list(other.steps("run")) == [a_step(1), a_step(2)]
-            other.update_run("run", run.version, Change(state=RunState.STARTED)).result(WAIT)
+            other.submit(ChangeRun("run", run.version, Change(state=RunState.STARTED))).result(WAIT)
             assert one.run("run").state is RunState.STARTED
             with raised(VersionConflict):
-                one.update_run("run", run.version, Change(state=RunState.PAUSED)).result(WAIT)
-            one.delete_run("run").result(WAIT)
+                one.submit(ChangeRun("run", run.version, Change(state=RunState.PAUSED))).result(WAIT)
+            one.submit(DeleteRun("run")).result(WAIT)
             with raised(RunNotFound):
                 other.run("run")
 
@@ -81,9 +98,9 @@ class SharedStoreConformance(StoreOpening):
             created(one)
             for position in range(6):
                 at, behind = (one, other) if position % 2 == 0 else (other, one)
-                at.append("run", at.fence, position, [an_entry(position + 1)]).result(WAIT)
+                at.submit(Append("run", Unleased(0), position, [an_entry(position + 1)])).result(WAIT)
                 with raised(PositionConflict):
-                    behind.append("run", behind.fence, position, [an_entry(99)]).result(WAIT)
+                    behind.submit(Append("run", Unleased(0), position, [an_entry(99)])).result(WAIT)
             for store in (one, other):
                 assert list(store.steps("run")) == [a_step(number) for number in range(1, 7)]
                 assert store.run("run").position == 6
@@ -94,39 +111,43 @@ class SharedStoreConformance(StoreOpening):
             for position in range(RACES):
 
                 def append(store: Store, at: int = position) -> Future[Any]:
-                    return store.append("run", store.fence, at, [an_entry(at + 1)])
+                    return store.submit(Append("run", Unleased(0), at, [an_entry(at + 1)]))
 
                 assert self._winners(pool, stores, append) == 1
             assert list(stores[1].steps("run")) == [a_step(number) for number in range(1, RACES + 1)]
 
     def test_a_request_that_is_repeated_at_the_other_gets_the_recorded_answer(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
-            made = one.create_run(a_run(), a_savepoint(), a_key("make")).result(WAIT)
-            again = other.create_run(a_run("second"), a_savepoint(), a_key("make")).result(WAIT)
+            made = one.submit(CreateRun(a_run(), encoded(a_savepoint()), a_key("make"))).result(WAIT)
+            again = other.submit(CreateRun(a_run("second"), encoded(a_savepoint()), a_key("make"))).result(
+                WAIT
+            )
             assert (again.replayed, again.run.id) == (True, made.run.id)
             with raised(KeyReused):
-                other.create_run(a_run("third"), None, a_key("make", b"another")).result(WAIT)
-            one.append("run", one.fence, 0, [an_entry(1, a_key())]).result(WAIT)
-            taken = other.append("run", other.fence, 1, [an_entry(50, a_key())]).result(WAIT)
+                other.submit(CreateRun(a_run("third"), key=a_key("make", b"another"))).result(WAIT)
+            one.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            taken = other.submit(Append("run", Unleased(0), 1, [an_entry(50, a_key())])).result(WAIT)
             assert (taken.replayed, list(taken.steps)) == (True, [a_step(1)])
             assert other.step_by_key("run", a_key()) == a_step(1)
             with raised(KeyReused):
-                other.append("run", other.fence, 1, [an_entry(2, a_key(body=b"another"))]).result(WAIT)
+                other.submit(Append("run", Unleased(0), 1, [an_entry(2, a_key(body=b"another"))])).result(
+                    WAIT
+                )
             assert one.run("run").position == 1
 
     def test_a_lease_that_is_held_at_one_is_given_to_nobody_at_the_other(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
             queued(one)
-            lease = one.lease("task", "one", LONG).result(WAIT)
+            lease = one.submit(Lease("task", "one", LONG)).result(WAIT)
             with raised(LeaseHeld) as refused:
-                other.lease("task", "other", LONG).result(WAIT)
+                other.submit(Lease("task", "other", LONG)).result(WAIT)
             assert refused[0].values["holder"] == "one"
             assert other.execution("task") == lease
-            one.report("task", lease.fence, progress=b"half", lines=[a_line(1)]).result(WAIT)
+            one.submit(Report("task", lease.fence, progress=b"half", lines=[a_line(1)])).result(WAIT)
             assert other.execution("task").progress == b"half"
             assert list(other.log_lines("task")) == [a_line(1)]
-            one.release("task", lease.fence).result(WAIT)
-            taken = other.lease("task", "other", LONG).result(WAIT)
+            one.submit(Release("task", lease.fence)).result(WAIT)
+            taken = other.submit(Lease("task", "other", LONG)).result(WAIT)
             assert (taken.holder, taken.attempt) == ("other", 2)
             assert taken.fence > lease.fence
 
@@ -135,24 +156,26 @@ class SharedStoreConformance(StoreOpening):
     ) -> None:
         with self.both(tmp_path) as (one, other):
             queued(one)
-            former = one.lease("task", "one", -1.0).result(WAIT).fence
-            fence = other.lease("task", "other", LONG).result(WAIT).fence
+            former = one.submit(Lease("task", "one", -1.0)).result(WAIT).fence
+            fence = other.submit(Lease("task", "other", LONG)).result(WAIT).fence
             for refused in (
-                one.renew("task", former, LONG),
-                one.report("task", former, progress=b"stale"),
-                one.append("task", former, 0, [an_entry(9)]),
-                one.put_savepoint("task", former, a_savepoint(9)),
-                one.finish("task", former, a_change()),
-                one.release("task", former),
+                one.submit(Renew("task", former, LONG)),
+                one.submit(Report("task", former, progress=b"stale")),
+                one.submit(Append("task", Leased(former), 0, [an_entry(9)])),
+                one.submit(PutSavepoint("task", Leased(former), encoded(a_savepoint(9)))),
+                one.submit(Finish("task", former, a_change())),
+                one.submit(Release("task", former)),
             ):
                 with raised(Fenced):
                     refused.result(WAIT)
-            other.append("task", fence, 0, [an_entry(1)], a_savepoint(1)).result(WAIT)
-            other.finish("task", fence, a_change(), result=b"r").result(WAIT)
+            other.submit(Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1)))).result(
+                WAIT
+            )
+            other.submit(Finish("task", fence, a_change(), result=b"r")).result(WAIT)
             assert list(one.steps("task")) == [a_step(1)]
             assert one.execution("task").result == b"r"
             with raised(RunFinished):
-                one.lease("task", "one", LONG).result(WAIT)
+                one.submit(Lease("task", "one", LONG)).result(WAIT)
 
     def test_one_of_many_at_both_gets_the_lease(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as stores, ThreadPoolExecutor(8) as pool:
@@ -160,29 +183,29 @@ class SharedStoreConformance(StoreOpening):
                 queued(stores[number % 2], id := f"task {number}")
 
                 def lease(store: Store, id: str = id) -> Future[Any]:
-                    return store.lease(id, "w", LONG)
+                    return store.submit(Lease(id, "w", LONG))
 
                 assert self._winners(pool, stores, lease) == 1
                 assert stores[0].execution(id).attempt == 1
 
     def test_a_record_is_compared_with_what_the_other_put(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
-            first = one.put_record("bptk", "id", b"one", None).result(WAIT)
-            assert other.record("bptk", "id") == first
-            second = other.put_record("bptk", "id", b"two", first.version).result(WAIT)
+            first = one.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
+            assert other.document("bptk", "id") == first
+            second = other.submit(PutDocument("bptk", "id", b"two", first.version)).result(WAIT)
             for version in (None, first.version):
                 with raised(VersionConflict):
-                    one.put_record("bptk", "id", b"stale", version).result(WAIT)
-            assert list(one.records("bptk")) == [second]
+                    one.submit(PutDocument("bptk", "id", b"stale", version)).result(WAIT)
+            assert list(one.documents("bptk")) == [second]
 
     def test_quotas_count_what_was_made_at_the_other(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
-            one.create_run(a_run("first"), None, quota=Quota(unfinished=1)).result(WAIT)
+            one.submit(CreateRun(a_run("first"), quota=Quota(unfinished=1))).result(WAIT)
             with raised(QuotaExceeded):
-                other.create_run(a_run("second"), None, quota=Quota(unfinished=1)).result(WAIT)
-            one.update_run("first", 0, Change(state=RunState.STOPPED)).result(WAIT)
+                other.submit(CreateRun(a_run("second"), quota=Quota(unfinished=1))).result(WAIT)
+            one.submit(ChangeRun("first", 0, Change(state=RunState.STOPPED))).result(WAIT)
             with raised(EndedRunsExceeded):
-                other.create_run(a_run("second"), None, quota=Quota(ended=1)).result(WAIT)
+                other.submit(CreateRun(a_run("second"), quota=Quota(ended=1))).result(WAIT)
             assert [run.id for run in other.runs()] == ["first"]
 
     def test_closing_one_leaves_the_other_open(self, tmp_path: Path) -> None:
@@ -191,7 +214,7 @@ class SharedStoreConformance(StoreOpening):
                 created(other)
             with raised(StoreUnavailable):
                 other.run("run")
-            one.append("run", one.fence, 0, [an_entry(1)]).result(WAIT)
+            one.submit(Append("run", Unleased(0), 0, [an_entry(1)])).result(WAIT)
             assert list(one.steps("run")) == [a_step(1)]
 
     def _winners(

@@ -19,10 +19,22 @@ from perdure.errors import (
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change, Step
 from perdure.state.savepoint import Savepoint
-from perdure.stores.base import Appended, Chain
+from perdure.stores.chain import Chain
+from perdure.stores.commands import (
+    Append,
+    Appended,
+    ChangeRun,
+    Leased,
+    MarkSavepoint,
+    PutSavepoint,
+    RepairStep,
+    Unleased,
+    encoded,
+)
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
+    a_change,
     a_key,
     a_savepoint,
     a_step,
@@ -43,7 +55,9 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             for position in range(4):
-                answer = store.append("run", store.fence, position, [an_entry(position + 1)]).result(WAIT)
+                answer = store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)])).result(
+                    WAIT
+                )
                 assert answer.steps == (a_step(position + 1),)
                 assert not answer.replayed
             assert list(store.steps("run")) == [a_step(number) for number in (1, 2, 3, 4)]
@@ -56,27 +70,61 @@ class StepConformance(StoreOpening):
             created(store, steps=2)
             for position in (0, 1, 3):
                 with raised(PositionConflict) as errors:
-                    store.append("run", store.fence, position, [an_entry(9)]).result(WAIT)
+                    store.submit(Append("run", Unleased(0), position, [an_entry(9)])).result(WAIT)
                 assert errors[0].values["position"] == 2
             assert store.run("run").position == 2
 
-    def test_an_append_with_another_fence_is_refused_first(self, tmp_path: Path) -> None:
+    def test_a_write_of_another_generation_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
-            for fence in (store.fence - 1, store.fence + 1):
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            for guard in (Unleased(-1), Unleased(1), Leased(0), Leased(1)):
+                with raised(Fenced):  # also where the position doesn't fit
+                    store.submit(Append("run", guard, 0, [an_entry(2)])).result(WAIT)
                 with raised(Fenced):
-                    store.append("run", fence, 0, [an_entry(1, a_key())]).result(WAIT)
-                with raised(Fenced):
-                    store.put_savepoint("run", fence, a_savepoint(1)).result(WAIT)
+                    store.submit(PutSavepoint("run", guard, encoded(a_savepoint(1)))).result(WAIT)
             assert store.run("run").position == 1
+
+    def test_a_change_of_what_a_run_computes_or_of_its_state_fences_who_steps_it(
+        self, tmp_path: Path
+    ) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            started = Change(state=RunState.STARTED)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1)], change=started)).result(WAIT)
+            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
+            assert store.run("run").generation == 0  # who steps it doesn't fence itself
+            upgrade = Append("run", Unleased(0), 2, [], encoded(a_savepoint(2)), Change(spec=b"new"))
+            store.submit(upgrade).result(WAIT)
+            assert store.run("run").generation == 1
+            with raised(Fenced):
+                store.submit(Append("run", Unleased(0), 2, [an_entry(3)])).result(WAIT)
+            store.submit(Append("run", Unleased(1), 2, [an_entry(3)])).result(WAIT)
+            version = store.run("run").version
+            store.submit(ChangeRun("run", version, Change(reason="a note"))).result(WAIT)
+            store.submit(Append("run", Unleased(1), 3, [an_entry(4)])).result(WAIT)
+            stopped = store.submit(ChangeRun("run", version + 1, a_change(RunState.STOPPED))).result(WAIT)
+            assert stopped == store.run("run")
+            assert stopped.generation == 2
+            with raised(Fenced):
+                store.submit(Append("run", Unleased(1), 4, [an_entry(5)])).result(WAIT)
+
+    def test_a_repeated_key_is_answered_before_the_guard_is_compared(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            store.submit(ChangeRun("run", 0, a_change(RunState.STOPPED))).result(WAIT)
+            again = store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            assert (again.steps, again.replayed) == ((a_step(1),), True)
 
     def test_a_repeated_key_gets_the_recorded_step(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             for position in (0, 1, 7):
-                answer = store.append("run", store.fence, position, [an_entry(50, a_key())]).result(WAIT)
+                answer = store.submit(Append("run", Unleased(0), position, [an_entry(50, a_key())])).result(
+                    WAIT
+                )
                 assert (answer.steps, answer.replayed) == ((a_step(1),), True)
             assert store.step_by_key("run", a_key()) == a_step(1)
             assert store.run("run").position == 1
@@ -85,17 +133,17 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             change = Change(state=RunState.COMPLETED)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())], change=change).result(WAIT)
-            assert store.append("run", store.fence, 1, [an_entry(1, a_key())]).result(WAIT).replayed
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())], change=change)).result(WAIT)
+            assert store.submit(Append("run", Unleased(0), 1, [an_entry(1, a_key())])).result(WAIT).replayed
 
     def test_a_key_with_another_body_is_refused_wherever_the_log_stands(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             for position in (0, 1):
                 with raised(KeyReused):
                     entry = an_entry(2, a_key(body=b"else"))
-                    store.append("run", store.fence, position, [entry]).result(WAIT)
+                    store.submit(Append("run", Unleased(0), position, [entry])).result(WAIT)
             with raised(KeyReused):
                 store.step_by_key("run", a_key(body=b"else"))
             assert store.run("run").position == 1
@@ -104,40 +152,44 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, "one")
             created(store, "two")
-            store.append("one", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.submit(Append("one", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             assert store.step_by_key("two", a_key()) is None
-            assert not store.append("two", store.fence, 0, [an_entry(1, a_key())]).result(WAIT).replayed
             assert (
-                not store.append("one", store.fence, 1, [an_entry(2, a_key(ordinal=1))]).result(WAIT).replayed
+                not store.submit(Append("two", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT).replayed
+            )
+            assert (
+                not store.submit(Append("one", Unleased(0), 1, [an_entry(2, a_key(ordinal=1))]))
+                .result(WAIT)
+                .replayed
             )
 
     def test_a_repeated_request_of_many_steps_gets_those_that_were_recorded(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
             entries = [an_entry(number, a_key(ordinal=number)) for number in (1, 2, 3)]
-            store.append("run", store.fence, 0, entries[:2]).result(WAIT)
-            answer = store.append("run", store.fence, 0, entries).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, entries[:2])).result(WAIT)
+            answer = store.submit(Append("run", Unleased(0), 0, entries)).result(WAIT)
             assert (answer.steps, answer.replayed) == ((a_step(1), a_step(2)), True)
 
     def test_a_recorded_key_behind_a_new_one_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             for first, second in (("new", "key"), ("twice", "twice")):
                 entries = [an_entry(2, a_key(first)), an_entry(3, a_key(second))]
                 with raised(KeyReused):
-                    store.append("run", store.fence, 1, entries).result(WAIT)
+                    store.submit(Append("run", Unleased(0), 1, entries)).result(WAIT)
             assert list(store.steps("run")) == [a_step(1)]
             assert store.step_by_key("run", a_key("new")) is None
 
     def test_a_finished_run_takes_no_steps(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.update_run("run", 0, Change(state=RunState.STOPPED)).result(WAIT)
+            store.submit(ChangeRun("run", 0, Change(state=RunState.STOPPED))).result(WAIT)
             with raised(RunFinished):
-                store.append("run", store.fence, 0, [an_entry(1)]).result(WAIT)
+                store.submit(Append("run", Unleased(1), 0, [an_entry(1)])).result(WAIT)
             with raised(PositionConflict):
-                store.append("run", store.fence, 1, [an_entry(1)]).result(WAIT)
+                store.submit(Append("run", Unleased(1), 1, [an_entry(1)])).result(WAIT)
 
     def test_an_append_is_kept_whole_or_not_at_all(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -145,9 +197,11 @@ class StepConformance(StoreOpening):
             change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED, reason="done")
             entries = [an_entry(1), an_entry(2)]
             with raised(PositionConflict):
-                store.append("run", store.fence, 1, entries, a_savepoint(2), change).result(WAIT)
+                store.submit(Append("run", Unleased(0), 1, entries, encoded(a_savepoint(2)), change)).result(
+                    WAIT
+                )
             assert (store.run("run").state, len(store.savepoints("run"))) == (RunState.CREATED, 1)
-            store.append("run", store.fence, 0, entries, a_savepoint(2), change).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, entries, encoded(a_savepoint(2)), change)).result(WAIT)
             run = store.run("run")
             assert (run.state, run.outcome, run.reason) == (RunState.COMPLETED, Outcome.SUCCEEDED, "done")
             assert (run.position, run.version) == (2, 1)
@@ -161,7 +215,10 @@ class StepConformance(StoreOpening):
 
                 def attempt(number: int, at: int = position, start: threading.Barrier = start) -> bool:
                     start.wait(WAIT)
-                    return store.append("run", store.fence, at, [an_entry(number)]).exception(WAIT) is None
+                    return (
+                        store.submit(Append("run", Unleased(0), at, [an_entry(number)])).exception(WAIT)
+                        is None
+                    )
 
                 assert sum(pool.map(attempt, range(8))) == 1
             assert [step.position for step in store.steps("run")] == [1, 2, 3, 4, 5]
@@ -172,24 +229,24 @@ class StepConformance(StoreOpening):
             chain = Chain()
 
             def append(position: int) -> Future[Appended]:
-                return store.append("run", store.fence, position, [an_entry(position + 1)], chain=chain)
+                return store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)]), chain)
 
             assert append(0).exception(WAIT) is None
-            store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)  # another's
+            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)  # another's
             refused = append(1)
             later = append(2)  # which would fit by its position
             assert isinstance(refused.exception(WAIT), PositionConflict)
             assert isinstance(later.exception(WAIT), PositionConflict)
             assert isinstance(append(2).exception(WAIT), PositionConflict)
             assert store.run("run").position == 2
-            assert store.append("run", store.fence, 2, [an_entry(3)], chain=Chain()).exception(WAIT) is None
+            assert store.submit(Append("run", Unleased(0), 2, [an_entry(3)]), Chain()).exception(WAIT) is None
 
     def test_the_later_ones_of_a_chain_are_refused_with_an_error_each(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
             chain = Chain()
             appends = [
-                store.append("run", store.fence, position, [an_entry(position + 1)], chain=chain)
+                store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)]), chain)
                 for position in (1, 2, 3)
             ]
             errors = [future.exception(WAIT) for future in appends]
@@ -205,10 +262,10 @@ class StepConformance(StoreOpening):
     ) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             chain = Chain()
-            replayed = store.append("run", store.fence, 0, [an_entry(1, a_key())], chain=chain)
-            later = store.append("run", store.fence, 1, [an_entry(2)], chain=chain)
+            replayed = store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())]), chain)
+            later = store.submit(Append("run", Unleased(0), 1, [an_entry(2)]), chain)
             assert replayed.result(WAIT).replayed
             assert isinstance(later.exception(WAIT), PositionConflict)
             assert store.run("run").position == 1
@@ -217,11 +274,13 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, steps=3)
             repaired = Step(position=2, inputs=b"i", outputs=b"o")
-            store.repair_step("run", repaired).result(WAIT)
+            store.submit(RepairStep("run", repaired)).result(WAIT)
             assert list(store.steps("run")) == [a_step(1), repaired, a_step(3)]
             for position in (0, 4):
                 with raised(StepNotFound):
-                    store.repair_step("run", Step(position=position, inputs=None, outputs=b"")).result(WAIT)
+                    store.submit(RepairStep("run", Step(position=position, inputs=None, outputs=b""))).result(
+                        WAIT
+                    )
 
     # Savepoints
 
@@ -231,7 +290,9 @@ class StepConformance(StoreOpening):
             savepoint = Savepoint(
                 timestamp=7, position=3, entities={"a": b"", "b": bytes(5000)}, milestone=True
             )
-            info = store.put_savepoint("run", store.fence, savepoint, name="x", pinned=True).result(WAIT)
+            info = store.submit(
+                PutSavepoint("run", Unleased(0), encoded(savepoint), name="x", pinned=True)
+            ).result(WAIT)
             assert store.savepoint("run", 7) == savepoint
             assert store.savepoints("run")[-1] == info
             assert (info.timestamp, info.position, info.name) == (7, 3, "x")
@@ -243,7 +304,9 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             entities = {"model": b"one"}
-            store.put_savepoint("run", store.fence, Savepoint(timestamp=1, entities=entities)).result(WAIT)
+            store.submit(
+                PutSavepoint("run", Unleased(0), encoded(Savepoint(timestamp=1, entities=entities)))
+            ).result(WAIT)
             entities["model"] = b"two"
             assert store.savepoint("run", 1).entities == {"model": b"one"}
 
@@ -252,17 +315,17 @@ class StepConformance(StoreOpening):
             created(store)
             with raised(SavepointNotFound):
                 store.savepoint("run", 5)
-            store.put_savepoint("run", store.fence, a_savepoint(1), name="x").result(WAIT)
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(1)), name="x")).result(WAIT)
             with raised(SavepointNotFound):
-                store.mark_savepoint("run", 5, name="x", pinned=False).result(WAIT)
+                store.submit(MarkSavepoint("run", 5, name="x", pinned=False)).result(WAIT)
 
     def test_a_savepoint_replaces_one_at_the_same_timestamp_and_keeps_its_marks(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
             first = a_savepoint(1, milestone=True)
-            store.put_savepoint("run", store.fence, first, name="x", pinned=True).result(WAIT)
+            store.submit(PutSavepoint("run", Unleased(0), encoded(first), name="x", pinned=True)).result(WAIT)
             upgraded = Savepoint(timestamp=1, position=1, entities={"model": b"upgraded"})
-            info = store.put_savepoint("run", store.fence, upgraded).result(WAIT)
+            info = store.submit(PutSavepoint("run", Unleased(0), encoded(upgraded))).result(WAIT)
             assert (info.name, info.pinned, info.milestone) == ("x", True, True)
             assert store.savepoint("run", 1).entities == {"model": b"upgraded"}
 
@@ -271,26 +334,34 @@ class StepConformance(StoreOpening):
             created(store)
             created(store, "other")
             for run, at in (("run", 1), ("other", 1)):
-                store.put_savepoint(run, store.fence, a_savepoint(at), name="calm").result(WAIT)
-            store.put_savepoint("run", store.fence, a_savepoint(1), name="calm").result(WAIT)
+                store.submit(PutSavepoint(run, Unleased(0), encoded(a_savepoint(at)), name="calm")).result(
+                    WAIT
+                )
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(1)), name="calm")).result(WAIT)
             with raised(SavepointNameTaken):
-                store.put_savepoint("run", store.fence, a_savepoint(2), name="calm").result(WAIT)
-            store.put_savepoint("run", store.fence, a_savepoint(2)).result(WAIT)
+                store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(2)), name="calm")).result(
+                    WAIT
+                )
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(2)))).result(WAIT)
             with raised(SavepointNameTaken):
-                store.mark_savepoint("run", 2, name="calm", pinned=True).result(WAIT)
+                store.submit(MarkSavepoint("run", 2, name="calm", pinned=True)).result(WAIT)
             assert [info.pinned for info in store.savepoints("run")] == [False, False, False]
-            store.mark_savepoint("run", 1, name=None, pinned=False).result(WAIT)
-            assert store.mark_savepoint("run", 2, name="calm", pinned=False).result(WAIT).name == "calm"
+            store.submit(MarkSavepoint("run", 1, name=None, pinned=False)).result(WAIT)
+            assert (
+                store.submit(MarkSavepoint("run", 2, name="calm", pinned=False)).result(WAIT).name == "calm"
+            )
 
     def test_retention_keeps_the_newest_and_what_is_marked(self, tmp_path: Path) -> None:
         with self.opened(tmp_path, keep=2) as store:
             created(store)
-            put = store.put_savepoint
-            put("run", store.fence, a_savepoint(1), name="named").result(WAIT)
-            put("run", store.fence, a_savepoint(2), pinned=True).result(WAIT)
-            put("run", store.fence, a_savepoint(3, milestone=True)).result(WAIT)
+            guard = Unleased(0)
+            store.submit(PutSavepoint("run", guard, encoded(a_savepoint(1)), name="named")).result(WAIT)
+            store.submit(PutSavepoint("run", guard, encoded(a_savepoint(2)), pinned=True)).result(WAIT)
+            store.submit(PutSavepoint("run", guard, encoded(a_savepoint(3, milestone=True)))).result(WAIT)
             for at in range(4, 9):
-                store.append("run", store.fence, at - 4, [an_entry(at)], a_savepoint(at)).result(WAIT)
+                store.submit(
+                    Append("run", Unleased(0), at - 4, [an_entry(at)], encoded(a_savepoint(at)))
+                ).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 1, 2, 3, 7, 8]
 
     def test_a_savepoint_may_say_how_many_are_kept(self, tmp_path: Path) -> None:
@@ -298,30 +369,30 @@ class StepConformance(StoreOpening):
             created(store)
             for at in range(1, 6):
                 kept = msgspec.structs.replace(a_savepoint(at), keep=4)
-                store.put_savepoint("run", store.fence, kept).result(WAIT)
+                store.submit(PutSavepoint("run", Unleased(0), encoded(kept))).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 2, 3, 4, 5]
-            store.put_savepoint("run", store.fence, a_savepoint(6)).result(WAIT)
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(6)))).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 5, 6]
 
     def test_retention_is_by_timestamp_and_spares_the_one_just_written(self, tmp_path: Path) -> None:
         with self.opened(tmp_path, keep=2) as store:
             created(store)
             for at in (10, 20, 5):
-                store.put_savepoint("run", store.fence, a_savepoint(at)).result(WAIT)
+                store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(at)))).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 5, 10, 20]
-            store.put_savepoint("run", store.fence, a_savepoint(15)).result(WAIT)
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(15)))).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 15, 20]
 
     def test_a_mark_that_was_undone_no_longer_keeps_a_savepoint(self, tmp_path: Path) -> None:
         with self.opened(tmp_path, keep=1) as store:
             created(store)
-            store.put_savepoint("run", store.fence, a_savepoint(1)).result(WAIT)
-            info = store.mark_savepoint("run", 1, name="x", pinned=True).result(WAIT)
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(1)))).result(WAIT)
+            info = store.submit(MarkSavepoint("run", 1, name="x", pinned=True)).result(WAIT)
             assert (info.name, info.pinned) == ("x", True)
-            store.put_savepoint("run", store.fence, a_savepoint(2)).result(WAIT)
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(2)))).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 1, 2]
-            store.mark_savepoint("run", 1, name=None, pinned=False).result(WAIT)
-            store.put_savepoint("run", store.fence, a_savepoint(3)).result(WAIT)
+            store.submit(MarkSavepoint("run", 1, name=None, pinned=False)).result(WAIT)
+            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(3)))).result(WAIT)
             assert [info.timestamp for info in store.savepoints("run")] == [0, 3]
 
     def test_at_least_one_savepoint_is_kept(self, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from perdure.errors import (
     Fenced,
     StoreUnavailable,
@@ -21,7 +23,30 @@ from perdure.errors import (
 )
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change
-from perdure.stores.base import Committed, Version
+from perdure.stores.base import Version
+from perdure.stores.commands import (
+    Append,
+    ChangeRun,
+    Committed,
+    CreateRun,
+    CutLines,
+    DeleteDocument,
+    DeleteRun,
+    Finish,
+    Fork,
+    ForkRuns,
+    Lease,
+    Leased,
+    MarkSavepoint,
+    PutDocument,
+    Recount,
+    Release,
+    Renew,
+    Report,
+    Unleased,
+    Want,
+    encoded,
+)
 from perdure.testing.store_executions import ExecutionConformance
 from perdure.testing.store_facts import DurableFactConformance, FactConformance
 from perdure.testing.store_lists import ListConformance
@@ -59,59 +84,65 @@ class StoreConformance(
 
     def test_a_record_is_replaced_in_place_of_its_version(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            first = store.put_record("bptk", "id", b"one", None).result(WAIT)
-            assert store.record("bptk", "id") == first
-            second = store.put_record("bptk", "id", b"two", first.version).result(WAIT)
+            first = store.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
+            assert store.document("bptk", "id") == first
+            second = store.submit(PutDocument("bptk", "id", b"two", first.version)).result(WAIT)
             assert second.blob == b"two"
             for version in (None, first.version, second.version + 1):
                 with raised(VersionConflict):
-                    store.put_record("bptk", "id", b"three", version).result(WAIT)
+                    store.submit(PutDocument("bptk", "id", b"three", version)).result(WAIT)
             with raised(VersionConflict):
-                store.put_record("bptk", "new", b"three", 1).result(WAIT)
-            assert store.record("bptk", "id") == second
-            assert store.record("bptk", "new") is None
+                store.submit(PutDocument("bptk", "new", b"three", 1)).result(WAIT)
+            assert store.document("bptk", "id") == second
+            assert store.document("bptk", "new") is None
 
     def test_a_record_that_was_made_anew_is_not_taken_for_the_former(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            former = store.put_record("bptk", "id", b"one", None).result(WAIT)
-            former = store.put_record("bptk", "id", b"two", former.version).result(WAIT)
+            former = store.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
+            former = store.submit(PutDocument("bptk", "id", b"two", former.version)).result(WAIT)
             seen = {former.version}
             for _ in range(3):
-                store.delete_record("bptk", "id").result(WAIT)
-                anew = store.put_record("bptk", "id", b"three", None).result(WAIT)
+                store.submit(DeleteDocument("bptk", "id")).result(WAIT)
+                anew = store.submit(PutDocument("bptk", "id", b"three", None)).result(WAIT)
                 assert anew.version not in seen
                 seen.add(anew.version)
                 with raised(VersionConflict):
-                    store.put_record("bptk", "id", b"stale", former.version).result(WAIT)
-                anew = store.put_record("bptk", "id", b"four", anew.version).result(WAIT)
+                    store.submit(PutDocument("bptk", "id", b"stale", former.version)).result(WAIT)
+                anew = store.submit(PutDocument("bptk", "id", b"four", anew.version)).result(WAIT)
                 assert anew.version not in seen
                 seen.add(anew.version)
 
     def test_records_are_listed_by_id_and_dialect(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             for dialect, id in (("bptk", "b"), ("nrp", "a"), ("bptk", "a")):
-                store.put_record(dialect, id, id.encode(), None).result(WAIT)
-            assert [record.id for record in store.records("bptk")] == ["a", "b"]
-            store.delete_record("bptk", "a").result(WAIT)
-            store.delete_record("bptk", "a").result(WAIT)
-            assert [record.id for record in store.records("bptk")] == ["b"]
-            assert [record.id for record in store.records("nrp")] == ["a"]
+                store.submit(PutDocument(dialect, id, id.encode(), None)).result(WAIT)
+            assert [record.id for record in store.documents("bptk")] == ["a", "b"]
+            store.submit(DeleteDocument("bptk", "a")).result(WAIT)
+            store.submit(DeleteDocument("bptk", "a")).result(WAIT)
+            assert [record.id for record in store.documents("bptk")] == ["b"]
+            assert [record.id for record in store.documents("nrp")] == ["a"]
 
     # Looking after it
 
     def test_a_sound_store_has_no_problems(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             assert list(store.check()) == []
-            assert list(store.recount().result(WAIT)) == []
-            store.create_run(a_run(), a_savepoint(), a_key()).result(WAIT)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())], a_savepoint(1)).result(WAIT)
-            store.fork_run(a_fork("fork", "run", 1), a_savepoint(1), a_key("fork")).result(WAIT)
-            store.put_record("bptk", "id", b"blob", None).result(WAIT)
+            assert list(store.submit(Recount()).result(WAIT)) == []
+            store.submit(CreateRun(a_run(), encoded(a_savepoint()), a_key())).result(WAIT)
+            store.submit(
+                Append("run", Unleased(0), 0, [an_entry(1, a_key())], encoded(a_savepoint(1)))
+            ).result(WAIT)
+            store.submit(
+                ForkRuns(
+                    [Fork(run=a_fork("fork", "run", 1), savepoint=encoded(a_savepoint(1)), key=a_key("fork"))]
+                )
+            ).result(WAIT)[0]
+            store.submit(PutDocument("bptk", "id", b"blob", None)).result(WAIT)
             queued(store)
-            fence = store.lease("task", "w", 9.0).result(WAIT).fence
-            store.report("task", fence, progress=b"p", lines=[a_line(1)]).result(WAIT)
+            fence = store.submit(Lease("task", "w", 9.0)).result(WAIT).fence
+            store.submit(Report("task", fence, progress=b"p", lines=[a_line(1)])).result(WAIT)
             assert list(store.check()) == []
-            store.finish("task", fence, a_change(), result=b"r").result(WAIT)
+            store.submit(Finish("task", fence, a_change(), result=b"r")).result(WAIT)
             assert list(store.check()) == []
 
     # Watching
@@ -121,9 +152,11 @@ class StoreConformance(
             seen: list[Committed] = []
             stop = store.watch(seen.append)
             created(store, steps=2)
-            store.update_run("run", 0, Change(state=RunState.STARTED)).result(WAIT)
-            store.fork_run(a_fork("fork", "run", 1), a_savepoint(1)).result(WAIT)
-            store.delete_run("fork").result(WAIT)
+            store.submit(ChangeRun("run", 0, Change(state=RunState.STARTED))).result(WAIT)
+            store.submit(
+                ForkRuns([Fork(run=a_fork("fork", "run", 1), savepoint=encoded(a_savepoint(1)))])
+            ).result(WAIT)[0]
+            store.submit(DeleteRun("fork")).result(WAIT)
             assert seen == [
                 Committed("run", RunState.CREATED, 0),
                 Committed("run", RunState.CREATED, 2),
@@ -133,17 +166,17 @@ class StoreConformance(
             ]
             stop()
             stop()
-            store.delete_run("run").result(WAIT)
+            store.submit(DeleteRun("run")).result(WAIT)
             assert len(seen) == 5
 
     def test_watchers_are_not_told_of_what_was_refused_or_replayed(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             seen: list[Committed] = []
             store.watch(seen.append)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())]).result(WAIT)
-            store.append("run", store.fence, 0, [an_entry(1)]).exception(WAIT)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1)])).exception(WAIT)
             assert seen == []
 
     def test_a_watcher_that_raises_harms_nobody(self, tmp_path: Path) -> None:
@@ -170,26 +203,30 @@ class StoreConformance(
                 seen.append(version)
                 return result
 
-            changed(store.want("task", Wanted.PAUSED))
-            changed(store.want("task", Wanted.STARTED))
-            fence = changed(store.lease("task", "one", LONG)).fence
-            changed(store.report("task", fence, progress=b"p"))
-            changed(store.report("task", fence, progress=b"q"))
-            changed(store.report("task", fence, seconds=1.5))
-            changed(store.report("task", fence, deaths=1))
-            changed(store.report("task", fence, lines=[a_line(1)]))
-            changed(store.report("task", fence, lines=[a_line(2), a_line(3)]))
-            changed(store.append("task", fence, 0, [an_entry(1), an_entry(2)], a_savepoint(2)))
-            changed(store.report("task", fence, lines=[a_line(4), a_line(5)]))
-            changed(store.cut_lines("task", fence, 0))
-            changed(store.append("task", fence, 2, [an_entry(3)]))
-            changed(store.release("task", fence))
+            changed(store.submit(Want("task", Wanted.PAUSED)))
+            changed(store.submit(Want("task", Wanted.STARTED)))
+            fence = changed(store.submit(Lease("task", "one", LONG))).fence
+            changed(store.submit(Report("task", fence, progress=b"p")))
+            changed(store.submit(Report("task", fence, progress=b"q")))
+            changed(store.submit(Report("task", fence, seconds=1.5)))
+            changed(store.submit(Report("task", fence, deaths=1)))
+            changed(store.submit(Report("task", fence, lines=[a_line(1)])))
+            changed(store.submit(Report("task", fence, lines=[a_line(2), a_line(3)])))
+            changed(
+                store.submit(
+                    Append("task", Leased(fence), 0, [an_entry(1), an_entry(2)], encoded(a_savepoint(2)))
+                )
+            )
+            changed(store.submit(Report("task", fence, lines=[a_line(4), a_line(5)])))
+            changed(store.submit(CutLines("task", fence, 0)))
+            changed(store.submit(Append("task", Leased(fence), 2, [an_entry(3)])))
+            changed(store.submit(Release("task", fence)))
             version = store.run("task").version
-            changed(store.update_run("task", version, Change(state=RunState.PAUSED)))
-            changed(store.update_run("task", version + 1, Change(reason="why")))
-            fence = changed(store.lease("task", "two", LONG)).fence
-            changed(store.finish("task", fence, a_change(), result=b"r", seconds=2.0))
-            store.delete_run("task").result(WAIT)
+            changed(store.submit(ChangeRun("task", version, Change(state=RunState.PAUSED))))
+            changed(store.submit(ChangeRun("task", version + 1, Change(reason="why"))))
+            fence = changed(store.submit(Lease("task", "two", LONG))).fence
+            changed(store.submit(Finish("task", fence, a_change(), result=b"r", seconds=2.0)))
+            store.submit(DeleteRun("task")).result(WAIT)
             assert store.versions(["task"]) == {}
             queued(store)
             assert store.versions(["task"])["task"] not in seen
@@ -202,7 +239,7 @@ class StoreConformance(
             queued(store)
             found = store.versions(["run", "none", "task"])
             assert found.keys() == {"run", "task"}
-            store.append("other", store.fence, 0, [an_entry(1)]).result(WAIT)
+            store.submit(Append("other", Unleased(0), 0, [an_entry(1)])).result(WAIT)
             assert store.versions({"run", "task"}) == found, "as long as nothing of theirs changed"
             many = [f"none-{number}" for number in range(40_000)]
             assert store.versions([*many, "run"]).keys() == {"run"}
@@ -217,13 +254,13 @@ class StoreConformance(
         store.close()
         assert store.unavailable
         with raised(StoreUnavailable):
-            store.create_run(a_run("new"), None).result(WAIT)
+            store.submit(CreateRun(a_run("new"))).result(WAIT)
         for read in (
             lambda: store.run("run"),
             lambda: store.run_by_key("ann", a_key()),
             store.runs,
             store.check,
-            lambda: store.record("bptk", "a"),
+            lambda: store.document("bptk", "a"),
             lambda: store.versions(["run"]),
         ):
             with raised(StoreUnavailable):
@@ -231,7 +268,7 @@ class StoreConformance(
 
     def test_what_waits_is_committed_at_closing(self, tmp_path: Path) -> None:
         store = self.open_store(tmp_path)
-        futures: list[Future[Any]] = [store.create_run(a_run(f"r{number}"), None) for number in range(50)]
+        futures: list[Future[Any]] = [store.submit(CreateRun(a_run(f"r{number}"))) for number in range(50)]
         store.close()
         assert all(future.done() and future.exception() is None for future in futures)
 
@@ -242,7 +279,9 @@ class StoreConformance(
 
             def step_and_read(number: int) -> bool:
                 for position in range(10):
-                    store.append(f"r{number}", store.fence, position, [an_entry(position + 1)]).result(WAIT)
+                    store.submit(
+                        Append(f"r{number}", Unleased(0), position, [an_entry(position + 1)])
+                    ).result(WAIT)
                     if store.run(f"r{number}").position != position + 1:
                         return False
                     if store.steps(f"r{number}", after=position) != [a_step(position + 1)]:
@@ -257,48 +296,50 @@ class DurableStoreConformance(DurableFactConformance, StoreConformance):
 
     def test_everything_is_there_after_reopening(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            store.create_run(a_run(), a_savepoint(), a_key()).result(WAIT)
-            store.append("run", store.fence, 0, [an_entry(1, a_key())], a_savepoint(1)).result(WAIT)
-            store.mark_savepoint("run", 1, name="x", pinned=True).result(WAIT)
-            store.put_record("bptk", "id", b"blob", None).result(WAIT)
-            before = (store.run("run"), store.steps("run"), store.savepoints("run"), store.records("bptk"))
+            store.submit(CreateRun(a_run(), encoded(a_savepoint()), a_key())).result(WAIT)
+            store.submit(
+                Append("run", Unleased(0), 0, [an_entry(1, a_key())], encoded(a_savepoint(1)))
+            ).result(WAIT)
+            store.submit(MarkSavepoint("run", 1, name="x", pinned=True)).result(WAIT)
+            store.submit(PutDocument("bptk", "id", b"blob", None)).result(WAIT)
+            before = (store.run("run"), store.steps("run"), store.savepoints("run"), store.documents("bptk"))
         with self.opened(tmp_path) as store:
-            after = (store.run("run"), store.steps("run"), store.savepoints("run"), store.records("bptk"))
+            after = (store.run("run"), store.steps("run"), store.savepoints("run"), store.documents("bptk"))
             assert after == before
             assert store.step_by_key("run", a_key()) == a_step(1)
-            assert store.create_run(a_run("new"), None, a_key()).result(WAIT).replayed
+            assert store.submit(CreateRun(a_run("new"), key=a_key())).result(WAIT).replayed
 
-    def test_a_new_opening_voids_the_fence_of_those_before(self, tmp_path: Path) -> None:
+    def test_the_guard_of_a_session_is_good_after_reopening(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            created(store)
-            former = store.fence
+            created(store, steps=1)
+            store.submit(ChangeRun("run", 0, Change(spec=b"new"))).result(WAIT)
         with self.opened(tmp_path) as store:
-            assert store.fence > former
             with raised(Fenced):
-                store.append("run", former, 0, [an_entry(1)]).result(WAIT)
+                store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
+            store.submit(Append("run", Unleased(1), 1, [an_entry(2)])).result(WAIT)
 
-    def test_executions_are_there_after_reopening_and_their_leases_are_void(self, tmp_path: Path) -> None:
+    def test_executions_are_there_after_reopening_and_their_leases_have_ended(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             for id in ("waiting", "held", "done"):
                 queued(store, id)
-            held = store.lease("held", "one", 3600.0).result(WAIT)
+            held = store.submit(Lease("held", "one", 3600.0)).result(WAIT)
             lines = [a_line(1)]
-            store.report("held", held.fence, progress=b"p", seconds=2.0, lines=lines).result(WAIT)
-            fence = store.lease("done", "one", 3600.0).result(WAIT).fence
-            store.finish("done", fence, a_change(), result=b"r").result(WAIT)
+            store.submit(Report("held", held.fence, progress=b"p", seconds=2.0, lines=lines)).result(WAIT)
+            fence = store.submit(Lease("done", "one", 3600.0)).result(WAIT).fence
+            store.submit(Finish("done", fence, a_change(), result=b"r")).result(WAIT)
             before = [store.execution(id) for id in ("waiting", "held", "done")]
         with self.opened(tmp_path) as store:
+            before[1] = replace(before[1], holder="", fence=0, lease_until=0.0)
             assert [store.execution(id) for id in ("waiting", "held", "done")] == before
             assert [execution.run_id for execution in store.executions()] == ["waiting", "held"]
             assert list(store.log_lines("held")) == [a_line(1)]
-            assert held.fence < store.fence
             for refused in (
-                store.renew("held", held.fence, 3600.0),
-                store.report("held", held.fence),
-                store.append("held", held.fence, 0, [an_entry(1)]),
+                store.submit(Renew("held", held.fence, 3600.0)),
+                store.submit(Report("held", held.fence)),
+                store.submit(Append("held", Leased(held.fence), 0, [an_entry(1)])),
             ):
                 with raised(Fenced):
                     refused.result(WAIT)
-            taken = store.lease("held", "two", 3600.0).result(WAIT)
+            taken = store.submit(Lease("held", "two", 3600.0)).result(WAIT)
             assert (taken.attempt, taken.progress, taken.seconds) == (2, b"p", 2.0)
-            assert taken.fence > store.fence
+            assert taken.fence > held.fence

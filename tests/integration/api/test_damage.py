@@ -14,6 +14,7 @@ from tests.support.served import catalogue
 from perdure.api.app import create_app
 from perdure.lifecycle import RunState
 from perdure.settings import Settings
+from perdure.stores.commands import CreateRun, PutDocument
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_run, an_execution
 
@@ -105,9 +106,9 @@ def test_a_damaged_simulation_is_named_and_hides_no_other_one(path: Path, damage
             record = {"run": f"run-{number}", "experiment": "pendulum", "context": None}
             record |= {"configuration": "simulation_config.json", "script": "main_script.py"}
             blob = msgspec.msgpack.encode(record)
-            store.put_record("nrp", str(number), blob, None).result(WAIT)
+            store.submit(PutDocument("nrp", str(number), blob, None)).result(WAIT)
             run = a_run(f"run-{number}", kind="experiment", owner="local", state=RunState.STOPPED)
-            store.create_run(run, None, execution=an_execution(run.id, owner="local")).result(WAIT)
+            store.submit(CreateRun(run, execution=an_execution(run.id, owner="local"))).result(WAIT)
     execute(path, damage)
 
     async def work(client: httpx.AsyncClient) -> None:

@@ -24,6 +24,7 @@ from perdure.errors import (
 )
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Key
+from perdure.stores.commands import PutDocument
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 
@@ -78,7 +79,7 @@ def test_an_instance_times_out_and_its_run_ends_expired(clock: Clock) -> None:
             (ended,) = store.runs()
             assert (ended.state, ended.outcome) == (RunState.STOPPED, Outcome.EXPIRED)
             assert len((await dialect.sessions.log("ada", ended.id, 0, 10)).steps) == 2
-            assert store.records(DIALECT) == []
+            assert store.documents(DIALECT) == []
             with pytest.raises(InstanceNotFound):
                 await dialect.keep_alive("ada", instance)
             await dialect.stop("ada", instance)
@@ -185,9 +186,9 @@ def test_a_step_writes_its_step_and_nothing_of_the_instance(clock: Clock) -> Non
     class Counting(MemoryStore):
         puts = 0
 
-        def put_record(self, *arguments: Any, **more: Any) -> Any:
-            self.puts += 1
-            return super().put_record(*arguments, **more)
+        def submit(self, command: Any, chain: Any = None) -> Any:
+            self.puts += isinstance(command, PutDocument)
+            return super().submit(command, chain)
 
     async def run() -> None:
         store = Counting()
@@ -297,7 +298,7 @@ def test_starts_at_once_do_not_exceed_the_quota(store: SqliteStore, clock: Clock
             starts = (dialect.start("ada", 1, LASTING) for _ in range(5))
             outcomes = await asyncio.gather(*starts, return_exceptions=True)
             assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == 2
-            assert len(store.records(DIALECT)) == 3
+            assert len(store.documents(DIALECT)) == 3
 
     asyncio.run(run())
 
@@ -338,7 +339,7 @@ def test_many_instances_are_started_at_once(store: SqliteStore, clock: Clock) ->
         async with dialect_on(store, clock) as dialect:
             started = await dialect.start("ada", 300, LASTING)
             assert len(set(started)) == 300
-            assert len(store.records(DIALECT)) == 300
+            assert len(store.documents(DIALECT)) == 300
 
     asyncio.run(run())
 
@@ -348,9 +349,11 @@ def test_a_damaged_record_keeps_no_other_instance_back(clock: Clock) -> None:
         store = MemoryStore()
         async with dialect_on(store, clock) as dialect:
             damaged, sound = await begun(dialect), await begun(dialect)
-        record = store.record(DIALECT, damaged)
+        record = store.document(DIALECT, damaged)
         assert record is not None
-        await asyncio.wrap_future(store.put_record(DIALECT, damaged, record.blob[:-1], record.version))
+        await asyncio.wrap_future(
+            store.submit(PutDocument(DIALECT, damaged, record.blob[:-1], record.version))
+        )
         async with dialect_on(store, clock) as dialect:
             assert await stepped(dialect, sound) == [0.0]
             with pytest.raises(InstanceNotFound):
@@ -363,12 +366,12 @@ def test_a_store_that_cannot_be_written_is_told_and_changes_nothing(clock: Clock
     class Full(MemoryStore):
         full = False
 
-        def put_record(self, *arguments: Any, **more: Any) -> Any:
-            if self.full:
+        def submit(self, command: Any, chain: Any = None) -> Any:
+            if self.full and isinstance(command, PutDocument):
                 future: Future[Any] = Future()
                 future.set_exception(StoreUnavailable(reason="the disk is full"))
                 return future
-            return super().put_record(*arguments, **more)
+            return super().submit(command, chain)
 
     async def run() -> None:
         store = Full()

@@ -117,7 +117,7 @@ def test_requests_at_once_under_one_key_start_the_same_instances() -> None:
         async with dialect_on(store, Clock(), max_instances=5) as dialect:
             several = await asyncio.gather(*(dialect.start("ada", 5, LASTING, KEY) for _ in range(4)))
             assert several.count(several[0]) == 4
-            assert len(store.records(DIALECT)) == 5
+            assert len(store.documents(DIALECT)) == 5
             assert await dialect.start("bob", 5, LASTING, KEY) != several[0]  # a key is its owner's
 
     asyncio.run(run())

@@ -105,7 +105,7 @@ def test_the_adapters_list_is_asked_for_at_the_start_and_by_load_state_and_forgo
             await dialect.load_state()
             assert adapter.calls.count("list") == 2
             assert dialect._registry.owned(LOCAL, clock.now) == 1
-            assert store.runs() == store.records(DIALECT) == await dialect.own(LOCAL) == []
+            assert store.runs() == store.documents(DIALECT) == await dialect.own(LOCAL) == []
             adapter.fail_listing = True
             with pytest.raises(ExternalStateUnavailable):
                 await dialect.load_state()

@@ -210,7 +210,7 @@ def test_a_second_server_is_told_who_has_the_folder(tmp_path: Path) -> None:
                 await inside.mirror.start()
             with pytest.raises(ExternalStateLocked):
                 await inside.start()
-            assert inside.store.records("bptk") == []
+            assert inside.store.documents("bptk") == []
             await inside.aclose()
 
         asyncio.run(start())

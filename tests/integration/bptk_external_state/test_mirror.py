@@ -148,7 +148,7 @@ def test_what_could_not_be_started_or_begun_or_ended_is_as_it_was() -> None:
         adapter.fail_before = True
         with pytest.raises(ExternalStateUnavailable):
             await inside.start()
-        assert inside.store.records("bptk") == []
+        assert inside.store.documents("bptk") == []
         adapter.fail_before = False
         instance = await inside.start()
         adapter.fail_before = True
@@ -363,7 +363,7 @@ def test_a_shared_adapter_is_looked_at_when_it_starts_and_nothing_stays_in_memor
                 "external_state_refused": damaged.id,
                 "external_state_listed": None,
             }
-            assert inside.store.runs() == inside.store.records("bptk") == []
+            assert inside.store.runs() == inside.store.documents("bptk") == []
         # Now and then only their times are looked at.
         assert len(await inside.mirror.survey(check=False)) == 3
         await inside.aclose()

@@ -25,7 +25,18 @@ from perdure.execution.local import LocalExecutor
 from perdure.execution.reconcile import reconcile, reconciling
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
 from perdure.run import Change, Execution, Run
-from perdure.stores.base import Appended
+from perdure.stores.chain import Chain
+from perdure.stores.commands import (
+    Append,
+    ChangeRun,
+    Command,
+    CreateRun,
+    DeleteRun,
+    Lease,
+    Leased,
+    Release,
+    Want,
+)
 from perdure.stores.memory import MemoryStore
 from perdure.testing.bodies import spec
 from perdure.testing.executors import WAIT, Trial
@@ -179,11 +190,11 @@ class PausedStates(MemoryStore):
         super().__init__()
         self.states: list[str] = []
 
-    def update_run(self, run_id: str, version: int, change: Change) -> Future[Run]:
-        if change.state is RunState.PAUSED:
-            child, _, other = msgspec.msgpack.decode(self.execution(run_id).progress or b"")["pids"]
+    def submit(self, command: Command[Any], chain: Chain | None = None) -> Future[Any]:
+        if isinstance(command, ChangeRun) and command.change.state is RunState.PAUSED:
+            child, _, other = msgspec.msgpack.decode(self.execution(command.run_id).progress or b"")["pids"]
             self.states += [state(child), state(other)]
-        return super().update_run(run_id, version, change)
+        return super().submit(command, chain)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes in /proc")
@@ -237,8 +248,8 @@ def test_whoever_loses_the_lease_ends_its_child_and_writes_nothing_more() -> Non
         await trial.submit(do="count", to=10**9)
         await trial.until(lambda: store.run("run").position > 3)
         stale = store.execution("run").fence
-        store.release("run", stale).result(WAIT)
-        taken = store.lease("run", "another", 600.0).result(WAIT)
+        store.submit(Release("run", stale)).result(WAIT)
+        taken = store.submit(Lease("run", "another", 600.0)).result(WAIT)
         position = store.run("run").position
         await trial.executor.submit("run")
         await trial.submit("next", do="echo", value=1)  # there is one slot: it begins when that is free
@@ -246,7 +257,7 @@ def test_whoever_loses_the_lease_ends_its_child_and_writes_nothing_more() -> Non
         assert store.run("run").position == position
         assert store.execution("run").fence == taken.fence
         with pytest.raises(Fenced):
-            store.append("run", stale, position, []).result(WAIT)
+            store.submit(Append("run", Leased(stale), position, [])).result(WAIT)
 
     tried(work, body="perdure.testing.bodies:run")
 
@@ -259,8 +270,8 @@ def test_a_run_that_is_ended_or_deleted_by_another_ends_its_child() -> None:
             await trial.until_reported(id)
         run = store.run("ended")
         expired = Change(state=RunState.STOPPED, outcome=Outcome.EXPIRED)
-        store.update_run("ended", run.version, expired).result(WAIT)
-        store.delete_run("deleted").result(WAIT)
+        store.submit(ChangeRun("ended", run.version, expired)).result(WAIT)
+        store.submit(DeleteRun("deleted")).result(WAIT)
         await trial.submit("next", do="spin")
         await trial.submit("after", do="spin")
         await trial.until_reported("next")
@@ -284,11 +295,11 @@ class FullOnce(MemoryStore):
 
     failed = False
 
-    def append(self, *given: Any, **named: Any) -> Future[Appended]:
-        if self.failed or self.run("run").position < 3:
-            return super().append(*given, **named)
+    def submit(self, command: Command[Any], chain: Chain | None = None) -> Future[Any]:
+        if not isinstance(command, Append) or self.failed or self.run("run").position < 3:
+            return super().submit(command, chain)
         self.failed = True
-        future: Future[Appended] = Future()
+        future: Future[Any] = Future()
         future.set_exception(StoreUnavailable(reason="a test wants it so"))
         return future
 
@@ -400,7 +411,7 @@ def test_kinds_have_slots_of_their_own_and_each_attempt_is_provided_for() -> Non
                 given = spec(do="interrupt", times=times)
                 run = Run(id=id, kind="experiment", owner="ann", spec=given, created=now, updated=now)
                 execution = Execution(run_id=id, kind="experiment", owner="ann")
-                store.create_run(run, None, execution=execution).result(WAIT)
+                store.submit(CreateRun(run, execution=execution)).result(WAIT)
                 await executor.submit(id)
             await trial.until_final("twice")
             assert trial.value("twice") == [3, {"attempt": "2"}, "twice"]
@@ -454,7 +465,7 @@ def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Want
             trial = Trial(store, executor)
             trial.create(do="interrupt", times=0)
             run = store.run("run")  # as one whose work was broken off
-            store.update_run("run", run.version, Change(state=RunState.STARTED)).result(WAIT)
+            store.submit(ChangeRun("run", run.version, Change(state=RunState.STARTED))).result(WAIT)
             await executor.submit("run")
             assert await asyncio.to_thread(preparing.wait, WAIT)
             await trial.want(wanted)
@@ -502,8 +513,8 @@ def test_a_pause_that_nobody_had_heard_of_holds_after_a_restart() -> None:
             trial = Trial(store, executor)
             trial.create(do="interrupt", times=0)
             run = store.run("run")
-            store.update_run("run", run.version, Change(state=RunState.STARTED)).result(WAIT)
-            store.want("run", Wanted.PAUSED).result(WAIT)
+            store.submit(ChangeRun("run", run.version, Change(state=RunState.STARTED))).result(WAIT)
+            store.submit(Want("run", Wanted.PAUSED)).result(WAIT)
             await reconcile(store, executor)
             assert store.run("run").state is RunState.PAUSED
             await trial.want(Wanted.STARTED)

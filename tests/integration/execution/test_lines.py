@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
 from perdure.execution.reconcile import reconcile
 from perdure.lifecycle import Outcome, RunState, Wanted
-from perdure.run import LogLine
 from perdure.stores.base import Store
+from perdure.stores.chain import Chain
+from perdure.stores.commands import Command, Report
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.executors import Trial
@@ -35,9 +36,10 @@ class RecordingStore(MemoryStore):
         """All lines that anyone may have seen."""
         return [text for texts in self.reports for text in texts]
 
-    def report(self, *given: Any, lines: Sequence[LogLine] = (), **named: Any) -> Future[None]:
-        self.reports.append([line.text for line in lines])
-        return super().report(*given, lines=lines, **named)
+    def submit(self, command: Command[Any], chain: Chain | None = None) -> Future[Any]:
+        if isinstance(command, Report):
+            self.reports.append([line.text for line in command.lines])
+        return super().submit(command, chain)
 
 
 def tried(

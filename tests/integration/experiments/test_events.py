@@ -18,6 +18,7 @@ from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun, CreateRun, DeleteRun, Lease, Report
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 
@@ -45,7 +46,7 @@ def store() -> MemoryStore:
     now = time.time()
     run = Run(id="run", kind=KIND, owner="ada", spec=b"", created=now, updated=now)
     execution = Execution(run_id="run", kind=KIND, owner="ada", wanted=Wanted.PAUSED)
-    made.create_run(run, None, execution=execution).result()
+    made.submit(CreateRun(run, execution=execution)).result()
     return made
 
 
@@ -61,7 +62,7 @@ async def driver(store: MemoryStore, tmp_path: Path) -> AsyncIterator[Experiment
 
 def bring(store: Store, *states: RunState) -> None:
     for state in states:
-        store.update_run("run", store.run("run").version, Change(state=state)).result()
+        store.submit(ChangeRun("run", store.run("run").version, Change(state=state))).result()
 
 
 def told(view: ExperimentView | None) -> RunState:
@@ -92,7 +93,7 @@ async def test_a_reader_of_a_run_that_is_deleted_is_told_how_it_ended(
     async with aclosing(driver.events("ada", "run")) as events:
         assert told(await anext(events)) is RunState.CREATED
         bring(store, RunState.PAUSED, RunState.STOPPED)
-        store.delete_run("run").result()
+        store.submit(DeleteRun("run")).result()
         assert [told(view) if view else None async for view in events] == [
             RunState.PAUSED,
             RunState.STOPPED,
@@ -122,9 +123,9 @@ async def test_a_report_is_told_with_the_state_of_the_run(driver: Experiments, s
     async with aclosing(driver.events("ada", "run")) as events:
         bring(store, RunState.PAUSED)
         assert told(await anext(events)) is RunState.PAUSED
-        execution = await asyncio.wrap_future(store.lease("run", "somebody", 5.0))
+        execution = await asyncio.wrap_future(store.submit(Lease("run", "somebody", 5.0)))
         report = msgspec.msgpack.encode({"simulation_time": 1.0, "state": "a state of its own"})
-        store.report("run", execution.fence, progress=report, seconds=None, lines=()).result()
+        store.submit(Report("run", execution.fence, progress=report, seconds=None, lines=())).result()
         seen = [await anext(events)]
         while seen[-1] is None or seen[-1].progress is None:
             seen.append(await anext(events))

@@ -19,6 +19,7 @@ from perdure.drivers.experiments.requests import ForkExperiment
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.lifecycle import Wanted
 from perdure.run import Execution, Run
+from perdure.stores.commands import Fork, ForkRuns, encoded
 from perdure.stores.sqlite import SqliteStore
 
 CONFIG = b"""{
@@ -212,7 +213,9 @@ def keep_a_fork(folder: Path, parent_id: str, run_id: str) -> None:
             parent_position=prepared.savepoint.position,
         )
         execution = Execution(run_id=run_id, kind=KIND, owner=parent.owner, wanted=Wanted.PAUSED)
-        store.fork_run(run, prepared.savepoint, execution=execution).result()
+        store.submit(
+            ForkRuns([Fork(run=run, savepoint=encoded(prepared.savepoint), execution=execution)])
+        ).result()[0]
 
 
 def test_another_script_finds_the_files_at_its_top_whenever_it_runs_again(tmp_path: Path) -> None:

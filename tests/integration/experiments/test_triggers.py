@@ -16,6 +16,7 @@ from perdure.errors import TriggerOverruled, TriggerRefused
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
+from perdure.stores.commands import ChangeRun, CreateRun, Want
 from perdure.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ class Supervisor:
     def bring(self, *states: RunState) -> None:
         for state in states:
             run = self.store.run("run")
-            self.store.update_run("run", run.version, Change(state=state)).result()
+            self.store.submit(ChangeRun("run", run.version, Change(state=state))).result()
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def store() -> MemoryStore:
     now = time.time()
     run = Run(id="run", kind=KIND, owner="ada", spec=b"", state=RunState.STARTED, created=now, updated=now)
     execution = Execution(run_id="run", kind=KIND, owner="ada", wanted=Wanted.STARTED)
-    made.create_run(run, None, execution=execution).result()
+    made.submit(CreateRun(run, execution=execution)).result()
     return made
 
 
@@ -104,7 +105,7 @@ async def test_a_state_that_was_come_to_and_left_is_answered(
     pausing = asking(driver, "paused")
     await supervisor.asked.acquire()
     supervisor.bring(RunState.PAUSED)
-    store.want("run", Wanted.STARTED).result()
+    store.submit(Want("run", Wanted.STARTED)).result()
     supervisor.bring(RunState.STARTED)
     assert (await pausing).state is RunState.PAUSED
 
@@ -128,7 +129,7 @@ async def test_a_start_is_answered_though_the_run_has_completed_since(
     await supervisor.asked.acquire()
     supervisor.bring(RunState.STARTED)
     ended = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-    store.update_run("run", store.run("run").version, ended).result()
+    store.submit(ChangeRun("run", store.run("run").version, ended)).result()
     run = await starting
     assert (run.state, run.outcome) == (RunState.STARTED, None)
 

@@ -22,6 +22,7 @@ from perdure.dialects.nrp.router import NrpRoutes
 from perdure.dialects.nrp.simulations import Simulations
 from perdure.errors import Damaged, StoreUnavailable
 from perdure.stores.base import Store
+from perdure.stores.commands import DeleteRun
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_store
 from perdure.web.auth import Tokens
@@ -302,7 +303,7 @@ async def test_numbers_are_never_given_again(tmp_path: Path) -> None:
             assert [it["simulationID"] for it in listed] == ([0, 1] if expected == [0, 1] else [0, 2, 3])
             gone = await backend.simulations.get(1)
             if gone is not None:
-                store.delete_run(gone.run.id).result()
+                store.submit(DeleteRun(gone.run.id)).result()
             error(await backend.client.get("/simulation/1", headers=ADA), 404)
         store.close()
 
@@ -330,7 +331,7 @@ async def test_what_cant_be_made_leaves_nothing_that_keeps_others_out(backend: B
     assert (await backend.client.get("/simulation", headers=ADA)).json() == []
     made = (await backend.make()).json()
     assert made["simulationID"] == 4
-    assert [record.id for record in backend.store.records("nrp")] == ["4", "numbers"]
+    assert [record.id for record in backend.store.documents("nrp")] == ["4", "numbers"]
 
 
 async def test_beyond_the_most_simulations_there_is_a_409() -> None:

@@ -18,6 +18,7 @@ from perdure.drivers.requests import NewSession, StepRequest
 from perdure.run import Key
 from perdure.scenarios import Catalogue
 from perdure.state.codec import decode, encode
+from perdure.stores.commands import PutSavepoint, Unleased, encoded
 from perdure.stores.sqlite import SqliteStore
 
 EVERY = 5
@@ -126,7 +127,7 @@ def test_a_savepoint_in_the_wrong_place_is_found_and_rewritten(bench: Bench) -> 
         wrong = store.savepoint(bench.run_id, 10)
         right = store.savepoint(bench.run_id, 20)
         moved = type(right)(timestamp=20, position=right.position, entities=wrong.entities)
-        store.put_savepoint(bench.run_id, store.fence, moved).result()
+        store.submit(PutSavepoint(bench.run_id, Unleased(0), encoded(moved))).result()
 
     bench.with_store(swap)
     assert told(bench.examine()) == [("savepoint 20", False)]

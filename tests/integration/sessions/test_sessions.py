@@ -41,6 +41,7 @@ from perdure.lifecycle import RunState
 from perdure.run import Key, Label, LabelChange, Run, Step
 from perdure.state.codec import decode, encode
 from perdure.stores.base import Store
+from perdure.stores.commands import RepairStep
 from perdure.stores.memory import MemoryStore
 from perdure.stores.run_list import RunFilter
 from perdure.stores.sqlite import SqliteStore
@@ -370,9 +371,9 @@ def test_memory_never_runs_ahead_of_a_store_that_refuses(store: Store) -> None:
     class Refusing(MemoryStore):
         refuse = False
 
-        def append(self, *args: Any, **more: Any) -> Any:
+        def submit(self, command: Any, chain: Any = None) -> Any:
             if not self.refuse:
-                return super().append(*args, **more)
+                return super().submit(command, chain)
             failed: Future[Any] = Future()
             failed.set_exception(StoreUnavailable(reason="the disk is full"))
             return failed
@@ -711,7 +712,7 @@ def test_numbers_that_differ_on_replay_are_an_error_and_never_silent(store: Stor
         step = store.steps(run_id, 2, 1)[0]
         rows = decode(step.outputs)
         rows[0][1] += 1e-12
-        store.repair_step(run_id, Step(position=3, inputs=None, outputs=encode(rows))).result()
+        store.submit(RepairStep(run_id, Step(position=3, inputs=None, outputs=encode(rows)))).result()
         with pytest.raises(ReplayMismatch, match="step 3"):
             await sessions_on(store).step("me", run_id, STEP)
         assert (await sessions_on(store).run("me", run_id)).position == 4
@@ -775,7 +776,7 @@ def test_the_doctor_reports_damaged_inputs_as_what_they_are(store: Store) -> Non
         first = store.steps(run_id, 0, 1)[0]
         assert first.inputs is not None
         broken = Step(position=1, inputs=damage(first.inputs), outputs=damage(first.outputs))
-        store.repair_step(run_id, broken).result()
+        store.submit(RepairStep(run_id, broken)).result()
         findings = await sessions_on(store).examine("me", run_id, repair=True)
         assert [(f.place, f.repaired) for f in findings] == [
             ("step 1, inputs", False),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from perdure.lifecycle import FINAL, RunState
 from perdure.run import Change, Run
+from perdure.stores.commands import Append, ChangeRun, CreateRun, DeleteRun, Recount, Unleased
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_run, an_entry, created
@@ -81,8 +82,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
 def keep(store: SqliteStore, some: list[Run]) -> list[Run]:
     """Forget all runs, and keep these under other ids."""
     for run in store.runs(limit=1000):
-        store.delete_run(run.id).result(WAIT)
-    made = [store.create_run(numbered(run, number), None) for number, run in enumerate(some)]
+        store.submit(DeleteRun(run.id)).result(WAIT)
+    made = [store.submit(CreateRun(numbered(run, number))) for number, run in enumerate(some)]
     return [future.result(WAIT).run for future in made]
 
 
@@ -142,9 +143,9 @@ def test_a_run_that_stays_where_it_is_comes_once_whatever_is_added_and_deleted_b
         if staying and data.draw(st.booleans()):
             gone = data.draw(st.sampled_from(sorted(staying)))
             staying.discard(gone)
-            store.delete_run(gone).result(WAIT)
+            store.submit(DeleteRun(gone)).result(WAIT)
         if (run := next(added, None)) is not None:
-            store.create_run(numbered(run, 100 + len(found)), None).result(WAIT)
+            store.submit(CreateRun(numbered(run, 100 + len(found)))).result(WAIT)
     assert len(set(found)) == len(found)
     expected = [id for id in plainly(kept, wanted, order) if id in staying]
     assert [id for id in found if id in staying] == expected
@@ -154,13 +155,13 @@ def test_changes_of_state_name_and_tags_are_listed_at_once_and_after_reopening(t
     stopped = RunFilter(states=frozenset({RunState.STOPPED}))
     with closing(SqliteStore(tmp_path)) as store:
         created(store, name="a", tags=("p",))
-        store.update_run("run", 0, Change(state=RunState.STOPPED)).result(WAIT)
+        store.submit(ChangeRun("run", 0, Change(state=RunState.STOPPED))).result(WAIT)
         assert [run.id for run in store.runs(stopped)] == ["run"]
-        store.update_run("run", 1, Change(name="b", tags=("q",))).result(WAIT)
+        store.submit(ChangeRun("run", 1, Change(name="b", tags=("q",)))).result(WAIT)
     with closing(SqliteStore(tmp_path)) as store:
         assert [run.id for run in store.runs(RunFilter(name="b", tags=("q",)))] == ["run"]
         assert list(store.runs(RunFilter(name="a"))) == list(store.runs(RunFilter(tags=("p",)))) == []
-        store.delete_run("run").result(WAIT)
+        store.submit(DeleteRun("run")).result(WAIT)
         assert list(store.runs()) == list(store.check()) == []
 
 
@@ -192,13 +193,13 @@ def test_a_run_that_is_listed_otherwise_than_it_is_is_found_and_listed_anew(
     with closing(SqliteStore(tmp_path)) as store:
         for id in ("one", "two", "three", "four"):
             created(store, id, name=id, tags=("p",))
-        store.update_run("three", 0, Change(state=RunState.STOPPED)).result(WAIT)
+        store.submit(ChangeRun("three", 0, Change(state=RunState.STOPPED))).result(WAIT)
     with closing(apsw.Connection(str(tmp_path / "perdure.db"))) as connection:
         connection.execute(damage)
         connection.execute("UPDATE runs SET state = 'startec' WHERE id = 'four'")  # one can't be read
     with closing(SqliteStore(tmp_path)) as store:
         assert len(store.check()) == 2
-        (told,) = store.recount().result(WAIT)
+        (told,) = store.submit(Recount()).result(WAIT)
         assert "was listed otherwise" in told
         (left,) = store.check()
         assert left.startswith("run four: ")
@@ -214,11 +215,13 @@ def test_damaged_tags_are_named_and_keep_no_run_from_its_steps(tmp_path: Path) -
             connection.execute("DROP TRIGGER IF EXISTS label_listed_anew")
             connection.execute("UPDATE labels SET tags = ?", (tags,))
         with closing(SqliteStore(tmp_path)) as store:
-            store.append("two", store.fence, position, [an_entry(1)], None, Change(state=state)).result(WAIT)
+            store.submit(
+                Append("two", Unleased(0), position, [an_entry(1)], None, Change(state=state))
+            ).result(WAIT)
             assert store.check()[0].startswith("run two: it can't be read: ")
             created(store, "intact")
             assert [run.id for run in store.runs()] == ["intact"]
-            store.delete_run("intact").result(WAIT)
+            store.submit(DeleteRun("intact")).result(WAIT)
 
 
 def test_lists_beside_a_damaged_record_go_on_page_by_page(tmp_path: Path) -> None:
@@ -242,5 +245,5 @@ def test_what_a_step_updated_is_in_its_place_though_no_index_has_it(tmp_path: Pa
         for id in ("a", "b", "c"):
             created(store, id)
         for id in ("b", "a", "c", "b"):
-            store.append(id, store.fence, store.run(id).position, [an_entry(1)]).result(WAIT)
+            store.submit(Append(id, Unleased(0), store.run(id).position, [an_entry(1)])).result(WAIT)
         assert [run.id for run in store.runs(order=RunOrder.LATEST)] == ["b", "c", "a"]

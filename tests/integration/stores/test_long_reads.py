@@ -10,6 +10,7 @@ import pytest
 
 import perdure.stores.readers
 from perdure.errors import StoreUnavailable
+from perdure.stores.commands import Append, Unleased
 from perdure.stores.database import row
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.faults import FaultyVFS
@@ -69,11 +70,11 @@ def test_a_recovery_interrupts_what_is_read_and_the_store_goes_on(
         future = reading(threads, store, ONE_STATEMENT)
         vfs.fail("sync", "-wal", times=1)
         with suppress(StoreUnavailable):  # its outcome is unknown at first, and then found out
-            store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)
+            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
         with pytest.raises(StoreUnavailable, match="it is being closed or opened anew"):
             future.result(WAIT)
         position = store.run("run").position
-        store.append("run", store.fence, position, [an_entry(position + 1)]).result(WAIT)
+        store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)])).result(WAIT)
         assert store.unavailable is None
 
 

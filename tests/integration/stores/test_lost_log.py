@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from perdure.errors import AcknowledgedLost
+from perdure.stores.commands import Append, CreateRun, Unleased, encoded
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.tail import SLOT, Tail
 from perdure.testing.store_samples import WAIT, a_run, a_savepoint, an_entry
@@ -27,9 +28,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the files of a store as a killed server leaves them: what it wrote last is in the log."""
     folder = tmp_path_factory.mktemp("killed")
     with closing(SqliteStore(folder / "open" / "perdure.db")) as store:
-        store.create_run(a_run(), a_savepoint()).result(WAIT)
+        store.submit(CreateRun(a_run(), encoded(a_savepoint()))).result(WAIT)
         for at in range(STEPS):
-            store.append("run", store.fence, at, [an_entry(at + 1)]).result(WAIT)
+            store.submit(Append("run", Unleased(0), at, [an_entry(at + 1)])).result(WAIT)
         # By another process: closing a file here would let go of SQLite's locks on it.
         subprocess.run(["cp", "-r", folder / "open", folder / "files"], check=True)
     (folder / "files" / "perdure.db-shm").unlink()
@@ -164,7 +165,7 @@ def test_what_is_missing_is_told_and_accepted_once(path: Path) -> None:
     assert 0 < len(kept) < STEPS
     assert positions(path) == kept  # it is asked once
     with closing(SqliteStore(path)) as store:
-        store.append("run", store.fence, len(kept), [an_entry(len(kept) + 1)]).result(WAIT)
+        store.submit(Append("run", Unleased(0), len(kept), [an_entry(len(kept) + 1)])).result(WAIT)
     assert positions(path) == [*kept, len(kept) + 1]
 
 
@@ -193,7 +194,7 @@ def test_a_backup_is_restored_by_accepting_what_it_lacks_or_in_a_new_folder(
     positions(path)
     backup = Path(shutil.copy(path, tmp_path / "backup.db"))
     with closing(SqliteStore(path)) as store:
-        store.append("run", store.fence, STEPS, [an_entry(STEPS + 1)]).result(WAIT)
+        store.submit(Append("run", Unleased(0), STEPS, [an_entry(STEPS + 1)])).result(WAIT)
     path = restore(path, backup)
     if restore is restored_here:
         with pytest.raises(AcknowledgedLost):
@@ -206,7 +207,7 @@ def test_another_store_in_place_of_this_one_is_not_taken_for_it(path: Path, tmp_
     other = tmp_path / "other.db"
     with closing(SqliteStore(other)) as store:
         for number in range(50):
-            store.create_run(a_run(f"r{number}"), None).result(WAIT)
+            store.submit(CreateRun(a_run(f"r{number}"))).result(WAIT)
     log_of(path).unlink()
     shutil.copy(other, path)
     with pytest.raises(AcknowledgedLost, match="another store"):

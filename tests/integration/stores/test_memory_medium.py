@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from perdure.errors import BackupRefused, StoreUnavailable
-from perdure.stores.base import Committed
+from perdure.stores.commands import Append, Committed, CreateRun, Unleased, encoded
 from perdure.stores.database import row
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_store
@@ -44,11 +44,11 @@ def test_whatever_waits_is_committed_by_one_transaction(store: MemoryStore) -> N
         go_on.wait(WAIT)
 
     stop = store.watch(hold)
-    store.create_run(a_run("held"), None)
+    store.submit(CreateRun(a_run("held")))
     assert taken.wait(WAIT)
     stop()
     before = store._medium.acknowledged.batch
-    futures = [store.create_run(a_run(f"r{number}"), a_savepoint()) for number in range(100)]
+    futures = [store.submit(CreateRun(a_run(f"r{number}"), encoded(a_savepoint()))) for number in range(100)]
     assert store.waiting >= 100
     go_on.set()
     assert all(future.result(WAIT).run for future in futures)
@@ -72,7 +72,7 @@ def test_readers_see_no_half_of_a_transaction(store: MemoryStore) -> None:
         try:
             for position in range(0, 40 * TOGETHER, TOGETHER):
                 entries = [an_entry(position + number) for number in range(1, TOGETHER + 1)]
-                store.append("run", store.fence, position, entries).result(WAIT)
+                store.submit(Append("run", Unleased(0), position, entries)).result(WAIT)
         finally:
             done.set()
         for found in looking:
@@ -99,21 +99,21 @@ def test_a_reader_waits_for_a_transaction_and_sees_nothing_of_one_that_fails(sto
         go_on.set()
         assert reading.result(WAIT).position == 1
     assert isinstance(failing.exception(WAIT), StoreUnavailable)
-    assert store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT).steps == (a_step(2),)
+    assert store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT).steps == (a_step(2),)
     assert store.unavailable is None
 
 
 def test_a_long_read_keeps_no_write_waiting_and_shows_one_moment(store: MemoryStore) -> None:
     created(store, steps=1)
     with store._medium.snapshot() as connection:
-        store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)
+        store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
         assert row(connection, "SELECT position FROM runs") == (1,)
     assert store.run("run").position == 2
 
 
 def test_a_copy_of_it_is_a_store_in_a_file(store: MemoryStore, tmp_path: Path) -> None:
     created(store)
-    store.append("run", store.fence, 0, [an_entry(1, a_key())], a_savepoint(1)).result(WAIT)
+    store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())], encoded(a_savepoint(1)))).result(WAIT)
     store.backup(tmp_path / "perdure.db")
     with closing(SqliteStore(tmp_path / "perdure.db")) as copy:
         assert copy.run("run") == store.run("run")
@@ -153,11 +153,12 @@ def test_closing_one_that_was_never_written_to_starts_no_thread() -> None:
 
 FORKED = """
 import os
+from perdure.stores.commands import CreateRun
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, a_run
 store = MemoryStore()
 child = os.fork()
-store.create_run(a_run("child" if child == 0 else "parent"), None).result(WAIT)
+store.submit(CreateRun(a_run("child" if child == 0 else "parent"))).result(WAIT)
 assert [run.id for run in store.runs()] == ["child" if child == 0 else "parent"]
 if child == 0:
     os._exit(0)

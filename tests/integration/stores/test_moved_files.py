@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from perdure.errors import AcknowledgedLost, StoreUnavailable
+from perdure.stores.commands import Append, CreateRun, Unleased
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.tail import Tail
 from perdure.testing.store_samples import WAIT, a_run, a_step, an_entry, created
@@ -58,9 +59,9 @@ def refused(store: SqliteStore, name: str) -> None:
     """Check that nothing is acknowledged, again and again, and that it is told why."""
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match=name):
-            store.append("run", store.fence, STEPS, [an_entry(STEPS + 1)]).result(WAIT)
+            store.submit(Append("run", Unleased(0), STEPS, [an_entry(STEPS + 1)])).result(WAIT)
         with pytest.raises(StoreUnavailable, match=name):
-            store.create_run(a_run("new"), None).result(WAIT)
+            store.submit(CreateRun(a_run("new"))).result(WAIT)
         assert name in (store.unavailable or "")
 
 
@@ -92,7 +93,7 @@ def test_files_that_are_put_back_are_used_again(folder: Path, store: SqliteStore
     folder.with_name("elsewhere").rename(folder)
     steps = len(store.steps("run"))
     assert steps in (STEPS, STEPS + 1)  # the one that was refused while it was elsewhere may be there
-    store.append("run", store.fence, steps, [an_entry(steps + 1)]).result(WAIT)
+    store.submit(Append("run", Unleased(0), steps, [an_entry(steps + 1)])).result(WAIT)
     assert store.unavailable is None
     assert list(store.steps("run"))[:STEPS] == [a_step(at) for at in range(1, STEPS + 1)]
 
@@ -133,7 +134,7 @@ def test_a_tail_that_is_not_in_place_is_written_anew(
     tail = folder / "perdure.db.tail"
     spoil(tail)
     for position in (STEPS + 1, STEPS + 2):
-        store.append("run", store.fence, position - 1, [an_entry(position)]).result(WAIT)
+        store.submit(Append("run", Unleased(0), position - 1, [an_entry(position)])).result(WAIT)
         mark = Tail(tail).read()
         assert mark is not None
         assert mark.position == position
@@ -150,7 +151,7 @@ def test_a_tail_that_another_opening_put_in_place_is_left_as_it_is(folder: Path,
     tail.close()
     before = path.read_bytes()
     with pytest.raises(StoreUnavailable, match="another server has opened the store"):
-        store.append("run", store.fence, STEPS, [an_entry(STEPS + 1)]).result(WAIT)
+        store.submit(Append("run", Unleased(0), STEPS, [an_entry(STEPS + 1)])).result(WAIT)
     assert path.read_bytes() == before
 
 

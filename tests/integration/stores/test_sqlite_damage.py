@@ -7,7 +7,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import CorruptBlob
+from perdure.errors import CorruptBlob, RunFinished
+from perdure.stores.commands import Append, CreateRun, Finish, Lease, PutSavepoint, Report, Unleased, encoded
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import (
@@ -55,8 +56,8 @@ def overwrite(path: Path, table: str) -> None:
 
 def keyed(path: Path) -> None:
     with opened(path) as store:
-        store.create_run(a_run(), a_savepoint(), a_key("make")).result(WAIT)
-        store.append("run", store.fence, 0, [an_entry(1, a_key()), an_entry(2)]).result(WAIT)
+        store.submit(CreateRun(a_run(), encoded(a_savepoint()), a_key("make"))).result(WAIT)
+        store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key()), an_entry(2)])).result(WAIT)
         assert store.check() == []
 
 
@@ -85,18 +86,20 @@ def keyed(path: Path) -> None:
 def test_a_damaged_execution_is_found_and_never_believed(path: Path, table: str, damage: str) -> None:
     with opened(path) as store:
         queued(store)
-        store.report("task", store.lease("task", "w", 9.0).result(WAIT).fence, progress=b"p").result(WAIT)
+        store.submit(
+            Report("task", store.submit(Lease("task", "w", 9.0)).result(WAIT).fence, progress=b"p")
+        ).result(WAIT)
         fence = store.execution("task").fence
         if table == "results":
-            store.finish("task", fence, a_change(), result=b"r").result(WAIT)
+            store.submit(Finish("task", fence, a_change(), result=b"r")).result(WAIT)
     change(path, f"UPDATE {table} SET {damage}")
     with opened(path) as store:
         (problem,) = store.check()
         assert "of the run 'task'" in problem
         with pytest.raises(CorruptBlob):
             store.execution("task")
-        with pytest.raises(CorruptBlob):
-            store.lease("task", "w", 9.0).result(WAIT)
+        with pytest.raises(CorruptBlob if table != "results" else RunFinished):
+            store.submit(Lease("task", "w", 9.0)).result(WAIT)
         queued(store, "intact")
         assert [execution.run_id for execution in store.executions()] == ["intact"]
 
@@ -152,7 +155,7 @@ def test_a_key_of_a_step_that_is_damaged_is_neither_answered_nor_taken_for_new(t
             with pytest.raises(CorruptBlob, match="'key'"):
                 store.step_by_key("run", a_key())
             with pytest.raises(CorruptBlob, match="'key'"):
-                store.append("run", store.fence, 2, [an_entry(3, a_key())]).result(WAIT)
+                store.submit(Append("run", Unleased(0), 2, [an_entry(3, a_key())])).result(WAIT)
             assert list(store.steps("run")) == [a_step(1), a_step(2)]
 
 
@@ -170,7 +173,7 @@ def test_a_damaged_key_of_a_run_is_neither_answered_nor_taken_for_new(path: Path
         with pytest.raises(CorruptBlob, match="'make'"):
             store.run_by_key("ann", a_key("make"))
         with pytest.raises(CorruptBlob, match="'make'"):
-            store.create_run(a_run("again"), a_savepoint(), a_key("make")).result(WAIT)
+            store.submit(CreateRun(a_run("again"), encoded(a_savepoint()), a_key("make"))).result(WAIT)
         assert [run.id for run in store.runs()] == ["run"]
 
 
@@ -209,7 +212,7 @@ def test_a_damaged_state_is_named_by_reads_and_writes(path: Path) -> None:
         with pytest.raises(CorruptBlob, match=r"'run'.*'startec'"):
             store.run("run")
         with pytest.raises(CorruptBlob, match=r"'run'.*'startec'"):
-            store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)
+            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
         assert list(store.steps("run")) == [a_step(1)]
 
 
@@ -222,7 +225,7 @@ def filled(path: Path) -> None:
             created(store, f"run-{number}", steps=20 if number < 20 else 0, spec=bytes(500))
         for number in range(60):
             key = a_key(f"key {number}")
-            store.append("run-0", store.fence, 20 + number, [an_entry(21 + number, key)]).result(WAIT)
+            store.submit(Append("run-0", Unleased(0), 20 + number, [an_entry(21 + number, key)])).result(WAIT)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +257,7 @@ def test_runs_beside_an_overwritten_page_are_listed(path: Path, table: str) -> N
 def test_a_savepoint_in_the_wrong_place_says_what_differs(path: Path) -> None:
     with opened(path) as store:
         created(store, steps=3)
-        store.put_savepoint("run", store.fence, a_savepoint(100, position=3)).result(WAIT)
+        store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(100, position=3)))).result(WAIT)
     change(path, "UPDATE savepoints SET position = 2 WHERE timestamp = 100")
     with opened(path) as store, pytest.raises(CorruptBlob) as error:
         store.savepoint("run", 100)

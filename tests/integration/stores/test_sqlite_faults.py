@@ -15,7 +15,16 @@ import perdure.stores.file_medium
 import perdure.stores.writer
 from perdure.errors import CorruptBlob, PositionConflict, RunNotFound, StoreUnavailable
 from perdure.run import Entry
-from perdure.stores.base import Appended, Committed
+from perdure.stores.commands import (
+    Append,
+    Appended,
+    Committed,
+    CreateRun,
+    DeleteDocument,
+    DeleteRun,
+    Unleased,
+    encoded,
+)
 from perdure.stores.database import rows
 from perdure.stores.files import Files
 from perdure.stores.readers import Readers
@@ -48,7 +57,7 @@ def held(store: SqliteStore) -> Iterator[None]:
         go_on.wait(WAIT)
 
     stop = store.watch(hold)
-    store.create_run(a_run("held"), None)
+    store.submit(CreateRun(a_run("held")))
     assert taken.wait(WAIT)
     stop()
     try:
@@ -58,7 +67,7 @@ def held(store: SqliteStore) -> Iterator[None]:
 
 
 def append(store: SqliteStore, position: int, size: int = 10) -> Future[Appended]:
-    return store.append("run", store.fence, position, [Entry(inputs=None, outputs=bytes(size))])
+    return store.submit(Append("run", Unleased(0), position, [Entry(inputs=None, outputs=bytes(size))]))
 
 
 def positions(store: SqliteStore) -> list[int]:
@@ -158,7 +167,9 @@ def test_readers_are_not_harmed_while_the_file_is_opened_anew(store: SqliteStore
             for position in range(3, 43):
                 vfs.fail("sync", "-wal", times=1)
                 assert append(store, position).exception(WAIT) is None
-                store.delete_record("bptk", "none").result(WAIT)  # the probe before it finds all well again
+                store.submit(DeleteDocument("bptk", "none")).result(
+                    WAIT
+                )  # the probe before it finds all well again
         finally:
             stop.set()
         assert all(reader.result(WAIT) >= 3 for reader in readers)
@@ -199,7 +210,7 @@ def test_in_a_batch_that_fails_only_what_rests_on_durable_data_is_answered(
         vfs.room = 0
         futures: list[Future[Any]] = [
             append(store, 7),
-            store.delete_run("no"),
+            store.submit(DeleteRun("no")),
             append(store, 3, size=9000),
             append(store, 3),
         ]
@@ -283,12 +294,12 @@ def life(folder: Path, vfs: FaultyVFS, acknowledged: list[int]) -> None:
             try:
                 position = store.run("run").position
             except RunNotFound:
-                store.create_run(a_run(), a_savepoint()).result(WAIT)
+                store.submit(CreateRun(a_run(), encoded(a_savepoint()))).result(WAIT)
                 position = 0
             for _ in range(4):
                 savepoint = a_savepoint(position + 1) if position % 3 == 2 else None
                 entry = Entry(inputs=None, outputs=bytes(2000))
-                future = store.append("run", store.fence, position, [entry], savepoint)
+                future = store.submit(Append("run", Unleased(0), position, [entry], encoded(savepoint)))
                 try:
                     acknowledged.append(future.result(WAIT).steps[0].position)
                 except StoreUnavailable:
@@ -401,6 +412,6 @@ def test_a_store_that_is_not_to_be_probed_writes_nothing_by_itself(
     store: SqliteStore, vfs: FaultyVFS
 ) -> None:
     before = vfs.syncs
-    store.append("run", store.fence, 3, [Entry(inputs=None, outputs=b"")]).cancel()
+    store.submit(Append("run", Unleased(0), 3, [Entry(inputs=None, outputs=b"")])).cancel()
     threading.Event().wait(0.2)
     assert vfs.syncs - before <= 1

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+from perdure.stores.commands import CreateRun, encoded
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import a_key, a_run, a_savepoint
 
@@ -19,6 +20,7 @@ ROUNDS = 30
 SERVERS = """
 import os, sys, threading
 from perdure.run import Entry, Key
+from perdure.stores.commands import Append, Unleased, encoded
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import a_savepoint
 
@@ -30,7 +32,7 @@ def drive(store, run):
         position = store.run(run).position + 1
         entry = Entry(inputs=None, outputs=b"%d" % position, key=Key(str(position), b"hash"))
         savepoint = a_savepoint(position) if position % 5 == 0 else None
-        store.append(run, store.fence, position - 1, [entry], savepoint).result()
+        store.submit(Append(run, Unleased(0), position - 1, [entry], encoded(savepoint))).result()
         say(f"{run} {position}")
 
 def serve(path, runs):
@@ -54,7 +56,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_once(tmp_path: Path) -> No
     path = tmp_path / "perdure.db"
     with closing(SqliteStore(path)) as store:
         for run in range(RUNS):
-            store.create_run(a_run(f"r{run}"), a_savepoint()).result()
+            store.submit(CreateRun(a_run(f"r{run}"), encoded(a_savepoint()))).result()
     acknowledged: Counter[str] = Counter()
     command = [sys.executable, "-c", SERVERS, str(path), str(RUNS)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as servers:

@@ -18,7 +18,7 @@ SERVE = """
 import sys
 from perdure.stores.sqlite import SqliteStore
 store = SqliteStore(sys.argv[1])
-print(store.fence, flush=True)
+print("open", flush=True)
 sys.stdin.read()
 store.close()
 """
@@ -40,7 +40,7 @@ def another_server(path: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            assert int(server.stdout.readline()) > 0
+            assert server.stdout.readline() == "open\n"
             yield server
         finally:
             server.kill()

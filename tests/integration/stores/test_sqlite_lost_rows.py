@@ -13,6 +13,7 @@ from perdure.errors import CorruptBlob
 from perdure.execution.user_ids import RECORDS, UserIds
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Change, LogLine
+from perdure.stores.commands import Finish, Fork, ForkRuns, Lease, PutDocument, Report, encoded
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.values import check_page
 from perdure.testing.store_samples import WAIT, a_line, a_run, a_savepoint, created, queued
@@ -24,12 +25,12 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     with closing(SqliteStore(tmp_path)) as store:
         created(store, steps=20)
         queued(store)
-        fence = store.lease("task", "w", 60.0).result(WAIT).fence
-        store.report("task", fence, lines=[a_line(at) for at in range(1, 6)]).result(WAIT)
+        fence = store.submit(Lease("task", "w", 60.0)).result(WAIT).fence
+        store.submit(Report("task", fence, lines=[a_line(at) for at in range(1, 6)])).result(WAIT)
         change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-        store.finish("task", fence, change, result=b"42").result(WAIT)
+        store.submit(Finish("task", fence, change, result=b"42")).result(WAIT)
         for id in ("a", "b", "c"):
-            store.put_record("bptk", id, id.encode() * 9_000, None).result(WAIT)
+            store.submit(PutDocument("bptk", id, id.encode() * 9_000, None)).result(WAIT)
         assert store.check() == []
         yield store
 
@@ -62,7 +63,7 @@ def test_steps_that_are_gone_are_never_served_as_a_shorter_log(store: SqliteStor
         store.steps("run")
     fork = a_run("fork", parent="run", parent_position=20)
     with pytest.raises(CorruptBlob, match="missing from the log"):
-        store.fork_run(fork, a_savepoint(20)).result(WAIT)
+        store.submit(ForkRuns([Fork(run=fork, savepoint=encoded(a_savepoint(20)))])).result(WAIT)[0]
 
 
 def test_steps_before_a_lost_one_are_served(store: SqliteStore) -> None:
@@ -114,9 +115,9 @@ def test_what_of_a_run_never_changes_has_a_checksum(store: SqliteStore, column: 
 
 def test_a_damaged_record_is_named_and_the_others_are_served(store: SqliteStore) -> None:
     damage(store, "UPDATE records SET blob = zeroblob(9000) WHERE id = 'b'")
-    assert [record.id for record in store.records("bptk")] == ["a", "c"]
+    assert [record.id for record in store.documents("bptk")] == ["a", "c"]
     with pytest.raises(CorruptBlob, match="record 'b' of bptk"):
-        store.record("bptk", "b")
+        store.document("bptk", "b")
     assert any("'b' of bptk" in problem for problem in store.check())
 
 
@@ -146,21 +147,23 @@ def test_a_bad_page_of_records_stops_neither_the_store_nor_the_check(store: Sqli
         file.seek((pages[0] - 1) * size)
         file.write(b"\xff" * size)
     with closing(SqliteStore(store.path)) as damaged:
-        assert {"a", "c"} >= {record.id for record in damaged.records("bptk")}
+        assert {"a", "c"} >= {document.id for document in damaged.documents("bptk")}
         assert any("record" in problem for problem in damaged.check())
         assert len(damaged.steps("run")) == 20
-        damaged.put_record("bptk", "new", b"1", None).result(WAIT)
+        damaged.submit(PutDocument("bptk", "new", b"1", None)).result(WAIT)
 
 
 def test_lines_are_bounded_in_bytes_and_the_newest_is_kept_however_long(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path, keep_bytes=100)) as store:
         queued(store)
-        fence = store.lease("task", "w", 60.0).result(WAIT).fence
+        fence = store.submit(Lease("task", "w", 60.0)).result(WAIT).fence
         for _ in range(7):
             lines = [LogLine(text="é" * 10, level="info", time=1.0) for _ in range(3)]
-            store.report("task", fence, lines=lines).result(WAIT)
+            store.submit(Report("task", fence, lines=lines)).result(WAIT)
             kept = store.log_lines("task")
             assert sum(len(line.text.encode()) for line in kept) <= 100
         assert [line.number for line in store.log_lines("task")] == [17, 18, 19, 20, 21]
-        store.report("task", fence, lines=[LogLine(text="x" * 500, level="info", time=1.0)]).result(WAIT)
+        store.submit(Report("task", fence, lines=[LogLine(text="x" * 500, level="info", time=1.0)])).result(
+            WAIT
+        )
         assert [line.number for line in store.log_lines("task")] == [22]

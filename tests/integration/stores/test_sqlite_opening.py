@@ -15,6 +15,7 @@ from perdure.errors import (
 )
 from perdure.lifecycle import RunState
 from perdure.run import Change
+from perdure.stores.commands import ChangeRun, CreateRun, encoded
 from perdure.stores.database import APPLICATION_ID, migrate
 from perdure.stores.queries import MIGRATIONS, Migration
 from perdure.stores.run_list import RunFilter, RunOrder
@@ -23,7 +24,7 @@ from perdure.testing.store_samples import WAIT, a_run, a_savepoint, created
 
 DROP_NAMES = (  # leads to the schema before them
     "DROP TRIGGER run_listed; DROP TRIGGER run_listed_anew; DROP VIEW tags_of_runs; "
-    "DROP TABLE tags; DROP TABLE labels; ALTER TABLE meta DROP COLUMN listed; "
+    "DROP TABLE tags; DROP TABLE labels; DROP TABLE generations; ALTER TABLE meta DROP COLUMN listed; "
 )
 
 
@@ -49,7 +50,7 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
                 "executions", "log_lines", "meta", "owners", "probe", "records",
                 "result_counted", "result_discounted", "results", "run_counted", "run_discounted",
                 "run_keys", "run_keys_by_run", "runs",
-                "labels", "label_listed", "label_listed_anew",
+                "generations", "labels", "label_listed", "label_listed_anew",
                 "run_listed", "run_listed_anew", "tags_of_runs",
                 "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
                 "specs", "step_keys", "steps", "tags",
@@ -64,7 +65,7 @@ def test_runs_of_the_schema_before_names_have_none_and_are_listed_and_can_get_so
     with closing(SqliteStore(path)) as store:
         for id in ("a", "b"):
             created(store, id, steps=1)
-        store.update_run("b", 0, Change(state=RunState.STOPPED)).result(WAIT)
+        store.submit(ChangeRun("b", 0, Change(state=RunState.STOPPED))).result(WAIT)
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute(DROP_NAMES)
         connection.pragma("user_version", 7)
@@ -72,7 +73,7 @@ def test_runs_of_the_schema_before_names_have_none_and_are_listed_and_can_get_so
         assert [(run.id, run.name, run.tags) for run in store.runs()] == [("b", "", ()), ("a", "", ())]
         assert [run.id for run in store.runs(RunFilter(states=frozenset({RunState.STOPPED})))] == ["b"]
         assert store.check() == []
-        store.update_run("a", 0, Change(tags=("old",))).result(WAIT)
+        store.submit(ChangeRun("a", 0, Change(tags=("old",)))).result(WAIT)
         assert [run.id for run in store.runs(RunFilter(tags=("old",)))] == ["a"]
     with closing(SqliteStore(path)) as store:  # they aren't listed once more
         assert len(store.runs()) == 2
@@ -214,9 +215,9 @@ def test_no_file_handle_and_no_thread_is_left_behind(tmp_path: Path) -> None:
         return {name for name in found if str(tmp_path) in name}
 
     (tmp_path / "thesis.db").write_bytes(b"no database, " * 100)
-    for _ in range(3):
+    for number in range(3):
         store = SqliteStore(tmp_path)
-        store.create_run(a_run(str(store.fence)), a_savepoint()).result()
+        store.submit(CreateRun(a_run(str(number)), encoded(a_savepoint()))).result()
         assert store.runs()
         assert handles()
         store.close()

@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from perdure.errors import StoreUnavailable
 from perdure.run import Entry
+from perdure.stores.commands import Append, CreateRun, Unleased, encoded
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import a_run, a_savepoint
 folder = Path(sys.argv[1])
@@ -26,9 +27,10 @@ folder = Path(sys.argv[1])
 GROW = """
 import resource
 def append(position):
-    return store.append("run", store.fence, position, [Entry(inputs=None, outputs=bytes(3000))]).result()
+    entry = Entry(inputs=None, outputs=bytes(3000))
+    return store.submit(Append("run", Unleased(0), position, [entry])).result()
 with closing(SqliteStore(folder)) as store:
-    store.create_run(a_run(), a_savepoint()).result()
+    store.submit(CreateRun(a_run(), encoded(a_savepoint()))).result()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = max(path.stat().st_size for path in folder.iterdir())
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 100_000, hard))

@@ -11,7 +11,8 @@ import pytest
 
 from perdure.errors import PositionConflict, RunNotFound
 from perdure.run import Entry
-from perdure.stores.base import Chain, Committed
+from perdure.stores.chain import Chain
+from perdure.stores.commands import Append, Committed, CreateRun, DeleteRun, Unleased, encoded
 from perdure.stores.file_medium import CHECKPOINT
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.writer import BATCH
@@ -35,7 +36,7 @@ def held(store: SqliteStore) -> Iterator[Future[Any]]:
         go_on.wait(WAIT)
 
     stop = store.watch(hold)
-    future = store.create_run(a_run("held"), None)
+    future = store.submit(CreateRun(a_run("held")))
     assert taken.wait(WAIT)
     stop()
     try:
@@ -49,7 +50,10 @@ def test_whatever_waits_is_made_durable_by_one_sync(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path, vfs=vfs.name)) as store:
         with held(store):
             syncs = vfs.syncs
-            futures = [store.create_run(a_run(f"r{number}"), a_savepoint()) for number in range(BATCH)]
+            futures = [
+                store.submit(CreateRun(a_run(f"r{number}"), encoded(a_savepoint())))
+                for number in range(BATCH)
+            ]
         assert len(wait(futures, WAIT).done) == BATCH
         assert vfs.syncs - syncs == 1
 
@@ -57,7 +61,9 @@ def test_whatever_waits_is_made_durable_by_one_sync(tmp_path: Path) -> None:
 def test_more_than_a_batch_is_committed_all_the_same(store: SqliteStore) -> None:
     created(store)
     with held(store):
-        futures = [store.append("run", store.fence, at, [an_entry(at + 1)]) for at in range(2 * BATCH + 1)]
+        futures = [
+            store.submit(Append("run", Unleased(0), at, [an_entry(at + 1)])) for at in range(2 * BATCH + 1)
+        ]
     assert [future.result(WAIT).steps[0].position for future in futures] == list(range(1, 2 * BATCH + 2))
 
 
@@ -65,10 +71,10 @@ def test_a_refused_item_fails_only_itself(store: SqliteStore) -> None:
     created(store)
     with held(store):
         futures: list[Future[Any]] = [
-            store.append("run", store.fence, 0, [an_entry(1)]),
-            store.append("run", store.fence, 0, [an_entry(9)]),
-            store.delete_run("no"),
-            store.append("run", store.fence, 1, [an_entry(2)]),
+            store.submit(Append("run", Unleased(0), 0, [an_entry(1)])),
+            store.submit(Append("run", Unleased(0), 0, [an_entry(9)])),
+            store.submit(DeleteRun("no")),
+            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])),
         ]
     wait(futures, WAIT)
     refusals = [type(future.exception()) for future in futures]
@@ -80,9 +86,11 @@ def test_an_item_that_is_no_data_fails_only_itself(store: SqliteStore) -> None:
     created(store)
     broken: Any = object()
     with held(store):
-        before = store.append("run", store.fence, 0, [an_entry(1)])
-        between = store.append("run", store.fence, 1, [an_entry(2), Entry(inputs=None, outputs=broken)])
-        after = store.append("run", store.fence, 1, [an_entry(2)])
+        before = store.submit(Append("run", Unleased(0), 0, [an_entry(1)]))
+        between = store.submit(
+            Append("run", Unleased(0), 1, [an_entry(2), Entry(inputs=None, outputs=broken)])
+        )
+        after = store.submit(Append("run", Unleased(0), 1, [an_entry(2)]))
     assert isinstance(between.exception(WAIT), TypeError)
     assert (before.exception(WAIT), after.exception(WAIT)) == (None, None)
     assert list(store.steps("run")) == [a_step(1), a_step(2)]
@@ -91,8 +99,8 @@ def test_an_item_that_is_no_data_fails_only_itself(store: SqliteStore) -> None:
 def test_a_write_cancelled_before_its_turn_leaves_no_trace(store: SqliteStore) -> None:
     created(store)
     with held(store):
-        cancelled = store.append("run", store.fence, 0, [an_entry(1)])
-        other = store.append("run", store.fence, 0, [an_entry(1)])
+        cancelled = store.submit(Append("run", Unleased(0), 0, [an_entry(1)]))
+        other = store.submit(Append("run", Unleased(0), 0, [an_entry(1)]))
         assert cancelled.cancel()
     assert other.result(WAIT).steps == (a_step(1),)
     with pytest.raises(CancelledError):
@@ -105,7 +113,7 @@ def test_a_cancelled_append_of_a_chain_refuses_only_those_after_it(store: Sqlite
     chain = Chain()
     with held(store):
         appends = [
-            store.append("run", store.fence, position, [an_entry(position + 1)], chain=chain)
+            store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)]), chain)
             for position in range(5)
         ]
         assert appends[2].cancel()
@@ -114,7 +122,7 @@ def test_a_cancelled_append_of_a_chain_refuses_only_those_after_it(store: Sqlite
     assert all(isinstance(error, PositionConflict) for error in refused)
     assert refused[0] is not refused[1]
     assert list(store.steps("run")) == [a_step(1), a_step(2)]
-    later = store.append("run", store.fence, 2, [an_entry(3)], chain=chain)
+    later = store.submit(Append("run", Unleased(0), 2, [an_entry(3)]), chain)
     assert isinstance(later.exception(WAIT), PositionConflict)
 
 
@@ -127,7 +135,7 @@ def test_a_write_that_was_taken_can_not_be_cancelled(store: SqliteStore) -> None
 def test_a_reader_sees_only_what_is_durable_and_never_waits_for_the_writer(store: SqliteStore) -> None:
     created(store)
     with held(store):
-        waiting = store.append("run", store.fence, 0, [an_entry(1)])
+        waiting = store.submit(Append("run", Unleased(0), 0, [an_entry(1)]))
         assert store.run("run").position == 0
         assert list(store.steps("run")) == []
     waiting.result(WAIT)
@@ -139,6 +147,6 @@ def test_the_log_of_a_long_life_stays_short(tmp_path: Path, store: SqliteStore) 
     pages, page = 50, 4096
     for at in range(5 * CHECKPOINT // pages):
         entry = Entry(inputs=None, outputs=bytes(pages * page))
-        store.append("run", store.fence, at, [entry]).result(WAIT)
+        store.submit(Append("run", Unleased(0), at, [entry])).result(WAIT)
     assert (tmp_path / "perdure.db-wal").stat().st_size < 1.2 * CHECKPOINT * page
     assert store.run("run").position == 5 * CHECKPOINT // pages

@@ -13,11 +13,38 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 from tests.support.oracle import OracleStore
 
-from perdure.errors import Fenced, NotExecuted, PerdureError
+from perdure.errors import NotExecuted, PerdureError
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.base import Appended, Committed, Created, Store, Version
+from perdure.stores.base import Store, Version
+from perdure.stores.commands import (
+    Append,
+    Appended,
+    ChangeRun,
+    Command,
+    Committed,
+    Created,
+    CreateRun,
+    CutLines,
+    DeleteDocument,
+    DeleteRun,
+    Finish,
+    Fork,
+    ForkRuns,
+    Guard,
+    Lease,
+    Leased,
+    MarkSavepoint,
+    PutDocument,
+    PutSavepoint,
+    Release,
+    Renew,
+    Report,
+    Unleased,
+    Want,
+    encoded,
+)
 from perdure.stores.memory import MemoryStore
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.stores.sqlite import SqliteStore
@@ -75,17 +102,12 @@ def timeless(value: Any) -> Any:
         case SavepointInfo():
             return replace(value, created=0.0)
         case Execution():
-            return replace(value, fence=bool(value.fence), lease_until=bool(value.lease_until))
+            return replace(value, lease_until=bool(value.lease_until))
         case Appended():
             return value
         case list() | tuple():
             return [timeless(item) for item in value]
     return value
-
-
-def unfenced(error: PerdureError) -> str:
-    """Return an error's message without the token, which each store counts for itself."""
-    return "" if isinstance(error, Fenced) else str(error)
 
 
 class Stores(RuleBasedStateMachine):
@@ -98,7 +120,6 @@ class Stores(RuleBasedStateMachine):
         self.memory = MemoryStore(keep=KEEP, keep_lines=KEEP)
         self.sqlite = SqliteStore(self.folder, keep=KEEP, keep_lines=KEEP)
         self.told: dict[Store, list[Committed]] = {}
-        self.fences: dict[Store, dict[str, list[int]]] = {store: {} for store in self.stores}
         self.versions: dict[Store, dict[str, tuple[object, Version]]] = {store: {} for store in self.stores}
         for store in self.stores:
             self.watch(store)
@@ -124,16 +145,15 @@ class Stores(RuleBasedStateMachine):
                 answer = ask(store)
                 answers.append(timeless(answer.result(WAIT) if isinstance(answer, Future) else answer))
             except PerdureError as error:
-                answers.append((type(error), error.values.get("position"), unfenced(error)))
+                answers.append((type(error), error.values.get("position"), str(error)))
         assert answers[1:] == answers[:1] * 2
         return answers[0]
 
     @rule()
     def reopen(self) -> None:
         for execution in self.oracle.executions():
-            if execution.fence:  # the others can't be opened anew, which would void their leases
+            if execution.fence:  # the others can't be opened anew, which would end their leases
                 self.release(execution.run_id, stale=False, deaths=None)
-        former, fences = self.sqlite.fence, self.fences.pop(self.sqlite)
         versions = self.versions.pop(self.sqlite)
         del self.told[self.sqlite]
         self.sqlite.close()
@@ -141,8 +161,6 @@ class Stores(RuleBasedStateMachine):
         self.told[self.oracle].clear()
         self.told[self.memory].clear()
         self.watch(self.sqlite)
-        assert self.sqlite.fence > former
-        self.fences[self.sqlite] = fences
         self.versions[self.sqlite] = versions
 
     @rule(
@@ -164,26 +182,26 @@ class Stores(RuleBasedStateMachine):
     ) -> None:
         run = a_run(id, owner=owner, kind="session" if wanted is None else "task", name=id, tags=tags)
         execution = None if wanted is None else an_execution(id, owner=owner, wanted=wanted, timeout=3)
-        self.all(lambda store: store.create_run(run, savepoint, key, execution=execution))
+        self.all(lambda store: store.submit(CreateRun(run, encoded(savepoint), key, execution=execution)))
 
     @rule(id=ids, parent=ids, position=small, owner=owners, savepoint=savepoints, key=st.none() | keys)
     def fork_run(
         self, id: str, parent: str, position: int, owner: str, savepoint: Savepoint, key: Key | None
     ) -> None:
         run = a_fork(id, parent, position, owner=owner)
-        self.all(lambda store: store.fork_run(run, savepoint, key))
+        self.done(ForkRuns([Fork(run=run, savepoint=encoded(savepoint), key=key)]))
 
     @rule(id=ids, version=st.integers(0, 2), change=some_changes)
     def update_run(self, id: str, version: int, change: Change) -> None:
-        self.all(lambda store: store.update_run(id, version, change))
+        self.all(lambda store: store.submit(ChangeRun(id, version, change)))
 
     @rule(id=ids)
     def delete_run(self, id: str) -> None:
-        self.all(lambda store: store.delete_run(id))
+        self.all(lambda store: store.submit(DeleteRun(id)))
 
     @rule(
         id=ids,
-        stale=st.integers(0, 9),
+        stale=st.sampled_from([0, 0, 0, 0, 1, -1]),
         ahead=st.sampled_from([0, 0, 0, 0, 0, 1, -1]),
         entries=entries,
         savepoint=st.none() | savepoints,
@@ -199,12 +217,7 @@ class Stores(RuleBasedStateMachine):
         change: Change | None,
     ) -> None:
         position = max(0, len(self.oracle.steps(id)) + ahead) if self.exists(id) else 0
-
-        def ask(store: Store) -> Any:
-            fence = -1 if stale == 0 else store.fence if stale < 5 else self.fence(store, id)
-            return store.append(id, fence, position, entries, savepoint, change)
-
-        self.all(ask)
+        self.done(Append(id, self.guard(id, stale), position, entries, encoded(savepoint), change))
 
     @rule(id=ids, key=keys)
     def step_by_key(self, id: str, key: Key) -> None:
@@ -216,24 +229,19 @@ class Stores(RuleBasedStateMachine):
 
     @rule(id=ids, savepoint=savepoints, name=names, pinned=st.booleans())
     def put_savepoint(self, id: str, savepoint: Savepoint, name: str | None, pinned: bool) -> None:
-        self.all(
-            lambda store: store.put_savepoint(id, self.fence(store, id), savepoint, name=name, pinned=pinned)
-        )
+        self.done(PutSavepoint(id, self.guard(id), encoded(savepoint), name, pinned))
 
     @rule(id=ids, timestamp=st.integers(0, 9), name=names, pinned=st.booleans())
     def mark_savepoint(self, id: str, timestamp: int, name: str | None, pinned: bool) -> None:
-        self.all(lambda store: store.mark_savepoint(id, timestamp, name=name, pinned=pinned))
+        self.all(lambda store: store.submit(MarkSavepoint(id, timestamp, name=name, pinned=pinned)))
 
     @rule(id=ids, holder=owners, seconds=st.sampled_from([-1.0, LONG]))
     def lease(self, id: str, holder: str, seconds: float) -> None:
-        self.all(lambda store: store.lease(id, holder, seconds))
-        for store in self.stores:
-            fence = self.fence(store, id)
-            self.fences[store].setdefault(id, []).append(fence)
+        self.done(Lease(id, holder, seconds))
 
     @rule(id=ids, stale=st.booleans(), seconds=st.sampled_from([-1.0, LONG]))
     def renew(self, id: str, stale: bool, seconds: float) -> None:
-        self.all(lambda store: store.renew(id, self.fence(store, id, stale=stale), seconds))
+        self.done(Renew(id, self.token(id, stale=stale), seconds))
 
     @rule(
         id=ids,
@@ -252,40 +260,32 @@ class Stores(RuleBasedStateMachine):
         deaths: int | None,
         lines: list[LogLine],
     ) -> None:
-        self.all(
-            lambda store: store.report(
-                id,
-                self.fence(store, id, stale=stale),
-                progress=progress,
-                seconds=seconds,
-                deaths=deaths,
-                lines=lines,
-            )
-        )
+        token = self.token(id, stale=stale)
+        self.done(Report(id, token, progress, seconds, deaths, lines))
 
     @rule(id=ids, stale=st.booleans(), savepoint=st.none() | st.integers(0, 9))
     def cut_lines(self, id: str, stale: bool, savepoint: int | None) -> None:
-        self.all(lambda store: store.cut_lines(id, self.fence(store, id, stale=stale), savepoint))
+        self.done(CutLines(id, self.token(id, stale=stale), savepoint))
 
     @rule(id=ids, stale=st.booleans(), change=some_changes, result=st.none() | blobs)
     def finish(self, id: str, stale: bool, change: Change, result: bytes | None) -> None:
-        self.all(lambda store: store.finish(id, self.fence(store, id, stale=stale), change, result=result))
+        self.done(Finish(id, self.token(id, stale=stale), change, result))
 
     @rule(id=ids, stale=st.booleans(), deaths=st.none() | small)
     def release(self, id: str, stale: bool, deaths: int | None) -> None:
-        self.all(lambda store: store.release(id, self.fence(store, id, stale=stale), deaths=deaths))
+        self.done(Release(id, self.token(id, stale=stale), deaths=deaths))
 
     @rule(id=ids, wanted=st.sampled_from(Wanted))
     def want(self, id: str, wanted: Wanted) -> None:
-        self.all(lambda store: store.want(id, wanted))
+        self.all(lambda store: store.submit(Want(id, wanted)))
 
     @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 9))
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> None:
-        self.all(lambda store: store.put_record(dialect, id, blob, version))
+        self.all(lambda store: store.submit(PutDocument(dialect, id, blob, version)))
 
     @rule(dialect=owners, id=ids)
     def delete_record(self, dialect: str, id: str) -> None:
-        self.all(lambda store: store.delete_record(dialect, id))
+        self.all(lambda store: store.submit(DeleteDocument(dialect, id)))
 
     @rule(filter=filters, order=st.sampled_from(ORDERS), limit=st.integers(-1, 3))
     def list_runs(self, filter: RunFilter, order: RunOrder, limit: int) -> None:
@@ -316,7 +316,7 @@ class Stores(RuleBasedStateMachine):
             self.all(lambda store, id=id: list(store.log_lines(id)))
         self.all(lambda store: list(store.executions()))
         for dialect in ("ann", "bob"):
-            self.all(lambda store, dialect=dialect: list(store.records(dialect)))
+            self.all(lambda store, dialect=dialect: list(store.documents(dialect)))
         assert self.told[self.oracle] == self.told[self.memory] == self.told[self.sqlite]
 
     @invariant()
@@ -338,14 +338,26 @@ class Stores(RuleBasedStateMachine):
             execution = None
         return timeless(store.run(id)), len(store.steps(id)), timeless(execution), list(store.log_lines(id))
 
-    def fence(self, store: Store, id: str, *, stale: bool = False) -> int:
-        """Return the token of a run's lease, or one that isn't it any more; each store counts for itself."""
+    def done(self, command: Command[Any]) -> None:
+        self.all(lambda store: store.submit(command))
+
+    def token(self, id: str, *, stale: bool = False) -> int:
+        """Return the token of a run's lease, or the one before it."""
         try:
-            held = store.execution(id).fence
+            token = self.oracle.execution(id).fence
         except PerdureError:
-            held = store.fence
-        former = (fence for fence in self.fences[store].get(id, ()) if fence != held)
-        return next(former, held + 1) if stale else held
+            return 1
+        return token - 1 if stale else token
+
+    def guard(self, id: str, stale: int = 0) -> Guard:
+        """Return what a writer to a run carries, or a guard beside it."""
+        try:
+            self.oracle.execution(id)
+        except NotExecuted:
+            return Unleased(self.oracle.run(id).generation + stale)
+        except PerdureError:
+            return Unleased(0)
+        return Leased(self.token(id) + stale)
 
     def exists(self, id: str) -> bool:
         return any(run.id == id for run in self.oracle.runs())

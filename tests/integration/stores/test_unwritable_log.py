@@ -13,6 +13,7 @@ import structlog
 
 from perdure.errors import StoreUnavailable
 from perdure.observability import configure_logging
+from perdure.stores.commands import Append, Unleased
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_step, an_entry, created
 
@@ -74,9 +75,9 @@ def check_that_a_store_goes_on(path: Path) -> None:
         path.rename(path.with_name("elsewhere"))
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match=r"perdure\.db was deleted or renamed"):
-                store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)
+                store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
         path.with_name("elsewhere").rename(path)
-        store.append("run", store.fence, 1, [an_entry(2)]).result(WAIT)
+        store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
         assert store.unavailable is None
         assert list(store.steps("run")) == [a_step(1), a_step(2)]
 

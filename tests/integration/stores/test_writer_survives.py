@@ -17,7 +17,7 @@ import perdure.stores.memory_medium
 import perdure.stores.writer
 from perdure.errors import PositionConflict, RunExists, StoreUnavailable
 from perdure.run import Entry
-from perdure.stores.base import Committed
+from perdure.stores.commands import Append, Committed, CreateRun, Unleased, encoded
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore, SqlStore
 from perdure.testing.faults import FaultyVFS
@@ -137,11 +137,11 @@ def life_in_memory(_: Path, on_line: Callable[[Line], None]) -> None:
 def begin(store: SqlStore, on_line: Callable[[Line], None]) -> None:
     """Let the thread of a store's writer start, traced, with the creation of a run."""
     with tracing(on_line), suppress(RunExists):
-        again(lambda: store.create_run(a_run(), a_savepoint()).result(WAIT))
+        again(lambda: store.submit(CreateRun(a_run(), encoded(a_savepoint()))).result(WAIT))
 
 
 def append(store: SqlStore, position: int) -> Future[Any]:
-    return store.append("run", store.fence, position, [Entry(inputs=None, outputs=bytes(3000))])
+    return store.submit(Append("run", Unleased(0), position, [Entry(inputs=None, outputs=bytes(3000))]))
 
 
 @pytest.fixture(autouse=True)

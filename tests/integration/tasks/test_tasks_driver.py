@@ -34,6 +34,7 @@ from perdure.run import Change, Key, LogLine
 from perdure.settings import Settings
 from perdure.state.codec import encode
 from perdure.stores.base import Store
+from perdure.stores.commands import CreateRun, DeleteRun, Finish, Lease, Renew, Report
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_run
@@ -79,12 +80,12 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 def taken(store: Store, run_id: str) -> int:
     """Work on a run, as an executor would."""
-    return store.lease(run_id, "worker", 3600.0).result(WAIT).fence
+    return store.submit(Lease(run_id, "worker", 3600.0)).result(WAIT).fence
 
 
 def finished(store: Store, run_id: str, result: bytes | None = None) -> None:
     change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-    store.finish(run_id, taken(store, run_id), change, result=result).result(WAIT)
+    store.submit(Finish(run_id, taken(store, run_id), change, result=result)).result(WAIT)
 
 
 def test_a_task_is_queued_with_its_input_and_the_executor_told(store: Store, executor: Told) -> None:
@@ -157,7 +158,7 @@ def test_limits_hold_for_requests_that_all_passed_the_look_before(
         await tasks.create("me", ADD)
         full = tasks_on(store, executor, max_result_bytes=1)
         change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-        store.finish(second, taken(store, second), change, result=encode({"total": 6})).result(WAIT)
+        store.submit(Finish(second, taken(store, second), change, result=encode({"total": 6}))).result(WAIT)
         with pytest.raises(ResultBytesExceeded, match=second):
             await full.create("me", ADD)
 
@@ -210,7 +211,7 @@ def test_a_waiting_task_that_is_stopped_never_starts(store: Store, executor: Tol
         assert (stopped.state, stopped.outcome) == (RunState.STOPPED, Outcome.TERMINATED)
         assert executor.told[-1] == ("cancel", run_id)
         with pytest.raises(RunFinished):
-            store.lease(run_id, "worker", 9.0).result(WAIT)
+            store.submit(Lease(run_id, "worker", 9.0)).result(WAIT)
         for again in (tasks.stop, tasks.pause, tasks.go_on):
             with pytest.raises(TriggerRefused):
                 await again("me", run_id)
@@ -230,7 +231,7 @@ def test_stopping_returns_when_the_worker_has_let_go(store: Store, executor: Tol
                 if view.execution.wanted is Wanted.STOPPED and view.run.state is RunState.STARTED:
                     assert not stopping.done()
                     change = Change(state=RunState.STOPPED, outcome=Outcome.TERMINATED)
-                    store.finish(run_id, fence, change).result(WAIT)
+                    store.submit(Finish(run_id, fence, change)).result(WAIT)
         assert (await stopping).state is RunState.STOPPED
 
     run(work)
@@ -247,8 +248,8 @@ def test_the_result_is_there_once_a_task_has_ended(store: Store, executor: Told)
         assert (ended.state, result) == (RunState.COMPLETED, {"total": 6})
         fence = taken(store, ids[1])
         report = msgspec.msgpack.encode({"progress": {"done": 1}, "partial": {"total": 1}})
-        store.report(ids[1], fence, progress=report).result(WAIT)
-        store.finish(ids[1], fence, Change(state=RunState.STOPPED)).result(WAIT)
+        store.submit(Report(ids[1], fence, progress=report)).result(WAIT)
+        store.submit(Finish(ids[1], fence, Change(state=RunState.STOPPED))).result(WAIT)
         assert (await tasks.result("me", ids[1]))[1] == {"total": 1}, "what there is of it"
 
     run(work)
@@ -266,12 +267,12 @@ def test_events_tell_every_change_and_end_with_the_task(store: Store, executor: 
                 if len(seen) == 1:
                     fence = taken(store, run_id)
                 elif len(seen) == 2:
-                    store.renew(run_id, fence, 9.0).result(WAIT)
-                    store.report(run_id, fence, lines=[LogLine(text="x", time=0.0)]).result(WAIT)
+                    store.submit(Renew(run_id, fence, 9.0)).result(WAIT)
+                    store.submit(Report(run_id, fence, lines=[LogLine(text="x", time=0.0)])).result(WAIT)
                     report = msgspec.msgpack.encode({"progress": {"done": 1}})
-                    store.report(run_id, fence, progress=report).result(WAIT)
+                    store.submit(Report(run_id, fence, progress=report)).result(WAIT)
                 elif len(seen) == 3:
-                    store.finish(run_id, fence, Change(state=RunState.COMPLETED)).result(WAIT)
+                    store.submit(Finish(run_id, fence, Change(state=RunState.COMPLETED))).result(WAIT)
         assert seen == [
             ("created", 0, 1, None),
             ("started", 1, None, None),
@@ -291,7 +292,7 @@ def test_events_end_when_a_task_is_deleted(store: Store, executor: Told) -> None
             async for view in views:
                 seen.append(view)
                 if len(seen) == 1:
-                    store.delete_run(run_id).result(WAIT)
+                    store.submit(DeleteRun(run_id)).result(WAIT)
         assert seen[1:] == [None]
         with pytest.raises(RunNotFound):
             await anext(tasks.events("me", run_id))
@@ -316,7 +317,7 @@ def test_lines_are_read_page_by_page(store: Store, executor: Told) -> None:
         tasks = tasks_on(store, executor)
         run_id = (await tasks.create("me", ADD)).run.id
         lines = [LogLine(text=f"line {number}", time=time.time()) for number in range(3)]
-        store.report(run_id, taken(store, run_id), lines=lines).result(WAIT)
+        store.submit(Report(run_id, taken(store, run_id), lines=lines)).result(WAIT)
         assert [line.text for line in await tasks.lines("me", run_id, 1, 1)] == ["line 1"]
 
     run(work)
@@ -326,7 +327,7 @@ def test_another_owners_task_does_not_exist_and_a_session_is_no_task(store: Stor
     async def work() -> None:
         tasks = tasks_on(store, executor)
         theirs = (await tasks.create("them", ADD)).run.id
-        store.create_run(a_run("session", owner="me"), None).result(WAIT)
+        store.submit(CreateRun(a_run("session", owner="me"))).result(WAIT)
         for run_id, error in ((theirs, RunNotFound), ("session", WrongKind)):
             for ask in (tasks.view, tasks.stop, tasks.pause, tasks.go_on, tasks.delete, tasks.result):
                 with pytest.raises(error):

@@ -19,6 +19,7 @@ from perdure.errors import RunNotFound
 from perdure.lifecycle import RunState
 from perdure.run import Entry, Run, Step
 from perdure.state.codec import encode
+from perdure.stores.commands import Append, CreateRun, DeleteRun, Unleased
 from perdure.stores.memory import MemoryStore
 
 INSTANCE = Instance(id="i", owner="ada", timeout=dict(DEFAULT), accessed=1_800_000_000.0, run="r")
@@ -62,11 +63,11 @@ def rows_of(spec: SessionSpec, count: int, lasts: Sequence[int]) -> list[list[An
 def log_of(spec: SessionSpec, rows: list[list[Any]], *, lasting: bool) -> tuple[MemoryStore, SessionLog]:
     store = MemoryStore()
     run = Run(id="r", kind="session", owner="ada", spec=spec.to_blob(), created=0.0, updated=0.0)
-    store.create_run(run, None).result()
+    store.submit(CreateRun(run)).result()
     inputs = [None if at % 3 else encode([[0, {"constants": {"tap": float(at)}}]]) for at in range(len(rows))]
     entries = [Entry(inputs=given, outputs=encode(row)) for given, row in zip(inputs, rows, strict=True)]
     if entries:
-        store.append("r", store.fence, 0, entries).result()
+        store.submit(Append("r", Unleased(0), 0, entries)).result()
     return store, SessionLog(store, store.run("r"), lasting=lasting)
 
 
@@ -174,7 +175,7 @@ def test_a_run_that_is_forgotten_meanwhile(lasting: bool) -> None:
     spec = spec_of([("m", "s", ["a"], 0.0)])
     store, log = log_of(spec, rows_of(spec, 10, [10]), lasting=lasting)
     assert store.run("r").state is RunState.CREATED
-    store.delete_run("r").result()
+    store.submit(DeleteRun("r")).result()
     if lasting:
         with pytest.raises(RunNotFound):
             list(session_results(log, flat=True))

@@ -14,6 +14,7 @@ from tests.support.deaf import DeafStore
 from perdure.drivers.views import views_of
 from perdure.lifecycle import RunState
 from perdure.run import Change, Run
+from perdure.stores.commands import ChangeRun
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, created
@@ -68,7 +69,7 @@ async def told(happens: Sequence[RunState | str], looking: tuple[int, int], *, d
                 await asyncio.sleep(0)
             else:
                 change = Change(state=RunState(happening))
-                store.update_run("run", store.run("run").version, change).result(WAIT)
+                store.submit(ChangeRun("run", store.run("run").version, change)).result(WAIT)
         await asyncio.wait_for(reading, WAIT)
     return seen
 

@@ -9,6 +9,7 @@ from perdure.errors import NotExecuted, StoreUnavailable
 from perdure.execution.reconcile import reconcile, reconciling
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Execution
+from perdure.stores.commands import ChangeRun, CreateRun, Lease, Release, Want
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, a_run
 
@@ -37,21 +38,23 @@ def store_with(*ids: str, store: MemoryStore | None = None) -> MemoryStore:
     store = store or MemoryStore()
     for id in ids:
         run = replace(a_run(id), kind="task")
-        store.create_run(run, None, execution=Execution(run_id=id, kind="task", owner="ann")).result(WAIT)
+        store.submit(CreateRun(run, execution=Execution(run_id=id, kind="task", owner="ann"))).result(WAIT)
     return store
 
 
 def test_what_nobody_works_on_is_submitted_in_the_order_of_creation() -> None:
     store = store_with("b", "a", "leased", "ran-out", "given-back", "final", "paused", "new", "stopped")
-    store.lease("leased", "worker", 600.0).result(WAIT)
-    store.lease("ran-out", "worker", -1.0).result(WAIT)
-    store.release("given-back", store.lease("given-back", "worker", 600.0).result(WAIT).fence).result(WAIT)
+    store.submit(Lease("leased", "worker", 600.0)).result(WAIT)
+    store.submit(Lease("ran-out", "worker", -1.0)).result(WAIT)
+    store.submit(
+        Release("given-back", store.submit(Lease("given-back", "worker", 600.0)).result(WAIT).fence)
+    ).result(WAIT)
     done = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
-    store.update_run("final", store.run("final").version, done).result(WAIT)
-    store.want("paused", Wanted.PAUSED).result(WAIT)
-    store.update_run("paused", store.run("paused").version, Change(state=RunState.PAUSED)).result(WAIT)
-    store.want("new", Wanted.PAUSED).result(WAIT)  # which some kinds prepare
-    store.want("stopped", Wanted.STOPPED).result(WAIT)
+    store.submit(ChangeRun("final", store.run("final").version, done)).result(WAIT)
+    store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
+    store.submit(ChangeRun("paused", store.run("paused").version, Change(state=RunState.PAUSED))).result(WAIT)
+    store.submit(Want("new", Wanted.PAUSED)).result(WAIT)  # which some kinds prepare
+    store.submit(Want("stopped", Wanted.STOPPED)).result(WAIT)
     asked = Asked()
     asyncio.run(reconcile(store, asked))
     assert asked.calls == [

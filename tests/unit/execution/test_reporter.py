@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from perdure.execution.output import Output
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import CHUNK, LINE, MOST, SLICE, Reporter
+from perdure.stores.commands import Lease
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, queued
 
@@ -51,7 +52,7 @@ async def printing(*, muted: bool = False) -> AsyncIterator[Printing]:
     """Open a pipe with a reporter on it."""
     store = MemoryStore(keep_lines=100_000)
     queued(store)
-    fence = store.lease("task", "w", WAIT).result(WAIT).fence
+    fence = store.submit(Lease("task", "w", WAIT)).result(WAIT).fence
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     output, slot = Output(reading), ProgressSlot.create()

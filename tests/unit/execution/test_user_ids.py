@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from perdure.errors import CorruptBlob, UserIdsExhausted
 from perdure.execution.user_ids import RECORDS, UserIds
+from perdure.stores.commands import PutDocument
 from perdure.stores.memory import MemoryStore
 
 OWNERS = st.lists(st.text(min_size=1, max_size=20), max_size=30)
@@ -51,6 +52,6 @@ def test_another_range_gives_other_ids_and_none_a_second_time() -> None:
 
 def test_a_damaged_record_is_said_rather_than_shared() -> None:
     store = MemoryStore()
-    store.put_record(RECORDS, "ada", b"\xff", None).result()
+    store.submit(PutDocument(RECORDS, "ada", b"\xff", None)).result()
     with pytest.raises(CorruptBlob, match="user id"):
         UserIds(store, range(5000, 5002)).of("bob")

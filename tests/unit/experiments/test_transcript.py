@@ -17,6 +17,7 @@ from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.transcript import LINES, ROWS, log_text, rows_text, transcribe
 from perdure.errors import CorruptBlob
 from perdure.run import Entry, Execution, LogLine, Run
+from perdure.stores.commands import Append, CreateRun, Lease, Leased, Report
 from perdure.stores.memory import MemoryStore
 
 SPEC = ExperimentSpec(
@@ -50,11 +51,11 @@ def run_with(
     blob = ExperimentSpec(**({name: getattr(SPEC, name) for name in SPEC.__struct_fields__} | spec)).to_blob()
     run = Run(id="r", kind="experiment", owner="ada", spec=blob, created=0.0, updated=0.0)
     execution = Execution(run_id="r", kind="experiment", owner="ada")
-    store.create_run(run, None, execution=execution).result()
-    fence = store.lease("r", "me", 60.0).result().fence
+    store.submit(CreateRun(run, execution=execution)).result()
+    fence = store.submit(Lease("r", "me", 60.0)).result().fence
     written = [LogLine(text=f"line {n} ü", level="info", time=n / 8) for n in range(1, lines + 1)]
-    store.report("r", fence, lines=written).result()
-    store.append("r", fence, 0, entries).result()
+    store.submit(Report("r", fence, lines=written)).result()
+    store.submit(Append("r", Leased(fence), 0, entries)).result()
     return store, store.run("r")
 
 

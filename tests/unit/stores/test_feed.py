@@ -14,6 +14,7 @@ from perdure.lifecycle import RunState
 from perdure.observability import Metrics
 from perdure.run import Change
 from perdure.stores.base import Store, Version
+from perdure.stores.commands import Append, ChangeRun, DeleteRun, Unleased
 from perdure.stores.feed import Feed, Hint, Subscription
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, an_entry, created
@@ -30,7 +31,7 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 def bring(store: Store, *states: RunState, id: str = "run") -> None:
     for state in states:
-        store.update_run(id, store.run(id).version, Change(state=state)).result(WAIT)
+        store.submit(ChangeRun(id, store.run(id).version, Change(state=state))).result(WAIT)
 
 
 async def hints(changes: Subscription) -> list[Hint]:
@@ -57,7 +58,7 @@ def test_a_commit_of_this_process_is_a_hint_with_the_state_that_it_led_to() -> N
             bring(store, RunState.STARTED, id="other")
             bring(store, RunState.STARTED, RunState.PAUSED)
             assert await hints(changes) == [Hint("run", RunState.STARTED), Hint("run", RunState.PAUSED)]
-            store.delete_run("run").result(WAIT)
+            store.submit(DeleteRun("run")).result(WAIT)
             assert await hints(changes) == [Hint("run")]
 
     run(work)
@@ -71,7 +72,7 @@ def test_hints_that_say_the_same_become_one_and_no_state_is_left_out() -> None:
         with Feed(store, every=NEVER) as feed, feed.subscribe("a", "b") as changes:
             for position in range(3):
                 for id in ("a", "b"):
-                    store.append(id, store.fence, position, [an_entry(1)]).result(WAIT)
+                    store.submit(Append(id, Unleased(0), position, [an_entry(1)])).result(WAIT)
             bring(store, RunState.STARTED, RunState.PAUSED, RunState.STARTED, id="a")
             assert await hints(changes) == [
                 Hint("a", RunState.CREATED),
@@ -81,7 +82,8 @@ def test_hints_that_say_the_same_become_one_and_no_state_is_left_out() -> None:
                 Hint("a", RunState.STARTED),
             ]
             assert not changes.pending
-            store.append("a", store.fence, 3, [an_entry(1)]).result(WAIT)
+            guard = Unleased(store.run("a").generation)
+            store.submit(Append("a", guard, 3, [an_entry(1)])).result(WAIT)
             assert await hints(changes) == [Hint("a", RunState.STARTED)], "a change after the last is news"
 
     run(work)
@@ -102,7 +104,7 @@ def test_the_poll_finds_every_change_that_nobody_reported() -> None:
             created(store, "none")
             feed.poll()
             assert await hints(changes) == [Hint("b"), Hint("none")]
-            store.delete_run("b").result(WAIT)
+            store.submit(DeleteRun("b")).result(WAIT)
             feed.poll()
             assert await hints(changes) == [Hint("b")]
             created(store, "b")
@@ -266,7 +268,7 @@ def test_every_change_of_many_threads_is_seen_by_every_reader(readers: int) -> N
 
         def write() -> None:
             for position in range(200):
-                store.append("run", store.fence, position, [an_entry(1)]).result(WAIT)
+                store.submit(Append("run", Unleased(0), position, [an_entry(1)])).result(WAIT)
 
         async def read(feed: Feed) -> None:
             with feed.subscribe("run") as changes:

@@ -112,7 +112,7 @@ def test_an_unknown_scheme_is_told_which_are_installed_and_how_one_is_registered
         (f"{__name__}:Nothing", "can't be imported: AttributeError"),
         (f"{__name__}:install", "is no class"),
         (f"{__name__}:Unplaced", ":Unplaced lacks locate"),
-        (f"{__name__}:Unfinished", "what it opens lacks append, backup, "),
+        (f"{__name__}:Unfinished", "what it opens lacks backup, check, "),
         (f"{__name__}:Broken", "opening one raised ZeroDivisionError: division by zero"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from perdure.errors import NoSavepoint, SavepointNotFound
 from perdure.state.state_store import StateStore
 from perdure.stores.base import Store
+from perdure.stores.commands import MarkSavepoint
 from perdure.stores.memory import MemoryStore
 from perdure.stores.savepoints import SavepointStorage
 from perdure.stores.sqlite import SqliteStore
@@ -39,7 +40,7 @@ def test_an_upgrade_is_durable_and_keeps_the_marks(store: Store) -> None:
     storage = SavepointStorage(store, a_run())
     (entity,) = StateStore("run", 10, storage).init_run_state(0, {"model": 1})
     entity.ack_processed_time(10)
-    store.mark_savepoint("run", 10, name="before", pinned=True).result()
+    store.submit(MarkSavepoint("run", 10, name="before", pinned=True)).result()
     StateStore("run", 10, storage).load_run_state(lambda states: {"model": states["model"], "new": 2})
     assert set(storage.load(10).entities) == {"model", "new"}
     assert store.savepoints("run")[0].name == "before"

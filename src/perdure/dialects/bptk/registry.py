@@ -20,7 +20,8 @@ from perdure.clock import SteadyClock
 from perdure.dialects.bptk.instances import DIALECT, Instance
 from perdure.dialects.bptk.timeouts import lasts
 from perdure.errors import Damaged
-from perdure.stores.base import Record, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import DeleteDocument, Document, PutDocument
 
 __all__ = ["Registry"]
 
@@ -101,7 +102,7 @@ class Registry:
 
     def read_all(self) -> None:
         """Read all records, and log those that are damaged; blocks."""
-        for record in self._store.records(DIALECT):
+        for record in self._store.documents(DIALECT):
             try:
                 self._take(record)
             except Damaged as error:
@@ -109,7 +110,7 @@ class Registry:
 
     def read(self, instance_id: str) -> Instance | None:
         """Read one record again, which another part of this process may have changed; blocks."""
-        record = self._store.record(DIALECT, instance_id)
+        record = self._store.document(DIALECT, instance_id)
         if record is None:
             self._drop(instance_id)
             return None
@@ -121,7 +122,8 @@ class Registry:
         version = None if slot is None else slot.version
         blob = self.by_wall(instance).to_blob()
         self._take(
-            await asyncio.wrap_future(self._store.put_record(DIALECT, instance.id, blob, version)), instance
+            await asyncio.wrap_future(self._store.submit(PutDocument(DIALECT, instance.id, blob, version))),
+            instance,
         )
 
     def touch(self, instance: Instance) -> Instance:
@@ -144,7 +146,7 @@ class Registry:
     async def remove(self, instance_id: str) -> None:
         """Forget an instance; harmless if there is none."""
         if instance_id in self._slots:
-            await asyncio.wrap_future(self._store.delete_record(DIALECT, instance_id))
+            await asyncio.wrap_future(self._store.submit(DeleteDocument(DIALECT, instance_id)))
         self._drop(instance_id)
 
     # Elsewhere ----------------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ class Registry:
         if self._changed is not None:
             self._changed.add(instance_id)
 
-    def _take(self, record: Record, instance: Instance | None = None) -> Instance:
+    def _take(self, record: Document, instance: Instance | None = None) -> Instance:
         instance = instance or self._by_clock(Instance.from_blob(record.blob))
         self._slots[record.id] = _Slot(instance, record.version, instance.accessed, self._until(instance))
         self._elsewhere.pop(record.id, None)

@@ -21,6 +21,7 @@ from perdure.errors import CorruptBlob, PerdureError, RunNotFound, VersionConfli
 from perdure.lifecycle import RunState
 from perdure.run import Run, new_run_id
 from perdure.stores.base import Store
+from perdure.stores.commands import DeleteDocument, PutDocument
 
 __all__ = ["NewRecord", "Simulation", "Simulations"]
 
@@ -107,13 +108,13 @@ class Simulations:
         blob = msgspec.msgpack.encode(record)
         # First the record: a crash in between leaves one without a run, which is no simulation, and not a run
         # that no number leads to.
-        await self._read(lambda: self._store.put_record(DIALECT, str(number), blob, None).result())
+        await self._read(lambda: self._store.submit(PutDocument(DIALECT, str(number), blob, None)).result())
         try:
             request = msgspec.structs.replace(new.request, sim_id=number)
             run = await self._experiments.create(owner, record.run, request)
         except BaseException:
             with suppress(PerdureError):
-                await self._read(lambda: self._store.delete_record(DIALECT, str(number)).result())
+                await self._read(lambda: self._store.submit(DeleteDocument(DIALECT, str(number))).result())
             raise
         if new.state is RunState.STARTED and run.state is RunState.PAUSED:
             run = await self._experiments.trigger(owner, run.id, RunState.STARTED.value)
@@ -124,7 +125,7 @@ class Simulations:
 
         def read() -> list[Simulation]:
             found = []
-            for record in self._store.records(DIALECT):
+            for record in self._store.documents(DIALECT):
                 if record.id != NUMBERS:
                     try:
                         simulation = self._found(int(record.id), record.blob)
@@ -141,7 +142,7 @@ class Simulations:
         """Return a simulation, whosesoever it is, or None; it asks nothing but the store."""
 
         def read() -> Simulation | None:
-            record = self._store.record(DIALECT, str(number))
+            record = self._store.document(DIALECT, str(number))
             return None if record is None else self._found(number, record.blob)
 
         return await self._read(read)
@@ -155,11 +156,11 @@ class Simulations:
 
         def take() -> int:
             while True:
-                record = self._store.record(DIALECT, NUMBERS)
+                record = self._store.document(DIALECT, NUMBERS)
                 number = 0 if record is None else int(record.blob)
                 version = None if record is None else record.version
                 try:
-                    self._store.put_record(DIALECT, NUMBERS, b"%d" % (number + 1), version).result()
+                    self._store.submit(PutDocument(DIALECT, NUMBERS, b"%d" % (number + 1), version)).result()
                 except VersionConflict:
                     continue  # another process took it
                 return number

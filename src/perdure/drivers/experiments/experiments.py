@@ -8,7 +8,6 @@ run stands is answered from the store alone.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -55,9 +54,20 @@ from perdure.run import (
 )
 from perdure.settings import Settings
 from perdure.state.savepoint import SavepointInfo
-from perdure.stores.base import Created, Quota, Store
+from perdure.stores.base import Store
+from perdure.stores.commands import (
+    ChangeRun,
+    Created,
+    CreateRun,
+    DeleteRun,
+    Fork,
+    ForkRuns,
+    MarkSavepoint,
+    Want,
+    encoded,
+)
 from perdure.stores.feed import Feed, Subscription
-from perdure.stores.quota import check_result_bytes
+from perdure.stores.quota import Quota, check_result_bytes
 from perdure.supervision import keep_going
 
 __all__ = ["KIND", "Experiments"]
@@ -213,7 +223,7 @@ class Experiments:
     ) -> SavepointInfo:
         """Name or pin a savepoint, which keeps it for good, or undo that."""
         await self._find(owner, run_id)
-        marked = self._store.mark_savepoint(run_id, timestamp, name=name, pinned=pinned)
+        marked = self._store.submit(MarkSavepoint(run_id, timestamp, name=name, pinned=pinned))
         return await asyncio.wrap_future(marked)
 
     # Reading ------------------------------------------------------------------------------------------------
@@ -292,7 +302,7 @@ class Experiments:
             prepared = await self._threads.compute(prepare)
             async with self._making:
                 await self._threads.read(partial(self._check_slots, owner))
-                created = await asyncio.wrap_future(self._keep(run_id, owner, prepared, key, label))
+                created = await self._keep(run_id, owner, prepared, key, label)
         finally:
             if created is None or created.replayed:
                 await self._threads.compute(lambda: self._folders.forget(run_id, owner, experiment))
@@ -309,9 +319,9 @@ class Experiments:
         if not self.allowed:
             raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_EXPERIMENTS")
 
-    def _keep(
+    async def _keep(
         self, run_id: str, owner: str, prepared: Prepared, key: Key | None, label: Label
-    ) -> Future[Created]:
+    ) -> Created:
         now, savepoint = time.time(), prepared.savepoint
         run = Run(
             id=run_id,
@@ -327,8 +337,11 @@ class Experiments:
         )
         execution = Execution(run_id=run_id, kind=KIND, owner=owner, wanted=Wanted.PAUSED)
         if savepoint is None:
-            return self._store.create_run(run, None, key, quota=self._quota, execution=execution)
-        return self._store.fork_run(run, savepoint, key, quota=self._quota, execution=execution)
+            command = CreateRun(run, key=key, quota=self._quota, execution=execution)
+            return await asyncio.wrap_future(self._store.submit(command))
+        fork = Fork(run=run, savepoint=encoded(savepoint), key=key, execution=execution)
+        (created,) = await asyncio.wrap_future(self._store.submit(ForkRuns([fork], self._quota)))
+        return created
 
     async def _trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
         loop = asyncio.get_running_loop()
@@ -345,7 +358,7 @@ class Experiments:
             wanted = Wanted(target.value)
             with self._feed.subscribe(run_id) as changes:
                 try:
-                    await asyncio.wrap_future(self._store.want(run_id, wanted))
+                    await asyncio.wrap_future(self._store.submit(Want(run_id, wanted)))
                 except RunFinished:  # since a moment ago: what is allowed now?
                     continue
                 changes.take()  # what it went through before that is no answer to it
@@ -367,7 +380,7 @@ class Experiments:
     async def _end_completed(self, run: Run, target: RunState) -> Run:
         """Bring a run to its final state that has completed; nothing of it runs any more."""
         outcome = Outcome.FAILED if target is RunState.FAILED else run.outcome
-        changed = self._store.update_run(run.id, run.version, Change(state=target, outcome=outcome))
+        changed = self._store.submit(ChangeRun(run.id, run.version, Change(state=target, outcome=outcome)))
         return await asyncio.wrap_future(changed)
 
     async def _delete(self, run: Run) -> None:
@@ -381,7 +394,7 @@ class Experiments:
         spec = ExperimentSpec.from_blob(run.spec)
         # First the files: whoever is interrupted here can delete the run again.
         await self._threads.compute(lambda: self._folders.forget(run.id, run.owner, spec.experiment))
-        await asyncio.wrap_future(self._store.delete_run(run.id))
+        await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
 
     async def _until(
         self, changes: Subscription, run_id: str, states: Collection[RunState], wanted: Wanted | None = None

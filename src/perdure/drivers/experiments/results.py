@@ -25,6 +25,7 @@ from perdure.errors import (
 )
 from perdure.run import Change
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun
 
 __all__ = ["NOT_STORED", "Results"]
 
@@ -149,7 +150,7 @@ class Results:
                 if reason == run.reason:
                     return
                 with suppress(VersionConflict):
-                    changed = self._store.update_run(run_id, run.version, Change(reason=reason))
+                    changed = self._store.submit(ChangeRun(run_id, run.version, Change(reason=reason)))
                     await asyncio.wrap_future(changed)
                     return
 

@@ -45,20 +45,19 @@ UPDATE meta SET batch = ?1;
 SELECT max(updated) FROM runs;
 
 -- name: next_opening
--- Void the fencing tokens of all openings before
-UPDATE meta SET epoch = epoch + 1, opening = epoch + 1, batch = batch + 1 RETURNING store, opening, batch;
+-- Count the opening, so that whoever had the file open before writes nothing more
+UPDATE meta SET opening = opening + 1, batch = batch + 1 RETURNING store, opening, batch;
 
--- name: next_fence
--- Make a fence token that is larger than any before
-UPDATE meta SET epoch = epoch + 1 RETURNING epoch;
+-- name: next_run_number
+-- Read the number that the next run gets; none is used again
+SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'runs';
 
 -- name: insert_run
 -- Keep a new run
 INSERT INTO runs (
-    id, kind, owner, state, final, outcome, reason, position, version, created, updated, parent,
+    number, id, kind, owner, state, final, outcome, reason, position, version, created, updated, parent,
     parent_position, identity
-) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-RETURNING number;
+) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15);
 
 -- name: insert_spec
 -- Keep the spec of a new run
@@ -69,12 +68,21 @@ INSERT INTO specs (run, spec) VALUES (?1, ?2);
 INSERT INTO run_keys (owner, text, ordinal, body_hash, run, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: find_run_key
--- Find what an owner's key was used for
-SELECT body_hash, run, checksum FROM run_keys WHERE owner = ?1 AND text = ?2 AND ordinal = ?3;
+-- Find the run that an owner's key was used for; its columns are NULL if it is not there
+SELECT body_hash, run_keys.run, checksum, id, kind, runs.owner, spec, state, outcome, reason, position, version, created,
+    updated, parent, parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+FROM run_keys
+    LEFT JOIN runs ON runs.number = run_keys.run
+    LEFT JOIN specs ON specs.run = run_keys.run
+    LEFT JOIN generations ON generations.run = run_keys.run
+    LEFT JOIN labels ON labels.run = run_keys.run
+WHERE run_keys.owner = ?1 AND text = ?2 AND ordinal = ?3;
 
 -- name: find_run
 -- Find a run by its id, without its spec
-SELECT number, state, position, version, lease FROM runs WHERE id = ?1;
+SELECT number, state, position, version, coalesce(generation, 0), lease, lines
+FROM runs LEFT JOIN generations ON generations.run = runs.number
+WHERE id = ?1;
 
 -- name: find_run_id
 -- Find the id of a run by its number
@@ -83,15 +91,21 @@ SELECT id FROM runs WHERE number = ?1;
 -- name: read_run
 -- Read a run by its id
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, coalesce(name, ''), coalesce(tags, '[]'), identity
-FROM runs JOIN specs ON specs.run = runs.number LEFT JOIN labels ON labels.run = runs.number
+    parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+FROM runs
+    JOIN specs ON specs.run = runs.number
+    LEFT JOIN generations ON generations.run = runs.number
+    LEFT JOIN labels ON labels.run = runs.number
 WHERE id = ?1;
 
 -- name: read_run_by_number
 -- Read a run by its number
 SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, coalesce(name, ''), coalesce(tags, '[]'), identity
-FROM runs JOIN specs ON specs.run = runs.number LEFT JOIN labels ON labels.run = runs.number
+    parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+FROM runs
+    JOIN specs ON specs.run = runs.number
+    LEFT JOIN generations ON generations.run = runs.number
+    LEFT JOIN labels ON labels.run = runs.number
 WHERE number = ?1;
 
 -- name: list_versions
@@ -118,9 +132,24 @@ SELECT kind FROM kinds WHERE kind IS NOT NULL;
 -- Read the rows from which lists of runs are read, of one run
 SELECT tag, owner, kind, state, created, updated, name FROM tags WHERE run = ?1;
 
--- name: clear_rows_of_run
--- Forget the rows from which lists are read, of one run
-DELETE FROM tags WHERE run = ?1;
+-- name: list_wrong_rows
+-- Find the runs that are listed otherwise than they are
+SELECT id FROM runs WHERE number IN (
+    SELECT run FROM (
+        SELECT run, tag, tags_of_runs.owner, tags_of_runs.kind, tags_of_runs.state, tags_of_runs.created,
+            iif(final, tags_of_runs.updated, 0), name
+        FROM tags_of_runs JOIN runs AS listed ON listed.number = run
+        EXCEPT
+        SELECT run, tag, tags.owner, tags.kind, tags.state, tags.created, iif(final, tags.updated, 0), name
+        FROM tags JOIN runs AS listed ON listed.number = run
+    )
+    UNION
+    SELECT run FROM (SELECT run, tag FROM tags EXCEPT SELECT run, tag FROM tags_of_runs)
+) ORDER BY number;
+
+-- name: clear_rows
+-- Forget the rows from which lists are read
+DELETE FROM tags;
 
 -- name: fill_rows
 -- Put down the rows from which lists are read as the runs have it
@@ -143,8 +172,13 @@ UPDATE meta SET listed = 1;
 SELECT count(*) FROM runs WHERE owner = ?1 AND final = 0;
 
 -- name: read_owner
--- Read how many runs an owner has, and how many bytes their results; NULL before they were counted
-SELECT runs, bytes FROM owners WHERE owner = ?1;
+-- Read how many runs an owner has, how many bytes their results, and whether that sum is kept or was added up now
+SELECT runs, CASE WHEN bytes IS NULL AND ?2 THEN (
+        SELECT coalesce(sum(length(results.result)), 0)
+        FROM runs CROSS JOIN results ON results.run = runs.number
+        WHERE runs.owner = ?1
+    ) ELSE bytes END, bytes IS NOT NULL OR NOT ?2
+FROM owners WHERE owner = ?1;
 
 -- name: count_results
 -- Count the bytes of the results of an owner's runs that were kept before they were counted
@@ -181,8 +215,12 @@ GROUP BY runs.owner;
 UPDATE runs SET
     state = coalesce(?2, state), final = coalesce(?3, final), outcome = coalesce(?4, outcome),
     reason = coalesce(?5, reason), version = version + 1, updated = coalesce(?6, updated)
-WHERE number = ?1
-RETURNING state, lease;
+WHERE number = ?1;
+
+-- name: raise_generation
+-- Fence whoever steps a run without a lease
+INSERT INTO generations (run, generation) VALUES (?1, 1)
+ON CONFLICT (run) DO UPDATE SET generation = generation + 1;
 
 -- name: put_label
 -- Give a run a name and tags; what is NULL stays
@@ -195,13 +233,11 @@ UPDATE specs SET spec = ?2 WHERE run = ?1;
 
 -- name: delete_run
 -- Forget a run; its steps, savepoints and keys go with it
-DELETE FROM runs WHERE id = ?1 RETURNING state, position;
+DELETE FROM runs WHERE number = ?1;
 
 -- name: advance_run
--- Move a live run on by so many steps if its log is as long and its lease the one that was expected
-UPDATE runs SET position = position + ?3, updated = ?4
-WHERE id = ?1 AND position = ?2 AND final = 0 AND lease IS ?5
-RETURNING number, state;
+-- Note how long the log of a run is
+UPDATE runs SET position = ?2, updated = ?3 WHERE number = ?1;
 
 -- name: insert_step
 -- Add a step to a log
@@ -213,9 +249,18 @@ INSERT INTO step_keys (run, text, ordinal, body_hash, position, checksum) VALUES
 
 -- name: find_step_key
 -- Find the step that a key of a run was used for
-SELECT body_hash, step_keys.position, checksum, inputs, outputs
-FROM step_keys LEFT JOIN steps ON steps.run = step_keys.run AND steps.position = step_keys.position
-WHERE step_keys.run = ?1 AND text = ?2 AND ordinal = ?3;
+SELECT step_keys.run, body_hash, step_keys.position, checksum, inputs, outputs
+FROM runs JOIN step_keys ON step_keys.run = runs.number
+    LEFT JOIN steps ON steps.run = step_keys.run AND steps.position = step_keys.position
+WHERE runs.id = ?1 AND text = ?2 AND ordinal = ?3;
+
+-- name: find_step
+-- Find out whether a run has a step
+SELECT 1 FROM runs JOIN steps ON steps.run = runs.number WHERE runs.id = ?1 AND steps.position = ?2;
+
+-- name: count_steps
+-- Count the first steps of a run that are there
+SELECT count(*) FROM runs JOIN steps ON steps.run = runs.number WHERE runs.id = ?1 AND steps.position <= ?2;
 
 -- name: list_step_keys_of_run
 -- Read the keys of a run's steps after a position
@@ -264,8 +309,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT lines FROM runs WHERE number = ?
 ON CONFLICT (run, timestamp) DO UPDATE SET
     position = excluded.position, created = excluded.created, blob = excluded.blob, lines = excluded.lines,
     name = coalesce(excluded.name, name), pinned = max(pinned, excluded.pinned),
-    milestone = max(milestone, excluded.milestone)
-RETURNING timestamp, position, created, length(blob), name, pinned, milestone;
+    milestone = max(milestone, excluded.milestone);
 
 -- name: prune_savepoints
 -- Give up what retention doesn't keep: unmarked savepoints before the newest ?2 + 1, but not the one just put
@@ -275,12 +319,19 @@ WHERE run = ?1 AND milestone = 0 AND pinned = 0 AND name IS NULL AND timestamp <
 
 -- name: mark_savepoint
 -- Name and pin a savepoint, or undo that
-UPDATE savepoints SET name = ?3, pinned = ?4 WHERE run = ?1 AND timestamp = ?2
-RETURNING timestamp, position, created, length(blob), name, pinned, milestone;
+UPDATE savepoints SET name = ?3, pinned = ?4 WHERE run = ?1 AND timestamp = ?2;
 
--- name: savepoint_named
+-- name: find_savepoint
+-- Read what is told about a savepoint of a run
+SELECT timestamp, savepoints.position, savepoints.created, length(blob), name, pinned, milestone
+FROM runs JOIN savepoints ON savepoints.run = runs.number
+WHERE runs.id = ?1 AND timestamp = ?2;
+
+-- name: find_savepoint_named
 -- Find another savepoint of a run that has a name
-SELECT timestamp FROM savepoints WHERE run = ?1 AND name = ?2 AND timestamp <> ?3;
+SELECT timestamp
+FROM runs JOIN savepoints ON savepoints.run = runs.number
+WHERE runs.id = ?1 AND name = ?2 AND timestamp <> ?3;
 
 -- name: list_savepoints
 -- Read what is told about the savepoints of a run
@@ -321,6 +372,13 @@ FROM runs
     LEFT JOIN results ON results.run = runs.number
 WHERE id = ?1;
 
+-- name: find_execution
+-- Read a run's execution by its id, without its result, if it has one
+SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
+    lease_until, progress, executions.checksum, NULL, NULL, NULL
+FROM runs LEFT JOIN executions ON executions.run = runs.number
+WHERE id = ?1;
+
 -- name: read_execution_by_number
 -- Read a run's execution and result by its number, if it has them
 SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
@@ -333,6 +391,10 @@ WHERE number = ?1;
 -- name: list_executed
 -- Read the numbers of the unfinished runs that have an execution, in the order of creation
 SELECT number FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL ORDER BY number;
+
+-- name: list_leased
+-- Read the ids of the unfinished runs that somebody has leased
+SELECT id FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL AND lease <> 0;
 
 -- name: list_all_executed
 -- Read the numbers of all runs that have an execution, or should have one
@@ -347,44 +409,47 @@ INSERT INTO results (run, result, checksum) VALUES (?1, ?2, ?3);
 UPDATE executions SET answered = 1 WHERE run = ?1;
 
 -- name: list_largest_results
--- Read how many bytes the largest results of an owner's runs have; the results themselves aren't read
+-- Read how many bytes the largest results of an owner have, if they come to a limit; no result itself is read
 SELECT runs.id, length(results.result) AS bytes
 FROM runs CROSS JOIN results ON results.run = runs.number
-WHERE runs.owner = ?1
+WHERE runs.owner = ?1 AND (SELECT bytes >= ?2 OR bytes IS NULL FROM owners WHERE owner = ?1) AND ?2 IS NOT NULL
 ORDER BY bytes DESC
 LIMIT 3;
 
 -- name: count_log_lines
--- Count lines that a run wrote; the last one's number is what they come to
-UPDATE runs SET lines = lines + ?2 WHERE number = ?1 RETURNING lines;
+-- Note the number of the last line that a run wrote
+UPDATE runs SET lines = ?2 WHERE number = ?1;
 
 -- name: insert_log_line
 -- Keep a line that a run wrote
 INSERT INTO log_lines (run, number, time, level, text, bytes, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
 
--- name: last_log_line
+-- name: find_last_log_line
 -- Read how many bytes the lines of a run have, up to the last one
-SELECT bytes FROM log_lines WHERE run = ?1 ORDER BY number DESC LIMIT 1;
+SELECT bytes
+FROM runs JOIN log_lines ON log_lines.run = runs.number
+WHERE runs.id = ?1
+ORDER BY log_lines.number DESC LIMIT 1;
 
--- name: log_line_at_byte
--- Find the first line of a run up to which its lines have so many bytes
-SELECT number FROM log_lines WHERE run = ?1 AND bytes >= ?2 ORDER BY number LIMIT 1;
+-- name: prune_log_bytes
+-- Give up the lines of a run up to the first that ends at or after so many bytes, but not beyond a number
+DELETE FROM log_lines WHERE run = ?1 AND number <= min(?3, (
+    SELECT number FROM log_lines WHERE run = ?1 AND bytes >= ?2 ORDER BY number LIMIT 1
+));
 
 -- name: prune_log_lines
 -- Give up the lines of a run up to a number
 DELETE FROM log_lines WHERE run = ?1 AND number <= ?2;
 
--- name: lines_at_savepoint
+-- name: find_lines_at_savepoint
 -- Read the number of the last line that a run had written at a savepoint
-SELECT lines FROM savepoints WHERE run = ?1 AND timestamp = ?2;
+SELECT savepoints.lines
+FROM runs JOIN savepoints ON savepoints.run = runs.number
+WHERE runs.id = ?1 AND timestamp = ?2;
 
 -- name: cut_log_lines
 -- Forget the lines of a run after a number
 DELETE FROM log_lines WHERE run = ?1 AND number > ?2;
-
--- name: count_log_lines_anew
--- Let the next line of a run be the one after a number, unless it has not come so far
-UPDATE runs SET lines = min(lines, ?2) WHERE number = ?1;
 
 -- name: list_log_lines
 -- Read the lines that a run wrote after a number, and in each row its number and how many it wrote
@@ -394,34 +459,38 @@ WHERE runs.id = ?1
 ORDER BY log_lines.number
 LIMIT ?3;
 
--- name: next_record_version
--- Make the version of the next record to be written
-UPDATE meta SET record_version = record_version + 1 RETURNING record_version;
+-- name: read_last_version
+-- Read the last version of any document
+SELECT record_version FROM meta;
 
--- name: insert_record
--- Keep a new record of a dialect, unless there is one with its id
+-- name: set_last_version
+-- Note the last version of any document
+UPDATE meta SET record_version = ?1;
+
+-- name: find_document
+-- Find the version of a document of a dialect
+SELECT version FROM records WHERE dialect = ?1 AND id = ?2;
+
+-- name: put_document
+-- Keep a document of a dialect, in place of a former one
 INSERT INTO records (dialect, id, version, blob, checksum) VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT DO NOTHING RETURNING version;
+ON CONFLICT (dialect, id) DO UPDATE SET
+    version = excluded.version, blob = excluded.blob, checksum = excluded.checksum;
 
--- name: replace_record
--- Replace a record of a dialect if it still has the expected version
-UPDATE records SET version = ?3, blob = ?4, checksum = ?5 WHERE dialect = ?1 AND id = ?2 AND version = ?6
-RETURNING version;
-
--- name: delete_record
--- Forget a record of a dialect
+-- name: delete_document
+-- Forget a document of a dialect
 DELETE FROM records WHERE dialect = ?1 AND id = ?2;
 
--- name: read_record
--- Read a record of a dialect
+-- name: read_document
+-- Read a document of a dialect
 SELECT dialect, id, version, blob, checksum FROM records WHERE dialect = ?1 AND id = ?2;
 
--- name: list_records
--- Read all records of a dialect
+-- name: list_documents
+-- Read all documents of a dialect
 SELECT dialect, id, version, blob, checksum FROM records WHERE dialect = ?1 ORDER BY id;
 
--- name: list_record_ids
--- Read the ids of all records from their index, which is there though the records be damaged
+-- name: list_document_ids
+-- Read the ids of all documents from their index, which is there though the documents be damaged
 SELECT dialect, id FROM records ORDER BY dialect, id;
 
 -- name: check_file

@@ -43,6 +43,7 @@ from perdure.errors import (
 )
 from perdure.lifecycle import FINAL
 from perdure.run import Entry, Key, Run
+from perdure.stores.commands import DeleteDocument, PutDocument
 from perdure.stores.memory import MemoryStore
 from perdure.web.auth import LOCAL
 
@@ -317,7 +318,7 @@ class Mirror:
             except CorruptBlob as error:
                 log.warning("external_state_refused", instance=None, reason=str(error))
                 continue
-            if self._store.record(DIALECT, instance_id) is not None:
+            if self._store.document(DIALECT, instance_id) is not None:
                 continue
             try:
                 if reread:  # since it was listed, a request may have brought it in, changed it and left
@@ -349,7 +350,7 @@ class Mirror:
     async def _bring_in(self, instance_id: str, held: InstanceState) -> Instance:
         if held.instance_id != instance_id:
             raise CorruptBlob(reason=f"it is the instance {held.instance_id!r}")
-        known = self._store.record(DIALECT, instance_id)
+        known = self._store.document(DIALECT, instance_id)
         if known is not None:
             former = Instance.from_blob(known.blob)
             if not self._thread.shared:  # another request was faster
@@ -386,7 +387,7 @@ class Mirror:
 
     async def _forget(self, instance_id: str, runs: set[str | None]) -> None:
         self._kept.pop(instance_id, None)
-        self._store.delete_record(DIALECT, instance_id).result()
+        self._store.submit(DeleteDocument(DIALECT, instance_id)).result()
         for run in runs:
             if run is not None:
                 with suppress(RunNotFound):
@@ -394,6 +395,6 @@ class Mirror:
                     await self._sessions.delete(ADMINISTRATOR, run)
 
     def _put_record(self, instance: Instance) -> None:
-        former = self._store.record(DIALECT, instance.id)
+        former = self._store.document(DIALECT, instance.id)
         version = None if former is None else former.version
-        self._store.put_record(DIALECT, instance.id, instance.to_blob(), version).result()
+        self._store.submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version)).result()

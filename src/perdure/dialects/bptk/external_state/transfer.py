@@ -31,6 +31,7 @@ from perdure.errors import CorruptBlob, Damaged, InvalidTimeout, KeyReused, with
 from perdure.lifecycle import RunState
 from perdure.run import Change, Entry, Key, Run
 from perdure.state.savepoint import Savepoint
+from perdure.stores.commands import Append, CreateRun, Unleased, encoded
 from perdure.stores.memory import MemoryStore
 
 __all__ = [
@@ -231,17 +232,19 @@ def put_run(
     """Put a run with its log into a store that has none of its id, and return it as it is kept."""
     new = replace(run, state=RunState.CREATED, outcome=None, reason="", position=0)
     try:
-        made = store.create_run(new, None, key).result().run
+        made = store.submit(CreateRun(new, key=key)).result().run
     except KeyReused:
         made = None
     if made is None or made.id != run.id:  # the key belongs to another run meanwhile
-        store.create_run(new, None).result()
+        store.submit(CreateRun(new)).result()
     change = Change(state=run.state, outcome=run.outcome, reason=run.reason)
     newest = savepoints[-1] if savepoints else None
     done = 0
     for savepoint in savepoints[:-1]:
         if 0 <= savepoint.position <= len(entries):
-            store.append(run.id, store.fence, done, entries[: savepoint.position], savepoint).result()
+            store.submit(
+                Append(run.id, Unleased(0), done, entries[: savepoint.position], encoded(savepoint))
+            ).result()
             done = savepoint.position
-    store.append(run.id, store.fence, done, entries[done:], newest, change).result()
+    store.submit(Append(run.id, Unleased(0), done, entries[done:], encoded(newest), change)).result()
     return store.run(run.id)

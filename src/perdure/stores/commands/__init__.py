@@ -1,0 +1,58 @@
+"""The writes of a store: what each does is stated here once, for every database."""
+
+from perdure.stores.commands.base import (
+    Answers,
+    Command,
+    Committed,
+    Decision,
+    Moment,
+    Query,
+    Retention,
+    Write,
+)
+from perdure.stores.commands.counts import Recount
+from perdure.stores.commands.creation import Created, CreateRun, Fork, ForkRuns
+from perdure.stores.commands.documents import DeleteDocument, Document, PutDocument
+from perdure.stores.commands.executions import CutLines, Finish, Lease, Release, Renew, Report, Want
+from perdure.stores.commands.found import Guard, Leased, Unleased
+from perdure.stores.commands.runs import ChangeRun, DeleteRun
+from perdure.stores.commands.savepoints import EncodedSavepoint, MarkSavepoint, PutSavepoint, encoded
+from perdure.stores.commands.steps import Append, Appended, RepairStep
+
+__all__ = [
+    "Answers",
+    "Append",
+    "Appended",
+    "ChangeRun",
+    "Command",
+    "Committed",
+    "CreateRun",
+    "Created",
+    "CutLines",
+    "Decision",
+    "DeleteDocument",
+    "DeleteRun",
+    "Document",
+    "EncodedSavepoint",
+    "Finish",
+    "Fork",
+    "ForkRuns",
+    "Guard",
+    "Lease",
+    "Leased",
+    "MarkSavepoint",
+    "Moment",
+    "PutDocument",
+    "PutSavepoint",
+    "Query",
+    "Recount",
+    "Release",
+    "Renew",
+    "RepairStep",
+    "Report",
+    "Retention",
+    "Unleased",
+    "Want",
+    "Write",
+    "encoded",
+]

@@ -1,0 +1,53 @@
+"""What is derived from runs: the counts of each owner, and the rows from which lists are read.
+
+It has no checksum, since it can be made anew.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, write
+
+__all__ = ["Recount", "count_queries", "wrong_counts"]
+
+_KEPT = Query("list_owners")
+_COUNTED = Query("count_owners")
+_LISTED = Query("list_wrong_rows")
+
+
+class Recount(Command[Sequence[str]], frozen=True):
+    """Make anew what is derived from runs, and return in words what of it was wrong.
+
+    That is the counts that quotas rest on, and what lists of runs are read from.
+    """
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for what is kept, and for what the rows come to."""
+        return *count_queries(), _LISTED
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Sequence[str]]:
+        """Put down what is right if something is wrong."""
+        counts = list(wrong_counts(answers))
+        lists = [f"the run {id!r} was listed otherwise than its record says" for (id,) in answers[_LISTED]]
+        writes = [write("clear_owners"), write("fill_owners")] if counts else []
+        if lists:
+            writes += [write("clear_rows"), write("fill_rows")]
+        return Decision([*counts, *lists], writes)
+
+
+def count_queries() -> Sequence[Query]:
+    """Return the queries that `wrong_counts` takes the answers of."""
+    return _KEPT, _COUNTED
+
+
+def wrong_counts(answers: Answers) -> Iterator[str]:
+    """Yield in words each count that isn't what the rows come to."""
+    kept = {owner: (runs, size) for owner, runs, size in answers[_KEPT]}
+    counted = {owner: (runs, size) for owner, runs, size in answers[_COUNTED]}
+    for owner in sorted({*kept, *counted}):
+        runs, size = counted.get(owner, (0, 0))
+        kept_runs, kept_size = kept.get(owner, (0, 0))
+        name = owner.decode(errors="backslashreplace")
+        if kept_runs != runs:
+            yield f"the owner {name!r} is said to have {kept_runs} runs, and has {runs}"
+        if kept_size not in (None, size):  # None is counted when it is first asked for
+            yield f"the results of {name!r} are said to have {kept_size} bytes, and have {size}"

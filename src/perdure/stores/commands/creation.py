@@ -1,0 +1,219 @@
+"""Making runs: from nothing, or as forks of others, once for each key and within their owner's quota."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure.errors import CorruptBlob, Invalid, RunExists, StepNotFound
+from perdure.lifecycle import FINAL
+from perdure.run import Execution, Key, Label, Run
+from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
+from perdure.stores.commands.executions import begun
+from perdure.stores.commands.found import find_run, found
+from perdure.stores.commands.savepoints import EncodedSavepoint, put
+from perdure.stores.keys import run_key_values, to_made_run
+from perdure.stores.quota import Quota
+from perdure.stores.values import run_values, to_tags
+
+__all__ = ["CreateRun", "Created", "Fork", "ForkRuns", "check_quota", "find_run_key", "quota_queries"]
+
+
+class Created(msgspec.Struct, frozen=True):
+    """What a creation came to: the run, and whether its key had been recorded before."""
+
+    run: Run
+    replayed: bool = False
+
+
+class CreateRun(Command[Created], frozen=True):
+    """Keep a new run with its savepoint 0, or without one; its log is empty.
+
+    With an execution, whose time-out and wanted state count, it waits for a worker to lease it.
+
+    A key belongs to the run's owner. A recorded key answers with the run made then; the same key with another
+    body hash is `KeyReused`. Raises `RunExists` if the id is taken, and as `Quota.check` does if the owner
+    has too much by then.
+    """
+
+    run: Run
+    savepoint: EncodedSavepoint | None = None
+    key: Key | None = None
+    quota: Quota | None = None
+    execution: Execution | None = None
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the key, the id, the next number and the owner's counts."""
+        return list(_queries(self.run, self.key, self.quota))
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Created]:
+        """Make the run, or answer with the one that the key made."""
+        recorded = _recorded(self.run.owner, self.key, answers)
+        if recorded is not None:
+            return Decision(Created(recorded, replayed=True))
+        writes = _within_quota(self.run.owner, self.quota, answers)
+        made, inserted = _inserted(replace(self.run, position=0), self.key, answers)
+        writes += inserted
+        if self.savepoint is not None:
+            writes += put(made.number, self.savepoint, at)
+        if self.execution is not None:
+            writes += begun(made, self.execution)
+        return Decision(Created(made), writes, (Committed(made.id, made.state, 0),))
+
+
+class Fork(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is to begin with a copy of the first ``run.parent_position`` steps of ``run.parent``.
+
+    The parent's savepoint 0 and its milestones up to there come along, without names and pins; then
+    `savepoint` is added. Keys of steps don't come along. Key and execution are as in `CreateRun`.
+    """
+
+    run: Run
+    savepoint: EncodedSavepoint
+    key: Key | None = None
+    execution: Execution | None = None
+
+
+class ForkRuns(Command[list[Created]], frozen=True):
+    """Keep several forks in one transaction: all of them or none.
+
+    One whose key is recorded is answered with the run made then, the others are made. Raises what `CreateRun`
+    does, `Invalid` if a run names no parent and step, `StepNotFound` if the parent is shorter, and
+    `CorruptBlob` if steps of it are missing.
+    """
+
+    forks: Sequence[Fork]
+    quota: Quota | None = None
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries of each fork: those of `CreateRun`, its parent and how many steps that has."""
+        queries: list[Query] = []
+        for fork in self.forks:
+            queries += _queries(fork.run, fork.key, self.quota)
+            if fork.run.parent is not None and fork.run.parent_position is not None:
+                queries += [find_run(fork.run.parent), _count(fork.run.parent, fork.run.parent_position)]
+        return queries
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[list[Created]]:
+        """Make the runs that their keys haven't made yet."""
+        created: list[Created] = []
+        writes: list[Write] = []
+        made: dict[str, Run] = {}
+        unfinished = 0
+        for fork in self.forks:
+            recorded = _recorded(fork.run.owner, fork.key, answers)
+            if recorded is not None:
+                created.append(Created(recorded, replayed=True))
+                continue
+            writes += _within_quota(fork.run.owner, self.quota, answers, len(made), unfinished)
+            run, inserted = _forked(fork, answers, made)
+            writes += [*inserted, *put(run.number, fork.savepoint, at)]
+            if fork.execution is not None:
+                writes += begun(run, fork.execution)
+            made[run.id] = run
+            unfinished += run.state not in FINAL
+            created.append(Created(run))
+        return Decision(
+            created, writes, tuple(Committed(run.id, run.state, run.position) for run in made.values())
+        )
+
+
+def quota_queries(owner: str, quota: Quota) -> list[Query]:
+    """Return the queries that `check_quota` takes the answers of."""
+    return [_count_unfinished(owner), _owner(owner, quota), _largest(owner, quota)]
+
+
+def check_quota(
+    owner: str, quota: Quota, answers: Answers, *, made: int = 0, made_unfinished: int = 0
+) -> bool:
+    """Raise as `Quota.check` does if an owner has too much for one more run; some may be being made already.
+
+    Returns whether the sum of the bytes of the owner's results is kept; else it was added up.
+    """
+    unfinished = answers[_count_unfinished(owner)][0][0] + made_unfinished
+    counts = answers[_owner(owner, quota)]
+    runs, size, kept = counts[0] if counts else (0, 0, True)
+    quota.check(
+        owner,
+        unfinished=unfinished,
+        ended=runs + made - unfinished,
+        result_bytes=size or 0,
+        read_sizes=lambda: dict(answers[_largest(owner, quota)]),
+    )
+    return bool(kept)
+
+
+def find_run_key(owner: str, key: Key) -> Query:
+    """Return the query for the run that an owner made under a key."""
+    return Query("find_run_key", (owner, key.text, key.ordinal))
+
+
+def _count_unfinished(owner: str) -> Query:
+    return Query("count_live_runs_of_owner", (owner,))
+
+
+def _owner(owner: str, quota: Quota) -> Query:
+    return Query("read_owner", (owner, quota.result_bytes is not None))
+
+
+def _largest(owner: str, quota: Quota) -> Query:
+    return Query("list_largest_results", (owner, quota.result_bytes))
+
+
+def _count(run_id: str, position: int) -> Query:
+    return Query("count_steps", (run_id, position))
+
+
+_NEXT_NUMBER = Query("next_run_number")
+
+
+def _queries(run: Run, key: Key | None, quota: Quota | None) -> Iterator[Query]:
+    yield find_run(run.id)
+    yield _NEXT_NUMBER
+    if key is not None:
+        yield find_run_key(run.owner, key)
+    if quota is not None:
+        yield from quota_queries(run.owner, quota)
+
+
+def _recorded(owner: str, key: Key | None, answers: Answers) -> Run | None:
+    return None if key is None else to_made_run(answers[find_run_key(owner, key)], owner, key)
+
+
+def _within_quota(
+    owner: str, quota: Quota | None, answers: Answers, made: int = 0, made_unfinished: int = 0
+) -> list[Write]:
+    """Check the quota; return how the sum of the owner's results is kept, if nobody had kept it."""
+    if quota is None or check_quota(owner, quota, answers, made=made, made_unfinished=made_unfinished):
+        return []
+    return [write("count_results", owner)]
+
+
+def _inserted(run: Run, key: Key | None, answers: Answers, before: int = 0) -> tuple[Run, list[Write]]:
+    """Return a run with its number, and how it is kept; `before` are made by the same command."""
+    if answers[find_run(run.id)]:
+        raise RunExists(run=run.id)
+    made = replace(run, number=answers[_NEXT_NUMBER][0][0] + before, generation=0)
+    writes = [write("insert_run", *run_values(made)), write("insert_spec", made.number, made.spec)]
+    if made.label != Label():
+        writes.append(write("put_label", made.number, made.name, to_tags(made.tags)))
+    if key is not None:
+        writes.append(write("insert_run_key", *run_key_values(made.number, made.owner, key)))
+    return made, writes
+
+
+def _forked(fork: Fork, answers: Answers, made: dict[str, Run]) -> tuple[Run, list[Write]]:
+    run = fork.run
+    if run.parent is None or run.parent_position is None:
+        raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
+    parent = found(run.parent, answers)
+    if not 0 <= run.parent_position <= parent.position:
+        raise StepNotFound(run=run.parent, step=run.parent_position, position=parent.position)
+    if run.id in made:
+        raise RunExists(run=run.id)
+    if answers[_count(run.parent, run.parent_position)][0][0] != run.parent_position:
+        reason = f"steps are missing from the log of the run {run.parent!r} before step {run.parent_position}"
+        raise CorruptBlob(reason=reason)
+    forked, writes = _inserted(replace(run, position=run.parent_position), fork.key, answers, len(made))
+    copied = (forked.number, parent.number, run.parent_position)
+    return forked, [*writes, write("copy_steps", *copied), write("copy_savepoints", *copied)]

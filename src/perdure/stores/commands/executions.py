@@ -1,0 +1,328 @@
+"""The execution of a run: who works on it under a lease, what is reported of it, and how it ends.
+
+A lease is held by whoever carries its fencing token, until it is given back, or ends and is taken by another.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
+
+from perdure.errors import Fenced, Invalid, LeaseHeld, RunFinished, SavepointNotFound
+from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.run import Change, Execution, LogLine, Run
+from perdure.stores.checksums import checksum
+from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
+from perdure.stores.commands.found import Found, changed, find_run, found, read_run
+from perdure.stores.values import execution_values, line_values, to_execution, to_run
+
+__all__ = [
+    "CutLines",
+    "Finish",
+    "Lease",
+    "Release",
+    "Renew",
+    "Report",
+    "Want",
+    "begun",
+    "find_execution",
+    "lease_ended",
+    "savepoint_taken",
+]
+
+
+class Lease(Command[Execution], frozen=True):
+    """Take a run to work on it, with a new fencing token and one more attempt.
+
+    The token is larger than any before of this run. The run becomes started in the same transaction if that
+    is wanted of it; one that is wanted paused stays what it is, and is prepared. Raises `RunFinished` if its
+    state is final, `NotExecuted` if it has no execution, and `LeaseHeld` if a lease hasn't ended yet.
+    """
+
+    run_id: str
+    holder: str
+    seconds: float
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run and its execution."""
+        return find_run(self.run_id), find_execution(self.run_id)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
+        """Take the lease, unless somebody has it."""
+        run, former = found(self.run_id, answers), _execution(self.run_id, answers)
+        _check_unfinished(run)
+        if former.leased(at.clock):
+            raise LeaseHeld(run=self.run_id, holder=former.holder)
+        attempt = former.attempt + 1
+        begun = replace(
+            former,
+            attempt=attempt,
+            holder=self.holder,
+            fence=attempt,  # every lease is an attempt, so the number is a new one
+            lease_until=at.clock + self.seconds,
+        )
+        writes, state = _written(run, begun), run.state
+        if begun.wanted is Wanted.STARTED:
+            state = RunState.STARTED
+            writes += changed(run, Change(state=state), at)
+        return Decision(begun, writes, (run.committed(state=state),))
+
+
+class Renew(Command[Execution], frozen=True):
+    """Let a lease last for so many seconds from now; `Fenced` if it was given up or taken by another.
+
+    One that has ended is still held: nobody else has taken it.
+    """
+
+    run_id: str
+    token: int
+    seconds: float
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run and its execution."""
+        return find_run(self.run_id), find_execution(self.run_id)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
+        """Put off its end."""
+        run, held = found(self.run_id, answers), _held(self.run_id, self.token, answers)
+        renewed = replace(held, lease_until=at.clock + self.seconds)
+        return Decision(renewed, _written(run, renewed))
+
+
+class Report(Command[None], frozen=True):
+    """Put down how far a run got, and the lines it wrote; what is None stays. `Fenced` as in `Renew`.
+
+    The oldest lines beyond those that the store keeps of a run go, but never the last one.
+    """
+
+    run_id: str
+    token: int
+    progress: bytes | None = None
+    seconds: float | None = None
+    deaths: int | None = None
+    lines: Sequence[LogLine] = ()
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, its execution, and its last line."""
+        return find_run(self.run_id), find_execution(self.run_id), self._last
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[None]:
+        """Put down what is new."""
+        run, held = found(self.run_id, answers), _held(self.run_id, self.token, answers)
+        reported = _reported(held, self.seconds, self.deaths, self.progress)
+        writes = [] if reported == held else _written(run, reported)
+        if self.lines:
+            last = answers[self._last]
+            writes += self._written_lines(run, last[0][0] if last else 0, at)
+        return Decision(None, writes, (run.committed(),))
+
+    @property
+    def _last(self) -> Query:
+        return Query("find_last_log_line", (self.run_id,))
+
+    def _written_lines(self, run: Found, size: int, at: Moment) -> Iterator[Write]:
+        """Yield how the lines are added, of which `size` is the bytes of those before."""
+        keep, keep_bytes = at.retention.lines, at.retention.line_bytes
+        last = run.lines + len(self.lines)
+        kept = self.lines[-keep:]
+        added = []
+        for number, line in enumerate(kept, last - len(kept) + 1):
+            size += len(line.text.encode())
+            added.append(line_values(run.number, number, line, size))
+        yield write("count_log_lines", run.number, last)
+        yield Write("insert_log_line", added)
+        yield write("prune_log_lines", run.number, last - keep)
+        if size > keep_bytes:
+            yield write("prune_log_bytes", run.number, size - keep_bytes, last - 1)
+
+
+class Finish(Command[Run], frozen=True):
+    """Bring a run to a final state with its result, and end its lease, all in one transaction.
+
+    Raises `RunFinished` if its state is final already, else `Fenced` as in `Renew`, and `Invalid` if the
+    change leads to no final state.
+    """
+
+    run_id: str
+    token: int
+    change: Change
+    result: bytes | None = None
+    seconds: float | None = None
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, its execution and its record."""
+        return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
+        """End the work of the lease's holder."""
+        run = found(self.run_id, answers)
+        _execution(self.run_id, answers)
+        _check_unfinished(run)
+        held = _held(self.run_id, self.token, answers)
+        if self.change.state not in FINAL:
+            raise Invalid(f"The run {self.run_id!r} can't be finished with the state {self.change.state}.")
+        writes = _written(run, _given_back(_reported(held, self.seconds)))
+        if self.result is not None:
+            kept = checksum(run.number, self.result)
+            writes += [
+                write("insert_result", run.number, self.result, kept),
+                write("note_result", run.number),
+            ]
+        writes += changed(run, self.change, at)
+        ended = self.change.applied(to_run(answers[read_run(self.run_id)][0]), at.now)
+        return Decision(ended, writes, (run.committed(state=ended.state),))
+
+
+class Release(Command[None], frozen=True):
+    """Give a lease back; the run waits to be taken again. `Fenced` as in `Renew`."""
+
+    run_id: str
+    token: int
+    seconds: float | None = None
+    deaths: int | None = None
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run and its execution."""
+        return find_run(self.run_id), find_execution(self.run_id)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[None]:
+        """End the lease."""
+        run, held = found(self.run_id, answers), _held(self.run_id, self.token, answers)
+        writes = _written(run, _given_back(_reported(held, self.seconds, self.deaths)))
+        return Decision(None, writes, (run.committed(),))
+
+
+class Want(Command[Execution], frozen=True):
+    """Put down which state a run's owner wants it in, unless an end of it is wanted already: that stays.
+
+    Raises `RunFinished` if its state is final.
+    """
+
+    run_id: str
+    wanted: Wanted
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run and its execution."""
+        return find_run(self.run_id), find_execution(self.run_id)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
+        """Put down what is wanted; an end that was wanted may be on its way."""
+        run, execution = found(self.run_id, answers), _execution(self.run_id, answers)
+        _check_unfinished(run)
+        if not execution.wanted.ends:
+            execution = replace(execution, wanted=self.wanted)
+        return Decision(execution, _written(run, execution), (run.committed(),))
+
+
+class CutLines(Command[None], frozen=True):
+    """Forget the lines that a run wrote after the savepoint with this timestamp; all of them for None.
+
+    The next line has the number after the last one that was written before the savepoint, also if that one
+    isn't kept any more. A fork wrote nothing before the savepoints that it begins with. Raises
+    `SavepointNotFound`, and `Fenced` as in `Renew`.
+    """
+
+    run_id: str
+    token: int
+    savepoint: int | None
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, its execution, and how many lines it had written."""
+        return find_run(self.run_id), find_execution(self.run_id), self._written
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[None]:
+        """Cut them."""
+        run = found(self.run_id, answers)
+        _held(self.run_id, self.token, answers)
+        written = answers[self._written]
+        if self.savepoint is not None and not written:
+            raise SavepointNotFound(run=self.run_id, savepoint=self.savepoint)
+        last = written[0][0] if written else 0
+        writes = [write("cut_log_lines", run.number, last)]
+        if last < run.lines:
+            writes.append(write("count_log_lines", run.number, last))
+        return Decision(None, writes, (run.committed(),))
+
+    @property
+    def _written(self) -> Query:
+        return Query("find_lines_at_savepoint", (self.run_id, self.savepoint))
+
+
+def begun(run: Run, execution: Execution) -> list[Write]:
+    """Return how the execution of a run that is being made is kept: nobody has worked on it yet."""
+    new = Execution(
+        run_id=run.id,
+        kind=run.kind,
+        owner=run.owner,
+        timeout=execution.timeout,
+        wanted=execution.wanted,
+    )
+    return [
+        write("insert_execution", *execution_values(run.number, new)),
+        write("set_lease", run.number, new.fence),
+    ]
+
+
+def find_execution(run_id: str) -> Query:
+    """Return the query that `lease_ended` and `savepoint_taken` take the answer of."""
+    return Query("find_execution", (run_id,))
+
+
+def lease_ended(run: Found, answers: Answers) -> list[Write]:
+    """Return how the lease of a run ends, if it has an execution and that a lease."""
+    if run.lease is None:
+        return []
+    return _written(run, _given_back(_execution(run.id, answers)))
+
+
+def savepoint_taken(run: Found, answers: Answers) -> list[Write]:
+    """Return how it is put down that a run that has an execution took a savepoint."""
+    execution = _execution(run.id, answers)
+    return _written(run, replace(execution, deaths=0)) if execution.deaths else []
+
+
+def _written(run: Found, execution: Execution) -> list[Write]:
+    writes = [write("change_execution", *execution_values(run.number, execution))]
+    if execution.fence != run.lease:
+        writes.append(write("set_lease", run.number, execution.fence))
+    return writes
+
+
+def _execution(run_id: str, answers: Answers) -> Execution:
+    """Return the execution of a run that was found; raise `NotExecuted` if it has none."""
+    return to_execution(answers[find_execution(run_id)][0])
+
+
+def _held(run_id: str, token: int, answers: Answers) -> Execution:
+    """Return an execution whose lease has this token; else raise `Fenced`."""
+    execution = _execution(run_id, answers)
+    if not token or token != execution.fence:
+        raise Fenced(run=run_id, fence=token)
+    return execution
+
+
+def _check_unfinished(run: Found) -> None:
+    if run.state in FINAL:
+        raise RunFinished(
+            f"The run {run.id!r} is {run.state}, and nothing works on it any more.",
+            run=run.id,
+            state=run.state.value,
+        )
+
+
+def _reported(
+    execution: Execution,
+    seconds: float | None,
+    deaths: int | None = None,
+    progress: bytes | None = None,
+) -> Execution:
+    """Return an execution with what is reported of it; what is None stays."""
+    return replace(
+        execution,
+        progress=execution.progress if progress is None else progress,
+        seconds=execution.seconds if seconds is None else seconds,
+        deaths=execution.deaths if deaths is None else deaths,
+    )
+
+
+def _given_back(execution: Execution) -> Execution:
+    return replace(execution, holder="", fence=0, lease_until=0.0)

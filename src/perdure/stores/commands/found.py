@@ -1,0 +1,115 @@
+"""The run that a command is about, as it was found, and the guard that a write to it carries."""
+
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from perdure.errors import Fenced, RunNotFound
+from perdure.lifecycle import FINAL, RunState
+from perdure.run import Change
+from perdure.stores.commands.base import Answers, Committed, Moment, Query, Write, write
+from perdure.stores.values import to_state, to_tags
+
+__all__ = ["Found", "Guard", "Leased", "Unleased", "changed", "find_run", "found", "read_run"]
+
+
+class Unleased(msgspec.Struct, frozen=True):
+    """The guard of a writer that holds no lease, such as a session's.
+
+    Attributes
+    ----------
+    generation
+        That of the run when the writer read it. The run gets another one when somebody changes its state or
+        what it computes; the changes that the writer makes itself with its steps leave it as it is.
+    """
+
+    generation: int
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """The guard of a writer that works on a run under a lease: the fencing token of the lease."""
+
+    token: int
+
+
+Guard: TypeAlias = Unleased | Leased
+"""What a write to a run is compared with, so that a writer that was overtaken changes nothing."""
+
+
+class Found(NamedTuple):
+    """A run that was found.
+
+    `lease` is the fencing token of its execution's lease, 0 without a lease, or None without an execution;
+    `lines` is the number of the last line that it wrote.
+    """
+
+    number: int
+    id: str
+    state: RunState
+    position: int
+    version: int
+    generation: int
+    lease: int | None
+    lines: int
+
+    def check(self, guard: Guard) -> None:
+        """Raise `Fenced` unless a writer with this guard may write to the run."""
+        if isinstance(guard, Leased):
+            if not guard.token or guard.token != self.lease:
+                raise Fenced(run=self.id, fence=guard.token)
+        elif self.lease is not None or guard.generation != self.generation:
+            raise Fenced(run=self.id, fence=guard.generation)
+
+    def committed(self, *, state: RunState | None = None, position: int | None = None) -> Committed:
+        """Return the change of the run that watchers are notified of."""
+        return Committed(
+            self.id,
+            self.state if state is None else state,
+            self.position if position is None else position,
+        )
+
+
+def find_run(run_id: str) -> Query:
+    """Return the query that `found` takes the answer of."""
+    return Query("find_run", (run_id,))
+
+
+def read_run(run_id: str) -> Query:
+    """Return the query for the whole record of a run."""
+    return Query("read_run", (run_id,))
+
+
+def found(run_id: str, answers: Answers) -> Found:
+    """Return the run that was found, or raise `RunNotFound`."""
+    rows = answers[find_run(run_id)]
+    if not rows:
+        raise RunNotFound(run=run_id)
+    number, state, position, version, generation, lease, lines = rows[0]
+    return Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
+
+
+def changed(run: Found, change: Change, at: Moment, *, by_writer: bool = False) -> list[Write]:
+    """Return how a run's record is changed; a field of the change that is None stays.
+
+    It gets a new generation as `Change.applied` says.
+    """
+    state, outcome = change.state, change.outcome
+    writes = [
+        write(
+            "change_run",
+            run.number,
+            None if state is None else state.value,
+            None if state is None else state in FINAL,
+            None if outcome is None else outcome.value,
+            change.reason,
+            None if change.of_label_only else at.now,
+        )
+    ]
+    if change.fences(by_writer=by_writer):
+        writes.append(write("raise_generation", run.number))
+    if change.spec is not None:
+        writes.append(write("change_spec", run.number, change.spec))
+    if (change.name, change.tags) != (None, None):
+        tags = None if change.tags is None else to_tags(change.tags)
+        writes.append(write("put_label", run.number, change.name, tags))
+    return writes

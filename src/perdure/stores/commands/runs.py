@@ -1,0 +1,56 @@
+"""The record of a run: changing it, forgetting the run."""
+
+from collections.abc import Sequence
+
+from perdure.errors import VersionConflict
+from perdure.lifecycle import FINAL
+from perdure.run import Change, Run
+from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, write
+from perdure.stores.commands.executions import find_execution, lease_ended
+from perdure.stores.commands.found import changed, find_run, found, read_run
+from perdure.stores.values import to_run
+
+__all__ = ["ChangeRun", "DeleteRun"]
+
+
+class ChangeRun(Command[Run], frozen=True):
+    """Change a run's record if its version is still `version`; else `VersionConflict`.
+
+    A change to a final state ends the run's lease.
+    """
+
+    run_id: str
+    version: int
+    change: Change
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, its record and, if it ends, its execution."""
+        queries = [find_run(self.run_id), read_run(self.run_id)]
+        return [*queries, find_execution(self.run_id)] if self.change.state in FINAL else queries
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
+        """Change the record if nobody else did."""
+        run = found(self.run_id, answers)
+        if run.version != self.version:
+            raise VersionConflict(name=self.run_id)
+        after = self.change.applied(to_run(answers[read_run(self.run_id)][0]), at.now)
+        writes = changed(run, self.change, at)
+        if self.change.state in FINAL:
+            writes += lease_ended(run, answers)
+        return Decision(after, writes, (run.committed(state=after.state),))
+
+
+class DeleteRun(Command[None], frozen=True):
+    """Forget a run with its steps, savepoints, keys, execution and log lines."""
+
+    run_id: str
+
+    def reads(self) -> Sequence[Query]:
+        """Return the query for the run."""
+        return (find_run(self.run_id),)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[None]:
+        """Forget it."""
+        run = found(self.run_id, answers)
+        gone = Committed(run.id, run.state, run.position, deleted=True)
+        return Decision(None, [write("delete_run", run.number)], (gone,))

@@ -1,0 +1,156 @@
+"""Savepoints: keeping one, naming and pinning it."""
+
+from collections.abc import Sequence
+from typing import overload
+
+import msgspec
+
+from perdure.errors import SavepointNameTaken, SavepointNotFound
+from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
+from perdure.stores.commands.executions import find_execution, savepoint_taken
+from perdure.stores.commands.found import Guard, Leased, find_run, found
+from perdure.stores.values import to_info
+
+__all__ = ["EncodedSavepoint", "MarkSavepoint", "PutSavepoint", "encoded", "put"]
+
+
+class EncodedSavepoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A savepoint as it is written. It is encoded before it is submitted: the writer's time is everyone's.
+
+    The attributes are those of `Savepoint`; `blob` has its states.
+    """
+
+    timestamp: int
+    position: int
+    milestone: bool
+    keep: int | None
+    blob: bytes
+
+
+@overload
+def encoded(savepoint: Savepoint) -> EncodedSavepoint: ...
+@overload
+def encoded(savepoint: Savepoint | None) -> EncodedSavepoint | None: ...
+def encoded(savepoint: Savepoint | None) -> EncodedSavepoint | None:
+    """Encode a savepoint, if there is one."""
+    if savepoint is None:
+        return None
+    return EncodedSavepoint(
+        timestamp=savepoint.timestamp,
+        position=savepoint.position,
+        milestone=savepoint.milestone,
+        keep=savepoint.keep,
+        blob=savepoint.to_blob(),
+    )
+
+
+class PutSavepoint(Command[SavepointInfo], frozen=True):
+    """Keep a savepoint outside of an append, in place of one with the same timestamp; then as `Append`.
+
+    A name, a pin and a milestone that the former one had stay; `MarkSavepoint` undoes the first two. Raises
+    `Fenced` as `Append` does, and `SavepointNameTaken` if another savepoint of the run has the name.
+    """
+
+    run_id: str
+    guard: Guard
+    savepoint: EncodedSavepoint
+    name: str | None = None
+    pinned: bool = False
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, the former savepoint, one with the name, and the execution."""
+        queries = _queries(self.run_id, self.savepoint.timestamp, self.name)
+        return [*queries, find_execution(self.run_id)] if isinstance(self.guard, Leased) else queries
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[SavepointInfo]:
+        """Keep it, then give up those that retention doesn't keep."""
+        run, savepoint = found(self.run_id, answers), self.savepoint
+        run.check(self.guard)
+        _check_name(self.run_id, savepoint.timestamp, self.name, answers)
+        former = _former(self.run_id, savepoint.timestamp, answers)
+        info = SavepointInfo(
+            timestamp=savepoint.timestamp,
+            position=savepoint.position,
+            created=at.now,
+            size=len(savepoint.blob),
+            name=former.name if self.name is None and former is not None else self.name,
+            pinned=self.pinned or (former is not None and former.pinned),
+            milestone=savepoint.milestone or (former is not None and former.milestone),
+        )
+        writes = put(run.number, savepoint, at, self.name, self.pinned)
+        if isinstance(self.guard, Leased):
+            writes += savepoint_taken(run, answers)
+        return Decision(info, writes)
+
+
+class MarkSavepoint(Command[SavepointInfo], frozen=True):
+    """Name or pin a savepoint, or undo that; `SavepointNotFound` if there is none.
+
+    Raises `SavepointNameTaken` as `PutSavepoint` does.
+    """
+
+    run_id: str
+    timestamp: int
+    name: str | None
+    pinned: bool
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, the savepoint, and one with the name."""
+        return _queries(self.run_id, self.timestamp, self.name)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[SavepointInfo]:
+        """Put down the name and the pin."""
+        run = found(self.run_id, answers)
+        former = _former(self.run_id, self.timestamp, answers)
+        if former is None:
+            raise SavepointNotFound(run=self.run_id, savepoint=self.timestamp)
+        _check_name(self.run_id, self.timestamp, self.name, answers)
+        info = msgspec.structs.replace(former, name=self.name, pinned=self.pinned)
+        return Decision(info, [write("mark_savepoint", run.number, self.timestamp, self.name, self.pinned)])
+
+
+def put(
+    number: int, savepoint: EncodedSavepoint, at: Moment, name: str | None = None, pinned: bool = False
+) -> list[Write]:
+    """Return how a savepoint of the run with this number is kept, and those go that retention gives up."""
+    keep = savepoint.keep or at.retention.savepoints
+    return [
+        write(
+            "put_savepoint",
+            number,
+            savepoint.timestamp,
+            savepoint.position,
+            at.now,
+            name,
+            pinned,
+            savepoint.milestone,
+            savepoint.blob,
+        ),
+        write("prune_savepoints", number, keep - 1, savepoint.timestamp),
+    ]
+
+
+def _queries(run_id: str, timestamp: int, name: str | None) -> list[Query]:
+    queries = [find_run(run_id), _find(run_id, timestamp)]
+    return queries if name is None else [*queries, _find_other(run_id, timestamp, name)]
+
+
+def _find(run_id: str, timestamp: int) -> Query:
+    return Query("find_savepoint", (run_id, timestamp))
+
+
+def _find_other(run_id: str, timestamp: int, name: str) -> Query:
+    return Query("find_savepoint_named", (run_id, name, timestamp))
+
+
+def _former(run_id: str, timestamp: int, answers: Answers) -> SavepointInfo | None:
+    rows = answers[_find(run_id, timestamp)]
+    return to_info(rows[0]) if rows else None
+
+
+def _check_name(run_id: str, timestamp: int, name: str | None, answers: Answers) -> None:
+    """Raise `SavepointNameTaken` if another savepoint of the run has the name."""
+    others = () if name is None else answers[_find_other(run_id, timestamp, name)]
+    if others:
+        raise SavepointNameTaken(run=run_id, name=name, timestamp=others[0][0])

@@ -1,0 +1,140 @@
+"""Steps: appending to the log of a run, and putting back what was damaged."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from perdure.errors import KeyReused, PositionConflict, RunFinished, StepNotFound
+from perdure.lifecycle import FINAL
+from perdure.run import Change, Entry, Key, Step
+from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
+from perdure.stores.commands.executions import find_execution, lease_ended, savepoint_taken
+from perdure.stores.commands.found import Found, Guard, Leased, changed, find_run, found
+from perdure.stores.commands.savepoints import EncodedSavepoint, put
+from perdure.stores.keys import step_key_values, to_recorded_step
+
+__all__ = ["Append", "Appended", "RepairStep", "find_step_key"]
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What an append came to.
+
+    Attributes
+    ----------
+    steps
+        The steps as the log holds them.
+    replayed
+        True if the key of the first entry had been recorded before: nothing was written, and `steps` are the
+        recorded ones.
+    """
+
+    steps: tuple[Step, ...]
+    replayed: bool = False
+
+
+class Append(Command[Appended], frozen=True):
+    """Append entries to a run's log, with a savepoint and a change of its record, all or nothing.
+
+    Checked in this order: the first entry's key (recorded: the recorded steps of all entries' keys are the
+    result; with another body hash: `KeyReused`), the guard (`Fenced`), the position (`PositionConflict`
+    unless the log holds exactly `position` steps), the state (`RunFinished` if it is final). A later entry's
+    key that is recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones
+    beyond the newest `keep` (its own, or the store's) go; savepoint 0, milestones, pinned and named ones
+    stay, and so does the one just written. A savepoint of a run with an execution sets its deaths to 0, and
+    remembers how many lines the run has written, for `CutLines`.
+    """
+
+    run_id: str
+    guard: Guard
+    position: int
+    entries: Sequence[Entry]
+    savepoint: EncodedSavepoint | None = None
+    change: Change | None = None
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, its execution if that is changed, and each entry's key."""
+        queries = [find_run(self.run_id)]
+        queries += [find_step_key(self.run_id, entry.key) for entry in self.entries if entry.key is not None]
+        if self._changes_execution:
+            queries.append(find_execution(self.run_id))
+        return queries
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Appended]:
+        """Append, or answer with what is recorded."""
+        run = found(self.run_id, answers)
+        keys = [entry.key for entry in self.entries if entry.key is not None]
+        if keys and self.entries[0].key is keys[0] and self._recorded(keys[0], answers) is not None:
+            steps = (self._recorded(key, answers) for key in keys)
+            return Decision(Appended(tuple(step for step in steps if step is not None), replayed=True))
+        run.check(self.guard)
+        if run.position != self.position:
+            raise PositionConflict(run=self.run_id, expected=self.position + 1, position=run.position)
+        if run.state in FINAL:
+            raise RunFinished(run=self.run_id, state=run.state.value)
+        taken = set()
+        for key in keys:
+            query = find_step_key(self.run_id, key)
+            if answers[query] or query in taken:
+                raise KeyReused(key=key.text)
+            taken.add(query)
+        return self._append(run, answers, at)
+
+    def _recorded(self, key: Key, answers: Answers) -> Step | None:
+        return to_recorded_step(answers[find_step_key(self.run_id, key)], key)
+
+    def _append(self, run: Found, answers: Answers, at: Moment) -> Decision[Appended]:
+        number, position, state = run.number, self.position, run.state
+        steps = []
+        key_rows = []
+        for entry in self.entries:
+            position += 1
+            steps.append(Step(position=position, inputs=entry.inputs, outputs=entry.outputs))
+            if entry.key is not None:
+                key_rows.append(step_key_values(number, entry.key, position))
+        writes = [
+            write("advance_run", number, position, at.now),
+            Write("insert_step", [(number, step.position, step.inputs, step.outputs) for step in steps]),
+        ]
+        if key_rows:
+            writes.append(Write("insert_step_key", key_rows))
+        if self.savepoint is not None:
+            writes += put(number, self.savepoint, at)
+        if self.change is not None:
+            writes += changed(run, self.change, at, by_writer=True)
+            state = self.change.state or state
+        if self._changes_execution:
+            ends = self.change is not None and self.change.state in FINAL
+            writes += lease_ended(run, answers) if ends else savepoint_taken(run, answers)
+        return Decision(Appended(tuple(steps)), writes, (run.committed(state=state, position=position),))
+
+    @property
+    def _changes_execution(self) -> bool:
+        ends = self.change is not None and self.change.state in FINAL
+        return isinstance(self.guard, Leased) and (self.savepoint is not None or ends)
+
+
+class RepairStep(Command[None], frozen=True):
+    """Put a step's recomputed blobs in place of damaged ones; `StepNotFound` if there is none."""
+
+    run_id: str
+    step: Step
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run and the step."""
+        return find_run(self.run_id), self._find
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[None]:
+        """Replace the blobs."""
+        run, step = found(self.run_id, answers), self.step
+        if not answers[self._find]:
+            raise StepNotFound(run=self.run_id, step=step.position, position=run.position)
+        return Decision(None, [write("repair_step", run.number, step.position, step.inputs, step.outputs)])
+
+    @property
+    def _find(self) -> Query:
+        return Query("find_step", (self.run_id, self.step.position))
+
+
+def find_step_key(run_id: str, key: Key) -> Query:
+    """Return the query for the step that a key of a run was used for."""
+    return Query("find_step_key", (run_id, key.text, key.ordinal))

@@ -1,0 +1,42 @@
+"""The lines that runs wrote, in the SQLite file; a line whose checksum doesn't fit is never believed."""
+
+import apsw
+
+from perdure.errors import CorruptBlob
+from perdure.run import LogLine
+from perdure.stores.checksums import checksum
+from perdure.stores.database import row, rows
+from perdure.stores.queries import QUERIES
+
+__all__ = ["read_lines"]
+
+_SQL = {name: query.sql for name, query in QUERIES.items()}
+
+
+def read_lines(connection: apsw.Connection, run_id: str, after: int, limit: int) -> list[LogLine]:
+    """Return the lines of a run after a number, ascending; `CorruptBlob` if one is damaged or missing.
+
+    Older ones may be given up, so that a page begins anywhere; from there on each follows the one before, to
+    the last one that was written. None may be kept at all: all were given up, and what came later was cut.
+    """
+    found = rows(connection, _SQL["list_log_lines"], (run_id, after, limit))
+    lines: list[LogLine] = []
+    last = after
+    for run, written, number, time, level, text, size, kept in found:
+        if number is None:
+            if after < written and row(connection, _SQL["find_last_log_line"], (run_id,)) is not None:
+                raise _lost(run_id, after + 1)
+            return []
+        if lines and number != last + 1:
+            raise _lost(run_id, last + 1)
+        if kept is not None and kept != checksum(run, number, time, level, text, size):
+            raise CorruptBlob(reason=f"the checksum of line {number} of the run {run_id!r} is wrong")
+        lines.append(LogLine(number=number, time=time, level=level, text=text))
+        last = number
+    if lines and len(lines) < limit and last != written:
+        raise _lost(run_id, last + 1)
+    return lines
+
+
+def _lost(run_id: str, number: int) -> CorruptBlob:
+    return CorruptBlob(reason=f"line {number} isn't in the log of the run {run_id!r}")

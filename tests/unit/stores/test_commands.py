@@ -1,0 +1,165 @@
+"""What writes do, decided without a database: from rows to what is written, or to a refusal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from perdure.errors import (
+    Fenced,
+    KeyReused,
+    LeaseHeld,
+    PerdureError,
+    PositionConflict,
+    RunFinished,
+    RunNotFound,
+    VersionConflict,
+)
+from perdure.lifecycle import RunState, Wanted
+from perdure.run import Change, Execution
+from perdure.stores.commands import (
+    Append,
+    ChangeRun,
+    Command,
+    Decision,
+    Guard,
+    Lease,
+    Leased,
+    Moment,
+    Query,
+    Renew,
+    Retention,
+    Unleased,
+    encoded,
+)
+from perdure.stores.keys import step_key_values
+from perdure.stores.values import execution_values, run_values
+from perdure.testing.store_samples import a_key, a_run, a_savepoint, a_step, an_entry, an_execution
+
+NOW = Moment(now=100.0, clock=50.0, retention=Retention())
+NUMBER = 7
+ID = "run"
+FIRST = Unleased(0)
+
+
+def found(
+    *, state: RunState = RunState.STARTED, position: int = 3, generation: int = 0, lease: int | None = None
+) -> dict[str, Any]:
+    return {"find_run": [(NUMBER, state.value, position, 1, generation, lease, 0)]}
+
+
+def recorded(position: int, key: str = "key", body: bytes = b"body") -> dict[str, Any]:
+    *_, kept = step_key_values(NUMBER, a_key(key, body), position)
+    step = a_step(position)
+    return {"find_step_key": [(NUMBER, body, position, kept, step.inputs, step.outputs)]}
+
+
+def executed(execution: Execution) -> dict[str, Any]:
+    number, *columns, kept = execution_values(NUMBER, execution)
+    row = (number, ID, "task", "ann", execution.fence, number, *columns, kept, None, None, None)
+    return {"find_execution": [row]}
+
+
+def decided(command: Command[Any], rows: dict[str, Any], at: Moment = NOW) -> Decision[Any]:
+    return command.decide({query: rows.get(query.name, []) for query in command.reads()}, at)
+
+
+def written(decision: Decision[Any]) -> list[str]:
+    return [write.name for write in decision.writes]
+
+
+def append(guard: Guard = FIRST, position: int = 3, key: str | None = None) -> Append:
+    return Append(ID, guard, position, [an_entry(position + 1, None if key is None else a_key(key))])
+
+
+def test_a_step_moves_the_run_on_and_is_added() -> None:
+    decision = decided(append(), found())
+    assert decision.result.steps == (a_step(4),)
+    assert [(write.name, list(write.rows)) for write in decision.writes] == [
+        ("advance_run", [(NUMBER, 4, 100.0)]),
+        ("insert_step", [(NUMBER, 4, a_step(4).inputs, a_step(4).outputs)]),
+    ]
+    assert [(change.run_id, change.position) for change in decision.changes] == [(ID, 4)]
+
+
+def test_a_savepoint_and_an_end_go_with_the_step() -> None:
+    command = Append(
+        ID, Unleased(0), 3, [an_entry(4)], encoded(a_savepoint(4)), Change(state=RunState.COMPLETED)
+    )
+    decision = decided(command, found())
+    assert written(decision) == [
+        "advance_run",
+        "insert_step",
+        "put_savepoint",
+        "prune_savepoints",
+        "change_run",
+    ]
+    assert decision.changes[0].state is RunState.COMPLETED
+
+
+def test_an_upgrade_raises_the_generation_and_the_writers_own_change_of_state_does_not() -> None:
+    upgrade = Append(ID, Unleased(0), 3, [], encoded(a_savepoint(3)), Change(spec=b"new"))
+    assert "raise_generation" in written(decided(upgrade, found()))
+    start = Append(ID, Unleased(0), 3, [an_entry(4)], change=Change(state=RunState.STARTED))
+    assert "raise_generation" not in written(decided(start, found()))
+
+
+@pytest.mark.parametrize(
+    ("rows", "command", "refusal"),
+    [
+        ({}, append(), RunNotFound),
+        (found() | recorded(2, body=b"other"), append(key="key"), KeyReused),
+        (found(generation=1), append(position=9), Fenced),
+        (found(lease=4), append(), Fenced),
+        (found(), append(Leased(4)), Fenced),
+        (found(lease=4), append(Leased(3)), Fenced),
+        (found(lease=0), append(Leased(0)), Fenced),
+        (found(state=RunState.STOPPED), append(position=2), PositionConflict),
+        (found(state=RunState.STOPPED), append(), RunFinished),
+        (found(), ChangeRun(ID, 0, Change(reason="why")), VersionConflict),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_write_that_does_not_fit_is_refused_for_the_first_reason(
+    rows: dict[str, Any], command: Command[Any], refusal: type[PerdureError]
+) -> None:
+    if isinstance(command, ChangeRun):
+        values = run_values(a_run(ID))
+        rows = rows | {"read_run": [values]}
+    with pytest.raises(refusal):
+        decided(command, rows)
+
+
+@pytest.mark.parametrize("rows", [found(), found(generation=5), found(state=RunState.STOPPED, position=9)])
+def test_a_known_key_is_answered_whatever_happened_since(rows: dict[str, Any]) -> None:
+    decision = decided(append(key="key"), rows | recorded(2))
+    assert (decision.result.steps, decision.result.replayed) == ((a_step(2),), True)
+    assert (decision.writes, decision.changes) == ((), ())
+
+
+def test_a_lease_is_taken_with_the_number_of_the_attempt_as_its_token() -> None:
+    rows = found(state=RunState.CREATED, lease=0) | executed(an_execution(ID, attempt=2))
+    decision = decided(Lease(ID, "worker", 5.0), rows)
+    leased = decision.result
+    assert (leased.attempt, leased.fence, leased.holder, leased.lease_until) == (3, 3, "worker", 55.0)
+    assert "set_lease" in written(decision)
+    assert decision.changes[0].state is RunState.STARTED
+    paused = found(state=RunState.CREATED, lease=0) | executed(an_execution(ID, wanted=Wanted.PAUSED))
+    assert "change_run" not in written(decided(Lease(ID, "worker", 5.0), paused))
+
+
+@pytest.mark.parametrize(("clock", "taken"), [(54.9, False), (55.0, True)])
+def test_a_lease_ends_by_the_clock_of_the_store(clock: float, taken: bool) -> None:
+    held = an_execution(ID, attempt=3, holder="one", fence=3, lease_until=55.0)
+    rows, at = found(lease=3) | executed(held), NOW._replace(clock=clock, now=1e12)
+    if taken:
+        assert decided(Lease(ID, "two", 5.0), rows, at).result.fence == 4
+    else:
+        with pytest.raises(LeaseHeld):
+            decided(Lease(ID, "two", 5.0), rows, at)
+    assert decided(Renew(ID, 3, 5.0), rows, at).result.lease_until == clock + 5.0
+
+
+def test_a_decision_reads_nothing_but_what_it_names() -> None:
+    queries: Sequence[Query] = append(key="key").reads()
+    assert [query.name for query in queries] == ["find_run", "find_step_key"]
