@@ -727,7 +727,7 @@ class ServerClosing(Unavailable):
 
 
 class Fenced(Unavailable):
-    """The run {run!r} was changed or taken over by somebody else: the guard {fence} of this write is stale."""
+    """The run {run!r} was changed or taken over by somebody else: the guard {fence} is stale."""
 
 
 # What was stored can't be trusted ---------------------------------------------------------------------------

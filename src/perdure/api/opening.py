@@ -138,7 +138,10 @@ async def _drivers(
     works: bool,
 ) -> AsyncIterator[tuple[Tasks, Experiments]]:
     """Open the drivers of what executors work on."""
-    with working_root(store, settings) as root, _isolation(store, settings, root, works) as isolation:
+    with (
+        working_root(store, settings, works=works) as root,
+        _isolation(store, settings, root, works) as isolation,
+    ):
         folders = WorkingFolders(root, artifacts, isolation)
         async with _executor(store, feed, settings, folders, registry, metrics, isolation, works) as executor:
             tasks = Tasks(store, registry, executor, settings, feed)

@@ -71,10 +71,15 @@ def artifacts_beside(file: Path) -> Path:
 
 
 @contextmanager
-def working_root(store: Store, settings: Settings) -> Iterator[Path]:
+def working_root(store: Store, settings: Settings, *, works: bool = True) -> Iterator[Path]:
     """Yield where working folders are; those of a store that ends with the process go when this closes.
 
     Nobody but the server's user can enter the folder of a store; so other users' are elsewhere.
+
+    Parameters
+    ----------
+    works
+        Whether experiments are worked on. If not, no folder is made for them.
 
     Raises
     ------
@@ -95,6 +100,9 @@ def working_root(store: Store, settings: Settings) -> Iterator[Path]:
                 reason = f"working folders were left in {other}: `mkdir -p {root} && mv {other}/* {root}`"
                 raise IsolationUnavailable(reason=reason)
         yield root
+        return
+    if not works:
+        yield Path(tempfile.gettempdir(), f"perdure-{store.identity}")
         return
     with tempfile.TemporaryDirectory(prefix="perdure-") as folder:
         yield Path(folder)

@@ -131,6 +131,8 @@ def test_working_folders_of_a_store_that_ends_with_the_process_go_with_it() -> N
     with working_root(MemoryStore(), Settings()) as root:
         assert root.is_dir()
     assert not root.exists()
+    with working_root(MemoryStore(), Settings(), works=False) as root:
+        assert not root.exists()
 
 
 def test_a_store_that_cannot_be_copied_is_told_so_and_the_folder_is_not_made(tmp_path: Path) -> None:
