@@ -19,6 +19,7 @@ from benchmarks import (
     binding_networks,
     experiments,
     growth,
+    lists,
     peer,
     simulation,
     simulations,
@@ -45,6 +46,7 @@ class Name(StrEnum):
     EXPERIMENTS = "experiments"
     SIMULATIONS = "simulations"
     START = "start"
+    LISTS = "lists"
 
 
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
@@ -57,6 +59,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.EXPERIMENTS: ("An experiment that can be resumed, SQLite", experiments.measure),
     Name.SIMULATIONS: ("Experiments on a server, whatever their scripts do", simulations.measure),
     Name.START: ("The command's version and help (CPU time)", start.measure),
+    Name.LISTS: ("Lists of 10,000 runs of an owner, SQLite", lists.measure),
 }
 
 EXAMPLES = (

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from msgspec.structs import replace
 from tests.support.oracle_documents import KeptDocuments
+from tests.support.oracle_lists import page
 from tests.support.oracle_run import KeptRun
 
 from perdure.clock import steady
@@ -50,7 +51,7 @@ from perdure.stores.commands import (
     Retention,
 )
 from perdure.stores.quota import Quota
-from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder, in_order
+from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.watchers import Watchers
 
 __all__ = ["OracleStore"]
@@ -132,7 +133,7 @@ class OracleStore:
         cursor: Cursor | None = None,
     ) -> Sequence[Run]:
         """Return a page of the runs that are asked for, in an order."""
-        return in_order(self._all(), filter, order, cursor, limit)
+        return page(self._all(), filter, order, cursor, limit)
 
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise what `create_run` would raise now if the owner has too much for one more run."""

@@ -6,7 +6,6 @@ How a store finds them is its own.
 import base64
 import binascii
 import math
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from perdure.errors import Invalid
 from perdure.lifecycle import RunState
 from perdure.run import MAX_NAME, Run
 
-__all__ = ["ALL", "Cursor", "Place", "RunFilter", "RunOrder", "bounds", "in_order"]
+__all__ = ["ALL", "Cursor", "Place", "RunFilter", "RunOrder", "bounds"]
 
 Place = tuple[float | str, int]
 """A place in an order: what is ordered by, and the number of a run, which decides where that is equal."""
@@ -130,33 +129,14 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def folded(self) -> str | None:
-        """The text to search for, with its ASCII letters in lower case."""
-        return None if self.text is None else folded(self.text)
-
-    def matches(self, run: Run) -> bool:
-        """Return whether a run is asked for."""
-        text = self.folded
-        return (
-            self.owner in (None, run.owner)
-            and self.kind in (None, run.kind)
-            and (self.states is None or run.state in self.states)
-            and set(self.tags) <= set(run.tags)
-            and (self.name is None or run.name.startswith(self.name))
-            and (text is None or text in folded(run.name) or text in folded(run.id))
-            and (self.created_after is None or run.created > self.created_after)
-            and (self.created_before is None or run.created < self.created_before)
-            and (self.updated_after is None or run.updated > self.updated_after)
-            and (self.updated_before is None or run.updated < self.updated_before)
-        )
+        """The text to search for with its ASCII letters in lower case, as SQL's ``lower`` makes them."""
+        if self.text is None:
+            return None
+        return self.text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 ALL: Final = RunFilter()
 """The filter of all runs."""
-
-
-def folded(text: str) -> str:
-    """Return a text with its ASCII letters in lower case, as SQL's ``lower`` does."""
-    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def bounds(filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> tuple[Place, Place]:
@@ -174,12 +154,3 @@ def bounds(filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> tuple[P
         return low, high
     place = cursor.key, cursor.number
     return (low, min(high, place)) if order.descending else (max(low, place), high)
-
-
-def in_order(
-    runs: Iterable[Run], filter: RunFilter, order: RunOrder, cursor: Cursor | None, limit: int
-) -> list[Run]:
-    """Return a page of runs that are all at hand."""
-    low, high = bounds(filter, order, cursor)
-    found = [run for run in runs if filter.matches(run) and low < order.place(run) < high]
-    return sorted(found, key=order.place, reverse=order.descending)[: max(0, limit)]

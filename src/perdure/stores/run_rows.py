@@ -14,7 +14,7 @@ import apsw
 import msgspec
 import structlog
 
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL
 from perdure.run import Run
 from perdure.stores.database import row, rows
 from perdure.stores.queries import QUERIES
@@ -23,6 +23,8 @@ from perdure.stores.run_list import Cursor, Place, RunFilter, RunOrder, bounds
 __all__ = ["LISTS", "List", "differ", "fill", "find"]
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
+
+MANY = 1000  # runs with a tag; more aren't counted
 
 log = structlog.get_logger(__name__)
 
@@ -72,20 +74,19 @@ def find(
     connection: apsw.Connection, filter: RunFilter, order: RunOrder, cursor: Cursor | None, limit: int
 ) -> list[Place]:
     """Return where the runs of a page are in an order, each with its number."""
-    tag, *others = filter.tags or ("",)
-    if filter.kind is None:
-        kinds = [kind for (kind,) in rows(connection, _SQL["list_kinds"], (tag,))]
-    else:
-        kinds = [filter.kind]
+    tag, *others = _rarest_first(connection, filter)
+    owned = filter.owner is not None
+    query = "list_kinds_and_states_of_owner" if owned else "list_kinds_and_states"
     low, high = bounds(filter, order, cursor)
+    limit = max(0, limit)
     found: list[Place] = []
-    for kind in kinds:
-        for state in RunState if filter.states is None else filter.states:
+    for kind, state in rows(connection, _SQL[query], (tag, filter.owner)[: 1 + owned]):
+        if filter.kind in (None, kind) and (filter.states is None or state in filter.states):
             values = (
                 filter.owner,
                 tag,
                 kind,
-                state.value,
+                state,
                 *low,
                 *high,
                 filter.created_after,
@@ -95,12 +96,28 @@ def find(
                 filter.name,
                 filter.folded,
                 msgspec.json.encode(others).decode() if others else None,
-                max(0, limit),
+                limit,
             )
-            which = List(order, filter.owner is not None, state in FINAL)
-            found += rows(connection, LISTS[which], values)
+            found += rows(connection, LISTS[List(order, owned, state in FINAL)], values)
     found.sort(reverse=order.descending)
-    return found[: max(0, limit)]
+    return found[:limit]
+
+
+def _rarest_first(connection: apsw.Connection, filter: RunFilter) -> tuple[str, ...]:
+    """Return the tags that are asked for, first the one that the fewest runs have; an empty one for none.
+
+    What a list is read by is the first: the runs that have it are looked at for the others.
+    """
+    if len(filter.tags) < 2:
+        return filter.tags or ("",)
+    owned = filter.owner is not None
+    query = "count_tagged_of_owner" if owned else "count_tagged"
+
+    def count(tag: str) -> int:
+        ((found,),) = rows(connection, _SQL[query], (tag, MANY, filter.owner)[: 2 + owned])
+        return int(found)
+
+    return tuple(sorted(filter.tags, key=count))
 
 
 def fill(connection: apsw.Connection) -> None:

@@ -159,11 +159,8 @@ class SqlStore:
         try:
             with self._medium.reading() as connection, connection:
                 places = run_rows.find(connection, filter, order, cursor, limit)
-                return [
-                    to_run(values)
-                    for _, number in places
-                    if (values := row(connection, _SQL["read_run_by_number"], (number,))) is not None
-                ]
+                numbers = json.dumps([number for _, number in places])
+                return [to_run(values) for values in rows(connection, _SQL["read_runs"], (numbers,))]
         except CorruptBlob as error:
             log.error("run_damaged", path=self._medium.name, reason=str(error))
         return list(islice(self._intact_runs(filter, order, cursor), max(0, limit)))

@@ -1,6 +1,5 @@
 """Lists of runs in the SQLite store: what a plain filter and sort give, whatever happens between pages."""
 
-import math
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +8,7 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.oracle_lists import listed
 
 from perdure.lifecycle import FINAL, RunState
 from perdure.run import Change, Run
@@ -46,31 +46,6 @@ filters = st.builds(
     updated_after=st.none() | times,
     updated_before=st.none() | times,
 )
-
-
-def lower(text: str) -> str:
-    return "".join(character.lower() if character.isascii() else character for character in text)
-
-
-def plainly(found: list[Run], wanted: RunFilter, order: RunOrder) -> list[str]:
-    """Filter and sort runs without anything of the store's."""
-    kept = [
-        run
-        for run in found
-        if (wanted.owner is None or run.owner == wanted.owner)
-        and (wanted.kind is None or run.kind == wanted.kind)
-        and (wanted.states is None or run.state in wanted.states)
-        and all(tag in run.tags for tag in wanted.tags)
-        and (wanted.name is None or run.name.startswith(wanted.name))
-        and (wanted.text is None or any(lower(wanted.text) in lower(text) for text in (run.name, run.id)))
-        and (-math.inf if wanted.created_after is None else wanted.created_after) < run.created
-        and run.created < (math.inf if wanted.created_before is None else wanted.created_before)
-        and (-math.inf if wanted.updated_after is None else wanted.updated_after) < run.updated
-        and run.updated < (math.inf if wanted.updated_before is None else wanted.updated_before)
-    ]
-    key = order.value.lstrip("-")
-    kept.sort(key=lambda run: (getattr(run, key), run.number), reverse=order.value.startswith("-"))
-    return [run.id for run in kept]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +86,7 @@ def test_pages_are_what_a_plain_filter_and_sort_give(
     while page := store.runs(wanted, order=order, limit=limit, cursor=cursor):
         found += [run.id for run in page]
         cursor = Cursor.behind(page[-1], order)
-    assert found == plainly(kept, wanted, order)
+    assert found == [run.id for run in listed(kept, wanted, order)]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,7 +122,7 @@ def test_a_run_that_stays_where_it_is_comes_once_whatever_is_added_and_deleted_b
         if (run := next(added, None)) is not None:
             store.submit(CreateRun(numbered(run, 100 + len(found)))).result(WAIT)
     assert len(set(found)) == len(found)
-    expected = [id for id in plainly(kept, wanted, order) if id in staying]
+    expected = [run.id for run in listed(kept, wanted, order) if run.id in staying]
     assert [id for id in found if id in staying] == expected
 
 

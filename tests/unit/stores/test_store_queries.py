@@ -78,8 +78,10 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
     }
     whole |= {"list_document_ids", "list_owners", "count_owners", "clear_owners", "fill_owners"}
     whole |= {"fill_rows", "are_rows_filled", "note_rows_filled", "clear_rows", "list_wrong_rows"}
-    # A run's few tags, and as few kinds of runs as there are, in no table of their own.
-    whole |= {"fill_rows_of_run", "list_kinds"}
+    # What is asked for, a run's few tags, and kinds and states that were found, in no table of their own.
+    whole |= {"read_runs", "fill_rows_of_run"}
+    whole |= {"list_kinds_and_states", "list_kinds_and_states_of_owner"}
+    whole |= {"count_tagged", "count_tagged_of_owner"}  # of what was counted up to a number
     for name in set(STATEMENTS) - whole:
         # A list that the query is given is walked over, of course.
         assert "SCAN" not in plan(connection, name).replace("SCAN json_each", ""), name
@@ -105,11 +107,32 @@ def test_every_list_of_runs_is_read_from_an_index_in_its_order(
     assert ("USE TEMP B-TREE FOR ORDER BY" in lines) == live  # as many as may be unfinished
 
 
-def test_kinds_are_found_by_a_look_at_each(connection: apsw.Connection) -> None:
-    lines = plan(connection, "list_kinds").splitlines()
-    tables = [line for line in lines if " tags " in line]
-    assert len(tables) == 2
-    assert all(line.startswith("SEARCH tags USING COVERING INDEX tags_by_created (tag=?") for line in tables)
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("list_kinds_and_states", "tags_by_created (tag=?"),
+        ("list_kinds_and_states_of_owner", "tags_of_owner_by_created (owner=? AND tag=?"),
+    ],
+)
+def test_kinds_and_states_are_found_by_a_look_at_each(
+    connection: apsw.Connection, name: str, index: str
+) -> None:
+    lines = plan(connection, name).splitlines()
+    searched = [line for line in lines if line.startswith("SEARCH")]
+    assert searched == [
+        f"SEARCH tags USING COVERING INDEX {index})",
+        "SEARCH following USING PRIMARY KEY (run=? AND tag=?)",
+        f"SEARCH tags USING COVERING INDEX {index} AND (kind,state,created)>(?,?,?))",
+    ]
+    assert "TEMP" not in "".join(lines)
+    walks = {line.split()[1] for line in lines if line.startswith("SCAN")}
+    assert walks == {"found", "(subquery-1)"}  # one row each
+
+
+@pytest.mark.parametrize("name", ["count_tagged", "count_tagged_of_owner"])
+def test_tags_are_counted_in_an_index(connection: apsw.Connection, name: str) -> None:
+    assert "SEARCH tags USING COVERING INDEX tags_" in plan(connection, name)
+    assert "SCAN tags" not in plan(connection, name)
 
 
 def test_retention_does_not_walk_over_milestones(connection: apsw.Connection) -> None:

@@ -118,15 +118,63 @@ WHERE id IN (SELECT value FROM json_each(?1));
 -- Read the numbers of all runs from an index, which is there though the runs be damaged
 SELECT number FROM runs INDEXED BY runs_by_owner;
 
--- name: list_kinds
--- Find which kinds there are of runs with a tag, with one look at an index for each
-WITH RECURSIVE kinds (kind) AS (
-    SELECT min(kind) FROM tags INDEXED BY tags_by_created WHERE tag = ?1
+-- name: list_kinds_and_states
+-- Find which kinds and states runs with a tag have, each by a look behind those of the one before
+WITH RECURSIVE found (run, kind, state) AS (
+    SELECT run, kind, state FROM (
+        SELECT run, kind, state FROM tags INDEXED BY tags_by_created
+        WHERE tag = ?1
+        ORDER BY kind, state LIMIT 1
+    )
     UNION ALL
-    SELECT (SELECT min(kind) FROM tags INDEXED BY tags_by_created WHERE tag = ?1 AND kind > kinds.kind)
-    FROM kinds WHERE kinds.kind IS NOT NULL
+    SELECT following.run, following.kind, following.state
+    FROM found CROSS JOIN tags AS following ON following.tag = ?1 AND following.run = (
+        SELECT run FROM tags INDEXED BY tags_by_created
+        -- With the plus signs the texts have no affinity, so that all three columns are compared in the index.
+        WHERE tag = ?1 AND (kind, state, created) > (+found.kind, +found.state, 9e999)
+        ORDER BY kind, state LIMIT 1
+    )
 )
-SELECT kind FROM kinds WHERE kind IS NOT NULL;
+SELECT kind, state FROM found;
+
+-- name: list_kinds_and_states_of_owner
+-- Find which kinds and states an owner's runs with a tag have, as list_kinds_and_states
+WITH RECURSIVE found (run, kind, state) AS (
+    SELECT run, kind, state FROM (
+        SELECT run, kind, state FROM tags INDEXED BY tags_of_owner_by_created
+        WHERE tag = ?1 AND owner = ?2
+        ORDER BY kind, state LIMIT 1
+    )
+    UNION ALL
+    SELECT following.run, following.kind, following.state
+    FROM found CROSS JOIN tags AS following ON following.tag = ?1 AND following.run = (
+        SELECT run FROM tags INDEXED BY tags_of_owner_by_created
+        WHERE tag = ?1 AND owner = ?2 AND (kind, state, created) > (+found.kind, +found.state, 9e999)
+        ORDER BY kind, state LIMIT 1
+    )
+)
+SELECT kind, state FROM found;
+
+-- name: count_tagged
+-- Count the runs with a tag, up to a number
+SELECT count(*) FROM (SELECT 1 FROM tags INDEXED BY tags_by_created WHERE tag = ?1 LIMIT ?2);
+
+-- name: count_tagged_of_owner
+-- Count an owner's runs with a tag, up to a number
+SELECT count(*) FROM (
+    SELECT 1 FROM tags INDEXED BY tags_of_owner_by_created WHERE tag = ?1 AND owner = ?3 LIMIT ?2
+);
+
+-- name: read_runs
+-- Read the runs whose numbers are in a JSON array, in its order
+SELECT runs.id, kind, owner, spec, state, outcome, reason, position, version, created, updated, runs.parent,
+    parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+FROM json_each(?1) AS asked
+    CROSS JOIN runs ON runs.number = asked.value
+    JOIN specs ON specs.run = runs.number
+    LEFT JOIN generations ON generations.run = runs.number
+    LEFT JOIN labels ON labels.run = runs.number
+ORDER BY asked.key;
 
 -- name: list_rows_of_run
 -- Read the rows from which lists of runs are read, of one run
