@@ -30,7 +30,14 @@ _LOCATION: dict[str, Any] = {"headers": {"Location": {"schema": {"type": "string
 
 Name = Annotated[str, Path(pattern=EXPERIMENT_PATTERN, description="The experiment's name.")]
 FilePath = Annotated[
-    str, Path(min_length=1, max_length=LONGEST_PATH, description="A relative path, with its slashes.")
+    str,
+    Path(
+        min_length=1,
+        max_length=LONGEST_PATH,
+        description="A relative path, with its slashes, without control characters.",
+        # For readers only: `check_path` says better what is wrong.
+        json_schema_extra={"pattern": "^[^\\u0000-\\u001f\\u007f]+$"},
+    ),
 ]
 IfMatch = Annotated[str, Header(description="ETags one of which the file must have; * for any.")]
 IfNoneMatch = Annotated[str, Header(description="ETags none of which the file may have; * for any.")]
