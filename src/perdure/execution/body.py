@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from perdure.execution.limits import Limits
-from perdure.lifecycle import RunState, Wanted
+from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Execution, Run
 
 __all__ = ["Body", "Provision"]
@@ -78,7 +78,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_due(self, run: Run, execution: Execution) -> bool:
         """Return whether there is something to do for a run that nobody works on."""
-        if self.waits:
+        if self.waits or run.state in FINAL:
             return False
         if execution.wanted is Wanted.PAUSED:
             return self.begins_paused and run.state is RunState.CREATED
