@@ -8,7 +8,7 @@ from perdure.testing.store_samples import a_run, an_execution
 
 
 @pytest.mark.parametrize("wanted", Wanted)
-@pytest.mark.parametrize("state", FINAL)
+@pytest.mark.parametrize("state", sorted(FINAL))
 def test_there_is_nothing_to_do_for_a_run_that_has_ended(state: RunState, wanted: Wanted) -> None:
     body = Body(path="tests.support.bodies:run", begins_paused=True)
     assert not body.is_due(a_run(state=state), an_execution("run", wanted=wanted))
