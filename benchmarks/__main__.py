@@ -21,6 +21,7 @@ from benchmarks import (
     growth,
     lists,
     peer,
+    queue,
     simulation,
     simulations,
     start,
@@ -42,6 +43,7 @@ class Name(StrEnum):
     GROWTH = "growth"
     THROUGHPUT = "throughput"
     TASKS = "tasks"
+    QUEUE = "queue"
     NETWORKS = "networks"
     EXPERIMENTS = "experiments"
     SIMULATIONS = "simulations"
@@ -55,6 +57,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.GROWTH: ("The settled store", growth.measure),
     Name.THROUGHPUT: ("Many clients, each with a session of its own", throughput.measure),
     Name.TASKS: ("Tasks in guarded child processes", tasks.measure),
+    Name.QUEUE: ("A long queue of tasks, SQLite (CPU time)", queue.measure),
     Name.NETWORKS: ("Stable configurations of binding networks (CPU time)", binding_networks.measure),
     Name.EXPERIMENTS: ("An experiment that can be resumed, SQLite", experiments.measure),
     Name.SIMULATIONS: ("Experiments on a server, whatever their scripts do", simulations.measure),

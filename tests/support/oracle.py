@@ -5,6 +5,7 @@ It keeps nothing that a caller could change: what comes in is bytes, or is encod
 
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -26,7 +27,7 @@ from perdure.errors import (
     StoreUnavailable,
     WrongStore,
 )
-from perdure.lifecycle import FINAL
+from perdure.lifecycle import FINAL, Wanted
 from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Version, check_retention
@@ -50,6 +51,7 @@ from perdure.stores.commands import (
     RepairStep,
     Retention,
 )
+from perdure.stores.queue import QueueCount, Queued, QueueState
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.watchers import Watchers
@@ -180,6 +182,35 @@ class OracleStore:
             self._check_open()
             unfinished = (kept for kept in self._runs.values() if kept.run.state not in FINAL)
             return [kept.placed for kept in unfinished if kept.placed is not None]
+
+    def waiting_before(self, run_id: str) -> int | None:
+        """Return how many runs of its kind wait before a run, or None if it doesn't wait."""
+        with self._lock:
+            kind, place = self._find(run_id).run.kind, 0
+            for queued in self.unleased():
+                if queued.kind == kind and queued.wanted is Wanted.STARTED:
+                    if queued.run_id == run_id:
+                        return place
+                    place += 1
+            return None
+
+    def unleased(self) -> Sequence[Queued]:
+        """Return each unfinished run with an execution that nobody holds a lease of, by creation."""
+        with self._lock:
+            now = self.clock()
+            return [
+                Queued(it.run_id, it.kind, it.owner, it.wanted, self._find(it.run_id).run.state)
+                for it in self.executions()
+                if not it.leased(now)
+            ]
+
+    def queue_counts(self) -> Sequence[QueueCount]:
+        """Return how many unfinished runs with an execution each kind and owner has."""
+        now, found = self.clock(), Counter[tuple[str, str, QueueState]]()
+        for it in self.executions():
+            worked_on = QueueState.WORKING if it.leased(now) else QueueState.WAITING
+            found[it.kind, it.owner, QueueState.PAUSED if it.wanted is Wanted.PAUSED else worked_on] += 1
+        return [QueueCount(*place, found[place]) for place in sorted(found)]
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the lines that a run wrote after a number, ascending."""

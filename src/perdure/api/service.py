@@ -19,9 +19,8 @@ from perdure.api.start_page import address_of, start_page
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import Damaged, PerdureError, StoreUnavailable
-from perdure.lifecycle import Wanted
-from perdure.run import Execution
 from perdure.stores.commands import Recount
+from perdure.stores.queue import QueueState
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
@@ -127,17 +126,12 @@ def _measure(serving: Context) -> None:
     for part, size in store.sizes.items():
         metrics.store_bytes.labels(part).set(size)
     try:
-        executions = store.executions()
+        counts = store.queue_counts()
     except PerdureError:
         return  # what can't be read has the value that it had
-    now = store.clock()
-    found = Counter((it.kind, _state(it, now)) for it in executions)
+    found = Counter[tuple[str, QueueState]]()
+    for it in counts:
+        found[it.kind, it.state] += it.count
     for kind in (TASK, EXPERIMENT):
-        for state in ("waiting", "working", "paused"):
-            metrics.queue.labels(kind, state).set(found[kind, state])
-
-
-def _state(execution: Execution, now: float) -> str:
-    if execution.wanted is Wanted.PAUSED:
-        return "paused"
-    return "working" if execution.leased(now) else "waiting"
+        for state in QueueState:
+            metrics.queue.labels(kind, state.value).set(found[kind, state])

@@ -312,17 +312,8 @@ class Tasks:
 
     def _view(self, run: Run) -> TaskView:
         execution = self._store.execution(run.id)
-        place = None
-        if run.state not in FINAL and not self._leased(execution):
-            waiting = [other.run_id for other in self._store.executions() if self._waits(other)]
-            place = waiting.index(run.id) + 1 if run.id in waiting else None
-        return TaskView(run=run, execution=execution, place=place)
-
-    def _waits(self, execution: Execution) -> bool:
-        return execution.kind == KIND and execution.wanted is Wanted.STARTED and not self._leased(execution)
-
-    def _leased(self, execution: Execution) -> bool:
-        return execution.leased(self._store.clock())
+        before = self._store.waiting_before(run.id)
+        return TaskView(run=run, execution=execution, place=None if before is None else before + 1)
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if more is asked for than there may be."""

@@ -33,21 +33,24 @@ class Lanes:
         self._numbers = count()
         # Of each owner and lane, run → number, in the order they came.
         self._owners: dict[str, dict[Lane, dict[str, int]]] = {}
+        self._places: dict[str, tuple[str, Lane]] = {}  # of each run: whose it is, and where it waits
         self._turns: dict[str, int] = {}  # when each owner had the last turn
 
     def __contains__(self, run_id: str) -> bool:
-        return any(run_id in lane for waiting in self._owners.values() for lane in waiting.values())
+        return run_id in self._places
 
     def push(self, run_id: str, owner: str, lane: Lane) -> None:
         """Let a run wait; harmless if it does already."""
-        waiting = self._owners.setdefault(owner, {lane: {} for lane in Lane})
-        waiting[lane].setdefault(run_id, next(self._numbers))
+        if run_id not in self._places:
+            self._places[run_id] = owner, lane
+            waiting = self._owners.setdefault(owner, {lane: {} for lane in Lane})
+            waiting[lane][run_id] = next(self._numbers)
 
     def remove(self, run_id: str) -> None:
         """Let a run wait no longer; harmless if it doesn't."""
-        for waiting in self._owners.values():
-            for lane in waiting.values():
-                lane.pop(run_id, None)
+        if run_id in self._places:
+            owner, lane = self._places.pop(run_id)
+            del self._owners[owner][lane][run_id]
 
     def take(self, *lanes: Lane) -> str | None:
         """Return whose turn it is, in any of the given lanes, by default all; None if nobody waits there."""

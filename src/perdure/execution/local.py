@@ -17,9 +17,11 @@ from perdure.execution.place import Place
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.work import Work, bring_unplaced
+from perdure.lifecycle import Wanted
 from perdure.observability import Metrics
 from perdure.stores.base import Store
 from perdure.stores.feed import Feed
+from perdure.stores.queue import Queued
 
 __all__ = ["LocalExecutor"]
 
@@ -128,6 +130,17 @@ class LocalExecutor:
             self._dispatch(room)
         else:
             await bring_unplaced(self._store, run_id, self._place.metrics)
+
+    def needs(self, queued: Queued) -> bool:
+        """Return whether a run, as it was found in the queue, has to be submitted.
+
+        One that waits here, or of whose kind all wait, needs nothing more as long as it is wanted started.
+        """
+        body = self._place.bodies.get(queued.kind)
+        if body is None:
+            return False
+        waits = body.waits or queued.run_id in self._rooms[queued.kind].lanes
+        return queued.wanted is not Wanted.STARTED or not waits
 
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from perdure.errors import NotExecuted, RunNotFound
+from perdure.errors import Damaged, NotExecuted, RunNotFound
 from perdure.execution.executor import Executor
 from perdure.lifecycle import RunState, Wanted
 from perdure.stores.base import Store
@@ -24,24 +24,24 @@ log = structlog.get_logger(__name__)
 
 
 async def reconcile(store: Store, executor: Executor) -> None:
-    """Submit each unfinished run whose lease is void, in the order of creation; one that is paused waits.
+    """Submit each unfinished run that nobody holds a lease of, in the order of creation; a paused one waits.
 
-    A lease is void when it ran out or was given back.
+    What the executor knows already costs no read of the store. A run that is damaged keeps none of the others
+    waiting.
     """
-    now = store.clock()
-    for execution in await asyncio.to_thread(store.executions):
-        if execution.leased(now):
+    for queued in await asyncio.to_thread(store.unleased):
+        # A new one may have to be prepared; one that was going on hadn't heard of it yet.
+        if queued.wanted is Wanted.PAUSED and queued.state not in (RunState.CREATED, RunState.STARTED):
             continue
-        with suppress(NotExecuted, RunNotFound):  # of a kind that waits for another server; deleted meanwhile
-            if execution.wanted is Wanted.PAUSED:
-                run = await asyncio.to_thread(store.run, execution.run_id)
-                # A new one may have to be prepared; one that was going on hadn't heard of it yet.
-                if run.state not in (RunState.CREATED, RunState.STARTED):
-                    continue
-            if execution.wanted.ends:
-                await executor.cancel(execution.run_id)
-            else:
-                await executor.submit(execution.run_id)
+        try:
+            if queued.wanted.ends:
+                await executor.cancel(queued.run_id)
+            elif executor.needs(queued):
+                await executor.submit(queued.run_id)
+        except (NotExecuted, RunNotFound):  # of a kind that waits for another server; deleted meanwhile
+            pass
+        except Damaged as error:
+            log.error("run_damaged", run=queued.run_id, reason=str(error))
 
 
 @asynccontextmanager

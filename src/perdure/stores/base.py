@@ -17,6 +17,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Document, Retention
 from perdure.stores.options import StoreOptions
+from perdure.stores.queue import QueueCount, Queued
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 
@@ -175,6 +176,26 @@ class Store(Protocol):
 
         One that is damaged is left out; `check` tells of it.
         """
+        ...
+
+    def waiting_before(self, run_id: str) -> int | None:
+        """Return how many runs wait before a run; None if it doesn't wait itself.
+
+        A run waits that has an execution, isn't in a final state, is wanted started, and that nobody holds a
+        lease of. Before it come those of its kind that were created earlier. Takes no longer for the steps,
+        results and ended runs that are kept.
+        """
+        ...
+
+    def unleased(self) -> Sequence[Queued]:
+        """Return each unfinished run with an execution that nobody holds a lease of, by creation.
+
+        One that is damaged is left out as far as that shows without reading its execution.
+        """
+        ...
+
+    def queue_counts(self) -> Sequence[QueueCount]:
+        """Return how many unfinished runs with an execution each kind and owner has, by where they stand."""
         ...
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:

@@ -4,11 +4,14 @@ A row whose checksum doesn't fit is never believed.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import apsw
+import structlog
 
 from perdure.errors import CorruptBlob, NotExecuted
 from perdure.run import Execution
+from perdure.stores.commands.base import Write
 from perdure.stores.commands.executions import find_execution, lease_ended
 from perdure.stores.commands.found import find_run, found
 from perdure.stores.database import row, rows
@@ -17,6 +20,8 @@ from perdure.stores.transaction import answer, apply
 from perdure.stores.values import to_execution
 
 __all__ = ["damaged_executions", "end_leases", "read_unfinished"]
+
+log = structlog.get_logger(__name__)
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
@@ -44,22 +49,29 @@ def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
 def end_leases(connection: apsw.Connection) -> None:
     """End all leases: the process that held them had the file open, and is gone.
 
-    What can't be read stays as it is: whoever asks for it hears that it is damaged.
+    What can't be read stays as it is: whoever asks for it hears that it is damaged. All is read first, since
+    a transaction that met damage takes nothing more.
     """
+    writes = list(_ends_of_leases(connection))
+    try:
+        with connection:
+            for write in writes:
+                apply(connection, write)
+    except apsw.CorruptError as error:
+        log.error("leases_not_ended", reason=str(error))
+
+
+def _ends_of_leases(connection: apsw.Connection) -> Iterator[Write]:
     try:
         leased = rows(connection, _SQL["list_leased"])
     except (CorruptBlob, apsw.CorruptError):
         return
     for (run_id,) in leased:
-        try:
+        with suppress(CorruptBlob, apsw.CorruptError):
             answers = {
                 query: answer(connection, query) for query in (find_run(run_id), find_execution(run_id))
             }
-            writes = lease_ended(found(run_id, answers), answers)
-        except (CorruptBlob, apsw.CorruptError):
-            continue
-        for write in writes:
-            apply(connection, write)
+            yield from lease_ended(found(run_id, answers), answers)
 
 
 def _read(connection: apsw.Connection, number: int) -> Execution:

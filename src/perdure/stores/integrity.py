@@ -9,7 +9,7 @@ from itertools import islice
 import apsw
 
 from perdure.errors import CorruptBlob
-from perdure.stores.commands.counts import count_queries, wrong_counts
+from perdure.stores.commands.counts import QUEUE, count_queries, wrong_counts, wrong_queue
 from perdure.stores.commands.documents import to_document
 from perdure.stores.database import row, rows
 from perdure.stores.executions import damaged_executions
@@ -37,6 +37,7 @@ def problems(connection: apsw.Connection) -> list[str]:
         *_told("the records of runs", _damaged_runs(connection)),
         *_told("the counts of owners", _wrong_counts(connection)),
         *_told("the executions", damaged_executions(connection)),
+        *_told("the queue", _wrong_queue(connection)),
         *_told("the lines that runs wrote", _damaged_lines(connection)),
         *_told("the records of dialects", _damaged_records(connection)),
     ]
@@ -81,6 +82,10 @@ def _damaged_runs(connection: apsw.Connection) -> Iterator[str]:
 
 def _wrong_counts(connection: apsw.Connection) -> Iterator[str]:
     yield from wrong_counts({query: answer(connection, query) for query in count_queries()})
+
+
+def _wrong_queue(connection: apsw.Connection) -> Iterator[str]:
+    yield from wrong_queue({QUEUE: answer(connection, QUEUE)})
 
 
 def _damaged_lines(connection: apsw.Connection) -> Iterator[str]:

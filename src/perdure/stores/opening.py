@@ -5,7 +5,7 @@ import time
 import apsw
 
 from perdure.errors import StoreUnavailable
-from perdure.stores import run_rows
+from perdure.stores import queue_rows, run_rows
 from perdure.stores.database import reason, row
 from perdure.stores.executions import end_leases
 from perdure.stores.queries import QUERIES
@@ -17,14 +17,15 @@ _NEXT_OPENING = QUERIES["next_opening"].sql
 
 
 def begin(connection: apsw.Connection, name: str) -> Mark:
-    """List what a former schema kept, and end the leases of the process that had the database before.
+    """List what a former schema kept, end the leases of the process that had the database, make the queue.
 
     Returns the transaction that did it. Raises `StoreUnavailable` if that can't be done.
     """
     try:
         run_rows.fill(connection)
+        end_leases(connection)
+        queue_rows.fill(connection)
         with connection:
-            end_leases(connection)
             meta = row(connection, _NEXT_OPENING)
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(name, error)) from error

@@ -21,7 +21,7 @@ from perdure.clock import steady
 from perdure.errors import CorruptBlob, RunNotFound, SavepointNotFound
 from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores import run_rows
+from perdure.stores import queue_rows, run_rows
 from perdure.stores.base import Version, check_retention
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Document, Retention
@@ -38,6 +38,7 @@ from perdure.stores.lines import read_lines
 from perdure.stores.location import resolved
 from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
+from perdure.stores.queue import QueueCount, Queued
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.transaction import answer, execute
@@ -186,7 +187,7 @@ class SqlStore:
             for at, inputs, outputs, _ in found
             if at is not None
         ]
-        check_page(run_id, after, limit, position, [step.position for step in steps])
+        check_page(run_id, max(0, after), limit, position, [step.position for step in steps])
         return steps
 
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
@@ -242,6 +243,29 @@ class SqlStore:
                 log.error("execution_damaged", path=self._medium.name, reason=str(error))
         return [execution for execution in found if isinstance(execution, Execution)]
 
+    def waiting_before(self, run_id: str) -> int | None:
+        """Return how many runs wait before a run, or None if it doesn't wait."""
+        with self._medium.reading() as connection, connection:
+            found = queue_rows.waiting_before(connection, run_id, self.clock())
+            if found is None:
+                _require(connection, run_id)
+        return found
+
+    def unleased(self) -> Sequence[Queued]:
+        """Return each unfinished run with an execution that nobody holds a lease of, by creation."""
+        now = self.clock()
+        try:
+            with self._medium.reading() as connection:
+                return queue_rows.unleased(connection, now)
+        except CorruptBlob as error:
+            log.error("queue_damaged", path=self._medium.name, reason=str(error))
+        return list(self._intact_queued(now))
+
+    def queue_counts(self) -> Sequence[QueueCount]:
+        """Return how many unfinished runs with an execution each kind and owner has."""
+        with self._medium.reading() as connection:
+            return queue_rows.counts(connection, self.clock())
+
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the lines that a run wrote after a number, ascending."""
         with self._medium.reading() as connection:
@@ -294,6 +318,14 @@ class SqlStore:
             if len(places) < PAGE:
                 return
             cursor = Cursor(order, *places[-1])
+
+    def _intact_queued(self, now: float) -> Iterator[Queued]:
+        """Yield the runs that nobody holds a lease of and that can be read, one by one."""
+        with self._medium.reading() as connection:
+            numbers = queue_rows.numbers(connection)
+        for number in numbers:
+            with suppress(CorruptBlob), self._medium.reading() as connection:
+                yield from queue_rows.unleased(connection, now, number, number)
 
     def _intact_documents(self, dialect: str) -> Iterator[Document]:
         """Yield the documents of a dialect that can be read, by id, one by one."""

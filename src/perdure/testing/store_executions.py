@@ -39,11 +39,13 @@ from perdure.stores.commands import (
     Want,
     encoded,
 )
+from perdure.stores.queue import Queued, QueueState
 from perdure.stores.quota import Quota
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     WAIT,
     a_change,
+    a_fork,
     a_key,
     a_line,
     a_run,
@@ -135,6 +137,89 @@ class ExecutionConformance(StoreOpening):
             listed = store.executions()
             assert [execution.run_id for execution in listed] == ["d", "b", "e"]
             assert list(listed) == [store.execution(id) for id in ("d", "b", "e")]
+
+    # The queue
+
+    def test_a_run_waits_behind_the_earlier_ones_of_its_kind_that_wait_too(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "session")
+            experiment = a_run("experiment", kind="experiment")
+            store.submit(CreateRun(experiment, execution=an_execution("experiment"))).result(WAIT)
+            ids = ("leased", "ran-out", "given-back", "paused", "stopped", "done", "waits")
+            for id in ids:
+                queued(store, id)
+            assert [store.waiting_before(id) for id in ids] == [0, 1, 2, 3, 4, 5, 6]
+            store.submit(Lease("leased", "w", LONG)).result(WAIT)
+            store.submit(Lease("ran-out", "w", -1.0)).result(WAIT)
+            fence = store.submit(Lease("given-back", "w", LONG)).result(WAIT).fence
+            store.submit(Release("given-back", fence)).result(WAIT)
+            store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
+            store.submit(Want("stopped", Wanted.STOPPED)).result(WAIT)
+            fence = store.submit(Lease("done", "w", LONG)).result(WAIT).fence
+            store.submit(Finish("done", fence, a_change())).result(WAIT)
+            assert [store.waiting_before(id) for id in ids] == [None, 0, 1, None, None, None, 2]
+            assert store.waiting_before("experiment") == 0
+            assert store.waiting_before("session") is None
+            with raised(RunNotFound):
+                store.waiting_before("no")
+            store.submit(Want("paused", Wanted.STARTED)).result(WAIT)
+            store.submit(DeleteRun("ran-out")).result(WAIT)
+            assert [store.waiting_before(id) for id in ("given-back", "paused", "waits")] == [0, 1, 2]
+
+    def test_what_nobody_holds_a_lease_of_is_listed_with_its_states(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "session")
+            for id in ("b", "a", "held", "renewed", "final", "paused", "deleted", "stopped"):
+                queued(store, id, owner="bob" if id == "a" else "ann")
+            store.submit(Lease("held", "w", LONG)).result(WAIT)
+            fence = store.submit(Lease("renewed", "w", -1.0)).result(WAIT).fence
+            assert "renewed" in [it.run_id for it in store.unleased()]
+            store.submit(Renew("renewed", fence, LONG)).result(WAIT)
+            store.submit(ChangeRun("final", 0, a_change(RunState.STOPPED))).result(WAIT)
+            store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
+            store.submit(ChangeRun("paused", 0, a_change(RunState.PAUSED))).result(WAIT)
+            store.submit(DeleteRun("deleted")).result(WAIT)
+            store.submit(Lease("stopped", "w", -1.0)).result(WAIT)
+            store.submit(Want("stopped", Wanted.STOPPED)).result(WAIT)
+            assert list(store.unleased()) == [
+                Queued("b", "task", "ann", Wanted.STARTED, RunState.CREATED),
+                Queued("a", "task", "bob", Wanted.STARTED, RunState.CREATED),
+                Queued("paused", "task", "ann", Wanted.PAUSED, RunState.PAUSED),
+                Queued("stopped", "task", "ann", Wanted.STOPPED, RunState.STARTED),
+            ]
+
+    def test_a_fork_with_an_execution_waits_like_any_other(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store, "parent")
+            run = a_fork("fork", "parent", 0, kind="task")
+            store.submit(
+                ForkRuns([Fork(run=run, savepoint=encoded(a_savepoint()), execution=an_execution("fork"))])
+            ).result(WAIT)
+            assert store.waiting_before("fork") == 1
+            assert [it.run_id for it in store.unleased()] == ["parent", "fork"]
+
+    def test_the_queue_is_counted_by_kind_owner_and_place(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            assert list(store.queue_counts()) == []
+            created(store, "session")
+            for id in ("one", "two", "held", "ran-out", "paused", "final"):
+                queued(store, id)
+            queued(store, "bobs", owner="bob")
+            experiment = a_run("experiment", kind="experiment")
+            store.submit(CreateRun(experiment, execution=an_execution("experiment"))).result(WAIT)
+            store.submit(Lease("held", "w", LONG)).result(WAIT)
+            store.submit(Lease("ran-out", "w", -1.0)).result(WAIT)
+            store.submit(Lease("paused", "w", LONG)).result(WAIT)
+            store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
+            store.submit(ChangeRun("final", 0, a_change(RunState.STOPPED))).result(WAIT)
+            found = {(it.kind, it.owner, it.state): it.count for it in store.queue_counts()}
+            assert found == {
+                ("experiment", "ann", QueueState.WAITING): 1,
+                ("task", "ann", QueueState.WAITING): 3,
+                ("task", "ann", QueueState.WORKING): 1,
+                ("task", "ann", QueueState.PAUSED): 1,
+                ("task", "bob", QueueState.WAITING): 1,
+            }
 
     # Leases
 

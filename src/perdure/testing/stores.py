@@ -331,7 +331,8 @@ class DurableStoreConformance(DurableFactConformance, StoreConformance):
         with self.opened(tmp_path) as store:
             before[1] = replace(before[1], holder="", fence=0, lease_until=0.0)
             assert [store.execution(id) for id in ("waiting", "held", "done")] == before
-            assert [execution.run_id for execution in store.executions()] == ["waiting", "held"]
+            assert [it.run_id for it in store.unleased()] == ["waiting", "held"]
+            assert store.waiting_before("held") == 1
             assert list(store.log_lines("held")) == [a_line(1)]
             for refused in (
                 store.submit(Renew("held", held.fence, 3600.0)),

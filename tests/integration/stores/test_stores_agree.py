@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -313,8 +314,10 @@ class Stores(RuleBasedStateMachine):
                 assert run.position == len(steps)
                 assert [step.position for step in steps] == list(range(1, len(steps) + 1))
             self.all(lambda store, id=id: store.execution(id))
+            self.all(lambda store, id=id: store.waiting_before(id))
             self.all(lambda store, id=id: list(store.log_lines(id)))
-        self.all(lambda store: list(store.executions()))
+        self.all(lambda store: list(store.unleased()))
+        self.all(lambda store: sorted(msgspec.structs.astuple(it) for it in store.queue_counts()))
         for dialect in ("ann", "bob"):
             self.all(lambda store, dialect=dialect: list(store.documents(dialect)))
         assert self.told[self.oracle] == self.told[self.memory] == self.told[self.sqlite]

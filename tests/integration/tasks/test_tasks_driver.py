@@ -36,6 +36,7 @@ from perdure.state.codec import encode
 from perdure.stores.base import Store
 from perdure.stores.commands import CreateRun, DeleteRun, Finish, Lease, Renew, Report
 from perdure.stores.memory import MemoryStore
+from perdure.stores.queue import Queued
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_run
 
@@ -51,6 +52,9 @@ class Told:
 
     async def submit(self, run_id: str) -> None:
         self.told.append(("submit", run_id))
+
+    def needs(self, queued: Queued) -> bool:
+        return True
 
     async def cancel(self, run_id: str) -> None:
         self.told.append(("cancel", run_id))

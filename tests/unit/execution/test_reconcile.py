@@ -5,29 +5,37 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from perdure.errors import NotExecuted, StoreUnavailable
+from perdure.errors import CorruptBlob, NotExecuted, StoreUnavailable
 from perdure.execution.reconcile import reconcile, reconciling
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Execution
 from perdure.stores.commands import ChangeRun, CreateRun, Lease, Release, Want
 from perdure.stores.memory import MemoryStore
+from perdure.stores.queue import Queued
 from perdure.testing.store_samples import WAIT, a_run
 
 
 class Asked:
     """An executor that only remembers what it was asked for."""
 
-    def __init__(self, refused: str = "") -> None:
+    def __init__(self, refused: str = "", known: str = "", damaged: str = "") -> None:
         self.calls: list[tuple[str, str]] = []
         self.refused = refused
+        self.known = known
+        self.damaged = damaged
         self.twice = asyncio.Event()
 
     async def submit(self, run_id: str) -> None:
         if run_id == self.refused:
             raise NotExecuted(run=run_id, kind="another")
+        if run_id == self.damaged:
+            raise CorruptBlob(reason="a test wants it so")
         if ("submit", run_id) in self.calls:
             self.twice.set()
         self.calls.append(("submit", run_id))
+
+    def needs(self, queued: Queued) -> bool:
+        return queued.run_id != self.known
 
     async def cancel(self, run_id: str) -> None:
         self.calls.append(("cancel", run_id))
@@ -73,6 +81,20 @@ def test_a_kind_that_the_executor_does_not_know_does_not_keep_the_others_waiting
     assert asked.calls == [("submit", "b")]
 
 
+def test_a_damaged_run_does_not_keep_the_others_waiting() -> None:
+    asked = Asked(damaged="a")
+    asyncio.run(reconcile(store_with("a", "b"), asked))
+    assert asked.calls == [("submit", "b")]
+
+
+def test_what_the_executor_knows_is_not_submitted_again_but_ended_if_that_is_wanted() -> None:
+    store, asked = store_with("known", "other"), Asked(known="known")
+    asyncio.run(reconcile(store, asked))
+    store.submit(Want("known", Wanted.STOPPED)).result(WAIT)
+    asyncio.run(reconcile(store, asked))
+    assert asked.calls == [("submit", "other"), ("cancel", "known"), ("submit", "other")]
+
+
 def test_it_is_repeated_and_ends_with_its_block() -> None:
     async def work() -> None:
         asked = Asked()
@@ -88,11 +110,11 @@ class FailsOnce(MemoryStore):
 
     asked = 0
 
-    def executions(self) -> Sequence[Execution]:
+    def unleased(self) -> Sequence[Queued]:
         self.asked += 1
         if self.asked == 2:
             raise StoreUnavailable(reason="a test wants it so")
-        return super().executions()
+        return super().unleased()
 
 
 def test_it_outlives_a_store_that_cant_be_read_for_a_while() -> None:

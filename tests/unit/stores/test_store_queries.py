@@ -73,6 +73,12 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
         "list_step_keys",
         "list_run_keys",
         "list_executed",
+        "list_queue_of_runs",
+        "fill_queue",
+        "clear_queue",
+        "list_queued",
+        "count_queue",
+        "list_wrong_queue",
         "list_all_executed",
         "list_leased",
     }
@@ -146,6 +152,29 @@ def test_migrations_are_numbered_without_gap() -> None:
 
 def test_the_queue_is_read_without_a_look_at_runs_that_have_ended(connection: apsw.Connection) -> None:
     assert plan(connection, "list_executed") == "SCAN runs USING INDEX runs_executed"
+    executed, execution = plan(connection, "list_queue_of_runs").splitlines()
+    assert executed.startswith("SEARCH runs USING INDEX runs_executed")
+    assert execution.startswith("SEARCH executions USING INTEGER PRIMARY KEY")
+
+
+def test_how_many_wait_before_a_run_is_counted_in_one_index(connection: apsw.Connection) -> None:
+    index = "SEARCH earlier USING COVERING INDEX queue_by_kind (kind=? AND wanted=? AND"
+    assert plan(connection, "count_waiting_before").splitlines() == [
+        "SEARCH runs USING COVERING INDEX sqlite_autoindex_runs_1 (id=?)",
+        "SEARCH queue USING INTEGER PRIMARY KEY (rowid=?)",
+        "CORRELATED SCALAR SUBQUERY 1",
+        f"{index} leased_until=? AND run<?)",
+        "CORRELATED SCALAR SUBQUERY 2",
+        f"{index} leased_until>? AND leased_until<?)",
+    ]
+
+
+def test_what_nobody_works_on_is_read_without_a_look_at_executions(connection: apsw.Connection) -> None:
+    assert plan(connection, "list_unleased").splitlines() == [
+        "SEARCH queue USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
+    assert plan(connection, "count_queue").startswith("SCAN queue")
 
 
 def test_what_an_owner_has_is_read_without_a_look_at_its_runs(connection: apsw.Connection) -> None:

@@ -1,4 +1,4 @@
-"""What is derived from runs: the counts of each owner, and the rows from which lists are read.
+"""What is derived from runs: the counts of each owner, the rows from which lists are read, and the queue.
 
 It has no checksum, since it can be made anew.
 """
@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, write
 
-__all__ = ["Recount", "count_queries", "wrong_counts"]
+__all__ = ["QUEUE", "Recount", "count_queries", "wrong_counts", "wrong_queue"]
+
+QUEUE = Query("list_wrong_queue")
+"""The query that `wrong_queue` takes the answer of."""
 
 _KEPT = Query("list_owners")
 _COUNTED = Query("count_owners")
@@ -17,12 +20,12 @@ _LISTED = Query("list_wrong_rows")
 class Recount(Command[Sequence[str]], frozen=True):
     """Make anew what is derived from runs, and return in words what of it was wrong.
 
-    That is the counts that quotas rest on, and what lists of runs are read from.
+    That is the counts that quotas rest on, what lists of runs are read from, and the queue.
     """
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for what is kept, and for what the rows come to."""
-        return *count_queries(), _LISTED
+        return *count_queries(), _LISTED, QUEUE
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Sequence[str]]:
         """Put down what is right if something is wrong."""
@@ -31,7 +34,10 @@ class Recount(Command[Sequence[str]], frozen=True):
         writes = [write("clear_owners"), write("fill_owners")] if counts else []
         if lists:
             writes += [write("clear_rows"), write("fill_rows")]
-        return Decision([*counts, *lists], writes)
+        queue = list(wrong_queue(answers))
+        if queue:
+            writes += [write("clear_queue"), write("fill_queue")]
+        return Decision([*counts, *lists, *queue], writes)
 
 
 def count_queries() -> Sequence[Query]:
@@ -51,3 +57,9 @@ def wrong_counts(answers: Answers) -> Iterator[str]:
             yield f"the owner {name!r} is said to have {kept_runs} runs, and has {runs}"
         if kept_size not in (None, size):  # None is counted when it is first asked for
             yield f"the results of {name!r} are said to have {kept_size} bytes, and have {size}"
+
+
+def wrong_queue(answers: Answers) -> Iterator[str]:
+    """Yield in words each run that stands in the queue otherwise than it has to."""
+    for (number,) in answers[QUEUE]:
+        yield f"the run with number {number} was queued otherwise than its execution says"

@@ -440,6 +440,62 @@ WHERE number = ?1;
 -- Read the numbers of the unfinished runs that have an execution, in the order of creation
 SELECT number FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL ORDER BY number;
 
+-- name: list_queue_of_runs
+-- Read the rows that the queue has to have, of the runs from one number to another
+SELECT run, kind, owner, wanted, leased_until FROM queue_of_runs WHERE run BETWEEN ?1 AND ?2;
+
+-- name: insert_queued
+-- Put a run into the queue
+INSERT INTO queue (run, kind, owner, wanted, leased_until) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: clear_queue
+-- Forget the queue
+DELETE FROM queue;
+
+-- name: fill_queue
+-- Make the queue as the runs and executions have it
+INSERT INTO queue SELECT * FROM queue_of_runs;
+
+-- name: list_queued
+-- Read the numbers of all runs in the queue
+SELECT run FROM queue ORDER BY run;
+
+-- name: list_unleased
+-- Read the queue from one number to another, without the runs that somebody holds a lease of
+SELECT id, queue.kind, queue.owner, wanted, state
+FROM queue CROSS JOIN runs ON runs.number = queue.run
+WHERE leased_until <= ?1 AND queue.run BETWEEN ?2 AND ?3
+ORDER BY queue.run;
+
+-- name: count_waiting_before
+-- Count the runs of the same kind that wait before one; no row if it doesn't wait itself
+SELECT (
+    SELECT count(*) FROM queue AS earlier INDEXED BY queue_by_kind
+    WHERE earlier.kind = queue.kind AND earlier.wanted = 'started' AND earlier.leased_until = 0
+        AND earlier.run < queue.run
+) + (
+    SELECT count(*) FROM queue AS earlier INDEXED BY queue_by_kind
+    WHERE earlier.kind = queue.kind AND earlier.wanted = 'started' AND earlier.leased_until > 0
+        AND earlier.leased_until <= ?2 AND earlier.run < queue.run
+)
+FROM runs CROSS JOIN queue ON queue.run = runs.number
+WHERE runs.id = ?1 AND wanted = 'started' AND leased_until <= ?2;
+
+-- name: count_queue
+-- Count the runs in the queue by kind, owner, and whether they are paused, worked on, or wait
+SELECT
+    kind, owner,
+    CASE WHEN wanted = 'paused' THEN 'paused' WHEN leased_until > ?1 THEN 'working' ELSE 'waiting' END AS place,
+    count(*)
+FROM queue
+GROUP BY kind, owner, place;
+
+-- name: list_wrong_queue
+-- Find the numbers of runs that the queue has otherwise than they are
+SELECT run FROM (SELECT * FROM queue EXCEPT SELECT * FROM queue_of_runs)
+UNION
+SELECT run FROM (SELECT * FROM queue_of_runs EXCEPT SELECT * FROM queue);
+
 -- name: list_leased
 -- Read the ids of the unfinished runs that somebody has leased
 SELECT id FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL AND lease <> 0;
