@@ -1,6 +1,6 @@
-"""Lines of code by folder, without blanks, comments and docstrings: ``python -m benchmarks.lines [REVISION ...]``.
+"""Lines of code by folder, without blanks, comments and docstrings.
 
-Each revision is a column, after which comes the checkout as it is.
+``python -m benchmarks.lines [REVISION ...]`` prints a column for each revision and one for the checkout.
 """
 
 import ast

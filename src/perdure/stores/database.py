@@ -21,6 +21,7 @@ __all__ = [
     "last_batch",
     "lost",
     "migrate",
+    "not_text",
     "reason",
     "rewrite_log",
     "row",
@@ -208,7 +209,12 @@ def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) ->
                 raise
             return connection.execute(sql, values).fetchall()
     except UnicodeDecodeError as error:
-        raise CorruptBlob(reason=f"a text isn't UTF-8: {error}") from error
+        raise not_text(error) from error
+
+
+def not_text(error: UnicodeDecodeError) -> CorruptBlob:
+    """Return the error of a text in the file that isn't one."""
+    return CorruptBlob(reason=f"a text isn't UTF-8: {error}")
 
 
 def row(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:

@@ -12,7 +12,7 @@ import structlog
 from perdure.errors import CorruptBlob, NotExecuted
 from perdure.run import Execution
 from perdure.stores.commands.base import Write
-from perdure.stores.commands.executions import find_execution, lease_ended
+from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import find_run, found
 from perdure.stores.database import row, rows
 from perdure.stores.queries import QUERIES
@@ -71,7 +71,7 @@ def _ends_of_leases(connection: apsw.Connection) -> Iterator[Write]:
             answers = {
                 query: answer(connection, query) for query in (find_run(run_id), find_execution(run_id))
             }
-            yield from lease_ended(found(run_id, answers), answers)
+            yield from changed_execution(found(run_id, answers), answers, ended=True)
 
 
 def _read(connection: apsw.Connection, number: int) -> Execution:

@@ -7,7 +7,7 @@ import apsw
 
 from perdure.clock import steady
 from perdure.stores.commands.base import Command, Committed, Moment, Query, Retention, Rows, Write
-from perdure.stores.database import rows
+from perdure.stores.database import not_text, rows
 from perdure.stores.queries import QUERIES
 
 __all__ = ["answer", "apply", "execute"]
@@ -25,7 +25,11 @@ def execute(
     Leases end by `perdure.clock.steady`, since the process that executes commands is the only one that has
     the file.
     """
-    answers = {query: answer(connection, query) for query in command.reads()}
+    read = connection.execute
+    try:
+        answers = {query: read(_SQL[query.name], query.values).fetchall() for query in command.reads()}
+    except UnicodeDecodeError as error:
+        raise not_text(error) from error
     result, writes, changes = command.decide(answers, Moment(time.time(), steady(), retention))
     for write in writes:
         apply(connection, write)

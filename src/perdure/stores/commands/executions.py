@@ -24,9 +24,8 @@ __all__ = [
     "Report",
     "Want",
     "begun",
+    "changed_execution",
     "find_execution",
-    "lease_ended",
-    "savepoint_taken",
 ]
 
 
@@ -263,21 +262,22 @@ def begun(run: Run, execution: Execution) -> list[Write]:
 
 
 def find_execution(run_id: str) -> Query:
-    """Return the query that `lease_ended` and `savepoint_taken` take the answer of."""
+    """Return the query that `changed_execution` takes the answer of."""
     return Query("find_execution", (run_id,))
 
 
-def lease_ended(run: Found, answers: Answers) -> list[Write]:
-    """Return how the lease of a run ends, if it has an execution and that a lease."""
+def changed_execution(
+    run: Found, answers: Answers, *, took_savepoint: bool = False, ended: bool = False
+) -> list[Write]:
+    """Return how the execution of a run is changed by a savepoint or its end, if it has one."""
     if run.lease is None:
         return []
-    return _written(run, _given_back(_execution(run.id, answers)))
-
-
-def savepoint_taken(run: Found, answers: Answers) -> list[Write]:
-    """Return how it is put down that a run that has an execution took a savepoint."""
-    execution = _execution(run.id, answers)
-    return _written(run, replace(execution, deaths=0)) if execution.deaths else []
+    execution = former = _execution(run.id, answers)
+    if took_savepoint:
+        execution = replace(execution, deaths=0)
+    if ended:
+        execution = _given_back(execution)
+    return [] if execution == former else _written(run, execution)
 
 
 def _written(run: Found, execution: Execution) -> list[Write]:

@@ -6,7 +6,7 @@ from perdure.errors import VersionConflict
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Run
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, write
-from perdure.stores.commands.executions import find_execution, lease_ended
+from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import changed, find_run, found, read_run
 from perdure.stores.values import to_run
 
@@ -36,7 +36,7 @@ class ChangeRun(Command[Run], frozen=True):
         after = self.change.applied(to_run(answers[read_run(self.run_id)][0]), at.now)
         writes = changed(run, self.change, at)
         if self.change.state in FINAL:
-            writes += lease_ended(run, answers)
+            writes += changed_execution(run, answers, ended=True)
         return Decision(after, writes, (run.committed(state=after.state),))
 
 

@@ -8,7 +8,7 @@ import msgspec
 from perdure.errors import SavepointNameTaken, SavepointNotFound
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
-from perdure.stores.commands.executions import find_execution, savepoint_taken
+from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, find_run, found
 from perdure.stores.values import to_info
 
@@ -80,7 +80,7 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
         )
         writes = put(run.number, savepoint, at, self.name, self.pinned)
         if isinstance(self.guard, Leased):
-            writes += savepoint_taken(run, answers)
+            writes += changed_execution(run, answers, took_savepoint=True)
         return Decision(info, writes)
 
 

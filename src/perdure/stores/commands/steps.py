@@ -8,7 +8,7 @@ from perdure.errors import KeyReused, PositionConflict, RunFinished, StepNotFoun
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Step
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
-from perdure.stores.commands.executions import find_execution, lease_ended, savepoint_taken
+from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Found, Guard, Leased, changed, find_run, found
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
 from perdure.stores.keys import step_key_values, to_recorded_step
@@ -63,8 +63,9 @@ class Append(Command[Appended], frozen=True):
         """Append, or answer with what is recorded."""
         run = found(self.run_id, answers)
         keys = [entry.key for entry in self.entries if entry.key is not None]
-        if keys and self.entries[0].key is keys[0] and self._recorded(keys[0], answers) is not None:
-            steps = (self._recorded(key, answers) for key in keys)
+        recorded = [answers[find_step_key(self.run_id, key)] for key in keys]
+        if recorded and recorded[0] and self.entries[0].key is not None:
+            steps = (to_recorded_step(rows, key) for rows, key in zip(recorded, keys, strict=True))
             return Decision(Appended(tuple(step for step in steps if step is not None), replayed=True))
         run.check(self.guard)
         if run.position != self.position:
@@ -72,15 +73,11 @@ class Append(Command[Appended], frozen=True):
         if run.state in FINAL:
             raise RunFinished(run=self.run_id, state=run.state.value)
         taken = set()
-        for key in keys:
-            query = find_step_key(self.run_id, key)
-            if answers[query] or query in taken:
+        for rows, key in zip(recorded, keys, strict=True):
+            if rows or (key.text, key.ordinal) in taken:
                 raise KeyReused(key=key.text)
-            taken.add(query)
+            taken.add((key.text, key.ordinal))
         return self._append(run, answers, at)
-
-    def _recorded(self, key: Key, answers: Answers) -> Step | None:
-        return to_recorded_step(answers[find_step_key(self.run_id, key)], key)
 
     def _append(self, run: Found, answers: Answers, at: Moment) -> Decision[Appended]:
         number, position, state = run.number, self.position, run.state
@@ -103,14 +100,18 @@ class Append(Command[Appended], frozen=True):
             writes += changed(run, self.change, at, by_writer=True)
             state = self.change.state or state
         if self._changes_execution:
-            ends = self.change is not None and self.change.state in FINAL
-            writes += lease_ended(run, answers) if ends else savepoint_taken(run, answers)
+            writes += changed_execution(
+                run, answers, took_savepoint=self.savepoint is not None, ended=self._ends
+            )
         return Decision(Appended(tuple(steps)), writes, (run.committed(state=state, position=position),))
 
     @property
     def _changes_execution(self) -> bool:
-        ends = self.change is not None and self.change.state in FINAL
-        return isinstance(self.guard, Leased) and (self.savepoint is not None or ends)
+        return isinstance(self.guard, Leased) and (self.savepoint is not None or self._ends)
+
+    @property
+    def _ends(self) -> bool:
+        return self.change is not None and self.change.state in FINAL
 
 
 class RepairStep(Command[None], frozen=True):
