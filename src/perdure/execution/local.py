@@ -136,11 +136,12 @@ class LocalExecutor:
 
         One that waits here, or of whose kind all wait, needs nothing more as long as it is wanted started.
         """
-        body = self._place.bodies.get(queued.kind)
-        if body is None:
+        room = self._rooms.get(queued.kind)
+        if room is None:
             return False
-        waits = body.waits or queued.run_id in self._rooms[queued.kind].lanes
-        return queued.wanted is not Wanted.STARTED or not waits
+        if queued.wanted is not Wanted.STARTED:
+            return True
+        return queued.run_id not in room.lanes and not self._place.bodies[queued.kind].waits
 
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""

@@ -30,13 +30,15 @@ async def reconcile(store: Store, executor: Executor) -> None:
     waiting.
     """
     for queued in await asyncio.to_thread(store.unleased):
+        if queued.wanted is Wanted.STARTED and not executor.needs(queued):
+            continue  # nearly all of a long queue
         # A new one may have to be prepared; one that was going on hadn't heard of it yet.
         if queued.wanted is Wanted.PAUSED and queued.state not in (RunState.CREATED, RunState.STARTED):
             continue
         try:
             if queued.wanted.ends:
                 await executor.cancel(queued.run_id)
-            elif executor.needs(queued):
+            else:
                 await executor.submit(queued.run_id)
         except (NotExecuted, RunNotFound):  # of a kind that waits for another server; deleted meanwhile
             pass

@@ -440,7 +440,8 @@ class Experiments:
         self._store.check_quota(owner, self._quota)
         sizes = self._artifacts.results(owner).sizes()
         check_result_bytes(owner, sum(sizes.values()), self._settings.max_result_bytes, lambda: sizes)
-        taken = [execution.owner for execution in self._store.executions() if execution.kind == KIND]
+        unfinished = (it for it in self._store.queue_counts() if it.kind == KIND)
+        taken = [owner for it in unfinished for owner in [it.owner] * it.count]
         check_slots(owner, taken, self._settings)
 
     def _run_or_none(self, run_id: str) -> Run | None:
