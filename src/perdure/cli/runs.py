@@ -110,7 +110,7 @@ def show_run(target: Target, run: RunId) -> None:
 @app.command(
     "edit",
     epilog="Examples:  perdure runs edit 0f3c… --name 'Flood of 2002'  ·  "
-    "perdure runs edit 0f3c… 7a1b… --add-tag published --remove-tag draft",
+    "perdure runs edit 0f3c… --add-tag published --remove-tag draft",
 )
 @on_target
 def edit_runs(
