@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,8 +41,10 @@ from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.upgrade import upgrade_session
 from perdure.errors import (
+    Fenced,
     InvalidScenario,
     PerdureError,
+    PositionConflict,
     RunNotFound,
     VersionConflict,
 )
@@ -354,13 +357,18 @@ class Sessions:
 
     async def _upgrade(self, owner: Owner, run_id: str) -> Upgraded:
         async with self._locks.hold(run_id):
-            run = await self.run(owner, run_id)
-            self._live.drop(run_id)
-            append, replayed = await self._threads.compute(
-                lambda: upgrade_session(self.store, run, self.catalogue)
-            )
-            await asyncio.wrap_future(append)
-            return Upgraded(await self.run(owner, run_id), replayed)
+            while True:
+                run = await self.run(owner, run_id)
+                self._live.drop(run_id)
+                upgrade = partial(upgrade_session, self.store, run, self.catalogue)
+                append, replayed = await self._threads.compute(upgrade)
+                try:
+                    await asyncio.wrap_future(append)
+                except (Fenced, PositionConflict):  # another server has stepped or changed it
+                    if self.store.unavailable is not None:
+                        raise
+                else:
+                    return Upgraded(await self.run(owner, run_id), replayed)
 
     async def _examine(self, owner: Owner, run_id: str, repair: bool) -> list[Finding]:
         async with self._locks.hold(run_id):
@@ -373,8 +381,13 @@ class Sessions:
 
     async def _take_savepoint(self, run: Run, name: str | None, pinned: bool) -> SavepointInfo:
         async with self._locks.hold(run.id):
-            live = await self._stepping.touch(run.owner, run.id, current=True)
-            return await self._save_here(live, name, pinned)
+            while True:
+                live = await self._stepping.touch(run.owner, run.id, current=True)
+                try:
+                    return await self._save_here(live, name, pinned)
+                except Fenced:  # another server has changed it
+                    if self.store.unavailable is not None:
+                        raise
 
     async def _step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
         begun = time.perf_counter()

@@ -5,6 +5,7 @@ goes wrong the live session is dropped, so that memory never runs ahead of the s
 """
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from functools import partial
@@ -38,7 +39,8 @@ __all__ = ["Stepping"]
 
 WINDOW = 64  # steps of one request that may wait for their commit at once
 WINDOW_SECONDS = 0.05  # about how long a window may be computed, so that others get their turn
-MAX_OVERTAKEN = 16  # times that other servers may get ahead of one request
+MAX_OVERTAKEN = 50  # times in a row that other servers may get ahead of a request
+STAGGER_SECONDS = 0.2  # longest pause before the next attempt then
 INLINE_SECONDS = 0.001  # a step that takes longer leaves the event loop
 
 
@@ -88,16 +90,31 @@ class Stepping:
             raise RunNotFound(run=run_id)
         if live is not None and not current:
             return live
-        run = await self._find_run(owner, run_id)
-        if live is not None and (live.position, live.generation) == (run.position, run.generation):
-            return live
-        self._live.drop(run_id)
-        if run.state in FINAL:
-            raise RunFinished(run=run_id, state=run.state.value)
+        while True:
+            run = await self._find_run(owner, run_id)
+            if live is not None and (live.position, live.generation) == (run.position, run.generation):
+                return live
+            self._live.drop(run_id)
+            if run.state in FINAL:
+                raise RunFinished(run=run_id, state=run.state.value)
+            live = await self._restored(run)
+            if live is not None:
+                self._live.keep(live)
+                return live
+
+    async def _restored(self, run: Run) -> LiveSession | None:
+        """Return a session as it stood when its run was read; None if it was changed while it was restored.
+
+        Then savepoints may be gone that it began from, or be of another model.
+        """
         spec = await self._threads.read(lambda: SessionSpec.from_blob(run.spec))
-        live = await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
-        self._live.keep(live)
-        return live
+        try:
+            return await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
+        except PerdureError:
+            now = await self._find_run(run.owner, run.id)
+            if (now.position, now.generation) == (run.position, run.generation):
+                raise
+            return None
 
     async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
         """Take the steps of a request; see `Sessions.step`."""
@@ -109,6 +126,7 @@ class Stepping:
                 return await self._recorded_answer(owner, run_id, recorded)
             live = await self.touch(owner, run_id)
             if key is not None and live.last_keyed is not None and live.last_keyed[0].text == key.text:
+                await self._find_run(owner, run_id)  # it may have been deleted elsewhere
                 return _repeated(live, *live.last_keyed, key)
             return await self._advance(live, request, key, recorded)
         except PerdureError:
@@ -129,21 +147,42 @@ class Stepping:
         If another server has stepped or changed the session meanwhile, go on from where it stands now, unless
         the client expects it elsewhere.
         """
-        owner, expected = live.owner, request.expected
-        if expected is not None and live.position + 1 != expected + len(recorded):
-            live = await self.touch(owner, live.run_id, current=True)
-            if live.position + 1 != expected + len(recorded):
-                raise PositionConflict(run=live.run_id, expected=expected, position=live.position)
         done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
         overtaken = 0
         while True:
+            live = await self._at_expected(live, request, done)
+            before = len(done)
             try:
                 return await self._advance_from(live, request, key, done)
             except (Fenced, PositionConflict):
-                if expected is not None or overtaken == MAX_OVERTAKEN:
+                overtaken = 0 if len(done) > before else overtaken + 1
+                if self._store.unavailable is not None or overtaken == MAX_OVERTAKEN:
                     raise
-                overtaken += 1
-                live = await self.touch(owner, live.run_id)
+            # Whoever is ahead is ahead of the next attempt too, unless their requests come at other times.
+            await asyncio.sleep(STAGGER_SECONDS * secrets.randbelow(100) / 100 if overtaken > 1 else 0)
+            try:
+                live = await self.touch(live.owner, live.run_id)
+            except RunFinished as error:
+                if done and error.values["state"] == RunState.COMPLETED:
+                    return Answer(live.run_id, live.spec, done, finished=True)
+                _note_taken(error, done)
+                raise
+            except PerdureError as error:
+                _note_taken(error, done)
+                raise
+
+    async def _at_expected(
+        self, live: LiveSession, request: StepRequest, done: list[StepRows]
+    ) -> LiveSession:
+        """Return the session where the client expects it; raise `PositionConflict` if it isn't there."""
+        if request.expected is None or live.position + 1 == request.expected + len(done):
+            return live
+        live = await self.touch(live.owner, live.run_id, current=True)
+        if live.position + 1 != request.expected + len(done):
+            error = PositionConflict(run=live.run_id, expected=request.expected, position=live.position)
+            _note_taken(error, done)
+            raise error
+        return live
 
     async def _advance_from(
         self, live: LiveSession, request: StepRequest, key: Key | None, done: list[StepRows]
@@ -187,8 +226,7 @@ class Stepping:
                     raise failure
         except BaseException as error:
             self._live.drop(live.run_id)
-            if done and isinstance(error, PerdureError):
-                error.values["steps_taken"] = len(done)
+            _note_taken(error, done)
             raise
         if live.finished:
             self._live.drop(live.run_id)
@@ -264,6 +302,12 @@ class Stepping:
             and steps[-1].position == run.position,
             replayed=True,
         )
+
+
+def _note_taken(error: BaseException, done: list[StepRows]) -> None:
+    """Say with the error of a request how many of its steps were taken, if any was."""
+    if done and isinstance(error, PerdureError):
+        error.values["steps_taken"] = len(done)
 
 
 def _repeated(live: LiveSession, key: Key, stepped: Stepped, again: Key) -> Answer:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import apsw
 import structlog
 
-from perdure.errors import CorruptBlob, NotExecuted
+from perdure.errors import CorruptBlob, NotExecuted, RunNotFound
 from perdure.run import Execution
 from perdure.stores.commands.base import Write
 from perdure.stores.commands.executions import changed_execution, find_execution
@@ -67,7 +67,8 @@ def _ends_of_leases(connection: apsw.Connection) -> Iterator[Write]:
     except (CorruptBlob, apsw.CorruptError):
         return
     for (run_id,) in leased:
-        with suppress(CorruptBlob, apsw.CorruptError):
+        # An id may be damaged in the row and not in its index, or the other way round.
+        with suppress(CorruptBlob, RunNotFound, apsw.CorruptError):
             answers = {
                 query: answer(connection, query) for query in (find_run(run_id), find_execution(run_id))
             }

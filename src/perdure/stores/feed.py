@@ -7,6 +7,8 @@ somebody waits for. A message that is lost therefore delays a reader, and never 
 
 import asyncio
 import threading
+import weakref
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -14,7 +16,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from perdure.errors import PerdureError
+from perdure.errors import CorruptBlob, PerdureError
 from perdure.lifecycle import RunState
 from perdure.observability import Metrics
 from perdure.stores.base import Store, Version
@@ -145,7 +147,13 @@ class Feed:
         self._idle: threading.Event | None = None  # ends the thread that polls
         self._closed = False
         self._blind = False  # whether the last poll failed
-        self._unwatch = store.watch(self._hear)
+        hear = weakref.WeakMethod(self._hear)  # a store that holds its feed would keep itself alive
+
+        def notify(commit: Committed) -> None:
+            if (notified := hear()) is not None:
+                notified(commit)
+
+        self._unwatch = store.watch(notify)
 
     def __enter__(self) -> Self:
         return self
@@ -212,7 +220,7 @@ class Feed:
         with self._lock:
             run_ids = list(self._readers)
         try:
-            versions = self._store.versions(run_ids)
+            versions = self._versions(run_ids)
         except PerdureError as error:
             if not self._blind:
                 log.warning("changes_not_found", reason=str(error))
@@ -229,6 +237,19 @@ class Feed:
         for run_id, subscriptions in readers:
             for subscription in subscriptions:
                 subscription.notify(Hint(run_id))
+
+    def _versions(self, run_ids: Sequence[str]) -> Mapping[str, Version]:
+        """Return the versions of runs; a damaged one has a version too, so that it hides no other."""
+        try:
+            return self._store.versions(run_ids)
+        except CorruptBlob:
+            found: dict[str, Version] = {}
+            for run_id in run_ids:
+                try:
+                    found.update(self._store.versions([run_id]))
+                except CorruptBlob:
+                    found[run_id] = ("damaged",)
+            return found
 
     def _hear(self, commit: Committed) -> None:
         """Notify the readers of a run of a commit of this process, from the thread that committed it."""

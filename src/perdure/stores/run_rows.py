@@ -14,6 +14,7 @@ import apsw
 import msgspec
 import structlog
 
+from perdure.errors import CorruptBlob
 from perdure.lifecycle import FINAL
 from perdure.run import Run
 from perdure.stores.database import row, rows
@@ -143,7 +144,7 @@ def _intact(connection: apsw.Connection) -> list[tuple[int]]:
     intact = []
     try:
         for number in rows(connection, _SQL["list_run_numbers"]):
-            with suppress(apsw.CorruptError):
+            with suppress(CorruptBlob, apsw.CorruptError):
                 rows(connection, _SQL["find_run_id"], number)
                 intact.append(number)
     except apsw.CorruptError as error:

@@ -14,8 +14,9 @@ from tests.support.small import NEW, numbers, sessions_on, settings, upgradable
 from perdure.drivers.requests import StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.errors import ModelChanged, PositionConflict, RunFinished, RunNotFound
-from perdure.run import Key
+from perdure.run import Change, Key
 from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 
@@ -129,5 +130,48 @@ def test_a_savepoint_at_one_is_of_the_step_that_the_other_took(store: Store) -> 
         await b.step("me", run_id, StepRequest(steps=6))
         info = await a.take_savepoint("me", run_id, "here", pinned=True)
         assert (info.position, info.name, info.pinned) == (7, "here", True)
+
+    both(store, work)
+
+
+def test_many_steps_at_both_at_once_are_all_taken(store: Store) -> None:
+    async def work(a: Sessions, b: Sessions) -> None:
+        run_id = (await a.create("me", NEW)).run.id
+        answers = await asyncio.gather(
+            a.step("me", run_id, StepRequest(steps=150)), b.step("me", run_id, StepRequest(steps=150))
+        )
+        taken = [step.position for answer in answers for step in answer.steps]
+        assert sorted(taken) == list(range(1, 301))
+        assert await sessions_on(store).examine("me", run_id, repair=False) == []
+
+    both(store, work)
+
+
+def test_an_expected_step_is_taken_after_an_upgrade_elsewhere(store: Store) -> None:
+    async def work(a: Sessions, b: Sessions) -> None:
+        upgraded = sessions_on(store, upgradable())
+        run_id = (await a.create("me", NEW)).run.id
+        await a.step("me", run_id, STEP)
+        await upgraded.upgrade("me", run_id)
+        again = sessions_on(store, upgradable())
+        await again.take_savepoint("me", run_id, None, False)
+        version = store.run(run_id).version
+        note = ChangeRun(run_id, version, Change(spec=store.run(run_id).spec))
+        await asyncio.wrap_future(store.submit(note))  # which fences it
+        assert (await again.step("me", run_id, StepRequest(expected=2))).steps[0].position == 2
+
+    both(store, work)
+
+
+def test_steps_before_another_server_ended_the_session_are_told(store: Store) -> None:
+    async def work(a: Sessions, b: Sessions) -> None:
+        run_id = (await a.create("me", NEW)).run.id
+        stepping = asyncio.create_task(a.step("me", run_id, StepRequest(steps=900)))
+        while (await b.run("me", run_id)).position < 5:
+            await asyncio.sleep(0)
+        await b.stop("me", run_id)
+        with pytest.raises(RunFinished) as error:
+            await stepping
+        assert error.value.values["steps_taken"] == (await b.run("me", run_id)).position
 
     both(store, work)

@@ -1,5 +1,6 @@
 """A damaged SQLite file: what is damaged is never believed, is told in words, and hides nothing else."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -262,3 +263,19 @@ def test_a_savepoint_in_the_wrong_place_says_what_differs(path: Path) -> None:
     with opened(path) as store, pytest.raises(CorruptBlob) as error:
         store.savepoint("run", 100)
     assert "timestamp 100 and step 3, not of timestamp 100 and step 2" in str(error.value)
+
+
+@pytest.mark.parametrize("place", ["row", "index"])
+def test_a_damaged_id_of_a_leased_run_keeps_no_store_closed(path: Path, place: str) -> None:
+    with opened(path) as store:
+        queued(store, "a-task-with-a-long-name")
+        queued(store, "intact")
+        for id in ("a-task-with-a-long-name", "intact"):
+            store.submit(Lease(id, "w", 9.0)).result(WAIT)
+    content = path.read_bytes()
+    where = [match.start() for match in re.finditer(b"a-task-with-a-long-name", content)]
+    assert len(where) > 1
+    at = where[0] if place == "index" else where[-1]
+    path.write_bytes(content[:at] + b"b" + content[at + 1 :])
+    with opened(path) as store:
+        assert store.submit(Lease("intact", "another", 9.0)).result(WAIT).attempt == 2

@@ -1,7 +1,9 @@
 """The feed: hints come from commits and from the poll, several may become one, and none is missed."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import closing
 
@@ -9,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.deaf import DeafStore
 
-from perdure.errors import StoreUnavailable
+from perdure.errors import CorruptBlob, StoreUnavailable
 from perdure.lifecycle import RunState
 from perdure.observability import Metrics
 from perdure.run import Change
@@ -283,3 +285,34 @@ def test_every_change_of_many_threads_is_seen_by_every_reader(readers: int) -> N
             await asyncio.gather(*reading)
 
     run(work)
+
+
+def test_a_damaged_run_keeps_no_hint_from_the_readers_of_others() -> None:
+    class Damaged(MemoryStore):
+        def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+            if "a" in run_ids:
+                raise CorruptBlob(reason="a test wants it so")
+            return super().versions(run_ids)
+
+    async def work() -> None:
+        store = Damaged()
+        created(store, "a")
+        created(store, "b")
+        with Feed(DeafStore(store), every=NEVER) as feed, feed.subscribe("a", "b") as changes:
+            feed.poll()
+            assert await hints(changes) == [Hint("a"), Hint("b")]
+            store.submit(Append("b", Unleased(0), 0, [an_entry(1)])).result(WAIT)
+            feed.poll()
+            assert await hints(changes) == [Hint("b")]
+
+    run(work)
+
+
+def test_a_feed_keeps_no_store_alive_that_nobody_refers_to() -> None:
+    store = MemoryStore()
+    created(store, "a")
+    left = weakref.ref(store)
+    feed = Feed(store)
+    del store, feed
+    gc.collect()
+    assert left() is None

@@ -515,10 +515,10 @@ UPDATE executions SET answered = 1 WHERE run = ?1;
 
 -- name: list_largest_results
 -- Read how many bytes the largest results of an owner have, if they come to a limit; no result itself is read
-SELECT runs.id, length(results.result) AS bytes
-FROM runs CROSS JOIN results ON results.run = runs.number
-WHERE runs.owner = ?1 AND (SELECT bytes >= ?2 OR bytes IS NULL FROM owners WHERE owner = ?1) AND ?2 IS NOT NULL
-ORDER BY bytes DESC
+SELECT runs.id, length(results.result) AS size
+FROM owners CROSS JOIN runs ON runs.owner = owners.owner CROSS JOIN results ON results.run = runs.number
+WHERE owners.owner = ?1 AND ?2 IS NOT NULL AND (owners.bytes >= ?2 OR owners.bytes IS NULL)
+ORDER BY size DESC
 LIMIT 3;
 
 -- name: count_log_lines
