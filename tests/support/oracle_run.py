@@ -155,7 +155,11 @@ class KeptRun:
         if isinstance(guard, Leased):
             if self.placed is None or not guard.token or guard.token != self.placed.fence:
                 raise Fenced(run=self.run.id, fence=guard.token)
-        elif self.placed is not None or guard.generation != self.run.generation:
+        elif (
+            self.placed is not None
+            or guard.generation != self.run.generation
+            or guard.number not in (None, self.run.number)
+        ):
             raise Fenced(run=self.run.id, fence=guard.generation)
 
     def find_savepoint(self, timestamp: int) -> tuple[SavepointInfo, bytes]:

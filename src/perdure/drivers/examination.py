@@ -241,7 +241,7 @@ class _Examination:
         if live is None:
             return None
         savepoint = live.savepoint(milestone=info.milestone)
-        guard = Unleased(self._run.generation)
+        guard = Unleased.of(self._run)
         return PutSavepoint(self._run.id, guard, encoded(savepoint), info.name, info.pinned)
 
     # Telling ------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from perdure.state.run_state import RunState
 from perdure.state.savepoint import Savepoint
 from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
+from perdure.stores.commands import Unleased
 
 __all__ = ["LiveSession", "MakeEngine", "Row", "Stepped", "settings_to_inputs"]
 
@@ -65,7 +66,7 @@ class LiveSession:
         self.owner = owner
         self.spec = spec
         self.position = position
-        self.generation = 0  # that of the run when it was read; the guard of its steps
+        self.guard = Unleased(0)  # of its steps: what the run was when it was read
         self.seconds_per_step = float("inf")  # not measured yet
         self.last_keyed: tuple[Key, Stepped] | None = None  # what a client repeats, it repeats soon
         self._engines = engines

@@ -19,6 +19,7 @@ from perdure.run import Run
 from perdure.scenarios import Catalogue
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
+from perdure.stores.commands import Unleased
 
 __all__ = ["LiveSessions"]
 
@@ -90,7 +91,7 @@ class LiveSessions:
             If a model isn't the one the session was made with.
         """
         live = LiveSession.begin(run.id, run.owner, spec, partial(self._make_engine, run.id), savepoint)
-        live.generation = run.generation
+        live.guard = Unleased.of(run)
         return live
 
     def restore(self, run: Run, spec: SessionSpec, position: int) -> LiveSession:
@@ -111,7 +112,7 @@ class LiveSessions:
             partial(self._make_engine, run.id),
             position,
         )
-        live.generation = run.generation
+        live.guard = Unleased.of(run)
         self._metrics.restores.inc()
         self._metrics.replayed_steps.inc(replayed)
         self._metrics.damaged_savepoints.inc(len(damaged))

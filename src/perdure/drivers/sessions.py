@@ -302,6 +302,7 @@ class Sessions:
             self.store.submit(CreateRun(run, encoded(savepoint), key, quota=self._quota))
         )
         if not created.replayed:
+            live.guard = Unleased.of(created.run)
             self._live.keep(live)
         return created
 
@@ -460,9 +461,7 @@ class Sessions:
     async def _save_here(self, live: LiveSession, name: str | None, pinned: bool) -> SavepointInfo:
         savepoint = await self._threads.compute(live.savepoint)
         return await asyncio.wrap_future(
-            self.store.submit(
-                PutSavepoint(live.run_id, Unleased(live.generation), encoded(savepoint), name, pinned)
-            )
+            self.store.submit(PutSavepoint(live.run_id, live.guard, encoded(savepoint), name, pinned))
         )
 
 

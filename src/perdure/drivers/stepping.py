@@ -92,7 +92,7 @@ class Stepping:
             return live
         while True:
             run = await self._find_run(owner, run_id)
-            if live is not None and (live.position, live.generation) == (run.position, run.generation):
+            if live is not None and (live.position, live.guard) == (run.position, Unleased.of(run)):
                 return live
             self._live.drop(run_id)
             if run.state in FINAL:
@@ -112,7 +112,7 @@ class Stepping:
             return await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
         except PerdureError:
             now = await self._find_run(run.owner, run.id)
-            if (now.position, now.generation) == (run.position, run.generation):
+            if (now.position, Unleased.of(now)) == (run.position, Unleased.of(run)):
                 raise
             return None
 
@@ -260,7 +260,7 @@ class Stepping:
                 future = self._store.submit(
                     Append(
                         live.run_id,
-                        Unleased(live.generation),
+                        live.guard,
                         position,
                         [entry],
                         encoded(stepped.savepoint),

@@ -72,7 +72,7 @@ def upgrade_session(store: Store, run: Run, catalogue: Catalogue) -> tuple[Futur
     append = store.submit(
         Append(
             run.id,
-            Unleased(run.generation),
+            Unleased.of(run),
             run.position,
             [],
             encoded(session.savepoint(milestone=True)),

@@ -43,7 +43,7 @@ class SavepointStorage:
 
     def publish(self, savepoint: Savepoint) -> None:
         """Keep a savepoint and drop those that retention gives up, in one transaction."""
-        guard = Unleased(self._store.run(self._run.id).generation)
+        guard = Unleased.of(self._store.run(self._run.id))
         self._store.submit(PutSavepoint(self._run.id, guard, encoded(savepoint))).result()
 
     def timestamps(self) -> Sequence[int]:

@@ -24,6 +24,7 @@ from perdure.stores.commands import (
     Append,
     Appended,
     ChangeRun,
+    DeleteRun,
     Leased,
     MarkSavepoint,
     PutSavepoint,
@@ -78,12 +79,23 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
-            for guard in (Unleased(-1), Unleased(1), Leased(0), Leased(1)):
+            other = store.run("run").number + 1
+            for guard in (Unleased(-1), Unleased(1), Unleased(0, other), Leased(0), Leased(1)):
                 with raised(Fenced):  # also where the position doesn't fit
                     store.submit(Append("run", guard, 0, [an_entry(2)])).result(WAIT)
                 with raised(Fenced):
                     store.submit(PutSavepoint("run", guard, encoded(a_savepoint(1)))).result(WAIT)
             assert store.run("run").position == 1
+
+    def test_a_writer_to_a_run_that_was_deleted_and_made_again_is_refused(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            guard = Unleased.of(created(store))
+            store.submit(Append("run", guard, 0, [an_entry(1)])).result(WAIT)
+            store.submit(DeleteRun("run")).result(WAIT)
+            again = Unleased.of(created(store))
+            with raised(Fenced):
+                store.submit(Append("run", guard, 0, [an_entry(1)])).result(WAIT)
+            store.submit(Append("run", again, 0, [an_entry(1)])).result(WAIT)
 
     def test_a_change_of_what_a_run_computes_or_of_its_state_fences_who_steps_it(
         self, tmp_path: Path

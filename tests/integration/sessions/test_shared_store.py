@@ -16,7 +16,7 @@ from perdure.drivers.sessions import Sessions
 from perdure.errors import ModelChanged, PositionConflict, RunFinished, RunNotFound
 from perdure.run import Change, Key
 from perdure.stores.base import Store
-from perdure.stores.commands import ChangeRun
+from perdure.stores.commands import ChangeRun, CreateRun
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 
@@ -173,5 +173,19 @@ def test_steps_before_another_server_ended_the_session_are_told(store: Store) ->
         with pytest.raises(RunFinished) as error:
             await stepping
         assert error.value.values["steps_taken"] == (await b.run("me", run_id)).position
+
+    both(store, work)
+
+
+def test_a_session_that_was_deleted_and_made_again_elsewhere_is_not_the_one_in_memory(store: Store) -> None:
+    async def work(a: Sessions, b: Sessions) -> None:
+        run_id = (await a.create("me", NEW)).run.id
+        await a.step("me", run_id, StepRequest(settings=settings(tap=9.0)))
+        former = store.run(run_id)
+        await b.delete("me", run_id)
+        await asyncio.wrap_future(store.submit(CreateRun(former)))  # as a dialect does that keeps ids
+        again = await a.step("me", run_id, STEP)
+        undisturbed = (await b.create("me", NEW)).run.id
+        assert numbers(again.steps) == numbers((await b.step("me", undisturbed, STEP)).steps)
 
     both(store, work)

@@ -6,7 +6,7 @@ import msgspec
 
 from perdure.errors import Fenced, RunNotFound
 from perdure.lifecycle import FINAL, RunState
-from perdure.run import Change
+from perdure.run import Change, Run
 from perdure.stores.commands.base import Answers, Committed, Moment, Query, Write, write
 from perdure.stores.values import to_state, to_tags
 
@@ -21,9 +21,17 @@ class Unleased(msgspec.Struct, frozen=True):
     generation
         That of the run when the writer read it. The run gets another one when somebody changes its state or
         what it computes; the changes that the writer makes itself with its steps leave it as it is.
+    number
+        That of the run, which no run has that is made under its id when it is deleted; None doesn't ask.
     """
 
     generation: int
+    number: int | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> "Unleased":
+        """Return the guard of whoever read a run."""
+        return cls(run.generation, run.number)
 
 
 class Leased(msgspec.Struct, frozen=True):
@@ -57,8 +65,11 @@ class Found(NamedTuple):
         if isinstance(guard, Leased):
             if not guard.token or guard.token != self.lease:
                 raise Fenced(run=self.id, fence=guard.token)
-        elif self.lease is not None or guard.generation != self.generation:
+        elif self.lease is not None or guard.generation != self.generation or not self._is(guard.number):
             raise Fenced(run=self.id, fence=guard.generation)
+
+    def _is(self, number: int | None) -> bool:
+        return number is None or number == self.number
 
     def committed(self, *, state: RunState | None = None, position: int | None = None) -> Committed:
         """Return the change of the run that watchers are notified of."""
