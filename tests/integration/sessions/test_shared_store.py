@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 from tests.support.small import NEW, numbers, sessions_on, settings, upgradable
 
@@ -34,6 +35,7 @@ def both(store: Store, work: Callable[[Sessions, Sessions], Awaitable[Any]]) -> 
     return asyncio.run(work(sessions_on(store), sessions_on(store)))
 
 
+@given_settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(1, 5), st.none() | st.floats(0, 9), st.booleans()),

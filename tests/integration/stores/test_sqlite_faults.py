@@ -1,5 +1,6 @@
 """A disk that is full, read-only or failing: what isn't kept isn't acknowledged, and the store says why."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -310,26 +311,36 @@ def life(folder: Path, vfs: FaultyVFS, acknowledged: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "times", "loses"),
+    ("operation", "times", "loses", "anew", "step"),
     [
-        ("open", 1, False),
-        ("open", 3, False),
-        ("read", 1, False),
-        ("read", 3, False),
-        ("write", 1, False),
-        ("write", 3, False),
-        ("sync", 1, False),
-        ("sync", 1, True),
-        ("sync", 3, True),
+        ("open", 1, False, True, 1),
+        ("open", 3, False, True, 1),
+        ("read", 1, False, False, 1),
+        ("read", 3, False, False, 1),
+        ("write", 1, False, False, 1),
+        ("write", 1, False, True, 9),
+        ("write", 3, False, False, 1),
+        ("sync", 1, False, True, 1),
+        ("sync", 1, True, True, 1),
+        ("sync", 3, True, True, 1),
     ],
 )
 def test_whichever_operation_fails_what_was_acknowledged_is_there_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: Operation, times: int, loses: bool
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    operation: Operation,
+    times: int,
+    loses: bool,
+    anew: bool,
+    step: int,
 ) -> None:
     monkeypatch.setattr(perdure.stores.file_medium, "CHECKPOINT", 7)
-    for after in count():
+    made = tmp_path / "made"
+    SqliteStore(made / FILE).close()
+    for after in count(step=step):
         folder = tmp_path / str(after)
-        folder.mkdir()
+        # Most of what a new file is written with is its schema: a few of these operations will do.
+        folder.mkdir() if anew else shutil.copytree(made, folder)
         vfs = FaultyVFS()
         vfs.fail(operation, after=after, times=times, loses=loses)
         acknowledged: list[int] = []
