@@ -64,6 +64,7 @@ REPORT = 0.1  # seconds between two reports
 RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
 LEAVING = 2.0  # seconds in which a process has to end that has said its last
+HANGING_UP = 10.0  # seconds in which its guard has to report the end of a process whose pipe has closed
 SILENT = 10.0  # seconds without a sign of life after which it is noted
 FLOOD = 20_000  # messages within a second; entries and lines aren't counted: who sends them is made to wait
 
@@ -346,7 +347,8 @@ class Attempt:
             unanswered += 1
             if unanswered > FLOOD:
                 raise Garbled(f"it sent more than {FLOOD} messages in a second")
-        if not await _within(asyncio.shield(process.ended), LEAVING):
+        patience = HANGING_UP if self._said is None else LEAVING
+        if not await _within(asyncio.shield(process.ended), patience):
             self._cut_short(None if self._said else pipe_lost())
 
     async def _append(self, process: GuardedProcess, reporter: Reporter, message: Append) -> None:

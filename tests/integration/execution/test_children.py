@@ -94,7 +94,11 @@ def end_of(do: str, *, limits: Limits | None = None, **given: object) -> tuple[R
         ("oversized", "may have at most 67108864 bytes"),
     ],
 )
-def test_a_child_that_breaks_the_rules_is_ended_and_the_run_says_why(do: str, reason: str) -> None:
+def test_a_child_that_breaks_the_rules_is_ended_and_the_run_says_why(
+    do: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.execution.attempt.FLOOD", 1000)  # more than a busy machine lets through
+    monkeypatch.setattr("perdure.execution.attempt.HANGING_UP", 2.0)
     run, trial = end_of(do)
     assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
     assert reason in run.reason
