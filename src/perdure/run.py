@@ -150,8 +150,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     version
         Counts changes of this record other than steps, for compare-and-set.
     generation
-        Counts the changes by others of its state and of what it computes: whoever steps it without a lease is
-        fenced by one.
+        Counts changes to its state and to what it computes, except those that come with a step. A writer
+        without a lease that read an earlier generation is fenced.
     created, updated
         Unix time, in seconds.
     parent, parent_position
@@ -206,9 +206,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return all(value is None for value in others) and (self.name, self.tags) != (None, None)
 
     def fences(self, *, by_writer: bool = False) -> bool:
-        """Return whether the run gets a new generation: whoever steps it has to look again.
+        """Return whether the run gets a new generation, which fences its writers without a lease.
 
-        The one who steps it may change its state with the step.
+        A writer may change the state of its run with a step, and isn't fenced by that.
         """
         return self.spec is not None or (self.state is not None and not by_writer)
 

@@ -233,7 +233,7 @@ def delete_runs(
 async def all_runs(
     client: "httpx.AsyncClient", limit: int | None = None, **params: Any
 ) -> list[dict[str, Any]]:
-    """Return every run that parameters of `GET /runs` ask for, or the first so many, page by page."""
+    """Return the runs that match parameters of `GET /runs`, at most `limit`, page by page."""
     found: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:

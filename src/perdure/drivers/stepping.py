@@ -158,7 +158,7 @@ class Stepping:
                 overtaken = 0 if len(done) > before else overtaken + 1
                 if self._store.unavailable is not None or overtaken == MAX_OVERTAKEN:
                     raise
-            # Whoever is ahead is ahead of the next attempt too, unless their requests come at other times.
+            # A server that is ahead now would be ahead at the next attempt too, so wait a random time.
             await asyncio.sleep(STAGGER_SECONDS * secrets.randbelow(100) / 100 if overtaken > 1 else 0)
             try:
                 live = await self.touch(live.owner, live.run_id)

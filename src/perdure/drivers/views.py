@@ -1,4 +1,4 @@
-"""Views of a run as it changes, for whoever follows it, and the end of runs, for whoever waits for it."""
+"""Views of a run as it changes, and notice of runs that have ended."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable

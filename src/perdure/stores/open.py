@@ -36,6 +36,8 @@ def open_store(url: str, options: StoreOptions = DEFAULTS) -> Store:
     scheme = find_scheme(url)
     store = scheme.open(url, options)
     if lacking := [name for name in _PORT if not hasattr(store, name)]:
+        if "close" not in lacking:
+            store.close()
         raise scheme.unusable(f"what it opens lacks {', '.join(lacking)} of perdure.stores.base.Store")
     return store
 

@@ -20,7 +20,7 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 def execute(
     connection: apsw.Connection, command: Command[R], retention: Retention
 ) -> tuple[R, tuple[Committed, ...]]:
-    """Execute a command; whoever calls undoes what it wrote if it raises.
+    """Execute a command. The caller rolls back if this raises.
 
     Leases end by `perdure.clock.steady`, since the process that executes commands is the only one that has
     the file.

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from perdure.errors import CorruptBlob, Invalid, RunExists, StepNotFound
 from perdure.lifecycle import FINAL
-from perdure.run import Execution, Key, Label, Run
+from perdure.run import Execution, Key, Run
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
 from perdure.stores.commands.executions import begun
 from perdure.stores.commands.found import find_run, found
@@ -195,7 +195,7 @@ def _inserted(run: Run, key: Key | None, answers: Answers, before: int = 0) -> t
         raise RunExists(run=run.id)
     made = replace(run, number=answers[_NEXT_NUMBER][0][0] + before, generation=0)
     writes = [write("insert_run", *run_values(made)), write("insert_spec", made.number, made.spec)]
-    if made.label != Label():
+    if made.name or made.tags:
         writes.append(write("put_label", made.number, made.name, to_tags(made.tags)))
     if key is not None:
         writes.append(write("insert_run_key", *run_key_values(made.number, made.owner, key)))

@@ -153,10 +153,9 @@ class Finish(Command[Run], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
         """End the work of the lease's holder."""
-        run = found(self.run_id, answers)
-        _execution(self.run_id, answers)
+        run, held = found(self.run_id, answers), _execution(self.run_id, answers)
         _check_unfinished(run)
-        held = _held(self.run_id, self.token, answers)
+        _check_token(held, self.token)
         if self.change.state not in FINAL:
             raise Invalid(f"The run {self.run_id!r} can't be finished with the state {self.change.state}.")
         writes = _written(run, _given_back(_reported(held, self.seconds)))
@@ -295,9 +294,13 @@ def _execution(run_id: str, answers: Answers) -> Execution:
 def _held(run_id: str, token: int, answers: Answers) -> Execution:
     """Return an execution whose lease has this token; else raise `Fenced`."""
     execution = _execution(run_id, answers)
-    if not token or token != execution.fence:
-        raise Fenced(run=run_id, fence=token)
+    _check_token(execution, token)
     return execution
+
+
+def _check_token(execution: Execution, token: int) -> None:
+    if not token or token != execution.fence:
+        raise Fenced(run=execution.run_id, fence=token)
 
 
 def _check_unfinished(run: Found) -> None:

@@ -22,7 +22,7 @@ class Unleased(msgspec.Struct, frozen=True):
         That of the run when the writer read it. The run gets another one when somebody changes its state or
         what it computes; the changes that the writer makes itself with its steps leave it as it is.
     number
-        That of the run, which no run has that is made under its id when it is deleted; None doesn't ask.
+        That of the run. A later run with the same id has another one. None matches any.
     """
 
     generation: int

@@ -297,9 +297,8 @@ class Mirror:
         ]
         savepoints = newest_savepoints(store, run.id, former.position)
         await self._sessions.delete(ADMINISTRATOR, run.id)
-        named = msgspec.structs.replace(
-            former, name=run.name, tags=run.tags
-        )  # whatever it was called meanwhile
+        # The adapter doesn't keep labels: the name and tags are those that the run has here.
+        named = msgspec.structs.replace(former, name=run.name, tags=run.tags)
         return put_run(store, named, key, entries, savepoints)
 
     async def _load(self, instance_id: str) -> Instance | None:
