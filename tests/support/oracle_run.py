@@ -126,8 +126,9 @@ class KeptRun:
                 return None
             case Finish():
                 return self._finish(command)
-            case Release(token=token, seconds=seconds, deaths=deaths):
+            case Release(token=token, seconds=seconds, deaths=deaths, unbegun=unbegun):
                 self._report(token, None, seconds, deaths)
+                self.placed = replace(self.execution, attempt=self.execution.attempt - unbegun)
                 self._give_back()
                 return None
             case Want(wanted=wanted):

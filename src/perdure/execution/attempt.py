@@ -2,20 +2,27 @@
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
+import anyio.to_thread
 import structlog
 from msgspec.structs import replace
 
 from perdure.errors import (
+    Damaged,
     Fenced,
+    NotFound,
+    PerdureError,
     RunFinished,
     RunNotFound,
     StoreUnavailable,
+    TooMany,
     VersionConflict,
 )
 from perdure.execution.body import Provision
@@ -47,7 +54,16 @@ from perdure.execution.place import Place
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.reporter import Reporter
 from perdure.execution.sweep import NOBODY
-from perdure.execution.verdict import Finish, Leave, Verdict, failed, judge, pipe_lost, timed_out
+from perdure.execution.verdict import (
+    Finish,
+    Leave,
+    Unbegun,
+    Verdict,
+    failed,
+    judge,
+    pipe_lost,
+    timed_out,
+)
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution
 from perdure.state.savepoint import Savepoint
@@ -81,25 +97,16 @@ class Attempt:
     place
         Where the work is done.
     execution
-        The run's, with the lease that the attempt writes under.
-    provision
-        What was prepared for the attempt.
+        The run's, with the lease that the attempt writes under, and renews.
     changes
         The hints about the run.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        place: Place,
-        execution: Execution,
-        provision: Provision,
-        changes: Subscription,
-    ) -> None:
+    def __init__(self, store: Store, place: Place, execution: Execution, changes: Subscription) -> None:
         self._store, self._place = store, place
         self._run_id, self._fence = execution.run_id, execution.fence
         self._execution = execution
-        self._body, self._provision = place.bodies[execution.kind], provision
+        self._body, self._provision = place.bodies[execution.kind], Provision()
         self._changes = changes
         self._deaths = execution.deaths
         self._clock = Clock()
@@ -125,10 +132,21 @@ class Attempt:
 
         When it is cancelled the child is ended too.
         """
+        renewing = self._helping(self._renew())
+        try:
+            return await self._attempt()
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _attempt(self) -> Verdict:
         timeouts = [most for most in (self._execution.timeout, self._body.limits.seconds) if most is not None]
         left = min(timeouts) - self._execution.seconds if timeouts else None
         if left is not None and left <= 0:
             return timed_out()
+        if (unprepared := await self._prepare()) is not None:
+            return unprepared
+        self._place.metrics.attempts.labels(self._execution.kind).inc()
         savepoint = await self._guarded(self._cut_lines())
         if (verdict := self._verdict()) is not None:
             return verdict
@@ -166,6 +184,54 @@ class Attempt:
                 await process.aclose()
         finally:
             slot.close()
+
+    async def _prepare(self) -> Verdict | None:
+        """Prepare the attempt; return a verdict if it can't be, or as soon as it isn't wanted any more."""
+        if self._body.provide is None:
+            return None
+        run = await asyncio.to_thread(self._store.run, self._run_id)
+        called_off = threading.Event()
+        preparing = asyncio.ensure_future(
+            anyio.to_thread.run_sync(
+                self._body.provide,
+                run,
+                self._execution,
+                called_off.is_set,
+                abandon_on_cancel=True,
+                # A thread of its own, since it may take long: the slots bound how many there are.
+                limiter=anyio.CapacityLimiter(1),
+            )
+        )
+        unwanted = self._helping(self._until_unwanted())
+        try:
+            first: list[asyncio.Future[Any]] = [preparing, unwanted, self._cut]
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if (verdict := self._verdict()) is not None:
+                return verdict
+            if unwanted.done():
+                return Unbegun()
+            self._provision = preparing.result()
+        except (NotFound, Damaged, TooMany) as error:  # which no further attempt mends
+            return Unbegun(failed(f"{error.code}: {error}").change)
+        except (PerdureError, OSError) as error:
+            log.warning("run_not_prepared", run=self._run_id, reason=str(error))
+            return Leave()
+        finally:
+            called_off.set()
+            for task in (preparing, unwanted):
+                task.cancel()
+            # Which doesn't wait for the thread.
+            await asyncio.gather(preparing, unwanted, return_exceptions=True)
+        return None
+
+    async def _until_unwanted(self) -> None:
+        """Return when the attempt isn't wanted as it was when it was begun."""
+        while True:
+            execution = await asyncio.to_thread(self._store.execution, self._run_id)
+            if execution.wanted is not self._execution.wanted:
+                return
+            await self._changes.wait()
+            self._changes.take()
 
     @asynccontextmanager
     async def _as_user(self) -> AsyncIterator[User | None]:
@@ -293,8 +359,16 @@ class Attempt:
         except ConnectionError:
             return  # it ended before it had begun, which its guard tells
 
+    async def _renew(self) -> None:
+        """Renew the lease again and again, whatever else is slow."""
+        while True:
+            await asyncio.sleep(RENEW)
+            await asyncio.wrap_future(
+                self._store.submit(Renew(self._run_id, self._fence, self._place.lease_seconds))
+            )
+
     async def _keep(self, reporter: Reporter) -> None:
-        """Report what is new and renew the lease until all is over; note it when the child falls silent."""
+        """Report what is new until all is over, and note it when the child falls silent."""
         renewed, silent = time.monotonic(), False
         while not await _within(self._over.wait(), REPORT):
             now = time.monotonic()
@@ -303,9 +377,6 @@ class Attempt:
                 continue
             renewed = now
             await reporter.write(self.seconds)
-            await asyncio.wrap_future(
-                self._store.submit(Renew(self._run_id, self._fence, self._place.lease_seconds))
-            )
             if silent != (now - self._heard > SILENT and self._obeyed is Wanted.STARTED):
                 silent = not silent
                 log.info("child_silent" if silent else "child_heard_again", run=self._run_id)

@@ -62,9 +62,10 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         Whether an attempt that has a savepoint does again what had led to it. What it prints meanwhile is
         dropped, until its body calls `RunContext.arrived`.
     provide
-        Prepares an attempt, before each; it may block. `NotFound`, `Damaged` and `TooMany` fail the run,
-        other errors leave it for later. It is given a question as well: whether nobody wants the attempt any
-        more. Nobody waits for it then, and what it was preparing is for it to remove.
+        Prepares each attempt, under its lease; it may block. `NotFound`, `Damaged` and `TooMany` fail the
+        run. After other errors the run is attempted again when the lease has run out. Receives
+        `is_cancelled`. Once that returns True the result is discarded, and the hook must clean up after
+        itself.
     """
 
     path: str

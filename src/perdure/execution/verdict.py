@@ -14,6 +14,7 @@ __all__ = [
     "Again",
     "Finish",
     "Leave",
+    "Unbegun",
     "Verdict",
     "failed",
     "judge",
@@ -46,10 +47,20 @@ class Again(msgspec.Struct, frozen=True):
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """Nothing may be written: another has the run, it is final or gone, or the store can't be written."""
+    """Nothing is written, and the lease runs out by itself.
+
+    Another has the run, it is final or gone, the store can't be written, or what an attempt needs can't be
+    had now: so nobody takes the run up again at once.
+    """
 
 
-Verdict: TypeAlias = Finish | Again | Leave
+class Unbegun(msgspec.Struct, frozen=True):
+    """The attempt ended before it began, and isn't counted; the run ends with the change, if there is one."""
+
+    change: Change | None = None
+
+
+Verdict: TypeAlias = Finish | Again | Leave | Unbegun
 
 
 def judge(end: End, said: Result | Failure | None, deaths: int, *, ending: Wanted | None) -> Verdict:

@@ -1,22 +1,17 @@
 """The work on one run: attempts at it until it is final, or another's, or to be left for later."""
 
 import asyncio
-import threading
-from collections.abc import Callable
 from contextlib import suppress
 
-import anyio
-import anyio.to_thread
 import structlog
 
-from perdure.errors import Damaged, LeaseHeld, NotFound, PerdureError, RunFinished, TooMany, VersionConflict
+from perdure.errors import LeaseHeld, PerdureError, RunFinished, VersionConflict
 from perdure.execution.attempt import Attempt
-from perdure.execution.body import Provision
 from perdure.execution.place import Place
-from perdure.execution.verdict import Again, Finish, failed, requested
+from perdure.execution.verdict import Again, Finish, Unbegun, requested
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.observability import Metrics
-from perdure.run import Change, Execution, Run
+from perdure.run import Change, Execution
 from perdure.stores import commands
 from perdure.stores.base import Store
 from perdure.stores.commands import ChangeRun, Lease, Release, Want
@@ -70,7 +65,7 @@ class Work:
             log.warning("work_left", run=self._run_id, error=str(error))
 
     async def _work_once(self, changes: Subscription) -> bool:
-        """Lease the run and attempt it; return whether it is to be attempted again."""
+        """Lease the run, prepare an attempt and make it; return whether the run is to be attempted again."""
         self.asked = False
         before = await asyncio.to_thread(self._store.execution, self._run_id)
         run = await asyncio.to_thread(self._store.run, self._run_id)
@@ -83,24 +78,15 @@ class Work:
             await self._pause_interrupted()
             return False
         try:
-            provision = await self._provision(body.provide, run, before, changes)
-        except (NotFound, Damaged, TooMany) as error:  # which no further attempt mends
-            await self._change(failed(f"{error.code}: {error}").change)
-            return False
-        if provision is None:
-            return True
-        holder, lease_seconds = self._place.holder, self._place.lease_seconds
-        try:
             execution = await asyncio.wrap_future(
-                self._store.submit(Lease(self._run_id, holder, lease_seconds))
+                self._store.submit(Lease(self._run_id, self._place.holder, self._place.lease_seconds))
             )
         except (LeaseHeld, RunFinished):
             return False
-        self._place.metrics.attempts.labels(run.kind).inc()
-        attempt = Attempt(self._store, self._place, execution, provision, changes)
         if execution.wanted is not before.wanted:  # since a moment ago
-            await self._give_back(attempt, execution.fence)
+            await self._unlease(execution)
             return True
+        attempt = Attempt(self._store, self._place, execution, changes)
         try:
             verdict = await attempt.run()
         except BaseException:
@@ -119,46 +105,12 @@ class Work:
             case Again(deaths):
                 await self._give_back(attempt, execution.fence, deaths)
                 return True
+            case Unbegun(end):
+                await self._unlease(execution)
+                if end is not None:
+                    await self._change(end)
+                return end is None
         return False
-
-    async def _provision(
-        self,
-        provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None,
-        run: Run,
-        before: Execution,
-        changes: Subscription,
-    ) -> Provision | None:
-        """Prepare an attempt; None as soon as something else is wanted, whatever is being waited for."""
-        if provide is None:
-            return Provision()
-        called_off = threading.Event()
-        preparing = asyncio.create_task(
-            anyio.to_thread.run_sync(
-                provide,
-                run,
-                before,
-                called_off.is_set,
-                abandon_on_cancel=True,
-                # A thread of its own, since it may take long: the slots bound how many there are.
-                limiter=anyio.CapacityLimiter(1),
-            )
-        )
-        try:
-            while not preparing.done():
-                changes.take()
-                execution = await asyncio.to_thread(self._store.execution, run.id)
-                if execution.wanted is not before.wanted:
-                    return None
-                changing = asyncio.create_task(changes.wait())
-                try:
-                    await asyncio.wait({preparing, changing}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    changing.cancel()
-            return preparing.result()
-        finally:
-            called_off.set()
-            preparing.cancel()
-            await asyncio.gather(preparing, return_exceptions=True)  # which doesn't wait for the thread
 
     async def _pause_interrupted(self) -> None:
         """Let a run whose work was broken off wait for its owner to start it again."""
@@ -175,6 +127,10 @@ class Work:
                 await asyncio.wrap_future(self._store.submit(ChangeRun(self._run_id, run.version, change)))
                 _count(self._place.metrics, run.kind, change)
                 return
+
+    async def _unlease(self, execution: Execution) -> None:
+        """Give a lease back under which nothing was written."""
+        await asyncio.wrap_future(self._store.submit(Release(self._run_id, execution.fence, unbegun=True)))
 
     async def _give_back(self, attempt: Attempt, fence: int, deaths: int | None = None) -> None:
         await asyncio.wrap_future(

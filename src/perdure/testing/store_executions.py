@@ -305,6 +305,21 @@ class ExecutionConformance(StoreOpening):
 
     # What is written under a lease
 
+    def test_a_lease_that_is_released_unbegun_counts_as_no_attempt(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            queued(store)
+            for attempt in (1, 2):
+                for _ in range(2):
+                    unbegun = store.submit(Lease("task", "one", LONG)).result(WAIT)
+                    assert unbegun.attempt == attempt
+                    store.submit(Release("task", unbegun.fence, unbegun=True)).result(WAIT)
+                    assert store.execution("task").attempt == attempt - 1
+                    with raised(Fenced):
+                        store.submit(Renew("task", unbegun.fence, LONG)).result(WAIT)
+                begun = store.submit(Lease("task", "one", LONG)).result(WAIT)
+                store.submit(Release("task", begun.fence)).result(WAIT)
+                assert store.execution("task").attempt == attempt
+
     def test_steps_and_savepoints_need_the_fence_of_the_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)

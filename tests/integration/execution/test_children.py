@@ -35,6 +35,7 @@ from perdure.stores.commands import (
     Lease,
     Leased,
     Release,
+    Renew,
     Want,
 )
 from perdure.stores.memory import MemoryStore
@@ -418,13 +419,13 @@ def test_kinds_have_slots_of_their_own_and_each_attempt_is_provided_for() -> Non
                 store.submit(CreateRun(run, execution=execution)).result(WAIT)
                 await executor.submit(id)
             await trial.until_final("twice")
-            assert trial.value("twice") == [3, {"attempt": "2"}, "twice"]
+            assert trial.value("twice") == [3, {"attempt": "3"}, "twice"]
             ended, _ = await trial.until_final("thrice")
             assert ended.state is RunState.FAILED
             assert ended.reason == (
                 "interrupted in attempt 3; the third time in a row without a new savepoint."
             )
-            assert attempts == [0, 1, 2, 0, 1, 2]
+            assert attempts == [1, 2, 3, 1, 2, 3]
             assert store.run("long").state is RunState.STARTED
         assert not marked(identity)
 
@@ -444,6 +445,77 @@ def test_what_cannot_be_provided_for_fails_the_run() -> None:
             ended, execution = await trial.until_final()
             assert (ended.state, execution.attempt) == (RunState.FAILED, 0)
             assert ended.reason.startswith("experiment_not_found: ")
+
+    asyncio.run(work())
+
+
+class RenewedStore(MemoryStore):
+    """A store that says when a lease was renewed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.renewed = threading.Event()
+
+    def submit(self, command: Command[Any], chain: Chain | None = None) -> Future[Any]:
+        if isinstance(command, Renew):
+            self.renewed.set()
+        return super().submit(command, chain)
+
+
+def test_a_run_is_leased_while_it_is_prepared_for_as_long_as_that_takes() -> None:
+    store = RenewedStore()
+    leases: list[tuple[str, int]] = []
+
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
+        assert store.renewed.wait(WAIT)
+        leased = store.execution(run.id)
+        leases.append((leased.holder, leased.fence))
+        return Provision(given={"token": str(execution.fence)})
+
+    async def work() -> None:
+        bodies = {"task": Body(path=BODY, provide=provide)}
+        async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="interrupt", times=0)
+            await trial.until_final()
+            (holder, token) = leases[0]
+            assert (bool(holder), trial.value()[1]) == (True, {"token": str(token)})
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_run_that_cannot_be_prepared_now_is_left_for_as_long_as_its_lease_lasts(
+    ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.execution.local.LEASE", 600.0)
+    provided = 0
+
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
+        nonlocal provided
+        provided += 1
+        if provided == 1 or ends:
+            raise OSError("the storage is away")
+        return Provision()
+
+    async def work() -> None:
+        store = MemoryStore()
+        bodies = {"task": Body(path=BODY, provide=provide, slots=1)}
+        async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="interrupt", times=0)
+            for _ in range(3):
+                await reconcile(store, executor)
+                await executor.submit("run")
+            assert (provided, store.execution("run").attempt) == (1, 1)
+            if ends:
+                await trial.want(Wanted.STOPPED)
+            ran_out = Renew("run", store.execution("run").fence, -1.0)
+            store.submit(ran_out).result(WAIT)
+            await reconcile(store, executor)
+            run, execution = await trial.until_final()
+            assert run.outcome is (Outcome.TERMINATED if ends else Outcome.SUCCEEDED)
+            assert (provided, execution.attempt) == ((1, 1) if ends else (2, 2))
 
     asyncio.run(work())
 

@@ -272,9 +272,9 @@ class Stores(RuleBasedStateMachine):
     def finish(self, id: str, stale: bool, change: Change, result: bytes | None) -> None:
         self.done(Finish(id, self.token(id, stale=stale), change, result))
 
-    @rule(id=ids, stale=st.booleans(), deaths=st.none() | small)
-    def release(self, id: str, stale: bool, deaths: int | None) -> None:
-        self.done(Release(id, self.token(id, stale=stale), deaths=deaths))
+    @rule(id=ids, stale=st.booleans(), deaths=st.none() | small, unbegun=st.booleans())
+    def release(self, id: str, stale: bool, deaths: int | None, unbegun: bool) -> None:
+        self.done(Release(id, self.token(id, stale=stale), deaths=deaths, unbegun=unbegun))
 
     @rule(id=ids, wanted=st.sampled_from(Wanted))
     def want(self, id: str, wanted: Wanted) -> None:

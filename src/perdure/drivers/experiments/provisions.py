@@ -37,7 +37,7 @@ class Provisions:
             If the experiment's files can't be had.
         """
         spec = ExperimentSpec.from_blob(run.spec)
-        folder = self._folders.find(run.id) if execution.attempt == 0 else None
+        folder = self._folders.find(run.id) if execution.attempt == 1 else None
         if folder is None:
             folder = self._folders.make(run.id, run.owner, spec.experiment, spec.version, called_off)
         given = {FOLDER: str(folder.files)}

@@ -171,12 +171,17 @@ class Finish(Command[Run], frozen=True):
 
 
 class Release(Command[None], frozen=True):
-    """Give a lease back; the run waits to be taken again. `Fenced` as in `Renew`."""
+    """Give a lease back; the run waits to be taken again. `Fenced` as in `Renew`.
+
+    One that is given back `unbegun` doesn't count as an attempt: nothing but renewals was written under it.
+    The next lease may have its token again.
+    """
 
     run_id: str
     token: int
     seconds: float | None = None
     deaths: int | None = None
+    unbegun: bool = False
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its execution."""
@@ -185,7 +190,8 @@ class Release(Command[None], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """End the lease."""
         run, held = found(self.run_id, answers), _held(self.run_id, self.token, answers)
-        writes = _written(run, _given_back(_reported(held, self.seconds, self.deaths)))
+        left = _given_back(_reported(held, self.seconds, self.deaths))
+        writes = _written(run, replace(left, attempt=left.attempt - self.unbegun))
         return Decision(None, writes, (run.committed(),))
 
 
