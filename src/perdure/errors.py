@@ -110,6 +110,7 @@ PerdureError
 │   ├── ExternalStateLocked
 │   ├── ArtifactsUnavailable
 │   ├── ResultsPending
+│   ├── NotComputable
 │   ├── SystemFailing
 │   ├── UploadFailed
 │   └── Fenced
@@ -710,6 +711,10 @@ class ArtifactsUnavailable(Unavailable):
 class ResultsPending(Unavailable):
     """What the run {run!r} wrote isn't stored yet, only {stored} of {total} bytes; ask again in {retry_after}
     seconds."""
+
+
+class NotComputable(Unavailable):
+    """The run {run!r} waits, since this server can't compute it. {missing}"""
 
 
 class SystemFailing(Unavailable):

@@ -158,6 +158,10 @@ class Task(Generic[Input, Result]):
     environment
         Names of variables of the server's environment that the function needs; of the others it sees only
         what `docs/execution.md` lists. Settings of Perdure itself can't be named.
+    version
+        What its author calls this version of it, up to 100 characters. A run that has a savepoint goes on
+        only with the version that it has begun with. Without one, the task's source, its package and
+        Python's version have to be the same.
 
     Raises
     ------
@@ -171,6 +175,7 @@ class Task(Generic[Input, Result]):
     function: Callable[[Input, TaskContext], Result]
     timeout: float | None = None
     environment: tuple[str, ...] = ()
+    version: str = ""
 
     def __post_init__(self) -> None:
         for model in (self.input, self.result):
@@ -180,6 +185,8 @@ class Task(Generic[Input, Result]):
             raise InvalidTask(task=self.name, reason="a name has 1 to 200 characters")
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidTask(task=self.name, reason=f"a timeout is above 0, not {self.timeout}")
+        if not isinstance(self.version, str) or len(self.version) > 100:
+            raise InvalidTask(task=self.name, reason="a version is a text of up to 100 characters")
         if isinstance(self.environment, str):
             raise InvalidTask(task=self.name, reason="environment is a tuple of names, not one text")
         for name in self.environment:

@@ -17,6 +17,7 @@ class Kept:
         self.spec = b"" if spec is None else spec.to_blob()
         self.savepoint = savepoint
         self.attempt = attempt
+        self.given: Mapping[str, str] = {}
         self.stopping = False
         self.reports: list[Mapping[str, Any]] = []
         self.saved: list[Savepoint] = []

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from perdure.drivers.task_files import importable
 from perdure.drivers.task_registry import find_task
 from perdure.drivers.task_spec import TaskSpec
 from perdure.errors import InvalidTaskInput, PerdureError, message_of
@@ -15,19 +16,28 @@ from perdure.state.codec import encode
 from perdure.tasks import Task, TaskContext, TaskFailed
 from perdure.validation import find_problems, in_words
 
-__all__ = ["BODY", "read_input", "run"]
+__all__ = ["BODY", "FOLDER", "SOURCE", "read_input", "run"]
 
 BODY = "perdure.drivers.task_body:run"
 """What the executor is told to work on runs of the kind "task" with."""
+
+FOLDER, SOURCE = "folder", "source"
+"""What it is given: where the files that travel with a run are on this host, if they are; and where the task
+is, if it doesn't travel, empty for an installed one."""
 
 
 def run(context: RunContext) -> bytes:
     """Do a task and return its result, encoded."""
     spec = TaskSpec.from_blob(context.spec)
+    with importable(spec.files, context.given.get(FOLDER)):
+        return _run(context, spec)
+
+
+def _run(context: RunContext, spec: TaskSpec) -> bytes:
     try:
-        task = find_task(spec.task, spec.source)
+        task = find_task(spec.task, context.given.get(SOURCE, spec.source) or None)
         given = read_input(task, spec.input)
-    except PerdureError as error:  # it changed since the run was made
+    except PerdureError as error:  # it has changed meanwhile
         raise BodyFailed(error.code, str(error)) from error
     try:
         answer = task.function(given, TaskContext(task.name, context))

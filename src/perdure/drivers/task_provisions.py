@@ -1,11 +1,12 @@
-"""Task provisions: what each attempt at a task is given, the variables of the server that the task names."""
+"""Task provisions: what each attempt is given, where its task is and variables that the task names."""
 
 import os
 from collections.abc import Callable
 
+from perdure.drivers.task_body import FOLDER, SOURCE
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.task_spec import TaskSpec
-from perdure.errors import PerdureError
+from perdure.errors import NotComputable
 from perdure.execution.body import Provision
 from perdure.run import Execution, Run
 
@@ -25,11 +26,17 @@ class TaskProvisions:
         self._registry = registry
 
     def provide(self, run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
-        """Prepare an attempt at a run; what is wrong with its task, the attempt finds out and says."""
-        try:
-            task = self._registry.get(TaskSpec.from_blob(run.spec).task)
-        except PerdureError:
-            return Provision()
+        """Prepare an attempt at a run; `NotComputable` if this process lacks what computes it."""
+        spec = TaskSpec.from_blob(run.spec)
+        if missing := self._registry.lacks(spec.needs):
+            raise NotComputable(run=run.id, missing=missing)
+        environment, given = spec.environment, {}
+        if spec.files:
+            folder = self._registry.folder(spec)
+            given = {} if folder is None else {FOLDER: folder}
+        elif spec.needs:
+            environment = self._registry.get(spec.task).environment
+            given = {SOURCE: self._registry.source(spec.task) or ""}
         return Provision(
-            environment={name: os.environ[name] for name in task.environment if name in os.environ}
+            environment={name: os.environ[name] for name in environment if name in os.environ}, given=given
         )

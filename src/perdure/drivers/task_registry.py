@@ -1,19 +1,25 @@
 """The registry of tasks: those of installed packages, by entry point, and those named by the operator.
 
-A child process finds a task again by what the registry knows it by, so tasks are named, never handed over.
+A child process finds a task again by what the registry of its server knows it by; a file travels with its
+run.
 """
 
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import structlog
+from msgspec.structs import replace
 
+from perdure.drivers.task_files import module_name, travelling
+from perdure.drivers.task_spec import TaskSpec
+from perdure.drivers.task_version import TaskVersion, hash_of, python_version
 from perdure.errors import InvalidTask, PerdureError, TaskNotFound, nearest
 from perdure.spawned import SpawnedImports
 from perdure.tasks import Task
@@ -25,6 +31,14 @@ GROUP = "perdure.tasks"
 _files: dict[str, str] = {}  # those that were imported, by the names they have as modules
 
 log = structlog.get_logger(__name__)
+
+
+class _Found(NamedTuple):
+    """A task that was loaded: where it came from, and what its files, or its module, held then."""
+
+    task: Task[Any, Any]
+    source: str | None
+    held: Mapping[str, bytes]
 
 
 class TaskRegistry:
@@ -44,7 +58,7 @@ class TaskRegistry:
 
     def __init__(self, sources: Iterable[str] = ()) -> None:
         self._installed = {point.name: point for point in entry_points(group=GROUP)}
-        self._named: dict[str, tuple[Task[Any, Any], str]] = {}
+        self._found: dict[str, _Found] = {}
         for source in sources:
             self.add(source)
 
@@ -59,14 +73,16 @@ class TaskRegistry:
         Raises
         ------
         InvalidTask
-            If there is no such thing, or it is no task; the message says why.
+            If there is no such thing, it is no task, or its files are too large to travel with a run; the
+            message says why.
         """
         place = _absolute(source)
-        for task in _tasks_of(place):
-            self._named[task.name] = task, place
+        tasks = _tasks_of(place)
+        held = _held(place)
+        self._found.update((task.name, _Found(task, place, held)) for task in tasks)
 
     def __iter__(self) -> Iterator[Task[Any, Any]]:
-        for name in sorted({*self._named, *self._installed}):
+        for name in sorted({*self._found, *self._installed}):
             try:
                 yield self.get(name)
             except InvalidTask as error:  # another package's mistake must not hide the other tasks
@@ -74,19 +90,90 @@ class TaskRegistry:
 
     def get(self, name: str) -> Task[Any, Any]:
         """Return a task; `TaskNotFound` if none has the name, `InvalidTask` if it can't be loaded."""
-        if name in self._named:
-            return self._named[name][0]
-        if name in self._installed:
-            return _installed(self._installed[name])
-        raise TaskNotFound(task=name, suggestion=nearest(name, {*self._named, *self._installed}))
+        return self._find(name).task
 
     def source(self, name: str) -> str | None:
         """Return what a task that is served was registered from; None for an installed one."""
-        return self._named[name][1] if name in self._named else None
+        return self._find(name).source
+
+    def spec(self, name: str, given: bytes) -> TaskSpec:
+        """Return the spec of a task's run, with the files that it is in as they are now."""
+        found = self._find(name)
+        if not _is_file(found.source):
+            return TaskSpec(task=name, source=found.source, input=given)
+        now = self._held_now(found)
+        return TaskSpec(
+            task=name,
+            source=Path(found.source).name,
+            input=given,
+            files=now,
+            version=found.task.version if now == found.held else "",
+            environment=found.task.environment,
+        )
+
+    def folder(self, spec: TaskSpec) -> str | None:
+        """Return where the files that travel with a run are on this host, if it serves the same task."""
+        found = self._found.get(spec.task)
+        if found is None or not _is_file(found.source) or Path(found.source).name != spec.source:
+            return None
+        return str(Path(found.source).parent)
+
+    def version(self, name: str) -> TaskVersion:
+        """Return in which version a task is served now.
+
+        What its author calls it isn't known if its file or module has changed since it was loaded: the next
+        child will import that one.
+        """
+        found = self._find(name)
+        now = self._held_now(found)
+        point = self._installed[name] if found.source is None else None
+        return TaskVersion(
+            task=name,
+            version=found.task.version if now == found.held else "",
+            package="" if point is None else _package(point),
+            sha256=hash_of(now),
+            python=python_version(),
+        )
+
+    def computed_by(self, spec: TaskSpec) -> TaskVersion:
+        """Return what a run is computed by in this process, now."""
+        if not spec.files:
+            return self.version(spec.task)
+        return TaskVersion(version=spec.version, sha256=hash_of(spec.files), python=python_version())
+
+    def lacks(self, needs: str) -> str:
+        """Return in words what this process lacks to compute a run that has these needs; empty if nothing."""
+        needed = TaskVersion.from_text(needs)
+        if not needed.task:
+            return needed.lacks(replace(needed, python=python_version()))
+        try:
+            return needed.lacks(self.version(needed.task))
+        except TaskNotFound:
+            return f"No task {needed.task!r} is served here. Serve it again (--tasks), or stop the run."
+        except InvalidTask as error:
+            return str(error)
+
+    def _find(self, name: str) -> _Found:
+        if name not in self._found and name in self._installed:
+            point = self._installed[name]
+            self._found[name] = _Found(_installed(point), None, _held(point.module))
+        if name not in self._found:
+            raise TaskNotFound(task=name, suggestion=nearest(name, {*self._found, *self._installed}))
+        return self._found[name]
+
+    def _held_now(self, found: _Found) -> Mapping[str, bytes]:
+        """Return what a task's files or module hold now; what they held if they can't be read any more."""
+        try:
+            return _held(self._installed[found.task.name].module if found.source is None else found.source)
+        except OSError:
+            return found.held
 
 
 def find_task(name: str, source: str | None) -> Task[Any, Any]:
-    """Return a task by what a registry knew it by; raise `TaskNotFound` or `InvalidTask` if it is gone."""
+    """Return a task by what a registry knew it by; raise `TaskNotFound` or `InvalidTask` if it is gone.
+
+    A file without a folder is one that travels with the run, and is `importable`.
+    """
     if source is not None:
         found = [task for task in _tasks_of(source) if task.name == name]
     else:
@@ -128,12 +215,14 @@ def _tasks_of(source: str) -> list[Task[Any, Any]]:
 
 
 def _load(source: str, place: str) -> ModuleType:
-    is_file = place.endswith(".py")
-    for folder in (Path.cwd(), Path(place).parent) if is_file else (Path.cwd(),):
+    file = Path(place)
+    for folder in (Path.cwd(), file.parent) if file.is_absolute() else (Path.cwd(),):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     try:
-        return _import_file(Path(place)) if is_file else importlib.import_module(place)
+        if file.is_absolute():
+            return _import_file(file)
+        return importlib.import_module(module_name(place) if place.endswith(".py") else place)
     except PerdureError:
         raise
     except (Exception, SystemExit) as error:
@@ -141,7 +230,7 @@ def _load(source: str, place: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"perdure_tasks_{path.stem}"
+    name = module_name(path.name)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(f"{path} is not a Python file")
@@ -158,6 +247,31 @@ def _absolute(source: str) -> str:
     """Return a source with the whole path of its file, if it is in one: a child may work elsewhere."""
     place, separator, attribute = source.partition(":")
     return f"{Path(place).resolve()}{separator}{attribute}" if place.endswith(".py") else source
+
+
+def _is_file(source: str | None) -> TypeGuard[str]:
+    return source is not None and source.partition(":")[0].endswith(".py")
+
+
+def _held(source: str) -> Mapping[str, bytes]:
+    """Return what is in the files of a source that was loaded, or in the file of its module."""
+    place = source.partition(":")[0]
+    if _is_file(source):
+        return travelling(Path(place))
+    file = getattr(sys.modules.get(place), "__file__", None)
+    with suppress(OSError):  # a module needn't be a file
+        return {} if file is None else {place: Path(file).read_bytes()}
+    return {}
+
+
+def _package(point: EntryPoint) -> str:
+    """Return the name of the package that brings an entry point, and the version in which it is installed."""
+    if point.dist is None:
+        return ""
+    try:
+        return f"{point.dist.name} {version(point.dist.name)}"
+    except PackageNotFoundError:  # it was removed since
+        return point.dist.name
 
 
 def _words(error: BaseException) -> str:

@@ -258,9 +258,7 @@ class Tasks:
             self._store.check_quota(owner, self._quota)
             task = self.registry.get(request.task)
             read_input(task, request.input)
-            source = self.registry.source(request.task)
-            spec = TaskSpec(task=request.task, source=source, input=request.input)
-            return spec, self._timeout(task, request.timeout)
+            return self.registry.spec(request.task, request.input), self._timeout(task, request.timeout)
 
         spec, timeout = await self._threads.compute(prepare)
         run_id, now = new_run_id(), time.time()
