@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -88,7 +89,8 @@ class OracleStore:
         self._runs: dict[str, KeptRun] = {}
         self._numbers = 0
         self._run_keys: dict[tuple[str, str, int], tuple[bytes, str]] = {}
-        self._documents = KeptDocuments()
+        self._counter = count(1)
+        self._documents = KeptDocuments(self._counter)
         self._watchers = Watchers()
 
     @property
@@ -396,7 +398,7 @@ class OracleStore:
         if run.id in self._runs:
             raise RunExists(run=run.id)
         self._numbers += 1
-        kept = self._runs[run.id] = KeptRun(replace(run, number=self._numbers))
+        kept = self._runs[run.id] = KeptRun(replace(run, number=self._numbers), self._counter)
         if execution is not None:
             kept.placed = Execution(
                 run_id=run.id,

@@ -1,6 +1,6 @@
 """What dialects keep, in the oracle; whoever calls holds the store's lock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from perdure.errors import VersionConflict
 from perdure.stores.commands import Document
@@ -9,19 +9,18 @@ __all__ = ["KeptDocuments"]
 
 
 class KeptDocuments:
-    """Documents by dialect and id; a version is never used twice."""
+    """Documents by dialect and id; the store's counter has each version once."""
 
-    def __init__(self) -> None:
+    def __init__(self, counter: Iterator[int]) -> None:
         self._documents: dict[tuple[str, str], Document] = {}
-        self._version = 0
+        self._counter = counter
 
     def put(self, dialect: str, id: str, blob: bytes, version: int | None) -> Document:
         """Keep a document, new or in place of a version."""
         former = self._documents.get((dialect, id))
         if version != (None if former is None else former.version):
             raise VersionConflict(name=id)
-        self._version += 1
-        document = self._documents[dialect, id] = Document(id, blob, self._version)
+        document = self._documents[dialect, id] = Document(id, blob, next(self._counter))
         return document
 
     def delete(self, dialect: str, id: str) -> None:

@@ -1,7 +1,7 @@
 """A run in the oracle, with all that goes with it; whoever calls holds the store's lock."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,8 @@ class KeptRun:
         Its record.
     steps
         Its log.
+    counter
+        What the tokens of leases are taken from.
     keys
         (text, ordinal) to (body hash, position).
     savepoints
@@ -71,6 +73,7 @@ class KeptRun:
     """
 
     run: Run
+    counter: Iterator[int]
     steps: list[Step] = field(default_factory=list)
     keys: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
     savepoints: dict[int, tuple[SavepointInfo, bytes]] = field(default_factory=dict)
@@ -192,9 +195,12 @@ class KeptRun:
         self._check_unfinished()
         if execution.fence and steady() < execution.lease_until:
             raise LeaseHeld(run=self.run.id, holder=execution.holder)
-        attempt = execution.attempt + 1
         leased = replace(
-            execution, attempt=attempt, holder=holder, fence=attempt, lease_until=steady() + seconds
+            execution,
+            attempt=execution.attempt + 1,
+            holder=holder,
+            fence=next(self.counter),
+            lease_until=steady() + seconds,
         )
         self.placed = leased
         if leased.wanted is Wanted.STARTED:

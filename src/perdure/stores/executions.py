@@ -69,10 +69,8 @@ def _ends_of_leases(connection: apsw.Connection) -> Iterator[Write]:
     for (run_id,) in leased:
         # An id may be damaged in the row and not in its index, or the other way round.
         with suppress(CorruptBlob, RunNotFound, apsw.CorruptError):
-            answers = {
-                query: answer(connection, query) for query in (find_run(run_id), find_execution(run_id))
-            }
-            yield from changed_execution(found(run_id, answers), answers, ended=True)
+            run = found(run_id, answer(connection, find_run(run_id)))
+            yield from changed_execution(run, answer(connection, find_execution(run_id)), ended=True)
 
 
 def _read(connection: apsw.Connection, number: int) -> Execution:

@@ -81,11 +81,11 @@ def _damaged_runs(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _wrong_counts(connection: apsw.Connection) -> Iterator[str]:
-    yield from wrong_counts({query: answer(connection, query) for query in count_queries()})
+    yield from wrong_counts(*(answer(connection, query) for query in count_queries()))
 
 
 def _wrong_queue(connection: apsw.Connection) -> Iterator[str]:
-    yield from wrong_queue({QUEUE: answer(connection, QUEUE)})
+    yield from wrong_queue(answer(connection, QUEUE))
 
 
 def _damaged_lines(connection: apsw.Connection) -> Iterator[str]:

@@ -41,7 +41,7 @@ from perdure.stores.queries import QUERIES
 from perdure.stores.queue import QueueCount, Queued
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
-from perdure.stores.transaction import answer, execute
+from perdure.stores.transaction import answer
 from perdure.stores.values import check_page, to_execution, to_info, to_run
 from perdure.stores.watchers import Watchers
 from perdure.stores.writer import Writer
@@ -83,10 +83,10 @@ class SqlStore:
         keep_bytes: int,
         probe_every: float | None = None,
     ) -> None:
-        self._retention = check_retention(Retention(keep, keep_lines, keep_bytes))
+        retention = check_retention(Retention(keep, keep_lines, keep_bytes))
         self._watchers = Watchers()
         self._medium = open_medium()
-        self._writer = Writer(self._medium, self._watchers.tell, probe_every)
+        self._writer = Writer(self._medium, retention, self._watchers.tell, probe_every)
 
     @property
     def unavailable(self) -> str | None:
@@ -123,15 +123,7 @@ class SqlStore:
 
     def submit(self, command: Command[R], chain: Chain | None = None) -> Future[R]:
         """Let the writer execute a command."""
-        retention = self._retention  # the writer, which remembers its last item, holds no store
-
-        def apply(connection: apsw.Connection) -> tuple[R, tuple[Committed, ...]]:
-            return execute(connection, command, retention)
-
-        if chain is None:
-            return self._writer.submit(apply)
-        link = chain.link()
-        return self._writer.submit(lambda connection: link.do(lambda: apply(connection)), link)
+        return self._writer.submit(command, None if chain is None else chain.link())
 
     # Runs ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +161,7 @@ class SqlStore:
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise what `create_run` would raise now if the owner has too much for one more run."""
         with self._medium.reading() as connection, connection:
-            answers = {query: answer(connection, query) for query in quota_queries(owner, quota)}
+            answers = [answer(connection, query) for query in quota_queries(owner, quota)]
         check_quota(owner, quota, answers)
 
     # Steps --------------------------------------------------------------------------------------------------

@@ -1,12 +1,10 @@
 """Commands in the SQLite file: their queries read, and what they decide written, within a transaction."""
 
-import time
 from typing import TypeVar
 
 import apsw
 
-from perdure.clock import steady
-from perdure.stores.commands.base import Command, Committed, Moment, Query, Retention, Rows, Write
+from perdure.stores.commands.base import Command, Committed, Moment, Query, Rows, Write
 from perdure.stores.database import not_text, rows
 from perdure.stores.queries import QUERIES
 
@@ -17,23 +15,17 @@ R = TypeVar("R")
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
-def execute(
-    connection: apsw.Connection, command: Command[R], retention: Retention
-) -> tuple[R, tuple[Committed, ...]]:
-    """Execute a command. The caller rolls back if this raises.
-
-    Leases end by `perdure.clock.steady`, since the process that executes commands is the only one that has
-    the file.
-    """
+def execute(connection: apsw.Connection, command: Command[R], at: Moment) -> tuple[R, tuple[Committed, ...]]:
+    """Execute a command; if this raises, the transaction has to be rolled back unless nothing was written."""
     read = connection.execute
     try:
-        answers = {query: read(_SQL[query.name], query.values).fetchall() for query in command.reads()}
+        answers = [read(_SQL[query.name], query.values).fetchall() for query in command.reads()]
     except UnicodeDecodeError as error:
         raise not_text(error) from error
-    result, writes, changes = command.decide(answers, Moment(time.time(), steady(), retention))
-    for write in writes:
+    decision = command.decide(answers, at)
+    for write in decision.writes:
         apply(connection, write)
-    return result, changes
+    return decision.result, decision.changes
 
 
 def answer(connection: apsw.Connection, query: Query) -> Rows:

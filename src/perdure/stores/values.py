@@ -43,6 +43,7 @@ _RUN = (
     "name",
     "tags",
 )
+_STATES = {state.value: state for state in RunState}  # a look into it takes less than the class does
 _IDENTITY = ("id", "kind", "owner", "created", "parent", "parent_position")  # fmt: skip
 _EXECUTION = (
     "timeout",
@@ -173,10 +174,10 @@ def check_page(run_id: str, after: int, limit: int, position: int, found: Sequen
 
 def to_state(run_id: str, state: str) -> RunState:
     """Return a run's state; raise `CorruptBlob` if it is none."""
-    try:
-        return RunState(state)
-    except ValueError as error:
-        raise CorruptBlob(reason=f"the record of the run {run_id!r}: {error}") from error
+    found = _STATES.get(state)
+    if found is None:
+        raise CorruptBlob(reason=f"the record of the run {run_id!r}: {state!r} is no state")
+    return found
 
 
 def to_info(values: tuple[Any, ...]) -> SavepointInfo:

@@ -2,7 +2,9 @@
 
 It alone writes, and it alone decides what counts as durable:
 
-- Each item of a batch runs within an SQL savepoint, so that a refused one fails only itself.
+- A command that is refused has written nothing, so it fails only itself. One that fails half-way, for example
+  at a damaged page, ends its transaction: the items before it are executed once more without it, and those
+  behind it get a transaction of their own.
 - Every transaction begins by comparing the fencing token of the store's last opening: if another server has
   opened it since, nothing is written here any more.
 - Futures are resolved after the commit, once the medium has taken note that the transaction is acknowledged.
@@ -26,39 +28,38 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import structlog
 from msgspec.structs import replace
 
+from perdure.clock import steady
 from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
 from perdure.stores.chain import Link
-from perdure.stores.commands import Committed
+from perdure.stores.commands import Command, Committed, Moment, Retention
 from perdure.stores.database import reason, row
 from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
+from perdure.stores.transaction import execute
 from perdure.supervision import start_thread
 
-__all__ = ["Apply", "Writer"]
+__all__ = ["Writer"]
 
 BATCH = 512  # items
 PROBE_EVERY = 1.0  # seconds, while the store is unavailable
 PAGE = 4096  # bytes
 FEWEST_PAGES, MOST_PAGES = 8, 1024  # that a probe writes
 
-T = TypeVar("T")
-Apply: TypeAlias = Callable[[apsw.Connection], tuple[T, tuple[Committed, ...]]]
-"""What an item does within the transaction: it returns its result and what watchers are notified of."""
+R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
 _BEGIN = QUERIES["begin"].sql
 _COMMIT = QUERIES["commit"].sql
-_ITEM_BEGIN = QUERIES["item_begin"].sql
-_ITEM_KEEP = QUERIES["item_keep"].sql
-_ITEM_UNDO = QUERIES["item_undo"].sql
+_ROLLBACK = QUERIES["rollback"].sql
 _READ_META = QUERIES["read_meta"].sql
 _SET_BATCH = QUERIES["set_batch"].sql
 _WRITE_PROBE = QUERIES["write_probe"].sql
@@ -79,7 +80,8 @@ _STORE_FAILED = (
 
 @dataclass(slots=True)
 class _Item:
-    apply: Apply[Any]
+    command: Command[Any]
+    link: Link | None
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
     events: tuple[Committed, ...] = ()
@@ -97,6 +99,8 @@ class Writer:
     ----------
     medium
         Where the database is; the writer closes it.
+    retention
+        How much of each run is kept.
     tell
         Called for each committed change of a run, in order, before its future is resolved.
     probe_every
@@ -104,9 +108,14 @@ class Writer:
     """
 
     def __init__(
-        self, medium: Medium, tell: Callable[[Committed], None], probe_every: float | None = None
+        self,
+        medium: Medium,
+        retention: Retention,
+        tell: Callable[[Committed], None],
+        probe_every: float | None = None,
     ) -> None:
         self._medium = medium
+        self._retention = retention
         self._tell = tell
         self._probe_every = probe_every
         self._step_pages = FEWEST_PAGES  # that an item writes, as far as is known
@@ -130,10 +139,10 @@ class Writer:
         """How many items wait for their commit."""
         return len(self._waiting)
 
-    def submit(self, apply: Apply[T], link: Link | None = None) -> Future[T]:
-        """Queue an item; its future resolves after the commit."""
-        item = _Item(apply)
-        future: Future[T] = item.future
+    def submit(self, command: Command[R], link: Link | None = None) -> Future[R]:
+        """Queue a command; its future resolves after the commit."""
+        item = _Item(command, link)
+        future: Future[R] = item.future
         if link is not None:
             link.follow(item.future)
         with self._changed:
@@ -172,13 +181,13 @@ class Writer:
             self._start_over(failure)
         going_on = True
         while going_on:
-            items, going_on, idle = self._take()
+            taken, going_on, idle = self._take()
+            items: Sequence[_Item] = taken
             if not self._fenced and (idle or (items and self._unavailable is not None)):
                 self._transact([])
-            if self._unavailable is None and items:
-                self._transact(items)
-            else:
-                self._fail(items)
+            while items and self._unavailable is None:
+                items = self._transact(items)
+            self._fail(items)
             self._checkpoint()
         self._end()
 
@@ -204,15 +213,20 @@ class Writer:
         while self._waiting and self._waiting[0].future.done():
             self._waiting.popleft()
 
-    def _transact(self, items: Sequence[_Item]) -> None:
-        """Commit a batch and resolve its futures; without items, probe whether a commit succeeds."""
+    def _transact(self, items: Sequence[_Item]) -> Sequence[_Item]:
+        """Commit a batch and resolve its futures; without items, probe whether a commit succeeds.
+
+        Returns the items behind one that failed half-way: they are still to be done.
+        """
+        rest: Sequence[_Item] = ()
         batch: int | None = None  # its number, once it may be there
         changed = True
         committed = False
         try:
             with self._medium.writing() as connection:
                 try:
-                    number, changed = self._write(connection, items)
+                    number, changed, done = self._write(connection, items)
+                    items, rest = items[:done], items[done:]
                     batch = number
                     connection.execute(_COMMIT)
                     committed = True
@@ -226,24 +240,33 @@ class Writer:
             self._unavailable = None
             _log_event("info", "store_available", path=self._medium.name)
         self._answer(items, committed)
+        return rest
 
-    def _write(self, connection: apsw.Connection, items: Sequence[_Item]) -> tuple[int, bool]:
-        """Do all but the commit; return the transaction's number, and whether it changes anything."""
+    def _write(self, connection: apsw.Connection, items: Sequence[_Item]) -> tuple[int, bool, int]:
+        """Do all but the commit.
+
+        Returns the transaction's number, whether it changes anything, and how many of the items are in it.
+        """
         connection.execute(_BEGIN)
         last = self._check_opening(connection)
         while self._untold and self._untold[-1][0] > last:
             self._untold.pop()  # of a transaction that isn't there; its number is used again
-        untouched = connection.total_changes()
-        for item in items:
-            self._apply(connection, item)
-            item.on_its_own = connection.total_changes() == untouched
+        at = Moment(now=time.time(), clock=steady(), retention=self._retention)
+        written = untouched = connection.total_changes()
+        for number, item in enumerate(items, 1):
+            if item.refusal is None and not self._execute(connection, item, at, written):
+                # The transaction takes nothing more, or holds half of this item.
+                connection.execute(_ROLLBACK)
+                return self._write(connection, items[:number])
+            written = connection.total_changes()
+            item.on_its_own = written == untouched
         if not items:
             connection.execute(_WRITE_PROBE, (self._probe(last + 1),))
         changed = connection.total_changes() != untouched
         if changed:
             connection.execute(_SET_BATCH, (last + 1,))
         self._untold.extend((last + 1, event) for item in items for event in item.events)
-        return last + 1, changed
+        return last + 1, changed, len(items)
 
     def _probe(self, batch: int) -> bytes:
         """Return what a probe writes: as many pages as a step; the same bytes again aren't written."""
@@ -288,18 +311,21 @@ class Writer:
             return False
         return True
 
-    def _apply(self, connection: apsw.Connection, item: _Item) -> None:
-        connection.execute(_ITEM_BEGIN)
+    def _execute(self, connection: apsw.Connection, item: _Item, at: Moment, written: int) -> bool:
+        """Execute an item's command; return False if it failed half-way, so that nothing may be committed."""
         try:
-            item.result, item.events = item.apply(connection)
+            if item.link is None:
+                item.result, item.events = execute(connection, item.command, at)
+            else:
+                item.result, item.events = item.link.do(partial(execute, connection, item.command, at))
         except _STORE_FAILED:
             raise
         except Exception as error:
-            connection.execute(_ITEM_UNDO)
-            item.refusal = error
+            item.refusal, item.events = error, ()
             if isinstance(error, apsw.CorruptError):
                 item.refusal = CorruptBlob(reason=reason(self._medium.name, error))
-        connection.execute(_ITEM_KEEP)
+            return not isinstance(error, apsw.Error) and connection.total_changes() == written
+        return True
 
     def _answer(self, items: Sequence[_Item], committed: bool) -> None:
         """Tell those who watch of what was committed, and resolve the futures.

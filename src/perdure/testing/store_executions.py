@@ -505,6 +505,22 @@ class ExecutionConformance(StoreOpening):
             assert list(store.log_lines("task")) == []
             assert list(store.check()) == []
 
+    def test_no_lease_has_a_token_that_an_earlier_one_had(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            tokens = []
+            for _ in range(3):
+                queued(store)
+                for unbegun in (True, False):
+                    tokens.append(store.submit(Lease("task", "one", LONG)).result(WAIT).fence)
+                    for stale in tokens[:-1]:
+                        with raised(Fenced):
+                            store.submit(Report("task", stale, progress=b"stale")).result(WAIT)
+                        with raised(Fenced):
+                            store.submit(Append("task", Leased(stale), 0, [an_entry(1)])).result(WAIT)
+                    store.submit(Release("task", tokens[-1], unbegun=unbegun)).result(WAIT)
+                store.submit(DeleteRun("task")).result(WAIT)
+            assert tokens == sorted(set(tokens))
+
     # Log lines
 
     def test_lines_are_numbered_and_read_page_by_page(self, tmp_path: Path) -> None:

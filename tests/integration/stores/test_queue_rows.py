@@ -6,6 +6,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.support.store_files import overwrite
 
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import RunState, Wanted
@@ -13,8 +14,6 @@ from perdure.stores.commands import Append, Lease, Recount, Unleased, Want
 from perdure.stores.queue import Queued
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, an_entry, created, queued, raised
-
-PAGE = 4096  # bytes
 
 
 @contextmanager
@@ -27,17 +26,6 @@ def change(folder: Path, sql: str) -> None:
     """Change the file behind the store's back."""
     with closing(apsw.Connection(str(folder / "perdure.db"))) as connection:
         connection.execute(sql)
-
-
-def overwrite(folder: Path, table: str) -> None:
-    """Overwrite the last page of a table or an index in the closed file."""
-    path = folder / "perdure.db"
-    with closing(apsw.Connection(str(path))) as connection:
-        query = "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
-        ((page,),) = connection.execute(query, (table,))
-    with path.open("r+b") as file:
-        file.seek((page - 1) * PAGE)
-        file.write(b"\xa5" * PAGE)
 
 
 def test_a_file_that_was_written_without_a_queue_gets_one_when_it_is_opened(tmp_path: Path) -> None:
@@ -104,7 +92,7 @@ def test_an_overwritten_page_keeps_no_store_from_being_opened_and_no_session_fro
             queued(store, f"run-{number:03}", owner=f"an owner {number} with a long name" * 3)
         for number in (0, 70, 149):
             store.submit(Lease(f"run-{number:03}", "w", 3600.0)).result(WAIT)
-    overwrite(tmp_path, table)
+    overwrite(tmp_path / "perdure.db", table)
     with opened(tmp_path) as store:
         store.submit(Append("session", Unleased(0), 0, [an_entry(1)])).result(WAIT)
         assert store.check() != []

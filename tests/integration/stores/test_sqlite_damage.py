@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.support.store_files import held, overwrite
 
 from perdure.errors import CorruptBlob, RunFinished
 from perdure.stores.commands import Append, CreateRun, Finish, Lease, PutSavepoint, Report, Unleased, encoded
@@ -23,8 +24,6 @@ from perdure.testing.store_samples import (
     created,
     queued,
 )
-
-PAGE = 4096  # bytes
 
 
 @pytest.fixture
@@ -43,16 +42,6 @@ def change(path: Path, sql: str, values: tuple[object, ...] = ()) -> None:
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute(sql, values)
         assert connection.changes() == 1
-
-
-def overwrite(path: Path, table: str) -> None:
-    """Overwrite the last page of a table or an index in the closed file."""
-    with closing(apsw.Connection(str(path))) as connection:
-        query = "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
-        ((page,),) = connection.execute(query, (table,))
-    with path.open("r+b") as file:
-        file.seek((page - 1) * PAGE)
-        file.write(b"\xa5" * PAGE)
 
 
 def keyed(path: Path) -> None:
@@ -250,6 +239,23 @@ def test_runs_beside_an_overwritten_page_are_listed(path: Path, table: str) -> N
         ids = [run.id for run in store.runs(limit=1000)]
         assert 50 < len(ids) < 200
         assert ids == sorted(ids, key=lambda id: -int(id[4:]))
+
+
+def test_a_step_that_meets_a_damaged_page_fails_only_itself(path: Path) -> None:
+    with opened(path) as store:
+        for id in ("low", "between", "high"):
+            created(store, id, steps=200 if id != "between" else 600)
+    overwrite(path, "steps")
+    with opened(path) as store:
+        with held(store):
+            futures = [
+                store.submit(Append(id, Unleased(0), position, [an_entry(position + 1)]))
+                for id, position in (("low", 200), ("high", 200), ("low", 201), ("high", 200), ("low", 202))
+            ]
+        errors = [type(future.exception(WAIT)) for future in futures]
+        assert errors == [type(None), CorruptBlob, type(None), CorruptBlob, type(None)]
+        assert [store.run(id).position for id in ("low", "high")] == [203, 200]
+        assert list(store.steps("low", after=200)) == [a_step(201), a_step(202), a_step(203)]
 
 
 # Savepoints -------------------------------------------------------------------------------------------------

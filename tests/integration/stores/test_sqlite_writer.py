@@ -1,18 +1,18 @@
 """The writer commits what waits together, and an item harms none of its neighbours."""
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.store_files import held
 
 from perdure.errors import PositionConflict, RunNotFound
 from perdure.run import Entry
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Append, Committed, CreateRun, DeleteRun, Unleased, encoded
+from perdure.stores.commands import Append, CreateRun, DeleteRun, Unleased, encoded
 from perdure.stores.file_medium import CHECKPOINT
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.writer import BATCH
@@ -24,25 +24,6 @@ from perdure.testing.store_samples import WAIT, a_run, a_savepoint, a_step, an_e
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     with closing(SqliteStore(tmp_path)) as store:
         yield store
-
-
-@contextmanager
-def held(store: SqliteStore) -> Iterator[Future[Any]]:
-    """Keep the writer busy, so that what is written within the block waits, and becomes one batch."""
-    taken, go_on = threading.Event(), threading.Event()
-
-    def hold(committed: Committed) -> None:
-        taken.set()
-        go_on.wait(WAIT)
-
-    stop = store.watch(hold)
-    future = store.submit(CreateRun(a_run("held")))
-    assert taken.wait(WAIT)
-    stop()
-    try:
-        yield future
-    finally:
-        go_on.set()
 
 
 def test_whatever_waits_is_made_durable_by_one_sync(tmp_path: Path) -> None:

@@ -164,8 +164,8 @@ def test_every_write_of_a_server_is_refused_once_another_has_opened_the_store(tm
         first.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
         queued(first)
         queued(first, "waiting")
-        first.submit(PutDocument("bptk", "kept", b"blob", None)).result(WAIT)
         assert first.submit(Lease("task", "w", 9.0)).result(WAIT).fence == 1
+        first.submit(PutDocument("bptk", "kept", b"blob", None)).result(WAIT)
         with closing(opened_beside(path)) as second:
             before = [second.run(id) for id in ("run", "task", "waiting")]
             for write in WRITES:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from perdure.errors import (
     Fenced,
@@ -40,6 +41,7 @@ NOW = Moment(now=100.0, clock=50.0, retention=Retention())
 NUMBER = 7
 ID = "run"
 FIRST = Unleased(0)
+COUNTED: dict[str, Any] = {"read_counter": [(41,)]}
 
 
 def found(
@@ -61,7 +63,7 @@ def executed(execution: Execution) -> dict[str, Any]:
 
 
 def decided(command: Command[Any], rows: dict[str, Any], at: Moment = NOW) -> Decision[Any]:
-    return command.decide({query: rows.get(query.name, []) for query in command.reads()}, at)
+    return command.decide([rows.get(query.name, []) for query in command.reads()], at)
 
 
 def written(decision: Decision[Any]) -> list[str]:
@@ -137,23 +139,23 @@ def test_a_known_key_is_answered_whatever_happened_since(rows: dict[str, Any]) -
     assert (decision.writes, decision.changes) == ((), ())
 
 
-def test_a_lease_is_taken_with_the_number_of_the_attempt_as_its_token() -> None:
+def test_a_lease_is_taken_with_the_next_number_of_the_counter_as_its_token() -> None:
     rows = found(state=RunState.CREATED, lease=0) | executed(an_execution(ID, attempt=2))
-    decision = decided(Lease(ID, "worker", 5.0), rows)
+    decision = decided(Lease(ID, "worker", 5.0), rows | COUNTED)
     leased = decision.result
-    assert (leased.attempt, leased.fence, leased.holder, leased.lease_until) == (3, 3, "worker", 55.0)
-    assert "set_lease" in written(decision)
+    assert (leased.attempt, leased.fence, leased.holder, leased.lease_until) == (3, 42, "worker", 55.0)
+    assert {"set_lease", "set_counter"} < set(written(decision))
     assert decision.changes[0].state is RunState.STARTED
     paused = found(state=RunState.CREATED, lease=0) | executed(an_execution(ID, wanted=Wanted.PAUSED))
-    assert "change_run" not in written(decided(Lease(ID, "worker", 5.0), paused))
+    assert "change_run" not in written(decided(Lease(ID, "worker", 5.0), paused | COUNTED))
 
 
 @pytest.mark.parametrize(("clock", "taken"), [(54.9, False), (55.0, True)])
 def test_a_lease_ends_by_the_clock_of_the_store(clock: float, taken: bool) -> None:
     held = an_execution(ID, attempt=3, holder="one", fence=3, lease_until=55.0)
-    rows, at = found(lease=3) | executed(held), NOW._replace(clock=clock, now=1e12)
+    rows, at = found(lease=3) | executed(held) | COUNTED, replace(NOW, clock=clock, now=1e12)
     if taken:
-        assert decided(Lease(ID, "two", 5.0), rows, at).result.fence == 4
+        assert decided(Lease(ID, "two", 5.0), rows, at).result.fence == 42
     else:
         with pytest.raises(LeaseHeld):
             decided(Lease(ID, "two", 5.0), rows, at)

@@ -12,9 +12,7 @@ from perdure.stores.queries import MIGRATIONS, QUERIES
 from perdure.stores.run_rows import LISTS, List
 
 SOURCES = Path(perdure.stores.__file__).parent
-STATEMENTS = {
-    name: query.sql for name, query in QUERIES.items() if not name.startswith("item_") and " " in query.sql
-}
+STATEMENTS = {name: query.sql for name, query in QUERIES.items() if " " in query.sql}
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +62,8 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
         "set_batch",
         "next_opening",
         "newest_change",
-        "read_last_version",
-        "set_last_version",
+        "read_counter",
+        "set_counter",
         "next_run_number",  # a table of one row
     }
     whole |= {

@@ -5,14 +5,15 @@ returns, all in one transaction in which nobody else changes what was read. So w
 once, whatever the database, and is tested without one.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from perdure.lifecycle import RunState
 
 __all__ = [
+    "READ_COUNTER",
     "Answers",
     "Command",
     "Committed",
@@ -22,6 +23,7 @@ __all__ = [
     "Retention",
     "Rows",
     "Write",
+    "count",
     "write",
 ]
 
@@ -31,18 +33,18 @@ Rows: TypeAlias = Sequence[tuple[Any, ...]]
 """What a query returns, or the parameters of a statement that is executed once for each row."""
 
 
-class Query(NamedTuple):
+class Query(msgspec.Struct, frozen=True):
     """A query by its name, with its parameters."""
 
     name: str
     values: tuple[Any, ...] = ()
 
 
-Answers: TypeAlias = Mapping[Query, Rows]
-"""What each query of a command returned."""
+Answers: TypeAlias = Sequence[Rows]
+"""What each query of a command returned, in the order of `Command.reads`."""
 
 
-class Write(NamedTuple):
+class Write(msgspec.Struct, frozen=True):
     """A statement by its name, executed once for each row of parameters."""
 
     name: str
@@ -54,7 +56,17 @@ def write(name: str, *values: Any) -> Write:
     return Write(name, (values,))
 
 
-class Retention(NamedTuple):
+READ_COUNTER = Query("read_counter")
+"""The query that `count` takes the rows of."""
+
+
+def count(counter: Rows) -> tuple[int, Write]:
+    """Return the next number of the store's counter, of which none comes twice, and how it is kept."""
+    ((last,),) = counter
+    return last + 1, write("set_counter", last + 1)
+
+
+class Retention(msgspec.Struct, frozen=True):
     """How much of each run a store keeps.
 
     Attributes
@@ -70,8 +82,8 @@ class Retention(NamedTuple):
     line_bytes: int = 10_000_000
 
 
-class Moment(NamedTuple):
-    """What only the database knows when it executes a command.
+class Moment(msgspec.Struct, frozen=True):
+    """What only the database knows when it executes commands; those of one transaction share it.
 
     Attributes
     ----------
@@ -100,7 +112,7 @@ class Committed(msgspec.Struct, frozen=True):
     deleted: bool = False
 
 
-class Decision(NamedTuple, Generic[R]):
+class Decision(msgspec.Struct, Generic[R], frozen=True):
     """What a command comes to: its result, what is written, and the changes that watchers are notified of."""
 
     result: R
@@ -121,7 +133,7 @@ class Command(msgspec.Struct, Generic[R], frozen=True):
         Parameters
         ----------
         answers
-            What each of the queries returned.
+            What each of the queries returned, in the order of `reads`.
         at
             When it is executed.
         """

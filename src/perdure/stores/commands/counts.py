@@ -5,16 +5,12 @@ It has no checksum, since it can be made anew.
 
 from collections.abc import Iterator, Sequence
 
-from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, write
+from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, write
 
 __all__ = ["QUEUE", "Recount", "count_queries", "wrong_counts", "wrong_queue"]
 
 QUEUE = Query("list_wrong_queue")
-"""The query that `wrong_queue` takes the answer of."""
-
-_KEPT = Query("list_owners")
-_COUNTED = Query("count_owners")
-_LISTED = Query("list_wrong_rows")
+"""The query that `wrong_queue` takes the rows of."""
 
 
 class Recount(Command[Sequence[str]], frozen=True):
@@ -25,30 +21,31 @@ class Recount(Command[Sequence[str]], frozen=True):
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for what is kept, and for what the rows come to."""
-        return *count_queries(), _LISTED, QUEUE
+        return *count_queries(), Query("list_wrong_rows"), QUEUE
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Sequence[str]]:
         """Put down what is right if something is wrong."""
-        counts = list(wrong_counts(answers))
-        lists = [f"the run {id!r} was listed otherwise than its record says" for (id,) in answers[_LISTED]]
+        kept, counted, listed, queued = answers
+        counts = list(wrong_counts(kept, counted))
+        lists = [f"the run {id!r} was listed otherwise than its record says" for (id,) in listed]
         writes = [write("clear_owners"), write("fill_owners")] if counts else []
         if lists:
             writes += [write("clear_rows"), write("fill_rows")]
-        queue = list(wrong_queue(answers))
+        queue = list(wrong_queue(queued))
         if queue:
             writes += [write("clear_queue"), write("fill_queue")]
         return Decision([*counts, *lists, *queue], writes)
 
 
 def count_queries() -> Sequence[Query]:
-    """Return the queries that `wrong_counts` takes the answers of."""
-    return _KEPT, _COUNTED
+    """Return the queries that `wrong_counts` takes the rows of."""
+    return Query("list_owners"), Query("count_owners")
 
 
-def wrong_counts(answers: Answers) -> Iterator[str]:
+def wrong_counts(kept_rows: Rows, counted_rows: Rows) -> Iterator[str]:
     """Yield in words each count that isn't what the rows come to."""
-    kept = {owner: (runs, size) for owner, runs, size in answers[_KEPT]}
-    counted = {owner: (runs, size) for owner, runs, size in answers[_COUNTED]}
+    kept = {owner: (runs, size) for owner, runs, size in kept_rows}
+    counted = {owner: (runs, size) for owner, runs, size in counted_rows}
     for owner in sorted({*kept, *counted}):
         runs, size = counted.get(owner, (0, 0))
         kept_runs, kept_size = kept.get(owner, (0, 0))
@@ -59,7 +56,7 @@ def wrong_counts(answers: Answers) -> Iterator[str]:
             yield f"the results of {name!r} are said to have {kept_size} bytes, and have {size}"
 
 
-def wrong_queue(answers: Answers) -> Iterator[str]:
+def wrong_queue(rows: Rows) -> Iterator[str]:
     """Yield in words each run that stands in the queue otherwise than it has to."""
-    for (number,) in answers[QUEUE]:
+    for (number,) in rows:
         yield f"the run with number {number} was queued otherwise than its execution says"

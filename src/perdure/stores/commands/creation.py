@@ -1,6 +1,7 @@
 """Making runs: from nothing, or as forks of others, once for each key and within their owner's quota."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 from msgspec.structs import replace
@@ -8,7 +9,17 @@ from msgspec.structs import replace
 from perdure.errors import CorruptBlob, Invalid, RunExists, StepNotFound
 from perdure.lifecycle import FINAL
 from perdure.run import Execution, Key, Run
-from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
+from perdure.stores.commands.base import (
+    Answers,
+    Command,
+    Committed,
+    Decision,
+    Moment,
+    Query,
+    Rows,
+    Write,
+    write,
+)
 from perdure.stores.commands.executions import begun
 from perdure.stores.commands.found import find_run, found
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
@@ -48,11 +59,11 @@ class CreateRun(Command[Created], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Created]:
         """Make the run, or answer with the one that the key made."""
-        recorded = _recorded(self.run.owner, self.key, answers)
-        if recorded is not None:
-            return Decision(Created(recorded, replayed=True))
-        writes = _within_quota(self.run.owner, self.quota, answers)
-        made, inserted = _inserted(replace(self.run, position=0), self.key, answers)
+        known = _known(self.run.owner, self.key, self.quota, iter(answers))
+        if known.recorded is not None:
+            return Decision(Created(known.recorded, replayed=True))
+        writes = _within_quota(self.run.owner, self.quota, known)
+        made, inserted = _inserted(replace(self.run, position=0), self.key, known)
         writes += inserted
         if self.savepoint is not None:
             writes += put(made.number, self.savepoint, at)
@@ -90,8 +101,11 @@ class ForkRuns(Command[list[Created]], frozen=True):
         queries: list[Query] = []
         for fork in self.forks:
             queries += _queries(fork.run, fork.key, self.quota)
-            if fork.run.parent is not None and fork.run.parent_position is not None:
-                queries += [find_run(fork.run.parent), _count(fork.run.parent, fork.run.parent_position)]
+            parent = fork.run.parent  # without one both queries find nothing
+            queries += [
+                Query("find_run", (parent,)),
+                Query("count_steps", (parent, fork.run.parent_position)),
+            ]
         return queries
 
     def decide(self, answers: Answers, at: Moment) -> Decision[list[Created]]:
@@ -100,13 +114,15 @@ class ForkRuns(Command[list[Created]], frozen=True):
         writes: list[Write] = []
         made: dict[str, Run] = {}
         unfinished = 0
+        rest = iter(answers)
         for fork in self.forks:
-            recorded = _recorded(fork.run.owner, fork.key, answers)
-            if recorded is not None:
-                created.append(Created(recorded, replayed=True))
+            known = _known(fork.run.owner, fork.key, self.quota, rest)
+            parent, counted = next(rest), next(rest)
+            if known.recorded is not None:
+                created.append(Created(known.recorded, replayed=True))
                 continue
-            writes += _within_quota(fork.run.owner, self.quota, answers, len(made), unfinished)
-            run, inserted = _forked(fork, answers, made)
+            writes += _within_quota(fork.run.owner, self.quota, known, len(made), unfinished)
+            run, inserted = _forked(fork, known, parent, counted, made)
             writes += [*inserted, *put(run.number, fork.savepoint, at)]
             if fork.execution is not None:
                 writes += begun(run, fork.execution)
@@ -120,7 +136,12 @@ class ForkRuns(Command[list[Created]], frozen=True):
 
 def quota_queries(owner: str, quota: Quota) -> list[Query]:
     """Return the queries that `check_quota` takes the answers of."""
-    return [_count_unfinished(owner), _owner(owner, quota), _largest(owner, quota)]
+    limit = quota.result_bytes
+    return [
+        Query("count_live_runs_of_owner", (owner,)),
+        Query("read_owner", (owner, limit is not None)),
+        Query("list_largest_results", (owner, limit)),
+    ]
 
 
 def check_quota(
@@ -130,15 +151,15 @@ def check_quota(
 
     Returns whether the sum of the bytes of the owner's results is kept; else it was added up.
     """
-    unfinished = answers[_count_unfinished(owner)][0][0] + made_unfinished
-    counts = answers[_owner(owner, quota)]
+    ((stored,),), counts, largest = answers
+    unfinished = stored + made_unfinished
     runs, size, kept = counts[0] if counts else (0, 0, True)
     quota.check(
         owner,
         unfinished=unfinished,
         ended=runs + made - unfinished,
         result_bytes=size or 0,
-        read_sizes=lambda: dict(answers[_largest(owner, quota)]),
+        read_sizes=lambda: dict(largest),
     )
     return bool(kept)
 
@@ -148,52 +169,45 @@ def find_run_key(owner: str, key: Key) -> Query:
     return Query("find_run_key", (owner, key.text, key.ordinal))
 
 
-def _count_unfinished(owner: str) -> Query:
-    return Query("count_live_runs_of_owner", (owner,))
+class _Known(msgspec.Struct, frozen=True):
+    """What a run is made by: who has its id, its number, the run its key made, and its owner's counts."""
 
-
-def _owner(owner: str, quota: Quota) -> Query:
-    return Query("read_owner", (owner, quota.result_bytes is not None))
-
-
-def _largest(owner: str, quota: Quota) -> Query:
-    return Query("list_largest_results", (owner, quota.result_bytes))
-
-
-def _count(run_id: str, position: int) -> Query:
-    return Query("count_steps", (run_id, position))
-
-
-_NEXT_NUMBER = Query("next_run_number")
+    taken: Rows
+    number: int
+    recorded: Run | None
+    quota: Answers
 
 
 def _queries(run: Run, key: Key | None, quota: Quota | None) -> Iterator[Query]:
     yield find_run(run.id)
-    yield _NEXT_NUMBER
+    yield Query("next_run_number")
     if key is not None:
         yield find_run_key(run.owner, key)
     if quota is not None:
         yield from quota_queries(run.owner, quota)
 
 
-def _recorded(owner: str, key: Key | None, answers: Answers) -> Run | None:
-    return None if key is None else to_made_run(answers[find_run_key(owner, key)], owner, key)
+def _known(owner: str, key: Key | None, quota: Quota | None, answers: Iterator[Rows]) -> _Known:
+    """Take the next answers, which are those of `_queries`."""
+    taken, ((number,),) = next(answers), next(answers)
+    recorded = None if key is None else to_made_run(next(answers), owner, key)
+    return _Known(taken, number, recorded, () if quota is None else tuple(islice(answers, 3)))
 
 
 def _within_quota(
-    owner: str, quota: Quota | None, answers: Answers, made: int = 0, made_unfinished: int = 0
+    owner: str, quota: Quota | None, known: _Known, made: int = 0, made_unfinished: int = 0
 ) -> list[Write]:
     """Check the quota; return how the sum of the owner's results is kept, if nobody had kept it."""
-    if quota is None or check_quota(owner, quota, answers, made=made, made_unfinished=made_unfinished):
+    if quota is None or check_quota(owner, quota, known.quota, made=made, made_unfinished=made_unfinished):
         return []
     return [write("count_results", owner)]
 
 
-def _inserted(run: Run, key: Key | None, answers: Answers, before: int = 0) -> tuple[Run, list[Write]]:
+def _inserted(run: Run, key: Key | None, known: _Known, before: int = 0) -> tuple[Run, list[Write]]:
     """Return a run with its number, and how it is kept; `before` are made by the same command."""
-    if answers[find_run(run.id)]:
+    if known.taken:
         raise RunExists(run=run.id)
-    made = replace(run, number=answers[_NEXT_NUMBER][0][0] + before, generation=0)
+    made = replace(run, number=known.number + before, generation=0)
     writes = [write("insert_run", *run_values(made)), write("insert_spec", made.number, made.spec)]
     if made.name or made.tags:
         writes.append(write("put_label", made.number, made.name, to_tags(made.tags)))
@@ -202,18 +216,20 @@ def _inserted(run: Run, key: Key | None, answers: Answers, before: int = 0) -> t
     return made, writes
 
 
-def _forked(fork: Fork, answers: Answers, made: dict[str, Run]) -> tuple[Run, list[Write]]:
+def _forked(
+    fork: Fork, known: _Known, parent_rows: Rows, counted: Rows, made: dict[str, Run]
+) -> tuple[Run, list[Write]]:
     run = fork.run
     if run.parent is None or run.parent_position is None:
         raise Invalid(f"The run {run.id!r} can't be forked: it names no parent and step.")
-    parent = found(run.parent, answers)
+    parent = found(run.parent, parent_rows)
     if not 0 <= run.parent_position <= parent.position:
         raise StepNotFound(run=run.parent, step=run.parent_position, position=parent.position)
     if run.id in made:
         raise RunExists(run=run.id)
-    if answers[_count(run.parent, run.parent_position)][0][0] != run.parent_position:
+    if counted[0][0] != run.parent_position:
         reason = f"steps are missing from the log of the run {run.parent!r} before step {run.parent_position}"
         raise CorruptBlob(reason=reason)
-    forked, writes = _inserted(replace(run, position=run.parent_position), fork.key, answers, len(made))
+    forked, writes = _inserted(replace(run, position=run.parent_position), fork.key, known, len(made))
     copied = (forked.number, parent.number, run.parent_position)
     return forked, [*writes, write("copy_steps", *copied), write("copy_savepoints", *copied)]

@@ -7,7 +7,7 @@ import msgspec
 
 from perdure.errors import CorruptBlob, VersionConflict
 from perdure.stores.checksums import checksum
-from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, write
+from perdure.stores.commands.base import READ_COUNTER, Answers, Command, Decision, Moment, Query, count, write
 
 __all__ = ["DeleteDocument", "Document", "PutDocument", "to_document"]
 
@@ -32,25 +32,21 @@ class PutDocument(Command[Document], frozen=True):
     version: int | None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the former document and the last version of any."""
-        return self._find, _LAST_VERSION
+        """Return the queries for the former document and the counter that versions are taken from."""
+        return Query("find_document", (self.dialect, self.id)), READ_COUNTER
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Document]:
         """Keep it if the former one is the expected one."""
-        former = answers[self._find]
+        former, counter = answers
         if self.version != (former[0][0] if former else None):
             raise VersionConflict(name=self.id)
-        version = answers[_LAST_VERSION][0][0] + 1
+        version, counted = count(counter)
         kept = checksum(self.dialect, self.id, version, self.blob)
         writes = [
-            write("set_last_version", version),
+            counted,
             write("put_document", self.dialect, self.id, version, self.blob, kept),
         ]
         return Decision(Document(self.id, self.blob, version), writes)
-
-    @property
-    def _find(self) -> Query:
-        return Query("find_document", (self.dialect, self.id))
 
 
 class DeleteDocument(Command[None], frozen=True):
@@ -62,9 +58,6 @@ class DeleteDocument(Command[None], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Forget it."""
         return Decision(None, [write("delete_document", self.dialect, self.id)])
-
-
-_LAST_VERSION = Query("read_last_version")
 
 
 def to_document(values: tuple[Any, ...]) -> Document:

@@ -11,7 +11,18 @@ from perdure.errors import Fenced, Invalid, LeaseHeld, RunFinished, SavepointNot
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution, LogLine, Run
 from perdure.stores.checksums import checksum
-from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
+from perdure.stores.commands.base import (
+    READ_COUNTER,
+    Answers,
+    Command,
+    Decision,
+    Moment,
+    Query,
+    Rows,
+    Write,
+    count,
+    write,
+)
 from perdure.stores.commands.found import Found, changed, find_run, found, read_run
 from perdure.stores.values import execution_values, line_values, to_execution, to_run
 
@@ -32,9 +43,10 @@ __all__ = [
 class Lease(Command[Execution], frozen=True):
     """Take a run to work on it, with a new fencing token and one more attempt.
 
-    The token is larger than any before of this run. The run becomes started in the same transaction if that
-    is wanted of it; one that is wanted paused stays what it is, and is prepared. Raises `RunFinished` if its
-    state is final, `NotExecuted` if it has no execution, and `LeaseHeld` if a lease hasn't ended yet.
+    The token is larger than any before in this store, also than those of a deleted run with the same id. The
+    run becomes started in the same transaction if that is wanted of it; one that is wanted paused stays what
+    it is, and is prepared. Raises `RunFinished` if its state is final, `NotExecuted` if it has no execution,
+    and `LeaseHeld` if a lease hasn't ended yet.
     """
 
     run_id: str
@@ -42,24 +54,24 @@ class Lease(Command[Execution], frozen=True):
     seconds: float
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run and its execution."""
-        return find_run(self.run_id), find_execution(self.run_id)
+        """Return the queries for the run, its execution, and the counter that tokens are taken from."""
+        return find_run(self.run_id), find_execution(self.run_id), READ_COUNTER
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
         """Take the lease, unless somebody has it."""
-        run, former = found(self.run_id, answers), _execution(self.run_id, answers)
+        run, former = found(self.run_id, answers[0]), _execution(answers[1])
         _check_unfinished(run)
         if former.leased(at.clock):
             raise LeaseHeld(run=self.run_id, holder=former.holder)
-        attempt = former.attempt + 1
+        token, counted = count(answers[2])
         begun = replace(
             former,
-            attempt=attempt,
+            attempt=former.attempt + 1,
             holder=self.holder,
-            fence=attempt,  # every lease is an attempt, so the number is a new one
+            fence=token,
             lease_until=at.clock + self.seconds,
         )
-        writes, state = _written(run, begun), run.state
+        writes, state = [counted, *_written(run, begun)], run.state
         if begun.wanted is Wanted.STARTED:
             state = RunState.STARTED
             writes += changed(run, Change(state=state), at)
@@ -82,7 +94,7 @@ class Renew(Command[Execution], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
         """Put off its end."""
-        run, held = found(self.run_id, answers), _held(self.run_id, self.token, answers)
+        run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         renewed = replace(held, lease_until=at.clock + self.seconds)
         return Decision(renewed, _written(run, renewed))
 
@@ -102,21 +114,18 @@ class Report(Command[None], frozen=True):
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution, and its last line."""
-        return find_run(self.run_id), find_execution(self.run_id), self._last
+        last = Query("find_last_log_line", (self.run_id,))
+        return find_run(self.run_id), find_execution(self.run_id), last
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Put down what is new."""
-        run, held = found(self.run_id, answers), _held(self.run_id, self.token, answers)
+        run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         reported = _reported(held, self.seconds, self.deaths, self.progress)
         writes = [] if reported == held else _written(run, reported)
         if self.lines:
-            last = answers[self._last]
+            last = answers[2]
             writes += self._written_lines(run, last[0][0] if last else 0, at)
         return Decision(None, writes, (run.committed(),))
-
-    @property
-    def _last(self) -> Query:
-        return Query("find_last_log_line", (self.run_id,))
 
     def _written_lines(self, run: Found, size: int, at: Moment) -> Iterator[Write]:
         """Yield how the lines are added, of which `size` is the bytes of those before."""
@@ -153,7 +162,7 @@ class Finish(Command[Run], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
         """End the work of the lease's holder."""
-        run, held = found(self.run_id, answers), _execution(self.run_id, answers)
+        run, held = found(self.run_id, answers[0]), _execution(answers[1])
         _check_unfinished(run)
         _check_token(held, self.token)
         if self.change.state not in FINAL:
@@ -166,7 +175,7 @@ class Finish(Command[Run], frozen=True):
                 write("note_result", run.number),
             ]
         writes += changed(run, self.change, at)
-        ended = self.change.applied(to_run(answers[read_run(self.run_id)][0]), at.now)
+        ended = self.change.applied(to_run(answers[2][0]), at.now)
         return Decision(ended, writes, (run.committed(state=ended.state),))
 
 
@@ -189,7 +198,7 @@ class Release(Command[None], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """End the lease."""
-        run, held = found(self.run_id, answers), _held(self.run_id, self.token, answers)
+        run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         left = _given_back(_reported(held, self.seconds, self.deaths))
         writes = _written(run, replace(left, attempt=left.attempt - self.unbegun))
         return Decision(None, writes, (run.committed(),))
@@ -210,7 +219,7 @@ class Want(Command[Execution], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
         """Put down what is wanted; an end that was wanted may be on its way."""
-        run, execution = found(self.run_id, answers), _execution(self.run_id, answers)
+        run, execution = found(self.run_id, answers[0]), _execution(answers[1])
         _check_unfinished(run)
         if not execution.wanted.ends:
             execution = replace(execution, wanted=self.wanted)
@@ -231,13 +240,13 @@ class CutLines(Command[None], frozen=True):
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution, and how many lines it had written."""
-        return find_run(self.run_id), find_execution(self.run_id), self._written
+        written = Query("find_lines_at_savepoint", (self.run_id, self.savepoint))
+        return find_run(self.run_id), find_execution(self.run_id), written
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Cut them."""
-        run = found(self.run_id, answers)
-        _held(self.run_id, self.token, answers)
-        written = answers[self._written]
+        run, written = found(self.run_id, answers[0]), answers[2]
+        _held(self.token, answers[1])
         if self.savepoint is not None and not written:
             raise SavepointNotFound(run=self.run_id, savepoint=self.savepoint)
         last = written[0][0] if written else 0
@@ -245,10 +254,6 @@ class CutLines(Command[None], frozen=True):
         if last < run.lines:
             writes.append(write("count_log_lines", run.number, last))
         return Decision(None, writes, (run.committed(),))
-
-    @property
-    def _written(self) -> Query:
-        return Query("find_lines_at_savepoint", (self.run_id, self.savepoint))
 
 
 def begun(run: Run, execution: Execution) -> list[Write]:
@@ -267,17 +272,17 @@ def begun(run: Run, execution: Execution) -> list[Write]:
 
 
 def find_execution(run_id: str) -> Query:
-    """Return the query that `changed_execution` takes the answer of."""
+    """Return the query that `changed_execution` takes the rows of."""
     return Query("find_execution", (run_id,))
 
 
 def changed_execution(
-    run: Found, answers: Answers, *, took_savepoint: bool = False, ended: bool = False
+    run: Found, rows: Rows, *, took_savepoint: bool = False, ended: bool = False
 ) -> list[Write]:
     """Return how the execution of a run is changed by a savepoint or its end, if it has one."""
     if run.lease is None:
         return []
-    execution = former = _execution(run.id, answers)
+    execution = former = _execution(rows)
     if took_savepoint:
         execution = replace(execution, deaths=0)
     if ended:
@@ -292,14 +297,14 @@ def _written(run: Found, execution: Execution) -> list[Write]:
     return writes
 
 
-def _execution(run_id: str, answers: Answers) -> Execution:
+def _execution(rows: Rows) -> Execution:
     """Return the execution of a run that was found; raise `NotExecuted` if it has none."""
-    return to_execution(answers[find_execution(run_id)][0])
+    return to_execution(rows[0])
 
 
-def _held(run_id: str, token: int, answers: Answers) -> Execution:
+def _held(token: int, rows: Rows) -> Execution:
     """Return an execution whose lease has this token; else raise `Fenced`."""
-    execution = _execution(run_id, answers)
+    execution = _execution(rows)
     _check_token(execution, token)
     return execution
 

@@ -1,13 +1,13 @@
 """The run that a command is about, as it was found, and the guard that a write to it carries."""
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from perdure.errors import Fenced, RunNotFound
 from perdure.lifecycle import FINAL, RunState
 from perdure.run import Change, Run
-from perdure.stores.commands.base import Answers, Committed, Moment, Query, Write, write
+from perdure.stores.commands.base import Committed, Moment, Query, Rows, Write, write
 from perdure.stores.values import to_state, to_tags
 
 __all__ = ["Found", "Guard", "Leased", "Unleased", "changed", "find_run", "found", "read_run"]
@@ -44,7 +44,7 @@ Guard: TypeAlias = Unleased | Leased
 """What a write to a run is compared with, so that a writer that was overtaken changes nothing."""
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """A run that was found.
 
     `lease` is the fencing token of its execution's lease, 0 without a lease, or None without an execution;
@@ -81,7 +81,7 @@ class Found(NamedTuple):
 
 
 def find_run(run_id: str) -> Query:
-    """Return the query that `found` takes the answer of."""
+    """Return the query that `found` takes the rows of."""
     return Query("find_run", (run_id,))
 
 
@@ -90,9 +90,8 @@ def read_run(run_id: str) -> Query:
     return Query("read_run", (run_id,))
 
 
-def found(run_id: str, answers: Answers) -> Found:
+def found(run_id: str, rows: Rows) -> Found:
     """Return the run that was found, or raise `RunNotFound`."""
-    rows = answers[find_run(run_id)]
     if not rows:
         raise RunNotFound(run=run_id)
     number, state, position, version, generation, lease, lines = rows[0]

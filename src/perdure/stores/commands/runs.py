@@ -30,13 +30,13 @@ class ChangeRun(Command[Run], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
         """Change the record if nobody else did."""
-        run = found(self.run_id, answers)
+        run = found(self.run_id, answers[0])
         if run.version != self.version:
             raise VersionConflict(name=self.run_id)
-        after = self.change.applied(to_run(answers[read_run(self.run_id)][0]), at.now)
+        after = self.change.applied(to_run(answers[1][0]), at.now)
         writes = changed(run, self.change, at)
         if self.change.state in FINAL:
-            writes += changed_execution(run, answers, ended=True)
+            writes += changed_execution(run, answers[2], ended=True)
         return Decision(after, writes, (run.committed(state=after.state),))
 
 
@@ -51,6 +51,6 @@ class DeleteRun(Command[None], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Forget it."""
-        run = found(self.run_id, answers)
+        run = found(self.run_id, answers[0])
         gone = Committed(run.id, run.state, run.position, deleted=True)
         return Decision(None, [write("delete_run", run.number)], (gone,))

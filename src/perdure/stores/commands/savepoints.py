@@ -7,7 +7,7 @@ import msgspec
 
 from perdure.errors import SavepointNameTaken, SavepointNotFound
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
+from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, Write, write
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, find_run, found
 from perdure.stores.values import to_info
@@ -65,10 +65,10 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[SavepointInfo]:
         """Keep it, then give up those that retention doesn't keep."""
-        run, savepoint = found(self.run_id, answers), self.savepoint
+        run, savepoint = found(self.run_id, answers[0]), self.savepoint
         run.check(self.guard)
-        _check_name(self.run_id, savepoint.timestamp, self.name, answers)
-        former = _former(self.run_id, savepoint.timestamp, answers)
+        _check_name(self.run_id, self.name, answers[2])
+        former = to_info(answers[1][0]) if answers[1] else None
         info = SavepointInfo(
             timestamp=savepoint.timestamp,
             position=savepoint.position,
@@ -80,7 +80,7 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
         )
         writes = put(run.number, savepoint, at, self.name, self.pinned)
         if isinstance(self.guard, Leased):
-            writes += changed_execution(run, answers, took_savepoint=True)
+            writes += changed_execution(run, answers[3], took_savepoint=True)
         return Decision(info, writes)
 
 
@@ -101,12 +101,11 @@ class MarkSavepoint(Command[SavepointInfo], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[SavepointInfo]:
         """Put down the name and the pin."""
-        run = found(self.run_id, answers)
-        former = _former(self.run_id, self.timestamp, answers)
-        if former is None:
+        run = found(self.run_id, answers[0])
+        if not answers[1]:
             raise SavepointNotFound(run=self.run_id, savepoint=self.timestamp)
-        _check_name(self.run_id, self.timestamp, self.name, answers)
-        info = msgspec.structs.replace(former, name=self.name, pinned=self.pinned)
+        _check_name(self.run_id, self.name, answers[2])
+        info = msgspec.structs.replace(to_info(answers[1][0]), name=self.name, pinned=self.pinned)
         return Decision(info, [write("mark_savepoint", run.number, self.timestamp, self.name, self.pinned)])
 
 
@@ -132,25 +131,12 @@ def put(
 
 
 def _queries(run_id: str, timestamp: int, name: str | None) -> list[Query]:
-    queries = [find_run(run_id), _find(run_id, timestamp)]
-    return queries if name is None else [*queries, _find_other(run_id, timestamp, name)]
+    former = Query("find_savepoint", (run_id, timestamp))
+    others = Query("find_savepoint_named", (run_id, name, timestamp))  # without a name it finds none
+    return [find_run(run_id), former, others]
 
 
-def _find(run_id: str, timestamp: int) -> Query:
-    return Query("find_savepoint", (run_id, timestamp))
-
-
-def _find_other(run_id: str, timestamp: int, name: str) -> Query:
-    return Query("find_savepoint_named", (run_id, name, timestamp))
-
-
-def _former(run_id: str, timestamp: int, answers: Answers) -> SavepointInfo | None:
-    rows = answers[_find(run_id, timestamp)]
-    return to_info(rows[0]) if rows else None
-
-
-def _check_name(run_id: str, timestamp: int, name: str | None, answers: Answers) -> None:
+def _check_name(run_id: str, name: str | None, others: Rows) -> None:
     """Raise `SavepointNameTaken` if another savepoint of the run has the name."""
-    others = () if name is None else answers[_find_other(run_id, timestamp, name)]
     if others:
         raise SavepointNameTaken(run=run_id, name=name, timestamp=others[0][0])

@@ -7,9 +7,9 @@ import msgspec
 from perdure.errors import KeyReused, PositionConflict, RunFinished, StepNotFound
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Step
-from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Write, write
+from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
 from perdure.stores.commands.executions import changed_execution, find_execution
-from perdure.stores.commands.found import Found, Guard, Leased, changed, find_run, found
+from perdure.stores.commands.found import Guard, Leased, changed, find_run, found
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
 from perdure.stores.keys import step_key_values, to_recorded_step
 
@@ -52,46 +52,38 @@ class Append(Command[Appended], frozen=True):
     change: Change | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, its execution if that is changed, and each entry's key."""
-        queries = [find_run(self.run_id)]
-        queries += [find_step_key(self.run_id, entry.key) for entry in self.entries if entry.key is not None]
-        if self._changes_execution:
-            queries.append(find_execution(self.run_id))
+        """Return the queries for the run, each entry's key, and the execution if that is changed."""
+        run_id = self.run_id
+        queries = [find_run(run_id)]
+        queries += [find_step_key(run_id, entry.key) for entry in self.entries if entry.key is not None]
+        if isinstance(self.guard, Leased) and (self.savepoint is not None or self._ends):
+            queries.append(find_execution(run_id))
         return queries
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Appended]:
         """Append, or answer with what is recorded."""
-        run = found(self.run_id, answers)
+        run = found(self.run_id, answers[0])
         keys = [entry.key for entry in self.entries if entry.key is not None]
-        recorded = [answers[find_step_key(self.run_id, key)] for key in keys]
+        recorded = answers[1 : len(keys) + 1]
         if recorded and recorded[0] and self.entries[0].key is not None:
-            steps = (to_recorded_step(rows, key) for rows, key in zip(recorded, keys, strict=True))
-            return Decision(Appended(tuple(step for step in steps if step is not None), replayed=True))
+            known = [to_recorded_step(rows, key) for rows, key in zip(recorded, keys, strict=True)]
+            return Decision(Appended(tuple(step for step in known if step is not None), replayed=True))
         run.check(self.guard)
         if run.position != self.position:
             raise PositionConflict(run=self.run_id, expected=self.position + 1, position=run.position)
         if run.state in FINAL:
             raise RunFinished(run=self.run_id, state=run.state.value)
-        taken = set()
-        for rows, key in zip(recorded, keys, strict=True):
-            if rows or (key.text, key.ordinal) in taken:
-                raise KeyReused(key=key.text)
-            taken.add((key.text, key.ordinal))
-        return self._append(run, answers, at)
-
-    def _append(self, run: Found, answers: Answers, at: Moment) -> Decision[Appended]:
+        if keys:
+            _check_new(keys, recorded)
         number, position, state = run.number, self.position, run.state
-        steps = []
-        key_rows = []
+        steps, rows, key_rows = [], [], []
         for entry in self.entries:
             position += 1
             steps.append(Step(position=position, inputs=entry.inputs, outputs=entry.outputs))
+            rows.append((number, position, entry.inputs, entry.outputs))
             if entry.key is not None:
                 key_rows.append(step_key_values(number, entry.key, position))
-        writes = [
-            write("advance_run", number, position, at.now),
-            Write("insert_step", [(number, step.position, step.inputs, step.outputs) for step in steps]),
-        ]
+        writes = [write("advance_run", number, position, at.now), Write("insert_step", rows)]
         if key_rows:
             writes.append(Write("insert_step_key", key_rows))
         if self.savepoint is not None:
@@ -99,19 +91,23 @@ class Append(Command[Appended], frozen=True):
         if self.change is not None:
             writes += changed(run, self.change, at, by_writer=True)
             state = self.change.state or state
-        if self._changes_execution:
-            writes += changed_execution(
-                run, answers, took_savepoint=self.savepoint is not None, ended=self._ends
-            )
-        return Decision(Appended(tuple(steps)), writes, (run.committed(state=state, position=position),))
-
-    @property
-    def _changes_execution(self) -> bool:
-        return isinstance(self.guard, Leased) and (self.savepoint is not None or self._ends)
+        for execution in answers[len(keys) + 1 :]:
+            took_savepoint = self.savepoint is not None
+            writes += changed_execution(run, execution, took_savepoint=took_savepoint, ended=self._ends)
+        return Decision(Appended(tuple(steps)), writes, (Committed(run.id, state, position),))
 
     @property
     def _ends(self) -> bool:
         return self.change is not None and self.change.state in FINAL
+
+
+def _check_new(keys: Sequence[Key], recorded: Answers) -> None:
+    """Raise `KeyReused` if one of the keys is recorded, or stands among them twice."""
+    taken = set()
+    for rows, key in zip(recorded, keys, strict=True):
+        if rows or (key.text, key.ordinal) in taken:
+            raise KeyReused(key=key.text)
+        taken.add((key.text, key.ordinal))
 
 
 class RepairStep(Command[None], frozen=True):
@@ -122,18 +118,14 @@ class RepairStep(Command[None], frozen=True):
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and the step."""
-        return find_run(self.run_id), self._find
+        return find_run(self.run_id), Query("find_step", (self.run_id, self.step.position))
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Replace the blobs."""
-        run, step = found(self.run_id, answers), self.step
-        if not answers[self._find]:
+        run, step = found(self.run_id, answers[0]), self.step
+        if not answers[1]:
             raise StepNotFound(run=self.run_id, step=step.position, position=run.position)
         return Decision(None, [write("repair_step", run.number, step.position, step.inputs, step.outputs)])
-
-    @property
-    def _find(self) -> Query:
-        return Query("find_step", (self.run_id, self.step.position))
 
 
 def find_step_key(run_id: str, key: Key) -> Query:

@@ -9,24 +9,12 @@ BEGIN IMMEDIATE;
 COMMIT;
 
 -- name: rollback
--- Drop a batch
+-- Undo a batch
 ROLLBACK;
 
 -- name: copy_store
 -- Write a copy of all that is durable to a file that is empty or doesn't exist
 VACUUM INTO ?1;
-
--- name: item_begin
--- Begin one item of a batch
-SAVEPOINT item;
-
--- name: item_keep
--- Keep what an item did
-RELEASE item;
-
--- name: item_undo
--- Undo what an item did
-ROLLBACK TO item;
 
 -- name: read_meta
 -- Read which store this is, the fencing token of its last opening, and the number of its last transaction
@@ -563,12 +551,12 @@ WHERE runs.id = ?1
 ORDER BY log_lines.number
 LIMIT ?3;
 
--- name: read_last_version
--- Read the last version of any document
+-- name: read_counter
+-- Read the last number that a version of a document or the token of a lease was made of
 SELECT record_version FROM meta;
 
--- name: set_last_version
--- Note the last version of any document
+-- name: set_counter
+-- Note the last number that a version of a document or the token of a lease was made of
 UPDATE meta SET record_version = ?1;
 
 -- name: find_document
