@@ -88,6 +88,7 @@ class OracleStore:
         self.sizes: Mapping[str, int] = {}
         self._runs: dict[str, KeptRun] = {}
         self._numbers = 0
+        self._writes = 0
         self._run_keys: dict[tuple[str, str, int], tuple[bytes, str]] = {}
         self._counter = count(1)
         self._documents = KeptDocuments(self._counter)
@@ -248,6 +249,12 @@ class OracleStore:
 
     # Watching -----------------------------------------------------------------------------------------------
 
+    def revision(self) -> int:
+        """Return how many writes there were."""
+        with self._lock:
+            self._check_open()
+            return self._writes
+
     def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
         """Return the versions of those of these runs that there are."""
         with self._lock:
@@ -340,6 +347,7 @@ class OracleStore:
             except Exception as error:
                 future.set_exception(error)
                 return future
+            self._writes += 1
             for committed in changes:
                 self._watchers.tell(committed)
         future.set_result(result)

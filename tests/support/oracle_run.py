@@ -92,8 +92,9 @@ class KeptRun:
     @property
     def version(self) -> Version:
         """What differs after each of its changes."""
-        run = self.run
-        return run.number, run.version, run.position, self.written, self.placed
+        run, placed = self.run, self.placed
+        execution = None if placed is None else replace(placed, lease_until=0.0)
+        return run.number, run.version, run.position, self.written, execution
 
     def execute(self, command: Any, retention: Retention) -> Any:
         """Do what a command says, or raise before anything has changed."""

@@ -69,7 +69,7 @@ from perdure.stores.commands import (
     Unleased,
     encoded,
 )
-from perdure.stores.feed import Feed
+from perdure.stores.feed import Feed, Hint
 from perdure.stores.quota import Quota
 
 __all__ = ["KIND", "Sessions"]
@@ -246,21 +246,16 @@ class Sessions:
     async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
         """Yield where a session stands, now and when that changed, until it ends or is deleted."""
         with self._feed.subscribe(run_id) as changes:
-            run = await self.run(owner, run_id)
-            stands = Committed(run.id, run.state, run.position)
+            stands = _stands(await self.run(owner, run_id))
             yield stands
             while stands.state not in FINAL:
                 await changes.wait()
-                changes.take()
-                former = stands
-                try:
-                    run = await self.run(owner, run_id)
-                except RunNotFound:
-                    yield msgspec.structs.replace(stands, deleted=True)
-                    return
-                stands = Committed(run.id, run.state, run.position)
-                if stands != former:
-                    yield stands
+                for hint in changes.take():
+                    former, stands = stands, await self._after(owner, stands, hint)
+                    if stands != former:
+                        yield stands
+                    if stands.deleted or stands.state in FINAL:
+                        return
 
     async def aclose(self) -> None:
         """Wait for what is under way, then save every live session where it stands."""
@@ -271,6 +266,17 @@ class Sessions:
                 if self.store.unavailable is None:
                     await self._save_here(live, None, False)
             self._live.drop(live.run_id)
+
+    async def _after(self, owner: Owner, stands: Committed, hint: Hint) -> Committed:
+        """Return where a session stands after a hint; unless that is of a later step, read its record."""
+        if hint.state is not None and hint.position > stands.position:
+            return Committed(stands.run_id, hint.state, hint.position)
+        if hint.state is stands.state:
+            return stands
+        try:
+            return _stands(await self.run(owner, stands.run_id))
+        except RunNotFound:
+            return msgspec.structs.replace(stands, deleted=True)
 
     # The work, under the run's lock -------------------------------------------------------------------------
 
@@ -463,6 +469,10 @@ class Sessions:
         return await asyncio.wrap_future(
             self.store.submit(PutSavepoint(live.run_id, live.guard, encoded(savepoint), name, pinned))
         )
+
+
+def _stands(run: Run) -> Committed:
+    return Committed(run.id, run.state, run.position)
 
 
 def _beginning_with(settings: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:

@@ -244,11 +244,18 @@ class Store(Protocol):
 
     # Watching -----------------------------------------------------------------------------------------------
 
+    def revision(self) -> object:
+        """Return what differs after each commit, whichever process made it; it takes one short read.
+
+        While it is the same, nothing was committed. It means nothing else.
+        """
+        ...
+
     def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
         """Return the versions of those of these runs that there are, by id; one query, however many they are.
 
         A run's version differs after each change of its record, step log, execution or lines, also from that
-        of another run which had its id before.
+        of another run which had its id before. The renewal of a lease is none: nobody waits for it.
         """
         ...
 

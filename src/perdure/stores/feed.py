@@ -1,8 +1,9 @@
 """The feed: notifies whoever waits for a change of a run that there may be one.
 
-A hint names the run, never what it is now: whoever receives one reads the store. Commits of this process are
-heard at once. What other processes commit is found by a poll, which compares the versions of all runs that
-somebody waits for. A message that is lost therefore delays a reader, and never keeps it waiting for ever.
+A hint names the run, and what a commit of this process led to; what the run is by now only the store knows.
+Commits of this process are heard at once. What other processes commit is found by a poll: if anything was
+committed since the last one, it compares the versions of all runs that somebody waits for. A message that is
+lost therefore delays a reader, and never keeps it waiting for ever.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from perdure.errors import CorruptBlob, PerdureError
+from perdure.errors import CorruptBlob, PerdureError, StoreUnavailable
 from perdure.lifecycle import RunState
 from perdure.observability import Metrics
 from perdure.stores.base import Store, Version
@@ -40,17 +41,20 @@ class Hint(msgspec.Struct, frozen=True):
     state
         The state that a commit of this process led to. None if only the store knows more: the poll found the
         change, the run was deleted, or somebody asks for a look.
+    position
+        The number of steps that the commit led to; 0 without a state.
     """
 
     run_id: str
     state: RunState | None = None
+    position: int = 0
 
 
 class Subscription:
     """The hints for one reader, on the event loop that it was made on; a context manager.
 
-    Several hints may become one, but no state of a run is left out: of those in a row that say the same of a
-    run, the first is kept.
+    Several hints may become one, but no state of a run is left out: of those in a row that have the same
+    state of a run, the last is kept, in the place of the first.
     """
 
     def __init__(self, feed: "Feed") -> None:
@@ -58,7 +62,7 @@ class Subscription:
         self._loop = asyncio.get_running_loop()
         self._hinted = asyncio.Event()
         self._hints: list[Hint] = []
-        self._latest: dict[str, Hint] = {}  # the last of the pending hints about each run
+        self._latest: dict[str, int] = {}  # where the last of the pending hints about each run is
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +81,7 @@ class Subscription:
         return self._feed.has(self, run_id)
 
     def add(self, run_id: str) -> None:
-        """Subscribe to one more run; harmless if that is done already."""
+        """Subscribe to one more run; harmless if that is done already, else raises as `Feed.subscribe`."""
         self._feed.add(self, run_id)
 
     def discard(self, run_id: str) -> None:
@@ -106,8 +110,11 @@ class Subscription:
         return hints
 
     def _put(self, hint: Hint) -> None:
-        if self._latest.get(hint.run_id) != hint:
-            self._latest[hint.run_id] = hint
+        last = self._latest.get(hint.run_id)
+        if last is not None and self._hints[last].state == hint.state:
+            self._hints[last] = hint
+        else:
+            self._latest[hint.run_id] = len(self._hints)
             self._hints.append(hint)
             self._hinted.set()
 
@@ -144,6 +151,7 @@ class Feed:
         self._readers: dict[str, set[Subscription]] = {}  # by run
         self._subscribed: dict[Subscription, set[str]] = {}  # the same, by reader
         self._known: dict[str, Version | None] = {}  # by run, as the last poll found it; None is no run
+        self._revision: object = None  # of the store at the last poll; None makes the next one compare
         self._idle: threading.Event | None = None  # ends the thread that polls
         self._closed = False
         self._blind = False  # whether the last poll failed
@@ -176,6 +184,11 @@ class Feed:
         """Subscribe to runs, from within an event loop; further ones can be added.
 
         A run that no poll has looked at yet counts as changed at the first one.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the feed is closed.
         """
         subscription = Subscription(self)
         for run_id in run_ids:
@@ -186,7 +199,9 @@ class Feed:
         """Let a subscription have the hints about one more run."""
         with self._lock:
             if self._closed:
-                return
+                raise StoreUnavailable(reason="its feed of changes is closed")
+            if run_id not in self._known:
+                self._revision = None
             self._readers.setdefault(run_id, set()).add(subscription)
             self._subscribed.setdefault(subscription, set()).add(run_id)
             if self._idle is None:
@@ -213,15 +228,22 @@ class Feed:
             return run_id in self._subscribed.get(subscription, ())
 
     def poll(self) -> None:
-        """Compare the versions of all subscribed runs and notify the readers of those that changed; blocking.
+        """Notify the readers of all subscribed runs that changed since the last poll; blocking.
 
-        A store that can't be read is logged once. What changed meanwhile is found as soon as it can be.
+        Nothing more is read if nothing was committed since. A store that can't be read is logged once. What
+        changed meanwhile is found as soon as it can be.
         """
-        with self._lock:
-            run_ids = list(self._readers)
         try:
+            # Before the versions: what is committed in between gives the next poll another one.
+            revision = self._store.revision()
+            with self._lock:
+                if revision == self._revision:
+                    return
+                run_ids = list(self._readers)
             versions = self._versions(run_ids)
         except PerdureError as error:
+            with self._lock:
+                self._revision = None
             if not self._blind:
                 log.warning("changes_not_found", reason=str(error))
             self._blind = True
@@ -233,6 +255,7 @@ class Feed:
         with self._lock:
             changed = [id for id in run_ids if id not in self._known or self._known[id] != found[id]]
             self._known = found
+            self._revision = revision if self._readers.keys() <= found.keys() else None
             readers = [(id, tuple(self._readers.get(id, ()))) for id in changed]
         for run_id, subscriptions in readers:
             for subscription in subscriptions:
@@ -257,8 +280,10 @@ class Feed:
             self._metrics.store_changes.inc()
         with self._lock:
             readers = tuple(self._readers.get(commit.run_id, ()))
+        run_id = commit.run_id
+        hint = Hint(run_id) if commit.deleted else Hint(run_id, commit.state, commit.position)
         for subscription in readers:
-            subscription.notify(Hint(commit.run_id, None if commit.deleted else commit.state))
+            subscription.notify(hint)
 
     def _keep_polling(self, idle: threading.Event) -> None:
         while not idle.wait(self._every):

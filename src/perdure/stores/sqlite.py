@@ -29,7 +29,7 @@ from perdure.stores.commands.creation import check_quota, find_run_key, quota_qu
 from perdure.stores.commands.documents import to_document
 from perdure.stores.commands.steps import find_step_key
 from perdure.stores.copying import copy_to
-from perdure.stores.database import row, rows
+from perdure.stores.database import last_batch, row, rows
 from perdure.stores.executions import read_unfinished
 from perdure.stores.file_medium import FileMedium
 from perdure.stores.integrity import problems
@@ -331,6 +331,11 @@ class SqlStore:
                         yield document
 
     # Watching -----------------------------------------------------------------------------------------------
+
+    def revision(self) -> int:
+        """Return the number of the last transaction."""
+        with self._medium.reading() as connection:
+            return last_batch(connection, self._medium.name)
 
     def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
         """Return the versions of those of these runs that there are."""

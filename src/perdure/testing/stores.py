@@ -10,6 +10,7 @@ A store that outlives its closing subclasses `DurableStoreConformance` instead, 
 may have open at once `SharedStoreConformance` as well.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -206,6 +207,8 @@ class StoreConformance(
             changed(store.submit(Want("task", Wanted.PAUSED)))
             changed(store.submit(Want("task", Wanted.STARTED)))
             fence = changed(store.submit(Lease("task", "one", LONG))).fence
+            store.submit(Renew("task", fence, 2 * LONG)).result(WAIT)
+            assert store.versions(["task"]) == {"task": seen[-1]}, "nobody waits for a renewal"
             changed(store.submit(Report("task", fence, progress=b"p")))
             changed(store.submit(Report("task", fence, progress=b"q")))
             changed(store.submit(Report("task", fence, seconds=1.5)))
@@ -230,6 +233,23 @@ class StoreConformance(
             assert store.versions(["task"]) == {}
             queued(store)
             assert store.versions(["task"])["task"] not in seen
+
+    def test_a_revision_differs_after_each_commit(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            seen = [store.revision()]
+            writes: list[Callable[[], Future[Any]]] = [
+                lambda: store.submit(CreateRun(a_run(), encoded(a_savepoint()))),
+                lambda: store.submit(Append("run", Unleased(0), 0, [an_entry(1)])),
+                lambda: store.submit(ChangeRun("run", 0, Change(reason="why"))),
+                lambda: store.submit(PutDocument("bptk", "a", b"blob", None)),
+                lambda: store.submit(DeleteDocument("bptk", "a")),
+                lambda: store.submit(DeleteRun("run")),
+            ]
+            for write in writes:
+                write().result(WAIT)
+                assert store.revision() not in seen
+                seen.append(store.revision())
+            assert store.revision() == seen[-1]
 
     def test_versions_are_those_of_the_runs_that_there_are(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -262,6 +282,7 @@ class StoreConformance(
             store.check,
             lambda: store.document("bptk", "a"),
             lambda: store.versions(["run"]),
+            store.revision,
         ):
             with raised(StoreUnavailable):
                 read()

@@ -38,10 +38,10 @@ from perdure.errors import (
     UpgradeRefused,
 )
 from perdure.lifecycle import RunState
-from perdure.run import Key, Label, LabelChange, Run, Step
+from perdure.run import Entry, Key, Label, LabelChange, Run, Step
 from perdure.state.codec import decode, encode
 from perdure.stores.base import Store
-from perdure.stores.commands import RepairStep
+from perdure.stores.commands import Append, RepairStep, Unleased
 from perdure.stores.memory import MemoryStore
 from perdure.stores.run_list import RunFilter
 from perdure.stores.sqlite import SqliteStore
@@ -672,6 +672,29 @@ def test_a_finished_session_has_its_last_savepoint_where_it_ended(store: Store) 
         await sessions.step("me", run_id, StepRequest(steps=100))
         kept = [(info.timestamp, info.position) for info in await sessions.savepoints("me", run_id)]
         assert kept == [(0, 0), (5, 4), (10, 9), (14, 13)]
+
+    run(work())
+
+
+def test_steps_that_are_committed_here_are_reported_without_a_read() -> None:
+    class Counting(MemoryStore):
+        reads = 0
+
+        def run(self, run_id: str) -> Run:
+            self.reads += 1
+            return super().run(run_id)
+
+    async def work() -> None:
+        store = Counting()
+        run_id = (await sessions_on(store).create("me", NEW)).run.id
+        events = sessions_on(store).events("me", run_id)
+        await anext(events)
+        before, guard = store.reads, Unleased(0)
+        for position in range(3):
+            entry = Entry(inputs=None, outputs=b"")
+            await asyncio.wrap_future(store.submit(Append(run_id, guard, position, [entry])))
+            assert (await anext(events)).position == position + 1
+        assert store.reads == before
 
     run(work())
 

@@ -16,10 +16,10 @@ from perdure.lifecycle import RunState
 from perdure.observability import Metrics
 from perdure.run import Change
 from perdure.stores.base import Store, Version
-from perdure.stores.commands import Append, ChangeRun, DeleteRun, Unleased
+from perdure.stores.commands import Append, ChangeRun, DeleteRun, Lease, Renew, Unleased
 from perdure.stores.feed import Feed, Hint, Subscription
 from perdure.stores.memory import MemoryStore
-from perdure.testing.store_samples import WAIT, an_entry, created
+from perdure.testing.store_samples import WAIT, an_entry, created, queued
 
 NEVER = 1e6  # seconds between two polls: a test polls by itself
 
@@ -77,16 +77,16 @@ def test_hints_that_say_the_same_become_one_and_no_state_is_left_out() -> None:
                     store.submit(Append(id, Unleased(0), position, [an_entry(1)])).result(WAIT)
             bring(store, RunState.STARTED, RunState.PAUSED, RunState.STARTED, id="a")
             assert await hints(changes) == [
-                Hint("a", RunState.CREATED),
-                Hint("b", RunState.CREATED),
-                Hint("a", RunState.STARTED),
-                Hint("a", RunState.PAUSED),
-                Hint("a", RunState.STARTED),
+                Hint("a", RunState.CREATED, 3),
+                Hint("b", RunState.CREATED, 3),
+                Hint("a", RunState.STARTED, 3),
+                Hint("a", RunState.PAUSED, 3),
+                Hint("a", RunState.STARTED, 3),
             ]
             assert not changes.pending
             guard = Unleased(store.run("a").generation)
             store.submit(Append("a", guard, 3, [an_entry(1)])).result(WAIT)
-            assert await hints(changes) == [Hint("a", RunState.STARTED)], "a change after the last is news"
+            assert await hints(changes) == [Hint("a", RunState.STARTED, 4)], "a change after the last is news"
 
     run(work)
 
@@ -135,11 +135,74 @@ def test_one_poll_is_one_query_for_all_subscriptions() -> None:
             changes.discard("c")
             assert "c" not in changes
             changes.discard("c")
+            created(store, "d")
             feed.poll()
             changes.close()
             changes.close()
+            created(store, "e")
             feed.poll()
         assert store.asked == [{"a", "b", "c"}, {"a", "b"}, {"a", "b"}]
+
+    run(work)
+
+
+def test_no_versions_are_compared_while_nothing_was_committed() -> None:
+    class Counting(DeafStore):
+        asked = 0
+
+        def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+            self.asked += 1
+            return self.store.versions(run_ids)
+
+    async def work() -> None:
+        store = Counting(MemoryStore())
+        created(store, "a")
+        with Feed(store, every=NEVER) as feed, feed.subscribe("a") as changes:
+            for _ in range(3):
+                feed.poll()
+            assert (store.asked, await hints(changes)) == (1, [Hint("a")])
+            bring(store, RunState.STARTED, id="a")
+            for _ in range(3):
+                feed.poll()
+            assert (store.asked, await hints(changes)) == (2, [Hint("a")])
+            changes.add("b")
+            feed.poll()
+            assert (store.asked, await hints(changes)) == (3, [Hint("b")]), "nobody has looked at it yet"
+
+    run(work)
+
+
+def test_what_is_committed_while_versions_are_read_is_found_by_the_next_poll() -> None:
+    class Racing(DeafStore):
+        def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
+            found = self.store.versions(run_ids)
+            if self.store.run("a").state is RunState.CREATED:
+                bring(self.store, RunState.STARTED, id="a")
+            return found
+
+    async def work() -> None:
+        store = Racing(MemoryStore())
+        created(store, "a")
+        with Feed(store, every=NEVER) as feed, feed.subscribe("a") as changes:
+            for _ in range(2):
+                feed.poll()
+                assert await hints(changes) == [Hint("a")]
+
+    run(work)
+
+
+def test_the_renewal_of_a_lease_is_no_hint() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        queued(store)
+        token = store.submit(Lease("task", "worker", 60.0)).result(WAIT).fence
+        with Feed(store, every=NEVER) as feed, feed.subscribe("task") as changes:
+            feed.poll()
+            await hints(changes)
+            store.submit(Renew("task", token, 90.0)).result(WAIT)
+            feed.poll()
+            await asyncio.sleep(0)
+            assert not changes.pending
 
     run(work)
 
@@ -225,7 +288,10 @@ def test_a_closed_feed_is_silent_and_polls_no_more() -> None:
         feed.close()
         await until_nobody_polls()
         changes.take()
-        changes.add("run")
+        with pytest.raises(StoreUnavailable, match="closed"):
+            changes.add("run")
+        with pytest.raises(StoreUnavailable, match="closed"):
+            feed.subscribe("run")
         bring(store, RunState.STARTED)
         await asyncio.sleep(0)
         assert polling() == []

@@ -97,8 +97,8 @@ FROM runs
 WHERE number = ?1;
 
 -- name: list_versions
--- Read what differs after each change of a run, of all runs whose ids are in a JSON array
-SELECT id, number, version, position, lines, executions.checksum
+-- Read what differs after each change of a run but the renewal of its lease, of all runs whose ids are in a JSON array
+SELECT id, number, version, position, lines, fence, wanted, attempt, seconds, deaths, progress
 FROM runs LEFT JOIN executions ON executions.run = runs.number
 WHERE id IN (SELECT value FROM json_each(?1));
 
