@@ -150,8 +150,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     version
         Counts changes of this record other than steps, for compare-and-set.
     generation
-        Counts changes to its state and to what it computes, except those that come with a step. A writer
-        without a lease that read an earlier generation is fenced.
+        Of a run without an execution: counts changes to its state and to what it computes, except those that
+        come with a step. A writer that read an earlier generation is fenced.
     created, updated
         Unix time, in seconds.
     parent, parent_position
@@ -212,14 +212,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         """
         return self.spec is not None or (self.state is not None and not by_writer)
 
-    def applied(self, run: Run, now: float) -> Run:
-        """Return the run as somebody changed it at a Unix time."""
+    def applied(self, run: Run, now: float, *, fenced: bool = False) -> Run:
+        """Return the run as it is after the change at a Unix time, if `fenced` with a new generation."""
         given = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
         return msgspec.structs.replace(
             run,
             **given,
             version=run.version + 1,
-            generation=run.generation + self.fences(),
+            generation=run.generation + fenced,
             updated=run.updated if self.of_label_only else now,
         )
 

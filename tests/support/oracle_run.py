@@ -150,8 +150,8 @@ class KeptRun:
 
     def change(self, change: Change, *, by_writer: bool = False) -> None:
         """Change the record; a field that is None stays as it is."""
-        generation = self.run.generation + change.fences(by_writer=by_writer)
-        self.run = replace(change.applied(self.run, time.time()), generation=generation)
+        fenced = self.placed is None and change.fences(by_writer=by_writer)
+        self.run = change.applied(self.run, time.time(), fenced=fenced)
         if self.placed is not None and self.run.state in FINAL:
             self._give_back()
 

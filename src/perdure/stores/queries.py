@@ -10,6 +10,7 @@ __all__ = ["MIGRATIONS", "QUERIES", "Migration", "Query", "parse"]
 
 _FOLDER = resources.files("perdure.stores") / "sql"
 _QUERY = re.compile(r"^-- name: (\w+)\n-- (.+)\n((?:.|\n)*?);$", re.MULTILINE)
+_COLUMNS = re.compile(r"^-- columns: (\w+)\n((?:.+\n)+)", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -31,7 +32,9 @@ class Migration:
 
 
 def parse(text: str) -> Mapping[str, Query]:
-    """Read a file of named queries."""
+    """Read a file of named queries, and put the named columns into them."""
+    for name, columns in _COLUMNS.findall(text):
+        text = text.replace(f"{{{name}}}", columns.rstrip())
     return MappingProxyType(
         {name: Query(description, sql) for name, description, sql in _QUERY.findall(text)}
     )

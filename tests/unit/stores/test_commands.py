@@ -106,6 +106,41 @@ def test_an_upgrade_raises_the_generation_and_the_writers_own_change_of_state_do
     assert "raise_generation" not in written(decided(start, found()))
 
 
+def test_a_run_that_is_leased_gets_no_generation_since_nobody_is_guarded_by_it() -> None:
+    rows = found(lease=0) | executed(an_execution(ID)) | COUNTED
+    assert "raise_generation" not in written(decided(Lease(ID, "worker", 5.0), rows))
+    upgrade = Append(ID, Leased(4), 3, [], encoded(a_savepoint(3)), Change(spec=b"new"))
+    held = found(lease=4) | executed(an_execution(ID, holder="w", fence=4, lease_until=55.0))
+    assert "raise_generation" not in written(decided(upgrade, held))
+    changed = ChangeRun(ID, 1, Change(state=RunState.PAUSED))
+    record = {
+        "read_run": [
+            (
+                ID,
+                "task",
+                "ann",
+                b"",
+                "started",
+                None,
+                "",
+                3,
+                1,
+                1.0,
+                1.0,
+                None,
+                None,
+                NUMBER,
+                0,
+                "",
+                "[]",
+                None,
+            )
+        ]
+    }
+    assert decided(changed, held | record).result.generation == 0
+    assert decided(changed, found() | record).result.generation == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "command", "refusal"),
     [

@@ -71,6 +71,10 @@ class Found(msgspec.Struct, frozen=True):
     def _is(self, number: int | None) -> bool:
         return number is None or number == self.number
 
+    def is_fenced(self, change: Change, *, by_writer: bool = False) -> bool:
+        """Return whether a change gives it a new generation; one with an execution is guarded by leases."""
+        return self.lease is None and change.fences(by_writer=by_writer)
+
     def committed(self, *, state: RunState | None = None, position: int | None = None) -> Committed:
         """Return the change of the run that watchers are notified of."""
         return Committed(
@@ -101,7 +105,7 @@ def found(run_id: str, rows: Rows) -> Found:
 def changed(run: Found, change: Change, at: Moment, *, by_writer: bool = False) -> list[Write]:
     """Return how a run's record is changed; a field of the change that is None stays.
 
-    It gets a new generation as `Change.applied` says.
+    It gets a new generation as `Found.is_fenced` says.
     """
     state, outcome = change.state, change.outcome
     writes = [
@@ -115,7 +119,7 @@ def changed(run: Found, change: Change, at: Moment, *, by_writer: bool = False) 
             None if change.of_label_only else at.now,
         )
     ]
-    if change.fences(by_writer=by_writer):
+    if run.is_fenced(change, by_writer=by_writer):
         writes.append(write("raise_generation", run.number))
     if change.spec is not None:
         writes.append(write("change_spec", run.number, change.spec))

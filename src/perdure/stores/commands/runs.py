@@ -33,7 +33,7 @@ class ChangeRun(Command[Run], frozen=True):
         run = found(self.run_id, answers[0])
         if run.version != self.version:
             raise VersionConflict(name=self.run_id)
-        after = self.change.applied(to_run(answers[1][0]), at.now)
+        after = self.change.applied(to_run(answers[1][0]), at.now, fenced=run.is_fenced(self.change))
         writes = changed(run, self.change, at)
         if self.change.state in FINAL:
             writes += changed_execution(run, answers[2], ended=True)

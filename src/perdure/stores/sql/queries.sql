@@ -1,4 +1,9 @@
--- The named queries of the SQLite store: a line with the name, one with what it does, then the statement.
+-- The named queries of the SQLite store: a line with the name, one with what it does, then the statement. Columns that
+-- several queries read have a name in front of them all, and stand in each under that name in braces.
+
+-- columns: run
+runs.id, kind, runs.owner, spec, state, outcome, reason, position, version, created, updated, runs.parent,
+    parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
 
 -- name: begin
 -- Begin the transaction of a batch
@@ -57,8 +62,7 @@ INSERT INTO run_keys (owner, text, ordinal, body_hash, run, checksum) VALUES (?1
 
 -- name: find_run_key
 -- Find the run that an owner's key was used for; its columns are NULL if it is not there
-SELECT body_hash, run_keys.run, checksum, id, kind, runs.owner, spec, state, outcome, reason, position, version, created,
-    updated, parent, parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+SELECT body_hash, run_keys.run, checksum, {run}
 FROM run_keys
     LEFT JOIN runs ON runs.number = run_keys.run
     LEFT JOIN specs ON specs.run = run_keys.run
@@ -78,8 +82,7 @@ SELECT id FROM runs WHERE number = ?1;
 
 -- name: read_run
 -- Read a run by its id
-SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+SELECT {run}
 FROM runs
     JOIN specs ON specs.run = runs.number
     LEFT JOIN generations ON generations.run = runs.number
@@ -88,8 +91,7 @@ WHERE id = ?1;
 
 -- name: read_run_by_number
 -- Read a run by its number
-SELECT id, kind, owner, spec, state, outcome, reason, position, version, created, updated, parent,
-    parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+SELECT {run}
 FROM runs
     JOIN specs ON specs.run = runs.number
     LEFT JOIN generations ON generations.run = runs.number
@@ -155,8 +157,7 @@ SELECT count(*) FROM (
 
 -- name: read_runs
 -- Read the runs whose numbers are in a JSON array, in its order
-SELECT runs.id, kind, owner, spec, state, outcome, reason, position, version, created, updated, runs.parent,
-    parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
+SELECT {run}
 FROM json_each(?1) AS asked
     CROSS JOIN runs ON runs.number = asked.value
     JOIN specs ON specs.run = runs.number
