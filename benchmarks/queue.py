@@ -1,4 +1,4 @@
-"""A long queue: the CPU time of a look at a task that waits in it, and of reconciling it."""
+"""A long queue: the CPU time of a look at a task that waits, of a worker's look for work, and of a claim."""
 
 import asyncio
 import os
@@ -14,65 +14,79 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import KIND, Tasks
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
-from perdure.execution.reconcile import reconcile
 from perdure.run import Execution, Run
 from perdure.settings import Settings
-from perdure.stores.commands import CreateRun
+from perdure.stores.commands import Claim, CreateRun
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.bodies import spec
 
 __all__ = ["measure"]
 
 WAITING = 10_000
+OWNERS = 1_000
 ROUNDS = 20
 LOOK = 2.0  # milliseconds
-RECONCILE = 50.0
+WORKER = 50.0
 
 
 def measure(folder: Path, quick: bool) -> Iterator[Figure]:
-    """Yield the milliseconds of a look at the last task that waits, and of reconciling all of them."""
-    waiting = WAITING // 10 if quick else WAITING
-    with closing(SqliteStore(folder)) as store:
-        _fill(store, waiting)
-        looks, reconciled = asyncio.run(_measure(store, waiting))
+    """Yield the milliseconds of all three, the claim with one owner and with many."""
+    waiting, owners = (WAITING // 10, OWNERS // 10) if quick else (WAITING, OWNERS)
+    with closing(SqliteStore(folder / "one-owner")) as store:
+        _fill(store, waiting, 1)
+        looks, ticks = asyncio.run(_look(store, waiting))
+        alone = _claims(store)
+    with closing(SqliteStore(folder / "many-owners")) as store:
+        _fill(store, waiting, owners)
+        shared = _claims(store)
     yield _figure(f"a look at the last of {waiting:,} waiting tasks", looks, LOOK)
-    yield _figure(f"reconciling {waiting:,} waiting tasks", reconciled, RECONCILE)
+    yield _figure(f"a worker's look for work, {waiting:,} waiting tasks", ticks, WORKER)
+    yield _figure(f"a claim at {waiting:,} waiting tasks", alone, LOOK)
+    yield _figure(f"a claim at {waiting:,} waiting tasks of {owners:,} owners", shared, LOOK)
 
 
-def _fill(store: SqliteStore, waiting: int) -> None:
-    """Queue one task that takes the only slot, and so many that wait behind it."""
+def _fill(store: SqliteStore, waiting: int, owners: int) -> None:
+    """Queue so many tasks."""
     made = []
-    for number in range(waiting + 1):
-        id, now = str(number), time.time()
-        run = Run(id=id, kind=KIND, owner="ann", spec=spec("stop_when_asked"), created=now, updated=now)
-        execution = Execution(run_id=id, kind=KIND, owner="ann")
+    for number in range(1, waiting + 1):
+        id, owner, now = str(number), f"owner-{number % owners}", time.time()
+        run = Run(id=id, kind=KIND, owner=owner, spec=b"", created=now, updated=now)
+        execution = Execution(run_id=id, kind=KIND, owner=owner)
         made.append(store.submit(CreateRun(run, execution=execution)))
     for future in made:
         future.result()
 
 
-async def _measure(store: SqliteStore, waiting: int) -> tuple[list[float], list[float]]:
-    """Take both times with an executor that works on the first task and knows the others."""
-    bodies = {KIND: Body(path="perdure.testing.bodies:run", slots=1)}
-    async with LocalExecutor(store, bodies, identity=f"benchmark-{os.getpid()}") as executor:
-        tasks = Tasks(store, TaskRegistry(), executor, Settings.model_validate({}))
-        await reconcile(store, executor)
-        while store.waiting_before("0") is not None:
-            await asyncio.sleep(0.01)
-        looks, reconciled = [], []
-        for _ in range(ROUNDS):
-            begun = time.process_time()
-            view = await tasks.view("ann", str(waiting))
-            looks.append(1000 * (time.process_time() - begun))
-        for _ in range(ROUNDS):
-            begun = time.process_time()
-            await reconcile(store, executor)
-            reconciled.append(1000 * (time.process_time() - begun))
+async def _look(store: SqliteStore, waiting: int) -> tuple[list[float], list[float]]:
+    """Take the times of looks at the last task, and of those of a worker that may claim none of them."""
+    bodies = {KIND: Body(path="perdure.testing.bodies:run", lacks=lambda needs: "all of it")}
+    executor = LocalExecutor(store, bodies, identity=f"benchmark-{os.getpid()}")
+    tasks = Tasks(store, TaskRegistry(), executor, Settings.model_validate({}))
+    looks, ticks = [], []
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        view = await tasks.view("owner-0", str(waiting))
+        looks.append(1000 * (time.process_time() - begun))
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        await executor.look()
+        ticks.append(1000 * (time.process_time() - begun))
     if view.place != waiting:
         raise BenchmarkFailed(f"The last of {waiting} tasks has the place {view.place}.")
-    return looks, reconciled
+    return looks, ticks
+
+
+def _claims(store: SqliteStore) -> list[float]:
+    """Take the times of claims, each with the look at which groups wait, until its commit."""
+    claims = []
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        claimed = store.submit(Claim("a worker", 60.0, store.waiting_groups())).result()
+        claims.append(1000 * (time.process_time() - begun))
+        if not isinstance(claimed, Execution):
+            raise BenchmarkFailed("Nothing was claimed.")
+    return claims
 
 
 def _figure(what: str, found: list[float], budget: float) -> Figure:
     within = median(found) < budget
-    return Figure(what, f"{spread(found, '.1f')} ms", f"< {budget:g} ms", within)
+    return Figure(what, f"{spread(found, '.2f')} ms", f"< {budget:g} ms", within)

@@ -29,6 +29,7 @@ __all__ = [
     "LogLine",
     "Run",
     "Step",
+    "ending",
     "new_run_id",
 ]
 
@@ -257,6 +258,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         Those of the run, so that a queue has all it needs in one row.
     timeout
         Most seconds of running time, summed over all attempts; None is without end.
+    needs
+        What a process must have to compute the run, in words that its kind compares as a whole; empty if
+        every process that works on the kind can. It never changes.
     wanted
         The state that its owner wants it in.
     attempt
@@ -278,6 +282,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     owner: str
     timeout: float | None = None
+    needs: str = ""
     wanted: Wanted = Wanted.STARTED
     attempt: int = 0
     seconds: float = 0.0
@@ -291,6 +296,19 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     def leased(self, now: float) -> bool:
         """Return whether there is a lease that hasn't ended at `now`, a time of `Store.clock`."""
         return self.fence > 0 and now < self.lease_until
+
+
+def ending(wanted: Wanted) -> Change:
+    """Return how a run changes that its owner wants to end; `wanted` is an end."""
+    outcome, reason = _ENDINGS[wanted]
+    return Change(state=RunState(wanted.value), outcome=outcome, reason=reason)
+
+
+_ENDINGS: Final = {
+    Wanted.STOPPED: (Outcome.TERMINATED, "It was terminated on request."),
+    Wanted.COMPLETED: (Outcome.SUCCEEDED, "It was completed on request."),
+    Wanted.FAILED: (Outcome.FAILED, "It was failed on request."),
+}
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come at once, none holds another

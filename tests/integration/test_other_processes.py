@@ -40,7 +40,6 @@ from perdure.stores.base import Store
 from perdure.stores.commands import ChangeRun, CreateRun, DeleteRun, Finish, Lease, Report, Want
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
-from perdure.stores.queue import Queued
 from perdure.testing.executors import BODIES, Trial
 from perdure.testing.store_samples import WAIT, a_run, queued
 
@@ -53,9 +52,6 @@ class Idle:
 
     async def submit(self, run_id: str) -> None:
         pass
-
-    def needs(self, queued: Queued) -> bool:
-        return True
 
     async def cancel(self, run_id: str) -> None:
         pass

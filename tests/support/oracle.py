@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 from tests.support.oracle_documents import KeptDocuments
 from tests.support.oracle_lists import page
@@ -35,6 +36,7 @@ from perdure.stores.base import Version, check_retention
 from perdure.stores.chain import Chain
 from perdure.stores.commands import (
     Appended,
+    Claim,
     Command,
     Committed,
     Created,
@@ -44,6 +46,7 @@ from perdure.stores.commands import (
     Document,
     Fork,
     ForkRuns,
+    Lease,
     MarkSavepoint,
     PutDocument,
     PutSavepoint,
@@ -51,8 +54,9 @@ from perdure.stores.commands import (
     Renew,
     RepairStep,
     Retention,
+    Settle,
 )
-from perdure.stores.queue import QueueCount, Queued, QueueState
+from perdure.stores.queue import ANY_TAG, SHORT, QueueCount, QueueGroup, QueueState
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.watchers import Watchers
@@ -189,23 +193,41 @@ class OracleStore:
     def waiting_before(self, run_id: str) -> int | None:
         """Return how many runs of its kind wait before a run, or None if it doesn't wait."""
         with self._lock:
-            kind, place = self._find(run_id).run.kind, 0
-            for queued in self.unleased():
-                if queued.kind == kind and queued.wanted is Wanted.STARTED:
-                    if queued.run_id == run_id:
-                        return place
-                    place += 1
-            return None
+            kind, now = self._find(run_id).run.kind, self.clock()
+            waiting = [
+                it.run_id
+                for it in self.executions()
+                if it.kind == kind and it.wanted is Wanted.STARTED and not it.leased(now)
+            ]
+            return waiting.index(run_id) if run_id in waiting else None
 
-    def unleased(self) -> Sequence[Queued]:
-        """Return each unfinished run with an execution that nobody holds a lease of, by creation."""
+    def waiting_groups(self, tags: Collection[str] = (ANY_TAG,)) -> Sequence[QueueGroup]:
+        """Return the groups in which a run has no lease."""
         with self._lock:
             now = self.clock()
-            return [
-                Queued(it.run_id, it.kind, it.owner, it.wanted, self._find(it.run_id).run.state)
+            found = {
+                group
                 for it in self.executions()
                 if not it.leased(now)
-            ]
+                for group in self._groups(it)
+                if group.tag in tags
+            }
+            return sorted(found, key=msgspec.structs.astuple)
+
+    def unleased(self, group: QueueGroup, limit: int = 100) -> Sequence[str]:
+        """Return the ids of the first runs of a group that nobody holds a lease of."""
+        with self._lock:
+            now = self.clock()
+            found = [it for it in self.executions() if not it.leased(now) and group in self._groups(it)]
+            found.sort(key=lambda it: (it.lease_until, self._find(it.run_id).turn))
+            return [it.run_id for it in found][:limit]
+
+    def _groups(self, it: Execution) -> list[QueueGroup]:
+        run = self._find(it.run_id).run
+        short = it.timeout is not None and it.timeout <= SHORT
+        return [
+            QueueGroup(tag, it.kind, it.wanted, run.state, short, it.needs) for tag in (ANY_TAG, *run.tags)
+        ]
 
     def queue_counts(self) -> Sequence[QueueCount]:
         """Return how many unfinished runs with an execution each kind and owner has."""
@@ -289,6 +311,16 @@ class OracleStore:
                 return (), ()
             case PutSavepoint() | MarkSavepoint() | RepairStep() | Renew():  # nobody waits for these
                 return self._find(command.run_id).execute(command, self._retention), ()
+            case Claim(holder=holder, seconds=seconds, groups=groups):
+                claimable = {id for group in groups for id in self.unleased(group)}
+                if not claimable:
+                    return None, ()
+                first = min(claimable, key=lambda id: (self._find(id).turn, self._find(id).run.number))
+                return self._execute(Lease(first, holder, seconds))
+            case Settle():
+                kept = self._find(command.run_id)
+                settled = kept.execute(command, self._retention)
+                return settled, () if settled is None else (_committed(settled),)
         kept = self._find(command.run_id)
         result = kept.execute(command, self._retention)
         replayed = isinstance(result, Appended) and result.replayed
@@ -408,16 +440,27 @@ class OracleStore:
         self._numbers += 1
         kept = self._runs[run.id] = KeptRun(replace(run, number=self._numbers), self._counter)
         if execution is not None:
+            kept.turn = self._next_turn(run)
             kept.placed = Execution(
                 run_id=run.id,
                 kind=run.kind,
                 owner=run.owner,
                 timeout=execution.timeout,
+                needs=execution.needs,
                 wanted=execution.wanted,
             )
         if key is not None:
             self._run_keys[run.owner, key.text, key.ordinal] = key.body_hash, run.id
         return kept
+
+    def _next_turn(self, run: Run) -> int:
+        """Return the turn of a new run: after its owner's last one, and after the one that is worked on."""
+        queued = [(it, self._find(it.run_id).turn) for it in self.executions() if it.kind == run.kind]
+        started = [(it, turn) for it, turn in queued if it.wanted is Wanted.STARTED]
+        leased = [turn for it, turn in started if it.fence]
+        waiting = [turn - 1 for it, turn in started if not it.fence][:1]
+        last = max((turn for it, turn in queued if it.owner == run.owner), default=0)
+        return 1 + max(last, max(leased or waiting or [0]))
 
 
 def _committed(run: Run) -> Committed:

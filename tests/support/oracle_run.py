@@ -22,7 +22,7 @@ from perdure.errors import (
     VersionConflict,
 )
 from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.run import Change, Execution, Key, LogLine, Run, Step
+from perdure.run import Change, Execution, Key, LogLine, Run, Step, ending
 from perdure.state.savepoint import SavepointInfo
 from perdure.stores.base import Version
 from perdure.stores.commands import (
@@ -42,6 +42,7 @@ from perdure.stores.commands import (
     RepairStep,
     Report,
     Retention,
+    Settle,
     Want,
 )
 
@@ -68,6 +69,8 @@ class KeptRun:
         Timestamp of a savepoint to the number of the last line that was written before it.
     placed
         Its execution, if it has one.
+    turn
+        When its turn is among the runs of its kind.
     lines, written
         The newest lines that it wrote, and the number of the last one.
     """
@@ -79,6 +82,7 @@ class KeptRun:
     savepoints: dict[int, tuple[SavepointInfo, bytes]] = field(default_factory=dict)
     marks: dict[int, int] = field(default_factory=dict)
     placed: Execution | None = None
+    turn: int = 0
     lines: list[LogLine] = field(default_factory=list)
     written: int = 0
 
@@ -140,6 +144,8 @@ class KeptRun:
                 self._check_unfinished()
                 self.placed = execution if execution.wanted.ends else replace(execution, wanted=wanted)
                 return self.placed
+            case Settle(interrupted=interrupted):
+                return self._settle(interrupted=interrupted)
             case CutLines(token=token, savepoint=savepoint):
                 self._held(token)
                 if savepoint is not None:
@@ -207,6 +213,20 @@ class KeptRun:
         if leased.wanted is Wanted.STARTED:
             self.change(Change(state=RunState.STARTED))
         return leased
+
+    def _settle(self, *, interrupted: bool) -> Run | None:
+        execution, state = self.execution, self.run.state
+        if state in FINAL or (execution.fence and steady() < execution.lease_until):
+            return None
+        wanted = execution.wanted
+        if interrupted and wanted is Wanted.STARTED:
+            wanted = Wanted.PAUSED
+        if not wanted.ends and (wanted is not Wanted.PAUSED or state is not RunState.STARTED):
+            return None
+        self.placed = replace(execution, wanted=wanted)
+        self._give_back()
+        self.change(ending(wanted) if wanted.ends else Change(state=RunState.PAUSED))
+        return self.run
 
     def _report(self, token: int, progress: bytes | None, seconds: float | None, deaths: int | None) -> None:
         held = self._held(token)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
-from perdure.execution.reconcile import reconciling
 from perdure.lifecycle import FINAL
 from perdure.stores.commands import Committed
 from perdure.stores.sqlite import SqliteStore
@@ -32,13 +31,17 @@ async def serve(folder: Path, identity: str, body: str, slots: int) -> None:
 
     bodies = {"task": Body(path=body, slots=slots)}
     try:
-        async with LocalExecutor(store, bodies, identity=identity) as executor:
+        executor = LocalExecutor(store, bodies, identity=identity)
+        try:
+            await executor.open()
             print(json.dumps({"up": True}), flush=True)
             store.watch(tell)
-            async with reconciling(store, executor):
-                while await asyncio.to_thread(store.executions):
-                    await changed.wait()
-                    changed.clear()
+            executor.start()
+            while await asyncio.to_thread(store.executions):
+                await changed.wait()
+                changed.clear()
+        finally:
+            await executor.aclose()
     finally:
         store.close()
 

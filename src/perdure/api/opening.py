@@ -27,14 +27,13 @@ from perdure.drivers.task_provisions import TaskProvisions
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import Tasks
-from perdure.drivers.unplaced import Unplaced
 from perdure.errors import IsolationUnavailable
 from perdure.execution.body import Body
 from perdure.execution.executor import Executor
 from perdure.execution.isolation import Isolation, check_isolation, close_to_others, hold_ids
 from perdure.execution.limits import Limits
 from perdure.execution.local import LocalExecutor
-from perdure.execution.reconcile import reconciling
+from perdure.execution.unplaced import Unplaced
 from perdure.execution.user_ids import UserIds
 from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
@@ -147,10 +146,10 @@ async def _drivers(
             tasks = Tasks(store, registry, executor, settings, feed)
             experiments = Experiments(store, executor, artifacts, folders, settings, feed)
             try:
-                if works:
+                if isinstance(executor, LocalExecutor):
                     await experiments.open()
-                async with reconciling(store, executor) if works else nullcontext():
-                    yield tasks, experiments
+                    executor.start()
+                yield tasks, experiments
             finally:
                 await experiments.aclose()
                 await tasks.aclose()
@@ -205,10 +204,14 @@ async def _executor(
             provide=Provisions(folders).provide,
         ),
     }
-    async with LocalExecutor(
+    executor = LocalExecutor(
         store, bodies, identity=store.identity, isolation=isolation, metrics=metrics, feed=feed
-    ) as executor:
+    )
+    try:
+        await executor.open()
         yield executor
+    finally:
+        await executor.aclose()
 
 
 @contextmanager

@@ -6,14 +6,19 @@ from pathlib import Path
 import msgspec
 
 from perdure.execution.limits import Limits
-from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.lifecycle import RunState, Wanted
 from perdure.run import Execution, Run
+from perdure.stores.queue import QueueGroup
 
 __all__ = ["Body", "Provision"]
 
 
 def _nothing() -> None:
     pass
+
+
+def _lacks_nothing(needs: str) -> str:
+    return ""
 
 
 class Provision(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +66,9 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     replays
         Whether an attempt that has a savepoint does again what had led to it. What it prints meanwhile is
         dropped, until its body calls `RunContext.arrived`.
+    lacks
+        Returns in words what this process lacks to compute runs whose `Execution.needs` it is given, or an
+        empty text. Such runs are left to other processes. It may block.
     provide
         Prepares each attempt, under its lease; it may block. `NotFound`, `Damaged` and `TooMany` fail the
         run. After other errors the run is attempted again when the lease has run out. Receives
@@ -75,12 +83,18 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool = False
     resumes: bool = True
     replays: bool = False
+    lacks: Callable[[str], str] = _lacks_nothing
     provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None = None
 
-    def is_due(self, run: Run, execution: Execution) -> bool:
-        """Return whether there is something to do for a run that nobody works on."""
-        if self.waits or run.state in FINAL:
+    def claims(self, group: QueueGroup) -> bool:
+        """Return whether there is something to do for the runs of a group that nobody works on."""
+        if self.waits or self.is_interrupted(group):
             return False
-        if execution.wanted is Wanted.PAUSED:
-            return self.begins_paused and run.state is RunState.CREATED
-        return execution.wanted is Wanted.STARTED
+        if group.wanted is Wanted.PAUSED:
+            return self.begins_paused and group.state is RunState.CREATED
+        return group.wanted is Wanted.STARTED
+
+    def is_interrupted(self, group: QueueGroup) -> bool:
+        """Return whether runs of a group are paused, since the work on them was broken off."""
+        started = group.wanted is Wanted.STARTED and group.state is RunState.STARTED
+        return started and not self.resumes

@@ -1,32 +1,34 @@
-"""The local executor: runs are worked on in guarded child processes of this machine."""
+"""The local executor: claims runs from the store, and works on them in guarded child processes."""
 
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 
 import structlog
 
-from perdure.errors import NotExecuted, RunNotFound, StoreUnavailable
+from perdure.errors import CorruptBlob, NotExecuted, RunNotFound
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
-from perdure.execution.lanes import Lane, Lanes
 from perdure.execution.place import Place
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
-from perdure.execution.work import Work, bring_unplaced
+from perdure.execution.unplaced import settle
+from perdure.execution.work import Work
 from perdure.lifecycle import Wanted
 from perdure.observability import Metrics
+from perdure.run import Execution
 from perdure.stores.base import Store
+from perdure.stores.commands import Claim, Release
 from perdure.stores.feed import Feed
-from perdure.stores.queue import Queued
+from perdure.stores.queue import ANY_TAG, QueueGroup
+from perdure.supervision import keep_going
 
 __all__ = ["LocalExecutor"]
 
 LEASE = 5.0  # seconds; it is renewed every second
-SHORT = 10.0  # seconds: the longest time-out of a run in the short lane
+EVERY = 2.0  # seconds between two looks for what nobody gave notice of, such as a lease that has ended
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +36,9 @@ log = structlog.get_logger(__name__)
 class LocalExecutor:
     """An `Executor` that works on a run in a child process of its own, several at a time.
 
-    Each kind of run has slots of its own. Runs wait by owner, and owners take turns. Those with a time-out of
-    ten seconds or less may use one slot more than the others: they never wait behind long ones. Whoever opens
-    it closes it.
+    It claims runs from the store, so that any number of them may work on one store. Each kind of run has
+    slots of its own, and one more for runs that are short: they never wait behind long ones. Whoever opens it
+    closes it.
 
     Parameters
     ----------
@@ -47,12 +49,16 @@ class LocalExecutor:
     identity
         A name of the store that no other open store on this machine has, of letters, digits and ``-``. What
         an executor of that name left running is ended when this one opens.
+    tags
+        It works only on runs that have one of these tags; without any, on all.
     isolation
         Gives each owner's children a user id of their own; without it they have that of this process.
     metrics
         Where attempts and ends are counted.
     feed
         Notifies of changes of the runs that are worked on; by default one of its own.
+    every
+        Seconds between two looks for what nobody gave notice of.
 
     Examples
     --------
@@ -68,9 +74,11 @@ class LocalExecutor:
         bodies: Mapping[str, Body],
         *,
         identity: str,
+        tags: Collection[str] = (),
         isolation: Isolation | None = None,
         metrics: Metrics | None = None,
         feed: Feed | None = None,
+        every: float = EVERY,
     ) -> None:
         self._store = store
         self._place = Place(
@@ -83,13 +91,21 @@ class LocalExecutor:
             feed=feed or Feed(store),
             isolation=isolation,
         )
-        self._rooms = {kind: _Room(body.slots or _cores()) for kind, body in bodies.items()}
+        self._tags = frozenset(tags) or {ANY_TAG}
+        self._every = every
+        self._slots = [
+            slots
+            for kind, body in bodies.items()
+            for slots in (_Slots(kind, 1, short=True), _Slots(kind, body.slots or _cores(), short=False))
+        ]
+        self._lacks: dict[tuple[str, str], str] = {}  # of each kind and what its runs need
         self._working: dict[str, tuple[Work, asyncio.Task[None]]] = {}
-        self._resubmitting: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._claiming: asyncio.Task[None] | None = None
         self._closing = False
 
     async def open(self) -> None:
-        """End what a killed server left, and be ready for runs."""
+        """End what a killed worker left, and be ready to start."""
         adopt_orphans()
         isolation = self._place.isolation
         ids = NOBODY if isolation is None else isolation.ids
@@ -100,16 +116,24 @@ class LocalExecutor:
         if left:
             log.info("processes_swept", count=left)
 
+    def start(self) -> None:
+        """Claim runs from now on, until it is closed."""
+        self._claiming = asyncio.create_task(keep_going("claims", self._keep_claiming))
+
     async def aclose(self) -> None:
         """End all children and give their leases back: the runs go on with the next executor."""
         self._closing = True
+        self._woken.set()
+        if self._claiming is not None:
+            await asyncio.wait({self._claiming})
         tasks = [task for _, task in self._working.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._resubmitting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __aenter__(self) -> "LocalExecutor":
         await self.open()
+        self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -120,71 +144,124 @@ class LocalExecutor:
         execution = await asyncio.to_thread(self._store.execution, run_id)
         if execution.kind not in self._place.bodies:
             raise NotExecuted(run=run_id, kind=execution.kind)
-        run = await asyncio.to_thread(self._store.run, run_id)
         if run_id in self._working:
             self._working[run_id][0].look()
-        elif self._place.bodies[run.kind].is_due(run, execution):
-            short = execution.timeout is not None and execution.timeout <= SHORT
-            room = self._rooms[run.kind]
-            room.lanes.push(run_id, execution.owner, Lane.SHORT if short else Lane.LONG)
-            self._dispatch(room)
-        else:
-            await bring_unplaced(self._store, run_id, self._place.metrics)
-
-    def needs(self, queued: Queued) -> bool:
-        """Return whether a run, as it was found in the queue, has to be submitted.
-
-        One that waits here, or of whose kind all wait, needs nothing more as long as it is wanted started.
-        """
-        room = self._rooms.get(queued.kind)
-        if room is None:
-            return False
-        if queued.wanted is not Wanted.STARTED:
-            return True
-        return queued.run_id not in room.lanes and not self._place.bodies[queued.kind].waits
+        elif execution.wanted is not Wanted.STARTED:
+            await settle(self._store, run_id, self._place.metrics)
+        self._woken.set()
 
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
         if run_id in self._working:
             self._working[run_id][0].look()
-            return
-        for room in self._rooms.values():
-            room.lanes.remove(run_id)
-        await bring_unplaced(self._store, run_id, self._place.metrics)
+        else:
+            await settle(self._store, run_id, self._place.metrics)
 
-    def _dispatch(self, room: "_Room") -> None:
-        """Give a kind's free slots to those whose turn it is, the slot for short runs first."""
-        for slot, lanes in ((Lane.SHORT, (Lane.SHORT,)), (Lane.LONG, tuple(Lane))):
-            while room.free[slot] and not self._closing and (run_id := room.lanes.take(*lanes)):
-                room.free[slot] -= 1
-                work = Work(self._store, self._place, run_id)
-                task = asyncio.create_task(work.run(), name=f"perdure-run-{run_id}")  # cancelled by `aclose`
-                self._working[run_id] = work, task
-                task.add_done_callback(partial(self._done, run_id, room, slot))
+    # Claiming -----------------------------------------------------------------------------------------------
 
-    def _done(self, run_id: str, room: "_Room", slot: Lane, task: asyncio.Task[None]) -> None:
-        work, _ = self._working.pop(run_id)
-        room.free[slot] += 1
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("work_failed", run=run_id, exc_info=error)
-        if work.asked and not self._closing:
-            # It was asked to go on just as it had found nothing to do.
-            again = asyncio.create_task(self._resubmit(run_id))
-            self._resubmitting.add(again)  # awaited by `aclose`
-            again.add_done_callback(self._resubmitting.discard)
-        self._dispatch(room)
+    async def _keep_claiming(self) -> None:
+        """Look for work whenever there may be some, and now and then, until the executor is closed."""
+        while not self._closing:
+            self._woken.clear()
+            try:
+                await self.look()
+            except Exception as error:  # the next time may be better, and without one nothing goes on
+                log.warning("claim_failed", error=str(error), exc_info=error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
+                    await self._woken.wait()
 
-    async def _resubmit(self, run_id: str) -> None:
-        with suppress(RunNotFound, StoreUnavailable):  # it is reconciled when the store is back
-            await self.submit(run_id)
+    async def look(self) -> None:
+        """Settle what nobody works on any more, and fill the free slots."""
+        for group in await self._waiting():
+            body = self._place.bodies.get(group.kind)
+            interrupted = body is not None and not body.waits and body.is_interrupted(group)
+            if interrupted or group.settles:
+                await self._settle(group, interrupted=interrupted)
+        for slots in self._slots:
+            while (
+                slots.free and not self._closing and (groups := self._claimable(slots, await self._waiting()))
+            ):
+                await self._claim(slots, groups)
+
+    async def _waiting(self) -> Sequence[QueueGroup]:
+        """Return the groups of the queue in which a run has no lease, once it is known what they lack."""
+        groups = await asyncio.to_thread(self._store.waiting_groups, self._tags)
+        known, self._lacks = self._lacks, {}
+        for group in groups:
+            place = group.kind, group.needs
+            if group.kind in self._place.bodies and place not in self._lacks:
+                self._lacks[place] = known[place] if place in known else await self._find_lack(group)
+        return groups
+
+    async def _find_lack(self, group: QueueGroup) -> str:
+        lack = await asyncio.to_thread(self._place.bodies[group.kind].lacks, group.needs)
+        if lack:
+            log.warning("runs_left_to_others", kind=group.kind, needs=group.needs, lacks=lack)
+        return lack
+
+    def _claimable(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> list[QueueGroup]:
+        """Return the groups from which runs may be claimed for some slots."""
+        return [
+            group
+            for group in groups
+            if slots.take(group)
+            and self._place.bodies[group.kind].claims(group)
+            and not self._lacks[group.kind, group.needs]
+        ]
+
+    async def _claim(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> None:
+        """Work on the run whose turn it is; another executor may have been quicker."""
+        place = self._place
+        claimed = await asyncio.wrap_future(
+            self._store.submit(Claim(place.holder, place.lease_seconds, groups))
+        )
+        match claimed:
+            case CorruptBlob():
+                log.error("run_damaged", reason=str(claimed))
+            case Execution():
+                if self._closing:
+                    release = Release(claimed.run_id, claimed.fence)
+                    await asyncio.wrap_future(self._store.submit(release))
+                else:
+                    self._begin(slots, claimed)
+
+    def _begin(self, slots: "_Slots", execution: Execution) -> None:
+        slots.free -= 1
+        run_id = execution.run_id
+        work = Work(self._store, self._place, execution)
+        task = asyncio.create_task(work.run(), name=f"perdure-run-{run_id}")  # cancelled by `aclose`
+        self._working[run_id] = work, task
+
+        def end(task: asyncio.Task[None]) -> None:
+            del self._working[run_id]
+            slots.free += 1
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("work_failed", run=run_id, exc_info=error)
+            self._woken.set()
+
+        task.add_done_callback(end)
+
+    async def _settle(self, group: QueueGroup, *, interrupted: bool) -> None:
+        """Bring the runs of a group to the end or the pause that is wanted of them."""
+        for run_id in await asyncio.to_thread(self._store.unleased, group):
+            try:
+                await settle(self._store, run_id, self._place.metrics, interrupted=interrupted)
+            except RunNotFound:  # deleted meanwhile
+                pass
+            except CorruptBlob as error:
+                log.error("run_damaged", run=run_id, reason=str(error))
 
 
-class _Room:
-    """Where the runs of one kind wait, and the slots in which they are worked on."""
+class _Slots:
+    """The slots of one kind of run in which nothing is worked on, either those for short runs or for all."""
 
-    def __init__(self, slots: int) -> None:
-        self.lanes = Lanes()
-        self.free = {Lane.SHORT: 1, Lane.LONG: slots}
+    def __init__(self, kind: str, free: int, *, short: bool) -> None:
+        self.kind, self.free, self._short = kind, free, short
+
+    def take(self, group: QueueGroup) -> bool:
+        """Return whether they are for the runs of a group."""
+        return group.kind == self.kind and (group.short or not self._short)
 
 
 def _cores() -> int:

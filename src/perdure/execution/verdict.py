@@ -8,7 +8,7 @@ from perdure.execution.end import End, How
 from perdure.execution.link import PIPE_LOST
 from perdure.execution.messages import Failure, Result
 from perdure.lifecycle import Outcome, RunState, Wanted
-from perdure.run import Change
+from perdure.run import Change, ending
 
 __all__ = [
     "Again",
@@ -25,12 +25,6 @@ __all__ = [
 
 MOST_DEATHS = 3
 _TOO_OFTEN = "the third time in a row without a new savepoint"
-
-_REQUESTED = {
-    Wanted.STOPPED: (Outcome.TERMINATED, "It was terminated on request."),
-    Wanted.COMPLETED: (Outcome.SUCCEEDED, "It was completed on request."),
-    Wanted.FAILED: (Outcome.FAILED, "It was failed on request."),
-}
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -113,8 +107,7 @@ def pipe_lost() -> Finish:
 
 def requested(wanted: Wanted, result: bytes | None = None) -> Finish:
     """Return the end of a run that its owner wanted to end."""
-    outcome, reason = _REQUESTED[wanted]
-    return Finish(Change(state=RunState(wanted.value), outcome=outcome, reason=reason), result)
+    return Finish(ending(wanted), result)
 
 
 def timed_out() -> Finish:

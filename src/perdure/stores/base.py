@@ -17,7 +17,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Document, Retention
 from perdure.stores.options import StoreOptions
-from perdure.stores.queue import QueueCount, Queued
+from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 
@@ -187,11 +187,16 @@ class Store(Protocol):
         """
         ...
 
-    def unleased(self) -> Sequence[Queued]:
-        """Return each unfinished run with an execution that nobody holds a lease of, by creation.
+    def waiting_groups(self, tags: Collection[str] = (ANY_TAG,)) -> Sequence[QueueGroup]:
+        """Return the groups of unfinished runs with an execution in which nobody holds a lease of one.
 
-        One that is damaged is left out as far as that shows without reading its execution.
+        Groups of runs with these tags; by default those in which all are. Takes no longer for a longer queue.
+        A group whose rows are damaged is left out.
         """
+        ...
+
+    def unleased(self, group: QueueGroup, limit: int = 100) -> Sequence[str]:
+        """Return the ids of the first runs of a group that nobody holds a lease of, at most `limit`."""
         ...
 
     def queue_counts(self) -> Sequence[QueueCount]:

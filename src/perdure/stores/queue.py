@@ -6,7 +6,13 @@ import msgspec
 
 from perdure.lifecycle import RunState, Wanted
 
-__all__ = ["QueueCount", "QueueState", "Queued"]
+__all__ = ["ANY_TAG", "SHORT", "QueueCount", "QueueGroup", "QueueState"]
+
+ANY_TAG = ""
+"""The tag of the groups in which all runs are, whatever tags they have."""
+
+SHORT = 10.0
+"""The longest time-out, in seconds, of a run that is short."""
 
 
 class QueueState(StrEnum):
@@ -21,14 +27,30 @@ class QueueState(StrEnum):
     PAUSED = "paused"
 
 
-class Queued(msgspec.Struct, frozen=True, array_like=True, gc=False):  # many are read at once, as rows
-    """An unfinished run that has an execution, with the state that is desired of it, and the one it is in."""
+class QueueGroup(msgspec.Struct, frozen=True, array_like=True):
+    """Unfinished runs with an execution that workers don't tell apart.
 
-    run_id: str
+    Attributes
+    ----------
+    tag
+        A tag that all of them have, or `ANY_TAG`.
+    kind, wanted, state, needs
+        Those of all of them.
+    short
+        Whether they have a time-out of at most `SHORT`.
+    """
+
+    tag: str
     kind: str
-    owner: str
     wanted: Wanted
     state: RunState
+    short: bool
+    needs: str
+
+    @property
+    def settles(self) -> bool:
+        """Whether a run that nobody works on is brought to its end or to a pause, see `Settle`."""
+        return self.wanted.ends or (self.wanted is Wanted.PAUSED and self.state is RunState.STARTED)
 
 
 class QueueCount(msgspec.Struct, frozen=True):

@@ -1,9 +1,10 @@
 """The queue in the SQLite file: its rows made anew when the file is opened, and what is read from them.
 
-Triggers keep the rows right afterwards, see ``sql/0010_queue.sql``.
+Triggers keep the rows right afterwards, see ``sql/0011_claims.sql``.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,9 +15,10 @@ import structlog
 from perdure.errors import CorruptBlob
 from perdure.stores.database import row, rows
 from perdure.stores.queries import QUERIES
-from perdure.stores.queue import QueueCount, Queued, QueueState
+from perdure.stores.queue import QueueCount, QueueGroup, QueueState
+from perdure.stores.values import group_values
 
-__all__ = ["LAST", "counts", "fill", "numbers", "unleased", "waiting_before"]
+__all__ = ["LAST", "counts", "fill", "unleased", "waiting_before", "waiting_groups"]
 
 LAST = 2**63 - 1  # the largest number that a run can have
 
@@ -42,18 +44,22 @@ def fill(connection: apsw.Connection) -> None:
         log.error("queue_not_filled", reason=str(error))
 
 
-def unleased(connection: apsw.Connection, now: float, first: int = 0, last: int = LAST) -> list[Queued]:
-    """Return the runs, from one number to another, that nobody holds a lease of."""
-    found = rows(connection, _SQL["list_unleased"], (now, first, last))
-    try:
-        return msgspec.convert(found, list[Queued])
-    except msgspec.ValidationError as error:
-        raise CorruptBlob(reason=f"the queue: {error}") from error
+def waiting_groups(connection: apsw.Connection, tags: Collection[str], now: float) -> list[QueueGroup]:
+    """Return the groups in which a run has no lease; one whose rows are damaged is left out."""
+    groups = []
+    for values in rows(connection, _SQL["list_waiting_groups"], (json.dumps(sorted(set(tags))), now)):
+        try:
+            texts = [value.decode() if isinstance(value, bytes) else value for value in values]
+            groups.append(msgspec.convert(texts, QueueGroup, strict=False))
+        except (UnicodeDecodeError, msgspec.ValidationError) as error:
+            log.error("queue_damaged", reason=str(error))
+    return groups
 
 
-def numbers(connection: apsw.Connection) -> list[int]:
-    """Return the numbers of all runs in the queue, in the order of creation."""
-    return [number for (number,) in rows(connection, _SQL["list_queued"])]
+def unleased(connection: apsw.Connection, group: QueueGroup, now: float, limit: int) -> list[str]:
+    """Return the ids of the first runs of a group that nobody holds a lease of."""
+    found = rows(connection, _SQL["list_unleased"], (*group_values(group), now, limit))
+    return [run_id for (run_id,) in found]
 
 
 def waiting_before(connection: apsw.Connection, run_id: str, now: float) -> int | None:

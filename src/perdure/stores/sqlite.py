@@ -38,7 +38,7 @@ from perdure.stores.lines import read_lines
 from perdure.stores.location import resolved
 from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
-from perdure.stores.queue import QueueCount, Queued
+from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.transaction import answer
@@ -243,15 +243,15 @@ class SqlStore:
                 _require(connection, run_id)
         return found
 
-    def unleased(self) -> Sequence[Queued]:
-        """Return each unfinished run with an execution that nobody holds a lease of, by creation."""
-        now = self.clock()
-        try:
-            with self._medium.reading() as connection:
-                return queue_rows.unleased(connection, now)
-        except CorruptBlob as error:
-            log.error("queue_damaged", path=self._medium.name, reason=str(error))
-        return list(self._intact_queued(now))
+    def waiting_groups(self, tags: Collection[str] = (ANY_TAG,)) -> Sequence[QueueGroup]:
+        """Return the groups in which a run has no lease."""
+        with self._medium.reading() as connection:
+            return queue_rows.waiting_groups(connection, tags, self.clock())
+
+    def unleased(self, group: QueueGroup, limit: int = 100) -> Sequence[str]:
+        """Return the ids of the first runs of a group that nobody holds a lease of."""
+        with self._medium.reading() as connection:
+            return queue_rows.unleased(connection, group, self.clock(), limit)
 
     def queue_counts(self) -> Sequence[QueueCount]:
         """Return how many unfinished runs with an execution each kind and owner has."""
@@ -310,14 +310,6 @@ class SqlStore:
             if len(places) < PAGE:
                 return
             cursor = Cursor(order, *places[-1])
-
-    def _intact_queued(self, now: float) -> Iterator[Queued]:
-        """Yield the runs that nobody holds a lease of and that can be read, one by one."""
-        with self._medium.reading() as connection:
-            numbers = queue_rows.numbers(connection)
-        for number in numbers:
-            with suppress(CorruptBlob), self._medium.reading() as connection:
-                yield from queue_rows.unleased(connection, now, number, number)
 
     def _intact_documents(self, dialect: str) -> Iterator[Document]:
         """Yield the documents of a dialect that can be read, by id, one by one."""

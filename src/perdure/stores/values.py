@@ -11,10 +11,12 @@ from perdure.lifecycle import FINAL, RunState
 from perdure.run import Execution, LogLine, Run
 from perdure.state.savepoint import SavepointInfo
 from perdure.stores.checksums import checksum
+from perdure.stores.queue import QueueGroup
 
 __all__ = [
     "check_page",
     "execution_values",
+    "group_values",
     "line_values",
     "run_values",
     "to_execution",
@@ -112,27 +114,29 @@ def to_execution(values: tuple[Any, ...]) -> Execution:
     CorruptBlob
         If it can't be trusted.
     """
-    number, run_id, kind, owner, lease, placed, *columns, kept, answered, result, kept_of_result = values
+    number, run_id, kind, owner, lease, placed, *columns, needs, kept, answered, result, kept_of_result = (
+        values
+    )
     if lease is None:
         raise NotExecuted(run=run_id, kind=kind)
     named = f"the execution of the run {run_id!r}"
     if placed is None:
         raise CorruptBlob(reason=f"{named} isn't there")
-    if kept != checksum(number, *columns):
+    if kept != _execution_checksum(number, columns, needs or ""):
         raise CorruptBlob(reason=f"the checksum of {named} is wrong")
     if result is None and answered:
         raise CorruptBlob(reason=f"the result of the run {run_id!r} isn't there")
     if result is not None and kept_of_result != checksum(number, result):
         raise CorruptBlob(reason=f"the checksum of the result of the run {run_id!r} is wrong")
     given = dict(zip(_EXECUTION, columns, strict=True), run_id=run_id, kind=kind, owner=owner, result=result)
-    execution = msgspec.convert(given, Execution)
+    execution = msgspec.convert(given | {"needs": needs or ""}, Execution)
     if execution.fence != lease:
         raise CorruptBlob(reason=f"{named} has the lease {execution.fence}, its run {lease}")
     return execution
 
 
 def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
-    """Return the row of the execution of the run with this number, without its result."""
+    """Return the row of the execution of the run with this number, without its result and what it needs."""
     columns = (
         # Numbers as they come back from columns of real numbers, so that the checksum is over the same.
         None if execution.timeout is None else float(execution.timeout),
@@ -145,7 +149,17 @@ def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
         float(execution.lease_until),
         execution.progress,
     )
-    return (number, *columns, checksum(number, *columns))
+    return (number, *columns, _execution_checksum(number, columns, execution.needs))
+
+
+def _execution_checksum(number: int, columns: Sequence[Any], needs: str) -> bytes:
+    """Return the checksum of an execution; one that was kept before there were needs has none."""
+    return checksum(number, *columns, needs) if needs else checksum(number, *columns)
+
+
+def group_values(group: QueueGroup) -> tuple[Any, ...]:
+    """Return a group of the queue as its columns hold it."""
+    return (group.tag, group.kind, group.wanted.value, group.state.value, int(group.short), group.needs)
 
 
 def line_values(number: int, at: int, line: LogLine, size: int) -> tuple[Any, ...]:

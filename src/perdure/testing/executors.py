@@ -23,7 +23,6 @@ import msgspec
 from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.body import Body
 from perdure.execution.executor import Executor
-from perdure.execution.reconcile import reconcile
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
 from perdure.run import Execution, Run
 from perdure.stores.base import Store
@@ -354,12 +353,10 @@ class ExecutorConformance:
             trial.create(do="echo", value=1)
             lease = trial.store.submit(Lease("run", "another", 600.0)).result(WAIT)
             await trial.executor.submit("run")
-            await reconcile(trial.store, trial.executor)
             await trial.submit("other", do="echo", value=2)
             await trial.until_final("other")
             assert trial.store.execution("run").holder == "another"
             trial.store.submit(Release("run", lease.fence)).result(WAIT)
-            await reconcile(trial.store, trial.executor)
             run, execution = await trial.until_final()
             assert (run.outcome, execution.attempt) == (Outcome.SUCCEEDED, 2)
 
@@ -377,7 +374,6 @@ class ExecutorConformance:
             assert store.execution("run").holder == ""
             async with self.opened(store) as executor:
                 trial = Trial(store, executor)
-                await reconcile(store, executor)
                 await trial.until(lambda: store.run("run").position > left.position)
                 await trial.want(Wanted.STOPPED)
                 await trial.until_final()

@@ -1,17 +1,16 @@
 """Sample values for tests of stores: runs, steps, savepoints and keys that name what they are."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, TypeVar
 
-from perdure.errors import (
-    PerdureError,
-)
-from perdure.lifecycle import RunState
+from perdure.errors import CorruptBlob, PerdureError
+from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
-from perdure.stores.commands import Append, CreateRun, Unleased, encoded
+from perdure.stores.commands import Append, Claim, CreateRun, Unleased, encoded
+from perdure.stores.queue import ANY_TAG, QueueGroup
 
 __all__ = [
     "WAIT",
@@ -24,9 +23,11 @@ __all__ = [
     "a_step",
     "an_entry",
     "an_execution",
+    "claimed",
     "created",
     "queued",
     "raised",
+    "unleased",
 ]
 
 E = TypeVar("E", bound=PerdureError)
@@ -110,9 +111,37 @@ def created(store: Store, id: str = "run", steps: int = 0, **fields: Any) -> Run
     return store.run(id)
 
 
-def queued(store: Store, id: str = "task", *, owner: str = "ann", key: Key | None = None) -> None:
-    """Create a task with savepoint 0."""
-    run = a_run(id, owner=owner, kind="task")
-    store.submit(CreateRun(run, encoded(a_savepoint()), key, execution=an_execution(id, owner=owner))).result(
-        WAIT
-    )
+def queued(
+    store: Store,
+    id: str = "task",
+    *,
+    owner: str = "ann",
+    kind: str = "task",
+    key: Key | None = None,
+    tags: tuple[str, ...] = (),
+    **execution: Any,
+) -> None:
+    """Create a task with savepoint 0, and with an execution that has the other fields."""
+    run = a_run(id, owner=owner, kind=kind, tags=tags)
+    placed = an_execution(id, owner=owner, **execution)
+    store.submit(CreateRun(run, encoded(a_savepoint()), key, execution=placed)).result(WAIT)
+
+
+def unleased(store: Store, tag: str = ANY_TAG) -> dict[str, tuple[Wanted, RunState]]:
+    """Return the runs in the queue without a lease, with the state wanted of each, and the one it is in."""
+    return {
+        id: (group.wanted, group.state)
+        for group in store.waiting_groups([tag])
+        for id in store.unleased(group)
+    }
+
+
+def claimed(
+    store: Store, groups: Collection[QueueGroup] | None = None, seconds: float = 3600.0
+) -> str | None:
+    """Claim a run, of any group by default, and return its id."""
+    claim = Claim("a worker", seconds, store.waiting_groups() if groups is None else groups)
+    execution = store.submit(claim).result(WAIT)
+    if isinstance(execution, CorruptBlob):
+        raise execution
+    return None if execution is None else execution.run_id

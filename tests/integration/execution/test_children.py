@@ -22,7 +22,6 @@ from perdure.errors import ExperimentNotFound, Fenced, StoreUnavailable
 from perdure.execution.body import Body, Provision
 from perdure.execution.limits import Limits
 from perdure.execution.local import LocalExecutor
-from perdure.execution.reconcile import reconcile, reconciling
 from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
 from perdure.run import Change, Execution, Run
 from perdure.stores.chain import Chain
@@ -317,9 +316,8 @@ def test_a_run_goes_on_when_the_store_can_be_written_again(monkeypatch: pytest.M
         bodies = {"task": Body(path="perdure.testing.bodies:run")}
         async with LocalExecutor(store, bodies, identity=identity) as executor:
             trial = Trial(store, executor)
-            async with reconciling(store, executor, every=0.1):
-                trial.create(do="count", to=6)
-                _, execution = await trial.until_final()
+            await trial.submit(do="count", to=6)
+            _, execution = await trial.until_final()
             assert trial.value() == [6, [0, 3]]
             assert (execution.attempt, execution.deaths) == (2, 0)
 
@@ -489,12 +487,13 @@ def test_a_run_that_cannot_be_prepared_now_is_left_for_as_long_as_its_lease_last
     ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("perdure.execution.local.LEASE", 600.0)
-    provided = 0
+    provided, refused = 0, threading.Event()
 
     def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         nonlocal provided
         provided += 1
         if provided == 1 or ends:
+            refused.set()
             raise OSError("the storage is away")
         return Provision()
 
@@ -504,15 +503,15 @@ def test_a_run_that_cannot_be_prepared_now_is_left_for_as_long_as_its_lease_last
         async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
             trial = Trial(store, executor)
             await trial.submit(do="interrupt", times=0)
+            assert await asyncio.to_thread(refused.wait, WAIT)
             for _ in range(3):
-                await reconcile(store, executor)
-                await executor.submit("run")
+                await executor.look()
             assert (provided, store.execution("run").attempt) == (1, 1)
             if ends:
                 await trial.want(Wanted.STOPPED)
             ran_out = Renew("run", store.execution("run").fence, -1.0)
             store.submit(ran_out).result(WAIT)
-            await reconcile(store, executor)
+            await executor.submit("run")
             run, execution = await trial.until_final()
             assert run.outcome is (Outcome.TERMINATED if ends else Outcome.SUCCEEDED)
             assert (provided, execution.attempt) == ((1, 1) if ends else (2, 2))
@@ -591,7 +590,7 @@ def test_a_pause_that_nobody_had_heard_of_holds_after_a_restart() -> None:
             run = store.run("run")
             store.submit(ChangeRun("run", run.version, Change(state=RunState.STARTED))).result(WAIT)
             store.submit(Want("run", Wanted.PAUSED)).result(WAIT)
-            await reconcile(store, executor)
+            await executor.submit("run")
             assert store.run("run").state is RunState.PAUSED
             await trial.want(Wanted.STARTED)
             await trial.until_final()

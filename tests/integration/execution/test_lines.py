@@ -12,7 +12,6 @@ import pytest
 
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
-from perdure.execution.reconcile import reconcile
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.stores.base import Store
 from perdure.stores.chain import Chain
@@ -100,7 +99,6 @@ def test_lines_are_those_of_an_undisturbed_run_after_the_server_has_ended(tmp_pa
 
     async def go_on(trial: Trial) -> None:
         assert trial.store.log_lines("run")[-1].text.split()[1] == "3.8"  # printed before it was ended
-        await reconcile(trial.store, trial.executor)
         run, _ = await trial.until_final()
         assert run.outcome is Outcome.SUCCEEDED
 

@@ -21,7 +21,6 @@ from perdure.stores.base import Store
 from perdure.stores.commands import ChangeRun, CreateRun, DeleteRun, Lease, Report
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
-from perdure.stores.queue import Queued
 
 pytestmark = pytest.mark.anyio
 
@@ -36,9 +35,6 @@ class Nobody:
 
     async def submit(self, run_id: str) -> None:
         pass
-
-    def needs(self, queued: Queued) -> bool:
-        return True
 
     async def cancel(self, run_id: str) -> None:
         pass

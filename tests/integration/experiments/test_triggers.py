@@ -18,7 +18,6 @@ from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
 from perdure.stores.commands import ChangeRun, CreateRun, Want
 from perdure.stores.memory import MemoryStore
-from perdure.stores.queue import Queued
 
 pytestmark = pytest.mark.anyio
 
@@ -43,9 +42,6 @@ class Supervisor:
 
     async def submit(self, run_id: str) -> None:
         self.asked.release()
-
-    def needs(self, queued: Queued) -> bool:
-        return True
 
     async def cancel(self, run_id: str) -> None:
         self.asked.release()

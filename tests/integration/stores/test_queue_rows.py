@@ -10,10 +10,10 @@ from tests.support.store_files import overwrite
 
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import RunState, Wanted
-from perdure.stores.commands import Append, Lease, Recount, Unleased, Want
-from perdure.stores.queue import Queued
+from perdure.stores.commands import Append, Claim, Lease, Recount, Unleased, Want
+from perdure.stores.queue import ANY_TAG, QueueGroup
 from perdure.stores.sqlite import SqliteStore
-from perdure.testing.store_samples import WAIT, an_entry, created, queued, raised
+from perdure.testing.store_samples import WAIT, an_entry, claimed, created, queued, raised, unleased
 
 
 @contextmanager
@@ -36,11 +36,11 @@ def test_a_file_that_was_written_without_a_queue_gets_one_when_it_is_opened(tmp_
         store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
     change(tmp_path, "DELETE FROM queue")
     with opened(tmp_path) as store:
-        assert list(store.unleased()) == [
-            Queued("waiting", "task", "ann", Wanted.STARTED, RunState.CREATED),
-            Queued("held", "task", "ann", Wanted.STARTED, RunState.STARTED),
-            Queued("paused", "task", "ann", Wanted.PAUSED, RunState.CREATED),
-        ]
+        assert unleased(store) == {
+            "waiting": (Wanted.STARTED, RunState.CREATED),
+            "held": (Wanted.STARTED, RunState.STARTED),
+            "paused": (Wanted.PAUSED, RunState.CREATED),
+        }
         assert store.waiting_before("held") == 1
         assert store.check() == []
 
@@ -53,7 +53,12 @@ def test_a_file_that_was_written_without_a_queue_gets_one_when_it_is_opened(tmp_
         "UPDATE queue SET leased_until = 1e300 WHERE run = 2",
         "UPDATE queue SET kind = 'other' WHERE run = 2",
         "UPDATE queue SET owner = 'eve' WHERE run = 2",
-        "INSERT INTO queue VALUES (1, 'task', 'ann', 'started', 0.0)",
+        "UPDATE queue SET state = 'started' WHERE run = 2",
+        "UPDATE queue SET short = 1 WHERE run = 2",
+        "UPDATE queue SET needs = 'numpy' WHERE run = 2",
+        "DELETE FROM queue WHERE run = 2 AND tag = 'gpu'",
+        "UPDATE queue SET tag = 'cpu' WHERE run = 2 AND tag = 'gpu'",
+        "INSERT INTO queue VALUES (1, '', 'task', 'ann', 'started', 'created', 0, '', 0.0, 1)",
     ],
 )
 def test_a_run_that_is_queued_otherwise_than_it_is_is_found_and_queued_anew(
@@ -61,15 +66,15 @@ def test_a_run_that_is_queued_otherwise_than_it_is_is_found_and_queued_anew(
 ) -> None:
     with opened(tmp_path) as store:
         created(store, "session")
-        queued(store, "one")
+        queued(store, "one", tags=("gpu",))
         queued(store, "two")
-        before = list(store.unleased())
+        before = unleased(store), unleased(store, "gpu")
         change(tmp_path, damage)
         (problem,) = store.check()
         assert problem.endswith("was queued otherwise than its execution says")
         assert list(store.submit(Recount()).result(WAIT)) == [problem]
         assert store.check() == []
-        assert list(store.unleased()) == before
+        assert (unleased(store), unleased(store, "gpu")) == before
 
 
 def test_a_row_of_the_queue_that_is_damaged_hides_no_other(tmp_path: Path) -> None:
@@ -78,8 +83,8 @@ def test_a_row_of_the_queue_that_is_damaged_hides_no_other(tmp_path: Path) -> No
             queued(store, id)
         change(tmp_path, "UPDATE queue SET wanted = 'startec' WHERE run = 1")
         change(tmp_path, "UPDATE runs SET state = 'startec' WHERE id = 'b'")
-        change(tmp_path, "UPDATE queue SET owner = CAST(x'6bff79' AS TEXT) WHERE run = 3")
-        assert [it.run_id for it in store.unleased()] == ["d"]
+        change(tmp_path, "UPDATE queue SET needs = CAST(x'6bff79' AS TEXT) WHERE run = 3")
+        assert list(unleased(store)) == ["d"]
 
 
 @pytest.mark.parametrize("table", ["executions", "runs", "runs_executed", "queue", "queue_by_kind"])
@@ -97,7 +102,7 @@ def test_an_overwritten_page_keeps_no_store_from_being_opened_and_no_session_fro
         store.submit(Append("session", Unleased(0), 0, [an_entry(1)])).result(WAIT)
         assert store.check() != []
         if table in ("executions", "runs"):
-            assert 10 < len(store.unleased()) < 150
+            assert 10 < len(unleased(store)) < 150
 
 
 def test_an_execution_that_is_damaged_is_neither_leased_nor_answered_though_it_is_queued(
@@ -107,8 +112,32 @@ def test_an_execution_that_is_damaged_is_neither_leased_nor_answered_though_it_i
         queued(store, "task")
     change(tmp_path, "UPDATE executions SET attempt = 7")
     with opened(tmp_path) as store:
-        assert [it.run_id for it in store.unleased()] == ["task"]
+        assert list(unleased(store)) == ["task"]
         with raised(CorruptBlob):
             store.submit(Lease("task", "w", 9.0)).result(WAIT)
         with raised(CorruptBlob):
             store.execution("task")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE executions SET attempt = 7 WHERE run IN (1, 2)",
+        "UPDATE queue SET wanted = 'started' WHERE run IN (1, 2)",
+        "UPDATE runs SET state = 'startec' WHERE number IN (1, 2); UPDATE queue SET state = 'created'",
+    ],
+)
+def test_a_run_that_can_not_be_trusted_keeps_no_other_from_being_claimed(tmp_path: Path, damage: str) -> None:
+    with opened(tmp_path) as store:
+        for id in ("a", "b", "c"):
+            queued(store, id)
+        for id in ("a", "b") if "wanted" in damage else ():
+            store.submit(Want(id, Wanted.PAUSED)).result(WAIT)
+        change(tmp_path, damage)
+        groups = [
+            QueueGroup(ANY_TAG, "task", Wanted.STARTED, state, False, "")
+            for state in (RunState.CREATED, RunState.STARTED)
+        ]
+        for _ in range(2):
+            assert isinstance(store.submit(Claim("w", 3600.0, groups)).result(WAIT), CorruptBlob)
+        assert [claimed(store, groups) for _ in range(2)] == ["c", None]

@@ -23,6 +23,7 @@ from perdure.stores.commands import (
     Append,
     Appended,
     ChangeRun,
+    Claim,
     Command,
     Committed,
     Created,
@@ -42,11 +43,13 @@ from perdure.stores.commands import (
     Release,
     Renew,
     Report,
+    Settle,
     Unleased,
     Want,
     encoded,
 )
 from perdure.stores.memory import MemoryStore
+from perdure.stores.queue import ANY_TAG, QueueGroup
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_fork, a_run, an_execution
@@ -71,6 +74,7 @@ savepoints = st.builds(
     entities=st.dictionaries(st.sampled_from(["x", "y"]), blobs),
     milestone=st.booleans(),
 )
+TAGS = (ANY_TAG, "p", "q")
 some_tags = st.sets(st.sampled_from(["p", "q"])).map(lambda tags: tuple(sorted(tags)))
 some_changes = st.builds(
     Change,
@@ -170,6 +174,8 @@ class Stores(RuleBasedStateMachine):
         savepoint=st.none() | savepoints,
         key=st.none() | keys,
         wanted=st.none() | st.sampled_from(Wanted),
+        timeout=st.sampled_from([None, 3, 30]),
+        needs=st.sampled_from(["", "numpy"]),
         tags=some_tags,
     )
     def create_run(
@@ -179,10 +185,16 @@ class Stores(RuleBasedStateMachine):
         savepoint: Savepoint | None,
         key: Key | None,
         wanted: Wanted | None,
+        timeout: float | None,
+        needs: str,
         tags: tuple[str, ...],
     ) -> None:
         run = a_run(id, owner=owner, kind="session" if wanted is None else "task", name=id, tags=tags)
-        execution = None if wanted is None else an_execution(id, owner=owner, wanted=wanted, timeout=3)
+        execution = (
+            None
+            if wanted is None
+            else an_execution(id, owner=owner, wanted=wanted, timeout=timeout, needs=needs)
+        )
         self.all(lambda store: store.submit(CreateRun(run, encoded(savepoint), key, execution=execution)))
 
     @rule(id=ids, parent=ids, position=small, owner=owners, savepoint=savepoints, key=st.none() | keys)
@@ -280,6 +292,23 @@ class Stores(RuleBasedStateMachine):
     def want(self, id: str, wanted: Wanted) -> None:
         self.all(lambda store: store.submit(Want(id, wanted)))
 
+    @rule(id=ids, interrupted=st.booleans())
+    def settle(self, id: str, interrupted: bool) -> None:
+        self.done(Settle(id, interrupted))
+
+    @rule(tag=st.sampled_from(TAGS), seconds=st.sampled_from([-1.0, LONG]))
+    def claim(self, tag: str, seconds: float) -> None:
+        # A file that is opened anew counts turns anew; where one run waits they make no difference.
+        groups = [
+            group for group in self.oracle.waiting_groups([tag]) if len(self.oracle.unleased(group)) == 1
+        ]
+        self.done(Claim("w", seconds, groups[:1]))
+
+    @rule(id=ids, tags=some_tags)
+    def label(self, id: str, tags: tuple[str, ...]) -> None:
+        version = self.oracle.run(id).version if self.exists(id) else 0
+        self.all(lambda store: store.submit(ChangeRun(id, version, Change(tags=tags))))
+
     @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 9))
     def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> None:
         self.all(lambda store: store.submit(PutDocument(dialect, id, blob, version)))
@@ -316,7 +345,8 @@ class Stores(RuleBasedStateMachine):
             self.all(lambda store, id=id: store.execution(id))
             self.all(lambda store, id=id: store.waiting_before(id))
             self.all(lambda store, id=id: list(store.log_lines(id)))
-        self.all(lambda store: list(store.unleased()))
+        for group in self.all(lambda store: sorted(map(msgspec.structs.astuple, store.waiting_groups(TAGS)))):
+            self.all(lambda store, group=group: sorted(store.unleased(QueueGroup(*group))))
         self.all(lambda store: sorted(msgspec.structs.astuple(it) for it in store.queue_counts()))
         for dialect in ("ann", "bob"):
             self.all(lambda store, dialect=dialect: list(store.documents(dialect)))

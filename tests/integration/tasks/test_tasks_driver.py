@@ -13,7 +13,6 @@ import pytest
 
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import NewTask, Tasks
-from perdure.drivers.unplaced import Unplaced
 from perdure.errors import (
     EndedRunsExceeded,
     InvalidTaskInput,
@@ -29,6 +28,7 @@ from perdure.errors import (
     TriggerRefused,
     WrongKind,
 )
+from perdure.execution.unplaced import Unplaced
 from perdure.lifecycle import Outcome, RunState, Wanted
 from perdure.run import Change, Key, LogLine
 from perdure.settings import Settings
@@ -36,7 +36,6 @@ from perdure.state.codec import encode
 from perdure.stores.base import Store
 from perdure.stores.commands import CreateRun, DeleteRun, Finish, Lease, Renew, Report
 from perdure.stores.memory import MemoryStore
-from perdure.stores.queue import Queued
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, a_run
 
@@ -52,9 +51,6 @@ class Told:
 
     async def submit(self, run_id: str) -> None:
         self.told.append(("submit", run_id))
-
-    def needs(self, queued: Queued) -> bool:
-        return True
 
     async def cancel(self, run_id: str) -> None:
         self.told.append(("cancel", run_id))

@@ -9,7 +9,7 @@ from tests.support.in_process import Client, in_process
 
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import NewTask, Tasks
-from perdure.drivers.unplaced import Unplaced
+from perdure.execution.unplaced import Unplaced
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 from perdure.web.auth import LOCAL

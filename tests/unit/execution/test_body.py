@@ -1,22 +1,37 @@
-"""A body says when there is something to do for a run that nobody works on."""
-
-import pytest
+"""A body says when there is something to do for runs that nobody works on."""
 
 from perdure.execution.body import Body
 from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.testing.store_samples import a_run, an_execution
+from perdure.stores.queue import ANY_TAG, QueueGroup
+
+LIVE = sorted(set(RunState) - FINAL)
 
 
-@pytest.mark.parametrize("wanted", Wanted)
-@pytest.mark.parametrize("state", sorted(FINAL))
-def test_there_is_nothing_to_do_for_a_run_that_has_ended(state: RunState, wanted: Wanted) -> None:
-    body = Body(path="tests.support.bodies:run", begins_paused=True)
-    assert not body.is_due(a_run(state=state), an_execution("run", wanted=wanted))
+def group(wanted: Wanted, state: RunState) -> QueueGroup:
+    return QueueGroup(ANY_TAG, "task", wanted, state, False, "")
 
 
-def test_a_run_that_is_wanted_started_is_due_until_it_ends() -> None:
+def claimed(body: Body) -> set[tuple[Wanted, RunState]]:
+    """Return the states wanted, and those of runs, in which a body has something to do."""
+    return {(wanted, state) for wanted in Wanted for state in LIVE if body.claims(group(wanted, state))}
+
+
+def test_a_run_that_is_wanted_started_is_worked_on() -> None:
     body = Body(path="tests.support.bodies:run")
-    execution = an_execution("run", wanted=Wanted.STARTED)
-    assert {state for state in RunState if body.is_due(a_run(state=state), execution)} == set(
-        RunState
-    ) - FINAL
+    assert claimed(body) == {(Wanted.STARTED, state) for state in LIVE}
+
+
+def test_a_new_run_that_is_wanted_paused_is_begun_where_bodies_prepare_themselves() -> None:
+    body = Body(path="tests.support.bodies:run", begins_paused=True)
+    started = {(Wanted.STARTED, state) for state in LIVE}
+    assert claimed(body) == started | {(Wanted.PAUSED, RunState.CREATED)}
+
+
+def test_a_run_whose_work_was_broken_off_is_left_where_it_is_not_resumed() -> None:
+    body = Body(path="tests.support.bodies:run", resumes=False)
+    assert claimed(body) == {(Wanted.STARTED, RunState.CREATED), (Wanted.STARTED, RunState.PAUSED)}
+    assert body.is_interrupted(group(Wanted.STARTED, RunState.STARTED))
+
+
+def test_nothing_is_done_where_runs_wait() -> None:
+    assert claimed(Body(path="tests.support.bodies:run", begins_paused=True, waits=True)) == set()

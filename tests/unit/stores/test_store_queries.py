@@ -85,6 +85,7 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
     # What is asked for, a run's few tags, and kinds and states that were found, in no table of their own.
     whole |= {"read_runs", "fill_rows_of_run"}
     whole |= {"list_kinds_and_states", "list_kinds_and_states_of_owner"}
+    whole |= {"list_waiting_groups", "find_claimable", "list_queue_of_runs", "fill_queue"}
     whole |= {"count_tagged", "count_tagged_of_owner"}  # of what was counted up to a number
     for name in set(STATEMENTS) - whole:
         # A list that the query is given is walked over, of course.
@@ -150,7 +151,7 @@ def test_migrations_are_numbered_without_gap() -> None:
 
 def test_the_queue_is_read_without_a_look_at_runs_that_have_ended(connection: apsw.Connection) -> None:
     assert plan(connection, "list_executed") == "SCAN runs USING INDEX runs_executed"
-    executed, execution = plan(connection, "list_queue_of_runs").splitlines()
+    _, executed, execution, *_ = plan(connection, "list_queue_of_runs").splitlines()
     assert executed.startswith("SEARCH runs USING INDEX runs_executed")
     assert execution.startswith("SEARCH executions USING INTEGER PRIMARY KEY")
 
@@ -159,7 +160,7 @@ def test_how_many_wait_before_a_run_is_counted_in_one_index(connection: apsw.Con
     index = "SEARCH earlier USING COVERING INDEX queue_by_kind (kind=? AND wanted=? AND"
     assert plan(connection, "count_waiting_before").splitlines() == [
         "SEARCH runs USING COVERING INDEX sqlite_autoindex_runs_1 (id=?)",
-        "SEARCH queue USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH queue USING PRIMARY KEY (run=? AND tag=?)",
         "CORRELATED SCALAR SUBQUERY 1",
         f"{index} leased_until=? AND run<?)",
         "CORRELATED SCALAR SUBQUERY 2",
@@ -167,12 +168,37 @@ def test_how_many_wait_before_a_run_is_counted_in_one_index(connection: apsw.Con
     ]
 
 
-def test_what_nobody_works_on_is_read_without_a_look_at_executions(connection: apsw.Connection) -> None:
+GROUP = "tag=? AND kind=? AND wanted=? AND state=? AND short=? AND needs=?"
+
+
+def test_the_next_run_is_found_by_one_look_at_an_index_for_each_group(connection: apsw.Connection) -> None:
+    lines = plan(connection, "find_claimable").splitlines()
+    looks = [line for line in lines if "queue_by_group" in line]
+    assert looks == [
+        f"SEARCH queue USING COVERING INDEX queue_by_group ({GROUP} AND leased_until=?)",
+        f"SEARCH queue USING COVERING INDEX queue_by_group ({GROUP} AND leased_until>?)",
+    ]
+    walks = {line.split()[1] for line in lines if line.startswith("SCAN")}
+    assert walks == {"json_each", "asked", "waiting", "first"}
+
+
+def test_which_groups_wait_is_found_by_one_look_for_each(connection: apsw.Connection) -> None:
+    lines = plan(connection, "list_waiting_groups").splitlines()
+    looks = [line for line in lines if "queue_by_group" in line]
+    assert looks == [
+        "SEARCH queue USING COVERING INDEX queue_by_group (tag=?)",
+        "SEARCH queue USING COVERING INDEX queue_by_group "
+        "(tag=? AND (kind,wanted,state,short,needs,leased_until)>(?,?,?,?,?,?))",
+    ]
+    assert not any("TEMP B-TREE" in line for line in lines)
+
+
+def test_what_nobody_works_on_in_a_group_is_read_from_an_index(connection: apsw.Connection) -> None:
     assert plan(connection, "list_unleased").splitlines() == [
-        "SEARCH queue USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        f"SEARCH queue USING COVERING INDEX queue_by_group ({GROUP} AND leased_until<?)",
         "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)",
     ]
-    assert plan(connection, "count_queue").startswith("SCAN queue")
+    assert plan(connection, "count_queue").startswith("SEARCH queue")
 
 
 def test_what_an_owner_has_is_read_without_a_look_at_its_runs(connection: apsw.Connection) -> None:

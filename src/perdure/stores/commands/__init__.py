@@ -13,7 +13,17 @@ from perdure.stores.commands.base import (
 from perdure.stores.commands.counts import Recount
 from perdure.stores.commands.creation import Created, CreateRun, Fork, ForkRuns
 from perdure.stores.commands.documents import DeleteDocument, Document, PutDocument
-from perdure.stores.commands.executions import CutLines, Finish, Lease, Release, Renew, Report, Want
+from perdure.stores.commands.executions import (
+    Claim,
+    CutLines,
+    Finish,
+    Lease,
+    Release,
+    Renew,
+    Report,
+    Settle,
+    Want,
+)
 from perdure.stores.commands.found import Guard, Leased, Unleased
 from perdure.stores.commands.runs import ChangeRun, DeleteRun
 from perdure.stores.commands.savepoints import EncodedSavepoint, MarkSavepoint, PutSavepoint, encoded
@@ -24,6 +34,7 @@ __all__ = [
     "Append",
     "Appended",
     "ChangeRun",
+    "Claim",
     "Command",
     "Committed",
     "CreateRun",
@@ -51,6 +62,7 @@ __all__ = [
     "RepairStep",
     "Report",
     "Retention",
+    "Settle",
     "Unleased",
     "Want",
     "Write",

@@ -3,13 +3,15 @@
 A lease is held by whoever carries its fencing token, until it is given back, or ends and is taken by another.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.errors import Fenced, Invalid, LeaseHeld, RunFinished, SavepointNotFound
+from perdure.errors import CorruptBlob, Fenced, Invalid, LeaseHeld, RunFinished, SavepointNotFound
 from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.run import Change, Execution, LogLine, Run
+from perdure.run import Change, Execution, LogLine, Run, ending
 from perdure.stores.checksums import checksum
 from perdure.stores.commands.base import (
     READ_COUNTER,
@@ -24,15 +26,25 @@ from perdure.stores.commands.base import (
     write,
 )
 from perdure.stores.commands.found import Found, changed, find_run, found, read_run
-from perdure.stores.values import execution_values, line_values, to_execution, to_run
+from perdure.stores.queue import QueueGroup
+from perdure.stores.values import (
+    execution_values,
+    group_values,
+    line_values,
+    to_execution,
+    to_run,
+    to_state,
+)
 
 __all__ = [
+    "Claim",
     "CutLines",
     "Finish",
     "Lease",
     "Release",
     "Renew",
     "Report",
+    "Settle",
     "Want",
     "begun",
     "changed_execution",
@@ -63,19 +75,82 @@ class Lease(Command[Execution], frozen=True):
         _check_unfinished(run)
         if former.leased(at.clock):
             raise LeaseHeld(run=self.run_id, holder=former.holder)
-        token, counted = count(answers[2])
-        begun = replace(
-            former,
-            attempt=former.attempt + 1,
-            holder=self.holder,
-            fence=token,
-            lease_until=at.clock + self.seconds,
-        )
-        writes, state = [counted, *_written(run, begun)], run.state
-        if begun.wanted is Wanted.STARTED:
-            state = RunState.STARTED
-            writes += changed(run, Change(state=state), at)
-        return Decision(begun, writes, (run.committed(state=state),))
+        return _leased(run, former, self.holder, self.seconds, answers[2], at)
+
+
+class Claim(Command[Execution | CorruptBlob | None], frozen=True):
+    """Lease the run whose turn it is, of those in some groups of the queue that nobody holds a lease of.
+
+    The result is None if there is none. If its execution can't be trusted it is what is wrong with it; the
+    run is then passed over for as long as the lease would have lasted. Takes no longer for a longer queue.
+    """
+
+    holder: str
+    seconds: float
+    groups: Collection[QueueGroup]
+
+    def reads(self) -> Sequence[Query]:
+        """Return the query for the runs that may be next, and the counter that tokens are taken from."""
+        groups = json.dumps([group_values(group) for group in self.groups])
+        return Query("find_claimable", (groups,)), READ_COUNTER
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Execution | CorruptBlob | None]:
+        """Lease the first of them whose lease has ended, if it had one."""
+        for number, leased_until, *values in answers[0]:
+            if leased_until <= at.clock:
+                try:
+                    run, execution = self._trusted(values, at)
+                except CorruptBlob as error:
+                    aside = write("set_queue_aside", number, at.clock + self.seconds)
+                    return Decision(error, [aside])
+                return _leased(run, execution, self.holder, self.seconds, answers[1], at)
+        return Decision(None)
+
+    def _trusted(self, values: Sequence[Any], at: Moment) -> tuple[Found, Execution]:
+        """Return a run and its execution, if they are what the queue says; it has no checksum."""
+        state, position, version, generation, lines, *columns = values
+        number, run_id, kind, _, lease = columns[:5]
+        if number is None:
+            raise CorruptBlob(reason="the queue has a run that isn't there")
+        run = Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
+        execution = to_execution(tuple(columns))
+        queued = {(group.kind, group.wanted, group.state, group.needs) for group in self.groups}
+        if (kind, execution.wanted, run.state, execution.needs) not in queued or execution.leased(at.clock):
+            raise CorruptBlob(reason=f"the run {run_id!r} was queued otherwise than its execution says")
+        return run, execution
+
+
+class Settle(Command[Run | None], frozen=True):
+    """Bring a run that nobody holds a lease of to its end, or to the pause, that is wanted of it.
+
+    With `interrupted`, a started run, whose work was broken off, is wanted paused from now on. The result is
+    the run as it was changed, or None if there was nothing to do.
+    """
+
+    run_id: str
+    interrupted: bool = False
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, its execution and its record."""
+        return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Run | None]:
+        """Change the run if what is wanted differs from what it is."""
+        run, execution = found(self.run_id, answers[0]), _execution(answers[1])
+        if run.state in FINAL or execution.leased(at.clock):
+            return Decision(None)
+        settled = _given_back(execution)
+        if self.interrupted and execution.wanted is Wanted.STARTED:
+            settled = replace(settled, wanted=Wanted.PAUSED)
+        if settled.wanted.ends:
+            change = ending(settled.wanted)
+        elif settled.wanted is Wanted.PAUSED and run.state is RunState.STARTED:
+            change = Change(state=RunState.PAUSED)
+        else:
+            return Decision(None)
+        after = change.applied(to_run(answers[2][0]), at.now)
+        writes = [*_written(run, settled), *changed(run, change, at)]
+        return Decision(after, writes, (run.committed(state=after.state),))
 
 
 class Renew(Command[Execution], frozen=True):
@@ -256,6 +331,25 @@ class CutLines(Command[None], frozen=True):
         return Decision(None, writes, (run.committed(),))
 
 
+def _leased(
+    run: Found, former: Execution, holder: str, seconds: float, counter: Rows, at: Moment
+) -> Decision[Any]:
+    """Return how a run is leased that nobody holds a lease of."""
+    token, counted = count(counter)
+    begun = replace(
+        former,
+        attempt=former.attempt + 1,
+        holder=holder,
+        fence=token,
+        lease_until=at.clock + seconds,
+    )
+    writes, state = [counted, *_written(run, begun)], run.state
+    if begun.wanted is Wanted.STARTED:
+        state = RunState.STARTED
+        writes += changed(run, Change(state=state), at)
+    return Decision(begun, writes, (run.committed(state=state),))
+
+
 def begun(run: Run, execution: Execution) -> list[Write]:
     """Return how the execution of a run that is being made is kept: nobody has worked on it yet."""
     new = Execution(
@@ -263,9 +357,11 @@ def begun(run: Run, execution: Execution) -> list[Write]:
         kind=run.kind,
         owner=run.owner,
         timeout=execution.timeout,
+        needs=execution.needs,
         wanted=execution.wanted,
     )
     return [
+        *([write("insert_needs", run.number, new.needs)] if new.needs else []),
         write("insert_execution", *execution_values(run.number, new)),
         write("set_lease", run.number, new.fence),
     ]

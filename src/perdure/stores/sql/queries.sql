@@ -397,6 +397,10 @@ UPDATE executions SET
     lease_until = ?9, progress = ?10, checksum = ?11
 WHERE run = ?1;
 
+-- name: insert_needs
+-- Keep what a run needs to be computed
+INSERT INTO needs (run, needs) VALUES (?1, ?2);
+
 -- name: set_lease
 -- Put the fence token of a lease where the statement that moves a run on checks it
 UPDATE runs SET lease = ?2 WHERE number = ?1 AND lease IS NOT ?2;
@@ -404,7 +408,7 @@ UPDATE runs SET lease = ?2 WHERE number = ?1 AND lease IS NOT ?2;
 -- name: read_execution
 -- Read a run's execution and result by its id, if it has them
 SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, executions.checksum, answered, result, results.checksum
+    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, answered, result, results.checksum
 FROM runs
     LEFT JOIN executions ON executions.run = runs.number
     LEFT JOIN results ON results.run = runs.number
@@ -413,14 +417,14 @@ WHERE id = ?1;
 -- name: find_execution
 -- Read a run's execution by its id, without its result, if it has one
 SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, executions.checksum, NULL, NULL, NULL
+    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, NULL, NULL, NULL
 FROM runs LEFT JOIN executions ON executions.run = runs.number
 WHERE id = ?1;
 
 -- name: read_execution_by_number
 -- Read a run's execution and result by its number, if it has them
 SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, executions.checksum, answered, result, results.checksum
+    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, answered, result, results.checksum
 FROM runs
     LEFT JOIN executions ON executions.run = runs.number
     LEFT JOIN results ON results.run = runs.number
@@ -431,12 +435,13 @@ WHERE number = ?1;
 SELECT number FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL ORDER BY number;
 
 -- name: list_queue_of_runs
--- Read the rows that the queue has to have, of the runs from one number to another
-SELECT run, kind, owner, wanted, leased_until FROM queue_of_runs WHERE run BETWEEN ?1 AND ?2;
+-- Read the rows that the queue has to have, of the runs from one number to another, with turns for a queue made anew
+SELECT *, dense_rank() OVER (PARTITION BY kind, owner ORDER BY run) FROM queue_of_runs WHERE run BETWEEN ?1 AND ?2;
 
 -- name: insert_queued
 -- Put a run into the queue
-INSERT INTO queue (run, kind, owner, wanted, leased_until) VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO queue (run, tag, kind, owner, wanted, state, short, needs, leased_until, turn)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
 -- name: clear_queue
 -- Forget the queue
@@ -444,31 +449,91 @@ DELETE FROM queue;
 
 -- name: fill_queue
 -- Make the queue as the runs and executions have it
-INSERT INTO queue SELECT * FROM queue_of_runs;
+INSERT INTO queue (run, tag, kind, owner, wanted, state, short, needs, leased_until, turn)
+SELECT *, dense_rank() OVER (PARTITION BY kind, owner ORDER BY run) FROM queue_of_runs;
 
--- name: list_queued
--- Read the numbers of all runs in the queue
-SELECT run FROM queue ORDER BY run;
+-- name: list_waiting_groups
+-- Find the groups of runs with tags of a JSON array in which one has no lease, each by a look behind the one before
+WITH RECURSIVE found (tag, kind, wanted, state, short, needs, leased_until) AS (
+    SELECT first.tag, kind, wanted, state, short, needs, leased_until
+    FROM json_each(?1) AS asked CROSS JOIN queue AS first ON first.tag = asked.value AND first.run = (
+        SELECT run FROM queue INDEXED BY queue_by_group
+        WHERE tag = asked.value
+        ORDER BY kind, wanted, state, short, needs, leased_until LIMIT 1
+    )
+    UNION ALL
+    SELECT following.tag, following.kind, following.wanted, following.state, following.short, following.needs,
+        following.leased_until
+    FROM found CROSS JOIN queue AS following ON following.tag = found.tag AND following.run = (
+        SELECT run FROM queue INDEXED BY queue_by_group
+        -- With the plus signs the texts have no affinity, so that all columns are compared in the index.
+        WHERE tag = found.tag AND (kind, wanted, state, short, needs, leased_until)
+            > (+found.kind, +found.wanted, +found.state, +found.short, +found.needs, 9e999)
+        ORDER BY kind, wanted, state, short, needs, leased_until LIMIT 1
+    )
+)
+SELECT CAST(tag AS BLOB), CAST(kind AS BLOB), CAST(wanted AS BLOB), CAST(state AS BLOB), short, CAST(needs AS BLOB)
+FROM found WHERE leased_until <= ?2;
 
 -- name: list_unleased
--- Read the queue from one number to another, without the runs that somebody holds a lease of
-SELECT id, queue.kind, queue.owner, wanted, state
-FROM queue CROSS JOIN runs ON runs.number = queue.run
-WHERE leased_until <= ?1 AND queue.run BETWEEN ?2 AND ?3
-ORDER BY queue.run;
+-- Read the ids of the first runs of a group that nobody holds a lease of
+SELECT id
+FROM queue INDEXED BY queue_by_group CROSS JOIN runs ON runs.number = queue.run
+WHERE tag = ?1 AND queue.kind = ?2 AND wanted = ?3 AND queue.state = ?4 AND short = ?5 AND needs = ?6
+    AND leased_until <= ?7
+ORDER BY leased_until, turn, run
+LIMIT ?8;
+
+-- name: find_claimable
+-- Find, in groups that are a JSON array, whose turn it is without a lease, and in each group whose lease ends first
+WITH asked AS MATERIALIZED (
+    SELECT
+        value ->> 0 AS tag, value ->> 1 AS kind, value ->> 2 AS wanted, value ->> 3 AS state, value ->> 4 AS short,
+        value ->> 5 AS needs
+    FROM json_each(?1)
+), waiting AS (
+    SELECT queue.run, turn, leased_until
+    FROM asked CROSS JOIN queue ON queue.tag = asked.tag AND queue.run = (
+        SELECT run FROM queue INDEXED BY queue_by_group
+        WHERE tag = asked.tag AND kind = asked.kind AND wanted = asked.wanted AND state = asked.state
+            AND short = asked.short AND needs = asked.needs AND leased_until = 0
+        ORDER BY turn, run LIMIT 1
+    )
+    ORDER BY turn, queue.run LIMIT 1
+), leased AS (
+    SELECT queue.run, turn, leased_until
+    FROM asked CROSS JOIN queue ON queue.tag = asked.tag AND queue.run = (
+        SELECT run FROM queue INDEXED BY queue_by_group
+        WHERE tag = asked.tag AND kind = asked.kind AND wanted = asked.wanted AND state = asked.state
+            AND short = asked.short AND needs = asked.needs AND leased_until > 0
+        ORDER BY leased_until LIMIT 1
+    )
+)
+SELECT first.run, leased_until, runs.state, position, version,
+    coalesce((SELECT generation FROM generations WHERE run = number), 0), lines,
+    number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
+    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, NULL, NULL, NULL
+FROM (SELECT * FROM waiting UNION ALL SELECT * FROM leased) AS first
+    LEFT JOIN runs ON runs.number = first.run
+    LEFT JOIN executions ON executions.run = first.run
+ORDER BY turn, first.run;
+
+-- name: set_queue_aside
+-- Let a run wait in the queue as if somebody had a lease of it
+UPDATE queue SET leased_until = ?2 WHERE run = ?1;
 
 -- name: count_waiting_before
 -- Count the runs of the same kind that wait before one; no row if it doesn't wait itself
 SELECT (
     SELECT count(*) FROM queue AS earlier INDEXED BY queue_by_kind
-    WHERE earlier.kind = queue.kind AND earlier.wanted = 'started' AND earlier.leased_until = 0
+    WHERE earlier.tag = '' AND earlier.kind = queue.kind AND earlier.wanted = 'started' AND earlier.leased_until = 0
         AND earlier.run < queue.run
 ) + (
     SELECT count(*) FROM queue AS earlier INDEXED BY queue_by_kind
-    WHERE earlier.kind = queue.kind AND earlier.wanted = 'started' AND earlier.leased_until > 0
+    WHERE earlier.tag = '' AND earlier.kind = queue.kind AND earlier.wanted = 'started' AND earlier.leased_until > 0
         AND earlier.leased_until <= ?2 AND earlier.run < queue.run
 )
-FROM runs CROSS JOIN queue ON queue.run = runs.number
+FROM runs CROSS JOIN queue ON queue.run = runs.number AND queue.tag = ''
 WHERE runs.id = ?1 AND wanted = 'started' AND leased_until <= ?2;
 
 -- name: count_queue
@@ -478,13 +543,17 @@ SELECT
     CASE WHEN wanted = 'paused' THEN 'paused' WHEN leased_until > ?1 THEN 'working' ELSE 'waiting' END AS place,
     count(*)
 FROM queue
+WHERE tag = ''
 GROUP BY kind, owner, place;
 
 -- name: list_wrong_queue
 -- Find the numbers of runs that the queue has otherwise than they are
-SELECT run FROM (SELECT * FROM queue EXCEPT SELECT * FROM queue_of_runs)
+WITH kept AS (
+    SELECT run, tag, kind, owner, wanted, state, short, needs, leased_until FROM queue
+)
+SELECT run FROM (SELECT * FROM kept EXCEPT SELECT * FROM queue_of_runs)
 UNION
-SELECT run FROM (SELECT * FROM queue_of_runs EXCEPT SELECT * FROM queue);
+SELECT run FROM (SELECT * FROM queue_of_runs EXCEPT SELECT * FROM kept);
 
 -- name: list_leased
 -- Read the ids of the unfinished runs that somebody has leased

@@ -1,0 +1,39 @@
+"""What takes the executor's place where nothing is worked on: in a command that opens a store by itself."""
+
+import asyncio
+
+from perdure.observability import Metrics
+from perdure.stores.base import Store
+from perdure.stores.commands import Settle
+
+__all__ = ["Unplaced", "settle"]
+
+
+class Unplaced:
+    """An `Executor` that starts nothing: runs wait for a worker.
+
+    Parameters
+    ----------
+    store
+        Where runs are kept.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def submit(self, run_id: str) -> None:
+        """Leave a run to the worker that opens the store next, but pause or end it if that is wanted."""
+        await settle(self._store, run_id)
+
+    async def cancel(self, run_id: str) -> None:
+        """Bring a run to its end that is wanted stopped."""
+        await settle(self._store, run_id)
+
+
+async def settle(
+    store: Store, run_id: str, metrics: Metrics | None = None, *, interrupted: bool = False
+) -> None:
+    """Bring a run that nobody works on to its end, or to the pause, that is wanted of it; see `Settle`."""
+    run = await asyncio.wrap_future(store.submit(Settle(run_id, interrupted)))
+    if metrics is not None and run is not None and run.outcome is not None:
+        metrics.count_end(run.kind, run.outcome.value)
