@@ -13,7 +13,6 @@ from perdure import __version__
 from perdure.api import backup, events, experiments, models, runs, savepoints, service, steps, tasks
 from perdure.api.context import context_of
 from perdure.api.opening import Manner, opened
-from perdure.api.storage import open_artifacts
 from perdure.dialects.bptk import openapi as bptk
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
 from perdure.dialects.bptk.router import BptkPaths
@@ -24,7 +23,10 @@ from perdure.dialects.stableconfigs.router import StableConfigsPaths
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.errors import PerdureError
+from perdure.execution.executor import Executor
+from perdure.execution.unplaced import Unplaced
 from perdure.observability import Metrics
+from perdure.places import open_artifacts
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
@@ -93,7 +95,7 @@ def create_app(
     settings: Settings,
     *,
     administrator_socket: str | None = None,
-    works: bool = True,
+    executor: Executor | None = None,
     on_closed: Callable[[], None] | None = None,
 ) -> App:
     """Make the app that serves a store and a catalogue.
@@ -109,8 +111,9 @@ def create_app(
     administrator_socket
         The path of the Unix socket whose requests are the administrator's, who sees every run and needs no
         token. Nothing but this machine's administrator may reach it, so never name the socket of a proxy.
-    works
-        Whether tasks and experiments are worked on while the app is open; otherwise they wait for one.
+    executor
+        What works on tasks and experiments; it is opened and closed by its owner. By default a worker is
+        opened with the app. With `Unplaced` they wait for a worker.
     on_closed
         Called when the app has closed, for example ``store.close``.
 
@@ -161,8 +164,8 @@ def create_app(
                 administrator_socket=administrator_socket,
             )
         ],
-        registry=TaskRegistry(settings.tasks if works else ()),
-        works=works,
+        registry=TaskRegistry(() if isinstance(executor, Unplaced) else settings.tasks),
+        executor=executor,
         on_closed=on_closed,
     )
 
@@ -218,7 +221,7 @@ def create_bptk_app(
         dialects=(BPTK_PATHS,),
         described=(bptk.described(),),
         registry=TaskRegistry(),
-        works=False,
+        executor=Unplaced(store),
         on_closed=None,
     )
 
@@ -239,7 +242,7 @@ def _app(
     described: Sequence[Described],
     between: Sequence[Middleware] = (),
     registry: TaskRegistry,
-    works: bool,
+    executor: Executor | None,
     on_closed: Callable[[], None] | None,
 ) -> App:
     """Make an app; `between` is asked after origins are checked, and before the native API's tokens are."""
@@ -254,7 +257,7 @@ def _app(
             if on_closed is not None:
                 stack.callback(on_closed)
             opening = opened(
-                store, catalogue, settings, artifacts, manner, registry, metrics=metrics, works=works
+                store, catalogue, settings, artifacts, manner, registry, metrics=metrics, executor=executor
             )
             try:
                 app.state.context = await stack.enter_async_context(opening)

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 
 from perdure.api.context import Serving
 from perdure.api.shapes import Strict, Text
-from perdure.api.storage import artifacts_beside
 from perdure.artifacts import Artifacts
 from perdure.errors import BackupRefused, Invalid
+from perdure.places import artifacts_beside
 from perdure.stores.base import Store
 from perdure.stores.files import FOLDER_MODE, make_folder, sync_folder
 from perdure.stores.location import FILE

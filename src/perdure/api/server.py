@@ -27,9 +27,9 @@ import uvicorn
 
 from perdure.api.app import App, create_app
 from perdure.api.connections import BoundedConfig, BoundedProtocol, ConnectionLimits
-from perdure.api.storage import ending_in_words
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.observability import json_line
+from perdure.places import ending_in_words
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings, unknown_variables
 from perdure.stores.base import Store

@@ -22,6 +22,7 @@ __all__ = ["app", "run"]
 # The module of each command, whose `app` it is, and what the list of commands says of it.
 COMMANDS = {
     "serve": ("serve", "Serve models and tasks over HTTP; every acknowledged step is durable."),
+    "worker": ("worker", "Work on the tasks and experiments of a store, without a server."),
     "runs": ("runs", "Look after runs."),
     "savepoints": ("savepoints", "Look after the savepoints of a run."),
     "tasks": ("tasks", "Look after tasks."),

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from perdure.api.app import App, create_app
 from perdure.cli.models import load_catalogue
 from perdure.cli.output import libraries_apart
+from perdure.execution.unplaced import Unplaced
 from perdure.observability import configure_logging
 from perdure.settings import Settings
 from perdure.stores.open import open_configured
@@ -29,7 +30,13 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
     try:
         with libraries_apart():
             catalogue = load_catalogue(models)
-        app = create_app(opened, catalogue, settings, administrator_socket=administrator_socket, works=False)
+        app = create_app(
+            opened,
+            catalogue,
+            settings,
+            administrator_socket=administrator_socket,
+            executor=Unplaced(opened),
+        )
         async with app.router.lifespan_context(app):
             yield app
     finally:

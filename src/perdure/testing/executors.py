@@ -58,12 +58,16 @@ class Trial:
         timeout: float | None = None,
         owner: str = "ann",
         wanted: Wanted = Wanted.STARTED,
+        needs: str = "",
+        tags: tuple[str, ...] = (),
         **given: Any,
     ) -> None:
         """Create a task that does what `perdure.testing.bodies.spec` is given, without submitting it."""
         now = time.time()
-        run = Run(id=id, kind="task", owner=owner, spec=spec(**given), created=now, updated=now)
-        execution = Execution(run_id=id, kind="task", owner=owner, timeout=timeout, wanted=wanted)
+        run = Run(id=id, kind="task", owner=owner, spec=spec(**given), created=now, updated=now, tags=tags)
+        execution = Execution(
+            run_id=id, kind="task", owner=owner, timeout=timeout, wanted=wanted, needs=needs
+        )
         self.store.submit(CreateRun(run, execution=execution)).result(WAIT)
 
     async def submit(self, id: str = "run", **given: Any) -> None:

@@ -11,8 +11,8 @@ import pytest
 from perdure.api import create_app
 from perdure.api.backup import back_up
 from perdure.api.server import serve
-from perdure.api.storage import open_artifacts, working_root
 from perdure.errors import SettingsMissing, WrongStore
+from perdure.places import open_artifacts, working_root
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores import schemes

@@ -11,8 +11,8 @@ from tests.support.served import ROOT
 from tests.support.server import running
 from tests.support.zips import PENDULUM, unzipped
 
-from perdure.api.storage import open_artifacts
 from perdure.errors import Invalid
+from perdure.places import open_artifacts
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore

@@ -5,6 +5,10 @@
 runs.id, kind, runs.owner, spec, state, outcome, reason, position, version, created, updated, runs.parent,
     parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
 
+-- columns: execution
+number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence, lease_until,
+    progress, (SELECT needs FROM needs WHERE run = number), executions.checksum
+
 -- name: begin
 -- Begin the transaction of a batch
 BEGIN IMMEDIATE;
@@ -407,8 +411,7 @@ UPDATE runs SET lease = ?2 WHERE number = ?1 AND lease IS NOT ?2;
 
 -- name: read_execution
 -- Read a run's execution and result by its id, if it has them
-SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, answered, result, results.checksum
+SELECT {execution}, answered, result, results.checksum
 FROM runs
     LEFT JOIN executions ON executions.run = runs.number
     LEFT JOIN results ON results.run = runs.number
@@ -416,15 +419,13 @@ WHERE id = ?1;
 
 -- name: find_execution
 -- Read a run's execution by its id, without its result, if it has one
-SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, NULL, NULL, NULL
+SELECT {execution}, NULL, NULL, NULL
 FROM runs LEFT JOIN executions ON executions.run = runs.number
 WHERE id = ?1;
 
 -- name: read_execution_by_number
 -- Read a run's execution and result by its number, if it has them
-SELECT number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, answered, result, results.checksum
+SELECT {execution}, answered, result, results.checksum
 FROM runs
     LEFT JOIN executions ON executions.run = runs.number
     LEFT JOIN results ON results.run = runs.number
@@ -511,8 +512,7 @@ WITH asked AS MATERIALIZED (
 )
 SELECT first.run, leased_until, runs.state, position, version,
     coalesce((SELECT generation FROM generations WHERE run = number), 0), lines,
-    number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence,
-    lease_until, progress, (SELECT needs FROM needs WHERE run = number), executions.checksum, NULL, NULL, NULL
+    {execution}, NULL, NULL, NULL
 FROM (SELECT * FROM waiting UNION ALL SELECT * FROM leased) AS first
     LEFT JOIN runs ON runs.number = first.run
     LEFT JOIN executions ON executions.run = first.run

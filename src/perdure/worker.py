@@ -1,0 +1,288 @@
+"""The worker: claims the tasks and experiments of a store, and works on them in processes of this machine.
+
+`perdure serve` has one inside, `perdure worker` is one alone. What it works with is composed here: bodies,
+limits, isolation, working folders and the executor.
+"""
+
+import asyncio
+import glob
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from perdure.artifacts import Artifacts
+from perdure.drivers.experiments import body as experiment_body
+from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
+from perdure.drivers.experiments.provisions import Provisions
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.task_body import BODY as TASK_BODY
+from perdure.drivers.task_provisions import TaskProvisions
+from perdure.drivers.task_registry import TaskRegistry
+from perdure.drivers.tasks import KIND as TASK
+from perdure.errors import Invalid, IsolationUnavailable
+from perdure.execution.body import Body
+from perdure.execution.isolation import Isolation, check_isolation, close_to_others, hold_ids
+from perdure.execution.limits import Limits
+from perdure.execution.local import LocalExecutor
+from perdure.execution.user_ids import UserIds
+from perdure.observability import Metrics, json_line
+from perdure.places import artifacts_beside, open_artifacts, working_root
+from perdure.settings import Settings
+from perdure.stores.base import Store
+from perdure.stores.feed import Feed
+from perdure.stores.location import shown_url
+from perdure.stores.open import open_configured
+
+__all__ = ["KINDS", "Worker", "opened_worker", "work"]
+
+KINDS = (TASK, EXPERIMENT)
+"""The kinds of run that a worker works on."""
+
+PROBE_SECONDS = 5.0  # without a write, after which it is found out whether the store can be written
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What works on the runs of a store.
+
+    Attributes
+    ----------
+    executor
+        Claims runs once it is started.
+    folders
+        Where experiments run.
+    """
+
+    executor: LocalExecutor
+    folders: WorkingFolders
+
+
+@asynccontextmanager
+async def opened_worker(
+    store: Store,
+    settings: Settings,
+    artifacts: Artifacts,
+    registry: TaskRegistry,
+    *,
+    feed: Feed,
+    metrics: Metrics,
+    kinds: Collection[str] = KINDS,
+    tags: Collection[str] = (),
+) -> AsyncIterator[Worker]:
+    """Open what works on the runs of a store; whoever asked for it starts the executor.
+
+    When it closes, the leases are given back. The store stays the caller's.
+
+    Parameters
+    ----------
+    registry
+        The tasks that can be worked on.
+    feed, metrics
+        Notifies of changes of the runs; where attempts and ends are counted.
+    kinds
+        Which runs are worked on, of `KINDS`.
+    tags
+        If there are any, only runs that have one of them are worked on.
+
+    Raises
+    ------
+    IsolationUnavailable
+        If owners can't have the user ids that the settings say.
+    SettingsMissing
+        If working folders have no place.
+    """
+    with working_root(store, settings) as root, _isolation(store, settings, root) as isolation:
+        folders = WorkingFolders(root, artifacts, isolation)
+        bodies = _bodies(settings, registry, folders)
+        executor = LocalExecutor(
+            store,
+            {kind: bodies[kind] for kind in kinds},
+            identity=f"{store.identity}-{secrets.token_hex(4)}" if store.shared else store.identity,
+            tags=tags,
+            isolation=isolation,
+            metrics=metrics,
+            feed=feed,
+        )
+        try:
+            await executor.open()
+            yield Worker(executor, folders)
+        finally:
+            await executor.aclose()
+
+
+def work(
+    settings: Settings,
+    *,
+    kinds: Collection[str] = (),
+    tags: Collection[str] = (),
+    announce: Callable[[str], None] = print,
+    accept_loss: bool = False,
+) -> None:
+    """Work on the runs of a store until SIGTERM or SIGINT, then give them back; a second SIGINT ends at once.
+
+    Parameters
+    ----------
+    settings
+        Where the store is, and the limits.
+    kinds, tags
+        Which runs are worked on; by default all.
+    announce
+        Called with what people are told once it works.
+    accept_loss
+        Whether to go on from what the store's files hold when they lack something that was acknowledged.
+
+    Raises
+    ------
+    Invalid
+        If there is no such kind, or the store ends with this process.
+    StoreLocked
+        If a server or another worker has the store open, and it can't be shared.
+    PerdureError
+        If the store can't be opened.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise Invalid(f"A worker works on no {kind!r}. Choose of the kinds {', '.join(KINDS)}.")
+    registry = TaskRegistry(settings.tasks)
+    store = open_configured(settings, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
+    try:
+        if store.ephemeral:
+            raise Invalid(f"Nobody else can put a run into {settings.store}. Give a worker another --store.")
+        asyncio.run(_work(store, settings, registry, kinds or KINDS, tags, announce))
+    finally:
+        store.close()
+
+
+async def _work(
+    store: Store,
+    settings: Settings,
+    registry: TaskRegistry,
+    kinds: Collection[str],
+    tags: Collection[str],
+    announce: Callable[[str], None],
+) -> None:
+    ended = asyncio.Event()
+    with _signals(ended), Feed(store) as feed:
+        artifacts = open_artifacts(store, settings)
+        async with opened_worker(
+            store, settings, artifacts, registry, feed=feed, metrics=Metrics(), kinds=kinds, tags=tags
+        ) as worker:
+            worker.executor.start()
+            with suppress(BrokenPipeError):  # whoever was to be told has gone; the work goes on
+                announce(_announcement(settings, kinds, tags))
+            await ended.wait()
+            log.info("worker_ending", meaning="what it works on goes on when the next worker claims it")
+
+
+@contextmanager
+def _signals(ended: asyncio.Event) -> Iterator[None]:
+    """Set an event at the first of the signals that end a process; a second one does what it always does."""
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
+
+    def end() -> None:
+        ended.set()
+        release()
+
+    def release() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        release()
+
+
+def _announcement(settings: Settings, kinds: Collection[str], tags: Collection[str]) -> str:
+    """Return what is printed when it works: a line for people, or one of JSON for programs."""
+    shown = shown_url(settings.store)
+    if settings.log_json:
+        return json_line("working", store=shown, kinds=list(kinds), tags=list(tags))
+    what = " and ".join(f"{kind}s" for kind in kinds)
+    tagged = f" tagged {' or '.join(tags)}" if tags else ""
+    return f"Perdure works on {what}{tagged} of {shown}"
+
+
+def _bodies(settings: Settings, registry: TaskRegistry, folders: WorkingFolders) -> dict[str, Body]:
+    """Return what works on each kind of run."""
+    limits = Limits(
+        cpu_seconds=settings.max_task_cpu_seconds,
+        memory=settings.max_task_memory_bytes,
+        open_files=settings.max_task_open_files,
+        file_bytes=settings.max_task_file_bytes,
+        folder_bytes=settings.max_task_folder_bytes,
+    )
+    limits_of_experiments = Limits(
+        seconds=settings.max_experiment_seconds,
+        cpu_seconds=settings.max_experiment_cpu_seconds,
+        memory=settings.max_experiment_memory_bytes,
+        open_files=settings.max_experiment_open_files,
+        file_bytes=settings.max_experiment_file_bytes,
+        folder_bytes=settings.max_experiment_folder_bytes,
+    )
+    return {
+        TASK: Body(
+            path=TASK_BODY,
+            slots=settings.max_task_processes,
+            limits=limits,
+            waits=not settings.allow_tasks,
+            lacks=registry.lacks,
+            provide=TaskProvisions(registry).provide,
+        ),
+        EXPERIMENT: Body(
+            path=experiment_body.BODY,
+            slots=settings.max_simulations,
+            limits=limits_of_experiments,
+            begins_paused=True,
+            waits=not settings.allow_experiments,
+            resumes=settings.resume == "always",
+            replays=True,
+            provide=Provisions(folders).provide,
+        ),
+    }
+
+
+@contextmanager
+def _isolation(store: Store, settings: Settings, root: Path) -> Iterator[Isolation | None]:
+    """Yield who children run as; None is this process's user."""
+    if settings.run_as is None:
+        yield None
+        return
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise IsolationUnavailable(reason="it takes Linux, and a server that is started as root")
+    ids = range(settings.run_as[0], settings.run_as[1] + 1)
+    file = store.file
+    held = hold_ids(ids)
+    try:
+        isolation = Isolation(UserIds(store, ids), ids, root)
+        isolation.make_root()
+        close_to_others(path for path in _own_files(file, settings) if path != root)
+        check_isolation(ids, root, None if file is None else file.parent)
+        yield isolation
+    finally:
+        os.close(held)
+
+
+def _own_files(file: Path | None, settings: Settings) -> Iterator[Path]:
+    """Yield what nobody but the server may open: the store's files, and the folder of artifacts."""
+    if file is not None:
+        yield from file.parent.glob(f"{glob.escape(file.name)}*")
+    if settings.artifacts is not None and "://" not in settings.artifacts.removeprefix("file://"):
+        folder = Path(settings.artifacts.removeprefix("file://"))
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield folder
+    elif file is not None:
+        folder = artifacts_beside(file)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        yield folder
