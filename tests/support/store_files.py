@@ -18,14 +18,15 @@ __all__ = ["held", "overwrite"]
 PAGE = 4096  # bytes
 
 
-def overwrite(path: Path, table: str) -> None:
-    """Overwrite the last page of a table or an index in the closed file."""
+def overwrite(path: Path, table: str, which: slice = slice(-1, None)) -> None:
+    """Overwrite leaves of a table or an index, by default the last one, in the closed file."""
     with closing(apsw.Connection(str(path))) as connection:
-        query = "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
-        ((page,),) = connection.execute(query, (table,))
+        query = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY pageno"
+        pages = [page for (page,) in connection.execute(query, (table,))]
     with path.open("r+b") as file:
-        file.seek((page - 1) * PAGE)
-        file.write(b"\xa5" * PAGE)
+        for page in pages[which]:
+            file.seek((page - 1) * PAGE)
+            file.write(b"\xa5" * PAGE)
 
 
 @contextmanager

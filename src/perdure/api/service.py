@@ -92,7 +92,7 @@ async def ready(serving: Serving) -> Readiness:
 async def check_store(serving: Serving, body: CheckStore | None = None) -> StoreReport:
     """Look for damaged pages, keys, records of runs and wrong counts; for the administrator only.
 
-    It reads the whole store. With `repair`, counts of owners that are wrong are counted anew.
+    It reads the whole store. With `repair`, counts, lists and the queue are made anew where they are wrong.
     """
 
     def check() -> StoreReport:

@@ -185,7 +185,9 @@ class CheckRun(Strict):
 class CheckStore(Strict):
     """How the store is to be checked."""
 
-    repair: bool = Field(default=False, description="Count anew what is counted wrong.")
+    repair: bool = Field(
+        default=False, description="Make anew counts, lists and the queue where they are wrong."
+    )
 
 
 # What they get ----------------------------------------------------------------------------------------------

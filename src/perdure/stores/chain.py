@@ -53,17 +53,20 @@ class Link:
         self._number = number
 
     def do(self, append: Callable[[], tuple[R, T]]) -> tuple[R, T]:
-        """Do the append unless one before it wasn't done; its answer when its key is known counts as none."""
+        """Do the append unless one before it wasn't done; its answer when its key is known counts as none.
+
+        If this raises, call `fail` or resolve the future before the next one, or do the append once more.
+        """
         self._chain.check(self._number)
-        try:
-            appended, changes = append()
-        except Exception as error:
-            self._chain.break_at(self._number, error)
-            raise
+        appended, changes = append()
         if isinstance(appended, Appended) and appended.replayed:
             why = "A step before this one was answered from its key, so this one was not taken."
             self._chain.break_at(self._number, PositionConflict(why))
         return appended, changes
+
+    def fail(self, error: BaseException) -> None:
+        """Refuse the later ones: this one was refused."""
+        self._chain.break_at(self._number, error)
 
     def follow(self, future: Future[Any]) -> None:
         """Refuse the later ones if this one gets no answer: its commit failed, or it was cancelled."""
@@ -74,7 +77,7 @@ class Link:
             why = "A step before this one was cancelled, so this one was not taken."
             self._chain.break_at(self._number, PositionConflict(why))
         elif (error := future.exception()) is not None:
-            self._chain.break_at(self._number, error)
+            self.fail(error)
 
 
 def _copied(error: BaseException) -> BaseException:

@@ -4,12 +4,22 @@ What is written, and when it counts as durable, is the writer's.
 """
 
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
+import structlog
 
-from perdure.errors import AcknowledgedLost, CorruptBlob, NewerSchema, NotAStore, StoreUnavailable
+from perdure.errors import (
+    AcknowledgedLost,
+    CorruptBlob,
+    NewerSchema,
+    NotAStore,
+    RunNotFound,
+    StoreUnavailable,
+)
 from perdure.stores.files import make_private
 from perdure.stores.queries import MIGRATIONS, QUERIES, Migration
 from perdure.stores.tail import Mark
@@ -18,6 +28,7 @@ __all__ = [
     "APPLICATION_ID",
     "BUSY_TIMEOUT",
     "connect",
+    "intact",
     "last_batch",
     "lost",
     "migrate",
@@ -32,7 +43,11 @@ APPLICATION_ID = 0x50657264  # "Perd", in the file's header
 BUSY_TIMEOUT = 5000  # milliseconds to wait for another program that has the file open
 IDENTITY = 4  # the schema since which a store has an identity
 
+T = TypeVar("T")
+
 _SQL = {name: query.sql for name, query in QUERIES.items()}
+
+log = structlog.get_logger(__name__)
 
 _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "the disk is full"),
@@ -210,6 +225,19 @@ def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) ->
             return connection.execute(sql, values).fetchall()
     except UnicodeDecodeError as error:
         raise not_text(error) from error
+
+
+def intact(connection: apsw.Connection, query: str, read: Callable[..., Iterable[T]]) -> Iterator[T]:
+    """Yield what is read for each row of a named query, one by one, without what is damaged."""
+    try:
+        found = rows(connection, _SQL[query])
+    except (apsw.CorruptError, CorruptBlob) as error:
+        log.error("rows_not_read", query=query, reason=str(error))
+        return
+    for values in found:
+        # An id may be damaged in a row and not in its index: then the run isn't found by it.
+        with suppress(apsw.CorruptError, CorruptBlob, RunNotFound):
+            yield from read(*values)
 
 
 def not_text(error: UnicodeDecodeError) -> CorruptBlob:

@@ -1,38 +1,33 @@
-"""The executions in the SQLite file: those of unfinished runs, damaged ones, and the leases that end.
+"""The executions in the SQLite file: damaged ones, and the leases that end.
 
 A row whose checksum doesn't fit is never believed.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import apsw
 import structlog
 
-from perdure.errors import CorruptBlob, NotExecuted, RunNotFound
+from perdure.errors import CorruptBlob, NotExecuted
 from perdure.run import Execution
 from perdure.stores.commands.base import Write
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import find_run, found
-from perdure.stores.database import row, rows
+from perdure.stores.database import intact, row, rows
 from perdure.stores.queries import QUERIES
 from perdure.stores.transaction import answer, apply
 from perdure.stores.values import to_execution
 
-__all__ = ["damaged_executions", "end_leases", "read_unfinished"]
+__all__ = ["damaged_executions", "end_leases", "unfinished"]
 
 log = structlog.get_logger(__name__)
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
-def read_unfinished(connection: apsw.Connection) -> Iterator[Execution | CorruptBlob]:
-    """Yield the executions of unfinished runs, in the order of creation; a damaged one's error instead."""
-    for (number,) in rows(connection, _SQL["list_executed"]):
-        try:
-            yield _read(connection, number)
-        except CorruptBlob as error:
-            yield error
+def unfinished(connection: apsw.Connection) -> list[Execution]:
+    """Return the executions of unfinished runs that can be trusted, in the order of creation."""
+    return list(intact(connection, "list_executed", lambda number: [_read(connection, number)]))
 
 
 def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
@@ -52,7 +47,7 @@ def end_leases(connection: apsw.Connection) -> None:
     What can't be read stays as it is: whoever asks for it hears that it is damaged. All is read first, since
     a transaction that met damage takes nothing more.
     """
-    writes = list(_ends_of_leases(connection))
+    writes = list(intact(connection, "list_leased", lambda run_id: _end_of_lease(connection, run_id)))
     try:
         with connection:
             for write in writes:
@@ -61,16 +56,9 @@ def end_leases(connection: apsw.Connection) -> None:
         log.error("leases_not_ended", reason=str(error))
 
 
-def _ends_of_leases(connection: apsw.Connection) -> Iterator[Write]:
-    try:
-        leased = rows(connection, _SQL["list_leased"])
-    except (CorruptBlob, apsw.CorruptError):
-        return
-    for (run_id,) in leased:
-        # An id may be damaged in the row and not in its index, or the other way round.
-        with suppress(CorruptBlob, RunNotFound, apsw.CorruptError):
-            run = found(run_id, answer(connection, find_run(run_id)))
-            yield from changed_execution(run, answer(connection, find_execution(run_id)), ended=True)
+def _end_of_lease(connection: apsw.Connection, run_id: str) -> Iterator[Write]:
+    run = found(run_id, answer(connection, find_run(run_id)))
+    yield from changed_execution(run, answer(connection, find_execution(run_id)), ended=True)
 
 
 def _read(connection: apsw.Connection, number: int) -> Execution:

@@ -17,14 +17,15 @@ _NEXT_OPENING = QUERIES["next_opening"].sql
 
 
 def begin(connection: apsw.Connection, name: str) -> Mark:
-    """List what a former schema kept, end the leases of the process that had the database, make the queue.
+    """List what a former schema kept, make the queue, end the leases of the process that had the database.
 
     Returns the transaction that did it. Raises `StoreUnavailable` if that can't be done.
     """
     try:
-        run_rows.fill(connection)
-        end_leases(connection)
+        if not run_rows.is_filled(connection):
+            run_rows.fill(connection)
         queue_rows.fill(connection)
+        end_leases(connection)  # in the queue, too
         with connection:
             meta = row(connection, _NEXT_OPENING)
     except apsw.Error as error:

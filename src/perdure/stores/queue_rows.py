@@ -4,16 +4,16 @@ Triggers keep the rows right afterwards, see ``sql/0011_claims.sql``.
 """
 
 import json
-from collections.abc import Collection, Iterator
-from contextlib import suppress
-from typing import Any
+from collections.abc import Collection
 
 import apsw
 import msgspec
 import structlog
 
 from perdure.errors import CorruptBlob
-from perdure.stores.database import row, rows
+from perdure.stores.commands.base import Write, write
+from perdure.stores.database import intact, row, rows
+from perdure.stores.derived import refill
 from perdure.stores.queries import QUERIES
 from perdure.stores.queue import QueueCount, QueueGroup, QueueState
 from perdure.stores.values import group_values
@@ -28,20 +28,14 @@ log = structlog.get_logger(__name__)
 
 
 def fill(connection: apsw.Connection) -> None:
-    """Make the rows anew from the executions; one that can't be read gets none.
-
-    If the queue itself is damaged it stays as it is, and keeps no store from being opened.
-    """
+    """Make the rows anew from the executions; one that can't be read gets none."""
     try:
         found = rows(connection, _SQL["list_queue_of_runs"], (0, LAST))
     except (apsw.CorruptError, CorruptBlob):
-        found = list(_intact(connection))
-    try:
-        with connection:
-            connection.execute(_SQL["clear_queue"])
-            connection.executemany(_SQL["insert_queued"], found)
-    except apsw.CorruptError as error:
-        log.error("queue_not_filled", reason=str(error))
+        query = _SQL["list_queue_of_runs"]
+        read = intact(connection, "list_executed", lambda number: rows(connection, query, (number, number)))
+        found = list(read)
+    refill(connection, "queue", [write("clear_queue"), Write("insert_queued", found)])
 
 
 def waiting_groups(connection: apsw.Connection, tags: Collection[str], now: float) -> list[QueueGroup]:
@@ -72,15 +66,3 @@ def counts(connection: apsw.Connection, now: float) -> list[QueueCount]:
     """Return how many runs stand where."""
     found = rows(connection, _SQL["count_queue"], (now,))
     return [QueueCount(kind, owner, QueueState(state), count) for kind, owner, state, count in found]
-
-
-def _intact(connection: apsw.Connection) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows that can be made."""
-    try:
-        executed = rows(connection, _SQL["list_executed"])
-    except apsw.CorruptError as error:
-        log.error("queue_not_read", reason=str(error))
-        return
-    for (number,) in executed:
-        with suppress(apsw.CorruptError, CorruptBlob):
-            yield from rows(connection, _SQL["list_queue_of_runs"], (number, number))

@@ -5,29 +5,26 @@ They have no checksum: what they say can be put down again from the runs.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from importlib import resources
 from types import MappingProxyType
 from typing import Final
 
 import apsw
 import msgspec
-import structlog
 
-from perdure.errors import CorruptBlob
 from perdure.lifecycle import FINAL
 from perdure.run import Run
-from perdure.stores.database import row, rows
+from perdure.stores.commands.base import Write, write
+from perdure.stores.database import intact, row, rows
+from perdure.stores.derived import refill
 from perdure.stores.queries import QUERIES
 from perdure.stores.run_list import Cursor, Place, RunFilter, RunOrder, bounds
 
-__all__ = ["LISTS", "List", "differ", "fill", "find"]
+__all__ = ["LISTS", "List", "differ", "fill", "find", "is_filled"]
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 MANY = 1000  # runs with a tag; more aren't counted
-
-log = structlog.get_logger(__name__)
 
 
 class List(msgspec.Struct, frozen=True):
@@ -122,34 +119,23 @@ def _rarest_first(connection: apsw.Connection, filter: RunFilter) -> tuple[str, 
 
 
 def fill(connection: apsw.Connection) -> None:
-    """Make the rows of all runs that were kept before there were any, unless that was done.
-
-    A run whose record is damaged gets none, and is in no list.
-    """
-    if row(connection, _SQL["are_rows_filled"]) != (0,):
-        return
+    """Make the rows of all runs anew; a run whose record is damaged gets none, and is in no list."""
+    clear, note = write("clear_rows"), write("note_rows_filled")
     try:
-        with connection:
-            connection.execute(_SQL["fill_rows"])
-            connection.execute(_SQL["note_rows_filled"])
+        refill(connection, "tags", [clear, write("fill_rows"), note])
     except apsw.CorruptError:
-        intact = _intact(connection)  # first: a transaction that met damage takes nothing more
-        with connection:
-            connection.executemany(_SQL["fill_rows_of_run"], intact)
-            connection.execute(_SQL["note_rows_filled"])
+        found = list(intact(connection, "list_run_numbers", lambda number: _readable(connection, number)))
+        refill(connection, "tags", [clear, Write("fill_rows_of_run", found), note])
 
 
-def _intact(connection: apsw.Connection) -> list[tuple[int]]:
-    """Return the numbers of the runs whose records can be read."""
-    intact = []
-    try:
-        for number in rows(connection, _SQL["list_run_numbers"]):
-            with suppress(CorruptBlob, apsw.CorruptError):
-                rows(connection, _SQL["find_run_id"], number)
-                intact.append(number)
-    except apsw.CorruptError as error:
-        log.error("runs_not_listed", reason=str(error))
-    return intact
+def is_filled(connection: apsw.Connection) -> bool:
+    """Return whether the rows were made of runs that were kept before there were any."""
+    return row(connection, _SQL["are_rows_filled"]) != (0,)
+
+
+def _readable(connection: apsw.Connection, number: int) -> list[tuple[int]]:
+    rows(connection, _SQL["find_run_id"], (number,))
+    return [(number,)]
 
 
 def differ(connection: apsw.Connection, run: Run) -> bool:

@@ -30,7 +30,7 @@ from perdure.stores.commands.documents import to_document
 from perdure.stores.commands.steps import find_step_key
 from perdure.stores.copying import copy_to
 from perdure.stores.database import last_batch, row, rows
-from perdure.stores.executions import read_unfinished
+from perdure.stores.executions import unfinished
 from perdure.stores.file_medium import FileMedium
 from perdure.stores.integrity import problems
 from perdure.stores.keys import to_made_run, to_recorded_step
@@ -228,12 +228,8 @@ class SqlStore:
 
     def executions(self) -> Sequence[Execution]:
         """Return the executions of all unfinished runs, in the order of their creation."""
-        with self._medium.reading() as connection, connection:
-            found = list(read_unfinished(connection))
-        for error in found:
-            if isinstance(error, CorruptBlob):
-                log.error("execution_damaged", path=self._medium.name, reason=str(error))
-        return [execution for execution in found if isinstance(execution, Execution)]
+        with self._medium.reading() as connection:
+            return unfinished(connection)
 
     def waiting_before(self, run_id: str) -> int | None:
         """Return how many runs wait before a run, or None if it doesn't wait."""

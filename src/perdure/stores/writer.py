@@ -4,7 +4,8 @@ It alone writes, and it alone decides what counts as durable:
 
 - A command that is refused has written nothing, so it fails only itself. One that fails half-way, for example
   at a damaged page, ends its transaction: the items before it are executed once more without it, and those
-  behind it get a transaction of their own.
+  behind it get a transaction of their own. If a derived table is damaged, it is replaced, and then all are
+  executed once more.
 - Every transaction begins by comparing the fencing token of the store's last opening: if another server has
   opened it since, nothing is written here any more.
 - Futures are resolved after the commit, once the medium has taken note that the transaction is acknowledged.
@@ -43,6 +44,7 @@ from perdure.stores.commands import Command, Committed, Moment, Retention
 from perdure.stores.database import reason, row
 from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
+from perdure.stores.repair import repair
 from perdure.stores.transaction import execute
 from perdure.supervision import start_thread
 
@@ -50,6 +52,7 @@ __all__ = ["Writer"]
 
 BATCH = 512  # items
 PROBE_EVERY = 1.0  # seconds, while the store is unavailable
+REPAIR_EVERY = 10.0  # seconds
 PAGE = 4096  # bytes
 FEWEST_PAGES, MOST_PAGES = 8, 1024  # that a probe writes
 
@@ -125,6 +128,7 @@ class Writer:
         self._unavailable: str | None = None
         self._fenced = False
         self._untold: deque[tuple[int, Committed]] = deque()  # changes of a transaction, not yet told
+        self._repair_at = 0.0  # when derived tables may be looked at again
         self._thread: threading.Thread | None = None
         if probe_every is not None:
             self._start()
@@ -242,7 +246,9 @@ class Writer:
         self._answer(items, committed)
         return rest
 
-    def _write(self, connection: apsw.Connection, items: Sequence[_Item]) -> tuple[int, bool, int]:
+    def _write(
+        self, connection: apsw.Connection, items: Sequence[_Item], repaired: Sequence[str] = ()
+    ) -> tuple[int, bool, int]:
         """Do all but the commit.
 
         Returns the transaction's number, whether it changes anything, and how many of the items are in it.
@@ -251,13 +257,16 @@ class Writer:
         last = self._check_opening(connection)
         while self._untold and self._untold[-1][0] > last:
             self._untold.pop()  # of a transaction that isn't there; its number is used again
-        at = Moment(now=time.time(), clock=steady(), retention=self._retention)
+        at = Moment(now=time.time(), clock=steady(), retention=self._retention, repaired=repaired)
         written = untouched = connection.total_changes()
         for number, item in enumerate(items, 1):
             if item.refusal is None and not self._execute(connection, item, at, written):
                 # The transaction takes nothing more, or holds half of this item.
                 connection.execute(_ROLLBACK)
-                return self._write(connection, items[:number])
+                if isinstance(item.refusal, CorruptBlob) and (repaired := self._repair(connection)):
+                    item.refusal = None
+                    return self._write(connection, items, repaired)
+                return self._write(connection, items[:number], repaired)
             written = connection.total_changes()
             item.on_its_own = written == untouched
         if not items:
@@ -324,8 +333,21 @@ class Writer:
             item.refusal, item.events = error, ()
             if isinstance(error, apsw.CorruptError):
                 item.refusal = CorruptBlob(reason=reason(self._medium.name, error))
-            return not isinstance(error, apsw.Error) and connection.total_changes() == written
+            whole = not isinstance(error, apsw.Error) and connection.total_changes() == written
+            if whole and item.link is not None:
+                item.link.fail(error)
+            return whole
         return True
+
+    def _repair(self, connection: apsw.Connection) -> list[str]:
+        """Make derived tables with damaged pages anew, and return in words which; not more often than it may.
+
+        Damage elsewhere is met again and again, and each time all of these tables would be read.
+        """
+        if time.monotonic() < self._repair_at:
+            return []
+        self._repair_at = time.monotonic() + REPAIR_EVERY
+        return repair(connection)
 
     def _answer(self, items: Sequence[_Item], committed: bool) -> None:
         """Tell those who watch of what was committed, and resolve the futures.

@@ -100,7 +100,7 @@ def test_an_overwritten_page_keeps_no_store_from_being_opened_and_no_session_fro
     overwrite(tmp_path / "perdure.db", table)
     with opened(tmp_path) as store:
         store.submit(Append("session", Unleased(0), 0, [an_entry(1)])).result(WAIT)
-        assert store.check() != []
+        assert (store.check() == []) == (table in ("queue", "queue_by_kind")), "the queue was made anew"
         if table in ("executions", "runs"):
             assert 10 < len(unleased(store)) < 150
 

@@ -24,7 +24,8 @@ from perdure.testing.store_samples import WAIT, a_run, a_savepoint, created
 
 DROP_NAMES = (  # leads to the schema before them
     "DROP TRIGGER execution_queued; DROP TRIGGER execution_queued_anew; DROP TRIGGER run_left_queue; "
-    "DROP VIEW queue_of_runs; DROP TABLE queue; "
+    "DROP TRIGGER run_queued_anew; DROP TRIGGER label_queued; DROP TRIGGER label_queued_anew; "
+    "DROP VIEW queue_of_runs; DROP TABLE queue; DROP TABLE needs; "
     "DROP TRIGGER run_listed; DROP TRIGGER run_listed_anew; DROP VIEW tags_of_runs; "
     "DROP TABLE tags; DROP TABLE labels; DROP TABLE generations; ALTER TABLE meta DROP COLUMN listed; "
 )
@@ -50,8 +51,9 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
             migrate(connection)
             assert schema(connection) == {
                 "executions", "log_lines", "meta", "owners", "probe", "records",
-                "execution_queued", "execution_queued_anew", "queue", "queue_by_kind", "queue_of_runs",
-                "run_left_queue",
+                "execution_queued", "execution_queued_anew", "queue", "queue_by_group", "queue_by_kind",
+                "queue_by_owner", "queue_of_runs", "needs", "run_left_queue", "run_queued_anew",
+                "label_queued", "label_queued_anew",
                 "result_counted", "result_discounted", "results", "run_counted", "run_discounted",
                 "run_keys", "run_keys_by_run", "runs",
                 "generations", "labels", "label_listed", "label_listed_anew",

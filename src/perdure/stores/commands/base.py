@@ -93,11 +93,14 @@ class Moment(msgspec.Struct, frozen=True):
         The time by which leases end; it never goes back.
     retention
         How much is kept.
+    repaired
+        In words, the derived tables that had a damaged page: the commands met it, and are executed once more.
     """
 
     now: float
     clock: float
     retention: Retention
+    repaired: Sequence[str] = ()
 
 
 class Committed(msgspec.Struct, frozen=True):

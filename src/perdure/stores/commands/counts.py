@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, write
 
-__all__ = ["QUEUE", "Recount", "count_queries", "wrong_counts", "wrong_queue"]
+__all__ = ["QUEUE", "Recount", "check_table", "count_queries", "damaged_table", "wrong_counts", "wrong_queue"]
 
 QUEUE = Query("list_wrong_queue")
 """The query that `wrong_queue` takes the rows of."""
+
+
+_TABLES = ("owners", "queue", "tags")
 
 
 class Recount(Command[Sequence[str]], frozen=True):
@@ -20,21 +23,34 @@ class Recount(Command[Sequence[str]], frozen=True):
     """
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for what is kept, and for what the rows come to."""
-        return *count_queries(), Query("list_wrong_rows"), QUEUE
+        """Return the queries for damaged pages, for what is kept, and for what the rows come to."""
+        tables = [check_table(table) for table in _TABLES]
+        return *tables, *count_queries(), Query("list_wrong_rows"), QUEUE
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Sequence[str]]:
         """Put down what is right if something is wrong."""
-        kept, counted, listed, queued = answers
+        *pages, kept, counted, listed, queued = answers
+        checked = zip(_TABLES, pages, strict=True)
+        damaged = [problem for table, rows in checked for problem in damaged_table(table, rows)]
         counts = list(wrong_counts(kept, counted))
         lists = [f"the run {id!r} was listed otherwise than its record says" for (id,) in listed]
-        writes = [write("clear_owners"), write("fill_owners")] if counts else []
-        if lists:
+        writes = [write("clear_owners"), write("fill_owners")] if counts or damaged else []
+        if lists or damaged:
             writes += [write("clear_rows"), write("fill_rows")]
         queue = list(wrong_queue(queued))
-        if queue:
+        if queue or damaged:
             writes += [write("clear_queue"), write("fill_queue")]
-        return Decision([*counts, *lists, *queue], writes)
+        return Decision([*at.repaired, *damaged, *counts, *lists, *queue], writes)
+
+
+def check_table(table: str) -> Query:
+    """Return the query that `damaged_table` takes the rows of."""
+    return Query("check_table", (table,))
+
+
+def damaged_table(table: str, rows: Rows) -> list[str]:
+    """Return in words that a page of a derived table is damaged; nothing if none is."""
+    return [] if list(rows) == [("ok",)] else [f"a page of the table {table}, which is derived, was damaged"]
 
 
 def count_queries() -> Sequence[Query]:

@@ -659,6 +659,18 @@ SELECT dialect, id FROM records ORDER BY dialect, id;
 -- Look for damaged pages and indexes; a single row with ok if there are none
 PRAGMA integrity_check(100);
 
+-- name: check_table
+-- Look for damaged pages of a table and its indexes; a single row with ok if there are none
+SELECT quick_check FROM pragma_quick_check(?1);
+
+-- name: list_definitions
+-- Read the statements that make a table and its indexes
+SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('table', 'index') AND sql IS NOT NULL ORDER BY type DESC;
+
+-- name: forget_definitions
+-- Take a table and its indexes out of the schema; the pages that they have stay as they are
+DELETE FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('table', 'index');
+
 -- name: check_references
 -- Look for rows that belong to a run which is not there
 PRAGMA foreign_key_check;
