@@ -10,7 +10,7 @@ import structlog
 
 from perdure.errors import CorruptBlob, NotExecuted
 from perdure.run import Execution
-from perdure.stores.commands.base import Write
+from perdure.stores.commands.base import Write, write
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import find_run, found
 from perdure.stores.database import intact, row, rows
@@ -18,7 +18,7 @@ from perdure.stores.queries import QUERIES
 from perdure.stores.transaction import answer, apply
 from perdure.stores.values import to_execution
 
-__all__ = ["damaged_executions", "end_leases", "unfinished"]
+__all__ = ["damaged_executions", "end_leases", "is_damaged", "unfinished"]
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,17 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 def unfinished(connection: apsw.Connection) -> list[Execution]:
     """Return the executions of unfinished runs that can be trusted, in the order of creation."""
     return list(intact(connection, "list_executed", lambda number: [_read(connection, number)]))
+
+
+def is_damaged(connection: apsw.Connection, number: int) -> bool:
+    """Return whether the execution of the run with this number can't be trusted."""
+    try:
+        _read(connection, number)
+    except NotExecuted:
+        return False
+    except CorruptBlob:
+        return True
+    return False
 
 
 def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
@@ -44,14 +55,15 @@ def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
 def end_leases(connection: apsw.Connection) -> None:
     """End all leases: the process that held them had the file open, and is gone.
 
-    What can't be read stays as it is: whoever asks for it hears that it is damaged. All is read first, since
-    a transaction that met damage takes nothing more.
+    What can't be read stays as it is: whoever asks for it hears that it is damaged; it has a lease after all
+    others have none, and leaves the queue, since nobody works on it. All is read first, since a transaction
+    that met damage takes nothing more.
     """
     writes = list(intact(connection, "list_leased", lambda run_id: _end_of_lease(connection, run_id)))
     try:
         with connection:
-            for write in writes:
-                apply(connection, write)
+            for each in (*writes, write("forget_leased")):
+                apply(connection, each)
     except apsw.CorruptError as error:
         log.error("leases_not_ended", reason=str(error))
 

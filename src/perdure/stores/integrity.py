@@ -12,7 +12,7 @@ from perdure.errors import CorruptBlob
 from perdure.stores.commands.counts import QUEUE, count_queries, wrong_counts, wrong_queue
 from perdure.stores.commands.documents import to_document
 from perdure.stores.database import row, rows
-from perdure.stores.executions import damaged_executions
+from perdure.stores.executions import damaged_executions, is_damaged
 from perdure.stores.keys import damaged_keys
 from perdure.stores.lines import read_lines
 from perdure.stores.queries import QUERIES
@@ -85,7 +85,8 @@ def _wrong_counts(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _wrong_queue(connection: apsw.Connection) -> Iterator[str]:
-    yield from wrong_queue(answer(connection, QUEUE))
+    queued = answer(connection, QUEUE)  # or not, if the execution is damaged
+    yield from wrong_queue([row for row in queued if not is_damaged(connection, *row)])
 
 
 def _damaged_lines(connection: apsw.Connection) -> Iterator[str]:

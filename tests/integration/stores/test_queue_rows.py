@@ -11,7 +11,7 @@ from tests.support.store_files import overwrite
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import RunState, Wanted
 from perdure.stores.commands import Append, Claim, Lease, Recount, Unleased, Want
-from perdure.stores.queue import ANY_TAG, QueueGroup
+from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueState
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, an_entry, claimed, created, queued, raised, unleased
 
@@ -141,3 +141,28 @@ def test_a_run_that_can_not_be_trusted_keeps_no_other_from_being_claimed(tmp_pat
         for _ in range(2):
             assert isinstance(store.submit(Claim("w", 3600.0, groups)).result(WAIT), CorruptBlob)
         assert [claimed(store, groups) for _ in range(2)] == ["c", None]
+        working = [it.count for it in store.queue_counts() if it.state is QueueState.WORKING]
+        assert working == [1], "nobody works on the others"
+
+
+def test_an_execution_that_was_damaged_while_it_was_leased_counts_as_none(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for id in ("damaged", "intact"):
+            queued(store, id)
+            store.submit(Lease(id, "w", 3600.0)).result(WAIT)
+    change(tmp_path, "UPDATE executions SET lease_until = 1e300, attempt = 7 WHERE run = 1")
+    with opened(tmp_path) as store:
+        assert list(store.queue_counts()) == [QueueCount("task", "ann", QueueState.WAITING, 1)]
+        (problem,) = store.check()
+        assert "'damaged'" in problem
+        assert [claimed(store), claimed(store)] == ["intact", None]
+
+
+def test_a_run_that_was_queued_wrongly_is_claimed_by_the_next_that_asks(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        queued(store, "a")
+        change(tmp_path, "UPDATE queue SET needs = 'more'")
+        group = QueueGroup(ANY_TAG, "task", Wanted.STARTED, RunState.CREATED, False, "more")
+        assert isinstance(store.submit(Claim("w", 3600.0, [group])).result(WAIT), CorruptBlob)
+        assert store.check() == []
+        assert claimed(store) == "a"

@@ -89,7 +89,7 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
     }
     whole |= {"list_document_ids", "list_owners", "count_owners", "clear_owners", "fill_owners"}
     whole |= {"fill_rows", "are_rows_filled", "note_rows_filled", "clear_rows", "list_wrong_rows"}
-    whole |= {"check_table", "list_definitions", "forget_definitions"}
+    whole |= {"check_table", "list_definitions", "forget_definitions", "forget_leased"}
     # What is asked for, a run's few tags, and kinds and states that were found, in no table of their own.
     whole |= {"read_runs", "fill_rows_of_run"}
     whole |= {"list_kinds_and_states", "list_kinds_and_states_of_owner"}

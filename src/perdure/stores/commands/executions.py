@@ -82,7 +82,8 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
     """Lease the run whose turn it is, of those in some groups of the queue that nobody holds a lease of.
 
     The result is None if there is none. If its execution can't be trusted it is what is wrong with it; the
-    run is then passed over for as long as the lease would have lasted. Takes no longer for a longer queue.
+    run then leaves the queue, or if only the queue is wrong, it is queued anew. Takes no longer for a longer
+    queue.
     """
 
     holder: str
@@ -99,25 +100,20 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
         for number, leased_until, *values in answers[0]:
             if leased_until <= at.clock:
                 try:
-                    run, execution = self._trusted(values, at)
+                    run, execution = _trusted(values)
                 except CorruptBlob as error:
-                    aside = write("set_queue_aside", number, at.clock + self.seconds)
-                    return Decision(error, [aside])
+                    return Decision(error, [write("forget_queued", number)])
+                if not self._has(run, execution) or execution.leased(at.clock):
+                    why = f"the run {run.id!r} was queued otherwise than its execution says"
+                    anew = [write("forget_queued", number), write("fill_queue_of_run", number)]
+                    return Decision(CorruptBlob(reason=why), anew)
                 return _leased(run, execution, self.holder, self.seconds, answers[1], at)
         return Decision(None)
 
-    def _trusted(self, values: Sequence[Any], at: Moment) -> tuple[Found, Execution]:
-        """Return a run and its execution, if they are what the queue says; it has no checksum."""
-        state, position, version, generation, lines, *columns = values
-        number, run_id, kind, _, lease = columns[:5]
-        if number is None:
-            raise CorruptBlob(reason="the queue has a run that isn't there")
-        run = Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
-        execution = to_execution(tuple(columns))
-        queued = {(group.kind, group.wanted, group.state, group.needs) for group in self.groups}
-        if (kind, execution.wanted, run.state, execution.needs) not in queued or execution.leased(at.clock):
-            raise CorruptBlob(reason=f"the run {run_id!r} was queued otherwise than its execution says")
-        return run, execution
+    def _has(self, run: Found, execution: Execution) -> bool:
+        """Return whether a run is in one of the groups: the queue, which has no checksum, may be wrong."""
+        stands = (execution.kind, execution.wanted, run.state, execution.needs)
+        return stands in {(group.kind, group.wanted, group.state, group.needs) for group in self.groups}
 
 
 class Settle(Command[Run | None], frozen=True):
@@ -329,6 +325,16 @@ class CutLines(Command[None], frozen=True):
         if last < run.lines:
             writes.append(write("count_log_lines", run.number, last))
         return Decision(None, writes, (run.committed(),))
+
+
+def _trusted(values: Sequence[Any]) -> tuple[Found, Execution]:
+    """Return a run and its execution as ``find_claimable`` found them; `CorruptBlob` if they are damaged."""
+    state, position, version, generation, lines, *columns = values
+    number, run_id, _, _, lease = columns[:5]
+    if number is None:
+        raise CorruptBlob(reason="the queue has a run that isn't there")
+    run = Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
+    return run, to_execution(tuple(columns))
 
 
 def _leased(

@@ -518,9 +518,18 @@ FROM (SELECT * FROM waiting UNION ALL SELECT * FROM leased) AS first
     LEFT JOIN executions ON executions.run = first.run
 ORDER BY turn, first.run;
 
--- name: set_queue_aside
--- Let a run wait in the queue as if somebody had a lease of it
-UPDATE queue SET leased_until = ?2 WHERE run = ?1;
+-- name: forget_queued
+-- Take a run out of the queue
+DELETE FROM queue WHERE run = ?1;
+
+-- name: forget_leased
+-- Take the runs out of the queue that have a lease
+DELETE FROM queue WHERE leased_until > 0;
+
+-- name: fill_queue_of_run
+-- Put a run into the queue as its execution says, before the others
+INSERT INTO queue (run, tag, kind, owner, wanted, state, short, needs, leased_until, turn)
+SELECT *, 0 FROM queue_of_runs WHERE run = ?1;
 
 -- name: count_waiting_before
 -- Count the runs of the same kind that wait before one; no row if it doesn't wait itself
