@@ -43,21 +43,26 @@ class Client:
 
 @contextmanager
 def in_process(
-    settings: Settings | None = None, store: Store | None = None, models: Catalogue | None = None
+    settings: Settings | None = None,
+    store: Store | None = None,
+    models: Catalogue | None = None,
+    **parts: Any,
 ) -> Iterator[Client]:
-    """Open an app, and yield a client of it; both are closed at the end, and the store."""
+    """Open an app of these parts, and yield a client of it; both are closed at the end, and the store."""
     kept = store or MemoryStore()
     chosen = settings or Settings(store="memory://", tasks=(TASKS,))
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(_opened(kept, models or catalogue(), chosen)) as client,
+        portal.wrap_async_context_manager(_opened(kept, models or catalogue(), chosen, parts)) as client,
     ):
         yield Client(portal, client)
 
 
 @asynccontextmanager
-async def _opened(store: Store, models: Catalogue, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(store, models, settings, on_closed=store.close)
+async def _opened(
+    store: Store, models: Catalogue, settings: Settings, parts: dict[str, Any]
+) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(store, models, settings, on_closed=store.close, **parts)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,

@@ -1,7 +1,8 @@
 """The composition root: one app made of a store, a catalogue and settings, and that of a `BptkServer`."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -11,15 +12,10 @@ from starlette.routing import BaseRoute
 
 from perdure import __version__
 from perdure.api import backup, events, experiments, models, runs, savepoints, service, steps, tasks
-from perdure.api.context import context_of
+from perdure.api.context import Context
+from perdure.api.dialects import BPTK, DIALECTS, ServedDialect
 from perdure.api.opening import Manner, opened
-from perdure.dialects.bptk import openapi as bptk
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
-from perdure.dialects.bptk.router import BptkPaths
-from perdure.dialects.nrp import openapi as nrp
-from perdure.dialects.nrp.router import NrpRoutes
-from perdure.dialects.stableconfigs import openapi as stableconfigs
-from perdure.dialects.stableconfigs.router import StableConfigsPaths
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.errors import PerdureError
@@ -34,8 +30,8 @@ from perdure.stores.memory import MemoryStore
 from perdure.web.auth import Authentication, Tokens
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
-from perdure.web.open_routes import OpenDialect, OpenRoutes
-from perdure.web.openapi import Described, add_dialects, add_errors, add_operations, add_tokens
+from perdure.web.open_routes import OpenRoutes
+from perdure.web.openapi import add_dialects, add_errors, add_operations, add_tokens
 from perdure.web.origins import ANY, OriginPolicy, Origins, host_name, is_loopback
 from perdure.web.requests import Requests
 
@@ -52,8 +48,6 @@ TAGS: Mapping[str, str] = {
 }
 """The groups of the native API's routes."""
 
-BPTK_PATHS = BptkPaths(lambda scope: context_of(scope).bptk)
-
 log = structlog.get_logger(__name__)
 
 
@@ -68,14 +62,14 @@ class App(FastAPI):
         The hosts it answers to, besides loopback names; whoever listens for it adds where.
     origins
         Which hosts it answers to, and which web pages may call it.
-    described
-        What the OpenAPI document says of its dialects.
+    dialects
+        Those that it serves.
     """
 
     tokens_needed: bool
     hosts: set[str]
     origins: OriginPolicy
-    described: Sequence[Described]
+    dialects: Sequence[ServedDialect]
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -83,9 +77,9 @@ class App(FastAPI):
         if "ErrorBody" not in document.get("components", {}).get("schemas", {}):
             add_operations(document, self.routes)
             add_errors(document)
-            add_dialects(document, self.described)
+            add_dialects(document, [dialect.described for dialect in self.dialects])
             if self.tokens_needed:
-                add_tokens(document, service.PUBLIC | nrp.PUBLIC)
+                add_tokens(document, service.PUBLIC.union(*(dialect.public for dialect in self.dialects)))
         return document
 
 
@@ -94,8 +88,9 @@ def create_app(
     catalogue: Catalogue,
     settings: Settings,
     *,
-    administrator_socket: str | None = None,
     executor: Executor | None = None,
+    dialects: Sequence[ServedDialect] = DIALECTS,
+    administrator_socket: str | None = None,
     on_closed: Callable[[], None] | None = None,
 ) -> App:
     """Make the app that serves a store and a catalogue.
@@ -108,12 +103,14 @@ def create_app(
         The models and scenarios that sessions are made of.
     settings
         Tokens, origins, limits, the savepoint schedule and the tasks served.
-    administrator_socket
-        The path of the Unix socket whose requests are the administrator's, who sees every run and needs no
-        token. Nothing but this machine's administrator may reach it, so never name the socket of a proxy.
     executor
         What works on tasks and experiments; it is opened and closed by its owner. By default a worker is
         opened with the app. With `Unplaced` they wait for a worker.
+    dialects
+        The dialects that it answers besides the native API.
+    administrator_socket
+        The path of the Unix socket whose requests are the administrator's, who sees every run and needs no
+        token. Nothing but this machine's administrator may reach it, so never name the socket of a proxy.
     on_closed
         Called when the app has closed, for example ``store.close``.
 
@@ -131,18 +128,23 @@ def create_app(
     tokens = Tokens(settings.tokens)
     if not tokens and not is_loopback(settings.host):
         log.warning("no_tokens", host=settings.host, meaning="whoever reaches the server may do everything")
+    registry = TaskRegistry(() if isinstance(executor, Unplaced) else settings.tasks)
+    artifacts = open_artifacts(store, settings)
     return _app(
-        store,
-        catalogue,
+        lambda metrics: opened(
+            store, catalogue, settings, artifacts, Manner(), registry, metrics=metrics, executor=executor
+        ),
         settings,
-        Manner(),
-        tokens=tokens,
-        origins=settings.cors_origins,
-        any_host=bool(tokens),
-        public=service.PUBLIC,
-        administrator_socket=administrator_socket,
+        _Doors(
+            tokens=tokens,
+            origins=settings.cors_origins,
+            any_host=bool(tokens),
+            public=service.PUBLIC,
+            administrator_socket=administrator_socket,
+        ),
+        dialects,
         # One flat list, the hot path first: what is at a path is found by looking at each in turn.
-        routes=[
+        [
             *steps.routes(),
             *events.routes(),
             *service.router.routes,
@@ -153,20 +155,7 @@ def create_app(
             *experiments.router.routes,
             *tasks.router.routes,
         ],
-        dialects=(BPTK_PATHS, StableConfigsPaths(lambda scope: context_of(scope).stableconfigs)),
-        described=(bptk.described(), nrp.described(), stableconfigs.described()),
-        between=[
-            Middleware(
-                NrpRoutes,
-                simulations=lambda scope: context_of(scope).simulations,
-                tokens=tokens,
-                max_body_bytes=settings.max_body_bytes,
-                administrator_socket=administrator_socket,
-            )
-        ],
-        registry=TaskRegistry(() if isinstance(executor, Unplaced) else settings.tasks),
-        executor=executor,
-        on_closed=on_closed,
+        on_closed,
     )
 
 
@@ -206,61 +195,63 @@ def create_bptk_app(
 
     tokens = Tokens(settings.tokens)
     origins = (settings.cors_origins or (ANY,)) if cors_origins is None else cors_origins
+    artifacts, manner = open_artifacts(store, settings), Manner(make_mirror, externalize, durable=False)
     return _app(
-        store,
-        catalogue,
+        lambda metrics: opened(
+            store,
+            catalogue,
+            settings,
+            artifacts,
+            manner,
+            TaskRegistry(),
+            metrics=metrics,
+            executor=Unplaced(store),
+        ),
         settings,
-        Manner(make_mirror, externalize=externalize, durable=False),
-        tokens=tokens,
-        origins=origins,
-        # A page that may call from any origin gains nothing by renaming itself.
-        any_host=bool(tokens) or ANY in origins,
-        public=service.PUBLIC | {"/metrics", "/metrics/"},
-        administrator_socket=None,
-        routes=list(service.router.routes),
-        dialects=(BPTK_PATHS,),
-        described=(bptk.described(),),
-        registry=TaskRegistry(),
-        executor=Unplaced(store),
-        on_closed=None,
+        _Doors(
+            tokens=tokens,
+            origins=origins,
+            # A page that may call from any origin gains nothing by renaming itself.
+            any_host=bool(tokens) or ANY in origins,
+            public=service.PUBLIC | {"/metrics", "/metrics/"},
+        ),
+        (BPTK,),
+        service.router.routes,
     )
 
 
+@dataclass(frozen=True)
+class _Doors:
+    """Who may call an app."""
+
+    tokens: Tokens
+    origins: Collection[str]
+    any_host: bool
+    public: Collection[str]
+    administrator_socket: str | None = None
+
+
 def _app(
-    store: Store,
-    catalogue: Catalogue,
+    opening: Callable[[Metrics], AbstractAsyncContextManager[Context]],
     settings: Settings,
-    manner: Manner,
-    *,
-    tokens: Tokens,
-    origins: Collection[str],
-    any_host: bool,
-    public: Collection[str],
-    administrator_socket: str | None,
-    routes: list[BaseRoute],
-    dialects: Sequence[OpenDialect],
-    described: Sequence[Described],
-    between: Sequence[Middleware] = (),
-    registry: TaskRegistry,
-    executor: Executor | None,
-    on_closed: Callable[[], None] | None,
+    doors: _Doors,
+    dialects: Sequence[ServedDialect],
+    routes: Sequence[BaseRoute],
+    on_closed: Callable[[], None] | None = None,
 ) -> App:
-    """Make an app; `between` is asked after origins are checked, and before the native API's tokens are."""
-    artifacts = open_artifacts(store, settings)
-    metrics = Metrics()
+    """Make an app, which opens with its lifespan what it works with."""
+    metrics, tokens = Metrics(), doors.tokens
     hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
-    policy = OriginPolicy.of(origins, None if any_host or ANY in hosts else hosts, administrator_socket)
+    named = None if doors.any_host or ANY in hosts else hosts
+    policy = OriginPolicy.of(doors.origins, named, doors.administrator_socket)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             if on_closed is not None:
                 stack.callback(on_closed)
-            opening = opened(
-                store, catalogue, settings, artifacts, manner, registry, metrics=metrics, executor=executor
-            )
             try:
-                app.state.context = await stack.enter_async_context(opening)
+                app.state.context = await stack.enter_async_context(opening(metrics))
             except PerdureError as error:
                 app.state.failure = error
                 raise
@@ -280,15 +271,22 @@ def _app(
             Middleware(Requests, count=metrics.count_answer, log_all=settings.access_log),
             Middleware(
                 OpenRoutes,
-                dialects=dialects,
+                dialects=[dialect.paths for dialect in dialects if dialect.paths is not None],
                 tokens=tokens,
                 policy=policy,
                 max_body_bytes=settings.max_body_bytes,
             ),
             Middleware(Origins, policy=policy),
-            *between,
+            *(
+                dialect.make_routes(tokens, settings, doors.administrator_socket)
+                for dialect in dialects
+                if dialect.make_routes is not None
+            ),
             Middleware(
-                Authentication, tokens=tokens, public=public, administrator_socket=administrator_socket
+                Authentication,
+                tokens=tokens,
+                public=doors.public,
+                administrator_socket=doors.administrator_socket,
             ),
             Middleware(
                 Limits,
@@ -296,7 +294,7 @@ def _app(
                 uploads=experiments.uploads(settings.max_upload_bytes),
             ),
         ],
-        routes=routes,
+        routes=list(routes),
     )
-    app.tokens_needed, app.hosts, app.origins, app.described = bool(tokens), hosts, policy, described
+    app.tokens_needed, app.hosts, app.origins, app.dialects = bool(tokens), hosts, policy, dialects
     return app

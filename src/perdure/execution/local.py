@@ -173,16 +173,16 @@ class LocalExecutor:
 
     async def look(self) -> None:
         """Settle what nobody works on any more, and fill the free slots."""
-        for group in await self._waiting():
+        groups = await self._waiting()
+        for group in groups:
             body = self._place.bodies.get(group.kind)
             interrupted = body is not None and not body.waits and body.is_interrupted(group)
             if interrupted or group.settles:
                 await self._settle(group, interrupted=interrupted)
         for slots in self._slots:
-            while (
-                slots.free and not self._closing and (groups := self._claimable(slots, await self._waiting()))
-            ):
-                await self._claim(slots, groups)
+            while slots.free and not self._closing and (claimable := self._claimable(slots, groups)):
+                await self._claim(slots, claimable)
+                groups = await self._waiting()
 
     async def _waiting(self) -> Sequence[QueueGroup]:
         """Return the groups of the queue in which a run has no lease, once it is known what they lack."""
