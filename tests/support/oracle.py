@@ -381,7 +381,7 @@ class OracleStore:
                 return future
             self._writes += 1
             for committed in changes:
-                self._watchers.tell(committed)
+                self._watchers.notify(committed)
         future.set_result(result)
         return future
 

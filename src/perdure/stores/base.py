@@ -26,7 +26,7 @@ __all__ = ["Store", "StoreOptions", "Version", "check_retention"]
 R = TypeVar("R")
 
 Version: TypeAlias = tuple[object, ...]
-"""What tells a run from what it was before a change: versions are compared, and mean nothing else."""
+"""What differs after each change of a run: versions are compared, and mean nothing else."""
 
 
 def check_retention(retention: Retention) -> Retention:
@@ -78,7 +78,7 @@ class Store(Protocol):
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """How many bytes each part of it takes, by a name for the metrics; empty if it can't tell."""
+        """How many bytes each part of it takes, by a name for the metrics; empty if it doesn't know."""
         ...
 
     @property
@@ -174,7 +174,7 @@ class Store(Protocol):
     def executions(self) -> Sequence[Execution]:
         """Return the executions of all runs that aren't in a final state, in the order of their creation.
 
-        One that is damaged is left out; `check` tells of it.
+        One that is damaged is left out; `check` reports it.
         """
         ...
 

@@ -90,7 +90,7 @@ def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None
         If it can't be opened or written.
     """
     if acknowledged is not None and not path.exists():
-        raise AcknowledgedLost(path=str(path), missing=_told(acknowledged, "there is no such file"))
+        raise AcknowledgedLost(path=str(path), missing=_missing(acknowledged, "there is no such file"))
     connection: apsw.Connection | None = None
     try:
         make_private(path)
@@ -143,16 +143,16 @@ def _check(connection: apsw.Connection, path: Path) -> None:
 def lost(connection: apsw.Connection, acknowledged: Mark) -> str | None:
     """Return in words what a file lacks of what was acknowledged, or None if it lacks nothing."""
     if connection.pragma("user_version") < IDENTITY:
-        return _told(acknowledged, "the file is empty, another store, or a copy from before an upgrade")
+        return _missing(acknowledged, "the file is empty, another store, or a copy from before an upgrade")
     meta = row(connection, _SQL["read_meta"])
     if meta is None or meta[0] != acknowledged.store:
-        return _told(acknowledged, "the file is another store")
+        return _missing(acknowledged, "the file is another store")
     batch = meta[2]
     if batch >= acknowledged.batch:
         return None
     newest = row(connection, _SQL["newest_change"])
     when = "" if newest is None or newest[0] is None else f" of {_utc(newest[0])}"
-    return _told(
+    return _missing(
         acknowledged, f"the file ends at transaction {batch}{when}: {acknowledged.batch - batch} are missing"
     )
 
@@ -178,7 +178,7 @@ def last_batch(connection: apsw.Connection, name: str) -> int:
     return int(meta[2])
 
 
-def _told(acknowledged: Mark, found: str) -> str:
+def _missing(acknowledged: Mark, found: str) -> str:
     last = f"step {acknowledged.position} of the run {acknowledged.run!r}, " if acknowledged.run else ""
     return f"transaction {acknowledged.batch} was acknowledged ({last}{_utc(acknowledged.time)}), but {found}"
 

@@ -29,21 +29,21 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def problems(connection: apsw.Connection) -> list[str]:
-    """Return in words what is wrong with a file; what can't be read is told, and the rest is read on."""
+    """Return in words what is wrong with a file; what can't be read is named, and the rest is read on."""
     return [
-        *_told("the file", _damaged_pages(connection)),
-        *_told("the references between tables", _lost_rows(connection)),
-        *_told("the idempotency keys", _damaged_keys(connection)),
-        *_told("the records of runs", _damaged_runs(connection)),
-        *_told("the counts of owners", _wrong_counts(connection)),
-        *_told("the executions", damaged_executions(connection)),
-        *_told("the queue", _wrong_queue(connection)),
-        *_told("the lines that runs wrote", _damaged_lines(connection)),
-        *_told("the records of dialects", _damaged_records(connection)),
+        *_first("the file", _damaged_pages(connection)),
+        *_first("the references between tables", _lost_rows(connection)),
+        *_first("the idempotency keys", _damaged_keys(connection)),
+        *_first("the records of runs", _damaged_runs(connection)),
+        *_first("the counts of owners", _wrong_counts(connection)),
+        *_first("the executions", damaged_executions(connection)),
+        *_first("the queue", _wrong_queue(connection)),
+        *_first("the lines that runs wrote", _damaged_lines(connection)),
+        *_first("the records of dialects", _damaged_records(connection)),
     ]
 
 
-def _told(what: str, found: Iterator[str]) -> Iterator[str]:
+def _first(what: str, found: Iterator[str]) -> Iterator[str]:
     """Yield the first problems that are found, and why no more can be."""
     try:
         yield from islice(found, MOST)
@@ -54,8 +54,8 @@ def _told(what: str, found: Iterator[str]) -> Iterator[str]:
 
 
 def _damaged_pages(connection: apsw.Connection) -> Iterator[str]:
-    for (told,) in connection.execute(_SQL["check_file"]):
-        yield from (f"SQLite: {line}" for line in told.splitlines() if line != "ok")
+    for (found,) in connection.execute(_SQL["check_file"]):
+        yield from (f"SQLite: {line}" for line in found.splitlines() if line != "ok")
 
 
 def _lost_rows(connection: apsw.Connection) -> Iterator[str]:

@@ -86,7 +86,7 @@ class SqlStore:
         retention = check_retention(Retention(keep, keep_lines, keep_bytes))
         self._watchers = Watchers()
         self._medium = open_medium()
-        self._writer = Writer(self._medium, retention, self._watchers.tell, probe_every)
+        self._writer = Writer(self._medium, retention, self._watchers.notify, probe_every)
 
     @property
     def unavailable(self) -> str | None:
@@ -329,7 +329,7 @@ class SqlStore:
         """Return the versions of those of these runs that there are."""
         with self._medium.reading() as connection:
             found = rows(connection, _SQL["list_versions"], (json.dumps(list(run_ids)),))
-        return {run_id: tuple(version) for run_id, *version in found}
+        return {version[0]: version for version in found}
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
         """Call `callback` after each commit of a run's change, before its future is resolved."""

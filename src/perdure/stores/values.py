@@ -195,7 +195,7 @@ def to_state(run_id: str, state: str) -> RunState:
 
 
 def to_info(values: tuple[Any, ...]) -> SavepointInfo:
-    """Make a savepoint's description of what the queries that tell about savepoints answer with."""
+    """Make a savepoint's description of what the queries that describe savepoints return."""
     timestamp, position, created, size, name, pinned, milestone = values
     return SavepointInfo(
         timestamp=timestamp,

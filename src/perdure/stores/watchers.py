@@ -1,4 +1,4 @@
-"""Those who watch a store: each is told of every commit, in order, by the thread that writes."""
+"""Those who watch a store: each is notified of every commit, in order, by the thread that writes."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watchers:
-    """The callbacks that are told; adding and removing them is safe in any thread."""
+    """The callbacks that are notified; adding and removing them is safe in any thread."""
 
     def __init__(self) -> None:
         self._callbacks: tuple[Callable[[Committed], None], ...] = ()
@@ -26,8 +26,8 @@ class Watchers:
 
         return stop
 
-    def tell(self, committed: Committed) -> None:
-        """Tell all of them; one that raises harms nobody."""
+    def notify(self, committed: Committed) -> None:
+        """Notify all of them; one that raises harms nobody."""
         for callback in self._callbacks:
             try:
                 callback(committed)

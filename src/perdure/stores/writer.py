@@ -12,7 +12,7 @@ It alone writes, and it alone decides what counts as durable:
   If that fails, every item fails, except those that had been refused before anything in the batch was
   written.
 - After an I/O error at the commit its outcome is unknown. The medium is opened anew, and the number of its
-  last transaction tells whether the batch is there. Until that has succeeded nothing is read either: it might
+  last transaction says whether the batch is there. Until that has succeeded nothing is read either: it might
   be gone after a power cut.
 - While the store is unavailable each batch, and each second, begins with a transaction that only probes. It
   writes as much as a step does, so that the store isn't called available while a step would fail. With
@@ -104,7 +104,7 @@ class Writer:
         Where the database is; the writer closes it.
     retention
         How much of each run is kept.
-    tell
+    notify
         Called for each committed change of a run, in order, before its future is resolved.
     probe_every
         Seconds without a write after which it probes; None never does while the store is available.
@@ -114,12 +114,12 @@ class Writer:
         self,
         medium: Medium,
         retention: Retention,
-        tell: Callable[[Committed], None],
+        notify: Callable[[Committed], None],
         probe_every: float | None = None,
     ) -> None:
         self._medium = medium
         self._retention = retention
-        self._tell = tell
+        self._notify = notify
         self._probe_every = probe_every
         self._step_pages = FEWEST_PAGES  # that an item writes, as far as is known
         self._waiting: deque[_Item] = deque()  # those that aren't answered yet, in order
@@ -127,7 +127,7 @@ class Writer:
         self._closed = False
         self._unavailable: str | None = None
         self._fenced = False
-        self._untold: deque[tuple[int, Committed]] = deque()  # changes of a transaction, not yet told
+        self._unreported: deque[tuple[int, Committed]] = deque()  # changes of a transaction
         self._repair_at = 0.0  # when derived tables may be looked at again
         self._thread: threading.Thread | None = None
         if probe_every is not None:
@@ -255,8 +255,8 @@ class Writer:
         """
         connection.execute(_BEGIN)
         last = self._check_opening(connection)
-        while self._untold and self._untold[-1][0] > last:
-            self._untold.pop()  # of a transaction that isn't there; its number is used again
+        while self._unreported and self._unreported[-1][0] > last:
+            self._unreported.pop()  # of a transaction that isn't there; its number is used again
         at = Moment(now=time.time(), clock=steady(), retention=self._retention, repaired=repaired)
         written = untouched = connection.total_changes()
         for number, item in enumerate(items, 1):
@@ -274,7 +274,7 @@ class Writer:
         changed = connection.total_changes() != untouched
         if changed:
             connection.execute(_SET_BATCH, (last + 1,))
-        self._untold.extend((last + 1, event) for item in items for event in item.events)
+        self._unreported.extend((last + 1, event) for item in items for event in item.events)
         return last + 1, changed, len(items)
 
     def _probe(self, batch: int) -> bytes:
@@ -310,8 +310,8 @@ class Writer:
     def _acknowledge(self, batch: int) -> bool:
         """Let the medium take note that a transaction is acknowledged."""
         mark = replace(self._medium.acknowledged, batch=batch, time=time.time())
-        if self._untold:
-            _, last = self._untold[-1]
+        if self._unreported:
+            _, last = self._unreported[-1]
             mark = replace(mark, run=last.run_id, position=last.position)
         try:
             self._medium.acknowledge(mark)
@@ -350,14 +350,14 @@ class Writer:
         return repair(connection)
 
     def _answer(self, items: Sequence[_Item], committed: bool) -> None:
-        """Tell those who watch of what was committed, and resolve the futures.
+        """Notify those who watch of what was committed, and resolve the futures.
 
-        What couldn't be told, because something failed after the commit, is told after the next one.
+        What couldn't be reported, because something failed after the commit, is reported after the next one.
         """
-        while committed and self._untold:
-            _, event = self._untold[0]
-            self._tell(event)
-            self._untold.popleft()
+        while committed and self._unreported:
+            _, event = self._unreported[0]
+            self._notify(event)
+            self._unreported.popleft()
         for item in items:
             if item.refusal is not None and (committed or item.on_its_own):
                 item.future.set_exception(item.refusal)

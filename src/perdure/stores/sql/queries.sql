@@ -34,7 +34,7 @@ SELECT store, opening, batch FROM meta;
 INSERT OR REPLACE INTO probe (one, content) VALUES (1, ?1);
 
 -- name: set_batch
--- Number the transaction, so that it can be told afterwards whether it was committed
+-- Number the transaction, so that it is known afterwards whether it was committed
 UPDATE meta SET batch = ?1;
 
 -- name: newest_change
@@ -104,9 +104,10 @@ WHERE number = ?1;
 
 -- name: list_versions
 -- Read what differs after each change of a run but the renewal of its lease, of all runs whose ids are in a JSON array
-SELECT id, number, version, position, lines, fence, wanted, attempt, seconds, deaths, progress
-FROM runs LEFT JOIN executions ON executions.run = runs.number
-WHERE id IN (SELECT value FROM json_each(?1));
+SELECT runs.id, number, version, position, lines, fence, wanted, attempt, seconds, deaths, progress
+FROM json_each(?1)
+    CROSS JOIN runs ON runs.id = value
+    LEFT JOIN executions ON executions.run = runs.number;
 
 -- name: list_run_numbers
 -- Read the numbers of all runs from an index, which is there though the runs be damaged
@@ -364,7 +365,7 @@ WHERE run = ?1 AND milestone = 0 AND pinned = 0 AND name IS NULL AND timestamp <
 UPDATE savepoints SET name = ?3, pinned = ?4 WHERE run = ?1 AND timestamp = ?2;
 
 -- name: find_savepoint
--- Read what is told about a savepoint of a run
+-- Describe a savepoint of a run
 SELECT timestamp, savepoints.position, savepoints.created, length(blob), name, pinned, milestone
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND timestamp = ?2;
@@ -376,7 +377,7 @@ FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND name = ?2 AND timestamp <> ?3;
 
 -- name: list_savepoints
--- Read what is told about the savepoints of a run
+-- Describe the savepoints of a run
 SELECT timestamp, savepoints.position, savepoints.created, length(blob), savepoints.name, pinned, milestone
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1
