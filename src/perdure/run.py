@@ -259,8 +259,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     timeout
         Most seconds of running time, summed over all attempts; None is without end.
     needs
-        What a process must have to compute the run, in words that its kind compares as a whole; empty if
-        every process that works on the kind can. It never changes.
+        What a process must have to compute the run, as a text that its kind understands; empty if every
+        process that works on the kind can. With each savepoint it becomes `computed_by`.
+    computed_by
+        What computes the run, in its version, or has computed it last; empty before it has begun.
     wanted
         The state that its owner wants it in.
     attempt
@@ -283,6 +285,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     timeout: float | None = None
     needs: str = ""
+    computed_by: str = ""
     wanted: Wanted = Wanted.STARTED
     attempt: int = 0
     seconds: float = 0.0

@@ -19,6 +19,7 @@ import structlog
 
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments import body as experiment_body
+from perdure.drivers.experiments import requirements
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.provisions import Provisions
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -248,6 +249,7 @@ def _bodies(settings: Settings, registry: TaskRegistry, folders: WorkingFolders)
             waits=not settings.allow_experiments,
             resumes=settings.resume == "always",
             replays=True,
+            lacks=requirements.lacks,
             provide=Provisions(folders).provide,
         ),
     }

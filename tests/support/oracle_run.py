@@ -130,6 +130,8 @@ class KeptRun:
                 return self.placed
             case Report(token=token, progress=progress, seconds=seconds, deaths=deaths, lines=lines):
                 self._report(token, progress, seconds, deaths)
+                if command.computed_by is not None:
+                    self.placed = replace(self.execution, computed_by=command.computed_by)
                 self._write(lines, retention)
                 return None
             case Finish():
@@ -330,7 +332,8 @@ class KeptRun:
         self.savepoints[savepoint.timestamp] = info, savepoint.blob
         self.marks[savepoint.timestamp] = self.written
         if self.placed is not None:
-            self.placed = replace(self.placed, deaths=0)
+            needs = self.placed.computed_by or self.placed.needs
+            self.placed = replace(self.placed, deaths=0, needs=needs)
         newest = sorted(self.savepoints)[-(savepoint.keep or keep) :]
         for at, (old, _) in list(self.savepoints.items()):
             marked = old.milestone or old.pinned or old.name is not None

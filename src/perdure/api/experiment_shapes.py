@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
+from perdure.api.computed_shapes import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
 from perdure.api.label_shapes import RunName, Tags
 from perdure.api.shapes import ForkRun, Name, Seed, Strict, run_fields
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
@@ -119,6 +120,11 @@ class RunningExperiment(_Experiment):
         description="The state that is wanted of it."
     )
     stored: bool = Field(description="Whether it has ended, and its logs and files are stored.")
+    sources: dict[str, str] = Field(
+        description="The SHA-256 of the files that its configuration names, and of this and its script."
+    )
+    computed_by: ComputedByRecord | None = Field(description=COMPUTED_BY)
+    missing: str | None = Field(description=MISSING)
 
 
 # From what the driver answers -------------------------------------------------------------------------------
@@ -140,6 +146,8 @@ def experiment_record(view: ExperimentView) -> RunningExperiment:
             "sim_id": spec.sim_id,
             "wanted": view.execution.wanted.value,
             "stored": view.stored,
+            "sources": spec.sources,
+            **computed_fields(view.execution, view.missing),
         }
     )
 

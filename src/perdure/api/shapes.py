@@ -222,6 +222,7 @@ class SessionScenario(BaseModel):
     """A scenario of a session."""
 
     model: str
+    fingerprint: str = Field(description="The hash of the model that computes it.")
     starttime: float
     stoptime: float
     dt: float = Field(description="Step of the computation, in the model's unit.")
@@ -313,6 +314,7 @@ def record(run: Run) -> SessionRecord:
     for part in spec.scenarios:
         specs.setdefault(part.manager, {})[part.scenario] = SessionScenario(
             model=part.model,
+            fingerprint=part.fingerprint,
             starttime=part.config["starttime"],
             stoptime=part.config["stoptime"],
             dt=part.config["dt"],

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from perdure.api.computed_shapes import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
 from perdure.api.label_shapes import RunName, Tags
 from perdure.api.shapes import LARGEST_NUMBER, Name, Strict, digits, run_fields
 from perdure.drivers.task_spec import TaskSpec
@@ -98,6 +99,8 @@ class TaskRecord(_Task):
     seconds: float = Field(description="Running time so far, of all attempts.")
     progress: dict[str, JsonValue] | None = Field(description="Its latest report.")
     place: int | None = Field(description="Its place in the queue, from 1; null if it doesn't wait there.")
+    computed_by: ComputedByRecord | None = Field(description=COMPUTED_BY)
+    missing: str | None = Field(description=MISSING)
 
 
 class TaskResult(BaseModel):
@@ -159,6 +162,7 @@ def task_record(view: TaskView) -> TaskRecord:
             "seconds": execution.seconds,
             "progress": view.progress,
             "place": view.place,
+            **computed_fields(execution, view.missing),
         }
     )
 

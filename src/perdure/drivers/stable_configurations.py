@@ -188,6 +188,7 @@ TASK = Task(
     input=StableConfigurationsQuestion,
     result=StableConfigurations,
     function=_answer,
+    version="1",
 )
 """For native clients."""
 
@@ -196,5 +197,6 @@ DIALECT_TASK = Task(
     input=StableConfigsQuestion,
     result=StableConfigurations,
     function=_answer_dialect,
+    version="1",
 )
 """For the dialect of StableConfigs."""

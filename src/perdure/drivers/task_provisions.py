@@ -31,12 +31,13 @@ class TaskProvisions:
         if missing := self._registry.lacks(spec.needs):
             raise NotComputable(run=run.id, missing=missing)
         environment, given = spec.environment, {}
-        if spec.files:
-            folder = self._registry.folder(spec)
-            given = {} if folder is None else {FOLDER: folder}
-        elif spec.needs:
+        if spec.needs:
             environment = self._registry.get(spec.task).environment
             given = {SOURCE: self._registry.source(spec.task) or ""}
+        elif folder := self._registry.folder(spec):
+            given = {FOLDER: folder}
         return Provision(
-            environment={name: os.environ[name] for name in environment if name in os.environ}, given=given
+            environment={name: os.environ[name] for name in environment if name in os.environ},
+            given=given,
+            computed_by=self._registry.computed_by(spec).to_text(),
         )

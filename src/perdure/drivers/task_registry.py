@@ -9,7 +9,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeGuard
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, TypeGuard
 import structlog
 from msgspec.structs import replace
 
+from perdure.drivers.computed_by import ComputedBy, hash_of, installed, python_version
 from perdure.drivers.task_files import module_name, travelling
 from perdure.drivers.task_spec import TaskSpec
-from perdure.drivers.task_version import TaskVersion, hash_of, python_version
 from perdure.errors import InvalidTask, PerdureError, TaskNotFound, nearest
 from perdure.spawned import SpawnedImports
 from perdure.tasks import Task
@@ -34,11 +34,12 @@ log = structlog.get_logger(__name__)
 
 
 class _Found(NamedTuple):
-    """A task that was loaded: where it came from, and what its files, or its module, held then."""
+    """A task that was loaded: where it came from, what its files, or its module, held then, its package."""
 
     task: Task[Any, Any]
     source: str | None
     held: Mapping[str, bytes]
+    package: str | None = None
 
 
 class TaskRegistry:
@@ -118,7 +119,7 @@ class TaskRegistry:
             return None
         return str(Path(found.source).parent)
 
-    def version(self, name: str) -> TaskVersion:
+    def version(self, name: str) -> ComputedBy:
         """Return in which version a task is served now.
 
         What its author calls it isn't known if its file or module has changed since it was loaded: the next
@@ -126,28 +127,28 @@ class TaskRegistry:
         """
         found = self._find(name)
         now = self._held_now(found)
-        point = self._installed[name] if found.source is None else None
-        return TaskVersion(
+        return ComputedBy(
             task=name,
             version=found.task.version if now == found.held else "",
-            package="" if point is None else _package(point),
+            packages={} if found.package is None else installed([found.package]),
             sha256=hash_of(now),
             python=python_version(),
         )
 
-    def computed_by(self, spec: TaskSpec) -> TaskVersion:
+    def computed_by(self, spec: TaskSpec) -> ComputedBy:
         """Return what a run is computed by in this process, now."""
-        if not spec.files:
+        if spec.needs or spec.source is None:
             return self.version(spec.task)
-        return TaskVersion(version=spec.version, sha256=hash_of(spec.files), python=python_version())
+        files = spec.files or _held(spec.source)
+        return ComputedBy(version=spec.version, sha256=hash_of(files), python=python_version())
 
     def lacks(self, needs: str) -> str:
         """Return in words what this process lacks to compute a run that has these needs; empty if nothing."""
-        needed = TaskVersion.from_text(needs)
+        needed = ComputedBy.from_text(needs)
         if not needed.task:
-            return needed.lacks(replace(needed, python=python_version()))
+            return needed.differs(replace(needed, python=python_version()))
         try:
-            return needed.lacks(self.version(needed.task))
+            return needed.differs(self.version(needed.task))
         except TaskNotFound:
             return f"No task {needed.task!r} is served here. Serve it again (--tasks), or stop the run."
         except InvalidTask as error:
@@ -156,7 +157,8 @@ class TaskRegistry:
     def _find(self, name: str) -> _Found:
         if name not in self._found and name in self._installed:
             point = self._installed[name]
-            self._found[name] = _Found(_installed(point), None, _held(point.module))
+            package = None if point.dist is None else point.dist.name
+            self._found[name] = _Found(_installed(point), None, _held(point.module), package)
         if name not in self._found:
             raise TaskNotFound(task=name, suggestion=nearest(name, {*self._found, *self._installed}))
         return self._found[name]
@@ -262,16 +264,6 @@ def _held(source: str) -> Mapping[str, bytes]:
     with suppress(OSError):  # a module needn't be a file
         return {} if file is None else {place: Path(file).read_bytes()}
     return {}
-
-
-def _package(point: EntryPoint) -> str:
-    """Return the name of the package that brings an entry point, and the version in which it is installed."""
-    if point.dist is None:
-        return ""
-    try:
-        return f"{point.dist.name} {version(point.dist.name)}"
-    except PackageNotFoundError:  # it was removed since
-        return point.dist.name
 
 
 def _words(error: BaseException) -> str:

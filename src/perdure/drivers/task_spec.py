@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.drivers.task_version import TaskVersion
+from perdure.drivers.computed_by import ComputedBy
 from perdure.state.codec import State, decode, encode
 
 __all__ = ["TaskSpec"]
@@ -45,7 +45,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
         place = "" if self.source is None else self.source.partition(":")[0]
         if self.files or (place.endswith(".py") and Path(place).is_file()):
             return ""
-        return TaskVersion(task=self.task).to_text()
+        return ComputedBy(task=self.task).to_text()
 
     @property
     def given(self) -> Any:

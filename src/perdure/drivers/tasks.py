@@ -85,11 +85,14 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     place
         How many tasks wait in the queue up to this one, itself included; None if it doesn't wait. Owners take
         turns, so that another's may come first that is behind it.
+    missing
+        What this server lacks to compute it while nobody does, in words; empty if nothing.
     """
 
     run: Run
     execution: Execution
     place: int | None = None
+    missing: str = ""
 
     def in_state(self, state: RunState) -> "TaskView":
         """Return it as it was when its run came to a state."""
@@ -272,7 +275,7 @@ class Tasks:
             name=label.name,
             tags=label.tags,
         )
-        execution = Execution(run_id=run_id, kind=KIND, owner=owner, timeout=timeout)
+        execution = Execution(run_id=run_id, kind=KIND, owner=owner, timeout=timeout, needs=spec.needs)
         created = await asyncio.wrap_future(
             self._store.submit(CreateRun(run, key=key, quota=self._quota, execution=execution))
         )
@@ -311,7 +314,13 @@ class Tasks:
     def _view(self, run: Run) -> TaskView:
         execution = self._store.execution(run.id)
         before = self._store.waiting_before(run.id)
-        return TaskView(run=run, execution=execution, place=None if before is None else before + 1)
+        waits = run.state not in FINAL and not execution.leased(self._store.clock())
+        return TaskView(
+            run=run,
+            execution=execution,
+            place=None if before is None else before + 1,
+            missing=self.registry.lacks(execution.needs) if waits else "",
+        )
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if more is asked for than there may be."""

@@ -211,6 +211,9 @@ class Attempt:
             if unwanted.done():
                 return Unbegun()
             self._provision = preparing.result()
+            if (computed_by := self._provision.computed_by) != self._execution.computed_by:
+                report = commands.Report(self._run_id, self._fence, computed_by=computed_by)
+                await asyncio.wrap_future(self._store.submit(report))
         except (NotFound, Damaged, TooMany) as error:  # which no further attempt mends
             return Unbegun(failed(f"{error.code}: {error}").change)
         except (PerdureError, OSError) as error:

@@ -34,6 +34,8 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
         Called when an attempt that replays has arrived at its savepoint, before the child goes on; blocking.
     settled
         Called before the attempt's first savepoint is kept; blocking.
+    computed_by
+        What computes the run in this process, as `Execution.computed_by`; empty if nobody needs to know.
     folders
         Where the attempt writes; what they hold counts against the limit of its folders.
     """
@@ -42,6 +44,7 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
     given: Mapping[str, str] = {}
     arrived: Callable[[], None] = _nothing
     settled: Callable[[], None] = _nothing
+    computed_by: str = ""
     folders: Sequence[Path] = ()
 
 

@@ -114,29 +114,29 @@ def to_execution(values: tuple[Any, ...]) -> Execution:
     CorruptBlob
         If it can't be trusted.
     """
-    number, run_id, kind, owner, lease, placed, *columns, needs, kept, answered, result, kept_of_result = (
-        values
-    )
+    number, run_id, kind, owner, lease, placed, *columns = values[:-6]
+    needs, computed_by, kept, answered, result, kept_of_result = values[-6:]
+    needs, computed_by = needs or "", computed_by or ""
     if lease is None:
         raise NotExecuted(run=run_id, kind=kind)
     named = f"the execution of the run {run_id!r}"
     if placed is None:
         raise CorruptBlob(reason=f"{named} isn't there")
-    if kept != _execution_checksum(number, columns, needs or ""):
+    if kept != _execution_checksum(number, columns, needs, computed_by):
         raise CorruptBlob(reason=f"the checksum of {named} is wrong")
     if result is None and answered:
         raise CorruptBlob(reason=f"the result of the run {run_id!r} isn't there")
     if result is not None and kept_of_result != checksum(number, result):
         raise CorruptBlob(reason=f"the checksum of the result of the run {run_id!r} is wrong")
     given = dict(zip(_EXECUTION, columns, strict=True), run_id=run_id, kind=kind, owner=owner, result=result)
-    execution = msgspec.convert(given | {"needs": needs or ""}, Execution)
+    execution = msgspec.convert(given | {"needs": needs, "computed_by": computed_by}, Execution)
     if execution.fence != lease:
         raise CorruptBlob(reason=f"{named} has the lease {execution.fence}, its run {lease}")
     return execution
 
 
 def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
-    """Return the row of the execution of the run with this number, without its result and what it needs."""
+    """Return the row of the execution of the run with this number, without its result and its needs."""
     columns = (
         # Numbers as they come back from columns of real numbers, so that the checksum is over the same.
         None if execution.timeout is None else float(execution.timeout),
@@ -149,12 +149,13 @@ def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
         float(execution.lease_until),
         execution.progress,
     )
-    return (number, *columns, _execution_checksum(number, columns, execution.needs))
+    return (number, *columns, _execution_checksum(number, columns, execution.needs, execution.computed_by))
 
 
-def _execution_checksum(number: int, columns: Sequence[Any], needs: str) -> bytes:
+def _execution_checksum(number: int, columns: Sequence[Any], needs: str, computed_by: str) -> bytes:
     """Return the checksum of an execution; one that was kept before there were needs has none."""
-    return checksum(number, *columns, needs) if needs else checksum(number, *columns)
+    texts = (needs, computed_by) if computed_by else (needs,) if needs else ()
+    return checksum(number, *columns, *texts)
 
 
 def group_values(group: QueueGroup) -> tuple[Any, ...]:

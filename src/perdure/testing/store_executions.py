@@ -23,6 +23,7 @@ from perdure.stores.commands import (
     Append,
     ChangeRun,
     Claim,
+    Command,
     Committed,
     CreateRun,
     CutLines,
@@ -518,6 +519,31 @@ class ExecutionConformance(StoreOpening):
             store.submit(Report("task", fence, deaths=2)).result(WAIT)
             store.submit(Append("task", Leased(fence), 1, [an_entry(2)])).result(WAIT)
             assert store.execution("task").deaths == 2
+
+    def test_a_savepoint_makes_what_computes_a_run_what_it_needs(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            for id in ("task", "experiment"):
+                queued(store, id, needs="primes", tags=("gpu",))
+            saves: dict[str, Callable[[int, int], Command[Any]]] = {
+                "task": lambda fence, at: PutSavepoint("task", Leased(fence), encoded(a_savepoint(at))),
+                "experiment": lambda fence, at: Append(
+                    "experiment", Leased(fence), at - 1, [an_entry(at)], encoded(a_savepoint(at))
+                ),
+            }
+            for id, save in saves.items():
+                fence = store.submit(Lease(id, "one", LONG)).result(WAIT).fence
+                store.submit(save(fence, 1)).result(WAIT)  # nobody has said what computes it
+                assert store.execution(id).needs == "primes"
+                store.submit(Report(id, fence, computed_by="primes 1")).result(WAIT)
+                assert (store.execution(id).needs, store.execution(id).computed_by) == ("primes", "primes 1")
+                for at in (2, 3):
+                    store.submit(save(fence, at)).result(WAIT)
+                    assert store.execution(id).needs == store.execution(id).computed_by == "primes 1"
+                store.submit(Report(id, fence, seconds=1.0)).result(WAIT)
+                store.submit(Release(id, fence)).result(WAIT)
+            assert {group.needs for group in store.waiting_groups(["", "gpu"])} == {"primes 1"}
+            again = store.submit(Claim("two", LONG, store.waiting_groups())).result(WAIT)
+            assert again == store.execution("task")
 
     def test_a_report_changes_what_is_given(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+from tests.support.served import catalogue
 
 NEW = {"kind": "session", "scenarios": {"bath": ["base"]}}
 
@@ -22,6 +23,7 @@ def test_a_new_run_says_what_it_is_made_of(client: httpx.Client) -> None:
     assert run["seed"] == 11
     assert run["specs"]["bath"]["base"] == {
         "model": "bath",
+        "fingerprint": catalogue().scenario("bath", "base").fingerprint,
         "starttime": 0.0,
         "stoptime": 1000.0,
         "dt": 1.0,

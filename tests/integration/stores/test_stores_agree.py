@@ -263,6 +263,7 @@ class Stores(RuleBasedStateMachine):
         seconds=st.none() | st.floats(0, 9),
         deaths=st.none() | small,
         lines=st.lists(st.builds(LogLine, text=st.text(max_size=3), time=st.floats(0, 9)), max_size=4),
+        computed_by=st.sampled_from([None, "", "1.2", "1.3"]),
     )
     def report(
         self,
@@ -272,9 +273,10 @@ class Stores(RuleBasedStateMachine):
         seconds: float | None,
         deaths: int | None,
         lines: list[LogLine],
+        computed_by: str | None,
     ) -> None:
         token = self.token(id, stale=stale)
-        self.done(Report(id, token, progress, seconds, deaths, lines))
+        self.done(Report(id, token, progress, seconds, deaths, lines, computed_by))
 
     @rule(id=ids, stale=st.booleans(), savepoint=st.none() | st.integers(0, 9))
     def cut_lines(self, id: str, stale: bool, savepoint: int | None) -> None:

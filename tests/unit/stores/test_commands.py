@@ -58,7 +58,7 @@ def recorded(position: int, key: str = "key", body: bytes = b"body") -> dict[str
 
 def executed(execution: Execution) -> dict[str, Any]:
     number, *columns, kept = execution_values(NUMBER, execution)
-    row = (number, ID, "task", "ann", execution.fence, number, *columns, None, kept, None, None, None)
+    row = (number, ID, "task", "ann", execution.fence, number, *columns, None, None, kept, *[None] * 3)
     return {"find_execution": [row]}
 
 

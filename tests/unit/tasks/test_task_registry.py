@@ -1,14 +1,18 @@
 """The registry finds tasks by name, and a child finds them again by what it knew them by."""
 
+import re
 import sys
+from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support import small_tasks
 
-from perdure.drivers import task_registry
+from perdure.drivers import computed_by, task_registry
+from perdure.drivers.computed_by import ComputedBy, hash_of
 from perdure.drivers.task_registry import TaskRegistry, find_task
 from perdure.errors import InvalidTask, TaskNotFound
 
@@ -150,3 +154,100 @@ def test_an_unknown_task_is_answered_with_the_nearest() -> None:
 def test_a_task_that_is_gone_says_where_it_was(source: str | None) -> None:
     with pytest.raises(TaskNotFound, match="once found in"):
         find_task("gone", source)
+
+
+def versioned(folder: Path, name: str, *, version: str = "", more: str = "") -> Path:
+    """Write a module with the task "one", in a version or in none."""
+    made = folder / f"{name}.py"
+    made.write_text(FILE.replace('name="one"', f'version="{version}", name="one"') + more)
+    return made
+
+
+def test_a_task_is_known_by_its_version_and_by_its_source_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an edit, the version isn't known until the server starts again: a child imports the new one."""
+    monkeypatch.chdir(tmp_path)
+    file = versioned(tmp_path, "versioned_module", version="1.2")
+    registry = TaskRegistry(["versioned_module:ONE"])
+    begun = registry.version("one")
+    assert (begun.task, begun.version, begun.packages) == ("one", "1.2", {})
+    assert begun.python == f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert begun.sha256 == hash_of({"versioned_module": file.read_bytes()})
+    versioned(tmp_path, "versioned_module", version="1.2", more="# edited\n")
+    edited = registry.version("one")
+    assert (edited.version, edited.sha256) == ("", hash_of({"versioned_module": file.read_bytes()}))
+
+
+@pytest.mark.parametrize(
+    ("edit", "goes_on"),
+    [
+        ({"version": "1.2"}, True),
+        ({"version": "1.2", "more": "# edited\n"}, True),
+        ({"version": "1.3"}, False),
+        ({"version": "1.3", "more": "# edited\n"}, False),
+    ],
+)
+def test_a_run_that_has_begun_goes_on_with_the_version_that_its_author_calls_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: dict[str, str], goes_on: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "called_module", raising=False)
+    versioned(tmp_path, "called_module", version="1.2")
+    needs = TaskRegistry(["called_module:ONE"]).version("one").to_text()
+    monkeypatch.delitem(sys.modules, "called_module")
+    versioned(tmp_path, "called_module", **edit)
+    lacks = TaskRegistry(["called_module:ONE"]).lacks(needs)
+    assert (lacks == "") is goes_on
+    assert goes_on or re.search(r"'one' in version 1\.2.*; this server has version 1\.3", lacks)
+
+
+@pytest.mark.parametrize(("more", "goes_on"), [("", True), ("# edited\n", False)])
+def test_without_a_version_a_run_that_has_begun_goes_on_with_the_same_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, goes_on: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "plain_module", raising=False)
+    versioned(tmp_path, "plain_module")
+    needs = TaskRegistry(["plain_module:ONE"]).version("one").to_text()
+    versioned(tmp_path, "plain_module", more=more)
+    lacks = TaskRegistry(["plain_module:ONE"]).lacks(needs)
+    assert (lacks == "") is goes_on
+
+
+def test_an_installed_task_is_bound_to_the_version_of_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = TaskRegistry()
+    begun = registry.version("stableconfigs")
+    assert begun.packages == {"perdure": metadata.version("perdure")}
+    needs = replace(begun, version="").to_text()
+    assert registry.lacks(needs) == ""
+    monkeypatch.setattr(computed_by, "version", lambda name: "99.0")
+    assert "perdure 99.0" in registry.lacks(needs)
+    assert registry.lacks(begun.to_text()) == ""  # its author says that it computes the same
+
+
+def test_a_run_that_has_not_begun_takes_any_version_of_a_task_that_is_served() -> None:
+    needs = ComputedBy(task="add").to_text()
+    assert TaskRegistry([SOURCE]).lacks(needs) == ""
+    assert TaskRegistry().lacks(needs) == (
+        "No task 'add' is served here. Serve it again (--tasks), or stop the run."
+    )
+
+
+def test_a_faulty_package_is_what_a_run_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, broken="no_such_module:TASK")
+    assert "No module named" in TaskRegistry().lacks(ComputedBy(task="broken").to_text())
+
+
+def test_a_file_that_travels_needs_the_same_python_once_it_has_begun(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = TaskRegistry([str(file)])
+    spec = registry.spec("one", b"{}")
+    begun = registry.computed_by(spec)
+    assert (spec.needs, begun.task, begun.sha256) == ("", "", hash_of(spec.files))
+    elsewhere = TaskRegistry()
+    assert elsewhere.lacks(spec.needs) == elsewhere.lacks(begun.to_text()) == ""
+    monkeypatch.setattr(task_registry, "python_version", lambda: "4.0")
+    assert "this server has Python 4.0" in elsewhere.lacks(begun.to_text())
+    assert elsewhere.lacks(replace(begun, version="1").to_text()) == ""

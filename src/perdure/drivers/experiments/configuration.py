@@ -4,7 +4,7 @@ What is wrong, unknown or not supported is reported together, each with its plac
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -144,6 +144,15 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     status_function: FunctionFile | None = None
     savepoint: SavepointSchedule = SavepointSchedule()
     ignored: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> Iterator[str]:
+        """The files that it names, of scripts, models and functions."""
+        for engine in self.engines:
+            yield from filter(None, (engine.script, engine.model, engine.world))
+        yield from (function.file for function in self.functions)
+        if self.status_function is not None:
+            yield self.status_function.file
 
 
 def load(folder: Path, file: str, engines: Mapping[str, Any], times: Times = exact) -> Configuration:

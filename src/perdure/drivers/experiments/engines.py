@@ -11,11 +11,13 @@ from typing import Any
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.engines.base import Asking, Engine, Observable
 from perdure.engines.python_script import PySimEngine, PythonJsonEngine
+from perdure.engines.python_script.simulators import SIMULATORS
 from perdure.errors import Refused
 from perdure.state.codec import State
 
-__all__ = ["engine_kinds", "make_engine", "start_outputs"]
+__all__ = ["OWN_KINDS", "engine_kinds", "make_engine", "packages_of", "start_outputs"]
 
+_GROUP = "perdure.engines"
 _PORT = ("time", "finished", "initialize", "validate", "step", "snapshot", "restore", "close")
 
 
@@ -30,6 +32,8 @@ _OURS: Mapping[str, Callable[..., Any]] = {
     "py_sim": PySimEngine,
     "system_dynamics": _system_dynamics,
 }
+OWN_KINDS = frozenset(_OURS)
+"""The kinds of engines that every installation of Perdure has."""
 
 
 class _Kinds(Mapping[str, Callable[..., Any]]):
@@ -39,7 +43,7 @@ class _Kinds(Mapping[str, Callable[..., Any]]):
     def _others(self) -> Mapping[str, Callable[..., Any]]:
         from importlib.metadata import entry_points
 
-        entries = entry_points(group="perdure.engines")
+        entries = entry_points(group=_GROUP)
         return {entry.name: _loading(entry) for entry in entries if entry.name not in _OURS}
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
@@ -58,6 +62,16 @@ def engine_kinds() -> Mapping[str, Callable[..., Any]]:
     Another package's engine is a class, or function, without arguments.
     """
     return _Kinds()
+
+
+def packages_of(engine: EngineConfiguration) -> list[str]:
+    """Return the packages that an engine's numbers depend on: its simulator, or what brings its kind."""
+    from importlib.metadata import entry_points
+
+    if engine.type in OWN_KINDS:
+        return [] if engine.simulator is None else [SIMULATORS[engine.simulator]]
+    points = entry_points(group=_GROUP, name=engine.type)
+    return [point.dist.name for point in points if point.dist is not None]
 
 
 def make_engine(configuration: EngineConfiguration, folder: Path, seed: int, answers: State = None) -> Engine:

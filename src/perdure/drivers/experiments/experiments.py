@@ -19,6 +19,7 @@ from perdure.drivers.examination import Finding
 from perdure.drivers.experiments.examination import examine_experiment
 from perdure.drivers.experiments.preparing import Prepared, Preparing
 from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment, NewExperiment
+from perdure.drivers.experiments.requirements import lacks, needs
 from perdure.drivers.experiments.results import Results
 from perdure.drivers.experiments.slots import check_slots
 from perdure.drivers.experiments.spec import ExperimentSpec
@@ -235,7 +236,10 @@ class Experiments:
     def view_of(self, run: Run) -> ExperimentView:
         """Return where a run stands; blocking."""
         stored = run.state in FINAL and self._folders.find(run.id) is None
-        return ExperimentView(run=run, execution=self._store.execution(run.id), stored=stored)
+        execution = self._store.execution(run.id)
+        waits = run.state not in FINAL and not execution.leased(self._store.clock())
+        missing = lacks(execution.needs) if waits else ""
+        return ExperimentView(run=run, execution=execution, stored=stored, missing=missing)
 
     async def savepoints(self, owner: Owner, run_id: str) -> Sequence[SavepointInfo]:
         """Return the savepoints that are kept, oldest first."""
@@ -335,7 +339,9 @@ class Experiments:
             name=label.name,
             tags=label.tags,
         )
-        execution = Execution(run_id=run_id, kind=KIND, owner=owner, wanted=Wanted.PAUSED)
+        execution = Execution(
+            run_id=run_id, kind=KIND, owner=owner, needs=needs(prepared.spec), wanted=Wanted.PAUSED
+        )
         if savepoint is None:
             command = CreateRun(run, key=key, quota=self._quota, execution=execution)
             return await asyncio.wrap_future(self._store.submit(command))
@@ -363,6 +369,8 @@ class Experiments:
                     continue
                 changes.take()  # what it went through before that is no answer to it
                 await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
+                if target is RunState.STARTED and (await self.view(owner, run_id)).missing:
+                    return run  # until a server that has what it needs takes it up
                 run = await self._until(changes, run_id, FINAL | {target}, wanted)
             if run.state is target:
                 return run

@@ -7,8 +7,9 @@ import msgspec
 
 from perdure.artifacts import Artifacts
 from perdure.artifacts.names import check_path
+from perdure.drivers.computed_by import hash_of
 from perdure.drivers.experiments.configuration import load
-from perdure.drivers.experiments.engines import engine_kinds
+from perdure.drivers.experiments.engines import OWN_KINDS, engine_kinds, packages_of
 from perdure.drivers.experiments.file_names import SCRIPT
 from perdure.drivers.experiments.files import lacking
 from perdure.drivers.experiments.place import FILES, restarted
@@ -61,7 +62,7 @@ class Preparing:
         folder = self._folders.make(run_id, owner, request.experiment, version)
         seed = chosen_seed(request.seed)
         sim_id = run_id if request.sim_id is None else request.sim_id
-        return Prepared(_spec(folder, request.configuration, request.script, seed, sim_id, True))
+        return Prepared(self._spec(folder, request.configuration, request.script, seed, sim_id, True))
 
     def fork(self, run_id: str, parent: Run, request: ForkExperiment) -> Prepared:
         """Prepare a run that begins at a savepoint of another; with a changed script, at that one's top.
@@ -82,7 +83,7 @@ class Preparing:
         folder = self._folders.make(run_id, parent.owner, former.experiment, version)
         configuration = request.configuration or former.configuration
         script = request.script or former.script or SCRIPT
-        spec = _spec(folder, configuration, script, former.seed, former.sim_id, former.exact_times)
+        spec = self._spec(folder, configuration, script, former.seed, former.sim_id, former.exact_times)
         modules = decode(savepoint.entities[FILES])["modules"]
         anew = self._code_of(parent.owner, spec, modules) != self._code_of(parent.owner, former, modules)
         if anew:
@@ -121,27 +122,36 @@ class Preparing:
         if lost and savepoint.timestamp > 0:
             raise FileLost(path=lost[0], reason="the run has written it anew since, or lost it")
 
-
-def _spec(
-    folder: WorkingFolder,
-    configuration: str,
-    script: str,
-    seed: int,
-    sim_id: int | str,
-    exact_times: bool,
-) -> ExperimentSpec:
-    """Return the spec of a run in a folder; raise what is wrong with the files that are named."""
-    for path in (configuration, script):
-        if not (folder.files / check_path(path)).is_file() and path != SCRIPT:
-            raise ArtifactNotFound(what=f"the experiment {folder.experiment!r}", path=path)
-    spec = ExperimentSpec(
-        experiment=folder.experiment,
-        version=folder.version,
-        configuration=configuration,
-        script=script if (folder.files / script).is_file() else None,
-        seed=seed,
-        sim_id=sim_id,
-        exact_times=exact_times,
-    )
-    load(folder.files, configuration, engine_kinds(), spec.times)
-    return spec
+    def _spec(
+        self,
+        folder: WorkingFolder,
+        configuration: str,
+        script: str,
+        seed: int,
+        sim_id: int | str,
+        exact_times: bool,
+    ) -> ExperimentSpec:
+        """Return the spec of a run in a folder; raise what is wrong with the files that are named."""
+        for path in (configuration, script):
+            if not (folder.files / check_path(path)).is_file() and path != SCRIPT:
+                raise ArtifactNotFound(what=f"the experiment {folder.experiment!r}", path=path)
+        spec = ExperimentSpec(
+            experiment=folder.experiment,
+            version=folder.version,
+            configuration=configuration,
+            script=script if (folder.files / script).is_file() else None,
+            seed=seed,
+            sim_id=sim_id,
+            exact_times=exact_times,
+        )
+        read = load(folder.files, configuration, engine_kinds(), spec.times)
+        stored = self._artifacts.experiments(folder.owner).version(folder.experiment, folder.version).files
+        hashes = {path: file.sha256 for path, file in stored.items()}
+        named = {path for path in (configuration, spec.script, *read.files) if path in hashes}
+        return msgspec.structs.replace(
+            spec,
+            sha256=hash_of({path: bytes.fromhex(found) for path, found in hashes.items()}),
+            sources={path: hashes[path] for path in sorted(named)},
+            engines=tuple(sorted({engine.type for engine in read.engines} - OWN_KINDS)),
+            packages=tuple(sorted({name for engine in read.engines for name in packages_of(engine)})),
+        )

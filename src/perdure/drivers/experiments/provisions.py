@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
+from msgspec.structs import replace
+
 from perdure.drivers.experiments.body import BEGINNING, FOLDER, FORMER, KEPT
 from perdure.drivers.experiments.files import caught_up, remove_folder
+from perdure.drivers.experiments.requirements import computed_by
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.engines.generators import hash_seed
@@ -45,14 +48,18 @@ class Provisions:
             given[FORMER] = str(folder.former)
         if folder.beginning is not None:
             given[BEGINNING] = str(folder.beginning)
-        environment = {"PYTHONHASHSEED": hash_seed(spec.seed)}
-        if not self._folders.give(folder):
-            return Provision(environment=environment, given=given, folders=(folder.files,))
-        # It can't change what is beside its folder, so that is done here.
-        return Provision(
-            environment=environment,
-            given={**given, KEPT: "yes"},
+        provision = Provision(
+            environment={"PYTHONHASHSEED": hash_seed(spec.seed)},
+            given=given,
             folders=(folder.files,),
+            computed_by=computed_by(spec).to_text(),
+        )
+        if not self._folders.give(folder):
+            return provision
+        # It can't change what is beside its folder, so that is done here.
+        return replace(
+            provision,
+            given={**given, KEPT: "yes"},
             arrived=partial(_arrived, folder),
             settled=partial(_settled, folder),
         )

@@ -66,11 +66,14 @@ class ExperimentView(msgspec.Struct, frozen=True, kw_only=True):
         What the store holds of it.
     stored
         Whether it has ended and all that it wrote is stored.
+    missing
+        What this server lacks to compute it while nobody does, in words; empty if nothing.
     """
 
     run: Run
     execution: Execution
     stored: bool
+    missing: str = ""
 
     @property
     def spec(self) -> ExperimentSpec:

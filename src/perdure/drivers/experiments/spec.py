@@ -9,7 +9,7 @@ from perdure.times import exact, whole_nanoseconds
 
 __all__ = ["ExperimentSpec"]
 
-SCHEMA = 2  # 1 had no `exact_times`
+SCHEMA = 3  # 1 had no `exact_times`, 2 none of what follows it
 
 
 class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,14 @@ class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
     exact_times
         Whether its times are exact fractions; those of runs begun by earlier versions are whole nanoseconds,
         and so are those of their forks.
+    sha256
+        The hash of all files of the experiment.
+    sources
+        The hashes of those that the configuration names, and of the script, by their paths.
+    engines
+        The kinds of its engines that other packages bring.
+    packages
+        The packages that its engines' numbers depend on.
     """
 
     experiment: str
@@ -39,6 +47,10 @@ class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     sim_id: int | str
     exact_times: bool = False
+    sha256: str = ""
+    sources: dict[str, str] = {}
+    engines: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     @property
     def times(self) -> Times:

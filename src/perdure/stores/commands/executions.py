@@ -182,6 +182,7 @@ class Report(Command[None], frozen=True):
     seconds: float | None = None
     deaths: int | None = None
     lines: Sequence[LogLine] = ()
+    computed_by: str | None = None
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution, and its last line."""
@@ -192,7 +193,11 @@ class Report(Command[None], frozen=True):
         """Put down what is new."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         reported = _reported(held, self.seconds, self.deaths, self.progress)
+        if self.computed_by not in (None, held.computed_by):
+            reported = replace(reported, computed_by=self.computed_by)
         writes = [] if reported == held else _written(run, reported)
+        if reported.computed_by != held.computed_by:
+            writes.append(write("set_computed_by", run.number, reported.computed_by))
         if self.lines:
             last = answers[2]
             writes += self._written_lines(run, last[0][0] if last else 0, at)
@@ -381,15 +386,21 @@ def find_execution(run_id: str) -> Query:
 def changed_execution(
     run: Found, rows: Rows, *, took_savepoint: bool = False, ended: bool = False
 ) -> list[Write]:
-    """Return how the execution of a run is changed by a savepoint or its end, if it has one."""
+    """Return how the execution of a run is changed by a savepoint or its end, if it has one.
+
+    A run that has a savepoint goes on only with what has computed it so far.
+    """
     if run.lease is None:
         return []
     execution = former = _execution(rows)
     if took_savepoint:
-        execution = replace(execution, deaths=0)
+        execution = replace(execution, deaths=0, needs=former.computed_by or former.needs)
     if ended:
         execution = _given_back(execution)
-    return [] if execution == former else _written(run, execution)
+    writes = [] if execution == former else _written(run, execution)
+    if execution.needs != former.needs:
+        writes.append(write("bind_needs", run.number))
+    return writes
 
 
 def _written(run: Found, execution: Execution) -> list[Write]:

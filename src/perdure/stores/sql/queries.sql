@@ -7,7 +7,8 @@ runs.id, kind, runs.owner, spec, state, outcome, reason, position, version, crea
 
 -- columns: execution
 number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence, lease_until,
-    progress, (SELECT needs FROM needs WHERE run = number), executions.checksum
+    progress, (SELECT needs FROM needs WHERE run = number), (SELECT computed_by FROM needs WHERE run = number),
+    executions.checksum
 
 -- name: begin
 -- Begin the transaction of a batch
@@ -405,6 +406,15 @@ WHERE run = ?1;
 -- name: insert_needs
 -- Keep what a run needs to be computed
 INSERT INTO needs (run, needs) VALUES (?1, ?2);
+
+-- name: set_computed_by
+-- Keep what a run is computed by
+INSERT INTO needs (run, needs, computed_by) VALUES (?1, '', ?2)
+ON CONFLICT (run) DO UPDATE SET computed_by = excluded.computed_by;
+
+-- name: bind_needs
+-- From now on a run needs what it is computed by
+UPDATE needs SET needs = computed_by WHERE run = ?1;
 
 -- name: set_lease
 -- Put the fence token of a lease where the statement that moves a run on checks it

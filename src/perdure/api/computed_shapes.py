@@ -1,0 +1,35 @@
+"""The shape of what computes a run, of a task or an experiment, in the native API."""
+
+from typing import Any
+
+from msgspec.structs import asdict
+from pydantic import BaseModel, Field
+
+from perdure.drivers.computed_by import ComputedBy
+from perdure.run import Execution
+
+__all__ = ["COMPUTED_BY", "MISSING", "ComputedByRecord", "computed_fields"]
+
+COMPUTED_BY = "What computes it, or has computed it last; null before it has begun."
+MISSING = "What this server lacks to compute it, in words, while nobody does; null if nothing."
+
+
+class ComputedByRecord(BaseModel):
+    """What computes a run, in its version."""
+
+    version: str | None = Field(description="What the author of its task calls it; null if that isn't known.")
+    sha256: str = Field(
+        description="The hash of its task's files or module, or of all the experiment's files."
+    )
+    engines: list[str] = Field(description="The kinds of its engines that other packages bring.")
+    packages: dict[str, str] = Field(description="Installed packages that numbers depend on: their versions.")
+    python: str = Field(description="Python's version, without the last part.")
+
+
+def computed_fields(execution: Execution, missing: str) -> dict[str, Any]:
+    """Return the fields of a run that tell what computes it, and what is missing for that."""
+    computed = None
+    if execution.computed_by:
+        found = asdict(ComputedBy.from_text(execution.computed_by))
+        computed = {**found, "version": found["version"] or None}
+    return {"computed_by": computed, "missing": missing or None}

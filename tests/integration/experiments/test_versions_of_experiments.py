@@ -1,0 +1,62 @@
+"""A run of an experiment that has begun goes on only with the versions that it has begun with."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from tests.support.experiment_runs import EMPTY
+from tests.support.in_process import Client, in_process
+from tests.support.zips import zip_of
+
+from perdure.drivers.experiments import requirements
+from perdure.settings import Settings
+from perdure.stores.sqlite import SqliteStore
+
+SCRIPT = b"import helper\n"
+FILES = {**EMPTY, "main_script.py": SCRIPT, "helper.py": b"print('helped')\n"}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Client]:
+    with in_process(Settings(store="memory://"), SqliteStore(folder)) as client:
+        yield client
+
+
+def test_a_run_says_what_computes_it_and_waits_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = requirements.python_version()
+    with serving(tmp_path) as client:
+        headers = {"Content-Type": "application/zip"}
+        client.post("/experiments", params={"name": "helped"}, content=zip_of(FILES), headers=headers)
+        made = client.post("/runs", json={"kind": "experiment", "experiment": "helped"}).json()
+        assert made["sources"] == {
+            name: hashlib.sha256(FILES[name]).hexdigest()
+            for name in ("main_script.py", "simulation_config.json")
+        }
+        computed_by = made["computed_by"]
+        assert len(computed_by.pop("sha256")) == 64
+        assert computed_by == {
+            "version": None,
+            "engines": [],
+            "packages": {"numpy": metadata.version("numpy")},
+            "python": here,
+        }
+        assert made["missing"] is None
+    path = f"/runs/{made['id']}"
+    monkeypatch.setattr(requirements, "python_version", lambda: "4.0")
+    with serving(tmp_path) as client:
+        waiting = client.get(path).json()
+        assert f"It has begun with Python {here}; this server has Python 4.0." in waiting["missing"]
+        started = client.put(f"{path}/state", json={"state": "started"}).json()
+        assert (started["state"], started["wanted"], started["attempt"]) == ("paused", "started", 1)
+    monkeypatch.setattr(requirements, "python_version", lambda: here)
+    with serving(tmp_path) as client:
+        client.get(f"{path}/events")  # which last until it ends
+        ended = client.get(path).json()
+        assert (ended["state"], ended["attempt"], ended["missing"]) == ("completed", 2, None)
+        lines = client.get(f"{path}/logs").json()["lines"]
+        assert "helped" in [line["text"] for line in lines]

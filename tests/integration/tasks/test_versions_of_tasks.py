@@ -1,0 +1,106 @@
+"""A run that has begun goes on only with the version of its task that it has begun with, and says so."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.in_process import Client, in_process
+
+from perdure.settings import Settings
+from perdure.stores.sqlite import SqliteStore
+
+MODULE = "versioned_tasks"
+PIPES = ("first", "second")  # by which a run says that it has a savepoint
+TASK = """
+import signal
+from pathlib import Path
+from pydantic import BaseModel
+from perdure.tasks import Task
+
+class Given(BaseModel):
+    stops_at: str
+
+class Result(BaseModel):
+    resumed: int | None
+    version: str
+
+def work(given, context):
+    if given.stops_at and context.resumed is None:
+        context.savepoint(7)
+        Path(given.stops_at).write_text("a savepoint")
+        signal.pause()
+    return Result(resumed=context.resumed, version=VERSION)
+
+VERSION = "{version}"
+WORK = Task(name="work", input=Given, result=Result, function=work, version=VERSION)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in PIPES:
+        os.mkfifo(name)
+
+
+@contextmanager
+def serving(version: str | None) -> Iterator[Client]:
+    """Serve the task in a version, or no task at all, on the store of the folder."""
+    Path(f"{MODULE}.py").write_text(TASK.replace("{version}", version or ""))
+    sys.modules.pop(MODULE, None)
+    tasks = () if version is None else (f"{MODULE}:WORK",)
+    with in_process(Settings(store="memory://", tasks=tasks), SqliteStore(Path.cwd())) as client:
+        yield client
+
+
+def made(client: Client, *, stops_at: str = "") -> str:
+    body = {"kind": "task", "task": "work", "input": {"stops_at": stops_at}}
+    answer: dict[str, Any] = client.post("/runs", json=body).json()
+    return str(answer["id"])
+
+
+def ended(client: Client, run_id: str) -> Any:
+    client.get(f"/runs/{run_id}/events")  # which last until it ends
+    return client.get(f"/runs/{run_id}/result").json()["result"]
+
+
+def test_a_run_that_has_begun_waits_for_its_version_and_others_take_the_new_one() -> None:
+    with serving("1.2") as client:
+        begun = made(client, stops_at="first")
+        assert Path("first").read_text() == "a savepoint"
+        run = client.get(f"/runs/{begun}").json()
+        assert (run["computed_by"]["version"], run["missing"]) == ("1.2", None)
+    with serving("1.3") as client:
+        new = made(client)
+        assert ended(client, new) == {"resumed": None, "version": "1.3"}
+        assert client.get(f"/runs/{new}").json()["computed_by"]["version"] == "1.3"
+        run = client.get(f"/runs/{begun}").json()
+        assert (run["state"], run["attempt"], run["computed_by"]["version"]) == ("started", 1, "1.2")
+        assert "version 1.2" in run["missing"]
+        assert "this server has version 1.3" in run["missing"]
+    with serving("1.2") as client:
+        assert ended(client, begun) == {"resumed": 7, "version": "1.2"}
+        run = client.get(f"/runs/{begun}").json()
+        assert (run["attempt"], run["missing"]) == (2, None)
+
+
+def test_a_run_whose_task_is_not_served_any_more_waits_and_can_be_stopped() -> None:
+    with serving("1.2") as client:
+        begun, other = (made(client, stops_at=name) for name in PIPES)
+        assert {Path(name).read_text() for name in PIPES} == {"a savepoint"}
+    with serving(None) as client:
+        for run_id in (begun, other):
+            run = client.get(f"/runs/{run_id}").json()
+            assert (run["state"], run["attempt"]) == ("started", 1)
+            assert (
+                run["missing"] == "No task 'work' is served here. Serve it again (--tasks), or stop the run."
+            )
+        stopped = client.put(f"/runs/{other}/state", json={"state": "stopped"}).json()
+        assert (stopped["state"], stopped["outcome"], stopped["missing"]) == ("stopped", "terminated", None)
+    with serving("1.2") as client:
+        assert ended(client, begun) == {"resumed": 7, "version": "1.2"}
