@@ -158,7 +158,7 @@ class Stores(RuleBasedStateMachine):
     def reopen(self) -> None:
         for execution in self.oracle.executions():
             if execution.fence:  # the others can't be opened anew, which would end their leases
-                self.release(execution.run_id, stale=False, deaths=None)
+                self.release(execution.run_id, stale=False, deaths=None, unbegun=False)
         versions = self.versions.pop(self.sqlite)
         del self.told[self.sqlite]
         self.sqlite.close()
