@@ -19,6 +19,7 @@ from perdure.stores.base import Store
 from perdure.stores.commands import (
     Append,
     ChangeRun,
+    Claim,
     Command,
     CreateRun,
     CutLines,
@@ -37,12 +38,14 @@ from perdure.stores.commands import (
     Renew,
     RepairStep,
     Report,
+    Settle,
     Unleased,
     Want,
     encoded,
 )
 from perdure.stores.database import last_batch
 from perdure.stores.memory import MemoryStore
+from perdure.stores.queue import ANY_TAG, QueueGroup
 from perdure.stores.sqlite import SqliteStore
 from perdure.stores.tail import Tail
 from perdure.stores.writer import Writer
@@ -139,6 +142,8 @@ WRITES: list[Command[Any]] = [
     PutSavepoint("run", Unleased(0), encoded(a_savepoint(1))),
     MarkSavepoint("run", 0, name="x", pinned=True),
     Lease("waiting", "w", 9.0),
+    Claim("w", 9.0, [QueueGroup(ANY_TAG, "task", Wanted.STARTED, RunState.CREATED, False, "")]),
+    Settle("waiting", interrupted=True),
     Renew("task", 1, 9.0),
     Report("task", 1, progress=b"p", lines=[a_line(1)]),
     Append("task", Leased(1), 0, [an_entry(1)]),
