@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import structlog
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from perdure.errors import Invalid, nearest
 
-__all__ = ["PREFIX", "Settings", "unknown_variables"]
+__all__ = ["PREFIX", "Settings", "unknown_variables", "warn_of_unknown_variables"]
 
 PREFIX = "PERDURE_"
 
@@ -27,6 +28,8 @@ _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 SYSTEM_IDS = 999  # user ids up to here are the system's own
 LARGEST_ID = 2**31 - 1  # some tools take no more
 FEWEST_SAVEPOINTS = 2  # a restore begins before the last one
+
+log = structlog.get_logger(__name__)
 
 
 class Settings(BaseSettings):
@@ -325,6 +328,13 @@ def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
             meant = nearest(rest, settings)
             unknown[name] = None if meant is None else f"{PREFIX}{meant}"
     return unknown
+
+
+def warn_of_unknown_variables() -> None:
+    """Log each variable of the environment that looks like a setting and is none."""
+    for name, meant in unknown_variables(os.environ).items():
+        suggestion = "" if meant is None else f"; did you mean {meant}?"
+        log.warning("unknown_setting", name=name, meaning=f"there is no such setting{suggestion}")
 
 
 def _token_pairs(pairs: Iterable[str], shape: str) -> dict[str, tuple[str, ...]]:

@@ -35,7 +35,7 @@ from perdure.execution.local import LocalExecutor
 from perdure.execution.user_ids import UserIds
 from perdure.observability import Metrics, json_line
 from perdure.places import artifacts_beside, open_artifacts, working_root
-from perdure.settings import Settings
+from perdure.settings import Settings, warn_of_unknown_variables
 from perdure.stores.base import Store
 from perdure.stores.feed import Feed
 from perdure.stores.location import shown_url
@@ -178,6 +178,7 @@ async def _work(
             store, settings, artifacts, registry, feed=feed, metrics=Metrics(), kinds=kinds, tags=tags
         ) as worker:
             worker.executor.start()
+            warn_of_unknown_variables()
             with suppress(BrokenPipeError):  # whoever was to be told has gone; the work goes on
                 announce(_announcement(settings, kinds, tags))
             await ended.wait()

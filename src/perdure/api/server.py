@@ -31,7 +31,7 @@ from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.observability import json_line
 from perdure.places import ending_in_words
 from perdure.scenarios import Catalogue
-from perdure.settings import Settings, unknown_variables
+from perdure.settings import Settings, warn_of_unknown_variables
 from perdure.stores.base import Store
 from perdure.stores.location import beside, shown_url
 from perdure.stores.open import open_configured
@@ -89,7 +89,7 @@ def serve(
             sockets.append(closing.enter_context(_administrator_socket(path)))
         app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
         app.hosts.add(host_name(listening.getsockname()[0]))
-        _warn_of_unknown_settings()
+        warn_of_unknown_variables()
         told = _announcement(_url(listening), catalogue, settings, app, store)
         signals.server = _Server(app, settings, lambda: announce(told))
         _run(signals.server, app, sockets)
@@ -115,7 +115,7 @@ def run_app(app: App, settings: Settings, host: str, port: int, announce: Callab
         If the app can't start, for example because another server uses its external state.
     """
     with _Signals() as signals, _tcp_socket(host, port) as listening:
-        _warn_of_unknown_settings()
+        warn_of_unknown_variables()
         app.hosts |= {host.lower(), host_name(listening.getsockname()[0])}
         url, access = _url(listening), access_in_words(app)
         signals.server = _Server(app, settings, lambda: announce(url, access))
@@ -286,12 +286,6 @@ def _socket_of(store: Store) -> Path | None:
         log.warning("no_administrator_socket", path=str(path), reason="the path is too long for a socket")
         return None
     return path
-
-
-def _warn_of_unknown_settings() -> None:
-    for name, meant in unknown_variables(os.environ).items():
-        suggestion = "" if meant is None else f"; did you mean {meant}?"
-        log.warning("unknown_setting", name=name, meaning=f"there is no such setting{suggestion}")
 
 
 def access_in_words(app: App) -> str:

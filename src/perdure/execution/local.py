@@ -185,20 +185,19 @@ class LocalExecutor:
                 groups = await self._waiting()
 
     async def _waiting(self) -> Sequence[QueueGroup]:
-        """Return the groups of the queue in which a run has no lease, once it is known what they lack."""
+        """Return the groups of the queue in which a run has no lease; it is known then what is lacked."""
         groups = await asyncio.to_thread(self._store.waiting_groups, self._tags)
         known, self._lacks = self._lacks, {}
         for group in groups:
-            place = group.kind, group.needs
-            if group.kind in self._place.bodies and place not in self._lacks:
-                self._lacks[place] = known[place] if place in known else await self._find_lack(group)
+            body, place = self._place.bodies.get(group.kind), (group.kind, group.needs)
+            if body is None or not body.claims(group) or place in self._lacks:
+                continue
+            if place not in known:
+                known[place] = await asyncio.to_thread(body.lacks, group.needs)
+                if known[place]:
+                    log.warning("runs_left_to_others", kind=group.kind, needs=group.needs, lacks=known[place])
+            self._lacks[place] = known[place]
         return groups
-
-    async def _find_lack(self, group: QueueGroup) -> str:
-        lack = await asyncio.to_thread(self._place.bodies[group.kind].lacks, group.needs)
-        if lack:
-            log.warning("runs_left_to_others", kind=group.kind, needs=group.needs, lacks=lack)
-        return lack
 
     def _claimable(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> list[QueueGroup]:
         """Return the groups from which runs may be claimed for some slots."""

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from perdure.errors import (
+    CorruptBlob,
     Fenced,
     KeyReused,
     LeaseHeld,
@@ -21,6 +22,7 @@ from perdure.run import Change, Execution
 from perdure.stores.commands import (
     Append,
     ChangeRun,
+    Claim,
     Command,
     Decision,
     Guard,
@@ -30,10 +32,12 @@ from perdure.stores.commands import (
     Query,
     Renew,
     Retention,
+    Settle,
     Unleased,
     encoded,
 )
 from perdure.stores.keys import step_key_values
+from perdure.stores.queue import ANY_TAG, QueueGroup
 from perdure.stores.values import execution_values, run_values
 from perdure.testing.store_samples import a_key, a_run, a_savepoint, a_step, an_entry, an_execution
 
@@ -42,6 +46,10 @@ NUMBER = 7
 ID = "run"
 FIRST = Unleased(0)
 COUNTED: dict[str, Any] = {"read_counter": [(41,)]}
+RUN_COLUMNS = (
+    *("id", "kind", "owner", "spec", "state", "outcome", "reason", "position", "version", "created"),
+    *("updated", "parent", "parent_position", "number", "generation", "name"),
+)
 
 
 def found(
@@ -58,8 +66,8 @@ def recorded(position: int, key: str = "key", body: bytes = b"body") -> dict[str
 
 def executed(execution: Execution) -> dict[str, Any]:
     number, *columns, kept = execution_values(NUMBER, execution)
-    row = (number, ID, "task", "ann", execution.fence, number, *columns, None, None, kept, *[None] * 3)
-    return {"find_execution": [row]}
+    row = (number, ID, "task", "ann", execution.fence, number, *columns, execution.needs, None, kept)
+    return {"find_execution": [(*row, None, None, None)]}
 
 
 def decided(command: Command[Any], rows: dict[str, Any], at: Moment = NOW) -> Decision[Any]:
@@ -68,6 +76,18 @@ def decided(command: Command[Any], rows: dict[str, Any], at: Moment = NOW) -> De
 
 def written(decision: Decision[Any]) -> list[str]:
     return [write.name for write in decision.writes]
+
+
+def claimable(
+    *executions: Execution, state: RunState = RunState.CREATED, until: tuple[float, ...] = ()
+) -> dict[str, Any]:
+    """Return what is found of runs in the queue, in their turns, with the ends of their leases."""
+    rows = []
+    for number, execution in enumerate(executions):
+        (*columns, kept, _, _, _) = executed(execution)["find_execution"][0]
+        ends = until[number] if number < len(until) else 0.0
+        rows.append((NUMBER, ends, state.value, 0, 1, 0, 0, *columns, kept, None, None, None))
+    return {"find_claimable": rows} | COUNTED
 
 
 def append(guard: Guard = FIRST, position: int = 3, key: str | None = None) -> Append:
@@ -200,3 +220,70 @@ def test_a_lease_ends_by_the_clock_of_the_store(clock: float, taken: bool) -> No
 def test_a_decision_reads_nothing_but_what_it_names() -> None:
     queries: Sequence[Query] = append(key="key").reads()
     assert [query.name for query in queries] == ["find_run", "find_step_key"]
+
+
+GROUP = QueueGroup(ANY_TAG, "task", Wanted.STARTED, RunState.CREATED, False, "")
+CLAIM = Claim("w", 9.0, [GROUP])
+
+
+def test_a_claim_leases_the_first_whose_lease_has_ended_with_the_next_token() -> None:
+    leased, waiting = an_execution(ID, attempt=3, fence=5, lease_until=NOW.clock + 1.0), an_execution(ID)
+    decision = decided(CLAIM, claimable(leased, waiting, until=(NOW.clock + 1.0,)))
+    assert decision.result == replace(waiting, attempt=1, holder="w", fence=42, lease_until=NOW.clock + 9.0)
+    assert written(decision) == ["set_counter", "change_execution", "set_lease", "change_run"]
+    ended = replace(leased, lease_until=NOW.clock)
+    decision = decided(CLAIM, claimable(ended, waiting, until=(NOW.clock,)))
+    assert (decision.result.attempt, decision.result.fence) == (4, 42)
+
+
+def test_a_claim_of_nothing_writes_nothing() -> None:
+    leased = an_execution(ID, fence=5, lease_until=NOW.clock + 1.0)
+    for rows in (claimable(), claimable(leased, until=(NOW.clock + 1.0,))):
+        decision = decided(CLAIM, rows)
+        assert (decision.result, decision.writes, decision.changes) == (None, (), ())
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        an_execution(ID, wanted=Wanted.STOPPED),
+        an_execution(ID, needs="numpy"),
+        an_execution(ID, fence=5, lease_until=NOW.clock + 1.0),
+    ],
+)
+def test_a_claim_never_leases_a_run_that_stands_elsewhere_than_the_queue_says(execution: Execution) -> None:
+    decision = decided(CLAIM, claimable(execution))
+    assert isinstance(decision.result, CorruptBlob)
+    assert "set_lease" not in written(decision)
+    assert written(decision)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "state", "interrupted", "becomes"),
+    [
+        (Wanted.STOPPED, RunState.CREATED, False, RunState.STOPPED),
+        (Wanted.COMPLETED, RunState.STARTED, False, RunState.COMPLETED),
+        (Wanted.FAILED, RunState.PAUSED, False, RunState.FAILED),
+        (Wanted.PAUSED, RunState.STARTED, False, RunState.PAUSED),
+        (Wanted.STARTED, RunState.STARTED, True, RunState.PAUSED),
+        (Wanted.PAUSED, RunState.CREATED, True, None),
+        (Wanted.STARTED, RunState.PAUSED, True, None),
+        (Wanted.STARTED, RunState.STARTED, False, None),
+        (Wanted.STOPPED, RunState.COMPLETED, False, None),
+    ],
+)
+def test_a_run_that_nobody_works_on_is_settled(
+    wanted: Wanted, state: RunState, interrupted: bool, becomes: RunState | None
+) -> None:
+    for lease_until in (0.0, NOW.clock, NOW.clock + 1.0):
+        fence = 5 if lease_until else 0
+        execution = an_execution(ID, wanted=wanted, fence=fence, lease_until=lease_until)
+        made = a_run(ID, kind="task", state=state, number=NUMBER)
+        row = (*(getattr(made, name) for name in RUN_COLUMNS), "[]", None)
+        rows = found(state=state, lease=fence) | executed(execution) | {"read_run": [row]}
+        decision = decided(Settle(ID, interrupted), rows)
+        if becomes is None or lease_until > NOW.clock:
+            assert (decision.result, decision.writes) == (None, ())
+        else:
+            assert decision.result.state is becomes
+            assert "change_run" in written(decision)
