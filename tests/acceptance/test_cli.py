@@ -222,7 +222,7 @@ def make_experiment(url: str, folder: Path) -> str:
     headers = {"Content-Type": "application/zip"}
     httpx.post(f"{url}/experiments?name=walk", content=zipped, headers=headers).raise_for_status()
     body = {"kind": "experiment", "experiment": "walk"}
-    made: str = httpx.post(f"{url}/runs", json=body, timeout=60).raise_for_status().json()["id"]
+    made: str = httpx.post(f"{url}/runs", json=body, timeout=240).raise_for_status().json()["id"]
     return made
 
 
@@ -265,8 +265,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     with running(folder / "perdure-data" / "perdure.db", BATH, settings) as server:
         run_id = make_run(server.url)
         task = {"kind": "task", "task": "spin", "input": {}}
-        task_id = httpx.post(f"{server.url}/runs", json=task, timeout=60).raise_for_status().json()["id"]
-        paused = httpx.put(f"{server.url}/runs/{task_id}/state", json={"state": "paused"}, timeout=60)
+        task_id = httpx.post(f"{server.url}/runs", json=task, timeout=240).raise_for_status().json()["id"]
+        paused = httpx.put(f"{server.url}/runs/{task_id}/state", json={"state": "paused"}, timeout=240)
         paused.raise_for_status()
         experiment_id = make_experiment(server.url, folder)
         server.stop()
@@ -337,10 +337,10 @@ def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> No
                 os.killpg(process.pid, signal.SIGTERM)
                 assert "Perdure serves http://" in told, example
                 process.stdout.read()
-                process.wait(timeout=120)
+                process.wait(timeout=240)
             else:
                 told = process.stdout.read()
-                assert process.wait(timeout=120) == 0, f"{example}: {told}"
+                assert process.wait(timeout=240) == 0, f"{example}: {told}"
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -171,7 +171,7 @@ def test_one_that_is_interrupted_says_how_to_go_on_and_loses_no_line(tmp_path: P
     with going(folder, "--seed", "7") as process:
         said = until(process, "80: ")
         process.send_signal(number)
-        rest, told = process.communicate(timeout=60)
+        rest, told = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "Paused, and saved. The same command goes on from here." in told
     assert not [left for left in left_over(folder) if left.isdecimal()]
@@ -187,7 +187,7 @@ def test_a_script_that_spins_is_interrupted_too_and_with_other_files_it_begins_a
     with going(folder) as process:
         until(process, "spinning")
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=240)
     assert (process.returncode, "Paused, and saved" in told) == (130, True)
     (folder / "main_script.py").write_text("nrp.run_loop(5)\n")
     done = perdure("experiment", "run", str(folder))
@@ -320,7 +320,7 @@ def test_two_at_once_in_one_folder_are_refused(tmp_path: Path) -> None:
         until(process, "spinning")
         fails(perdure("experiment", "run", str(folder)), "perdure.db")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
     assert process.returncode == 130
 
 
@@ -335,9 +335,9 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
         sent = {"params": {"name": "walk"}, "headers": {"Content-Type": "application/zip"}}
         httpx.post(f"{server.url}/experiments", content=zipped, **sent).raise_for_status()  # type: ignore[arg-type]
         body = {"kind": "experiment", "experiment": "walk"}
-        run = httpx.post(f"{server.url}/runs", json=body, timeout=60).raise_for_status().json()["id"]
+        run = httpx.post(f"{server.url}/runs", json=body, timeout=240).raise_for_status().json()["id"]
         assert perdure("experiment", "start", run, store).stdout == f"{run}: started\n"
-        with httpx.stream("GET", f"{server.url}/runs/{run}/events", timeout=60) as stream:
+        with httpx.stream("GET", f"{server.url}/runs/{run}/events", timeout=240) as stream:
             assert any('"simulation_time"' in line for line in stream.iter_lines())
         assert perdure("experiment", "pause", run, store).stdout == f"{run}: paused\n"
         listed = perdure("experiment", "list", store).stdout.splitlines()
@@ -353,12 +353,12 @@ def test_experiments_of_a_server_are_looked_after(tmp_path: Path) -> None:
         follow = [sys.executable, "-m", "perdure", "experiment", "logs", fork, "--follow", store]
         with process_of(follow, stdout=subprocess.PIPE, text=True) as following:
             assert perdure("experiment", "start", fork, store).returncode == 0
-            told, _ = following.communicate(timeout=60)
+            told, _ = following.communicate(timeout=240)
         assert told.endswith(" info    other script\n")
         assert told == perdure("experiment", "logs", fork, store).stdout
         fails(perdure("experiment", "fork", run, "--savepoint=-1", store), "savepoint")
 
-        left = httpx.post(f"{server.url}/runs", json=body, timeout=60).raise_for_status().json()["id"]
+        left = httpx.post(f"{server.url}/runs", json=body, timeout=240).raise_for_status().json()["id"]
         assert perdure("experiment", "stop", run, store).stdout == f"{run}: stopped\n"
         fails(perdure("experiment", "start", run, store), "stopped")
         scenarios = {"kind": "session", "scenarios": {"epidemic": ["base"]}}
@@ -377,7 +377,7 @@ def test_one_whose_store_can_not_grow_any_more_ends_and_says_so(tmp_path: Path) 
     folder = example(tmp_path, "exchange", "while True: nrp.run_loop(10)\n", timeout=0)
     limited = f"ulimit -f 300; exec {sys.executable} -m perdure experiment run {folder}"
     done = subprocess.run(
-        ["bash", "-c", limited], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+        ["bash", "-c", limited], capture_output=True, text=True, cwd=ROOT, timeout=240, check=False
     )
     assert done.returncode == 1
     assert "The store can't be written" in done.stderr.splitlines()[-1]

@@ -277,7 +277,7 @@ def test_fifty_megabytes_are_refused_before_they_are_read(
 
 def test_an_endless_body_of_unknown_length_is_refused_while_it_comes(server: Served, run: str) -> None:
     chunk = b" " * 65_536
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=240)
     connection.putrequest("POST", f"/runs/{run}/steps")
     connection.putheader("Content-Type", "application/json")
     connection.putheader("Transfer-Encoding", "chunked")

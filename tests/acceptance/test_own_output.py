@@ -54,7 +54,7 @@ def perdure(
         text=True,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([*before, str(ROOT)])},
-        timeout=120,
+        timeout=240,
         check=True,
     )
 
@@ -99,7 +99,7 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            timeout=120,
+            timeout=240,
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "")

@@ -57,14 +57,15 @@ def bash(
     port = port or free_port()
     # Whatever a script leaves running is ended with it, by the id the script knows.
     ending = 'trap \'if [ -n "${SERVER-}" ]; then kill -9 "$SERVER" 2>/dev/null || true; fi\' EXIT'
-    script = f"{ending}\nset -euo pipefail\n{script}"
+    # Where many tests run at once, a server takes longer to start than its user would wait.
+    script = f"{ending}\nset -euo pipefail\n{script}".replace("--retry 60 ", "--retry 240 ")
     return subprocess.run(
         ["bash", "-c", script.replace("127.0.0.1:5000", f"127.0.0.1:{port}")],
         cwd=folder,
         env={**os.environ, "PERDURE_PORT": str(port), "PERDURE_LOG_LEVEL": "WARNING", **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=240,
         check=False,
     )
 
@@ -222,7 +223,7 @@ def test_the_python_in_the_docs_runs(page: str, tmp_path: Path) -> None:
     path = tmp_path / "page.py"
     path.write_text(code)
     done = subprocess.run(
-        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
 

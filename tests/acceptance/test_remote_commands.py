@@ -52,7 +52,7 @@ def test_a_folder_is_sent_and_runs_are_made_of_it_and_looked_after(elsewhere: Se
     assert perdure("experiment", "send", str(folder)) == ["my-room"]
     assert perdure("experiment", "send", str(folder)) == ["my-room"]  # the same files: nothing changes
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    with httpx.Client(base_url=elsewhere.url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=elsewhere.url, headers=headers, timeout=240) as client:
         files = client.get("/experiments/my-room").raise_for_status().json()["files"]
         assert {file["path"] for file in files} == {
             *(path.name for path in folder.iterdir() if path.name != ".perdure")
@@ -105,7 +105,7 @@ def test_a_server_that_does_not_answer_is_told(elsewhere: Server, options: list[
 
 def test_runs_are_named_tagged_and_found_again(elsewhere: Server) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    with httpx.Client(base_url=elsewhere.url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=elsewhere.url, headers=headers, timeout=240) as client:
 
         def new(**label: object) -> str:
             body = {"kind": "session", "scenarios": {"bath": ["base"]}, **label}

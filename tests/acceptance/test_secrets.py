@@ -80,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def ada(server: Server) -> Iterator[httpx.Client]:
     headers = {"Authorization": "Bearer token-of-ada"}
-    with httpx.Client(base_url=server.url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=server.url, headers=headers, timeout=240) as client:
         yield client
 
 

@@ -54,7 +54,7 @@ def bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 
@@ -236,7 +236,7 @@ def test_an_interruption_shows_the_best_so_far(tmp_path: Path) -> None:
             shown += terminal.read(65536)
         assert b"Solving" in shown
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=60)
+        told, _ = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "It was interrupted; what follows is the best so far." in told
     assert "Configuration 1, " in told

@@ -21,7 +21,7 @@ def queue(url: str, task: str, given: object) -> str:
 
 def follow(url: str, run_id: str, wanted: str) -> None:
     """Follow a task until its events hold a text."""
-    with httpx.stream("GET", f"{url}/runs/{run_id}/events", timeout=60) as stream:
+    with httpx.stream("GET", f"{url}/runs/{run_id}/events", timeout=240) as stream:
         assert any(wanted in line for line in stream.iter_lines())
 
 

@@ -59,7 +59,7 @@ class Chaos:
     async def client(self, number: int) -> None:
         """Step random sessions, now and then with new constants or points, or several steps at once."""
         chance = random.Random(self.random.random())
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(timeout=240) as http:
             while not self.over:
                 run_id = chance.choice(list(self.sessions))
                 body: dict[str, Any] = {}
@@ -93,7 +93,7 @@ class Chaos:
         self.server = await asyncio.to_thread(Server, self.store, "tests.support.models:endless")
 
     async def run(self) -> None:
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(timeout=240) as http:
             for seed in range(SESSIONS):
                 body = {"kind": "session", "scenarios": SCENARIOS, "outputs": OUTPUTS, "seed": seed}
                 made = await self.until_answered(http, "/runs", body)
@@ -115,7 +115,7 @@ class Chaos:
     async def logs(self) -> dict[str, list[Any]]:
         """Read the whole log of every session, as the last server tells it."""
         logs: dict[str, list[Any]] = {}
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(timeout=240) as http:
             for run_id in self.sessions:
                 steps: list[Any] = []
                 while True:

@@ -49,7 +49,7 @@ class BptkProcess:
             raise
         finally:
             told.close()
-        self.client = httpx.Client(base_url=url, timeout=60)
+        self.client = httpx.Client(base_url=url, timeout=240)
         self.starts += 1
 
     def kill(self) -> None:

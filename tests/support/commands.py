@@ -35,7 +35,7 @@ def perdure(
             errors=errors,
         )
         try:
-            status = process.wait(timeout=120)
+            status = process.wait(timeout=240)
         finally:
             process.kill()
             process.wait()

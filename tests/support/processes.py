@@ -50,7 +50,7 @@ def state(pid: int) -> str:
     return ""
 
 
-def until_gone(pid: int, seconds: float = 60.0) -> bool:
+def until_gone(pid: int, seconds: float = 240.0) -> bool:
     """Wait until a process has ended, whosever it is; return whether it did."""
     try:
         file = os.pidfd_open(pid)

@@ -65,7 +65,7 @@ class Served:
     def client(self, token: str | None = None) -> httpx.Client:
         """Return a client; whoever asks for it closes it."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=240)
 
 
 @contextmanager

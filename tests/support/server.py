@@ -79,7 +79,7 @@ class Server:
 
     def _gone(self) -> None:
         try:
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=240)
         finally:
             end(self.process)
 

@@ -9,7 +9,7 @@ import structlog
 import perdure.supervision
 from perdure.supervision import keep_going, start_thread
 
-WAIT = 30.0
+WAIT = 240.0
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=PerdureError)
-WAIT = 30.0  # seconds until a future that never resolves fails its test
+WAIT = 240.0  # seconds until a future that never resolves fails its test
 
 
 def a_run(id: str = "run", *, owner: str = "ann", **fields: Any) -> Run:

@@ -42,7 +42,7 @@ def started(command: list[str], folder: Path) -> tuple[subprocess.Popen[str], ht
         for line in process.stdout:
             said += line
             if found := re.search(r"http://[\w.:]+", line):
-                return process, httpx.Client(base_url=found[0], timeout=60)
+                return process, httpx.Client(base_url=found[0], timeout=240)
         raise AssertionError(said)
     except BaseException:
         end(process)

@@ -22,7 +22,7 @@ CLASSIC = [["a", "b"], ["a*", "b*"], ["a", ">mon1"], ["b"]]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("server"), max_task_processes=1, task_timeout=60) as running:
+    with served(tmp_path_factory.mktemp("server"), max_task_processes=1, task_timeout=240) as running:
         yield running
 
 

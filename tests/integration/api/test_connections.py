@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @contextlib.contextmanager
 def connected(server: Served) -> Iterator[socket.socket]:
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=60) as made:
+    with socket.create_connection((address.hostname, address.port), timeout=240) as made:
         yield made
 
 

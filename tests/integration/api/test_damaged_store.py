@@ -48,7 +48,7 @@ def checked(server: Served) -> list[str]:
     """Return what the check of the whole store tells, which the administrator may ask for."""
     assert server.administrator is not None
     transport = httpx.HTTPTransport(uds=str(server.administrator))
-    with httpx.Client(base_url="http://localhost", transport=transport, timeout=60) as administrator:
+    with httpx.Client(base_url="http://localhost", transport=transport, timeout=240) as administrator:
         answer = administrator.post("/check")
     assert answer.status_code == 200, answer.text
     problems: list[str] = answer.json()["problems"]

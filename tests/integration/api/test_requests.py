@@ -101,7 +101,7 @@ def test_head_answers_wherever_get_does(client: httpx.Client, run: str) -> None:
 
 
 def test_head_of_a_stream_ends_at_once_and_the_connection_goes_on(server: Served, run: str) -> None:
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=240)
     try:
         for _ in range(3):
             connection.request("HEAD", f"/runs/{run}/events")

@@ -22,7 +22,7 @@ def test_long_runs_keep_no_step_waiting(monkeypatch: pytest.MonkeyPatch) -> None
 
     def forever(*_: Any) -> dict[str, Any]:
         running.release()
-        assert done.wait(timeout=120)
+        assert done.wait(timeout=240)
         return {}
 
     monkeypatch.setattr(handlers, "execute", forever)

@@ -145,7 +145,7 @@ def test_the_background_lists_now_and_then_and_expires_what_is_due(
                 while not await lists.get():
                     pass
             clock.now += HOURS
-            await asyncio.wait_for(gone.wait(), timeout=60)
+            await asyncio.wait_for(gone.wait(), timeout=240)
         assert files(tmp_path) == set()
 
     asyncio.run(run())

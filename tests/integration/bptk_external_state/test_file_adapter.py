@@ -364,7 +364,7 @@ def test_when_the_kernel_refuses_to_write_the_acknowledged_steps_are_there(tmp_p
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     instance_id, saved, in_memory = done.stdout.splitlines()[-1].split()

@@ -35,7 +35,7 @@ link.append([], None)
 
 
 def test_a_child_that_can_not_understand_the_server_any_more_ends_as_by_a_crash() -> None:
-    done = subprocess.run([sys.executable, "-c", LINK], capture_output=True, timeout=60, text=True)
+    done = subprocess.run([sys.executable, "-c", LINK], capture_output=True, timeout=240, text=True)
     assert done.returncode == -signal.SIGKILL
     assert "Error" in done.stderr
 
@@ -100,7 +100,7 @@ asyncio.run(work(int(sys.argv[1]), Path(sys.argv[2])))
 def test_a_guard_that_can_not_be_followed_leaves_no_isolated_children() -> None:
     with open_folder() as folder:
         command = [sys.executable, "-c", ISOLATED, str(free_ids().start), str(folder / "home")]
-        done = subprocess.run([*executing(), *command], capture_output=True, timeout=120, text=True, cwd=ROOT)
+        done = subprocess.run([*executing(), *command], capture_output=True, timeout=240, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1:] == ["4 0"], done.stdout + done.stderr
 
 

@@ -61,7 +61,7 @@ def test_an_experiment_on_s3_is_sent_run_killed_and_read(tmp_path: Path) -> None
         places = {"PERDURE_ARTIFACTS": f"s3://{BUCKET}/perdure", **s3.environment}
         with (
             running(tmp_path / "perdure.db", BATH, places, prefix=()) as server,
-            httpx.Client(base_url=server.url, timeout=60) as client,
+            httpx.Client(base_url=server.url, timeout=240) as client,
         ):
             send(client, "draws", sources)
             found = []

@@ -35,7 +35,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-WAIT = 60.0
+WAIT = 240.0
 
 
 class Gate:

@@ -41,7 +41,7 @@ def test_a_server_ends_while_it_stores_and_what_is_not_stored_is_never_answered_
             details = pending(client.get(f"/runs/{run_id}/files"))
             assert details["stored"] < HUGE < details["total"]
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(timeout=60)
+        server.process.wait(timeout=240)
     with served(tmp_path) as server, server.client() as client:
         pending(client.get(f"/runs/{run_id}/files"))  # it goes on
         assert client.delete(f"/runs/{run_id}").status_code == 204

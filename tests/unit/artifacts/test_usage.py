@@ -6,7 +6,7 @@ from threading import Event
 
 from perdure.artifacts.usage import Usage
 
-WAIT = 60.0
+WAIT = 240.0
 
 
 def test_who_writes_does_not_wait_for_the_reading() -> None:

@@ -37,7 +37,7 @@ def test_a_failure_is_logged_without_the_token(as_json: str) -> None:
         [sys.executable, "-W", "error", "-c", PROGRAM],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env={**os.environ, "PERDURE_LOG_JSON": as_json},
     )
@@ -124,7 +124,7 @@ def test_flask_run_is_answered_with_how_to_serve_it(tmp_path: Path) -> None:
         [sys.executable, "-m", "flask", "--app", "server", "run", "--port", "0"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         cwd=tmp_path,
     )
@@ -157,7 +157,7 @@ def test_run_serves_inside_an_event_loop_until_it_is_interrupted() -> None:
         [sys.executable, "-W", "error", "-c", NOTEBOOK],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert ended.stdout.split()[:2] == ["200", "ended"], ended.stderr
