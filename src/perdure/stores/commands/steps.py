@@ -73,7 +73,7 @@ class Append(Command[Appended], frozen=True):
             raise PositionConflict(run=self.run_id, expected=self.position + 1, position=run.position)
         if run.state in FINAL:
             raise RunFinished(run=self.run_id, state=run.state.value)
-        if keys:
+        if len(keys) > 1 or any(recorded):
             _check_new(keys, recorded)
         number, position, state = run.number, self.position, run.state
         steps, rows, key_rows = [], [], []
