@@ -237,11 +237,14 @@ def test_what_an_experiment_wrote_is_stored_when_it_has_ended_elsewhere(tmp_path
     run(work)
 
 
-def test_an_attempt_obeys_the_state_that_another_process_desires() -> None:
+@pytest.mark.parametrize("every", [OFTEN, 3600.0])
+def test_an_attempt_obeys_the_state_that_another_process_desires_also_when_no_hint_comes(
+    every: float,
+) -> None:
     async def work() -> None:
         store = MemoryStore()
         deaf = DeafStore(store)
-        with Feed(deaf, every=OFTEN) as feed:
+        with Feed(deaf, every=every) as feed:
             identity = secrets.token_hex(8)
             async with LocalExecutor(deaf, BODIES, identity=identity, feed=feed) as executor:
                 trial = Trial(store, executor)

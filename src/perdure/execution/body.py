@@ -13,10 +13,6 @@ from perdure.stores.queue import QueueGroup
 __all__ = ["Body", "Provision"]
 
 
-def _nothing() -> None:
-    pass
-
-
 def _lacks_nothing(needs: str) -> str:
     return ""
 
@@ -42,8 +38,8 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
 
     environment: Mapping[str, str] = {}
     given: Mapping[str, str] = {}
-    arrived: Callable[[], None] = _nothing
-    settled: Callable[[], None] = _nothing
+    arrived: Callable[[], None] | None = None
+    settled: Callable[[], None] | None = None
     computed_by: str = ""
     folders: Sequence[Path] = ()
 
@@ -73,10 +69,9 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         Returns in words what this process lacks to compute runs whose `Execution.needs` it is given, or an
         empty text. Such runs are left to other processes. It may block.
     provide
-        Prepares each attempt, under its lease; it may block. `NotFound`, `Damaged` and `TooMany` fail the
-        run. After other errors the run is attempted again when the lease has run out. Receives
-        `is_cancelled`. Once that returns True the result is discarded, and the hook must clean up after
-        itself.
+        Prepares each attempt, under its lease; it may block. After an `OSError` or an `Unavailable` the run
+        is attempted again when the lease has run out; other errors fail it. Receives `is_cancelled`. Once
+        that returns True the result is discarded, and the hook must clean up after itself.
     """
 
     path: str

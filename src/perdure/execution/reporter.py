@@ -18,7 +18,7 @@ __all__ = ["Reporter"]
 
 LINE = 1 << 9  # what a line counts besides its characters
 MOST = 1000 * LINE  # of lines that wait to be written; who says more waits
-HURRIED = 4 * MOST  # of messages that needn't wait in a hurry: more than are on their way
+HURRIED = 5 * MOST  # in a hurry: more than are on their way
 SLICE = 1 << 12  # bytes of a stream at a time: as many lines more there may be, each of them empty
 CHUNK = 1 << 16  # bytes at a time of what doesn't have to wait
 LAST_WORDS = 100  # lines that were dropped, of a child that ends before what it prints counts
@@ -33,7 +33,7 @@ class Reporter:
 
     Parameters
     ----------
-    store, run_id, fence
+    store, run_id, token
         Where it writes, and by what right.
     slot
         Where the child leaves its progress; it stays the caller's.
@@ -47,13 +47,13 @@ class Reporter:
         self,
         store: Store,
         run_id: str,
-        fence: int,
+        token: int,
         slot: ProgressSlot,
         outputs: Mapping[str, Output],
         *,
         muted: bool = False,
     ) -> None:
-        self._store, self._run_id, self._fence = store, run_id, fence
+        self._store, self._run_id, self._token = store, run_id, token
         self._slot = slot
         self._shown = 0
         self._outputs = outputs
@@ -61,13 +61,13 @@ class Reporter:
         self._size = 0
         self._room = asyncio.Event()  # set unless too much waits to be written
         self._room.set()
-        self._allowed = 0  # of lines that needn't wait
+        self._limit = MOST
         self._muted = muted
         self._dropped: deque[tuple[str, str]] = deque(maxlen=LAST_WORDS)
 
     def hurry(self) -> None:
-        """Take what is in the child's way, and let nothing wait for a while: it is to say its last."""
-        self._allowed = HURRIED
+        """Lift the back-pressure so that the child can flush its output."""
+        self._limit = HURRIED
         for level, output in self._outputs.items():
             _, lines = output.take(CHUNK)
             self._hear(lines, level)
@@ -75,7 +75,7 @@ class Reporter:
 
     def take_time(self) -> None:
         """Undo `hurry`."""
-        self._allowed = 0
+        self._limit = MOST
 
     def unmute(self) -> None:
         """Let what is printed from now on count."""
@@ -84,10 +84,7 @@ class Reporter:
 
     async def add(self, text: str, level: str) -> None:
         """Take a line; wait while there are too many."""
-        if self._allowed > 0:
-            self._allowed -= LINE + len(text)
-        else:
-            await self._room.wait()
+        await self._room.wait()
         self._gather([text], level)
         if len(self._lines) % TURN == 0:
             await asyncio.sleep(0)
@@ -138,11 +135,9 @@ class Reporter:
         self._room.set()
         progress = self._progress()
         if lines or progress is not None or seconds is not None:
-            await asyncio.wrap_future(
-                self._store.submit(
-                    Report(self._run_id, self._fence, progress=progress, seconds=seconds, lines=lines)
-                )
-            )
+            report = Report(self._run_id, self._token, progress=progress, seconds=seconds, lines=lines)
+            # Also if the caller is cancelled: the lines are nowhere else any more.
+            await asyncio.shield(asyncio.wrap_future(self._store.submit(report)))
 
     def _hear(self, printed: Sequence[str], level: str) -> None:
         if self._muted:
@@ -154,7 +149,7 @@ class Reporter:
         now = time.time()
         self._lines += [LogLine(text=text, level=level, time=now) for text in texts]
         self._size += LINE * len(texts) + sum(map(len, texts))
-        if self._size >= MOST:
+        if self._size >= self._limit:
             self._room.clear()
 
     def _progress(self) -> bytes | None:

@@ -18,7 +18,6 @@ __all__ = [
     "Verdict",
     "failed",
     "judge",
-    "pipe_lost",
     "requested",
     "timed_out",
 ]
@@ -90,19 +89,14 @@ def judge(end: End, said: Result | Failure | None, deaths: int, *, ending: Wante
         if deaths < MOST_DEATHS:
             return Again(deaths)
         return failed(f"Its process {end.in_words}, {_TOO_OFTEN}.")
-    if end == End(How.EXIT, PIPE_LOST):
-        return pipe_lost()
+    if end in (End(How.EXIT, PIPE_LOST), End(How.ORDER)):  # it was ended, since its pipe had closed
+        return failed("Its process lost the pipe to the server.")
     return failed(f"Its process {end.in_words}.")
 
 
 def failed(reason: str, result: bytes | None = None) -> Finish:
     """Return the end of a run that failed."""
     return Finish(Change(state=RunState.FAILED, outcome=Outcome.FAILED, reason=reason), result)
-
-
-def pipe_lost() -> Finish:
-    """Return the end of a run whose process can't be spoken with any more."""
-    return failed("Its process lost the pipe to the server.")
 
 
 def requested(wanted: Wanted, result: bytes | None = None) -> Finish:
@@ -112,7 +106,5 @@ def requested(wanted: Wanted, result: bytes | None = None) -> Finish:
 
 def timed_out() -> Finish:
     """Return the end of a run that used up its running time."""
-    change = Change(
-        state=RunState.FAILED, outcome=Outcome.TIMED_OUT, reason="It reached its time-out, in running time."
-    )
-    return Finish(change)
+    reason = "It reached its time-out, in running time."
+    return Finish(Change(state=RunState.FAILED, outcome=Outcome.TIMED_OUT, reason=reason))

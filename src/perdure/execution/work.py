@@ -1,22 +1,53 @@
-"""The work on one run under one lease: an attempt at it, and what becomes of the run afterwards."""
+"""The work on one run under one lease: an actor that makes an attempt at it.
+
+Whatever happens is an event in its inbox: a message of the child or its end, a change of what is wanted, or
+that something is done. One loop takes the events out, one after the other, and has the `Attempt`, which owns
+all state, say what to do next. What takes time is a job beside the loop, which ends with an event. So nothing
+is decided at two places, and nothing slow keeps it from being decided.
+"""
 
 import asyncio
-from contextlib import suppress
+import itertools
+import math
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Iterable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
+import anyio.to_thread
 import structlog
 
-from perdure.errors import PerdureError, VersionConflict
-from perdure.execution.attempt import Attempt
+from perdure.errors import NoSavepoint, PerdureError, VersionConflict
+from perdure.execution.attempt import Action, Attempt, Event, Happened
+from perdure.execution.body import Provision
+from perdure.execution.conversation import Conversation
+from perdure.execution.guard import Clock
+from perdure.execution.guarded_process import GuardedProcess
+from perdure.execution.launch import launch
+from perdure.execution.messages import Failure, Garbled, Pause, Resume, Start, Stop
 from perdure.execution.place import Place
-from perdure.execution.verdict import Again, Finish, Unbegun
-from perdure.lifecycle import FINAL
-from perdure.run import Change, Execution
+from perdure.execution.reporter import Reporter
+from perdure.execution.verdict import Again, Finish, Leave, Unbegun, Verdict, timed_out
+from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.run import Change, Execution, Run
+from perdure.state.savepoint import Savepoint
+from perdure.state.state_store import newest_intact
 from perdure.stores import commands
 from perdure.stores.base import Store
-from perdure.stores.commands import ChangeRun, Release
-from perdure.stores.feed import Hint, Subscription
+from perdure.stores.commands import ChangeRun, Command, CutLines, Release, Renew, Report
+from perdure.stores.feed import Hint
 
 __all__ = ["Work"]
+
+R = TypeVar("R")
+
+REPORT = 0.1  # seconds between two reports
+RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
+BACKLOG = 100  # events; who has more to put in waits
 
 log = structlog.get_logger(__name__)
 
@@ -34,66 +65,273 @@ class Work:
         That of the run, which is leased.
     """
 
+    _process: GuardedProcess  # these three from when the child is started
+    _reporter: Reporter
+    _conversation: Conversation
+
     def __init__(self, store: Store, place: Place, execution: Execution) -> None:
-        self._store, self._place = store, place
-        self._execution, self._run_id = execution, execution.run_id
-        self._changes: Subscription | None = None  # while it works
+        self._store, self._place, self._execution = store, place, execution
+        self._run_id, self._token = execution.run_id, execution.fence
+        self._body = place.bodies[execution.kind]
+        self._changes = place.feed.subscribe(execution.run_id)  # closed by `run`
+        self._opened = AsyncExitStack()  # what an attempt needs, closed by `_attempt`
+        self._inbox: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
+        self._jobs: set[asyncio.Task[None]] = set()  # cancelled and awaited by `_act`
+        self._clock = Clock()  # of the child's running time
+        self._clock.hold()
 
     def look(self) -> None:
         """Look at what is wanted of the run."""
-        if self._changes is not None:
-            self._changes.notify(Hint(self._run_id))
+        self._changes.notify(Hint(self._run_id))
 
     async def run(self) -> None:
         """Attempt the run once.
 
-        When it is cancelled, the child is ended and the lease given back: the run waits to be claimed again.
-        What fails for other reasons, as when no process can be started now, waits until the lease has ended.
+        When it is cancelled, the child is ended and the lease given back: the run waits to be taken again.
+        When it can't be attempted now, it waits until the lease has run out.
         """
         try:
-            with self._place.feed.subscribe(self._run_id) as changes:
-                self._changes = changes
-                await self._attempt(changes)
+            with self._changes:
+                await self._conclude(await self._attempt())
         except (PerdureError, OSError) as error:
             log.warning("work_left", run=self._run_id, error=str(error))
 
-    async def _attempt(self, changes: Subscription) -> None:
-        attempt = Attempt(self._store, self._place, self._execution, changes)
-        token = self._execution.fence
+    async def _attempt(self) -> Verdict:
+        """Return what becomes of the run, when nothing is left of the child."""
+        attempt = Attempt(self._execution)
         try:
-            verdict = await attempt.run()
+            async with self._opened:
+                return timed_out() if self._left == 0 else await self._act(attempt)
         except asyncio.CancelledError:
-            await self._give_back(Release(self._run_id, token, seconds=attempt.seconds))
+            unbegun = not attempt.has_child
+            await self._submit(Release(self._run_id, self._token, self._seconds, unbegun=unbegun))
             raise
+
+    async def _act(self, attempt: Attempt) -> Verdict:
+        """Handle what happens until it is decided what becomes of the run."""
+        for work in (self._renew(), self._watch(), self._start()):
+            self._begin(work)
+        try:
+            while attempt.verdict is None:
+                event = await self._next(attempt.deadline)
+                for action in attempt.handle(event, time.monotonic()):
+                    self._do(action, attempt)
+            if attempt.has_child and not isinstance(attempt.verdict, Leave):
+                await self._reporter.finish(
+                    attempt.said.traceback if isinstance(attempt.said, Failure) else "",
+                    explained=attempt.explained,
+                    final=isinstance(attempt.verdict, Finish),
+                )
+                await self._reporter.write(self._seconds)
+            return attempt.verdict
+        finally:
+            jobs = tuple(self._jobs)
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def _next(self, deadline: float) -> Event:
+        """Take an event from the inbox; None when it is time to look at the clock."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if deadline == math.inf else deadline - time.monotonic()):
+                return await self._inbox.get()
+        return None
+
+    def _do(self, action: Action, attempt: Attempt) -> None:
+        """Carry out what the attempt says; what takes time becomes a job."""
+        match action:
+            case Action.LISTEN:
+                self._begin(self._conversation.send_log())
+                self._begin(self._conversation.listen(self._inbox.put))
+                self._begin(asyncio.shield(self._process.ended))
+                self._begin(self._report(attempt))
+                for level in self._process.outputs:
+                    self._begin(self._reporter.copy(level))
+            case Action.PAUSE:
+                self._conversation.send(Pause(attempt.pause))
+                self._reporter.hurry()
+            case Action.HALT | Action.FREEZE:
+                self._begin(self._halt(freeze=action is Action.FREEZE))
+            case Action.GO_ON:
+                self._begin(self._go_on())
+            case Action.STOP:
+                self._conversation.send(Stop())
+                self._reporter.hurry()
+            case Action.KILL:
+                self._begin(self._process.kill())
+            case Action.FLUSH:
+                self._clock.hold()
+                self._reporter.hurry()
+
+    async def _conclude(self, verdict: Verdict) -> None:
+        """Bring the run to its end, or give the lease back."""
         match verdict:
             case Finish(change, result):
-                await asyncio.wrap_future(
-                    self._store.submit(
-                        commands.Finish(self._run_id, token, change, result=result, seconds=attempt.seconds)
-                    )
-                )
+                await self._submit(commands.Finish(self._run_id, self._token, change, result, self._seconds))
                 self._count(change)
             case Again(deaths):
-                await self._give_back(Release(self._run_id, token, seconds=attempt.seconds, deaths=deaths))
+                await self._submit(Release(self._run_id, self._token, self._seconds, deaths))
             case Unbegun(end):
-                await self._give_back(Release(self._run_id, token, unbegun=True))
+                await self._submit(Release(self._run_id, self._token, unbegun=True))
                 if end is not None:
                     await self._change(end)
+                    self._count(end)
+
+    # Jobs ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, work: Awaitable[Event]) -> None:
+        """Do work beside the loop; what it returns, or that it failed, is an event."""
+        job = asyncio.create_task(self._done(work))
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+    async def _done(self, work: Awaitable[Event]) -> None:
+        try:
+            event = await work
+        except Exception as error:
+            expected = isinstance(error, PerdureError | OSError | Garbled)
+            log.warning("attempt_failed", run=self._run_id, error=str(error), exc_info=not expected)
+            event = error
+        if event is not None:
+            await self._inbox.put(event)
+
+    async def _renew(self) -> None:
+        """Renew the lease again and again, whatever else is slow."""
+        while True:
+            await asyncio.sleep(RENEW)
+            await self._submit(Renew(self._run_id, self._token, self._place.lease_seconds))
+            self.look()  # whatever became of the hints
+
+    async def _watch(self) -> None:
+        """Read what is wanted of the run whenever that may have changed."""
+        while True:
+            execution = await asyncio.to_thread(self._store.execution, self._run_id)
+            await self._inbox.put(execution.wanted)
+            # A hint with a state is a commit of this process. Most of those the run wrote itself; after the
+            # others the executor calls `look`.
+            while all(hint.state is not None for hint in self._changes.take()):
+                await self._changes.wait()
+
+    async def _provide(self, run: Run) -> Provision:
+        if self._body.provide is None:
+            return Provision()
+        cancelled = threading.Event()
+        try:
+            return await anyio.to_thread.run_sync(
+                self._body.provide,
+                run,
+                self._execution,
+                cancelled.is_set,
+                abandon_on_cancel=True,
+                # A thread of its own, since it may take long: the slots bound how many there are.
+                limiter=anyio.CapacityLimiter(1),
+            )
+        finally:
+            cancelled.set()
+
+    async def _start(self) -> Event:
+        """Prepare the attempt, start the child and send it its assignment."""
+        run = await asyncio.to_thread(self._store.run, self._run_id)
+        provision = await self._provide(run)
+        if (computed_by := provision.computed_by) != self._execution.computed_by:
+            await self._submit(Report(self._run_id, self._token, computed_by=computed_by))
+        savepoint = await asyncio.to_thread(self._newest_savepoint)
+        begin = None if savepoint is None else savepoint.timestamp
+        await self._submit(CutLines(self._run_id, self._token, begin))  # what comes after it is said again
+        self._process, slot = await launch(self._place, self._execution, provision, self._left, self._opened)
+        self._place.metrics.attempts.labels(self._execution.kind).inc()
+        self._clock.go_on()
+        outputs, muted = self._process.outputs, self._body.replays and savepoint is not None
+        self._reporter = Reporter(self._store, self._run_id, self._token, slot, outputs, muted=muted)
+        self._conversation = Conversation(
+            self._store, self._execution, run.position, self._process.channel, self._reporter, provision
+        )
+        self._conversation.send(
+            Start(
+                path=_absolute(sys.path),
+                body=self._body.path,
+                run_id=run.id,
+                spec=run.spec,
+                attempt=self._execution.attempt,
+                seconds=self._execution.seconds,
+                position=run.position,
+                savepoint=savepoint,
+                paused=self._execution.wanted is Wanted.PAUSED,
+                given=provision.given,
+            )
+        )
+        return Happened.STARTED
+
+    async def _report(self, attempt: Attempt) -> None:
+        """Report what is new again and again, now and then also the running time and whether it is silent."""
+        silent = False
+        for number in itertools.count(1):
+            await asyncio.sleep(REPORT)
+            if number % round(RENEW / REPORT):
+                await self._reporter.write()
+                continue
+            await self._reporter.write(self._seconds)
+            if silent is not attempt.is_silent(time.monotonic()):
+                silent = not silent
+                log.info("child_silent" if silent else "child_heard_again", run=self._run_id)
+
+    async def _halt(self, *, freeze: bool) -> Event:
+        self._clock.hold()
+        if freeze:
+            await self._process.freeze()
+        else:
+            self._process.hold_clock()
+            self._reporter.take_time()  # what it goes on doing in threads is made to wait again
+        await self._reporter.drain()
+        await self._reporter.write()  # who sees that it is paused sees all that it said before
+        await self._change(Change(state=RunState.PAUSED))
+        return Happened.MOVED
+
+    async def _go_on(self) -> Event:
+        self._reporter.take_time()
+        self._process.go_on()
+        self._clock.go_on()
+        self._conversation.send(Resume())
+        await self._change(Change(state=RunState.STARTED))
+        return Happened.MOVED
+
+    # The store ----------------------------------------------------------------------------------------------
+
+    @property
+    def _seconds(self) -> float:
+        """Running time of the run, this attempt included."""
+        return self._execution.seconds + self._clock.seconds
+
+    @property
+    def _left(self) -> float | None:
+        """How long the run may run yet; None is without end."""
+        limits = [it for it in (self._execution.timeout, self._body.limits.seconds) if it is not None]
+        return max(min(limits) - self._execution.seconds, 0.0) if limits else None
+
+    def _newest_savepoint(self) -> Savepoint | None:
+        found = [info.timestamp for info in self._store.savepoints(self._run_id)]
+        with suppress(NoSavepoint):
+            return newest_intact(self._run_id, found, partial(self._store.savepoint, self._run_id))[0]
+        return None
+
+    async def _submit(self, command: Command[R]) -> R:
+        return await asyncio.wrap_future(self._store.submit(command))
 
     async def _change(self, change: Change) -> None:
-        """Change the record of a run that nobody works on, unless it is final."""
+        """Change the record of the run, unless its state is final or has been reached."""
         while True:
             run = await asyncio.to_thread(self._store.run, self._run_id)
-            if run.state in FINAL:
+            if run.state in FINAL or run.state is change.state:
                 return
-            with suppress(VersionConflict):
-                await asyncio.wrap_future(self._store.submit(ChangeRun(self._run_id, run.version, change)))
-                self._count(change)
+            with suppress(VersionConflict):  # another change came between: look again
+                await self._submit(ChangeRun(self._run_id, run.version, change))
                 return
-
-    async def _give_back(self, release: Release) -> None:
-        await asyncio.wrap_future(self._store.submit(release))
 
     def _count(self, change: Change) -> None:
         if change.outcome is not None:
             self._place.metrics.count_end(self._execution.kind, change.outcome.value)
+
+
+def _absolute(places: Iterable[str]) -> list[str]:
+    """Return paths as they are seen from any folder: a child may work in another one."""
+    return [str(Path(place).absolute()) for place in places]

@@ -35,6 +35,7 @@ from perdure.stores.commands import (
     Leased,
     Release,
     Renew,
+    Report,
     Want,
 )
 from perdure.stores.memory import MemoryStore
@@ -478,6 +479,41 @@ def test_a_run_is_leased_while_it_is_prepared_for_as_long_as_that_takes() -> Non
             await trial.until_final()
             (holder, token) = leases[0]
             assert (bool(holder), trial.value()[1]) == (True, {"token": str(token)})
+
+    asyncio.run(work())
+
+
+class SlowReports(MemoryStore):
+    """A store that makes no report durable before a lease was renewed twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._renewals = 0
+        self._held: list[tuple[Report, Future[None]]] = []
+
+    def submit(self, command: Command[Any], chain: Chain | None = None) -> Future[Any]:
+        if isinstance(command, Report) and self._renewals < 2:
+            future: Future[None] = Future()
+            self._held.append((command, future))
+            return future
+        if isinstance(command, Renew):
+            self._renewals += 1
+            while self._renewals > 1 and self._held:
+                report, held = self._held.pop(0)
+                held.set_result(super().submit(report).result(WAIT))
+        return super().submit(command, chain)
+
+
+def test_a_lease_is_renewed_whatever_else_is_slow() -> None:
+    async def work() -> None:
+        store, identity = SlowReports(), secrets.token_hex(8)
+        bodies = {"task": Body(path="perdure.testing.bodies:run")}
+        async with LocalExecutor(store, bodies, identity=identity) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="spin")
+            await trial.until_reported()
+            await trial.want(Wanted.STOPPED)
+            await trial.until_final()
 
     asyncio.run(work())
 

@@ -1,0 +1,130 @@
+"""The conversation of an attempt with its child: what the child is sent, and what it asks for and reports.
+
+Its messages are answered one after the other, and while one is answered the child waits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from perdure.execution.attempt import Event, Happened
+from perdure.execution.body import Provision
+from perdure.execution.guarded_process import Connection
+from perdure.execution.messages import Append, Arrived, Done, Line, Log, ToChild, framed, receive
+from perdure.execution.reporter import Reporter
+from perdure.run import Execution, Step
+from perdure.stores import commands
+from perdure.stores.base import Store
+from perdure.stores.commands import Leased, encoded
+
+__all__ = ["Conversation"]
+
+LOG_BYTES = 8 << 20  # of the step log in one message
+
+
+class Conversation:
+    """Speaks with the child of one attempt.
+
+    Parameters
+    ----------
+    store
+        Where the run is kept.
+    execution
+        The run's, with the lease that entries and savepoints are written under.
+    position
+        How many steps its log has.
+    channel
+        The connection to the child; it stays the caller's.
+    reporter
+        Takes the child's lines.
+    provision
+        Says what else to do at the child's savepoints.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        execution: Execution,
+        position: int,
+        channel: Connection,
+        reporter: Reporter,
+        provision: Provision,
+    ) -> None:
+        self._store, self._position = store, position
+        self._run_id, self._guard = execution.run_id, Leased(execution.fence)
+        self._reader, self._writer = channel
+        self._reporter = reporter
+        self._arrived, self._settled = provision.arrived, provision.settled  # each is called once
+
+    def send(self, message: ToChild) -> None:
+        """Send a message to the child, which may be gone; what doesn't fit into the pipe waits in memory."""
+        if not self._writer.is_closing():
+            self._writer.write(framed(message))
+
+    async def send_log(self) -> None:
+        """Send the child the step log, which it waits for before it begins."""
+        read, position = 0, self._position
+        try:
+            while read < position:
+                steps = await asyncio.to_thread(self._store.steps, self._run_id, read)
+                for part in _parts(steps):
+                    self.send(Log(part))
+                    await self._writer.drain()
+                read += len(steps)
+        except ConnectionError:
+            return  # it ended before it had begun, which its guard reports
+
+    async def listen(self, notify: Callable[[Event], Awaitable[None]]) -> Event:
+        """Notify of each message and answer it, until the pipe has closed.
+
+        Raises `Garbled` if the child sends what is no message.
+        """
+        while True:
+            try:
+                message = await receive(self._reader)
+            except EOFError:
+                return Happened.CLOSED
+            await notify(message)
+            match message:
+                case Append():
+                    await self._append(message)
+                    if message.savepoint is not None:
+                        await notify(Happened.SAVED)
+                case Arrived(number):
+                    await self._reporter.drain()
+                    arrived, self._arrived = self._arrived, None
+                    if arrived is not None:
+                        await asyncio.to_thread(arrived)
+                    self._reporter.unmute()
+                    self.send(Done(number))
+                case Line(level, text):
+                    await self._reporter.add(text, level)
+
+    async def _append(self, message: Append) -> None:
+        """Make durable what the child sent, and acknowledge it."""
+        entries, savepoint = message.entries, message.savepoint
+        if savepoint is not None:
+            # An attempt that goes on from here doesn't say again what this one said before.
+            await self._reporter.drain()
+            await self._reporter.write()
+            settled, self._settled = self._settled, None
+            if settled is not None:
+                await asyncio.to_thread(settled)
+        append = commands.Append(self._run_id, self._guard, self._position, entries, encoded(savepoint))
+        appended = await asyncio.wrap_future(self._store.submit(append))
+        if not appended.replayed:
+            self._position += len(entries)
+        self.send(Done(message.number))
+
+
+def _parts(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    """Cut a log into parts that fit into messages."""
+    part: list[Step] = []
+    size = 0
+    for step in steps:
+        part.append(step)
+        size += len(step.inputs or b"") + len(step.outputs)
+        if size > LOG_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
