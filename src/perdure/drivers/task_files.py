@@ -132,6 +132,8 @@ def _with_parents(name: str) -> Iterator[str]:
 
 def _paths(folder: Path, name: str) -> Iterator[str]:
     """Yield the paths of the modules of a folder that a name stands for, if they are written in Python."""
+    if name in sys.builtin_module_names:  # which Python finds before any file
+        return
     package, _, last = name.replace(".", "/").rpartition("/")
     if last == "*":
         yield from (f"{package}/{path.name}" for path in (folder / package).glob("*.py"))

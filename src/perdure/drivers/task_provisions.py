@@ -28,7 +28,7 @@ class TaskProvisions:
     def provide(self, run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         """Prepare an attempt at a run; `NotComputable` if this process lacks what computes it."""
         spec = TaskSpec.from_blob(run.spec)
-        if missing := self._registry.lacks(spec.needs):
+        if missing := self._registry.lacks(execution.needs or spec.needs):  # it may have been edited since
             raise NotComputable(run=run.id, missing=missing)
         environment, given = spec.environment, {}
         if spec.needs:

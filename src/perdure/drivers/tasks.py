@@ -24,6 +24,7 @@ from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.views import views_of
 from perdure.errors import (
+    Damaged,
     InvalidTaskInput,
     KindNotAllowed,
     LimitExceeded,
@@ -319,8 +320,15 @@ class Tasks:
             run=run,
             execution=execution,
             place=None if before is None else before + 1,
-            missing=self.registry.lacks(execution.needs) if waits else "",
+            missing=self._missing(run, execution) if waits else "",
         )
+
+    def _missing(self, run: Run, execution: Execution) -> str:
+        needs = execution.needs
+        if not needs:  # of an earlier version's run nothing else says that it needs a task
+            with suppress(Damaged):
+                needs = TaskSpec.from_blob(run.spec).needs
+        return self.registry.lacks(needs)
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if more is asked for than there may be."""

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import NewTask, Tasks
@@ -30,7 +31,7 @@ from perdure.errors import (
 )
 from perdure.execution.unplaced import Unplaced
 from perdure.lifecycle import Outcome, RunState, Wanted
-from perdure.run import Change, Key, LogLine
+from perdure.run import Change, Execution, Key, LogLine
 from perdure.settings import Settings
 from perdure.state.codec import encode
 from perdure.stores.base import Store
@@ -360,3 +361,22 @@ def test_what_is_damaged_of_a_task_is_found(tmp_path: Path) -> None:
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute("UPDATE specs SET spec = x'00'; UPDATE results SET result = x'00'")
     assert asyncio.run(examine(run_id)) == ["spec", "execution"]
+
+
+@pytest.mark.parametrize(("task", "missing"), [("add", ""), ("gone", "No task 'gone' is served here. ")])
+def test_a_run_of_a_released_version_says_whether_its_task_is_missing(
+    store: Store, executor: Told, task: str, missing: str
+) -> None:
+    """It has no needs of its own."""
+
+    async def work() -> None:
+        spec = encode([task, "tests.support.small_tasks", b"{}"], schema=1)
+        made = replace(a_run("old", owner="me", kind="task"), spec=spec)
+        execution = Execution(run_id="old", kind="task", owner="me")
+        store.submit(CreateRun(made, execution=execution)).result(WAIT)
+        view = await tasks_on(store, executor).view("me", "old")
+        assert view.execution.needs == ""
+        assert view.missing.startswith(missing)
+        assert (view.missing == "") is (missing == "")
+
+    run(work)

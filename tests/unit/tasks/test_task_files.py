@@ -68,6 +68,7 @@ def written(folder: Path, files: Mapping[str, str]) -> Path:
             ["main.py", "a.py", "b.py"],
         ),
         ({"main.py": "from a import (", "a.py": ""}, ["main.py"]),
+        ({"main.py": "import cmath, time", "time.py": ""}, ["main.py"]),
         ({"main.py": "import a", "a.py": "nonsense ("}, ["main.py", "a.py"]),
         ({"main.py": "import a", "a.txt": "", "a.so": ""}, ["main.py"]),
         (

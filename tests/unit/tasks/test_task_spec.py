@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from perdure.drivers.task_provisions import TaskProvisions
 from perdure.drivers.task_registry import TaskRegistry
@@ -34,11 +35,10 @@ def file(tmp_path: Path) -> Path:
     return made
 
 
-def provided(registry: TaskRegistry, blob: bytes) -> Provision:
+def provided(registry: TaskRegistry, blob: bytes, needs: str = "") -> Provision:
     run = Run(id="run", kind=KIND, owner="me", spec=blob, created=0.0, updated=0.0)
-    return TaskProvisions(registry).provide(
-        run, Execution(run_id="run", kind=KIND, owner="me"), lambda: False
-    )
+    execution = Execution(run_id="run", kind=KIND, owner="me", needs=needs)
+    return TaskProvisions(registry).provide(run, execution, lambda: False)
 
 
 @given(
@@ -104,3 +104,12 @@ def test_a_task_of_a_module_is_the_one_that_the_worker_serves(file: Path) -> Non
     assert provided(served, blob).given == {"source": "tests.support.small_tasks"}
     with pytest.raises(NotComputable, match=r"No task 'add' is served here.*--tasks"):
         provided(TaskRegistry(), blob)
+
+
+def test_no_attempt_is_made_with_another_version_than_the_run_has_begun_with() -> None:
+    served = TaskRegistry(["tests.support.small_tasks"])
+    spec = served.spec("add", b"{}")
+    begun = served.computed_by(spec)
+    assert provided(served, spec.to_blob(), begun.to_text()).computed_by == begun.to_text()
+    with pytest.raises(NotComputable, match="has begun with the task 'add' in source 000000000000"):
+        provided(served, spec.to_blob(), replace(begun, sha256="0" * 64).to_text())

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from perdure.drivers.experiments.body import BEGINNING, FOLDER, FORMER, KEPT
 from perdure.drivers.experiments.files import caught_up, remove_folder
-from perdure.drivers.experiments.requirements import computed_by
+from perdure.drivers.experiments.requirements import computed_by, lacks
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.engines.generators import hash_seed
+from perdure.errors import NotComputable
 from perdure.execution.body import Provision
 from perdure.run import Execution, Run
 
@@ -38,7 +39,11 @@ class Provisions:
             If nobody wants it any more, as `called_off` answers; the former attempt's folder is as it was.
         ExperimentNotFound, ArtifactsUnavailable, Damaged
             If the experiment's files can't be had.
+        NotComputable
+            If this process lacks what has computed the run so far.
         """
+        if missing := lacks(execution.needs):  # a package may have been upgraded since
+            raise NotComputable(run=run.id, missing=missing)
         spec = ExperimentSpec.from_blob(run.spec)
         folder = self._folders.find(run.id) if execution.attempt == 1 else None
         if folder is None:
