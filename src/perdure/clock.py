@@ -34,6 +34,10 @@ class SteadyClock:
         """Return the time now."""
         return self._offset + self._monotonic()
 
+    def wall(self) -> float:
+        """Return the time now by the wall clock as that is set now."""
+        return self._wall()
+
     def from_wall(self, when: float) -> float:
         """Return what a past time of the wall clock is by this one; a time in the future is now."""
         now = self()

@@ -95,6 +95,7 @@ PerdureError
 │   ├── MissingExtra
 │   └── NotSnapshotable
 ├── TooMany                     there is too much of it already                     (HTTP 429)
+│   ├── DocumentsExceeded
 │   ├── EndedRunsExceeded
 │   ├── QuotaExceeded
 │   ├── ResultBytesExceeded
@@ -644,6 +645,11 @@ class NotSnapshotable(Refused):
 
 class TooMany(PerdureError):
     """There is too much of that already."""
+
+
+class DocumentsExceeded(TooMany):
+    """An owner may have {limit} {what}; there are {count}, and {more} more were asked for. Stop some, or
+    raise {setting}."""
 
 
 class EndedRunsExceeded(TooMany):

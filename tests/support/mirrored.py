@@ -8,9 +8,11 @@ from typing import Any
 from msgspec.structs import replace
 from tests.support.small import NEW, catalogue_of
 
+from perdure.clock import SteadyClock
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, InstanceState, Mirror
-from perdure.dialects.bptk.instances import DIALECT, Instance, new_instance_id
-from perdure.dialects.bptk.timeouts import checked_timeout
+from perdure.dialects.bptk.instance import DIALECT, Instance, new_instance_id
+from perdure.dialects.bptk.instances import Instances
+from perdure.dialects.bptk.timeouts import checked_timeout, lasts
 from perdure.drivers.requests import NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model
@@ -19,7 +21,7 @@ from perdure.observability import Metrics
 from perdure.run import Key
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
-from perdure.stores.commands import PutDocument
+from perdure.stores.commands import PutDocument, Use
 from perdure.stores.memory import MemoryStore
 
 OWNER = "local"
@@ -61,6 +63,20 @@ class Inside:
         self.store = MemoryStore()
         self.sessions = Sessions(self.store, catalogue or bath_with_curve(), Settings(**settings), Metrics())
         self.mirror = Mirror(adapter, self.store, self.sessions, shared=shared)
+        self.instances = Instances(
+            self.sessions,
+            Metrics(),
+            limit=1000,
+            mirror=self.mirror,
+            externalize=shared,
+            keep_runs=False,
+            clock=SteadyClock(),
+        )
+
+    async def open(self) -> list[Instance]:
+        """Start as a server does, and return the instances that are in memory then."""
+        await self.instances.open()
+        return [Instance.of(document) for document in self.store.documents(DIALECT)]
 
     async def start(self, timeout: dict[str, int | float] | None = None) -> Instance:
         """Start an instance."""
@@ -75,6 +91,7 @@ class Inside:
 
     async def begin(self, instance: Instance, new: NewSession = NEW, key: Key | None = None) -> Instance:
         """Give an instance a session."""
+        await self.load(instance.id)
         created = await self.sessions.create(OWNER, new, key)
         instance = replace(instance, run=created.run.id)
         await self.keep(instance)
@@ -82,36 +99,55 @@ class Inside:
 
     async def keep(self, instance: Instance) -> None:
         """Put an instance into memory, and save it."""
-        record = self.store.document(DIALECT, instance.id)
-        version = None if record is None else record.version
-        self.store.submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version)).result()
-        await self.mirror.save(instance)
+        document = self.store.document(DIALECT, instance.id)
+        version = None if document is None else document.version
+        use = Use(OWNER, 1, instance.accessed, lasts(instance))
+        self.store.submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use)).result()
+        await self.instances._save(instance, self.instances._use(instance))
+
+    async def load(self, instance_id: str) -> Instance | None:
+        """Bring an instance into memory if it isn't there, and return it; None if the adapter has none."""
+        if self.in_memory(instance_id) is None:
+            await self.instances._load(self.mirror, instance_id)
+        return self.in_memory(instance_id)
+
+    async def load_all(self) -> list[Instance]:
+        """Bring in what the adapter lists, and return what wasn't in memory."""
+        before = {document.id for document in self.store.documents(DIALECT)}
+        await self.instances.load_all()
+        return [Instance.of(it) for it in self.store.documents(DIALECT) if it.id not in before]
+
+    async def forget(self, instance: Instance) -> None:
+        """Drop an instance from memory."""
+        await self.instances._drop(instance.id)
 
     async def step(
         self, instance: Instance, settings: Any = None, key: Key | None = None, steps: int = 1
     ) -> list[Any]:
         """Take steps, save, and return the rows."""
+        await self.load(instance.id)
         assert instance.run is not None
         request = StepRequest(settings=settings or {}, steps=steps)
         answer = await self.sessions.step(OWNER, instance.run, request, key)
         if not answer.replayed:
-            await self.mirror.save(instance)
+            await self.instances._save(instance, self.instances._use(instance))
         return [step.rows for step in answer.steps]
 
     async def log(self, instance: Instance) -> list[Any]:
         """Return all rows of an instance's session."""
+        await self.load(instance.id)
         assert instance.run is not None
         log = await self.sessions.log(OWNER, instance.run, 0, 100_000)
         return [(given.step.rows, [list(pair) for pair in given.inputs]) for given in log.steps]
 
     def in_memory(self, instance_id: str) -> Instance | None:
         """Return the instance that memory holds."""
-        record = self.store.document(DIALECT, instance_id)
-        return None if record is None else Instance.from_blob(record.blob)
+        document = self.store.document(DIALECT, instance_id)
+        return None if document is None else Instance.of(document)
 
     async def aclose(self) -> None:
-        """Close the mirror; nothing is saved."""
-        await self.mirror.aclose()
+        """Close it; nothing is saved."""
+        await self.instances.aclose()
 
 
 class _Nowhere(ExternalStateAdapter):

@@ -35,6 +35,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Version, check_retention
 from perdure.stores.chain import Chain
 from perdure.stores.commands import (
+    AddDocuments,
     Appended,
     Claim,
     Command,
@@ -44,6 +45,7 @@ from perdure.stores.commands import (
     DeleteDocument,
     DeleteRun,
     Document,
+    ForgetDocument,
     Fork,
     ForkRuns,
     Lease,
@@ -55,6 +57,8 @@ from perdure.stores.commands import (
     RepairStep,
     Retention,
     Settle,
+    Touch,
+    Use,
 )
 from perdure.stores.queue import ANY_TAG, SHORT, QueueCount, QueueGroup, QueueState
 from perdure.stores.quota import Quota
@@ -133,6 +137,14 @@ class OracleStore:
             self._check_open()
             return self._recorded(owner, key)
 
+    def creation_key(self, run_id: str) -> Key | None:
+        """Return the key that a run was made under, or None."""
+        with self._lock:
+            for (_, text, ordinal), (body_hash, made) in self._run_keys.items():
+                if made == run_id:
+                    return Key(text, body_hash, ordinal)
+            return None
+
     def runs(
         self,
         filter: RunFilter = ALL,
@@ -162,6 +174,13 @@ class OracleStore:
         """Return the step recorded under a key and ordinal, or None."""
         with self._lock:
             return self._find(run_id).find_step(key)
+
+    def step_keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
+        """Return the keys of the steps after a position, ascending."""
+        with self._lock:
+            keys = self._find(run_id).keys.items()
+            found = [(at, Key(text, body, ordinal)) for (text, ordinal), (body, at) in keys if at > after]
+            return sorted(found, key=lambda pair: pair[0])
 
     # Savepoints ---------------------------------------------------------------------------------------------
 
@@ -251,11 +270,19 @@ class OracleStore:
             self._check_open()
             return self._documents.get(dialect, id)
 
-    def documents(self, dialect: str, *, strict: bool = False) -> Sequence[Document]:
-        """Return all documents of a dialect, by id; none is ever damaged."""
+    def documents(
+        self, dialect: str, *, owner: str | None = None, strict: bool = False
+    ) -> Sequence[Document]:
+        """Return all documents of a dialect, or those of an owner, by id; none is ever damaged."""
         with self._lock:
             self._check_open()
-            return self._documents.of(dialect)
+            return self._documents.of(dialect, owner)
+
+    def uses(self, dialect: str) -> Mapping[str, Use]:
+        """Return the last uses of a dialect's documents."""
+        with self._lock:
+            self._check_open()
+            return self._documents.uses(dialect)
 
     # Looking after it ---------------------------------------------------------------------------------------
 
@@ -302,15 +329,20 @@ class OracleStore:
                 del self._runs[run_id]
                 self._run_keys = {key: made for key, made in self._run_keys.items() if made[1] != run_id}
                 return None, (replace(_committed(kept.run), deleted=True),)
-            case PutDocument(dialect=dialect, id=id, blob=blob, version=version):
-                return self._documents.put(dialect, id, blob, version), ()
-            case DeleteDocument(dialect=dialect, id=id):
-                self._documents.delete(dialect, id)
-                return None, ()
+            case PutDocument() | AddDocuments() | Touch() | DeleteDocument():
+                return self._documents.execute(command), ()
+            case ForgetDocument(run_id=run_id, change=change):
+                if not self._documents.forget(command):
+                    return False, ()
+                ended = None if run_id is None else self._runs.get(run_id)
+                if ended is None or ended.run.state in FINAL:
+                    return True, ()
+                ended.change(change)
+                return True, (_committed(ended.run),)
             case Recount():
                 return (), ()
             case PutSavepoint() | MarkSavepoint() | RepairStep() | Renew():  # nobody waits for these
-                return self._find(command.run_id).execute(command, self._retention), ()
+                return self._find(command.run_id).execute(command, self._retention, self._documents), ()
             case Claim(holder=holder, seconds=seconds, groups=groups):
                 claimable = {id for group in groups for id in self.unleased(group)}
                 if not claimable:
@@ -319,10 +351,11 @@ class OracleStore:
                 return self._execute(Lease(first, holder, seconds))
             case Settle():
                 kept = self._find(command.run_id)
-                settled = kept.execute(command, self._retention)
+                settled = kept.execute(command, self._retention, self._documents)
                 return settled, () if settled is None else (_committed(settled),)
+                return self._find(command.run_id).execute(command, self._retention, self._documents), ()
         kept = self._find(command.run_id)
-        result = kept.execute(command, self._retention)
+        result = kept.execute(command, self._retention, self._documents)
         replayed = isinstance(result, Appended) and result.replayed
         return result, () if replayed else (_committed(kept.run),)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
+from tests.support.oracle_documents import KeptDocuments
 
 from perdure.clock import steady
 from perdure.errors import (
@@ -100,7 +101,7 @@ class KeptRun:
         execution = None if placed is None else replace(placed, lease_until=0.0)
         return run.number, run.version, run.position, self.written, execution
 
-    def execute(self, command: Any, retention: Retention) -> Any:
+    def execute(self, command: Any, retention: Retention, documents: KeptDocuments) -> Any:
         """Do what a command says, or raise before anything has changed."""
         match command:
             case ChangeRun(version=version, change=change):
@@ -109,7 +110,7 @@ class KeptRun:
                 self.change(change)
                 return self.run
             case Append():
-                return self._append(command, retention.savepoints)
+                return self._append(command, retention.savepoints, documents)
             case RepairStep(step=step):
                 if not 1 <= step.position <= len(self.steps):
                     raise StepNotFound(run=self.run.id, step=step.position, position=len(self.steps))
@@ -266,7 +267,7 @@ class KeptRun:
         self.written = min(self.written, last)
         self.lines = [line for line in self.lines if line.number <= last]
 
-    def _append(self, command: Append, keep: int) -> Appended:
+    def _append(self, command: Append, keep: int, documents: KeptDocuments) -> Appended:
         """Append entries with a savepoint and a change, or raise before anything has changed."""
         position, entries, change = command.position, command.entries, command.change
         keys = [entry.key for entry in entries if entry.key is not None]
@@ -289,6 +290,8 @@ class KeptRun:
             Step(position=at, inputs=entry.inputs, outputs=entry.outputs)
             for at, entry in enumerate(entries, position + 1)
         )
+        if command.touch is not None:
+            documents.execute(command.touch)
         if command.savepoint is not None:
             self.put(command.savepoint, keep)
         self.steps.extend(steps)

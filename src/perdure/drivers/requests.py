@@ -1,6 +1,6 @@
 """What callers ask of sessions and what they get, as values that no dialect owns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from perdure.drivers.live_session import Row
 from perdure.drivers.session_spec import SessionSpec
 from perdure.run import Run
 from perdure.state.codec import decode
+from perdure.stores.commands import Touch
 
 __all__ = [
     "ADMINISTRATOR",
@@ -84,11 +85,14 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
         How many.
     expected
         The number that the first of them must have; None means whatever is next.
+    touch
+        Returns for each step, before its commit, the note of a use that is committed with it.
     """
 
     settings: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
     steps: int = 1
     expected: int | None = None
+    touch: Callable[[], Touch] | None = None
 
 
 class StepRows(msgspec.Struct, frozen=True):

@@ -348,13 +348,12 @@ class Sessions:
         async with self._locks.hold(run_id):
             while True:
                 run = await self.run(owner, run_id)
+                self._live.drop(run_id)  # also of a run that has ended elsewhere
                 check(KIND, run.state, RunState.STOPPED)
                 with suppress(VersionConflict):  # it got another name or other tags since a moment ago
-                    stopped = await asyncio.wrap_future(
+                    return await asyncio.wrap_future(
                         self.store.submit(ChangeRun(run_id, run.version, change))
                     )
-                    self._live.drop(run_id)
-                    return stopped
 
     async def _delete(self, owner: Owner, run_id: str) -> None:
         async with self._locks.hold(run_id):

@@ -33,7 +33,7 @@ from perdure.run import Change, Entry, Key, Run, Step
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Append, Appended, Unleased, encoded
+from perdure.stores.commands import Append, Appended, Touch, Unleased, encoded
 
 __all__ = ["Stepping"]
 
@@ -204,7 +204,8 @@ class Stepping:
                 # One step first, to learn how long it takes.
                 most = max(1, min(WINDOW, int(WINDOW_SECONDS / live.seconds_per_step)))
                 count = min(most, request.steps - len(done))
-                submit = partial(self._submit, live, [] if done else inputs, count, key, len(done), chain)
+                given = [] if done else inputs
+                submit = partial(self._submit, live, given, count, key, len(done), chain, request.touch)
                 inline = count == 1 and live.seconds_per_step < INLINE_SECONDS
                 taken, failure = submit() if inline else await self._threads.compute(submit)
                 commits = [asyncio.wrap_future(future) for _, future in taken]
@@ -240,6 +241,7 @@ class Stepping:
         key: Key | None,
         ordinal: int,
         chain: Chain | None,
+        touch: Callable[[], Touch] | None,
     ) -> tuple[list[tuple[Stepped, Future[Appended]]], Exception | None]:
         """Step up to `count` times and hand each step to the store; an error ends it and is returned."""
         taken: list[tuple[Stepped, Future[Appended]]] = []
@@ -265,6 +267,7 @@ class Stepping:
                         [entry],
                         encoded(stepped.savepoint),
                         change,
+                        None if touch is None else touch(),
                     ),
                     chain,
                 )

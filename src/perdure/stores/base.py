@@ -15,7 +15,7 @@ from perdure.errors import Invalid
 from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Command, Committed, Document, Retention
+from perdure.stores.commands import Command, Committed, Document, Retention, Use
 from perdure.stores.options import StoreOptions
 from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup
 from perdure.stores.quota import Quota
@@ -113,6 +113,10 @@ class Store(Protocol):
         """Return the run that an owner made under a key, or None; `KeyReused` for another body hash."""
         ...
 
+    def creation_key(self, run_id: str) -> Key | None:
+        """Return the key that a run was made under, or None; None too if there is no such run."""
+        ...
+
     def runs(
         self,
         filter: RunFilter = ALL,
@@ -153,6 +157,10 @@ class Store(Protocol):
 
         A store whose keys can be damaged raises `CorruptBlob` for one that is.
         """
+        ...
+
+    def step_keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
+        """Return the keys of the steps after position `after`, ascending, each with its step's position."""
         ...
 
     # Savepoints ---------------------------------------------------------------------------------------------
@@ -213,11 +221,17 @@ class Store(Protocol):
         """Return a document, or None."""
         ...
 
-    def documents(self, dialect: str, *, strict: bool = False) -> Sequence[Document]:
-        """Return all documents of a dialect, by id.
+    def documents(
+        self, dialect: str, *, owner: str | None = None, strict: bool = False
+    ) -> Sequence[Document]:
+        """Return all documents of a dialect, or those whose use names an owner, by id.
 
         One that is damaged is left out, or with `strict` raises `CorruptBlob`.
         """
+        ...
+
+    def uses(self, dialect: str) -> Mapping[str, Use]:
+        """Return the last uses of the documents of a dialect that have one, by id; one query."""
         ...
 
     # Looking after it ---------------------------------------------------------------------------------------

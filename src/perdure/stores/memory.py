@@ -2,11 +2,9 @@
 
 import secrets
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
-from perdure.run import Key
-from perdure.stores.keys import creation_key, step_keys
 from perdure.stores.memory_medium import MemoryMedium
 from perdure.stores.sqlite import SqlStore
 
@@ -36,13 +34,3 @@ class MemoryStore(SqlStore):
         self.sizes: Mapping[str, int] = {}
         super().__init__(MemoryMedium, keep=keep, keep_lines=keep_lines, keep_bytes=keep_bytes)
         weakref.finalize(self, self._writer.end).atexit = False
-
-    def keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
-        """Return the keys of the steps after position `after`, ascending, each with its step's position."""
-        with self._medium.reading() as connection:
-            return step_keys(connection, run_id, after)
-
-    def creation_key(self, run_id: str) -> Key | None:
-        """Return the key that a run was created under, or None."""
-        with self._medium.reading() as connection:
-            return creation_key(connection, run_id)

@@ -24,7 +24,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores import queue_rows, run_rows
 from perdure.stores.base import Version, check_retention
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Command, Committed, Document, Retention
+from perdure.stores.commands import Command, Committed, Document, Retention, Use
 from perdure.stores.commands.creation import check_quota, find_run_key, quota_queries
 from perdure.stores.commands.documents import to_document
 from perdure.stores.commands.steps import find_step_key
@@ -33,7 +33,7 @@ from perdure.stores.database import last_batch, row, rows
 from perdure.stores.executions import unfinished
 from perdure.stores.file_medium import FileMedium
 from perdure.stores.integrity import problems
-from perdure.stores.keys import to_made_run, to_recorded_step
+from perdure.stores.keys import creation_key, step_keys, to_made_run, to_recorded_step
 from perdure.stores.lines import read_lines
 from perdure.stores.location import resolved
 from perdure.stores.medium import Medium
@@ -140,6 +140,11 @@ class SqlStore:
         with self._medium.reading() as connection:
             return to_made_run(answer(connection, find_run_key(owner, key)), owner, key)
 
+    def creation_key(self, run_id: str) -> Key | None:
+        """Return the key that a run was made under, or None."""
+        with self._medium.reading() as connection:
+            return creation_key(connection, run_id)
+
     def runs(
         self,
         filter: RunFilter = ALL,
@@ -189,6 +194,11 @@ class SqlStore:
             if not found:
                 _require(connection, run_id)
         return to_recorded_step(found, key)
+
+    def step_keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
+        """Return the keys of the steps after a position, ascending, each with its step's position."""
+        with self._medium.reading() as connection:
+            return step_keys(connection, run_id, after)
 
     # Savepoints ---------------------------------------------------------------------------------------------
 
@@ -270,18 +280,28 @@ class SqlStore:
             found = row(connection, _SQL["read_document"], (dialect, id))
         return None if found is None else to_document(found)
 
-    def documents(self, dialect: str, *, strict: bool = False) -> Sequence[Document]:
-        """Return all documents of a dialect, by id; a damaged one is left out, or raises if `strict`."""
+    def documents(
+        self, dialect: str, *, owner: str | None = None, strict: bool = False
+    ) -> Sequence[Document]:
+        """Return documents by id; a damaged one is left out, or raises if `strict`."""
+        sql = _SQL["list_documents" if owner is None else "list_documents_of_owner"]
         try:
             with self._medium.reading() as connection:
-                return [
-                    to_document(values) for values in rows(connection, _SQL["list_documents"], (dialect,))
-                ]
+                return [to_document(it) for it in rows(connection, sql, (dialect, owner)[: sql.count("?")])]
         except CorruptBlob as error:
             if strict:
                 raise
             log.error("document_damaged", path=self._medium.name, reason=str(error))
-        return list(self._intact_documents(dialect))
+        return [
+            document
+            for document in self._intact_documents(dialect)
+            if owner is None or (document.use is not None and document.use.owner == owner)
+        ]
+
+    def uses(self, dialect: str) -> Mapping[str, Use]:
+        """Return the last uses of a dialect's documents, by id."""
+        with self._medium.reading() as connection:
+            return {id: Use(*use) for id, *use in rows(connection, _SQL["list_uses"], (dialect,))}
 
     # Looking after it ---------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from perdure.errors import (
     KeyReused,
     PositionConflict,
     RunFinished,
+    RunNotFound,
     SavepointNameTaken,
     SavepointNotFound,
     StepNotFound,
@@ -24,6 +25,7 @@ from perdure.stores.commands import (
     Append,
     Appended,
     ChangeRun,
+    CreateRun,
     DeleteRun,
     Leased,
     MarkSavepoint,
@@ -37,6 +39,7 @@ from perdure.testing.store_samples import (
     WAIT,
     a_change,
     a_key,
+    a_run,
     a_savepoint,
     a_step,
     an_entry,
@@ -51,6 +54,21 @@ class StepConformance(StoreOpening):
     """Steps are appended once, and savepoints kept as retention says."""
 
     # Steps
+
+    def test_keys_are_read_by_position_and_that_of_the_creation(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            run = store.submit(CreateRun(a_run("run"), key=a_key("made"))).result(WAIT).run
+            one, two = a_key("one"), a_key("two", ordinal=5)
+            entries = [an_entry(1, one), an_entry(2), an_entry(3, two)]
+            store.submit(Append("run", Unleased.of(run), 0, entries)).result(WAIT)
+            assert list(store.step_keys("run")) == [(1, one), (3, two)]
+            assert list(store.step_keys("run", 1)) == [(3, two)]
+            assert list(store.step_keys("run", 3)) == []
+            assert store.creation_key("run") == a_key("made")
+            store.submit(DeleteRun("run")).result(WAIT)
+            assert store.creation_key("run") is None
+            with raised(RunNotFound):
+                store.step_keys("run")
 
     def test_steps_are_read_back_in_order(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

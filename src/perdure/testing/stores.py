@@ -20,7 +20,6 @@ from msgspec.structs import replace
 from perdure.errors import (
     Fenced,
     StoreUnavailable,
-    VersionConflict,
 )
 from perdure.lifecycle import RunState, Wanted
 from perdure.run import Change
@@ -48,6 +47,7 @@ from perdure.stores.commands import (
     Want,
     encoded,
 )
+from perdure.testing.store_documents import DocumentConformance
 from perdure.testing.store_executions import ExecutionConformance
 from perdure.testing.store_facts import DurableFactConformance, FactConformance
 from perdure.testing.store_lists import ListConformance
@@ -78,51 +78,14 @@ T = TypeVar("T")
 
 
 class StoreConformance(
-    FactConformance, RunConformance, ListConformance, StepConformance, ExecutionConformance
+    FactConformance,
+    RunConformance,
+    ListConformance,
+    StepConformance,
+    ExecutionConformance,
+    DocumentConformance,
 ):
     """What every store does. A subclass says how one is opened."""
-
-    # What dialects keep
-
-    def test_a_record_is_replaced_in_place_of_its_version(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            first = store.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
-            assert store.document("bptk", "id") == first
-            second = store.submit(PutDocument("bptk", "id", b"two", first.version)).result(WAIT)
-            assert second.blob == b"two"
-            for version in (None, first.version, second.version + 1):
-                with raised(VersionConflict):
-                    store.submit(PutDocument("bptk", "id", b"three", version)).result(WAIT)
-            with raised(VersionConflict):
-                store.submit(PutDocument("bptk", "new", b"three", 1)).result(WAIT)
-            assert store.document("bptk", "id") == second
-            assert store.document("bptk", "new") is None
-
-    def test_a_record_that_was_made_anew_is_not_taken_for_the_former(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            former = store.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
-            former = store.submit(PutDocument("bptk", "id", b"two", former.version)).result(WAIT)
-            seen = {former.version}
-            for _ in range(3):
-                store.submit(DeleteDocument("bptk", "id")).result(WAIT)
-                anew = store.submit(PutDocument("bptk", "id", b"three", None)).result(WAIT)
-                assert anew.version not in seen
-                seen.add(anew.version)
-                with raised(VersionConflict):
-                    store.submit(PutDocument("bptk", "id", b"stale", former.version)).result(WAIT)
-                anew = store.submit(PutDocument("bptk", "id", b"four", anew.version)).result(WAIT)
-                assert anew.version not in seen
-                seen.add(anew.version)
-
-    def test_records_are_listed_by_id_and_dialect(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            for dialect, id in (("bptk", "b"), ("nrp", "a"), ("bptk", "a")):
-                store.submit(PutDocument(dialect, id, id.encode(), None)).result(WAIT)
-            assert [record.id for record in store.documents("bptk")] == ["a", "b"]
-            store.submit(DeleteDocument("bptk", "a")).result(WAIT)
-            store.submit(DeleteDocument("bptk", "a")).result(WAIT)
-            assert [record.id for record in store.documents("bptk")] == ["b"]
-            assert [record.id for record in store.documents("nrp")] == ["a"]
 
     # Looking after it
 

@@ -45,7 +45,7 @@ async def run(externalize):
     await made.begin_session("local", instance, lambda: NEW)
     assert await made.step("local", instance, {}, StepRequest(), None) is not None
     ahead += 13 * 3600
-    await made._keeper._sweeper.sweep()
+    await made._instances.sweep()
     assert {path.stem for path in folder.glob("*.json")} == {instance}, "the file is gone"
     answer = await made.step("local", instance, {}, StepRequest(), None)
     assert answer is not None and answer.steps[0].position == 2
@@ -82,8 +82,9 @@ class Hands:
 
 
 async def swept(dialect: Dialect) -> None:
-    await dialect._keeper._sweeper.refresh()
-    await dialect._keeper._sweeper.sweep()
+    await dialect._instances.look()
+    await dialect._instances.look_elsewhere()
+    await dialect._instances.sweep()
 
 
 @pytest.mark.parametrize("hours", [-13, 13, 1000])

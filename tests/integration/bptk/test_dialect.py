@@ -10,7 +10,7 @@ import pytest
 from tests.support.bptk_dialect import HOURS, LASTING, NEW, Clock, begun, dialect_on, stepped
 from tests.support.small import bath, catalogue_of
 
-from perdure.dialects.bptk.instances import DIALECT
+from perdure.dialects.bptk.instance import DIALECT
 from perdure.drivers.requests import NewSession, StepRequest
 from perdure.errors import (
     InstanceLocked,
@@ -24,7 +24,7 @@ from perdure.errors import (
 )
 from perdure.lifecycle import Outcome, RunState
 from perdure.run import Key
-from perdure.stores.commands import PutDocument
+from perdure.stores.commands import AddDocuments, PutDocument
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 
@@ -182,27 +182,42 @@ def test_a_begin_that_is_refused_leaves_the_session_as_it_was(clock: Clock) -> N
     asyncio.run(run())
 
 
-def test_a_step_writes_its_step_and_nothing_of_the_instance(clock: Clock) -> None:
+def test_a_step_is_one_write_and_a_request_without_one_writes_at_most_every_tenth_of_the_timeout(
+    clock: Clock,
+) -> None:
     class Counting(MemoryStore):
-        puts = 0
+        reads = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.written: list[Any] = []
 
         def submit(self, command: Any, chain: Any = None) -> Any:
-            self.puts += isinstance(command, PutDocument)
+            self.written.append(command)
             return super().submit(command, chain)
+
+        def document(self, dialect: str, id: str) -> Any:
+            self.reads += 1
+            return super().document(dialect, id)
 
     async def run() -> None:
         store = Counting()
         async with dialect_on(store, clock) as dialect:
-            instance = await begun(dialect)
-            before = store.puts
-            for _ in range(200):
+            instance = await begun(dialect, hours=1)
+            store.written.clear()
+            store.reads = 0
+            for number in range(20):
                 clock.now += 0.25
                 await stepped(dialect, instance)
-            assert store.puts == before  # 50 seconds
-            for _ in range(200):
-                clock.now += 3.0
-                await stepped(dialect, instance)
-            assert store.puts == before + 10  # ten minutes
+                assert store.uses(DIALECT)[instance].accessed == clock.now
+                assert len(store.written) == number + 1
+            assert store.reads == 0  # what the server remembers is checked by the commit
+            store.written.clear()
+            for _ in range(100):
+                clock.now += 36.0
+                await dialect.log("ada", instance)
+            assert len(store.written) == 10  # in an hour
+            assert await stepped(dialect, instance) == [20.0]
 
     asyncio.run(run())
 
@@ -367,7 +382,7 @@ def test_a_store_that_cannot_be_written_is_told_and_changes_nothing(clock: Clock
         full = False
 
         def submit(self, command: Any, chain: Any = None) -> Any:
-            if self.full and isinstance(command, PutDocument):
+            if self.full and isinstance(command, PutDocument | AddDocuments):
                 future: Future[Any] = Future()
                 future.set_exception(StoreUnavailable(reason="the disk is full"))
                 return future

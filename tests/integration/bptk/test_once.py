@@ -16,7 +16,7 @@ from perdure.dialects.bptk import dialect as dialect_module
 from perdure.dialects.bptk.client import BptkClient
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.in_process import Bptk
-from perdure.dialects.bptk.instances import DIALECT
+from perdure.dialects.bptk.instance import DIALECT
 from perdure.errors import KeyReused, PositionConflict, TooMany
 from perdure.run import Key
 from perdure.stores.base import Store

@@ -8,7 +8,7 @@ from tests.support.adapters import FaultyAdapter
 from tests.support.bptk_dialect import Clock, begun, clock_behind, dialect_on, stepped
 
 from perdure.dialects.bptk.external_state import FileAdapter
-from perdure.dialects.bptk.instances import DIALECT
+from perdure.dialects.bptk.instance import DIALECT
 from perdure.errors import ExternalStateUnavailable, InstanceNotFound, PositionConflict
 from perdure.stores.memory import MemoryStore
 from perdure.web.auth import LOCAL
@@ -67,7 +67,7 @@ def test_a_request_longer_than_the_timeout_does_not_end_its_own_session(clock: C
             async def slow(_: object) -> None:
                 clock.now += 60.0
 
-            await dialect._keeper.on(LOCAL, instance, slow)
+            await dialect._instances.on(LOCAL, instance, slow)
             assert await stepped(dialect, instance, LOCAL) == [0.0]
 
     asyncio.run(work())
@@ -104,7 +104,7 @@ def test_the_adapters_list_is_asked_for_at_the_start_and_by_load_state_and_forgo
             assert adapter.calls.count("list") == 1
             await dialect.load_state()
             assert adapter.calls.count("list") == 2
-            assert dialect._registry.owned(LOCAL, clock.now) == 1
+            assert dialect._instances._watch.elsewhere(LOCAL) == 1
             assert store.runs() == store.documents(DIALECT) == await dialect.own(LOCAL) == []
             adapter.fail_listing = True
             with pytest.raises(ExternalStateUnavailable):

@@ -10,7 +10,7 @@ import structlog.testing
 from tests.support.adapters import FaultyAdapter
 from tests.support.bptk_dialect import HOURS, LASTING, Clock, begun, clock_behind, dialect_on, stepped
 
-from perdure.dialects.bptk import sweeper
+from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import FileAdapter, InstanceState
 from perdure.errors import InstanceNotFound, TooMany
@@ -26,14 +26,15 @@ def clock() -> Clock:
 @pytest.fixture(autouse=True)
 def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be swept but when a test says so."""
-    monkeypatch.setattr(sweeper, "SWEEP_SECONDS", 1_000_000.0)
+    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
 async def swept(dialect: Dialect, *, listing: bool = True) -> None:
     """Do what is done in the background."""
     if listing:
-        await dialect._keeper._sweeper.refresh()
-    await dialect._keeper._sweeper.sweep()
+        await dialect._instances.look()
+        await dialect._instances.look_elsewhere()
+    await dialect._instances.sweep()
 
 
 def files(folder: Path) -> set[str]:
@@ -126,9 +127,9 @@ def test_the_background_lists_now_and_then_and_expires_what_is_due(
             super().delete_instance(instance_id)
             self.deleted()
 
-    monkeypatch.setattr(sweeper, "SWEEP_SECONDS", 0.01)
-    monkeypatch.setattr(sweeper, "LIST_SECONDS", 0.0)
-    monkeypatch.setattr(sweeper, "LIST_SHARE", 0.0)
+    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(expiry, "LIST_SECONDS", 0.0)
+    monkeypatch.setattr(expiry, "LOOK_SHARE", 0.0)
 
     async def run() -> None:
         adapter, loop, gone = Watched(True, tmp_path), asyncio.get_running_loop(), asyncio.Event()
@@ -140,7 +141,7 @@ def test_the_background_lists_now_and_then_and_expires_what_is_due(
             dialect_on(MemoryStore(), clock, adapter=adapter, externalize=True),
         ):
             await begun(other, LOCAL, hours=0.5)
-            other._keeper._sweeper._task.cancel()
+            other._instances._expiry._task.cancel()
             for _ in range(2):  # when it lists again, it knows what it had listed before
                 while not await lists.get():
                     pass
@@ -161,7 +162,7 @@ def test_after_a_start_without_a_list_what_only_the_adapter_holds_is_expired_lat
             await swept(dialect)
             adapter.fail_listing = False
             await swept(dialect)
-            assert len(dialect._registry) == 0  # it isn't brought in for that
+            assert len(dialect._instances._watch) == 0  # it isn't brought in for that
             clock.now += HOURS
             await swept(dialect)
             assert adapter.held == {}
@@ -211,7 +212,7 @@ def test_what_changes_while_a_list_is_made_is_counted_right(clock: Clock) -> Non
         shared: dict[str, Any] = {"externalize": True, "max_instances": 4}
         async with dialect_on(MemoryStore(), clock, adapter=adapter, **shared) as dialect:
             old, _ = await dialect.start(LOCAL, 2, LASTING)
-            survey = dialect._keeper.mirror.survey
+            survey = dialect._instances._mirror.survey
 
             async def slow(*, check: bool) -> Any:
                 listed = await survey(check=check)
@@ -219,9 +220,9 @@ def test_what_changes_while_a_list_is_made_is_counted_right(clock: Clock) -> Non
                 await dialect.start(LOCAL, 2, LASTING)
                 return listed
 
-            dialect._keeper.mirror.survey = slow
+            dialect._instances._mirror.survey = slow
             await swept(dialect)
-            assert dialect._registry.owned(LOCAL, clock.now) == len(adapter.held) == 3
+            assert dialect._instances._watch.elsewhere(LOCAL) == len(adapter.held) == 3
 
     asyncio.run(run())
 

@@ -21,15 +21,15 @@ def test_the_adapter_of_the_tutorial_works_with_all_its_faults() -> None:
         adapter = TutorialAdapter(True, client)
         assert adapter.compress is False  # its constructor doesn't call the base's
         inside = Inside(adapter)
-        assert await inside.mirror.start() == []  # it can't list
+        assert await inside.open() == []  # it can't list
         instance = await inside.begin(await inside.start(), BOTH)
         await inside.step(instance)
         await inside.mirror.save_all([instance])
         await inside.aclose()
         inside = Inside(adapter)
-        await inside.mirror.start()
-        assert await inside.mirror.load("nobody") is None
-        assert await inside.mirror.load(instance.id) == instance  # with the time that it threw away
+        await inside.open()
+        assert await inside.load("nobody") is None
+        assert await inside.load(instance.id) == instance  # with the time that it threw away
         await inside.step(instance, SETTINGS[2])
         assert await inside.log(instance) == await undisturbed(2)
         await inside.mirror.delete(instance.id)
@@ -63,7 +63,7 @@ def test_an_adapter_of_three_methods_works_and_what_it_was_handed_does_not_chang
         for compress in (True, False):
             adapter.compress = compress
             inside = Inside(adapter)
-            assert await inside.mirror.start() == []
+            assert await inside.open() == []
             instance = await inside.begin(await inside.start(), BOTH)
             await inside.step(instance)
             first = adapter.held[instance.id]
@@ -73,7 +73,7 @@ def test_an_adapter_of_three_methods_works_and_what_it_was_handed_does_not_chang
             await inside.mirror.save_all([instance])
             await inside.aclose()
             inside = Inside(adapter)
-            assert await inside.mirror.load(instance.id) == instance
+            assert await inside.load(instance.id) == instance
             assert await inside.log(instance) == await undisturbed(2)
             await inside.aclose()
 
@@ -94,7 +94,7 @@ def test_what_an_adapter_could_not_read_is_passed_over() -> None:
         instance = await inside.begin(await inside.start(), BOTH)
         await inside.aclose()
         inside = Inside(adapter)
-        assert await inside.mirror.start() == [instance]
+        assert await inside.open() == [instance]
         await inside.aclose()
 
     run(body)
@@ -127,10 +127,10 @@ def test_what_is_no_instance_is_passed_over_in_a_list_and_refused_when_it_is_ask
         state = adapter.held[instance.id]
         adapter.listed = [{"a": 1}, "text", 5, replace(state, instance_id=nameless)]
         inside = Inside(adapter)
-        assert await inside.mirror.start() == [instance]
-        assert await inside.mirror.load_all() == []
+        assert await inside.open() == [instance]
+        assert await inside.load_all() == []
         with pytest.raises(ExternalStateRefused, match=r"'dict' can't be taken over: .* a dict that is no"):
-            await inside.mirror.load("dict")
+            await inside.load("dict")
         await inside.aclose()
 
     run(body)
@@ -143,9 +143,9 @@ def test_a_compressed_state_that_is_nested_too_deeply_is_refused() -> None:
         adapter = Careless()
         adapter.held["deep"] = InstanceState(state, "deep", "2030-01-01", {}, None)
         inside = Inside(adapter)
-        assert await inside.mirror.start() == []
+        assert await inside.open() == []
         with pytest.raises(ExternalStateRefused, match="nested too deeply"):
-            await inside.mirror.load("deep")
+            await inside.load("deep")
         await inside.aclose()
 
     run(body)
@@ -159,9 +159,9 @@ def test_an_instance_that_can_not_be_read_while_listing_does_not_keep_the_others
         await inside.aclose()
         adapter.broken = first.id
         inside = Inside(adapter)
-        assert await inside.mirror.load_all() == [second]
+        assert await inside.load_all() == [second]
         adapter.broken = ""
-        assert await inside.mirror.load_all() == [first]
+        assert await inside.load_all() == [first]
         await inside.aclose()
 
     run(body)
@@ -191,10 +191,10 @@ def test_an_instance_of_any_class_with_the_five_attributes_is_taken() -> None:
         rows[instance.id] = TheirState(**{**vars(held), "time": str(held.time)})
         for shared in (False, True):
             inside = Inside(adapter, shared=shared)
-            assert await inside.mirror.load(instance.id) == instance
+            assert await inside.load(instance.id) == instance
             await inside.aclose()
         inside = Inside(adapter)
-        await inside.mirror.load(instance.id)
+        await inside.load(instance.id)
         await inside.step(instance, SETTINGS[2])
         assert await inside.log(instance) == await undisturbed(2)
         await inside.aclose()
@@ -215,11 +215,11 @@ def test_what_lacks_an_attribute_is_refused_with_its_name() -> None:
         for shared in (False, True):
             inside = Inside(adapter, shared=shared)
             with structlog.testing.capture_logs() as lines:
-                assert await inside.mirror.start() == []
+                assert await inside.open() == []
             (line,) = [line for line in lines if line["event"] == "external_state_refused"]
             assert "a Half that is no instance: it has no timeout, step" in line["reason"]
             with pytest.raises(ExternalStateRefused, match="it has no timeout, step"):
-                await inside.mirror.load("half")
+                await inside.load("half")
             await inside.aclose()
 
     run(body)

@@ -66,8 +66,8 @@ def test_the_example_for_a_client_holds_sessions(names: dict[str, Any]) -> None:
             assert ("zstd" in json.loads(client.rows[created.id])["state"]) == compress
             await inside.aclose()
             inside = Inside(names["DBAdapter"](not compress, client))
-            assert await inside.mirror.start() == []
-            assert await inside.mirror.load(created.id) == created
+            assert await inside.open() == []
+            assert await inside.load(created.id) == created
             assert [rows for rows, _ in await inside.log(created)] == first
             await inside.mirror.delete(created.id)
             assert client.rows == {}
@@ -81,7 +81,7 @@ def test_the_example_for_sqlite_holds_sessions_and_lists_them(names: dict[str, A
 
     async def body() -> None:
         inside = Inside(names["SqliteAdapter"](False, path))
-        assert await inside.mirror.start() == []
+        assert await inside.open() == []
         created = await inside.begin(await inside.start(), NEW)
         other = await inside.start()
         rows = await inside.step(created)
@@ -91,7 +91,7 @@ def test_the_example_for_sqlite_holds_sessions_and_lists_them(names: dict[str, A
 
         for _ in range(3):
             inside = Inside(names["SqliteAdapter"](True, path))
-            assert sorted(i.id for i in await inside.mirror.start()) == sorted([created.id, other.id])
+            assert sorted(i.id for i in await inside.open()) == sorted([created.id, other.id])
             again = await inside.step(created, {"bath": {}}, Key("k", b"h"))
             assert again == rows[1:2]
             rows += await inside.step(created)
@@ -100,7 +100,7 @@ def test_the_example_for_sqlite_holds_sessions_and_lists_them(names: dict[str, A
         inside = Inside(names["SqliteAdapter"](True, path))
         await inside.mirror.delete(other.id)
         await inside.mirror.delete(other.id)
-        assert await inside.mirror.load(other.id) is None
+        assert await inside.load(other.id) is None
         await inside.aclose()
 
     asyncio.run(body())

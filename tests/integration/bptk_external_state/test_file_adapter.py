@@ -145,7 +145,7 @@ def test_a_file_of_bptk_counts_as_asked_for_when_it_is_loaded_also_without_a_ses
     async def body() -> None:
         inside = Inside(adapter)
         began = time.time()
-        (loaded,) = await inside.mirror.start()
+        (loaded,) = await inside.open()
         assert loaded.id == ID and loaded.run is None
         assert began <= loaded.accessed <= time.time()
         await inside.aclose()
@@ -207,7 +207,7 @@ def test_a_second_server_is_told_who_has_the_folder(tmp_path: Path) -> None:
         async def start() -> None:
             inside = Inside(FileAdapter(False, tmp_path))
             with pytest.raises(ExternalStateLocked):
-                await inside.mirror.start()
+                await inside.open()
             with pytest.raises(ExternalStateLocked):
                 await inside.start()
             assert inside.store.documents("bptk") == []
@@ -234,23 +234,23 @@ def test_an_instance_is_locked_against_other_servers_from_load_to_save(tmp_path:
 
     async def body() -> None:
         one, two = (Inside(FileAdapter(False, tmp_path), shared=True) for _ in range(2))
-        assert await one.mirror.start() == await two.mirror.start() == []
+        assert await one.open() == await two.open() == []
         created = await one.begin(await one.start(), NEW)
-        await one.mirror.forget(created)
+        await one.forget(created)
 
         async def step(inside: Inside) -> None:
             async with inside.mirror.lock(created.id):
-                loaded = await inside.mirror.load(created.id)
+                loaded = await inside.load(created.id)
                 assert loaded is not None
                 await inside.step(loaded)
-                await inside.mirror.forget(loaded)
+                await inside.forget(loaded)
 
         async def steps(inside: Inside) -> None:
             for _ in range(10):
                 await step(inside)
 
         await asyncio.gather(steps(one), steps(two))
-        loaded = await one.mirror.load(created.id)
+        loaded = await one.load(created.id)
         assert loaded is not None
         assert len(await one.log(loaded)) == 20
         await one.aclose()
@@ -372,7 +372,7 @@ def test_when_the_kernel_refuses_to_write_the_acknowledged_steps_are_there(tmp_p
 
     async def body() -> None:
         inside = Inside(FileAdapter(False, tmp_path))
-        loaded = await inside.mirror.load(instance_id)
+        loaded = await inside.load(instance_id)
         assert loaded is not None
         assert len(await inside.log(loaded)) == int(saved)
         await inside.aclose()
@@ -386,10 +386,10 @@ def test_a_damaged_file_of_a_shared_folder_is_set_aside_only_under_its_lock(tmp_
         path = tmp_path / f"{ID}.json"
         path.write_bytes(b'{"data":')
         inside = Inside(FileAdapter(False, tmp_path), shared=True)
-        assert await inside.mirror.start() == []
+        assert await inside.open() == []
         assert names(tmp_path) == [path.name]  # another server may be about to replace it
         async with inside.mirror.lock(ID):
-            assert await inside.mirror.load(ID) is None
+            assert await inside.load(ID) is None
         assert names(tmp_path) == [f"{path.name}.corrupt"]
         await inside.aclose()
 

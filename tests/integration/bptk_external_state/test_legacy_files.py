@@ -89,7 +89,7 @@ def test_a_file_is_taken_over_and_goes_on_like_a_run_from_the_start(tmp_path: Pa
     async def body() -> None:
         instance_id, state = put(name, tmp_path)
         inside = Inside(FileAdapter(name.startswith("3"), tmp_path), catalogue())
-        loaded = await inside.mirror.load(instance_id)
+        loaded = await inside.load(instance_id)
         assert loaded is not None
         steps = len(BATH.CASES[name.split("-", 2)[2]][2])
         assert len(await inside.log(loaded)) == steps
@@ -102,7 +102,7 @@ def test_a_file_is_taken_over_and_goes_on_like_a_run_from_the_start(tmp_path: Pa
         # It was saved in our form; another server goes on.
         assert "perdure-1" in (tmp_path / f"{instance_id}.json").read_text()
         inside = Inside(FileAdapter(False, tmp_path), catalogue())
-        loaded = await inside.mirror.load(instance_id)
+        loaded = await inside.load(instance_id)
         assert loaded is not None
         for settings in more[1:]:
             await inside.step(loaded, {} if settings is None else {BATH.MANAGER: {"base": settings}})
@@ -121,9 +121,9 @@ def test_a_file_that_does_not_lead_to_its_numbers_is_refused_and_stays(tmp_path:
         path = tmp_path / f"{instance_id}.json"
         former = path.read_bytes()
         inside = Inside(FileAdapter(True, tmp_path), catalogue(noisy=name.endswith("noisy")))
-        assert await inside.mirror.start() == []
+        assert await inside.open() == []
         with pytest.raises(ExternalStateRefused, match=REFUSED[name]):
-            await inside.mirror.load(instance_id)
+            await inside.load(instance_id)
         assert inside.store.runs() == []
         assert inside.in_memory(instance_id) is None
         await inside.aclose()
@@ -144,7 +144,7 @@ def refused(tmp_path: Path, name: str, change: Any, served: Catalogue | None = N
     async def body() -> str:
         inside = Inside(FileAdapter(True, tmp_path), served or catalogue())
         with pytest.raises(ExternalStateRefused) as error:
-            await inside.mirror.load(instance_id)
+            await inside.load(instance_id)
         assert inside.store.runs() == []
         await inside.aclose()
         return str(error.value)
@@ -217,7 +217,7 @@ def test_a_session_that_was_begun_but_not_stepped_starts_with_what_it_was_begun_
 
     async def body() -> None:
         inside = Inside(FileAdapter(True, tmp_path), catalogue(noisy=True))
-        loaded = await inside.mirror.load(instance_id)
+        loaded = await inside.load(instance_id)
         assert loaded is not None
         rows = (await inside.step(loaded))[0]
         assert rows[0][:3] == [1.0, 5.0, 4.0]  # the tap of the begin, and not the model's 2.0
@@ -238,7 +238,7 @@ def test_times_that_were_added_up_are_those_of_their_steps(tmp_path: Path) -> No
 
     async def body() -> None:
         inside = Inside(FileAdapter(True, tmp_path), catalogue())
-        assert await inside.mirror.load(instance_id) is not None
+        assert await inside.load(instance_id) is not None
         await inside.aclose()
 
     asyncio.run(body())
@@ -250,7 +250,7 @@ def test_what_another_adapter_holds_of_a_server_of_bptk_is_taken_over_too(tmp_pa
         instance_id, _ = put("2.1.1-compressed-every-step", tmp_path)
         client.rows[instance_id] = (tmp_path / f"{instance_id}.json").read_text()
         inside = Inside(TutorialAdapter(True, client), catalogue())
-        loaded = await inside.mirror.load(instance_id)
+        loaded = await inside.load(instance_id)
         assert loaded is not None
         assert len(await inside.log(loaded)) == 6
         await inside.aclose()
@@ -275,7 +275,7 @@ def test_sparse_settings_of_a_compressed_session_with_steps_stand_where_they_wer
 
     async def body() -> None:
         inside = Inside(FileAdapter(True, tmp_path), catalogue())
-        loaded = await inside.mirror.load(instance_id)
+        loaded = await inside.load(instance_id)
         assert loaded is not None
         inputs = [inputs for _, inputs in await inside.log(loaded)]
         assert [bool(given) for given in inputs] == [False, True, False, True, False, False]

@@ -7,12 +7,13 @@ from contextlib import suppress
 import pytest
 import structlog.testing
 from tests.support.adapters import FaultyAdapter
+from tests.support.bptk_dialect import begun, clock_behind, dialect_on, stepped
 from tests.support.mirrored import BOTH, SETTINGS, Inside, run, undisturbed
 from tests.support.small import NEW
 
-from perdure.drivers.requests import StepRequest
 from perdure.errors import ExternalStateRefused, ExternalStateUnavailable, RunNotFound
 from perdure.run import Key
+from perdure.stores.memory import MemoryStore
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -24,7 +25,7 @@ def test_a_session_loaded_afresh_before_every_step_answers_like_an_undisturbed_o
         await inside.aclose()
         for number in range(1, 11):
             inside = Inside(adapter)
-            loaded = await inside.mirror.load(instance.id)
+            loaded = await inside.load(instance.id)
             assert loaded == instance
             await inside.step(loaded, SETTINGS.get(number))
             log = await inside.log(loaded)
@@ -44,7 +45,7 @@ def test_an_idempotency_key_is_known_after_a_reload_also_of_many_steps_and_of_th
         await inside.aclose()
 
         inside = Inside(adapter)
-        loaded = await inside.mirror.load(instance.id)
+        loaded = await inside.load(instance.id)
         assert loaded is not None
         assert await inside.step(loaded, SETTINGS[4], key, steps=5) == rows
         assert len(await inside.log(loaded)) == 6
@@ -66,7 +67,7 @@ def test_a_session_that_has_ended_comes_back_ended() -> None:
         await inside.mirror.save(instance)
         await inside.aclose()
         inside = Inside(adapter)
-        await inside.mirror.load(instance.id)
+        await inside.load(instance.id)
         loaded = inside.store.run(stopped.id)
         assert (loaded.state, loaded.outcome, loaded.reason, loaded.position, loaded.created) == (
             stopped.state,
@@ -118,7 +119,7 @@ def test_an_adapter_that_fails_after_it_saved_keeps_the_new_step() -> None:
     run(body)
 
 
-def test_an_adapter_that_can_neither_save_nor_load_leaves_the_session_at_the_former_step() -> None:
+def test_after_an_adapter_could_neither_save_nor_load_the_session_is_where_it_holds_it() -> None:
     async def body() -> None:
         adapter = FaultyAdapter()
         inside = Inside(adapter)
@@ -126,13 +127,13 @@ def test_an_adapter_that_can_neither_save_nor_load_leaves_the_session_at_the_for
         await inside.step(instance)
         adapter.fail_after = adapter.fail_loading = True
         with pytest.raises(ExternalStateUnavailable):
-            await inside.step(instance)
+            await inside.step(instance, SETTINGS[2])
+        with pytest.raises(ExternalStateUnavailable):
+            await inside.log(instance)
         adapter.fail_after = adapter.fail_loading = False
-        assert len(await inside.log(instance)) == 1
-        await inside.step(instance, SETTINGS[2])
         assert await inside.log(instance) == await undisturbed(2)
         again = Inside(adapter)
-        loaded = await again.mirror.load(instance.id)
+        loaded = await again.load(instance.id)
         assert loaded is not None
         assert await again.log(loaded) == await undisturbed(2)
         await inside.aclose()
@@ -154,7 +155,7 @@ def test_what_could_not_be_started_or_begun_or_ended_is_as_it_was() -> None:
         adapter.fail_before = True
         with pytest.raises(ExternalStateUnavailable):
             await inside.begin(instance)
-        assert inside.in_memory(instance.id) == instance
+        assert await inside.load(instance.id) == instance
         assert inside.store.runs() == []
         adapter.fail_before = False
         begun = await inside.begin(instance, BOTH)
@@ -162,9 +163,10 @@ def test_what_could_not_be_started_or_begun_or_ended_is_as_it_was() -> None:
         adapter.fail_before = True
         with pytest.raises(ExternalStateUnavailable):
             await inside.keep(instance)  # ended
+        assert await inside.load(instance.id) == begun
         with pytest.raises(ExternalStateUnavailable):
             await inside.begin(begun)  # replaced
-        assert inside.in_memory(instance.id) == begun
+        assert await inside.load(instance.id) == begun
         assert len(await inside.log(begun)) == 1
         assert len(inside.store.runs()) == 1
         await inside.aclose()
@@ -184,7 +186,7 @@ def test_when_the_former_run_is_gone_the_instance_is_loaded_anew() -> None:
         with pytest.raises(ExternalStateUnavailable):
             await inside.begin(begun)
         assert inside.in_memory(begun.id) is None
-        assert await inside.mirror.load(begun.id) == begun
+        assert await inside.load(begun.id) == begun
         assert await inside.log(begun) == await undisturbed(1)
         await inside.aclose()
 
@@ -194,18 +196,16 @@ def test_when_the_former_run_is_gone_the_instance_is_loaded_anew() -> None:
 def test_a_client_that_goes_away_does_not_stop_a_save() -> None:
     async def body() -> None:
         adapter = FaultyAdapter()
-        inside = Inside(adapter)
-        instance = await inside.begin(await inside.start(), BOTH)
-        held = adapter.held[instance.id]
-        assert instance.run is not None
-        await inside.sessions.step("local", instance.run, StepRequest())
-        request = asyncio.create_task(inside.mirror.save(instance))
-        await asyncio.sleep(0)
-        request.cancel()
-        with suppress(asyncio.CancelledError):
-            await request
-        await inside.aclose()
-        assert adapter.held[instance.id] != held
+        async with dialect_on(MemoryStore(), clock_behind(), adapter=adapter) as dialect:
+            instance = await begun(dialect, "local")
+            held = adapter.held[instance]
+            request = asyncio.create_task(stepped(dialect, instance, "local"))
+            await asyncio.sleep(0)
+            request.cancel()
+            with suppress(asyncio.CancelledError):
+                await request
+            assert await stepped(dialect, instance, "local") == [1.0]
+        assert adapter.held[instance] != held
 
     run(body)
 
@@ -214,12 +214,12 @@ def test_an_adapter_is_called_on_one_thread_only() -> None:
     async def body() -> None:
         adapter = FaultyAdapter()
         inside = Inside(adapter)
-        await inside.mirror.start()
+        await inside.open()
         instances = [await inside.begin(await inside.start()) for _ in range(4)]
         await asyncio.gather(*(inside.step(instance) for instance in instances))
         await inside.mirror.save_all(instances)
-        await inside.mirror.load("unknown")
-        await inside.mirror.load_all()
+        await inside.load("unknown")
+        await inside.load_all()
         await inside.mirror.delete(instances[0].id)
         await inside.aclose()
         assert len(adapter.threads) == 1
@@ -233,13 +233,13 @@ def test_a_forgotten_instance_is_loaded_again() -> None:
         inside = Inside(FaultyAdapter())
         instance = await inside.begin(await inside.start(), BOTH)
         await inside.step(instance)
-        await inside.mirror.forget(instance)
+        await inside.forget(instance)
         assert inside.in_memory(instance.id) is None
         assert inside.store.runs() == []
         assert instance.run is not None
         with pytest.raises(RunNotFound):
             inside.store.run(instance.run)
-        assert await inside.mirror.load(instance.id) == instance
+        assert await inside.load(instance.id) == instance
         await inside.step(instance, SETTINGS[2])
         assert await inside.log(instance) == await undisturbed(2)
         await inside.aclose()
@@ -254,19 +254,17 @@ def test_at_start_everything_is_loaded_and_a_failure_is_lived_with() -> None:
         instances = [await inside.begin(await inside.start()), await inside.start()]
         await inside.aclose()
         inside = Inside(adapter)
-        assert sorted(await inside.mirror.start(), key=lambda i: i.id) == sorted(
-            instances, key=lambda i: i.id
-        )
-        assert await inside.mirror.load_all() == []
+        assert sorted(await inside.open(), key=lambda i: i.id) == sorted(instances, key=lambda i: i.id)
+        assert await inside.load_all() == []
         await inside.aclose()
         adapter.fail_listing = True
         inside = Inside(adapter)
-        assert await inside.mirror.start() == []
-        assert await inside.mirror.load(instances[0].id) == instances[0]
+        assert await inside.open() == []
+        assert await inside.load(instances[0].id) == instances[0]
         with pytest.raises(ExternalStateUnavailable):
-            await inside.mirror.load_all()
+            await inside.load_all()
         adapter.fail_listing = False
-        assert await inside.mirror.load_all() == [instances[1]]
+        assert await inside.load_all() == [instances[1]]
         await inside.aclose()
 
     run(body)
@@ -281,9 +279,9 @@ def test_what_is_damaged_is_refused_and_the_others_are_loaded() -> None:
         held = adapter.held[damaged.id]
         adapter.held[damaged.id] = held.replace('"equations"', '"equation"')
         inside = Inside(adapter)
-        assert await inside.mirror.start() == [good]
+        assert await inside.open() == [good]
         with pytest.raises(ExternalStateRefused, match="equations"):
-            await inside.mirror.load(damaged.id)
+            await inside.load(damaged.id)
         assert adapter.held[damaged.id] == held.replace('"equations"', '"equation"')
         await inside.aclose()
 
@@ -294,10 +292,10 @@ def test_an_unknown_instance_is_none_and_a_failing_adapter_is_unavailable() -> N
     async def body() -> None:
         adapter = FaultyAdapter()
         inside = Inside(adapter)
-        assert await inside.mirror.load("nobody") is None
+        assert await inside.load("nobody") is None
         adapter.fail_loading = True
         with pytest.raises(ExternalStateUnavailable):
-            await inside.mirror.load("nobody")
+            await inside.load("nobody")
         await inside.aclose()
 
     run(body)
@@ -323,7 +321,7 @@ def test_the_state_is_plain_json_and_complete_in_itself() -> None:
         assert (state["seed"], state["owner"]) == (7, "local")
         assert [key["text"] for key in state["keys"]] == ["k"]
         assert set(state["engine_states"]["states"]) == {"bath/base", "bath/full"}
-        assert state["engine_states"]["position"] == 2
+        assert state["engine_states"]["position"] == 0  # the schedule asked for no other savepoint
         await inside.aclose()
 
     run(body)
@@ -347,17 +345,16 @@ def test_a_shared_adapter_is_looked_at_when_it_starts_and_nothing_stays_in_memor
     async def body() -> None:
         adapter = FaultyAdapter()
         inside = Inside(adapter)
-        begun, started = await inside.begin(await inside.start(), BOTH), await inside.start()
+        await inside.begin(await inside.start(), BOTH)
+        await inside.start()
         damaged = await inside.begin(await inside.start())
         await inside.aclose()
         adapter.held[damaged.id] = adapter.held[damaged.id].replace('"equations"', '"equation"')
         inside = Inside(adapter, shared=True)
-        for look in (inside.mirror.start, lambda: inside.mirror.survey(check=True)):
+        for look in (inside.open, inside.load_all):
             adapter.calls.clear()
             with structlog.testing.capture_logs() as lines:
-                found = await look()
-            assert {instance.id for instance in found} == {begun.id, started.id}
-            assert {instance.run for instance in found} == {None}
+                assert await look() == []
             assert "list" in adapter.calls
             assert {line["event"]: line.get("instance") for line in lines} == {
                 "external_state_refused": damaged.id,
@@ -367,22 +364,5 @@ def test_a_shared_adapter_is_looked_at_when_it_starts_and_nothing_stays_in_memor
         # Now and then only their times are looked at.
         assert len(await inside.mirror.survey(check=False)) == 3
         await inside.aclose()
-
-    run(body)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_what_a_shared_adapter_holds_goes_before_what_is_in_memory(shared: bool) -> None:
-    async def body() -> None:
-        adapter = FaultyAdapter()
-        one, two = Inside(adapter, shared=shared), Inside(adapter, shared=shared)
-        instance = await one.begin(await one.start(), BOTH)
-        await one.step(instance)
-        assert await two.mirror.load(instance.id) == instance
-        await two.step(instance, SETTINGS[2])
-        assert await one.mirror.load(instance.id) == instance
-        assert await one.log(instance) == await undisturbed(2 if shared else 1)
-        await one.aclose()
-        await two.aclose()
 
     run(body)

@@ -40,10 +40,10 @@ def test_every_step_is_taken_once_with_the_same_numbers(
                 if what == "dies":
                     await inside.aclose()
                     inside = Inside(adapter)
-                    assert await inside.mirror.load(instance.id) == instance
+                    assert await inside.load(instance.id) == instance
                 elif what == "forgets":
-                    await inside.mirror.forget(instance)
-                    assert await inside.mirror.load(instance.id) == instance
+                    await inside.forget(instance)
+                    assert await inside.load(instance.id) == instance
                 else:
                     adapter.fail_before = what.startswith("before")
                     adapter.fail_after = what.startswith("after")
@@ -55,7 +55,7 @@ def test_every_step_is_taken_once_with_the_same_numbers(
             assert repr(rows) == repr(await calm.step(calm_instance, given_at(number), key, steps))
         await inside.aclose()
         inside = Inside(adapter)
-        assert await inside.mirror.load(instance.id) == instance
+        assert await inside.load(instance.id) == instance
         assert repr(await inside.log(instance)) == repr(await calm.log(calm_instance))
         await inside.aclose()
         await calm.aclose()

@@ -27,6 +27,7 @@ DROP_NAMES = (  # leads to the schema before them
     "DROP TRIGGER run_queued_anew; DROP TRIGGER label_queued; DROP TRIGGER label_queued_anew; "
     "DROP VIEW queue_of_runs; DROP TABLE queue; DROP TABLE needs; "
     "DROP TRIGGER run_listed; DROP TRIGGER run_listed_anew; DROP VIEW tags_of_runs; "
+    "DROP TABLE uses; "
     "DROP TABLE tags; DROP TABLE labels; DROP TABLE generations; ALTER TABLE meta DROP COLUMN listed; "
 )
 
@@ -53,7 +54,7 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
                 "executions", "log_lines", "meta", "owners", "probe", "records",
                 "execution_queued", "execution_queued_anew", "queue", "queue_by_group", "queue_by_kind",
                 "queue_by_owner", "queue_of_runs", "needs", "run_left_queue", "run_queued_anew",
-                "label_queued", "label_queued_anew",
+                "label_queued", "label_queued_anew", "needs_queued_anew",
                 "result_counted", "result_discounted", "results", "run_counted", "run_discounted",
                 "run_keys", "run_keys_by_run", "runs",
                 "generations", "labels", "label_listed", "label_listed_anew",
@@ -61,6 +62,7 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
                 "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
                 "specs", "step_keys", "steps", "tags",
                 "tags_by_created", "tags_by_name", "tags_by_updated",
+                "uses", "uses_by_owner",
                 "tags_of_owner_by_created", "tags_of_owner_by_name", "tags_of_owner_by_updated",
             }  # fmt: skip
             assert connection.pragma("user_version") == MIGRATIONS[-1].version

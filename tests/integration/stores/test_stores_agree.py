@@ -20,6 +20,7 @@ from perdure.run import Change, Entry, Execution, Key, LogLine, Run
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Store, Version
 from perdure.stores.commands import (
+    AddDocuments,
     Append,
     Appended,
     ChangeRun,
@@ -32,19 +33,23 @@ from perdure.stores.commands import (
     DeleteDocument,
     DeleteRun,
     Finish,
+    ForgetDocument,
     Fork,
     ForkRuns,
     Guard,
     Lease,
     Leased,
     MarkSavepoint,
+    OwnerLimit,
     PutDocument,
     PutSavepoint,
     Release,
     Renew,
     Report,
     Settle,
+    Touch,
     Unleased,
+    Use,
     Want,
     encoded,
 )
@@ -95,6 +100,15 @@ filters = st.builds(
 )
 ORDERS = [order for order in RunOrder if order.field != "updated"]  # each store takes its own time
 names = st.none() | st.sampled_from(["x", ""])
+uses = st.builds(Use, owner=owners, stamp=st.integers(1, 3), accessed=st.floats(0, 9), lasts=st.floats(0, 9))
+limits = st.builds(
+    OwnerLimit,
+    maximum=st.integers(0, 4),
+    what=st.just("notes"),
+    setting=st.just("NOTES"),
+    idle=st.dictionaries(ids, st.integers(1, 3), max_size=2),
+    elsewhere=st.integers(0, 1),
+)
 
 
 def timeless(value: Any) -> Any:
@@ -219,6 +233,7 @@ class Stores(RuleBasedStateMachine):
         entries=entries,
         savepoint=st.none() | savepoints,
         change=st.none() | some_changes,
+        touched=st.none() | ids,
     )
     def append(
         self,
@@ -228,9 +243,11 @@ class Stores(RuleBasedStateMachine):
         entries: list[Entry],
         savepoint: Savepoint | None,
         change: Change | None,
+        touched: str | None,
     ) -> None:
         position = max(0, len(self.oracle.steps(id)) + ahead) if self.exists(id) else 0
-        self.done(Append(id, self.guard(id, stale), position, entries, encoded(savepoint), change))
+        touch = None if touched is None else Touch("ann", touched, self.version("ann", touched), 2, 5.0)
+        self.done(Append(id, self.guard(id, stale), position, entries, encoded(savepoint), change, touch))
 
     @rule(id=ids, key=keys)
     def step_by_key(self, id: str, key: Key) -> None:
@@ -311,9 +328,27 @@ class Stores(RuleBasedStateMachine):
         version = self.oracle.run(id).version if self.exists(id) else 0
         self.all(lambda store: store.submit(ChangeRun(id, version, Change(tags=tags))))
 
-    @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 9))
-    def put_record(self, dialect: str, id: str, blob: bytes, version: int | None) -> None:
-        self.all(lambda store: store.submit(PutDocument(dialect, id, blob, version)))
+    @rule(dialect=owners, id=ids, blob=blobs, version=st.none() | st.integers(1, 9), use=st.none() | uses)
+    def put_record(self, dialect: str, id: str, blob: bytes, version: int | None, use: Use | None) -> None:
+        self.all(lambda store: store.submit(PutDocument(dialect, id, blob, version, use)))
+
+    @rule(dialect=owners, added=st.dictionaries(ids, blobs, max_size=2), use=uses, limit=st.none() | limits)
+    def add_records(self, dialect: str, added: dict[str, bytes], use: Use, limit: OwnerLimit | None) -> None:
+        self.all(lambda store: store.submit(AddDocuments(dialect, list(added.items()), use, limit)))
+
+    @rule(dialect=owners, id=ids, stale=st.booleans(), stamp=st.integers(1, 3), accessed=st.floats(0, 9))
+    def touch_record(self, dialect: str, id: str, stale: bool, stamp: int, accessed: float) -> None:
+        touch = Touch(dialect, id, self.version(dialect, id) + stale, stamp, accessed)
+        self.all(lambda store: store.submit(touch))
+
+    @rule(
+        dialect=owners, id=ids, stale=st.booleans(), stamp=st.none() | st.integers(1, 3), run=st.none() | ids
+    )
+    def forget_record(self, dialect: str, id: str, stale: bool, stamp: int | None, run: str | None) -> None:
+        ended = Change(state=RunState.STOPPED, outcome=Outcome.EXPIRED, reason="why")
+        if run is None or not self.executes(run):
+            forget = ForgetDocument(dialect, id, self.version(dialect, id) + stale, stamp, run, ended)
+            self.all(lambda store: store.submit(forget))
 
     @rule(dialect=owners, id=ids)
     def delete_record(self, dialect: str, id: str) -> None:
@@ -352,6 +387,8 @@ class Stores(RuleBasedStateMachine):
         self.all(lambda store: sorted(msgspec.structs.astuple(it) for it in store.queue_counts()))
         for dialect in ("ann", "bob"):
             self.all(lambda store, dialect=dialect: list(store.documents(dialect)))
+            self.all(lambda store, dialect=dialect: list(store.documents(dialect, owner="ann")))
+            self.all(lambda store, dialect=dialect: dict(store.uses(dialect)))
         assert self.told[self.oracle] == self.told[self.memory] == self.told[self.sqlite]
 
     @invariant()
@@ -393,6 +430,19 @@ class Stores(RuleBasedStateMachine):
         except PerdureError:
             return Unleased(0)
         return Leased(self.token(id) + stale)
+
+    def executes(self, id: str) -> bool:
+        """Return whether a run has an execution."""
+        try:
+            self.oracle.execution(id)
+        except PerdureError:
+            return False
+        return True
+
+    def version(self, dialect: str, id: str) -> int:
+        """Return the version of a document, or one that there is none of."""
+        document = self.oracle.document(dialect, id)
+        return 0 if document is None else document.version
 
     def exists(self, id: str) -> bool:
         return any(run.id == id for run in self.oracle.runs())

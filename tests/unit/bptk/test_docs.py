@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib import pyplot as plt
 
-from perdure.dialects.bptk import dialect, sweeper
+from perdure.dialects.bptk import dialect, expiry
 from perdure.dialects.bptk.handlers import FIXED, OF_INSTANCE
 
 ROOT = Path(__file__).parents[3]
@@ -40,8 +40,8 @@ def test_the_routes_that_take_a_key_or_an_expected_step_are_documented() -> None
 
 
 def test_how_often_an_adapter_is_asked_for_its_list_is_documented() -> None:
-    assert sweeper.LIST_SECONDS == 300.0
-    assert sweeper.LIST_SHARE == 100.0
+    assert expiry.LIST_SECONDS == 300.0
+    assert expiry.LOOK_SHARE == 100.0
     for page in (PAGE, (ROOT / "docs" / "external-state.md").read_text(encoding="utf-8")):
         assert "five minutes" in page
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.dialects.bptk import session_json, session_log
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_json import session_results, state_entry
 from perdure.dialects.bptk.session_log import SessionLog
 from perdure.dialects.bptk.timeouts import DEFAULT

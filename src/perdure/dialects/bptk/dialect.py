@@ -9,11 +9,10 @@ from msgspec.structs import replace
 
 from perdure.clock import SteadyClock, steady
 from perdure.dialects.bptk.external_state.mirror import Mirror
-from perdure.dialects.bptk.instances import Instance
-from perdure.dialects.bptk.keeper import Keeper
+from perdure.dialects.bptk.instance import Instance
+from perdure.dialects.bptk.instances import Instances
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
 from perdure.dialects.bptk.session_log import SessionLog
-from perdure.dialects.bptk.starts import Starts
 from perdure.dialects.bptk.stream import Stream
 from perdure.drivers.requests import Answer, NewSession, Owner, StepRequest
 from perdure.drivers.session_spec import SessionSpec
@@ -21,7 +20,6 @@ from perdure.drivers.sessions import Sessions
 from perdure.errors import (
     InstanceLocked,
     NoSession,
-    PerdureError,
     RunFinished,
     RunNotFound,
     ScenarioNotFound,
@@ -32,6 +30,7 @@ from perdure.observability import Metrics
 from perdure.run import Key, Run
 from perdure.scenarios import Scenario
 from perdure.settings import Settings
+from perdure.stores.commands import Touch
 
 __all__ = ["Dialect"]
 
@@ -89,21 +88,26 @@ class Dialect:
         self.reading = anyio.CapacityLimiter(READ_AT_ONCE)
         self._durable = durable
         ticking = clock if isinstance(clock, SteadyClock) else SteadyClock(clock, clock)
-        self._keeper = Keeper(
-            sessions, metrics, mirror=mirror, externalize=externalize, keep_runs=durable, clock=ticking
+        self._streamed_at_once = STREAMED_AT_ONCE if mirror is None else 1
+        self._instances = Instances(
+            sessions,
+            metrics,
+            limit=settings.max_instances,
+            mirror=mirror,
+            externalize=externalize,
+            keep_runs=durable,
+            clock=ticking,
         )
-        self._registry = self._keeper.registry
-        self._starts = Starts(self._keeper, settings.max_instances)
         self._streams: dict[str, Stream] = {}
         self._scenarios: dict[str, list[Scenario]] = {}
 
     async def open(self) -> None:
         """Learn which instances there are, and begin to watch their timeouts."""
-        await self._keeper.open()
+        await self._instances.open()
 
     async def aclose(self) -> None:
         """End what watches timeouts, and wait for what is under way; closes the mirror too."""
-        await self._keeper.aclose()
+        await self._instances.aclose()
 
     # Instances ----------------------------------------------------------------------------------------------
 
@@ -121,23 +125,20 @@ class Dialect:
         KeyReused
             If another request had the key.
         """
-        return await self._keeper.uninterrupted(self._starts.start(owner, count, lasting, key))
+        return await self._instances.start(owner, count, lasting, key)
 
     async def keep_alive(self, owner: Owner, instance_id: str) -> None:
         """Begin an instance's timeout anew."""
-        await self._keeper.on(owner, instance_id, self._keeper.keep)
+        await self._instances.on(owner, instance_id, self._instances.keep_alive)
 
     async def stop(self, owner: Owner, instance_id: str) -> None:
         """Forget an instance and end its session; harmless if there is none."""
-        await self._keeper.uninterrupted(self._stop(owner, instance_id))
+        if await self._instances.stop(owner, instance_id, "its instance was stopped"):
+            self._streams.pop(instance_id, None)
 
     async def own(self, owner: Owner) -> list[Instance]:
-        """Return the caller's instances that are in memory and haven't timed out."""
-        return [
-            instance
-            for instance in self._registry
-            if (owner is None or instance.owner == owner) and not self._registry.expired(instance.id)
-        ]
+        """Return the caller's instances that are in the store and haven't timed out."""
+        return await self._instances.own(owner)
 
     async def current_run(self, instance: Instance) -> Run | None:
         """Return the run of an instance's session, or None."""
@@ -166,27 +167,27 @@ class Dialect:
             run = created.run
             if created.replayed and (run.id == instance.run or run.state in FINAL):
                 return  # this very request began it, whatever became of it since
-            begun = replace(instance, run=created.run.id)
             try:
-                await self._keeper.keep(begun)
+                former = await self._instances.change(instance.id, run.id)
             except BaseException:
-                kept = self._registry.get(instance.id)
-                if kept is None or kept.run != created.run.id:
-                    await self._keeper.end_run(begun, Outcome.TERMINATED, "it could not be begun")
+                kept = await self._instances.get(instance.id)
+                if kept is None or kept.run != run.id:
+                    begun = replace(instance, run=run.id)
+                    await self._instances.end_run(begun, Outcome.TERMINATED, "it could not be begun")
                 raise
-            await self._leave(instance, "another session was begun")
+            if former.run != run.id:  # which the same request has just begun at another server
+                await self._leave(former, "another session was begun")
 
-        await self._keeper.on(owner, instance_id, begin)
+        await self._instances.on(owner, instance_id, begin)
 
     async def end_session(self, owner: Owner, instance_id: str) -> None:
         """End an instance's session; harmless if it has none."""
 
         async def end(instance: Instance) -> None:
             if instance.run is not None:
-                await self._keeper.keep(replace(instance, run=None))
-                await self._leave(instance, "ended by its owner")
+                await self._leave(await self._instances.change(instance.id, None), "ended by its owner")
 
-        await self._keeper.on(owner, instance_id, end)
+        await self._instances.on(owner, instance_id, end)
 
     async def step(
         self, owner: Owner, instance_id: str, overrides: Overrides, request: StepRequest, key: Key | None
@@ -201,12 +202,12 @@ class Dialect:
             As `Sessions.step`.
         """
 
-        async def step(instance: Instance) -> Answer | None:
+        async def step(instance: Instance, touch: Callable[[], Touch]) -> Answer | None:
             if instance.id in self._streams:
                 raise InstanceLocked
-            return await self._step(instance, overrides, request, key)
+            return await self._step(instance, overrides, replace(request, touch=touch), key)
 
-        return await self._keeper.on(owner, instance_id, step)
+        return await self._instances.advance(owner, instance_id, step)
 
     async def stream(
         self,
@@ -222,35 +223,37 @@ class Dialect:
         replaced, and breaks off with `PositionConflict` if another server has stepped it. Of a stream that
         was broken off and is repeated under its key, the recorded steps come first.
         """
-        stream = Stream(
-            self.sessions,
-            self._step,
-            overrides=overrides,
-            expected=expected,
-            key=key,
-            at_once=1 if self._keeper.mirror is not None else STREAMED_AT_ONCE,
-        )
-        run: list[str | None] = []
+        begun: Stream | None = None
+        answered = False
 
-        async def advance(instance: Instance) -> Answer | None:
-            if not run:
-                if instance.id in self._streams:
+        async def advance(instance: Instance, touch: Callable[[], Touch]) -> Answer | None:
+            nonlocal begun
+            if self._streams.get(instance.id) is not begun:
+                if begun is None:
                     raise InstanceLocked
-                self._streams[instance.id] = stream
-                run.append(instance.run)
-            elif self._streams.get(instance.id) is not stream or instance.run != run[0]:
                 return None
-            return await stream.advance(instance)
+            if begun is None or (not answered and begun.run != instance.run):
+                begun = self._streams[instance.id] = Stream(
+                    self.sessions,
+                    self._step,
+                    run=instance.run,
+                    overrides=overrides,
+                    expected=expected,
+                    key=key,
+                    at_once=self._streamed_at_once,
+                )
+            return await begun.advance(instance, touch) if begun.run == instance.run else None
 
         try:
-            while (answer := await self._keeper.on(owner, instance_id, advance)) is not None:
+            while (answer := await self._instances.advance(owner, instance_id, advance)) is not None:
+                answered = True
                 yield answer
                 if answer.finished:
                     return
                 if self._closing.is_set():
                     raise Unavailable("The server is closing; the session goes on when it is back.")
         finally:
-            if self._streams.get(instance_id) is stream:
+            if begun is not None and self._streams.get(instance_id) is begun:
                 del self._streams[instance_id]
 
     async def log(self, owner: Owner, instance_id: str, *, touch: bool = True) -> SessionLog | None:
@@ -269,35 +272,28 @@ class Dialect:
             lasting = self._durable
             return await asyncio.to_thread(SessionLog, self.sessions.store, run, lasting=lasting)
 
-        return await self._keeper.on(owner, instance_id, read, touch=touch)
+        return await self._instances.on(owner, instance_id, read, touch=touch)
 
     # External state -----------------------------------------------------------------------------------------
 
     async def save_state(self, owner: Owner) -> list[Instance]:
         """Write all of the caller's instances to the adapter, if there is one, and return them."""
         instances = await self.own(owner)
-        await self._keeper.save_all(instances)
+        await self._instances.save_all(instances)
         return instances
 
     async def load_state(self) -> None:
         """Read all instances that the adapter holds, if there is one."""
-        await self._keeper.uninterrupted(self._keeper.load_all())
+        await self._instances.load_all()
 
     # The work, under the instance's lock --------------------------------------------------------------------
-
-    async def _stop(self, owner: Owner, instance_id: str) -> None:
-        async with self._keeper.held(instance_id):
-            instance = self._registry.get(instance_id)
-            if instance is None or owner is None or instance.owner == owner:
-                self._streams.pop(instance_id, None)
-                await self._keeper.remove(instance_id, Outcome.TERMINATED, "its instance was stopped")
 
     async def _leave(self, instance: Instance, reason: str) -> None:
         """End the session that an instance had; a stream of it ends too."""
         self._streams.pop(instance.id, None)
         if instance.run is not None:
             self._scenarios.pop(instance.run, None)
-        await self._keeper.end_run(instance, Outcome.TERMINATED, reason)
+        await self._instances.end_run(instance, Outcome.TERMINATED, reason)
 
     async def _step(
         self, instance: Instance, overrides: Overrides, request: StepRequest, key: Key | None
@@ -308,20 +304,13 @@ class Dialect:
             if overrides:
                 scenarios = await self._scenarios_of(instance.owner, instance.run)
                 request = replace(request, settings=known_overrides(overrides, scenarios))
-            answer = await self.sessions.step(instance.owner, instance.run, request, key)
+            return await self.sessions.step(instance.owner, instance.run, request, key)
         except RunNotFound:  # it was deleted through the native API
             raise NoSession from None
         except RunFinished as error:
             if error.values["state"] != RunState.COMPLETED.value:
                 raise
             return None
-        except PerdureError as error:
-            if error.values.get("steps_taken"):
-                await self._keeper.save(instance)
-            raise
-        if not answer.replayed:
-            await self._keeper.save(instance)
-        return answer
 
     async def _scenarios_of(self, owner: str, run_id: str) -> list[Scenario]:
         """Return the scenarios of a session that are still in the catalogue."""

@@ -1,64 +1,567 @@
-"""The instance: a slot that holds a timeout, an owner and its current session run, as a value."""
+"""The instances: started, served, changed and expired, each under its lock and to its end.
 
-import hashlib
+They are documents of the store, so whatever one server does to an instance, every other on the store finds.
+What a server remembers of one is a copy that a commit checks: a step's transaction notes the use of the very
+document that the request was answered by, or is refused. An instance is expired by compare-and-set on the
+stamp of its last use. Everything is done to its end, also when the client goes away.
+
+With a mirror, an instance is saved before its answer goes out. If that fails, nothing of it stays in the
+store, and the next request loads what the adapter holds.
+"""
+
+import asyncio
 import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
+from typing import TypeVar
 
-import msgspec
+import structlog
+from msgspec.structs import replace
 
-from perdure.state.codec import decode, encode
+from perdure.clock import SteadyClock
+from perdure.dialects.bptk.expiry import Expiry
+from perdure.dialects.bptk.external_state.mirror import Mirror
+from perdure.dialects.bptk.instance import DIALECT, Instance, keyed_instance_id, new_instance_id
+from perdure.dialects.bptk.timeouts import lasts
+from perdure.dialects.bptk.watch import Kept, Watch
+from perdure.drivers.locks import Locks
+from perdure.drivers.requests import Answer, Owner
+from perdure.drivers.sessions import Sessions
+from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.errors import (
+    Damaged,
+    ExternalStateLocked,
+    ExternalStateRefused,
+    ExternalStateUnavailable,
+    InstanceNotFound,
+    KeyReused,
+    PerdureError,
+    RunNotFound,
+    TriggerRefused,
+    VersionConflict,
+)
+from perdure.lifecycle import Outcome, RunState
+from perdure.observability import Metrics
+from perdure.run import Change, Key
+from perdure.stores.commands import (
+    AddDocuments,
+    Command,
+    DeleteDocument,
+    ForgetDocument,
+    OwnerLimit,
+    PutDocument,
+    Touch,
+    Use,
+)
 
-__all__ = ["DIALECT", "Instance", "keyed_instance_id", "new_instance_id"]
+__all__ = ["Instances", "Take"]
 
-DIALECT = "bptk"
-"""What the records of instances are kept under."""
+MAX_OVERTAKEN = 50  # times in a row that other servers may get ahead of a start under a key
+
+T = TypeVar("T")
+
+Take = Callable[[Instance, Callable[[], Touch]], Awaitable[Answer | None]]
+"""Takes steps of an instance; each step's commit has the note of a use that the function returns."""
+
+log = structlog.get_logger(__name__)
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance, as it is stored.
+class Instances:
+    """The instances that one server serves.
 
-    Attributes
+    Parameters
     ----------
-    id
-        Its name: 32 hexadecimal digits that can't be guessed.
-    owner
-        Whose it is.
-    timeout
-        How long it may go without a request, under seven keys from ``weeks`` to ``microseconds``.
-    accessed
-        Unix time of the last request, in seconds.
-    run
-        The run of the current session; None before one was begun and after it was ended.
-    started
-        A hash of the request that started it under an idempotency key; None without one.
+    sessions
+        The driver of their sessions; its store keeps their documents.
+    metrics
+        Where they are counted.
+    limit
+        How many an owner may have.
+    mirror
+        Where they are written through to; None leaves them in the store alone.
+    externalize
+        Leave nothing in the store between requests; with a mirror only.
+    keep_runs
+        Whether the run of a session that has ended stays readable; if not, it is forgotten.
+    clock
+        What timeouts are measured by.
     """
 
-    id: str
-    owner: str
-    timeout: dict[str, int | float]
-    accessed: float
-    run: str | None = None
-    started: bytes | None = None
+    def __init__(
+        self,
+        sessions: Sessions,
+        metrics: Metrics,
+        *,
+        limit: int,
+        mirror: Mirror | None,
+        externalize: bool,
+        keep_runs: bool,
+        clock: SteadyClock,
+    ) -> None:
+        self._sessions = sessions
+        self._store = sessions.store
+        self._limit = limit
+        self._mirror = mirror
+        self._externalize = externalize and mirror is not None
+        self._keep_runs = keep_runs
+        self._clock = clock
+        self._watch = Watch(clock, exact=mirror is not None)
+        self._locks = Locks()
+        self._uninterrupted = Uninterrupted()
+        self._stamps = count(secrets.randbits(62))
+        self._listed = False  # whether the adapter could list what it holds
+        self._expiry = Expiry(self.sweep, self.look, self.look_elsewhere)
+        metrics.bptk_instances.set_function(lambda: len(self._watch))
 
-    @classmethod
-    def from_blob(cls, blob: bytes) -> "Instance":
-        """Decode an instance from its record's blob; raises like `perdure.state.codec.decode`."""
-        return msgspec.convert(decode(blob), cls)
+    async def open(self) -> None:
+        """Learn which instances there are, and begin to watch their timeouts."""
+        if self._mirror is not None:
+            try:
+                await self._mirror.open()
+                await self.load_all(reread=False)
+            except ExternalStateLocked:
+                raise
+            except ExternalStateUnavailable as error:  # each is loaded when it is asked for
+                log.warning("external_state_not_listed", reason=str(error))
+        for document in await asyncio.to_thread(self._store.documents, DIALECT):
+            with suppress(Damaged, VersionConflict):
+                if document.use is None:  # it was kept before there were uses
+                    await self._put(Instance.of(document), document.version)
+        await self.look()
+        self._expiry.start()
 
-    def to_blob(self) -> bytes:
-        """Encode the instance as its record's blob."""
-        return encode(msgspec.to_builtins(self))
+    async def aclose(self) -> None:
+        """End what watches timeouts, and wait for what is under way; closes the mirror too."""
+        await self._expiry.aclose()
+        await self._uninterrupted.wait()
+        if self._mirror is not None:
+            await self._mirror.aclose()
+            return
+        for instance_id in self._watch.unwritten():
+            seen = self._watch.get(instance_id)
+            with suppress(PerdureError):
+                await self._note(instance_id, None if seen is None else seen.until - seen.use.lasts)
+
+    # Asking for one -----------------------------------------------------------------------------------------
+
+    async def on(
+        self, owner: Owner, instance_id: str, work: Callable[[Instance], Awaitable[T]], *, touch: bool = True
+    ) -> T:
+        """Do work on an instance under its lock; `InstanceNotFound` if there is none.
+
+        Parameters
+        ----------
+        touch
+            Whether its timeout begins anew.
+        """
+
+        async def found() -> T:
+            async with self.held(instance_id):
+                began, kept = self._clock(), await self._find(owner, instance_id)
+                try:
+                    return await work(kept.instance)
+                finally:
+                    if touch:
+                        await self._touched(instance_id, began)
+
+        return await self._uninterrupted.do(found())
+
+    async def advance(self, owner: Owner, instance_id: str, take: Take) -> Answer | None:
+        """Take steps of an instance under its lock; `InstanceNotFound` if there is none.
+
+        They are taken of what this server remembers of it. What no commit has checked counts only if the
+        document is still the same; if not, they are taken anew.
+        """
+
+        async def advanced() -> Answer | None:
+            async with self.held(instance_id):
+                began, kept = self._clock(), self._remembered(owner, instance_id)
+                while True:
+                    kept = kept or await self._find(owner, instance_id)
+                    answer, failure, use = await self._taken(kept, take)
+                    if use is not None:
+                        self._watch.used(instance_id, use)
+                        await self._save(kept.instance, use)
+                    elif (now := await self._find(owner, instance_id)).version != kept.version:
+                        kept = now
+                        continue
+                    else:
+                        await self._touched(instance_id, began)
+                    if failure is not None:
+                        raise failure
+                    return answer
+
+        return await self._uninterrupted.do(advanced())
+
+    async def own(self, owner: Owner) -> list[Instance]:
+        """Return an owner's instances that are in the store and haven't timed out."""
+        found = []
+        for document in await asyncio.to_thread(self._store.documents, DIALECT, owner=owner):
+            seen = self._watch.get(document.id)
+            if seen is None or self._clock() < seen.until or document.use != seen.use:
+                with suppress(Damaged):
+                    found.append(Instance.of(document))
+        return found
+
+    async def get(self, instance_id: str) -> Instance | None:
+        """Return an instance that is in the store, or None."""
+        kept = await self._read(instance_id)
+        return None if kept is None else kept.instance
+
+    @asynccontextmanager
+    async def held(self, *ids: str) -> AsyncIterator[None]:
+        """Hold the locks of instances, across servers where the adapter can."""
+        if self._mirror is None and len(ids) == 1:  # each step comes through here
+            async with self._locks.hold(ids[0]):
+                yield
+            return
+        async with AsyncExitStack() as stack:
+            for instance_id in sorted(ids):
+                await stack.enter_async_context(self._locks.hold(instance_id))
+                if self._mirror is not None:
+                    await stack.enter_async_context(self._mirror.lock(instance_id))
+                    if self._externalize:
+                        stack.push_async_callback(self._drop, instance_id)
+            yield
+
+    # Starting and ending ------------------------------------------------------------------------------------
+
+    async def start(
+        self, owner: str, number: int, lasting: Mapping[str, int | float], key: Key | None
+    ) -> list[str]:
+        """Start instances within their owner's quota, once only for a key; see `Dialect.start`."""
+        if number > self._limit:
+            self._owner_limit(owner).check(len(await self.own(owner)), number)
+        if key is None:
+            ids = [new_instance_id() for _ in range(number)]
+        else:
+            ids = [keyed_instance_id(owner, key.text, ordinal) for ordinal in range(number)]
+
+        async def started() -> None:
+            async with self.held(*ids):
+                for overtaken in range(MAX_OVERTAKEN + 1):
+                    missing = [it for it in ids if key is None or not await self._is_started(it, key)]
+                    try:
+                        await self._add(owner, missing, lasting, key)
+                        return
+                    except VersionConflict:  # another server has just started one of them
+                        if overtaken == MAX_OVERTAKEN:
+                            raise
+
+        await self._uninterrupted.do(started())
+        return ids
+
+    async def stop(self, owner: Owner, instance_id: str, reason: str) -> bool:
+        """Forget an instance and end its session, unless it is another's; then return False."""
+
+        async def stopped() -> bool:
+            async with self.held(instance_id):
+                kept = await self._read(instance_id)
+                if kept is not None and owner is not None and kept.instance.owner != owner:
+                    return False
+                return await self._remove(instance_id, Outcome.TERMINATED, reason)
+
+        return await self._uninterrupted.do(stopped())
+
+    async def sweep(self) -> None:
+        """Forget every instance whose time is up, which may be known only when it is loaded."""
+        for instance_id in self._watch.due():
+            try:
+                if instance_id not in self._locks:  # looking it up forgets it
+                    await self.on(None, instance_id, _nothing, touch=False)
+            except InstanceNotFound:
+                continue
+            except PerdureError as error:
+                log.error(
+                    "instance_not_expired",
+                    instance=instance_id,
+                    reason=str(error),
+                    again_in_seconds=self._watch.fail(instance_id),
+                )
+
+    # Changing one, under its lock ---------------------------------------------------------------------------
+
+    async def change(self, instance_id: str, run: str | None) -> Instance:
+        """Give an instance another run, durably, and return what it was; `InstanceNotFound` if it is gone."""
+        while (kept := await self._read(instance_id)) is not None:
+            changed = replace(kept.instance, run=run, accessed=self._clock.wall())
+            with suppress(VersionConflict):  # another server has changed it
+                use = await self._put(changed, kept.version)
+                self._watch.used(instance_id, use)
+                await self._save(changed, use)
+                return kept.instance
+        raise InstanceNotFound
+
+    async def keep_alive(self, instance: Instance) -> None:
+        """Begin an instance's timeout anew, durably."""
+        await self._note(instance.id)
+
+    async def end_run(self, instance: Instance, outcome: Outcome, reason: str) -> None:
+        """End the run of an instance's session, if it has one."""
+        if instance.run is not None:
+            with suppress(RunNotFound, TriggerRefused):
+                if self._keep_runs:
+                    await self._sessions.stop(instance.owner, instance.run, outcome, reason)
+                else:
+                    await self._sessions.delete(instance.owner, instance.run)
+
+    # All of them --------------------------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Learn how the instances in the store were used."""
+
+        async def uses() -> Mapping[str, Use]:
+            return await asyncio.to_thread(self._store.uses, DIALECT)
+
+        await self._watch.learn(uses, here=True)
+
+    async def look_elsewhere(self, *, check: bool = False) -> None:
+        """Learn of the instances that only the adapter holds; a failure is logged unless they are checked.
+
+        Whoever has its storage for himself knows them all as soon as it could list any.
+        """
+        mirror = self._mirror
+        if mirror is None or (self._listed and not self._externalize):
+            return
+
+        async def uses() -> Mapping[str, Use]:
+            return {it.id: self._use(it) for it in await mirror.survey(check=check)}
+
+        try:
+            self._listed = bool(await self._watch.learn(uses, here=False))
+        except ExternalStateUnavailable as error:
+            if check:
+                raise
+            log.warning("external_state_not_listed", reason=str(error))
+
+    async def save_all(self, instances: Iterable[Instance]) -> None:
+        """Write instances through at once, those that are still there."""
+
+        async def save(mirror: Mirror, ids: list[str]) -> None:
+            async with self.held(*ids):
+                found = [await self.get(instance_id) for instance_id in ids]
+                await mirror.save_all([instance for instance in found if instance is not None])
+
+        if self._mirror is not None:
+            await self._uninterrupted.do(save(self._mirror, [instance.id for instance in instances]))
+
+    async def load_all(self, *, reread: bool = True) -> None:
+        """Bring in all instances that the adapter holds; those in the store agree with it already.
+
+        If nothing is to stay there, they are only looked at: another server may step an instance as soon as
+        its lock is free, so each request loads its own, under the lock.
+
+        Parameters
+        ----------
+        reread
+            Whether a request may have changed an instance since it was listed.
+        """
+
+        async def load(mirror: Mirror) -> None:
+            listed = await mirror.listed()
+            self._listed = bool(listed)
+            for instance_id, held in listed.items():
+                async with self.held(instance_id):
+                    if await self._read(instance_id) is None:
+                        try:
+                            await self._load(mirror, instance_id, None if reread else held)
+                        except ExternalStateRefused as error:
+                            log.warning("external_state_refused", instance=instance_id, reason=str(error))
+                        except ExternalStateUnavailable as error:  # it is loaded when it is asked for
+                            log.warning("external_state_not_loaded", instance=instance_id, reason=str(error))
+
+        if self._externalize:
+            await self.look_elsewhere(check=True)
+        elif self._mirror is not None:
+            await self._uninterrupted.do(load(self._mirror))
+
+    # The work, under the lock -------------------------------------------------------------------------------
+
+    async def _submit(self, command: Command[T]) -> T:
+        return await asyncio.wrap_future(self._store.submit(command))
+
+    async def _find(self, owner: Owner, instance_id: str) -> Kept:
+        """Return an instance from the store or the adapter; `InstanceNotFound` if its time is up."""
+        while True:
+            kept = await self._read(instance_id)
+            if kept is None and self._mirror is not None:
+                await self._load(self._mirror, instance_id)
+                kept = await self._read(instance_id)
+            if kept is None:
+                self._watch.forget(instance_id)
+                raise InstanceNotFound
+            if owner is not None and kept.instance.owner != owner:
+                raise InstanceNotFound
+            if not self._timed_out(instance_id):
+                return kept
+            if await self._remove(instance_id, Outcome.EXPIRED, "its instance timed out"):
+                raise InstanceNotFound
+
+    async def _read(self, instance_id: str) -> Kept | None:
+        """Return an instance that is in the store; None if it isn't, or can't be read."""
+        try:
+            document = await asyncio.to_thread(self._store.document, DIALECT, instance_id)
+            if document is None:
+                return None
+            kept = Kept(Instance.of(document), document.version)
+        except Damaged as error:
+            log.error("instance_damaged", instance=instance_id, reason=str(error))
+            return None
+        self._watch.see(instance_id, document.use or self._use(kept.instance)).kept = kept
+        return kept
+
+    def _remembered(self, owner: Owner, instance_id: str) -> Kept | None:
+        """Return an instance as this server last saw it in the store; None if it has to be read."""
+        seen = self._watch.get(instance_id)
+        if seen is None or seen.kept is None or self._timed_out(instance_id):
+            return None
+        return seen.kept if owner is None or seen.kept.instance.owner == owner else None
+
+    def _timed_out(self, instance_id: str) -> bool:
+        seen = self._watch.get(instance_id)
+        return seen is not None and self._clock() >= seen.until
+
+    async def _taken(self, kept: Kept, take: Take) -> tuple[Answer | None, PerdureError | None, Use | None]:
+        """Take steps; return the answer or what failed, and the last use that was committed with a step."""
+        instance = kept.instance
+        use = self._use(instance)
+
+        def touch() -> Touch:
+            nonlocal use
+            use = self._use(instance, self._clock.wall(), use.lasts)
+            return Touch(DIALECT, instance.id, kept.version, use.stamp, use.accessed)
+
+        try:
+            answer = await take(instance, touch)
+        except PerdureError as error:
+            return None, error, use if error.values.get("steps_taken") else None
+        return answer, None, None if answer is None or answer.replayed else use
+
+    async def _touched(self, instance_id: str, began: float) -> None:
+        """Let the timeout begin anew when the work is done, and write that now and then, outside too."""
+        if self._watch.renew(instance_id, began):
+            try:
+                await self._note(instance_id)
+            except PerdureError as error:  # the work is done and saved; only its time isn't
+                log.warning("instance_not_touched", instance=instance_id, reason=str(error))
+
+    async def _note(self, instance_id: str, at: float | None = None) -> None:
+        """Write that an instance was used at a time of the clock, by default now, here and outside."""
+        seen = self._watch.get(instance_id)
+        if seen is not None and seen.kept is not None:
+            instance, version = seen.kept
+            use = self._use(instance, self._clock.wall() if at is None else self._clock.to_wall(at))
+            await self._submit(Touch(DIALECT, instance_id, version, use.stamp, use.accessed))
+            self._watch.used(instance_id, use)
+            await self._save(instance, use)
+
+    async def _is_started(self, instance_id: str, key: Key) -> bool:
+        """Return whether an instance was started under a key before; if so, its timeout begins anew."""
+        try:
+            found = await self._find(None, instance_id)
+        except InstanceNotFound:
+            return False
+        if found.instance.started != key.body_hash:
+            raise KeyReused(key=key.text)
+        await self._note(instance_id)
+        return True
+
+    async def _add(
+        self, owner: str, ids: list[str], lasting: Mapping[str, int | float], key: Key | None
+    ) -> None:
+        """Add new instances to the store, all or none, and then to the adapter, one after the other."""
+        made = Instance(id="", owner=owner, timeout=dict(lasting), accessed=self._clock.wall())
+        new = [replace(made, id=it, started=None if key is None else key.body_hash) for it in ids]
+        add = AddDocuments(
+            DIALECT, [(it.id, it.to_blob()) for it in new], self._use(made), self._owner_limit(owner)
+        )
+        documents = await self._submit(add)
+        for instance, document in zip(new, documents, strict=True):
+            self._watch.used(instance.id, add.use).kept = Kept(instance, document.version)
+        for number, instance in enumerate(new):
+            try:
+                await self._save(instance, add.use)
+            except PerdureError:
+                for other in new[number:]:
+                    await self._drop(other.id)
+                    self._watch.forget(other.id)
+                for other in new[:number] if key is None else ():
+                    with suppress(PerdureError):
+                        await self._remove(other.id, Outcome.TERMINATED, "another could not be started")
+                raise
+
+    def _owner_limit(self, owner: str) -> OwnerLimit:
+        """Return how many instances an owner may have, those that have timed out apart."""
+        return OwnerLimit(
+            maximum=self._limit,
+            what="instances",
+            setting="PERDURE_MAX_INSTANCES",
+            idle=self._watch.idle(owner),
+            elsewhere=self._watch.elsewhere(owner),
+        )
+
+    async def _remove(self, instance_id: str, outcome: Outcome, reason: str) -> bool:
+        """Forget an instance, first where it is held outside: what fails there has changed nothing.
+
+        One that is to expire and was used meanwhile at another server stays; then this returns False.
+        """
+        if self._mirror is not None:
+            await self._mirror.delete(instance_id)
+        change = Change(state=RunState.STOPPED, outcome=outcome, reason=reason)
+        while (kept := await self._read(instance_id)) is not None:
+            stamp, seen = None, self._watch.get(instance_id)
+            if outcome == Outcome.EXPIRED and seen is not None:
+                if self._clock() < seen.until:
+                    return False
+                stamp = seen.use.stamp
+            run = kept.instance.run if self._keep_runs else None
+            if await self._submit(ForgetDocument(DIALECT, instance_id, kept.version, stamp, run, change)):
+                await self.end_run(kept.instance, outcome, reason)
+                break
+        self._watch.forget(instance_id)
+        return True
+
+    async def _put(self, instance: Instance, version: int | None) -> Use:
+        """Keep an instance that is used at the time that it says; `VersionConflict` if another did so."""
+        use = self._use(instance)
+        document = await self._submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use))
+        self._watch.see(instance.id, use).kept = Kept(instance, document.version)
+        return use
+
+    # The mirror ---------------------------------------------------------------------------------------------
+
+    async def _save(self, instance: Instance, use: Use) -> None:
+        """Write an instance through as it was used; if that fails, nothing of it stays in the store."""
+        if self._mirror is not None:
+            try:
+                await self._mirror.save(replace(instance, accessed=use.accessed))
+            except (ExternalStateLocked, ExternalStateUnavailable):
+                await self._drop(instance.id)
+                raise
+
+    async def _load(self, mirror: Mirror, instance_id: str, held: object = None) -> None:
+        """Bring an instance into the store that isn't there, if the adapter holds it."""
+        if (instance := await mirror.load(instance_id, held)) is not None:
+            await self._put(instance, None)
+
+    async def _drop(self, instance_id: str) -> None:
+        """Let an instance go out of the store that the adapter holds."""
+        if (kept := await self._read(instance_id)) is not None and self._mirror is not None:
+            await self._mirror.forget(kept.instance)
+            gone = self._store.submit(DeleteDocument(DIALECT, instance_id))
+            self._watch.leave(instance_id)  # at once, so that it is counted once
+            await asyncio.wrap_future(gone)
+
+    def _use(self, instance: Instance, accessed: float | None = None, lasting: float | None = None) -> Use:
+        """Return a use of an instance, by default that which it says.
+
+        An adapter keeps its time alone, so there the stamp is made of that.
+        """
+        accessed = instance.accessed if accessed is None else accessed
+        stamp = next(self._stamps) if self._mirror is None else round(accessed * 1e6)
+        return Use(instance.owner, stamp, accessed, lasting or lasts(instance))
 
 
-def new_instance_id() -> str:
-    """Make an id that can't be guessed: 128 random bits as 32 hexadecimal digits."""
-    return secrets.token_hex(16)
-
-
-def keyed_instance_id(owner: str, text: str, ordinal: int) -> str:
-    """Return the id of the instance that an owner starts under an idempotency key, the ordinal-th of several.
-
-    It follows from these alone, so that every server which shares a storage finds what another one started;
-    it is as hard to guess as the key. Nobody but the owner gets at the instance.
-    """
-    made_of = b"\0".join((owner.encode(), text.encode(), b"%d" % ordinal))
-    return hashlib.blake2b(made_of, digest_size=16, person=b"bptk instance").hexdigest()
+async def _nothing(instance: Instance) -> None:
+    """Do nothing with an instance."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import bounds, digits_of, next_time, time_text
 from perdure.dialects.bptk.session_log import SessionLog
 from perdure.dialects.bptk.shapes import Tree, step_tree

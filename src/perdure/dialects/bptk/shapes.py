@@ -6,7 +6,7 @@ A value that isn't finite is null, as JSON has no number for it.
 from datetime import datetime
 from typing import Any
 
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import digits_of, next_time, time_text
 from perdure.drivers.live_session import Row
 from perdure.drivers.requests import Answer

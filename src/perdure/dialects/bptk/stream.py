@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
 
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.overrides import Overrides
 from perdure.dialects.bptk.stream_keys import chunk_key, recorded_steps
 from perdure.drivers.requests import Answer, StepRequest, StepRows, rows_of
@@ -16,6 +16,7 @@ from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.errors import NoSession, RunNotFound
 from perdure.run import Key, Step
+from perdure.stores.commands import Touch
 
 __all__ = ["Stream"]
 
@@ -33,6 +34,8 @@ class Stream:
         The driver of sessions.
     take
         Takes steps of an instance; None means that nothing was left to step.
+    run
+        The run of the instance's session when the stream began.
     overrides
         What the first of the steps sets.
     expected
@@ -48,6 +51,7 @@ class Stream:
         sessions: Sessions,
         take: Take,
         *,
+        run: str | None,
         overrides: Overrides,
         expected: int | None,
         key: Key | None,
@@ -55,6 +59,7 @@ class Stream:
     ) -> None:
         self._sessions = sessions
         self._take = take
+        self.run = run
         self._overrides = overrides
         self._expected = expected
         self._key = key
@@ -63,7 +68,7 @@ class Stream:
         self._repeated = False
         self._ordinal = 0
 
-    async def advance(self, instance: Instance) -> Answer | None:
+    async def advance(self, instance: Instance, touch: Callable[[], Touch]) -> Answer | None:
         """Return the next steps, which are durable; None means that there are none.
 
         Raises
@@ -77,7 +82,7 @@ class Stream:
         """
         answer = await self._repeat(instance)
         if answer is None:
-            request = StepRequest(steps=self._at_once, expected=self._expected)
+            request = StepRequest(steps=self._at_once, expected=self._expected, touch=touch)
             key = None if self._key is None else chunk_key(self._key, self._ordinal)
             answer = await self._take(instance, self._overrides, request, key)
         if answer is not None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.errors import InvalidTimeout, suggest
 
 __all__ = ["DEFAULT", "checked_timeout", "lasts"]

@@ -12,7 +12,16 @@ from perdure.stores.commands.base import (
 )
 from perdure.stores.commands.counts import Recount
 from perdure.stores.commands.creation import Created, CreateRun, Fork, ForkRuns
-from perdure.stores.commands.documents import DeleteDocument, Document, PutDocument
+from perdure.stores.commands.documents import (
+    AddDocuments,
+    DeleteDocument,
+    Document,
+    ForgetDocument,
+    OwnerLimit,
+    PutDocument,
+    Touch,
+    Use,
+)
 from perdure.stores.commands.executions import (
     Claim,
     CutLines,
@@ -30,6 +39,7 @@ from perdure.stores.commands.savepoints import EncodedSavepoint, MarkSavepoint, 
 from perdure.stores.commands.steps import Append, Appended, RepairStep
 
 __all__ = [
+    "AddDocuments",
     "Answers",
     "Append",
     "Appended",
@@ -46,6 +56,7 @@ __all__ = [
     "Document",
     "EncodedSavepoint",
     "Finish",
+    "ForgetDocument",
     "Fork",
     "ForkRuns",
     "Guard",
@@ -53,6 +64,7 @@ __all__ = [
     "Leased",
     "MarkSavepoint",
     "Moment",
+    "OwnerLimit",
     "PutDocument",
     "PutSavepoint",
     "Query",
@@ -63,7 +75,9 @@ __all__ = [
     "Report",
     "Retention",
     "Settle",
+    "Touch",
     "Unleased",
+    "Use",
     "Want",
     "Write",
     "encoded",

@@ -8,6 +8,7 @@ from perdure.errors import KeyReused, PositionConflict, RunFinished, StepNotFoun
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Step
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
+from perdure.stores.commands.documents import Touch
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, changed, find_run, found
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
@@ -41,7 +42,8 @@ class Append(Command[Appended], frozen=True):
     key that is recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones
     beyond the newest `keep` (its own, or the store's) go; savepoint 0, milestones, pinned and named ones
     stay, and so does the one just written. A savepoint of a run with an execution sets its deaths to 0, and
-    remembers how many lines the run has written, for `CutLines`.
+    remembers how many lines the run has written, for `CutLines`. A `touch` notes the use of a document, and
+    refuses the append if it is refused.
     """
 
     run_id: str
@@ -50,15 +52,16 @@ class Append(Command[Appended], frozen=True):
     entries: Sequence[Entry]
     savepoint: EncodedSavepoint | None = None
     change: Change | None = None
+    touch: Touch | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, each entry's key, and the execution if that is changed."""
+        """Return the queries for the run, each entry's key, the execution if it is changed, and the touch."""
         run_id = self.run_id
         queries = [find_run(run_id)]
         queries += [find_step_key(run_id, entry.key) for entry in self.entries if entry.key is not None]
         if isinstance(self.guard, Leased) and (self.savepoint is not None or self._ends):
             queries.append(find_execution(run_id))
-        return queries
+        return queries if self.touch is None else [*queries, *self.touch.reads()]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Appended]:
         """Append, or answer with what is recorded."""
@@ -86,12 +89,16 @@ class Append(Command[Appended], frozen=True):
         writes = [write("advance_run", number, position, at.now), Write("insert_step", rows)]
         if key_rows:
             writes.append(Write("insert_step_key", key_rows))
+        rest = answers[len(keys) + 1 :]
+        if self.touch is not None:
+            *rest, document = rest
+            writes += self.touch.decide([document], at).writes
         if self.savepoint is not None:
             writes += put(number, self.savepoint, at)
         if self.change is not None:
             writes += changed(run, self.change, at, by_writer=True)
             state = self.change.state or state
-        for execution in answers[len(keys) + 1 :]:
+        for execution in rest:
             took_savepoint = self.savepoint is not None
             writes += changed_execution(run, execution, took_savepoint=took_savepoint, ended=self._ends)
         return Decision(Appended(tuple(steps)), writes, (Committed(run.id, state, position),))

@@ -653,6 +653,33 @@ UPDATE meta SET record_version = ?1;
 -- Find the version of a document of a dialect
 SELECT version FROM records WHERE dialect = ?1 AND id = ?2;
 
+-- name: find_used_document
+-- Find the version and the last use of a document of a dialect
+SELECT version, owner, stamp, accessed, lasts FROM records LEFT JOIN uses USING (dialect, id)
+WHERE dialect = ?1 AND id = ?2;
+
+-- name: put_use
+-- Note the last use of a document, in place of a former one
+INSERT INTO uses (dialect, id, owner, stamp, accessed, lasts) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (dialect, id) DO UPDATE SET
+    owner = excluded.owner, stamp = excluded.stamp, accessed = excluded.accessed, lasts = excluded.lasts;
+
+-- name: touch_use
+-- Note when a document was last used
+UPDATE uses SET stamp = ?3, accessed = ?4 WHERE dialect = ?1 AND id = ?2;
+
+-- name: count_uses
+-- Count the documents of an owner, but for those whose last use is one of a list
+SELECT count(*) - (
+    SELECT count(*) FROM json_each(?3)
+    CROSS JOIN uses ON dialect = ?1 AND uses.id = json_each.key AND stamp = json_each.value AND owner = ?2
+)
+FROM uses WHERE dialect = ?1 AND owner = ?2;
+
+-- name: list_uses
+-- Read the last uses of all documents of a dialect
+SELECT id, owner, stamp, accessed, lasts FROM uses WHERE dialect = ?1;
+
 -- name: put_document
 -- Keep a document of a dialect, in place of a former one
 INSERT INTO records (dialect, id, version, blob, checksum) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -665,11 +692,18 @@ DELETE FROM records WHERE dialect = ?1 AND id = ?2;
 
 -- name: read_document
 -- Read a document of a dialect
-SELECT dialect, id, version, blob, checksum FROM records WHERE dialect = ?1 AND id = ?2;
+SELECT dialect, id, version, blob, checksum, owner, stamp, accessed, lasts
+FROM records LEFT JOIN uses USING (dialect, id) WHERE dialect = ?1 AND id = ?2;
 
 -- name: list_documents
 -- Read all documents of a dialect
-SELECT dialect, id, version, blob, checksum FROM records WHERE dialect = ?1 ORDER BY id;
+SELECT dialect, id, version, blob, checksum, owner, stamp, accessed, lasts
+FROM records LEFT JOIN uses USING (dialect, id) WHERE dialect = ?1 ORDER BY id;
+
+-- name: list_documents_of_owner
+-- Read the documents of a dialect that an owner has
+SELECT dialect, id, version, blob, checksum, owner, stamp, accessed, lasts
+FROM uses CROSS JOIN records USING (dialect, id) WHERE dialect = ?1 AND owner = ?2 ORDER BY id;
 
 -- name: list_document_ids
 -- Read the ids of all documents from their index, which is there though the documents be damaged

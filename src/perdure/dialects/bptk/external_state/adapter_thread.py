@@ -1,10 +1,10 @@
 """The adapter's thread: the one thread on which all calls of an adapter are made, one after the other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter
 from perdure.errors import ExternalStateLocked, ExternalStateUnavailable
@@ -32,7 +32,6 @@ class AdapterThread:
         self.shared = shared
         self._adapter = adapter
         self._opened = False
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="external-state")
 
     async def call(self, work: Callable[[], T]) -> T:
@@ -61,7 +60,10 @@ class AdapterThread:
 
     @asynccontextmanager
     async def lock(self, instance_id: str) -> AsyncIterator[None]:
-        """Keep other servers off an instance; raise `ExternalStateLocked` if one stays for too long."""
+        """Keep other servers off an instance; raise `ExternalStateLocked` if one stays for too long.
+
+        Whoever holds it does its work to the end.
+        """
         if not self.shared:
             yield
             return
@@ -89,20 +91,10 @@ class AdapterThread:
                     pause = min(pause * 2, longest)
             yield
         finally:
-            # On the thread, so that it comes after a `take` whose caller has gone away.
-            await self.uninterrupted(self.call(let_go))
-
-    async def uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work to its end, also when whoever asked for it goes away meanwhile."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+            await self.call(let_go)
 
     async def aclose(self) -> None:
-        """Wait for what is under way, then let go of the adapter and end the thread."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Let go of the adapter and end the thread."""
         if self._opened:
             with suppress(ExternalStateUnavailable):
                 await self.call(self._adapter._close)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from perdure.dialects.bptk.external_state.legacy import LegacySession, Settings
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import known_overrides
 from perdure.drivers.requests import ADMINISTRATOR, NewSession, StepRequest

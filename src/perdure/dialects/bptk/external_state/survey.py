@@ -6,7 +6,7 @@ import structlog
 
 from perdure.dialects.bptk.external_state.legacy import LegacySession
 from perdure.dialects.bptk.external_state.transfer import instance_of, read, state_of
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.errors import CorruptBlob
 
 __all__ = ["survey"]

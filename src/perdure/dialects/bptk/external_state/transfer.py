@@ -2,13 +2,11 @@
 
 import datetime
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from perdure.dialects.bptk.external_state.adapter import InstanceState
 from perdure.dialects.bptk.external_state.compression import compress, decompress
@@ -22,17 +20,16 @@ from perdure.dialects.bptk.external_state.document import (
     parse,
 )
 from perdure.dialects.bptk.external_state.step_log import StepLog
-from perdure.dialects.bptk.instances import Instance
+from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import bounds, next_time
 from perdure.dialects.bptk.timeouts import checked_timeout
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import KIND
 from perdure.errors import CorruptBlob, Damaged, InvalidTimeout, KeyReused, with_article
-from perdure.lifecycle import RunState
-from perdure.run import Change, Entry, Key, Run
+from perdure.run import Change, Entry, Run
 from perdure.state.savepoint import Savepoint
+from perdure.stores.base import Store
 from perdure.stores.commands import Append, CreateRun, Unleased, encoded
-from perdure.stores.memory import MemoryStore
 
 __all__ = [
     "Content",
@@ -40,8 +37,6 @@ __all__ = [
     "document_of",
     "handed_over",
     "instance_of",
-    "newest_savepoints",
-    "put_run",
     "read",
     "state_of",
 ]
@@ -103,24 +98,22 @@ def instance_of(held: InstanceState, owner: str) -> Instance:
     )
 
 
-def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, key: Key | None) -> Document:
+def document_of(store: Store, instance: Instance, run: Run, log: StepLog) -> Document:
     """Return the document of an instance whose session is `run`; its lists are those of the log.
 
     Parameters
     ----------
     log
         The run's; it is brought up to the run's position.
-    key
-        The idempotency key that the run was created under.
     """
     log.extend(
-        store.steps(run.id, log.position, run.position - log.position), store.keys(run.id, log.position)
+        store.steps(run.id, log.position, run.position - log.position), store.step_keys(run.id, log.position)
     )
     spec = SessionSpec.from_blob(run.spec)
     parts = spec.scenarios
     savepoints = [
         EngineStates(timestamp=each.timestamp, position=each.position, states=dict(each.entities))
-        for each in newest_savepoints(store, run.id, run.position)
+        for each in _newest_savepoints(store, run.id, run.position)
     ]
     return Document(
         scenario_managers=list(dict.fromkeys(part.manager for part in parts)),
@@ -142,7 +135,7 @@ def document_of(store: MemoryStore, instance: Instance, run: Run, log: StepLog, 
             reason=run.reason,
             created=run.created,
             position=run.position,
-            key=key,
+            key=store.creation_key(run.id),
             scenarios=parts,
             every=spec.every,
             milestone=spec.milestone,
@@ -171,7 +164,7 @@ def handed_over(instance: Instance, document: Document | None, *, compressed: bo
     )
 
 
-def newest_savepoints(store: MemoryStore, run_id: str, position: int) -> list[Savepoint]:
+def _newest_savepoints(store: Store, run_id: str, position: int) -> list[Savepoint]:
     """Return the newest two intact savepoints at or before a position, ascending, or as many as there are.
 
     A restore begins at the former, and compares what that leads to with the latter.
@@ -204,7 +197,7 @@ def read(state: Any) -> Content:
         raise CorruptBlob(reason="it is nested too deeply") from None
 
 
-def bring_in(store: MemoryStore, document: Document, entries: list[Entry]) -> Run:
+def bring_in(store: Store, document: Document, entries: list[Entry]) -> None:
     """Make the run of a document anew, with its step log, in a store that has none of its id."""
     part = document.run
     run = Run(
@@ -212,39 +205,23 @@ def bring_in(store: MemoryStore, document: Document, entries: list[Entry]) -> Ru
         kind=KIND,
         owner=document.owner,
         spec=document.spec.to_blob(),
-        state=part.state,
-        outcome=part.outcome,
-        reason=part.reason,
         created=part.created,
         updated=document.accessed,
     )
-    savepoints = [
-        Savepoint(timestamp=each.timestamp, position=each.position, entities=each.states)
-        for each in (document.former_states, document.engine_states)
-        if each is not None
-    ]
-    return put_run(store, run, part.key, entries, savepoints)
-
-
-def put_run(
-    store: MemoryStore, run: Run, key: Key | None, entries: list[Entry], savepoints: Sequence[Savepoint]
-) -> Run:
-    """Put a run with its log into a store that has none of its id, and return it as it is kept."""
-    new = replace(run, state=RunState.CREATED, outcome=None, reason="", position=0)
     try:
-        made = store.submit(CreateRun(new, key=key)).result().run
+        made = store.submit(CreateRun(run, key=part.key)).result().run
     except KeyReused:
         made = None
     if made is None or made.id != run.id:  # the key belongs to another run meanwhile
-        store.submit(CreateRun(new)).result()
-    change = Change(state=run.state, outcome=run.outcome, reason=run.reason)
-    newest = savepoints[-1] if savepoints else None
-    done = 0
-    for savepoint in savepoints[:-1]:
-        if 0 <= savepoint.position <= len(entries):
-            store.submit(
-                Append(run.id, Unleased(0), done, entries[: savepoint.position], encoded(savepoint))
-            ).result()
-            done = savepoint.position
-    store.submit(Append(run.id, Unleased(0), done, entries[done:], encoded(newest), change)).result()
-    return store.run(run.id)
+        made = store.submit(CreateRun(run)).result().run
+    guard, done = Unleased.of(made), 0
+    for states in (document.former_states, document.engine_states):
+        if states is not None and done <= states.position <= len(entries):
+            savepoint = Savepoint(
+                timestamp=states.timestamp, position=states.position, entities=states.states
+            )
+            new = entries[done : states.position]
+            store.submit(Append(run.id, guard, done, new, encoded(savepoint))).result()
+            done = states.position
+    change = Change(state=part.state, outcome=part.outcome, reason=part.reason)
+    store.submit(Append(run.id, guard, done, entries[done:], change=change)).result()

@@ -1,0 +1,67 @@
+"""The instance: a slot that holds a timeout, an owner and its current session run, as a value."""
+
+import hashlib
+import secrets
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure.state.codec import decode, encode
+from perdure.stores.commands import Document
+
+__all__ = ["DIALECT", "Instance", "keyed_instance_id", "new_instance_id"]
+
+DIALECT = "bptk"
+"""What the documents of instances are kept under."""
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance, as it is stored.
+
+    Attributes
+    ----------
+    id
+        Its name: 32 hexadecimal digits that can't be guessed.
+    owner
+        Whose it is.
+    timeout
+        How long it may go without a request, under seven keys from ``weeks`` to ``microseconds``.
+    accessed
+        Unix time of the last request, in seconds; the use of its document has a newer one.
+    run
+        The run of the current session; None before one was begun and after it was ended.
+    started
+        A hash of the request that started it under an idempotency key; None without one.
+    """
+
+    id: str
+    owner: str
+    timeout: dict[str, int | float]
+    accessed: float
+    run: str | None = None
+    started: bytes | None = None
+
+    @classmethod
+    def of(cls, document: Document) -> "Instance":
+        """Return the instance that a document holds; raises like `perdure.state.codec.decode`."""
+        instance = msgspec.convert(decode(document.blob), cls)
+        return instance if document.use is None else replace(instance, accessed=document.use.accessed)
+
+    def to_blob(self) -> bytes:
+        """Encode the instance as its document's blob."""
+        return encode(msgspec.to_builtins(self))
+
+
+def new_instance_id() -> str:
+    """Make an id that can't be guessed: 128 random bits as 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def keyed_instance_id(owner: str, text: str, ordinal: int) -> str:
+    """Return the id of the instance that an owner starts under an idempotency key, the ordinal-th of several.
+
+    It follows from these alone, so that every server which shares a storage finds what another one started;
+    it is as hard to guess as the key. Nobody but the owner gets at the instance.
+    """
+    made_of = b"\0".join((owner.encode(), text.encode(), b"%d" % ordinal))
+    return hashlib.blake2b(made_of, digest_size=16, person=b"bptk instance").hexdigest()

@@ -1,0 +1,186 @@
+"""The watch: when each instance times out, as far as this server knows how it was used.
+
+A server measures by its own clock how long it has seen the stamp of the last use unchanged. The wall clock,
+by which the time of a use is kept, may have been set since, and that of another host may be wrong. So it
+counts only for what happened before this server first saw the instance, which then lasts another hour, or its
+whole timeout if that is shorter.
+
+Instances *elsewhere* are those that only an adapter holds. Of them the server knows what the adapter's last
+list said, and what it started and ended itself since.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from perdure.clock import SteadyClock
+from perdure.dialects.bptk.instance import Instance
+from perdure.stores.commands import Use
+
+__all__ = ["Kept", "Seen", "Watch"]
+
+WRITES_PER_TIMEOUT = 10
+RETRY_SECONDS = (1.0, 64.0)  # after the first failure to expire an instance, and the longest
+
+
+class Kept(NamedTuple):
+    """An instance, and the version of the document that held it."""
+
+    instance: Instance
+    version: int
+
+
+@dataclass
+class Seen:
+    """What a server knows of an instance.
+
+    Attributes
+    ----------
+    use
+        Its last use, as it was last seen.
+    since, looked
+        How long that has been so, as far as this server knows, and when it last looked.
+    until
+        When it times out.
+    here
+        Whether the store holds it.
+    unwritten
+        Whether it was used here since.
+    kept
+        What the store held when that was last read; None if it wasn't.
+    again, pause
+        When it is tried to expire it again, and how long that is after the last failure.
+    """
+
+    use: Use
+    since: float
+    looked: float
+    until: float
+    here: bool = True
+    unwritten: bool = False
+    kept: Kept | None = None
+    again: float = 0.0
+    pause: float = 0.0
+
+
+class Watch:
+    """What one server knows of the uses of instances.
+
+    Parameters
+    ----------
+    clock
+        What times are measured by.
+    exact
+        Whether the time of a use that another server wrote counts, if it is after this one last looked. If
+        not, it counts as of now; and since not every use is written, a tenth of the timeout is added.
+    """
+
+    def __init__(self, clock: SteadyClock, *, exact: bool) -> None:
+        self._clock = clock
+        self._exact = exact
+        self._seen: dict[str, Seen] = {}
+        self._learning = asyncio.Lock()
+        self._changed: set[str] = set()  # what this server noted since a list was asked for
+
+    def __len__(self) -> int:
+        return sum(seen.here for seen in self._seen.values())
+
+    def get(self, instance_id: str) -> Seen | None:
+        """Return what is known of an instance, or None."""
+        return self._seen.get(instance_id)
+
+    def see(self, instance_id: str, use: Use, *, here: bool = True) -> Seen:
+        """Note the last use that an instance has now."""
+        self._changed.add(instance_id)
+        now, seen = self._clock(), self._seen.get(instance_id)
+        accessed = self._clock.from_wall(use.accessed)
+        if seen is None:
+            until = max(accessed + use.lasts, self._clock.earliest(use.lasts))
+            seen = self._seen[instance_id] = Seen(use, accessed, now, until)
+        elif seen.use.stamp != use.stamp:
+            seen.since = max(accessed, seen.looked) if self._exact else now
+            slack = 0.0 if self._exact else use.lasts / WRITES_PER_TIMEOUT
+            seen.use, seen.until = use, max(seen.until, seen.since + use.lasts + slack)
+        seen.looked, seen.here = now, here
+        return seen
+
+    def used(self, instance_id: str, use: Use) -> Seen:
+        """Note a use that this server has written now."""
+        self._changed.add(instance_id)
+        now, seen = self._clock(), self._seen.get(instance_id)
+        if seen is None:
+            seen = self._seen[instance_id] = Seen(use, now, now, now)
+        seen.use, seen.since, seen.looked, seen.until = use, now, now, now + use.lasts
+        seen.here, seen.unwritten = True, False
+        return seen
+
+    def renew(self, instance_id: str, began: float) -> bool:
+        """Let the timeout of an instance begin anew; return whether that is to be written.
+
+        What was written since the request began need not be written again.
+        """
+        now, seen = self._clock(), self._seen.get(instance_id)
+        if seen is None or not seen.here:
+            return False
+        seen.until = now + seen.use.lasts
+        seen.unwritten = seen.unwritten or seen.since < began
+        return seen.unwritten and now - seen.since >= seen.use.lasts / WRITES_PER_TIMEOUT
+
+    def leave(self, instance_id: str) -> None:
+        """Note that the store no longer holds an instance, but the adapter does."""
+        self._changed.add(instance_id)
+        if (seen := self._seen.get(instance_id)) is not None:
+            seen.here, seen.kept = False, None
+
+    def forget(self, instance_id: str) -> None:
+        """Note that an instance is gone; harmless if it isn't known."""
+        self._changed.add(instance_id)
+        self._seen.pop(instance_id, None)
+
+    def due(self) -> list[str]:
+        """Return the instances that have timed out, but those that failed to expire a moment ago."""
+        now = self._clock()
+        return [name for name, seen in self._seen.items() if now >= max(seen.until, seen.again)]
+
+    def fail(self, instance_id: str) -> float:
+        """Note that an instance could not be expired, and return for how many seconds it isn't tried."""
+        first, longest = RETRY_SECONDS
+        if (seen := self._seen.get(instance_id)) is None:
+            return 0.0
+        seen.pause = min(2 * seen.pause, longest) or first
+        seen.again = self._clock() + seen.pause
+        return seen.pause
+
+    def unwritten(self) -> list[str]:
+        """Return the instances of which a use here isn't written."""
+        return [name for name, seen in self._seen.items() if seen.here and seen.unwritten]
+
+    def idle(self, owner: str) -> Mapping[str, int]:
+        """Return the stamps of an owner's instances in the store that have timed out."""
+        now, mine = self._clock(), [it for it in self._seen.items() if it[1].use.owner == owner]
+        return {name: seen.use.stamp for name, seen in mine if seen.here and now >= seen.until}
+
+    def elsewhere(self, owner: str) -> int:
+        """Count an owner's instances that only the adapter holds and that haven't timed out."""
+        now, mine = self._clock(), [it for it in self._seen.values() if it.use.owner == owner]
+        return sum(not seen.here and now < seen.until for seen in mine)
+
+    async def learn(self, ask: Callable[[], Awaitable[Mapping[str, Use]]], *, here: bool) -> int:
+        """Ask for a list of instances, those in the store or those elsewhere, and return how many it has.
+
+        What is known of such instances and isn't in the list is forgotten; what this server noted meanwhile
+        stays as it is.
+        """
+        async with self._learning:
+            self._changed = set()
+            listed = await ask()
+            changed = self._changed.copy()
+            for name, use in listed.items():
+                known = self._seen.get(name)
+                if name not in changed and (here or known is None or not known.here):
+                    self.see(name, use, here=here)
+            for name in [name for name, seen in self._seen.items() if seen.here == here]:
+                if name not in listed and name not in changed:
+                    del self._seen[name]
+            return len(listed)
