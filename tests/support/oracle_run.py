@@ -126,8 +126,9 @@ class KeptRun:
                 return self.savepoints[timestamp][0]
             case Lease(holder=holder, seconds=seconds):
                 return self._lease(holder, seconds)
-            case Renew(token=token, seconds=seconds):
-                self.placed = replace(self._held(token), lease_until=steady() + seconds)
+            case Renew(token=token, seconds=seconds, unbegun=unbegun):
+                held, end = self._held(token), steady() + seconds
+                self.placed = replace(held, attempt=held.attempt - unbegun, lease_until=end)
                 return self.placed
             case Report(token=token, progress=progress, seconds=seconds, deaths=deaths, lines=lines):
                 self._report(token, progress, seconds, deaths)

@@ -233,7 +233,7 @@ class Attempt:
         elif self.has_child:
             verdict = failed(f"The work on it failed in the server: {type(error).__name__}: {error}")
         elif isinstance(error, Unavailable | OSError):
-            verdict = Leave()  # it may be possible later
+            verdict = Leave(unbegun=True)  # it may be possible later
         else:
             name = error.code if isinstance(error, PerdureError) else type(error).__name__
             verdict = Unbegun(failed(f"{name}: {error}").change)

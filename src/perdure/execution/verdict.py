@@ -42,9 +42,11 @@ class Again(msgspec.Struct, frozen=True):
 class Leave(msgspec.Struct, frozen=True):
     """Nothing is written, and the lease runs out by itself.
 
-    Another has the run, it is final or gone, the store can't be written, or what an attempt needs can't be
-    had now: so nobody takes the run up again at once.
+    Another has the run, it is final or gone, or the store can't be written. With `unbegun`, what an attempt
+    needs can't be had now: it isn't counted, and nobody takes the run up again at once.
     """
+
+    unbegun: bool = False
 
 
 class Unbegun(msgspec.Struct, frozen=True):

@@ -171,6 +171,8 @@ class Work:
                 self._count(change)
             case Again(deaths):
                 await self._submit(Release(self._run_id, self._token, self._seconds, deaths))
+            case Leave(unbegun=True):
+                await self._submit(Renew(self._run_id, self._token, self._place.lease_seconds, unbegun=True))
             case Unbegun(end):
                 await self._submit(Release(self._run_id, self._token, unbegun=True))
                 if end is not None:

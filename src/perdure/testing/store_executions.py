@@ -459,7 +459,7 @@ class ExecutionConformance(StoreOpening):
 
     # What is written under a lease
 
-    def test_a_lease_that_is_released_unbegun_counts_as_no_attempt(self, tmp_path: Path) -> None:
+    def test_a_lease_that_is_released_or_left_unbegun_counts_as_no_attempt(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
             for attempt in (1, 2):
@@ -470,9 +470,11 @@ class ExecutionConformance(StoreOpening):
                     assert store.execution("task").attempt == attempt - 1
                     with raised(Fenced):
                         store.submit(Renew("task", unbegun.fence, LONG)).result(WAIT)
+                left = store.submit(Lease("task", "one", LONG)).result(WAIT)
+                store.submit(Renew("task", left.fence, -1.0, unbegun=True)).result(WAIT)
                 begun = store.submit(Lease("task", "one", LONG)).result(WAIT)
                 store.submit(Release("task", begun.fence)).result(WAIT)
-                assert store.execution("task").attempt == attempt
+                assert (left.attempt, begun.attempt, store.execution("task").attempt) == (attempt,) * 3
 
     def test_steps_and_savepoints_need_the_fence_of_the_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

@@ -269,9 +269,9 @@ class Stores(RuleBasedStateMachine):
     def lease(self, id: str, holder: str, seconds: float) -> None:
         self.done(Lease(id, holder, seconds))
 
-    @rule(id=ids, stale=st.booleans(), seconds=st.sampled_from([-1.0, LONG]))
-    def renew(self, id: str, stale: bool, seconds: float) -> None:
-        self.done(Renew(id, self.token(id, stale=stale), seconds))
+    @rule(id=ids, stale=st.booleans(), seconds=st.sampled_from([-1.0, LONG]), unbegun=st.booleans())
+    def renew(self, id: str, stale: bool, seconds: float, unbegun: bool) -> None:
+        self.done(Renew(id, self.token(id, stale=stale), seconds, unbegun))
 
     @rule(
         id=ids,

@@ -82,18 +82,18 @@ def test_an_attempt_that_is_not_wanted_any_more_while_it_is_prepared_never_begin
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "unbegun"),
     [
-        OSError("no room for a process"),
-        ArtifactsUnavailable(reason="they are away"),
-        StoreUnavailable(reason="it is away"),
-        Fenced(run="run", fence=1),
+        (OSError("no room for a process"), True),
+        (ArtifactsUnavailable(reason="they are away"), True),
+        (StoreUnavailable(reason="it is away"), False),  # so nothing can be written
+        (Fenced(run="run", fence=1), False),
     ],
 )
-def test_a_run_that_can_not_be_attempted_now_is_left_for_later(error: Exception) -> None:
+def test_a_run_that_can_not_be_attempted_now_is_left_for_later(error: Exception, unbegun: bool) -> None:
     played = Played(an_attempt())
     assert played.after(error) == []
-    assert played.attempt.verdict == Leave()
+    assert played.attempt.verdict == Leave(unbegun=unbegun)
 
 
 @pytest.mark.parametrize(

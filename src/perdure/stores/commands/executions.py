@@ -152,12 +152,14 @@ class Settle(Command[Run | None], frozen=True):
 class Renew(Command[Execution], frozen=True):
     """Let a lease last for so many seconds from now; `Fenced` if it was given up or taken by another.
 
-    One that has ended is still held: nobody else has taken it.
+    One that has ended is still held: nobody else has taken it. With `unbegun` it doesn't count as an attempt:
+    its holder can't begin now, and lets it run out, so that nobody takes the run before.
     """
 
     run_id: str
     token: int
     seconds: float
+    unbegun: bool = False
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its execution."""
@@ -166,7 +168,8 @@ class Renew(Command[Execution], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
         """Put off its end."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
-        renewed = replace(held, lease_until=at.clock + self.seconds)
+        attempt, end = held.attempt - self.unbegun, at.clock + self.seconds
+        renewed = replace(held, attempt=attempt, lease_until=end)
         return Decision(renewed, _written(run, renewed))
 
 
@@ -258,8 +261,7 @@ class Finish(Command[Run], frozen=True):
 class Release(Command[None], frozen=True):
     """Give a lease back; the run waits to be taken again. `Fenced` as in `Renew`.
 
-    One that is given back `unbegun` doesn't count as an attempt: nothing but renewals was written under it.
-    The next lease may have its token again.
+    One that is given back `unbegun` doesn't count as an attempt.
     """
 
     run_id: str
