@@ -121,7 +121,7 @@ class RunningExperiment(_Experiment):
     )
     stored: bool = Field(description="Whether it has ended, and its logs and files are stored.")
     sources: dict[str, str] = Field(
-        description="The SHA-256 of the files that its configuration names, and of this and its script."
+        description="The SHA-256 of its script, modules and configuration, and of files that this names."
     )
     computed_by: ComputedByRecord | None = Field(description=COMPUTED_BY)
     missing: str | None = Field(description=MISSING)

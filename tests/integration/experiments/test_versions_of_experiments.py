@@ -33,10 +33,7 @@ def test_a_run_says_what_computes_it_and_waits_for_that(
         headers = {"Content-Type": "application/zip"}
         client.post("/experiments", params={"name": "helped"}, content=zip_of(FILES), headers=headers)
         made = client.post("/runs", json={"kind": "experiment", "experiment": "helped"}).json()
-        assert made["sources"] == {
-            name: hashlib.sha256(FILES[name]).hexdigest()
-            for name in ("main_script.py", "simulation_config.json")
-        }
+        assert made["sources"] == {name: hashlib.sha256(it).hexdigest() for name, it in FILES.items()}
         computed_by = made["computed_by"]
         assert len(computed_by.pop("sha256")) == 64
         assert computed_by == {

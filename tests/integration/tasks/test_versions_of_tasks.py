@@ -11,6 +11,7 @@ import pytest
 from tests.support.in_process import Client, in_process
 
 from perdure.settings import Settings
+from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
 
 MODULE = "versioned_tasks"
@@ -104,3 +105,15 @@ def test_a_run_whose_task_is_not_served_any_more_waits_and_can_be_stopped() -> N
         assert (stopped["state"], stopped["outcome"], stopped["missing"]) == ("stopped", "terminated", None)
     with serving("1.2") as client:
         assert ended(client, begun) == {"resumed": 7, "version": "1.2"}
+
+
+def test_a_worker_leaves_a_run_to_one_that_serves_its_task() -> None:
+    Path(f"{MODULE}.py").write_text(TASK.replace("{version}", "1.2"))
+    sys.modules.pop(MODULE, None)
+    store, able = MemoryStore(), Settings(store="memory://", tasks=(f"{MODULE}:WORK",))
+    with in_process(Settings(store="memory://"), store) as unable, in_process(able, store) as client:
+        runs = [made(client) for _ in range(5)]
+        assert [ended(client, run_id)["version"] for run_id in runs] == ["1.2"] * 5
+        for run_id in runs:
+            run = unable.get(f"/runs/{run_id}").json()
+            assert (run["state"], run["attempt"], run["missing"]) == ("completed", 1, None)

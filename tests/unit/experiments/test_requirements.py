@@ -1,5 +1,8 @@
 """What runs of experiments need: engines and packages, and the same versions once they have begun."""
 
+from fractions import Fraction
+from importlib import metadata
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
 import pytest
@@ -7,6 +10,8 @@ import pytest
 from perdure.drivers import computed_by
 from perdure.drivers.computed_by import ComputedBy
 from perdure.drivers.experiments import requirements
+from perdure.drivers.experiments.configuration import EngineConfiguration
+from perdure.drivers.experiments.engines import packages_of
 from perdure.drivers.experiments.requirements import lacks, needs
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.state.codec import encode
@@ -51,3 +56,19 @@ def test_engines_and_packages_that_are_missing_are_named() -> None:
         "It needs the engine 'spiking' and the package 'no-such-simulator'. Install that on this server, or "
         "stop the run."
     )
+
+
+def engine(type: str, simulator: str | None = None) -> EngineConfiguration:
+    return EngineConfiguration(name="it", type=type, timestep=Fraction(1, 100), simulator=simulator)
+
+
+def test_the_numbers_of_an_engine_depend_on_its_simulator_or_on_the_package_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brought = EntryPoint("spiking", "spiking:Engine", "perdure.engines")
+    vars(brought)["dist"] = metadata.distribution("msgspec")
+    monkeypatch.setattr(metadata, "entry_points", lambda **wanted: EntryPoints([brought]).select(**wanted))
+    assert packages_of(engine("py_sim", "Mujoco")) == ["mujoco"]
+    assert packages_of(engine("py_sim", "OpenAI")) == ["gymnasium"]
+    assert packages_of(engine("python_json")) == packages_of(engine("system_dynamics")) == []
+    assert packages_of(engine("spiking")) == ["msgspec"]

@@ -147,11 +147,11 @@ class Preparing:
         read = load(folder.files, configuration, engine_kinds(), spec.times)
         stored = self._artifacts.experiments(folder.owner).version(folder.experiment, folder.version).files
         hashes = {path: file.sha256 for path, file in stored.items()}
-        named = {path for path in (configuration, spec.script, *read.files) if path in hashes}
+        named = {configuration, spec.script, *read.files}
         return msgspec.structs.replace(
             spec,
             sha256=hash_of({path: bytes.fromhex(found) for path, found in hashes.items()}),
-            sources={path: hashes[path] for path in sorted(named)},
+            sources={path: it for path, it in hashes.items() if path in named or path.endswith(".py")},
             engines=tuple(sorted({engine.type for engine in read.engines} - OWN_KINDS)),
             packages=tuple(sorted({name for engine in read.engines for name in packages_of(engine)})),
         )

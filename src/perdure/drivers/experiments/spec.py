@@ -33,7 +33,7 @@ class ExperimentSpec(msgspec.Struct, frozen=True, kw_only=True):
     sha256
         The hash of all files of the experiment.
     sources
-        The hashes of those that the configuration names, and of the script, by their paths.
+        The hashes of the script, the modules, the configuration and the files that it names, by their paths.
     engines
         The kinds of its engines that other packages bring.
     packages
