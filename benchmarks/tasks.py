@@ -77,7 +77,7 @@ async def _round(trial: Trial, number: str) -> dict[str, float]:
     found = {"small": await small("small")}
 
     id = await begin("timeout", do="spin", timeout=TIMEOUT)
-    await trial.until(lambda: store.execution(id).attempt == 1)
+    await trial.until(lambda: store.execution(id).attempt == 1, id)
     begun = time.monotonic()
     run, _ = await trial.until_final(id)
     found["timeout"] = time.monotonic() - begun - TIMEOUT
@@ -88,19 +88,19 @@ async def _round(trial: Trial, number: str) -> dict[str, float]:
     found["beside"] = await small("beside")
     begun = time.monotonic()
     await trial.want(Wanted.PAUSED, id)
-    await trial.until(lambda: store.run(id).state is RunState.PAUSED)
+    await trial.until(lambda: store.run(id).state is RunState.PAUSED, id)
     found["paused"] = time.monotonic() - begun
     await trial.want(Wanted.STARTED, id)
-    await trial.until(lambda: store.run(id).state is RunState.STARTED)
+    await trial.until(lambda: store.run(id).state is RunState.STARTED, id)
     begun = time.monotonic()
     await trial.want(Wanted.STOPPED, id)
     await trial.until_final(id)
     found["terminated"] = time.monotonic() - begun
 
     id = await begin("again", do="count", to=10**9)
-    await trial.until(lambda: store.run(id).position > 10)
+    await trial.until(lambda: store.run(id).position > 10, id)
     begun, position = time.monotonic(), _kill_child(trial, id)
-    await trial.until(lambda: store.run(id).position > position)
+    await trial.until(lambda: store.run(id).position > position, id)
     found["again"] = time.monotonic() - begun
     await trial.want(Wanted.STOPPED, id)
     await trial.until_final(id)

@@ -220,7 +220,7 @@ class LocalExecutor:
                 log.error("run_damaged", reason=str(claimed))
             case Execution():
                 if self._closing:
-                    release = Release(claimed.run_id, claimed.fence)
+                    release = Release(claimed.run_id, claimed.fence, unbegun=True)
                     await asyncio.wrap_future(self._store.submit(release))
                 else:
                     self._begin(slots, claimed)

@@ -295,6 +295,26 @@ def test_a_store_that_cant_be_written_ends_the_child_and_loses_nothing() -> None
     tried(work, body="perdure.testing.bodies:run")
 
 
+def test_a_run_whose_work_was_broken_off_is_paused_where_that_is_asked_for() -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        body = Body(path="perdure.testing.bodies:run", resumes=False)
+        async with LocalExecutor(store, {"task": body}, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            trial.create("broken-off", do="echo", value=1)
+            lease = store.submit(Lease("broken-off", "a worker before", 600.0)).result(WAIT)
+            store.submit(Release("broken-off", lease.fence)).result(WAIT)
+            await trial.submit("new", do="echo", value=2)
+            await trial.until_final("new")
+            await trial.until(lambda: store.run("broken-off").state is RunState.PAUSED, "broken-off")
+            assert store.execution("broken-off").wanted is Wanted.PAUSED
+            await trial.want(Wanted.STARTED, "broken-off")
+            run, execution = await trial.until_final("broken-off")
+            assert (run.outcome, execution.attempt) == (Outcome.SUCCEEDED, 2)
+
+    asyncio.run(work())
+
+
 class FullOnce(MemoryStore):
     """A store that can't be written once, after the third step."""
 
