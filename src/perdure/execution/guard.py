@@ -323,7 +323,8 @@ class Guard:
                     if not orders:
                         return None
                     if b"k" in orders:
-                        return "order", 0
+                        self._reap()  # it may have ended by itself, and no order explains that
+                        return self._ended or ("order", 0)
                     for order in orders:
                         self._obey(order)
 

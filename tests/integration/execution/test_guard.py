@@ -105,7 +105,7 @@ def test_limits_end_what_goes_on_while_its_time_is_held(
             await process.freeze()  # which, unlike holding the clock, is answered
             os.kill(child, signal.SIGCONT)
             os.kill(child, signal.SIGUSR1)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(240):
                 assert await asyncio.shield(process.ended) == End(how)
 
     asyncio.run(work())
@@ -169,6 +169,21 @@ def test_a_guard_that_does_not_obey_is_killed_itself(monkeypatch: pytest.MonkeyP
     asyncio.run(work())
 
 
+def test_an_order_explains_no_end_that_came_before_it() -> None:
+    async def work() -> None:
+        async with guarded("spin") as (process, (child,)):
+            os.kill(process.guard, signal.SIGSTOP)
+            await until(lambda: state(process.guard) == "T")
+            os.kill(child, signal.SIGKILL)
+            await until(lambda: state(child) == "Z")
+            killing = asyncio.create_task(process.kill())
+            await asyncio.sleep(0)  # the order is written
+            os.kill(process.guard, signal.SIGCONT)
+            assert await killing == End(How.SIGNAL, signal.SIGKILL)
+
+    asyncio.run(work())
+
+
 def test_what_has_another_number_at_any_moment_does_not_escape_its_guard() -> None:
     async def work() -> None:
         async with guarded("spin", "runner") as (process, (child, runner)):
@@ -222,7 +237,7 @@ def test_freezing_waits_only_so_long_for_a_guard(monkeypatch: pytest.MonkeyPatch
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds that nothing tells of."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while not condition():
             await asyncio.sleep(0.01)
 
