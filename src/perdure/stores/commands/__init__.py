@@ -10,6 +10,7 @@ from perdure.stores.commands.base import (
     Retention,
     Write,
 )
+from perdure.stores.commands.claims import Claim, Settle
 from perdure.stores.commands.counts import Recount
 from perdure.stores.commands.creation import Created, CreateRun, Fork, ForkRuns
 from perdure.stores.commands.documents import (
@@ -23,14 +24,12 @@ from perdure.stores.commands.documents import (
     Use,
 )
 from perdure.stores.commands.executions import (
-    Claim,
     CutLines,
     Finish,
     Lease,
     Release,
     Renew,
     Report,
-    Settle,
     Want,
 )
 from perdure.stores.commands.found import Guard, Leased, Unleased

@@ -3,15 +3,14 @@
 A lease is held by whoever carries its fencing token, until it is given back, or ends and is taken by another.
 """
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.errors import CorruptBlob, Fenced, Invalid, LeaseHeld, RunFinished, SavepointNotFound
+from perdure.errors import Fenced, Invalid, LeaseHeld, RunFinished, SavepointNotFound
 from perdure.lifecycle import FINAL, RunState, Wanted
-from perdure.run import Change, Execution, LogLine, Run, ending
+from perdure.run import Change, Execution, LogLine, Run
 from perdure.stores.checksums import checksum
 from perdure.stores.commands.base import (
     READ_COUNTER,
@@ -26,29 +25,28 @@ from perdure.stores.commands.base import (
     write,
 )
 from perdure.stores.commands.found import Found, changed, find_run, found, read_run
-from perdure.stores.queue import QueueGroup
 from perdure.stores.values import (
     execution_values,
-    group_values,
     line_values,
     to_execution,
     to_run,
-    to_state,
 )
 
 __all__ = [
-    "Claim",
     "CutLines",
     "Finish",
     "Lease",
     "Release",
     "Renew",
     "Report",
-    "Settle",
     "Want",
     "begun",
     "changed_execution",
+    "execution_in",
     "find_execution",
+    "given_back",
+    "put_execution",
+    "take",
 ]
 
 
@@ -71,82 +69,11 @@ class Lease(Command[Execution], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
         """Take the lease, unless somebody has it."""
-        run, former = found(self.run_id, answers[0]), _execution(answers[1])
+        run, former = found(self.run_id, answers[0]), execution_in(answers[1])
         _check_unfinished(run)
         if former.leased(at.clock):
             raise LeaseHeld(run=self.run_id, holder=former.holder)
-        return _leased(run, former, self.holder, self.seconds, answers[2], at)
-
-
-class Claim(Command[Execution | CorruptBlob | None], frozen=True):
-    """Lease the run whose turn it is, of those in some groups of the queue that nobody holds a lease of.
-
-    The result is None if there is none. If its execution can't be trusted it is what is wrong with it; the
-    run then leaves the queue, or if only the queue is wrong, it is queued anew. Takes no longer for a longer
-    queue.
-    """
-
-    holder: str
-    seconds: float
-    groups: Collection[QueueGroup]
-
-    def reads(self) -> Sequence[Query]:
-        """Return the query for the runs that may be next, and the counter that tokens are taken from."""
-        groups = json.dumps([group_values(group) for group in self.groups])
-        return Query("find_claimable", (groups,)), READ_COUNTER
-
-    def decide(self, answers: Answers, at: Moment) -> Decision[Execution | CorruptBlob | None]:
-        """Lease the first of them whose lease has ended, if it had one."""
-        for number, leased_until, *values in answers[0]:
-            if leased_until <= at.clock:
-                try:
-                    run, execution = _trusted(values)
-                except CorruptBlob as error:
-                    return Decision(error, [write("forget_queued", number)])
-                if not self._has(run, execution) or execution.leased(at.clock):
-                    why = f"the run {run.id!r} was queued otherwise than its execution says"
-                    anew = [write("forget_queued", number), write("fill_queue_of_run", number)]
-                    return Decision(CorruptBlob(reason=why), anew)
-                return _leased(run, execution, self.holder, self.seconds, answers[1], at)
-        return Decision(None)
-
-    def _has(self, run: Found, execution: Execution) -> bool:
-        """Return whether a run is in one of the groups: the queue, which has no checksum, may be wrong."""
-        stands = (execution.kind, execution.wanted, run.state, execution.needs)
-        return stands in {(group.kind, group.wanted, group.state, group.needs) for group in self.groups}
-
-
-class Settle(Command[Run | None], frozen=True):
-    """Bring a run that nobody holds a lease of to its end, or to the pause, that is wanted of it.
-
-    With `interrupted`, a started run, whose work was broken off, is wanted paused from now on. The result is
-    the run as it was changed, or None if there was nothing to do.
-    """
-
-    run_id: str
-    interrupted: bool = False
-
-    def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, its execution and its record."""
-        return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
-
-    def decide(self, answers: Answers, at: Moment) -> Decision[Run | None]:
-        """Change the run if what is wanted differs from what it is."""
-        run, execution = found(self.run_id, answers[0]), _execution(answers[1])
-        if run.state in FINAL or execution.leased(at.clock):
-            return Decision(None)
-        settled = _given_back(execution)
-        if self.interrupted and execution.wanted is Wanted.STARTED:
-            settled = replace(settled, wanted=Wanted.PAUSED)
-        if settled.wanted.ends:
-            change = ending(settled.wanted)
-        elif settled.wanted is Wanted.PAUSED and run.state is RunState.STARTED:
-            change = Change(state=RunState.PAUSED)
-        else:
-            return Decision(None)
-        after = change.applied(to_run(answers[2][0]), at.now)
-        writes = [*_written(run, settled), *changed(run, change, at)]
-        return Decision(after, writes, (run.committed(state=after.state),))
+        return take(run, former, self.holder, self.seconds, answers[2], at)
 
 
 class Renew(Command[Execution], frozen=True):
@@ -170,7 +97,7 @@ class Renew(Command[Execution], frozen=True):
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         attempt, end = held.attempt - self.unbegun, at.clock + self.seconds
         renewed = replace(held, attempt=attempt, lease_until=end)
-        return Decision(renewed, _written(run, renewed))
+        return Decision(renewed, put_execution(run, renewed))
 
 
 class Report(Command[None], frozen=True):
@@ -198,7 +125,7 @@ class Report(Command[None], frozen=True):
         reported = _reported(held, self.seconds, self.deaths, self.progress)
         if self.computed_by not in (None, held.computed_by):
             reported = replace(reported, computed_by=self.computed_by)
-        writes = [] if reported == held else _written(run, reported)
+        writes = [] if reported == held else put_execution(run, reported)
         if reported.computed_by != held.computed_by:
             writes.append(write("set_computed_by", run.number, reported.computed_by))
         if self.lines:
@@ -241,12 +168,12 @@ class Finish(Command[Run], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
         """End the work of the lease's holder."""
-        run, held = found(self.run_id, answers[0]), _execution(answers[1])
+        run, held = found(self.run_id, answers[0]), execution_in(answers[1])
         _check_unfinished(run)
         _check_token(held, self.token)
         if self.change.state not in FINAL:
             raise Invalid(f"The run {self.run_id!r} can't be finished with the state {self.change.state}.")
-        writes = _written(run, _given_back(_reported(held, self.seconds)))
+        writes = put_execution(run, given_back(_reported(held, self.seconds)))
         if self.result is not None:
             kept = checksum(run.number, self.result)
             writes += [
@@ -277,8 +204,8 @@ class Release(Command[None], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """End the lease."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
-        left = _given_back(_reported(held, self.seconds, self.deaths))
-        writes = _written(run, replace(left, attempt=left.attempt - self.unbegun))
+        left = given_back(_reported(held, self.seconds, self.deaths))
+        writes = put_execution(run, replace(left, attempt=left.attempt - self.unbegun))
         return Decision(None, writes, (run.committed(),))
 
 
@@ -297,11 +224,11 @@ class Want(Command[Execution], frozen=True):
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
         """Put down what is wanted; an end that was wanted may be on its way."""
-        run, execution = found(self.run_id, answers[0]), _execution(answers[1])
+        run, execution = found(self.run_id, answers[0]), execution_in(answers[1])
         _check_unfinished(run)
         if not execution.wanted.ends:
             execution = replace(execution, wanted=self.wanted)
-        return Decision(execution, _written(run, execution), (run.committed(),))
+        return Decision(execution, put_execution(run, execution), (run.committed(),))
 
 
 class CutLines(Command[None], frozen=True):
@@ -334,17 +261,7 @@ class CutLines(Command[None], frozen=True):
         return Decision(None, writes, (run.committed(),))
 
 
-def _trusted(values: Sequence[Any]) -> tuple[Found, Execution]:
-    """Return a run and its execution as ``find_claimable`` found them; `CorruptBlob` if they are damaged."""
-    state, position, version, generation, lines, *columns = values
-    number, run_id, _, _, lease = columns[:5]
-    if number is None:
-        raise CorruptBlob(reason="the queue has a run that isn't there")
-    run = Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
-    return run, to_execution(tuple(columns))
-
-
-def _leased(
+def take(
     run: Found, former: Execution, holder: str, seconds: float, counter: Rows, at: Moment
 ) -> Decision[Any]:
     """Return how a run is leased that nobody holds a lease of."""
@@ -356,7 +273,7 @@ def _leased(
         fence=token,
         lease_until=at.clock + seconds,
     )
-    writes, state = [counted, *_written(run, begun)], run.state
+    writes, state = [counted, *put_execution(run, begun)], run.state
     if begun.wanted is Wanted.STARTED:
         state = RunState.STARTED
         writes += changed(run, Change(state=state), at)
@@ -394,32 +311,33 @@ def changed_execution(
     """
     if run.lease is None:
         return []
-    execution = former = _execution(rows)
+    execution = former = execution_in(rows)
     if took_savepoint:
         execution = replace(execution, deaths=0, needs=former.computed_by or former.needs)
     if ended:
-        execution = _given_back(execution)
-    writes = [] if execution == former else _written(run, execution)
+        execution = given_back(execution)
+    writes = [] if execution == former else put_execution(run, execution)
     if execution.needs != former.needs:
         writes.append(write("bind_needs", run.number))
     return writes
 
 
-def _written(run: Found, execution: Execution) -> list[Write]:
+def put_execution(run: Found, execution: Execution) -> list[Write]:
+    """Return how an execution is put in place of the former one of its run."""
     writes = [write("change_execution", *execution_values(run.number, execution))]
     if execution.fence != run.lease:
         writes.append(write("set_lease", run.number, execution.fence))
     return writes
 
 
-def _execution(rows: Rows) -> Execution:
+def execution_in(rows: Rows) -> Execution:
     """Return the execution of a run that was found; raise `NotExecuted` if it has none."""
     return to_execution(rows[0])
 
 
 def _held(token: int, rows: Rows) -> Execution:
     """Return an execution whose lease has this token; else raise `Fenced`."""
-    execution = _execution(rows)
+    execution = execution_in(rows)
     _check_token(execution, token)
     return execution
 
@@ -453,5 +371,6 @@ def _reported(
     )
 
 
-def _given_back(execution: Execution) -> Execution:
+def given_back(execution: Execution) -> Execution:
+    """Return an execution without its lease."""
     return replace(execution, holder="", fence=0, lease_until=0.0)

@@ -1,0 +1,99 @@
+"""The queue of runs that nobody works on: the next one is claimed, and others are settled as it is wanted."""
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from perdure.errors import CorruptBlob
+from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.run import Change, Execution, Run, ending
+from perdure.stores.commands.base import READ_COUNTER, Answers, Command, Decision, Moment, Query, write
+from perdure.stores.commands.executions import execution_in, find_execution, given_back, put_execution, take
+from perdure.stores.commands.found import Found, changed, find_run, found, read_run
+from perdure.stores.queue import QueueGroup
+from perdure.stores.values import group_values, to_execution, to_run, to_state
+
+__all__ = ["Claim", "Settle"]
+
+
+class Claim(Command[Execution | CorruptBlob | None], frozen=True):
+    """Lease the run whose turn it is, of those in some groups of the queue that nobody holds a lease of.
+
+    The result is None if there is none. If its execution can't be trusted it is what is wrong with it; the
+    run then leaves the queue, or if only the queue is wrong, it is queued anew. Takes no longer for a longer
+    queue.
+    """
+
+    holder: str
+    seconds: float
+    groups: Collection[QueueGroup]
+
+    def reads(self) -> Sequence[Query]:
+        """Return the query for the runs that may be next, and the counter that tokens are taken from."""
+        groups = json.dumps([group_values(group) for group in self.groups])
+        return Query("find_claimable", (groups,)), READ_COUNTER
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Execution | CorruptBlob | None]:
+        """Lease the first of them whose lease has ended, if it had one."""
+        for number, leased_until, *values in answers[0]:
+            if leased_until <= at.clock:
+                try:
+                    run, execution = _trusted(values)
+                except CorruptBlob as error:
+                    return Decision(error, [write("forget_queued", number)])
+                if not self._has(run, execution) or execution.leased(at.clock):
+                    why = f"the run {run.id!r} was queued otherwise than its execution says"
+                    anew = [write("forget_queued", number), write("fill_queue_of_run", number)]
+                    return Decision(CorruptBlob(reason=why), anew)
+                return take(run, execution, self.holder, self.seconds, answers[1], at)
+        return Decision(None)
+
+    def _has(self, run: Found, execution: Execution) -> bool:
+        """Return whether a run is in one of the groups: the queue, which has no checksum, may be wrong."""
+        stands = (execution.kind, execution.wanted, run.state, execution.needs)
+        return stands in {(group.kind, group.wanted, group.state, group.needs) for group in self.groups}
+
+
+class Settle(Command[Run | None], frozen=True):
+    """Bring a run that nobody holds a lease of to its end, or to the pause, that is wanted of it.
+
+    With `interrupted`, a started run, whose work was broken off, is wanted paused from now on. The result is
+    the run as it was changed, or None if there was nothing to do.
+    """
+
+    run_id: str
+    interrupted: bool = False
+
+    def reads(self) -> Sequence[Query]:
+        """Return the queries for the run, its execution and its record."""
+        return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[Run | None]:
+        """Change the run if what is wanted differs from what it is."""
+        run, execution = found(self.run_id, answers[0]), execution_in(answers[1])
+        if run.state in FINAL or execution.leased(at.clock):
+            return Decision(None)
+        settled = given_back(execution)
+        if self.interrupted and execution.wanted is Wanted.STARTED:
+            settled = replace(settled, wanted=Wanted.PAUSED)
+        if settled.wanted.ends:
+            change = ending(settled.wanted)
+        elif settled.wanted is Wanted.PAUSED and run.state is RunState.STARTED:
+            change = Change(state=RunState.PAUSED)
+        else:
+            return Decision(None)
+        after = change.applied(to_run(answers[2][0]), at.now)
+        writes = [*put_execution(run, settled), *changed(run, change, at)]
+        return Decision(after, writes, (run.committed(state=after.state),))
+
+
+def _trusted(values: Sequence[Any]) -> tuple[Found, Execution]:
+    """Return a run and its execution as ``find_claimable`` found them; `CorruptBlob` if they are damaged."""
+    state, position, version, generation, lines, *columns = values
+    number, run_id, _, _, lease = columns[:5]
+    if number is None:
+        raise CorruptBlob(reason="the queue has a run that isn't there")
+    run = Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
+    return run, to_execution(tuple(columns))
