@@ -5,15 +5,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from perdure.errors import BackupRefused, StoreUnavailable
-from perdure.stores.commands import Append, Committed, CreateRun, Unleased, encoded
+from perdure.stores.commands import Append, Committed, CreateRun, DeleteRun, Unleased, encoded
 from perdure.stores.database import row
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_store
@@ -81,18 +82,22 @@ def test_readers_see_no_half_of_a_transaction(store: MemoryStore) -> None:
             assert all(count % TOGETHER == 0 for count in seen)
 
 
-def test_a_reader_waits_for_a_transaction_and_sees_nothing_of_one_that_fails(store: MemoryStore) -> None:
+def test_a_reader_waits_for_a_transaction_and_sees_nothing_of_one_that_fails(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     created(store, steps=1)
     written, go_on = threading.Event(), threading.Event()
 
-    def fail(connection: apsw.Connection) -> tuple[None, None]:
+    def fail(connection: apsw.Connection, *_: Any) -> None:
         connection.execute("DELETE FROM runs")
         written.set()
         go_on.wait(WAIT)
         raise apsw.NoMemError("injected")
 
-    failing: Future[None] = store._writer.submit(fail)
+    monkeypatch.setattr("perdure.stores.writer.execute", fail)
+    failing = store.submit(DeleteRun("run"))
     assert written.wait(WAIT)
+    monkeypatch.undo()
     with ThreadPoolExecutor(1) as threads:
         reading = threads.submit(store.run, "run")
         assert not reading.done()
