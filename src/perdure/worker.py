@@ -137,7 +137,7 @@ def work(
     kinds, tags
         Which runs are worked on; by default all.
     announce
-        Called with what people are told once it works.
+        Called with the line that says what it does, once it works.
     accept_loss
         Whether to go on from what the store's files hold when they lack something that was acknowledged.
 
@@ -179,10 +179,10 @@ async def _work(
         ) as worker:
             worker.executor.start()
             warn_of_unknown_variables()
-            with suppress(BrokenPipeError):  # whoever was to be told has gone; the work goes on
+            with suppress(BrokenPipeError):  # nobody reads it any more; the work goes on
                 announce(_announcement(settings, kinds, tags))
             await ended.wait()
-            log.info("worker_ending", meaning="what it works on goes on when the next worker claims it")
+            log.info("worker_ending", meaning="what it works on goes on when another claims it")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The body of a kind of run, as an executor is told of it: what does the work, with what, and where."""
+"""The body of a kind of run: what does the work, with what, and where."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

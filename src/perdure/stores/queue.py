@@ -28,7 +28,7 @@ class QueueState(StrEnum):
 
 
 class QueueGroup(msgspec.Struct, frozen=True, array_like=True):
-    """Unfinished runs with an execution that workers don't tell apart.
+    """Unfinished runs with an execution between which workers make no difference.
 
     Attributes
     ----------
