@@ -449,12 +449,19 @@ class Instances:
     async def _note(self, instance_id: str, at: float | None = None) -> None:
         """Write that an instance was used at a time of the clock, by default now, here and outside."""
         seen = self._watch.get(instance_id)
-        if seen is not None and seen.kept is not None:
-            instance, version = seen.kept
+        kept = None if seen is None else seen.kept
+        while kept is not None:
+            instance, version = kept
             use = self._use(instance, self._clock.wall() if at is None else self._clock.to_wall(at))
-            await self._submit(Touch(DIALECT, instance_id, version, use.stamp, use.accessed))
-            self._watch.used(instance_id, use)
-            await self._save(instance, use)
+            try:
+                await self._submit(Touch(DIALECT, instance_id, version, use.stamp, use.accessed))
+            except VersionConflict:  # another server has changed it
+                kept = await self._read(instance_id)
+            else:
+                self._watch.used(instance_id, use)
+                await self._save(instance, use)
+                return
+        raise InstanceNotFound
 
     async def _is_started(self, instance_id: str, key: Key) -> bool:
         """Return whether an instance was started under a key before; if so, its timeout begins anew."""
