@@ -17,6 +17,7 @@ from perdure.scenarios import Catalogue
 from perdure.stores import commands
 from perdure.stores.base import Store
 from perdure.stores.commands import (
+    AddDocuments,
     Append,
     ChangeRun,
     Claim,
@@ -26,6 +27,7 @@ from perdure.stores.commands import (
     DeleteDocument,
     DeleteRun,
     Finish,
+    ForgetDocument,
     Fork,
     ForkRuns,
     Lease,
@@ -39,7 +41,9 @@ from perdure.stores.commands import (
     RepairStep,
     Report,
     Settle,
+    Touch,
     Unleased,
+    Use,
     Want,
     encoded,
 )
@@ -131,6 +135,8 @@ def test_a_server_that_another_has_opened_the_store_beside_writes_nothing_more(t
         asyncio.run(work(first, second))
 
 
+KEPT = 2  # the version of the document that there is
+
 WRITES: list[Command[Any]] = [
     CreateRun(a_run("new"), encoded(a_savepoint())),
     ForkRuns([Fork(run=a_fork("fork", "run", 1), savepoint=encoded(a_savepoint(1)))]),
@@ -153,6 +159,9 @@ WRITES: list[Command[Any]] = [
     Want("task", Wanted.STOPPED),
     CutLines("task", 1, None),
     PutDocument("bptk", "id", b"blob", None),
+    AddDocuments("bptk", [("new", b"blob")], Use("ann", 1, 0.0, 9.0)),
+    Touch("bptk", "kept", KEPT, 2, 5.0),
+    ForgetDocument("bptk", "kept", KEPT),
     DeleteDocument("bptk", "kept"),
     Recount(),
 ]
@@ -170,7 +179,8 @@ def test_every_write_of_a_server_is_refused_once_another_has_opened_the_store(tm
         queued(first)
         queued(first, "waiting")
         assert first.submit(Lease("task", "w", 9.0)).result(WAIT).fence == 1
-        first.submit(PutDocument("bptk", "kept", b"blob", None)).result(WAIT)
+        kept = first.submit(PutDocument("bptk", "kept", b"blob", None, Use("ann", 1, 0.0, 9.0))).result(WAIT)
+        assert kept.version == KEPT
         with closing(opened_beside(path)) as second:
             before = [second.run(id) for id in ("run", "task", "waiting")]
             for write in WRITES:
