@@ -103,7 +103,7 @@ class Inside:
         version = None if document is None else document.version
         use = Use(OWNER, 1, instance.accessed, lasts(instance))
         self.store.submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use)).result()
-        await self.instances._save(instance, self.instances._use(instance))
+        await self.instances._save(instance, self.instances._rows.use(instance))
 
     async def load(self, instance_id: str) -> Instance | None:
         """Bring an instance into memory if it isn't there, and return it; None if the adapter has none."""
@@ -130,7 +130,7 @@ class Inside:
         request = StepRequest(settings=settings or {}, steps=steps)
         answer = await self.sessions.step(OWNER, instance.run, request, key)
         if not answer.replayed:
-            await self.instances._save(instance, self.instances._use(instance))
+            await self.instances._save(instance, self.instances._rows.use(instance))
         return [step.rows for step in answer.steps]
 
     async def log(self, instance: Instance) -> list[Any]:

@@ -82,7 +82,7 @@ class Hands:
 
 
 async def swept(dialect: Dialect) -> None:
-    await dialect._instances.look()
+    await dialect._instances._rows.look()
     await dialect._instances.look_elsewhere()
     await dialect._instances.sweep()
 

@@ -104,7 +104,7 @@ def test_the_adapters_list_is_asked_for_at_the_start_and_by_load_state_and_forgo
             assert adapter.calls.count("list") == 1
             await dialect.load_state()
             assert adapter.calls.count("list") == 2
-            assert dialect._instances._watch.elsewhere(LOCAL) == 1
+            assert dialect._instances._rows.watch.elsewhere(LOCAL) == 1
             assert store.runs() == store.documents(DIALECT) == await dialect.own(LOCAL) == []
             adapter.fail_listing = True
             with pytest.raises(ExternalStateUnavailable):

@@ -32,7 +32,7 @@ def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
 async def swept(dialect: Dialect, *, listing: bool = True) -> None:
     """Do what is done in the background."""
     if listing:
-        await dialect._instances.look()
+        await dialect._instances._rows.look()
         await dialect._instances.look_elsewhere()
     await dialect._instances.sweep()
 
@@ -162,7 +162,7 @@ def test_after_a_start_without_a_list_what_only_the_adapter_holds_is_expired_lat
             await swept(dialect)
             adapter.fail_listing = False
             await swept(dialect)
-            assert len(dialect._instances._watch) == 0  # it isn't brought in for that
+            assert len(dialect._instances._rows.watch) == 0  # it isn't brought in for that
             clock.now += HOURS
             await swept(dialect)
             assert adapter.held == {}
@@ -222,7 +222,7 @@ def test_what_changes_while_a_list_is_made_is_counted_right(clock: Clock) -> Non
 
             dialect._instances._mirror.survey = slow
             await swept(dialect)
-            assert dialect._instances._watch.elsewhere(LOCAL) == len(adapter.held) == 3
+            assert dialect._instances._rows.watch.elsewhere(LOCAL) == len(adapter.held) == 3
 
     asyncio.run(run())
 

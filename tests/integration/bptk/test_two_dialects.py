@@ -50,7 +50,7 @@ async def swept(*dialects: Dialect, look: bool = True) -> None:
     """Do what each does in the background."""
     for dialect in dialects:
         if look:
-            await dialect._instances.look()
+            await dialect._instances._rows.look()
         await dialect._instances.sweep()
 
 

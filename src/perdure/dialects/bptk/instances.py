@@ -9,11 +9,8 @@ With a mirror, an instance is saved before its answer goes out. If that fails, n
 store, and the next request loads what the adapter holds.
 """
 
-import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from itertools import count
 from typing import TypeVar
 
 import structlog
@@ -23,14 +20,13 @@ from perdure.clock import SteadyClock
 from perdure.dialects.bptk.expiry import Expiry
 from perdure.dialects.bptk.external_state.mirror import Mirror
 from perdure.dialects.bptk.instance import DIALECT, Instance, keyed_instance_id, new_instance_id
-from perdure.dialects.bptk.timeouts import lasts
-from perdure.dialects.bptk.watch import Kept, Watch
+from perdure.dialects.bptk.rows import InstanceRows
+from perdure.dialects.bptk.watch import Kept
 from perdure.drivers.locks import Locks
 from perdure.drivers.requests import Answer, Owner
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
-    Damaged,
     ExternalStateLocked,
     ExternalStateRefused,
     ExternalStateUnavailable,
@@ -45,12 +41,6 @@ from perdure.lifecycle import Outcome, RunState
 from perdure.observability import Metrics
 from perdure.run import Change, Key
 from perdure.stores.commands import (
-    AddDocuments,
-    Command,
-    DeleteDocument,
-    ForgetDocument,
-    OwnerLimit,
-    PutDocument,
     Touch,
     Use,
 )
@@ -100,19 +90,17 @@ class Instances:
         clock: SteadyClock,
     ) -> None:
         self._sessions = sessions
-        self._store = sessions.store
         self._limit = limit
         self._mirror = mirror
         self._externalize = externalize and mirror is not None
         self._keep_runs = keep_runs
         self._clock = clock
-        self._watch = Watch(clock, exact=mirror is not None)
+        self._rows = InstanceRows(sessions.store, clock, limit=limit, mirrored=mirror is not None)
         self._locks = Locks()
         self._uninterrupted = Uninterrupted()
-        self._stamps = count(secrets.randbits(62))
         self._listed = False  # whether the adapter could list what it holds
-        self._expiry = Expiry(self.sweep, self.look, self.look_elsewhere)
-        metrics.bptk_instances.set_function(lambda: len(self._watch))
+        self._expiry = Expiry(self.sweep, self._rows.look, self.look_elsewhere)
+        metrics.bptk_instances.set_function(lambda: len(self._rows.watch))
 
     async def open(self) -> None:
         """Learn which instances there are, and begin to watch their timeouts."""
@@ -124,11 +112,8 @@ class Instances:
                 raise
             except ExternalStateUnavailable as error:  # each is loaded when it is asked for
                 log.warning("external_state_not_listed", reason=str(error))
-        for document in await asyncio.to_thread(self._store.documents, DIALECT):
-            with suppress(Damaged, VersionConflict):
-                if document.use is None:  # it was kept before there were uses
-                    await self._put(Instance.of(document), document.version)
-        await self.look()
+        await self._rows.adopt()
+        await self._rows.look()
         self._expiry.start()
 
     async def aclose(self) -> None:
@@ -138,10 +123,10 @@ class Instances:
         if self._mirror is not None:
             await self._mirror.aclose()
             return
-        for instance_id in self._watch.unwritten():
-            seen = self._watch.get(instance_id)
+        for instance_id in self._rows.watch.unwritten():
+            seen = self._rows.watch.get(instance_id)
             with suppress(PerdureError):
-                await self._note(instance_id, None if seen is None else seen.until - seen.use.lasts)
+                await self._rows.note(instance_id, None if seen is None else seen.until - seen.use.lasts)
 
     # Asking for one -----------------------------------------------------------------------------------------
 
@@ -176,12 +161,12 @@ class Instances:
 
         async def advanced() -> Answer | None:
             async with self.held(instance_id):
-                began, kept = self._clock(), self._remembered(owner, instance_id)
+                began, kept = self._clock(), self._rows.remembered(owner, instance_id)
                 while True:
                     kept = kept or await self._find(owner, instance_id)
                     answer, failure, use = await self._taken(kept, take)
                     if use is not None:
-                        self._watch.used(instance_id, use)
+                        self._rows.watch.used(instance_id, use)
                         await self._save(kept.instance, use)
                     elif (now := await self._find(owner, instance_id)).version != kept.version:
                         kept = now
@@ -196,17 +181,11 @@ class Instances:
 
     async def own(self, owner: Owner) -> list[Instance]:
         """Return an owner's instances that are in the store and haven't timed out."""
-        found = []
-        for document in await asyncio.to_thread(self._store.documents, DIALECT, owner=owner):
-            seen = self._watch.get(document.id)
-            if seen is None or self._clock() < seen.until or document.use != seen.use:
-                with suppress(Damaged):
-                    found.append(Instance.of(document))
-        return found
+        return await self._rows.own(owner)
 
     async def get(self, instance_id: str) -> Instance | None:
         """Return an instance that is in the store, or None."""
-        kept = await self._read(instance_id)
+        kept = await self._rows.read(instance_id)
         return None if kept is None else kept.instance
 
     @asynccontextmanager
@@ -232,7 +211,7 @@ class Instances:
     ) -> list[str]:
         """Start instances within their owner's quota, once only for a key; see `Dialect.start`."""
         if number > self._limit:
-            self._owner_limit(owner).check(len(await self.own(owner)), number)
+            self._rows.owner_limit(owner).check(len(await self._rows.own(owner)), number)
         if key is None:
             ids = [new_instance_id() for _ in range(number)]
         else:
@@ -257,7 +236,7 @@ class Instances:
 
         async def stopped() -> bool:
             async with self.held(instance_id):
-                kept = await self._read(instance_id)
+                kept = await self._rows.read(instance_id)
                 if kept is not None and owner is not None and kept.instance.owner != owner:
                     return False
                 return await self._remove(instance_id, Outcome.TERMINATED, reason)
@@ -266,7 +245,7 @@ class Instances:
 
     async def sweep(self) -> None:
         """Forget every instance whose time is up, which may be known only when it is loaded."""
-        for instance_id in self._watch.due():
+        for instance_id in self._rows.watch.due():
             try:
                 if instance_id not in self._locks:  # looking it up forgets it
                     await self.on(None, instance_id, _nothing, touch=False)
@@ -277,25 +256,25 @@ class Instances:
                     "instance_not_expired",
                     instance=instance_id,
                     reason=str(error),
-                    again_in_seconds=self._watch.fail(instance_id),
+                    again_in_seconds=self._rows.watch.fail(instance_id),
                 )
 
     # Changing one, under its lock ---------------------------------------------------------------------------
 
     async def change(self, instance_id: str, run: str | None) -> Instance:
         """Give an instance another run, durably, and return what it was; `InstanceNotFound` if it is gone."""
-        while (kept := await self._read(instance_id)) is not None:
+        while (kept := await self._rows.read(instance_id)) is not None:
             changed = replace(kept.instance, run=run, accessed=self._clock.wall())
             with suppress(VersionConflict):  # another server has changed it
-                use = await self._put(changed, kept.version)
-                self._watch.used(instance_id, use)
+                use = await self._rows.put(changed, kept.version)
+                self._rows.watch.used(instance_id, use)
                 await self._save(changed, use)
                 return kept.instance
         raise InstanceNotFound
 
     async def keep_alive(self, instance: Instance) -> None:
         """Begin an instance's timeout anew, durably."""
-        await self._note(instance.id)
+        await self._save(*await self._rows.note(instance.id))
 
     async def end_run(self, instance: Instance, outcome: Outcome, reason: str) -> None:
         """End the run of an instance's session, if it has one."""
@@ -308,14 +287,6 @@ class Instances:
 
     # All of them --------------------------------------------------------------------------------------------
 
-    async def look(self) -> None:
-        """Learn how the instances in the store were used."""
-
-        async def uses() -> Mapping[str, Use]:
-            return await asyncio.to_thread(self._store.uses, DIALECT)
-
-        await self._watch.learn(uses, here=True)
-
     async def look_elsewhere(self, *, check: bool = False) -> None:
         """Learn of the instances that only the adapter holds; a failure is logged unless they are checked.
 
@@ -326,10 +297,10 @@ class Instances:
             return
 
         async def uses() -> Mapping[str, Use]:
-            return {it.id: self._use(it) for it in await mirror.survey(check=check)}
+            return {it.id: self._rows.use(it) for it in await mirror.survey(check=check)}
 
         try:
-            self._listed = bool(await self._watch.learn(uses, here=False))
+            self._listed = bool(await self._rows.watch.learn(uses, here=False))
         except ExternalStateUnavailable as error:
             if check:
                 raise
@@ -363,7 +334,7 @@ class Instances:
             self._listed = bool(listed)
             for instance_id, held in listed.items():
                 async with self.held(instance_id):
-                    if await self._read(instance_id) is None:
+                    if await self._rows.read(instance_id) is None:
                         try:
                             await self._load(mirror, instance_id, None if reread else held)
                         except ExternalStateRefused as error:
@@ -378,58 +349,31 @@ class Instances:
 
     # The work, under the lock -------------------------------------------------------------------------------
 
-    async def _submit(self, command: Command[T]) -> T:
-        return await asyncio.wrap_future(self._store.submit(command))
-
     async def _find(self, owner: Owner, instance_id: str) -> Kept:
         """Return an instance from the store or the adapter; `InstanceNotFound` if its time is up."""
         while True:
-            kept = await self._read(instance_id)
+            kept = await self._rows.read(instance_id)
             if kept is None and self._mirror is not None:
                 await self._load(self._mirror, instance_id)
-                kept = await self._read(instance_id)
+                kept = await self._rows.read(instance_id)
             if kept is None:
-                self._watch.forget(instance_id)
+                self._rows.watch.forget(instance_id)
                 raise InstanceNotFound
             if owner is not None and kept.instance.owner != owner:
                 raise InstanceNotFound
-            if not self._timed_out(instance_id):
+            if not self._rows.timed_out(instance_id):
                 return kept
             if await self._remove(instance_id, Outcome.EXPIRED, "its instance timed out"):
                 raise InstanceNotFound
 
-    async def _read(self, instance_id: str) -> Kept | None:
-        """Return an instance that is in the store; None if it isn't, or can't be read."""
-        try:
-            document = await asyncio.to_thread(self._store.document, DIALECT, instance_id)
-            if document is None:
-                return None
-            kept = Kept(Instance.of(document), document.version)
-        except Damaged as error:
-            log.error("instance_damaged", instance=instance_id, reason=str(error))
-            return None
-        self._watch.see(instance_id, document.use or self._use(kept.instance)).kept = kept
-        return kept
-
-    def _remembered(self, owner: Owner, instance_id: str) -> Kept | None:
-        """Return an instance as this server last saw it in the store; None if it has to be read."""
-        seen = self._watch.get(instance_id)
-        if seen is None or seen.kept is None or self._timed_out(instance_id):
-            return None
-        return seen.kept if owner is None or seen.kept.instance.owner == owner else None
-
-    def _timed_out(self, instance_id: str) -> bool:
-        seen = self._watch.get(instance_id)
-        return seen is not None and self._clock() >= seen.until
-
     async def _taken(self, kept: Kept, take: Take) -> tuple[Answer | None, PerdureError | None, Use | None]:
         """Take steps; return the answer or what failed, and the last use that was committed with a step."""
         instance = kept.instance
-        use = self._use(instance)
+        use = self._rows.use(instance)
 
         def touch() -> Touch:
             nonlocal use
-            use = self._use(instance, self._clock.wall(), use.lasts)
+            use = self._rows.use(instance, self._clock.wall(), use.lasts)
             return Touch(DIALECT, instance.id, kept.version, use.stamp, use.accessed)
 
         try:
@@ -440,28 +384,11 @@ class Instances:
 
     async def _touched(self, instance_id: str, began: float) -> None:
         """Let the timeout begin anew when the work is done, and write that now and then, outside too."""
-        if self._watch.renew(instance_id, began):
+        if self._rows.watch.renew(instance_id, began):
             try:
-                await self._note(instance_id)
+                await self._save(*await self._rows.note(instance_id))
             except PerdureError as error:  # the work is done and saved; only its time isn't
                 log.warning("instance_not_touched", instance=instance_id, reason=str(error))
-
-    async def _note(self, instance_id: str, at: float | None = None) -> None:
-        """Write that an instance was used at a time of the clock, by default now, here and outside."""
-        seen = self._watch.get(instance_id)
-        kept = None if seen is None else seen.kept
-        while kept is not None:
-            instance, version = kept
-            use = self._use(instance, self._clock.wall() if at is None else self._clock.to_wall(at))
-            try:
-                await self._submit(Touch(DIALECT, instance_id, version, use.stamp, use.accessed))
-            except VersionConflict:  # another server has changed it
-                kept = await self._read(instance_id)
-            else:
-                self._watch.used(instance_id, use)
-                await self._save(instance, use)
-                return
-        raise InstanceNotFound
 
     async def _is_started(self, instance_id: str, key: Key) -> bool:
         """Return whether an instance was started under a key before; if so, its timeout begins anew."""
@@ -471,7 +398,7 @@ class Instances:
             return False
         if found.instance.started != key.body_hash:
             raise KeyReused(key=key.text)
-        await self._note(instance_id)
+        await self.keep_alive(found.instance)
         return True
 
     async def _add(
@@ -480,33 +407,18 @@ class Instances:
         """Add new instances to the store, all or none, and then to the adapter, one after the other."""
         made = Instance(id="", owner=owner, timeout=dict(lasting), accessed=self._clock.wall())
         new = [replace(made, id=it, started=None if key is None else key.body_hash) for it in ids]
-        add = AddDocuments(
-            DIALECT, [(it.id, it.to_blob()) for it in new], self._use(made), self._owner_limit(owner)
-        )
-        documents = await self._submit(add)
-        for instance, document in zip(new, documents, strict=True):
-            self._watch.used(instance.id, add.use).kept = Kept(instance, document.version)
+        await self._rows.add(new)
         for number, instance in enumerate(new):
             try:
-                await self._save(instance, add.use)
+                await self._save(instance, self._rows.use(instance))
             except PerdureError:
                 for other in new[number:]:
                     await self._drop(other.id)
-                    self._watch.forget(other.id)
+                    self._rows.watch.forget(other.id)
                 for other in new[:number] if key is None else ():
                     with suppress(PerdureError):
                         await self._remove(other.id, Outcome.TERMINATED, "another could not be started")
                 raise
-
-    def _owner_limit(self, owner: str) -> OwnerLimit:
-        """Return how many instances an owner may have, those that have timed out apart."""
-        return OwnerLimit(
-            maximum=self._limit,
-            what="instances",
-            setting="PERDURE_MAX_INSTANCES",
-            idle=self._watch.idle(owner),
-            elsewhere=self._watch.elsewhere(owner),
-        )
 
     async def _remove(self, instance_id: str, outcome: Outcome, reason: str) -> bool:
         """Forget an instance, first where it is held outside: what fails there has changed nothing.
@@ -516,25 +428,16 @@ class Instances:
         if self._mirror is not None:
             await self._mirror.delete(instance_id)
         change = Change(state=RunState.STOPPED, outcome=outcome, reason=reason)
-        while (kept := await self._read(instance_id)) is not None:
-            stamp, seen = None, self._watch.get(instance_id)
-            if outcome == Outcome.EXPIRED and seen is not None:
-                if self._clock() < seen.until:
-                    return False
-                stamp = seen.use.stamp
+        while (kept := await self._rows.read(instance_id)) is not None:
+            expires = outcome == Outcome.EXPIRED
+            if expires and not self._rows.timed_out(instance_id):
+                return False
             run = kept.instance.run if self._keep_runs else None
-            if await self._submit(ForgetDocument(DIALECT, instance_id, kept.version, stamp, run, change)):
+            if await self._rows.forget(kept, run, change, unused=expires):
                 await self.end_run(kept.instance, outcome, reason)
                 break
-        self._watch.forget(instance_id)
+        self._rows.watch.forget(instance_id)
         return True
-
-    async def _put(self, instance: Instance, version: int | None) -> Use:
-        """Keep an instance that is used at the time that it says; `VersionConflict` if another did so."""
-        use = self._use(instance)
-        document = await self._submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use))
-        self._watch.see(instance.id, use).kept = Kept(instance, document.version)
-        return use
 
     # The mirror ---------------------------------------------------------------------------------------------
 
@@ -550,24 +453,13 @@ class Instances:
     async def _load(self, mirror: Mirror, instance_id: str, held: object = None) -> None:
         """Bring an instance into the store that isn't there, if the adapter holds it."""
         if (instance := await mirror.load(instance_id, held)) is not None:
-            await self._put(instance, None)
+            await self._rows.put(instance, None)
 
     async def _drop(self, instance_id: str) -> None:
         """Let an instance go out of the store that the adapter holds."""
-        if (kept := await self._read(instance_id)) is not None and self._mirror is not None:
+        if (kept := await self._rows.read(instance_id)) is not None and self._mirror is not None:
             await self._mirror.forget(kept.instance)
-            gone = self._store.submit(DeleteDocument(DIALECT, instance_id))
-            self._watch.leave(instance_id)  # at once, so that it is counted once
-            await asyncio.wrap_future(gone)
-
-    def _use(self, instance: Instance, accessed: float | None = None, lasting: float | None = None) -> Use:
-        """Return a use of an instance, by default that which it says.
-
-        An adapter keeps its time alone, so there the stamp is made of that.
-        """
-        accessed = instance.accessed if accessed is None else accessed
-        stamp = next(self._stamps) if self._mirror is None else round(accessed * 1e6)
-        return Use(instance.owner, stamp, accessed, lasting or lasts(instance))
+            await self._rows.drop(instance_id)
 
 
 async def _nothing(instance: Instance) -> None:

@@ -94,12 +94,12 @@ class Watch:
         """Note the last use that an instance has now."""
         self._changed.add(instance_id)
         now, seen = self._clock(), self._seen.get(instance_id)
-        accessed = self._clock.from_wall(use.accessed)
         if seen is None:
+            accessed = self._clock.from_wall(use.accessed)
             until = max(accessed + use.lasts, self._clock.earliest(use.lasts))
             seen = self._seen[instance_id] = Seen(use, accessed, now, until)
         elif seen.use.stamp != use.stamp:
-            seen.since = max(accessed, seen.looked) if self._exact else now
+            seen.since = max(self._clock.from_wall(use.accessed), seen.looked) if self._exact else now
             slack = 0.0 if self._exact else use.lasts / WRITES_PER_TIMEOUT
             seen.use, seen.until = use, max(seen.until, seen.since + use.lasts + slack)
         seen.looked, seen.here = now, here

@@ -1,0 +1,189 @@
+"""The rows: instances as documents of the store, with what this server knows of their uses."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import TypeVar
+
+import structlog
+
+from perdure.clock import SteadyClock
+from perdure.dialects.bptk.instance import DIALECT, Instance
+from perdure.dialects.bptk.timeouts import lasts
+from perdure.dialects.bptk.watch import Kept, Watch
+from perdure.drivers.requests import Owner
+from perdure.errors import Damaged, InstanceNotFound, VersionConflict
+from perdure.run import Change
+from perdure.stores.base import Store
+from perdure.stores.commands import (
+    AddDocuments,
+    Command,
+    DeleteDocument,
+    ForgetDocument,
+    OwnerLimit,
+    PutDocument,
+    Touch,
+    Use,
+)
+
+__all__ = ["InstanceRows"]
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class InstanceRows:
+    """The instances that a store holds. Whoever changes one holds its lock.
+
+    Parameters
+    ----------
+    store
+        Where they are documents.
+    clock
+        What timeouts are measured by.
+    limit
+        How many an owner may have.
+    mirrored
+        Whether an adapter holds them, too. It keeps the time of a use alone, so a stamp is made of that.
+
+    Attributes
+    ----------
+    watch
+        When each times out.
+    """
+
+    def __init__(self, store: Store, clock: SteadyClock, *, limit: int, mirrored: bool) -> None:
+        self._store = store
+        self._clock = clock
+        self._limit = limit
+        self._mirrored = mirrored
+        self._stamps = count(secrets.randbits(62))
+        self.watch = Watch(clock, exact=mirrored)
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    async def read(self, instance_id: str) -> Kept | None:
+        """Return an instance that is in the store; None if it isn't, or can't be read."""
+        try:
+            document = await asyncio.to_thread(self._store.document, DIALECT, instance_id)
+            if document is None:
+                return None
+            kept = Kept(Instance.of(document), document.version)
+        except Damaged as error:
+            log.error("instance_damaged", instance=instance_id, reason=str(error))
+            return None
+        self.watch.see(instance_id, document.use or self.use(kept.instance)).kept = kept
+        return kept
+
+    def remembered(self, owner: Owner, instance_id: str) -> Kept | None:
+        """Return an instance as this server last saw it in the store; None if it has to be read."""
+        seen = self.watch.get(instance_id)
+        if seen is None or seen.kept is None or self.timed_out(instance_id):
+            return None
+        return seen.kept if owner is None or seen.kept.instance.owner == owner else None
+
+    def timed_out(self, instance_id: str) -> bool:
+        """Return whether an instance's time is up, as far as this server knows."""
+        seen = self.watch.get(instance_id)
+        return seen is not None and self._clock() >= seen.until
+
+    async def own(self, owner: Owner) -> list[Instance]:
+        """Return an owner's instances that are in the store and haven't timed out."""
+        found = []
+        for document in await asyncio.to_thread(self._store.documents, DIALECT, owner=owner):
+            seen = self.watch.get(document.id)
+            if seen is None or self._clock() < seen.until or document.use != seen.use:
+                with suppress(Damaged):
+                    found.append(Instance.of(document))
+        return found
+
+    async def look(self) -> None:
+        """Learn how the instances in the store were used."""
+
+        async def uses() -> Mapping[str, Use]:
+            return await asyncio.to_thread(self._store.uses, DIALECT)
+
+        await self.watch.learn(uses, here=True)
+
+    def owner_limit(self, owner: str) -> OwnerLimit:
+        """Return how many instances an owner may have, those that have timed out apart."""
+        return OwnerLimit(
+            maximum=self._limit,
+            what="instances",
+            setting="PERDURE_MAX_INSTANCES",
+            idle=self.watch.idle(owner),
+            elsewhere=self.watch.elsewhere(owner),
+        )
+
+    # Changing -----------------------------------------------------------------------------------------------
+
+    async def adopt(self) -> None:
+        """Give those a use that were kept before there were uses."""
+        for document in await asyncio.to_thread(self._store.documents, DIALECT):
+            with suppress(Damaged, VersionConflict):
+                if document.use is None:
+                    await self.put(Instance.of(document), document.version)
+
+    async def add(self, instances: Sequence[Instance]) -> None:
+        """Add new instances of one owner, all or none; `VersionConflict` if there is one of them already."""
+        if instances:
+            use = self.use(instances[0])
+            added = [(instance.id, instance.to_blob()) for instance in instances]
+            add = AddDocuments(DIALECT, added, use, self.owner_limit(use.owner))
+            documents = await self._submit(add)
+            for instance, document in zip(instances, documents, strict=True):
+                self.watch.used(instance.id, use).kept = Kept(instance, document.version)
+
+    async def put(self, instance: Instance, version: int | None) -> Use:
+        """Keep an instance that is used at the time that it says; `VersionConflict` if another did so."""
+        use = self.use(instance)
+        document = await self._submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use))
+        self.watch.see(instance.id, use).kept = Kept(instance, document.version)
+        return use
+
+    async def note(self, instance_id: str, at: float | None = None) -> tuple[Instance, Use]:
+        """Write that an instance was used at a time of the clock, by default now; return it and that use."""
+        seen = self.watch.get(instance_id)
+        kept = None if seen is None else seen.kept
+        while kept is not None:
+            instance, version = kept
+            use = self.use(instance, self._clock.wall() if at is None else self._clock.to_wall(at))
+            try:
+                await self._submit(Touch(DIALECT, instance_id, version, use.stamp, use.accessed))
+            except VersionConflict:  # another server has changed it
+                kept = await self.read(instance_id)
+            else:
+                self.watch.used(instance_id, use)
+                return instance, use
+        raise InstanceNotFound
+
+    async def forget(self, kept: Kept, run: str | None, change: Change, *, unused: bool) -> bool:
+        """Forget an instance that is still the same, and change its run; return whether that was done.
+
+        Parameters
+        ----------
+        unused
+            Whether nobody may have used it since it was read.
+        """
+        seen = self.watch.get(kept.instance.id)
+        stamp = seen.use.stamp if unused and seen is not None else None
+        command = ForgetDocument(DIALECT, kept.instance.id, kept.version, stamp, run, change)
+        return await self._submit(command)
+
+    async def drop(self, instance_id: str) -> None:
+        """Let an instance go that the adapter holds."""
+        gone = self._store.submit(DeleteDocument(DIALECT, instance_id))
+        self.watch.leave(instance_id)  # at once, so that it is counted once
+        await asyncio.wrap_future(gone)
+
+    def use(self, instance: Instance, accessed: float | None = None, lasting: float | None = None) -> Use:
+        """Return a use of an instance, by default that which it says."""
+        accessed = instance.accessed if accessed is None else accessed
+        stamp = next(self._stamps) if not self._mirrored else round(accessed * 1e6)
+        return Use(instance.owner, stamp, accessed, lasting or lasts(instance))
+
+    async def _submit(self, command: Command[T]) -> T:
+        return await asyncio.wrap_future(self._store.submit(command))
