@@ -13,7 +13,7 @@ from tests.support.other_users import ROOT, executing, free_ids, needs_root, ope
 
 import perdure.execution.guarded_process
 import perdure.supervision
-from perdure.dialects.bptk import sweeper
+from perdure.dialects.bptk import expiry
 from perdure.drivers.experiments import results
 from perdure.drivers.portal import Portal
 from perdure.execution.end import How
@@ -164,16 +164,16 @@ def test_results_whose_storing_failed_unexpectedly_are_tried_again(monkeypatch: 
     asyncio.run(work())
 
 
-def test_the_sweeper_goes_on_when_even_its_error_can_not_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "SWEEP_SECONDS", 0.0)
+def test_the_expiry_goes_on_when_even_its_error_can_not_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 0.0)
     monkeypatch.setattr(perdure.supervision, "PAUSE", 0.0)
-    looked = 0
+    swept = 0
     again = asyncio.Event()
 
-    def clock() -> float:
-        nonlocal looked
-        looked += 1
-        if looked > 2:
+    async def sweep() -> None:
+        nonlocal swept
+        swept += 1
+        if swept > 2:
             again.set()
         raise MemoryError
 
@@ -181,9 +181,8 @@ def test_the_sweeper_goes_on_when_even_its_error_can_not_be_logged(monkeypatch: 
         raise MemoryError
 
     async def work() -> None:
-        one: Any = None
-        sweeping = sweeper.Sweeper(one, one, one, clock)
-        monkeypatch.setattr(sweeper.log, "exception", failing, raising=False)
+        sweeping = expiry.Expiry(sweep, sweep, sweep)
+        monkeypatch.setattr(expiry.log, "exception", failing, raising=False)
         sweeping.start()
         async with asyncio.timeout(WAIT):
             await again.wait()
