@@ -315,8 +315,8 @@ def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> No
     models = ""
     if re.search("runs fork|upgrade|doctor", line) and "--models" not in line:
         models = f" --models tests.support.small:{'upgradable' if 'upgrade' in line else 'catalogue'}"
-    serving = " serve" in line
-    if not serving and line.startswith("perdure ") and not re.search(r" [|<>&]", line):
+    serving, working = " serve" in line, line.startswith("perdure worker")
+    if not serving and not working and line.startswith("perdure ") and not re.search(r" [|<>&]", line):
         done = perdure(*shlex.split(f"{line}{models}")[1:], folder=folder, **places)
         assert done.returncode == 0, f"{example}: {done.stdout}{done.stderr}"
         return
@@ -331,11 +331,12 @@ def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> No
         start_new_session=True,
     ) as process:
         try:
-            if serving:
+            if serving or working:
                 # Warnings may come first: the folder's path may be too long for a socket.
-                told = next((line for line in process.stdout if "Perdure serves" in line), "")
+                ready = "Perdure serves http://" if serving else "Perdure works on "
+                told = next((line for line in process.stdout if ready in line), "")
                 os.killpg(process.pid, signal.SIGTERM)
-                assert "Perdure serves http://" in told, example
+                assert told, example
                 process.stdout.read()
                 process.wait(timeout=240)
             else:
