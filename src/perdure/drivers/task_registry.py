@@ -148,7 +148,10 @@ class TaskRegistry:
         if not needed.task:
             return needed.differs(replace(needed, python=python_version()))
         try:
-            return needed.differs(self.version(needed.task))
+            there = (
+                self.version(needed.task) if needed.python else ComputedBy(task=self.get(needed.task).name)
+            )
+            return needed.differs(there)
         except TaskNotFound:
             return f"No task {needed.task!r} is served here. Serve it again (--tasks), or stop the run."
         except InvalidTask as error:
