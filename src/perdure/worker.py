@@ -144,7 +144,9 @@ def work(
     Raises
     ------
     Invalid
-        If there is no such kind, or the store ends with this process.
+        If there is no such kind.
+    StoreNotFound
+        If there is no such store: a worker makes none, since nobody would look for runs there.
     StoreLocked
         If a server or another worker has the store open, and it can't be shared.
     PerdureError
@@ -154,10 +156,8 @@ def work(
         if kind not in KINDS:
             raise Invalid(f"A worker works on no {kind!r}. Choose of the kinds {', '.join(KINDS)}.")
     registry = TaskRegistry(settings.tasks)
-    store = open_configured(settings, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
+    store = open_configured(settings, create=False, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
     try:
-        if store.ephemeral:
-            raise Invalid(f"Nobody else can put a run into {settings.store}. Give a worker another --store.")
         asyncio.run(_work(store, settings, registry, kinds or KINDS, tags, announce))
     finally:
         store.close()

@@ -92,6 +92,7 @@ def test_a_worker_works_keeps_others_out_and_gives_back_what_it_works_on(tmp_pat
     [
         (["--kinds", "session"], ["'session'", "task, experiment"]),
         (["--store", "memory://"], ["memory://", "--store"]),
+        (["--store", "typo.db"], ["There is no store at sqlite:///typo.db", "--store", "perdure serve"]),
         (["--tasks", "nowhere.py"], ["nowhere.py"]),
     ],
 )
@@ -99,3 +100,4 @@ def test_a_worker_that_could_never_work_says_why(
     options: list[str], words: list[str], tmp_path: Path
 ) -> None:
     fails(perdure("worker", *options, folder=tmp_path), *words)
+    assert [*tmp_path.iterdir()] == []

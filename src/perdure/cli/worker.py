@@ -62,8 +62,8 @@ def worker(
 ) -> None:
     """Work on the tasks and experiments of a store, several at a time, until SIGTERM or Ctrl-C.
 
-    What it works on by then goes on where it was when the next worker or server claims it. How many processes
-    it has, and what each may use, say settings: see docs/settings.md.
+    What it works on by then goes on where it was when the next worker or server claims it. Settings say how
+    many processes it has and what each may use: see docs/settings.md.
     """
     from perdure.observability import configure_logging
     from perdure.worker import work

@@ -55,10 +55,10 @@ class ComputedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         parts = ("version",) if self.version and there.version else ("sha256", "packages", "python")
         if all(getattr(self, part) == getattr(there, part) for part in parts):
             return ""
-        task = f"the task {self.task!r} in " if self.task else ""
+        task, it = (f"the task {self.task!r} in ", "it in ") if self.task else ("", "")
         return (
-            f"It has begun with {task}{self._words(there)}; this server has {there._words(self)}. Serve the "
-            "former version, or stop the run."
+            f"It has begun with {task}{self._words(there)}; this server has {it}{there._words(self)}. Serve "
+            "the former version, or stop the run."
         )
 
     def _words(self, other: "ComputedBy") -> str:
@@ -67,11 +67,12 @@ class ComputedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.version != other.version:
             found.append(f"version {self.version}" if self.version else "an unknown version")
         if self.sha256 != other.sha256:
-            found.append(f"source {self.sha256[:12]}")
+            found.append(f"source {self.sha256[:12]}" if self.sha256 else "an unknown source")
         found += [" ".join(package) for package in sorted(self.packages.items() - other.packages.items())]
+        found += [f"no package {name}" for name in sorted(other.packages.keys() - self.packages.keys())]
         if self.python != other.python:
-            found.append(f"Python {self.python}")
-        return ", ".join(found) or "nothing of that"
+            found.append(f"Python {self.python}" if self.python else "an unknown Python")
+        return ", ".join(found)
 
 
 def hash_of(files: Mapping[str, bytes]) -> str:

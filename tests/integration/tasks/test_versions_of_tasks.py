@@ -83,7 +83,7 @@ def test_a_run_that_has_begun_waits_for_its_version_and_others_take_the_new_one(
         run = client.get(f"/runs/{begun}").json()
         assert (run["state"], run["attempt"], run["computed_by"]["version"]) == ("started", 1, "1.2")
         assert "version 1.2" in run["missing"]
-        assert "this server has version 1.3" in run["missing"]
+        assert "this server has it in version 1.3" in run["missing"]
     with serving("1.2") as client:
         assert ended(client, begun) == {"resumed": 7, "version": "1.2"}
         run = client.get(f"/runs/{begun}").json()

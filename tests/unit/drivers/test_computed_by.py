@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from perdure.drivers import computed_by
 from perdure.drivers.computed_by import ComputedBy, hash_of, installed
@@ -66,19 +67,39 @@ def test_a_run_that_has_not_begun_takes_any_version(one: ComputedBy, there: Comp
     [
         (
             but(version="1.3"),
-            r"the task 'primes' in version 1\.2; this server has version 1\.3\. Serve the former",
+            r"the task 'primes' in version 1\.2; this server has it in version 1\.3\. Serve the former",
         ),
         (
             but(version="", sha256="b" * 64),
-            r"version 1\.2, source a{12}; this server has an unknown version, source b{12}\.",
+            r"version 1\.2, source a{12}; this server has it in an unknown version, source b{12}\.",
         ),
-        (but(version="", packages={"p": "4"}), r"p 3; this server has an unknown version, p 4\."),
-        (but(version="", python="3.13"), r"Python 3\.12; this server has an unknown version, Python 3\.13\."),
-        (but(version="", packages={}), r"p 3; this server has an unknown version\."),
+        (but(version="", packages={"p": "4"}), r"p 3; this server has it in an unknown version, p 4\."),
+        (
+            but(version="", python="3.13"),
+            r"Python 3\.12; this server has it in an unknown version, Python 3\.13\.",
+        ),
+        (but(version="", packages={}), r"p 3; this server has it in an unknown version, no package p\."),
     ],
 )
 def test_what_is_different_is_said(there: ComputedBy, words: str) -> None:
     assert re.search(words, BEGUN.differs(there)), BEGUN.differs(there)
+
+
+def test_a_task_that_is_the_same_but_in_no_package_is_said_to_be() -> None:
+    begun, there = but(version=""), but(version="", packages={})
+    assert begun.differs(there) == (
+        "It has begun with the task 'primes' in p 3; this server has it in no package p. Serve the former "
+        "version, or stop the run."
+    )
+
+
+@given(ANY, ANY)
+def test_both_sides_of_a_difference_are_named(one: ComputedBy, other: ComputedBy) -> None:
+    there = replace(other, task=one.task)
+    if words := one.differs(there):
+        assert re.search(r"has begun with (the task '.*' in )?\S.*; this server has (it in )?[^.]", words)
+        assert "begun with ;" not in words
+        assert "has ." not in words
 
 
 @pytest.mark.parametrize(

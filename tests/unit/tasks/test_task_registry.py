@@ -199,7 +199,7 @@ def test_a_run_that_has_begun_goes_on_with_the_version_that_its_author_calls_the
     versioned(tmp_path, "called_module", **edit)
     lacks = TaskRegistry(["called_module:ONE"]).lacks(needs)
     assert (lacks == "") is goes_on
-    assert goes_on or re.search(r"'one' in version 1\.2.*; this server has version 1\.3", lacks)
+    assert goes_on or re.search(r"'one' in version 1\.2.*; this server has it in version 1\.3", lacks)
 
 
 @pytest.mark.parametrize(("more", "goes_on"), [("", True), ("# edited\n", False)])
