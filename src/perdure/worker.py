@@ -103,7 +103,7 @@ async def opened_worker(
     """
     with working_root(store, settings) as root, _isolation(store, settings, root) as isolation:
         folders = WorkingFolders(root, artifacts, isolation)
-        bodies = _bodies(settings, registry, folders)
+        bodies = _bodies(store, settings, registry, folders)
         executor = LocalExecutor(
             store,
             {kind: bodies[kind] for kind in kinds},
@@ -216,7 +216,9 @@ def _announcement(settings: Settings, kinds: Collection[str], tags: Collection[s
     return f"Perdure works on {what}{tagged} of {shown}"
 
 
-def _bodies(settings: Settings, registry: TaskRegistry, folders: WorkingFolders) -> dict[str, Body]:
+def _bodies(
+    store: Store, settings: Settings, registry: TaskRegistry, folders: WorkingFolders
+) -> dict[str, Body]:
     """Return what works on each kind of run."""
     limits = Limits(
         cpu_seconds=settings.max_task_cpu_seconds,
@@ -240,7 +242,7 @@ def _bodies(settings: Settings, registry: TaskRegistry, folders: WorkingFolders)
             limits=limits,
             waits=not settings.allow_tasks,
             lacks=registry.lacks,
-            provide=TaskProvisions(registry).provide,
+            provide=TaskProvisions(registry, store).provide,
         ),
         EXPERIMENT: Body(
             path=experiment_body.BODY,

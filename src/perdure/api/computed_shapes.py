@@ -26,10 +26,13 @@ class ComputedByRecord(BaseModel):
     python: str = Field(description="Python's version, without the last part.")
 
 
-def computed_fields(execution: Execution, missing: str) -> dict[str, Any]:
-    """Return the fields of a run that tell what computes it, and what is missing for that."""
+def computed_fields(execution: Execution, missing: str, sha256: str) -> dict[str, Any]:
+    """Return the fields of a run that tell what computes it, and what is missing for that.
+
+    What has a hash of its own in the run's spec, `sha256`, is computed by that wherever it is taken up.
+    """
     computed = None
     if execution.computed_by:
         found = asdict(ComputedBy.from_text(execution.computed_by))
-        computed = {**found, "version": found["version"] or None}
+        computed = {**found, "version": found["version"] or None, "sha256": found["sha256"] or sha256}
     return {"computed_by": computed, "missing": missing or None}

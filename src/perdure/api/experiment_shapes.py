@@ -147,7 +147,7 @@ def experiment_record(view: ExperimentView) -> RunningExperiment:
             "wanted": view.execution.wanted.value,
             "stored": view.stored,
             "sources": spec.sources,
-            **computed_fields(view.execution, view.missing),
+            **computed_fields(view.execution, view.missing, spec.sha256),
         }
     )
 

@@ -162,7 +162,7 @@ def task_record(view: TaskView) -> TaskRecord:
             "seconds": execution.seconds,
             "progress": view.progress,
             "place": view.place,
-            **computed_fields(execution, view.missing),
+            **computed_fields(execution, view.missing, spec.sha256),
         }
     )
 

@@ -20,7 +20,7 @@ class ComputedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version
         What the task's author calls it; empty if it isn't called anything, or if that isn't known.
     sha256
-        The hash of the task's files, or of its module; empty for any.
+        The hash of the task's module; empty for any, and if all files travel with the run, whose spec has it.
     engines
         The kinds of engines that other packages bring.
     packages

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
@@ -16,20 +17,21 @@ from perdure.state.codec import encode
 from perdure.tasks import Task, TaskContext, TaskFailed
 from perdure.validation import find_problems, in_words
 
-__all__ = ["BODY", "FOLDER", "SOURCE", "read_input", "run"]
+__all__ = ["BODY", "FILES", "FOLDER", "SOURCE", "read_input", "run"]
 
 BODY = "perdure.drivers.task_body:run"
 """What the executor is told to work on runs of the kind "task" with."""
 
-FOLDER, SOURCE = "folder", "source"
-"""What it is given: where the files that travel with a run are on this host, if they are; and where the task
-is, if it doesn't travel, empty for an installed one."""
+FILES, FOLDER, SOURCE = "files", "folder", "source"
+"""What it is given: the files that travel with a run, as JSON; where they are on this host, if they are; and
+where the task is, if it doesn't travel, empty for an installed one."""
 
 
 def run(context: RunContext) -> bytes:
     """Do a task and return its result, encoded."""
     spec = TaskSpec.from_blob(context.spec)
-    with importable(spec.files, context.given.get(FOLDER)):
+    files = msgspec.json.decode(context.given.get(FILES, "{}"), type=dict[str, bytes])
+    with importable(spec.place, files, context.given.get(FOLDER)):
         return _run(context, spec)
 
 

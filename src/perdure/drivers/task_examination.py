@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from perdure.drivers.examination import Finding
+from perdure.drivers.kept_files import KeptFiles
 from perdure.drivers.task_spec import TaskSpec
 from perdure.errors import Damaged
 from perdure.run import Run
@@ -31,7 +32,11 @@ def examine_task(store: Store, run: Run) -> list[Finding]:
         if result is not None:
             decode(result)
 
-    check("spec", lambda: TaskSpec.from_blob(run.spec))
+    def read_files() -> None:
+        if sha256 := TaskSpec.from_blob(run.spec).sha256:
+            KeptFiles(store).read(sha256)
+
+    check("spec", read_files)
     check("execution", read_result)
     for info in store.savepoints(run.id):
         check(f"savepoint {info.timestamp}", partial(store.savepoint, run.id, info.timestamp))

@@ -40,7 +40,7 @@ def travelling(file: Path) -> dict[str, bytes]:
             raise InvalidTask(
                 task=str(file),
                 reason=f"the file and what it imports from its folder have more than {MAX_BYTES} bytes, too "
-                "much to be kept with each run; install them as a package, and name its module instead",
+                "much to travel with a run; install them as a package, and name its module instead",
             )
         names = {part for name in _imported(source, _package(path)) for part in _with_parents(name)}
         left += sorted((p for name in names for p in _paths(file.parent, name)), reverse=True)
@@ -48,11 +48,13 @@ def travelling(file: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def importable(files: Mapping[str, bytes], folder: str | None) -> Iterator[None]:
+def importable(main: str, files: Mapping[str, bytes], folder: str | None) -> Iterator[None]:
     """Let the files of a task be imported within the block, here and in processes that this one spawns.
 
     Parameters
     ----------
+    main
+        The path of the one that has the task.
     files
         As `travelling` returned them.
     folder
@@ -71,7 +73,6 @@ def importable(files: Mapping[str, bytes], folder: str | None) -> Iterator[None]
                 target.write_bytes(source)
             sys.path.insert(0, folder)
             stack.callback(sys.path.remove, folder)
-        main = next(iter(files))
         packages = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."}
         places = {_name(path): str(Path(folder, path)) for path in (*packages, *files)}
         places[module_name(main)] = places[_name(main)]

@@ -97,20 +97,21 @@ class TaskRegistry:
         """Return what a task that is served was registered from; None for an installed one."""
         return self._find(name).source
 
-    def spec(self, name: str, given: bytes) -> TaskSpec:
-        """Return the spec of a task's run, with the files that it is in as they are now."""
+    def spec(self, name: str, given: bytes) -> tuple[TaskSpec, Mapping[str, bytes]]:
+        """Return the spec of a task's run, and the files that travel with it as they are now."""
         found = self._find(name)
         if not _is_file(found.source):
-            return TaskSpec(task=name, source=found.source, input=given)
+            return TaskSpec(task=name, source=found.source, input=given), {}
         now = self._held_now(found)
-        return TaskSpec(
+        spec = TaskSpec(
             task=name,
             source=Path(found.source).name,
             input=given,
-            files=now,
+            sha256=hash_of(now),
             version=found.task.version if now == found.held else "",
             environment=found.task.environment,
         )
+        return spec, now
 
     def folder(self, spec: TaskSpec) -> str | None:
         """Return where the files that travel with a run are on this host, if it serves the same task."""
@@ -136,11 +137,11 @@ class TaskRegistry:
         )
 
     def computed_by(self, spec: TaskSpec) -> ComputedBy:
-        """Return what a run is computed by in this process, now."""
+        """Return what a run is computed by in this process, now, besides the files that travel with it."""
         if spec.needs or spec.source is None:
             return self.version(spec.task)
-        files = spec.files or _held(spec.source)
-        return ComputedBy(version=spec.version, sha256=hash_of(files), python=python_version())
+        where_it_was = "" if spec.sha256 else hash_of(_held(spec.source))
+        return ComputedBy(version=spec.version, sha256=where_it_was, python=python_version())
 
     def lacks(self, needs: str) -> str:
         """Return in words what this process lacks to compute a run that has these needs; empty if nothing."""

@@ -1,7 +1,6 @@
 """The spec of a task's run: which task, where it is found, and its input as it was given."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
         Where it was registered from, as `TaskRegistry.add` takes it; None is the entry point of its name.
     input
         Its input as JSON, which the task's model reads again when it begins.
-    files
-        The files that travel with the run, by their paths, if its source is the first of them.
+    sha256
+        The hash of the files that travel with the run, which `KeptFiles` has; its source is one of them.
+        Empty if none do.
     version, environment
         Those that the task of these files has.
     """
@@ -35,15 +35,19 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     source: str | None
     input: bytes
-    files: Mapping[str, bytes] = {}
+    sha256: str = ""
     version: str = ""
     environment: tuple[str, ...] = ()
 
     @property
+    def place(self) -> str:
+        """The file or module of its source; empty for an entry point."""
+        return "" if self.source is None else self.source.partition(":")[0]
+
+    @property
     def needs(self) -> str:
         """What a run of it needs to begin: the task, unless its files travel or are where they were."""
-        place = "" if self.source is None else self.source.partition(":")[0]
-        if self.files or (place.endswith(".py") and Path(place).is_file()):
+        if self.sha256 or (self.place.endswith(".py") and Path(self.place).is_file()):
             return ""
         return ComputedBy(task=self.task).to_text()
 
@@ -54,20 +58,19 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_blob(self) -> bytes:
         """Encode it as a run's spec."""
-        files: dict[str, State] = {**self.files}
-        of_files: list[State] = [files, self.version, [*self.environment]]
+        of_files: list[State] = [self.sha256, self.version, [*self.environment]]
         return encode([self.task, self.source, self.input, *of_files], schema=SCHEMA)
 
     @classmethod
     def from_blob(cls, blob: bytes) -> "TaskSpec":
         """Decode what `to_blob` made; raise `CorruptBlob` or `NewerSchema` if that can't be done."""
         task, source, given, *of_files = decode(blob, schema=SCHEMA)
-        files, version, environment = of_files or ({}, "", ())
+        sha256, version, environment = of_files or ("", "", ())
         return cls(
             task=task,
             source=source,
             input=given,
-            files=files,
+            sha256=sha256,
             version=version,
             environment=tuple(environment),
         )

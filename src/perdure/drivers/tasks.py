@@ -7,13 +7,14 @@ store, and nothing is lost with a message, a worker or the server.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, cast
 
 import msgspec
 
 from perdure.drivers.examination import Finding
+from perdure.drivers.kept_files import KeptFiles
 from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
 from perdure.drivers.task_body import read_input
@@ -142,6 +143,7 @@ class Tasks:
     ) -> None:
         self.registry = registry
         self._store = store
+        self._files = KeptFiles(store)
         self._feed = feed or Feed(store)
         self._executor = executor
         self._settings = settings
@@ -258,13 +260,15 @@ class Tasks:
             if made is not None:
                 return Created(made, replayed=True)
 
-        def prepare() -> tuple[TaskSpec, float]:
+        def prepare() -> tuple[TaskSpec, Mapping[str, bytes], float]:
             self._store.check_quota(owner, self._quota)
             task = self.registry.get(request.task)
             read_input(task, request.input)
-            return self.registry.spec(request.task, request.input), self._timeout(task, request.timeout)
+            return *self.registry.spec(request.task, request.input), self._timeout(task, request.timeout)
 
-        spec, timeout = await self._threads.compute(prepare)
+        spec, files, timeout = await self._threads.compute(prepare)
+        if files:
+            await self._files.keep(spec.sha256, files)
         run_id, now = new_run_id(), time.time()
         run = Run(
             id=run_id,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.support.in_process import Client, in_process
 
+from perdure.drivers.computed_by import hash_of
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import NewTask, Tasks
 from perdure.execution.unplaced import Unplaced
@@ -92,6 +93,14 @@ def test_a_task_whose_files_were_edited_and_removed_computes_as_it_was(
     ended: tuple[Client, Mapping[str, str]],
 ) -> None:
     assert result_of(ended, "once")["result"] == {"number": 9, "wanted": "the worker's"}
+
+
+def test_a_task_is_computed_by_the_files_that_travelled(ended: tuple[Client, Mapping[str, str]]) -> None:
+    files = hash_of({path: text.encode() for path, text in FILES.items()})
+    client, runs = ended
+    result_of(ended, "wrong")
+    found = client.get(f"/runs/{runs['wrong']}").json()["computed_by"]
+    assert (found["sha256"], found["version"], found["packages"]) == (files, None, {})
 
 
 def test_spawned_processes_of_a_task_import_what_travelled(ended: tuple[Client, Mapping[str, str]]) -> None:

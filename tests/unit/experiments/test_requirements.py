@@ -50,6 +50,11 @@ def test_a_run_that_has_begun_needs_the_same_versions(monkeypatch: pytest.Monkey
     assert "this server has msgspec 99.0, numpy 99.0, Python 4.0" in lacks(begun)
 
 
+def test_runs_of_different_experiments_are_bound_to_the_same() -> None:
+    other = ExperimentSpec(**PLAIN, sha256="b" * 64, packages=SPEC.packages)
+    assert requirements.computed_by(SPEC).to_text() == requirements.computed_by(other).to_text()
+
+
 def test_engines_and_packages_that_are_missing_are_named() -> None:
     text = ComputedBy(engines=("py_sim", "spiking"), packages={"no-such-simulator": ""}).to_text()
     assert lacks(text) == (

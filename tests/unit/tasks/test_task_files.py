@@ -138,7 +138,7 @@ def test_files_are_imported_as_they_were_whatever_became_of_them(tmp_path: Path,
     files = travelling(main)
     written(tmp_path, dict.fromkeys(files, "raise RuntimeError('edited')\n"))
     path = [*sys.path]
-    with importable(files, str(tmp_path) if on_host else None):
+    with importable(main.name, dict(reversed(files.items())), str(tmp_path) if on_host else None):
         module = importlib.import_module(module_name(main.name))
         assert module.inner.VALUE == "as it was"
         assert module.beside() is on_host

@@ -243,11 +243,25 @@ def test_a_file_that_travels_needs_the_same_python_once_it_has_begun(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = TaskRegistry([str(file)])
-    spec = registry.spec("one", b"{}")
+    spec, files = registry.spec("one", b"{}")
     begun = registry.computed_by(spec)
-    assert (spec.needs, begun.task, begun.sha256) == ("", "", hash_of(spec.files))
+    assert (spec.needs, spec.sha256, begun.task) == ("", hash_of(files), "")
     elsewhere = TaskRegistry()
     assert elsewhere.lacks(spec.needs) == elsewhere.lacks(begun.to_text()) == ""
     monkeypatch.setattr(task_registry, "python_version", lambda: "4.0")
     assert "this server has Python 4.0" in elsewhere.lacks(begun.to_text())
     assert elsewhere.lacks(replace(begun, version="1").to_text()) == ""
+
+
+def test_runs_whose_files_differ_are_bound_to_the_same(
+    file: Path,
+) -> None:
+    registry, texts, hashes = TaskRegistry([str(file)]), set(), set()
+    source = file.read_text()
+    for number in range(3):
+        file.write_text(f"{source}# {number}\n")
+        spec, _ = registry.spec("one", b"{}")
+        texts.add(registry.computed_by(spec).to_text())
+        hashes.add(spec.sha256)
+    assert len(hashes) == 3
+    assert texts == {ComputedBy(python=task_registry.python_version()).to_text()}

@@ -20,9 +20,8 @@ def needs(spec: ExperimentSpec) -> str:
 
 
 def computed_by(spec: ExperimentSpec) -> ComputedBy:
-    """Return what a run is computed by in this process, now."""
+    """Return what a run is computed by in this process, now, besides the experiment's files."""
     return ComputedBy(
-        sha256=spec.sha256,
         engines=spec.engines,
         packages=installed([*spec.packages, *_OF_SCRIPTS]),
         python=python_version(),
