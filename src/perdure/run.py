@@ -300,6 +300,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether there is a lease that hasn't ended at `now`, a time of `Store.clock`."""
         return self.fence > 0 and now < self.lease_until
 
+    def worked_on(self, now: float) -> bool:
+        """Return whether somebody has the lease; without a holder, it only puts off the next attempt."""
+        return bool(self.holder) and self.leased(now)
+
 
 def ending(wanted: Wanted) -> Change:
     """Return how a run changes that its owner wants to end; `wanted` is an end."""

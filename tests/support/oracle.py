@@ -341,10 +341,12 @@ class OracleStore:
                 return True, (_committed(ended.run),)
             case Recount():
                 return (), ()
-            case PutSavepoint() | MarkSavepoint() | RepairStep() | Renew():  # nobody waits for these
+            case (
+                PutSavepoint() | MarkSavepoint() | RepairStep() | Renew(unbegun=False)
+            ):  # nobody waits for these
                 return self._find(command.run_id).execute(command, self._retention, self._documents), ()
-            case Claim(holder=holder, seconds=seconds, groups=groups):
-                claimable = {id for group in groups for id in self.unleased(group)}
+            case Claim(holder=holder, seconds=seconds, groups=groups, working=working):
+                claimable = {id for group in groups for id in self.unleased(group)} - {*working}
                 if not claimable:
                     return None, ()
                 first = min(claimable, key=lambda id: (self._find(id).turn, self._find(id).run.number))

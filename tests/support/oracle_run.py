@@ -127,8 +127,10 @@ class KeptRun:
             case Lease(holder=holder, seconds=seconds):
                 return self._lease(holder, seconds)
             case Renew(token=token, seconds=seconds, unbegun=unbegun):
-                held, end = self._held(token), steady() + seconds
-                self.placed = replace(held, attempt=held.attempt - unbegun, lease_until=end)
+                self.placed = replace(self._held(token), lease_until=steady() + seconds)
+                if unbegun:
+                    self.placed = replace(self.placed, holder="")
+                    self._uncount()
                 return self.placed
             case Report(token=token, progress=progress, seconds=seconds, deaths=deaths, lines=lines):
                 self._report(token, progress, seconds, deaths)
@@ -140,8 +142,9 @@ class KeptRun:
                 return self._finish(command)
             case Release(token=token, seconds=seconds, deaths=deaths, unbegun=unbegun):
                 self._report(token, None, seconds, deaths)
-                self.placed = replace(self.execution, attempt=self.execution.attempt - unbegun)
                 self._give_back()
+                if unbegun:
+                    self._uncount()
                 return None
             case Want(wanted=wanted):
                 execution = self.execution
@@ -184,6 +187,12 @@ class KeptRun:
         except KeyError:
             raise SavepointNotFound(run=self.run.id, savepoint=timestamp) from None
 
+    def _uncount(self) -> None:
+        """Let an attempt that didn't begin be none."""
+        self.placed = replace(self.execution, attempt=self.execution.attempt - 1)
+        if self.placed.attempt == 0 and self.run.state is RunState.STARTED:
+            self.change(Change(state=RunState.CREATED))
+
     def _held(self, token: int) -> Execution:
         execution = self.execution
         if not token or token != execution.fence:
@@ -220,7 +229,7 @@ class KeptRun:
 
     def _settle(self, *, interrupted: bool) -> Run | None:
         execution, state = self.execution, self.run.state
-        if state in FINAL or (execution.fence and steady() < execution.lease_until):
+        if state in FINAL or (execution.holder and steady() < execution.lease_until):
             return None
         wanted = execution.wanted
         if interrupted and wanted is Wanted.STARTED:
@@ -249,7 +258,8 @@ class KeptRun:
             raise Invalid(f"The run {self.run.id!r} can't be finished with the state {command.change.state}.")
         result = execution.result if command.result is None else command.result
         seconds = execution.seconds if command.seconds is None else command.seconds
-        self.placed = replace(execution, result=result, seconds=seconds)
+        attempt = execution.attempt - command.unbegun
+        self.placed = replace(execution, result=result, seconds=seconds, attempt=attempt)
         self.change(command.change)
         return self.run
 

@@ -319,7 +319,7 @@ class Tasks:
     def _view(self, run: Run) -> TaskView:
         execution = self._store.execution(run.id)
         before = self._store.waiting_before(run.id)
-        waits = run.state not in FINAL and not execution.leased(self._store.clock())
+        waits = run.state not in FINAL and not execution.worked_on(self._store.clock())
         return TaskView(
             run=run,
             execution=execution,

@@ -22,6 +22,7 @@ GRACE = 0.15  # seconds in which a body may stop or pause by itself
 LEAVING = 2.0  # seconds in which a process has to end after its body, and its pipe after the process
 HANGING_UP = 10.0  # seconds in which a process has to end whose pipe has closed
 SILENT = 10.0  # seconds without a sign of life after which it is noted
+NO_THREAD = "can't start new thread"  # what Python says of a machine that has no more for it
 FLOOD = 20_000  # messages within a second; entries and lines aren't counted: who sends them is made to wait
 
 
@@ -232,7 +233,7 @@ class Attempt:
             verdict = failed(f"Its process was ended, since {error}.")
         elif self.has_child:
             verdict = failed(f"The work on it failed in the server: {type(error).__name__}: {error}")
-        elif isinstance(error, Unavailable | OSError):
+        elif isinstance(error, Unavailable | OSError | MemoryError) or str(error) == NO_THREAD:
             verdict = Leave(unbegun=True)  # it may be possible later
         else:
             name = error.code if isinstance(error, PerdureError) else type(error).__name__

@@ -3,9 +3,12 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
+import anyio.to_thread
 import structlog
 
 from perdure.errors import CorruptBlob, NotExecuted, RunNotFound
@@ -29,6 +32,7 @@ __all__ = ["LocalExecutor"]
 
 LEASE = 5.0  # seconds; it is renewed every second
 EVERY = 2.0  # seconds between two looks for what nobody gave notice of, such as a lease that has ended
+AT_ONCE = 0.1  # seconds in which most answers to what is lacked come; for others only their runs wait
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +102,8 @@ class LocalExecutor:
             for kind, body in bodies.items()
             for slots in (_Slots(kind, 1, short=True), _Slots(kind, body.slots or _cores(), short=False))
         ]
-        self._lacks: dict[tuple[str, str], str] = {}  # of each kind and what its runs need
+        self._lacks: dict[tuple[str, str], _Lack] = {}  # of each kind and what its runs need
+        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}  # cancelled by `aclose`
         self._working: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
@@ -126,7 +131,7 @@ class LocalExecutor:
         self._woken.set()
         if self._claiming is not None:
             await asyncio.wait({self._claiming})
-        tasks = [task for _, task in self._working.values()]
+        tasks = [*self._asking.values(), *(task for _, task in self._working.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -185,35 +190,52 @@ class LocalExecutor:
                 groups = await self._waiting()
 
     async def _waiting(self) -> Sequence[QueueGroup]:
-        """Return the groups of the queue in which a run has no lease; it is known then what is lacked."""
+        """Return the groups of the queue in which a run has no lease, and find out what they lack."""
         groups = await asyncio.to_thread(self._store.waiting_groups, self._tags)
-        known, self._lacks = self._lacks, {}
-        for group in groups:
-            body, place = self._place.bodies.get(group.kind), (group.kind, group.needs)
-            if body is None or not body.claims(group) or place in self._lacks:
-                continue
-            if place not in known:
-                known[place] = await asyncio.to_thread(body.lacks, group.needs)
-                if known[place]:
-                    log.warning("runs_left_to_others", kind=group.kind, needs=group.needs, lacks=known[place])
-            self._lacks[place] = known[place]
+        bodies = self._place.bodies
+        claimed = [group for group in groups if group.kind in bodies and bodies[group.kind].claims(group)]
+        needed = {(group.kind, group.needs) for group in claimed}
+        self._lacks = {place: lack for place, lack in self._lacks.items() if place in needed}
+        now = time.monotonic()
+        for place in needed - self._asking.keys():
+            known = self._lacks.get(place)
+            if known is None or (known.what and now - known.asked >= self._every):
+                self._asking[place] = asyncio.create_task(self._ask(*place))
+        if self._asking:  # most answers come at once; what is slow keeps nothing else waiting
+            await asyncio.wait(self._asking.values(), timeout=AT_ONCE)
         return groups
+
+    async def _ask(self, kind: str, needs: str) -> None:
+        """Find out what is lacked here for runs that need something; what is lacked may come later."""
+        lacks, asked = self._place.bodies[kind].lacks, time.monotonic()
+        try:
+            what = await anyio.to_thread.run_sync(lacks, needs, abandon_on_cancel=True)
+        except Exception as error:  # of other people's code, or what is needed can't be read
+            what = f"What they need can't be found out: {type(error).__name__}: {error}"
+        finally:
+            del self._asking[kind, needs]
+        former = self._lacks.get((kind, needs))
+        self._lacks[kind, needs] = _Lack(what, asked)
+        if former is None or former.what != what:
+            if what:
+                log.warning("runs_left_to_others", kind=kind, needs=needs, lacks=what)
+            self._woken.set()
 
     def _claimable(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> list[QueueGroup]:
         """Return the groups from which runs may be claimed for some slots."""
         return [
             group
             for group in groups
-            if slots.take(group)
+            if slots.fit(group)
             and self._place.bodies[group.kind].claims(group)
-            and not self._lacks[group.kind, group.needs]
+            and self._lacks.get((group.kind, group.needs), _UNKNOWN).what == ""
         ]
 
     async def _claim(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> None:
         """Work on the run whose turn it is; another executor may have been quicker."""
         place = self._place
         claimed = await asyncio.wrap_future(
-            self._store.submit(Claim(place.holder, place.lease_seconds, groups))
+            self._store.submit(Claim(place.holder, place.lease_seconds, groups, tuple(self._working)))
         )
         match claimed:
             case CorruptBlob():
@@ -244,6 +266,8 @@ class LocalExecutor:
     async def _settle(self, group: QueueGroup, *, interrupted: bool) -> None:
         """Bring the runs of a group to the end or the pause that is wanted of them."""
         for run_id in await asyncio.to_thread(self._store.unleased, group):
+            if run_id in self._working:  # it is late with the renewal of the lease
+                continue
             try:
                 await settle(self._store, run_id, self._place.metrics, interrupted=interrupted)
             except RunNotFound:  # deleted meanwhile
@@ -252,13 +276,23 @@ class LocalExecutor:
                 log.error("run_damaged", run=run_id, reason=str(error))
 
 
+class _Lack(NamedTuple):
+    """What is lacked here for some runs: empty for nothing, None for unknown; and when that was asked."""
+
+    what: str | None
+    asked: float
+
+
+_UNKNOWN = _Lack(None, 0.0)
+
+
 class _Slots:
     """The slots of one kind of run in which nothing is worked on, either those for short runs or for all."""
 
     def __init__(self, kind: str, free: int, *, short: bool) -> None:
         self.kind, self.free, self._short = kind, free, short
 
-    def take(self, group: QueueGroup) -> bool:
+    def fit(self, group: QueueGroup) -> bool:
         """Return whether they are for the runs of a group."""
         return group.kind == self.kind and (group.short or not self._short)
 

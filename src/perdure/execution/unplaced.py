@@ -2,6 +2,7 @@
 
 import asyncio
 
+from perdure.errors import CorruptBlob
 from perdure.observability import Metrics
 from perdure.stores.base import Store
 from perdure.stores.commands import Settle
@@ -33,7 +34,12 @@ class Unplaced:
 async def settle(
     store: Store, run_id: str, metrics: Metrics | None = None, *, interrupted: bool = False
 ) -> None:
-    """Bring a run that nobody works on to its end, or to the pause, that is wanted of it; see `Settle`."""
+    """Bring a run that nobody works on to its end, or to the pause, that is wanted of it; see `Settle`.
+
+    Raises `CorruptBlob` if its execution is damaged.
+    """
     run = await asyncio.wrap_future(store.submit(Settle(run_id, interrupted)))
+    if isinstance(run, CorruptBlob):
+        raise run
     if metrics is not None and run is not None and run.outcome is not None:
         metrics.count_end(run.kind, run.outcome.value)

@@ -173,11 +173,11 @@ class Work:
                 await self._submit(Release(self._run_id, self._token, self._seconds, deaths))
             case Leave(unbegun=True):
                 await self._submit(Renew(self._run_id, self._token, self._place.lease_seconds, unbegun=True))
-            case Unbegun(end):
+            case Unbegun(None):
                 await self._submit(Release(self._run_id, self._token, unbegun=True))
-                if end is not None:
-                    await self._change(end)
-                    self._count(end)
+            case Unbegun(Change() as end):
+                await self._submit(commands.Finish(self._run_id, self._token, end, unbegun=True))
+                self._count(end)
 
     # Jobs ---------------------------------------------------------------------------------------------------
 
@@ -199,8 +199,10 @@ class Work:
 
     async def _renew(self) -> None:
         """Renew the lease again and again, whatever else is slow."""
+        due = time.monotonic() + RENEW
         while True:
-            await asyncio.sleep(RENEW)
+            await asyncio.sleep(due - time.monotonic())
+            due = time.monotonic() + RENEW  # also where the commit takes longer: it may end the lease
             await self._submit(Renew(self._run_id, self._token, self._place.lease_seconds))
             self.look()  # whatever became of the hints
 

@@ -273,6 +273,19 @@ class ExecutionConformance(StoreOpening):
                 store.submit(Lease("a", "another", LONG)).result(WAIT)
             assert [claimed(store) for _ in range(3)] == ["b", None, None]
 
+    def test_who_works_on_a_run_and_is_late_with_its_lease_does_not_claim_it_again(
+        self, tmp_path: Path
+    ) -> None:
+        with self.opened(tmp_path) as store:
+            for id in ("late", "left"):
+                queued(store, id)
+                store.submit(Lease(id, "w", -1.0)).result(WAIT)
+            groups = store.waiting_groups()
+            assert store.submit(Claim("w", LONG, groups, ("late", "left"))).result(WAIT) is None
+            taken = store.submit(Claim("another", LONG, groups)).result(WAIT)
+            assert isinstance(taken, Execution)
+            assert taken.run_id == "late"
+
     def test_only_runs_of_the_groups_are_claimed(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             for id, given in (("long", {}), ("needy", {"needs": "numpy"}), ("short", {"timeout": 1.0})):
@@ -475,6 +488,27 @@ class ExecutionConformance(StoreOpening):
                 begun = store.submit(Lease("task", "one", LONG)).result(WAIT)
                 store.submit(Release("task", begun.fence)).result(WAIT)
                 assert (left.attempt, begun.attempt, store.execution("task").attempt) == (attempt,) * 3
+
+    def test_a_run_that_could_not_be_begun_is_new_again_and_nobody_works_on_it(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            for id in ("released", "left", "ended"):
+                queued(store, id)
+                token = store.submit(Lease(id, "w", LONG)).result(WAIT).fence
+                if id == "released":
+                    store.submit(Release(id, token, unbegun=True)).result(WAIT)
+                elif id == "left":
+                    store.submit(Renew(id, token, LONG, unbegun=True)).result(WAIT)
+                else:
+                    failed = a_change(RunState.FAILED)
+                    store.submit(Finish(id, token, failed, unbegun=True)).result(WAIT)
+                assert store.execution(id).attempt == 0
+            assert [store.run(id).state for id in ("released", "left")] == [RunState.CREATED] * 2
+            assert store.run("ended").state is RunState.FAILED
+            left = store.execution("left")
+            assert (left.leased(store.clock()), left.worked_on(store.clock())) == (True, False)
+            store.submit(Want("left", Wanted.STOPPED)).result(WAIT)
+            store.submit(Settle("left")).result(WAIT)
+            assert store.run("left").state is RunState.STOPPED
 
     def test_steps_and_savepoints_need_the_fence_of_the_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

@@ -538,6 +538,47 @@ def test_a_lease_is_renewed_whatever_else_is_slow() -> None:
     asyncio.run(work())
 
 
+def test_a_run_that_can_never_be_prepared_fails_under_its_lease_and_counts_no_attempt() -> None:
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
+        raise ValueError("it can't be read")
+
+    async def work() -> None:
+        store = MemoryStore()
+        bodies = {"task": Body(path=BODY, provide=provide)}
+        async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="echo", value=1)
+            run, execution = await trial.until_final()
+            assert (run.reason, execution.attempt) == ("ValueError: it can't be read", 0)
+
+    asyncio.run(work())
+
+
+def test_a_run_that_cannot_be_prepared_now_is_stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.execution.local.LEASE", 600.0)
+
+    def provide(run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
+        raise OSError("the storage is away")
+
+    async def work() -> None:
+        store = MemoryStore()
+        bodies = {"task": Body(path=BODY, provide=provide, resumes=False)}
+        async with LocalExecutor(store, bodies, identity=secrets.token_hex(8)) as executor:
+            trial = Trial(store, executor)
+            await trial.submit(do="echo", value=1)
+            await trial.until(lambda: store.execution("run").fence > 0 and not store.execution("run").holder)
+            await executor.look()
+            assert (store.run("run").state, store.execution("run").wanted) == (
+                RunState.CREATED,
+                Wanted.STARTED,
+            )
+            store.submit(Want("run", Wanted.STOPPED)).result(WAIT)
+            await executor.cancel("run")
+            assert store.run("run").state is RunState.STOPPED
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_a_run_that_cannot_be_prepared_now_is_left_for_as_long_as_its_lease_lasts(
     ends: bool, monkeypatch: pytest.MonkeyPatch
@@ -595,8 +636,8 @@ def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Want
         async with LocalExecutor(store, bodies, identity=identity) as executor:
             trial = Trial(store, executor)
             trial.create(do="interrupt", times=0)
-            run = store.run("run")  # as one whose work was broken off
-            store.submit(ChangeRun("run", run.version, Change(state=RunState.STARTED))).result(WAIT)
+            token = store.submit(Lease("run", "another", 600.0)).result(WAIT).fence
+            store.submit(Release("run", token)).result(WAIT)  # its work was broken off
             await executor.submit("run")
             assert await asyncio.to_thread(preparing.wait, WAIT)
             await trial.want(wanted)
@@ -611,7 +652,7 @@ def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Want
             if wanted is Wanted.PAUSED:
                 await trial.want(Wanted.STARTED)
                 await trial.until_final()
-            assert store.execution("run").attempt == int(wanted is Wanted.PAUSED)
+            assert store.execution("run").attempt == 1 + (wanted is Wanted.PAUSED)
         assert not marked(identity)
 
     asyncio.run(work())

@@ -10,7 +10,7 @@ from tests.support.store_files import overwrite
 
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import RunState, Wanted
-from perdure.stores.commands import Append, Claim, Lease, Recount, Unleased, Want
+from perdure.stores.commands import Append, Claim, Lease, Recount, Settle, Unleased, Want
 from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueState
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, an_entry, claimed, created, queued, raised, unleased
@@ -166,3 +166,15 @@ def test_a_run_that_was_queued_wrongly_is_claimed_by_the_next_that_asks(tmp_path
         assert isinstance(store.submit(Claim("w", 3600.0, [group])).result(WAIT), CorruptBlob)
         assert store.check() == []
         assert claimed(store) == "a"
+
+
+def test_a_damaged_run_that_is_to_be_settled_leaves_the_queue(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for id in ("damaged", "intact"):
+            queued(store, id)
+            store.submit(Want(id, Wanted.STOPPED)).result(WAIT)
+        change(tmp_path, "UPDATE executions SET attempt = 7 WHERE run = 1")
+        (group,) = store.waiting_groups()
+        assert store.unleased(group) == ["damaged", "intact"]
+        assert isinstance(store.submit(Settle("damaged")).result(WAIT), CorruptBlob)
+        assert store.unleased(group) == ["intact"]

@@ -86,6 +86,8 @@ def test_an_attempt_that_is_not_wanted_any_more_while_it_is_prepared_never_begin
     [
         (OSError("no room for a process"), True),
         (ArtifactsUnavailable(reason="they are away"), True),
+        (MemoryError(), True),
+        (RuntimeError("can't start new thread"), True),
         (StoreUnavailable(reason="it is away"), False),  # so nothing can be written
         (Fenced(run="run", fence=1), False),
     ],

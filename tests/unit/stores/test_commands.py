@@ -277,7 +277,8 @@ def test_a_run_that_nobody_works_on_is_settled(
 ) -> None:
     for lease_until in (0.0, NOW.clock, NOW.clock + 1.0):
         fence = 5 if lease_until else 0
-        execution = an_execution(ID, wanted=wanted, fence=fence, lease_until=lease_until)
+        holder = "w" if fence else ""
+        execution = an_execution(ID, wanted=wanted, fence=fence, holder=holder, lease_until=lease_until)
         made = a_run(ID, kind="task", state=state, number=NUMBER)
         row = (*(getattr(made, name) for name in RUN_COLUMNS), "[]", None)
         rows = found(state=state, lease=fence) | executed(execution) | {"read_run": [row]}

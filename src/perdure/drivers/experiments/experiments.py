@@ -237,7 +237,7 @@ class Experiments:
         """Return where a run stands; blocking."""
         stored = run.state in FINAL and self._folders.find(run.id) is None
         execution = self._store.execution(run.id)
-        waits = run.state not in FINAL and not execution.leased(self._store.clock())
+        waits = run.state not in FINAL and not execution.worked_on(self._store.clock())
         missing = lacks(execution.needs) if waits else ""
         return ExperimentView(run=run, execution=execution, stored=stored, missing=missing)
 

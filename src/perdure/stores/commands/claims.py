@@ -21,6 +21,9 @@ __all__ = ["Claim", "Settle"]
 class Claim(Command[Execution | CorruptBlob | None], frozen=True):
     """Lease the run whose turn it is, of those in some groups of the queue that nobody holds a lease of.
 
+    Those with an id in `working` are left alone, even if their lease has ended: who claims works on them, and
+    is late with the renewal.
+
     The result is None if there is none. If its execution can't be trusted it is what is wrong with it; the
     run then leaves the queue, or if only the queue is wrong, it is queued anew. Takes no longer for a longer
     queue.
@@ -29,6 +32,7 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
     holder: str
     seconds: float
     groups: Collection[QueueGroup]
+    working: Collection[str] = ()
 
     def reads(self) -> Sequence[Query]:
         """Return the query for the runs that may be next, and the counter that tokens are taken from."""
@@ -43,6 +47,8 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
                     run, execution = _trusted(values)
                 except CorruptBlob as error:
                     return Decision(error, [write("forget_queued", number)])
+                if run.id in self.working:
+                    continue
                 if not self._has(run, execution) or execution.leased(at.clock):
                     why = f"the run {run.id!r} was queued otherwise than its execution says"
                     anew = [write("forget_queued", number), write("fill_queue_of_run", number)]
@@ -56,11 +62,12 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
         return stands in {(group.kind, group.wanted, group.state, group.needs) for group in self.groups}
 
 
-class Settle(Command[Run | None], frozen=True):
-    """Bring a run that nobody holds a lease of to its end, or to the pause, that is wanted of it.
+class Settle(Command[Run | CorruptBlob | None], frozen=True):
+    """Bring a run that nobody works on to its end, or to the pause, that is wanted of it.
 
     With `interrupted`, a started run, whose work was broken off, is wanted paused from now on. The result is
-    the run as it was changed, or None if there was nothing to do.
+    the run as it was changed, or None if there was nothing to do. If its execution is damaged it is what is
+    wrong with it; the run then leaves the queue.
     """
 
     run_id: str
@@ -70,10 +77,14 @@ class Settle(Command[Run | None], frozen=True):
         """Return the queries for the run, its execution and its record."""
         return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
 
-    def decide(self, answers: Answers, at: Moment) -> Decision[Run | None]:
+    def decide(self, answers: Answers, at: Moment) -> Decision[Run | CorruptBlob | None]:
         """Change the run if what is wanted differs from what it is."""
-        run, execution = found(self.run_id, answers[0]), execution_in(answers[1])
-        if run.state in FINAL or execution.leased(at.clock):
+        run = found(self.run_id, answers[0])
+        try:
+            execution = execution_in(answers[1])
+        except CorruptBlob as error:
+            return Decision(error, [write("forget_queued", run.number)])
+        if run.state in FINAL or execution.worked_on(at.clock):
             return Decision(None)
         settled = given_back(execution)
         if self.interrupted and execution.wanted is Wanted.STARTED:

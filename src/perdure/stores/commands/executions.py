@@ -16,6 +16,7 @@ from perdure.stores.commands.base import (
     READ_COUNTER,
     Answers,
     Command,
+    Committed,
     Decision,
     Moment,
     Query,
@@ -79,8 +80,8 @@ class Lease(Command[Execution], frozen=True):
 class Renew(Command[Execution], frozen=True):
     """Let a lease last for so many seconds from now; `Fenced` if it was given up or taken by another.
 
-    One that has ended is still held: nobody else has taken it. With `unbegun` it doesn't count as an attempt:
-    its holder can't begin now, and lets it run out, so that nobody takes the run before.
+    One that has ended is still held: nobody else has taken it. With `unbegun` its holder can't begin now: it
+    counts as no attempt and has no holder any more, and nobody takes the run before it has run out.
     """
 
     run_id: str
@@ -95,9 +96,11 @@ class Renew(Command[Execution], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
         """Put off its end."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
-        attempt, end = held.attempt - self.unbegun, at.clock + self.seconds
-        renewed = replace(held, attempt=attempt, lease_until=end)
-        return Decision(renewed, put_execution(run, renewed))
+        renewed = replace(held, lease_until=at.clock + self.seconds)
+        if not self.unbegun:
+            return Decision(renewed, put_execution(run, renewed))
+        left, writes, committed = _unbegun(run, replace(renewed, holder=""), at)
+        return Decision(left, writes, (committed,))
 
 
 class Report(Command[None], frozen=True):
@@ -152,8 +155,8 @@ class Report(Command[None], frozen=True):
 class Finish(Command[Run], frozen=True):
     """Bring a run to a final state with its result, and end its lease, all in one transaction.
 
-    Raises `RunFinished` if its state is final already, else `Fenced` as in `Renew`, and `Invalid` if the
-    change leads to no final state.
+    An end without an attempt is `unbegun`. Raises `RunFinished` if its state is final already, else `Fenced`
+    as in `Renew`, and `Invalid` if the change leads to no final state.
     """
 
     run_id: str
@@ -161,6 +164,7 @@ class Finish(Command[Run], frozen=True):
     change: Change
     result: bytes | None = None
     seconds: float | None = None
+    unbegun: bool = False
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution and its record."""
@@ -173,7 +177,8 @@ class Finish(Command[Run], frozen=True):
         _check_token(held, self.token)
         if self.change.state not in FINAL:
             raise Invalid(f"The run {self.run_id!r} can't be finished with the state {self.change.state}.")
-        writes = put_execution(run, given_back(_reported(held, self.seconds)))
+        left = given_back(_reported(held, self.seconds))
+        writes = put_execution(run, replace(left, attempt=left.attempt - self.unbegun))
         if self.result is not None:
             kept = checksum(run.number, self.result)
             writes += [
@@ -205,8 +210,10 @@ class Release(Command[None], frozen=True):
         """End the lease."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         left = given_back(_reported(held, self.seconds, self.deaths))
-        writes = put_execution(run, replace(left, attempt=left.attempt - self.unbegun))
-        return Decision(None, writes, (run.committed(),))
+        if self.unbegun:
+            _, writes, committed = _unbegun(run, left, at)
+            return Decision(None, writes, (committed,))
+        return Decision(None, put_execution(run, left), (run.committed(),))
 
 
 class Want(Command[Execution], frozen=True):
@@ -369,6 +376,16 @@ def _reported(
         seconds=execution.seconds if seconds is None else seconds,
         deaths=execution.deaths if deaths is None else deaths,
     )
+
+
+def _unbegun(run: Found, left: Execution, at: Moment) -> tuple[Execution, list[Write], Committed]:
+    """Return how an attempt ends that didn't begin: it isn't counted, and a first one leaves the run new."""
+    counted = replace(left, attempt=left.attempt - 1)
+    writes, state = put_execution(run, counted), run.state
+    if counted.attempt == 0 and state is RunState.STARTED:
+        state = RunState.CREATED
+        writes += changed(run, Change(state=state), at)
+    return counted, writes, run.committed(state=state)
 
 
 def given_back(execution: Execution) -> Execution:
