@@ -103,7 +103,7 @@ def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None
         if acknowledged is not None and (missing := lost(connection, acknowledged)) is not None:
             raise AcknowledgedLost(path=str(path), missing=missing)
         connection.pragma("foreign_keys", True)
-        connection.pragma("temp_store", "memory")  # so that sorting needs no disk
+        connection.pragma("temp_store", "memory")  # undoing a statement needs no disk
         if connection.pragma("journal_mode", "wal") != "wal":
             raise StoreUnavailable(
                 reason=f"{path}: its file system can't keep a write-ahead log; put the store on a local disk"
