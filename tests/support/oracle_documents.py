@@ -54,7 +54,7 @@ class KeptDocuments:
     def forget(self, command: ForgetDocument) -> bool:
         """Forget a document if it and its last use are the expected ones; return whether they were."""
         kept = self.get(command.dialect, command.id)
-        if kept is None or kept.version != command.version:
+        if kept is None or command.version not in {None, kept.version}:
             return False
         if command.stamp is not None and (kept.use is None or kept.use.stamp != command.stamp):
             return False

@@ -80,9 +80,13 @@ class DocumentConformance(StoreOpening):
             assert store.uses("bptk") == {"id": Use("ann", 2, 130.0, 60.0)}
             assert not store.submit(ForgetDocument("bptk", "id", document.version, 1)).result(WAIT)
             assert not store.submit(ForgetDocument("bptk", "id", first.version)).result(WAIT)
+            assert not store.submit(ForgetDocument("bptk", "id", None, 1)).result(WAIT)
             assert store.submit(ForgetDocument("bptk", "id", document.version, 2)).result(WAIT)
             assert (store.document("bptk", "id"), store.uses("bptk")) == (None, {})
             assert not store.submit(ForgetDocument("bptk", "id", document.version)).result(WAIT)
+            assert not store.submit(ForgetDocument("bptk", "id", None)).result(WAIT)
+            store.submit(PutDocument("bptk", "other", b"", None, Use("ann", 1, 0.0, 60.0))).result(WAIT)
+            assert store.submit(ForgetDocument("bptk", "other", None, 1)).result(WAIT)
             with raised(VersionConflict):
                 store.submit(Touch("bptk", "id", document.version, 3, 9.0)).result(WAIT)
 

@@ -342,12 +342,19 @@ class Stores(RuleBasedStateMachine):
         self.all(lambda store: store.submit(touch))
 
     @rule(
-        dialect=owners, id=ids, stale=st.booleans(), stamp=st.none() | st.integers(1, 3), run=st.none() | ids
+        dialect=owners,
+        id=ids,
+        stale=st.none() | st.booleans(),
+        stamp=st.none() | st.integers(1, 3),
+        run=st.none() | ids,
     )
-    def forget_record(self, dialect: str, id: str, stale: bool, stamp: int | None, run: str | None) -> None:
+    def forget_record(
+        self, dialect: str, id: str, stale: bool | None, stamp: int | None, run: str | None
+    ) -> None:
         ended = Change(state=RunState.STOPPED, outcome=Outcome.EXPIRED, reason="why")
         if run is None or not self.executes(run):
-            forget = ForgetDocument(dialect, id, self.version(dialect, id) + stale, stamp, run, ended)
+            version = None if stale is None else self.version(dialect, id) + stale
+            forget = ForgetDocument(dialect, id, version, stamp, run, ended)
             self.all(lambda store: store.submit(forget))
 
     @rule(dialect=owners, id=ids)

@@ -6,6 +6,7 @@ import secrets
 import msgspec
 from msgspec.structs import replace
 
+from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 from perdure.stores.commands import Document
 
@@ -44,7 +45,10 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, document: Document) -> "Instance":
         """Return the instance that a document holds; raises like `perdure.state.codec.decode`."""
-        instance = msgspec.convert(decode(document.blob), cls)
+        try:
+            instance = msgspec.convert(decode(document.blob), cls)
+        except msgspec.ValidationError as error:
+            raise CorruptBlob(reason=f"it is no instance: {error}") from error
         return instance if document.use is None else replace(instance, accessed=document.use.accessed)
 
     def to_blob(self) -> bytes:

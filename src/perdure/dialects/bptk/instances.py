@@ -9,6 +9,7 @@ With a mirror, an instance is saved before its answer goes out. If that fails, n
 store, and the next request loads what the adapter holds.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
@@ -123,10 +124,14 @@ class Instances:
         if self._mirror is not None:
             await self._mirror.aclose()
             return
-        for instance_id in self._rows.watch.unwritten():
+
+        async def write(instance_id: str) -> None:
             seen = self._rows.watch.get(instance_id)
             with suppress(PerdureError):
                 await self._rows.note(instance_id, None if seen is None else seen.until - seen.use.lasts)
+
+        # At once, so that the store writes many at a time: a server has only so long to stop.
+        await asyncio.gather(*(write(it) for it in self._rows.watch.unwritten()))
 
     # Asking for one -----------------------------------------------------------------------------------------
 
@@ -237,7 +242,8 @@ class Instances:
         async def stopped() -> bool:
             async with self.held(instance_id):
                 kept = await self._rows.read(instance_id)
-                if kept is not None and owner is not None and kept.instance.owner != owner:
+                known = self._rows.damaged(instance_id) if kept is None else kept.instance
+                if known is not None and owner is not None and known.owner != owner:
                     return False
                 return await self._remove(instance_id, Outcome.TERMINATED, reason)
 
@@ -268,13 +274,13 @@ class Instances:
             with suppress(VersionConflict):  # another server has changed it
                 use = await self._rows.put(changed, kept.version)
                 self._rows.watch.used(instance_id, use)
-                await self._save(changed, use)
+                await self._save(changed, use, kept.instance)
                 return kept.instance
         raise InstanceNotFound
 
     async def keep_alive(self, instance: Instance) -> None:
         """Begin an instance's timeout anew, durably."""
-        await self._save(*await self._rows.note(instance.id))
+        await self._note(instance.id)
 
     async def end_run(self, instance: Instance, outcome: Outcome, reason: str) -> None:
         """End the run of an instance's session, if it has one."""
@@ -357,7 +363,10 @@ class Instances:
                 await self._load(self._mirror, instance_id)
                 kept = await self._rows.read(instance_id)
             if kept is None:
-                self._rows.watch.forget(instance_id)
+                if self._rows.damaged(instance_id) is None:
+                    self._rows.watch.forget(instance_id)
+                elif self._rows.timed_out(instance_id):
+                    await self._remove(instance_id, Outcome.EXPIRED, "its instance timed out")
                 raise InstanceNotFound
             if owner is not None and kept.instance.owner != owner:
                 raise InstanceNotFound
@@ -386,7 +395,7 @@ class Instances:
         """Let the timeout begin anew when the work is done, and write that now and then, outside too."""
         if self._rows.watch.renew(instance_id, began):
             try:
-                await self._save(*await self._rows.note(instance_id))
+                await self._note(instance_id)
             except PerdureError as error:  # the work is done and saved; only its time isn't
                 log.warning("instance_not_touched", instance=instance_id, reason=str(error))
 
@@ -428,26 +437,52 @@ class Instances:
         if self._mirror is not None:
             await self._mirror.delete(instance_id)
         change = Change(state=RunState.STOPPED, outcome=outcome, reason=reason)
+        expires = outcome == Outcome.EXPIRED
         while (kept := await self._rows.read(instance_id)) is not None:
-            expires = outcome == Outcome.EXPIRED
             if expires and not self._rows.timed_out(instance_id):
                 return False
             run = kept.instance.run if self._keep_runs else None
             if await self._rows.forget(kept, run, change, unused=expires):
                 await self.end_run(kept.instance, outcome, reason)
                 break
+        else:
+            if not await self._rows.forget_damaged(instance_id, unused=expires):
+                return False
         self._rows.watch.forget(instance_id)
         return True
 
     # The mirror ---------------------------------------------------------------------------------------------
 
-    async def _save(self, instance: Instance, use: Use) -> None:
-        """Write an instance through as it was used; if that fails, nothing of it stays in the store."""
+    async def _save(self, instance: Instance, use: Use, former: Instance | None = None) -> None:
+        """Write an instance through as it was used; if that fails, nothing of it stays in the store.
+
+        Parameters
+        ----------
+        former
+            What it was before it had another run: nothing of that stays, either.
+        """
         if self._mirror is not None:
             try:
                 await self._mirror.save(replace(instance, accessed=use.accessed))
             except (ExternalStateLocked, ExternalStateUnavailable):
                 await self._drop(instance.id)
+                if former is not None:
+                    await self._mirror.forget(former)
+                raise
+
+    async def _note(self, instance_id: str) -> None:
+        """Write that an instance was used now, outside too.
+
+        If that fails there, the store differs from the adapter in the time alone, so the instance stays. The
+        first use from a tenth of the timeout later on is written again.
+        """
+        instance, use = await self._rows.note(instance_id)
+        if self._mirror is not None:
+            try:
+                await self._mirror.save(replace(instance, accessed=use.accessed))
+            except (ExternalStateLocked, ExternalStateUnavailable):
+                if (seen := self._rows.watch.get(instance_id)) is not None:
+                    seen.unwritten = True
                 raise
 
     async def _load(self, mirror: Mirror, instance_id: str, held: object = None) -> None:

@@ -21,6 +21,7 @@ from perdure.stores.commands import (
     AddDocuments,
     Command,
     DeleteDocument,
+    Document,
     ForgetDocument,
     OwnerLimit,
     PutDocument,
@@ -74,8 +75,11 @@ class InstanceRows:
             kept = Kept(Instance.of(document), document.version)
         except Damaged as error:
             log.error("instance_damaged", instance=instance_id, reason=str(error))
+            if (known := self.watch.get(instance_id)) is not None:
+                known.damaged = True
             return None
-        self.watch.see(instance_id, document.use or self.use(kept.instance)).kept = kept
+        seen = self.watch.see(instance_id, document.use or self.use(kept.instance))
+        seen.kept, seen.damaged = kept, False
         return kept
 
     def remembered(self, owner: Owner, instance_id: str) -> Kept | None:
@@ -84,6 +88,11 @@ class InstanceRows:
         if seen is None or seen.kept is None or self.timed_out(instance_id):
             return None
         return seen.kept if owner is None or seen.kept.instance.owner == owner else None
+
+    def damaged(self, instance_id: str) -> Use | None:
+        """Return the last use of an instance that is in the store but couldn't be read; None of any other."""
+        seen = self.watch.get(instance_id)
+        return seen.use if seen is not None and seen.damaged else None
 
     def timed_out(self, instance_id: str) -> bool:
         """Return whether an instance's time is up, as far as this server knows."""
@@ -122,10 +131,13 @@ class InstanceRows:
 
     async def adopt(self) -> None:
         """Give those a use that were kept before there were uses."""
-        for document in await asyncio.to_thread(self._store.documents, DIALECT):
+
+        async def adopted(document: Document) -> None:
             with suppress(Damaged, VersionConflict):
-                if document.use is None:
-                    await self.put(Instance.of(document), document.version)
+                await self.put(Instance.of(document), document.version)
+
+        documents = await asyncio.to_thread(self._store.documents, DIALECT)
+        await asyncio.gather(*(adopted(it) for it in documents if it.use is None))
 
     async def add(self, instances: Sequence[Instance]) -> None:
         """Add new instances of one owner, all or none; `VersionConflict` if there is one of them already."""
@@ -172,6 +184,19 @@ class InstanceRows:
         stamp = seen.use.stamp if unused and seen is not None else None
         command = ForgetDocument(DIALECT, kept.instance.id, kept.version, stamp, run, change)
         return await self._submit(command)
+
+    async def forget_damaged(self, instance_id: str, *, unused: bool) -> bool:
+        """Forget an instance if it couldn't be read; return False if it may have been used since.
+
+        Parameters
+        ----------
+        unused
+            Whether nobody may have used it since this server last looked.
+        """
+        if (use := self.damaged(instance_id)) is None:
+            return True
+        stamp = use.stamp if unused else None
+        return await self._submit(ForgetDocument(DIALECT, instance_id, None, stamp)) or not unused
 
     async def drop(self, instance_id: str) -> None:
         """Let an instance go that the adapter holds."""

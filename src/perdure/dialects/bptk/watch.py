@@ -49,6 +49,8 @@ class Seen:
         Whether it was used here since.
     kept
         What the store held when that was last read; None if it wasn't.
+    damaged
+        Whether the store held something then that can't be read.
     again, pause
         When it is tried to expire it again, and how long that is after the last failure.
     """
@@ -60,6 +62,7 @@ class Seen:
     here: bool = True
     unwritten: bool = False
     kept: Kept | None = None
+    damaged: bool = False
     again: float = 0.0
     pause: float = 0.0
 

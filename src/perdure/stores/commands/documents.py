@@ -198,6 +198,8 @@ class ForgetDocument(Command[bool], frozen=True):
 
     Parameters
     ----------
+    version
+        None if that doesn't matter, as of a document that can't be read.
     stamp
         That of its last use, if nobody may have used it since; None if that doesn't matter.
     run_id, change
@@ -206,7 +208,7 @@ class ForgetDocument(Command[bool], frozen=True):
 
     dialect: str
     id: str
-    version: int
+    version: int | None
     stamp: int | None = None
     run_id: str | None = None
     change: Change = Change()
@@ -219,7 +221,7 @@ class ForgetDocument(Command[bool], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[bool]:
         """Forget it if it, and its last use, are the expected ones."""
         kept, *of_run = answers
-        if not kept or kept[0][0] != self.version:
+        if not kept or self.version not in {None, kept[0][0]}:
             return Decision(False)
         use = to_use(kept[0][1:])
         if self.stamp is not None and (use is None or use.stamp != self.stamp):

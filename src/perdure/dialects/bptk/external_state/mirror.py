@@ -37,7 +37,7 @@ from perdure.errors import (
     ExternalStateUnavailable,
     RunNotFound,
 )
-from perdure.run import Run
+from perdure.run import NO_LABEL, Label, Run
 from perdure.stores.base import Store
 from perdure.web.auth import LOCAL
 
@@ -80,6 +80,7 @@ class Mirror:
         self._sessions = sessions
         self._owner = owner
         self._logs: dict[str, StepLog] = {}  # of each instance's session, so that a save decodes what is new
+        self._labels: dict[str, dict[str, Label]] = {}  # by instance and run, until that is brought in again
         self._thread = AdapterThread(adapter, shared=shared)
 
     async def open(self) -> None:
@@ -113,13 +114,19 @@ class Mirror:
     async def delete(self, instance_id: str) -> None:
         """Let the adapter forget an instance; raise `ExternalStateUnavailable` if it failed."""
         await self._thread.call(lambda: self._adapter.delete_instance(instance_id))
+        self._labels.pop(instance_id, None)
 
     async def forget(self, instance: Instance) -> None:
-        """Drop the runs that memory has of an instance: its session's, and the one that was saved last."""
+        """Drop the runs that memory has of an instance: its session's, and the one that was saved last.
+
+        Their labels, which the adapter doesn't hold, are kept for when they are brought in again.
+        """
         saved = self._logs.pop(instance.id, None)
         for run in {instance.run, None if saved is None else saved.run_id} - {None}:
             with suppress(RunNotFound):
-                self._store.run(str(run))
+                dropped = self._store.run(str(run))
+                if (label := Label(name=dropped.name, tags=dropped.tags)) != NO_LABEL:
+                    self._labels.setdefault(instance.id, {})[dropped.id] = label
                 await self._sessions.delete(ADMINISTRATOR, str(run))
 
     # Reading ------------------------------------------------------------------------------------------------
@@ -216,7 +223,8 @@ class Mirror:
                 started=document.started,
             )
             await self.forget(instance)
-            bring_in(self._store, document, entries)
+            label = self._labels.pop(instance_id, {}).get(document.run.id, NO_LABEL)
+            bring_in(self._store, document, entries, label)
         elif content.started is not None:
             told = content.started
             instance = replace(instance, owner=told.owner, accessed=told.accessed, started=told.started)

@@ -26,7 +26,7 @@ from perdure.dialects.bptk.timeouts import checked_timeout
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import KIND
 from perdure.errors import CorruptBlob, Damaged, InvalidTimeout, KeyReused, with_article
-from perdure.run import Change, Entry, Run
+from perdure.run import NO_LABEL, Change, Entry, Label, Run
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
 from perdure.stores.commands import Append, CreateRun, Unleased, encoded
@@ -197,7 +197,7 @@ def read(state: Any) -> Content:
         raise CorruptBlob(reason="it is nested too deeply") from None
 
 
-def bring_in(store: Store, document: Document, entries: list[Entry]) -> None:
+def bring_in(store: Store, document: Document, entries: list[Entry], label: Label = NO_LABEL) -> None:
     """Make the run of a document anew, with its step log, in a store that has none of its id."""
     part = document.run
     run = Run(
@@ -207,6 +207,8 @@ def bring_in(store: Store, document: Document, entries: list[Entry]) -> None:
         spec=document.spec.to_blob(),
         created=part.created,
         updated=document.accessed,
+        name=label.name,
+        tags=label.tags,
     )
     try:
         made = store.submit(CreateRun(run, key=part.key)).result().run
