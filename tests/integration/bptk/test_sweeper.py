@@ -1,6 +1,7 @@
 """Instances that nobody asks for are expired in the background, wherever they are; nobody waits for it."""
 
 import asyncio
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import structlog.testing
 from tests.support.adapters import FaultyAdapter
 from tests.support.bptk_dialect import HOURS, LASTING, Clock, begun, clock_behind, dialect_on, stepped
 
+from perdure.clock import SteadyClock
 from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import FileAdapter, InstanceState
-from perdure.errors import InstanceNotFound, TooMany
+from perdure.dialects.bptk.timeouts import checked_timeout
+from perdure.errors import CorruptBlob, InstanceNotFound, TooMany
 from perdure.stores.memory import MemoryStore
 from perdure.web.auth import LOCAL
 
@@ -67,6 +70,170 @@ class Traced(FileAdapter):
         super().delete_instance(instance_id)
 
 
+class Seconds(FileAdapter):
+    """Lists times in whole seconds, as many a column of a database holds them, and loads them so unless not.
+
+    Attributes
+    ----------
+    exact
+        Whether what it loads has the exact time.
+    """
+
+    def __init__(self, folder: Path, exact: bool) -> None:
+        super().__init__(True, folder)
+        self.exact = exact
+
+    def _load_instance(self, instance_id: str) -> InstanceState | None:
+        found = super()._load_instance(instance_id)
+        return found if found is None or self.exact else coarse(found)
+
+    def _load_state(self) -> list[InstanceState]:
+        return [coarse(found) for found in super()._load_state()]
+
+
+def coarse(found: InstanceState) -> InstanceState:
+    """Return an instance with its time in whole seconds."""
+    time = found.time
+    if isinstance(time, str):
+        time = datetime.datetime.fromisoformat(time)
+    found.time = time.replace(microsecond=0)
+    return found
+
+
+ADAPTERS: list[Any] = [
+    pytest.param(lambda folder: FileAdapter(True, folder), id="microseconds"),
+    pytest.param(lambda folder: Seconds(folder, exact=False), id="seconds"),
+    pytest.param(lambda folder: Seconds(folder, exact=True), id="seconds in lists only"),
+]
+
+
+@pytest.mark.parametrize("session", [True, False])
+@pytest.mark.parametrize(
+    ("adapter", "late"),
+    [
+        pytest.param(*ADAPTERS[0].values, HOURS + 300.0, id="microseconds"),  # a list may be that late
+        pytest.param(*ADAPTERS[1].values, HOURS + 300.0, id="seconds"),
+        pytest.param(
+            *ADAPTERS[2].values, 2 * HOURS + 300.0, id="seconds in lists only"
+        ),  # may be another use
+    ],
+)
+def test_what_nobody_uses_expires_however_exactly_the_adapter_keeps_times(
+    tmp_path: Path, clock: Clock, adapter: Callable[[Path], FileAdapter], late: float, session: bool
+) -> None:
+    async def run() -> None:
+        async with (
+            dialect_on(MemoryStore(), clock, adapter=adapter(tmp_path), externalize=True) as one,
+            dialect_on(MemoryStore(), clock, adapter=adapter(tmp_path), externalize=True) as other,
+        ):
+            for _ in range(20):
+                clock.now += 0.123456789
+                if session:
+                    await stepped(one, await begun(one, LOCAL, hours=1), LOCAL)
+                else:
+                    await one.start(LOCAL, 1, checked_timeout({"hours": 1}))
+            started = clock.now
+            while clock.now < started + late - 300.0:
+                await swept(other)
+                assert len(files(tmp_path)) == 20 or clock.now >= started + HOURS - 3.0
+                clock.now += 300.0
+            clock.now = started + late
+            await swept(other)
+            assert files(tmp_path) == set()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("days", [-1, 1])
+def test_what_another_server_has_just_used_stays_when_the_wall_clock_is_set(
+    tmp_path: Path, adapter: Callable[[Path], FileAdapter], listed: bool, days: int
+) -> None:
+    wall, monotonic = clock_behind().now - 48 * HOURS, 10.0
+
+    def steady() -> SteadyClock:
+        return SteadyClock(lambda: wall, lambda: monotonic)
+
+    async def run() -> None:
+        nonlocal wall, monotonic
+        async with (
+            dialect_on(MemoryStore(), steady(), adapter=adapter(tmp_path), externalize=True) as one,
+            dialect_on(MemoryStore(), steady(), adapter=adapter(tmp_path), externalize=True) as two,
+        ):
+            instance = await begun(one, LOCAL, seconds=240)
+            await swept(two)
+            wall, monotonic = wall + 230, monotonic + 230
+            await stepped(one, instance, LOCAL)
+            wall, monotonic = wall + 6 + days * 24 * HOURS, monotonic + 6
+            await swept(two, listing=listed)
+            wall, monotonic = wall + 5, monotonic + 5
+            await swept(two, listing=False)
+            assert files(tmp_path) == {instance}
+            for _ in range(3):  # and when nobody uses it, it isn't kept for ever
+                wall, monotonic = wall + 240, monotonic + 240
+                await swept(two)
+            assert files(tmp_path) == set()
+
+    asyncio.run(run())
+
+
+def test_what_an_adapter_lists_wrongly_keeps_nothing_from_being_expired(clock: Clock) -> None:
+    async def run() -> None:
+        adapter = FaultyAdapter()
+        async with dialect_on(MemoryStore(), clock, adapter=adapter, externalize=True) as dialect:
+            await begun(dialect, LOCAL, hours=0.5)
+
+            async def damaged(*, check: bool) -> Any:
+                raise CorruptBlob(reason="it is no list")
+
+            dialect._instances._mirror.survey = damaged
+            clock.now += HOURS
+            with structlog.testing.capture_logs() as logs:
+                await swept(dialect)
+            assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == [
+                "external_state_not_listed"
+            ]
+            assert adapter.held == {}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("failing", ["look", "look elsewhere", "both"])
+def test_a_look_that_fails_is_not_repeated_at_once_and_keeps_no_other_work_away(
+    monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(expiry, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(expiry, "LIST_SECONDS", 0.01)
+    monkeypatch.setattr(expiry, "LOOK_SHARE", 1e12)
+    done: list[str] = []
+
+    async def run() -> None:
+        enough = asyncio.Event()
+
+        def work(name: str) -> Callable[[], Any]:
+            async def working() -> None:
+                done.append(name)
+                if done.count("sweep") > 20 and {"look", "look elsewhere"} <= set(done):
+                    enough.set()
+                if failing in (name, "both") and name != "sweep":
+                    raise RuntimeError(name)
+
+            return working
+
+        sweeping = expiry.Expiry(work("sweep"), work("look"), work("look elsewhere"))
+        with structlog.testing.capture_logs() as logs:
+            sweeping.start()
+            async with asyncio.timeout(60):
+                await enough.wait()
+            await sweeping.aclose()
+        assert done.count("look") == done.count("look elsewhere") == 1
+        assert [entry["event"] for entry in logs] == ["sweep_failed"] * (1 + (failing == "both"))
+
+    asyncio.run(run())
+
+
 def test_what_nobody_asks_for_is_expired_by_the_next_server_too(tmp_path: Path, clock: Clock) -> None:
     async def run() -> None:
         async with dialect_on(
@@ -101,6 +268,7 @@ def test_an_instance_that_another_server_keeps_alive_is_not_lost(tmp_path: Path,
             for _ in range(3):
                 await swept(two, listing=False)  # its list is of before that step
             assert await stepped(one, instance, LOCAL) == [1.0]
+            await swept(two)
             clock.now += 0.5 * HOURS
             await swept(two, listing=False)
             assert files(tmp_path) == set()

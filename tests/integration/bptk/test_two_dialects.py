@@ -177,7 +177,7 @@ def test_a_quota_holds_across_both() -> None:
             await two.stop("ada", first)
             assert len(await one.start("ada", 1, LASTING)) == 1
             await swept(one, two)
-            clock.now += 12 * HOURS
+            clock.now += 13.3 * HOURS
             assert len(await two.start("ada", 3, LASTING)) == 3  # the others have timed out
             await swept(one, two)
             assert len(await one.own("ada")) == 3
@@ -284,7 +284,7 @@ def test_what_nobody_used_is_expired_by_whichever_looks_also_when_the_other_is_g
                 instance = await begun(two, minutes=30)
                 await stepped(two, instance)
                 await swept(one)
-            clock.now += 30 * 60 - 1
+            clock.now += 33 * 60 - 1  # a tenth more, since two may have served it without writing that
             await swept(one)
             assert len(store.documents(DIALECT)) == 1
             clock.now += 1
@@ -316,6 +316,38 @@ def test_the_other_counts_in_a_use_that_is_not_written() -> None:
     asyncio.run(run())
 
 
+def test_a_server_that_has_just_started_counts_in_a_use_that_is_not_written() -> None:
+    async def run() -> None:
+        clock, store = Clock(), MemoryStore()
+        async with dialect_on(store, clock) as one:
+            instance = await begun(one, hours=10)
+            clock.now += 0.9 * HOURS
+            await one.log("ada", instance)
+            assert store.uses(DIALECT)[instance].accessed == clock.now - 0.9 * HOURS
+            clock.now += 7.1 * HOURS
+            async with dialect_on(store, clock) as two:
+                clock.now += 2.85 * HOURS
+                await swept(two)
+                assert await stepped(two, instance) == [0.0]
+
+    asyncio.run(run())
+
+
+def test_a_use_after_that_of_another_server_is_written() -> None:
+    async def run() -> None:
+        clock, store = Clock(), MemoryStore()
+        async with both(store, clock) as (one, two):
+            instance = await begun(one, minutes=10)
+            await swept(two)
+            clock.now += 10
+            await stepped(one, instance)
+            clock.now += 500
+            await two.log("ada", instance)
+            assert store.uses(DIALECT)[instance].accessed == clock.now
+
+    asyncio.run(run())
+
+
 def test_a_server_that_closes_writes_the_uses_that_it_has_not_written() -> None:
     async def run() -> None:
         clock, store = Clock(), MemoryStore()
@@ -336,7 +368,7 @@ def test_a_step_after_another_server_expired_the_instance_is_refused_and_takes_n
             instance = await begun(one, minutes=10)
             await stepped(one, instance)
             await swept(two)
-            other.now += 600  # two's time has passed, and one's hasn't
+            other.now += 661  # two's time has passed, and one's hasn't
             await swept(two)
             with pytest.raises(InstanceNotFound):
                 await stepped(one, instance)

@@ -56,11 +56,16 @@ class Expiry:
         again = {look: loop.time() + pause for look, pause in looks.items()}
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                for look, pause in looks.items():
-                    if (began := loop.time()) >= again[look]:
-                        await look()
-                        again[look] = loop.time() + max(pause, LOOK_SHARE * (loop.time() - began))
-                await self._sweep()
-            except Exception:  # whatever it is, the others are to be expired in time
-                log.exception("sweep_failed")
+            for look, pause in looks.items():
+                if (began := loop.time()) >= again[look]:
+                    await _tried(look)
+                    again[look] = loop.time() + max(pause, LOOK_SHARE * (loop.time() - began))
+            await _tried(self._sweep)
+
+
+async def _tried(work: Work) -> None:
+    """Do a piece of work; whatever it fails with is logged, and the others are done in time."""
+    try:
+        await work()
+    except Exception:
+        log.exception("sweep_failed")

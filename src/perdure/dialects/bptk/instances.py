@@ -307,7 +307,7 @@ class Instances:
 
         try:
             self._listed = bool(await self._rows.watch.learn(uses, here=False))
-        except ExternalStateUnavailable as error:
+        except PerdureError as error:
             if check:
                 raise
             log.warning("external_state_not_listed", reason=str(error))
@@ -487,8 +487,9 @@ class Instances:
 
     async def _load(self, mirror: Mirror, instance_id: str, held: object = None) -> None:
         """Bring an instance into the store that isn't there, if the adapter holds it."""
-        if (instance := await mirror.load(instance_id, held)) is not None:
-            await self._rows.put(instance, None)
+        if (loaded := await mirror.load(instance_id, held)) is not None:
+            instance, noted = loaded
+            await self._rows.put(instance, None, noted)
 
     async def _drop(self, instance_id: str) -> None:
         """Let an instance go out of the store that the adapter holds."""

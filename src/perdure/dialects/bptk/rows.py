@@ -62,7 +62,7 @@ class InstanceRows:
         self._limit = limit
         self._mirrored = mirrored
         self._stamps = count(secrets.randbits(62))
-        self.watch = Watch(clock, exact=mirrored)
+        self.watch = Watch(clock, mirrored=mirrored)
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -149,9 +149,15 @@ class InstanceRows:
             for instance, document in zip(instances, documents, strict=True):
                 self.watch.used(instance.id, use).kept = Kept(instance, document.version)
 
-    async def put(self, instance: Instance, version: int | None) -> Use:
-        """Keep an instance that is used at the time that it says; `VersionConflict` if another did so."""
-        use = self.use(instance)
+    async def put(self, instance: Instance, version: int | None, noted: float | None = None) -> Use:
+        """Keep an instance that is used at the time that it says; `VersionConflict` if another did so.
+
+        Parameters
+        ----------
+        noted
+            That time as the adapter notes it, if it was loaded.
+        """
+        use = self.use(instance, noted=noted)
         document = await self._submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use))
         self.watch.see(instance.id, use).kept = Kept(instance, document.version)
         return use
@@ -204,11 +210,23 @@ class InstanceRows:
         self.watch.leave(instance_id)  # at once, so that it is counted once
         await asyncio.wrap_future(gone)
 
-    def use(self, instance: Instance, accessed: float | None = None, lasting: float | None = None) -> Use:
+    def use(
+        self,
+        instance: Instance,
+        accessed: float | None = None,
+        lasting: float | None = None,
+        noted: float | None = None,
+    ) -> Use:
         """Return a use of an instance, by default that which it says."""
         accessed = instance.accessed if accessed is None else accessed
-        stamp = next(self._stamps) if not self._mirrored else round(accessed * 1e6)
+        stamp = _microseconds(accessed if noted is None else noted) if self._mirrored else next(self._stamps)
         return Use(instance.owner, stamp, accessed, lasting or lasts(instance))
 
     async def _submit(self, command: Command[T]) -> T:
         return await asyncio.wrap_future(self._store.submit(command))
+
+
+def _microseconds(when: float) -> int:
+    """Return Unix time in microseconds, rounded as `datetime` does."""
+    whole, part = divmod(when, 1.0)
+    return int(whole) * 1_000_000 + round(part * 1e6)

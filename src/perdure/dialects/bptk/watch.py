@@ -3,10 +3,11 @@
 A server measures by its own clock how long it has seen the stamp of the last use unchanged. The wall clock,
 by which the time of a use is kept, may have been set since, and that of another host may be wrong. So it
 counts only for what happened before this server first saw the instance, which then lasts another hour, or its
-whole timeout if that is shorter.
+whole timeout if that is shorter. A use by another server counts as of when this one sees it.
 
 Instances *elsewhere* are those that only an adapter holds. Of them the server knows what the adapter's last
-list said, and what it started and ended itself since.
+list said, and what it started and ended itself since. A list may have coarser times than what is loaded, so
+each is compared with the like.
 """
 
 import asyncio
@@ -38,9 +39,9 @@ class Seen:
     Attributes
     ----------
     use
-        Its last use, as it was last seen.
-    since, looked
-        How long that has been so, as far as this server knows, and when it last looked.
+        Its last use, as it was last seen in the store, or first in a list.
+    since
+        When that was, as far as this server knows.
     until
         When it times out.
     here
@@ -51,18 +52,20 @@ class Seen:
         What the store held when that was last read; None if it wasn't.
     damaged
         Whether the store held something then that can't be read.
+    listed
+        The stamp that the adapter's last list had; None if it had none.
     again, pause
         When it is tried to expire it again, and how long that is after the last failure.
     """
 
     use: Use
     since: float
-    looked: float
     until: float
     here: bool = True
     unwritten: bool = False
     kept: Kept | None = None
     damaged: bool = False
+    listed: int | None = None
     again: float = 0.0
     pause: float = 0.0
 
@@ -74,14 +77,15 @@ class Watch:
     ----------
     clock
         What times are measured by.
-    exact
-        Whether the time of a use that another server wrote counts, if it is after this one last looked. If
-        not, it counts as of now; and since not every use is written, a tenth of the timeout is added.
+    mirrored
+        Whether an adapter holds the instances, too. Then the stamp and the time of a use may both be of the
+        last use, and it is the same if one of them is. If not, a tenth of the timeout is added to what
+        another server wrote, since not every use is written.
     """
 
-    def __init__(self, clock: SteadyClock, *, exact: bool) -> None:
+    def __init__(self, clock: SteadyClock, *, mirrored: bool) -> None:
         self._clock = clock
-        self._exact = exact
+        self._mirrored = mirrored
         self._seen: dict[str, Seen] = {}
         self._learning = asyncio.Lock()
         self._changed: set[str] = set()  # what this server noted since a list was asked for
@@ -97,15 +101,21 @@ class Watch:
         """Note the last use that an instance has now."""
         self._changed.add(instance_id)
         now, seen = self._clock(), self._seen.get(instance_id)
+        accessed = self._clock.from_wall(use.accessed)
+        lasts = use.lasts if self._mirrored else use.lasts * (1 + 1 / WRITES_PER_TIMEOUT)
         if seen is None:
-            accessed = self._clock.from_wall(use.accessed)
-            until = max(accessed + use.lasts, self._clock.earliest(use.lasts))
-            seen = self._seen[instance_id] = Seen(use, accessed, now, until)
-        elif seen.use.stamp != use.stamp:
-            seen.since = max(self._clock.from_wall(use.accessed), seen.looked) if self._exact else now
-            slack = 0.0 if self._exact else use.lasts / WRITES_PER_TIMEOUT
-            seen.use, seen.until = use, max(seen.until, seen.since + use.lasts + slack)
-        seen.looked, seen.here = now, here
+            until = max(accessed + lasts, self._clock.earliest(use.lasts))
+            seen = self._seen[instance_id] = Seen(use, accessed, until)
+        elif not self._mirrored or use.accessed != seen.use.accessed:
+            if use.stamp not in (seen.use.stamp, seen.listed):
+                seen.since, seen.until = accessed, max(seen.until, now + lasts)
+            elif self._mirrored and here:  # the same use as far as the list knew, whose times may be coarser
+                seen.until = max(seen.until, accessed + lasts)
+        if here:
+            seen.use = use
+        else:
+            seen.listed = use.stamp
+        seen.here = here
         return seen
 
     def used(self, instance_id: str, use: Use) -> Seen:
@@ -113,8 +123,8 @@ class Watch:
         self._changed.add(instance_id)
         now, seen = self._clock(), self._seen.get(instance_id)
         if seen is None:
-            seen = self._seen[instance_id] = Seen(use, now, now, now)
-        seen.use, seen.since, seen.looked, seen.until = use, now, now, now + use.lasts
+            seen = self._seen[instance_id] = Seen(use, now, now)
+        seen.use, seen.since, seen.until = use, now, now + use.lasts
         seen.here, seen.unwritten = True, False
         return seen
 

@@ -131,8 +131,10 @@ class Mirror:
 
     # Reading ------------------------------------------------------------------------------------------------
 
-    async def load(self, instance_id: str, held: Any = None) -> Instance | None:
-        """Bring an instance's run into memory and return the instance; None if the adapter doesn't hold it.
+    async def load(self, instance_id: str, held: Any = None) -> tuple[Instance, float] | None:
+        """Bring an instance's run into memory; return the instance, and its last use as the adapter notes it.
+
+        The adapter's time may be coarser than that in the session. None if it holds no such instance.
 
         Parameters
         ----------
@@ -208,11 +210,12 @@ class Mirror:
         document = document_of(self._store, instance, run, known)
         return handed_over(instance, document, compressed=self._adapter.compress)
 
-    async def _bring_in(self, instance_id: str, held: InstanceState) -> Instance:
+    async def _bring_in(self, instance_id: str, held: InstanceState) -> tuple[Instance, float]:
         if held.instance_id != instance_id:
             raise CorruptBlob(reason=f"it is the instance {held.instance_id!r}")
         content = await asyncio.to_thread(read, held.state)
         instance = instance_of(held, self._owner)
+        noted = instance.accessed
         if content.session is not None:
             document, entries = content.session
             instance = replace(
@@ -232,4 +235,4 @@ class Mirror:
             run = await rebuild(self._sessions, instance, content.legacy)
             # BPTK-Py counts a loaded instance as asked for now.
             instance = replace(instance, accessed=time.time(), run=run.id)
-        return instance
+        return instance, noted
