@@ -151,7 +151,7 @@ class LocalExecutor:
             raise NotExecuted(run=run_id, kind=execution.kind)
         if run_id in self._working:
             self._working[run_id][0].look()
-        elif execution.wanted is not Wanted.STARTED:
+        if execution.wanted is not Wanted.STARTED:  # who works on it may be leaving it just now
             await settle(self._store, run_id, self._place.metrics)
         self._woken.set()
 
@@ -159,8 +159,7 @@ class LocalExecutor:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
         if run_id in self._working:
             self._working[run_id][0].look()
-        else:
-            await settle(self._store, run_id, self._place.metrics)
+        await settle(self._store, run_id, self._place.metrics)
 
     # Claiming -----------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from perdure.execution.launch import launch
 from perdure.execution.messages import Failure, Garbled, Pause, Resume, Start, Stop
 from perdure.execution.place import Place
 from perdure.execution.reporter import Reporter
+from perdure.execution.unplaced import settle
 from perdure.execution.verdict import Again, Finish, Leave, Unbegun, Verdict, timed_out
 from perdure.lifecycle import FINAL, RunState, Wanted
 from perdure.run import Change, Execution, Run
@@ -172,7 +173,9 @@ class Work:
             case Again(deaths):
                 await self._submit(Release(self._run_id, self._token, self._seconds, deaths))
             case Leave(unbegun=True):
-                await self._submit(Renew(self._run_id, self._token, self._place.lease_seconds, unbegun=True))
+                renewal = Renew(self._run_id, self._token, self._place.lease_seconds, unbegun=True)
+                if (await self._submit(renewal)).wanted is not Wanted.STARTED:
+                    await settle(self._store, self._run_id, self._place.metrics)
             case Unbegun(None):
                 await self._submit(Release(self._run_id, self._token, unbegun=True))
             case Unbegun(Change() as end):

@@ -606,9 +606,10 @@ def test_a_run_that_cannot_be_prepared_now_is_left_for_as_long_as_its_lease_last
             await trial.until(lambda: (provided, store.execution("run").attempt) == (1, 0))
             if ends:
                 await trial.want(Wanted.STOPPED)
-            ran_out = Renew("run", store.execution("run").fence, -1.0)
-            store.submit(ran_out).result(WAIT)
-            await executor.submit("run")
+            else:
+                ran_out = Renew("run", store.execution("run").fence, -1.0)
+                store.submit(ran_out).result(WAIT)
+                await executor.submit("run")
             run, execution = await trial.until_final()
             assert run.outcome is (Outcome.TERMINATED if ends else Outcome.SUCCEEDED)
             assert (provided, execution.attempt) == ((1, 0) if ends else (2, 1))
