@@ -60,7 +60,7 @@ def s3_server() -> Iterator[S3Server]:
     try:
         address = process.stdout.readline().strip()
         assert address.startswith("http://"), "what kept it from serving stands above"
-        httpx.put(f"{address}/{BUCKET}", trust_env=False).raise_for_status()
+        httpx.put(f"{address}/{BUCKET}", trust_env=False, timeout=240).raise_for_status()
         yield S3Server(address)
     finally:
         process.kill()

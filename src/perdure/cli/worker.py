@@ -12,7 +12,7 @@ __all__ = ["app", "worker"]
 
 _EXAMPLES = (
     "Examples:  perdure worker  ·  perdure worker --kinds task --tags gpu  ·  "
-    "perdure worker --store runs/perdure.db --tasks my_tasks.py"
+    "perdure worker --store perdure-data/perdure.db --tasks my_tasks.py"
 )
 
 app = new_app()
