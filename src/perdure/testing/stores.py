@@ -51,6 +51,7 @@ from perdure.testing.store_documents import DocumentConformance
 from perdure.testing.store_executions import ExecutionConformance
 from perdure.testing.store_facts import DurableFactConformance, FactConformance
 from perdure.testing.store_lists import ListConformance
+from perdure.testing.store_queue import QueueConformance
 from perdure.testing.store_runs import RunConformance
 from perdure.testing.store_samples import (
     WAIT,
@@ -82,6 +83,7 @@ class StoreConformance(
     RunConformance,
     ListConformance,
     StepConformance,
+    QueueConformance,
     ExecutionConformance,
     DocumentConformance,
 ):
