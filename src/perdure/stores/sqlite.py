@@ -284,10 +284,10 @@ class SqlStore:
         self, dialect: str, *, owner: str | None = None, strict: bool = False
     ) -> Sequence[Document]:
         """Return documents by id; a damaged one is left out, or raises if `strict`."""
-        sql = _SQL["list_documents" if owner is None else "list_documents_of_owner"]
+        query, given = ("list_documents", ()) if owner is None else ("list_documents_of_owner", (owner,))
         try:
             with self._medium.reading() as connection:
-                return [to_document(it) for it in rows(connection, sql, (dialect, owner)[: sql.count("?")])]
+                return [to_document(it) for it in rows(connection, _SQL[query], (dialect, *given))]
         except CorruptBlob as error:
             if strict:
                 raise

@@ -78,7 +78,7 @@ class Settle(Command[Run | CorruptBlob | None], frozen=True):
         return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Run | CorruptBlob | None]:
-        """Change the run if what is wanted differs from what it is."""
+        """Change the run if it isn't in the desired state."""
         run = found(self.run_id, answers[0])
         try:
             execution = execution_in(answers[1])

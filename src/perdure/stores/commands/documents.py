@@ -118,7 +118,7 @@ class PutDocument(Command[Document], frozen=True):
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the former document and the counter that versions are taken from."""
-        return find_document(self.dialect, self.id), READ_COUNTER
+        return _find_used(self.dialect, self.id), READ_COUNTER
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Document]:
         """Keep it if the former one is the expected one."""
@@ -151,7 +151,7 @@ class AddDocuments(Command[Sequence[Document]], frozen=True):
         """Return the queries for how many the owner has, the counter of versions, and the ids."""
         idle = {} if self.limit is None else self.limit.idle
         owned = Query("count_uses", (self.dialect, self.use.owner, msgspec.json.encode(idle).decode()))
-        return [owned, READ_COUNTER, *(find_document(self.dialect, id) for id, _ in self.documents)]
+        return [owned, READ_COUNTER, *(_find_used(self.dialect, id) for id, _ in self.documents)]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Sequence[Document]]:
         """Keep them if they are new and not too many."""
@@ -215,7 +215,7 @@ class ForgetDocument(Command[bool], frozen=True):
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the document and its run."""
-        document = find_document(self.dialect, self.id)
+        document = _find_used(self.dialect, self.id)
         return (document,) if self.run_id is None else (document, find_run(self.run_id))
 
     def decide(self, answers: Answers, at: Moment) -> Decision[bool]:
@@ -247,11 +247,6 @@ class DeleteDocument(Command[None], frozen=True):
         return Decision(None, [write("delete_document", self.dialect, self.id)])
 
 
-def find_document(dialect: str, id: str) -> Query:
-    """Return the query for the version and the last use of a document."""
-    return Query("find_used_document", (dialect, id))
-
-
 def to_use(values: Sequence[Any]) -> Use | None:
     """Make a use of the four columns that it has; None if the document has none."""
     return None if values[0] is None else Use(*values)
@@ -263,6 +258,11 @@ def to_document(values: tuple[Any, ...]) -> Document:
     if kept is not None and kept != checksum(dialect, id, version, blob):
         raise CorruptBlob(reason=f"the checksum of the record {id!r} of {dialect} is wrong")
     return Document(id, blob, version, to_use(use))
+
+
+def _find_used(dialect: str, id: str) -> Query:
+    """Return the query for the version and the last use of a document."""
+    return Query("find_used_document", (dialect, id))
 
 
 def _put(dialect: str, document: Document) -> list[Write]:
