@@ -41,8 +41,8 @@ class LocalExecutor:
     """An `Executor` that works on a run in a child process of its own, several at a time.
 
     It claims runs from the store, so that any number of them may work on one store. Each kind of run has
-    slots of its own, and one more for runs that are short: they never wait behind long ones. Whoever opens it
-    closes it.
+    slots of its own, and one more for short runs, so that they never wait behind long ones. The caller opens
+    and closes it.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The work on one run under one lease: an actor that makes an attempt at it.
 
-Whatever happens is an event in its inbox: a message of the child or its end, a change of what is wanted, or
-that something is done. One loop takes the events out, one after the other, and has the `Attempt`, which owns
+All that happens is an event in its inbox: a message of the child, its end, a change of the desired state, or
+the end of a job. One loop takes the events out, one after the other, and has the `Attempt`, which owns
 all state, say what to do next. What takes time is a job beside the loop, which ends with an event. So nothing
 is decided at two places, and nothing slow keeps it from being decided.
 """
@@ -210,7 +210,7 @@ class Work:
             self.look()  # whatever became of the hints
 
     async def _watch(self) -> None:
-        """Read what is wanted of the run whenever that may have changed."""
+        """Read the desired state of the run whenever it may have changed."""
         while True:
             execution = await asyncio.to_thread(self._store.execution, self._run_id)
             await self._inbox.put(execution.wanted)

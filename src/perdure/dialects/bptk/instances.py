@@ -1,9 +1,9 @@
 """The instances: started, served, changed and expired, each under its lock and to its end.
 
 They are documents of the store, so whatever one server does to an instance, every other on the store finds.
-What a server remembers of one is a copy that a commit checks: a step's transaction notes the use of the very
-document that the request was answered by, or is refused. An instance is expired by compare-and-set on the
-stamp of its last use. Everything is done to its end, also when the client goes away.
+What a server remembers of one is a copy that a commit checks: a step's transaction notes that the instance
+was used, and is refused if another server has changed it since. An instance is expired by compare-and-set on
+the stamp of its last use. Everything is done to its end, also when the client goes away.
 
 With a mirror, an instance is saved before its answer goes out. If that fails, nothing of it stays in the
 store, and the next request loads what the adapter holds.
@@ -41,10 +41,7 @@ from perdure.errors import (
 from perdure.lifecycle import Outcome, RunState
 from perdure.observability import Metrics
 from perdure.run import Change, Key
-from perdure.stores.commands import (
-    Touch,
-    Use,
-)
+from perdure.stores.commands import Touch, Use
 
 __all__ = ["Instances", "Take"]
 
@@ -160,8 +157,8 @@ class Instances:
     async def advance(self, owner: Owner, instance_id: str, take: Take) -> Answer | None:
         """Take steps of an instance under its lock; `InstanceNotFound` if there is none.
 
-        They are taken of what this server remembers of it. What no commit has checked counts only if the
-        document is still the same; if not, they are taken anew.
+        The instance is the one that this server remembers, if it does. An answer that no commit has checked
+        counts only if the document is still the same; if it isn't, the steps are taken anew.
         """
 
         async def advanced() -> Answer | None:
@@ -296,7 +293,7 @@ class Instances:
     async def look_elsewhere(self, *, check: bool = False) -> None:
         """Learn of the instances that only the adapter holds; a failure is logged unless they are checked.
 
-        Whoever has its storage for himself knows them all as soon as it could list any.
+        A server that shares the adapter's storage with no other knows them all after the first list.
         """
         mirror = self._mirror
         if mirror is None or (self._listed and not self._externalize):

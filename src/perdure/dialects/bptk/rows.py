@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class InstanceRows:
-    """The instances that a store holds. Whoever changes one holds its lock.
+    """The instances that a store holds. To change one, hold its lock.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class InstanceRows:
     limit
         How many an owner may have.
     mirrored
-        Whether an adapter holds them, too. It keeps the time of a use alone, so a stamp is made of that.
+        Whether an adapter holds them, too. It keeps only the time of a use, so the stamp is that time.
 
     Attributes
     ----------

@@ -62,7 +62,7 @@ class AdapterThread:
     async def lock(self, instance_id: str) -> AsyncIterator[None]:
         """Keep other servers off an instance; raise `ExternalStateLocked` if one stays for too long.
 
-        Whoever holds it does its work to the end.
+        The work under it is always done to its end.
         """
         if not self.shared:
             yield
