@@ -229,8 +229,8 @@ class Mirror:
             label = self._labels.pop(instance_id, {}).get(document.run.id, NO_LABEL)
             bring_in(self._store, document, entries, label)
         elif content.started is not None:
-            told = content.started
-            instance = replace(instance, owner=told.owner, accessed=told.accessed, started=told.started)
+            begun = content.started
+            instance = replace(instance, owner=begun.owner, accessed=begun.accessed, started=begun.started)
         elif content.legacy is not None:
             run = await rebuild(self._sessions, instance, content.legacy)
             # BPTK-Py counts a loaded instance as asked for now.
