@@ -1,9 +1,12 @@
 """Messages of errors are sentences."""
 
+import importlib
 import pickle
+import pkgutil
 
 import pytest
 
+from perdure import errors
 from perdure.engines.system_dynamics import Model, validate_inputs
 from perdure.errors import InvalidOverride, NotAStore, PerdureError, StoreUnavailable
 
@@ -47,3 +50,15 @@ def test_a_refused_input_says_so_in_whole_sentences(inputs: dict[str, object]) -
         validate_inputs(model, inputs)
     message = str(refusal.value)
     assert message.endswith((".", "?")) and not message.endswith(("..", "?."))
+
+
+def test_every_error_is_imported_from_one_package_whichever_module_defines_it() -> None:
+    """Models that name it keep their fingerprint, and pickled ones can be read."""
+    defined = {
+        value
+        for module in pkgutil.iter_modules(errors.__path__, "perdure.errors.")
+        for value in vars(importlib.import_module(module.name)).values()
+        if isinstance(value, type) and issubclass(value, PerdureError)
+    }
+    assert defined == {value for name in errors.__all__ if isinstance(value := getattr(errors, name), type)}
+    assert {kind.__module__ for kind in defined} == {"perdure.errors"}

@@ -150,6 +150,79 @@ def test_the_fingerprint_of_a_user_function_stays_the_same(load: Callable[[str],
     assert load(FUNCTION) == "1f3072c2ae01573415ea863b110d47fa"
 
 
+READERS_OF_PERDURE = {
+    "32ac239b51c6756dfe6d1146182c693b": """
+from perdure.errors import EvaluationFailed, InvalidOverride, MissingExtra, NotFound, PerdureError
+def fn(model, t, x):
+    if x < 0:
+        raise EvaluationFailed(element="x", time=t, reason="it is negative")
+    known = (InvalidOverride, MissingExtra, NotFound, PerdureError)
+    return x + len(known)
+""",
+    "87ddc801c5119a64e36c36fd8d74cbf4": """
+from perdure import errors
+def fn(model, t, x):
+    if x < 0:
+        raise errors.ModelError("x is negative")
+    return x
+""",
+    "2ed6558d33a5e3325ec18329b9c54f63": """
+from perdure.engines.system_dynamics import Model
+class Plant(Model):
+    SHARE = 2.0
+    def instantiate_model(self):
+        super().instantiate_model()
+def fn(model, t, x):
+    return x * Plant.SHARE
+""",
+    "2fd018f0f8d2fa34d144966249b5edcd": """
+from perdure.engines.system_dynamics import Module
+class Tank(Module):
+    SHARE = 2.0
+    def initialize(self):
+        super().initialize()
+def fn(model, t, x):
+    return x * Tank.SHARE
+""",
+    "199d403873e959beb64cdb784b651080": """
+from perdure.engines.system_dynamics import (
+    Biflow, Constant, Converter, Element, Expression, Flow, RunSpecs, Stock, SystemDynamicsEngine,
+)
+def fn(model, t, x):
+    known = (Biflow, Constant, Converter, Element, Expression, Flow, RunSpecs, Stock, SystemDynamicsEngine)
+    return x * len(known)
+""",
+    "065c686773e6a94248b00bdd9919058b": """
+from perdure.engines.system_dynamics import functions as sd, simulate, validate_inputs
+def fn(model, t, x):
+    known = (sd.uniform, simulate, validate_inputs)
+    return x * len(known)
+""",
+    "4091e152026bf97e33500c6bed815733": """
+def fn(model, t, x):
+    from perdure.bptk import Model
+    from perdure.engines.system_dynamics import Stock, functions as sd
+    from perdure.errors import ModelError
+    return x * len((Model, Stock, sd.pi, ModelError))
+""",
+    "197d152dd7c9ebecec02c7d19e419cea": """
+from perdure.engines.system_dynamics import Model
+other = Model(0.0, 1.0, 1.0)
+growth = other.function("growth", lambda model, t, x: x)
+def fn(model, t, x):
+    return x if x > 0 else growth(x)
+""",
+}
+
+
+@pytest.mark.parametrize("fingerprint", READERS_OF_PERDURE)
+def test_what_a_function_reads_of_perdure_counts_by_names_that_stay_the_same(
+    load: Callable[[str], str], fingerprint: str
+) -> None:
+    """Wherever later versions of Perdure define it."""
+    assert load(READERS_OF_PERDURE[fingerprint]) == fingerprint
+
+
 def test_comments_docstrings_annotations_and_place_do_not_count(load: Callable[[str], str]) -> None:
     text = (
         "import math\n\n# A comment.\nUNUSED = 7\n\n"

@@ -1,0 +1,310 @@
+"""Every error that Perdure raises, in a module for each kind.
+
+PerdureError
+├── Invalid                     what the caller gave is wrong                       (HTTP 422)
+│   ├── ModelError              a model's definition is wrong
+│   │   ├── UnknownElement
+│   │   ├── DuplicateElement
+│   │   ├── MissingEquation
+│   │   ├── CircularDefinition
+│   │   ├── PastRead
+│   │   └── ImpureFunction      a function reads a clock, a file or the like
+│   ├── AsgiOnly                what is for Flask or WSGI was tried on a BptkServer
+│   ├── Unsupported             agents, arrays and XMILE, which come later
+│   ├── InvalidRunSpecs
+│   ├── InvalidOverride
+│   ├── InvalidScenario
+│   ├── InvalidTimeout
+│   ├── InvalidConfiguration
+│   ├── InvalidDataPack
+│   ├── ScriptFailed            a user's script or function raised
+│   ├── EvaluationFailed        the model could not be evaluated at a step
+│   ├── InvalidState
+│   ├── UnknownEntity
+│   ├── InvalidTask
+│   ├── InvalidTaskInput
+│   ├── NetworkError            a binding network, or a constraint on it, is wrong
+│   │   ├── EmptyProblem
+│   │   ├── EmptyMonomerName
+│   │   ├── InvalidBindingSiteName
+│   │   ├── DuplicateBindingSiteName
+│   │   ├── DuplicateMonomerName
+│   │   ├── InvalidCount
+│   │   ├── NetworkTooLarge
+│   │   ├── InvalidConstraint
+│   │   ├── ConstraintArgumentCount
+│   │   ├── NonexistentBindingSite
+│   │   ├── NonexistentMonomer
+│   │   ├── AmbiguousMonomer
+│   │   ├── TogetherImpossible
+│   │   ├── NotFreeImpossible
+│   │   ├── PairedImpossible
+│   │   ├── AnyPairedImpossible
+│   │   ├── MinPolymersExceedEntropy
+│   │   ├── EarlyTermination
+│   │   └── NotWritable
+│   ├── LimitExceeded
+│   ├── InvalidName
+│   ├── InvalidArchive
+│   ├── TokensMissing
+│   ├── UnknownStore            no installed package has stores of that scheme
+│   ├── StoreUnusable           the package that has them is broken
+│   ├── SettingsMissing
+│   └── KeyReused
+├── NotFound                    nothing has that name                               (HTTP 404)
+│   ├── StoreNotFound
+│   ├── RunNotFound
+│   ├── InstanceNotFound
+│   ├── ScenarioNotFound
+│   │   └── ManagerUnusable     its definition in a file is wrong
+│   ├── OutputNotFound
+│   ├── TaskNotFound
+│   ├── StepNotFound
+│   ├── SavepointNotFound
+│   ├── ExperimentNotFound
+│   ├── ArtifactNotFound
+│   └── NoSavepoint
+├── Forbidden                   whoever runs the server doesn't allow it            (HTTP 403)
+│   └── KindNotAllowed
+├── Refused                     it can't be done in the present state               (HTTP 409)
+│   ├── PositionConflict
+│   ├── VersionConflict
+│   ├── RunExists
+│   ├── RunFinished
+│   ├── BackupRefused
+│   ├── WrongStore
+│   ├── LeaseHeld
+│   ├── NotExecuted
+│   ├── WrongKind
+│   ├── TaskUnfinished
+│   ├── SlotsTaken
+│   ├── InstanceLocked
+│   ├── NoSession
+│   ├── EngineFinished
+│   ├── TriggerRefused
+│   │   └── TriggerOverruled
+│   ├── ModelChanged
+│   ├── ModelUnchanged
+│   ├── HashSeedChanged
+│   ├── SavepointNameTaken
+│   ├── UpgradeRefused
+│   ├── ExternalStateRefused
+│   ├── ExperimentExists
+│   ├── FileLost
+│   ├── FileChanged             the file isn't the one the request names            (HTTP 412)
+│   ├── MissingExtra
+│   └── NotSnapshotable
+├── TooMany                     there is too much of it already                     (HTTP 429)
+│   ├── DocumentsExceeded
+│   ├── EndedRunsExceeded
+│   ├── QuotaExceeded
+│   ├── ResultBytesExceeded
+│   └── UserIdsExhausted
+├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
+│   ├── StoreUnavailable
+│   ├── StoreLocked
+│   ├── ServerClosing
+│   ├── AddressUnavailable
+│   ├── IsolationUnavailable
+│   ├── EngineCrashed
+│   ├── ExternalStateUnavailable
+│   ├── ExternalStateLocked
+│   ├── ArtifactsUnavailable
+│   ├── ResultsPending
+│   ├── NotComputable
+│   ├── SystemFailing
+│   ├── UploadFailed
+│   └── Fenced
+└── Damaged                     what was stored can't be trusted                    (HTTP 500)
+    ├── CorruptBlob
+    ├── AcknowledgedLost
+    ├── NotAStore
+    ├── NewerSchema
+    ├── ReplayMismatch
+    └── CertificateFailed
+
+A class's docstring is its default message: the values it is raised with are filled in, and are kept in
+`values`. `code` is what the HTTP API and the command line call it. `docs/errors.md` says what to do for each.
+"""
+
+from perdure.errors.base import (
+    PerdureError,
+)
+from perdure.errors.damaged import (
+    AcknowledgedLost,
+    CertificateFailed,
+    CorruptBlob,
+    Damaged,
+    NewerSchema,
+    NotAStore,
+    ReplayMismatch,
+)
+from perdure.errors.forbidden import (
+    Forbidden,
+    KindNotAllowed,
+)
+from perdure.errors.invalid import (
+    AsgiOnly,
+    Invalid,
+    InvalidArchive,
+    InvalidConfiguration,
+    InvalidDataPack,
+    InvalidName,
+    InvalidScenario,
+    InvalidTask,
+    InvalidTaskInput,
+    InvalidTimeout,
+    KeyReused,
+    LimitExceeded,
+    ScriptFailed,
+    SettingsMissing,
+    StoreUnusable,
+    TokensMissing,
+    UnknownEntity,
+    UnknownStore,
+)
+from perdure.errors.invalid_models import (
+    CircularDefinition,
+    DuplicateElement,
+    EvaluationFailed,
+    ImpureFunction,
+    InvalidOverride,
+    InvalidRunSpecs,
+    InvalidState,
+    MissingEquation,
+    ModelError,
+    PastRead,
+    UnknownElement,
+    Unsupported,
+)
+from perdure.errors.invalid_networks import (
+    AmbiguousMonomer,
+    AnyPairedImpossible,
+    ConstraintArgumentCount,
+    DuplicateBindingSiteName,
+    DuplicateMonomerName,
+    EarlyTermination,
+    EmptyMonomerName,
+    EmptyProblem,
+    InvalidBindingSiteName,
+    InvalidConstraint,
+    InvalidCount,
+    MinPolymersExceedEntropy,
+    NetworkError,
+    NetworkTooLarge,
+    NonexistentBindingSite,
+    NonexistentMonomer,
+    NotFreeImpossible,
+    NotWritable,
+    PairedImpossible,
+    TogetherImpossible,
+)
+from perdure.errors.not_found import (
+    ArtifactNotFound,
+    ExperimentNotFound,
+    InstanceNotFound,
+    ManagerUnusable,
+    NoSavepoint,
+    NotFound,
+    OutputNotFound,
+    RunNotFound,
+    SavepointNotFound,
+    ScenarioNotFound,
+    StepNotFound,
+    StoreNotFound,
+    TaskNotFound,
+)
+from perdure.errors.refused import (
+    BackupRefused,
+    EngineFinished,
+    ExperimentExists,
+    ExternalStateRefused,
+    FileChanged,
+    FileLost,
+    HashSeedChanged,
+    InstanceLocked,
+    LeaseHeld,
+    MissingExtra,
+    ModelChanged,
+    ModelUnchanged,
+    NoSession,
+    NotExecuted,
+    NotSnapshotable,
+    PositionConflict,
+    Refused,
+    RunExists,
+    RunFinished,
+    SavepointNameTaken,
+    SlotsTaken,
+    TaskUnfinished,
+    TriggerOverruled,
+    TriggerRefused,
+    UpgradeRefused,
+    VersionConflict,
+    WrongKind,
+    WrongStore,
+)
+from perdure.errors.too_many import (
+    DocumentsExceeded,
+    EndedRunsExceeded,
+    QuotaExceeded,
+    ResultBytesExceeded,
+    TooMany,
+    UserIdsExhausted,
+)
+from perdure.errors.unavailable import (
+    AddressUnavailable,
+    ArtifactsUnavailable,
+    EngineCrashed,
+    ExternalStateLocked,
+    ExternalStateUnavailable,
+    Fenced,
+    IsolationUnavailable,
+    NotComputable,
+    ResultsPending,
+    ServerClosing,
+    StoreLocked,
+    StoreUnavailable,
+    SystemFailing,
+    Unavailable,
+    UploadFailed,
+)
+from perdure.errors.wording import (
+    message_of,
+    nearest,
+    suggest,
+    with_article,
+    writable,
+)
+
+__all__ = [
+    "AcknowledgedLost", "AddressUnavailable", "AmbiguousMonomer", "AnyPairedImpossible",
+    "ArtifactNotFound", "ArtifactsUnavailable", "AsgiOnly", "BackupRefused", "CertificateFailed",
+    "CircularDefinition", "ConstraintArgumentCount", "CorruptBlob", "Damaged", "DocumentsExceeded",
+    "DuplicateBindingSiteName", "DuplicateElement", "DuplicateMonomerName", "EarlyTermination",
+    "EmptyMonomerName", "EmptyProblem", "EndedRunsExceeded", "EngineCrashed", "EngineFinished",
+    "EvaluationFailed", "ExperimentExists", "ExperimentNotFound", "ExternalStateLocked",
+    "ExternalStateRefused", "ExternalStateUnavailable", "Fenced", "FileChanged", "FileLost", "Forbidden",
+    "HashSeedChanged", "ImpureFunction", "InstanceLocked", "InstanceNotFound", "Invalid",
+    "InvalidArchive", "InvalidBindingSiteName", "InvalidConfiguration", "InvalidConstraint",
+    "InvalidCount", "InvalidDataPack", "InvalidName", "InvalidOverride", "InvalidRunSpecs",
+    "InvalidScenario", "InvalidState", "InvalidTask", "InvalidTaskInput", "InvalidTimeout",
+    "IsolationUnavailable", "KeyReused", "KindNotAllowed", "LeaseHeld", "LimitExceeded",
+    "ManagerUnusable", "MinPolymersExceedEntropy", "MissingEquation", "MissingExtra", "ModelChanged",
+    "ModelError", "ModelUnchanged", "NetworkError", "NetworkTooLarge", "NewerSchema", "NoSavepoint",
+    "NoSession", "NonexistentBindingSite", "NonexistentMonomer", "NotAStore", "NotComputable",
+    "NotExecuted", "NotFound", "NotFreeImpossible", "NotSnapshotable", "NotWritable", "OutputNotFound",
+    "PairedImpossible", "PastRead", "PerdureError", "PositionConflict", "QuotaExceeded", "Refused",
+    "ReplayMismatch", "ResultBytesExceeded", "ResultsPending", "RunExists", "RunFinished", "RunNotFound",
+    "SavepointNameTaken", "SavepointNotFound", "ScenarioNotFound", "ScriptFailed", "ServerClosing",
+    "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreLocked", "StoreNotFound", "StoreUnavailable",
+    "StoreUnusable", "SystemFailing", "TaskNotFound", "TaskUnfinished", "TogetherImpossible",
+    "TokensMissing", "TooMany", "TriggerOverruled", "TriggerRefused", "Unavailable", "UnknownElement",
+    "UnknownEntity", "UnknownStore", "Unsupported", "UpgradeRefused", "UploadFailed", "UserIdsExhausted",
+    "VersionConflict", "WrongKind", "WrongStore", "message_of", "nearest", "suggest", "with_article",
+    "writable",
+]  # fmt: skip
+
+for _name in __all__:
+    # Fingerprints of models and pickled errors hold these names; they don't depend on which module has them.
+    globals()[_name].__module__ = __name__

@@ -1,0 +1,77 @@
+"""Errors of what the caller gave; HTTP answers 422."""
+
+from perdure.errors.base import PerdureError
+
+
+class Invalid(PerdureError):
+    """The request is not valid."""
+
+
+class AsgiOnly(Invalid, AttributeError):
+    """{reason}: a BptkServer is an ASGI application, not one of Flask or WSGI. {advice}"""
+
+
+class InvalidScenario(Invalid):
+    """The scenario definition is wrong: {reason}."""
+
+
+class InvalidTimeout(Invalid):
+    """The timeout is wrong: {reason}."""
+
+
+class InvalidConfiguration(Invalid):
+    """{file} can't be run: {summary}."""
+
+
+class InvalidDataPack(Invalid):
+    """The data pack {name!r} of the engine {engine!r} is refused: {reason}."""
+
+
+class ScriptFailed(Invalid):
+    """{what} failed {doing}{at}: {kind}: {reason}."""
+
+
+class UnknownEntity(Invalid):
+    """The run state knows no entity {entity!r}; it has to join first."""
+
+
+class InvalidTask(Invalid):
+    """The task {task!r} can't be used: {reason}."""
+
+
+class InvalidTaskInput(Invalid):
+    """The input of the task {task!r} is wrong: {reason}."""
+
+
+class LimitExceeded(Invalid):
+    """{what} may be at most {limit}, not {value}; {setting} raises it."""
+
+
+class InvalidName(Invalid):
+    """{name!r} can't be {what}: {reason}."""
+
+
+class InvalidArchive(Invalid):
+    """The zip can't become an experiment: {reason}. Nothing of it was taken."""
+
+
+class TokensMissing(Invalid):
+    """Without tokens the server listens on this machine only, not on {host!r}. Set PERDURE_TOKENS=owner:token
+    first, or leave the host as it is."""
+
+
+class UnknownStore(Invalid):
+    """No installed package has stores of {scheme}://. Installed: {installed}. Install the package that has
+    them, or register their class in the entry-point group perdure.stores (docs/stores.md)."""
+
+
+class StoreUnusable(Invalid):
+    """The stores of {scheme}:// can't be used: {reason}. They are those of the package {package}."""
+
+
+class SettingsMissing(Invalid):
+    """The store isn't kept in a file, so nothing can be kept beside it. Set {settings}."""
+
+
+class KeyReused(Invalid):
+    """The idempotency key {key!r} was used with another request; use a new key for a new request."""
