@@ -14,13 +14,24 @@ from typing import Self
 
 from perdure.errors import LimitExceeded
 
-__all__ = ["ProgressSlot"]
+__all__ = ["ProgressSlot", "check_size"]
 
 LARGEST = 256 << 10  # bytes of one report
 READS = 100  # how often one is read anew that was overwritten meanwhile
 _NUMBER = struct.Struct("<q")
 _PLACES = (mmap.PAGESIZE, 2 * mmap.PAGESIZE + LARGEST)
 _SIZE = 3 * mmap.PAGESIZE + 2 * LARGEST
+
+
+def check_size(report: bytes) -> None:
+    """Raise `LimitExceeded` for a report of more than 256 KiB."""
+    if len(report) > LARGEST:
+        raise LimitExceeded(
+            f"A report of progress may have at most {LARGEST} bytes, not {len(report)}.",
+            what="A report",
+            limit=LARGEST,
+            value=len(report),
+        )
 
 
 class ProgressSlot:
@@ -62,13 +73,7 @@ class ProgressSlot:
 
     def write(self, report: bytes) -> None:
         """Leave a report in place of the former one; `LimitExceeded` if it is larger than 256 KiB."""
-        if len(report) > LARGEST:
-            raise LimitExceeded(
-                f"A report of progress may have at most {LARGEST} bytes, not {len(report)}.",
-                what="A report",
-                limit=LARGEST,
-                value=len(report),
-            )
+        check_size(report)
         count = self.count + 1
         place = _PLACES[count % 2]
         _NUMBER.pack_into(self._memory, place, len(report))

@@ -4,8 +4,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from perdure.errors import Invalid, StoreNotFound
-from perdure.stores.options import StoreOptions
-from perdure.stores.sqlite import SqliteStore
+from perdure.extend import SqliteStore, StoreOptions
 
 __all__ = ["DirectoryStore"]
 

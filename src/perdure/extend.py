@@ -1,0 +1,168 @@
+"""What other packages may build on: the ports, and the values that appear in their signatures.
+
+The names of this module are stable: a release that changes one says so in CHANGELOG.md, and keeps the former
+one working for a release where that is possible. So are `perdure.errors`, the conformance suites of
+`perdure.testing`, and what users import: `perdure.tasks`, `perdure.bptk` and `perdure.api.create_app`. All
+other modules are internal and change without notice.
+
+Each name is imported when it is first used, so that an engine in a child process doesn't load a database.
+docs/extending.md says for each kind of extension what to write and which conformance suite to run.
+
+========== ==================== =====================================================
+extension  entry-point group    its port
+========== ==================== =====================================================
+engine     ``perdure.engines``  `Engine`; optional `Asking`, `Observable` and `Modular`
+store      ``perdure.stores``   `StoreScheme`, which opens a `Store`
+executor   none                 `Executor`, an argument of `perdure.api.create_app`
+task       ``perdure.tasks``    `Task`
+========== ==================== =====================================================
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perdure.engines.base import Asking, Engine, Modular, Observable
+    from perdure.execution.body import Body, Provision
+    from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
+    from perdure.execution.executor import Executor
+    from perdure.execution.limits import Limits
+    from perdure.execution.local import LocalExecutor
+    from perdure.lifecycle import Outcome, RunState, Wanted
+    from perdure.run import Entry, Execution, Key, Label, LogLine, Run, Step
+    from perdure.state.codec import State
+    from perdure.state.savepoint import Savepoint, SavepointInfo
+    from perdure.stores.base import Store, Version
+    from perdure.stores.chain import Chain, Link
+    from perdure.stores.commands import (
+        Answers,
+        Command,
+        Committed,
+        Decision,
+        Document,
+        Moment,
+        Query,
+        Retention,
+        Use,
+        Write,
+    )
+    from perdure.stores.commands.base import Rows
+    from perdure.stores.memory import MemoryStore
+    from perdure.stores.options import StoreOptions
+    from perdure.stores.queue import QueueCount, QueueGroup, QueueState
+    from perdure.stores.quota import Quota
+    from perdure.stores.run_list import Cursor, Place, RunFilter, RunOrder
+    from perdure.stores.schemes import StoreScheme
+    from perdure.stores.sqlite import SqliteStore
+    from perdure.tasks import Task, TaskContext, TaskFailed
+
+__all__ = [
+    "Answers",
+    "Asking",
+    "Body",
+    "BodyFailed",
+    "BodyInterrupted",
+    "Chain",
+    "Command",
+    "Committed",
+    "Cursor",
+    "Decision",
+    "Document",
+    "Engine",
+    "Entry",
+    "Execution",
+    "Executor",
+    "Key",
+    "Label",
+    "Limits",
+    "Link",
+    "LocalExecutor",
+    "LogLine",
+    "MemoryStore",
+    "Modular",
+    "Moment",
+    "Observable",
+    "Outcome",
+    "Place",
+    "Provision",
+    "Query",
+    "QueueCount",
+    "QueueGroup",
+    "QueueState",
+    "Quota",
+    "Retention",
+    "Rows",
+    "Run",
+    "RunBody",
+    "RunContext",
+    "RunFilter",
+    "RunOrder",
+    "RunState",
+    "Savepoint",
+    "SavepointInfo",
+    "SqliteStore",
+    "State",
+    "Step",
+    "Store",
+    "StoreOptions",
+    "StoreScheme",
+    "Task",
+    "TaskContext",
+    "TaskFailed",
+    "Use",
+    "Version",
+    "Wanted",
+    "Write",
+]
+
+_RUNS = {
+    "perdure.lifecycle": ("Outcome", "RunState", "Wanted"),
+    "perdure.run": ("Entry", "Execution", "Key", "Label", "LogLine", "Run", "Step"),
+    "perdure.state.codec": ("State",),
+    "perdure.state.savepoint": ("Savepoint", "SavepointInfo"),
+}
+_ENGINES = {"perdure.engines.base": ("Asking", "Engine", "Modular", "Observable")}
+_STORES = {
+    "perdure.stores.base": ("Store", "Version"),
+    "perdure.stores.chain": ("Chain", "Link"),
+    "perdure.stores.commands.base": (
+        *("Answers", "Command", "Committed", "Decision", "Moment"),
+        *("Query", "Retention", "Rows", "Write"),
+    ),
+    "perdure.stores.commands.documents": ("Document", "Use"),
+    "perdure.stores.memory": ("MemoryStore",),
+    "perdure.stores.options": ("StoreOptions",),
+    "perdure.stores.queue": ("QueueCount", "QueueGroup", "QueueState"),
+    "perdure.stores.quota": ("Quota",),
+    "perdure.stores.run_list": ("Cursor", "Place", "RunFilter", "RunOrder"),
+    "perdure.stores.schemes": ("StoreScheme",),
+    "perdure.stores.sqlite": ("SqliteStore",),
+}
+_EXECUTORS = {
+    "perdure.execution.body": ("Body", "Provision"),
+    "perdure.execution.context": ("BodyFailed", "BodyInterrupted", "RunBody", "RunContext"),
+    "perdure.execution.executor": ("Executor",),
+    "perdure.execution.limits": ("Limits",),
+    "perdure.execution.local": ("LocalExecutor",),
+}
+_TASKS = {"perdure.tasks": ("Task", "TaskContext", "TaskFailed")}
+
+_MODULES = {
+    name: module
+    for modules in (_RUNS, _ENGINES, _STORES, _EXECUTORS, _TASKS)
+    for module, names in modules.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
