@@ -27,7 +27,7 @@ from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
-from perdure.web.auth import Authentication, Tokens
+from perdure.web.auth import Authentication, Callers, Tokens
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
 from perdure.web.open_routes import OpenRoutes
@@ -240,7 +240,7 @@ def _app(
     on_closed: Callable[[], None] | None = None,
 ) -> App:
     """Make an app, which opens with its lifespan what it works with."""
-    metrics, tokens = Metrics(), doors.tokens
+    metrics, callers = Metrics(), Callers(doors.tokens, doors.administrator_socket)
     hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
     named = None if doors.any_host or ANY in hosts else hosts
     policy = OriginPolicy.of(doors.origins, named, doors.administrator_socket)
@@ -272,22 +272,17 @@ def _app(
             Middleware(
                 OpenRoutes,
                 dialects=[dialect.paths for dialect in dialects if dialect.paths is not None],
-                tokens=tokens,
+                callers=callers,
                 policy=policy,
                 max_body_bytes=settings.max_body_bytes,
             ),
             Middleware(Origins, policy=policy),
             *(
-                dialect.make_routes(tokens, settings, doors.administrator_socket)
+                dialect.make_routes(callers, settings)
                 for dialect in dialects
                 if dialect.make_routes is not None
             ),
-            Middleware(
-                Authentication,
-                tokens=tokens,
-                public=doors.public,
-                administrator_socket=doors.administrator_socket,
-            ),
+            Middleware(Authentication, callers=callers, public=doors.public),
             Middleware(
                 Limits,
                 max_body_bytes=settings.max_body_bytes,
@@ -296,5 +291,5 @@ def _app(
         ],
         routes=list(routes),
     )
-    app.tokens_needed, app.hosts, app.origins, app.dialects = bool(tokens), hosts, policy, dialects
+    app.tokens_needed, app.hosts, app.origins, app.dialects = bool(doors.tokens), hosts, policy, dialects
     return app

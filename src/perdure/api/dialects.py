@@ -13,7 +13,7 @@ from perdure.dialects.nrp.router import NrpRoutes
 from perdure.dialects.stableconfigs import openapi as stableconfigs
 from perdure.dialects.stableconfigs.router import StableConfigsPaths
 from perdure.settings import Settings
-from perdure.web.auth import Tokens
+from perdure.web.auth import Callers
 from perdure.web.open_routes import OpenDialect
 from perdure.web.openapi import Described
 
@@ -31,25 +31,24 @@ class ServedDialect:
     paths
         Its open routes, if it has any.
     make_routes
-        Returns the middleware that answers its other routes, if it has any, from the tokens, the settings and
-        the path of the administrator's socket. It is asked before the native API's tokens are.
+        Returns the middleware that answers its other routes, if it has any, from who finds out who asks, and
+        the settings. It is asked before the native API's tokens are.
     public
         Those of its paths that need no token.
     """
 
     described: Described
     paths: OpenDialect | None = None
-    make_routes: Callable[[Tokens, Settings, str | None], Middleware] | None = None
+    make_routes: Callable[[Callers, Settings], Middleware] | None = None
     public: frozenset[str] = frozenset()
 
 
-def _nrp_routes(tokens: Tokens, settings: Settings, administrator_socket: str | None) -> Middleware:
+def _nrp_routes(callers: Callers, settings: Settings) -> Middleware:
     return Middleware(
         NrpRoutes,
         simulations=lambda scope: context_of(scope).simulations,
-        tokens=tokens,
+        callers=callers,
         max_body_bytes=settings.max_body_bytes,
-        administrator_socket=administrator_socket,
     )
 
 

@@ -3,18 +3,35 @@
 import hashlib
 import hmac
 from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure.drivers.requests import ADMINISTRATOR, Owner
-from perdure.web.errors import HttpError, error_response
+from perdure.web.errors import HttpError
+from perdure.web.headers import Headers, headers_of
 
-__all__ = ["LOCAL", "Authentication", "Tokens", "is_known", "maker_of", "owner_of", "refuse_others"]
+__all__ = [
+    "LOCAL",
+    "NOBODY",
+    "Authentication",
+    "Callers",
+    "Tokens",
+    "Unauthorized",
+    "from_socket",
+    "is_known",
+    "maker_of",
+    "owner_of",
+    "refuse_others",
+]
 
 LOCAL = "local"
 """Whose everything is while no tokens are set, and what the administrator makes."""
+
+NOBODY: Final = ""
+"""Who asks if that isn't known; such a request may read what is public. Nothing is owned by nobody."""
 
 _OWNER = "perdure.owner"
 
@@ -48,49 +65,82 @@ class Tokens:
         return found
 
 
-class Authentication:
-    """Middleware that finds out who asks, or answers 401.
+class Callers:
+    """Finds out who asks, for every route alike.
 
     Parameters
     ----------
     tokens
         The tokens known; without any, everyone is `LOCAL`.
-    public
-        Paths that need no token.
     administrator_socket
         The path of the Unix socket whose requests are the administrator's. Its file permissions are what
         protects it, so it must not be handed to a proxy.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, tokens: Tokens, public: Collection[str], administrator_socket: str | None
-    ) -> None:
-        self._app = app
+    def __init__(self, tokens: Tokens, administrator_socket: str | None = None) -> None:
         self._tokens = tokens
-        self._public = frozenset(public)
         self._socket = administrator_socket
+
+    def find(self, scope: Scope, headers: Headers) -> Owner:
+        """Return whose a request is; `NOBODY` if that isn't known."""
+        if self._socket is not None and from_socket(scope, self._socket):
+            return ADMINISTRATOR
+        if not self._tokens:
+            return LOCAL
+        return self._tokens.owner(headers.get(b"authorization", b"")) or NOBODY
+
+    def need(self, scope: Scope, headers: Headers) -> Owner:
+        """Return whose a request is; raise `Unauthorized` if that isn't known."""
+        owner = self.find(scope, headers)
+        if owner == NOBODY:
+            raise Unauthorized(given=b"authorization" in headers)
+        return owner
+
+
+class Unauthorized(HttpError):
+    """A request whose token is wrong, or that has none where one is needed.
+
+    Attributes
+    ----------
+    given
+        Whether it has one.
+    """
+
+    def __init__(self, *, given: bool) -> None:
+        self.given = given
+        super().__init__(
+            401,
+            "unauthorized",
+            f"{'The token is wrong' if given else 'A token is needed'}. "
+            "Send it as `Authorization: Bearer TOKEN`.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+class Authentication:
+    """Middleware that finds out who asks, or answers 401.
+
+    Parameters
+    ----------
+    callers
+        Finds out who asks.
+    public
+        Paths that need no token.
+    """
+
+    def __init__(self, app: ASGIApp, *, callers: Callers, public: Collection[str]) -> None:
+        self._app = app
+        self._callers = callers
+        self._public = frozenset(public)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if from_socket(scope, self._socket):
-                scope[_OWNER] = ADMINISTRATOR
-            elif not self._tokens:
-                scope[_OWNER] = LOCAL
-            else:
-                given = [value for name, value in scope["headers"] if name == b"authorization"]
-                owner = self._tokens.owner(given[0]) if len(given) == 1 else None
-                if owner is not None:
-                    scope[_OWNER] = owner
-                elif scope["path"] not in self._public:
-                    message = "The token is wrong." if given else "A token is needed."
-                    response = error_response(
-                        401,
-                        "unauthorized",
-                        f"{message} Send it as `Authorization: Bearer TOKEN`.",
-                        headers={"WWW-Authenticate": "Bearer"},
-                    )
-                    await response(scope, receive, send)
-                    return
+            find = self._callers.find if scope["path"] in self._public else self._callers.need
+            try:
+                scope[_OWNER] = find(scope, headers_of(scope))
+            except Unauthorized as error:
+                await error.response()(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 
@@ -102,11 +152,11 @@ def from_socket(scope: Scope, path: str | None) -> bool:
 
 def is_known(scope: Scope) -> bool:
     """Return whether it is known who asks; of public paths anybody may ask."""
-    return _OWNER in scope
+    return owner_of(scope) != NOBODY
 
 
 def owner_of(scope: Scope) -> Owner:
-    """Return who asks."""
+    """Return who asks; on a public path perhaps `NOBODY`."""
     owner: Owner = scope[_OWNER]
     return owner
 

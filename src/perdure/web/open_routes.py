@@ -13,11 +13,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from perdure.drivers.requests import ADMINISTRATOR, Owner
+from perdure.drivers.requests import Owner
 from perdure.errors import PerdureError
-from perdure.web.auth import LOCAL, Tokens, from_socket
+from perdure.web.auth import LOCAL, Callers, Unauthorized
 from perdure.web.bodies import read_object
 from perdure.web.errors import HttpError, status_of
+from perdure.web.headers import headers_of
 from perdure.web.origins import OriginPolicy
 from perdure.web.paths import check_encoding
 
@@ -88,8 +89,8 @@ class OpenRoutes:
         What has the other routes.
     dialects
         Their routes and shapes; a path is the first one's that has it.
-    tokens
-        The tokens known; without any, everything is `LOCAL`'s.
+    callers
+        Finds out who asks.
     policy
         Which hosts they answer to, and which web pages may call them.
     max_body_bytes
@@ -101,13 +102,13 @@ class OpenRoutes:
         app: ASGIApp,
         *,
         dialects: Sequence[OpenDialect],
-        tokens: Tokens,
+        callers: Callers,
         policy: OriginPolicy,
         max_body_bytes: int,
     ) -> None:
         self._app = app
         self._dialects = tuple(dialects)
-        self._tokens = tokens
+        self._callers = callers
         self._policy = policy
         self._max_body_bytes = max_body_bytes
 
@@ -154,23 +155,9 @@ class OpenRoutes:
         if method not in methods:
             text = f"{method[:20]} can't be done here, only {allowed}"
             return dialect.error(405, text, {"Allow": allowed})
-        owner, refusal = self._owner(dialect, scope)
-        if refusal is not None:
-            return refusal
+        owner = self._callers.need(scope, headers_of(scope))
         body = await read_object(scope, receive, self._max_body_bytes)
         return await methods[method](Call(scope, owner, owner or LOCAL, name, body, receive))
-
-    def _owner(self, dialect: OpenDialect, scope: Scope) -> tuple[Owner, Response | None]:
-        """Return who asks, or the answer to somebody whose token is missing or wrong."""
-        if from_socket(scope, self._policy.administrator_socket):
-            return ADMINISTRATOR, None
-        if not self._tokens:
-            return LOCAL, None
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        owner = self._tokens.owner(given[0]) if len(given) == 1 else None
-        if owner is not None:
-            return owner, None
-        return None, dialect.unauthorized(f"Authentication Token is {'wrong' if given else 'missing'}!")
 
     def _allowing(self, origin: str | None, send: Send) -> Send:
         """Return a `send` that lets the web pages read the answer that may call the server."""
@@ -197,6 +184,8 @@ def _preflight(methods: str, headers: str) -> Response:
 
 
 def _error(dialect: OpenDialect, error: Exception, scope: Scope) -> Response:
+    if isinstance(error, Unauthorized):
+        return dialect.unauthorized(f"Authentication Token is {'wrong' if error.given else 'missing'}!")
     own = dialect.own_error(error)
     if own is not None:
         return own

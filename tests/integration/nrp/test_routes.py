@@ -25,7 +25,7 @@ from perdure.stores.base import Store
 from perdure.stores.commands import DeleteRun
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_store
-from perdure.web.auth import Tokens
+from perdure.web.auth import Callers, Tokens
 
 ADA = {"Authorization": "Bearer token-a"}
 GRACE = {"Authorization": "Bearer token-g"}
@@ -54,9 +54,8 @@ class Backend:
         routes = NrpRoutes(
             Starlette(routes=[Route("/{path:path}", other)]),
             simulations=lambda scope: self.simulations,
-            tokens=tokens,
+            callers=Callers(tokens),
             max_body_bytes=10_000,
-            administrator_socket=None,
         )
         transport = httpx.ASGITransport(routes)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")

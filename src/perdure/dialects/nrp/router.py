@@ -28,9 +28,10 @@ from perdure.dialects.nrp.simulations import Simulation, Simulations
 from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.errors import PerdureError, TriggerRefused
 from perdure.lifecycle import RunState, is_final
-from perdure.web.auth import LOCAL, Tokens, from_socket
+from perdure.web.auth import LOCAL, Callers
 from perdure.web.bodies import decode_object
 from perdure.web.errors import HttpError, system_failing
+from perdure.web.headers import headers_of
 from perdure.web.paths import check_encoding
 
 __all__ = ["NrpRoutes"]
@@ -49,12 +50,10 @@ class NrpRoutes:
         What has the other routes.
     simulations
         Returns the simulations of the app that serves a request.
-    tokens
-        The tokens known; without any, everything is `LOCAL`'s.
+    callers
+        Finds out who asks.
     max_body_bytes
         Largest request body.
-    administrator_socket
-        The path of the Unix socket whose requests are the administrator's.
     """
 
     def __init__(
@@ -62,15 +61,13 @@ class NrpRoutes:
         app: ASGIApp,
         *,
         simulations: Callable[[Scope], Simulations],
-        tokens: Tokens,
+        callers: Callers,
         max_body_bytes: int,
-        administrator_socket: str | None,
     ) -> None:
         self._app = app
         self._simulations = simulations
-        self._tokens = tokens
+        self._callers = callers
         self._max_body_bytes = max_body_bytes
-        self._socket = administrator_socket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = scope["path"].strip("/").split("/") if scope["type"] == "http" else [""]
@@ -130,17 +127,8 @@ class NrpRoutes:
         return self._simulations(scope)
 
     def owner(self, scope: Scope) -> Owner:
-        """Return who asks; raise `NrpError` (401) if nobody knows."""
-        if from_socket(scope, self._socket):
-            return ADMINISTRATOR
-        if not self._tokens:
-            return LOCAL
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        owner = self._tokens.owner(given[0]) if len(given) == 1 else None
-        if owner is None:
-            message = f"The token is {'wrong' if given else 'missing'}; send `Authorization: Bearer TOKEN`."
-            raise NrpError(401, message, headers={"WWW-Authenticate": "Bearer"})
-        return owner
+        """Return who asks; raise `Unauthorized` if that isn't known."""
+        return self._callers.need(scope, headers_of(scope))
 
     async def body(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """Return the JSON object that is sent; raise `NrpError` (400, 413) if there is none."""
@@ -226,4 +214,4 @@ class _Calls:
 def _of_protocol(error: HttpError) -> NrpError:
     """Return an error of the protocol as this dialect says it."""
     text = error.detail.rstrip(".")
-    return NrpError(error.status_code, f"{text[:1].upper()}{text[1:]}.")
+    return NrpError(error.status_code, f"{text[:1].upper()}{text[1:]}.", headers=error.headers)
