@@ -16,7 +16,7 @@ from perdure.engines.system_dynamics import Model
 from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
-from perdure.stores.location import socket_path
+from perdure.stores.schemes import socket_path
 
 ROOT = Path(__file__).parents[2]
 JSON = {"Content-Type": "application/json"}

@@ -12,7 +12,8 @@ import typer
 
 from perdure.cli.options import read_settings
 from perdure.errors import PerdureError
-from perdure.stores.location import shown_url, socket_path
+from perdure.stores.location import shown_url
+from perdure.stores.schemes import socket_path
 from perdure.terminal import printable
 
 if TYPE_CHECKING:

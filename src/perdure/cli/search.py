@@ -17,11 +17,11 @@ from rich.progress import Progress as Bar
 from perdure.cli.output import PATIENCE, say
 from perdure.cli.solution import looks_like_constraints, mistake_in_words, progress_in_words
 from perdure.errors import NetworkError, PerdureError
-from perdure.solvers.binding_networks.configuration import Solution
 from perdure.solvers.binding_networks.formats import load_network
 from perdure.solvers.binding_networks.grammar import Syntax
 from perdure.solvers.binding_networks.network import Network
 from perdure.solvers.binding_networks.progress import Progress
+from perdure.solvers.binding_networks.solution import Solution
 
 __all__ = ["draw", "interruptible", "read_network", "shown_search"]
 

@@ -5,9 +5,10 @@ from collections.abc import Hashable, Iterator
 
 from perdure.errors import NetworkError
 from perdure.solvers.binding_networks.answer import tokens_of
-from perdure.solvers.binding_networks.configuration import Configuration, Solution, Status
+from perdure.solvers.binding_networks.configuration import Configuration
 from perdure.solvers.binding_networks.network import Constraint, Keyword, Monomer, Network
 from perdure.solvers.binding_networks.progress import Progress
+from perdure.solvers.binding_networks.solution import Solution, Status
 
 __all__ = ["answer_in_words", "looks_like_constraints", "mistake_in_words", "progress_in_words"]
 

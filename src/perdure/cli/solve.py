@@ -69,7 +69,7 @@ def solve(
     from perdure.cli.search import draw, interruptible, read_network, shown_search
     from perdure.cli.solution import answer_in_words
     from perdure.solvers.binding_networks.answer import in_detail
-    from perdure.solvers.binding_networks.configuration import Status
+    from perdure.solvers.binding_networks.solution import Status
 
     wanted = gen or (0 if count else 1)
     network = read_network(file, constraints, syntax)

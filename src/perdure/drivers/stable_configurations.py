@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from perdure.errors import LimitExceeded, MinPolymersExceedEntropy, NetworkError
 from perdure.solvers.binding_networks import solve
 from perdure.solvers.binding_networks.answer import in_detail
-from perdure.solvers.binding_networks.configuration import Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.configuration import Configuration, Polymer
 from perdure.solvers.binding_networks.grammar import parse_network, parse_tokens
 from perdure.solvers.binding_networks.network import Network
 from perdure.solvers.binding_networks.progress import Progress
+from perdure.solvers.binding_networks.solution import Solution, Status
 from perdure.tasks import Task, TaskContext, TaskFailed
 
 __all__ = [

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["FILE", "beside", "resolved", "scheme_of", "shown_url", "socket_path", "store_file", "store_url"]
+__all__ = ["FILE", "beside", "resolved", "scheme_of", "shown_url", "store_url"]
 
 FILE = "perdure.db"  # in a folder that a URL names
 
@@ -40,13 +40,6 @@ def shown_url(url: str) -> str:
     return _PASSWORD.sub(r"\1\2***", url)
 
 
-def store_file(url: str) -> Path | None:
-    """Return the file or folder that a store's URL names, or None if that store has none."""
-    from perdure.stores.schemes import find_scheme  # whoever only writes a URL down needs nothing of it
-
-    return find_scheme(url).locate(url)
-
-
 def resolved(path: str | Path) -> Path:
     """Return the file that a path leads to, whatever links there are; in a folder it has the usual name."""
     file = Path(path).resolve()
@@ -60,9 +53,3 @@ def beside(file: Path, what: str) -> Path:
     PosixPath('/data/perdure.db.sock')
     """
     return file.with_name(f"{file.name}.{what}")
-
-
-def socket_path(url: str) -> Path | None:
-    """Return where the administrator's socket of a store lies: beside its file, under its name."""
-    file = store_file(url)
-    return None if file is None else beside(file, "sock")

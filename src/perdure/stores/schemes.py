@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from perdure.errors import Invalid, PerdureError, StoreUnusable, UnknownStore
-from perdure.stores.location import scheme_of
+from perdure.stores.location import beside, scheme_of
 
 if TYPE_CHECKING:
     from perdure.stores.base import Store
     from perdure.stores.options import StoreOptions
 
-__all__ = ["GROUP", "Scheme", "StoreScheme", "find_scheme"]
+__all__ = ["GROUP", "Scheme", "StoreScheme", "find_scheme", "socket_path", "store_file"]
 
 GROUP = "perdure.stores"
 
@@ -138,6 +138,17 @@ def find_scheme(url: str) -> Scheme:
         raise StoreUnusable(scheme=name, package=packages, reason=reason)
     (point,) = found.values()
     return Scheme(name, point)
+
+
+def store_file(url: str) -> Path | None:
+    """Return the file or folder that a store's URL names, or None if that store has none."""
+    return find_scheme(url).locate(url)
+
+
+def socket_path(url: str) -> Path | None:
+    """Return where the administrator's socket of a store lies: beside its file, under its name."""
+    file = store_file(url)
+    return None if file is None else beside(file, "sock")
 
 
 def _package(point: EntryPoint) -> str:

@@ -15,7 +15,7 @@ from perdure.api.server import serve
 from perdure.errors import AddressUnavailable
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
-from perdure.stores.location import socket_path
+from perdure.stores.schemes import socket_path
 
 NEW = {"kind": "session", "scenarios": {"bath": ["base"]}}
 

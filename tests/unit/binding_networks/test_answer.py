@@ -7,8 +7,9 @@ import pytest
 from tests.support.networks import bond
 
 from perdure.solvers.binding_networks.answer import completed, in_detail, tokens_of
-from perdure.solvers.binding_networks.configuration import Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.configuration import Configuration, Polymer
 from perdure.solvers.binding_networks.grammar import parse_network, parse_tokens
+from perdure.solvers.binding_networks.solution import Solution, Status
 
 NETWORK = parse_network(["a b", "a* b**:x >mon1", "a", "b#"], ["FREE mon1", "NOTFREE mon1"])
 STABLE = Configuration((Polymer((0, 1), (bond(0, 0, 1, 0), bond(0, 1, 1, 1))), Polymer((2,)), Polymer((3,))))

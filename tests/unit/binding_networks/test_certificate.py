@@ -11,10 +11,11 @@ from tests.support.networks import bond, networks, saturated
 
 from perdure.errors import CertificateFailed
 from perdure.solvers.binding_networks.certificate import verify, verify_distinct, verify_solution
-from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer
 from perdure.solvers.binding_networks.demands import components
 from perdure.solvers.binding_networks.grammar import parse_network
 from perdure.solvers.binding_networks.network import Constraint, Keyword, Network, SiteRef
+from perdure.solvers.binding_networks.solution import Solution, Status
 
 seeds = st.integers(0, 2**32)
 

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.networks import bond, networks, saturated
 
-from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer
 from perdure.solvers.binding_networks.grammar import parse_network
 from perdure.solvers.binding_networks.layout import SITE_HEIGHT, lay_out
 from perdure.solvers.binding_networks.network import Monomer, Network, Site
 from perdure.solvers.binding_networks.palette import INERT, colours_of
 from perdure.solvers.binding_networks.picture import Picture, draw
+from perdure.solvers.binding_networks.solution import Solution, Status
 from perdure.solvers.binding_networks.strands import edges_of, room_of
 from perdure.solvers.binding_networks.svg import text_width
 

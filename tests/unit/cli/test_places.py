@@ -11,9 +11,9 @@ from perdure.cli.models import load_catalogue
 from perdure.cli.options import read_settings
 from perdure.errors import InvalidScenario
 from perdure.stores import schemes
-from perdure.stores.location import store_file
 from perdure.stores.memory import MemoryStore
 from perdure.stores.options import StoreOptions
+from perdure.stores.schemes import store_file
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import created
 

@@ -11,9 +11,10 @@ import pytest
 from perdure.errors import Invalid, StoreNotFound, StoreUnusable, UnknownStore
 from perdure.stores import schemes
 from perdure.stores.builtin import MemoryScheme, SqliteScheme
-from perdure.stores.location import shown_url, socket_path
+from perdure.stores.location import shown_url
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import StoreOptions, open_store
+from perdure.stores.schemes import socket_path
 from perdure.stores.sqlite import SqliteStore
 
 Install = Callable[..., None]

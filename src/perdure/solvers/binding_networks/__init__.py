@@ -6,8 +6,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer
 from perdure.solvers.binding_networks.network import Constraint, Keyword, Monomer, Network, Site, SiteRef
+from perdure.solvers.binding_networks.solution import Solution, Status
 
 if TYPE_CHECKING:
     from perdure.solvers.binding_networks.progress import Progress

@@ -6,8 +6,9 @@ Monomers are echoed as lists of tokens in the order they were written: sites wit
 
 from typing import Any
 
-from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer
 from perdure.solvers.binding_networks.network import Monomer, Network
+from perdure.solvers.binding_networks.solution import Solution, Status
 
 __all__ = ["completed", "in_detail", "tokens_of"]
 

@@ -24,8 +24,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from perdure.errors import CertificateFailed
-from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer, Solution, Status
+from perdure.solvers.binding_networks.configuration import Bond, Configuration, Polymer
 from perdure.solvers.binding_networks.network import Constraint, Keyword, Monomer, Network, Site, SiteRef
+from perdure.solvers.binding_networks.solution import Solution, Status
 
 __all__ = ["Verifier", "verify", "verify_distinct", "verify_solution"]
 

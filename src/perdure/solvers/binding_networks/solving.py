@@ -15,7 +15,7 @@ import msgspec
 
 from perdure.errors import MinPolymersExceedEntropy
 from perdure.solvers.binding_networks.assembly import Assembly
-from perdure.solvers.binding_networks.configuration import Configuration, Solution, Status
+from perdure.solvers.binding_networks.configuration import Configuration
 from perdure.solvers.binding_networks.conflict import core, keeping
 from perdure.solvers.binding_networks.demands import Demands, components, demands_of
 from perdure.solvers.binding_networks.enumeration import Levels
@@ -26,6 +26,7 @@ from perdure.solvers.binding_networks.optima import Optima
 from perdure.solvers.binding_networks.optimum import Division, Prepared, Question, Source, divide, prepare
 from perdure.solvers.binding_networks.progress import Progress, Reporter
 from perdure.solvers.binding_networks.reduction import by_component
+from perdure.solvers.binding_networks.solution import Solution, Status
 from perdure.solvers.binding_networks.watch import TimeIsUp, Watch
 
 __all__ = ["solve"]

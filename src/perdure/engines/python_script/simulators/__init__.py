@@ -1,10 +1,6 @@
 """Simulators of `py_sim` scripts: one small port, and how each is made."""
 
-from perdure.engines.python_script.simulators.base import (
-    SIMULATORS,
-    Simulator,
-    load_package,
-    make_simulator,
-)
+from perdure.engines.python_script.simulators.base import SIMULATORS, Simulator, load_package
+from perdure.engines.python_script.simulators.making import make_simulator
 
 __all__ = ["SIMULATORS", "Simulator", "load_package", "make_simulator"]

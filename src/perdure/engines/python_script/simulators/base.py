@@ -5,14 +5,13 @@ What it answers never shares memory with it, so that a script may keep it.
 
 import importlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from perdure.engines.python_script.census import Census
 from perdure.errors import Invalid, MissingExtra, suggest
 from perdure.state.codec import State
 
-__all__ = ["SIMULATORS", "Simulator", "load_package", "make_simulator"]
+__all__ = ["SIMULATORS", "Simulator", "load_package", "unknown_simulator"]
 
 SIMULATORS: Mapping[str, str] = {"Mujoco": "mujoco", "OpenAI": "gymnasium"}
 """The simulators by nrp-core's names, and the package that each needs, which is its extra's name too."""
@@ -58,39 +57,10 @@ class Simulator(Protocol):
         ...
 
 
-def make_simulator(kind: str, world: str, folder: Path, seed: int) -> Simulator:
-    """Make the simulator that a configuration names.
-
-    Parameters
-    ----------
-    kind
-        ``"Mujoco"`` or ``"OpenAI"``, nrp-core's names.
-    world
-        MuJoCo's model file within the folder, or the name of a gymnasium environment.
-    seed
-        Of the environment's draws.
-
-    Raises
-    ------
-    MissingExtra
-        If the package that it needs isn't installed.
-    """
-    match kind:
-        case "Mujoco":
-            from perdure.engines.python_script.simulators.mujoco import Mujoco
-
-            return Mujoco(folder / world)
-        case "OpenAI":
-            from perdure.engines.python_script.simulators.gymnasium import Gymnasium
-
-            return Gymnasium(world, seed)
-    raise _unknown(kind)
-
-
 def load_package(kind: str) -> Any:
     """Import and return the package that a simulator needs; raise `MissingExtra` if it isn't installed."""
     if kind not in SIMULATORS:
-        raise _unknown(kind)
+        raise unknown_simulator(kind)
     package = SIMULATORS[kind]
     try:
         return importlib.import_module(package)
@@ -98,7 +68,8 @@ def load_package(kind: str) -> Any:
         raise MissingExtra(what=f'The simulator "{kind}"', package=package, extra=package) from error
 
 
-def _unknown(kind: str) -> Invalid:
+def unknown_simulator(kind: str) -> Invalid:
+    """Return the error of a kind of simulator that isn't one of `SIMULATORS`."""
     return Invalid(
         f"There is no Simulator {kind!r}; known are {', '.join(SIMULATORS)}.{suggest(kind, SIMULATORS)}"
     )
