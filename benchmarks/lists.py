@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.figure import Figure, spread
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Run
 from perdure.stores.commands import CreateRun
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
@@ -19,7 +19,7 @@ BUDGET = 5.0  # milliseconds
 RUNS = 10_000
 PAGE = 50
 OWNER = "ann"
-STATES = (RunState.COMPLETED, RunState.STOPPED, RunState.CREATED)
+STATES = (RunStatus.COMPLETED, RunStatus.STOPPED, RunStatus.CREATED)
 
 
 def measure(folder: Path, quick: bool) -> Iterator[Figure]:
@@ -29,7 +29,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
         made = [store.submit(CreateRun(run=_run(number))) for number in range(2 * RUNS)]
         for future in made:
             future.result()
-        stopped = frozenset({RunState.STOPPED})
+        stopped = frozenset({RunStatus.STOPPED})
         for what, filter, order in (
             ("newest first", RunFilter(), RunOrder.NEWEST),
             ("by a tag that half of them have", RunFilter(tags=("even",)), RunOrder.NEWEST),

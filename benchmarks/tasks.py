@@ -15,9 +15,9 @@ from pathlib import Path
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.figure import Figure, spread
 from perdure.execution import guard
-from perdure.execution.limits import Limits
+from perdure.execution.child_limits import ChildLimits
 from perdure.execution.local import LocalExecutor
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.executors import BODIES, Trial
 
@@ -87,13 +87,13 @@ async def _round(trial: Trial, number: str) -> dict[str, float]:
     await trial.until_reported(id)
     found["beside"] = await small("beside")
     begun = time.monotonic()
-    await trial.want(Wanted.PAUSED, id)
-    await trial.until(lambda: store.run(id).state is RunState.PAUSED, id)
+    await trial.want(DesiredState.PAUSED, id)
+    await trial.until(lambda: store.run(id).state is RunStatus.PAUSED, id)
     found["paused"] = time.monotonic() - begun
-    await trial.want(Wanted.STARTED, id)
-    await trial.until(lambda: store.run(id).state is RunState.STARTED, id)
+    await trial.want(DesiredState.STARTED, id)
+    await trial.until(lambda: store.run(id).state is RunStatus.STARTED, id)
     begun = time.monotonic()
-    await trial.want(Wanted.STOPPED, id)
+    await trial.want(DesiredState.STOPPED, id)
     await trial.until_final(id)
     found["terminated"] = time.monotonic() - begun
 
@@ -102,7 +102,7 @@ async def _round(trial: Trial, number: str) -> dict[str, float]:
     begun, position = time.monotonic(), _kill_child(trial, id)
     await trial.until(lambda: store.run(id).position > position, id)
     found["again"] = time.monotonic() - begun
-    await trial.want(Wanted.STOPPED, id)
+    await trial.want(DesiredState.STOPPED, id)
     await trial.until_final(id)
     return found
 
@@ -135,7 +135,7 @@ def _guard() -> tuple[float, float]:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", guard.__file__, str(its_control.fileno()), ""),
-                *(*Limits().arguments(), "/bin/sh", "-c", "echo there; exec sleep 600"),
+                *(*ChildLimits().arguments(), "/bin/sh", "-c", "echo there; exec sleep 600"),
             ],
             stdout=subprocess.PIPE,
             pass_fds=(its_control.fileno(),),

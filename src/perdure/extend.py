@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perdure.engines.base import Asking, Engine, Modular, Observable
     from perdure.execution.body import Body, Provision
+    from perdure.execution.child_limits import ChildLimits
     from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
     from perdure.execution.executor import Executor
-    from perdure.execution.limits import Limits
     from perdure.execution.local import LocalExecutor
-    from perdure.lifecycle import Outcome, RunState, Wanted
+    from perdure.lifecycle import DesiredState, Outcome, RunStatus
     from perdure.run import Entry, Execution, Key, Label, LogLine, Run, Step
     from perdure.state.codec import State
     from perdure.state.savepoint import Savepoint, SavepointInfo
@@ -63,10 +63,12 @@ __all__ = [
     "BodyFailed",
     "BodyInterrupted",
     "Chain",
+    "ChildLimits",
     "Command",
     "Committed",
     "Cursor",
     "Decision",
+    "DesiredState",
     "Document",
     "Engine",
     "Entry",
@@ -74,7 +76,6 @@ __all__ = [
     "Executor",
     "Key",
     "Label",
-    "Limits",
     "Link",
     "LocalExecutor",
     "LogLine",
@@ -97,7 +98,7 @@ __all__ = [
     "RunContext",
     "RunFilter",
     "RunOrder",
-    "RunState",
+    "RunStatus",
     "Savepoint",
     "SavepointInfo",
     "SqliteStore",
@@ -111,12 +112,11 @@ __all__ = [
     "TaskFailed",
     "Use",
     "Version",
-    "Wanted",
     "Write",
 ]
 
 _RUNS = {
-    "perdure.lifecycle": ("Outcome", "RunState", "Wanted"),
+    "perdure.lifecycle": ("Outcome", "RunStatus", "DesiredState"),
     "perdure.run": ("Entry", "Execution", "Key", "Label", "LogLine", "Run", "Step"),
     "perdure.state.codec": ("State",),
     "perdure.state.savepoint": ("Savepoint", "SavepointInfo"),
@@ -142,7 +142,7 @@ _EXECUTORS = {
     "perdure.execution.body": ("Body", "Provision"),
     "perdure.execution.context": ("BodyFailed", "BodyInterrupted", "RunBody", "RunContext"),
     "perdure.execution.executor": ("Executor",),
-    "perdure.execution.limits": ("Limits",),
+    "perdure.execution.child_limits": ("ChildLimits",),
     "perdure.execution.local": ("LocalExecutor",),
 }
 _TASKS = {"perdure.tasks": ("Task", "TaskContext", "TaskFailed")}

@@ -14,17 +14,17 @@ __all__ = [
     "EXPERIMENT_TRIGGERS",
     "FINAL",
     "TABLES",
+    "DesiredState",
     "Outcome",
-    "RunState",
+    "RunStatus",
     "Transition",
-    "Wanted",
     "after",
     "check",
     "is_final",
 ]
 
 
-class RunState(StrEnum):
+class RunStatus(StrEnum):
     """Where a run stands."""
 
     CREATED = "created"
@@ -35,7 +35,7 @@ class RunState(StrEnum):
     FAILED = "failed"
 
 
-class Wanted(StrEnum):
+class DesiredState(StrEnum):
     """The state that a run's owner wants it in; whoever works on the run brings it there."""
 
     STARTED = "started"
@@ -47,7 +47,7 @@ class Wanted(StrEnum):
     @property
     def ends(self) -> bool:
         """Whether it is an end of the run, now, whatever it has come to."""
-        return self in (Wanted.STOPPED, Wanted.COMPLETED, Wanted.FAILED)
+        return self in (DesiredState.STOPPED, DesiredState.COMPLETED, DesiredState.FAILED)
 
 
 class Outcome(StrEnum):
@@ -60,29 +60,29 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
 
 
-FINAL: frozenset[RunState] = frozenset({RunState.COMPLETED, RunState.STOPPED, RunState.FAILED})
+FINAL: frozenset[RunStatus] = frozenset({RunStatus.COMPLETED, RunStatus.STOPPED, RunStatus.FAILED})
 """States in which a run takes no more steps and holds no slot; an experiment's `completed` has still a way
 out, see `is_final`."""
 
-_SESSION: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
+_SESSION: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
     {
-        RunState.CREATED: frozenset({RunState.STARTED, RunState.COMPLETED, RunState.STOPPED}),
-        RunState.STARTED: frozenset({RunState.STARTED, RunState.COMPLETED, RunState.STOPPED}),
-        RunState.COMPLETED: frozenset(),
-        RunState.STOPPED: frozenset(),
+        RunStatus.CREATED: frozenset({RunStatus.STARTED, RunStatus.COMPLETED, RunStatus.STOPPED}),
+        RunStatus.STARTED: frozenset({RunStatus.STARTED, RunStatus.COMPLETED, RunStatus.STOPPED}),
+        RunStatus.COMPLETED: frozenset(),
+        RunStatus.STOPPED: frozenset(),
     }
 )
 
-_BEGUN = frozenset(RunState) - {RunState.CREATED}
+_BEGUN = frozenset(RunStatus) - {RunStatus.CREATED}
 
-_TASK: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
+_TASK: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
     {
-        RunState.CREATED: _BEGUN,
-        RunState.PAUSED: _BEGUN,
-        RunState.STARTED: _BEGUN,
-        RunState.COMPLETED: frozenset(),
-        RunState.STOPPED: frozenset(),
-        RunState.FAILED: frozenset(),
+        RunStatus.CREATED: _BEGUN,
+        RunStatus.PAUSED: _BEGUN,
+        RunStatus.STARTED: _BEGUN,
+        RunStatus.COMPLETED: frozenset(),
+        RunStatus.STOPPED: frozenset(),
+        RunStatus.FAILED: frozenset(),
     }
 )
 
@@ -90,26 +90,26 @@ _TASK: Mapping[RunState, frozenset[RunState]] = MappingProxyType(
 class Transition(NamedTuple):
     """What a trigger does: from any of its sources to its target."""
 
-    sources: frozenset[RunState]
-    target: RunState
+    sources: frozenset[RunStatus]
+    target: RunStatus
 
 
-_LIVE = frozenset({RunState.CREATED, RunState.PAUSED, RunState.STARTED, RunState.COMPLETED})
+_LIVE = frozenset({RunStatus.CREATED, RunStatus.PAUSED, RunStatus.STARTED, RunStatus.COMPLETED})
 
 EXPERIMENT_TRIGGERS: Mapping[str, Transition] = MappingProxyType(
     {
-        "initialized": Transition(frozenset({RunState.CREATED}), RunState.PAUSED),
-        "started": Transition(frozenset({RunState.PAUSED}), RunState.STARTED),
-        "paused": Transition(frozenset({RunState.STARTED}), RunState.PAUSED),
-        "completed": Transition(frozenset({RunState.STARTED}), RunState.COMPLETED),
-        "stopped": Transition(_LIVE, RunState.STOPPED),
-        "failed": Transition(_LIVE, RunState.FAILED),
+        "initialized": Transition(frozenset({RunStatus.CREATED}), RunStatus.PAUSED),
+        "started": Transition(frozenset({RunStatus.PAUSED}), RunStatus.STARTED),
+        "paused": Transition(frozenset({RunStatus.STARTED}), RunStatus.PAUSED),
+        "completed": Transition(frozenset({RunStatus.STARTED}), RunStatus.COMPLETED),
+        "stopped": Transition(_LIVE, RunStatus.STOPPED),
+        "failed": Transition(_LIVE, RunStatus.FAILED),
     }
 )
 """The machine of experiments, as the Neurorobotics Platform has it."""
 
 
-def _experiment_table() -> Mapping[RunState, frozenset[RunState]]:
+def _experiment_table() -> Mapping[RunStatus, frozenset[RunStatus]]:
     """Return where each state of an experiment may go; to repeat what led to it is harmless."""
     machine = EXPERIMENT_TRIGGERS.values()
     return MappingProxyType(
@@ -119,24 +119,24 @@ def _experiment_table() -> Mapping[RunState, frozenset[RunState]]:
                 for sources, target in machine
                 if state in sources or (state is target and state in _LIVE)
             )
-            for state in RunState
+            for state in RunStatus
         }
     )
 
 
-TABLES: Mapping[str, Mapping[RunState, frozenset[RunState]]] = MappingProxyType(
+TABLES: Mapping[str, Mapping[RunStatus, frozenset[RunStatus]]] = MappingProxyType(
     {"session": _SESSION, "task": _TASK, "experiment": _experiment_table()}
 )
 """For each kind of run and each state, the states it may be brought to; final states win."""
 
 
-def check(kind: str, state: RunState, trigger: RunState) -> None:
+def check(kind: str, state: RunStatus, trigger: RunStatus) -> None:
     """Raise `TriggerRefused` unless a run of this kind may go from `state` to `trigger`."""
     if trigger not in TABLES[kind][state]:
         raise TriggerRefused(kind=kind, state=state.value, trigger=trigger.value)
 
 
-def after(state: RunState, trigger: str) -> RunState:
+def after(state: RunStatus, trigger: str) -> RunStatus:
     """Return the state that a trigger brings an experiment to.
 
     A trigger at whose target it is already changes nothing, except in a final state.
@@ -154,6 +154,6 @@ def after(state: RunState, trigger: str) -> RunState:
     raise TriggerRefused(kind="experiment", state=state.value, trigger=trigger)
 
 
-def is_final(kind: str, state: RunState) -> bool:
+def is_final(kind: str, state: RunStatus) -> bool:
     """Return whether nothing can change the state of a run of this kind any more."""
     return not TABLES[kind][state]

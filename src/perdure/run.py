@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from perdure.errors import Invalid
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 
 __all__ = [
     "KEEP_LABEL",
@@ -167,7 +167,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     owner: str
     spec: bytes
-    state: RunState = RunState.CREATED
+    state: RunStatus = RunStatus.CREATED
     outcome: Outcome | None = None
     reason: str = ""
     position: int = 0
@@ -193,7 +193,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     One of the label alone leaves the time at which the run was updated.
     """
 
-    state: RunState | None = None
+    state: RunStatus | None = None
     outcome: Outcome | None = None
     reason: str | None = None
     spec: bytes | None = None
@@ -263,13 +263,13 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         process that works on the kind can. With each savepoint it becomes `computed_by`.
     computed_by
         What computes the run, in its version, or has computed it last; empty before it has begun.
-    wanted
+    desired
         The state that its owner wants it in.
     attempt
         How often a worker began.
     seconds
         Running time so far, of all attempts.
-    deaths
+    crashes
         How often in a row it ended by a signal that nobody here sent, without a savepoint in between.
     holder, fence, lease_until
         The lease: who works on it, the fencing token that its writes carry, and when it ends by the clock of
@@ -286,10 +286,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     needs: str = ""
     computed_by: str = ""
-    wanted: Wanted = Wanted.STARTED
+    desired: DesiredState = DesiredState.STARTED
     attempt: int = 0
     seconds: float = 0.0
-    deaths: int = 0
+    crashes: int = 0
     holder: str = ""
     fence: int = 0
     lease_until: float = 0.0
@@ -305,16 +305,16 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.holder) and self.leased(now)
 
 
-def ending(wanted: Wanted) -> Change:
-    """Return how a run changes that its owner wants to end; `wanted` is an end."""
-    outcome, reason = _ENDINGS[wanted]
-    return Change(state=RunState(wanted.value), outcome=outcome, reason=reason)
+def ending(desired: DesiredState) -> Change:
+    """Return how a run changes that its owner wants to end; `desired` is an end."""
+    outcome, reason = _ENDINGS[desired]
+    return Change(state=RunStatus(desired.value), outcome=outcome, reason=reason)
 
 
 _ENDINGS: Final = {
-    Wanted.STOPPED: (Outcome.TERMINATED, "It was terminated on request."),
-    Wanted.COMPLETED: (Outcome.SUCCEEDED, "It was completed on request."),
-    Wanted.FAILED: (Outcome.FAILED, "It was failed on request."),
+    DesiredState.STOPPED: (Outcome.TERMINATED, "It was terminated on request."),
+    DesiredState.COMPLETED: (Outcome.SUCCEEDED, "It was completed on request."),
+    DesiredState.FAILED: (Outcome.FAILED, "It was failed on request."),
 }
 
 

@@ -29,8 +29,8 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import Invalid, IsolationUnavailable
 from perdure.execution.body import Body
+from perdure.execution.child_limits import ChildLimits
 from perdure.execution.isolation import Isolation, check_isolation, close_to_others, hold_ids
-from perdure.execution.limits import Limits
 from perdure.execution.local import LocalExecutor
 from perdure.execution.user_ids import UserIds
 from perdure.observability import Metrics, json_line
@@ -220,14 +220,14 @@ def _bodies(
     store: Store, settings: Settings, registry: TaskRegistry, folders: WorkingFolders
 ) -> dict[str, Body]:
     """Return what works on each kind of run."""
-    limits = Limits(
+    limits = ChildLimits(
         cpu_seconds=settings.max_task_cpu_seconds,
         memory=settings.max_task_memory_bytes,
         open_files=settings.max_task_open_files,
         file_bytes=settings.max_task_file_bytes,
         folder_bytes=settings.max_task_folder_bytes,
     )
-    limits_of_experiments = Limits(
+    limits_of_experiments = ChildLimits(
         seconds=settings.max_experiment_seconds,
         cpu_seconds=settings.max_experiment_cpu_seconds,
         memory=settings.max_experiment_memory_bytes,

@@ -16,7 +16,7 @@ from tests.support.in_process import TASKS
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import NewTask, Tasks
 from perdure.execution.unplaced import Unplaced
-from perdure.lifecycle import FINAL, Outcome, RunState
+from perdure.lifecycle import FINAL, Outcome, RunStatus
 from perdure.observability import Metrics
 from perdure.places import open_artifacts
 from perdure.settings import Settings
@@ -79,7 +79,7 @@ def test_a_worker_works_keeps_others_out_and_gives_back_what_it_works_on(tmp_pat
         os.close(held)
     with closing(SqliteStore(file)) as store:
         run, execution = store.run(run_id), store.execution(run_id)
-        assert (run.state, execution.attempt) == (RunState.STARTED, 1)
+        assert (run.state, execution.attempt) == (RunStatus.STARTED, 1)
         assert (execution.holder, execution.fence) == ("", 0)
         asyncio.run(finish(store, run_id, pipe))
         ended, execution = store.run(run_id), store.execution(run_id)

@@ -15,7 +15,7 @@ import httpx
 from tests.support.models import endless
 from tests.support.server import Server
 
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.observability import Metrics
 from perdure.settings import Settings

@@ -14,7 +14,7 @@ import pytest
 from tests.support import enumeration
 from tests.support.task_chaos import TaskChaos
 
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.stores.sqlite import SqliteStore
 
 KILLS = int(os.environ.get("CRASH_KILLS", "8"))
@@ -50,7 +50,7 @@ def test_killed_tasks_end_with_the_same_answers_and_leave_no_process(tmp_path: P
 
     attempts = 0
     for task, (run, execution) in ended.items():
-        assert (run.state, run.outcome) == (RunState.COMPLETED, Outcome.SUCCEEDED), run.reason
+        assert (run.state, run.outcome) == (RunStatus.COMPLETED, Outcome.SUCCEEDED), run.reason
         *answer, begins = msgspec.msgpack.decode(execution.result or b"")
         *undisturbed_answer, only = msgspec.msgpack.decode(expected[task][1].result or b"")
         assert answer == undisturbed_answer

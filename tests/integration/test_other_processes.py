@@ -23,8 +23,8 @@ from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.drivers import tasks as tasks_module
 from perdure.drivers import views as views_module
 from perdure.drivers.experiments import experiments
+from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.drivers.experiments.experiments import Experiments
-from perdure.drivers.experiments.requests import NewExperiment
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
@@ -32,12 +32,12 @@ from perdure.drivers.tasks import NewTask, Tasks
 from perdure.drivers.views import ended_runs
 from perdure.errors import RunNotFound, StoreUnavailable
 from perdure.execution.local import LocalExecutor
-from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
+from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus
 from perdure.observability import Metrics
 from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
 from perdure.stores.base import Store
-from perdure.stores.commands import ChangeRun, CreateRun, DeleteRun, Finish, Lease, Report, Want
+from perdure.stores.commands import ChangeRun, CreateRun, DeleteRun, Finish, Lease, Report, SetDesiredState
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.executors import BODIES, Trial
@@ -88,7 +88,7 @@ def bring(store: Store, run_id: str, **change: Any) -> None:
 def finished(store: Store, run_id: str) -> None:
     """Work off a task as another process does."""
     fence = store.submit(Lease(run_id, "another", 60.0)).result(WAIT).fence
-    change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+    change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
     store.submit(Finish(run_id, fence, change)).result(WAIT)
 
 
@@ -117,7 +117,7 @@ def test_a_session_that_is_stepped_stopped_and_deleted_elsewhere_is_followed() -
                     await elsewhere.step("me", stopped, STEP)
                     assert (await anext(events)).position == position
                 await elsewhere.stop("me", stopped)
-                assert [(each.state, each.position) async for each in events] == [(RunState.STOPPED, 2)]
+                assert [(each.state, each.position) async for each in events] == [(RunStatus.STOPPED, 2)]
             async with aclosing(here.events("me", deleted)) as events:
                 await anext(events)
                 await elsewhere.step("me", deleted, STEP)
@@ -146,7 +146,7 @@ def test_a_task_that_is_worked_off_elsewhere_is_followed_to_its_end() -> None:
                         report = msgspec.msgpack.encode({"progress": {"done": 1}})
                         store.submit(Report(run_id, fence, progress=report)).result(WAIT)
                     elif len(seen) == 3:
-                        store.submit(Finish(run_id, fence, Change(state=RunState.COMPLETED))).result(WAIT)
+                        store.submit(Finish(run_id, fence, Change(state=RunStatus.COMPLETED))).result(WAIT)
             assert seen == [
                 ("created", None),
                 ("started", None),
@@ -167,8 +167,8 @@ def test_who_stops_a_task_hears_that_another_process_has_ended_it() -> None:
             run_id = (await tasks.create("me", NewTask.of("add", {"numbers": [1]}))).run.id
             stopping = asyncio.create_task(tasks.stop("me", run_id))
             await deaf.looked()
-            assert store.execution(run_id).wanted is Wanted.STOPPED
-            bring(store, run_id, state=RunState.STOPPED, outcome=Outcome.TERMINATED)
+            assert store.execution(run_id).desired is DesiredState.STOPPED
+            bring(store, run_id, state=RunStatus.STOPPED, outcome=Outcome.TERMINATED)
             assert (await stopping).outcome is Outcome.TERMINATED
 
     run(work)
@@ -184,7 +184,7 @@ def test_who_steers_an_experiment_hears_that_another_process_obeyed(tmp_path: Pa
         store.submit(
             CreateRun(made, execution=Execution(run_id="run", kind="experiment", owner="me"))
         ).result(WAIT)
-        bring(store, "run", state=RunState.STARTED)
+        bring(store, "run", state=RunStatus.STARTED)
         artifacts = Artifacts(str(tmp_path / "artifacts"))
         with Feed(deaf, every=OFTEN) as feed:
             driver = Experiments(
@@ -192,8 +192,8 @@ def test_who_steers_an_experiment_hears_that_another_process_obeyed(tmp_path: Pa
             )
             triggered = asyncio.create_task(driver.trigger("me", "run", trigger))
             await deaf.looked()
-            assert store.execution("run").wanted.value == trigger
-            bring(store, "run", state=RunState(trigger))
+            assert store.execution("run").desired.value == trigger
+            bring(store, "run", state=RunStatus(trigger))
             assert (await triggered).state.value == trigger
             await driver.aclose()
 
@@ -226,10 +226,10 @@ def test_what_an_experiment_wrote_is_stored_when_it_has_ended_elsewhere(tmp_path
             await driver.open()
             making = asyncio.create_task(driver.create("me", "run", NewExperiment(experiment="example")))
             await executor.submitted.wait()
-            bring(store, "run", state=RunState.PAUSED)
-            assert (await making).state is RunState.PAUSED
+            bring(store, "run", state=RunStatus.PAUSED)
+            assert (await making).state is RunStatus.PAUSED
             assert folders.find("run") is not None
-            bring(store, "run", state=RunState.STOPPED, outcome=Outcome.TERMINATED)
+            bring(store, "run", state=RunStatus.STOPPED, outcome=Outcome.TERMINATED)
             assert await asyncio.to_thread(folders.stored.wait, WAIT)
             assert folders.find("run") is None
             await driver.aclose()
@@ -250,9 +250,9 @@ def test_an_attempt_obeys_the_state_that_another_process_desires_also_when_no_hi
                 trial = Trial(store, executor)
                 await trial.submit(do="stop_when_asked")
                 await trial.until_reported()
-                store.submit(Want("run", Wanted.PAUSED)).result(WAIT)
-                await trial.until(lambda: store.run("run").state is RunState.PAUSED)
-                store.submit(Want("run", Wanted.STOPPED)).result(WAIT)
+                store.submit(SetDesiredState("run", DesiredState.PAUSED)).result(WAIT)
+                await trial.until(lambda: store.run("run").state is RunStatus.PAUSED)
+                store.submit(SetDesiredState("run", DesiredState.STOPPED)).result(WAIT)
                 ended, execution = await trial.until_final()
                 assert (ended.outcome, execution.attempt) == (Outcome.TERMINATED, 1)
 

@@ -14,7 +14,7 @@ from tests.support.deaf import DeafStore
 
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
-from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
+from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus
 from perdure.observability import Metrics
 from perdure.stores.base import Store
 from perdure.stores.commands import Committed, Lease, Renew
@@ -106,11 +106,11 @@ def test_a_pause_and_a_stop_at_either_is_obeyed_by_the_one_that_works(asked: int
             worker, trial = pair.trials[0], pair.trials[asked]
             await worker.submit(do="march", until=str(tmp_path / "never"))
             await worker.until_reported()
-            await trial.want(Wanted.PAUSED)
-            await trial.until(lambda: store.run("run").state is RunState.PAUSED)
-            await trial.want(Wanted.STARTED)
-            await trial.until(lambda: store.run("run").state is RunState.STARTED)
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.PAUSED)
+            await trial.until(lambda: store.run("run").state is RunStatus.PAUSED)
+            await trial.want(DesiredState.STARTED)
+            await trial.until(lambda: store.run("run").state is RunStatus.STARTED)
+            await trial.want(DesiredState.STOPPED)
             run, execution = await trial.until_final()
             assert (run.outcome, execution.attempt) == (Outcome.TERMINATED, 1)
 
@@ -123,7 +123,7 @@ def test_a_task_that_waits_is_ended_by_the_one_that_is_asked() -> None:
         async with Pair(store).opened(lacks=lambda needs: "what nobody has" if needs else "") as pair:
             pair.trials[0].create(needs="much", do="echo", value=1)
             await pair.trials[0].executor.submit("run")
-            await pair.trials[1].want(Wanted.STOPPED)
+            await pair.trials[1].want(DesiredState.STOPPED)
             run, execution = await pair.trials[1].until_final()
             assert (run.outcome, execution.attempt) == (Outcome.TERMINATED, 0)
 
@@ -158,7 +158,7 @@ def test_a_lease_that_is_not_renewed_is_taken_over_and_its_former_holder_writes_
             taken_at = store.run("run").position
             await pair.until(lambda: store.run("run").position > taken_at)
             assert min(pair.attempts) >= 1
-            await pair.trials[0].want(Wanted.STOPPED)
+            await pair.trials[0].want(DesiredState.STOPPED)
             run, _ = await pair.trials[0].until_final()
             number, begins = pair.trials[0].value()
             assert number == run.position == len(store.steps("run", limit=10**6))
@@ -184,7 +184,7 @@ def test_owners_take_turns_across_both() -> None:
         store, order = MemoryStore(), []
 
         def note(change: Committed) -> None:
-            if change.state is RunState.STARTED and change.run_id not in order:
+            if change.state is RunStatus.STARTED and change.run_id not in order:
                 order.append(change.run_id)
 
         store.watch(note)

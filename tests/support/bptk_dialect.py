@@ -11,7 +11,7 @@ from tests.support.small import bath, catalogue_of
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
 from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.observability import Metrics
 from perdure.scenarios import Catalogue

@@ -124,7 +124,7 @@ class MemoryKeeper:
         self.arrivals = 0
         self.asked = 0
         self.held = 0
-        self.wanted = Control.RUNNING
+        self.desired = Control.RUNNING
         self.on_control: Callable[[int], None] = lambda asked: None
         self.before_append: Callable[[int], None] = lambda number: None
         self.after_append: Callable[[int], None] = lambda number: None
@@ -145,11 +145,11 @@ class MemoryKeeper:
     def control(self) -> Control:
         self.asked += 1
         self.on_control(self.asked)
-        return self.wanted
+        return self.desired
 
     def hold(self) -> None:
         self.held += 1
-        self.wanted = Control.RUNNING
+        self.desired = Control.RUNNING
 
     def progress(self, report: Mapping[str, Any]) -> None:
         self.reports.append(report)

@@ -3,10 +3,10 @@
 import asyncio
 import time
 
-from perdure.drivers.experiments.requests import NewExperiment
-from perdure.drivers.requests import Owner
+from perdure.drivers.experiments.experiment_requests import NewExperiment
+from perdure.drivers.session_requests import Owner
 from perdure.errors import ExperimentNotFound, RunNotFound, TooMany
-from perdure.lifecycle import FINAL, RunState, after
+from perdure.lifecycle import FINAL, RunStatus, after
 from perdure.run import Change, Run
 from perdure.stores.base import Store
 from perdure.stores.commands import ChangeRun, CreateRun
@@ -56,5 +56,5 @@ class FakeExperiments:
         return await self._bring(run, trigger)
 
     async def _bring(self, run: Run, trigger: str) -> Run:
-        change = Change(state=RunState(after(run.state, trigger)))
+        change = Change(state=RunStatus(after(run.state, trigger)))
         return await asyncio.wrap_future(self.store.submit(ChangeRun(run.id, run.version, change)))

@@ -13,7 +13,7 @@ from perdure.dialects.bptk.external_state import ExternalStateAdapter, InstanceS
 from perdure.dialects.bptk.instance import DIALECT, Instance, new_instance_id
 from perdure.dialects.bptk.instances import Instances
 from perdure.dialects.bptk.timeouts import checked_timeout, lasts
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics import functions as sd

@@ -29,7 +29,7 @@ from perdure.errors import (
     StoreUnavailable,
     WrongStore,
 )
-from perdure.lifecycle import FINAL, Wanted
+from perdure.lifecycle import FINAL, DesiredState
 from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Version, check_retention
@@ -216,7 +216,7 @@ class OracleStore:
             waiting = [
                 it.run_id
                 for it in self.executions()
-                if it.kind == kind and it.wanted is Wanted.STARTED and not it.leased(now)
+                if it.kind == kind and it.desired is DesiredState.STARTED and not it.leased(now)
             ]
             return waiting.index(run_id) if run_id in waiting else None
 
@@ -245,7 +245,7 @@ class OracleStore:
         run = self._find(it.run_id).run
         short = it.timeout is not None and it.timeout <= SHORT
         return [
-            QueueGroup(tag, it.kind, it.wanted, run.state, short, it.needs) for tag in (ANY_TAG, *run.tags)
+            QueueGroup(tag, it.kind, it.desired, run.state, short, it.needs) for tag in (ANY_TAG, *run.tags)
         ]
 
     def queue_counts(self) -> Sequence[QueueCount]:
@@ -253,7 +253,9 @@ class OracleStore:
         now, found = self.clock(), Counter[tuple[str, str, QueueState]]()
         for it in self.executions():
             worked_on = QueueState.WORKING if it.leased(now) else QueueState.WAITING
-            found[it.kind, it.owner, QueueState.PAUSED if it.wanted is Wanted.PAUSED else worked_on] += 1
+            found[
+                it.kind, it.owner, QueueState.PAUSED if it.desired is DesiredState.PAUSED else worked_on
+            ] += 1
         return [QueueCount(*place, found[place]) for place in sorted(found)]
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
@@ -482,7 +484,7 @@ class OracleStore:
                 owner=run.owner,
                 timeout=execution.timeout,
                 needs=execution.needs,
-                wanted=execution.wanted,
+                desired=execution.desired,
             )
         if key is not None:
             self._run_keys[run.owner, key.text, key.ordinal] = key.body_hash, run.id
@@ -491,7 +493,7 @@ class OracleStore:
     def _next_turn(self, run: Run) -> int:
         """Return the turn of a new run: after its owner's last one, and after the one that is worked on."""
         queued = [(it, self._find(it.run_id).turn) for it in self.executions() if it.kind == run.kind]
-        started = [(it, turn) for it, turn in queued if it.wanted is Wanted.STARTED]
+        started = [(it, turn) for it, turn in queued if it.desired is DesiredState.STARTED]
         leased = [turn for it, turn in started if it.fence]
         waiting = [turn - 1 for it, turn in started if not it.fence][:1]
         last = max((turn for it, turn in queued if it.owner == run.owner), default=0)

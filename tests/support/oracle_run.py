@@ -22,7 +22,7 @@ from perdure.errors import (
     StepNotFound,
     VersionConflict,
 )
-from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Key, LogLine, Run, Step, ending
 from perdure.state.savepoint import SavepointInfo
 from perdure.stores.base import Version
@@ -43,8 +43,8 @@ from perdure.stores.commands import (
     RepairStep,
     Report,
     Retention,
+    SetDesiredState,
     Settle,
-    Want,
 )
 
 __all__ = ["KeptRun"]
@@ -132,24 +132,24 @@ class KeptRun:
                     self.placed = replace(self.placed, holder="")
                     self._uncount()
                 return self.placed
-            case Report(token=token, progress=progress, seconds=seconds, deaths=deaths, lines=lines):
-                self._report(token, progress, seconds, deaths)
+            case Report(token=token, progress=progress, seconds=seconds, crashes=crashes, lines=lines):
+                self._report(token, progress, seconds, crashes)
                 if command.computed_by is not None:
                     self.placed = replace(self.execution, computed_by=command.computed_by)
                 self._write(lines, retention)
                 return None
             case Finish():
                 return self._finish(command)
-            case Release(token=token, seconds=seconds, deaths=deaths, unbegun=unbegun):
-                self._report(token, None, seconds, deaths)
+            case Release(token=token, seconds=seconds, crashes=crashes, unbegun=unbegun):
+                self._report(token, None, seconds, crashes)
                 self._give_back()
                 if unbegun:
                     self._uncount()
                 return None
-            case Want(wanted=wanted):
+            case SetDesiredState(desired=desired):
                 execution = self.execution
                 self._check_unfinished()
-                self.placed = execution if execution.wanted.ends else replace(execution, wanted=wanted)
+                self.placed = execution if execution.desired.ends else replace(execution, desired=desired)
                 return self.placed
             case Settle(interrupted=interrupted):
                 return self._settle(interrupted=interrupted)
@@ -190,8 +190,8 @@ class KeptRun:
     def _uncount(self) -> None:
         """Let an attempt that didn't begin be none."""
         self.placed = replace(self.execution, attempt=self.execution.attempt - 1)
-        if self.placed.attempt == 0 and self.run.state is RunState.STARTED:
-            self.change(Change(state=RunState.CREATED))
+        if self.placed.attempt == 0 and self.run.state is RunStatus.STARTED:
+            self.change(Change(state=RunStatus.CREATED))
 
     def _held(self, token: int) -> Execution:
         execution = self.execution
@@ -223,31 +223,31 @@ class KeptRun:
             lease_until=steady() + seconds,
         )
         self.placed = leased
-        if leased.wanted is Wanted.STARTED:
-            self.change(Change(state=RunState.STARTED))
+        if leased.desired is DesiredState.STARTED:
+            self.change(Change(state=RunStatus.STARTED))
         return leased
 
     def _settle(self, *, interrupted: bool) -> Run | None:
         execution, state = self.execution, self.run.state
         if state in FINAL or (execution.holder and steady() < execution.lease_until):
             return None
-        wanted = execution.wanted
-        if interrupted and wanted is Wanted.STARTED:
-            wanted = Wanted.PAUSED
-        if not wanted.ends and (wanted is not Wanted.PAUSED or state is not RunState.STARTED):
+        desired = execution.desired
+        if interrupted and desired is DesiredState.STARTED:
+            desired = DesiredState.PAUSED
+        if not desired.ends and (desired is not DesiredState.PAUSED or state is not RunStatus.STARTED):
             return None
-        self.placed = replace(execution, wanted=wanted)
+        self.placed = replace(execution, desired=desired)
         self._give_back()
-        self.change(ending(wanted) if wanted.ends else Change(state=RunState.PAUSED))
+        self.change(ending(desired) if desired.ends else Change(state=RunStatus.PAUSED))
         return self.run
 
-    def _report(self, token: int, progress: bytes | None, seconds: float | None, deaths: int | None) -> None:
+    def _report(self, token: int, progress: bytes | None, seconds: float | None, crashes: int | None) -> None:
         held = self._held(token)
         self.placed = replace(
             held,
             progress=held.progress if progress is None else progress,
             seconds=held.seconds if seconds is None else seconds,
-            deaths=held.deaths if deaths is None else deaths,
+            crashes=held.crashes if crashes is None else crashes,
         )
 
     def _finish(self, command: Finish) -> Run:
@@ -347,7 +347,7 @@ class KeptRun:
         self.marks[savepoint.timestamp] = self.written
         if self.placed is not None:
             needs = self.placed.computed_by or self.placed.needs
-            self.placed = replace(self.placed, deaths=0, needs=needs)
+            self.placed = replace(self.placed, crashes=0, needs=needs)
         newest = sorted(self.savepoints)[-(savepoint.keep or keep) :]
         for at, (old, _) in list(self.savepoints.items()):
             marked = old.milestone or old.pinned or old.name is not None

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from perdure.api.context import Serving
-from perdure.api.shapes import Strict, Text
+from perdure.api.schemas import Strict, Text
 from perdure.artifacts import Artifacts
 from perdure.errors import BackupRefused, Invalid
 from perdure.places import artifacts_beside

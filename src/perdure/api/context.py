@@ -15,8 +15,8 @@ from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.nrp.simulations import Simulations
 from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.drivers.experiments.experiments import Experiments
-from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
+from perdure.drivers.session_requests import Owner
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import Tasks
 from perdure.observability import Metrics

@@ -15,13 +15,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from perdure.api.context import Context, context_of
+from perdure.drivers.experiments.experiment_requests import ExperimentView
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
-from perdure.drivers.experiments.requests import ExperimentView
-from perdure.drivers.requests import Owner
+from perdure.drivers.session_requests import Owner
 from perdure.drivers.sessions import KIND as SESSION
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import TaskView
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 from perdure.stores.commands import Committed
 from perdure.web.events import EventStream, event
 from perdure.web.operations import Call, Operation, route
@@ -92,7 +92,7 @@ class _Event:
         return event("run", self.id, _encoder.encode(self.data))
 
     @classmethod
-    def of(cls, number: int, state: RunState, **data: Any) -> "_Event":
+    def of(cls, number: int, state: RunStatus, **data: Any) -> "_Event":
         return cls(number, {"state": state.value, **data}, state in FINAL)
 
 

@@ -12,8 +12,8 @@ from typing import Final
 
 import anyio.to_thread
 
-from perdure.api.step_shapes import next_after
-from perdure.drivers.requests import Log
+from perdure.api.step_schemas import next_after
+from perdure.drivers.session_requests import StepLogPage
 from perdure.drivers.session_spec import SessionSpec
 
 __all__ = ["CSV", "csv_pages"]
@@ -27,7 +27,7 @@ _LEADING = ("step", "manager", "scenario", "time")
 
 
 async def csv_pages(
-    first: Log, read: Callable[[int, int | None], Awaitable[Log]], limit: int | None
+    first: StepLogPage, read: Callable[[int, int | None], Awaitable[StepLogPage]], limit: int | None
 ) -> AsyncIterator[str]:
     """Yield the results as CSV, a page of the log at a time.
 
@@ -42,7 +42,7 @@ async def csv_pages(
     """
     columns = list(dict.fromkeys(name for scenario in first.spec.scenarios for name in scenario.outputs))
     yield _lines([[*_LEADING, *map(_name, columns)]])
-    page: Log | None = first
+    page: StepLogPage | None = first
     while page is not None:
         yield await anyio.to_thread.run_sync(_page, page, columns)
         limit = None if limit is None else limit - len(page.steps)
@@ -50,7 +50,7 @@ async def csv_pages(
         page = None if after is None or limit == 0 else await read(after, limit)
 
 
-def _page(log: Log, columns: Sequence[str]) -> str:
+def _page(log: StepLogPage, columns: Sequence[str]) -> str:
     places = _places(log.spec, columns)
     scenarios = [(scenario, scenario.decimals) for scenario in log.spec.scenarios]
     lines = []

@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from perdure.api.shapes import Text, digits
-from perdure.drivers.requests import Owner
+from perdure.api.schemas import Text, digits
+from perdure.drivers.session_requests import Owner
 from perdure.errors import Invalid, nearest
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import MAX_NAME, MAX_TAGS, TAG_PATTERN, Label
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 
@@ -18,7 +18,7 @@ __all__ = ["RunQuery", "next_link"]
 Sort = Literal["created", "-created", "updated", "-updated", "name", "-name"]
 assert set(get_args(Sort)) == set(RunOrder)
 
-STATES = tuple(state.value for state in RunState)
+STATES = tuple(state.value for state in RunStatus)
 CURSOR_LENGTH = 1200  # characters; that of the longest name has fewer
 
 _NUMBER = re.compile(r"-?\d{1,17}(\.\d{1,17})?([eE][+-]?\d{1,3})?", re.ASCII)
@@ -128,7 +128,7 @@ class RunQuery(BaseModel):
         return RunFilter(
             owner=self.owner if owner is None else owner,
             kind=self.kind,
-            states=None if self.state is None else frozenset(map(RunState, self.state.split(","))),
+            states=None if self.state is None else frozenset(map(RunStatus, self.state.split(","))),
             tags=() if self.tag is None else Label(tags=tuple(self.tag.split(","))).tags,
             name=self.name,
             text=self.q,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from perdure.api.context import Asking, Making, Serving
-from perdure.api.experiment_shapes import (
+from perdure.api.experiment_schemas import (
     CreateExperiment,
     RunningExperiment,
     RunningExperimentSummary,
@@ -17,9 +17,9 @@ from perdure.api.experiment_shapes import (
     experiment_summary,
     fork_of_experiment,
 )
-from perdure.api.label_shapes import change_of, label_of
+from perdure.api.label_schemas import change_of, label_of
 from perdure.api.run_query import RunQuery, next_link
-from perdure.api.shapes import (
+from perdure.api.schemas import (
     CheckRun,
     CreateSession,
     EditRun,
@@ -36,7 +36,7 @@ from perdure.api.shapes import (
     report,
     summary,
 )
-from perdure.api.task_shapes import (
+from perdure.api.task_schemas import (
     CreateTask,
     TaskRecord,
     TaskSummary,
@@ -47,7 +47,7 @@ from perdure.api.task_shapes import (
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.labels import relabel
-from perdure.drivers.requests import NewSession, Owner
+from perdure.drivers.session_requests import NewSession, Owner
 from perdure.drivers.sessions import KIND as SESSION
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK

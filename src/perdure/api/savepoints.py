@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
-from perdure.api.shapes import (
+from perdure.api.schemas import (
     LARGEST_NUMBER,
     MarkSavepoint,
     Name,

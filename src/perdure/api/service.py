@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perdure.api.context import Context, Serving
-from perdure.api.shapes import CheckStore
+from perdure.api.schemas import CheckStore
 from perdure.api.start_page import address_of, start_page
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.tasks import KIND as TASK

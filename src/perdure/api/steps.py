@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Scope
 
 from perdure.api.context import context_of
 from perdure.api.results_csv import CSV, csv_pages
-from perdure.api.step_shapes import (
+from perdure.api.step_schemas import (
     LogPage,
     LogQuery,
-    Results,
     ResultsQuery,
+    SessionResults,
     Steps,
     StepsTaken,
     engine_inputs,
@@ -24,7 +24,7 @@ from perdure.api.step_shapes import (
     results_page,
     steps_taken,
 )
-from perdure.drivers.requests import Answer, Log, StepRequest
+from perdure.drivers.session_requests import Answer, StepLogPage, StepRequest
 from perdure.web.idempotency import make_key
 from perdure.web.operations import Call, Operation, route
 
@@ -36,7 +36,7 @@ _MANY_ROWS = 50  # an answer with more is put together off the event loop
 
 _encoder = msgspec.json.Encoder()
 
-T = TypeVar("T", Answer, Log)
+T = TypeVar("T", Answer, StepLogPage)
 
 
 async def take_steps(call: Call[Steps, None]) -> bytes:
@@ -64,7 +64,7 @@ async def read_results(call: Call[None, ResultsQuery]) -> bytes | ASGIApp:
     query = call.query
     sessions = context_of(call.scope).sessions
 
-    async def read(after: int, most: int | None) -> Log:
+    async def read(after: int, most: int | None) -> StepLogPage:
         return await sessions.log(call.owner, call.run_id, after, min(most or _PAGE, _PAGE))
 
     log = await read(query.after, query.limit)
@@ -111,7 +111,7 @@ _OPERATIONS = (
         handler=read_results,
         summary="Read results",
         query=ResultsQuery,
-        answer=Results,
+        answer=SessionResults,
         media={CSV: {"type": "string"}},
         errors=_READING,
     ),

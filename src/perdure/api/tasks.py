@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
-from perdure.api.task_shapes import (
+from perdure.api.task_schemas import (
     LogLines,
     LogLinesPage,
     TaskList,

@@ -15,7 +15,7 @@ from perdure.cli.run_options import label
 from perdure.cli.runs import all_runs
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
 from perdure.errors import ExperimentExists, PerdureError, WrongKind
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +27,7 @@ app = new_app("Run experiments, and look after those of a server.")
 RunId = Annotated[str, typer.Argument(help="The experiment's run id.", show_default=False)]
 RunIds = Annotated[list[str], typer.Argument(help="The experiments' run ids.", show_default=False)]
 
-ENDED = frozenset((*FINAL, RunState.COMPLETED))  # when nothing runs any more
+ENDED = frozenset((*FINAL, RunStatus.COMPLETED))  # when nothing runs any more
 LOOK = 0.25  # seconds between two looks for new lines
 SUFFIX = ".in"  # of the template's files, which are no modules of this package
 

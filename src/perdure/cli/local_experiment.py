@@ -24,8 +24,8 @@ from perdure.cli.experiment_progress import ExperimentProgress
 from perdure.cli.options import read_settings
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import engine_kinds
+from perdure.drivers.experiments.experiment_requests import ExperimentView, NewExperiment
 from perdure.drivers.experiments.file_names import SCRIPT
-from perdure.drivers.experiments.requests import ExperimentView, NewExperiment
 from perdure.drivers.experiments.results import NOT_STORED
 from perdure.drivers.labels import relabel
 from perdure.errors import (
@@ -35,7 +35,7 @@ from perdure.errors import (
     StoreUnavailable,
     TriggerRefused,
 )
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 from perdure.observability import configure_logging
 from perdure.run import NO_LABEL, LabelChange, Run
 from perdure.scenarios import Catalogue
@@ -128,7 +128,7 @@ async def _run(folder: Path, asked: NewExperiment, label: LabelChange, watch: bo
             else:
                 bar.say("Paused, and saved. The same command goes on from here.")
             group.cancel_scope.cancel()
-            return (view.run.state is not RunState.COMPLETED) if view.ended else INTERRUPTED
+            return (view.run.state is not RunStatus.COMPLETED) if view.ended else INTERRUPTED
     bar.say("Interrupted. The same command goes on from the last savepoint.")
     return INTERRUPTED
 
@@ -167,7 +167,7 @@ async def _taken_up(
     """Start the run that a former call left, or a new one; return its id and the last line it had written."""
     experiments, store = context.experiments, context.store
     kept = await anyio.to_thread.run_sync(_kept, context, folder, asked.experiment, bar)
-    unfinished = RunFilter(owner=LOCAL, kind="experiment", states=frozenset(RunState) - FINAL)
+    unfinished = RunFilter(owner=LOCAL, kind="experiment", states=frozenset(RunStatus) - FINAL)
     for run in await anyio.to_thread.run_sync(lambda: store.runs(unfinished, limit=PAGE)):
         view = await experiments.view(LOCAL, run.id)
         spec = view.spec
@@ -178,7 +178,7 @@ async def _taken_up(
         same_options = (spec.configuration, spec.script) == (asked.configuration, script)
         if same_content(of_run.content, kept.content) and same_options and asked.seed in (None, spec.seed):
             lines = await anyio.to_thread.run_sync(_last_line, context, run.id)
-            if run.state is not RunState.CREATED:
+            if run.state is not RunStatus.CREATED:
                 await relabel(store, LOCAL, run.id, label)
                 await experiments.trigger(LOCAL, run.id, "started")
                 saved = await _reached(context, run.id)
@@ -213,7 +213,7 @@ async def _followed(
                     bar.line(line.text)
                 shown = lines[-1].number
             bar.show(view.progress)
-            if view.ended or (interrupted.is_set() and view.run.state is RunState.PAUSED):
+            if view.ended or (interrupted.is_set() and view.run.state is RunStatus.PAUSED):
                 return view
             with anyio.move_on_after(LOOK):
                 await changes.wait()
@@ -292,7 +292,7 @@ def _told(
         more = f", and {len(files) - NAMED} more" if len(files) > NAMED else ""
         bar.say(f"What it wrote is in {target}: {', '.join(sorted(files)[:NAMED])}{more}")
     told = how_far(view.progress, saved)
-    if run.state is RunState.COMPLETED and not run.reason:
+    if run.state is RunStatus.COMPLETED and not run.reason:
         bar.say(f"Completed: {told}.")
     else:
         # The lines of the traceback, if it has one, are among the run's lines, and so have been shown.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from perdure.errors import PerdureError
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 
 __all__ = [
     "AddedTags",
@@ -72,7 +72,7 @@ RemovedTags = Annotated[
 
 Kind = Annotated[OneKind | None, typer.Option("--kind", help="Only runs of this kind.", show_default=False)]
 States = Annotated[
-    list[RunState] | None,
+    list[RunStatus] | None,
     typer.Option("--state", help="Only runs in this state; of several, in one of them.", show_default=False),
 ]
 Tagged = Annotated[

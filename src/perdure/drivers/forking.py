@@ -10,14 +10,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.drivers.limits import check_run_steps
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
-from perdure.drivers.requests import ForkSession
 from perdure.drivers.seeds import chosen_seed
+from perdure.drivers.session_limits import check_run_steps
+from perdure.drivers.session_requests import ForkSession
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Invalid, ModelChanged, Refused, RunFinished, StepNotFound
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import KEEP_LABEL, Key, Label, LabelChange, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint
@@ -90,7 +90,7 @@ class Forking:
                 f"Nothing is left to step after step {position} of the run {self._parent.id!r}. Fork it "
                 "after an earlier step, or with a later stop time.",
                 run=self._parent.id,
-                state=RunState.COMPLETED.value,
+                state=RunStatus.COMPLETED.value,
             )
         now = time.time()
         run = Run(
@@ -98,7 +98,7 @@ class Forking:
             kind=self._parent.kind,
             owner=self._parent.owner,
             spec=spec.to_blob(),
-            state=RunState.COMPLETED if finished else RunState.STARTED if position else RunState.CREATED,
+            state=RunStatus.COMPLETED if finished else RunStatus.STARTED if position else RunStatus.CREATED,
             outcome=Outcome.SUCCEEDED if finished else None,
             position=position,
             created=now,

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import anyio.to_thread
 
-from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
+from perdure.drivers.session_requests import Owner
 from perdure.errors import VersionConflict
 from perdure.run import Change, LabelChange, Run
 from perdure.stores.base import Store

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from perdure.drivers.live_session import LiveSession
-from perdure.drivers.locks import Locks
+from perdure.drivers.locks import RunLocks
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.engines.base import Engine
 from perdure.errors import ModelChanged, ScenarioNotFound
@@ -44,7 +44,7 @@ class LiveSessions:
     """
 
     def __init__(
-        self, store: Store, catalogue: Catalogue, metrics: Metrics, locks: Locks, limit: int
+        self, store: Store, catalogue: Catalogue, metrics: Metrics, locks: RunLocks, limit: int
     ) -> None:
         self._store = store
         self._catalogue = catalogue

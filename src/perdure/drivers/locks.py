@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-__all__ = ["Locks"]
+__all__ = ["RunLocks"]
 
 
-class Locks:
+class RunLocks:
     """A lock for each name that somebody holds or waits for."""
 
     def __init__(self) -> None:

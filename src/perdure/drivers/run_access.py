@@ -1,6 +1,6 @@
 """Access to runs of any kind: whose they are, and of which kind they have to be."""
 
-from perdure.drivers.requests import Owner
+from perdure.drivers.session_requests import Owner
 from perdure.errors import RunNotFound, WrongKind
 from perdure.run import Run
 from perdure.stores.base import Store

@@ -16,24 +16,24 @@ import structlog
 
 from perdure.drivers.examination import Finding, examine
 from perdure.drivers.forking import Forking
-from perdure.drivers.limits import check_forks, check_session_limits, check_step_limits
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
-from perdure.drivers.locks import Locks
-from perdure.drivers.requests import (
+from perdure.drivers.locks import RunLocks
+from perdure.drivers.run_access import find_run
+from perdure.drivers.seeds import chosen_seed
+from perdure.drivers.session_limits import check_forks, check_session_limits, check_step_limits
+from perdure.drivers.session_requests import (
     Answer,
     ForkSession,
     Given,
-    Log,
     NewSession,
     Owner,
+    StepLogPage,
     StepRequest,
     StepRows,
     Upgraded,
     rows_of,
 )
-from perdure.drivers.run_access import find_run
-from perdure.drivers.seeds import chosen_seed
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.step_inputs import decode_inputs
 from perdure.drivers.stepping import Stepping
@@ -48,7 +48,7 @@ from perdure.errors import (
     RunNotFound,
     VersionConflict,
 )
-from perdure.lifecycle import FINAL, Outcome, RunState, check
+from perdure.lifecycle import FINAL, Outcome, RunStatus, check
 from perdure.observability import Metrics
 from perdure.run import NO_LABEL, Change, Key, Label, LabelChange, Run, new_run_id
 from perdure.scenarios import Catalogue, Scenario
@@ -117,7 +117,7 @@ class Sessions:
         self._settings = settings
         self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
         self._metrics = metrics
-        self._locks = Locks()
+        self._locks = RunLocks()
         self._live = LiveSessions(store, catalogue, metrics, self._locks, settings.max_live_sessions)
         self._uninterrupted = Uninterrupted()
         self._threads = Threads()
@@ -173,7 +173,7 @@ class Sessions:
         reason: str = "stopped by its owner",
     ) -> Run:
         """End a session for good; what it answered stays readable."""
-        change = Change(state=RunState.STOPPED, outcome=outcome, reason=reason)
+        change = Change(state=RunStatus.STOPPED, outcome=outcome, reason=reason)
         return await self._uninterrupted.do(self._stop(owner, run_id, change))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
@@ -217,7 +217,7 @@ class Sessions:
         """Return a session's record; another owner's doesn't exist, another kind's is `WrongKind`."""
         return await self._threads.read(lambda: find_run(self.store, owner, run_id, KIND))
 
-    async def log(self, owner: Owner, run_id: str, after: int, limit: int) -> Log:
+    async def log(self, owner: Owner, run_id: str, after: int, limit: int) -> StepLogPage:
         """Return a page of the step log: what each step was given and what it answered."""
         run = await self.run(owner, run_id)
         return await self._threads.read(lambda: self._read_log(run, after, limit))
@@ -349,7 +349,7 @@ class Sessions:
             while True:
                 run = await self.run(owner, run_id)
                 self._live.drop(run_id)  # also of a run that has ended elsewhere
-                check(KIND, run.state, RunState.STOPPED)
+                check(KIND, run.state, RunStatus.STOPPED)
                 with suppress(VersionConflict):  # it got another name or other tags since a moment ago
                     return await asyncio.wrap_future(
                         self.store.submit(ChangeRun(run_id, run.version, change))
@@ -450,7 +450,7 @@ class Sessions:
         check_outputs(request.outputs, chosen)
         return chosen
 
-    def _read_log(self, run: Run, after: int, limit: int) -> Log:
+    def _read_log(self, run: Run, after: int, limit: int) -> StepLogPage:
         spec = SessionSpec.from_blob(run.spec)
         values = sum(len(scenario.outputs) for scenario in spec.scenarios)
         limit = max(1, min(limit, self._settings.max_values_per_request // max(1, values)))
@@ -461,7 +461,7 @@ class Sessions:
             )
             for step in self.store.steps(run.id, after, limit)
         ]
-        return Log(run, spec, steps)
+        return StepLogPage(run, spec, steps)
 
     async def _save_here(self, live: LiveSession, name: str | None, pinned: bool) -> SavepointInfo:
         savepoint = await self._threads.compute(live.savepoint)

@@ -12,10 +12,10 @@ from functools import partial
 
 import msgspec
 
-from perdure.drivers.limits import check_step_limits
 from perdure.drivers.live_session import LiveSession, Stepped, settings_to_inputs
 from perdure.drivers.live_sessions import LiveSessions
-from perdure.drivers.requests import Answer, Owner, StepRequest, StepRows, rows_of
+from perdure.drivers.session_limits import check_step_limits
+from perdure.drivers.session_requests import Answer, Owner, StepRequest, StepRows, rows_of
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import Inputs
 from perdure.drivers.threads import Threads
@@ -28,7 +28,7 @@ from perdure.errors import (
     RunNotFound,
     ServerClosing,
 )
-from perdure.lifecycle import FINAL, Outcome, RunState
+from perdure.lifecycle import FINAL, Outcome, RunStatus
 from perdure.run import Change, Entry, Key, Run, Step
 from perdure.settings import Settings
 from perdure.stores.base import Store
@@ -163,7 +163,7 @@ class Stepping:
             try:
                 live = await self.touch(live.owner, live.run_id)
             except RunFinished as error:
-                if done and error.values["state"] == RunState.COMPLETED:
+                if done and error.values["state"] == RunStatus.COMPLETED:
                     return Answer(live.run_id, live.spec, done, finished=True)
                 _note_taken(error, done)
                 raise
@@ -255,9 +255,9 @@ class Stepping:
                 )
                 change = None
                 if live.finished:
-                    change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+                    change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
                 elif stepped.position == 1:
-                    change = Change(state=RunState.STARTED)
+                    change = Change(state=RunStatus.STARTED)
                 position = stepped.position - 1
                 future = self._store.submit(
                     Append(
@@ -300,7 +300,7 @@ class Stepping:
             SessionSpec.from_blob(run.spec),
             [StepRows(step.position, rows_of(step.outputs)) for step in steps],
             # As it was answered then: a run that ended otherwise, or later, wasn't finished by these.
-            finished=run.state is RunState.COMPLETED
+            finished=run.state is RunStatus.COMPLETED
             and steps[-1:] != []
             and steps[-1].position == run.position,
             replayed=True,

@@ -15,8 +15,8 @@ import msgspec
 
 from perdure.drivers.examination import Finding
 from perdure.drivers.kept_files import KeptFiles
-from perdure.drivers.requests import Owner
 from perdure.drivers.run_access import find_run
+from perdure.drivers.session_requests import Owner
 from perdure.drivers.task_body import read_input
 from perdure.drivers.task_examination import examine_task
 from perdure.drivers.task_registry import TaskRegistry
@@ -34,12 +34,12 @@ from perdure.errors import (
     TaskUnfinished,
 )
 from perdure.execution.executor import Executor
-from perdure.lifecycle import FINAL, RunState, Wanted, check
+from perdure.lifecycle import FINAL, DesiredState, RunStatus, check
 from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode, unpack
 from perdure.stores.base import Store
-from perdure.stores.commands import Created, CreateRun, DeleteRun, Want
+from perdure.stores.commands import Created, CreateRun, DeleteRun, SetDesiredState
 from perdure.stores.feed import Feed
 from perdure.stores.quota import Quota
 from perdure.tasks import Task
@@ -96,7 +96,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     place: int | None = None
     missing: str = ""
 
-    def in_state(self, state: RunState) -> "TaskView":
+    def in_state(self, state: RunStatus) -> "TaskView":
         """Return it as it was when its run came to a state."""
         return msgspec.structs.replace(self, run=msgspec.structs.replace(self.run, state=state))
 
@@ -186,17 +186,17 @@ class Tasks:
         TriggerRefused
             If it has ended already.
         """
-        check(KIND, (await self._find(owner, run_id)).state, RunState.STOPPED)
+        check(KIND, (await self._find(owner, run_id)).state, RunStatus.STOPPED)
         return await self._uninterrupted.do(self._stop(owner, run_id))
 
     async def pause(self, owner: Owner, run_id: str) -> Run:
         """Let a task stand still where it is, or wait where it waits; its time-out stands still too."""
-        return await self._want(owner, run_id, Wanted.PAUSED)
+        return await self._want(owner, run_id, DesiredState.PAUSED)
 
     async def go_on(self, owner: Owner, run_id: str) -> Run:
         """Let a task go on that was paused; `KindNotAllowed` where tasks aren't run."""
         self._check_allowed()
-        return await self._want(owner, run_id, Wanted.STARTED)
+        return await self._want(owner, run_id, DesiredState.STARTED)
 
     async def delete(self, owner: Owner, run_id: str) -> None:
         """Forget a task with all that it answered; one that hasn't ended is stopped first."""
@@ -288,13 +288,13 @@ class Tasks:
         return created
 
     async def _stop(self, owner: Owner, run_id: str) -> Run:
-        await asyncio.wrap_future(self._store.submit(Want(run_id, Wanted.STOPPED)))
+        await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, DesiredState.STOPPED)))
         await self._executor.cancel(run_id)
         return await self._ended(owner, run_id)
 
-    async def _want(self, owner: Owner, run_id: str, wanted: Wanted) -> Run:
-        check(KIND, (await self._find(owner, run_id)).state, RunState(wanted.value))
-        await asyncio.wrap_future(self._store.submit(Want(run_id, wanted)))
+    async def _want(self, owner: Owner, run_id: str, desired: DesiredState) -> Run:
+        check(KIND, (await self._find(owner, run_id)).state, RunStatus(desired.value))
+        await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, desired)))
         await self._executor.submit(run_id)
         return await self._find(owner, run_id)
 
@@ -350,7 +350,7 @@ def _told(view: TaskView) -> tuple[object, ...]:
     return (
         view.run.state,
         view.place,
-        execution.wanted,
+        execution.desired,
         execution.attempt,
         execution.seconds,
         execution.progress,

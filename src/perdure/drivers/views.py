@@ -8,7 +8,7 @@ from typing import Protocol, Self, TypeVar
 import structlog
 
 from perdure.errors import PerdureError, RunNotFound, StoreUnavailable
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Run
 from perdure.stores.base import Store
 from perdure.stores.feed import Feed, Hint, Subscription
@@ -28,7 +28,7 @@ class View(Protocol):
         """What the store holds of it."""
         ...
 
-    def in_state(self, state: RunState) -> Self:
+    def in_state(self, state: RunStatus) -> Self:
         """Return it as it was when its run came to a state."""
         ...
 

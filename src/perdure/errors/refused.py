@@ -70,7 +70,7 @@ class TriggerRefused(Refused):
 
 
 class TriggerOverruled(TriggerRefused):
-    """The {kind} is {state} and didn't become {trigger}: another request wants it {wanted}."""
+    """The {kind} is {state} and didn't become {trigger}: another request wants it {desired}."""
 
 
 class ModelChanged(Refused):

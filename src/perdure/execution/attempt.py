@@ -10,10 +10,10 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from perdure.errors import Fenced, PerdureError, RunFinished, RunNotFound, StoreUnavailable, Unavailable
-from perdure.execution.end import End, How
+from perdure.execution.conclusion import Conclusion, Leave, Unbegun, failed, judge
+from perdure.execution.end import End, EndKind
 from perdure.execution.messages import Append, Failure, FromChild, Garbled, Line, Paused, Result
-from perdure.execution.verdict import Leave, Unbegun, Verdict, failed, judge
-from perdure.lifecycle import Wanted
+from perdure.lifecycle import DesiredState
 from perdure.run import Execution
 
 __all__ = ["Action", "Attempt", "Event", "Happened"]
@@ -39,7 +39,7 @@ class Happened(Enum):
     """The pipe to the child has closed."""
 
 
-Event: TypeAlias = Wanted | FromChild | End | Exception | Happened | None
+Event: TypeAlias = DesiredState | FromChild | End | Exception | Happened | None
 """What may happen: the state that is wanted of the run now, a message of the child, its end, an error in what
 the attempt needs; None is that the time of `Attempt.deadline` has come."""
 
@@ -86,7 +86,7 @@ class Attempt:
 
     Attributes
     ----------
-    verdict
+    conclusion
         What becomes of the run; None until that is decided. Then no further event is handled.
     said
         What the child's body returned or raised, if it came to that.
@@ -97,20 +97,20 @@ class Attempt:
     """
 
     def __init__(self, execution: Execution) -> None:
-        self.verdict: Verdict | None = None
+        self.conclusion: Conclusion | None = None
         self.said: Result | Failure | None = None
         self.explained = False
-        self.pause = int(execution.wanted is Wanted.PAUSED)  # a run may be begun to be paused
-        self._wanted = execution.wanted
-        self._deaths = execution.deaths
+        self.pause = int(execution.desired is DesiredState.PAUSED)  # a run may be begun to be paused
+        self._desired = execution.desired
+        self._deaths = execution.crashes
         self._stage = _Stage.PREPARING
         self._moving = False  # from `HALT`, `FREEZE` or `GO_ON` on until that is done
         self._freeze_at = math.inf  # unless the child stands still by then
         self._until = math.inf  # when the child is killed; after its end, when its messages are given up
         self._closed = False
         self._end: End | None = None
-        self._ending: Wanted | None = None  # which end was wanted before the body's last message
-        self._cut: Verdict | None = None  # whatever the child's end
+        self._ending: DesiredState | None = None  # which end was wanted before the body's last message
+        self._cut: Conclusion | None = None  # whatever the child's end
         self._heard = 0.0  # when the child gave the last sign of life
         self._second, self._messages = 0.0, 0
 
@@ -134,11 +134,11 @@ class Attempt:
 
     def _react(self, event: Event, now: float) -> Iterator[Action]:
         match event:
-            case Wanted():
-                if not self.has_child and event is not self._wanted:
-                    self.verdict = Unbegun()
-                elif not self._wanted.ends:
-                    self._wanted = event
+            case DesiredState():
+                if not self.has_child and event is not self._desired:
+                    self.conclusion = Unbegun()
+                elif not self._desired.ends:
+                    self._desired = event
                     yield from self._obey(now)
             case Happened.STARTED:
                 # One that is begun to be paused takes its time to prepare itself.
@@ -169,8 +169,8 @@ class Attempt:
     def _look_at_clock(self, now: float) -> Iterator[Action]:
         if self._end is not None:
             if self._closed or self.said is not None or now >= self._until:
-                self.verdict = self._cut or judge(self._end, self.said, self._deaths, ending=self._ending)
-                ordered = self._end.how is How.ORDER
+                self.conclusion = self._cut or judge(self._end, self.said, self._deaths, ending=self._ending)
+                ordered = self._end.how is EndKind.ORDER
                 self.explained = ordered or self.said is not None or self._ending is not None
         elif now >= self._until:
             self._stage, self._until, self._freeze_at = _Stage.KILLED, math.inf, math.inf
@@ -180,21 +180,21 @@ class Attempt:
 
     def _obey(self, now: float) -> Iterator[Action]:
         """Bring the child where it is wanted, one move after the other; an end comes at once."""
-        match self._wanted, self._stage:
+        match self._desired, self._stage:
             case _, _Stage.PREPARING | _Stage.STOPPING | _Stage.KILLED | _Stage.ENDED:
                 pass
-            case Wanted.STOPPED | Wanted.COMPLETED | Wanted.FAILED, stage:
-                self._ending = self._wanted if self.said is None else None
+            case DesiredState.STOPPED | DesiredState.COMPLETED | DesiredState.FAILED, stage:
+                self._ending = self._desired if self.said is None else None
                 self._stage, self._freeze_at = _Stage.STOPPING, math.inf
                 self._wait_until(now if stage is _Stage.FROZEN else now + GRACE)
                 yield Action.STOP
             case _ if self._moving:
                 pass
-            case Wanted.PAUSED, _Stage.GOING:
+            case DesiredState.PAUSED, _Stage.GOING:
                 self.pause += 1
                 self._stage, self._freeze_at = _Stage.ASKED, now + GRACE
                 yield Action.PAUSE
-            case Wanted.STARTED, _Stage.ASKED | _Stage.STILL | _Stage.FROZEN:
+            case DesiredState.STARTED, _Stage.ASKED | _Stage.STILL | _Stage.FROZEN:
                 self._stage, self._freeze_at = _Stage.GOING, math.inf
                 self._moving, self._heard = True, now
                 yield Action.GO_ON
@@ -226,20 +226,20 @@ class Attempt:
 
     def _fail(self, error: Exception, now: float) -> None:
         """End the attempt, at once if there is no child yet; of several errors the first counts."""
-        verdict: Verdict
+        conclusion: Conclusion
         if isinstance(error, Fenced | RunFinished | RunNotFound | StoreUnavailable):
-            verdict = Leave()
+            conclusion = Leave()
         elif isinstance(error, Garbled):
-            verdict = failed(f"Its process was ended, since {error}.")
+            conclusion = failed(f"Its process was ended, since {error}.")
         elif self.has_child:
-            verdict = failed(f"The work on it failed in the server: {type(error).__name__}: {error}")
+            conclusion = failed(f"The work on it failed in the server: {type(error).__name__}: {error}")
         elif isinstance(error, Unavailable | OSError | MemoryError) or str(error) == NO_THREAD:
-            verdict = Leave(unbegun=True)  # it may be possible later
+            conclusion = Leave(unbegun=True)  # it may be possible later
         else:
             name = error.code if isinstance(error, PerdureError) else type(error).__name__
-            verdict = Unbegun(failed(f"{name}: {error}").change)
+            conclusion = Unbegun(failed(f"{name}: {error}").change)
         if self.has_child:
-            self._cut = self._cut or verdict
+            self._cut = self._cut or conclusion
             self._wait_until(now)
         else:
-            self.verdict = verdict
+            self.conclusion = conclusion

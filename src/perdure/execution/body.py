@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from perdure.execution.limits import Limits
-from perdure.lifecycle import RunState, Wanted
+from perdure.execution.child_limits import ChildLimits
+from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Execution, Run
 from perdure.stores.queue import QueueGroup
 
@@ -76,7 +76,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     slots: int | None = None
-    limits: Limits = Limits()
+    limits: ChildLimits = ChildLimits()
     begins_paused: bool = False
     waits: bool = False
     resumes: bool = True
@@ -88,11 +88,11 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether there is something to do for the runs of a group that nobody works on."""
         if self.waits or self.is_interrupted(group):
             return False
-        if group.wanted is Wanted.PAUSED:
-            return self.begins_paused and group.state is RunState.CREATED
-        return group.wanted is Wanted.STARTED
+        if group.desired is DesiredState.PAUSED:
+            return self.begins_paused and group.state is RunStatus.CREATED
+        return group.desired is DesiredState.STARTED
 
     def is_interrupted(self, group: QueueGroup) -> bool:
         """Return whether runs of a group are paused, since the work on them was broken off."""
-        started = group.wanted is Wanted.STARTED and group.state is RunState.STARTED
+        started = group.desired is DesiredState.STARTED and group.state is RunStatus.STARTED
         return started and not self.resumes

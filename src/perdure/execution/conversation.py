@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from perdure.execution.attempt import Event, Happened
 from perdure.execution.body import Provision
 from perdure.execution.guarded_process import Connection
-from perdure.execution.messages import Append, Arrived, Done, Line, Log, ToChild, framed, receive
+from perdure.execution.messages import Append, Arrived, Done, Line, LoggedSteps, ToChild, framed, receive
 from perdure.execution.reporter import Reporter
 from perdure.run import Execution, Step
 from perdure.stores import commands
@@ -67,7 +67,7 @@ class Conversation:
             while read < position:
                 steps = await asyncio.to_thread(self._store.steps, self._run_id, read)
                 for part in _parts(steps):
-                    self.send(Log(part))
+                    self.send(LoggedSteps(part))
                     await self._writer.drain()
                 read += len(steps)
         except ConnectionError:

@@ -5,10 +5,10 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["End", "How"]
+__all__ = ["End", "EndKind"]
 
 
-class How(StrEnum):
+class EndKind(StrEnum):
     """The ways in which a child ends; the guard calls them so."""
 
     EXIT = "exit"
@@ -36,27 +36,27 @@ class End(msgspec.Struct, frozen=True):
         Of a child that is `BROKEN`, that is couldn't be started: the reason.
     """
 
-    how: How
+    how: EndKind
     number: int = 0
     why: str = ""
 
     @property
     def in_words(self) -> str:
         """Say it as the second half of a sentence."""
-        if self.how is How.EXIT:
+        if self.how is EndKind.EXIT:
             return f"ended with exit code {self.number} and without a result"
-        if self.how is How.SIGNAL:
+        if self.how is EndKind.SIGNAL:
             return f"was ended by the signal {_name(self.number)}"
-        if self.how is How.BROKEN:
+        if self.how is EndKind.BROKEN:
             return f"could not be started: {self.why}"
         return {
-            How.KERNEL: "was ended by the kernel, for want of memory on this machine",
-            How.TIME: "reached its limit of running time",
-            How.CPU: "reached its limit of CPU time",
-            How.MEMORY: "ran out of memory: it reached its limit",
-            How.FOLDER: "wrote more files than it may: its folder reached the limit of bytes",
-            How.ORDER: "was ended on order",
-            How.UNWATCHED: "lost its guard",
+            EndKind.KERNEL: "was ended by the kernel, for want of memory on this machine",
+            EndKind.TIME: "reached its limit of running time",
+            EndKind.CPU: "reached its limit of CPU time",
+            EndKind.MEMORY: "ran out of memory: it reached its limit",
+            EndKind.FOLDER: "wrote more files than it may: its folder reached the limit of bytes",
+            EndKind.ORDER: "was ended on order",
+            EndKind.UNWATCHED: "lost its guard",
         }[self.how]
 
 

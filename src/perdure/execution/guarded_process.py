@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import structlog
 
 from perdure.execution import guard
-from perdure.execution.end import End, How
+from perdure.execution.child_limits import ChildLimits
+from perdure.execution.end import End, EndKind
 from perdure.execution.environment import allowed
 from perdure.execution.isolation import User
-from perdure.execution.limits import Limits
 from perdure.execution.output import Output
 from perdure.execution.sweep import MARKER, NOBODY, sweep
 
@@ -76,7 +76,7 @@ class GuardedProcess:
         arguments: Sequence[str],
         *,
         identity: str,
-        limits: Limits,
+        limits: ChildLimits,
         shared: int,
         environment: Mapping[str, str],
         user: User | None = None,
@@ -178,7 +178,7 @@ class GuardedProcess:
             await asyncio.to_thread(sweep, self._identity, self._token, self.child, self._ids)
             with suppress(Exception):  # others wait for the end, also where the log can't be written
                 log.exception("guard_not_followed", pid=self.guard)
-            return End(How.BROKEN, why=f"its guard couldn't be followed: {type(error).__name__}: {error}")
+            return End(EndKind.BROKEN, why=f"its guard couldn't be followed: {type(error).__name__}: {error}")
 
     async def _follow(self) -> End:
         """Read what the guard tells until it has ended, and sweep up what it may have left.
@@ -194,17 +194,17 @@ class GuardedProcess:
                 if not self._still.done():
                     self._still.set_result(None)
             elif verb == "broken":
-                end = End(How.BROKEN, why=rest)
+                end = End(EndKind.BROKEN, why=rest)
             elif end is None:
                 how, number = rest.split()
-                end = End(How(how), int(number))
+                end = End(EndKind(how), int(number))
         code = await asyncio.to_thread(self._process.wait)
         if end is None and code > 0:
-            end = End(How.BROKEN, why=f"its guard ended with exit code {code}")
+            end = End(EndKind.BROKEN, why=f"its guard ended with exit code {code}")
         if end is None or code != 0:
             left = self.child if end is None else None
             await asyncio.to_thread(sweep, self._identity, self._token, left, self._ids)
-        return end or End(How.UNWATCHED)
+        return end or End(EndKind.UNWATCHED)
 
 
 def _spawn(

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from perdure.execution.body import Provision
 from perdure.execution.guarded_process import GuardedProcess
-from perdure.execution.place import Place
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.sweep import NOBODY
+from perdure.execution.worker_configuration import WorkerConfiguration
 from perdure.run import Execution
 
 __all__ = ["launch"]
@@ -21,13 +21,17 @@ T = TypeVar("T")
 
 
 async def launch(
-    place: Place, execution: Execution, provision: Provision, seconds: float | None, opened: AsyncExitStack
+    configuration: WorkerConfiguration,
+    execution: Execution,
+    provision: Provision,
+    seconds: float | None,
+    opened: AsyncExitStack,
 ) -> tuple[GuardedProcess, ProgressSlot]:
     """Start the child of an attempt.
 
     Parameters
     ----------
-    place
+    configuration
         Where it works.
     execution
         That of its run.
@@ -38,12 +42,18 @@ async def launch(
     opened
         When this is closed, nothing is left of the child, nor of its temporary files.
     """
-    isolation, environment, folders = place.isolation, dict(provision.environment), list(provision.folders)
+    isolation, environment, folders = (
+        configuration.isolation,
+        dict(provision.environment),
+        list(provision.folders),
+    )
     user = None
     if isolation is not None:  # its temporary files are in its home
         user = await _made(partial(isolation.user, execution.owner), isolation.leave, opened)
     else:
-        scratch = await _made(partial(place.scratch.make, execution.run_id), place.scratch.remove, opened)
+        scratch = await _made(
+            partial(configuration.scratch.make, execution.run_id), configuration.scratch.remove, opened
+        )
         environment["TMPDIR"] = str(scratch)
         folders.append(scratch)
     slot = ProgressSlot.create()
@@ -51,8 +61,8 @@ async def launch(
     process = await GuardedProcess.start(
         "perdure.execution.child",
         [execution.run_id],
-        identity=place.identity,
-        limits=replace(place.bodies[execution.kind].limits, seconds=seconds),
+        identity=configuration.identity,
+        limits=replace(configuration.bodies[execution.kind].limits, seconds=seconds),
         shared=slot.file,
         environment=environment,
         user=user,

@@ -19,7 +19,7 @@ from perdure.execution.messages import (
     Beat,
     Done,
     FromChild,
-    Log,
+    LoggedSteps,
     Pause,
     Paused,
     Resume,
@@ -67,7 +67,7 @@ class Link:
         steps: list[Step] = []
         while len(steps) < start.position:
             message = receive_blocking(self._channel)
-            assert isinstance(message, Log), "a log is sent as a whole"
+            assert isinstance(message, LoggedSteps), "a log is sent as a whole"
             steps += message.steps
         threading.Thread(target=self._listen, name="perdure-link", daemon=True).start()
         return start, steps

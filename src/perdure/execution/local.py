@@ -14,12 +14,12 @@ import structlog
 from perdure.errors import CorruptBlob, NotExecuted, RunNotFound
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
-from perdure.execution.place import Place
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.unplaced import settle
 from perdure.execution.work import Work
-from perdure.lifecycle import Wanted
+from perdure.execution.worker_configuration import WorkerConfiguration
+from perdure.lifecycle import DesiredState
 from perdure.observability import Metrics
 from perdure.run import Execution
 from perdure.stores.base import Store
@@ -85,7 +85,7 @@ class LocalExecutor:
         every: float = EVERY,
     ) -> None:
         self._store = store
-        self._place = Place(
+        self._configuration = WorkerConfiguration(
             bodies=dict(bodies),
             holder=f"{socket.gethostname()}:{os.getpid()}",
             identity=identity,
@@ -112,10 +112,10 @@ class LocalExecutor:
     async def open(self) -> None:
         """End what a killed worker left, and be ready to start."""
         adopt_orphans()
-        isolation = self._place.isolation
+        isolation = self._configuration.isolation
         ids = NOBODY if isolation is None else isolation.ids
-        left = await asyncio.to_thread(sweep, self._place.identity, ids=ids)
-        await asyncio.to_thread(self._place.scratch.open)
+        left = await asyncio.to_thread(sweep, self._configuration.identity, ids=ids)
+        await asyncio.to_thread(self._configuration.scratch.open)
         if isolation is not None:
             await asyncio.to_thread(isolation.open)
         if left:
@@ -147,19 +147,19 @@ class LocalExecutor:
     async def submit(self, run_id: str) -> None:
         """See to it that a run is worked on, or that who works on it looks at what is wanted of it."""
         execution = await asyncio.to_thread(self._store.execution, run_id)
-        if execution.kind not in self._place.bodies:
+        if execution.kind not in self._configuration.bodies:
             raise NotExecuted(run=run_id, kind=execution.kind)
         if run_id in self._working:
             self._working[run_id][0].look()
-        if execution.wanted is not Wanted.STARTED:  # who works on it may be leaving it just now
-            await settle(self._store, run_id, self._place.metrics)
+        if execution.desired is not DesiredState.STARTED:  # who works on it may be leaving it just now
+            await settle(self._store, run_id, self._configuration.metrics)
         self._woken.set()
 
     async def cancel(self, run_id: str) -> None:
         """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
         if run_id in self._working:
             self._working[run_id][0].look()
-        await settle(self._store, run_id, self._place.metrics)
+        await settle(self._store, run_id, self._configuration.metrics)
 
     # Claiming -----------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class LocalExecutor:
         """Settle what nobody works on any more, and fill the free slots."""
         groups = await self._waiting()
         for group in groups:
-            body = self._place.bodies.get(group.kind)
+            body = self._configuration.bodies.get(group.kind)
             interrupted = body is not None and not body.waits and body.is_interrupted(group)
             if interrupted or group.settles:
                 await self._settle(group, interrupted=interrupted)
@@ -191,7 +191,7 @@ class LocalExecutor:
     async def _waiting(self) -> Sequence[QueueGroup]:
         """Return the groups of the queue in which a run has no lease, and find out what they lack."""
         groups = await asyncio.to_thread(self._store.waiting_groups, self._tags)
-        bodies = self._place.bodies
+        bodies = self._configuration.bodies
         claimed = [group for group in groups if group.kind in bodies and bodies[group.kind].claims(group)]
         needed = {(group.kind, group.needs) for group in claimed}
         self._lacks = {place: lack for place, lack in self._lacks.items() if place in needed}
@@ -206,7 +206,7 @@ class LocalExecutor:
 
     async def _ask(self, kind: str, needs: str) -> None:
         """Find out what is lacked here for runs that need something; what is lacked may come later."""
-        lacks, asked = self._place.bodies[kind].lacks, time.monotonic()
+        lacks, asked = self._configuration.bodies[kind].lacks, time.monotonic()
         try:
             what = await anyio.to_thread.run_sync(lacks, needs, abandon_on_cancel=True)
         except Exception as error:  # of other people's code, or what is needed can't be read
@@ -226,15 +226,17 @@ class LocalExecutor:
             group
             for group in groups
             if slots.fit(group)
-            and self._place.bodies[group.kind].claims(group)
+            and self._configuration.bodies[group.kind].claims(group)
             and self._lacks.get((group.kind, group.needs), _UNKNOWN).what == ""
         ]
 
     async def _claim(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> None:
         """Work on the run whose turn it is; another executor may have been quicker."""
-        place = self._place
+        configuration = self._configuration
         claimed = await asyncio.wrap_future(
-            self._store.submit(Claim(place.holder, place.lease_seconds, groups, tuple(self._working)))
+            self._store.submit(
+                Claim(configuration.holder, configuration.lease_seconds, groups, tuple(self._working))
+            )
         )
         match claimed:
             case CorruptBlob():
@@ -249,7 +251,7 @@ class LocalExecutor:
     def _begin(self, slots: "_Slots", execution: Execution) -> None:
         slots.free -= 1
         run_id = execution.run_id
-        work = Work(self._store, self._place, execution)
+        work = Work(self._store, self._configuration, execution)
         task = asyncio.create_task(work.run(), name=f"perdure-run-{run_id}")  # cancelled by `aclose`
         self._working[run_id] = work, task
 
@@ -268,7 +270,7 @@ class LocalExecutor:
             if run_id in self._working:  # it is late with the renewal of the lease
                 continue
             try:
-                await settle(self._store, run_id, self._place.metrics, interrupted=interrupted)
+                await settle(self._store, run_id, self._configuration.metrics, interrupted=interrupted)
             except RunNotFound:  # deleted meanwhile
                 pass
             except CorruptBlob as error:

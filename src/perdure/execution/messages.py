@@ -24,7 +24,7 @@ __all__ = [
     "FromChild",
     "Garbled",
     "Line",
-    "Log",
+    "LoggedSteps",
     "Pause",
     "Paused",
     "Result",
@@ -67,7 +67,7 @@ class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     given: Mapping[str, str]
 
 
-class Log(msgspec.Struct, frozen=True, tag=True):
+class LoggedSteps(msgspec.Struct, frozen=True, tag=True):
     """The next steps of the run's log."""
 
     steps: Sequence[Step]
@@ -93,7 +93,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """End now; who doesn't is killed."""
 
 
-ToChild: TypeAlias = Start | Log | Done | Pause | Resume | Stop
+ToChild: TypeAlias = Start | LoggedSteps | Done | Pause | Resume | Stop
 
 # From the child ---------------------------------------------------------------------------------------------
 

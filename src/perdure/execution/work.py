@@ -24,16 +24,16 @@ import structlog
 from perdure.errors import NoSavepoint, PerdureError, VersionConflict
 from perdure.execution.attempt import Action, Attempt, Event, Happened
 from perdure.execution.body import Provision
+from perdure.execution.conclusion import Again, Conclusion, Finish, Leave, Unbegun, timed_out
 from perdure.execution.conversation import Conversation
 from perdure.execution.guard import Clock
 from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.launch import launch
 from perdure.execution.messages import Failure, Garbled, Pause, Resume, Start, Stop
-from perdure.execution.place import Place
 from perdure.execution.reporter import Reporter
 from perdure.execution.unplaced import settle
-from perdure.execution.verdict import Again, Finish, Leave, Unbegun, Verdict, timed_out
-from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.execution.worker_configuration import WorkerConfiguration
+from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Run
 from perdure.state.savepoint import Savepoint
 from perdure.state.state_store import newest_intact
@@ -60,7 +60,7 @@ class Work:
     ----------
     store
         Where the run is kept.
-    place
+    configuration
         Where the work is done.
     execution
         That of the run, which is leased.
@@ -70,11 +70,11 @@ class Work:
     _reporter: Reporter
     _conversation: Conversation
 
-    def __init__(self, store: Store, place: Place, execution: Execution) -> None:
-        self._store, self._place, self._execution = store, place, execution
+    def __init__(self, store: Store, configuration: WorkerConfiguration, execution: Execution) -> None:
+        self._store, self._configuration, self._execution = store, configuration, execution
         self._run_id, self._token = execution.run_id, execution.fence
-        self._body = place.bodies[execution.kind]
-        self._changes = place.feed.subscribe(execution.run_id)  # closed by `run`
+        self._body = configuration.bodies[execution.kind]
+        self._changes = configuration.feed.subscribe(execution.run_id)  # closed by `run`
         self._opened = AsyncExitStack()  # what an attempt needs, closed by `_attempt`
         self._inbox: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
         self._jobs: set[asyncio.Task[None]] = set()  # cancelled and awaited by `_act`
@@ -97,7 +97,7 @@ class Work:
         except (PerdureError, OSError) as error:
             log.warning("work_left", run=self._run_id, error=str(error))
 
-    async def _attempt(self) -> Verdict:
+    async def _attempt(self) -> Conclusion:
         """Return what becomes of the run, when nothing is left of the child."""
         attempt = Attempt(self._execution)
         try:
@@ -108,23 +108,23 @@ class Work:
             await self._submit(Release(self._run_id, self._token, self._seconds, unbegun=unbegun))
             raise
 
-    async def _act(self, attempt: Attempt) -> Verdict:
+    async def _act(self, attempt: Attempt) -> Conclusion:
         """Handle what happens until it is decided what becomes of the run."""
         for work in (self._renew(), self._watch(), self._start()):
             self._begin(work)
         try:
-            while attempt.verdict is None:
+            while attempt.conclusion is None:
                 event = await self._next(attempt.deadline)
                 for action in attempt.handle(event, time.monotonic()):
                     self._do(action, attempt)
-            if attempt.has_child and not isinstance(attempt.verdict, Leave):
+            if attempt.has_child and not isinstance(attempt.conclusion, Leave):
                 await self._reporter.finish(
                     attempt.said.traceback if isinstance(attempt.said, Failure) else "",
                     explained=attempt.explained,
-                    final=isinstance(attempt.verdict, Finish),
+                    final=isinstance(attempt.conclusion, Finish),
                 )
                 await self._reporter.write(self._seconds)
-            return attempt.verdict
+            return attempt.conclusion
         finally:
             jobs = tuple(self._jobs)
             for job in jobs:
@@ -164,18 +164,18 @@ class Work:
                 self._clock.hold()
                 self._reporter.hurry()
 
-    async def _conclude(self, verdict: Verdict) -> None:
+    async def _conclude(self, conclusion: Conclusion) -> None:
         """Bring the run to its end, or give the lease back."""
-        match verdict:
+        match conclusion:
             case Finish(change, result):
                 await self._submit(commands.Finish(self._run_id, self._token, change, result, self._seconds))
                 self._count(change)
-            case Again(deaths):
-                await self._submit(Release(self._run_id, self._token, self._seconds, deaths))
+            case Again(crashes):
+                await self._submit(Release(self._run_id, self._token, self._seconds, crashes))
             case Leave(unbegun=True):
-                renewal = Renew(self._run_id, self._token, self._place.lease_seconds, unbegun=True)
-                if (await self._submit(renewal)).wanted is not Wanted.STARTED:
-                    await settle(self._store, self._run_id, self._place.metrics)
+                renewal = Renew(self._run_id, self._token, self._configuration.lease_seconds, unbegun=True)
+                if (await self._submit(renewal)).desired is not DesiredState.STARTED:
+                    await settle(self._store, self._run_id, self._configuration.metrics)
             case Unbegun(None):
                 await self._submit(Release(self._run_id, self._token, unbegun=True))
             case Unbegun(Change() as end):
@@ -206,14 +206,14 @@ class Work:
         while True:
             await asyncio.sleep(due - time.monotonic())
             due = time.monotonic() + RENEW  # also where the commit takes longer: it may end the lease
-            await self._submit(Renew(self._run_id, self._token, self._place.lease_seconds))
+            await self._submit(Renew(self._run_id, self._token, self._configuration.lease_seconds))
             self.look()  # whatever became of the hints
 
     async def _watch(self) -> None:
         """Read the desired state of the run whenever it may have changed."""
         while True:
             execution = await asyncio.to_thread(self._store.execution, self._run_id)
-            await self._inbox.put(execution.wanted)
+            await self._inbox.put(execution.desired)
             # A hint with a state is a commit of this process. Most of those the run wrote itself; after the
             # others the executor calls `look`.
             while all(hint.state is not None for hint in self._changes.take()):
@@ -245,8 +245,10 @@ class Work:
         savepoint = await asyncio.to_thread(self._newest_savepoint)
         begin = None if savepoint is None else savepoint.timestamp
         await self._submit(CutLines(self._run_id, self._token, begin))  # what comes after it is said again
-        self._process, slot = await launch(self._place, self._execution, provision, self._left, self._opened)
-        self._place.metrics.attempts.labels(self._execution.kind).inc()
+        self._process, slot = await launch(
+            self._configuration, self._execution, provision, self._left, self._opened
+        )
+        self._configuration.metrics.attempts.labels(self._execution.kind).inc()
         self._clock.go_on()
         outputs, muted = self._process.outputs, self._body.replays and savepoint is not None
         self._reporter = Reporter(self._store, self._run_id, self._token, slot, outputs, muted=muted)
@@ -263,7 +265,7 @@ class Work:
                 seconds=self._execution.seconds,
                 position=run.position,
                 savepoint=savepoint,
-                paused=self._execution.wanted is Wanted.PAUSED,
+                paused=self._execution.desired is DesiredState.PAUSED,
                 given=provision.given,
             )
         )
@@ -291,7 +293,7 @@ class Work:
             self._reporter.take_time()  # what it goes on doing in threads is made to wait again
         await self._reporter.drain()
         await self._reporter.write()  # who sees that it is paused sees all that it said before
-        await self._change(Change(state=RunState.PAUSED))
+        await self._change(Change(state=RunStatus.PAUSED))
         return Happened.MOVED
 
     async def _go_on(self) -> Event:
@@ -299,7 +301,7 @@ class Work:
         self._process.go_on()
         self._clock.go_on()
         self._conversation.send(Resume())
-        await self._change(Change(state=RunState.STARTED))
+        await self._change(Change(state=RunStatus.STARTED))
         return Happened.MOVED
 
     # The store ----------------------------------------------------------------------------------------------
@@ -336,7 +338,7 @@ class Work:
 
     def _count(self, change: Change) -> None:
         if change.outcome is not None:
-            self._place.metrics.count_end(self._execution.kind, change.outcome.value)
+            self._configuration.metrics.count_end(self._execution.kind, change.outcome.value)
 
 
 def _absolute(places: Iterable[str]) -> list[str]:

@@ -27,7 +27,7 @@ class Entity:
     schedule
         Distance of savepoints; None never saves.
     save
-        Where encoded states go: `RunState.save`, or the state store around it.
+        Where encoded states go: `RunStatus.save`, or the state store around it.
     """
 
     def __init__(self, id: str, state: Any, timestamp: int, schedule: Schedule, save: Save) -> None:

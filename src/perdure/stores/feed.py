@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from perdure.errors import CorruptBlob, PerdureError, StoreUnavailable
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.observability import Metrics
 from perdure.stores.base import Store, Version
 from perdure.stores.commands import Committed
@@ -46,7 +46,7 @@ class Hint(msgspec.Struct, frozen=True):
     """
 
     run_id: str
-    state: RunState | None = None
+    state: RunStatus | None = None
     position: int = 0
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from perdure.lifecycle import RunState, Wanted
+from perdure.lifecycle import DesiredState, RunStatus
 
 __all__ = ["ANY_TAG", "SHORT", "QueueCount", "QueueGroup", "QueueState"]
 
@@ -42,15 +42,15 @@ class QueueGroup(msgspec.Struct, frozen=True, array_like=True):
 
     tag: str
     kind: str
-    wanted: Wanted
-    state: RunState
+    desired: DesiredState
+    state: RunStatus
     short: bool
     needs: str
 
     @property
     def settles(self) -> bool:
         """Whether a run that nobody works on is brought to its end or to a pause, see `Settle`."""
-        return self.wanted.ends or (self.wanted is Wanted.PAUSED and self.state is RunState.STARTED)
+        return self.desired.ends or (self.desired is DesiredState.PAUSED and self.state is RunStatus.STARTED)
 
 
 class QueueCount(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from perdure.errors import Invalid
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import MAX_NAME, Run
 
 __all__ = ["ALL", "Cursor", "Place", "RunFilter", "RunOrder", "bounds"]
@@ -118,7 +118,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     owner: str | None = None
     kind: str | None = None
-    states: frozenset[RunState] | None = None
+    states: frozenset[RunStatus] | None = None
     tags: tuple[str, ...] = ()
     name: str | None = None
     text: str | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from perdure.errors import CorruptBlob, NotExecuted
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Execution, LogLine, Run
 from perdure.state.savepoint import SavepointInfo
 from perdure.stores.checksums import checksum
@@ -45,14 +45,14 @@ _RUN = (
     "name",
     "tags",
 )
-_STATES = {state.value: state for state in RunState}  # a look into it takes less than the class does
+_STATES = {state.value: state for state in RunStatus}  # a look into it takes less than the class does
 _IDENTITY = ("id", "kind", "owner", "created", "parent", "parent_position")  # fmt: skip
 _EXECUTION = (
     "timeout",
-    "wanted",
+    "desired",
     "attempt",
     "seconds",
-    "deaths",
+    "crashes",
     "holder",
     "fence",
     "lease_until",
@@ -140,10 +140,10 @@ def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
     columns = (
         # Numbers as they come back from columns of real numbers, so that the checksum is over the same.
         None if execution.timeout is None else float(execution.timeout),
-        execution.wanted.value,
+        execution.desired.value,
         execution.attempt,
         float(execution.seconds),
-        execution.deaths,
+        execution.crashes,
         execution.holder,
         execution.fence,
         float(execution.lease_until),
@@ -160,7 +160,7 @@ def _execution_checksum(number: int, columns: Sequence[Any], needs: str, compute
 
 def group_values(group: QueueGroup) -> tuple[Any, ...]:
     """Return a group of the queue as its columns hold it."""
-    return (group.tag, group.kind, group.wanted.value, group.state.value, int(group.short), group.needs)
+    return (group.tag, group.kind, group.desired.value, group.state.value, int(group.short), group.needs)
 
 
 def line_values(number: int, at: int, line: LogLine, size: int) -> tuple[Any, ...]:
@@ -187,7 +187,7 @@ def check_page(run_id: str, after: int, limit: int, position: int, found: Sequen
     raise CorruptBlob(reason=reason, missing=missing, next=following)
 
 
-def to_state(run_id: str, state: str) -> RunState:
+def to_state(run_id: str, state: str) -> RunStatus:
     """Return a run's state; raise `CorruptBlob` if it is none."""
     found = _STATES.get(state)
     if found is None:

@@ -23,10 +23,10 @@ import msgspec
 from perdure.errors import NotExecuted, RunNotFound
 from perdure.execution.body import Body
 from perdure.execution.executor import Executor
-from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
+from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus
 from perdure.run import Execution, Run
 from perdure.stores.base import Store
-from perdure.stores.commands import CreateRun, Lease, Release, Want
+from perdure.stores.commands import CreateRun, Lease, Release, SetDesiredState
 from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.bodies import spec
@@ -57,7 +57,7 @@ class Trial:
         *,
         timeout: float | None = None,
         owner: str = "ann",
-        wanted: Wanted = Wanted.STARTED,
+        desired: DesiredState = DesiredState.STARTED,
         needs: str = "",
         tags: tuple[str, ...] = (),
         **given: Any,
@@ -66,7 +66,7 @@ class Trial:
         now = time.time()
         run = Run(id=id, kind="task", owner=owner, spec=spec(**given), created=now, updated=now, tags=tags)
         execution = Execution(
-            run_id=id, kind="task", owner=owner, timeout=timeout, wanted=wanted, needs=needs
+            run_id=id, kind="task", owner=owner, timeout=timeout, desired=desired, needs=needs
         )
         self.store.submit(CreateRun(run, execution=execution)).result(WAIT)
 
@@ -75,10 +75,10 @@ class Trial:
         self.create(id, **given)
         await self.executor.submit(id)
 
-    async def want(self, wanted: Wanted, id: str = "run") -> None:
+    async def want(self, desired: DesiredState, id: str = "run") -> None:
         """Want a state of a run, and wake the executor."""
-        self.store.submit(Want(id, wanted)).result(WAIT)
-        await (self.executor.cancel if wanted is Wanted.STOPPED else self.executor.submit)(id)
+        self.store.submit(SetDesiredState(id, desired)).result(WAIT)
+        await (self.executor.cancel if desired is DesiredState.STOPPED else self.executor.submit)(id)
 
     async def until(self, condition: Callable[[], bool], id: str = "run") -> None:
         """Wait until a condition holds, looked at after each change of a run."""
@@ -131,9 +131,9 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="echo", value=[1, "two", None])
             run, execution = await trial.until_final()
-            assert (run.state, run.outcome) == (RunState.COMPLETED, Outcome.SUCCEEDED)
+            assert (run.state, run.outcome) == (RunStatus.COMPLETED, Outcome.SUCCEEDED)
             assert trial.value() == [1, "two", None]
-            assert (execution.attempt, execution.deaths, execution.holder) == (1, 0, "")
+            assert (execution.attempt, execution.crashes, execution.holder) == (1, 0, "")
             assert execution.seconds > 0
 
         self.tried(work)
@@ -154,7 +154,7 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="fail")
             run, execution = await trial.until_final()
-            assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
+            assert (run.state, run.outcome) == (RunStatus.FAILED, Outcome.FAILED)
             assert "ValueError: it was told to" in run.reason
             assert "bodies.py, line" in run.reason
             assert execution.attempt == 1
@@ -178,7 +178,7 @@ class ExecutorConformance:
             for code in (0, 3):
                 await trial.submit(f"run-{code}", do="leave", code=code)
                 run, execution = await trial.until_final(f"run-{code}")
-                assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
+                assert (run.state, run.outcome) == (RunStatus.FAILED, Outcome.FAILED)
                 assert f"exit code {code}" in run.reason
                 assert execution.attempt == 1
 
@@ -201,7 +201,7 @@ class ExecutorConformance:
             for number in (signal.SIGSEGV, signal.SIGINT):
                 await trial.submit(number.name, do="die", number=number)
                 run, execution = await trial.until_final(number.name)
-                assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
+                assert (run.state, run.outcome) == (RunStatus.FAILED, Outcome.FAILED)
                 assert number.name in run.reason
                 assert execution.attempt == 3
 
@@ -211,7 +211,7 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="interrupt_itself")
             run, execution = await trial.until_final()
-            assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
+            assert (run.state, run.outcome) == (RunStatus.FAILED, Outcome.FAILED)
             assert run.reason.startswith("KeyboardInterrupt (")
             assert execution.attempt == 1
 
@@ -233,7 +233,7 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="spin", timeout=4.0)  # enough to begin and report, also on a busy machine
             run, execution = await trial.until_final()
-            assert (run.state, run.outcome) == (RunState.FAILED, Outcome.TIMED_OUT)
+            assert (run.state, run.outcome) == (RunStatus.FAILED, Outcome.TIMED_OUT)
             assert msgspec.msgpack.decode(execution.progress or b"") == {"spinning": True}
             assert execution.seconds >= 4.0
 
@@ -257,9 +257,9 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="spin")
             await trial.until_reported()
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.STOPPED)
             run, execution = await trial.until_final()
-            assert (run.state, run.outcome) == (RunState.STOPPED, Outcome.TERMINATED)
+            assert (run.state, run.outcome) == (RunStatus.STOPPED, Outcome.TERMINATED)
             assert execution.attempt == 1
 
         self.tried(work)
@@ -268,9 +268,9 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="stop_when_asked")
             await trial.until_reported()
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.STOPPED)
             run, _ = await trial.until_final()
-            assert (run.state, run.outcome) == (RunState.STOPPED, Outcome.TERMINATED)
+            assert (run.state, run.outcome) == (RunStatus.STOPPED, Outcome.TERMINATED)
             assert trial.value() == "what there is"
 
         self.tried(work)
@@ -278,9 +278,9 @@ class ExecutorConformance:
     def test_a_run_that_is_wanted_stopped_before_it_began_never_starts(self) -> None:
         async def work(trial: Trial) -> None:
             trial.create(do="echo", value=1)
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.STOPPED)
             run, execution = await trial.until_final()
-            assert (run.state, run.outcome) == (RunState.STOPPED, Outcome.TERMINATED)
+            assert (run.state, run.outcome) == (RunStatus.STOPPED, Outcome.TERMINATED)
             assert (execution.attempt, execution.result) == (0, None)
 
         self.tried(work)
@@ -289,10 +289,10 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="march", until=str(tmp_path / "end"))
             await trial.until_reported()
-            await trial.want(Wanted.PAUSED)
-            await trial.until(lambda: trial.store.run("run").state is RunState.PAUSED)
+            await trial.want(DesiredState.PAUSED)
+            await trial.until(lambda: trial.store.run("run").state is RunStatus.PAUSED)
             (tmp_path / "end").touch()
-            await trial.want(Wanted.STARTED)
+            await trial.want(DesiredState.STARTED)
             run, execution = await trial.until_final()
             assert run.outcome is Outcome.SUCCEEDED
             assert execution.attempt == 1
@@ -303,9 +303,9 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="spin")
             await trial.until_reported()
-            await trial.want(Wanted.PAUSED)
-            await trial.until(lambda: trial.store.run("run").state is RunState.PAUSED)
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.PAUSED)
+            await trial.until(lambda: trial.store.run("run").state is RunStatus.PAUSED)
+            await trial.want(DesiredState.STOPPED)
             run, _ = await trial.until_final()
             assert run.outcome is Outcome.TERMINATED
 
@@ -313,11 +313,11 @@ class ExecutorConformance:
 
     def test_a_run_that_is_wanted_paused_waits_until_it_is_wanted_started(self) -> None:
         async def work(trial: Trial) -> None:
-            await trial.submit(do="echo", value=1, wanted=Wanted.PAUSED)
+            await trial.submit(do="echo", value=1, desired=DesiredState.PAUSED)
             await trial.submit("other", do="echo", value=2)
             await trial.until_final("other")
             assert trial.store.execution("run").attempt == 0
-            await trial.want(Wanted.STARTED)
+            await trial.want(DesiredState.STARTED)
             run, _ = await trial.until_final()
             assert run.outcome is Outcome.SUCCEEDED
 
@@ -379,7 +379,7 @@ class ExecutorConformance:
             async with self.opened(store) as executor:
                 trial = Trial(store, executor)
                 await trial.until(lambda: store.run("run").position > left.position)
-                await trial.want(Wanted.STOPPED)
+                await trial.want(DesiredState.STOPPED)
                 await trial.until_final()
                 number, begins = trial.value()
                 assert number >= begins[1] == left.position

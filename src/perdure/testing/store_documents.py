@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from perdure.errors import DocumentsExceeded, VersionConflict
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Change
 from perdure.stores.commands import (
     AddDocuments,
@@ -94,12 +94,12 @@ class DocumentConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, steps=2)
             kept = store.submit(PutDocument("bptk", "id", b"", None, Use("ann", 1, 0.0, 60.0))).result(WAIT)
-            end = Change(state=RunState.STOPPED, outcome=Outcome.EXPIRED, reason="its time is up")
+            end = Change(state=RunStatus.STOPPED, outcome=Outcome.EXPIRED, reason="its time is up")
             assert not store.submit(ForgetDocument("bptk", "id", kept.version, 2, "run", end)).result(WAIT)
-            assert store.run("run").state != RunState.STOPPED
+            assert store.run("run").state != RunStatus.STOPPED
             assert store.submit(ForgetDocument("bptk", "id", kept.version, 1, "run", end)).result(WAIT)
             ended = store.run("run")
-            assert (ended.state, ended.outcome, ended.position) == (RunState.STOPPED, Outcome.EXPIRED, 2)
+            assert (ended.state, ended.outcome, ended.position) == (RunStatus.STOPPED, Outcome.EXPIRED, 2)
 
     def test_a_step_notes_a_use_or_is_refused_with_it(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

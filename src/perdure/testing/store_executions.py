@@ -17,7 +17,7 @@ from perdure.errors import (
     RunNotFound,
     SavepointNotFound,
 )
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution, LogLine
 from perdure.stores.commands import (
     Append,
@@ -38,8 +38,8 @@ from perdure.stores.commands import (
     Release,
     Renew,
     Report,
+    SetDesiredState,
     Settle,
-    Want,
     encoded,
 )
 from perdure.stores.quota import Quota
@@ -70,15 +70,15 @@ class ExecutionConformance(StoreOpening):
     def test_an_execution_is_kept_with_its_run(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             given = an_execution(
-                "elsewhere", timeout=2.5, needs="numpy", wanted=Wanted.PAUSED, attempt=7, fence=9
+                "elsewhere", timeout=2.5, needs="numpy", desired=DesiredState.PAUSED, attempt=7, fence=9
             )
             store.submit(CreateRun(a_run("t", kind="task"), encoded(a_savepoint()), execution=given)).result(
                 WAIT
             )
             assert store.execution("t") == Execution(
-                run_id="t", kind="task", owner="ann", timeout=2.5, needs="numpy", wanted=Wanted.PAUSED
+                run_id="t", kind="task", owner="ann", timeout=2.5, needs="numpy", desired=DesiredState.PAUSED
             )
-            assert store.run("t").state is RunState.CREATED
+            assert store.run("t").state is RunStatus.CREATED
 
     def test_a_repeated_creation_makes_no_second_execution(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -99,7 +99,7 @@ class ExecutionConformance(StoreOpening):
                 lambda: store.submit(CutLines("run", 1, None)).result(WAIT),
                 lambda: store.submit(Finish("run", 1, a_change())).result(WAIT),
                 lambda: store.submit(Release("run", 1)).result(WAIT),
-                lambda: store.submit(Want("run", Wanted.STOPPED)).result(WAIT),
+                lambda: store.submit(SetDesiredState("run", DesiredState.STOPPED)).result(WAIT),
                 lambda: store.submit(Settle("run")).result(WAIT),
             ]
             for call in calls:
@@ -120,7 +120,7 @@ class ExecutionConformance(StoreOpening):
                 lambda: store.submit(CutLines("no", 5, None)).result(WAIT),
                 lambda: store.submit(Finish("no", 5, a_change())).result(WAIT),
                 lambda: store.submit(Release("no", 5)).result(WAIT),
-                lambda: store.submit(Want("no", Wanted.STOPPED)).result(WAIT),
+                lambda: store.submit(SetDesiredState("no", DesiredState.STOPPED)).result(WAIT),
                 lambda: store.submit(Settle("no")).result(WAIT),
                 lambda: store.log_lines("no"),
             ]
@@ -137,7 +137,7 @@ class ExecutionConformance(StoreOpening):
             fence = store.submit(Lease("a", "w", LONG)).result(WAIT).fence
             store.submit(Finish("a", fence, a_change())).result(WAIT)
             store.submit(Lease("d", "w", LONG)).result(WAIT)
-            store.submit(ChangeRun("c", 0, a_change(RunState.STOPPED))).result(WAIT)
+            store.submit(ChangeRun("c", 0, a_change(RunStatus.STOPPED))).result(WAIT)
             queued(store, "e")
             listed = store.executions()
             assert [execution.run_id for execution in listed] == ["d", "b", "e"]
@@ -157,7 +157,7 @@ class ExecutionConformance(StoreOpening):
                     assert execution.fence > former
                     former = execution.fence
                     run = store.run(id)
-                    assert (run.state, run.version) == (RunState.STARTED, attempt)
+                    assert (run.state, run.version) == (RunStatus.STARTED, attempt)
 
     def test_a_lease_that_is_held_is_given_to_nobody_else(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -214,10 +214,10 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store)
             former = store.submit(Lease("task", "one", LONG)).result(WAIT)
-            store.submit(Release("task", former.fence, seconds=2.0, deaths=1)).result(WAIT)
+            store.submit(Release("task", former.fence, seconds=2.0, crashes=1)).result(WAIT)
             waiting = store.execution("task")
             assert (waiting.holder, waiting.fence, waiting.lease_until) == ("", 0, 0.0)
-            assert (waiting.seconds, waiting.deaths) == (2.0, 1)
+            assert (waiting.seconds, waiting.crashes) == (2.0, 1)
             for fence in (former.fence, 0):
                 with raised(Fenced):
                     store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
@@ -254,16 +254,16 @@ class ExecutionConformance(StoreOpening):
                 elif id == "left":
                     store.submit(Renew(id, token, LONG, unbegun=True)).result(WAIT)
                 else:
-                    failed = a_change(RunState.FAILED)
+                    failed = a_change(RunStatus.FAILED)
                     store.submit(Finish(id, token, failed, unbegun=True)).result(WAIT)
                 assert store.execution(id).attempt == 0
-            assert [store.run(id).state for id in ("released", "left")] == [RunState.CREATED] * 2
-            assert store.run("ended").state is RunState.FAILED
+            assert [store.run(id).state for id in ("released", "left")] == [RunStatus.CREATED] * 2
+            assert store.run("ended").state is RunStatus.FAILED
             left = store.execution("left")
             assert (left.leased(store.clock()), left.worked_on(store.clock())) == (True, False)
-            store.submit(Want("left", Wanted.STOPPED)).result(WAIT)
+            store.submit(SetDesiredState("left", DesiredState.STOPPED)).result(WAIT)
             store.submit(Settle("left")).result(WAIT)
-            assert store.run("left").state is RunState.STOPPED
+            assert store.run("left").state is RunStatus.STOPPED
 
     def test_steps_and_savepoints_need_the_fence_of_the_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -303,13 +303,13 @@ class ExecutionConformance(StoreOpening):
                 lambda: store.submit(PutSavepoint("task", Leased(fence), encoded(a_savepoint(3)))),
             ]
             for number, save in enumerate(saves):
-                store.submit(Report("task", fence, deaths=number + 1)).result(WAIT)
-                assert store.execution("task").deaths == number + 1
+                store.submit(Report("task", fence, crashes=number + 1)).result(WAIT)
+                assert store.execution("task").crashes == number + 1
                 save().result(WAIT)
-                assert store.execution("task").deaths == 0
-            store.submit(Report("task", fence, deaths=2)).result(WAIT)
+                assert store.execution("task").crashes == 0
+            store.submit(Report("task", fence, crashes=2)).result(WAIT)
             store.submit(Append("task", Leased(fence), 1, [an_entry(2)])).result(WAIT)
-            assert store.execution("task").deaths == 2
+            assert store.execution("task").crashes == 2
 
     def test_a_savepoint_makes_what_computes_a_run_what_it_needs(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -341,9 +341,9 @@ class ExecutionConformance(StoreOpening):
             queued(store)
             held = store.submit(Lease("task", "one", LONG)).result(WAIT)
             store.submit(Report("task", held.fence, progress=b"\x81\xa1k\x07")).result(WAIT)
-            store.submit(Report("task", held.fence, seconds=1.5, deaths=2)).result(WAIT)
+            store.submit(Report("task", held.fence, seconds=1.5, crashes=2)).result(WAIT)
             store.submit(Report("task", held.fence)).result(WAIT)
-            assert store.execution("task") == replace(held, progress=b"\x81\xa1k\x07", seconds=1.5, deaths=2)
+            assert store.execution("task") == replace(held, progress=b"\x81\xa1k\x07", seconds=1.5, crashes=2)
             assert store.run("task").version == 1
 
     # The end
@@ -358,7 +358,7 @@ class ExecutionConformance(StoreOpening):
             created(store)  # a session of ann's, which has no execution
             for run_id, owner in (("small", "ann"), ("large", "ann"), ("none", "ann"), ("other", "bob")):
                 queued(store, run_id, owner=owner)
-            change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+            change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
             fences = {
                 id: store.submit(Lease(id, "w", LONG)).result(WAIT).fence
                 for id in ("small", "large", "none", "other")
@@ -388,13 +388,13 @@ class ExecutionConformance(StoreOpening):
             queued(store)
             held = store.submit(Lease("task", "one", LONG)).result(WAIT)
             store.submit(Report("task", held.fence, progress=b"p")).result(WAIT)
-            change = Change(state=RunState.FAILED, outcome=Outcome.TIMED_OUT, reason="too long")
+            change = Change(state=RunStatus.FAILED, outcome=Outcome.TIMED_OUT, reason="too long")
             run = store.submit(Finish("task", held.fence, change, result=bytes(3000), seconds=9.5)).result(
                 WAIT
             )
             assert run == store.run("task")
             assert (run.state, run.outcome, run.reason) == (
-                RunState.FAILED,
+                RunStatus.FAILED,
                 Outcome.TIMED_OUT,
                 "too long",
             )
@@ -408,9 +408,9 @@ class ExecutionConformance(StoreOpening):
             fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
             store.submit(Finish("task", fence, a_change(), result=b"first")).result(WAIT)
             for refused in (
-                store.submit(Finish("task", fence, a_change(RunState.FAILED), result=b"second")),
+                store.submit(Finish("task", fence, a_change(RunStatus.FAILED), result=b"second")),
                 store.submit(Lease("task", "two", LONG)),
-                store.submit(Want("task", Wanted.STOPPED)),
+                store.submit(SetDesiredState("task", DesiredState.STOPPED)),
             ):
                 with raised(RunFinished):
                     refused.result(WAIT)
@@ -422,14 +422,14 @@ class ExecutionConformance(StoreOpening):
                 with raised(Fenced):
                     fenced.result(WAIT)
             assert store.execution("task").result == b"first"
-            assert store.run("task").state is RunState.COMPLETED
+            assert store.run("task").state is RunStatus.COMPLETED
 
     def test_a_change_to_a_final_state_ends_the_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             for id in ("a", "b"):
                 queued(store, id)
             first = store.submit(Lease("a", "w", LONG)).result(WAIT)
-            store.submit(ChangeRun("a", 1, a_change(RunState.STOPPED))).result(WAIT)
+            store.submit(ChangeRun("a", 1, a_change(RunStatus.STOPPED))).result(WAIT)
             second = store.submit(Lease("b", "w", LONG)).result(WAIT)
             store.submit(Append("b", Leased(second.fence), 0, [an_entry(1)], change=a_change())).result(WAIT)
             for id, held in (("a", first), ("b", second)):
@@ -441,26 +441,29 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store)
             fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
-            for change in (Change(), a_change(RunState.PAUSED)):
+            for change in (Change(), a_change(RunStatus.PAUSED)):
                 with raised(Invalid):
                     store.submit(Finish("task", fence, change, result=b"r")).result(WAIT)
             assert store.execution("task").result is None
-            assert store.run("task").state is RunState.STARTED
+            assert store.run("task").state is RunStatus.STARTED
 
     def test_what_the_owner_wants_is_put_down(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            for wanted in (Wanted.PAUSED, Wanted.STARTED, Wanted.STOPPED):
-                assert store.submit(Want("task", wanted)).result(WAIT).wanted is wanted
-                assert store.execution("task").wanted is wanted
+            for desired in (DesiredState.PAUSED, DesiredState.STARTED, DesiredState.STOPPED):
+                assert store.submit(SetDesiredState("task", desired)).result(WAIT).desired is desired
+                assert store.execution("task").desired is desired
 
     def test_an_end_that_is_wanted_stays_wanted(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            store.submit(Want("task", Wanted.STOPPED)).result(WAIT)
-            for wanted in (Wanted.STARTED, Wanted.PAUSED, Wanted.COMPLETED):
-                assert store.submit(Want("task", wanted)).result(WAIT).wanted is Wanted.STOPPED
-            assert store.execution("task").wanted is Wanted.STOPPED
+            store.submit(SetDesiredState("task", DesiredState.STOPPED)).result(WAIT)
+            for desired in (DesiredState.STARTED, DesiredState.PAUSED, DesiredState.COMPLETED):
+                assert (
+                    store.submit(SetDesiredState("task", desired)).result(WAIT).desired
+                    is DesiredState.STOPPED
+                )
+            assert store.execution("task").desired is DesiredState.STOPPED
 
     def test_a_deleted_run_takes_its_execution_along(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -608,7 +611,7 @@ class ExecutionConformance(StoreOpening):
             queued(store)
             seen: list[Committed] = []
             store.watch(seen.append)
-            store.submit(Want("task", Wanted.STARTED)).result(WAIT)
+            store.submit(SetDesiredState("task", DesiredState.STARTED)).result(WAIT)
             fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
             store.submit(Renew("task", fence, LONG)).result(WAIT)
             store.submit(Report("task", fence, progress=b"p")).result(WAIT)
@@ -627,9 +630,9 @@ class ExecutionConformance(StoreOpening):
     def test_a_lease_of_a_run_that_is_wanted_paused_does_not_start_it(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            store.submit(Want("task", Wanted.PAUSED)).result(WAIT)
+            store.submit(SetDesiredState("task", DesiredState.PAUSED)).result(WAIT)
             assert store.submit(Lease("task", "w", LONG)).result(WAIT).attempt == 1
-            assert store.run("task").state is RunState.CREATED
+            assert store.run("task").state is RunStatus.CREATED
 
     def test_a_fork_may_be_worked_on_as_a_new_run_is(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -637,10 +640,10 @@ class ExecutionConformance(StoreOpening):
             fence = store.submit(Lease("task", "w", LONG)).result(WAIT).fence
             store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
             fork = replace(a_run("fork", kind="task"), parent="task", parent_position=1)
-            given = an_execution("fork", wanted=Wanted.PAUSED)
+            given = an_execution("fork", desired=DesiredState.PAUSED)
             store.submit(
                 ForkRuns([Fork(run=fork, savepoint=encoded(a_savepoint(1)), execution=given)])
             ).result(WAIT)[0]
             made = store.execution("fork")
-            assert (made.wanted, made.attempt, made.fence) == (Wanted.PAUSED, 0, 0)
+            assert (made.desired, made.attempt, made.fence) == (DesiredState.PAUSED, 0, 0)
             assert store.submit(Lease("fork", "w", LONG)).result(WAIT).attempt == 1

@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 from perdure.errors import VersionConflict
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Change, Run
 from perdure.stores.base import Store
 from perdure.stores.commands import (
@@ -35,7 +35,7 @@ from perdure.testing.store_samples import (
 
 __all__ = ["ListConformance"]
 
-STATES = (RunState.CREATED, RunState.STARTED, RunState.COMPLETED, RunState.FAILED)
+STATES = (RunStatus.CREATED, RunStatus.STARTED, RunStatus.COMPLETED, RunStatus.FAILED)
 
 
 def _ids(store: Store, filter: RunFilter = ALL, order: RunOrder = RunOrder.CREATED) -> list[str]:
@@ -87,10 +87,10 @@ class ListConformance(StoreOpening):
                 store.submit(ChangeRun("run", 1, Change(name="late"))).result(WAIT)
             store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
             store.submit(
-                ChangeRun("run", 2, Change(state=RunState.STOPPED, outcome=Outcome.TERMINATED))
+                ChangeRun("run", 2, Change(state=RunStatus.STOPPED, outcome=Outcome.TERMINATED))
             ).result(WAIT)
             ended = store.submit(ChangeRun("run", 3, Change(name="", tags=()))).result(WAIT)
-            assert (ended.name, ended.tags, ended.state) == ("", (), RunState.STOPPED)
+            assert (ended.name, ended.tags, ended.state) == ("", (), RunStatus.STOPPED)
             assert store.run("run") == ended
             assert _ids(store, RunFilter(tags=("new",))) == []
 
@@ -103,7 +103,7 @@ class ListConformance(StoreOpening):
             fence = store.submit(Lease("task", "w", 9.0)).result(WAIT).fence
             store.submit(ChangeRun("task", 1, Change(name="Name", tags=("a",)))).result(WAIT)
             store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
-            store.submit(Finish("task", fence, Change(state=RunState.COMPLETED), result=b"r")).result(WAIT)
+            store.submit(Finish("task", fence, Change(state=RunStatus.COMPLETED), result=b"r")).result(WAIT)
             assert (store.run("task").name, store.run("task").tags) == ("Name", ("a",))
 
     # Lists
@@ -171,7 +171,7 @@ class ListConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("a", "b", "c"):
                 created(store, id)
-            store.submit(ChangeRun("c", 0, Change(state=RunState.STOPPED))).result(WAIT)
+            store.submit(ChangeRun("c", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
             store.submit(Append("a", Unleased(0), 0, [an_entry(1)])).result(WAIT)
             assert _ids(store, order=RunOrder.UPDATED) == ["b", "c", "a"]
             after = store.run("b").updated
@@ -233,9 +233,9 @@ class ListConformance(StoreOpening):
             for id in ("a", "b"):
                 created(store, id, tags=("t",))
             store.submit(
-                Append("a", Unleased(0), 0, [an_entry(1)], None, Change(state=RunState.STARTED))
+                Append("a", Unleased(0), 0, [an_entry(1)], None, Change(state=RunStatus.STARTED))
             ).result(WAIT)
             for tags in ((), ("t",)):
-                started = RunFilter(states=frozenset({RunState.STARTED}), tags=tags)
+                started = RunFilter(states=frozenset({RunStatus.STARTED}), tags=tags)
                 assert _ids(store, started) == ["a"]
-                assert _ids(store, RunFilter(states=frozenset({RunState.CREATED}), tags=tags)) == ["b"]
+                assert _ids(store, RunFilter(states=frozenset({RunStatus.CREATED}), tags=tags)) == ["b"]

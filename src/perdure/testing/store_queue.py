@@ -7,7 +7,7 @@ from perdure.errors import (
     LeaseHeld,
     RunNotFound,
 )
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution
 from perdure.stores.commands import (
     ChangeRun,
@@ -20,8 +20,8 @@ from perdure.stores.commands import (
     Lease,
     Release,
     Renew,
+    SetDesiredState,
     Settle,
-    Want,
     encoded,
 )
 from perdure.stores.queue import QueueGroup, QueueState
@@ -63,8 +63,8 @@ class QueueConformance(StoreOpening):
             store.submit(Lease("ran-out", "w", -1.0)).result(WAIT)
             fence = store.submit(Lease("given-back", "w", LONG)).result(WAIT).fence
             store.submit(Release("given-back", fence)).result(WAIT)
-            store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
-            store.submit(Want("stopped", Wanted.STOPPED)).result(WAIT)
+            store.submit(SetDesiredState("paused", DesiredState.PAUSED)).result(WAIT)
+            store.submit(SetDesiredState("stopped", DesiredState.STOPPED)).result(WAIT)
             fence = store.submit(Lease("done", "w", LONG)).result(WAIT).fence
             store.submit(Finish("done", fence, a_change())).result(WAIT)
             assert [store.waiting_before(id) for id in ids] == [None, 0, 1, None, None, None, 2]
@@ -72,7 +72,7 @@ class QueueConformance(StoreOpening):
             assert store.waiting_before("session") is None
             with raised(RunNotFound):
                 store.waiting_before("no")
-            store.submit(Want("paused", Wanted.STARTED)).result(WAIT)
+            store.submit(SetDesiredState("paused", DesiredState.STARTED)).result(WAIT)
             store.submit(DeleteRun("ran-out")).result(WAIT)
             assert [store.waiting_before(id) for id in ("given-back", "paused", "waits")] == [0, 1, 2]
 
@@ -85,17 +85,17 @@ class QueueConformance(StoreOpening):
             fence = store.submit(Lease("renewed", "w", -1.0)).result(WAIT).fence
             assert "renewed" in unleased(store)
             store.submit(Renew("renewed", fence, LONG)).result(WAIT)
-            store.submit(ChangeRun("final", 0, a_change(RunState.STOPPED))).result(WAIT)
-            store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
-            store.submit(ChangeRun("paused", 0, a_change(RunState.PAUSED))).result(WAIT)
+            store.submit(ChangeRun("final", 0, a_change(RunStatus.STOPPED))).result(WAIT)
+            store.submit(SetDesiredState("paused", DesiredState.PAUSED)).result(WAIT)
+            store.submit(ChangeRun("paused", 0, a_change(RunStatus.PAUSED))).result(WAIT)
             store.submit(DeleteRun("deleted")).result(WAIT)
             store.submit(Lease("stopped", "w", -1.0)).result(WAIT)
-            store.submit(Want("stopped", Wanted.STOPPED)).result(WAIT)
+            store.submit(SetDesiredState("stopped", DesiredState.STOPPED)).result(WAIT)
             assert unleased(store) == {
-                "b": (Wanted.STARTED, RunState.CREATED),
-                "a": (Wanted.STARTED, RunState.CREATED),
-                "paused": (Wanted.PAUSED, RunState.PAUSED),
-                "stopped": (Wanted.STOPPED, RunState.STARTED),
+                "b": (DesiredState.STARTED, RunStatus.CREATED),
+                "a": (DesiredState.STARTED, RunStatus.CREATED),
+                "paused": (DesiredState.PAUSED, RunStatus.PAUSED),
+                "stopped": (DesiredState.STOPPED, RunStatus.STARTED),
             }
 
     def test_a_fork_with_an_execution_waits_like_any_other(self, tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ class QueueConformance(StoreOpening):
             store.submit(Lease("held", "w", LONG)).result(WAIT)
             store.submit(Lease("ran-out", "w", -1.0)).result(WAIT)
             store.submit(Lease("paused", "w", LONG)).result(WAIT)
-            store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
-            store.submit(ChangeRun("final", 0, a_change(RunState.STOPPED))).result(WAIT)
+            store.submit(SetDesiredState("paused", DesiredState.PAUSED)).result(WAIT)
+            store.submit(ChangeRun("final", 0, a_change(RunStatus.STOPPED))).result(WAIT)
             found = {(it.kind, it.owner, it.state): it.count for it in store.queue_counts()}
             assert found == {
                 ("experiment", "ann", QueueState.WAITING): 1,
@@ -140,16 +140,16 @@ class QueueConformance(StoreOpening):
             queued(store, "like-plain", owner="bob", timeout=10.5)
             queued(store, "short", timeout=10.0)
             queued(store, "needy", needs="numpy")
-            queued(store, "experiment", kind="experiment", wanted=Wanted.PAUSED)
+            queued(store, "experiment", kind="experiment", desired=DesiredState.PAUSED)
             queued(store, "tagged", tags=("gpu", "big"))
             queued(store, "held")
             store.submit(Lease("held", "w", LONG)).result(WAIT)
-            started, created_ = Wanted.STARTED, RunState.CREATED
+            started, created_ = DesiredState.STARTED, RunStatus.CREATED
             groups = {
                 QueueGroup("", "task", started, created_, False, ""): ["plain", "like-plain", "tagged"],
                 QueueGroup("", "task", started, created_, True, ""): ["short"],
                 QueueGroup("", "task", started, created_, False, "numpy"): ["needy"],
-                QueueGroup("", "experiment", Wanted.PAUSED, created_, False, ""): ["experiment"],
+                QueueGroup("", "experiment", DesiredState.PAUSED, created_, False, ""): ["experiment"],
             }
             assert set(store.waiting_groups()) == set(groups)
             for group, ids in groups.items():
@@ -169,7 +169,7 @@ class QueueConformance(StoreOpening):
             assert isinstance(execution, Execution)
             assert (execution.holder, execution.attempt, execution.needs) == ("w", 1, "numpy")
             assert execution.leased(store.clock())
-            assert store.run("a").state is RunState.STARTED
+            assert store.run("a").state is RunStatus.STARTED
             with raised(LeaseHeld):
                 store.submit(Lease("a", "another", LONG)).result(WAIT)
             assert [claimed(store) for _ in range(3)] == ["b", None, None]
@@ -270,21 +270,21 @@ class QueueConformance(StoreOpening):
                 token = store.submit(Lease(id, "w", LONG)).result(WAIT).fence
                 store.submit(Release(id, token)).result(WAIT)
             store.submit(Lease("held", "w", LONG)).result(WAIT)
-            for id, wanted in (
-                ("stopped", Wanted.STOPPED),
-                ("paused", Wanted.PAUSED),
-                ("held", Wanted.STOPPED),
+            for id, desired in (
+                ("stopped", DesiredState.STOPPED),
+                ("paused", DesiredState.PAUSED),
+                ("held", DesiredState.STOPPED),
             ):
-                store.submit(Want(id, wanted)).result(WAIT)
+                store.submit(SetDesiredState(id, desired)).result(WAIT)
             settled = {id: store.submit(Settle(id)).result(WAIT) for id in ("stopped", "paused")}
             assert settled == {id: store.run(id) for id in settled}
             stopped = store.run("stopped")
-            assert (stopped.state, stopped.outcome) == (RunState.STOPPED, Outcome.TERMINATED)
-            assert store.run("paused").state is RunState.PAUSED
+            assert (stopped.state, stopped.outcome) == (RunStatus.STOPPED, Outcome.TERMINATED)
+            assert store.run("paused").state is RunStatus.PAUSED
             for id in ("stopped", "paused", "interrupted", "waits", "held"):
                 assert store.submit(Settle(id)).result(WAIT) is None
             assert store.submit(Settle("waits", interrupted=True)).result(WAIT) is None
             store.submit(Settle("interrupted", interrupted=True)).result(WAIT)
-            assert store.run("interrupted").state is RunState.PAUSED
-            assert store.execution("interrupted").wanted is Wanted.PAUSED
-            assert store.execution("waits").wanted is Wanted.STARTED
+            assert store.run("interrupted").state is RunStatus.PAUSED
+            assert store.execution("interrupted").desired is DesiredState.PAUSED
+            assert store.execution("waits").desired is DesiredState.STARTED

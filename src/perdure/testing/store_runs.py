@@ -14,7 +14,7 @@ from perdure.errors import (
     StepNotFound,
     VersionConflict,
 )
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Change
 from perdure.stores.commands import (
     Append,
@@ -151,11 +151,11 @@ class RunConformance(StoreOpening):
             again = store.submit(CreateRun(a_run("five"), key=a_key(), quota=TWO)).result(WAIT)
             assert again == Created(first.run, replayed=True)
             store.submit(CreateRun(a_run("another's", owner="bob"), quota=TWO)).result(WAIT)
-            store.submit(ChangeRun("two", 0, Change(state=RunState.STOPPED))).result(WAIT)
+            store.submit(ChangeRun("two", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
             store.submit(CreateRun(a_run("three"), quota=TWO)).result(WAIT)
 
     def test_ended_runs_are_counted_in_the_transaction_that_makes_one_more(self, tmp_path: Path) -> None:
-        quota, ended = Quota(ended=2), Change(state=RunState.STOPPED)
+        quota, ended = Quota(ended=2), Change(state=RunStatus.STOPPED)
         with self.opened(tmp_path) as store:
             for id in ("one", "two", "three"):
                 store.submit(CreateRun(a_run(id), encoded(a_savepoint()), a_key(id), quota=quota)).result(
@@ -213,10 +213,10 @@ class RunConformance(StoreOpening):
     def test_an_update_changes_what_is_given(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             before = created(store, steps=2)
-            change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+            change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
             after = store.submit(ChangeRun("run", 0, change)).result(WAIT)
             assert after == store.run("run")
-            assert (after.state, after.outcome) == (RunState.COMPLETED, Outcome.SUCCEEDED)
+            assert (after.state, after.outcome) == (RunStatus.COMPLETED, Outcome.SUCCEEDED)
             assert (after.version, after.position, after.spec, after.reason) == (
                 1,
                 2,
@@ -224,7 +224,7 @@ class RunConformance(StoreOpening):
                 before.reason,
             )
             again = store.submit(ChangeRun("run", 1, Change(spec=b"new", reason="why"))).result(WAIT)
-            assert (again.spec, again.reason, again.state) == (b"new", "why", RunState.COMPLETED)
+            assert (again.spec, again.reason, again.state) == (b"new", "why", RunStatus.COMPLETED)
 
     def test_an_update_of_another_version_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, TypeVar
 
 from perdure.errors import CorruptBlob, PerdureError
-from perdure.lifecycle import RunState, Wanted
+from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
@@ -86,7 +86,7 @@ def a_line(number: int) -> LogLine:
     return LogLine(text=f"line {number}", time=float(number), number=number)
 
 
-def a_change(state: RunState = RunState.COMPLETED) -> Change:
+def a_change(state: RunStatus = RunStatus.COMPLETED) -> Change:
     """Make a change of a run to a state."""
     return Change(state=state)
 
@@ -127,10 +127,10 @@ def queued(
     store.submit(CreateRun(run, encoded(a_savepoint()), key, execution=placed)).result(WAIT)
 
 
-def unleased(store: Store, tag: str = ANY_TAG) -> dict[str, tuple[Wanted, RunState]]:
+def unleased(store: Store, tag: str = ANY_TAG) -> dict[str, tuple[DesiredState, RunStatus]]:
     """Return the runs in the queue without a lease, with the state wanted of each, and the one it is in."""
     return {
-        id: (group.wanted, group.state)
+        id: (group.desired, group.state)
         for group in store.waiting_groups([tag])
         for id in store.unleased(group)
     }

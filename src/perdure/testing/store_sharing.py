@@ -26,7 +26,7 @@ from perdure.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Change
 from perdure.stores.base import Store
 from perdure.stores.commands import (
@@ -85,10 +85,10 @@ class SharedStoreConformance(StoreOpening):
             run = created(one, steps=2)
             assert other.run("run") == run
             assert list(other.steps("run")) == [a_step(1), a_step(2)]
-            other.submit(ChangeRun("run", run.version, Change(state=RunState.STARTED))).result(WAIT)
-            assert one.run("run").state is RunState.STARTED
+            other.submit(ChangeRun("run", run.version, Change(state=RunStatus.STARTED))).result(WAIT)
+            assert one.run("run").state is RunStatus.STARTED
             with raised(VersionConflict):
-                one.submit(ChangeRun("run", run.version, Change(state=RunState.PAUSED))).result(WAIT)
+                one.submit(ChangeRun("run", run.version, Change(state=RunStatus.PAUSED))).result(WAIT)
             one.submit(DeleteRun("run")).result(WAIT)
             with raised(RunNotFound):
                 other.run("run")
@@ -203,7 +203,7 @@ class SharedStoreConformance(StoreOpening):
             one.submit(CreateRun(a_run("first"), quota=Quota(unfinished=1))).result(WAIT)
             with raised(QuotaExceeded):
                 other.submit(CreateRun(a_run("second"), quota=Quota(unfinished=1))).result(WAIT)
-            one.submit(ChangeRun("first", 0, Change(state=RunState.STOPPED))).result(WAIT)
+            one.submit(ChangeRun("first", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
             with raised(EndedRunsExceeded):
                 other.submit(CreateRun(a_run("second"), quota=Quota(ended=1))).result(WAIT)
             assert [run.id for run in other.runs()] == ["first"]

@@ -17,7 +17,7 @@ from perdure.errors import (
     SavepointNotFound,
     StepNotFound,
 )
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Change, Step
 from perdure.state.savepoint import Savepoint
 from perdure.stores.chain import Chain
@@ -120,7 +120,7 @@ class StepConformance(StoreOpening):
     ) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            started = Change(state=RunState.STARTED)
+            started = Change(state=RunStatus.STARTED)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1)], change=started)).result(WAIT)
             store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
             assert store.run("run").generation == 0  # who steps it doesn't fence itself
@@ -133,7 +133,7 @@ class StepConformance(StoreOpening):
             version = store.run("run").version
             store.submit(ChangeRun("run", version, Change(reason="a note"))).result(WAIT)
             store.submit(Append("run", Unleased(1), 3, [an_entry(4)])).result(WAIT)
-            stopped = store.submit(ChangeRun("run", version + 1, a_change(RunState.STOPPED))).result(WAIT)
+            stopped = store.submit(ChangeRun("run", version + 1, a_change(RunStatus.STOPPED))).result(WAIT)
             assert stopped == store.run("run")
             assert stopped.generation == 2
             with raised(Fenced):
@@ -143,7 +143,7 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
-            store.submit(ChangeRun("run", 0, a_change(RunState.STOPPED))).result(WAIT)
+            store.submit(ChangeRun("run", 0, a_change(RunStatus.STOPPED))).result(WAIT)
             again = store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             assert (again.steps, again.replayed) == ((a_step(1),), True)
 
@@ -162,7 +162,7 @@ class StepConformance(StoreOpening):
     def test_a_repeated_key_is_answered_by_a_finished_run_too(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            change = Change(state=RunState.COMPLETED)
+            change = Change(state=RunStatus.COMPLETED)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())], change=change)).result(WAIT)
             assert store.submit(Append("run", Unleased(0), 1, [an_entry(1, a_key())])).result(WAIT).replayed
 
@@ -215,7 +215,7 @@ class StepConformance(StoreOpening):
     def test_a_finished_run_takes_no_steps(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(ChangeRun("run", 0, Change(state=RunState.STOPPED))).result(WAIT)
+            store.submit(ChangeRun("run", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
             with raised(RunFinished):
                 store.submit(Append("run", Unleased(1), 0, [an_entry(1)])).result(WAIT)
             with raised(PositionConflict):
@@ -224,16 +224,16 @@ class StepConformance(StoreOpening):
     def test_an_append_is_kept_whole_or_not_at_all(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED, reason="done")
+            change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED, reason="done")
             entries = [an_entry(1), an_entry(2)]
             with raised(PositionConflict):
                 store.submit(Append("run", Unleased(0), 1, entries, encoded(a_savepoint(2)), change)).result(
                     WAIT
                 )
-            assert (store.run("run").state, len(store.savepoints("run"))) == (RunState.CREATED, 1)
+            assert (store.run("run").state, len(store.savepoints("run"))) == (RunStatus.CREATED, 1)
             store.submit(Append("run", Unleased(0), 0, entries, encoded(a_savepoint(2)), change)).result(WAIT)
             run = store.run("run")
-            assert (run.state, run.outcome, run.reason) == (RunState.COMPLETED, Outcome.SUCCEEDED, "done")
+            assert (run.state, run.outcome, run.reason) == (RunStatus.COMPLETED, Outcome.SUCCEEDED, "done")
             assert (run.position, run.version) == (2, 1)
             assert store.savepoint("run", 2) == a_savepoint(2)
 

@@ -21,7 +21,7 @@ from perdure.errors import (
     Fenced,
     StoreUnavailable,
 )
-from perdure.lifecycle import RunState, Wanted
+from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Change
 from perdure.stores.base import Version
 from perdure.stores.commands import (
@@ -43,8 +43,8 @@ from perdure.stores.commands import (
     Release,
     Renew,
     Report,
+    SetDesiredState,
     Unleased,
-    Want,
     encoded,
 )
 from perdure.testing.store_documents import DocumentConformance
@@ -119,17 +119,17 @@ class StoreConformance(
             seen: list[Committed] = []
             stop = store.watch(seen.append)
             created(store, steps=2)
-            store.submit(ChangeRun("run", 0, Change(state=RunState.STARTED))).result(WAIT)
+            store.submit(ChangeRun("run", 0, Change(state=RunStatus.STARTED))).result(WAIT)
             store.submit(
                 ForkRuns([Fork(run=a_fork("fork", "run", 1), savepoint=encoded(a_savepoint(1)))])
             ).result(WAIT)[0]
             store.submit(DeleteRun("fork")).result(WAIT)
             assert seen == [
-                Committed("run", RunState.CREATED, 0),
-                Committed("run", RunState.CREATED, 2),
-                Committed("run", RunState.STARTED, 2),
-                Committed("fork", RunState.CREATED, 1),
-                Committed("fork", RunState.CREATED, 1, deleted=True),
+                Committed("run", RunStatus.CREATED, 0),
+                Committed("run", RunStatus.CREATED, 2),
+                Committed("run", RunStatus.STARTED, 2),
+                Committed("fork", RunStatus.CREATED, 1),
+                Committed("fork", RunStatus.CREATED, 1, deleted=True),
             ]
             stop()
             stop()
@@ -170,15 +170,15 @@ class StoreConformance(
                 seen.append(version)
                 return result
 
-            changed(store.submit(Want("task", Wanted.PAUSED)))
-            changed(store.submit(Want("task", Wanted.STARTED)))
+            changed(store.submit(SetDesiredState("task", DesiredState.PAUSED)))
+            changed(store.submit(SetDesiredState("task", DesiredState.STARTED)))
             fence = changed(store.submit(Lease("task", "one", LONG))).fence
             store.submit(Renew("task", fence, 2 * LONG)).result(WAIT)
             assert store.versions(["task"]) == {"task": seen[-1]}, "nobody waits for a renewal"
             changed(store.submit(Report("task", fence, progress=b"p")))
             changed(store.submit(Report("task", fence, progress=b"q")))
             changed(store.submit(Report("task", fence, seconds=1.5)))
-            changed(store.submit(Report("task", fence, deaths=1)))
+            changed(store.submit(Report("task", fence, crashes=1)))
             changed(store.submit(Report("task", fence, lines=[a_line(1)])))
             changed(store.submit(Report("task", fence, lines=[a_line(2), a_line(3)])))
             changed(
@@ -191,7 +191,7 @@ class StoreConformance(
             changed(store.submit(Append("task", Leased(fence), 2, [an_entry(3)])))
             changed(store.submit(Release("task", fence)))
             version = store.run("task").version
-            changed(store.submit(ChangeRun("task", version, Change(state=RunState.PAUSED))))
+            changed(store.submit(ChangeRun("task", version, Change(state=RunStatus.PAUSED))))
             changed(store.submit(ChangeRun("task", version + 1, Change(reason="why"))))
             fence = changed(store.submit(Lease("task", "two", LONG))).fence
             changed(store.submit(Finish("task", fence, a_change(), result=b"r", seconds=2.0)))

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from perdure.drivers.requests import ADMINISTRATOR, Owner
+from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.web.errors import HttpError
 from perdure.web.headers import Headers, headers_of
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from perdure.drivers.requests import Owner
+from perdure.drivers.session_requests import Owner
 from perdure.errors import PerdureError
 from perdure.web.auth import LOCAL, Callers, Unauthorized
 from perdure.web.bodies import read_object

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from perdure.drivers.requests import Owner
+from perdure.drivers.session_requests import Owner
 from perdure.validation import Problem
 from perdure.web.auth import owner_of
 from perdure.web.errors import HttpError, invalid_request

@@ -12,7 +12,7 @@ import pytest
 from tests.support.served import catalogue
 
 from perdure.api.app import create_app
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.settings import Settings
 from perdure.stores.commands import CreateRun, PutDocument
 from perdure.stores.sqlite import SqliteStore
@@ -107,7 +107,7 @@ def test_a_damaged_simulation_is_named_and_hides_no_other_one(path: Path, damage
             record |= {"configuration": "simulation_config.json", "script": "main_script.py"}
             blob = msgspec.msgpack.encode(record)
             store.submit(PutDocument("nrp", str(number), blob, None)).result(WAIT)
-            run = a_run(f"run-{number}", kind="experiment", owner="local", state=RunState.STOPPED)
+            run = a_run(f"run-{number}", kind="experiment", owner="local", state=RunStatus.STOPPED)
             store.submit(CreateRun(run, execution=an_execution(run.id, owner="local"))).result(WAIT)
     execute(path, damage)
 

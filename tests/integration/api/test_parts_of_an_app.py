@@ -8,7 +8,7 @@ from tests.support.in_process import in_process
 
 from perdure.api.app import create_app
 from perdure.api.dialects import BPTK, DIALECTS, STABLECONFIGS, ServedDialect
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
@@ -67,7 +67,7 @@ def test_an_executor_from_outside_is_asked_and_nothing_else_works_on_runs() -> N
         run_id = client.post("/runs", json=TASK).json()["id"]
         assert client.put(f"/runs/{run_id}/state", json={"state": "paused"}).status_code == 200
         run, execution = store.run(run_id), store.execution(run_id)
-        assert (run.state, execution.attempt, execution.holder) == (RunState.CREATED, 0, "")
+        assert (run.state, execution.attempt, execution.holder) == (RunStatus.CREATED, 0, "")
     assert asked.calls == [("submit", run_id)] * 2
 
 

@@ -45,12 +45,12 @@ def events(client: httpx.Client, run_id: str) -> Iterator[dict[str, Any]]:
                 yield json.loads(line.removeprefix("data: "))
 
 
-def until(client: httpx.Client, run_id: str, **wanted: Any) -> dict[str, Any]:
+def until(client: httpx.Client, run_id: str, **desired: Any) -> dict[str, Any]:
     """Follow a run until its events tell this."""
     for told in events(client, run_id):
-        if wanted.items() <= told.items():
+        if desired.items() <= told.items():
             return told
-    raise AssertionError(f"{run_id} ended and was never {wanted}")
+    raise AssertionError(f"{run_id} ended and was never {desired}")
 
 
 def error(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_a_task_that_is_stopped_has_ended_when_that_is_answered(client: httpx.Cl
     until(client, run_id, progress={"spinning": True})
     stopped = client.put(f"/runs/{run_id}/state", json={"state": "stopped"})
     assert (stopped.status_code, stopped.json()["state"]) == (200, "stopped")
-    assert (stopped.json()["outcome"], stopped.json()["wanted"]) == ("terminated", "stopped")
+    assert (stopped.json()["outcome"], stopped.json()["desired"]) == ("terminated", "stopped")
     error(client.put(f"/runs/{run_id}/state", json={"state": "started"}), 409, "trigger_refused")
 
 
@@ -175,9 +175,9 @@ def test_a_task_is_paused_and_goes_on(client: httpx.Client, pipe: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         paused = pool.submit(until, client, run_id, state="paused")
         asked = client.put(f"/runs/{run_id}/state", json={"state": "paused"})
-        assert (asked.status_code, asked.json()["wanted"]) == (200, "paused")
+        assert (asked.status_code, asked.json()["desired"]) == (200, "paused")
         assert paused.result(60)["progress"] == {"added": 1, "waiting": True}
-    assert client.put(f"/runs/{run_id}/state", json={"state": "started"}).json()["wanted"] == "started"
+    assert client.put(f"/runs/{run_id}/state", json={"state": "started"}).json()["desired"] == "started"
     pipe.write_text("go on")
     until(client, run_id, state="completed")
 

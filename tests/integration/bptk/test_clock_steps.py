@@ -24,7 +24,7 @@ time.time = lambda: real() + ahead  # before anything takes hold of it
 
 from tests.support.bptk_dialect import NEW, LASTING
 from tests.support.small import bath, catalogue_of
-from perdure.drivers.requests import StepRequest
+from perdure.drivers.session_requests import StepRequest
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import FileAdapter, Mirror
 from perdure.drivers.sessions import Sessions

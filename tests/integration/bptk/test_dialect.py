@@ -11,7 +11,7 @@ from tests.support.bptk_dialect import HOURS, LASTING, NEW, Clock, begun, dialec
 from tests.support.small import bath, catalogue_of
 
 from perdure.dialects.bptk.instance import DIALECT
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.errors import (
     InstanceLocked,
     InstanceNotFound,
@@ -22,7 +22,7 @@ from perdure.errors import (
     TooMany,
     Unavailable,
 )
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Key
 from perdure.stores.commands import AddDocuments, PutDocument
 from perdure.stores.memory import MemoryStore
@@ -77,7 +77,7 @@ def test_an_instance_times_out_and_its_run_ends_expired(clock: Clock) -> None:
             with pytest.raises(InstanceNotFound):
                 await stepped(dialect, instance)
             (ended,) = store.runs()
-            assert (ended.state, ended.outcome) == (RunState.STOPPED, Outcome.EXPIRED)
+            assert (ended.state, ended.outcome) == (RunStatus.STOPPED, Outcome.EXPIRED)
             assert len((await dialect.sessions.log("ada", ended.id, 0, 10)).steps) == 2
             assert store.documents(DIALECT) == []
             with pytest.raises(InstanceNotFound):
@@ -140,10 +140,10 @@ def test_each_session_is_a_run_and_the_former_one_stays_readable(store: SqliteSt
             await dialect.begin_session("ada", instance, lambda: NEW)
             assert await stepped(dialect, instance) == [0.0]
             second, first = store.runs()
-            assert (first.state, first.outcome, first.position) == (RunState.STOPPED, Outcome.TERMINATED, 3)
-            assert second.state == RunState.STARTED
+            assert (first.state, first.outcome, first.position) == (RunStatus.STOPPED, Outcome.TERMINATED, 3)
+            assert second.state == RunStatus.STARTED
             await dialect.end_session("ada", instance)
-            assert store.run(second.id).state == RunState.STOPPED
+            assert store.run(second.id).state == RunStatus.STOPPED
             assert await dialect.log("ada", instance) is None
             with pytest.raises(NoSession):
                 await stepped(dialect, instance)
@@ -163,7 +163,7 @@ def test_a_session_that_came_to_its_end_stays_readable_and_completed(clock: Cloc
             assert log is not None
             assert [step.position for page in log.pages() for step in page] == [1, 2, 3]
             await dialect.stop("ada", instance)
-            assert store.runs()[0].state == RunState.COMPLETED
+            assert store.runs()[0].state == RunStatus.COMPLETED
 
     asyncio.run(run())
 
@@ -404,7 +404,7 @@ def test_a_store_that_cannot_be_written_is_told_and_changes_nothing(clock: Clock
             store.full = False
             assert await stepped(dialect, instance) == [1.0]
             assert len(await dialect.own("ada")) == 1
-            former = [one for one in store.runs() if one.state == RunState.STOPPED]
+            former = [one for one in store.runs() if one.state == RunStatus.STOPPED]
             assert [one.position for one in former] == [0]  # the session that could not be begun
 
     asyncio.run(run())

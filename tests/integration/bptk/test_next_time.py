@@ -8,10 +8,10 @@ from tests.support.adapters import FaultyAdapter
 from tests.support.bptk_dialect import LASTING, clock_behind, dialect_on, stepped
 from tests.support.small import bath, catalogue_of
 
+from perdure.dialects.bptk.answers import metrics_entry
 from perdure.dialects.bptk.session_clock import bounds
 from perdure.dialects.bptk.session_json import state_entry
-from perdure.dialects.bptk.shapes import metrics_entry
-from perdure.drivers.requests import NewSession
+from perdure.drivers.session_requests import NewSession
 from perdure.stores.memory import MemoryStore
 from perdure.web.auth import LOCAL
 

@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.small import bath, catalogue_of
 
 from perdure.api.app import App, create_app
-from perdure.drivers.requests import StepRequest
+from perdure.drivers.session_requests import StepRequest
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 

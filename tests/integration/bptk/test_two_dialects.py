@@ -15,7 +15,7 @@ from perdure.clock import SteadyClock
 from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.instance import DIALECT
-from perdure.drivers.requests import StepRequest
+from perdure.drivers.session_requests import StepRequest
 from perdure.errors import (
     InstanceNotFound,
     KeyReused,
@@ -23,7 +23,7 @@ from perdure.errors import (
     PositionConflict,
     TooMany,
 )
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Key
 from perdure.stores.commands import DeleteDocument, PutDocument, Touch
 from perdure.stores.memory import MemoryStore
@@ -104,7 +104,7 @@ def test_an_instance_that_is_stopped_at_one_is_gone_at_the_other() -> None:
                 with pytest.raises(InstanceNotFound):
                     await refused
             (ended,) = store.runs()
-            assert (ended.state, ended.outcome, ended.position) == (RunState.STOPPED, Outcome.TERMINATED, 2)
+            assert (ended.state, ended.outcome, ended.position) == (RunStatus.STOPPED, Outcome.TERMINATED, 2)
 
     asyncio.run(run())
 

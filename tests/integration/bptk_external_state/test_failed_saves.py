@@ -9,7 +9,7 @@ from tests.support.bptk_dialect import HOURS, NEW, Clock, begun, clock_behind, d
 from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.dialect import Dialect
 from perdure.errors import ExternalStateUnavailable, InstanceNotFound
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Change, Key
 from perdure.stores.commands import ChangeRun
 from perdure.stores.memory import MemoryStore
@@ -122,7 +122,7 @@ def test_a_begin_that_could_not_be_saved_leaves_no_run_behind(
             setattr(adapter, failure, False)
             await dialect.begin_session(LOCAL, instance, lambda: NEW, key)
             assert await stepped(dialect, instance, LOCAL) == [0.0]
-            unfinished = [run.id for run in store.runs() if run.state != RunState.STOPPED]
+            unfinished = [run.id for run in store.runs() if run.state != RunStatus.STOPPED]
             assert unfinished == [await run_of(dialect)]
 
     asyncio.run(body())

@@ -9,7 +9,7 @@ from tests.support.mirrored import Inside, run
 from tests.support.small import catalogue_of
 
 from perdure.dialects.bptk.external_state import FileAdapter
-from perdure.drivers.requests import NewSession
+from perdure.drivers.session_requests import NewSession
 from perdure.engines.system_dynamics import Model
 from perdure.scenarios import Catalogue
 

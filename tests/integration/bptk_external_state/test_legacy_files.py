@@ -13,7 +13,7 @@ from tests.support.adapters import Client, TutorialAdapter
 from tests.support.mirrored import OWNER, Inside
 
 from perdure.dialects.bptk.external_state import FileAdapter
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics import functions as sd
 from perdure.errors import ExternalStateRefused

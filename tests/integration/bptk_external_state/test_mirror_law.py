@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.adapters import FaultyAdapter
 from tests.support.mirrored import Inside
 
-from perdure.drivers.requests import NewSession
+from perdure.drivers.session_requests import NewSession
 from perdure.errors import ExternalStateUnavailable
 from perdure.run import Key
 

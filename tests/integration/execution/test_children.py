@@ -20,9 +20,9 @@ from tests.support.processes import exists, marked, state
 
 from perdure.errors import ExperimentNotFound, Fenced, StoreUnavailable
 from perdure.execution.body import Body, Provision
-from perdure.execution.limits import Limits
+from perdure.execution.child_limits import ChildLimits
 from perdure.execution.local import LocalExecutor
-from perdure.lifecycle import FINAL, Outcome, RunState, Wanted
+from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution, Run
 from perdure.stores.chain import Chain
 from perdure.stores.commands import (
@@ -36,7 +36,7 @@ from perdure.stores.commands import (
     Release,
     Renew,
     Report,
-    Want,
+    SetDesiredState,
 )
 from perdure.stores.memory import MemoryStore
 from perdure.testing.bodies import spec
@@ -50,7 +50,7 @@ def tried(
     work: Callable[[Trial], Awaitable[None]],
     *,
     body: str = BODY,
-    limits: Limits | None = None,
+    limits: ChildLimits | None = None,
     slots: int = 1,
 ) -> None:
     """Do a test's work with an executor of its own, and see to it that it leaves nothing."""
@@ -58,7 +58,7 @@ def tried(
 
     async def work_in_trial() -> None:
         store = MemoryStore()
-        bodies = {"task": Body(path=body, slots=slots, limits=limits or Limits())}
+        bodies = {"task": Body(path=body, slots=slots, limits=limits or ChildLimits())}
         async with LocalExecutor(store, bodies, identity=identity) as executor:
             await work(Trial(store, executor))
 
@@ -66,7 +66,7 @@ def tried(
     assert not marked(identity)
 
 
-def end_of(do: str, *, limits: Limits | None = None, **given: object) -> tuple[Run, Trial]:
+def end_of(do: str, *, limits: ChildLimits | None = None, **given: object) -> tuple[Run, Trial]:
     """Return a run that has ended, and the trial that it ended in."""
     found: list[tuple[Run, Trial]] = []
 
@@ -101,21 +101,21 @@ def test_a_child_that_breaks_the_rules_is_ended_and_the_run_says_why(
     monkeypatch.setattr("perdure.execution.attempt.FLOOD", 1000)  # more than a busy machine lets through
     monkeypatch.setattr("perdure.execution.attempt.HANGING_UP", 2.0)
     run, trial = end_of(do)
-    assert (run.state, run.outcome) == (RunState.FAILED, Outcome.FAILED)
+    assert (run.state, run.outcome) == (RunStatus.FAILED, Outcome.FAILED)
     assert reason in run.reason
     assert trial.store.execution("run").attempt == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells how much memory a process holds")
 def test_running_out_of_memory_fails_the_run_and_says_so() -> None:
-    run, trial = end_of("grow", limits=Limits(memory=200 * MEBIBYTE))
+    run, trial = end_of("grow", limits=ChildLimits(memory=200 * MEBIBYTE))
     assert run.outcome is Outcome.FAILED
     assert "ran out of memory" in run.reason
     assert trial.store.execution("run").attempt == 1
 
 
 def test_the_places_limit_of_time_binds_runs_that_ask_for_none() -> None:
-    run, _ = end_of("family", limits=Limits(seconds=0.5))
+    run, _ = end_of("family", limits=ChildLimits(seconds=0.5))
     assert run.outcome is Outcome.TIMED_OUT
 
 
@@ -173,7 +173,7 @@ def test_a_child_inherits_nothing_but_its_pipes_and_no_secrets(monkeypatch: pyte
     sys.platform != "linux", reason="elsewhere a guard ends what it reaches by its group only"
 )
 def test_temporary_files_count_against_the_limit_of_folders() -> None:
-    run, _ = end_of("hoard", size=20 * MEBIBYTE, ends=False, limits=Limits(folder_bytes=10 * MEBIBYTE))
+    run, _ = end_of("hoard", size=20 * MEBIBYTE, ends=False, limits=ChildLimits(folder_bytes=10 * MEBIBYTE))
     assert run.outcome is Outcome.FAILED
     assert "its folder reached the limit of bytes" in run.reason
 
@@ -196,7 +196,7 @@ class PausedStates(MemoryStore):
         self.states: list[str] = []
 
     def submit(self, command: Command[Any], chain: Chain | None = None) -> Future[Any]:
-        if isinstance(command, ChangeRun) and command.change.state is RunState.PAUSED:
+        if isinstance(command, ChangeRun) and command.change.state is RunStatus.PAUSED:
             child, _, other = msgspec.msgpack.decode(self.execution(command.run_id).progress or b"")["pids"]
             self.states += [state(child), state(other)]
         return super().submit(command, chain)
@@ -211,9 +211,9 @@ def test_who_sees_that_a_run_is_paused_sees_it_stand_still() -> None:
             trial = Trial(store, executor)
             await trial.submit(do="family")
             await trial.until_reported()
-            await trial.want(Wanted.PAUSED)
-            await trial.until(lambda: store.run("run").state is RunState.PAUSED)
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.PAUSED)
+            await trial.until(lambda: store.run("run").state is RunStatus.PAUSED)
+            await trial.want(DesiredState.STOPPED)
             await trial.until_final()
 
     asyncio.run(work())
@@ -240,8 +240,8 @@ def test_the_death_of_a_guard_leaves_nothing_and_counts_for_nothing() -> None:
         await trial.until(lambda: not seen.issuperset(reported()))
         assert not any(map(exists, seen))
         execution = trial.store.execution("run")
-        assert (execution.attempt, execution.deaths) == (5, 0)
-        await trial.want(Wanted.STOPPED)
+        assert (execution.attempt, execution.crashes) == (5, 0)
+        await trial.want(DesiredState.STOPPED)
         await trial.until_final()
 
     tried(work)
@@ -274,7 +274,7 @@ def test_a_run_that_is_ended_or_deleted_by_another_ends_its_child() -> None:
             await trial.submit(id, do="spin")
             await trial.until_reported(id)
         run = store.run("ended")
-        expired = Change(state=RunState.STOPPED, outcome=Outcome.EXPIRED)
+        expired = Change(state=RunStatus.STOPPED, outcome=Outcome.EXPIRED)
         store.submit(ChangeRun("ended", run.version, expired)).result(WAIT)
         store.submit(DeleteRun("deleted")).result(WAIT)
         await trial.submit("next", do="spin")
@@ -306,9 +306,9 @@ def test_a_run_whose_work_was_broken_off_is_paused_where_that_is_asked_for() -> 
             store.submit(Release("broken-off", lease.fence)).result(WAIT)
             await trial.submit("new", do="echo", value=2)
             await trial.until_final("new")
-            await trial.until(lambda: store.run("broken-off").state is RunState.PAUSED, "broken-off")
-            assert store.execution("broken-off").wanted is Wanted.PAUSED
-            await trial.want(Wanted.STARTED, "broken-off")
+            await trial.until(lambda: store.run("broken-off").state is RunStatus.PAUSED, "broken-off")
+            assert store.execution("broken-off").desired is DesiredState.PAUSED
+            await trial.want(DesiredState.STARTED, "broken-off")
             run, execution = await trial.until_final("broken-off")
             assert (run.outcome, execution.attempt) == (Outcome.SUCCEEDED, 2)
 
@@ -340,7 +340,7 @@ def test_a_run_goes_on_when_the_store_can_be_written_again(monkeypatch: pytest.M
             await trial.submit(do="count", to=6)
             _, execution = await trial.until_final()
             assert trial.value() == [6, [0, 3]]
-            assert (execution.attempt, execution.deaths) == (2, 0)
+            assert (execution.attempt, execution.crashes) == (2, 0)
 
     asyncio.run(work())
 
@@ -357,8 +357,8 @@ def test_a_child_that_gives_no_sign_of_life_is_noted_and_goes_on(monkeypatch: py
     async def work(trial: Trial) -> None:
         await trial.submit(do="spin")
         assert await asyncio.to_thread(noted.wait, WAIT)
-        assert trial.store.run("run").state is RunState.STARTED
-        await trial.want(Wanted.STOPPED)
+        assert trial.store.run("run").state is RunStatus.STARTED
+        await trial.want(DesiredState.STOPPED)
         await trial.until_final()
 
     structlog.configure(processors=[note])
@@ -440,12 +440,12 @@ def test_kinds_have_slots_of_their_own_and_each_attempt_is_provided_for() -> Non
             await trial.until_final("twice")
             assert trial.value("twice") == [3, {"attempt": "3"}, "twice"]
             ended, _ = await trial.until_final("thrice")
-            assert ended.state is RunState.FAILED
+            assert ended.state is RunStatus.FAILED
             assert ended.reason == (
                 "interrupted in attempt 3; the third time in a row without a new savepoint."
             )
             assert attempts == [1, 2, 3, 1, 2, 3]
-            assert store.run("long").state is RunState.STARTED
+            assert store.run("long").state is RunStatus.STARTED
         assert not marked(identity)
 
     asyncio.run(work())
@@ -462,7 +462,7 @@ def test_what_cannot_be_provided_for_fails_the_run() -> None:
             trial = Trial(store, executor)
             await trial.submit(do="interrupt", times=0)
             ended, execution = await trial.until_final()
-            assert (ended.state, execution.attempt) == (RunState.FAILED, 0)
+            assert (ended.state, execution.attempt) == (RunStatus.FAILED, 0)
             assert ended.reason.startswith("experiment_not_found: ")
 
     asyncio.run(work())
@@ -532,7 +532,7 @@ def test_a_lease_is_renewed_whatever_else_is_slow() -> None:
             trial = Trial(store, executor)
             await trial.submit(do="spin")
             await trial.until_reported()
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.STOPPED)
             await trial.until_final()
 
     asyncio.run(work())
@@ -568,13 +568,13 @@ def test_a_run_that_cannot_be_prepared_now_is_stopped_at_once(monkeypatch: pytes
             await trial.submit(do="echo", value=1)
             await trial.until(lambda: store.execution("run").fence > 0 and not store.execution("run").holder)
             await executor.look()
-            assert (store.run("run").state, store.execution("run").wanted) == (
-                RunState.CREATED,
-                Wanted.STARTED,
+            assert (store.run("run").state, store.execution("run").desired) == (
+                RunStatus.CREATED,
+                DesiredState.STARTED,
             )
-            store.submit(Want("run", Wanted.STOPPED)).result(WAIT)
+            store.submit(SetDesiredState("run", DesiredState.STOPPED)).result(WAIT)
             await executor.cancel("run")
-            assert store.run("run").state is RunState.STOPPED
+            assert store.run("run").state is RunStatus.STOPPED
 
     asyncio.run(work())
 
@@ -605,7 +605,7 @@ def test_a_run_that_cannot_be_prepared_now_is_left_for_as_long_as_its_lease_last
                 await executor.look()
             await trial.until(lambda: (provided, store.execution("run").attempt) == (1, 0))
             if ends:
-                await trial.want(Wanted.STOPPED)
+                await trial.want(DesiredState.STOPPED)
             else:
                 ran_out = Renew("run", store.execution("run").fence, -1.0)
                 store.submit(ran_out).result(WAIT)
@@ -617,8 +617,8 @@ def test_a_run_that_cannot_be_prepared_now_is_left_for_as_long_as_its_lease_last
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("wanted", [Wanted.STOPPED, Wanted.PAUSED])
-def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Wanted) -> None:
+@pytest.mark.parametrize("desired", [DesiredState.STOPPED, DesiredState.PAUSED])
+def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(desired: DesiredState) -> None:
     preparing, go, over = threading.Event(), threading.Event(), threading.Event()
     answers: list[bool] = []
 
@@ -641,8 +641,8 @@ def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Want
             store.submit(Release("run", token)).result(WAIT)  # its work was broken off
             await executor.submit("run")
             assert await asyncio.to_thread(preparing.wait, WAIT)
-            await trial.want(wanted)
-            await trial.until(lambda: store.run("run").state.value == wanted.value)
+            await trial.want(desired)
+            await trial.until(lambda: store.run("run").state.value == desired.value)
             # Its slot is free, though the thread is still at it.
             await trial.submit("other", do="interrupt", times=0)
             await trial.until_final("other")
@@ -650,10 +650,10 @@ def test_nobody_waits_for_a_preparation_that_is_not_wanted_any_more(wanted: Want
             go.set()
             assert await asyncio.to_thread(over.wait, WAIT)
             assert answers == [False, True]
-            if wanted is Wanted.PAUSED:
-                await trial.want(Wanted.STARTED)
+            if desired is DesiredState.PAUSED:
+                await trial.want(DesiredState.STARTED)
                 await trial.until_final()
-            assert store.execution("run").attempt == 1 + (wanted is Wanted.PAUSED)
+            assert store.execution("run").attempt == 1 + (desired is DesiredState.PAUSED)
         assert not marked(identity)
 
     asyncio.run(work())
@@ -686,11 +686,11 @@ def test_a_pause_that_nobody_had_heard_of_holds_after_a_restart() -> None:
             trial = Trial(store, executor)
             trial.create(do="interrupt", times=0)
             run = store.run("run")
-            store.submit(ChangeRun("run", run.version, Change(state=RunState.STARTED))).result(WAIT)
-            store.submit(Want("run", Wanted.PAUSED)).result(WAIT)
+            store.submit(ChangeRun("run", run.version, Change(state=RunStatus.STARTED))).result(WAIT)
+            store.submit(SetDesiredState("run", DesiredState.PAUSED)).result(WAIT)
             await executor.submit("run")
-            assert store.run("run").state is RunState.PAUSED
-            await trial.want(Wanted.STARTED)
+            assert store.run("run").state is RunStatus.PAUSED
+            await trial.want(DesiredState.STARTED)
             await trial.until_final()
 
     asyncio.run(work())

@@ -15,9 +15,9 @@ import pytest
 from tests.support.processes import exists, marked, process_of, state, until_gone
 
 from perdure.execution import guard
-from perdure.execution.end import End, How
+from perdure.execution.child_limits import ChildLimits
+from perdure.execution.end import End, EndKind
 from perdure.execution.guarded_process import GuardedProcess
-from perdure.execution.limits import Limits
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.sweep import MARKER, adopt_orphans, sweep
 
@@ -31,7 +31,7 @@ FAMILY = ("session", "orphan", "session")
 
 @contextlib.asynccontextmanager
 async def guarded(
-    *what: str, limits: Limits | None = None, identity: str = "", folder: Path | None = None
+    *what: str, limits: ChildLimits | None = None, identity: str = "", folder: Path | None = None
 ) -> AsyncIterator[tuple[GuardedProcess, list[int]]]:
     """Start an odd child, in a folder or none; yield it, and the numbers of all its processes."""
     slot = ProgressSlot.create()
@@ -40,7 +40,7 @@ async def guarded(
             "tests.support.odd_child",
             what,
             identity=identity or secrets.token_hex(8),
-            limits=limits or Limits(),
+            limits=limits or ChildLimits(),
             shared=slot.file,
             environment={} if folder is None else {"TMPDIR": str(folder)},
             folders=() if folder is None else (folder,),
@@ -57,7 +57,7 @@ async def guarded(
         slot.close()
 
 
-def end_of(*what: str, limits: Limits | None = None) -> End:
+def end_of(*what: str, limits: ChildLimits | None = None) -> End:
     """Return how an odd child ends by itself or at a limit."""
 
     async def work() -> End:
@@ -70,35 +70,35 @@ def end_of(*what: str, limits: Limits | None = None) -> End:
 
 
 def test_an_exit_code_is_told() -> None:
-    assert end_of("leave") == End(How.EXIT, 7)
+    assert end_of("leave") == End(EndKind.EXIT, 7)
 
 
 def test_a_signal_is_told() -> None:
-    assert end_of("abort") == End(How.SIGNAL, signal.SIGABRT)
+    assert end_of("abort") == End(EndKind.SIGNAL, signal.SIGABRT)
 
 
 def test_the_limit_of_running_time_ends_what_computes_in_c() -> None:
-    assert end_of("spin", *FAMILY, limits=Limits(seconds=0.5)) == End(How.TIME)
+    assert end_of("spin", *FAMILY, limits=ChildLimits(seconds=0.5)) == End(EndKind.TIME)
 
 
 def test_the_limit_of_cpu_time_is_told_from_a_signal() -> None:
-    assert end_of("spin", limits=Limits(cpu_seconds=1)) == End(How.CPU)
+    assert end_of("spin", limits=ChildLimits(cpu_seconds=1)) == End(EndKind.CPU)
 
 
 def test_the_limit_of_memory_ends_what_takes_more() -> None:
-    assert end_of("grow", limits=Limits(memory=200 * MEBIBYTE)) == End(How.MEMORY)
+    assert end_of("grow", limits=ChildLimits(memory=200 * MEBIBYTE)) == End(EndKind.MEMORY)
 
 
 @pytest.mark.parametrize(
     ("what", "limits", "how"),
     [
-        ("grow", Limits(memory=200 * MEBIBYTE), How.MEMORY),
-        ("fill", Limits(folder_bytes=10 * MEBIBYTE), How.FOLDER),
-        ("fill_deleted", Limits(folder_bytes=10 * MEBIBYTE), How.FOLDER),
+        ("grow", ChildLimits(memory=200 * MEBIBYTE), EndKind.MEMORY),
+        ("fill", ChildLimits(folder_bytes=10 * MEBIBYTE), EndKind.FOLDER),
+        ("fill_deleted", ChildLimits(folder_bytes=10 * MEBIBYTE), EndKind.FOLDER),
     ],
 )
 def test_limits_end_what_goes_on_while_its_time_is_held(
-    tmp_path: Path, what: str, limits: Limits, how: How
+    tmp_path: Path, what: str, limits: ChildLimits, how: EndKind
 ) -> None:
     async def work() -> None:
         async with guarded(what, "asked", limits=limits, folder=tmp_path) as (process, (child,)):
@@ -112,15 +112,15 @@ def test_limits_end_what_goes_on_while_its_time_is_held(
 
 
 def test_address_space_that_is_only_reserved_counts_for_nothing() -> None:
-    assert end_of("reserve", limits=Limits(memory=200 * MEBIBYTE)) == End(How.EXIT, 0)
+    assert end_of("reserve", limits=ChildLimits(memory=200 * MEBIBYTE)) == End(EndKind.EXIT, 0)
 
 
 def test_the_limit_of_open_files_holds_in_the_child() -> None:
-    assert end_of("open_files", limits=Limits(open_files=64)) == End(How.EXIT, 64)
+    assert end_of("open_files", limits=ChildLimits(open_files=64)) == End(EndKind.EXIT, 64)
 
 
 def test_what_a_child_leaves_is_ended_with_it() -> None:
-    assert end_of("leave", *FAMILY) == End(How.EXIT, 7)
+    assert end_of("leave", *FAMILY) == End(EndKind.EXIT, 7)
 
 
 def test_an_order_ends_the_child_and_all_that_escaped_its_session() -> None:
@@ -128,9 +128,9 @@ def test_an_order_ends_the_child_and_all_that_escaped_its_session() -> None:
         async with guarded("spin", *FAMILY) as (process, numbers):
             assert len(numbers) == 1 + len(FAMILY)
             assert all(map(exists, numbers))
-            assert await process.kill() == End(How.ORDER)
+            assert await process.kill() == End(EndKind.ORDER)
             assert not any(map(exists, numbers))
-            assert await process.kill() == End(How.ORDER)  # harmless when done twice
+            assert await process.kill() == End(EndKind.ORDER)  # harmless when done twice
 
     asyncio.run(work())
 
@@ -140,7 +140,7 @@ def test_a_killed_guard_leaves_nothing_either() -> None:
         adopt_orphans()
         async with guarded("spin", *FAMILY) as (process, numbers):
             os.kill(process.guard, signal.SIGKILL)
-            assert await process.ended == End(How.UNWATCHED)
+            assert await process.ended == End(EndKind.UNWATCHED)
             assert not any(map(exists, numbers))  # reaped, too: this process had inherited them
 
     asyncio.run(work())
@@ -150,7 +150,7 @@ def test_a_guard_that_is_asked_to_end_takes_its_child_along() -> None:
     async def work() -> None:
         async with guarded("spin", *FAMILY) as (process, numbers):
             os.kill(process.guard, signal.SIGTERM)
-            assert await process.ended == End(How.UNWATCHED)
+            assert await process.ended == End(EndKind.UNWATCHED)
             assert not any(map(exists, numbers))
 
     asyncio.run(work())
@@ -163,7 +163,7 @@ def test_a_guard_that_does_not_obey_is_killed_itself(monkeypatch: pytest.MonkeyP
         adopt_orphans()
         async with guarded("spin", *FAMILY) as (process, numbers):
             os.kill(process.guard, signal.SIGSTOP)
-            assert await process.kill() == End(How.UNWATCHED)
+            assert await process.kill() == End(EndKind.UNWATCHED)
             assert not any(map(exists, numbers))
 
     asyncio.run(work())
@@ -179,7 +179,7 @@ def test_an_order_explains_no_end_that_came_before_it() -> None:
             killing = asyncio.create_task(process.kill())
             await asyncio.sleep(0)  # the order is written
             os.kill(process.guard, signal.SIGCONT)
-            assert await killing == End(How.SIGNAL, signal.SIGKILL)
+            assert await killing == End(EndKind.SIGNAL, signal.SIGKILL)
 
     asyncio.run(work())
 
@@ -187,7 +187,7 @@ def test_an_order_explains_no_end_that_came_before_it() -> None:
 def test_what_has_another_number_at_any_moment_does_not_escape_its_guard() -> None:
     async def work() -> None:
         async with guarded("spin", "runner") as (process, (child, runner)):
-            assert await process.kill() == End(How.ORDER)
+            assert await process.kill() == End(EndKind.ORDER)
             assert not exists(child)
             with pytest.raises(ProcessLookupError):
                 os.killpg(runner, 0)
@@ -197,7 +197,7 @@ def test_what_has_another_number_at_any_moment_does_not_escape_its_guard() -> No
 
 def test_freezing_stops_all_of_it_and_its_time() -> None:
     async def work() -> None:
-        async with guarded("spin", "session", limits=Limits(seconds=1.0)) as (process, numbers):
+        async with guarded("spin", "session", limits=ChildLimits(seconds=1.0)) as (process, numbers):
             os.kill(process.guard, signal.SIGSTOP)
             freezing = asyncio.create_task(process.freeze())
             await until(lambda: state(process.guard) == "T")
@@ -205,11 +205,11 @@ def test_freezing_stops_all_of_it_and_its_time() -> None:
             os.kill(process.guard, signal.SIGCONT)
             await freezing
             assert [state(number) for number in numbers] == ["T", "T"]
-            async with guarded("spin", limits=Limits(seconds=1.0)) as (other, _):
-                assert await other.ended == End(How.TIME)  # so long it would have lasted itself
+            async with guarded("spin", limits=ChildLimits(seconds=1.0)) as (other, _):
+                assert await other.ended == End(EndKind.TIME)  # so long it would have lasted itself
             assert [state(number) for number in numbers] == ["T", "T"]
             process.go_on()
-            assert await process.ended == End(How.TIME)
+            assert await process.ended == End(EndKind.TIME)
 
     asyncio.run(work())
 
@@ -254,7 +254,7 @@ def started(
     with ours, theirs:
         guarding = [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno()), ""]
         with process_of(
-            [*guarding, *Limits().arguments(), *command],
+            [*guarding, *ChildLimits().arguments(), *command],
             stdout=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
             env={**os.environ, MARKER: marker},
@@ -316,7 +316,7 @@ def test_a_sweep_takes_along_what_hid_its_environment_below_a_marked_process() -
         async with guarded("sleep", "bare", identity=identity) as (process, numbers):
             await asyncio.to_thread(sweep, identity)
             # The guard may report the child's end before it is ended itself.
-            assert await process.ended in (End(How.UNWATCHED), End(How.SIGNAL, signal.SIGKILL))
+            assert await process.ended in (End(EndKind.UNWATCHED), End(EndKind.SIGNAL, signal.SIGKILL))
             assert not any(map(exists, numbers))
 
     adopt_orphans()

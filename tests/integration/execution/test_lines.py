@@ -12,7 +12,7 @@ import pytest
 
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.stores.base import Store
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Report
@@ -166,7 +166,7 @@ def test_what_a_replay_said_again_is_not_there_twice_when_its_end_is_explained(e
         await trial.submit(do="rehearse_in_vain", ends=ends)
         await trial.until_reported()
         if ends != "raises":
-            await trial.want(Wanted.STOPPED)
+            await trial.want(DesiredState.STOPPED)
         run, execution = await trial.until_final()
         assert run.outcome is (Outcome.FAILED if ends == "raises" else Outcome.TERMINATED)
         assert execution.attempt == 2
@@ -185,10 +185,13 @@ def test_who_floods_its_lines_is_paused_and_stopped_and_all_it_said_is_there(way
     async def work(trial: Trial) -> None:
         await trial.submit(do="babble", way=way)
         await trial.until(lambda: len(trial.store.log_lines("run", limit=5000)) == 5000)
-        for wanted, state in ((Wanted.PAUSED, RunState.PAUSED), (Wanted.STARTED, RunState.STARTED)):
-            await trial.want(wanted)
+        for desired, state in (
+            (DesiredState.PAUSED, RunStatus.PAUSED),
+            (DesiredState.STARTED, RunStatus.STARTED),
+        ):
+            await trial.want(desired)
             await trial.until(lambda state=state: trial.store.run("run").state is state)
-        await trial.want(Wanted.STOPPED)
+        await trial.want(DesiredState.STOPPED)
         run, execution = await trial.until_final()
         assert run.outcome is Outcome.TERMINATED
         reported = msgspec.msgpack.decode(execution.progress or b"")["number"]

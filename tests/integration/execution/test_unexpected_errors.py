@@ -16,7 +16,7 @@ import perdure.supervision
 from perdure.dialects.bptk import expiry
 from perdure.drivers.experiments import results
 from perdure.drivers.portal import Portal
-from perdure.execution.end import How
+from perdure.execution.end import EndKind
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, created
 
@@ -52,7 +52,7 @@ def test_a_guard_that_can_not_be_followed_is_ended_and_so_is_its_child(
             monkeypatch.setattr(perdure.execution.guarded_process, "_line", failing)
             process.hold_clock()  # which it reports
             end = await asyncio.wait_for(process.kill(), 60)
-            assert end.how is How.BROKEN
+            assert end.how is EndKind.BROKEN
             assert not any(map(exists, numbers))
 
     asyncio.run(work())
@@ -65,7 +65,7 @@ from pathlib import Path
 import perdure.execution.guarded_process
 from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.isolation import User, hand_over
-from perdure.execution.limits import Limits
+from perdure.execution.child_limits import Limits
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.sweep import adopt_orphans
 from tests.support.processes import exists
@@ -119,7 +119,7 @@ def test_a_guard_that_can_not_be_followed_is_ended_also_when_that_can_not_be_log
             monkeypatch.setattr(perdure.execution.guarded_process.log, "exception", unwritable, raising=False)
             process.hold_clock()  # which it reports
             end = await asyncio.wait_for(process.kill(), 60)
-            assert end.how is How.BROKEN
+            assert end.how is EndKind.BROKEN
             assert not any(map(exists, numbers))
 
     asyncio.run(work())

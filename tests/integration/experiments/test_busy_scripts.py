@@ -13,8 +13,8 @@ from tests.support.scripted import folder_of, plan_of
 
 from perdure.drivers.experiments import recorder, simulation
 from perdure.drivers.experiments.journal import Journal, Record, records
-from perdure.drivers.experiments.place import PLACE, Place
-from perdure.drivers.experiments.plan import Ending, How
+from perdure.drivers.experiments.plan import Ending, EndState
+from perdure.drivers.experiments.script_position import POSITION, ScriptPosition
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.engines import clocks
 from perdure.state.codec import decode
@@ -90,7 +90,7 @@ def test_a_busy_wait_that_is_killed_goes_on_with_the_readings_it_had(
     setattr(keeper, when, lambda appended: None)
     before = list(records(keeper.steps))
     ending, folder = simulate(tmp_path, BUSY, keeper, tmp_path / "attempt0")
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert list(records(keeper.steps))[: len(before)] == before
     first, *told, last = (record.answer for record in readings(keeper))
     written = contents(folder)["readings.txt"].decode().splitlines()
@@ -125,17 +125,17 @@ def test_a_busy_wait_is_kept_in_pages_at_the_same_simulation_time(tmp_path: Path
         *[2 * MILLISECOND] * (len(pages) - 1),
         4 * MILLISECOND,
     ]
-    calls = [Place.read(savepoint).calls for savepoint in keeper.order]
+    calls = [ScriptPosition.read(savepoint).calls for savepoint in keeper.order]
     assert calls == sorted(set(calls))
     # Polled clocks tick every fourth time: what is answered again is counted.
     assert sum(len(page) for page in pages) < len(list(records(keeper.steps))) / 2
-    assert set(keeper.order[0].entities) > {PLACE}
+    assert set(keeper.order[0].entities) > {POSITION}
 
 
 def test_time_outs_that_a_script_meets_again_and_again_are_counted(tmp_path: Path) -> None:
     keeper = MemoryKeeper()
     ending, _ = simulate(tmp_path, TIMES_UP, keeper, steps=3)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert keeper.lines == [("info", "enough")]
     assert [len(decode(step.inputs or b"")) for step in keeper.steps] == [2]
     assert len(list(records(keeper.steps))) == 5001

@@ -13,11 +13,11 @@ from tests.support.experiment_runs import ended, events, files, lines, made, put
 from tests.support.served import Served, served
 
 from perdure.artifacts import Artifacts
+from perdure.drivers.experiments.experiment_requests import ForkExperiment
 from perdure.drivers.experiments.experiments import KIND
 from perdure.drivers.experiments.preparing import Preparing
-from perdure.drivers.experiments.requests import ForkExperiment
 from perdure.drivers.experiments.storage import WorkingFolders
-from perdure.lifecycle import Wanted
+from perdure.lifecycle import DesiredState
 from perdure.run import Execution, Run
 from perdure.stores.commands import Fork, ForkRuns, encoded
 from perdure.stores.sqlite import SqliteStore
@@ -212,7 +212,7 @@ def keep_a_fork(folder: Path, parent_id: str, run_id: str) -> None:
             parent=parent_id,
             parent_position=prepared.savepoint.position,
         )
-        execution = Execution(run_id=run_id, kind=KIND, owner=parent.owner, wanted=Wanted.PAUSED)
+        execution = Execution(run_id=run_id, kind=KIND, owner=parent.owner, desired=DesiredState.PAUSED)
         store.submit(
             ForkRuns([Fork(run=run, savepoint=encoded(prepared.savepoint), execution=execution)])
         ).result()[0]

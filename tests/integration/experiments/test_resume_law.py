@@ -14,7 +14,7 @@ from tests.support.scripted import Break, attempt, folder_of, plan_of, until_it_
 from perdure.drivers.experiments import recorder
 from perdure.drivers.experiments.journal import Journal, records, trajectory
 from perdure.drivers.experiments.keeper import Control
-from perdure.drivers.experiments.plan import Ending, How, Plan
+from perdure.drivers.experiments.plan import Ending, EndState, Plan
 
 # No sets are written out: compiled again in one process, as here, their order may be another one.
 STATEMENTS = (
@@ -170,11 +170,11 @@ def test_a_run_paused_or_stopped_between_any_steps_ends_as_if_nothing_had_happen
         undisturbed, disturbed = MemoryKeeper(), MemoryKeeper()
         ending, folder = until_it_ends(undisturbed, plan, Path(one), script)
         if pauses:
-            wanted = {disturbed.asked + stop + 1 for stop in stops}
+            desired = {disturbed.asked + stop + 1 for stop in stops}
 
             def pause(asked: int) -> None:
-                if asked in wanted:
-                    disturbed.wanted = Control.PAUSED
+                if asked in desired:
+                    disturbed.desired = Control.PAUSED
 
             disturbed.on_control = pause
             last_folder = folder_of(Path(other), script)
@@ -195,16 +195,16 @@ def _stopped_again_and_again(
     former: Path | None = None
     for number, stop in enumerate([*stops, None]):
         folder = folder_of(root, script, number)
-        keeper.wanted = Control.RUNNING
+        keeper.desired = Control.RUNNING
         last = None if stop is None else keeper.asked + stop
 
         def want(asked: int, last: int | None = last) -> None:
             if last is not None and asked > last:
-                keeper.wanted = Control.STOPPING
+                keeper.desired = Control.STOPPING
 
         keeper.on_control = want
         ending, _ = attempt(keeper, plan, folder, former)
-        if ending.how is not How.STOPPED:
+        if ending.how is not EndState.STOPPED:
             return ending, folder
         former = folder
     raise AssertionError("nobody stopped the last one")

@@ -12,8 +12,8 @@ from tests.support.scripted import attempt, folder_of, plan_of
 
 from perdure.drivers.experiments.journal import records, trajectory
 from perdure.drivers.experiments.keeper import Control
-from perdure.drivers.experiments.place import FILES, PLACE, Place, restarted
-from perdure.drivers.experiments.plan import Ending, How, Past
+from perdure.drivers.experiments.plan import Ending, EndState, Past
+from perdure.drivers.experiments.script_position import FILES, POSITION, ScriptPosition, restarted
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.errors import EngineCrashed, FileLost, HashSeedChanged, ReplayMismatch, ScriptFailed
 from perdure.state.codec import decode, encode
@@ -54,27 +54,27 @@ def at_step(step: int, do: Callable[[], None]) -> Callable[[int], None]:
 @pytest.mark.parametrize(("steps", "n"), [(5, 2), (6, 2), (7, 10), (1, 1), (3, 1)])
 def test_no_step_is_lost_to_a_timeout(tmp_path: Path, steps: int, n: int) -> None:
     ending, cosimulation, _, folder = run(tmp_path, LOOP.format(n=n), steps=steps)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert cosimulation.steps_taken == steps
     assert contents(folder)["main_script_3.log"].decode() == f"time is up at {steps / 1000}\n"
 
 
 def test_an_uncaught_timeout_completes(tmp_path: Path) -> None:
     ending, cosimulation, _, _ = run(tmp_path, "while True: nrp.run_loop(3)", steps=8)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert cosimulation.steps_taken == 8
 
 
 def test_without_a_script_it_runs_to_the_timeout(tmp_path: Path) -> None:
     ending, cosimulation, _, _ = run(tmp_path, None, steps=2345, quiet=True, every=1000)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert cosimulation.steps_taken == 2345
     assert cosimulation.closed
 
 
 def test_without_a_script_it_runs_until_the_status_function_says_done(tmp_path: Path) -> None:
     ending, cosimulation, keeper, _ = run(tmp_path, None, done_at=17)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert cosimulation.steps_taken == 17
     assert [row[0] for row in trajectory(keeper.steps)] == [step for step in range(1, 18) if step % 3]
 
@@ -86,7 +86,7 @@ file_logger.info("%s %s", done, [row[0] for row in rows])
 nrp.run_loop()
 """
     ending, cosimulation, keeper, _ = run(tmp_path, script, done_at=4)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert cosimulation.steps_taken == 4
     assert keeper.lines == [("info", "True [1, 2, 4]")]
 
@@ -149,7 +149,7 @@ def test_data_packs_of_another_form_are_refused(tmp_path: Path, packs: str) -> N
 
 def test_a_script_that_raises_fails_with_file_and_line(tmp_path: Path) -> None:
     ending, _, keeper, _ = run(tmp_path, "nrp.run_loop(3)\n\nraise KeyError('no such thing')\n")
-    assert ending.how is How.FAILED
+    assert ending.how is EndState.FAILED
     assert ending.error is not None
     assert ending.error.in_words == "KeyError: 'no such thing' (main_script.py, line 3)"
     assert ending.error.text == "raise KeyError('no such thing')"
@@ -164,7 +164,7 @@ def test_an_error_in_a_module_of_the_script_is_found_there(tmp_path: Path) -> No
 
 def test_a_syntax_error_names_its_line(tmp_path: Path) -> None:
     ending, cosimulation, _, _ = run(tmp_path, "x = 1\nif x\n    pass\n")
-    assert ending.how is How.FAILED
+    assert ending.how is EndState.FAILED
     assert ending.error is not None
     assert (ending.error.type, ending.error.file, ending.error.line) == ("SyntaxError", "main_script.py", 2)
     assert ending.error.text == "if x"
@@ -179,12 +179,13 @@ def test_a_missing_script_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "how"), [("", How.COMPLETED), ("0", How.COMPLETED), ("3", How.FAILED), ("'no'", How.FAILED)]
+    ("code", "how"),
+    [("", EndState.COMPLETED), ("0", EndState.COMPLETED), ("3", EndState.FAILED), ("'no'", EndState.FAILED)],
 )
-def test_a_script_may_exit(tmp_path: Path, code: str, how: How) -> None:
+def test_a_script_may_exit(tmp_path: Path, code: str, how: EndState) -> None:
     ending, *_ = run(tmp_path, f"import sys\nnrp.run_loop()\nsys.exit({code})")
     assert ending.how is how
-    if how is How.FAILED:
+    if how is EndState.FAILED:
         assert ending.error is not None
         assert ending.error.line == 3
 
@@ -207,7 +208,7 @@ def test_an_engine_that_fails_fails_the_run_whatever_the_script_does_with_the_er
     tmp_path: Path, script: str
 ) -> None:
     ending, cosimulation, keeper, _ = run(tmp_path, script, fails_at=6)
-    assert ending.how is How.FAILED
+    assert ending.how is EndState.FAILED
     assert ending.error is not None
     assert ending.error.in_words.startswith("ZeroDivisionError: the engine divides by zero")
     assert keeper.lines == ([("error", "seen")] if "except" in script else [])
@@ -222,7 +223,7 @@ def test_an_engine_that_cannot_start_fails_the_run(tmp_path: Path) -> None:
 
     folder = folder_of(tmp_path, None)
     ending = Simulation(plan_of(None), Broken(folder), MemoryKeeper(), folder).run()
-    assert ending.how is How.FAILED
+    assert ending.how is EndState.FAILED
     assert ending.error is not None
     assert ending.error.in_words == "OSError: no such simulator"
 
@@ -242,7 +243,7 @@ def test_what_an_engine_says_of_its_own_script_is_told(tmp_path: Path) -> None:
 
     folder = folder_of(tmp_path, None)
     ending = Simulation(plan_of(None), Wrong(folder), MemoryKeeper(), folder).run()
-    assert ending.how is How.FAILED
+    assert ending.how is EndState.FAILED
     assert ending.error is not None
     assert ending.error.in_words == "KeyError: 'x' (a.py, line 7)"
 
@@ -268,7 +269,7 @@ def test_an_engine_that_cannot_be_shut_down_fails_a_completed_run(tmp_path: Path
 
     folder = folder_of(tmp_path, None)
     ending = Simulation(plan_of(None, steps=3), Stuck(folder), MemoryKeeper(), folder).run()
-    assert ending.how is How.FAILED
+    assert ending.how is EndState.FAILED
     assert ending.error is not None
     assert ending.error.in_words == "OSError: stuck"
 
@@ -300,7 +301,7 @@ def test_a_pause_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int)
         hold()
 
     keeper.hold = hold_and_look  # type: ignore[method-assign]
-    keeper.on_control = at_step(step, lambda: setattr(keeper, "wanted", Control.PAUSED))
+    keeper.on_control = at_step(step, lambda: setattr(keeper, "desired", Control.PAUSED))
     _, cosimulation, _, _ = run(tmp_path, "nrp.run_loop(13)", keeper)
     assert held == [(step, 1, step * MILLISECOND)]
     assert cosimulation.steps_taken == 13
@@ -314,9 +315,9 @@ def test_a_pause_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int)
 )
 def test_a_stop_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int, script: str) -> None:
     keeper = MemoryKeeper()
-    keeper.on_control = at_step(step, lambda: setattr(keeper, "wanted", Control.STOPPING))
+    keeper.on_control = at_step(step, lambda: setattr(keeper, "desired", Control.STOPPING))
     ending, cosimulation, _, _ = run(tmp_path, script + "\nfile_logger.info('not stopped')", keeper)
-    assert ending == Ending(how=How.STOPPED)
+    assert ending == Ending(how=EndState.STOPPED)
     assert cosimulation.steps_taken == step
     assert keeper.order[-1].timestamp == step * MILLISECOND
     assert keeper.lines == []
@@ -324,7 +325,7 @@ def test_a_stop_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int, 
 
 def test_a_stop_that_a_script_swallows_meets_it_again_at_the_next_call(tmp_path: Path) -> None:
     keeper = MemoryKeeper()
-    keeper.on_control = at_step(4, lambda: setattr(keeper, "wanted", Control.STOPPING))
+    keeper.on_control = at_step(4, lambda: setattr(keeper, "desired", Control.STOPPING))
     script = """
 import time
 for _ in range(3):
@@ -334,13 +335,13 @@ for _ in range(3):
         file_logger.info("swallowed at %s", time.time() > 0)
 """
     ending, cosimulation, _, _ = run(tmp_path, script, keeper)
-    assert ending == Ending(how=How.STOPPED)
+    assert ending == Ending(how=EndState.STOPPED)
     assert cosimulation.steps_taken == 4
 
 
 def test_a_stopped_script_may_clean_up(tmp_path: Path) -> None:
     keeper = MemoryKeeper()
-    keeper.on_control = at_step(4, lambda: setattr(keeper, "wanted", Control.STOPPING))
+    keeper.on_control = at_step(4, lambda: setattr(keeper, "desired", Control.STOPPING))
     script = "try:\n    nrp.run_loop(10)\nfinally:\n    file_logger.info('cleaned up')"
     run(tmp_path, script, keeper)
     assert keeper.lines == [("info", "cleaned up")]
@@ -348,26 +349,26 @@ def test_a_stopped_script_may_clean_up(tmp_path: Path) -> None:
 
 def test_a_stop_ends_a_pause(tmp_path: Path) -> None:
     keeper = MemoryKeeper()
-    keeper.on_control = at_step(4, lambda: setattr(keeper, "wanted", Control.PAUSED))
-    keeper.hold = lambda: setattr(keeper, "wanted", Control.STOPPING)  # type: ignore[method-assign]
+    keeper.on_control = at_step(4, lambda: setattr(keeper, "desired", Control.PAUSED))
+    keeper.hold = lambda: setattr(keeper, "desired", Control.STOPPING)  # type: ignore[method-assign]
     ending, cosimulation, _, _ = run(tmp_path, "nrp.run_loop(10)", keeper)
-    assert ending == Ending(how=How.STOPPED)
+    assert ending == Ending(how=EndState.STOPPED)
     assert cosimulation.steps_taken == 4
 
 
 def test_a_sleeping_script_obeys(tmp_path: Path) -> None:
     keeper = MemoryKeeper()
-    keeper.on_control = at_step(2, lambda: setattr(keeper, "wanted", Control.STOPPING))
+    keeper.on_control = at_step(2, lambda: setattr(keeper, "desired", Control.STOPPING))
     ending, *_ = run(tmp_path, "import time\nnrp.run_loop(2)\ntime.sleep(1e6)", keeper)
-    assert ending == Ending(how=How.STOPPED)
+    assert ending == Ending(how=EndState.STOPPED)
 
 
 def test_a_stopped_run_goes_on_from_where_it_stopped_when_forked(tmp_path: Path) -> None:
     whole = run(tmp_path, LOOP.format(n=7), steps=20)
     keeper = MemoryKeeper()
-    keeper.on_control = at_step(9, lambda: setattr(keeper, "wanted", Control.STOPPING))
+    keeper.on_control = at_step(9, lambda: setattr(keeper, "desired", Control.STOPPING))
     _, _, _, former = run(tmp_path, LOOP.format(n=7), keeper, steps=20)
-    keeper.wanted = Control.RUNNING
+    keeper.desired = Control.RUNNING
     keeper.on_control = lambda asked: None
     ending, cosimulation, _, folder = run(tmp_path, LOOP.format(n=7), keeper, steps=20, former=former)
     assert ending == whole[0]
@@ -575,9 +576,9 @@ def test_engines_that_answer_otherwise_after_an_older_savepoint_are_refused(tmp_
 def test_another_hash_seed_is_refused(tmp_path: Path) -> None:
     keeper, former = broken_off(tmp_path, LOOP.format(n=3), 8)
     newest = keeper.order[-1]
-    place = Place.read(newest)
+    place = ScriptPosition.read(newest)
     state: Any = place.to_state()
-    entities = {**newest.entities, PLACE: encode({**state, "hash_sample": place.hash_sample ^ 1})}
+    entities = {**newest.entities, POSITION: encode({**state, "hash_sample": place.hash_sample ^ 1})}
     keeper.order[-1] = type(newest)(timestamp=newest.timestamp, position=newest.position, entities=entities)
     with pytest.raises(HashSeedChanged, match="PYTHONHASHSEED"):
         run(tmp_path, LOOP.format(n=3), keeper, former=former)
@@ -604,7 +605,9 @@ def test_a_file_that_is_gone_with_its_folder_is_named(tmp_path: Path) -> None:
     keeper.on_control = lambda asked: None
     with pytest.raises(FileLost, match=r"large\.bin"):
         simulate(folder_of(tmp_path, None, 1), keeper.past(None))
-    assert simulate(second := folder_of(tmp_path, None, 2), keeper.past(first)) == Ending(how=How.COMPLETED)
+    assert simulate(second := folder_of(tmp_path, None, 2), keeper.past(first)) == Ending(
+        how=EndState.COMPLETED
+    )
     assert (second / "large.bin").read_bytes() == bytes(range(256)) * 300 * 20
 
 
@@ -669,7 +672,7 @@ def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_
     assert [savepoint.timestamp // MILLISECOND for savepoint in forked.order] == [10, 15]
     forked.on_control = lambda asked: None
     ending, cosimulation, _, folder = run(tmp_path, other, forked)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert cosimulation.time_ns == 18 * MILLISECOND
     assert contents(folder)["main_script_3.log"].decode() == "0.01\n10:\n"
     whole = contents(former)["engine.csv"].decode().splitlines(keepends=True)
@@ -689,7 +692,7 @@ def test_a_fork_with_another_script_begins_a_log_of_its_own(
     # The name differs as that of another script would.
     forked.order = [restarted(savepoint, "main_script_5.log")]
     ending, _, _, folder = run(tmp_path, "file_logger.info('mine')\nnrp.run_loop(1)\n", forked, sim_id=5)
-    assert ending == Ending(how=How.COMPLETED)
+    assert ending == Ending(how=EndState.COMPLETED)
     assert contents(folder)["main_script_5.log"] == b"mine\n"
     assert "main_script_3.log" not in contents(folder)
 

@@ -16,14 +16,14 @@ from tests.support.zips import opened, zip_of
 
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.body import BODY
+from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.drivers.experiments.experiments import KIND, Experiments
 from perdure.drivers.experiments.provisions import Provisions
-from perdure.drivers.experiments.requests import NewExperiment
 from perdure.drivers.experiments.storage import WorkingFolders
-from perdure.drivers.requests import ADMINISTRATOR
+from perdure.drivers.session_requests import ADMINISTRATOR
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 
@@ -105,11 +105,11 @@ async def test_nobody_waits_for_a_fetch_that_is_not_wanted_any_more(
         assert await asyncio.to_thread(gate.waiting.wait, WAIT)
         brought = await driver.trigger("ada", run.id, wanted)
         assert gate.waiting.is_set()
-        assert brought.state is RunState(wanted)
+        assert brought.state is RunStatus(wanted)
         assert store.execution(run.id).attempt == 1
         gate.open()
         if wanted == "paused":
-            assert (await driver.trigger("ada", run.id, "started")).state is RunState.STARTED
+            assert (await driver.trigger("ada", run.id, "started")).state is RunStatus.STARTED
             brought = await driver.trigger("ada", run.id, "stopped")
         await driver.stored(brought)
         view = await driver.view(ADMINISTRATOR, run.id)

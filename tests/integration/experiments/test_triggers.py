@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from perdure.artifacts import Artifacts
-from perdure.dialects.nrp.shapes import translated
+from perdure.dialects.nrp.schemas import translated
 from perdure.drivers.experiments import experiments
 from perdure.drivers.experiments.experiments import KIND, Experiments
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.errors import TriggerOverruled, TriggerRefused
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
-from perdure.stores.commands import ChangeRun, CreateRun, Want
+from perdure.stores.commands import ChangeRun, CreateRun, SetDesiredState
 from perdure.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ class Supervisor:
     async def cancel(self, run_id: str) -> None:
         self.asked.release()
 
-    def bring(self, *states: RunState) -> None:
+    def bring(self, *states: RunStatus) -> None:
         for state in states:
             run = self.store.run("run")
             self.store.submit(ChangeRun("run", run.version, Change(state=state))).result()
@@ -56,8 +56,8 @@ class Supervisor:
 def store() -> MemoryStore:
     made = MemoryStore()
     now = time.time()
-    run = Run(id="run", kind=KIND, owner="ada", spec=b"", state=RunState.STARTED, created=now, updated=now)
-    execution = Execution(run_id="run", kind=KIND, owner="ada", wanted=Wanted.STARTED)
+    run = Run(id="run", kind=KIND, owner="ada", spec=b"", state=RunStatus.STARTED, created=now, updated=now)
+    execution = Execution(run_id="run", kind=KIND, owner="ada", desired=DesiredState.STARTED)
     made.submit(CreateRun(run, execution=execution)).result()
     return made
 
@@ -89,7 +89,7 @@ async def test_a_wish_that_another_replaced_is_refused_at_once(
 ) -> None:
     pausing = asking(driver, "paused")
     await supervisor.asked.acquire()
-    assert (await driver.trigger("ada", "run", "started")).state is RunState.STARTED
+    assert (await driver.trigger("ada", "run", "started")).state is RunStatus.STARTED
     with pytest.raises(TriggerOverruled) as refused:
         await pausing
     assert str(refused.value) == (
@@ -104,19 +104,19 @@ async def test_a_state_that_was_come_to_and_left_is_answered(
 ) -> None:
     pausing = asking(driver, "paused")
     await supervisor.asked.acquire()
-    supervisor.bring(RunState.PAUSED)
-    store.submit(Want("run", Wanted.STARTED)).result()
-    supervisor.bring(RunState.STARTED)
-    assert (await pausing).state is RunState.PAUSED
+    supervisor.bring(RunStatus.PAUSED)
+    store.submit(SetDesiredState("run", DesiredState.STARTED)).result()
+    supervisor.bring(RunStatus.STARTED)
+    assert (await pausing).state is RunStatus.PAUSED
 
 
 async def test_a_state_before_the_wish_is_no_answer_to_it(
     driver: Experiments, supervisor: Supervisor
 ) -> None:
-    supervisor.bring(RunState.PAUSED, RunState.STARTED)
+    supervisor.bring(RunStatus.PAUSED, RunStatus.STARTED)
     pausing = asking(driver, "paused")
     await supervisor.asked.acquire()
-    assert (await driver.trigger("ada", "run", "started")).state is RunState.STARTED
+    assert (await driver.trigger("ada", "run", "started")).state is RunStatus.STARTED
     with pytest.raises(TriggerOverruled):
         await pausing
 
@@ -124,33 +124,33 @@ async def test_a_state_before_the_wish_is_no_answer_to_it(
 async def test_a_start_is_answered_though_the_run_has_completed_since(
     driver: Experiments, supervisor: Supervisor, store: MemoryStore
 ) -> None:
-    supervisor.bring(RunState.PAUSED)
+    supervisor.bring(RunStatus.PAUSED)
     starting = asking(driver, "started")
     await supervisor.asked.acquire()
-    supervisor.bring(RunState.STARTED)
-    ended = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+    supervisor.bring(RunStatus.STARTED)
+    ended = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
     store.submit(ChangeRun("run", store.run("run").version, ended)).result()
     run = await starting
-    assert (run.state, run.outcome) == (RunState.STARTED, None)
+    assert (run.state, run.outcome) == (RunStatus.STARTED, None)
 
 
-@pytest.mark.parametrize("wanted", ["paused", "started", "completed"])
+@pytest.mark.parametrize("desired", ["paused", "started", "completed"])
 async def test_an_end_that_is_wanted_stays_wanted(
-    driver: Experiments, supervisor: Supervisor, store: MemoryStore, wanted: str
+    driver: Experiments, supervisor: Supervisor, store: MemoryStore, desired: str
 ) -> None:
     stopping = asking(driver, "stopped")
     await supervisor.asked.acquire()
-    if wanted == "started":  # which it is: it changes nothing
-        assert (await driver.trigger("ada", "run", wanted)).state is RunState.STARTED
+    if desired == "started":  # which it is: it changes nothing
+        assert (await driver.trigger("ada", "run", desired)).state is RunStatus.STARTED
     else:
         with pytest.raises(TriggerOverruled, match="another request wants it stopped"):
-            await driver.trigger("ada", "run", wanted)
-    assert store.execution("run").wanted is Wanted.STOPPED
-    supervisor.bring(RunState.STOPPED)
-    assert (await stopping).state is RunState.STOPPED
+            await driver.trigger("ada", "run", desired)
+    assert store.execution("run").desired is DesiredState.STOPPED
+    supervisor.bring(RunStatus.STOPPED)
+    assert (await stopping).state is RunStatus.STOPPED
 
 
-async def told(asked: Awaitable[Run]) -> RunState | str:
+async def told(asked: Awaitable[Run]) -> RunStatus | str:
     try:
         return (await asked).state
     except TriggerRefused as refused:
@@ -163,15 +163,15 @@ async def test_nobody_waits_for_what_another_has_replaced(
 ) -> None:
     """Clients pause and start as fast as it goes, beside a supervisor that misses most wishes."""
 
-    async def steer(trigger: str) -> list[RunState | str]:
+    async def steer(trigger: str) -> list[RunStatus | str]:
         return [await told(driver.trigger("ada", "run", trigger)) for _ in range(50)]
 
     async def supervise() -> None:
         while True:
             await supervisor.asked.acquire()
-            wanted = RunState(store.execution("run").wanted.value)
-            if store.run("run").state is not wanted:
-                supervisor.bring(wanted)
+            desired = RunStatus(store.execution("run").desired.value)
+            if store.run("run").state is not desired:
+                supervisor.bring(desired)
 
     supervising = asyncio.create_task(supervise())
     wishes = ["paused", "started"] * (clients // 2)

@@ -49,7 +49,7 @@ def test_a_run_says_what_computes_it_and_waits_for_that(
         waiting = client.get(path).json()
         assert f"It has begun with Python {here}; this server has Python 4.0." in waiting["missing"]
         started = client.put(f"{path}/state", json={"state": "started"}).json()
-        assert (started["state"], started["wanted"], started["attempt"]) == ("paused", "started", 1)
+        assert (started["state"], started["desired"], started["attempt"]) == ("paused", "started", 1)
     monkeypatch.setattr(requirements, "python_version", lambda: here)
     with serving(tmp_path) as client:
         client.get(f"{path}/events")  # which last until it ends

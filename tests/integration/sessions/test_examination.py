@@ -14,7 +14,7 @@ from tests.support.models import catalogue as everything
 from tests.support.small import NEW, bath, catalogue_of, sessions_on, settings
 
 from perdure.drivers.examination import Finding
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.run import Key
 from perdure.scenarios import Catalogue
 from perdure.state.codec import decode, encode

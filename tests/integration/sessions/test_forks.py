@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.small import bath, catalogue_of, sessions_on
 
-from perdure.drivers.requests import ForkSession, NewSession, StepRequest
+from perdure.drivers.session_requests import ForkSession, NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics import functions as sd
 from perdure.errors import Invalid, LimitExceeded, QuotaExceeded, Refused, RunFinished
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Key
 from perdure.scenarios import Catalogue
 from perdure.stores.base import Store
@@ -98,7 +98,7 @@ def test_a_fork_before_the_first_step_is_a_session_of_that_seed() -> None:
         )
         await sessions.step("me", fork, StepRequest(steps=7))
         assert await rows(sessions, fork) == await rows(sessions, alike)
-        assert (await sessions.run("me", fork)).state is RunState.COMPLETED
+        assert (await sessions.run("me", fork)).state is RunStatus.COMPLETED
 
     run(work(MemoryStore()))
 
@@ -122,10 +122,10 @@ def test_with_a_later_stop_time_it_goes_on_as_if_it_had_been_that_from_the_start
         reference = await rows(whole, await stepped(whole, request, steps + more))
         sessions = sessions_on(store, noisy(stop), savepoint_every=every)
         parent = await stepped(sessions, request, steps)
-        assert (await sessions.run("me", parent)).state is RunState.COMPLETED
+        assert (await sessions.run("me", parent)).state is RunStatus.COMPLETED
         at = max(0, steps - back)
         (fork,) = await forked(sessions, parent, ForkSession(step=at, stoptime=later))
-        assert (await sessions.run("me", fork)).state in (RunState.STARTED, RunState.CREATED)
+        assert (await sessions.run("me", fork)).state in (RunStatus.STARTED, RunStatus.CREATED)
         again = sessions_on(store, noisy(stop))
         answer = await again.step("me", fork, StepRequest(steps=steps + more - at))
         assert answer.finished

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.small import catalogue_of, sessions_on, settings
 
-from perdure.drivers.requests import NewSession, StepRequest
+from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model
 from perdure.errors import ReplayMismatch

@@ -10,9 +10,9 @@ import pytest
 import structlog
 from tests.support.models import NAMES, OUTPUTS, catalogue, settings_of
 
-from perdure.drivers.requests import NewSession, StepRequest, StepRows
+from perdure.drivers.session_requests import NewSession, StepRequest, StepRows
 from perdure.drivers.sessions import Sessions
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
@@ -93,7 +93,7 @@ def test_a_session_resumed_at_every_step_equals_the_uninterrupted_one(
             assert same(taken, uninterrupted)
             log = await fresh(store).log("me", run_id, 0, STEPS)
             assert same([given.step for given in log.steps], uninterrupted)
-            assert log.run.state is RunState.COMPLETED
+            assert log.run.state is RunStatus.COMPLETED
             assert log.run.outcome is Outcome.SUCCEEDED
 
     asyncio.run(work())

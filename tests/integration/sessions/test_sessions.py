@@ -12,7 +12,7 @@ import pytest
 from tests.support.small import NEW, STEP, bath, catalogue_of, numbers, sessions_on, settings
 
 from perdure.drivers.labels import relabel
-from perdure.drivers.requests import NewSession, Owner, StepRequest
+from perdure.drivers.session_requests import NewSession, Owner, StepRequest
 from perdure.engines.system_dynamics import Model
 from perdure.errors import (
     EndedRunsExceeded,
@@ -37,7 +37,7 @@ from perdure.errors import (
     TriggerRefused,
     UpgradeRefused,
 )
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Entry, Key, Label, LabelChange, Run, Step
 from perdure.state.codec import decode, encode
 from perdure.stores.base import Store
@@ -68,7 +68,7 @@ def test_the_first_step_answers_the_start_and_settings_stay_in_force(store: Stor
         assert numbers(second.steps) == [[1.0, 6.5, 3.0]]
         third = await sessions.step("me", run_id, STEP)
         assert numbers(third.steps) == [[2.0, 9.5, 3.0]]
-        assert (await sessions.run("me", run_id)).state is RunState.STARTED
+        assert (await sessions.run("me", run_id)).state is RunStatus.STARTED
 
     run(work())
 
@@ -90,7 +90,7 @@ def test_a_session_that_gets_a_name_while_it_is_stopped_is_stopped_and_has_it(
 
         monkeypatch.setattr(sessions, "run", read_and_name)
         stopped = await sessions.stop("me", run_id)
-        assert (stopped.state, stopped.name, stopped.tags) == (RunState.STOPPED, "second", ("p",))
+        assert (stopped.state, stopped.name, stopped.tags) == (RunStatus.STOPPED, "second", ("p",))
 
     run(work())
 
@@ -338,7 +338,7 @@ def test_a_stopped_session_takes_no_step_and_stays_readable(store: Store) -> Non
         run_id = (await sessions.create("me", NEW)).run.id
         await sessions.step("me", run_id, STEP)
         stopped = await sessions.stop("me", run_id)
-        assert stopped.state is RunState.STOPPED
+        assert stopped.state is RunStatus.STOPPED
         with pytest.raises(RunFinished, match="stopped"):
             await sessions.step("me", run_id, STEP)
         with pytest.raises(TriggerRefused, match="stopped"):
@@ -427,7 +427,7 @@ def test_where_a_session_stands_is_told_after_every_commit_until_it_ends(store: 
         while latest.position < 6:
             latest = await anext(events)
         await sessions.stop("me", run_id)
-        assert [event.state async for event in events] == [RunState.STOPPED]
+        assert [event.state async for event in events] == [RunStatus.STOPPED]
         with pytest.raises(RunNotFound):
             await anext(sessions.events("you", run_id))
 

@@ -12,7 +12,7 @@ from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 from tests.support.small import NEW, numbers, sessions_on, settings, upgradable
 
-from perdure.drivers.requests import StepRequest
+from perdure.drivers.session_requests import StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.errors import ModelChanged, PositionConflict, RunFinished, RunNotFound
 from perdure.run import Change, Key

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.support.store_files import held, overwrite
 
 from perdure.errors import CorruptBlob
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Change
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Append, ChangeRun, DeleteRun, Lease, Recount, Unleased
@@ -20,7 +20,7 @@ from perdure.testing.store_samples import WAIT, an_entry, created, queued
 
 OWNERS = 60
 TAGS = ("tags", "tags_by_created", "tags_by_updated", "tags_by_name", "tags_of_owner_by_created")
-STARTED = Change(state=RunState.STARTED)
+STARTED = Change(state=RunStatus.STARTED)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_store_with_a_damaged_derived_table_serves_all_writes_and_is_whole_aga
         assert store.submit(step).result(WAIT).steps[0].position == 1
         created(store, "new", owner="ann", tags=("all",))
         assert store.submit(Lease("task-0", "worker", 60.0)).result(WAIT).attempt == 1
-        store.submit(ChangeRun("run-1", 0, Change(state=RunState.STOPPED))).result(WAIT)
+        store.submit(ChangeRun("run-1", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
         store.submit(DeleteRun("run-2")).result(WAIT)
         assert len(store.runs(RunFilter(tags=("all",)))) == OWNERS
         assert sum(count.count for count in store.queue_counts()) == OWNERS

@@ -16,10 +16,10 @@ import apsw
 import pytest
 from tests.fixtures.stores.former import EXECUTED, FORKED_AT, HERE, STEPS, catalogue, key, new, step_to
 
-from perdure.drivers.requests import StepRequest
+from perdure.drivers.session_requests import StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.errors import EndedRunsExceeded, ResultBytesExceeded, RunFinished
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.observability import Metrics
 from perdure.run import LogLine
 from perdure.settings import Settings
@@ -126,7 +126,7 @@ def test_its_tasks_and_records_are_there_and_are_worked_on(store: SqliteStore, v
     assert (held.holder, held.fence) == ("", 0)  # the server that held it has gone
     assert (done.attempt, done.seconds, done.result) == (1, 4.0, b"the result")
     ended = store.run("done")
-    assert (ended.state, ended.outcome, ended.position) == (RunState.COMPLETED, Outcome.SUCCEEDED, 1)
+    assert (ended.state, ended.outcome, ended.position) == (RunStatus.COMPLETED, Outcome.SUCCEEDED, 1)
     for id in ("held", "done"):
         assert run_of(store, "bob", id) == id
         assert [(step.inputs, step.outputs) for step in store.steps(id)] == [(b"given", b"answered")]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.oracle_lists import listed
 
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Change, Run
 from perdure.stores.commands import Append, ChangeRun, CreateRun, DeleteRun, Recount, Unleased
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
@@ -25,7 +25,7 @@ runs = st.lists(
         a_run,
         owner=st.sampled_from(["ann", "bob"]),
         kind=st.sampled_from(["session", "task", "experiment"]),
-        state=st.sampled_from(RunState),
+        state=st.sampled_from(RunStatus),
         name=names,
         tags=tags,
         created=times,
@@ -37,7 +37,7 @@ filters = st.builds(
     RunFilter,
     owner=st.none() | st.sampled_from(["ann", "bob", "eve"]),
     kind=st.none() | st.sampled_from(["session", "task"]),
-    states=st.none() | st.frozensets(st.sampled_from(RunState)) | st.just(FINAL),
+    states=st.none() | st.frozensets(st.sampled_from(RunStatus)) | st.just(FINAL),
     tags=tags,
     name=st.none() | names,
     text=st.none() | st.sampled_from(["", "A", "é", "n", "r1"]),
@@ -127,10 +127,10 @@ def test_a_run_that_stays_where_it_is_comes_once_whatever_is_added_and_deleted_b
 
 
 def test_changes_of_state_name_and_tags_are_listed_at_once_and_after_reopening(tmp_path: Path) -> None:
-    stopped = RunFilter(states=frozenset({RunState.STOPPED}))
+    stopped = RunFilter(states=frozenset({RunStatus.STOPPED}))
     with closing(SqliteStore(tmp_path)) as store:
         created(store, name="a", tags=("p",))
-        store.submit(ChangeRun("run", 0, Change(state=RunState.STOPPED))).result(WAIT)
+        store.submit(ChangeRun("run", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
         assert [run.id for run in store.runs(stopped)] == ["run"]
         store.submit(ChangeRun("run", 1, Change(name="b", tags=("q",)))).result(WAIT)
     with closing(SqliteStore(tmp_path)) as store:
@@ -168,7 +168,7 @@ def test_a_run_that_is_listed_otherwise_than_it_is_is_found_and_listed_anew(
     with closing(SqliteStore(tmp_path)) as store:
         for id in ("one", "two", "three", "four"):
             created(store, id, name=id, tags=("p",))
-        store.submit(ChangeRun("three", 0, Change(state=RunState.STOPPED))).result(WAIT)
+        store.submit(ChangeRun("three", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
     with closing(apsw.Connection(str(tmp_path / "perdure.db"))) as connection:
         connection.execute(damage)
         connection.execute("UPDATE runs SET state = 'startec' WHERE id = 'four'")  # one can't be read
@@ -184,7 +184,7 @@ def test_a_run_that_is_listed_otherwise_than_it_is_is_found_and_listed_anew(
 def test_damaged_tags_are_named_and_keep_no_run_from_its_steps(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path)) as store:
         created(store, "two", tags=("p",))
-    damage = (("[", RunState.STARTED), ('["p", 1]', RunState.PAUSED), ("{}", RunState.STARTED))
+    damage = (("[", RunStatus.STARTED), ('["p", 1]', RunStatus.PAUSED), ("{}", RunStatus.STARTED))
     for position, (tags, state) in enumerate(damage):
         with closing(apsw.Connection(str(tmp_path / "perdure.db"))) as connection:
             connection.execute("DROP TRIGGER IF EXISTS label_listed_anew")

@@ -9,8 +9,8 @@ import pytest
 from tests.support.store_files import overwrite
 
 from perdure.errors import CorruptBlob
-from perdure.lifecycle import RunState, Wanted
-from perdure.stores.commands import Append, Claim, Lease, Recount, Settle, Unleased, Want
+from perdure.lifecycle import DesiredState, RunStatus
+from perdure.stores.commands import Append, Claim, Lease, Recount, SetDesiredState, Settle, Unleased
 from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueState
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.store_samples import WAIT, an_entry, claimed, created, queued, raised, unleased
@@ -33,13 +33,13 @@ def test_a_file_that_was_written_without_a_queue_gets_one_when_it_is_opened(tmp_
         for id in ("waiting", "held", "paused"):
             queued(store, id)
         store.submit(Lease("held", "w", 3600.0)).result(WAIT)
-        store.submit(Want("paused", Wanted.PAUSED)).result(WAIT)
+        store.submit(SetDesiredState("paused", DesiredState.PAUSED)).result(WAIT)
     change(tmp_path, "DELETE FROM queue")
     with opened(tmp_path) as store:
         assert unleased(store) == {
-            "waiting": (Wanted.STARTED, RunState.CREATED),
-            "held": (Wanted.STARTED, RunState.STARTED),
-            "paused": (Wanted.PAUSED, RunState.CREATED),
+            "waiting": (DesiredState.STARTED, RunStatus.CREATED),
+            "held": (DesiredState.STARTED, RunStatus.STARTED),
+            "paused": (DesiredState.PAUSED, RunStatus.CREATED),
         }
         assert store.waiting_before("held") == 1
         assert store.check() == []
@@ -132,11 +132,11 @@ def test_a_run_that_can_not_be_trusted_keeps_no_other_from_being_claimed(tmp_pat
         for id in ("a", "b", "c"):
             queued(store, id)
         for id in ("a", "b") if "wanted" in damage else ():
-            store.submit(Want(id, Wanted.PAUSED)).result(WAIT)
+            store.submit(SetDesiredState(id, DesiredState.PAUSED)).result(WAIT)
         change(tmp_path, damage)
         groups = [
-            QueueGroup(ANY_TAG, "task", Wanted.STARTED, state, False, "")
-            for state in (RunState.CREATED, RunState.STARTED)
+            QueueGroup(ANY_TAG, "task", DesiredState.STARTED, state, False, "")
+            for state in (RunStatus.CREATED, RunStatus.STARTED)
         ]
         for _ in range(2):
             assert isinstance(store.submit(Claim("w", 3600.0, groups)).result(WAIT), CorruptBlob)
@@ -162,7 +162,7 @@ def test_a_run_that_was_queued_wrongly_is_claimed_by_the_next_that_asks(tmp_path
     with opened(tmp_path) as store:
         queued(store, "a")
         change(tmp_path, "UPDATE queue SET needs = 'more'")
-        group = QueueGroup(ANY_TAG, "task", Wanted.STARTED, RunState.CREATED, False, "more")
+        group = QueueGroup(ANY_TAG, "task", DesiredState.STARTED, RunStatus.CREATED, False, "more")
         assert isinstance(store.submit(Claim("w", 3600.0, [group])).result(WAIT), CorruptBlob)
         assert store.check() == []
         assert claimed(store) == "a"
@@ -172,7 +172,7 @@ def test_a_damaged_run_that_is_to_be_settled_leaves_the_queue(tmp_path: Path) ->
     with opened(tmp_path) as store:
         for id in ("damaged", "intact"):
             queued(store, id)
-            store.submit(Want(id, Wanted.STOPPED)).result(WAIT)
+            store.submit(SetDesiredState(id, DesiredState.STOPPED)).result(WAIT)
         change(tmp_path, "UPDATE executions SET attempt = 7 WHERE run = 1")
         (group,) = store.waiting_groups()
         assert store.unleased(group) == ["damaged", "intact"]

@@ -62,7 +62,7 @@ def keyed(path: Path) -> None:
         ("executions", "wanted = 'no such state'"),
         ("executions", "attempt = 0"),
         ("executions", "seconds = 1.0"),
-        ("executions", "deaths = 1"),
+        ("executions", "crashes = 1"),
         ("executions", "holder = 'm'"),
         ("executions", "fence = 7"),
         ("executions", "lease_until = 1.0"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perdure.errors import CorruptBlob
 from perdure.execution.user_ids import RECORDS, UserIds
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Change, LogLine
 from perdure.stores.commands import Finish, Fork, ForkRuns, Lease, PutDocument, Report, encoded
 from perdure.stores.sqlite import SqliteStore
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         queued(store)
         fence = store.submit(Lease("task", "w", 60.0)).result(WAIT).fence
         store.submit(Report("task", fence, lines=[a_line(at) for at in range(1, 6)])).result(WAIT)
-        change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+        change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
         store.submit(Finish("task", fence, change, result=b"42")).result(WAIT)
         for id in ("a", "b", "c"):
             store.submit(PutDocument("bptk", id, id.encode() * 9_000, None)).result(WAIT)

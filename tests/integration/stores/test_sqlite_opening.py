@@ -13,7 +13,7 @@ from perdure.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Change
 from perdure.stores.commands import ChangeRun, CreateRun, encoded
 from perdure.stores.database import APPLICATION_ID, migrate
@@ -73,13 +73,13 @@ def test_runs_of_the_schema_before_names_have_none_and_are_listed_and_can_get_so
     with closing(SqliteStore(path)) as store:
         for id in ("a", "b"):
             created(store, id, steps=1)
-        store.submit(ChangeRun("b", 0, Change(state=RunState.STOPPED))).result(WAIT)
+        store.submit(ChangeRun("b", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute(DROP_NAMES)
         connection.pragma("user_version", 7)
     with closing(SqliteStore(path)) as store:
         assert [(run.id, run.name, run.tags) for run in store.runs()] == [("b", "", ()), ("a", "", ())]
-        assert [run.id for run in store.runs(RunFilter(states=frozenset({RunState.STOPPED})))] == ["b"]
+        assert [run.id for run in store.runs(RunFilter(states=frozenset({RunStatus.STOPPED})))] == ["b"]
         assert store.check() == []
         store.submit(ChangeRun("a", 0, Change(tags=("old",)))).result(WAIT)
         assert [run.id for run in store.runs(RunFilter(tags=("old",)))] == ["a"]

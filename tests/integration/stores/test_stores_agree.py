@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tests.support.oracle import OracleStore
 
 from perdure.errors import NotExecuted, PerdureError
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Store, Version
@@ -46,11 +46,11 @@ from perdure.stores.commands import (
     Release,
     Renew,
     Report,
+    SetDesiredState,
     Settle,
     Touch,
     Unleased,
     Use,
-    Want,
     encoded,
 )
 from perdure.stores.memory import MemoryStore
@@ -83,7 +83,7 @@ TAGS = (ANY_TAG, "p", "q")
 some_tags = st.sets(st.sampled_from(["p", "q"])).map(lambda tags: tuple(sorted(tags)))
 some_changes = st.builds(
     Change,
-    state=st.none() | st.sampled_from(RunState),
+    state=st.none() | st.sampled_from(RunStatus),
     outcome=st.none() | st.sampled_from(Outcome),
     reason=st.none() | st.just("why"),
     spec=st.none() | blobs,
@@ -94,7 +94,7 @@ filters = st.builds(
     RunFilter,
     owner=st.none() | owners,
     kind=st.none() | st.sampled_from(["session", "task"]),
-    states=st.none() | st.frozensets(st.sampled_from(RunState)),
+    states=st.none() | st.frozensets(st.sampled_from(RunStatus)),
     tags=some_tags,
     name=st.none() | st.sampled_from(["", "x"]),
 )
@@ -172,7 +172,7 @@ class Stores(RuleBasedStateMachine):
     def reopen(self) -> None:
         for execution in self.oracle.executions():
             if execution.fence:  # the others can't be opened anew, which would end their leases
-                self.release(execution.run_id, stale=False, deaths=None, unbegun=False)
+                self.release(execution.run_id, stale=False, crashes=None, unbegun=False)
         versions = self.versions.pop(self.sqlite)
         del self.told[self.sqlite]
         self.sqlite.close()
@@ -187,7 +187,7 @@ class Stores(RuleBasedStateMachine):
         owner=owners,
         savepoint=st.none() | savepoints,
         key=st.none() | keys,
-        wanted=st.none() | st.sampled_from(Wanted),
+        desired=st.none() | st.sampled_from(DesiredState),
         timeout=st.sampled_from([None, 3, 30]),
         needs=st.sampled_from(["", "numpy"]),
         tags=some_tags,
@@ -198,16 +198,16 @@ class Stores(RuleBasedStateMachine):
         owner: str,
         savepoint: Savepoint | None,
         key: Key | None,
-        wanted: Wanted | None,
+        desired: DesiredState | None,
         timeout: float | None,
         needs: str,
         tags: tuple[str, ...],
     ) -> None:
-        run = a_run(id, owner=owner, kind="session" if wanted is None else "task", name=id, tags=tags)
+        run = a_run(id, owner=owner, kind="session" if desired is None else "task", name=id, tags=tags)
         execution = (
             None
-            if wanted is None
-            else an_execution(id, owner=owner, wanted=wanted, timeout=timeout, needs=needs)
+            if desired is None
+            else an_execution(id, owner=owner, desired=desired, timeout=timeout, needs=needs)
         )
         self.all(lambda store: store.submit(CreateRun(run, encoded(savepoint), key, execution=execution)))
 
@@ -278,7 +278,7 @@ class Stores(RuleBasedStateMachine):
         stale=st.booleans(),
         progress=st.none() | blobs,
         seconds=st.none() | st.floats(0, 9),
-        deaths=st.none() | small,
+        crashes=st.none() | small,
         lines=st.lists(st.builds(LogLine, text=st.text(max_size=3), time=st.floats(0, 9)), max_size=4),
         computed_by=st.sampled_from([None, "", "1.2", "1.3"]),
     )
@@ -288,12 +288,12 @@ class Stores(RuleBasedStateMachine):
         stale: bool,
         progress: bytes | None,
         seconds: float | None,
-        deaths: int | None,
+        crashes: int | None,
         lines: list[LogLine],
         computed_by: str | None,
     ) -> None:
         token = self.token(id, stale=stale)
-        self.done(Report(id, token, progress, seconds, deaths, lines, computed_by))
+        self.done(Report(id, token, progress, seconds, crashes, lines, computed_by))
 
     @rule(id=ids, stale=st.booleans(), savepoint=st.none() | st.integers(0, 9))
     def cut_lines(self, id: str, stale: bool, savepoint: int | None) -> None:
@@ -303,13 +303,13 @@ class Stores(RuleBasedStateMachine):
     def finish(self, id: str, stale: bool, change: Change, result: bytes | None) -> None:
         self.done(Finish(id, self.token(id, stale=stale), change, result))
 
-    @rule(id=ids, stale=st.booleans(), deaths=st.none() | small, unbegun=st.booleans())
-    def release(self, id: str, stale: bool, deaths: int | None, unbegun: bool) -> None:
-        self.done(Release(id, self.token(id, stale=stale), deaths=deaths, unbegun=unbegun))
+    @rule(id=ids, stale=st.booleans(), crashes=st.none() | small, unbegun=st.booleans())
+    def release(self, id: str, stale: bool, crashes: int | None, unbegun: bool) -> None:
+        self.done(Release(id, self.token(id, stale=stale), crashes=crashes, unbegun=unbegun))
 
-    @rule(id=ids, wanted=st.sampled_from(Wanted))
-    def want(self, id: str, wanted: Wanted) -> None:
-        self.all(lambda store: store.submit(Want(id, wanted)))
+    @rule(id=ids, desired=st.sampled_from(DesiredState))
+    def want(self, id: str, desired: DesiredState) -> None:
+        self.all(lambda store: store.submit(SetDesiredState(id, desired)))
 
     @rule(id=ids, interrupted=st.booleans())
     def settle(self, id: str, interrupted: bool) -> None:
@@ -351,7 +351,7 @@ class Stores(RuleBasedStateMachine):
     def forget_record(
         self, dialect: str, id: str, stale: bool | None, stamp: int | None, run: str | None
     ) -> None:
-        ended = Change(state=RunState.STOPPED, outcome=Outcome.EXPIRED, reason="why")
+        ended = Change(state=RunStatus.STOPPED, outcome=Outcome.EXPIRED, reason="why")
         if run is None or not self.executes(run):
             version = None if stale is None else self.version(dialect, id) + stale
             forget = ForgetDocument(dialect, id, version, stamp, run, ended)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests.support.small import NEW, bath, catalogue_of, sessions_on, settings
 
-from perdure.drivers.requests import StepRequest
+from perdure.drivers.session_requests import StepRequest
 from perdure.errors import Fenced, StoreUnavailable
-from perdure.lifecycle import RunState, Wanted
+from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Change
 from perdure.scenarios import Catalogue
 from perdure.stores import commands
@@ -40,11 +40,11 @@ from perdure.stores.commands import (
     Renew,
     RepairStep,
     Report,
+    SetDesiredState,
     Settle,
     Touch,
     Unleased,
     Use,
-    Want,
     encoded,
 )
 from perdure.stores.database import last_batch
@@ -140,7 +140,7 @@ KEPT = 2  # the version of the document that there is
 WRITES: list[Command[Any]] = [
     CreateRun(a_run("new"), encoded(a_savepoint())),
     ForkRuns([Fork(run=a_fork("fork", "run", 1), savepoint=encoded(a_savepoint(1)))]),
-    ChangeRun("run", 0, Change(state=RunState.STARTED)),
+    ChangeRun("run", 0, Change(state=RunStatus.STARTED)),
     DeleteRun("run"),
     Append("run", Unleased(0), 1, [an_entry(2)]),
     Append("run", Unleased(0), 1, [an_entry(1, a_key())]),
@@ -148,7 +148,7 @@ WRITES: list[Command[Any]] = [
     PutSavepoint("run", Unleased(0), encoded(a_savepoint(1))),
     MarkSavepoint("run", 0, name="x", pinned=True),
     Lease("waiting", "w", 9.0),
-    Claim("w", 9.0, [QueueGroup(ANY_TAG, "task", Wanted.STARTED, RunState.CREATED, False, "")]),
+    Claim("w", 9.0, [QueueGroup(ANY_TAG, "task", DesiredState.STARTED, RunStatus.CREATED, False, "")]),
     Settle("waiting", interrupted=True),
     Renew("task", 1, 9.0),
     Report("task", 1, progress=b"p", lines=[a_line(1)]),
@@ -156,7 +156,7 @@ WRITES: list[Command[Any]] = [
     PutSavepoint("task", Leased(1), encoded(a_savepoint(1))),
     Finish("task", 1, a_change(), result=b"r"),
     Release("task", 1),
-    Want("task", Wanted.STOPPED),
+    SetDesiredState("task", DesiredState.STOPPED),
     CutLines("task", 1, None),
     PutDocument("bptk", "id", b"blob", None),
     AddDocuments("bptk", [("new", b"blob")], Use("ann", 1, 0.0, 9.0)),

@@ -30,7 +30,7 @@ from perdure.errors import (
     WrongKind,
 )
 from perdure.execution.unplaced import Unplaced
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution, Key, LogLine
 from perdure.settings import Settings
 from perdure.state.codec import encode
@@ -85,7 +85,7 @@ def taken(store: Store, run_id: str) -> int:
 
 
 def finished(store: Store, run_id: str, result: bytes | None = None) -> None:
-    change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+    change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
     store.submit(Finish(run_id, taken(store, run_id), change, result=result)).result(WAIT)
 
 
@@ -94,8 +94,8 @@ def test_a_task_is_queued_with_its_input_and_the_executor_told(store: Store, exe
         created = await tasks_on(store, executor).create("me", ADD)
         assert executor.told == [("submit", created.run.id)]
         view = await tasks_on(store, executor).view("me", created.run.id)
-        assert (view.run.kind, view.run.owner, view.run.state) == ("task", "me", RunState.CREATED)
-        assert (view.execution.timeout, view.execution.wanted, view.place) == (90.0, Wanted.STARTED, 1)
+        assert (view.run.kind, view.run.owner, view.run.state) == ("task", "me", RunStatus.CREATED)
+        assert (view.execution.timeout, view.execution.desired, view.place) == (90.0, DesiredState.STARTED, 1)
         assert view.progress is None
 
     run(work)
@@ -158,7 +158,7 @@ def test_limits_hold_for_requests_that_all_passed_the_look_before(
         await tasks.delete("me", first)
         await tasks.create("me", ADD)
         full = tasks_on(store, executor, max_result_bytes=1)
-        change = Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED)
+        change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
         store.submit(Finish(second, taken(store, second), change, result=encode({"total": 6}))).result(WAIT)
         with pytest.raises(ResultBytesExceeded, match=second):
             await full.create("me", ADD)
@@ -209,7 +209,7 @@ def test_a_waiting_task_that_is_stopped_never_starts(store: Store, executor: Tol
         tasks = tasks_on(store, executor)
         run_id = (await tasks.create("me", ADD)).run.id
         stopped = await tasks.stop("me", run_id)
-        assert (stopped.state, stopped.outcome) == (RunState.STOPPED, Outcome.TERMINATED)
+        assert (stopped.state, stopped.outcome) == (RunStatus.STOPPED, Outcome.TERMINATED)
         assert executor.told[-1] == ("cancel", run_id)
         with pytest.raises(RunFinished):
             store.submit(Lease(run_id, "worker", 9.0)).result(WAIT)
@@ -229,11 +229,11 @@ def test_stopping_returns_when_the_worker_has_let_go(store: Store, executor: Tol
         async with aclosing(tasks.events("me", run_id)) as views:
             async for view in views:
                 assert view is not None
-                if view.execution.wanted is Wanted.STOPPED and view.run.state is RunState.STARTED:
+                if view.execution.desired is DesiredState.STOPPED and view.run.state is RunStatus.STARTED:
                     assert not stopping.done()
-                    change = Change(state=RunState.STOPPED, outcome=Outcome.TERMINATED)
+                    change = Change(state=RunStatus.STOPPED, outcome=Outcome.TERMINATED)
                     store.submit(Finish(run_id, fence, change)).result(WAIT)
-        assert (await stopping).state is RunState.STOPPED
+        assert (await stopping).state is RunStatus.STOPPED
 
     run(work)
 
@@ -246,11 +246,11 @@ def test_the_result_is_there_once_a_task_has_ended(store: Store, executor: Told)
             await tasks.result("me", ids[0])
         finished(store, ids[0], encode({"total": 6}))
         ended, result = await tasks.result("me", ids[0])
-        assert (ended.state, result) == (RunState.COMPLETED, {"total": 6})
+        assert (ended.state, result) == (RunStatus.COMPLETED, {"total": 6})
         fence = taken(store, ids[1])
         report = msgspec.msgpack.encode({"progress": {"done": 1}, "partial": {"total": 1}})
         store.submit(Report(ids[1], fence, progress=report)).result(WAIT)
-        store.submit(Finish(ids[1], fence, Change(state=RunState.STOPPED))).result(WAIT)
+        store.submit(Finish(ids[1], fence, Change(state=RunStatus.STOPPED))).result(WAIT)
         assert (await tasks.result("me", ids[1]))[1] == {"total": 1}, "what there is of it"
 
     run(work)
@@ -273,7 +273,7 @@ def test_events_tell_every_change_and_end_with_the_task(store: Store, executor: 
                     report = msgspec.msgpack.encode({"progress": {"done": 1}})
                     store.submit(Report(run_id, fence, progress=report)).result(WAIT)
                 elif len(seen) == 3:
-                    store.submit(Finish(run_id, fence, Change(state=RunState.COMPLETED))).result(WAIT)
+                    store.submit(Finish(run_id, fence, Change(state=RunStatus.COMPLETED))).result(WAIT)
         assert seen == [
             ("created", 0, 1, None),
             ("started", 1, None, None),

@@ -16,7 +16,7 @@ from perdure.dialects.bptk.session_log import SessionLog
 from perdure.dialects.bptk.timeouts import DEFAULT
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import RunNotFound
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Entry, Run, Step
 from perdure.state.codec import encode
 from perdure.stores.commands import Append, CreateRun, DeleteRun, Unleased
@@ -174,7 +174,7 @@ def test_it_is_written_while_it_is_read_and_holds_few_values(monkeypatch: pytest
 def test_a_run_that_is_forgotten_meanwhile(lasting: bool) -> None:
     spec = spec_of([("m", "s", ["a"], 0.0)])
     store, log = log_of(spec, rows_of(spec, 10, [10]), lasting=lasting)
-    assert store.run("r").state is RunState.CREATED
+    assert store.run("r").state is RunStatus.CREATED
     store.submit(DeleteRun("r")).result()
     if lasting:
         with pytest.raises(RunNotFound):

@@ -22,7 +22,7 @@ from perdure.dialects.bptk.external_state.document import (
 from perdure.dialects.bptk.external_state.step_log import LATEST, StepLog
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import CorruptBlob
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Key, Step
 from perdure.state.codec import decode, encode
 
@@ -66,7 +66,7 @@ def document_of(log: StepLog) -> Document:
         keys=list(log.keys),
         run=RunPart(
             id="r",
-            state=RunState.STARTED,
+            state=RunStatus.STARTED,
             outcome=None,
             reason="",
             created=1.25,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.deaf import DeafStore
 
 from perdure.drivers.views import views_of
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Change, Run
 from perdure.stores.commands import ChangeRun
 from perdure.stores.feed import Feed
@@ -22,7 +22,7 @@ from perdure.testing.store_samples import WAIT, created
 NEVER = 1e6  # seconds between two polls: the test polls by itself
 POLL, TURN = "poll", "turn"
 
-states = st.sampled_from([RunState.CREATED, RunState.STARTED, RunState.PAUSED])
+states = st.sampled_from([RunStatus.CREATED, RunStatus.STARTED, RunStatus.PAUSED])
 happenings = st.lists(states | st.sampled_from([POLL, TURN, TURN]), max_size=25)
 turns = st.tuples(st.integers(0, 4), st.integers(0, 4))
 
@@ -32,13 +32,15 @@ class Seen(msgspec.Struct, frozen=True):
 
     run: Run
 
-    def in_state(self, state: RunState) -> Self:
+    def in_state(self, state: RunStatus) -> Self:
         return type(self)(msgspec.structs.replace(self.run, state=state))
 
 
-async def told(happens: Sequence[RunState | str], looking: tuple[int, int], *, deaf: bool) -> list[RunState]:
+async def told(
+    happens: Sequence[RunStatus | str], looking: tuple[int, int], *, deaf: bool
+) -> list[RunStatus]:
     """Return the states that a reader is told of while this happens to a run, which is stopped at last."""
-    store, seen = MemoryStore(), list[RunState]()
+    store, seen = MemoryStore(), list[RunStatus]()
     created(store)
     before, after = looking
 
@@ -62,13 +64,13 @@ async def told(happens: Sequence[RunState | str], looking: tuple[int, int], *, d
 
         reading = asyncio.create_task(read())
         await begun.wait()
-        for happening in [*happens, RunState.STOPPED, POLL]:
+        for happening in [*happens, RunStatus.STOPPED, POLL]:
             if happening == POLL:
                 feed.poll()
             elif happening == TURN:
                 await asyncio.sleep(0)
             else:
-                change = Change(state=RunState(happening))
+                change = Change(state=RunStatus(happening))
                 store.submit(ChangeRun("run", store.run("run").version, change)).result(WAIT)
         await asyncio.wait_for(reading, WAIT)
     return seen
@@ -77,21 +79,21 @@ async def told(happens: Sequence[RunState | str], looking: tuple[int, int], *, d
 @settings(deadline=None, max_examples=80)
 @given(happens=happenings, looking=turns)
 def test_every_state_is_told_once_and_in_order(
-    happens: list[RunState | str], looking: tuple[int, int]
+    happens: list[RunStatus | str], looking: tuple[int, int]
 ) -> None:
-    changes = [state for state in happens if isinstance(state, RunState)]
-    all_states = [state for state, _ in groupby([RunState.CREATED, *changes, RunState.STOPPED])]
+    changes = [state for state in happens if isinstance(state, RunStatus)]
+    all_states = [state for state, _ in groupby([RunStatus.CREATED, *changes, RunStatus.STOPPED])]
     assert asyncio.run(told(happens, looking, deaf=False)) == all_states
 
 
 @settings(deadline=None, max_examples=40)
 @given(happens=happenings, looking=turns)
 def test_who_hears_nothing_is_told_states_that_were_in_order_and_the_last_one(
-    happens: list[RunState | str], looking: tuple[int, int]
+    happens: list[RunStatus | str], looking: tuple[int, int]
 ) -> None:
-    changes = [state for state in happens if isinstance(state, RunState)]
+    changes = [state for state in happens if isinstance(state, RunStatus)]
     seen = asyncio.run(told(happens, looking, deaf=True))
-    rest = iter([RunState.CREATED, *changes, RunState.STOPPED])
+    rest = iter([RunStatus.CREATED, *changes, RunStatus.STOPPED])
     assert all(state in rest for state in seen), "they come in this order"
     assert seen == [state for state, _ in groupby(seen)]
-    assert seen[-1] is RunState.STOPPED
+    assert seen[-1] is RunStatus.STOPPED

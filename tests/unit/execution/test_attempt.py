@@ -15,20 +15,20 @@ from perdure.errors import (
 )
 from perdure.execution import attempt as attempts
 from perdure.execution.attempt import GRACE, HANGING_UP, LEAVING, SILENT, Action, Attempt, Event, Happened
-from perdure.execution.end import End, How
+from perdure.execution.conclusion import Again, Conclusion, Finish, Leave, Unbegun
+from perdure.execution.end import End, EndKind
 from perdure.execution.messages import Append, Beat, Failure, Garbled, Line, Paused, Result
-from perdure.execution.verdict import Again, Finish, Leave, Unbegun, Verdict
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Execution
 
-KILLED = End(How.SIGNAL, 9)
-ORDERED = End(How.ORDER)
+KILLED = End(EndKind.SIGNAL, 9)
+ORDERED = End(EndKind.ORDER)
 RESULT = Result(b"result")
 
 
-def an_attempt(wanted: Wanted = Wanted.STARTED, deaths: int = 0) -> Attempt:
+def an_attempt(desired: DesiredState = DesiredState.STARTED, crashes: int = 0) -> Attempt:
     """Return an attempt that is prepared next."""
-    return Attempt(Execution(run_id="run", kind="task", owner="ann", wanted=wanted, deaths=deaths))
+    return Attempt(Execution(run_id="run", kind="task", owner="ann", desired=desired, crashes=crashes))
 
 
 class Played:
@@ -60,13 +60,13 @@ class Played:
     @property
     def outcome(self) -> Outcome | None:
         """Return what the run came to."""
-        assert isinstance(self.attempt.verdict, Finish)
-        return self.attempt.verdict.change.outcome
+        assert isinstance(self.attempt.conclusion, Finish)
+        return self.attempt.conclusion.change.outcome
 
 
-def working(wanted: Wanted = Wanted.STARTED, deaths: int = 0) -> Played:
+def working(desired: DesiredState = DesiredState.STARTED, crashes: int = 0) -> Played:
     """Return an attempt whose child has just been started."""
-    played = Played(an_attempt(wanted, deaths))
+    played = Played(an_attempt(desired, crashes))
     assert played.after(Happened.STARTED) == [Action.LISTEN]
     return played
 
@@ -74,11 +74,15 @@ def working(wanted: Wanted = Wanted.STARTED, deaths: int = 0) -> Played:
 # Before the child is there ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", [Wanted.PAUSED, Wanted.STOPPED, Wanted.COMPLETED, Wanted.FAILED])
-def test_an_attempt_that_is_not_wanted_any_more_while_it_is_prepared_never_begins(wanted: Wanted) -> None:
+@pytest.mark.parametrize(
+    "desired", [DesiredState.PAUSED, DesiredState.STOPPED, DesiredState.COMPLETED, DesiredState.FAILED]
+)
+def test_an_attempt_that_is_not_wanted_any_more_while_it_is_prepared_never_begins(
+    desired: DesiredState,
+) -> None:
     played = Played(an_attempt())
-    assert played.after(Wanted.STARTED, wanted) == []
-    assert played.attempt.verdict == Unbegun()
+    assert played.after(DesiredState.STARTED, desired) == []
+    assert played.attempt.conclusion == Unbegun()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ def test_an_attempt_that_is_not_wanted_any_more_while_it_is_prepared_never_begin
 def test_a_run_that_can_not_be_attempted_now_is_left_for_later(error: Exception, unbegun: bool) -> None:
     played = Played(an_attempt())
     assert played.after(error) == []
-    assert played.attempt.verdict == Leave(unbegun=unbegun)
+    assert played.attempt.conclusion == Leave(unbegun=unbegun)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +113,11 @@ def test_a_run_that_can_not_be_attempted_now_is_left_for_later(error: Exception,
 def test_a_run_that_can_never_be_attempted_fails_and_says_why(error: Exception, reason: str) -> None:
     played = Played(an_attempt())
     assert played.after(error) == []
-    verdict = played.attempt.verdict
-    assert isinstance(verdict, Unbegun)
-    assert verdict.change is not None
-    assert verdict.change.outcome is Outcome.FAILED
-    assert (verdict.change.reason or "").startswith(reason)
+    conclusion = played.attempt.conclusion
+    assert isinstance(conclusion, Unbegun)
+    assert conclusion.change is not None
+    assert conclusion.change.outcome is Outcome.FAILED
+    assert (conclusion.change.reason or "").startswith(reason)
 
 
 # Pauses -----------------------------------------------------------------------------------------------------
@@ -121,16 +125,16 @@ def test_a_run_that_can_never_be_attempted_fails_and_says_why(error: Exception, 
 
 def test_a_body_that_stands_still_in_time_is_not_frozen_and_goes_on() -> None:
     played = working()
-    assert played.after(Wanted.PAUSED) == [Action.PAUSE]
+    assert played.after(DesiredState.PAUSED) == [Action.PAUSE]
     assert played.after(Paused(played.attempt.pause)) == [Action.HALT]
     assert played.after(None, Happened.MOVED, None, seconds=GRACE) == []
-    assert played.after(Wanted.STARTED) == [Action.GO_ON]
+    assert played.after(DesiredState.STARTED) == [Action.GO_ON]
     assert played.after(Happened.MOVED, None, seconds=GRACE) == []
 
 
 def test_a_body_that_does_not_stand_still_in_time_is_frozen() -> None:
     played = working()
-    played.after(Wanted.PAUSED)
+    played.after(DesiredState.PAUSED)
     assert played.attempt.deadline == played.now + GRACE
     assert played.after(None, seconds=GRACE) == [Action.FREEZE]
     assert played.after(Paused(played.attempt.pause), Happened.MOVED) == []
@@ -138,32 +142,32 @@ def test_a_body_that_does_not_stand_still_in_time_is_frozen() -> None:
 
 def test_a_frozen_body_is_killed_at_once_when_an_end_is_wanted() -> None:
     played = working()
-    played.after(Wanted.PAUSED)
+    played.after(DesiredState.PAUSED)
     played.after(None, seconds=GRACE)
-    assert played.after(Wanted.STOPPED) == [Action.STOP, Action.KILL]
+    assert played.after(DesiredState.STOPPED) == [Action.STOP, Action.KILL]
 
 
 def test_a_run_that_is_begun_to_be_paused_takes_its_time() -> None:
-    played = working(Wanted.PAUSED)
+    played = working(DesiredState.PAUSED)
     assert played.after(None, seconds=3600.0) == []
     assert played.after(Paused(1)) == [Action.HALT]
 
 
 def test_a_late_answer_to_a_pause_that_is_over_pauses_nothing() -> None:
-    for played in (working(Wanted.PAUSED), working()):
-        played.after(Wanted.PAUSED)
+    for played in (working(DesiredState.PAUSED), working()):
+        played.after(DesiredState.PAUSED)
         number = played.attempt.pause
-        assert played.after(Wanted.STARTED) == [Action.GO_ON]
+        assert played.after(DesiredState.STARTED) == [Action.GO_ON]
         assert played.after(Paused(number), Happened.MOVED, Paused(number)) == []
-        assert played.after(Wanted.PAUSED, Paused(number)) == [Action.PAUSE]
+        assert played.after(DesiredState.PAUSED, Paused(number)) == [Action.PAUSE]
 
 
 def test_what_is_wanted_during_a_move_is_done_after_it() -> None:
     played = working()
-    played.after(Wanted.PAUSED, Paused(1))
-    assert played.after(Wanted.STARTED, Wanted.PAUSED, Wanted.STARTED) == []
+    played.after(DesiredState.PAUSED, Paused(1))
+    assert played.after(DesiredState.STARTED, DesiredState.PAUSED, DesiredState.STARTED) == []
     assert played.after(Happened.MOVED) == [Action.GO_ON]
-    assert played.after(Wanted.PAUSED) == []
+    assert played.after(DesiredState.PAUSED) == []
     assert played.after(Happened.MOVED) == [Action.PAUSE]
 
 
@@ -172,9 +176,9 @@ def test_what_is_wanted_during_a_move_is_done_after_it() -> None:
 
 def test_an_end_that_is_wanted_is_asked_for_and_then_enforced() -> None:
     played = working()
-    assert played.after(Wanted.STOPPED) == [Action.STOP]
+    assert played.after(DesiredState.STOPPED) == [Action.STOP]
     assert played.attempt.deadline == played.now + GRACE
-    assert played.after(Wanted.STARTED, Wanted.COMPLETED) == []  # an end stays wanted
+    assert played.after(DesiredState.STARTED, DesiredState.COMPLETED) == []  # an end stays wanted
     assert played.after(None, seconds=GRACE) == [Action.KILL]
     played.after(Happened.CLOSED, ORDERED)
     assert played.outcome is Outcome.TERMINATED
@@ -183,7 +187,7 @@ def test_an_end_that_is_wanted_is_asked_for_and_then_enforced() -> None:
 def test_what_was_on_its_way_when_the_child_ended_is_heard() -> None:
     played = working()
     assert played.after(KILLED) == [Action.FLUSH]
-    assert played.attempt.verdict is None
+    assert played.attempt.conclusion is None
     played.after(RESULT, Happened.CLOSED)
     assert played.outcome is Outcome.SUCCEEDED
 
@@ -192,7 +196,7 @@ def test_what_never_comes_is_not_waited_for() -> None:
     played = working()
     played.after(KILLED)
     played.after(None, seconds=LEAVING)
-    assert played.attempt.verdict == Again(1)
+    assert played.attempt.conclusion == Again(1)
 
 
 def test_a_child_that_does_not_end_after_its_last_message_is_killed() -> None:
@@ -204,25 +208,25 @@ def test_a_child_that_does_not_end_after_its_last_message_is_killed() -> None:
 
 
 def test_a_child_whose_pipe_closes_is_judged_by_how_it_ends_however_long_that_takes() -> None:
-    for end, expected in [(KILLED, Again(1)), (End(How.UNWATCHED), Again(0))]:
+    for end, expected in [(KILLED, Again(1)), (End(EndKind.UNWATCHED), Again(0))]:
         played = working()
         assert played.after(Happened.CLOSED) == []
         assert played.after(None, seconds=HANGING_UP) == [Action.KILL]
         played.after(end, seconds=1000.0)
-        assert played.attempt.verdict == expected
+        assert played.attempt.conclusion == expected
     played = working()
     played.after(Happened.CLOSED)
     played.after(None, seconds=HANGING_UP)
     played.after(ORDERED)  # it lived on
-    verdict = played.attempt.verdict
-    assert isinstance(verdict, Finish)
-    assert verdict.change.reason == "Its process lost the pipe to the server."
+    conclusion = played.attempt.conclusion
+    assert isinstance(conclusion, Finish)
+    assert conclusion.change.reason == "Its process lost the pipe to the server."
 
 
 def test_a_savepoint_lets_deaths_count_anew() -> None:
-    played = working(deaths=2)
+    played = working(crashes=2)
     played.after(Happened.SAVED, KILLED, Happened.CLOSED)
-    assert played.attempt.verdict == Again(1)
+    assert played.attempt.conclusion == Again(1)
 
 
 @pytest.mark.parametrize(
@@ -237,8 +241,8 @@ def test_an_error_beside_the_child_kills_it_and_decides(error: Exception, reason
     played = working()
     assert played.after(error) == [Action.KILL]
     played.after(RuntimeError("a later one"), RESULT, Happened.CLOSED, ORDERED)
-    verdict = played.attempt.verdict
-    assert (verdict.change.reason if isinstance(verdict, Finish) else None) == reason
+    conclusion = played.attempt.conclusion
+    assert (conclusion.change.reason if isinstance(conclusion, Finish) else None) == reason
 
 
 def test_a_flood_of_messages_is_ended_but_not_one_of_entries_and_lines(
@@ -258,7 +262,7 @@ def test_silence_is_noticed_while_the_child_is_going() -> None:
     assert played.attempt.is_silent(played.now + SILENT + 1)
     played.after(Beat(), seconds=SILENT)
     assert not played.attempt.is_silent(played.now + 1)
-    played.after(Wanted.PAUSED, Paused(1))
+    played.after(DesiredState.PAUSED, Paused(1))
     assert not played.attempt.is_silent(played.now + 3600)
 
 
@@ -272,20 +276,20 @@ messages = st.one_of(
     st.sampled_from([Beat(), RESULT, Failure("no", "", None), Line("info", ""), Append(1, [], None)]),
 )
 anything: st.SearchStrategy[Event] = st.one_of(
-    st.sampled_from(Wanted), messages, st.sampled_from([None, Happened.SAVED]), errors
+    st.sampled_from(DesiredState), messages, st.sampled_from([None, Happened.SAVED]), errors
 )
-ends = st.sampled_from([KILLED, ORDERED, End(How.EXIT, 0), End(How.TIME), End(How.UNWATCHED)])
+ends = st.sampled_from([KILLED, ORDERED, End(EndKind.EXIT, 0), End(EndKind.TIME), End(EndKind.UNWATCHED)])
 
 
 @given(
-    wanted=st.sampled_from([Wanted.STARTED, Wanted.PAUSED]),
+    desired=st.sampled_from([DesiredState.STARTED, DesiredState.PAUSED]),
     events=st.lists(st.tuples(anything, st.sampled_from([0.0, 0.1, 0.2, 3.0]), st.booleans()), max_size=40),
     end=ends,
 )
 def test_whatever_happens_in_whatever_order(
-    wanted: Wanted, events: list[tuple[Event, float, bool]], end: End
+    desired: DesiredState, events: list[tuple[Event, float, bool]], end: End
 ) -> None:
-    played = Played(an_attempt(wanted))
+    played = Played(an_attempt(desired))
     pending = [Happened.STARTED]  # what answers the actions, when it is done
     asked: float | None = None  # when the child was asked to stand still
     still = False  # whether the child stands still, by itself or frozen
@@ -315,31 +319,31 @@ def test_whatever_happens_in_whatever_order(
                 pending.append(Happened.MOVED)
 
     for event, seconds, finishes in events:
-        if played.attempt.verdict is None and finishes and pending:
+        if played.attempt.conclusion is None and finishes and pending:
             play(pending.pop(0), 0.0)
-        if played.attempt.verdict is None:
+        if played.attempt.conclusion is None:
             play(event, seconds)
-    if played.attempt.verdict is None and ending is not None:
+    if played.attempt.conclusion is None and ending is not None:
         play(None, GRACE)
         assert Action.KILL in played.done  # a wanted end always comes
-    if Action.LISTEN in played.done and played.attempt.verdict is None:
+    if Action.LISTEN in played.done and played.attempt.conclusion is None:
         play(end, 0.0)
-        if played.attempt.verdict is None:
+        if played.attempt.conclusion is None:
             play(Happened.CLOSED, 0.0)
-        assert played.attempt.verdict is not None  # nothing else is waited for
+        assert played.attempt.conclusion is not None  # nothing else is waited for
     for once in (Action.LISTEN, Action.STOP, Action.KILL, Action.FLUSH):
         assert played.done.count(once) <= 1
-    assert_plausible(played.attempt.verdict, ending is not None, played.attempt.said, events)
+    assert_plausible(played.attempt.conclusion, ending is not None, played.attempt.said, events)
 
 
 def assert_plausible(
-    verdict: Verdict | None,
+    conclusion: Conclusion | None,
     stopped: bool,
     said: Result | Failure | None,
     events: list[tuple[Event, float, bool]],
 ) -> None:
     """Assert that a run of which only an end was wanted, and nothing went wrong, ends so."""
     if stopped and said is None and not any(isinstance(it, Exception) for it, _, _ in events):
-        assert isinstance(verdict, Finish)
-        assert verdict.change.state in (RunState.STOPPED, RunState.COMPLETED, RunState.FAILED)
-        assert (verdict.change.reason or "").endswith("on request.")
+        assert isinstance(conclusion, Finish)
+        assert conclusion.change.state in (RunStatus.STOPPED, RunStatus.COMPLETED, RunStatus.FAILED)
+        assert (conclusion.change.reason or "").endswith("on request.")

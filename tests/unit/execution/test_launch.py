@@ -9,8 +9,8 @@ import pytest
 
 from perdure.execution.body import Body, Provision
 from perdure.execution.launch import launch
-from perdure.execution.place import Place
 from perdure.execution.scratch import Scratch
+from perdure.execution.worker_configuration import WorkerConfiguration
 from perdure.observability import Metrics
 from perdure.run import Execution
 from perdure.stores.feed import Feed
@@ -31,7 +31,7 @@ def test_a_folder_that_was_being_made_when_the_attempt_was_called_off_is_removed
             return super().make(run_id)
 
     async def work() -> None:
-        place = Place(
+        place = WorkerConfiguration(
             bodies={"task": Body(path="perdure.testing.bodies:run")},
             holder="worker",
             identity="test",

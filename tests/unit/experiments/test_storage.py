@@ -19,7 +19,7 @@ from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, FileLost, InvalidName, UploadFailed
 from perdure.execution.context import RunContext
 from perdure.execution.isolation import hand_over
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Run
 
 
@@ -52,7 +52,7 @@ def results(artifacts: Artifacts, run: str = "run-1") -> dict[str, bytes]:
     return {path: b"".join(of_ada.read(run, file)) for path, file in stored.items()}
 
 
-def run_in(state: RunState) -> Run:
+def run_in(state: RunStatus) -> Run:
     return Run(id="run-1", kind="experiment", owner="ada", spec=b"", state=state, created=0.0, updated=0.0)
 
 
@@ -90,7 +90,7 @@ def test_a_failed_upload_leaves_the_folder_and_is_made_up_for(
     with pytest.raises(UploadFailed, match="run-1"):
         folders.finish(made)
     assert files(made.files) == before
-    assert folders.reconcile(lambda run: run_in(RunState.STOPPED)).ended == ["run-1"]
+    assert folders.reconcile(lambda run: run_in(RunStatus.STOPPED)).ended == ["run-1"]
     with pytest.raises(UploadFailed, match="run-1"):
         folders.finish(made)
     assert files(made.files) == before
@@ -411,9 +411,9 @@ def test_an_id_that_is_none_never_becomes_a_path(folders: WorkingFolders, run: s
         folders.discard(run)
 
 
-@pytest.mark.parametrize("state", [RunState.PAUSED, RunState.STARTED])
+@pytest.mark.parametrize("state", [RunStatus.PAUSED, RunStatus.STARTED])
 def test_folders_of_runs_that_go_on_are_kept(
-    artifacts: Artifacts, folders: WorkingFolders, state: RunState
+    artifacts: Artifacts, folders: WorkingFolders, state: RunStatus
 ) -> None:
     made = launch(artifacts, folders)
     assert folders.reconcile(lambda run: run_in(state)).kept == ["run-1"]
@@ -433,7 +433,7 @@ def test_all_of_a_deleted_run_goes(artifacts: Artifacts, folders: WorkingFolders
 def test_half_made_and_half_removed_folders_go(folders: WorkingFolders, tmp_path: Path) -> None:
     (tmp_path / "work" / "run-1" / "files").mkdir(parents=True)
     (tmp_path / "work" / ".run-2.going" / "files").mkdir(parents=True)
-    assert folders.reconcile(lambda run: run_in(RunState.STARTED)).removed == ["run-1"]
+    assert folders.reconcile(lambda run: run_in(RunStatus.STARTED)).removed == ["run-1"]
     assert list((tmp_path / "work").iterdir()) == []
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from perdure.errors import TriggerRefused
-from perdure.lifecycle import EXPERIMENT_TRIGGERS, FINAL, TABLES, RunState, after, check, is_final
+from perdure.lifecycle import EXPERIMENT_TRIGGERS, FINAL, TABLES, RunStatus, after, check, is_final
 
 # Rows: the state; columns: the trigger; what it leads to, or - where it is refused.
 TABLE = """
@@ -24,21 +24,21 @@ CASES = [(row[0], trigger, target) for row in ROWS for trigger, target in zip(HE
 def test_every_trigger_in_every_state(state: str, trigger: str, target: str) -> None:
     if target == "-":
         with pytest.raises(TriggerRefused) as refused:
-            after(RunState(state), trigger)
+            after(RunStatus(state), trigger)
         assert state in str(refused.value)
         assert trigger in str(refused.value)
     else:
-        assert after(RunState(state), trigger) is RunState(target)
+        assert after(RunStatus(state), trigger) is RunStatus(target)
 
 
 def test_the_table_is_about_every_state_and_trigger() -> None:
-    assert {row[0] for row in ROWS} == set(RunState)
+    assert {row[0] for row in ROWS} == set(RunStatus)
     assert set(HEAD) == set(EXPERIMENT_TRIGGERS)
 
 
-@pytest.mark.parametrize("state", RunState)
-@pytest.mark.parametrize("target", RunState)
-def test_runs_change_as_the_triggers_say(state: RunState, target: RunState) -> None:
+@pytest.mark.parametrize("state", RunStatus)
+@pytest.mark.parametrize("target", RunStatus)
+def test_runs_change_as_the_triggers_say(state: RunStatus, target: RunStatus) -> None:
     reachable = {it for row, _, it in CASES if row == state and it != "-"}
     if target in reachable:
         check("experiment", state, target)
@@ -49,19 +49,19 @@ def test_runs_change_as_the_triggers_say(state: RunState, target: RunState) -> N
 
 @pytest.mark.parametrize("trigger", ["created", "", "INITIALIZED", "stop"])
 def test_there_are_no_other_triggers(trigger: str) -> None:
-    for state in RunState:
+    for state in RunStatus:
         with pytest.raises(TriggerRefused):
             after(state, trigger)
 
 
 def test_only_stopped_and_failed_experiments_stay_what_they_are() -> None:
-    assert {state for state in RunState if is_final("experiment", state)} == {"stopped", "failed"}
+    assert {state for state in RunStatus if is_final("experiment", state)} == {"stopped", "failed"}
     assert {state for state in TABLES["session"] if is_final("session", state)} == {"completed", "stopped"}
-    assert RunState.COMPLETED in FINAL, "it takes no more steps"
+    assert RunStatus.COMPLETED in FINAL, "it takes no more steps"
 
 
 def test_the_tables_cant_be_changed() -> None:
     with pytest.raises(TypeError):
         EXPERIMENT_TRIGGERS["paused"] = EXPERIMENT_TRIGGERS["failed"]  # type: ignore[index]
     with pytest.raises(TypeError):
-        TABLES["experiment"][RunState.FAILED] = frozenset(RunState)  # type: ignore[index]
+        TABLES["experiment"][RunStatus.FAILED] = frozenset(RunStatus)  # type: ignore[index]

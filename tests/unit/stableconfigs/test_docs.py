@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 from starlette.types import Scope
 
-from perdure.dialects.stableconfigs.requests import question_of
+from perdure.dialects.stableconfigs.bodies import question_of
 from perdure.dialects.stableconfigs.router import StableConfigsPaths
 
 PAGE = (Path(__file__).parents[3] / "docs" / "stableconfigs.md").read_text()

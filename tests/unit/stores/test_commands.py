@@ -17,7 +17,7 @@ from perdure.errors import (
     RunNotFound,
     VersionConflict,
 )
-from perdure.lifecycle import RunState, Wanted
+from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Change, Execution
 from perdure.stores.commands import (
     Append,
@@ -53,7 +53,7 @@ RUN_COLUMNS = (
 
 
 def found(
-    *, state: RunState = RunState.STARTED, position: int = 3, generation: int = 0, lease: int | None = None
+    *, state: RunStatus = RunStatus.STARTED, position: int = 3, generation: int = 0, lease: int | None = None
 ) -> dict[str, Any]:
     return {"find_run": [(NUMBER, state.value, position, 1, generation, lease, 0)]}
 
@@ -79,7 +79,7 @@ def written(decision: Decision[Any]) -> list[str]:
 
 
 def claimable(
-    *executions: Execution, state: RunState = RunState.CREATED, until: tuple[float, ...] = ()
+    *executions: Execution, state: RunStatus = RunStatus.CREATED, until: tuple[float, ...] = ()
 ) -> dict[str, Any]:
     """Return what is found of runs in the queue, in their turns, with the ends of their leases."""
     rows = []
@@ -106,7 +106,7 @@ def test_a_step_moves_the_run_on_and_is_added() -> None:
 
 def test_a_savepoint_and_an_end_go_with_the_step() -> None:
     command = Append(
-        ID, Unleased(0), 3, [an_entry(4)], encoded(a_savepoint(4)), Change(state=RunState.COMPLETED)
+        ID, Unleased(0), 3, [an_entry(4)], encoded(a_savepoint(4)), Change(state=RunStatus.COMPLETED)
     )
     decision = decided(command, found())
     assert written(decision) == [
@@ -116,13 +116,13 @@ def test_a_savepoint_and_an_end_go_with_the_step() -> None:
         "prune_savepoints",
         "change_run",
     ]
-    assert decision.changes[0].state is RunState.COMPLETED
+    assert decision.changes[0].state is RunStatus.COMPLETED
 
 
 def test_an_upgrade_raises_the_generation_and_the_writers_own_change_of_state_does_not() -> None:
     upgrade = Append(ID, Unleased(0), 3, [], encoded(a_savepoint(3)), Change(spec=b"new"))
     assert "raise_generation" in written(decided(upgrade, found()))
-    start = Append(ID, Unleased(0), 3, [an_entry(4)], change=Change(state=RunState.STARTED))
+    start = Append(ID, Unleased(0), 3, [an_entry(4)], change=Change(state=RunStatus.STARTED))
     assert "raise_generation" not in written(decided(start, found()))
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_is_leased_gets_no_generation_since_nobody_is_guarded_by_it()
     upgrade = Append(ID, Leased(4), 3, [], encoded(a_savepoint(3)), Change(spec=b"new"))
     held = found(lease=4) | executed(an_execution(ID, holder="w", fence=4, lease_until=55.0))
     assert "raise_generation" not in written(decided(upgrade, held))
-    changed = ChangeRun(ID, 1, Change(state=RunState.PAUSED))
+    changed = ChangeRun(ID, 1, Change(state=RunStatus.PAUSED))
     record = {
         "read_run": [
             (
@@ -171,8 +171,8 @@ def test_a_run_that_is_leased_gets_no_generation_since_nobody_is_guarded_by_it()
         (found(), append(Leased(4)), Fenced),
         (found(lease=4), append(Leased(3)), Fenced),
         (found(lease=0), append(Leased(0)), Fenced),
-        (found(state=RunState.STOPPED), append(position=2), PositionConflict),
-        (found(state=RunState.STOPPED), append(), RunFinished),
+        (found(state=RunStatus.STOPPED), append(position=2), PositionConflict),
+        (found(state=RunStatus.STOPPED), append(), RunFinished),
         (found(), ChangeRun(ID, 0, Change(reason="why")), VersionConflict),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -187,7 +187,7 @@ def test_a_write_that_does_not_fit_is_refused_for_the_first_reason(
         decided(command, rows)
 
 
-@pytest.mark.parametrize("rows", [found(), found(generation=5), found(state=RunState.STOPPED, position=9)])
+@pytest.mark.parametrize("rows", [found(), found(generation=5), found(state=RunStatus.STOPPED, position=9)])
 def test_a_known_key_is_answered_whatever_happened_since(rows: dict[str, Any]) -> None:
     decision = decided(append(key="key"), rows | recorded(2))
     assert (decision.result.steps, decision.result.replayed) == ((a_step(2),), True)
@@ -195,13 +195,13 @@ def test_a_known_key_is_answered_whatever_happened_since(rows: dict[str, Any]) -
 
 
 def test_a_lease_is_taken_with_the_next_number_of_the_counter_as_its_token() -> None:
-    rows = found(state=RunState.CREATED, lease=0) | executed(an_execution(ID, attempt=2))
+    rows = found(state=RunStatus.CREATED, lease=0) | executed(an_execution(ID, attempt=2))
     decision = decided(Lease(ID, "worker", 5.0), rows | COUNTED)
     leased = decision.result
     assert (leased.attempt, leased.fence, leased.holder, leased.lease_until) == (3, 42, "worker", 55.0)
     assert {"set_lease", "set_counter"} < set(written(decision))
-    assert decision.changes[0].state is RunState.STARTED
-    paused = found(state=RunState.CREATED, lease=0) | executed(an_execution(ID, wanted=Wanted.PAUSED))
+    assert decision.changes[0].state is RunStatus.STARTED
+    paused = found(state=RunStatus.CREATED, lease=0) | executed(an_execution(ID, desired=DesiredState.PAUSED))
     assert "change_run" not in written(decided(Lease(ID, "worker", 5.0), paused | COUNTED))
 
 
@@ -222,7 +222,7 @@ def test_a_decision_reads_nothing_but_what_it_names() -> None:
     assert [query.name for query in queries] == ["find_run", "find_step_key"]
 
 
-GROUP = QueueGroup(ANY_TAG, "task", Wanted.STARTED, RunState.CREATED, False, "")
+GROUP = QueueGroup(ANY_TAG, "task", DesiredState.STARTED, RunStatus.CREATED, False, "")
 CLAIM = Claim("w", 9.0, [GROUP])
 
 
@@ -246,7 +246,7 @@ def test_a_claim_of_nothing_writes_nothing() -> None:
 @pytest.mark.parametrize(
     "execution",
     [
-        an_execution(ID, wanted=Wanted.STOPPED),
+        an_execution(ID, desired=DesiredState.STOPPED),
         an_execution(ID, needs="numpy"),
         an_execution(ID, fence=5, lease_until=NOW.clock + 1.0),
     ],
@@ -259,26 +259,26 @@ def test_a_claim_never_leases_a_run_that_stands_elsewhere_than_the_queue_says(ex
 
 
 @pytest.mark.parametrize(
-    ("wanted", "state", "interrupted", "becomes"),
+    ("desired", "state", "interrupted", "becomes"),
     [
-        (Wanted.STOPPED, RunState.CREATED, False, RunState.STOPPED),
-        (Wanted.COMPLETED, RunState.STARTED, False, RunState.COMPLETED),
-        (Wanted.FAILED, RunState.PAUSED, False, RunState.FAILED),
-        (Wanted.PAUSED, RunState.STARTED, False, RunState.PAUSED),
-        (Wanted.STARTED, RunState.STARTED, True, RunState.PAUSED),
-        (Wanted.PAUSED, RunState.CREATED, True, None),
-        (Wanted.STARTED, RunState.PAUSED, True, None),
-        (Wanted.STARTED, RunState.STARTED, False, None),
-        (Wanted.STOPPED, RunState.COMPLETED, False, None),
+        (DesiredState.STOPPED, RunStatus.CREATED, False, RunStatus.STOPPED),
+        (DesiredState.COMPLETED, RunStatus.STARTED, False, RunStatus.COMPLETED),
+        (DesiredState.FAILED, RunStatus.PAUSED, False, RunStatus.FAILED),
+        (DesiredState.PAUSED, RunStatus.STARTED, False, RunStatus.PAUSED),
+        (DesiredState.STARTED, RunStatus.STARTED, True, RunStatus.PAUSED),
+        (DesiredState.PAUSED, RunStatus.CREATED, True, None),
+        (DesiredState.STARTED, RunStatus.PAUSED, True, None),
+        (DesiredState.STARTED, RunStatus.STARTED, False, None),
+        (DesiredState.STOPPED, RunStatus.COMPLETED, False, None),
     ],
 )
 def test_a_run_that_nobody_works_on_is_settled(
-    wanted: Wanted, state: RunState, interrupted: bool, becomes: RunState | None
+    desired: DesiredState, state: RunStatus, interrupted: bool, becomes: RunStatus | None
 ) -> None:
     for lease_until in (0.0, NOW.clock, NOW.clock + 1.0):
         fence = 5 if lease_until else 0
         holder = "w" if fence else ""
-        execution = an_execution(ID, wanted=wanted, fence=fence, holder=holder, lease_until=lease_until)
+        execution = an_execution(ID, desired=desired, fence=fence, holder=holder, lease_until=lease_until)
         made = a_run(ID, kind="task", state=state, number=NUMBER)
         row = (*(getattr(made, name) for name in RUN_COLUMNS), "[]", None)
         rows = found(state=state, lease=fence) | executed(execution) | {"read_run": [row]}

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.support.deaf import DeafStore
 
 from perdure.errors import CorruptBlob, StoreUnavailable
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.observability import Metrics
 from perdure.run import Change
 from perdure.stores.base import Store, Version
@@ -31,7 +31,7 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(within())
 
 
-def bring(store: Store, *states: RunState, id: str = "run") -> None:
+def bring(store: Store, *states: RunStatus, id: str = "run") -> None:
     for state in states:
         store.submit(ChangeRun(id, store.run(id).version, Change(state=state))).result(WAIT)
 
@@ -57,9 +57,9 @@ def test_a_commit_of_this_process_is_a_hint_with_the_state_that_it_led_to() -> N
         created(store, "other")
         with Feed(store, every=NEVER) as feed, feed.subscribe("run") as changes:
             assert not changes.pending
-            bring(store, RunState.STARTED, id="other")
-            bring(store, RunState.STARTED, RunState.PAUSED)
-            assert await hints(changes) == [Hint("run", RunState.STARTED), Hint("run", RunState.PAUSED)]
+            bring(store, RunStatus.STARTED, id="other")
+            bring(store, RunStatus.STARTED, RunStatus.PAUSED)
+            assert await hints(changes) == [Hint("run", RunStatus.STARTED), Hint("run", RunStatus.PAUSED)]
             store.submit(DeleteRun("run")).result(WAIT)
             assert await hints(changes) == [Hint("run")]
 
@@ -75,18 +75,20 @@ def test_hints_that_say_the_same_become_one_and_no_state_is_left_out() -> None:
             for position in range(3):
                 for id in ("a", "b"):
                     store.submit(Append(id, Unleased(0), position, [an_entry(1)])).result(WAIT)
-            bring(store, RunState.STARTED, RunState.PAUSED, RunState.STARTED, id="a")
+            bring(store, RunStatus.STARTED, RunStatus.PAUSED, RunStatus.STARTED, id="a")
             assert await hints(changes) == [
-                Hint("a", RunState.CREATED, 3),
-                Hint("b", RunState.CREATED, 3),
-                Hint("a", RunState.STARTED, 3),
-                Hint("a", RunState.PAUSED, 3),
-                Hint("a", RunState.STARTED, 3),
+                Hint("a", RunStatus.CREATED, 3),
+                Hint("b", RunStatus.CREATED, 3),
+                Hint("a", RunStatus.STARTED, 3),
+                Hint("a", RunStatus.PAUSED, 3),
+                Hint("a", RunStatus.STARTED, 3),
             ]
             assert not changes.pending
             guard = Unleased(store.run("a").generation)
             store.submit(Append("a", guard, 3, [an_entry(1)])).result(WAIT)
-            assert await hints(changes) == [Hint("a", RunState.STARTED, 4)], "a change after the last is news"
+            assert await hints(changes) == [Hint("a", RunStatus.STARTED, 4)], (
+                "a change after the last is news"
+            )
 
     run(work)
 
@@ -102,7 +104,7 @@ def test_the_poll_finds_every_change_that_nobody_reported() -> None:
             feed.poll()
             await asyncio.sleep(0)
             assert not changes.pending
-            bring(store, RunState.STARTED, id="b")
+            bring(store, RunStatus.STARTED, id="b")
             created(store, "none")
             feed.poll()
             assert await hints(changes) == [Hint("b"), Hint("none")]
@@ -161,7 +163,7 @@ def test_no_versions_are_compared_while_nothing_was_committed() -> None:
             for _ in range(3):
                 feed.poll()
             assert (store.asked, await hints(changes)) == (1, [Hint("a")])
-            bring(store, RunState.STARTED, id="a")
+            bring(store, RunStatus.STARTED, id="a")
             for _ in range(3):
                 feed.poll()
             assert (store.asked, await hints(changes)) == (2, [Hint("a")])
@@ -176,8 +178,8 @@ def test_what_is_committed_while_versions_are_read_is_found_by_the_next_poll() -
     class Racing(DeafStore):
         def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
             found = self.store.versions(run_ids)
-            if self.store.run("a").state is RunState.CREATED:
-                bring(self.store, RunState.STARTED, id="a")
+            if self.store.run("a").state is RunStatus.CREATED:
+                bring(self.store, RunStatus.STARTED, id="a")
             return found
 
     async def work() -> None:
@@ -215,7 +217,7 @@ def test_it_polls_by_itself_only_while_somebody_is_subscribed() -> None:
             for _ in range(2):
                 others = set(polling())  # of feeds that were closed a moment ago
                 with feed.subscribe("run") as changes:
-                    bring(store, RunState.STARTED)
+                    bring(store, RunStatus.STARTED)
                     assert await hints(changes) == [Hint("run")]
                     (thread,) = set(polling()) - others
                 await asyncio.to_thread(thread.join, WAIT)
@@ -244,7 +246,7 @@ def test_a_store_that_cant_be_read_is_logged_once_and_no_change_is_missed() -> N
                 with capture_logs() as logs:
                     feed.poll()
                     feed.poll()
-                    bring(store, RunState.STARTED)
+                    bring(store, RunStatus.STARTED)
                     feed.poll()
                     await asyncio.sleep(0)
                     assert not changes.pending
@@ -292,7 +294,7 @@ def test_a_closed_feed_is_silent_and_polls_no_more() -> None:
             changes.add("run")
         with pytest.raises(StoreUnavailable, match="closed"):
             feed.subscribe("run")
-        bring(store, RunState.STARTED)
+        bring(store, RunStatus.STARTED)
         await asyncio.sleep(0)
         assert polling() == []
         assert not changes.pending
@@ -313,8 +315,8 @@ def test_a_reader_whose_loop_is_closed_harms_nobody() -> None:
 
         async def work() -> None:
             with feed.subscribe("run") as changes:
-                bring(store, RunState.STARTED)
-                assert await hints(changes) == [Hint("run", RunState.STARTED)]
+                bring(store, RunStatus.STARTED)
+                assert await hints(changes) == [Hint("run", RunStatus.STARTED)]
 
         run(work)
 

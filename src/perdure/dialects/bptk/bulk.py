@@ -6,9 +6,9 @@ A run's settings hold for that run alone: the catalogue and its scenarios are ne
 from collections.abc import Mapping
 from typing import Any
 
+from perdure.dialects.bptk.bodies import names, need_json
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
-from perdure.dialects.bptk.requests import names, need_json
 from perdure.dialects.bptk.session_clock import time_text
 from perdure.engines.system_dynamics import Model, RunSpecs, simulate
 from perdure.engines.system_dynamics.run_specs import decimals

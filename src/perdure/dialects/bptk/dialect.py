@@ -14,7 +14,7 @@ from perdure.dialects.bptk.instances import Instances
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
 from perdure.dialects.bptk.session_log import SessionLog
 from perdure.dialects.bptk.stream import Stream
-from perdure.drivers.requests import Answer, NewSession, Owner, StepRequest
+from perdure.drivers.session_requests import Answer, NewSession, Owner, StepRequest
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.errors import (
@@ -25,7 +25,7 @@ from perdure.errors import (
     ScenarioNotFound,
     Unavailable,
 )
-from perdure.lifecycle import FINAL, Outcome, RunState
+from perdure.lifecycle import FINAL, Outcome, RunStatus
 from perdure.observability import Metrics
 from perdure.run import Key, Run
 from perdure.scenarios import Scenario
@@ -308,7 +308,7 @@ class Dialect:
         except RunNotFound:  # it was deleted through the native API
             raise NoSession from None
         except RunFinished as error:
-            if error.values["state"] != RunState.COMPLETED.value:
+            if error.values["state"] != RunStatus.COMPLETED.value:
                 raise
             return None
 

@@ -12,29 +12,29 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from perdure.dialects.bptk import bulk
-from perdure.dialects.bptk.dialect import Dialect
-from perdure.dialects.bptk.execute import execute
-from perdure.dialects.bptk.json_stream import json_answer, off_loop
-from perdure.dialects.bptk.mistakes import BptkError
-from perdure.dialects.bptk.overrides import Overrides, known_overrides, overrides_of
-from perdure.dialects.bptk.requests import (
+from perdure.dialects.bptk.answers import (
+    STOPTIME_REACHED,
+    metrics_entry,
+    step_results,
+)
+from perdure.dialects.bptk.bodies import (
     NO_NUMBER,
     expected_step,
     flag,
     need_json,
     whole,
 )
+from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.bptk.execute import execute
+from perdure.dialects.bptk.json_stream import json_answer, off_loop
+from perdure.dialects.bptk.mistakes import BptkError
+from perdure.dialects.bptk.overrides import Overrides, known_overrides, overrides_of
 from perdure.dialects.bptk.session_clock import session_dt
 from perdure.dialects.bptk.session_json import session_results, state_entry
-from perdure.dialects.bptk.shapes import (
-    STOPTIME_REACHED,
-    metrics_entry,
-    step_results,
-)
 from perdure.dialects.bptk.step_stream import StepStream
 from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
-from perdure.drivers.requests import Answer, NewSession, StepRequest
 from perdure.drivers.seeds import LARGEST_SEED
+from perdure.drivers.session_requests import Answer, NewSession, StepRequest
 from perdure.engines.system_dynamics.expression import finite
 from perdure.errors import InstanceNotFound
 from perdure.run import Key

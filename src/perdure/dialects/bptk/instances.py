@@ -23,8 +23,8 @@ from perdure.dialects.bptk.external_state.mirror import Mirror
 from perdure.dialects.bptk.instance import DIALECT, Instance, keyed_instance_id, new_instance_id
 from perdure.dialects.bptk.rows import InstanceRows
 from perdure.dialects.bptk.watch import Kept
-from perdure.drivers.locks import Locks
-from perdure.drivers.requests import Answer, Owner
+from perdure.drivers.locks import RunLocks
+from perdure.drivers.session_requests import Answer, Owner
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
@@ -38,7 +38,7 @@ from perdure.errors import (
     TriggerRefused,
     VersionConflict,
 )
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.observability import Metrics
 from perdure.run import Change, Key
 from perdure.stores.commands import Touch, Use
@@ -94,7 +94,7 @@ class Instances:
         self._keep_runs = keep_runs
         self._clock = clock
         self._rows = InstanceRows(sessions.store, clock, limit=limit, mirrored=mirror is not None)
-        self._locks = Locks()
+        self._locks = RunLocks()
         self._uninterrupted = Uninterrupted()
         self._listed = False  # whether the adapter could list what it holds
         self._expiry = Expiry(self.sweep, self._rows.look, self.look_elsewhere)
@@ -433,7 +433,7 @@ class Instances:
         """
         if self._mirror is not None:
             await self._mirror.delete(instance_id)
-        change = Change(state=RunState.STOPPED, outcome=outcome, reason=reason)
+        change = Change(state=RunStatus.STOPPED, outcome=outcome, reason=reason)
         expires = outcome == Outcome.EXPIRED
         while (kept := await self._rows.read(instance_id)) is not None:
             if expires and not self._rows.timed_out(instance_id):

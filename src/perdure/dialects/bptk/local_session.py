@@ -4,11 +4,11 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from perdure.dialects.bptk.answers import STOPTIME_REACHED
 from perdure.dialects.bptk.overrides import known_overrides, overrides_of
 from perdure.dialects.bptk.session_clock import session_dt
-from perdure.dialects.bptk.shapes import STOPTIME_REACHED
 from perdure.drivers.portal import Portal
-from perdure.drivers.requests import Log, NewSession, StepRequest, StepRows
+from perdure.drivers.session_requests import NewSession, StepLogPage, StepRequest, StepRows
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import RunSpecs
@@ -168,7 +168,7 @@ class LocalSession:
         assert run is not None
         steps: list[StepRows] = []
 
-        def read(sessions: Sessions) -> Awaitable[Log]:
+        def read(sessions: Sessions) -> Awaitable[StepLogPage]:
             return sessions.log(LOCAL, run, len(steps), PAGE)
 
         while True:

@@ -13,7 +13,7 @@ from perdure.clock import SteadyClock
 from perdure.dialects.bptk.instance import DIALECT, Instance
 from perdure.dialects.bptk.timeouts import lasts
 from perdure.dialects.bptk.watch import Kept, Watch
-from perdure.drivers.requests import Owner
+from perdure.drivers.session_requests import Owner
 from perdure.errors import Damaged, InstanceNotFound, VersionConflict
 from perdure.run import Change
 from perdure.stores.base import Store

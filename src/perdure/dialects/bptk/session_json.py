@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from perdure.dialects.bptk.answers import Tree, step_tree
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import bounds, digits_of, next_time, time_text
 from perdure.dialects.bptk.session_log import SessionLog
-from perdure.dialects.bptk.shapes import Tree, step_tree
 from perdure.drivers.live_session import Row
-from perdure.drivers.requests import rows_of
+from perdure.drivers.session_requests import rows_of
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import decode_inputs
 from perdure.run import Step

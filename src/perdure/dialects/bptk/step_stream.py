@@ -9,8 +9,8 @@ import msgspec
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from perdure.dialects.bptk.shapes import step_results
-from perdure.drivers.requests import Answer
+from perdure.dialects.bptk.answers import step_results
+from perdure.drivers.session_requests import Answer
 from perdure.errors import PerdureError
 from perdure.web.disconnection import until_disconnected
 

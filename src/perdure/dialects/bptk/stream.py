@@ -11,7 +11,7 @@ from itertools import islice
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.overrides import Overrides
 from perdure.dialects.bptk.stream_keys import chunk_key, recorded_steps
-from perdure.drivers.requests import Answer, StepRequest, StepRows, rows_of
+from perdure.drivers.session_requests import Answer, StepRequest, StepRows, rows_of
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.errors import NoSession, RunNotFound

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from perdure.drivers.experiments.requests import NewExperiment
-from perdure.drivers.requests import Owner
+from perdure.drivers.experiments.experiment_requests import NewExperiment
+from perdure.drivers.session_requests import Owner
 from perdure.run import Run
 
 __all__ = ["Experiments"]

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure import __version__
-from perdure.dialects.nrp.shapes import (
+from perdure.dialects.nrp.schemas import (
     GENERAL,
     SERVER,
     NrpError,
@@ -24,10 +24,10 @@ from perdure.dialects.nrp.shapes import (
     translated,
     wanted,
 )
-from perdure.dialects.nrp.simulations import Simulation, Simulations
-from perdure.drivers.requests import ADMINISTRATOR, Owner
+from perdure.dialects.nrp.simulations import NrpSimulation, Simulations
+from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.errors import PerdureError, TriggerRefused
-from perdure.lifecycle import RunState, is_final
+from perdure.lifecycle import RunStatus, is_final
 from perdure.web.auth import LOCAL, Callers
 from perdure.web.bodies import decode_object
 from perdure.web.errors import HttpError, system_failing
@@ -170,7 +170,7 @@ class _Calls:
         owner = self._routes.owner(self._scope)
         new = new_record(await self._body())
         made = await self._simulations.create(owner or LOCAL, new)
-        if made.run.state is RunState.FAILED:
+        if made.run.state is RunStatus.FAILED:
             message = f"The simulation {made.number} failed to initialize: {made.run.reason}"
             raise NrpError(500, message, kind=SERVER, data=str(made.number))
         return answer(resource(made), 201, {"Location": f"/simulation/{made.number}"})
@@ -200,7 +200,7 @@ class _Calls:
     async def _body(self) -> dict[str, Any]:
         return await self._routes.body(self._scope, self._receive)
 
-    async def _found(self, number: str) -> tuple[Owner, Simulation]:
+    async def _found(self, number: str) -> tuple[Owner, NrpSimulation]:
         """Return who asks and the simulation of a number; raise `NrpError` (404), also if it is another's."""
         owner = self._routes.owner(self._scope)
         found = None

@@ -15,15 +15,15 @@ import msgspec
 import structlog
 
 from perdure.dialects.nrp.driver import Experiments
-from perdure.drivers.experiments.requests import NewExperiment
-from perdure.drivers.requests import Owner
+from perdure.drivers.experiments.experiment_requests import NewExperiment
+from perdure.drivers.session_requests import Owner
 from perdure.errors import CorruptBlob, PerdureError, RunNotFound, VersionConflict
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.run import Run, new_run_id
 from perdure.stores.base import Store
 from perdure.stores.commands import DeleteDocument, PutDocument
 
-__all__ = ["NewRecord", "Simulation", "Simulations"]
+__all__ = ["NewRecord", "NrpSimulation", "Simulations"]
 
 DIALECT: Final = "nrp"
 NUMBERS: Final = "numbers"
@@ -50,10 +50,10 @@ class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     request: NewExperiment
     context: str | None
-    state: RunState
+    state: RunStatus
 
 
-class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+class NrpSimulation(msgspec.Struct, frozen=True, kw_only=True):
     """A simulation: its number, what it was made of, and its run."""
 
     number: int
@@ -89,7 +89,7 @@ class Simulations:
         self._reading = anyio.CapacityLimiter(READING)
         self._numbering = Lock()
 
-    async def create(self, owner: str, new: NewRecord) -> Simulation:
+    async def create(self, owner: str, new: NewRecord) -> NrpSimulation:
         """Make a simulation and initialize it.
 
         Raises
@@ -116,14 +116,14 @@ class Simulations:
             with suppress(PerdureError):
                 await self._read(lambda: self._store.submit(DeleteDocument(DIALECT, str(number))).result())
             raise
-        if new.state is RunState.STARTED and run.state is RunState.PAUSED:
-            run = await self._experiments.trigger(owner, run.id, RunState.STARTED.value)
+        if new.state is RunStatus.STARTED and run.state is RunStatus.PAUSED:
+            run = await self._experiments.trigger(owner, run.id, RunStatus.STARTED.value)
         return _simulation(number, record, run)
 
-    async def all(self, owner: Owner) -> list[Simulation]:
+    async def all(self, owner: Owner) -> list[NrpSimulation]:
         """Return the simulations of an owner, by number; damaged ones are left out and logged."""
 
-        def read() -> list[Simulation]:
+        def read() -> list[NrpSimulation]:
             found = []
             for record in self._store.documents(DIALECT):
                 if record.id != NUMBERS:
@@ -138,16 +138,16 @@ class Simulations:
 
         return await self._read(read)
 
-    async def get(self, number: int) -> Simulation | None:
+    async def get(self, number: int) -> NrpSimulation | None:
         """Return a simulation, whosesoever it is, or None; it asks nothing but the store."""
 
-        def read() -> Simulation | None:
+        def read() -> NrpSimulation | None:
             record = self._store.document(DIALECT, str(number))
             return None if record is None else self._found(number, record.blob)
 
         return await self._read(read)
 
-    async def trigger(self, owner: Owner, simulation: Simulation, trigger: str) -> RunState:
+    async def trigger(self, owner: Owner, simulation: NrpSimulation, trigger: str) -> RunStatus:
         """Bring a simulation to another state and return it; `TriggerRefused` as the driver says."""
         return (await self._experiments.trigger(owner, simulation.run.id, trigger)).state
 
@@ -171,7 +171,7 @@ class Simulations:
     async def _read(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._reading)
 
-    def _found(self, number: int, blob: bytes) -> Simulation | None:
+    def _found(self, number: int, blob: bytes) -> NrpSimulation | None:
         record = msgspec.msgpack.decode(blob, type=_Record)
         try:
             return _simulation(number, record, self._store.run(record.run))
@@ -179,8 +179,8 @@ class Simulations:
             return None
 
 
-def _simulation(number: int, record: _Record, run: Run) -> Simulation:
-    return Simulation(
+def _simulation(number: int, record: _Record, run: Run) -> NrpSimulation:
+    return NrpSimulation(
         number=number,
         experiment=record.experiment,
         configuration=record.configuration,

@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 
 from perdure.clock import steady
-from perdure.dialects.stableconfigs.shapes import ended, under_way
-from perdure.drivers.requests import ADMINISTRATOR, Owner
+from perdure.dialects.stableconfigs.answers import ended, under_way
+from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.drivers.stable_configurations import DIALECT_TASK
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import KIND, NewTask, Tasks, TaskView

@@ -9,9 +9,9 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Scope
 
+from perdure.dialects.stableconfigs.bodies import question_of
 from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.dialects.stableconfigs.mistakes import BadRequest
-from perdure.dialects.stableconfigs.requests import question_of
 from perdure.errors import Forbidden, KeyReused, RunNotFound
 from perdure.web.errors import HttpError
 from perdure.web.idempotency import HEADER, key_text, make_key

@@ -13,7 +13,7 @@ from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.files import caught_up, remove_folder
 from perdure.drivers.experiments.keeper import Control
-from perdure.drivers.experiments.plan import How, Past, Plan
+from perdure.drivers.experiments.plan import EndState, Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.errors import PerdureError, Unavailable
@@ -62,7 +62,7 @@ def run(context: RunContext) -> None:
         raise BodyInterrupted(f"{error.code}: {error}") from error
     except PerdureError as error:
         raise BodyFailed(error.code, str(error)) from error
-    if ending.how is How.FAILED:
+    if ending.how is EndState.FAILED:
         assert ending.error is not None, "a simulation that failed says why"
         raise BodyFailed("script_failed", ending.error.in_words, traceback=ending.error.traceback)
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from perdure.drivers.examination import Finding, Hole, walk
 from perdure.drivers.experiments.journal import records
-from perdure.drivers.experiments.place import Place
+from perdure.drivers.experiments.script_position import ScriptPosition
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.errors import Damaged
 from perdure.run import Run, Step
@@ -31,7 +31,7 @@ def examine_experiment(store: Store, run: Run) -> list[Finding]:
 
     def read_savepoint(timestamp: int) -> None:
         savepoint = store.savepoint(run.id, timestamp)
-        Place.read(savepoint)
+        ScriptPosition.read(savepoint)
         for blob in savepoint.entities.values():
             decode(blob)
 

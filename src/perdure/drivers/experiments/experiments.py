@@ -17,16 +17,16 @@ from msgspec.structs import replace
 from perdure.artifacts import Artifacts
 from perdure.drivers.examination import Finding
 from perdure.drivers.experiments.examination import examine_experiment
+from perdure.drivers.experiments.experiment_requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.drivers.experiments.preparing import Prepared, Preparing
-from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.drivers.experiments.requirements import lacks, needs
 from perdure.drivers.experiments.results import Results
 from perdure.drivers.experiments.slots import check_slots
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
-from perdure.drivers.requests import ADMINISTRATOR, Owner
 from perdure.drivers.run_access import find_run
+from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.views import ended_runs, views_of
@@ -40,7 +40,7 @@ from perdure.errors import (
     VersionConflict,
 )
 from perdure.execution.executor import Executor
-from perdure.lifecycle import FINAL, Outcome, RunState, Wanted, after
+from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus, after
 from perdure.run import (
     KEEP_LABEL,
     NO_LABEL,
@@ -64,7 +64,7 @@ from perdure.stores.commands import (
     Fork,
     ForkRuns,
     MarkSavepoint,
-    Want,
+    SetDesiredState,
     encoded,
 )
 from perdure.stores.feed import Feed, Subscription
@@ -210,7 +210,7 @@ class Experiments:
             If it is to be started, and this server runs no experiments.
         """
         run = await self._find(owner, run_id)
-        if after(run.state, trigger) is RunState.STARTED:
+        if after(run.state, trigger) is RunStatus.STARTED:
             self._check_allowed()
         return await self._uninterrupted.do(self._trigger(owner, run_id, trigger))
 
@@ -316,7 +316,7 @@ class Experiments:
             self._live.add(run_id)
         with self._feed.subscribe(run_id) as changes:
             await self._executor.submit(run_id)
-            run = await self._until(changes, run_id, frozenset(RunState) - {RunState.CREATED})
+            run = await self._until(changes, run_id, frozenset(RunStatus) - {RunStatus.CREATED})
         return Created(run)
 
     def _check_allowed(self) -> None:
@@ -340,7 +340,7 @@ class Experiments:
             tags=label.tags,
         )
         execution = Execution(
-            run_id=run_id, kind=KIND, owner=owner, needs=needs(prepared.spec), wanted=Wanted.PAUSED
+            run_id=run_id, kind=KIND, owner=owner, needs=needs(prepared.spec), desired=DesiredState.PAUSED
         )
         if savepoint is None:
             command = CreateRun(run, key=key, quota=self._quota, execution=execution)
@@ -355,39 +355,39 @@ class Experiments:
         while True:
             run = await self._find(owner, run_id)
             target = after(run.state, trigger)
-            if run.state is RunState.COMPLETED:
+            if run.state is RunStatus.COMPLETED:
                 if target is run.state:
                     return run
                 with suppress(VersionConflict):  # changed since a moment ago: what is allowed now?
                     return await self._end_completed(run, target)
                 continue
-            wanted = Wanted(target.value)
+            desired = DesiredState(target.value)
             with self._feed.subscribe(run_id) as changes:
                 try:
-                    await asyncio.wrap_future(self._store.submit(Want(run_id, wanted)))
+                    await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, desired)))
                 except RunFinished:  # since a moment ago: what is allowed now?
                     continue
                 changes.take()  # what it went through before that is no answer to it
                 await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
-                if target is RunState.STARTED and (await self.view(owner, run_id)).missing:
+                if target is RunStatus.STARTED and (await self.view(owner, run_id)).missing:
                     return run  # until a server that has what it needs takes it up
-                run = await self._until(changes, run_id, FINAL | {target}, wanted)
+                run = await self._until(changes, run_id, FINAL | {target}, desired)
             if run.state is target:
                 return run
             if run.state in FINAL:
                 continue
             execution = await self._threads.read(lambda: self._store.execution(run_id))
-            if execution.wanted is not wanted:
+            if execution.desired is not desired:
                 after(run.state, trigger)
                 raise TriggerOverruled(
-                    kind=KIND, state=run.state.value, trigger=trigger, wanted=execution.wanted.value
+                    kind=KIND, state=run.state.value, trigger=trigger, desired=execution.desired.value
                 )
             if self._closing.is_set() or loop.time() > until:
                 return run
 
-    async def _end_completed(self, run: Run, target: RunState) -> Run:
+    async def _end_completed(self, run: Run, target: RunStatus) -> Run:
         """Bring a run to its final state that has completed; nothing of it runs any more."""
-        outcome = Outcome.FAILED if target is RunState.FAILED else run.outcome
+        outcome = Outcome.FAILED if target is RunStatus.FAILED else run.outcome
         changed = self._store.submit(ChangeRun(run.id, run.version, Change(state=target, outcome=outcome)))
         return await asyncio.wrap_future(changed)
 
@@ -396,7 +396,7 @@ class Experiments:
             if self._closing.is_set():
                 raise ServerClosing
             with suppress(TriggerRefused):  # it ended by itself meanwhile
-                await self._trigger(ADMINISTRATOR, run.id, RunState.STOPPED.value)
+                await self._trigger(ADMINISTRATOR, run.id, RunStatus.STOPPED.value)
             run = await self._find(ADMINISTRATOR, run.id)
         await self._results.abandon(run.id)
         spec = ExperimentSpec.from_blob(run.spec)
@@ -405,11 +405,15 @@ class Experiments:
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
 
     async def _until(
-        self, changes: Subscription, run_id: str, states: Collection[RunState], wanted: Wanted | None = None
+        self,
+        changes: Subscription,
+        run_id: str,
+        states: Collection[RunStatus],
+        desired: DesiredState | None = None,
     ) -> Run:
         """Return a run as it was in the first of these states that it came to, also if it has left it again.
 
-        Or as it is, when nobody can be expected to wait any more, or something else is `wanted` of it.
+        Or as it is, when nobody can be expected to wait any more, or something else is `desired` of it.
         """
         closing = asyncio.create_task(self._closing.wait())
         try:
@@ -422,7 +426,7 @@ class Experiments:
                             self._store.execution(run_id),
                         )
                     )
-                    over = run.state in states or wanted not in (None, execution.wanted) or closing.done()
+                    over = run.state in states or desired not in (None, execution.desired) or closing.done()
                     if over:
                         hints += changes.take()  # while it was looked at
                     for state in (hint.state for hint in hints):
@@ -465,4 +469,4 @@ class Experiments:
 def _told(view: ExperimentView) -> tuple[object, ...]:
     """Return what of a view is worth an event: the renewal of a lease is not."""
     execution = view.execution
-    return view.run.state, view.run.reason, execution.wanted, execution.attempt, execution.progress
+    return view.run.state, view.run.reason, execution.desired, execution.attempt, execution.progress

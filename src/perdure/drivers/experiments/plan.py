@@ -10,7 +10,7 @@ import msgspec
 from perdure.run import Step
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["Ending", "How", "Past", "Plan", "ScriptError"]
+__all__ = ["EndState", "Ending", "Past", "Plan", "ScriptError"]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     beginning: Path | None = None
 
 
-class How(StrEnum):
+class EndState(StrEnum):
     """How a simulation ended; called as the lifecycle calls the state it leads to."""
 
     COMPLETED = "completed"
@@ -99,5 +99,5 @@ class ScriptError(msgspec.Struct, frozen=True, kw_only=True):
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a simulation ended; `error` is why, if it failed."""
 
-    how: How
+    how: EndState
     error: ScriptError | None = None

@@ -10,11 +10,11 @@ from perdure.artifacts.names import check_path
 from perdure.drivers.computed_by import hash_of
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import OWN_KINDS, engine_kinds, packages_of
+from perdure.drivers.experiments.experiment_requests import ForkExperiment, NewExperiment
 from perdure.drivers.experiments.file_names import SCRIPT
 from perdure.drivers.experiments.files import lacking
-from perdure.drivers.experiments.place import FILES, restarted
-from perdure.drivers.experiments.requests import ForkExperiment, NewExperiment
 from perdure.drivers.experiments.script_log import log_name
+from perdure.drivers.experiments.script_position import FILES, restarted
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.drivers.seeds import chosen_seed

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from perdure.drivers.experiments.journal import Journal, Record
-from perdure.drivers.experiments.place import Place
 from perdure.drivers.experiments.replay import Replay
+from perdure.drivers.experiments.script_position import ScriptPosition
 from perdure.run import Step
 
 __all__ = ["Recorder"]
@@ -32,7 +32,7 @@ class Recorder:
     """
 
     def __init__(
-        self, place: Place, pages: Sequence[Step], folder: Path, on_arrival: Callable[[], None]
+        self, place: ScriptPosition, pages: Sequence[Step], folder: Path, on_arrival: Callable[[], None]
     ) -> None:
         self.calls = 0  # made, the one going on excepted
         self.arrived = False

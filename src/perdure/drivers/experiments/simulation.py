@@ -23,13 +23,13 @@ from perdure.drivers.experiments.files import Files, OpenFiles
 from perdure.drivers.experiments.journal import readings
 from perdure.drivers.experiments.keeper import Keeper
 from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, Rows, ScriptStopped
-from perdure.drivers.experiments.place import FILES, PLACE, SCRIPT, WARNED, Place
-from perdure.drivers.experiments.plan import Ending, How, Past, Plan
+from perdure.drivers.experiments.plan import Ending, EndState, Past, Plan
 from perdure.drivers.experiments.printed import Printed
 from perdure.drivers.experiments.publisher import Publisher
 from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
 from perdure.drivers.experiments.script_log import ScriptLog, log_name
+from perdure.drivers.experiments.script_position import FILES, POSITION, SCRIPT, WARNED, ScriptPosition
 from perdure.drivers.experiments.stepper import Stepper
 from perdure.engines.clock_methods import ClockMethods
 from perdure.engines.clocks import TICK, Polled, builtins_with, facades
@@ -85,7 +85,7 @@ class Simulation:
         self._keeper = keeper
         self._folder = folder.resolve()
         self._past = past
-        self._place = Place() if past is None else Place.read(past.savepoint)
+        self._place = ScriptPosition() if past is None else ScriptPosition.read(past.savepoint)
         self._kept: Any = {} if past is None else decode(past.savepoint.entities[FILES])
         self._beginning: Any = self._kept.get("beginning")
         self._left_out: set[str] = set(self._kept.get("left_out", ()))  # and told so
@@ -140,7 +140,7 @@ class Simulation:
             stack.enter_context(self._log)
             stack.enter_context(self._publisher)
             ending = self._work()
-            if ending.how is How.COMPLETED:
+            if ending.how is EndState.COMPLETED:
                 ending = self._shut_down()
         return ending
 
@@ -170,13 +170,13 @@ class Simulation:
                 raise self._stepper.broken
             error = error_in_words(self._stepper.broken, self._folder)
         elif self._stepper.stopped:
-            return Ending(how=How.STOPPED)
-        return Ending(how=How.COMPLETED if error is None else How.FAILED, error=error)
+            return Ending(how=EndState.STOPPED)
+        return Ending(how=EndState.COMPLETED if error is None else EndState.FAILED, error=error)
 
     def _begin(self) -> None:
         """Start the engines, and make savepoint 0 or go to the one that there is."""
         past = {} if self._past is None else self._past.savepoint.entities
-        entities = {id: decode(blob) for id, blob in past.items() if id not in (PLACE, FILES, WARNED)}
+        entities = {id: decode(blob) for id, blob in past.items() if id not in (POSITION, FILES, WARNED)}
         try:
             self._cosimulation.initialize(entities)
         except Exception as error:
@@ -197,8 +197,8 @@ class Simulation:
         try:
             self._cosimulation.close()
         except Exception as error:
-            return Ending(how=How.FAILED, error=error_in_words(error, self._folder))
-        return Ending(how=How.COMPLETED)
+            return Ending(how=EndState.FAILED, error=error_in_words(error, self._folder))
+        return Ending(how=EndState.COMPLETED)
 
     # What a script calls ------------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.journal import READINGS, RUN_LOOP, Looped, Record
 from perdure.drivers.experiments.keeper import Control, Keeper
 from perdure.drivers.experiments.nrp import Rows, ScriptStopped
-from perdure.drivers.experiments.place import PLACE, Place
 from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.replay import agree
+from perdure.drivers.experiments.script_position import POSITION, ScriptPosition
 from perdure.drivers.experiments.stopwatch import Stopwatch
 from perdure.errors import ReplayMismatch
 from perdure.state.codec import State, encode
@@ -105,7 +105,7 @@ class Stepper:
         cosimulation: CoSimulated,
         keeper: Keeper,
         recorder: Recorder,
-        place: Place,
+        place: ScriptPosition,
         position: int,
         *,
         timeout: Fraction | None,
@@ -240,7 +240,7 @@ class Stepper:
             every=None if self._every is None else nanoseconds(self._every),
             seconds=self.watch.seconds,
         )
-        states = {**self._cosimulation.snapshot(), **described, PLACE: place.to_state()}
+        states = {**self._cosimulation.snapshot(), **described, POSITION: place.to_state()}
         entities = {id: encode(state) for id, state in states.items()}
         self._position += len(entries)
         self._keeper.append(

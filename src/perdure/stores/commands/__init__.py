@@ -30,7 +30,7 @@ from perdure.stores.commands.executions import (
     Release,
     Renew,
     Report,
-    Want,
+    SetDesiredState,
 )
 from perdure.stores.commands.found import Guard, Leased, Unleased
 from perdure.stores.commands.runs import ChangeRun, DeleteRun
@@ -73,11 +73,11 @@ __all__ = [
     "RepairStep",
     "Report",
     "Retention",
+    "SetDesiredState",
     "Settle",
     "Touch",
     "Unleased",
     "Use",
-    "Want",
     "Write",
     "encoded",
 ]

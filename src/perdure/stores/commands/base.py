@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 
 __all__ = [
     "READ_COUNTER",
@@ -110,7 +110,7 @@ class Committed(msgspec.Struct, frozen=True):
     """
 
     run_id: str
-    state: RunState
+    state: RunStatus
     position: int
     deleted: bool = False
 

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from perdure.errors import CorruptBlob
-from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Run, ending
 from perdure.stores.commands.base import READ_COUNTER, Answers, Command, Decision, Moment, Query, write
 from perdure.stores.commands.executions import execution_in, find_execution, given_back, put_execution, take
@@ -58,8 +58,8 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
 
     def _has(self, run: Found, execution: Execution) -> bool:
         """Return whether a run is in one of the groups: the queue, which has no checksum, may be wrong."""
-        stands = (execution.kind, execution.wanted, run.state, execution.needs)
-        return stands in {(group.kind, group.wanted, group.state, group.needs) for group in self.groups}
+        stands = (execution.kind, execution.desired, run.state, execution.needs)
+        return stands in {(group.kind, group.desired, group.state, group.needs) for group in self.groups}
 
 
 class Settle(Command[Run | CorruptBlob | None], frozen=True):
@@ -87,12 +87,12 @@ class Settle(Command[Run | CorruptBlob | None], frozen=True):
         if run.state in FINAL or execution.worked_on(at.clock):
             return Decision(None)
         settled = given_back(execution)
-        if self.interrupted and execution.wanted is Wanted.STARTED:
-            settled = replace(settled, wanted=Wanted.PAUSED)
-        if settled.wanted.ends:
-            change = ending(settled.wanted)
-        elif settled.wanted is Wanted.PAUSED and run.state is RunState.STARTED:
-            change = Change(state=RunState.PAUSED)
+        if self.interrupted and execution.desired is DesiredState.STARTED:
+            settled = replace(settled, desired=DesiredState.PAUSED)
+        if settled.desired.ends:
+            change = ending(settled.desired)
+        elif settled.desired is DesiredState.PAUSED and run.state is RunStatus.STARTED:
+            change = Change(state=RunStatus.PAUSED)
         else:
             return Decision(None)
         after = change.applied(to_run(answers[2][0]), at.now)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from perdure.errors import Fenced, Invalid, LeaseHeld, RunFinished, SavepointNotFound
-from perdure.lifecycle import FINAL, RunState, Wanted
+from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, LogLine, Run
 from perdure.stores.checksums import checksum
 from perdure.stores.commands.base import (
@@ -40,7 +40,7 @@ __all__ = [
     "Release",
     "Renew",
     "Report",
-    "Want",
+    "SetDesiredState",
     "begun",
     "changed_execution",
     "execution_in",
@@ -113,7 +113,7 @@ class Report(Command[None], frozen=True):
     token: int
     progress: bytes | None = None
     seconds: float | None = None
-    deaths: int | None = None
+    crashes: int | None = None
     lines: Sequence[LogLine] = ()
     computed_by: str | None = None
 
@@ -125,7 +125,7 @@ class Report(Command[None], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Put down what is new."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
-        reported = _reported(held, self.seconds, self.deaths, self.progress)
+        reported = _reported(held, self.seconds, self.crashes, self.progress)
         if self.computed_by not in (None, held.computed_by):
             reported = replace(reported, computed_by=self.computed_by)
         writes = [] if reported == held else put_execution(run, reported)
@@ -199,7 +199,7 @@ class Release(Command[None], frozen=True):
     run_id: str
     token: int
     seconds: float | None = None
-    deaths: int | None = None
+    crashes: int | None = None
     unbegun: bool = False
 
     def reads(self) -> Sequence[Query]:
@@ -209,21 +209,21 @@ class Release(Command[None], frozen=True):
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """End the lease."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
-        left = given_back(_reported(held, self.seconds, self.deaths))
+        left = given_back(_reported(held, self.seconds, self.crashes))
         if self.unbegun:
             _, writes, committed = _unbegun(run, left, at)
             return Decision(None, writes, (committed,))
         return Decision(None, put_execution(run, left), (run.committed(),))
 
 
-class Want(Command[Execution], frozen=True):
+class SetDesiredState(Command[Execution], frozen=True):
     """Put down which state a run's owner wants it in, unless an end of it is wanted already: that stays.
 
     Raises `RunFinished` if its state is final.
     """
 
     run_id: str
-    wanted: Wanted
+    desired: DesiredState
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its execution."""
@@ -233,8 +233,8 @@ class Want(Command[Execution], frozen=True):
         """Put down what is wanted; an end that was wanted may be on its way."""
         run, execution = found(self.run_id, answers[0]), execution_in(answers[1])
         _check_unfinished(run)
-        if not execution.wanted.ends:
-            execution = replace(execution, wanted=self.wanted)
+        if not execution.desired.ends:
+            execution = replace(execution, desired=self.desired)
         return Decision(execution, put_execution(run, execution), (run.committed(),))
 
 
@@ -281,8 +281,8 @@ def take(
         lease_until=at.clock + seconds,
     )
     writes, state = [counted, *put_execution(run, begun)], run.state
-    if begun.wanted is Wanted.STARTED:
-        state = RunState.STARTED
+    if begun.desired is DesiredState.STARTED:
+        state = RunStatus.STARTED
         writes += changed(run, Change(state=state), at)
     return Decision(begun, writes, (run.committed(state=state),))
 
@@ -295,7 +295,7 @@ def begun(run: Run, execution: Execution) -> list[Write]:
         owner=run.owner,
         timeout=execution.timeout,
         needs=execution.needs,
-        wanted=execution.wanted,
+        desired=execution.desired,
     )
     return [
         *([write("insert_needs", run.number, new.needs)] if new.needs else []),
@@ -320,7 +320,7 @@ def changed_execution(
         return []
     execution = former = execution_in(rows)
     if took_savepoint:
-        execution = replace(execution, deaths=0, needs=former.computed_by or former.needs)
+        execution = replace(execution, crashes=0, needs=former.computed_by or former.needs)
     if ended:
         execution = given_back(execution)
     writes = [] if execution == former else put_execution(run, execution)
@@ -366,7 +366,7 @@ def _check_unfinished(run: Found) -> None:
 def _reported(
     execution: Execution,
     seconds: float | None,
-    deaths: int | None = None,
+    crashes: int | None = None,
     progress: bytes | None = None,
 ) -> Execution:
     """Return an execution with what is reported of it; what is None stays."""
@@ -374,7 +374,7 @@ def _reported(
         execution,
         progress=execution.progress if progress is None else progress,
         seconds=execution.seconds if seconds is None else seconds,
-        deaths=execution.deaths if deaths is None else deaths,
+        crashes=execution.crashes if crashes is None else crashes,
     )
 
 
@@ -382,8 +382,8 @@ def _unbegun(run: Found, left: Execution, at: Moment) -> tuple[Execution, list[W
     """Return how an attempt ends that didn't begin: it isn't counted, and a first one leaves the run new."""
     counted = replace(left, attempt=left.attempt - 1)
     writes, state = put_execution(run, counted), run.state
-    if counted.attempt == 0 and state is RunState.STARTED:
-        state = RunState.CREATED
+    if counted.attempt == 0 and state is RunStatus.STARTED:
+        state = RunStatus.CREATED
         writes += changed(run, Change(state=state), at)
     return counted, writes, run.committed(state=state)
 

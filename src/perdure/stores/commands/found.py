@@ -5,7 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from perdure.errors import Fenced, RunNotFound
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Change, Run
 from perdure.stores.commands.base import Committed, Moment, Query, Rows, Write, write
 from perdure.stores.values import to_state, to_tags
@@ -53,7 +53,7 @@ class Found(msgspec.Struct, frozen=True):
 
     number: int
     id: str
-    state: RunState
+    state: RunStatus
     position: int
     version: int
     generation: int
@@ -75,7 +75,7 @@ class Found(msgspec.Struct, frozen=True):
         """Return whether a change gives it a new generation; one with an execution is guarded by leases."""
         return self.lease is None and change.fences(by_writer=by_writer)
 
-    def committed(self, *, state: RunState | None = None, position: int | None = None) -> Committed:
+    def committed(self, *, state: RunStatus | None = None, position: int | None = None) -> Committed:
         """Return the change of the run that watchers are notified of."""
         return Committed(
             self.id,

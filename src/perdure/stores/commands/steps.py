@@ -41,7 +41,7 @@ class Append(Command[Appended], frozen=True):
     unless the log holds exactly `position` steps), the state (`RunFinished` if it is final). A later entry's
     key that is recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones
     beyond the newest `keep` (its own, or the store's) go; savepoint 0, milestones, pinned and named ones
-    stay, and so does the one just written. A savepoint of a run with an execution sets its deaths to 0, and
+    stay, and so does the one just written. A savepoint of a run with an execution sets its crashes to 0, and
     remembers how many lines the run has written, for `CutLines`. A `touch` notes the use of a document, and
     refuses the append if it is refused.
     """

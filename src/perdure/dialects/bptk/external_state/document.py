@@ -15,7 +15,7 @@ from perdure.dialects.bptk.stream_keys import chunk_key
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.step_inputs import encode_inputs
 from perdure.errors import CorruptBlob
-from perdure.lifecycle import Outcome, RunState
+from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Entry, Key
 from perdure.state.codec import State, encode
 
@@ -84,7 +84,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     """The session's run: its record, and what `SessionSpec` says besides names and seed."""
 
     id: str
-    state: RunState
+    state: RunStatus
     outcome: Outcome | None
     reason: str
     created: float

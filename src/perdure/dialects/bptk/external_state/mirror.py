@@ -27,7 +27,7 @@ from perdure.dialects.bptk.external_state.transfer import (
     state_of,
 )
 from perdure.dialects.bptk.instance import Instance
-from perdure.drivers.requests import ADMINISTRATOR
+from perdure.drivers.session_requests import ADMINISTRATOR
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.errors import (

@@ -16,7 +16,7 @@ from perdure.dialects.bptk.external_state.legacy import LegacySession, Settings
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import known_overrides
-from perdure.drivers.requests import ADMINISTRATOR, NewSession, StepRequest
+from perdure.drivers.session_requests import ADMINISTRATOR, NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.order import closure

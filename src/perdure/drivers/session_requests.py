@@ -16,9 +16,9 @@ __all__ = [
     "Answer",
     "ForkSession",
     "Given",
-    "Log",
     "NewSession",
     "Owner",
+    "StepLogPage",
     "StepRequest",
     "StepRows",
     "Upgraded",
@@ -131,7 +131,7 @@ class Answer(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class Log(msgspec.Struct, frozen=True):
+class StepLogPage(msgspec.Struct, frozen=True):
     """A page of a session's step log."""
 
     run: Run

@@ -9,7 +9,7 @@ from typing import Any
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import digits_of, next_time, time_text
 from perdure.drivers.live_session import Row
-from perdure.drivers.requests import Answer
+from perdure.drivers.session_requests import Answer
 from perdure.drivers.session_spec import SessionSpec
 from perdure.run import Run
 

@@ -10,10 +10,10 @@ from perdure.execution.scratch import Scratch
 from perdure.observability import Metrics
 from perdure.stores.feed import Feed
 
-__all__ = ["Place"]
+__all__ = ["WorkerConfiguration"]
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     """Where work is done, and by whom.
 
     Attributes

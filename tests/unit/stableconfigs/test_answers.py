@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from perdure.dialects.stableconfigs.shapes import ended, under_way
+from perdure.dialects.stableconfigs.answers import ended, under_way
 from perdure.drivers.tasks import TaskView
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Execution, Run
 
 REPORT = {"progress": {"count": 3, "k": 7}}
@@ -13,7 +13,10 @@ PARTIAL = {"configs": [], "lower": 6, "upper": 9}
 
 
 def view(
-    state: RunState, outcome: Outcome | None = None, reason: str = "", wanted: Wanted = Wanted.STARTED
+    state: RunStatus,
+    outcome: Outcome | None = None,
+    reason: str = "",
+    desired: DesiredState = DesiredState.STARTED,
 ) -> TaskView:
     run = Run(
         id="t",
@@ -28,39 +31,39 @@ def view(
     )
     progress = msgspec.msgpack.encode(REPORT)
     return TaskView(
-        run=run, execution=Execution(run_id="t", kind="task", owner="ann", wanted=wanted, progress=progress)
+        run=run, execution=Execution(run_id="t", kind="task", owner="ann", desired=desired, progress=progress)
     )
 
 
 def test_a_task_that_is_being_terminated_is_a_203() -> None:
     told = {"status": "Progress", "count": 3, "k": 7}
-    assert under_way(view(RunState.STARTED)) == (202, told)
-    assert under_way(view(RunState.STARTED, wanted=Wanted.STOPPED)) == (203, told)
+    assert under_way(view(RunStatus.STARTED)) == (202, told)
+    assert under_way(view(RunStatus.STARTED, desired=DesiredState.STOPPED)) == (203, told)
 
 
 @pytest.mark.parametrize(
     ("state", "outcome", "reason", "expected"),
     [
         (
-            RunState.STOPPED,
+            RunStatus.STOPPED,
             Outcome.TERMINATED,
             "",
             (401, {"status": "TBNException", "message": "Early Termination at count [3] min polymers [7]."}),
         ),
         (
-            RunState.FAILED,
+            RunStatus.FAILED,
             Outcome.FAILED,
             "network_error: Input contains no monomers.",
             (401, {"status": "TBNException", "message": "Input contains no monomers."}),
         ),
         (
-            RunState.FAILED,
+            RunStatus.FAILED,
             Outcome.FAILED,
             "ZeroDivisionError: division by zero",
             (402, {"status": "Exception", "message": "ZeroDivisionError: division by zero"}),
         ),
         (
-            RunState.FAILED,
+            RunStatus.FAILED,
             Outcome.TIMED_OUT,
             "It ran for 90 s.",
             (
@@ -77,11 +80,11 @@ def test_a_task_that_is_being_terminated_is_a_203() -> None:
     ],
 )
 def test_what_a_task_comes_to_has_a_status(
-    state: RunState, outcome: Outcome, reason: str, expected: tuple[int, dict[str, object]]
+    state: RunStatus, outcome: Outcome, reason: str, expected: tuple[int, dict[str, object]]
 ) -> None:
     assert ended(view(state, outcome, reason), PARTIAL) == expected
 
 
 def test_a_task_that_had_no_time_to_find_anything_has_bounds_all_the_same() -> None:
-    _, body = ended(view(RunState.FAILED, Outcome.TIMED_OUT, "It ran for 1 s."), None)
+    _, body = ended(view(RunStatus.FAILED, Outcome.TIMED_OUT, "It ran for 1 s."), None)
     assert (body["configs"], body["lower"], body["upper"]) == ([], 0, None)

@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from perdure.api.computed_shapes import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
-from perdure.api.label_shapes import RunName, Tags
-from perdure.api.shapes import ForkRun, Name, Seed, Strict, run_fields
+from perdure.api.computed_schemas import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
+from perdure.api.label_schemas import RunName, Tags
+from perdure.api.schemas import ForkRun, Name, Seed, Strict, run_fields
+from perdure.drivers.experiments.experiment_requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
-from perdure.drivers.experiments.requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.errors import Damaged, Invalid
 from perdure.run import Run
 
@@ -116,7 +116,7 @@ class RunningExperiment(_Experiment):
         description="What its script reads as nrp.sim_id, and what its log is called by: the run's id, the "
         "number of a simulation made at /simulation; a fork keeps its parent's."
     )
-    wanted: Literal["started", "paused", "stopped", "completed", "failed"] = Field(
+    desired: Literal["started", "paused", "stopped", "completed", "failed"] = Field(
         description="The state that is wanted of it."
     )
     stored: bool = Field(description="Whether it has ended, and its logs and files are stored.")
@@ -144,7 +144,7 @@ def experiment_record(view: ExperimentView) -> RunningExperiment:
             "script": spec.script,
             "seed": spec.seed,
             "sim_id": spec.sim_id,
-            "wanted": view.execution.wanted.value,
+            "desired": view.execution.desired.value,
             "stored": view.stored,
             "sources": spec.sources,
             **computed_fields(view.execution, view.missing, spec.sha256),

@@ -2,10 +2,10 @@
 
 import msgspec
 
-__all__ = ["Limits"]
+__all__ = ["ChildLimits"]
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a child may use; None is without limit.
 
     Attributes

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from perdure.api.label_shapes import RunName, Tags
+from perdure.api.label_schemas import RunName, Tags
 from perdure.drivers.examination import Finding
-from perdure.drivers.requests import ForkSession
 from perdure.drivers.seeds import LARGEST_SEED
+from perdure.drivers.session_requests import ForkSession
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Damaged, Invalid
 from perdure.run import Run

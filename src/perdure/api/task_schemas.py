@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from perdure.api.computed_shapes import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
-from perdure.api.label_shapes import RunName, Tags
-from perdure.api.shapes import LARGEST_NUMBER, Name, Strict, digits, run_fields
+from perdure.api.computed_schemas import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
+from perdure.api.label_schemas import RunName, Tags
+from perdure.api.schemas import LARGEST_NUMBER, Name, Strict, digits, run_fields
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import TaskView
 from perdure.errors import Damaged
@@ -94,7 +94,7 @@ class TaskRecord(_Task):
     task: str
     input: JsonValue
     timeout: float | None = Field(description="Seconds of running time that it may take.")
-    wanted: Literal["started", "paused", "stopped"] = Field(description="The state that is wanted of it.")
+    desired: Literal["started", "paused", "stopped"] = Field(description="The state that is wanted of it.")
     attempt: int = Field(description="How often a worker began.")
     seconds: float = Field(description="Running time so far, of all attempts.")
     progress: dict[str, JsonValue] | None = Field(description="Its latest report.")
@@ -157,7 +157,7 @@ def task_record(view: TaskView) -> TaskRecord:
             "task": spec.task,
             "input": spec.given,
             "timeout": execution.timeout,
-            "wanted": execution.wanted.value,
+            "desired": execution.desired.value,
             "attempt": execution.attempt,
             "seconds": execution.seconds,
             "progress": view.progress,

@@ -5,7 +5,7 @@ from typing import Any
 from perdure.drivers.stable_configurations import NETWORK_ERROR
 from perdure.drivers.tasks import TaskView
 from perdure.errors import EarlyTermination
-from perdure.lifecycle import FINAL, Outcome, Wanted
+from perdure.lifecycle import FINAL, DesiredState, Outcome
 
 __all__ = ["ended", "under_way"]
 
@@ -14,7 +14,7 @@ def under_way(view: TaskView) -> tuple[int, dict[str, Any]]:
     """Return the answer for a task that waits or is worked on; 203 while it is being terminated."""
     assert view.run.state not in FINAL, "a task that has ended has an answer of its own"
     count, k = _reached(view)
-    status = 203 if view.execution.wanted is Wanted.STOPPED else 202
+    status = 203 if view.execution.desired is DesiredState.STOPPED else 202
     return status, {"status": "Progress", "count": count, "k": k}
 
 

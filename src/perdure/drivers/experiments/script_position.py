@@ -10,9 +10,9 @@ from perdure.errors import CorruptBlob, HashSeedChanged
 from perdure.state.codec import State, decode, encode
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["FILES", "PLACE", "SCRIPT", "WARNED", "Place", "restarted"]
+__all__ = ["FILES", "POSITION", "SCRIPT", "WARNED", "ScriptPosition", "restarted"]
 
-PLACE = "experiment/place"
+POSITION = "experiment/place"
 WARNED = "experiment/warnings"  # what the simulation's process has warned of
 SCRIPT = "script"  # whose the script's modules are, there
 FILES = "experiment/files"
@@ -21,8 +21,8 @@ log; ``scripts``: which ones the script wrote itself; ``modules``: which ones it
 what a fork's script found at its top, None but after a fork to another script."""
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in its script a simulation stands; kept in savepoints as the entity `PLACE`.
+class ScriptPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in its script a simulation stands; kept in savepoints as the entity `POSITION`.
 
     Attributes
     ----------
@@ -53,10 +53,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     hash_sample: int = msgspec.field(default_factory=lambda: hash("perdure"))
 
     @classmethod
-    def read(cls, savepoint: Savepoint) -> "Place":
+    def read(cls, savepoint: Savepoint) -> "ScriptPosition":
         """Return the place that a savepoint holds."""
         try:
-            return msgspec.convert(decode(savepoint.entities[PLACE]), cls)
+            return msgspec.convert(decode(savepoint.entities[POSITION]), cls)
         except (KeyError, msgspec.ValidationError) as error:
             raise CorruptBlob(reason=f"it is no savepoint of an experiment ({error})") from error
 
@@ -77,14 +77,18 @@ def restarted(savepoint: Savepoint, log: str) -> Savepoint:
     It is what a fork with another script begins with. That one's log, of the name given, is empty, and the
     former one's isn't there.
     """
-    place = Place.read(savepoint)
-    again = Place(
+    place = ScriptPosition.read(savepoint)
+    again = ScriptPosition(
         base=savepoint.position,
         every=place.every,
         seconds=place.seconds,
         hash_sample=place.hash_sample,
     )
-    entities = {**savepoint.entities, PLACE: encode(again.to_state()), FILES: _of_no_script(savepoint, log)}
+    entities = {
+        **savepoint.entities,
+        POSITION: encode(again.to_state()),
+        FILES: _of_no_script(savepoint, log),
+    }
     if WARNED in entities:
         entities[WARNED] = encode(of_another_script(decode(entities[WARNED]), SCRIPT))
     return msgspec.structs.replace(savepoint, entities=entities)

@@ -1,28 +1,28 @@
-"""The verdict: what becomes of a run after an attempt at it, decided from how the attempt ended."""
+"""The conclusion: what becomes of a run after an attempt at it, decided from how the attempt ended."""
 
 from typing import TypeAlias
 
 import msgspec
 
-from perdure.execution.end import End, How
+from perdure.execution.end import End, EndKind
 from perdure.execution.link import PIPE_LOST
 from perdure.execution.messages import Failure, Result
-from perdure.lifecycle import Outcome, RunState, Wanted
+from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, ending
 
 __all__ = [
     "Again",
+    "Conclusion",
     "Finish",
     "Leave",
     "Unbegun",
-    "Verdict",
     "failed",
     "judge",
     "requested",
     "timed_out",
 ]
 
-MOST_DEATHS = 3
+MAX_CRASHES = 3
 _TOO_OFTEN = "the third time in a row without a new savepoint"
 
 
@@ -34,9 +34,9 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """The run is taken up again from its newest savepoint; so many deaths in a row it has had."""
+    """The run is taken up again from its newest savepoint; so many crashes in a row it has had."""
 
-    deaths: int
+    crashes: int
 
 
 class Leave(msgspec.Struct, frozen=True):
@@ -55,10 +55,12 @@ class Unbegun(msgspec.Struct, frozen=True):
     change: Change | None = None
 
 
-Verdict: TypeAlias = Finish | Again | Leave | Unbegun
+Conclusion: TypeAlias = Finish | Again | Leave | Unbegun
 
 
-def judge(end: End, said: Result | Failure | None, deaths: int, *, ending: Wanted | None) -> Verdict:
+def judge(
+    end: End, said: Result | Failure | None, crashes: int, *, ending: DesiredState | None
+) -> Conclusion:
     """Decide what becomes of a run.
 
     A result that arrived whole is the answer, however the process ended afterwards.
@@ -69,7 +71,7 @@ def judge(end: End, said: Result | Failure | None, deaths: int, *, ending: Wante
         How the child ended.
     said
         What its body said last.
-    deaths
+    crashes
         Deaths in a row before, without a savepoint since.
     ending
         Which end had been asked for before it said anything, if one had.
@@ -77,36 +79,36 @@ def judge(end: End, said: Result | Failure | None, deaths: int, *, ending: Wante
     if ending is not None:
         return requested(ending, None if said is None else said.result)
     if isinstance(said, Result):
-        return Finish(Change(state=RunState.COMPLETED, outcome=Outcome.SUCCEEDED), said.result)
+        return Finish(Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED), said.result)
     if isinstance(said, Failure):
-        if said.again and deaths + 1 < MOST_DEATHS:
-            return Again(deaths + 1)
+        if said.again and crashes + 1 < MAX_CRASHES:
+            return Again(crashes + 1)
         return failed(f"{said.reason}; {_TOO_OFTEN}." if said.again else said.reason, said.result)
-    if end.how is How.TIME:
+    if end.how is EndKind.TIME:
         return timed_out()
-    if end.how is How.UNWATCHED:
-        return Again(deaths)
-    if end.how in (How.SIGNAL, How.KERNEL):
-        deaths += 1
-        if deaths < MOST_DEATHS:
-            return Again(deaths)
+    if end.how is EndKind.UNWATCHED:
+        return Again(crashes)
+    if end.how in (EndKind.SIGNAL, EndKind.KERNEL):
+        crashes += 1
+        if crashes < MAX_CRASHES:
+            return Again(crashes)
         return failed(f"Its process {end.in_words}, {_TOO_OFTEN}.")
-    if end in (End(How.EXIT, PIPE_LOST), End(How.ORDER)):  # it was ended, since its pipe had closed
+    if end in (End(EndKind.EXIT, PIPE_LOST), End(EndKind.ORDER)):  # it was ended, since its pipe had closed
         return failed("Its process lost the pipe to the server.")
     return failed(f"Its process {end.in_words}.")
 
 
 def failed(reason: str, result: bytes | None = None) -> Finish:
     """Return the end of a run that failed."""
-    return Finish(Change(state=RunState.FAILED, outcome=Outcome.FAILED, reason=reason), result)
+    return Finish(Change(state=RunStatus.FAILED, outcome=Outcome.FAILED, reason=reason), result)
 
 
-def requested(wanted: Wanted, result: bytes | None = None) -> Finish:
+def requested(desired: DesiredState, result: bytes | None = None) -> Finish:
     """Return the end of a run that its owner wanted to end."""
-    return Finish(ending(wanted), result)
+    return Finish(ending(desired), result)
 
 
 def timed_out() -> Finish:
     """Return the end of a run that used up its running time."""
     reason = "It reached its time-out, in running time."
-    return Finish(Change(state=RunState.FAILED, outcome=Outcome.TIMED_OUT, reason=reason))
+    return Finish(Change(state=RunStatus.FAILED, outcome=Outcome.TIMED_OUT, reason=reason))

@@ -6,7 +6,7 @@ import msgspec
 
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
 from perdure.drivers.experiments.spec import ExperimentSpec
-from perdure.lifecycle import FINAL, RunState
+from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Execution, Run
 from perdure.state.codec import unpack
 
@@ -89,7 +89,7 @@ class ExperimentView(msgspec.Struct, frozen=True, kw_only=True):
         report = self.execution.progress
         return None if report is None else {**unpack(report), "state": self.run.state.value}
 
-    def in_state(self, state: RunState) -> "ExperimentView":
+    def in_state(self, state: RunStatus) -> "ExperimentView":
         """Return it as it was when its run came to a state."""
         return msgspec.structs.replace(self, run=msgspec.structs.replace(self.run, state=state))
 

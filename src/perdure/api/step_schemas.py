@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from perdure.drivers.live_session import Row
-from perdure.drivers.requests import Answer, Given, Log
+from perdure.drivers.session_requests import Answer, Given, StepLogPage
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 
-__all__ = ["LogPage", "LogQuery", "Results", "ResultsQuery", "Steps", "StepsTaken"]
+__all__ = ["LogPage", "LogQuery", "ResultsQuery", "SessionResults", "Steps", "StepsTaken"]
 
 LARGEST_NUMBER = 2**53 - 1
 
@@ -98,7 +98,7 @@ class ScenarioResults(msgspec.Struct):
     values: dict[str, list[Value]]
 
 
-class Results(msgspec.Struct):
+class SessionResults(msgspec.Struct):
     """A page of results: manager → scenario → columns; `next` as in the log."""
 
     results: dict[str, dict[str, ScenarioResults]]
@@ -132,7 +132,7 @@ def steps_taken(answer: Answer) -> StepsTaken:
     return StepsTaken(answer.run_id, answer.finished, answer.replayed, taken)
 
 
-def log_page(log: Log) -> LogPage:
+def log_page(log: StepLogPage) -> LogPage:
     """Return a page of the step log."""
     scenarios = _with_decimals(log.spec)
     steps = [
@@ -142,7 +142,7 @@ def log_page(log: Log) -> LogPage:
     return LogPage(steps, next_after(log))
 
 
-def results_page(log: Log) -> Results:
+def results_page(log: StepLogPage) -> SessionResults:
     """Return a page of the step log as columns."""
     results: dict[str, dict[str, ScenarioResults]] = {}
     for index, (scenario, decimals) in enumerate(_with_decimals(log.spec)):
@@ -154,10 +154,10 @@ def results_page(log: Log) -> Results:
             time=[round(row[0], decimals) for _, row in rows],
             values={name: [row[at] for _, row in rows] for at, name in enumerate(scenario.outputs, start=1)},
         )
-    return Results(results, next_after(log))
+    return SessionResults(results, next_after(log))
 
 
-def next_after(log: Log) -> int | None:
+def next_after(log: StepLogPage) -> int | None:
     """Return what a page of the log ends with if there is more after it."""
     last = log.steps[-1].step.position if log.steps else log.run.position
     return last if last < log.run.position else None

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from perdure.dialects.nrp.simulations import NewRecord, Simulation
-from perdure.drivers.experiments.requests import NewExperiment
+from perdure.dialects.nrp.simulations import NewRecord, NrpSimulation
+from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.errors import (
     Damaged,
     Forbidden,
@@ -19,7 +19,7 @@ from perdure.errors import (
     TooMany,
     TriggerRefused,
 )
-from perdure.lifecycle import RunState
+from perdure.lifecycle import RunStatus
 from perdure.web.errors import status_of
 
 __all__ = [
@@ -41,10 +41,10 @@ GENERAL = "General error"
 
 LONGEST_TEXT = 1_000  # characters
 
-_BEGINNINGS: Mapping[str, RunState] = {
-    "created": RunState.PAUSED,  # a client never sees one that isn't initialized
-    "paused": RunState.PAUSED,
-    "started": RunState.STARTED,
+_BEGINNINGS: Mapping[str, RunStatus] = {
+    "created": RunStatus.PAUSED,  # a client never sees one that isn't initialized
+    "paused": RunStatus.PAUSED,
+    "started": RunStatus.STARTED,
 }
 
 
@@ -95,7 +95,7 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 
-def resource(simulation: Simulation) -> dict[str, Any]:
+def resource(simulation: NrpSimulation) -> dict[str, Any]:
     """Return a simulation as clients see it. Nothing is published over MQTT, so that its prefix is empty."""
     return {
         "state": simulation.run.state.value,
@@ -136,8 +136,8 @@ def wanted(body: Mapping[str, Any]) -> str:
     if "state" not in body:
         raise NrpError(400, 'The field state is missing: {"state": "started"} for example.', data="state")
     state = _text(body, "state")
-    if state not in set(RunState):
-        known = ", ".join(RunState)
+    if state not in set(RunStatus):
+        known = ", ".join(RunStatus)
         raise NrpError(400, f"There is no state {state[:100]!r}; there are {known}.", data="state")
     return state
 
