@@ -25,6 +25,7 @@ PREFIX = "PERDURE_"
 _OF_COMMANDS = frozenset({"SERVER", "TOKEN"})  # the server that commands ask, and their token for it
 _ORIGIN = re.compile(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+/?")
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
+_ADMINISTRATOR = re.compile(r"administrator\s+([^:]*[^:\s])")  # a line without a token
 SYSTEM_IDS = 999  # user ids up to here are the system's own
 LARGEST_ID = 2**31 - 1  # some tools take no more
 FEWEST_SAVEPOINTS = 2  # a restore begins before the last one
@@ -55,8 +56,13 @@ class Settings(BaseSettings):
     )
     tokens_file: Path | None = Field(
         None,
-        description="File with more tokens, owner:token in each line; only the server's user, or root, may "
-        "be able to read it.",
+        description="File with more tokens, owner:token in each line, and lines of `administrator OWNER`; "
+        "only the server's user, or root, may be able to read it.",
+    )
+    administrators: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Owners who may do with their tokens what the Unix socket may, with commas between, "
+        "besides those that the file of tokens names.",
     )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -225,14 +231,25 @@ class Settings(BaseSettings):
         if isinstance(tokens, str):
             shape = "PERDURE_TOKENS is a list of owner:token with commas between."
             tokens = _token_pairs(tokens.split(","), shape)
+        given = values.get("administrators", ())
+        administrators = _names(given) if isinstance(given, str) else tuple(given)
         if file is not None:
-            shape = f"Each line of {file} is owner:token; empty ones and those that begin with # don't count."
-            lines = _private_text(Path(file)).splitlines()
-            more = _token_pairs((line for line in lines if not line.lstrip().startswith("#")), shape)
+            shape = (
+                f"Each line of {file} is owner:token, or `administrator` and an owner; empty ones and those "
+                "that begin with # don't count."
+            )
+            lines = [line.strip() for line in _private_text(Path(file)).splitlines()]
+            named = [found[1] for line in lines if (found := _ADMINISTRATOR.fullmatch(line))]
+            pairs = (line for line in lines if not (line.startswith("#") or _ADMINISTRATOR.fullmatch(line)))
+            more = _token_pairs(pairs, shape)
             if not more:
                 raise Invalid(f"There is no token in {file}; write at least one line of owner:token.")
             tokens = {owner: (*tokens.get(owner, ()), *more.get(owner, ())) for owner in {**tokens, **more}}
-        return {**values, "tokens": tokens}
+            administrators = (*administrators, *named)
+        for owner in administrators:
+            if owner not in tokens:
+                raise Invalid(f"The administrator {owner!r} has no token; give one to that owner as well.")
+        return {**values, "tokens": tokens, "administrators": tuple(dict.fromkeys(administrators))}
 
     @field_validator("tokens")
     @classmethod
@@ -284,9 +301,7 @@ class Settings(BaseSettings):
     @field_validator("hosts", "cors_origins", "tasks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        return _names(value) if isinstance(value, str) else value
 
     @field_validator("run_as", mode="before")
     @classmethod
@@ -335,6 +350,11 @@ def warn_of_unknown_variables() -> None:
     for name, meant in unknown_variables(os.environ).items():
         suggestion = "" if meant is None else f"; did you mean {meant}?"
         log.warning("unknown_setting", name=name, meaning=f"there is no such setting{suggestion}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _token_pairs(pairs: Iterable[str], shape: str) -> dict[str, tuple[str, ...]]:

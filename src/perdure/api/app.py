@@ -27,13 +27,14 @@ from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
-from perdure.web.auth import Authentication, Callers, Tokens
+from perdure.web.auth import Authentication, Callers
 from perdure.web.errors import EXCEPTION_HANDLERS
 from perdure.web.limits import Limits
 from perdure.web.open_routes import OpenRoutes
 from perdure.web.openapi import add_dialects, add_errors, add_operations, add_tokens
 from perdure.web.origins import ANY, OriginPolicy, Origins, host_name, is_loopback
 from perdure.web.requests import Requests
+from perdure.web.tokens import Tokens
 
 __all__ = ["App", "create_app", "create_bptk_app"]
 
@@ -125,7 +126,7 @@ def create_app(
     >>> store = MemoryStore()
     >>> app = create_app(store, Catalogue(), Settings(), on_closed=store.close)
     """
-    tokens = Tokens(settings.tokens)
+    tokens = Tokens(settings.tokens, settings.administrators)
     if not tokens and not is_loopback(settings.host):
         log.warning("no_tokens", host=settings.host, meaning="whoever reaches the server may do everything")
     registry = TaskRegistry(() if isinstance(executor, Unplaced) else settings.tasks)
@@ -193,7 +194,7 @@ def create_bptk_app(
     def make_mirror(sessions: Sessions) -> Mirror | None:
         return None if adapter is None else Mirror(adapter, store, sessions, shared=externalize)
 
-    tokens = Tokens(settings.tokens)
+    tokens = Tokens(settings.tokens, settings.administrators)
     origins = (settings.cors_origins or (ANY,)) if cors_origins is None else cors_origins
     artifacts, manner = open_artifacts(store, settings), Manner(make_mirror, externalize, durable=False)
     return _app(

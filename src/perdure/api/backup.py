@@ -56,7 +56,7 @@ class Backup(BaseModel):
     responses=error_responses(400, 401, 403, 409, 413, 415, 422, 500, 503),
 )
 async def take_backup(body: TakeBackup, serving: Serving) -> Backup:
-    """Write a backup of the store and its artifacts to a folder; for the administrator only."""
+    """Write a backup of the store and its artifacts to a folder; for administrators only."""
     folder = Path(body.folder)
     if not folder.is_absolute() or "\0" in body.folder:
         raise Invalid(f"{body.folder!r} is no path from the root; a backup is written to one.")

@@ -87,7 +87,7 @@ class RunQuery(BaseModel):
         description="Only runs with this in their name or id; the case of ASCII letters doesn't matter.",
     )
     owner: Annotated[Text, Field(max_length=MAX_NAME)] | None = Field(
-        default=None, description="Only this owner's runs; one's own unless the administrator asks."
+        default=None, description="Only this owner's runs; one's own unless an administrator asks."
     )
     created_after: Seconds | None = Field(
         default=None, description="Only runs made later than this Unix time, in seconds."

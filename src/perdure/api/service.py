@@ -90,7 +90,7 @@ async def ready(serving: Serving) -> Readiness:
     responses=error_responses(400, 401, 403, 413, 415, 422, 500, 503),
 )
 async def check_store(serving: Serving, body: CheckStore | None = None) -> StoreReport:
-    """Look for damaged pages, keys, records of runs and wrong counts; for the administrator only.
+    """Look for damaged pages, keys, records of runs and wrong counts; for administrators only.
 
     It reads the whole store. With `repair`, counts, lists and the queue are made anew where they are wrong.
     """

@@ -52,7 +52,8 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Bearer tokens, owner:token in each line; nobody else may be able to read it (chmod 600).",
+            help="Bearer tokens, owner:token in each line; a line `administrator OWNER` makes that owner an "
+            "administrator. Nobody else may be able to read it (chmod 600).",
             show_default=False,
         ),
     ] = None,

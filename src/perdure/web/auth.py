@@ -1,25 +1,23 @@
-"""Who asks: bearer tokens, each of which belongs to an owner, and the administrator's own socket."""
+"""Who asks: whoever a bearer token belongs to, or who comes by the administrator's own socket."""
 
-import hashlib
-import hmac
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from typing import Final
 
-from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.web.errors import HttpError
 from perdure.web.headers import Headers, headers_of
+from perdure.web.tokens import Caller, Tokens
 
 __all__ = [
     "LOCAL",
     "NOBODY",
     "Authentication",
     "Callers",
-    "Tokens",
     "Unauthorized",
+    "caller_of",
     "from_socket",
     "is_known",
     "maker_of",
@@ -28,41 +26,12 @@ __all__ = [
 ]
 
 LOCAL = "local"
-"""Whose everything is while no tokens are set, and what the administrator makes."""
+"""Whose everything is while no tokens are set, and what is made by the administrator's socket."""
 
-NOBODY: Final = ""
+NOBODY: Final = Caller("")
 """Who asks if that isn't known; such a request may read what is public. Nothing is owned by nobody."""
 
-_OWNER = "perdure.owner"
-
-
-class Tokens:
-    """The tokens a server knows, by owner; they are kept as digests only."""
-
-    def __init__(self, tokens: Mapping[str, Iterable[SecretStr]]) -> None:
-        self._known = [
-            (_digest(secret.get_secret_value().encode()), owner)
-            for owner, secrets in tokens.items()
-            for secret in secrets
-        ]
-
-    def __bool__(self) -> bool:
-        return bool(self._known)
-
-    def owner(self, authorization: bytes) -> str | None:
-        """Return whose the token in an ``Authorization`` header is; None if it is nobody's.
-
-        Every token is compared, and each in constant time, so that the time taken tells nothing.
-        """
-        scheme, _, token = authorization.partition(b" ")
-        if scheme.lower() != b"bearer":
-            return None
-        given = _digest(token.strip())
-        found = None
-        for known, owner in self._known:
-            if hmac.compare_digest(given, known):
-                found = owner
-        return found
+_CALLER = "perdure.caller"
 
 
 class Callers:
@@ -81,20 +50,20 @@ class Callers:
         self._tokens = tokens
         self._socket = administrator_socket
 
-    def find(self, scope: Scope, headers: Headers) -> Owner:
-        """Return whose a request is; `NOBODY` if that isn't known."""
+    def find(self, scope: Scope, headers: Headers) -> Caller:
+        """Return who asks; `NOBODY` if that isn't known."""
         if self._socket is not None and from_socket(scope, self._socket):
-            return ADMINISTRATOR
+            return Caller(LOCAL, administrator=True)
         if not self._tokens:
-            return LOCAL
-        return self._tokens.owner(headers.get(b"authorization", b"")) or NOBODY
+            return Caller(LOCAL)
+        return self._tokens.bearer(headers.get(b"authorization", b"")) or NOBODY
 
-    def need(self, scope: Scope, headers: Headers) -> Owner:
-        """Return whose a request is; raise `Unauthorized` if that isn't known."""
-        owner = self.find(scope, headers)
-        if owner == NOBODY:
+    def need(self, scope: Scope, headers: Headers) -> Caller:
+        """Return who asks; raise `Unauthorized` if that isn't known."""
+        caller = self.find(scope, headers)
+        if caller is NOBODY:
             raise Unauthorized(given=b"authorization" in headers)
-        return owner
+        return caller
 
 
 class Unauthorized(HttpError):
@@ -137,7 +106,7 @@ class Authentication:
         if scope["type"] == "http":
             find = self._callers.find if scope["path"] in self._public else self._callers.need
             try:
-                scope[_OWNER] = find(scope, headers_of(scope))
+                scope[_CALLER] = find(scope, headers_of(scope))
             except Unauthorized as error:
                 await error.response()(scope, receive, send)
                 return
@@ -152,26 +121,30 @@ def from_socket(scope: Scope, path: str | None) -> bool:
 
 def is_known(scope: Scope) -> bool:
     """Return whether it is known who asks; of public paths anybody may ask."""
-    return owner_of(scope) != NOBODY
+    return caller_of(scope) is not NOBODY
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Return who asks; on a public path perhaps `NOBODY`."""
+    caller: Caller = scope[_CALLER]
+    return caller
 
 
 def owner_of(scope: Scope) -> Owner:
-    """Return who asks; on a public path perhaps `NOBODY`."""
-    owner: Owner = scope[_OWNER]
-    return owner
+    """Return whose things the caller may see."""
+    return caller_of(scope).owner
 
 
 def maker_of(scope: Scope) -> str:
     """Return whose a run is that is made by this request."""
-    return owner_of(scope) or LOCAL
+    return caller_of(scope).name
 
 
 async def refuse_others(request: Request) -> None:
     """Refuse whoever isn't the administrator; a dependency of FastAPI routes."""
     if owner_of(request.scope) is not ADMINISTRATOR:
-        message = "Only the administrator may do that: this machine's user, by the socket beside the store."
+        message = (
+            "Only an administrator may do that: an owner whom the tokens file names as one, or whoever runs "
+            "the server, by the socket beside the store."
+        )
         raise HttpError(403, "administrator_only", message)
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.blake2b(token, digest_size=32).digest()

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perdure.drivers.session_requests import Owner
 from perdure.errors import PerdureError
-from perdure.web.auth import LOCAL, Callers, Unauthorized
+from perdure.web.auth import Callers, Unauthorized
 from perdure.web.bodies import read_object
 from perdure.web.errors import HttpError, status_of
 from perdure.web.headers import headers_of
@@ -155,9 +155,9 @@ class OpenRoutes:
         if method not in methods:
             text = f"{method[:20]} can't be done here, only {allowed}"
             return dialect.error(405, text, {"Allow": allowed})
-        owner = self._callers.need(scope, headers_of(scope))
+        caller = self._callers.need(scope, headers_of(scope))
         body = await read_object(scope, receive, self._max_body_bytes)
-        return await methods[method](Call(scope, owner, owner or LOCAL, name, body, receive))
+        return await methods[method](Call(scope, caller.owner, caller.name, name, body, receive))
 
     def _allowing(self, origin: str | None, send: Send) -> Send:
         """Return a `send` that lets the web pages read the answer that may call the server."""

@@ -25,7 +25,8 @@ from perdure.stores.base import Store
 from perdure.stores.commands import DeleteRun
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_store
-from perdure.web.auth import Callers, Tokens
+from perdure.web.auth import Callers
+from perdure.web.tokens import Tokens
 
 ADA = {"Authorization": "Bearer token-a"}
 GRACE = {"Authorization": "Bearer token-g"}

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from perdure.drivers.session_requests import ADMINISTRATOR
 from perdure.errors import Invalid
 from perdure.settings import Settings
-from perdure.web.auth import Tokens
 from perdure.web.errors import HttpError, error_response
 from perdure.web.events import event
 from perdure.web.idempotency import key_text, make_key
 from perdure.web.origins import is_loopback
+from perdure.web.tokens import Caller, Tokens
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -66,19 +67,25 @@ def test_a_token_belongs_to_its_owner_and_to_nobody_else() -> None:
     given = {"ada": ["one", "uno"], "bob": ["two"], "änne": ["drei ü"]}
     tokens = Tokens({owner: map(SecretStr, secrets) for owner, secrets in given.items()})
     assert tokens
-    assert tokens.owner(b"Bearer one") == "ada"
-    assert tokens.owner(b"Bearer uno") == "ada"
-    assert tokens.owner(b"bearer  two ") == "bob"
-    assert tokens.owner("Bearer drei ü".encode()) == "änne"
+    assert tokens.bearer(b"Bearer one") == tokens.bearer(b"Bearer uno") == Caller("ada")
+    assert tokens.bearer(b"bearer  two ") == Caller("bob")
+    assert tokens.bearer("Bearer drei ü".encode()) == Caller("änne")
     for wrong in (b"", b"Bearer", b"Bearer o", b"Bearer onee", b"Basic one", b"one", b"Bearer \xff"):
-        assert tokens.owner(wrong) is None
+        assert tokens.bearer(wrong) is None
     assert not Tokens({})
+
+
+def test_an_administrator_sees_everything_and_makes_what_is_her_own() -> None:
+    tokens = Tokens({"ada": [SecretStr("one")], "bob": [SecretStr("two")]}, ["bob"])
+    found = [tokens.bearer(f"Bearer {it}".encode()) for it in ("one", "two")]
+    assert [(it.owner, it.name) for it in found if it] == [("ada", "ada"), (ADMINISTRATOR, "bob")]
 
 
 def test_an_owner_may_have_several_tokens_and_a_token_one_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERDURE_TOKENS", "ada:t1, ada: t2 ,bob:t3")
     tokens = Tokens(Settings().tokens)
-    assert [tokens.owner(f"Bearer t{i}".encode()) for i in (1, 2, 3)] == ["ada", "ada", "bob"]
+    found = [tokens.bearer(f"Bearer t{i}".encode()) for i in (1, 2, 3)]
+    assert found == [Caller("ada"), Caller("ada"), Caller("bob")]
     for twice in ("ada:t1,ada:t2,bob:t1", "ada:t1,ada:t1"):
         monkeypatch.setenv("PERDURE_TOKENS", twice)
         with pytest.raises(Invalid, match="One token is given twice, to 'ada' and to") as refused:

@@ -28,11 +28,12 @@ from perdure.dialects.nrp.simulations import NrpSimulation, Simulations
 from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.errors import PerdureError, TriggerRefused
 from perdure.lifecycle import RunStatus, is_final
-from perdure.web.auth import LOCAL, Callers
+from perdure.web.auth import Callers
 from perdure.web.bodies import decode_object
 from perdure.web.errors import HttpError, system_failing
 from perdure.web.headers import headers_of
 from perdure.web.paths import check_encoding
+from perdure.web.tokens import Caller
 
 __all__ = ["NrpRoutes"]
 
@@ -126,7 +127,7 @@ class NrpRoutes:
         """Return the simulations of the app that serves a request."""
         return self._simulations(scope)
 
-    def owner(self, scope: Scope) -> Owner:
+    def caller(self, scope: Scope) -> Caller:
         """Return who asks; raise `Unauthorized` if that isn't known."""
         return self._callers.need(scope, headers_of(scope))
 
@@ -163,13 +164,13 @@ class _Calls:
         return answer({"version": __version__})
 
     async def list(self) -> Response:
-        owner = self._routes.owner(self._scope)
+        owner = self._routes.caller(self._scope).owner
         return answer([resource(it) for it in await self._simulations.all(owner)])
 
     async def create(self) -> Response:
-        owner = self._routes.owner(self._scope)
+        maker = self._routes.caller(self._scope).name
         new = new_record(await self._body())
-        made = await self._simulations.create(owner or LOCAL, new)
+        made = await self._simulations.create(maker, new)
         if made.run.state is RunStatus.FAILED:
             message = f"The simulation {made.number} failed to initialize: {made.run.reason}"
             raise NrpError(500, message, kind=SERVER, data=str(made.number))
@@ -202,7 +203,7 @@ class _Calls:
 
     async def _found(self, number: str) -> tuple[Owner, NrpSimulation]:
         """Return who asks and the simulation of a number; raise `NrpError` (404), also if it is another's."""
-        owner = self._routes.owner(self._scope)
+        owner = self._routes.caller(self._scope).owner
         found = None
         if _NUMBER.fullmatch(number) is not None:
             found = await self._simulations.get(int(number))
