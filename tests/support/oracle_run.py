@@ -202,7 +202,7 @@ class KeptRun:
     def _check_unfinished(self) -> None:
         if self.run.state in FINAL:
             raise RunFinished(
-                f"The run {self.run.id!r} is {self.run.state}, and nothing works on it any more.",
+                f"The run {self.run.id!r} is {self.run.state} and has ended.",
                 run=self.run.id,
                 state=self.run.state.value,
             )

@@ -1,11 +1,10 @@
-"""The codec: state and log entries as bytes that can be checked, and nothing that runs code when read.
+"""The codec: encodes states and log entries as checked bytes. Reading a blob never executes code.
 
 A blob is a 12-byte header and a MessagePack body. The header holds the format, flags, the schema version of
-what is inside and a BLAKE2b checksum over all the rest. Big integers, arrays, tuples and NumPy scalars are
-MessagePack extensions, and so are pandas' DataFrames, Series and Indexes, which `frames` takes apart; a body
-above 512 bytes is compressed with zstd level 1. Every value comes back with its type and its bits.
-
-Format 1 had none of tuples, NumPy scalars and frames; it is still read.
+the content, and a BLAKE2b checksum over everything else. Big integers, arrays, tuples and NumPy scalars are
+MessagePack extensions, as are pandas' DataFrames, Series and Indexes, which `frames` takes apart. A body
+above 512 bytes is compressed with zstd level 1. Every value is restored with its type and its bits.
+Format 1 lacks tuples, NumPy scalars and frames; it can still be read.
 """
 
 import contextlib
@@ -38,9 +37,9 @@ State: TypeAlias = (
     | dict[int, "State"]
     | None
 )
-"""What a snapshot may hold, and DataFrames, Series and Indexes where pandas is installed.
+"""What a snapshot may hold; also DataFrames, Series and Indexes if pandas is installed.
 
-Sets and objects are refused: they would not come back as they were.
+Sets and objects are refused, since they can't be restored exactly.
 """
 
 FORMAT = 2
@@ -56,8 +55,8 @@ _SCALAR = 4
 _FRAME = 5
 _PLAIN = (type(None), bool, float, bytes)
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what a MessagePack integer holds
-_MANTISSA_OF_80_BITS = 63  # of a `long double` on x86, which takes 16 bytes of memory
-_ARRAY_KINDS = "biufcSUmM"  # of which MessagePack and a name of the type say all; records ("V") need more
+_MANTISSA_OF_80_BITS = 63  # bits; a `long double` on x86, which occupies 16 bytes of memory
+_ARRAY_KINDS = "biufcSUmM"  # fully described by the name of the type; records ("V") need more
 
 _UNCHANGED = frozenset(_PLAIN)
 _ATOMS = frozenset((*_PLAIN, int, str))
@@ -65,9 +64,10 @@ _NAMES = frozenset((str,))
 
 
 def _carried(value: Any) -> bool:
-    """Return whether MessagePack carries a value as it is; integers may still be too large, text no Unicode.
+    """Return whether MessagePack carries a value unchanged.
 
-    Most values are, and this tells it several times faster than `_to_wire` converts them.
+    Integers may still be too large, and text may not be Unicode. Most values are carried, and this test is
+    several times faster than `_to_wire`.
     """
     kind = type(value)
     if kind is dict:
@@ -88,7 +88,10 @@ _encoder = msgspec.msgpack.Encoder(enc_hook=_array)
 
 
 def _to_wire(value: Any, path: str) -> Any:
-    """Return `value` as MessagePack can carry it without loss, or say where that isn't possible."""
+    """Return `value` in a form that MessagePack carries without loss.
+
+    Raises `NotSnapshotable` with the path of the part that has no such form.
+    """
     kind = type(value)
     if kind is str:
         return _text(value, path)
@@ -133,7 +136,7 @@ def _items(values: Any, path: str) -> list[Any]:
 
 def _scalar(value: Any, path: str) -> msgspec.msgpack.Ext:
     content: Any
-    # As Python has them: NumPy cuts off zeros at their end.
+    # Python's own values: NumPy cuts off trailing zeros.
     if isinstance(value, str):
         name, content = "U", _text(value[:], path)
     elif isinstance(value, bytes):
@@ -144,7 +147,10 @@ def _scalar(value: Any, path: str) -> msgspec.msgpack.Ext:
 
 
 def _checked_name(dtype: np.dtype[Any], path: str) -> Any:
-    """Return what names a type of elements, which for records is their fields; refuse types without bytes."""
+    """Return the name of an element type, or the fields of a record type.
+
+    Refuse types without exact bytes.
+    """
     if not dtype.hasobject:
         if dtype.kind in _ARRAY_KINDS:
             return _name(dtype)
@@ -157,13 +163,13 @@ def _checked_name(dtype: np.dtype[Any], path: str) -> Any:
 
 
 def _name(dtype: np.dtype[Any]) -> str:
-    """Return the name of a type of elements; NumPy tells `long long` from `long`, but not by `str`."""
+    """Return the name of an element type; `str` doesn't distinguish NumPy's `long long` from `long`."""
     name = dtype.str
     return name if np.dtype(name).num == dtype.num else name[0] + dtype.char
 
 
 def _bytes(array: Any) -> bytes:
-    """Return an array's elements in C order; what pads the numbers of 80 bits is zeros, and not at random."""
+    """Return the bytes of an array in C order; the padding of 80-bit numbers is set to zero."""
     if array.dtype.char not in "gG" or np.finfo(array.dtype).nmant != _MANTISSA_OF_80_BITS:
         return cast(bytes, array.tobytes())
     numbers = np.frombuffer(array.tobytes(), np.uint8).reshape(-1, np.dtype("g").itemsize).copy()
@@ -172,7 +178,7 @@ def _bytes(array: Any) -> bytes:
 
 
 def _text(value: str, path: str) -> str:
-    """Return `value` if it has a form in UTF-8; half a surrogate pair hasn't."""
+    """Return `value` if it can be encoded as UTF-8; raise `NotSnapshotable` for half a surrogate pair."""
     if not value.isascii():
         try:
             value.encode()
@@ -220,13 +226,13 @@ def encode(value: State, *, schema: int = 1) -> bytes:
         None, bool, int of any size, float, str, bytes, ndarray, NumPy scalar, tuple, list or dict (keys of
         str, or int of up to 64 bits), nested; or a DataFrame, Series or Index of pandas.
     schema
-        Version of the value's own layout, 0 to 65,535; `decode` refuses newer ones than it is told to expect.
+        Version of the value's own layout, 0 to 65,535. `decode` refuses a version newer than it expects.
 
     Raises
     ------
     NotSnapshotable
-        If a part of the value is of another type, a key too large, or text not Unicode; the message says
-        where.
+        If a part of the value is of another type, a key is too large, or text isn't Unicode. The message
+        names the part.
     """
     body = pack(value)
     flags = 0
@@ -237,7 +243,7 @@ def encode(value: State, *, schema: int = 1) -> bytes:
 
 
 def pack(value: State) -> bytes:
-    """Return what is inside of a blob, for a value kept within a state: neither checked nor compressed.
+    """Return the body of a blob for a value that is kept within a state: without checksum and compression.
 
     Raises
     ------
@@ -254,7 +260,7 @@ def pack(value: State) -> bytes:
 
 
 def unpack(body: bytes) -> Any:
-    """Return what was packed; raise `CorruptBlob` if these bytes hold no value."""
+    """Return the value that `pack` packed; raise `CorruptBlob` if the bytes hold no value."""
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
@@ -262,19 +268,19 @@ def unpack(body: bytes) -> Any:
 
 
 def same(one: bytes, other: bytes) -> bool:
-    """Return whether two blobs hold the same value bit for bit, NaN included; raise like `decode`."""
+    """Return whether two blobs hold the same value bit for bit, NaN included; raises as `decode` does."""
     return one == other or _body(one, 0xFFFF) == _body(other, 0xFFFF)
 
 
 def decode(blob: bytes, *, schema: int = 1) -> Any:
-    """Decode what `encode` made.
+    """Decode a blob that `encode` returned.
 
     Raises
     ------
     CorruptBlob
         If the blob was truncated or any bit of it changed.
     NewerSchema
-        If it is intact but its format or schema is newer than this code knows.
+        If the blob is intact but its format or schema is newer than this version of Perdure.
     """
     return unpack(_body(blob, schema))
 

@@ -1,4 +1,4 @@
-"""The entity: one stateful part of a run, and when its state goes into savepoints."""
+"""The entity: one stateful part of a run. It decides when its state goes into savepoints."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from perdure.state.savepoint import Savepoint
 __all__ = ["Entity", "Save"]
 
 Save = Callable[[str, int, bytes], Savepoint | None]
-"""Takes an entity's id, a timestamp and its encoded state; answers with the savepoint this completed."""
+"""Takes an entity's id, a timestamp and its encoded state; returns the savepoint that this completed."""
 
 
 class Entity:
@@ -25,9 +25,9 @@ class Entity:
     timestamp
         Where it starts; its first savepoint lies after it.
     schedule
-        Distance of savepoints; None never saves.
+        Distance between savepoints; None never saves.
     save
-        Where encoded states go: `RunStatus.save`, or the state store around it.
+        Receives encoded states: `RunState.save`, or the state store's method.
     """
 
     def __init__(self, id: str, state: Any, timestamp: int, schedule: Schedule, save: Save) -> None:
@@ -38,17 +38,19 @@ class Entity:
         self.next_savepoint = None if schedule is None else next_savepoint(schedule, timestamp)
 
     def update_state(self, state: Any) -> None:
-        """Set the state; it is saved by a later acknowledgement."""
+        """Set the state; a later acknowledgement saves it."""
         self.state = state
 
     def ack_processed_time(
         self, timestamp: int, transform: Callable[[Any], State] | None = None
     ) -> Savepoint | None:
-        """Confirm that everything before `timestamp` was processed, *before* processing what happens at it.
+        """Confirm that everything before `timestamp` was processed.
+
+        Call it *before* processing what happens then.
 
         At or past the next savepoint the state is encoded at once, so that a savepoint never aliases live
-        state. `transform` makes a plain state out of a live one and runs only then; when it fails nothing is
-        saved, and a later acknowledgement tries again.
+        state. `transform` converts the live state into plain data; it is called only then. If it fails,
+        nothing is saved, and a later acknowledgement tries again.
 
         Returns
         -------

@@ -1,8 +1,8 @@
-"""Frames: DataFrames, Series and Indexes of pandas as plain parts of a state, and back.
+"""Frames: converts DataFrames, Series and Indexes of pandas into plain parts of a state, and back.
 
-What is put back has the same values, types and layout in memory, since sums depend on it: a frame's blocks,
-each an array with its strides in just as much memory as it reaches. Since pandas 3 frames that share memory
-don't show each other's changes, so that what comes back need not share it.
+A restored frame has the same values, types and memory layout, since sums depend on the layout: each block of
+a frame is restored as an array with its strides, in a memory area of the same size. Frames of pandas 3 that
+share memory don't see each other's changes; therefore restored frames need not share it.
 """
 
 import sys
@@ -16,18 +16,18 @@ from perdure.errors import MissingExtra, NotSnapshotable
 
 __all__ = ["made", "parts_of", "roots"]
 
-_KINDS = "biufcmMSU"  # of elements whose bytes say all
+_KINDS = "biufcmMSU"  # element types that their bytes describe fully
 _ATOMS = (type(None), bool, int, float, str, bytes)
-_COPY_ON_WRITE = 3  # the major version of pandas that has it always
+_COPY_ON_WRITE = 3  # the first major version of pandas that always copies on write
 
 
 def parts_of(value: Any, path: str) -> list[Any] | None:
-    """Return what a DataFrame, Series or Index is made of, a `State`; None if the value is none of them.
+    """Return the parts of a DataFrame, Series or Index as a `State`; None for any other value.
 
     Raises
     ------
     NotSnapshotable
-        If it holds what can't be put back as it is; the message says what.
+        If it holds something that can't be restored exactly; the message says what.
     """
     pandas = _pandas_of(value)
     if pandas is None:
@@ -46,14 +46,14 @@ def parts_of(value: Any, path: str) -> list[Any] | None:
 
 
 def made(parts: Any) -> Any:
-    """Return what `parts_of` took apart.
+    """Return the value that `parts_of` took apart.
 
     Raises
     ------
     MissingExtra
         If pandas isn't installed.
     ValueError
-        If these parts make nothing.
+        If the parts make no value.
     """
     try:
         pandas, internals = import_module("pandas"), import_module("pandas.api.internals")
@@ -78,7 +78,7 @@ def made(parts: Any) -> Any:
 
 
 def roots(value: Any) -> list[Any]:
-    """Return the arrays whose memory a frame's values are in, the root of each view."""
+    """Return the arrays that own the memory of a frame's values: the root of each view."""
     pandas = _pandas_of(value)
     if pandas is None:
         return []
@@ -91,7 +91,7 @@ def roots(value: Any) -> list[Any]:
 
 
 def _pandas_of(value: Any) -> ModuleType | None:
-    """Return pandas if the value is of one of its types, and not of one derived from them."""
+    """Return pandas if the value is an instance of exactly one of its types, not of a subclass."""
     pandas = sys.modules.get("pandas")
     kind = type(value)
     if pandas is None or not kind.__module__.startswith("pandas"):
@@ -174,7 +174,7 @@ def _made_array(pandas: Any, parts: Any) -> Any:
 
 
 def _reached(array: Any) -> list[Any]:
-    """Return the memory that an array reaches, and how it lies in there."""
+    """Return the memory that an array covers, and its layout in there."""
     name, shape, strides = array.dtype.str, list(array.shape), list(array.strides)
     if not array.size:
         return [np.empty(0, np.uint8), name, shape, None, 0]

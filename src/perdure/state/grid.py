@@ -8,7 +8,7 @@ __all__ = ["Schedule", "next_savepoint", "previous_savepoint"]
 Time = TypeVar("Time", int, Fraction)
 
 Schedule: TypeAlias = int | None
-"""The distance of savepoints, in the run's own integer time; None never saves."""
+"""The distance between savepoints, in the run's own integer time; None never saves."""
 
 
 def next_savepoint(schedule: Time, timestamp: Time) -> Time:

@@ -1,8 +1,8 @@
-"""The run state: which savepoints are open, which entities they still lack, and when one is complete.
+"""The run state: which savepoints are open, which entities each of them lacks, and when one is complete.
 
-It does no input or output and knows no clock: it is told of saves and answers with the savepoint that one
-completed. Whoever drives it publishes that savepoint. Semantics after the state store of Altworx Runbox (seed
-002).
+It does no input or output and reads no clock: it receives saves and returns the savepoint that each of them
+completes. Its caller publishes that savepoint. The semantics are those of the state store of Altworx Runbox
+(seed 002).
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +22,14 @@ class RunState:
     Parameters
     ----------
     schedule
-        Distance of savepoints, in the run's integer time; None never saves.
+        Distance between savepoints, in the run's integer time; None never saves.
     start
-        Timestamp the run starts (or was loaded) at; savepoints lie after it.
+        Timestamp at which the run starts or was loaded; savepoints lie after it.
     entities
         Ids of the stateful parts.
     max_open
-        How many savepoints may be open at once, at least 2. Beyond it the oldest stay, so that a slow entity
-        can complete them, and the last place moves on to the newest grid point.
+        Maximum number of open savepoints, at least 2. Beyond it the oldest stay open, so that a slow entity
+        can complete them, and the last one is replaced by that of the newest grid point.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RunState:
 
     @property
     def entities(self) -> tuple[str, ...]:
-        """Ids of the entities that take part, those that left excepted."""
+        """Ids of the entities that take part, without those that left."""
         return tuple(self._joined)
 
     def save(self, entity: str, timestamp: int, state: bytes) -> Savepoint | None:
@@ -71,9 +71,9 @@ class RunState:
         return self._complete()
 
     def join(self, entity: str, timestamp: int) -> None:
-        """Let a new entity take part: it counts for savepoints after `timestamp`.
+        """Add an entity: it counts for savepoints after `timestamp`.
 
-        The id of an entity that left isn't used again, so that a savepoint never mixes the two.
+        The id of an entity that left can't be used again, so that a savepoint never mixes the two.
         """
         if entity in self._joined or entity in self._frozen:
             raise Invalid(f"The entity id {entity!r} is taken in this run; join with another.")
@@ -81,7 +81,7 @@ class RunState:
         self._seen[entity] = timestamp
 
     def leave(self, entity: str, timestamp: int, state: bytes) -> Savepoint | None:
-        """Freeze an entity's last state; this may complete a savepoint, which is then returned."""
+        """Remove an entity and freeze its last state. Returns the savepoint that this completes, or None."""
         if entity not in self._joined:
             raise UnknownEntity(entity=entity)
         self._extend(timestamp)
@@ -90,14 +90,14 @@ class RunState:
         return self._complete(None if self._joined else timestamp)
 
     def silent(self, limit: int) -> Mapping[str, int]:
-        """Name the entities more than `limit` savepoints behind the foremost, with their last timestamp."""
+        """Return the entities more than `limit` savepoints behind the foremost, with their last timestamp."""
         if self.schedule is None or not self._seen:
             return {}
         foremost = max(self._seen.values())
         return {name: at for name, at in self._seen.items() if foremost - at > limit * self.schedule}
 
     def _extend(self, timestamp: int) -> None:
-        """Open the savepoints up to `timestamp`, at most `max_open` of them."""
+        """Open the savepoints up to `timestamp`; at most `max_open` are open."""
         if self.schedule is None:
             return
         newest = previous_savepoint(self.schedule, timestamp)
@@ -111,9 +111,9 @@ class RunState:
             self._open[newest] = {}
 
     def _complete(self, until: int | None = None) -> Savepoint | None:
-        """Close what is complete, and answer with the newest of it.
+        """Close the complete savepoints and return the newest of them.
 
-        When the last entity left, nothing after `until` is complete: nobody ever gets there.
+        When the last entity has left, savepoints after `until` stay incomplete, since no entity reaches them.
         """
         newest: Savepoint | None = None
         for at, states in list(self._open.items()):

@@ -17,15 +17,16 @@ class Savepoint(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     timestamp
-        Where it lies in the run's own integer time.
+        Its time, in the run's own integer time.
     position
         How many entries of the step log its states include.
     entities
-        Entity id to encoded state.
+        Encoded state of each entity, by id.
     milestone
         Whether retention keeps it for good, as a near start for forks.
     keep
-        How many of the newest savepoints its run keeps when it is written; None leaves that to the store.
+        How many of the newest savepoints the run keeps when this one is written; None leaves that to the
+        store.
     """
 
     timestamp: int
@@ -35,19 +36,22 @@ class Savepoint(msgspec.Struct, frozen=True, kw_only=True):
     keep: int | None = None
 
     def to_blob(self) -> bytes:
-        """Encode the states as one checked blob, which covers timestamp and position too."""
+        """Encode the states as one checked blob; the checksum covers timestamp and position too."""
         entities: dict[str, State] = {**self.entities}
         return encode([self.timestamp, self.position, entities], schema=SCHEMA)
 
     @classmethod
     def from_blob(cls, blob: bytes) -> "Savepoint":
-        """Decode what `to_blob` made; raise `CorruptBlob` or `NewerSchema` if that can't be done."""
+        """Decode a blob that `to_blob` returned.
+
+        Raise `CorruptBlob` or `NewerSchema` if that is impossible.
+        """
         timestamp, position, entities = decode(blob, schema=SCHEMA)
         return cls(timestamp=timestamp, position=position, entities=entities)
 
 
 class SavepointInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store tells about a savepoint without decoding it."""
+    """What a store knows about a savepoint without decoding it."""
 
     timestamp: int
     position: int

@@ -1,7 +1,7 @@
-"""The state store: run state and storage in one shell, with the interface of seed 002.
+"""The state store: combines run state and storage, with the interface of seed 002.
 
-Drivers that keep a step log commit savepoints together with it and use `RunState` themselves; this shell is
-for runs that have savepoints only.
+It is for runs that have savepoints only. Drivers that keep a step log use `RunState` directly and commit
+savepoints together with the log.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from perdure.state.savepoint import Savepoint
 
 __all__ = ["StateStore", "Storage", "newest_intact"]
 
-SILENCE_LIMIT = 8  # savepoints an entity may lag behind the foremost before it is reported
+SILENCE_LIMIT = 8  # savepoints that an entity may lag behind the foremost one before it is reported
 
 EntityStates = Mapping[str, State]
 
@@ -26,18 +26,18 @@ log = structlog.get_logger(__name__)
 
 
 class Storage(Protocol):
-    """Where the savepoints of one run are kept; every call returns when its effect is durable."""
+    """Keeps the savepoints of one run. Every call returns when its effect is durable."""
 
     def initialize(self) -> None:
-        """Make room for the run; harmless when that was done before."""
+        """Create the entry of the run; does nothing if it exists."""
         ...
 
     def initialized(self) -> bool:
-        """Return whether there is room for the run."""
+        """Return whether the run has an entry."""
         ...
 
     def publish(self, savepoint: Savepoint) -> None:
-        """Keep a savepoint and drop those that retention gives up, in one transaction."""
+        """Keep a savepoint and delete those that retention no longer keeps, in one transaction."""
         ...
 
     def timestamps(self) -> Sequence[int]:
@@ -45,20 +45,20 @@ class Storage(Protocol):
         ...
 
     def load(self, timestamp: int) -> Savepoint:
-        """Return a savepoint; raise `CorruptBlob` or `NewerSchema` if it can't be trusted."""
+        """Return a savepoint; raise `CorruptBlob` or `NewerSchema` if it can't be read."""
         ...
 
     def delete(self) -> None:
-        """Forget the run."""
+        """Delete the run and its savepoints."""
         ...
 
 
 def newest_intact(
     run_id: str, timestamps: Sequence[int], load: Callable[[int], Savepoint]
 ) -> tuple[Savepoint, list[int]]:
-    """Return the newest savepoint that can be read, and the timestamps of the damaged ones that are newer.
+    """Return the newest readable savepoint, and the timestamps of newer ones that are damaged.
 
-    A savepoint that a newer Perdure wrote counts as damaged: this one can't read it.
+    A savepoint that a newer version of Perdure wrote counts as damaged, since this version can't read it.
 
     Raises
     ------
@@ -78,14 +78,14 @@ def newest_intact(
 
 
 class StateStore:
-    """The state of one run, gathered into savepoints.
+    """The state of one run, collected into savepoints.
 
     Parameters
     ----------
     run_id
         The run.
     schedule
-        Distance of savepoints in the run's integer time; None never saves.
+        Distance between savepoints in the run's integer time; None never saves.
     storage
         Where its savepoints are kept.
     """
@@ -103,7 +103,7 @@ class StateStore:
         return self._live().open
 
     def initialized(self) -> bool:
-        """Return whether the run was initialised, by this process or another."""
+        """Return whether this or another process has initialised the run."""
         return self._storage.initialized()
 
     def init_run_state(self, timestamp: int, entity_states: EntityStates) -> list[Entity]:
@@ -122,14 +122,15 @@ class StateStore:
         Parameters
         ----------
         update_fn
-            Upgrades the states (entity id to state) between versions; what it returns is committed at once.
+            Upgrades the states (entity id to state) to a new version of the program; its result is committed
+            at once.
         timestamp
             Load exactly this savepoint.
 
         Returns
         -------
         (int, list of Entity)
-            The savepoint's timestamp and the entities as they were.
+            The savepoint's timestamp, and the entities with their states in it.
 
         Raises
         ------
@@ -149,25 +150,25 @@ class StateStore:
         return savepoint.timestamp, self._begin(savepoint.timestamp, states)
 
     def save(self, entity: str, timestamp: int, state: bytes) -> Savepoint | None:
-        """Save an entity's encoded state; when this completes a savepoint, it is durable on return."""
+        """Save an entity's encoded state; a savepoint that this completes is durable on return."""
         completed = self._live().save(entity, timestamp, state)
         self._publish(completed)
         self._report_silence()
         return completed
 
     def join(self, entity: str, timestamp: int, state: State) -> Entity:
-        """Let a new entity take part from `timestamp` on, and return it."""
+        """Add an entity that takes part from `timestamp` on, and return it."""
         self._live().join(entity, timestamp)
         return Entity(entity, state, timestamp, self._schedule, self.save)
 
     def leave(self, entity: Entity, timestamp: int) -> Savepoint | None:
-        """Freeze the last state of an entity that takes no further part."""
+        """Remove an entity and freeze its last state."""
         completed = self._live().leave(entity.id, timestamp, encode(entity.state))
         self._publish(completed)
         return completed
 
     def delete_run(self) -> None:
-        """Forget the run and all its savepoints."""
+        """Delete the run and all its savepoints."""
         self._storage.delete()
         self._run_state = None
 

@@ -1,9 +1,9 @@
-"""The store port: what every store answers, so that an acknowledged step is never lost and never doubled.
+"""The store port: what every store does, so that an acknowledged step is never lost and never doubled.
 
-Reads block and are kept off the event loop. Writes are commands (`perdure.stores.commands`): `submit` returns
-a `concurrent.futures.Future` that resolves after the commit, in the order in which they were submitted; the
-future of a write that was refused carries the error, and one that is cancelled before its turn leaves no
-trace. `perdure.testing` holds the conformance suite that every store runs.
+Reads block; callers keep them off the event loop. Writes are commands (`perdure.stores.commands`): `submit`
+returns a `concurrent.futures.Future` that resolves after the commit. Commands are executed in the order in
+which they were submitted. The future of a refused command carries the error; a command that is cancelled
+before its turn has no effect. `perdure.testing` holds the conformance suite that every store runs.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,95 +26,99 @@ __all__ = ["Store", "StoreOptions", "Version", "check_retention"]
 R = TypeVar("R")
 
 Version: TypeAlias = tuple[object, ...]
-"""What differs after each change of a run: versions are compared, and mean nothing else."""
+"""A value that differs after each change of a run. Versions can only be compared for equality."""
 
 
 def check_retention(retention: Retention) -> Retention:
-    """Return how much a store keeps; raise `Invalid` unless it keeps something of each run."""
+    """Return `retention`; raise `Invalid` unless it keeps at least one savepoint and one line of each run."""
     if retention.savepoints < 1:
         raise Invalid(f"A store keeps at least 1 savepoint of a run, not {retention.savepoints}.")
     if retention.lines < 1:
-        raise Invalid(f"A store keeps at least 1 line that a run wrote, not {retention.lines}.")
+        raise Invalid(f"A store keeps at least 1 output line of a run, not {retention.lines}.")
     return retention
 
 
 class Store(Protocol):
-    """Where runs are kept.
+    """Keeps runs.
 
-    Its class is found by the scheme of a URL, see `perdure.stores.schemes`. Nothing outside of
-    ``perdure.stores`` asks which class it is: what differs between stores is said by `ephemeral`, `shared`,
-    `file`, `waiting` and `sizes`.
+    A store's class is found by the scheme of its URL, see `perdure.stores.schemes`. No code outside of
+    ``perdure.stores`` asks for the class: the attributes `ephemeral`, `shared`, `file`, `waiting` and `sizes`
+    describe how stores differ.
 
-    Every method that takes a `run_id` raises `RunNotFound` for one that it doesn't hold. A store that can't
-    be written raises `StoreUnavailable`, from the call or through the future, and says why in `unavailable`.
+    Every method with a `run_id` raises `RunNotFound` for a run that the store doesn't hold. A store that
+    can't be written raises `StoreUnavailable`, from the call or through the future; `unavailable` holds the
+    reason.
     """
 
     ephemeral: ClassVar[bool]
-    """Whether what it keeps ends with the process. If so, files without a place of their own do, too."""
+    """Whether its content ends with the process. Then artifacts and working folders without a configured
+    location end with it too."""
 
     shared: ClassVar[bool]
-    """Whether several processes may have it open at once. If not, opening it again is `StoreLocked`."""
+    """Whether several processes may have it open at once. If not, the second one gets `StoreLocked`."""
 
     @property
     def file(self) -> Path | None:
-        """The file or folder it is kept in, an absolute path; None if that isn't on this machine.
+        """The absolute path of its file or folder; None if it isn't on this machine.
 
-        The administrator's socket, the artifacts and the working folders lie beside it, under its name.
+        The administrator's socket, the artifacts and the working folders are beside it, under its name.
         """
         ...
 
     @property
     def identity(self) -> str:
-        """A name of letters and digits that no other store on this machine has, the same at each opening.
+        """A name of letters and digits that no other store on this machine has; the same at each opening.
 
-        By it a server finds the processes and folders that a killed one left.
+        With it a server finds the processes and folders that a killed server left.
         """
         ...
 
     @property
     def waiting(self) -> int:
-        """How many writes wait for their commit."""
+        """Number of writes that wait for their commit."""
         ...
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """How many bytes each part of it takes, by a name for the metrics; empty if it doesn't know."""
+        """Bytes of each part of the store, by a name for the metrics; empty if unknown."""
         ...
 
     @property
     def unavailable(self) -> str | None:
-        """Why nothing can be written at the moment; None when all is well."""
+        """Why nothing can be written at the moment; None if writing works."""
         ...
 
     def close(self) -> None:
-        """Commit what waits, then let go of the store; harmless when done twice."""
+        """Commit the waiting writes, then close the store; does nothing if it is closed."""
         ...
 
     def clock(self) -> float:
-        """Return the time by which leases end; it never goes back."""
+        """Return the time by which leases end. It never goes back."""
         ...
 
     def submit(self, command: Command[R], chain: Chain | None = None) -> Future[R]:
         """Execute a command in a transaction of its own; the future has its result after the commit.
 
-        Nothing of it is done if an earlier command of the same `chain` wasn't done: the later steps of a
-        request are refused after one that was. What a command does, and what it raises, is stated where it is
-        defined.
+        The command is refused if an earlier command of the same `chain` was refused or failed: no later step
+        of a request is executed without the ones before it. Each command documents what it does and raises.
         """
         ...
 
     # Runs ---------------------------------------------------------------------------------------------------
 
     def run(self, run_id: str) -> Run:
-        """Return a run; `CorruptBlob` if its record is damaged."""
+        """Return a run; raise `CorruptBlob` if its record is damaged."""
         ...
 
     def run_by_key(self, owner: str, key: Key) -> Run | None:
-        """Return the run that an owner made under a key, or None; `KeyReused` for another body hash."""
+        """Return the run that an owner created with a key, or None.
+
+        Raise `KeyReused` for another body hash.
+        """
         ...
 
     def creation_key(self, run_id: str) -> Key | None:
-        """Return the key that a run was made under, or None; None too if there is no such run."""
+        """Return the key with which a run was created; None if it has no key or doesn't exist."""
         ...
 
     def runs(
@@ -125,24 +129,24 @@ class Store(Protocol):
         limit: int = 100,
         cursor: Cursor | None = None,
     ) -> Sequence[Run]:
-        """Return a page of the runs that are asked for: at most `limit`, in an order, behind a cursor.
+        """Return a page of the runs that match a filter: at most `limit`, in an order, after a cursor.
 
-        `Cursor.behind` the last run leads to the next page. A run whose place in the order changes meanwhile,
-        as that of a run that is stepped does in the order of updates, can come twice or not at all; every
-        other run comes once. A run whose record is damaged is left out; `check` reports it.
+        `Cursor.behind` of the last run leads to the next page. A run whose position in the order changes
+        meanwhile, such as a stepped run in the order of updates, can appear twice or not at all; every other
+        run appears once. Runs with a damaged record are left out; `check` reports them.
         """
         ...
 
     def check_quota(self, owner: str, quota: Quota) -> None:
-        """Raise what `create_run` would raise now if the owner has too much for one more run.
+        """Raise the error that `CreateRun` would raise now if the owner has reached a limit of `quota`.
 
-        It promises nothing: it spares what the making of a run needs before. It takes no longer if the owner
-        has more results.
+        This is only an early check, which saves the work of preparing a run. Its duration doesn't grow with
+        the number of the owner's results.
 
         Raises
         ------
         QuotaExceeded, EndedRunsExceeded, ResultBytesExceeded
-            As `Quota.check` says.
+            As `Quota.check` does.
         """
         ...
 
@@ -153,9 +157,9 @@ class Store(Protocol):
         ...
 
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
-        """Return the step recorded under a key and ordinal, or None; `KeyReused` for another body hash.
+        """Return the step recorded with a key and ordinal, or None; raise `KeyReused` for another body hash.
 
-        A store whose keys can be damaged raises `CorruptBlob` for one that is.
+        A damaged key raises `CorruptBlob` in a store that can detect it.
         """
         ...
 
@@ -166,56 +170,59 @@ class Store(Protocol):
     # Savepoints ---------------------------------------------------------------------------------------------
 
     def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
-        """Return what is kept, by ascending timestamp."""
+        """Return descriptions of the savepoints of a run, by ascending timestamp."""
         ...
 
     def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
-        """Return a savepoint; `SavepointNotFound`, `CorruptBlob` or `NewerSchema` if that can't be done."""
+        """Return a savepoint.
+
+        Raise `SavepointNotFound`, `CorruptBlob` or `NewerSchema` if that is impossible.
+        """
         ...
 
-    # Executions: work that an executor places -------------------------------------------------------------
+    # Executions: the work on runs -------------------------------------------------------------------------
 
     def execution(self, run_id: str) -> Execution:
-        """Return a run's execution; `NotExecuted` if it has none, `CorruptBlob` if it is damaged."""
+        """Return a run's execution; raise `NotExecuted` if it has none, `CorruptBlob` if it is damaged."""
         ...
 
     def executions(self) -> Sequence[Execution]:
         """Return the executions of all runs that aren't in a final state, in the order of their creation.
 
-        One that is damaged is left out; `check` reports it.
+        Damaged ones are left out; `check` reports them.
         """
         ...
 
     def waiting_before(self, run_id: str) -> int | None:
-        """Return how many runs wait before a run; None if it doesn't wait itself.
+        """Return how many runs wait before a run; None if the run doesn't wait itself.
 
-        A run waits that has an execution, isn't in a final state, is wanted started, and that nobody holds a
-        lease of. Before it come those of its kind that were created earlier. Takes no longer for the steps,
-        results and ended runs that are kept.
+        A run waits if it has an execution, isn't in a final state, is desired to be started, and has no
+        lease. The runs before it are those of its kind that were created earlier. The duration doesn't grow
+        with the steps, results and ended runs that are kept.
         """
         ...
 
     def waiting_groups(self, tags: Collection[str] = (ANY_TAG,)) -> Sequence[QueueGroup]:
-        """Return the groups of unfinished runs with an execution in which nobody holds a lease of one.
+        """Return the groups of unfinished runs with an execution in which at least one run has no lease.
 
-        Groups of runs with these tags; by default those in which all are. Takes no longer for a longer queue.
-        A group whose rows are damaged is left out.
+        These are the groups of runs with one of the tags; by default the groups of all runs. The duration
+        doesn't grow with the queue. Groups with damaged rows are left out.
         """
         ...
 
     def unleased(self, group: QueueGroup, limit: int = 100) -> Sequence[str]:
-        """Return the ids of the first runs of a group that nobody holds a lease of, at most `limit`."""
+        """Return the ids of the first runs of a group that have no lease, at most `limit`."""
         ...
 
     def queue_counts(self) -> Sequence[QueueCount]:
-        """Return how many unfinished runs with an execution each kind and owner has, by where they stand."""
+        """Return the number of unfinished runs with an execution, by kind, owner and `QueueState`."""
         ...
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
-        """Return the lines that a run wrote after number `after`, ascending, at most `limit`."""
+        """Return the output lines of a run after number `after`, ascending, at most `limit`."""
         ...
 
-    # What dialects keep -------------------------------------------------------------------------------------
+    # Documents of dialects ----------------------------------------------------------------------------------
 
     def document(self, dialect: str, id: str) -> Document | None:
         """Return a document, or None."""
@@ -224,36 +231,36 @@ class Store(Protocol):
     def documents(
         self, dialect: str, *, owner: str | None = None, strict: bool = False
     ) -> Sequence[Document]:
-        """Return all documents of a dialect, or those whose use names an owner, by id.
+        """Return all documents of a dialect, or those of one owner, by id.
 
-        One that is damaged is left out, or with `strict` raises `CorruptBlob`.
+        Damaged ones are left out; with `strict` they raise `CorruptBlob`.
         """
         ...
 
     def uses(self, dialect: str) -> Mapping[str, Use]:
-        """Return the last uses of the documents of a dialect that have one, by id; one query."""
+        """Return the last uses of the documents of a dialect, by id, in one query."""
         ...
 
-    # Looking after it ---------------------------------------------------------------------------------------
+    # Maintenance --------------------------------------------------------------------------------------------
 
     def check(self) -> Sequence[str]:
-        """Look for damage that isn't one step's or savepoint's, and say in words what is wrong; reads it all.
+        """Read the whole store and return a sentence for each damage found.
 
-        That is the store's own structure, the keys, the records of runs, their executions, and what
-        `recount` makes anew. The blobs of a run have checksums of their own, which a driver checks
+        It checks the store's own structure, the keys, the records of runs, their executions, and the derived
+        tables that `Recount` rebuilds. Steps and savepoints have their own checksums, which a driver checks
         when it reads them.
         """
         ...
 
     def backup(self, path: Path) -> None:
-        """Write a copy of all that is durable, as it is at one moment, to a file that is empty or new.
+        """Write a consistent copy of everything durable to a file that is empty or new.
 
-        ``sqlite:///PATH`` opens the copy. Steps are committed meanwhile. The copy is durable at the end.
+        ``sqlite:///PATH`` opens the copy. Steps are committed meanwhile. The copy is durable on return.
 
         Raises
         ------
         WrongStore
-            If this store has other means of being backed up.
+            If this store is backed up by other means.
         BackupRefused
             If the copy can't be written.
         CorruptBlob
@@ -264,23 +271,24 @@ class Store(Protocol):
     # Watching -----------------------------------------------------------------------------------------------
 
     def revision(self) -> object:
-        """Return what differs after each commit, whichever process made it; it takes one short read.
+        """Return a value that differs after each commit of any process; one short read.
 
-        While it is the same, nothing was committed. It means nothing else.
+        While it stays the same, nothing was committed. It can only be compared for equality.
         """
         ...
 
     def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
-        """Return the versions of those of these runs that there are, by id; one query, however many they are.
+        """Return the versions of these runs by id, without those that don't exist; one query for all of them.
 
-        A run's version differs after each change of its record, step log, execution or lines, also from that
-        of another run which had its id before. The renewal of a lease is none: nobody waits for it.
+        A run's version differs after each change of its record, step log, execution or output lines. It also
+        differs from the versions of an earlier run with the same id. The renewal of a lease doesn't change
+        it.
         """
         ...
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
-        """Call `callback` after each commit of a run's change, from the writer's thread; return how to stop.
+        """Call `callback` after each commit that changes a run; return a function that stops this.
 
-        The callback has to return at once and must not raise.
+        The writer's thread calls it. It must return at once and must not raise.
         """
         ...

@@ -1,4 +1,4 @@
-"""The schemes of Perdure's own stores; a store is imported when one is opened, not when its file is found."""
+"""The schemes of Perdure's own stores. A store's module is imported only when a store is opened."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ __all__ = ["MemoryScheme", "SqliteScheme"]
 
 
 class SqliteScheme:
-    """``sqlite:///file`` from the working folder, ``sqlite:////file`` from the root."""
+    """``sqlite:///file`` is relative to the working folder, ``sqlite:////file`` to the root."""
 
     @classmethod
     def open(cls, url: str, options: "StoreOptions") -> "Store":
-        """Open the store in the file, which is made if it may be."""
+        """Open the store in the file; create it if `options` allow that."""
         from perdure.stores.sqlite import SqliteStore
 
         name = cls._name(url)
@@ -62,7 +62,7 @@ class MemoryScheme:
 
         cls.locate(url)
         if options.accept_loss:
-            raise Invalid(f"{url} is empty when it is opened and lacks nothing; leave --accept-loss out.")
+            raise Invalid(f"{url} is always empty when it is opened; leave --accept-loss out.")
         if not options.create:
             raise StoreNotFound(store=url)
         return MemoryStore(keep=options.keep, keep_lines=options.keep_lines, keep_bytes=options.keep_bytes)

@@ -1,6 +1,6 @@
-"""The chain: the steps of one request, of which none is done after one that wasn't.
+"""The chain: the steps of one request. After one that fails, no later one is executed.
 
-Without it, a later one could fit by chance where somebody else has moved the log on.
+Without it, a later step could match the position of the log by chance after another writer has moved it on.
 """
 
 import copy
@@ -20,42 +20,47 @@ T = TypeVar("T")
 
 
 class Chain:
-    """The appends of one request, in the order in which the store is given them; safe in any thread."""
+    """The appends of one request, in the order in which they are submitted; safe in any thread."""
 
     def __init__(self) -> None:
         self._numbers = count()
         self._lock = Lock()
-        self._broken: tuple[int, BaseException] | None = None  # the first link that wasn't done, and why
+        self._broken: tuple[int, BaseException] | None = (
+            None  # number of the first failed link, and its error
+        )
 
     def link(self) -> "Link":
-        """Return the next append's place; a store asks for it when it is given the append."""
+        """Return the link of the next append; the store calls this when the append is submitted."""
         return Link(self, next(self._numbers))
 
     def check(self, number: int) -> None:
-        """Raise why an append isn't done, if one before it wasn't: an error of its own for each."""
+        """Raise a copy of the error of an earlier link that failed, if one did."""
         with self._lock:
             broken = self._broken
         if broken is not None and broken[0] < number:
             raise _copied(broken[1])
 
     def break_at(self, number: int, why: BaseException) -> None:
-        """Refuse all appends after one; those before it are still done."""
+        """Refuse all appends after `number`; those before it are still executed."""
         with self._lock:
             if self._broken is None or number < self._broken[0]:
                 self._broken = number, why
 
 
 class Link:
-    """An append's place in its chain: a store does it by `do`, and lets the link follow its future."""
+    """An append's position in its chain.
+
+    A store executes the append with `do` and has the link follow its future.
+    """
 
     def __init__(self, chain: Chain, number: int) -> None:
         self._chain = chain
         self._number = number
 
     def do(self, append: Callable[[], tuple[R, T]]) -> tuple[R, T]:
-        """Do the append unless one before it wasn't done; its answer when its key is known counts as none.
+        """Execute the append unless an earlier one failed. A replayed append counts as failed for later ones.
 
-        If this raises, call `fail` or resolve the future before the next one, or do the append once more.
+        If this raises, call `fail` or resolve the future before the next append, or execute the append again.
         """
         self._chain.check(self._number)
         appended, changes = append()
@@ -65,11 +70,11 @@ class Link:
         return appended, changes
 
     def fail(self, error: BaseException) -> None:
-        """Refuse the later ones: this one was refused."""
+        """Refuse the later appends, since this one was refused."""
         self._chain.break_at(self._number, error)
 
     def follow(self, future: Future[Any]) -> None:
-        """Refuse the later ones if this one gets no answer: its commit failed, or it was cancelled."""
+        """Refuse the later appends if this one's future fails or is cancelled."""
         future.add_done_callback(self._ended)
 
     def _ended(self, future: Future[Any]) -> None:
@@ -81,8 +86,8 @@ class Link:
 
 
 def _copied(error: BaseException) -> BaseException:
-    """Return an error of the same kind and message: whoever catches one may change it, and its traceback."""
+    """Return a copy of an error: its receiver may change it, and its traceback."""
     try:
         return copy.copy(error)
-    except Exception:  # one that can't be made of its own arguments
+    except Exception:  # it can't be constructed from its own arguments
         return PositionConflict(f"A step before this one was not taken: {error}")

@@ -1,4 +1,4 @@
-"""Checksums of rows: over the values of all other columns, so that a changed bit is never believed."""
+"""Checksums of rows: each covers the values of all other columns, so that a changed bit is detected."""
 
 import hashlib
 from typing import Any

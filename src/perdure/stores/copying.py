@@ -1,6 +1,6 @@
-"""The copy of a store: a database file of its own, made by a reader of the store while it is written.
+"""The copy of a store: a database file, written by a reader while the store is in use.
 
-SQLite does it in one transaction of reading, page by page anew: what is damaged is found, not copied.
+SQLite writes it page by page in one read transaction, so that damage is detected instead of copied.
 """
 
 import os
@@ -20,14 +20,14 @@ _DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 
 
 def copy_to(connection: apsw.Connection, path: Path) -> None:
-    """Write a copy to a file that is empty or new; raise `BackupRefused` if that can't be done."""
+    """Write a copy to a file that is empty or new; raise `BackupRefused` if that is impossible."""
     try:
         rows(connection, _COPY, (str(path),))
     except _DAMAGED:
         raise
     except apsw.Error as error:
         raise BackupRefused(folder=str(path.parent), reason=reason(path, error)) from error
-    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # no connection of this process has it open any more
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # by now no connection of this process has it open
     try:
         os.fsync(file)
     finally:

@@ -1,6 +1,6 @@
-"""The database: how a file of one is opened, brought up to date, and made durable anew; how rows are read.
+"""The database file: opens it, migrates its schema, makes its log durable again, and reads rows.
 
-What is written, and when it counts as durable, is the writer's.
+The writer writes, and decides when something counts as durable.
 """
 
 import time
@@ -41,7 +41,7 @@ __all__ = [
 
 APPLICATION_ID = 0x50657264  # "Perd", in the file's header
 BUSY_TIMEOUT = 5000  # milliseconds to wait for another program that has the file open
-IDENTITY = 4  # the schema since which a store has an identity
+IDENTITY = 4  # the first schema with an identity
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
 
 
 def reason(name: Path | str, error: BaseException) -> str:
-    """Say in words why a database can't be used, with SQLite's own name for it."""
+    """Return a sentence that says why a database can't be used, with SQLite's own name of the error."""
     otherwise = "SQLite failed" if isinstance(error, apsw.Error) else "an unexpected error"
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), otherwise)
     code = getattr(error, "extendedresult", -1)
@@ -71,21 +71,21 @@ def reason(name: Path | str, error: BaseException) -> str:
 
 
 def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None) -> apsw.Connection:
-    """Open the file for writing, make it if there is none, and bring its schema up to date.
+    """Open the file for writing, create it if there is none, and migrate its schema.
 
     Parameters
     ----------
     acknowledged
-        What the file has to hold at least, if that is known.
+        The last acknowledged transaction, if known; the file must hold it.
 
     Raises
     ------
     AcknowledgedLost
-        If it holds less than what was acknowledged; it is left as it is.
+        If the file lacks acknowledged transactions; it is left unchanged.
     NewerSchema
-        If a newer Perdure wrote it; it is left as it is.
+        If a newer version of Perdure wrote it; it is left unchanged.
     NotAStore
-        If it is something else.
+        If it isn't a store of Perdure.
     StoreUnavailable
         If it can't be opened or written.
     """
@@ -95,15 +95,15 @@ def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None
     try:
         make_private(path)
         connection = apsw.Connection(str(path), vfs=vfs)
-        # Closing must not write: after a failed fsync the next one on the same handle may succeed without the
-        # data being there, and a file of a newer schema isn't ours to change.
+        # Closing must not write: after a failed fsync, the next one on the same handle may succeed although
+        # the data never reached the disk; and a file of a newer schema must not be changed.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.set_busy_timeout(BUSY_TIMEOUT)
         _check(connection, path)
         if acknowledged is not None and (missing := lost(connection, acknowledged)) is not None:
             raise AcknowledgedLost(path=str(path), missing=missing)
         connection.pragma("foreign_keys", True)
-        connection.pragma("temp_store", "memory")  # undoing a statement needs no disk
+        connection.pragma("temp_store", "memory")  # undoing a statement then needs no disk
         if connection.pragma("journal_mode", "wal") != "wal":
             raise StoreUnavailable(
                 reason=f"{path}: its file system can't keep a write-ahead log; put the store on a local disk"
@@ -112,7 +112,7 @@ def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None
         connection.pragma("fullfsync", True)  # on macOS fsync alone leaves data in the drive's cache
         connection.pragma("checkpoint_fullfsync", True)
         connection.pragma("journal_size_limit", 64 << 20)  # bytes
-        connection.wal_autocheckpoint(0)  # the writer does it, after it has answered
+        connection.wal_autocheckpoint(0)  # the writer checkpoints, after it has resolved the futures
         migrate(connection)
     except BaseException as error:
         if connection is not None:
@@ -128,7 +128,7 @@ def connect(path: Path, vfs: str | None = None, acknowledged: Mark | None = None
 
 
 def _check(connection: apsw.Connection, path: Path) -> None:
-    """Refuse a file that isn't ours, or newer than this code, before anything is written to it."""
+    """Refuse a file of another program or of a newer version, before anything is written to it."""
     found = connection.pragma("user_version")
     application = connection.pragma("application_id")
     if application != APPLICATION_ID:
@@ -141,7 +141,7 @@ def _check(connection: apsw.Connection, path: Path) -> None:
 
 
 def lost(connection: apsw.Connection, acknowledged: Mark) -> str | None:
-    """Return in words what a file lacks of what was acknowledged, or None if it lacks nothing."""
+    """Return a sentence that says which acknowledged transactions a file lacks; None if it lacks none."""
     if connection.pragma("user_version") < IDENTITY:
         return _missing(acknowledged, "the file is empty, another store, or a copy from before an upgrade")
     meta = row(connection, _SQL["read_meta"])
@@ -158,7 +158,7 @@ def lost(connection: apsw.Connection, acknowledged: Mark) -> str | None:
 
 
 def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
-    """Apply each migration that the file lacks, in a transaction of its own."""
+    """Apply each migration that the file lacks, each in a transaction of its own."""
     for migration in migrations:
         if migration.version <= connection.pragma("user_version"):
             continue
@@ -174,7 +174,7 @@ def last_batch(connection: apsw.Connection, name: str) -> int:
         meta = row(connection, _SQL["read_meta"])
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(name, error)) from error
-    assert meta is not None, "the first migration makes it"
+    assert meta is not None, "the first migration creates the row"
     return int(meta[2])
 
 
@@ -188,12 +188,12 @@ def _utc(moment: float) -> str:
 
 
 def rewrite_log(path: Path, vfs: str | None = None) -> None:
-    """Write the write-ahead log once more, byte for byte, and make it durable.
+    """Write the write-ahead log again, byte for byte, and make it durable.
 
-    After an fsync has failed the kernel may show data that never reached the disk, and report success next
-    time (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). Only data that is
-    written again is durable after the next fsync, so this comes before anything is believed of what the log
-    holds. No connection may be open.
+    After an fsync has failed, the kernel may show data that never reached the disk, and report success the
+    next time (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). Only data
+    that is written again is durable after the next fsync. So call this before trusting the content of the
+    log. No connection may be open.
     """
     log = Path(f"{path}-wal")
     if not log.exists():
@@ -212,9 +212,10 @@ def rewrite_log(path: Path, vfs: str | None = None) -> None:
 
 
 def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows that a query answers with; raise `CorruptBlob` if a text among them isn't one.
+    """Return all rows of a query; raise `CorruptBlob` if a text among them isn't UTF-8.
 
-    A reader tries once more what seems damaged: SQLite says so too of a page that the disk couldn't read.
+    A reader tries again if a page seems damaged: SQLite also reports a page as damaged that the disk couldn't
+    read.
     """
     try:
         try:
@@ -228,24 +229,24 @@ def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) ->
 
 
 def intact(connection: apsw.Connection, query: str, read: Callable[..., Iterable[T]]) -> Iterator[T]:
-    """Yield what is read for each row of a named query, one by one, without what is damaged."""
+    """Yield what `read` returns for each row of a named query, one by one, without damaged rows."""
     try:
         found = rows(connection, _SQL[query])
     except (apsw.CorruptError, CorruptBlob) as error:
         log.error("rows_not_read", query=query, reason=str(error))
         return
     for values in found:
-        # An id may be damaged in a row and not in its index: then the run isn't found by it.
+        # An id may be damaged in a row but not in its index; then the run isn't found by it.
         with suppress(apsw.CorruptError, CorruptBlob, RunNotFound):
             yield from read(*values)
 
 
 def not_text(error: UnicodeDecodeError) -> CorruptBlob:
-    """Return the error of a text in the file that isn't one."""
+    """Return the error for a text in the file that isn't UTF-8."""
     return CorruptBlob(reason=f"a text isn't UTF-8: {error}")
 
 
 def row(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
-    """Return the first row that a query answers with, or None."""
+    """Return the first row of a query, or None."""
     found = rows(connection, sql, values)
     return found[0] if found else None

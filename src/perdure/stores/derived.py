@@ -1,4 +1,4 @@
-"""Derived tables: made of runs and executions alone, so that one with a damaged page can be replaced."""
+"""Derived tables: built from runs and executions alone, so that a damaged one can be replaced."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ log = structlog.get_logger(__name__)
 
 
 def refill(connection: apsw.Connection, table: str, writes: Sequence[Write]) -> None:
-    """Empty a derived table and fill it, in one transaction; replace it by a new one if a page is damaged.
+    """Empty a derived table and fill it again in one transaction; replace the table if a page is damaged.
 
-    Raises `apsw.CorruptError` if what it is filled from is damaged.
+    Raises `apsw.CorruptError` if its source is damaged.
     """
     try:
         with connection:
@@ -35,10 +35,10 @@ def refill(connection: apsw.Connection, table: str, writes: Sequence[Write]) -> 
 
 
 def _replace(connection: apsw.Connection, table: str) -> None:
-    """Put an empty table with the same indexes in place of one.
+    """Put an empty table with the same indexes in place of a damaged one.
 
-    SQLite drops no table with a damaged page, so it is taken out of the schema. The pages that it had stay
-    unused until the file is copied.
+    SQLite can't drop a table with a damaged page, so it is removed from the schema. Its pages stay unused
+    until the file is copied.
     """
     definitions = rows(connection, _SQL["list_definitions"], (table,))
     connection.pragma("writable_schema", "on")

@@ -1,6 +1,6 @@
-"""The executions in the SQLite file: damaged ones, and the leases that end.
+"""The executions in the SQLite file: reads the intact ones, and ends leases.
 
-A row whose checksum doesn't fit is never believed.
+A row with a wrong checksum is never used.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def unfinished(connection: apsw.Connection) -> list[Execution]:
-    """Return the executions of unfinished runs that can be trusted, in the order of creation."""
+    """Return the intact executions of unfinished runs, in the order of creation."""
     found = []
     for (number,) in rows(connection, _SQL["list_executed"]):
         with suppress(CorruptBlob):
@@ -36,7 +36,7 @@ def unfinished(connection: apsw.Connection) -> list[Execution]:
 
 
 def is_damaged(connection: apsw.Connection, number: int) -> bool:
-    """Return whether the execution of the run with this number can't be trusted."""
+    """Return whether the execution of the run with this number is damaged."""
     try:
         _read(connection, number)
     except NotExecuted:
@@ -47,7 +47,7 @@ def is_damaged(connection: apsw.Connection, number: int) -> bool:
 
 
 def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
-    """Yield in words every execution and result that can't be trusted; reads them all."""
+    """Yield a sentence for every damaged execution and result; reads all of them."""
     for (number,) in rows(connection, _SQL["list_all_executed"]):
         try:
             _read(connection, number)
@@ -58,11 +58,11 @@ def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
 
 
 def end_leases(connection: apsw.Connection) -> None:
-    """End all leases: the process that held them had the file open, and is gone.
+    """End all leases: the process that held them had the file open, and has ended.
 
-    What can't be read stays as it is: whoever asks for it hears that it is damaged; it has a lease after all
-    others have none, and leaves the queue, since nobody works on it. All is read first, since a transaction
-    that met damage takes nothing more.
+    A damaged execution isn't changed: its readers get an error, its lease stays, and it leaves the queue,
+    since nothing works on it. Everything is read first, since a transaction that meets damage can't write any
+    more.
     """
     writes = list(intact(connection, "list_leased", lambda run_id: _end_of_lease(connection, run_id)))
     try:

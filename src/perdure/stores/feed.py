@@ -1,9 +1,9 @@
-"""The feed: notifies whoever waits for a change of a run that there may be one.
+"""The feed: notifies readers that a run may have changed.
 
-A hint names the run, and what a commit of this process led to; what the run is by now only the store knows.
-Commits of this process are heard at once. What other processes commit is found by a poll: if anything was
-committed since the last one, it compares the versions of all runs that somebody waits for. A message that is
-lost therefore delays a reader, and never keeps it waiting for ever.
+A hint names a run and, for a commit of this process, the state that the commit led to. Only the store knows
+the current state of the run. Commits of this process cause a hint at once. A poll finds those of other
+processes: if anything was committed since the last poll, it compares the versions of all runs with
+subscribers. So a lost message delays a reader, but never blocks it forever.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ class Hint(msgspec.Struct, frozen=True):
     run_id
         Which run.
     state
-        The state that a commit of this process led to. None if only the store knows more: the poll found the
-        change, the run was deleted, or somebody asks for a look.
+        The state after a commit of this process. None if it must be read from the store: the poll found the
+        change, the run was deleted, or somebody asked for a look at the run.
     position
-        The number of steps that the commit led to; 0 without a state.
+        The number of steps after the commit; 0 without a state.
     """
 
     run_id: str
@@ -51,10 +51,10 @@ class Hint(msgspec.Struct, frozen=True):
 
 
 class Subscription:
-    """The hints for one reader, on the event loop that it was made on; a context manager.
+    """The hints for one reader, on the event loop on which it was created; a context manager.
 
-    Several hints may become one, but no state of a run is left out: of those in a row that have the same
-    state of a run, the last is kept, in the place of the first.
+    Several hints may be merged, but no state of a run is left out: of consecutive hints with the same state
+    of a run, the last is kept, in the position of the first.
     """
 
     def __init__(self, feed: "Feed") -> None:
@@ -62,7 +62,7 @@ class Subscription:
         self._loop = asyncio.get_running_loop()
         self._hinted = asyncio.Event()
         self._hints: list[Hint] = []
-        self._latest: dict[str, int] = {}  # where the last of the pending hints about each run is
+        self._latest: dict[str, int] = {}  # index of the last pending hint about each run
 
     def __enter__(self) -> Self:
         return self
@@ -73,29 +73,32 @@ class Subscription:
         self.close()
 
     def close(self) -> None:
-        """Unsubscribe; harmless when done twice."""
+        """Unsubscribe; does nothing if it is closed."""
         self._feed.remove(self)
 
     def __contains__(self, run_id: str) -> bool:
-        """Whether it is subscribed to a run: hints about one that was discarded may still be on their way."""
+        """Whether it is subscribed to a run. Hints about a discarded run may still arrive."""
         return self._feed.has(self, run_id)
 
     def add(self, run_id: str) -> None:
-        """Subscribe to one more run; harmless if that is done already, else raises as `Feed.subscribe`."""
+        """Subscribe to one more run; does nothing if it is subscribed already.
+
+        Raises as `Feed.subscribe` does.
+        """
         self._feed.add(self, run_id)
 
     def discard(self, run_id: str) -> None:
-        """Unsubscribe from a run; harmless if it isn't subscribed to."""
+        """Unsubscribe from a run; does nothing if it isn't subscribed."""
         self._feed.remove(self, run_id)
 
     def notify(self, hint: Hint) -> None:
         """Deliver a hint, from any thread."""
-        with suppress(RuntimeError):  # the loop is closed, and the reader gone with it
+        with suppress(RuntimeError):  # the loop is closed, and so the reader has ended
             self._loop.call_soon_threadsafe(self._put, hint)
 
     @property
     def pending(self) -> bool:
-        """Whether a hint arrived that wasn't taken yet."""
+        """Whether a hint has arrived that wasn't taken yet."""
         return bool(self._hints)
 
     async def wait(self) -> None:
@@ -122,8 +125,9 @@ class Subscription:
 class Feed:
     """Hints about the runs of a store; a context manager.
 
-    It polls in a thread of its own, which ends when nobody is subscribed any more. Whoever makes a feed
-    closes it, unless it goes with its store: without subscriptions it holds nothing but a callback there.
+    It polls in a thread of its own, which ends when there are no subscriptions. Its creator closes it. A feed
+    that is garbage with its store needn't be closed: without subscriptions it holds nothing but a callback
+    there.
 
     Parameters
     ----------
@@ -147,15 +151,15 @@ class Feed:
         self._store = store
         self._every = every
         self._metrics = metrics
-        self._lock = threading.Lock()  # of what follows
+        self._lock = threading.Lock()  # guards all of the following
         self._readers: dict[str, set[Subscription]] = {}  # by run
         self._subscribed: dict[Subscription, set[str]] = {}  # the same, by reader
-        self._known: dict[str, Version | None] = {}  # by run, as the last poll found it; None is no run
-        self._revision: object = None  # of the store at the last poll; None makes the next one compare
-        self._idle: threading.Event | None = None  # ends the thread that polls
+        self._known: dict[str, Version | None] = {}  # versions at the last poll, by run; None is no run
+        self._revision: object = None  # of the store at the last poll; None makes the next poll compare
+        self._idle: threading.Event | None = None  # ends the polling thread
         self._closed = False
         self._blind = False  # whether the last poll failed
-        hear = weakref.WeakMethod(self._hear)  # a store that holds its feed would keep itself alive
+        hear = weakref.WeakMethod(self._hear)  # else the store would hold its feed, which holds the store
 
         def notify(commit: Committed) -> None:
             if (notified := hear()) is not None:
@@ -172,7 +176,7 @@ class Feed:
         self.close()
 
     def close(self) -> None:
-        """Send no more hints; harmless when done twice."""
+        """Send no more hints; does nothing if it is closed."""
         self._unwatch()
         with self._lock:
             self._closed = True
@@ -181,9 +185,9 @@ class Feed:
             self._rest()
 
     def subscribe(self, *run_ids: str) -> Subscription:
-        """Subscribe to runs, from within an event loop; further ones can be added.
+        """Subscribe to runs, from within an event loop; more runs can be added later.
 
-        A run that no poll has looked at yet counts as changed at the first one.
+        A run that no poll has read yet counts as changed at the first poll.
 
         Raises
         ------
@@ -196,7 +200,7 @@ class Feed:
         return subscription
 
     def add(self, subscription: Subscription, run_id: str) -> None:
-        """Let a subscription have the hints about one more run."""
+        """Send a subscription the hints about one more run."""
         with self._lock:
             if self._closed:
                 raise StoreUnavailable(reason="its feed of changes is closed")
@@ -209,7 +213,7 @@ class Feed:
                 start_thread("perdure-feed", lambda _: self._keep_polling(idle))
 
     def remove(self, subscription: Subscription, *run_ids: str) -> None:
-        """Let a subscription have no more hints about some runs; about any run if none is named."""
+        """Send a subscription no more hints about some runs; about any run if none is named."""
         with self._lock:
             subscribed = self._subscribed.get(subscription, set())
             for run_id in subscribed.intersection(run_ids) if run_ids else tuple(subscribed):
@@ -223,18 +227,18 @@ class Feed:
                 self._rest()
 
     def has(self, subscription: Subscription, run_id: str) -> bool:
-        """Return whether a subscription has the hints about a run."""
+        """Return whether a subscription receives the hints about a run."""
         with self._lock:
             return run_id in self._subscribed.get(subscription, ())
 
     def poll(self) -> None:
         """Notify the readers of all subscribed runs that changed since the last poll; blocking.
 
-        Nothing more is read if nothing was committed since. A store that can't be read is logged once. What
-        changed meanwhile is found as soon as it can be.
+        If nothing was committed since, it reads only the revision. A store that can't be read is logged once;
+        changes meanwhile are found when it can be read again.
         """
         try:
-            # Before the versions: what is committed in between gives the next poll another one.
+            # Read before the versions: a commit in between then changes the revision for the next poll.
             revision = self._store.revision()
             with self._lock:
                 if revision == self._revision:
@@ -262,7 +266,10 @@ class Feed:
                 subscription.notify(Hint(run_id))
 
     def _versions(self, run_ids: Sequence[str]) -> Mapping[str, Version]:
-        """Return the versions of runs; a damaged one has a version too, so that it hides no other."""
+        """Return the versions of runs.
+
+        A damaged run gets a version too, so that it doesn't hide the others.
+        """
         try:
             return self._store.versions(run_ids)
         except CorruptBlob:
@@ -275,7 +282,7 @@ class Feed:
             return found
 
     def _hear(self, commit: Committed) -> None:
-        """Notify the readers of a run of a commit of this process, from the thread that committed it."""
+        """Notify the readers of a run about a commit of this process, from the thread that committed it."""
         if self._metrics is not None:
             self._metrics.store_changes.inc()
         with self._lock:
@@ -290,7 +297,7 @@ class Feed:
             self.poll()
 
     def _rest(self) -> None:
-        """Let the thread that polls end; under the lock."""
+        """End the polling thread; called with the lock held."""
         if self._idle is not None:
             self._idle.set()
             self._idle = None

@@ -1,4 +1,4 @@
-"""The file as a medium: a database file that one process has open, its lock, tail and write-ahead log."""
+"""The file medium: a database file that one process has open, with its lock, tail and write-ahead log."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from perdure.stores.tail import Mark, Tail
 __all__ = ["FileMedium"]
 
 CHECKPOINT = 1000  # pages of the log
-CHECKPOINT_WAITING = 16 * CHECKPOINT  # pages; then readers are waited for, so that the log can start anew
+CHECKPOINT_WAITING = 16 * CHECKPOINT  # pages; beyond them it waits for readers, to restart the log
 
 _ROLLBACK = QUERIES["rollback"].sql
 
@@ -28,16 +28,16 @@ log = structlog.get_logger(__name__)
 
 
 class FileMedium:
-    """A `Medium` in a file, opened by construction.
+    """A `Medium` in a file; the constructor opens it.
 
     Parameters
     ----------
     path
-        The file; it and its folder are made if they don't exist.
+        The file; it and its folder are created if they don't exist.
     vfs
-        Name of a virtual file system that is registered with apsw; None is the operating system's files.
+        Name of a virtual file system registered with apsw; None is that of the operating system.
     accept_loss
-        Whether to go on from what is there when the files lack something that was acknowledged.
+        Whether to open files that lack acknowledged transactions.
 
     Raises
     ------
@@ -76,20 +76,20 @@ class FileMedium:
 
     @property
     def problem(self) -> str | None:
-        """What happened to a file that isn't in place any more; None if all are."""
+        """What happened to a file that isn't in place any more; None if all are in place."""
         return self._files.problem
 
     def reading(self) -> AbstractContextManager[apsw.Connection]:
-        """Lend one of several connections that only read."""
+        """Lend one of several read-only connections."""
         return self._readers.lend()
 
     def snapshot(self) -> AbstractContextManager[apsw.Connection]:
-        """Lend one of the same: the write-ahead log keeps each of their reads out of the writer's way."""
+        """Lend a read-only connection. With the write-ahead log no read blocks the writer, however long."""
         return self._readers.lend()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """Lend the connection that writes, once the files are found in place."""
+        """Lend the writing connection, after checking that the files are in place."""
         if self._connection is None:
             self.reopen()
         assert self._connection is not None, "it was opened anew"
@@ -102,20 +102,20 @@ class FileMedium:
             self._connection.execute(_ROLLBACK)
 
     def acknowledge(self, mark: Mark) -> None:
-        """Put the transaction down in the tail, if it went to the files that have the names."""
+        """Record the transaction in the tail, if the files are in place."""
         self._files.measure()
         self._tail.write(mark)
         self.acknowledged = mark
 
     def reopen(self) -> int:
-        """Close every connection without writing, write the log once more, and open the file again."""
+        """Close every connection without writing, write the log again, and open the file again."""
         if self._connection is not None:
             self._readers.suspend()
             with contextlib.suppress(apsw.Error):
                 self._connection.close(True)
             self._connection = None
         try:
-            self._files.check()  # before another file is made
+            self._files.check()  # before another file is created
             rewrite_log(self._path, self._vfs)
             connection = connect(self._path, self._vfs, self.acknowledged)
             try:
@@ -132,7 +132,7 @@ class FileMedium:
         return batch
 
     def checkpoint(self) -> None:
-        """Bring the log's pages into the database once there are many."""
+        """Copy the log's pages into the database once there are many."""
         if self._log_pages < self._checkpoint_at:
             return
         pages, self._log_pages = self._log_pages, 0
@@ -149,7 +149,7 @@ class FileMedium:
                 self._checkpoint_at = CHECKPOINT
 
     def close(self, *, intact: bool) -> None:
-        """Bring the log into the database if nothing speaks against it, close all, and unlock the file."""
+        """Copy the log into the database if it is intact, close everything, and release the lock."""
         try:
             self._readers.close()
             self._tail.close()
@@ -164,7 +164,7 @@ class FileMedium:
 
     def _bring_in_log(self, connection: apsw.Connection, *, intact: bool) -> None:
         if self._files.only_log_deleted:
-            # What the database lacks is in a file without a name, which ends with this connection.
+            # The log has lost its name: its content would end with this connection.
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         elif intact:
             self._files.check_untouched()
@@ -177,7 +177,10 @@ class FileMedium:
 
 
 def _connect(path: Path, vfs: str | None, acknowledged: Mark | None, *, accept_loss: bool) -> apsw.Connection:
-    """Open the file, which has to hold what was acknowledged unless that loss is accepted."""
+    """Open the file.
+
+    Raise `AcknowledgedLost` if it lacks acknowledged transactions, unless that is accepted.
+    """
     try:
         return connect(path, vfs, acknowledged)
     except AcknowledgedLost as error:

@@ -1,8 +1,8 @@
-"""The files of a store: who may read them, that their names last, and that they stay where they are.
+"""The files of a store: their permissions, the durability of their names, and whether they stay in place.
 
-SQLite goes on writing to a file that was deleted, renamed or replaced, and nobody would find what it wrote.
-So the names are looked at before anything is acknowledged. The files are never opened here while SQLite has
-them open: closing any descriptor of a file drops the locks that SQLite holds on it.
+SQLite goes on writing to a file that was deleted, renamed or replaced, and those writes would be lost. So the
+names are checked before anything is acknowledged. The files are never opened here while SQLite has them open:
+closing any descriptor of a file drops the locks that SQLite holds on it.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _ADVICE = "Put it back, or restart the server, which then checks what is there"
 
 
 class Files:
-    """The database and its write-ahead log, as they are when this is made: SQLite has both open by then.
+    """The database and its write-ahead log, as they are at construction, when SQLite has both open.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Files:
 
     @property
     def problem(self) -> str | None:
-        """What happened to a file that isn't in place any more; None if both are."""
+        """What happened to a file that isn't in place any more; None if both are in place."""
         try:
             self.check()
         except StoreUnavailable as error:
@@ -46,7 +46,7 @@ class Files:
 
     @property
     def only_log_deleted(self) -> bool:
-        """Whether the write-ahead log has lost its name, and the database hasn't."""
+        """Whether the write-ahead log has lost its name while the database has its own."""
         try:
             self._size(self._path)
         except StoreUnavailable:
@@ -59,14 +59,14 @@ class Files:
             self._size(name)
 
     def check_untouched(self) -> None:
-        """Raise as `check` does, also if a file is shorter than `measure` found it."""
+        """Raise as `check` does, and also if a file is shorter than `measure` found it."""
         for name, size in self._sizes.items():
             found = self._size(name)
             if found < size:
                 raise _unavailable(name, f"was cut from {size} to {found} bytes")
 
     def measure(self) -> None:
-        """Take note of how long the files are after a write of the store's; raise as `check` does."""
+        """Record the lengths of the files after a write of the store; raise as `check` does."""
         self._sizes = {name: self._size(name) for name in self._inodes}
 
     def _size(self, name: Path) -> int:
@@ -84,7 +84,7 @@ def _unavailable(name: Path, what: str) -> StoreUnavailable:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that only this user may enter, with those above it, and make their names durable."""
+    """Create a folder that only this user can enter, with its parents, and make their names durable."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)
@@ -95,7 +95,7 @@ def make_folder(folder: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty database if there is none, and let only this user read or write the files of the store.
+    """Create an empty database if there is none, and let only this user read or write the store's files.
 
     SQLite gives its other files the mode of the database. Nothing may have the database open yet.
     """
@@ -103,7 +103,7 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     for suffix in SUFFIXES:
         file = Path(f"{path}{suffix}")
-        # One that is another user's, or isn't there, stays as it is.
+        # A file that belongs to another user, or doesn't exist, stays as it is.
         with contextlib.suppress(FileNotFoundError, PermissionError):
             if file.stat().st_mode & 0o777 & ~FILE_MODE:
                 file.chmod(FILE_MODE)

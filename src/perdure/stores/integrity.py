@@ -1,6 +1,6 @@
-"""The integrity of the SQLite file as a whole: its pages, the keys, and each run's record and execution.
+"""The integrity of the SQLite file: its pages, the keys, and each run's record and execution.
 
-Steps and savepoints have checksums of their own, which whoever restores a run checks.
+Steps and savepoints have their own checksums, which are checked when a run is restored.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def problems(connection: apsw.Connection) -> list[str]:
-    """Return in words what is wrong with a file; what can't be read is named, and the rest is read on."""
+    """Return a sentence for each damage in a file; an unreadable part is named, and the rest is checked."""
     return [
         *_first("the file", _damaged_pages(connection)),
         *_first("the references between tables", _lost_rows(connection)),
@@ -38,13 +38,13 @@ def problems(connection: apsw.Connection) -> list[str]:
         *_first("the counts of owners", _wrong_counts(connection)),
         *_first("the executions", damaged_executions(connection)),
         *_first("the queue", _wrong_queue(connection)),
-        *_first("the lines that runs wrote", _damaged_lines(connection)),
-        *_first("the records of dialects", _damaged_records(connection)),
+        *_first("the output lines", _damaged_lines(connection)),
+        *_first("the documents of dialects", _damaged_records(connection)),
     ]
 
 
 def _first(what: str, found: Iterator[str]) -> Iterator[str]:
-    """Yield the first problems that are found, and why no more can be."""
+    """Yield the first problems, and a sentence if there are more or the reading fails."""
     try:
         yield from islice(found, MOST)
         if next(found, None) is not None:
@@ -85,7 +85,7 @@ def _wrong_counts(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _wrong_queue(connection: apsw.Connection) -> Iterator[str]:
-    queued = answer(connection, QUEUE)  # or not, if the execution is damaged
+    queued = answer(connection, QUEUE)  # damaged executions aren't queued
     yield from wrong_queue([row for row in queued if not is_damaged(connection, *row)])
 
 
@@ -115,7 +115,7 @@ def _damaged_records(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _name(connection: apsw.Connection, number: int) -> str:
-    """Name a run by its id, if that can be read."""
+    """Return the id of a run for a message, or its number if the id can't be read."""
     try:
         found = row(connection, _SQL["find_run_id"], (number,))
     except (apsw.Error, CorruptBlob):

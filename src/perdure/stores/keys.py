@@ -1,6 +1,6 @@
-"""Idempotency keys as rows: each is recorded with a checksum over all that it says.
+"""Idempotency keys as rows, each with a checksum over all its values.
 
-A key whose checksum doesn't fit is never believed: neither is its step answered, nor is it taken for new.
+A key with a wrong checksum is never used: its step isn't returned, and it isn't taken for a new key either.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,26 +29,26 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def step_key_values(number: int, key: Key, position: int) -> tuple[Any, ...]:
-    """Return the row of the key under which a step of the run with this number was made."""
+    """Return the row of the key with which a step of the run with this number was made."""
     kept = checksum(number, key.text.encode(), key.ordinal, key.body_hash, position)
     return (number, key.text, key.ordinal, key.body_hash, position, kept)
 
 
 def run_key_values(number: int, owner: str, key: Key) -> tuple[Any, ...]:
-    """Return the row of the key under which an owner made the run with this number."""
+    """Return the row of the key with which an owner created the run with this number."""
     kept = checksum(number, owner.encode(), key.text.encode(), key.ordinal, key.body_hash)
     return (owner, key.text, key.ordinal, key.body_hash, number, kept)
 
 
 def to_recorded_step(rows: Sequence[tuple[Any, ...]], key: Key) -> Step | None:
-    """Return the step that a key was used for, from what ``find_step_key`` returned, or None.
+    """Return the step that was made with a key, from the rows of ``find_step_key``, or None.
 
     Raises
     ------
     KeyReused
-        If it was used with another body hash.
+        If the key was used with another body hash.
     CorruptBlob
-        If the key is damaged, or the step isn't there.
+        If the key is damaged, or the step is missing.
     """
     if not rows:
         return None
@@ -63,9 +63,9 @@ def to_recorded_step(rows: Sequence[tuple[Any, ...]], key: Key) -> Step | None:
 
 
 def to_made_run(rows: Sequence[tuple[Any, ...]], owner: str, key: Key) -> Run | None:
-    """Return the run that an owner's key was used for, from what ``find_run_key`` returned, or None.
+    """Return the run that was created with an owner's key, from the rows of ``find_run_key``, or None.
 
-    Raises what `to_recorded_step` does.
+    Raises as `to_recorded_step` does.
     """
     if not rows:
         return None
@@ -80,7 +80,7 @@ def to_made_run(rows: Sequence[tuple[Any, ...]], owner: str, key: Key) -> Run | 
 
 
 def step_keys(connection: apsw.Connection, run_id: str, after: int) -> Sequence[tuple[int, Key]]:
-    """Return the keys of a run's steps after a position, ascending, each with its step's position."""
+    """Return the keys of a run's steps after a position, ascending, each with the position of its step."""
     found = rows(connection, _SQL["list_step_keys_of_run"], (run_id, after))
     if not found and row(connection, _SQL["find_run"], (run_id,)) is None:
         raise RunNotFound(run=run_id)
@@ -93,7 +93,7 @@ def step_keys(connection: apsw.Connection, run_id: str, after: int) -> Sequence[
 
 
 def creation_key(connection: apsw.Connection, run_id: str) -> Key | None:
-    """Return the key that a run was made under, or None."""
+    """Return the key with which a run was created, or None."""
     found = row(connection, _SQL["find_creation_key"], (run_id,))
     if found is None:
         return None
@@ -104,7 +104,7 @@ def creation_key(connection: apsw.Connection, run_id: str) -> Key | None:
 
 
 def damaged_keys(connection: apsw.Connection) -> Iterator[tuple[int, str]]:
-    """Yield the run's number and words for every key whose checksum is wrong; reads all keys."""
+    """Yield the run's number and a sentence for every key with a wrong checksum; reads all keys."""
     for number, text, ordinal, body_hash, position, kept in connection.execute(_SQL["list_step_keys"]):
         if kept != checksum(number, text, ordinal, body_hash, position):
             yield number, f"the checksum of the key {_shown(text)} of step {position} is wrong"

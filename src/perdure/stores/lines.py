@@ -1,4 +1,4 @@
-"""The lines that runs wrote, in the SQLite file; a line whose checksum doesn't fit is never believed."""
+"""The output lines of runs in the SQLite file. A line with a wrong checksum is never used."""
 
 import apsw
 
@@ -14,10 +14,11 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def read_lines(connection: apsw.Connection, run_id: str, after: int, limit: int) -> list[LogLine]:
-    """Return the lines of a run after a number, ascending; `CorruptBlob` if one is damaged or missing.
+    """Return the lines of a run after a number, ascending; raise `CorruptBlob` if one is damaged or missing.
 
-    Older ones may be given up, so that a page begins anywhere; from there on each follows the one before, to
-    the last one that was written. None may be kept at all: all were given up, and what came later was cut.
+    Retention deletes the oldest lines, so that a page may begin anywhere; from there on no number may be
+    missing up to the last line. A run may have no lines at all: retention deleted the old ones, and the later
+    ones were cut.
     """
     found = rows(connection, _SQL["list_log_lines"], (run_id, after, limit))
     lines: list[LogLine] = []

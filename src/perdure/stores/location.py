@@ -1,4 +1,4 @@
-"""Where the files of a store are, by its URL; nothing is opened."""
+"""The location of a store's files, by its URL; nothing is opened."""
 
 import re
 from pathlib import Path
@@ -6,14 +6,14 @@ from urllib.parse import quote
 
 __all__ = ["FILE", "beside", "resolved", "scheme_of", "shown_url", "store_url"]
 
-FILE = "perdure.db"  # in a folder that a URL names
+FILE = "perdure.db"  # name of the file if a URL names a folder
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*:)[^/]*(?=@)|([?&]password=)[^&]*")
 
 
 def store_url(name: str) -> str:
-    """Return the URL of a store that is named by it, or by the path of its file or folder.
+    """Return the URL of a store, from its URL or the path of its file or folder.
 
     >>> store_url("memory://"), store_url("data/50% off.db"), store_url("/data")
     ('memory://', 'sqlite:///data/50%25%20off.db', 'sqlite:////data')
@@ -32,7 +32,7 @@ def scheme_of(url: str) -> str | None:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL as it may be shown: without its password.
+    """Return a URL without its password, for messages.
 
     >>> shown_url("my-database://ann:secret@host/runs"), shown_url("sqlite:///runs.db")
     ('my-database://ann:***@host/runs', 'sqlite:///runs.db')
@@ -41,13 +41,13 @@ def shown_url(url: str) -> str:
 
 
 def resolved(path: str | Path) -> Path:
-    """Return the file that a path leads to, whatever links there are; in a folder it has the usual name."""
+    """Return the file that a path leads to, links resolved; for a folder, the usual file in it."""
     file = Path(path).resolve()
     return file / FILE if str(path).endswith("/") or file.is_dir() else file
 
 
 def beside(file: Path, what: str) -> Path:
-    """Return what lies beside a store's file under its name.
+    """Return the path beside a store's file that has the file's name and a suffix.
 
     >>> beside(Path("/data/perdure.db"), "sock")
     PosixPath('/data/perdure.db.sock')

@@ -1,7 +1,7 @@
-"""The lock: a kernel lock on a file, which names its holder to whoever comes second.
+"""The lock: a kernel lock on a file, which names its holder to a second process.
 
-The kernel lets go of it when its process ends, however that ends; so a lock is never stale. The file stays
-unless its holder removes it; whoever waited for it then takes the next file of that name.
+The kernel releases it when its process ends, however that happens, so that a lock is never stale. The file
+stays unless the holder removes it; a process that waited then locks the next file of that name.
 """
 
 import contextlib
@@ -42,11 +42,11 @@ class Lock:
     Parameters
     ----------
     path
-        The lock file; it is made if there is none.
+        The lock file; it is created if there is none.
     guarded
-        What it is held for, to be named in errors.
+        The file that the lock guards, for messages.
     shared
-        Several may hold it if all of them share it; none of them is named in errors then.
+        Whether several may hold it, if all of them share it; then errors don't name the holders.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class Lock:
         _held.add(self)
 
     def _take(self, path: Path, guarded: Path, kind: int) -> bool:
-        """Lock the file that has the name now; return False if its last holder removed it meanwhile."""
+        """Lock the file that has the name now; return False if its last holder has removed it meanwhile."""
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -91,11 +91,11 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Let go; harmless when done twice."""
+        """Release the lock; does nothing if it is released."""
         self._let_go(remove=False)
 
     def remove(self) -> None:
-        """Remove the file, then let go; harmless when done twice."""
+        """Remove the file, then release the lock; does nothing if it is released."""
         self._let_go(remove=True)
 
     def _let_go(self, *, remove: bool) -> None:
@@ -104,15 +104,15 @@ class Lock:
         _held.discard(self)
         if remove:
             self._path.unlink(missing_ok=True)
-        # While it is still held: afterwards it would erase the next holder's name.
+        # While the lock is still held: afterwards this would erase the next holder's name.
         with contextlib.suppress(OSError):
             _write(self._file, b"")
         if sys.platform != "win32":
-            fcntl.flock(self._file, fcntl.LOCK_UN)  # for a child, too, that was forked a moment ago
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # also for a child that was forked a moment ago
         os.close(self._file)
 
     def _forget(self) -> None:
-        """Close a forked child's copy of the file, which would hold the lock for as long as it lives."""
+        """Close a forked child's copy of the file, which would hold the lock until the child ends."""
         os.close(self._file)
 
 

@@ -1,4 +1,4 @@
-"""The medium: what a store's database lies in, as its writer and its readers need to know it.
+"""The medium: what holds a store's database, as its writer and its readers use it.
 
 There are two: `FileMedium` and `MemoryMedium`.
 """
@@ -14,16 +14,16 @@ __all__ = ["Medium"]
 
 
 class Medium(Protocol):
-    """Where a database is, and what keeps it there.
+    """Holds a database and opens its connections.
 
-    Every thread may use `problem`, `reading` and `snapshot`; all else belongs to the writer's thread.
+    Every thread may use `problem`, `reading` and `snapshot`; everything else belongs to the writer's thread.
 
     Attributes
     ----------
     name
-        Names the database in messages and log lines.
+        Name of the database for messages and log events.
     acknowledged
-        The last transaction that was acknowledged, at first the one that opened the database.
+        The last acknowledged transaction; at first the one that opened the database.
     """
 
     @property
@@ -34,69 +34,72 @@ class Medium(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """Why nothing can be written, as far as that shows from outside; None if nothing is wrong."""
+        """Why nothing can be written, as far as the files show; None if nothing is wrong."""
         ...
 
     def reading(self) -> AbstractContextManager[apsw.Connection]:
-        """Lend a connection for a short read; it shows what is committed.
+        """Lend a connection for a short read of the committed state.
 
-        What SQLite raises meanwhile comes out as an error of Perdure.
+        Errors of SQLite are raised as errors of Perdure.
 
         Raises
         ------
         StoreUnavailable
-            If the store is closed, or the database isn't where it was or can't be opened.
+            If the store is closed, or the database isn't in place or can't be opened.
         CorruptBlob
             If the database is damaged where it is read.
         """
         ...
 
     def snapshot(self) -> AbstractContextManager[apsw.Connection]:
-        """Lend a connection for a read of any length, which keeps no write waiting; raises as `reading`."""
+        """Lend a connection for a read of any length, which doesn't block the writer.
+
+        Raises as `reading` does.
+        """
         ...
 
     def writing(self) -> AbstractContextManager[apsw.Connection]:
-        """Lend the connection that writes, for one transaction; open it anew if it is closed.
+        """Lend the writing connection for one transaction; open it again if it is closed.
 
         Raises
         ------
         PerdureError
-            If it can't be opened, or the database isn't where it was.
+            If it can't be opened, or the database isn't in place.
         """
         ...
 
     def undo(self) -> None:
-        """Roll back the transaction if it is still open; raise `apsw.Error` if that can't be done."""
+        """Roll back the transaction if one is open; raise `apsw.Error` if that fails."""
         ...
 
     def acknowledge(self, mark: Mark) -> None:
-        """Note that a transaction is about to be acknowledged; `StoreUnavailable` if that can't be done."""
+        """Record a transaction before it is acknowledged; raise `StoreUnavailable` if that fails."""
         ...
 
     def reopen(self) -> int:
-        """Give up every connection, and open the database anew; return the number of its last transaction.
+        """Close every connection and open the database again; return the number of its last transaction.
 
         Raises
         ------
         PerdureError
-            If that can't be done; nothing is read either until it succeeds.
+            If that fails; then nothing can be read either until it succeeds.
         """
         ...
 
     def checkpoint(self) -> None:
-        """Bring the database in order after a commit, if it is time for that.
+        """Checkpoint the database after a commit, if enough has been written.
 
         Raises
         ------
         StoreUnavailable
-            If the database isn't where it was.
+            If the database isn't in place.
         apsw.Error
-            If SQLite failed; after an `apsw.IOError` the database has to be opened anew.
+            If SQLite failed; after an `apsw.IOError` the database must be opened again.
         """
         ...
 
     def close(self, *, intact: bool) -> None:
-        """Let go of the database; harmless when done twice.
+        """Close the database; does nothing if it is closed.
 
         Parameters
         ----------
@@ -106,6 +109,6 @@ class Medium(Protocol):
         Raises
         ------
         StoreUnavailable, apsw.Error
-            As `checkpoint`; everything is closed all the same.
+            As `checkpoint` does; everything is closed all the same.
         """
         ...

@@ -1,4 +1,4 @@
-"""The memory store: the SQLite store without a file, for runs that need not outlive the process."""
+"""The memory store: the SQLite store without a file, for runs that may end with the process."""
 
 import secrets
 import weakref
@@ -12,17 +12,16 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore(SqlStore):
-    """A `Store` in this process's memory, which ends with it.
+    """A `Store` in this process's memory, which ends with the process.
 
-    One that nobody refers to any more is closed by itself.
+    It closes itself when there is no reference to it any more.
 
     Parameters
     ----------
     keep
-        How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+        How many savepoints of a run retention keeps besides the permanent ones; at least 1.
     keep_lines, keep_bytes
-        How many of the newest lines that a run wrote are kept, at least 1, and how many bytes they have
-        together.
+        How many of the newest output lines of a run are kept, at least 1, and how many bytes in total.
     """
 
     ephemeral: ClassVar[bool] = True

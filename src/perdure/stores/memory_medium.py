@@ -1,8 +1,8 @@
-"""Memory as a medium: a database of one connection, which the writer and the readers have in turns.
+"""The memory medium: a database with one connection, which the writer and the readers use in turn.
 
-SQLite keeps no write-ahead log of a database in memory, so a second connection would be refused while the
-first one writes, and the other way round. With one connection, which is lent under a lock for a whole
-transaction, nobody is refused and nobody sees half of one. Reads that take long have a copy.
+SQLite has no write-ahead log for a database in memory, so two connections would block each other. With one
+connection, lent under a lock for a whole transaction, nobody is refused and nobody sees half a transaction.
+Long reads use a copy.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ _ROLLBACK = QUERIES["rollback"].sql
 
 
 class MemoryMedium:
-    """A `Medium` in this process's memory, which ends with it."""
+    """A `Medium` in this process's memory, which ends with the process."""
 
     name = "memory://"
     problem = None
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()  # whose it is may use the connection
+        self._turn = threading.Lock()  # its holder may use the connection
         self._connection = apsw.Connection(":memory:")
         self._connection.pragma("foreign_keys", True)
         migrate(self._connection)
@@ -38,7 +38,7 @@ class MemoryMedium:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        """Lend the connection between two transactions; what is left of a failed one is rolled back first."""
+        """Lend the connection between two transactions, after rolling back the rest of a failed one."""
         with self._turn:
             if self._closed:
                 raise StoreUnavailable(reason="it is closed")
@@ -68,16 +68,16 @@ class MemoryMedium:
             yield self._connection
 
     def undo(self) -> None:
-        """Roll back the transaction if it is still open."""
+        """Roll back the transaction if one is open."""
         with self._turn:
             self._roll_back()
 
     def acknowledge(self, mark: Mark) -> None:
-        """Note the transaction; nothing outlives the process that it could be compared with."""
+        """Record the transaction; nothing outlives the process to be compared with it."""
         self.acknowledged = mark
 
     def reopen(self) -> int:
-        """Go on with the same database, which ends with its connection."""
+        """Continue with the same database, which exists only as long as its connection."""
         with self._turn:
             try:
                 self._roll_back()
@@ -89,7 +89,7 @@ class MemoryMedium:
         """Do nothing: there is no log."""
 
     def close(self, *, intact: bool) -> None:
-        """Forget everything."""
+        """Close the connection, which deletes everything."""
         with self._turn:
             self._closed = True
             self._connection.close(True)

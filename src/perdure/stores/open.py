@@ -1,4 +1,4 @@
-"""Opening a store by its URL, or as the settings say."""
+"""Opens a store by its URL, or as the settings say."""
 
 from perdure.settings import Settings
 from perdure.stores.base import Store
@@ -18,20 +18,21 @@ def open_store(url: str, options: StoreOptions = DEFAULTS) -> Store:
     Parameters
     ----------
     url
-        ``sqlite:///file`` with a path from the working folder, ``sqlite:////file`` with one from the root (a
-        folder means ``perdure.db`` in it), ``memory://``, or a URL of a scheme that an installed package has
-        registered. In the path of a file ``%``, ``?`` and ``#`` are written ``%25``, ``%3F`` and ``%23``.
+        ``sqlite:///file`` with a path relative to the working folder, ``sqlite:////file`` with an absolute
+        one (a folder means ``perdure.db`` in it), ``memory://``, or a URL with a scheme that an installed
+        package has registered. In the path of a file, ``%``, ``?`` and ``#`` are written ``%25``, ``%3F`` and
+        ``%23``.
     options
-        How much is kept, and how it is opened.
+        How much is kept, and how the store is opened.
 
     Raises
     ------
     UnknownStore, StoreUnusable
-        If no package has stores of that scheme, or it is broken.
+        If no package has registered the scheme, or the package fails.
     Invalid
-        If the URL isn't of the form that its scheme wants.
+        If the URL doesn't have the form that its scheme requires.
     PerdureError
-        As `StoreScheme.open` says.
+        As `StoreScheme.open` does.
     """
     scheme = find_scheme(url)
     store = scheme.open(url, options)
@@ -49,7 +50,7 @@ def open_configured(
     accept_loss: bool = False,
     probe_every: float | None = None,
 ) -> Store:
-    """Open the store that the settings name, which keeps as much as they say; see `open_store`."""
+    """Open the store that the settings name, with their limits; raises as `open_store` does."""
     options = StoreOptions(
         keep=settings.savepoint_keep,
         keep_lines=settings.max_log_lines,

@@ -1,4 +1,4 @@
-"""The opening of a database: what is done to it, once it is up to date, before it is read and written."""
+"""The opening of a database: the work between its migration and its first read or write."""
 
 import time
 
@@ -17,19 +17,19 @@ _NEXT_OPENING = QUERIES["next_opening"].sql
 
 
 def begin(connection: apsw.Connection, name: str) -> Mark:
-    """List what a former schema kept, make the queue, end the leases of the process that had the database.
+    """Fill the lists of a former schema, build the queue, and end the leases of the previous process.
 
-    Returns the transaction that did it. Raises `StoreUnavailable` if that can't be done.
+    Returns the transaction that did it. Raises `StoreUnavailable` if that fails.
     """
     try:
         if not run_rows.is_filled(connection):
             run_rows.fill(connection)
         queue_rows.fill(connection)
-        end_leases(connection)  # in the queue, too
+        end_leases(connection)  # also in the queue
         with connection:
             meta = row(connection, _NEXT_OPENING)
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(name, error)) from error
-    assert meta is not None, "the first migration makes it"
+    assert meta is not None, "the first migration creates the row"
     store, opening, batch = meta
     return Mark(store=store, opening=opening, batch=batch, time=time.time())

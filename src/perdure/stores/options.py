@@ -1,4 +1,4 @@
-"""The options of a store: what whoever opens one may ask of it, whichever store it is."""
+"""The options of a store, which are the same for every store."""
 
 import msgspec
 
@@ -6,23 +6,23 @@ __all__ = ["StoreOptions"]
 
 
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store is opened with besides its URL.
+    """How a store is opened, besides its URL.
 
     Attributes
     ----------
     keep
-        How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+        How many savepoints of a run retention keeps besides the permanent ones; at least 1.
     keep_lines
-        How many of the newest lines that a run wrote are kept; at least 1.
+        How many of the newest output lines of a run are kept; at least 1.
     keep_bytes
-        How many bytes they have together; the newest line is kept, however long.
+        How many bytes of output lines are kept for each run; the newest line is always kept.
     create
-        Whether the store is made if there is none; otherwise that is `StoreNotFound`.
+        Whether to create a store that doesn't exist; otherwise it is `StoreNotFound`.
     accept_loss
         Whether to open a store that lacks something that was acknowledged.
     probe_every
-        Seconds without a write after which the store itself finds out whether it can be written; None leaves
-        that to the next write. A store that always knows it has nothing to do.
+        Seconds without a write after which the store tests whether it can be written; None leaves that to the
+        next write. A store that always knows ignores this.
     """
 
     keep: int = 3

@@ -16,7 +16,7 @@ _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement, and what it does in one line."""
+    """A statement with its description of one line."""
 
     description: str
     sql: str
@@ -24,7 +24,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A step from schema `version` - 1 to `version`."""
+    """Migrates the schema from `version` - 1 to `version`."""
 
     version: int
     name: str
@@ -32,7 +32,7 @@ class Migration:
 
 
 def parse(text: str) -> Mapping[str, Query]:
-    """Read a file of named queries, and put the named columns into them."""
+    """Read a file of named queries and insert the named lists of columns."""
     for name, columns in _COLUMNS.findall(text):
         text = text.replace(f"{{{name}}}", columns.rstrip())
     return MappingProxyType(
@@ -53,4 +53,4 @@ QUERIES: Mapping[str, Query] = parse((_FOLDER / "queries.sql").read_text("utf-8"
 """Every query of the SQLite store."""
 
 MIGRATIONS: tuple[Migration, ...] = _migrations()
-"""Every migration of the SQLite store, ascending; the last one's version is that of the schema."""
+"""Every migration of the SQLite store, ascending; the version of the last is the version of the schema."""

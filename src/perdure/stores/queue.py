@@ -1,4 +1,4 @@
-"""The queue: what a store answers about the unfinished runs that have an execution, without reading those."""
+"""The queue: unfinished runs with an execution, grouped so that workers needn't read each of them."""
 
 from enum import StrEnum
 
@@ -9,17 +9,17 @@ from perdure.lifecycle import DesiredState, RunStatus
 __all__ = ["ANY_TAG", "SHORT", "QueueCount", "QueueGroup", "QueueState"]
 
 ANY_TAG = ""
-"""The tag of the groups in which all runs are, whatever tags they have."""
+"""The tag of the groups that contain all runs, whatever their tags."""
 
 SHORT = 10.0
 """The longest time-out, in seconds, of a run that is short."""
 
 
 class QueueState(StrEnum):
-    """Where an unfinished run that has an execution stands.
+    """Where an unfinished run with an execution stands.
 
-    One that is wanted paused is paused, another one is worked on while somebody holds a lease of it, and
-    waits otherwise.
+    A run whose desired state is paused is paused. Any other run is worked on while it has a lease with a
+    holder, and waits otherwise.
     """
 
     WAITING = "waiting"
@@ -28,16 +28,16 @@ class QueueState(StrEnum):
 
 
 class QueueGroup(msgspec.Struct, frozen=True, array_like=True):
-    """Unfinished runs with an execution between which workers make no difference.
+    """Unfinished runs with an execution that are the same to every worker.
 
     Attributes
     ----------
     tag
         A tag that all of them have, or `ANY_TAG`.
     kind, wanted, state, needs
-        Those of all of them.
+        Their common values.
     short
-        Whether they have a time-out of at most `SHORT`.
+        Whether their time-out is at most `SHORT`.
     """
 
     tag: str
@@ -49,12 +49,12 @@ class QueueGroup(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def settles(self) -> bool:
-        """Whether a run that nobody works on is brought to its end or to a pause, see `Settle`."""
+        """Whether `Settle` ends or pauses a run of the group that nothing works on."""
         return self.desired.ends or (self.desired is DesiredState.PAUSED and self.state is RunStatus.STARTED)
 
 
 class QueueCount(msgspec.Struct, frozen=True):
-    """How many runs of a kind and owner stand in the same place."""
+    """How many runs of a kind and owner are in a state of the queue."""
 
     kind: str
     owner: str

@@ -1,6 +1,6 @@
-"""The queue in the SQLite file: its rows made anew when the file is opened, and what is read from them.
+"""The queue in the SQLite file: builds its rows when the file is opened, and reads them.
 
-Triggers keep the rows right afterwards, see ``sql/0011_claims.sql``.
+Triggers keep the rows up to date afterwards, see ``sql/0011_claims.sql``.
 """
 
 import json
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 def fill(connection: apsw.Connection) -> None:
-    """Make the rows anew from the executions; one that can't be read gets none."""
+    """Build the rows from the executions; a damaged execution gets none."""
     try:
         found = rows(connection, _SQL["list_queue_of_runs"], (0, LAST))
     except (apsw.CorruptError, CorruptBlob):
@@ -39,7 +39,7 @@ def fill(connection: apsw.Connection) -> None:
 
 
 def waiting_groups(connection: apsw.Connection, tags: Collection[str], now: float) -> list[QueueGroup]:
-    """Return the groups in which a run has no lease; one whose rows are damaged is left out."""
+    """Return the groups in which at least one run has no lease, without groups whose rows are damaged."""
     groups = []
     for values in rows(connection, _SQL["list_waiting_groups"], (json.dumps(sorted(set(tags))), now)):
         try:
@@ -51,18 +51,18 @@ def waiting_groups(connection: apsw.Connection, tags: Collection[str], now: floa
 
 
 def unleased(connection: apsw.Connection, group: QueueGroup, now: float, limit: int) -> list[str]:
-    """Return the ids of the first runs of a group that nobody holds a lease of."""
+    """Return the ids of the first runs of a group that have no lease."""
     found = rows(connection, _SQL["list_unleased"], (*group_values(group), now, limit))
     return [run_id for (run_id,) in found]
 
 
 def waiting_before(connection: apsw.Connection, run_id: str, now: float) -> int | None:
-    """Return how many runs wait before one; None if it doesn't wait, or isn't there."""
+    """Return how many runs wait before a run; None if it doesn't wait or doesn't exist."""
     found = row(connection, _SQL["count_waiting_before"], (run_id, now))
     return None if found is None else found[0]
 
 
 def counts(connection: apsw.Connection, now: float) -> list[QueueCount]:
-    """Return how many runs stand where."""
+    """Return the number of runs by kind, owner and `QueueState`."""
     found = rows(connection, _SQL["count_queue"], (now,))
     return [QueueCount(kind, owner, QueueState(state), count) for kind, owner, state, count in found]

@@ -1,7 +1,6 @@
-"""The quota: how much an owner may have when one more run is made.
+"""The quota: limits of an owner, checked when a run is created.
 
-A store compares it in the transaction that makes the run: of requests that come at once no more are accepted
-than of requests one after the other.
+A store checks it in the transaction that creates the run, so that concurrent requests can't exceed it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +15,14 @@ NAMED = 3  # runs that an error names
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of an owner; None is without one.
+    """The limits of an owner; None is no limit.
 
     Attributes
     ----------
     unfinished
         Runs that aren't in a final state.
     ended
-        Runs that are in one.
+        Runs in a final state.
     result_bytes
         Bytes of the results of all runs together.
     """
@@ -41,10 +40,10 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
         result_bytes: int,
         read_sizes: Callable[[], Mapping[str, int]],
     ) -> None:
-        """Check that an owner who has so much may make one more run.
+        """Check that an owner with these amounts may create one more run.
 
-        `read_sizes` returns the bytes of each result, or of the largest, by the run's id. It is called only
-        to name the largest in an error.
+        `read_sizes` returns the bytes of each result, or of the largest ones, by the run's id. It is called
+        only to name the largest ones in an error.
 
         Raises
         ------
@@ -62,7 +61,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
 def check_result_bytes(
     owner: str, size: int, limit: int, read_sizes: Callable[[], Mapping[str, int]]
 ) -> None:
-    """Raise `ResultBytesExceeded` if an owner's results have as many bytes as they may have together.
+    """Raise `ResultBytesExceeded` if an owner's results have reached the limit in bytes.
 
     `read_sizes` is that of `Quota.check`.
     """

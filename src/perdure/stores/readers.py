@@ -1,4 +1,4 @@
-"""The readers of a database file: connections that only read, shared between threads."""
+"""The readers of a database file: read-only connections, shared between threads."""
 
 import contextlib
 import threading
@@ -17,19 +17,21 @@ __all__ = ["Readers"]
 MAX_READERS = 8
 CHUNK = 1 << 20  # bytes read at once
 READABLE_SECONDS = 60.0
-GRACE = 1.0  # seconds that readers have before what they read is interrupted
+GRACE = 1.0  # seconds that readers have before they are interrupted
 INTERRUPT_EVERY = 0.1  # seconds; an interrupt ends one statement, and a reader may begin another
 
 
 class Readers:
-    """Connections that only read, lent to one thread at a time; opened when needed, closed by `close`.
+    """Read-only connections, each lent to one thread at a time.
+
+    They are opened on demand; `close` closes them.
 
     Parameters
     ----------
     path, vfs
-        The file, which has to exist, and SQLite's virtual file system.
+        The file, which must exist, and SQLite's virtual file system.
     files
-        What has to be in place for anything to be read: a connection opened now would open another file.
+        The files that must be in place for a read: a connection opened now would open another file.
     """
 
     def __init__(self, path: Path, vfs: str | None, files: Files) -> None:
@@ -45,7 +47,7 @@ class Readers:
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[apsw.Connection]:
-        """Lend a connection; what SQLite raises meanwhile comes out as an error of Perdure.
+        """Lend a connection; errors of SQLite are raised as errors of Perdure.
 
         Raises
         ------
@@ -71,9 +73,9 @@ class Readers:
                 self._changed.notify_all()
 
     def suspend(self) -> None:
-        """Take all connections back, close them, and let further readers wait for `resume`.
+        """Take all connections back and close them; further readers wait for `resume`.
 
-        What takes longer than a short grace is interrupted; whoever reads it is refused.
+        A read that takes longer than a short grace period is interrupted, and its reader gets an error.
         """
         with self._changed:
             self._suspended = True
@@ -86,22 +88,22 @@ class Readers:
                 self._idle.pop().close()
 
     def resume(self, refusal: str | None = None) -> None:
-        """Let readers go on; with a refusal, let each fail with it as the reason."""
+        """Let readers continue; with `refusal`, they fail with it as the reason."""
         with self._changed:
             self._suspended = False
             self._refusal = refusal
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take all connections back as `suspend` does and close them; who reads later is refused."""
+        """Take all connections back as `suspend` does and close them; later reads are refused."""
         self.suspend()
         self.resume("it is closed")
 
     def _read_failure(self, connection: apsw.Connection) -> apsw.Error | None:
         """Return why the file can't be read, or None if it can.
 
-        While a statement runs SQLite calls a page damaged that the disk couldn't read (EIO). So the file is
-        read once, at most every minute, however often damage is met.
+        While a statement runs, SQLite reports a page as damaged that the disk couldn't read (EIO). So the
+        file is read once to tell the two apart, at most once a minute.
         """
         with self._changed:
             if time.monotonic() < self._readable_until:

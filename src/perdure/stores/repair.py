@@ -28,14 +28,17 @@ _FILLS: Mapping[str, Callable[[apsw.Connection], None]] = MappingProxyType(
 
 
 def repair(connection: apsw.Connection) -> list[str]:
-    """Fill each derived table anew that has a damaged page; return in words which; no transaction is open."""
+    """Fill each derived table with a damaged page again; return their descriptions.
+
+    No transaction is open.
+    """
     found = []
     for table, fill in _FILLS.items():
         for problem in _problems(connection, table):
             try:
                 fill(connection)
                 found.append(problem)
-            except apsw.CorruptError as error:  # what it is made of is damaged, too
+            except apsw.CorruptError as error:  # its source is damaged too
                 log.error("damaged_table_not_replaced", table=table, reason=str(error))
     return found
 

@@ -1,6 +1,6 @@
-"""Lists of runs: which runs are asked for, in which order, and where a page of them begins.
+"""Lists of runs: filter, order, and the cursor at which a page begins.
 
-How a store finds them is its own.
+Each store implements the search itself.
 """
 
 import base64
@@ -25,9 +25,9 @@ _AFTER_ALL_NAMES = "\U0010ffff" * (MAX_NAME + 1)
 
 
 class RunOrder(StrEnum):
-    """What runs are ordered by, as a request names it; with a minus, descending.
+    """The field by which runs are ordered, as requests name it; with a minus, descending.
 
-    Names are ordered by their code points. Runs that are equal by it are in the order of their creation.
+    Names are ordered by their code points. Runs with equal values are in the order of their creation.
     """
 
     CREATED = "created"
@@ -39,24 +39,24 @@ class RunOrder(StrEnum):
 
     @property
     def descending(self) -> bool:
-        """Whether the largest comes first."""
+        """Whether the largest value comes first."""
         return self.startswith("-")
 
     @property
     def field(self) -> str:
-        """The field of a run that decides."""
+        """The field of a run that is compared."""
         return self.removeprefix("-")
 
     def place(self, run: Run) -> Place:
-        """Return where a run is in this order."""
+        """Return the position of a run in this order."""
         key = getattr(run, self.field)
         return (key if self.field == "name" else float(key)), run.number
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where in an order a page begins: behind this place.
+    """The position in an order after which a page begins.
 
-    So a page is right whatever was added, changed or deleted since the one before.
+    So a page is correct whatever was added, changed or deleted since the previous one.
     """
 
     order: RunOrder
@@ -70,24 +70,24 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def parse(cls, text: str, order: RunOrder) -> "Cursor":
-        """Read the text of a cursor; `Invalid` unless it is one of a list in this order."""
+        """Read the text of a cursor; raise `Invalid` unless it belongs to a list in this order."""
         try:
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
             cursor = msgspec.msgpack.decode(base64.b64decode(padded, b"-_", validate=True), type=cls)
         except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError):
             cursor = None
         if cursor is None or not cursor._is_place:
-            raise Invalid(f"{text!r} is no cursor. Take the `next` of the page before, as it is.")
+            raise Invalid(f"{text!r} is no cursor. Take the `next` of the previous page unchanged.")
         if cursor.order is not order:
             raise Invalid(
-                f"The cursor is of a list that is ordered by {cursor.order.value!r}, not {order.value!r}. "
-                "Ask for the next page in the order of the first."
+                f"The cursor belongs to a list ordered by {cursor.order.value!r}, not {order.value!r}. "
+                "Request the next page with the order of the first."
             )
         return cursor
 
     @property
     def text(self) -> str:
-        """It as a text of ASCII letters, digits, ``-`` and ``_``, which says nothing to others."""
+        """The cursor as an opaque text of ASCII letters, digits, ``-`` and ``_``."""
         return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
 
     @property
@@ -98,22 +98,22 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs are asked for: those that everything holds of that is given.
+    """Which runs a list contains: those that match every field that is set.
 
     Attributes
     ----------
     owner, kind
-        Whose they are, and what drives them.
+        The owner and the kind of a run.
     states
-        One of these is their state.
+        A run is in one of these states.
     tags
-        They have all of these.
+        A run has all of these tags.
     name
-        What their name begins with.
+        The beginning of a run's name.
     text
-        What is in their name or their id, whatever the case of ASCII letters.
+        Part of a run's name or id; the case of ASCII letters is ignored.
     created_after, created_before, updated_after, updated_before
-        Unix times, in seconds, that are themselves left out.
+        Unix times in seconds, exclusive.
     """
 
     owner: str | None = None
@@ -129,7 +129,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def folded(self) -> str | None:
-        """The text to search for with its ASCII letters in lower case, as SQL's ``lower`` makes them."""
+        """The text to search for, with ASCII letters in lower case as SQL's ``lower`` makes them."""
         if self.text is None:
             return None
         return self.text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
@@ -140,7 +140,7 @@ ALL: Final = RunFilter()
 
 
 def bounds(filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> tuple[Place, Place]:
-    """Return two places of an order between which a page is: behind the one, before the other."""
+    """Return the two positions between which a page lies, both exclusive."""
     low: Any
     high: Any
     if order.field == "name":

@@ -1,7 +1,7 @@
-"""The rows from which lists of runs are read in the SQLite file; triggers keep them as the runs are.
+"""The rows from which lists of runs are read in the SQLite file; triggers keep them up to date.
 
-A page is merged from one look at an index for each kind and state, so that what is left out costs nothing.
-They have no checksum: what they say can be put down again from the runs.
+A page is merged from one index lookup for each kind and state, so that skipped runs cost nothing. The rows
+have no checksum, since they can be rebuilt from the runs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ __all__ = ["LISTS", "List", "differ", "fill", "find", "is_filled"]
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 
-MANY = 1000  # runs with a tag; more aren't counted
+MANY = 1000  # runs with a tag that are counted at most
 
 
 class List(msgspec.Struct, frozen=True):
@@ -38,8 +38,8 @@ class List(msgspec.Struct, frozen=True):
 def _statement(template: str, which: List) -> str:
     """Return the query that reads a list.
 
-    When a run was updated that isn't in a final state is read from the run, and such runs are sorted: every
-    step changes it, and would have to change an index. There are as many as a quota allows.
+    The update time of an unfinished run is read from the run, and such runs are sorted: every step changes
+    the time, and an index on it would have to be changed each time. A quota limits their number.
     """
     field = which.order.field
     live = field == "updated" and not which.final
@@ -71,7 +71,7 @@ LISTS: Final[Mapping[List, str]] = MappingProxyType(dict(_statements()))
 def find(
     connection: apsw.Connection, filter: RunFilter, order: RunOrder, cursor: Cursor | None, limit: int
 ) -> list[Place]:
-    """Return where the runs of a page are in an order, each with its number."""
+    """Return the positions in the order of the runs of a page."""
     tag, *others = _rarest_first(connection, filter)
     owned = filter.owner is not None
     query = "list_kinds_and_states_of_owner" if owned else "list_kinds_and_states"
@@ -102,9 +102,9 @@ def find(
 
 
 def _rarest_first(connection: apsw.Connection, filter: RunFilter) -> tuple[str, ...]:
-    """Return the tags that are asked for, first the one that the fewest runs have; an empty one for none.
+    """Return the tags of the filter, the rarest one first; an empty tag if there is none.
 
-    What a list is read by is the first: the runs that have it are looked at for the others.
+    The list is read by the first tag; the runs that have it are checked for the others.
     """
     if len(filter.tags) < 2:
         return filter.tags or ("",)
@@ -119,7 +119,7 @@ def _rarest_first(connection: apsw.Connection, filter: RunFilter) -> tuple[str, 
 
 
 def fill(connection: apsw.Connection) -> None:
-    """Make the rows of all runs anew; a run whose record is damaged gets none, and is in no list."""
+    """Build the rows of all runs; a run with a damaged record gets none and is in no list."""
     clear, note = write("clear_rows"), write("note_rows_filled")
     try:
         refill(connection, "tags", [clear, write("fill_rows"), note])
@@ -129,7 +129,7 @@ def fill(connection: apsw.Connection) -> None:
 
 
 def is_filled(connection: apsw.Connection) -> bool:
-    """Return whether the rows were made of runs that were kept before there were any."""
+    """Return whether the rows of runs from a former schema have been built."""
     return row(connection, _SQL["are_rows_filled"]) != (0,)
 
 
@@ -139,7 +139,7 @@ def _readable(connection: apsw.Connection, number: int) -> list[tuple[int]]:
 
 
 def differ(connection: apsw.Connection, run: Run) -> bool:
-    """Return whether a run is listed otherwise than it is."""
+    """Return whether the rows of a run differ from the run."""
     found = set()
     for tag, owner, kind, state, created, updated, name in rows(
         connection, _SQL["list_rows_of_run"], (run.number,)

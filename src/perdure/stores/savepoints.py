@@ -1,4 +1,4 @@
-"""Savepoints of one run in any store: the storage that `perdure.state.state_store` asks for."""
+"""Savepoints of one run in any store: implements the storage port of `perdure.state.state_store`."""
 
 import contextlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class SavepointStorage:
     store
         Where they are kept.
     run
-        The run as it is to be created, should the store not hold one with its id.
+        The run to be created if the store holds none with its id.
     """
 
     def __init__(self, store: Store, run: Run) -> None:
@@ -28,7 +28,7 @@ class SavepointStorage:
         self._run = run
 
     def initialize(self) -> None:
-        """Create the run; harmless when that was done before."""
+        """Create the run; does nothing if it exists."""
         if not self.initialized():
             with contextlib.suppress(RunExists):
                 self._store.submit(CreateRun(self._run)).result()
@@ -42,7 +42,7 @@ class SavepointStorage:
         return True
 
     def publish(self, savepoint: Savepoint) -> None:
-        """Keep a savepoint and drop those that retention gives up, in one transaction."""
+        """Keep a savepoint and delete those that retention no longer keeps, in one transaction."""
         guard = Unleased.of(self._store.run(self._run.id))
         self._store.submit(PutSavepoint(self._run.id, guard, encoded(savepoint))).result()
 
@@ -51,10 +51,10 @@ class SavepointStorage:
         return [info.timestamp for info in self._store.savepoints(self._run.id)]
 
     def load(self, timestamp: int) -> Savepoint:
-        """Return a savepoint; raise `CorruptBlob` or `NewerSchema` if it can't be trusted."""
+        """Return a savepoint; raise `CorruptBlob` or `NewerSchema` if it can't be read."""
         return self._store.savepoint(self._run.id, timestamp)
 
     def delete(self) -> None:
-        """Forget the run; harmless if there is none."""
+        """Delete the run; does nothing if there is none."""
         with contextlib.suppress(RunNotFound):
             self._store.submit(DeleteRun(self._run.id)).result()

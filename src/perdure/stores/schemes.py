@@ -1,7 +1,7 @@
 """The schemes of stores: which class of an installed package opens the URLs of a scheme.
 
-Packages register their classes in the entry-point group `GROUP`, under the scheme. Those of Perdure are found
-the same way.
+Packages register their classes in the entry-point group `GROUP`, under the scheme. Perdure's own are
+registered in the same way.
 """
 
 from collections.abc import Iterator
@@ -21,38 +21,40 @@ __all__ = ["GROUP", "Scheme", "StoreScheme", "find_scheme", "socket_path", "stor
 
 GROUP = "perdure.stores"
 
-NOTHING = "none, not even those of Perdure, which has to be installed again: `pip install -e .` in its folder"
+NOTHING = "none, not even Perdure's own; install Perdure again: `pip install -e .` in its folder"
 
 
 class StoreScheme(Protocol):
-    """What an entry point of the group names: a class of stores, or a small one that imports it when needed.
+    """The object of an entry point: a class of stores, or a small class that imports one when it is needed.
 
-    Commands ask it for the file of a store that a server has open, and shouldn't wait for more.
+    Commands call `locate` to find the server that has a store open, and shouldn't have to wait for a large
+    import.
     """
 
     @classmethod
     def open(cls, url: str, options: "StoreOptions") -> "Store":
         """Open the store that a URL of this scheme names; the caller closes it.
 
-        Each option is followed, or refused if it isn't the default. The query of the URL is the store's own.
+        An option that the store can't follow is refused unless it has its default. The query of the URL is
+        free for options of the store's own.
 
         Raises
         ------
         Invalid
-            If the URL isn't of the form that this scheme has, or its query has an option that isn't known, or
-            an option can't be followed.
+            If the URL doesn't have the form of this scheme, its query has an unknown option, or an option
+            can't be followed.
         StoreNotFound
-            If there is no such store and it isn't to be made.
+            If there is no such store and `options` don't allow to create it.
         StoreLocked
-            If it is open already, and can't be shared.
+            If it is open already and can't be shared.
         """
         ...
 
     @classmethod
     def locate(cls, url: str) -> Path | None:
-        """Return what would be the `file` of the store that a URL names; nothing is opened or made.
+        """Return what `Store.file` would be for the store of a URL; nothing is opened or created.
 
-        `Invalid` as from `open`.
+        Raises `Invalid` as `open` does.
         """
         ...
 
@@ -73,19 +75,19 @@ class Scheme:
         self._point = point
 
     def open(self, url: str, options: "StoreOptions") -> "Store":
-        """Open a store, as `StoreScheme.open` says; raise `StoreUnusable` if the package fails."""
+        """Open a store as `StoreScheme.open` does; raise `StoreUnusable` if the package fails."""
         kind = self._load()
         with self._naming_its_package("opening one"):
             return kind.open(url, options)
 
     def locate(self, url: str) -> Path | None:
-        """Find the file, as `StoreScheme.locate` says; raise `StoreUnusable` if the package fails."""
+        """Find the file as `StoreScheme.locate` does; raise `StoreUnusable` if the package fails."""
         kind = self._load()
         with self._naming_its_package("looking for its file"):
             return kind.locate(url)
 
     def unusable(self, reason: str) -> StoreUnusable:
-        """Return the error that says why stores of this scheme can't be used, and whose they are."""
+        """Return the error that says why stores of this scheme can't be used; it names their package."""
         return StoreUnusable(scheme=self.name, package=_package(self._point), reason=reason.rstrip("."))
 
     def _load(self) -> type[StoreScheme]:
@@ -103,7 +105,7 @@ class Scheme:
 
     @contextmanager
     def _naming_its_package(self, what: str) -> Iterator[None]:
-        """Let an error that isn't one of Perdure's name the package that raised it."""
+        """Convert errors that aren't Perdure's into `StoreUnusable` with the name of the package."""
         try:
             yield
         except PerdureError:
@@ -126,7 +128,7 @@ def find_scheme(url: str) -> Scheme:
     """
     name = scheme_of(url)
     if name is None:
-        raise Invalid(f"{url!r} names no store; a store is named by a URL, such as sqlite:///runs.db.")
+        raise Invalid(f"{url!r} is no URL of a store; a URL is for example sqlite:///runs.db.")
     registered = entry_points(group=GROUP)
     found = {point.value: point for point in registered if point.name.lower() == name}
     if not found:
@@ -141,12 +143,12 @@ def find_scheme(url: str) -> Scheme:
 
 
 def store_file(url: str) -> Path | None:
-    """Return the file or folder that a store's URL names, or None if that store has none."""
+    """Return the file or folder that a store's URL names; None if that store has none."""
     return find_scheme(url).locate(url)
 
 
 def socket_path(url: str) -> Path | None:
-    """Return where the administrator's socket of a store lies: beside its file, under its name."""
+    """Return the path of a store's administrator socket: beside its file, under its name."""
     file = store_file(url)
     return None if file is None else beside(file, "sock")
 

@@ -1,6 +1,6 @@
 """The SQLite store: one database, written by one thread of one process.
 
-What a write does is `commands`, when it counts as durable is `writer`, what the database lies in is `medium`.
+`commands` defines the writes, `writer` decides when they count as durable, `medium` holds the database.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ from perdure.stores.writer import Writer
 
 __all__ = ["SqlStore", "SqliteStore"]
 
-PAGE = 1000  # runs that are looked for at once where records are damaged
+PAGE = 1000  # runs that are searched at once if records are damaged
 
 R = TypeVar("R")
 
@@ -58,20 +58,19 @@ log = structlog.get_logger(__name__)
 
 
 class SqlStore:
-    """A `Store` in an SQLite database, whatever medium that lies in.
+    """A `Store` in an SQLite database on any medium.
 
     Parameters
     ----------
     open_medium
-        Opens what the database lies in; the store closes it.
+        Opens the medium; the store closes it.
     keep
-        How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+        How many savepoints of a run retention keeps besides the permanent ones; at least 1.
     keep_lines, keep_bytes
-        How many of the newest lines that a run wrote are kept, at least 1, and how many bytes they have
-        together.
+        How many of the newest output lines of a run are kept, at least 1, and how many bytes in total.
     probe_every
-        Seconds without a write after which it finds out by itself whether it can be written; None leaves that
-        to the next write.
+        Seconds without a write after which the store tests whether it can be written; None leaves that to the
+        next write.
     """
 
     def __init__(
@@ -90,22 +89,22 @@ class SqlStore:
 
     @property
     def unavailable(self) -> str | None:
-        """Why nothing can be written at the moment; None when all is well."""
+        """Why nothing can be written at the moment; None if writing works."""
         return self._writer.unavailable
 
     @property
     def waiting(self) -> int:
-        """How many writes wait for their commit."""
+        """Number of writes that wait for their commit."""
         return self._writer.waiting
 
     def close(self) -> None:
-        """Commit what waits, then let go of the database; harmless when done twice."""
+        """Commit the waiting writes, then close the database; does nothing if it is closed."""
         self._writer.close()
 
     def backup(self, path: Path) -> None:
-        """Write a copy of all that is committed, as it is at one moment, to a file that is empty or new.
+        """Write a consistent copy of everything committed to a file that is empty or new.
 
-        Steps are committed meanwhile. The copy is durable when this returns.
+        Steps are committed meanwhile. The copy is durable on return.
 
         Raises
         ------
@@ -118,11 +117,11 @@ class SqlStore:
             copy_to(connection, path)
 
     def clock(self) -> float:
-        """Return the time by which leases end: that of this process, whatever the wall clock is set to."""
+        """Return the time by which leases end: the monotonic clock of this process."""
         return steady()
 
     def submit(self, command: Command[R], chain: Chain | None = None) -> Future[R]:
-        """Let the writer execute a command."""
+        """Queue a command for the writer."""
         return self._writer.submit(command, None if chain is None else chain.link())
 
     # Runs ---------------------------------------------------------------------------------------------------
@@ -136,12 +135,12 @@ class SqlStore:
         return to_run(values)
 
     def run_by_key(self, owner: str, key: Key) -> Run | None:
-        """Return the run that an owner made under a key, or None."""
+        """Return the run that an owner created with a key, or None."""
         with self._medium.reading() as connection:
             return to_made_run(answer(connection, find_run_key(owner, key)), owner, key)
 
     def creation_key(self, run_id: str) -> Key | None:
-        """Return the key that a run was made under, or None."""
+        """Return the key with which a run was created, or None."""
         with self._medium.reading() as connection:
             return creation_key(connection, run_id)
 
@@ -153,7 +152,7 @@ class SqlStore:
         limit: int = 100,
         cursor: Cursor | None = None,
     ) -> Sequence[Run]:
-        """Return a page of the runs that are asked for, in an order."""
+        """Return a page of the runs that match a filter, in an order."""
         try:
             with self._medium.reading() as connection, connection:
                 places = run_rows.find(connection, filter, order, cursor, limit)
@@ -164,7 +163,7 @@ class SqlStore:
         return list(islice(self._intact_runs(filter, order, cursor), max(0, limit)))
 
     def check_quota(self, owner: str, quota: Quota) -> None:
-        """Raise what `create_run` would raise now if the owner has too much for one more run."""
+        """Raise the error that `CreateRun` would raise now if the owner has reached a limit."""
         with self._medium.reading() as connection, connection:
             answers = [answer(connection, query) for query in quota_queries(owner, quota)]
         check_quota(owner, quota, answers)
@@ -188,7 +187,7 @@ class SqlStore:
         return steps
 
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
-        """Return the step recorded under a key and ordinal, or None."""
+        """Return the step recorded with a key and ordinal, or None."""
         with self._medium.reading() as connection:
             found = answer(connection, find_step_key(run_id, key))
             if not found:
@@ -203,7 +202,7 @@ class SqlStore:
     # Savepoints ---------------------------------------------------------------------------------------------
 
     def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
-        """Return what is kept, by ascending timestamp."""
+        """Return descriptions of the savepoints of a run, by ascending timestamp."""
         with self._medium.reading() as connection:
             found = rows(connection, _SQL["list_savepoints"], (run_id,))
             if not found:
@@ -221,7 +220,7 @@ class SqlStore:
         savepoint = Savepoint.from_blob(blob)
         if (savepoint.timestamp, savepoint.position) != (at, position):
             raise CorruptBlob(
-                reason=f"it is that of timestamp {savepoint.timestamp} and step {savepoint.position}, not of "
+                reason=f"it belongs to timestamp {savepoint.timestamp} and step {savepoint.position}, not to "
                 f"timestamp {at} and step {position}"
             )
         return msgspec.structs.replace(savepoint, milestone=bool(milestone))
@@ -250,29 +249,29 @@ class SqlStore:
         return found
 
     def waiting_groups(self, tags: Collection[str] = (ANY_TAG,)) -> Sequence[QueueGroup]:
-        """Return the groups in which a run has no lease."""
+        """Return the groups in which at least one run has no lease."""
         with self._medium.reading() as connection:
             return queue_rows.waiting_groups(connection, tags, self.clock())
 
     def unleased(self, group: QueueGroup, limit: int = 100) -> Sequence[str]:
-        """Return the ids of the first runs of a group that nobody holds a lease of."""
+        """Return the ids of the first runs of a group that have no lease."""
         with self._medium.reading() as connection:
             return queue_rows.unleased(connection, group, self.clock(), limit)
 
     def queue_counts(self) -> Sequence[QueueCount]:
-        """Return how many unfinished runs with an execution each kind and owner has."""
+        """Return the number of unfinished runs with an execution, by kind, owner and `QueueState`."""
         with self._medium.reading() as connection:
             return queue_rows.counts(connection, self.clock())
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
-        """Return the lines that a run wrote after a number, ascending."""
+        """Return the output lines of a run after a number, ascending."""
         with self._medium.reading() as connection:
             found = read_lines(connection, run_id, after, max(0, limit))
             if not found:
                 _require(connection, run_id)
         return found
 
-    # What dialects keep -------------------------------------------------------------------------------------
+    # Documents of dialects ----------------------------------------------------------------------------------
 
     def document(self, dialect: str, id: str) -> Document | None:
         """Return a document, or None."""
@@ -283,7 +282,7 @@ class SqlStore:
     def documents(
         self, dialect: str, *, owner: str | None = None, strict: bool = False
     ) -> Sequence[Document]:
-        """Return documents by id; a damaged one is left out, or raises if `strict`."""
+        """Return documents by id; damaged ones are left out, or raise an error if `strict`."""
         query, given = ("list_documents", ()) if owner is None else ("list_documents_of_owner", (owner,))
         try:
             with self._medium.reading() as connection:
@@ -303,17 +302,17 @@ class SqlStore:
         with self._medium.reading() as connection:
             return {id: Use(*use) for id, *use in rows(connection, _SQL["list_uses"], (dialect,))}
 
-    # Looking after it ---------------------------------------------------------------------------------------
+    # Maintenance --------------------------------------------------------------------------------------------
 
     def check(self) -> Sequence[str]:
-        """Look for damaged pages, keys and records of runs, and say in words what is wrong; reads it all."""
+        """Read the whole store and return a sentence for each damaged page, key, record or execution."""
         unavailable = self.unavailable
         with self._medium.snapshot() as connection:
             found = problems(connection)
         return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
 
     def _intact_runs(self, filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> Iterator[Run]:
-        """Yield the runs behind a cursor whose records can be read, one by one."""
+        """Yield the readable runs after a cursor, one by one."""
         while True:
             with self._medium.reading() as connection, connection:
                 places = run_rows.find(connection, filter, order, cursor, PAGE)
@@ -328,7 +327,7 @@ class SqlStore:
             cursor = Cursor(order, *places[-1])
 
     def _intact_documents(self, dialect: str) -> Iterator[Document]:
-        """Yield the documents of a dialect that can be read, by id, one by one."""
+        """Yield the readable documents of a dialect by id, one by one."""
         with self._medium.reading() as connection:
             known = rows(connection, _SQL["list_document_ids"])
         for of, id in known:
@@ -346,13 +345,13 @@ class SqlStore:
             return last_batch(connection, self._medium.name)
 
     def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
-        """Return the versions of those of these runs that there are."""
+        """Return the versions of these runs, without those that don't exist."""
         with self._medium.reading() as connection:
             found = rows(connection, _SQL["list_versions"], (json.dumps(list(run_ids)),))
         return {version[0]: version for version in found}
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
-        """Call `callback` after each commit of a run's change, before its future is resolved."""
+        """Call `callback` after each commit that changes a run, before its future is resolved."""
         return self._watchers.add(callback)
 
 
@@ -362,21 +361,20 @@ class SqliteStore(SqlStore):
     Parameters
     ----------
     path
-        The file; it and its folder are made if they don't exist. In a folder it is ``perdure.db``.
+        The file; it and its folder are created if they don't exist. For a folder it is ``perdure.db`` in it.
     keep
-        How many savepoints of a run retention keeps besides those that stay for good; at least 1.
+        How many savepoints of a run retention keeps besides the permanent ones; at least 1.
     keep_lines
-        How many of the newest lines that a run wrote are kept; at least 1.
+        How many of the newest output lines of a run are kept; at least 1.
     accept_loss
-        Whether to go on from what is there when the files lack something that was acknowledged. What is
-        missing is logged.
+        Whether to open files that lack something that was acknowledged. The loss is logged.
     keep_bytes
-        How many bytes they have together; the newest line is kept, however long.
+        How many bytes of output lines are kept for each run; the newest line is always kept.
     probe_every
-        Seconds without a write after which it finds out by itself whether it can be written; None leaves that
-        to the next write.
+        Seconds without a write after which the store tests whether it can be written; None leaves that to the
+        next write.
     vfs
-        Name of a virtual file system that is registered with apsw; None is the operating system's files.
+        Name of a virtual file system registered with apsw; None is that of the operating system.
 
     Raises
     ------
@@ -385,9 +383,9 @@ class SqliteStore(SqlStore):
     StoreUnavailable
         If the file or its folder can't be written.
     AcknowledgedLost
-        If something that was acknowledged is missing, and that isn't accepted; the files stay as they are.
+        If something that was acknowledged is missing and `accept_loss` is False; the files stay unchanged.
     NewerSchema, NotAStore
-        If the file is of a newer Perdure, or isn't a store; it is left as it is.
+        If a newer version of Perdure wrote the file, or it isn't a store; it stays unchanged.
 
     Examples
     --------
@@ -425,12 +423,12 @@ class SqliteStore(SqlStore):
 
     @property
     def identity(self) -> str:
-        """A name made of its path."""
+        """A name derived from its path."""
         return hashlib.sha256(bytes(self.path)).hexdigest()[:16]
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """How many bytes its files have: the database, and its write-ahead log."""
+        """Bytes of its files: the database and its write-ahead log."""
         files = {"database": self.path, "log": self.path.with_name(f"{self.path.name}-wal")}
         found = {}
         for name, path in files.items():

@@ -1,11 +1,11 @@
-"""The tail: a small file beside the store that says up to which transaction it was acknowledged.
+"""The tail: a small file beside the store with the number of the last acknowledged transaction.
 
-SQLite takes a write-ahead log up to its first damaged frame, and says nothing of what came after. So the
-number of each transaction is written here before anybody is answered. It isn't synced: a killed server loses
-nothing of it, a power cut may. A store that is behind its tail has lost what was acknowledged; a tail that is
-behind its store says nothing.
+SQLite reads a write-ahead log up to its first damaged frame and ignores the rest silently. So the number of
+each transaction is written here before its futures are resolved. The file isn't synced: a killed server loses
+none of it, a power cut may. A store that is behind its tail has lost acknowledged transactions; a tail that
+is behind its store proves nothing.
 
-There are two slots of 512 bytes, written in turns, so that a torn write leaves the other one.
+There are two slots of 512 bytes, written alternately, so that a torn write leaves the other one intact.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from perdure.stores.files import FILE_MODE, sync_folder
 
 __all__ = ["Mark", "Tail"]
 
-SLOT = 512  # bytes: a sector, which disks write whole or not at all
+SLOT = 512  # bytes; a sector, which disks write atomically
 RUN = 64  # bytes of a run's id
 
 _FIELDS = struct.Struct(f"<4s16sQQdQ{RUN}s")
@@ -30,20 +30,21 @@ _DIGEST = 8
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A transaction that was acknowledged, with all before it.
+    """An acknowledged transaction; all transactions before it are acknowledged too.
 
     Attributes
     ----------
     store
-        Which store, 16 bytes.
+        Identity of the store, 16 bytes.
     opening
-        The fencing token of the opening of the store that made it.
+        Number of the store's opening that made the transaction.
     batch
         Its number.
     time
-        When, in Unix seconds.
+        Its time, in Unix seconds.
     run, position
-        The run that it changed last, and the number of steps in its log; an empty id if it changed none.
+        The last run that it changed, and the number of steps in that run's log; an empty id if it changed
+        none.
     """
 
     store: bytes
@@ -60,13 +61,13 @@ class Tail:
     Parameters
     ----------
     path
-        The file; it is made by `renew`.
+        The file; `renew` creates it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
-        self._inode = (0, 0)  # of the open file, which stays the same whatever becomes of its name
+        self._inode = (0, 0)  # of the open file; it doesn't change when the name does
         self._content = b""
 
     def read(self) -> Mark | None:
@@ -79,7 +80,7 @@ class Tail:
             raise self._unavailable(error) from error
 
     def renew(self, mark: Mark) -> None:
-        """Open the file, forget what it held, and make the mark durable."""
+        """Open the file, delete its content, and make the mark durable."""
         try:
             self.close()
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
@@ -93,12 +94,12 @@ class Tail:
             raise self._unavailable(error) from error
 
     def write(self, mark: Mark) -> None:
-        """Put down a newer mark, if nobody else has written one.
+        """Record a newer mark, if no other server has written one.
 
         Raises
         ------
         StoreUnavailable
-            If it can't be written, or another server has the store open: SQLite's own locks don't show that
+            If it can't be written, or another server has the store open, which SQLite's own locks don't show
             on every file system.
         """
         try:
@@ -116,7 +117,7 @@ class Tail:
             raise self._unavailable(error) from error
 
     def close(self) -> None:
-        """Close the file; harmless when done twice."""
+        """Close the file; does nothing if it is closed."""
         file, self._file = self._file, None
         if file is not None:
             with contextlib.suppress(OSError):
@@ -125,11 +126,11 @@ class Tail:
     def _check_opening(self, found: Mark | None, mark: Mark) -> None:
         if found is not None and found.store == mark.store and found.opening > mark.opening:
             raise StoreUnavailable(
-                reason=f"{self.path}: another server has opened the store since. Restart this one"
+                reason=f"{self.path}: another server has opened the store meanwhile. Restart this one"
             )
 
     def _in_place(self) -> bool:
-        """Return whether the open file has the name: it may have been deleted, renamed or replaced."""
+        """Return whether the name still leads to the open file, which may have been replaced."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -148,7 +149,7 @@ def _slot(mark: Mark) -> bytes:
 
 
 def _newest(content: bytes) -> Mark | None:
-    """Return the intact mark of the newest transaction that two slots hold."""
+    """Return the intact mark with the newest transaction of the two slots."""
     marks = [mark for at in (0, SLOT) if (mark := _mark(content[at : at + SLOT])) is not None]
     return max(marks, key=lambda mark: (mark.opening, mark.batch), default=None)
 

@@ -1,4 +1,4 @@
-"""Commands in the SQLite file: their queries read, and what they decide written, within a transaction."""
+"""Commands in the SQLite file: runs their queries and executes their writes within a transaction."""
 
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ _SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def execute(connection: apsw.Connection, command: Command[R], at: Moment) -> tuple[R, tuple[Committed, ...]]:
-    """Execute a command; if this raises, the transaction has to be rolled back unless nothing was written."""
+    """Execute a command. If this raises after a write, the caller must roll back the transaction."""
     read = connection.execute
     try:
         answers = [read(_SQL[query.name], query.values).fetchall() for query in command.reads()]
@@ -34,7 +34,7 @@ def answer(connection: apsw.Connection, query: Query) -> Rows:
 
 
 def apply(connection: apsw.Connection, write: Write) -> None:
-    """Execute a statement with each of its rows."""
+    """Execute a statement once for each of its rows."""
     sql, given = _SQL[write.name], write.rows
     if len(given) == 1:
         connection.execute(sql, given[0])

@@ -1,4 +1,7 @@
-"""Rows as values, and values as rows; one that doesn't hold what it should is damage, and says whose."""
+"""Converts rows into values, and values into rows.
+
+A row with a wrong content raises an error that names its run.
+"""
 
 from collections.abc import Sequence
 from operator import eq
@@ -45,7 +48,7 @@ _RUN = (
     "name",
     "tags",
 )
-_STATES = {state.value: state for state in RunStatus}  # a look into it takes less than the class does
+_STATES = {state.value: state for state in RunStatus}  # a lookup is faster than a call of the class
 _IDENTITY = ("id", "kind", "owner", "created", "parent", "parent_position")  # fmt: skip
 _EXECUTION = (
     "timeout",
@@ -61,11 +64,11 @@ _EXECUTION = (
 
 
 def to_run(values: tuple[Any, ...]) -> Run:
-    """Make a run of what the queries that read runs answer with; raise `CorruptBlob` if it isn't one."""
+    """Convert a row of a query for runs into a run; raise `CorruptBlob` if it is damaged."""
     *columns, tags, kept = values
     try:
         run = msgspec.convert(dict(zip(_RUN, [*columns, msgspec.json.decode(tags)], strict=True)), Run)
-    except msgspec.DecodeError as error:  # a ValidationError, too
+    except msgspec.DecodeError as error:  # the base class of ValidationError
         raise CorruptBlob(reason=f"the record of the run {values[0]!r}: {error}") from error
     if kept is not None and kept != _identity(run):
         raise CorruptBlob(reason=f"the checksum of the record of the run {run.id!r} is wrong")
@@ -73,7 +76,7 @@ def to_run(values: tuple[Any, ...]) -> Run:
 
 
 def to_tags(tags: tuple[str, ...]) -> str:
-    """Return tags as the column holds them."""
+    """Convert tags into the value of their column."""
     return msgspec.json.encode(tags).decode()
 
 
@@ -99,20 +102,20 @@ def run_values(run: Run) -> tuple[Any, ...]:
 
 
 def _identity(run: Run) -> bytes:
-    """Return the checksum of what of a run never changes."""
+    """Return the checksum of the fields of a run that never change."""
     values = msgspec.structs.asdict(run)
     return checksum(*(float(values[name]) if name == "created" else values[name] for name in _IDENTITY))
 
 
 def to_execution(values: tuple[Any, ...]) -> Execution:
-    """Make an execution of what the queries that read executions return.
+    """Convert a row of a query for executions into an execution.
 
     Raises
     ------
     NotExecuted
         If the run has none.
     CorruptBlob
-        If it can't be trusted.
+        If it is damaged.
     """
     number, run_id, kind, owner, lease, placed, *columns = values[:-6]
     needs, computed_by, kept, answered, result, kept_of_result = values[-6:]
@@ -138,7 +141,7 @@ def to_execution(values: tuple[Any, ...]) -> Execution:
 def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
     """Return the row of the execution of the run with this number, without its result and its needs."""
     columns = (
-        # Numbers as they come back from columns of real numbers, so that the checksum is over the same.
+        # Floats, as the columns return them, so that the checksum covers the same values.
         None if execution.timeout is None else float(execution.timeout),
         execution.desired.value,
         execution.attempt,
@@ -153,26 +156,32 @@ def execution_values(number: int, execution: Execution) -> tuple[Any, ...]:
 
 
 def _execution_checksum(number: int, columns: Sequence[Any], needs: str, computed_by: str) -> bytes:
-    """Return the checksum of an execution; one that was kept before there were needs has none."""
+    """Return the checksum of an execution.
+
+    An execution of a former schema has no needs and no `computed_by`.
+    """
     texts = (needs, computed_by) if computed_by else (needs,) if needs else ()
     return checksum(number, *columns, *texts)
 
 
 def group_values(group: QueueGroup) -> tuple[Any, ...]:
-    """Return a group of the queue as its columns hold it."""
+    """Convert a group of the queue into the values of its columns."""
     return (group.tag, group.kind, group.desired.value, group.state.value, int(group.short), group.needs)
 
 
 def line_values(number: int, at: int, line: LogLine, size: int) -> tuple[Any, ...]:
-    """Return the row of a line that the run with this number wrote; `size` is the bytes up to its end."""
+    """Return the row of an output line of the run with this number.
+
+    `size` is the total bytes up to its end.
+    """
     values = (number, at, float(line.time), line.level, line.text, size)
     return (*values, checksum(*values))
 
 
 def check_page(run_id: str, after: int, limit: int, position: int, found: Sequence[int]) -> None:
-    """Raise `CorruptBlob` unless a page of steps begins after `after` and reaches the limit or the position.
+    """Raise `CorruptBlob` unless a page has every step after `after` up to the limit or the position.
 
-    The error's values have the first step that is `missing` and the `next` one that is there, or None.
+    The error's values hold the first `missing` step, and the `next` one that exists or None.
     """
     expected = range(after + 1, min(after + limit, position) + 1)
     if len(found) == len(expected) and all(map(eq, found, expected)):
@@ -188,7 +197,7 @@ def check_page(run_id: str, after: int, limit: int, position: int, found: Sequen
 
 
 def to_state(run_id: str, state: str) -> RunStatus:
-    """Return a run's state; raise `CorruptBlob` if it is none."""
+    """Convert the name of a state; raise `CorruptBlob` if there is no such state."""
     found = _STATES.get(state)
     if found is None:
         raise CorruptBlob(reason=f"the record of the run {run_id!r}: {state!r} is no state")
@@ -196,7 +205,7 @@ def to_state(run_id: str, state: str) -> RunStatus:
 
 
 def to_info(values: tuple[Any, ...]) -> SavepointInfo:
-    """Make a savepoint's description of what the queries that describe savepoints return."""
+    """Convert a row of a query that describes savepoints into a description."""
     timestamp, position, created, size, name, pinned, milestone = values
     return SavepointInfo(
         timestamp=timestamp,

@@ -1,4 +1,4 @@
-"""Those who watch a store: each is notified of every commit, in order, by the thread that writes."""
+"""The watchers of a store: the writer's thread notifies each of them of every commit, in order."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ log = structlog.get_logger(__name__)
 
 
 class Watchers:
-    """The callbacks that are notified; adding and removing them is safe in any thread."""
+    """The callbacks of the watchers; adding and removing them is safe in any thread."""
 
     def __init__(self) -> None:
         self._callbacks: tuple[Callable[[Committed], None], ...] = ()
 
     def add(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
-        """Add a callback; return how to remove it, which is harmless when done twice."""
+        """Add a callback; return a function that removes it."""
         self._callbacks = (*self._callbacks, callback)
 
         def stop() -> None:
@@ -27,7 +27,7 @@ class Watchers:
         return stop
 
     def notify(self, committed: Committed) -> None:
-        """Notify all of them; one that raises harms nobody."""
+        """Call every callback; one that raises doesn't affect the others."""
         for callback in self._callbacks:
             try:
                 callback(committed)

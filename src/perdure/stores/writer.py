@@ -1,25 +1,26 @@
-"""The writer: one thread that takes whatever waits and commits it as one transaction.
+"""The writer: one thread that takes all waiting commands and commits them as one transaction.
 
-It alone writes, and it alone decides what counts as durable:
+It is the only one that writes, and it alone decides what counts as durable:
 
-- A command that is refused has written nothing, so it fails only itself. One that fails half-way, for example
-  at a damaged page, ends its transaction: the items before it are executed once more without it, and those
-  behind it get a transaction of their own. If a derived table is damaged, it is replaced, and then all are
-  executed once more.
-- Every transaction begins by comparing the fencing token of the store's last opening: if another server has
-  opened it since, nothing is written here any more.
-- Futures are resolved after the commit, once the medium has taken note that the transaction is acknowledged.
-  If that fails, every item fails, except those that had been refused before anything in the batch was
-  written.
-- After an I/O error at the commit its outcome is unknown. The medium is opened anew, and the number of its
-  last transaction says whether the batch is there. Until that has succeeded nothing is read either: it might
-  be gone after a power cut.
-- While the store is unavailable each batch, and each second, begins with a transaction that only probes. It
-  writes as much as a step does, so that the store isn't called available while a step would fail. With
-  `probe_every` a store that nobody writes to is probed, too.
-- Whatever else is raised, all who wait are failed, the medium is opened anew, and the thread goes on.
+- A command that is refused has written nothing, so that it fails alone. One that fails half-way, for example
+  at a damaged page, ends its transaction: the items before it are executed again without it, and those after
+  it get a transaction of their own. If a derived table is damaged, it is replaced, and all items are executed
+  again.
+- Every transaction first compares the number of the store's last opening: if another server has opened the
+  store
+  since, this one writes nothing more.
+- Futures are resolved after the commit, once the medium has recorded that the transaction is acknowledged. If
+  that fails, every item fails, except those that were refused before anything in the batch was written.
+- After an I/O error at the commit its outcome is unknown. The medium is opened again, and the number of its
+  last
+  transaction shows whether the batch was committed. Until that has succeeded nothing is read either, since a
+  power cut could undo it.
+- While the store is unavailable, each batch, and each second, begins with a transaction that only probes. It
+  writes as much as a step does, so that the store doesn't count as available while a step would fail. With
+  `probe_every` an idle store is probed too.
+- After any other error all waiting items fail, the medium is opened again, and the thread continues.
 
-Where the database is, a file or memory, is the medium's.
+The medium holds the database, in a file or in memory.
 """
 
 import contextlib
@@ -67,7 +68,7 @@ _READ_META = QUERIES["read_meta"].sql
 _SET_BATCH = QUERIES["set_batch"].sql
 _WRITE_PROBE = QUERIES["write_probe"].sql
 
-# These say that the store can't be written; any other error of SQLite is about the item at hand.
+# These mean that the store can't be written; any other error of SQLite concerns the current item.
 _STORE_FAILED = (
     apsw.FullError,
     apsw.IOError,
@@ -89,25 +90,25 @@ class _Item:
     result: Any = None
     events: tuple[Committed, ...] = ()
     refusal: Exception | None = None
-    on_its_own: bool = False  # nothing in the batch was written before, so its refusal rests on durable data
+    on_its_own: bool = False  # nothing in the batch was written before: a refusal is based on durable data
 
 
 class Writer:
-    """The thread that writes, until `close`.
+    """The writing thread, until `close`.
 
-    It starts with the first item, or at once if it has to probe: a store that nobody has written to yet goes
-    with its process when that forks.
+    It starts with the first item, or at once if it has to probe. So a store without writes survives a fork of
+    its process.
 
     Parameters
     ----------
     medium
-        Where the database is; the writer closes it.
+        Holds the database; the writer closes it.
     retention
         How much of each run is kept.
     notify
         Called for each committed change of a run, in order, before its future is resolved.
     probe_every
-        Seconds without a write after which it probes; None never does while the store is available.
+        Seconds without a write after which it probes; None never probes while the store is available.
     """
 
     def __init__(
@@ -121,26 +122,26 @@ class Writer:
         self._retention = retention
         self._notify = notify
         self._probe_every = probe_every
-        self._step_pages = FEWEST_PAGES  # that an item writes, as far as is known
-        self._waiting: deque[_Item] = deque()  # those that aren't answered yet, in order
-        self._changed = threading.Condition()  # guards what waits; nothing is queued behind the end
+        self._step_pages = FEWEST_PAGES  # estimate of how many pages an item writes
+        self._waiting: deque[_Item] = deque()  # items whose futures aren't resolved, in order
+        self._changed = threading.Condition()  # guards the waiting items; nothing is queued after the end
         self._closed = False
         self._unavailable: str | None = None
         self._fenced = False
         self._unreported: deque[tuple[int, Committed]] = deque()  # changes of a transaction
-        self._repair_at = 0.0  # when derived tables may be looked at again
+        self._repair_at = 0.0  # when derived tables may be checked again
         self._thread: threading.Thread | None = None
         if probe_every is not None:
             self._start()
 
     @property
     def unavailable(self) -> str | None:
-        """Why nothing can be written at the moment; None when all is well."""
+        """Why nothing can be written at the moment; None if writing works."""
         return "it is closed" if self._closed else self._unavailable or self._medium.problem
 
     @property
     def waiting(self) -> int:
-        """How many items wait for their commit."""
+        """Number of items that wait for their commit."""
         return len(self._waiting)
 
     def submit(self, command: Command[R], link: Link | None = None) -> Future[R]:
@@ -160,13 +161,13 @@ class Writer:
         return future
 
     def end(self) -> None:
-        """Let the thread commit what waits, then close the medium; return at once."""
+        """Let the thread commit the waiting items and then close the medium; return at once."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def close(self) -> None:
-        """Commit what waits, then close the medium; harmless when done twice."""
+        """Commit the waiting items, then close the medium; does nothing if it is closed."""
         self.end()
         if self._thread is None:
             self._end()
@@ -180,7 +181,7 @@ class Writer:
     # The thread ---------------------------------------------------------------------------------------------
 
     def _work(self, failure: BaseException | None) -> None:
-        """Commit what waits until the end; `failure` is what ended the last call, if it wasn't the end."""
+        """Commit waiting items until the end; `failure` is the error that ended the previous call, if any."""
         if failure is not None:
             self._start_over(failure)
         going_on = True
@@ -196,11 +197,10 @@ class Writer:
         self._end()
 
     def _take(self) -> tuple[list[_Item], bool, bool]:
-        """Wait for items, and return all that are there but for those that were cancelled.
+        """Wait for items, and return all of them without the cancelled ones.
 
-        Returns, too, whether there will be more, and whether nothing came for as long as it waits.
-
-        They stay queued until they are answered, so that none is forgotten whatever happens meanwhile.
+        Also returns whether more will come, and whether the wait timed out. Items stay queued until their
+        futures are resolved, so that none is lost whatever happens.
         """
         patience = self._probe_every if self._unavailable is None else PROBE_EVERY
         with self._changed:
@@ -220,10 +220,10 @@ class Writer:
     def _transact(self, items: Sequence[_Item]) -> Sequence[_Item]:
         """Commit a batch and resolve its futures; without items, probe whether a commit succeeds.
 
-        Returns the items behind one that failed half-way: they are still to be done.
+        Returns the items after one that failed half-way: they are still to be executed.
         """
         rest: Sequence[_Item] = ()
-        batch: int | None = None  # its number, once it may be there
+        batch: int | None = None  # its number, once it may be committed
         changed = True
         committed = False
         try:
@@ -249,19 +249,19 @@ class Writer:
     def _write(
         self, connection: apsw.Connection, items: Sequence[_Item], repaired: Sequence[str] = ()
     ) -> tuple[int, bool, int]:
-        """Do all but the commit.
+        """Execute everything but the commit.
 
         Returns the transaction's number, whether it changes anything, and how many of the items are in it.
         """
         connection.execute(_BEGIN)
         last = self._check_opening(connection)
         while self._unreported and self._unreported[-1][0] > last:
-            self._unreported.pop()  # of a transaction that isn't there; its number is used again
+            self._unreported.pop()  # of a transaction that was rolled back; its number is used again
         at = Moment(now=time.time(), clock=steady(), retention=self._retention, repaired=repaired)
         written = untouched = connection.total_changes()
         for number, item in enumerate(items, 1):
             if item.refusal is None and not self._execute(connection, item, at, written):
-                # The transaction takes nothing more, or holds half of this item.
+                # The transaction can't continue, or holds half of this item.
                 connection.execute(_ROLLBACK)
                 if isinstance(item.refusal, CorruptBlob) and (repaired := self._repair(connection)):
                     item.refusal = None
@@ -278,13 +278,16 @@ class Writer:
         return last + 1, changed, len(items)
 
     def _probe(self, batch: int) -> bytes:
-        """Return what a probe writes: as many pages as a step; the same bytes again aren't written."""
+        """Return the bytes that a probe writes: as many pages as a step.
+
+        They differ each time, since SQLite doesn't write equal content.
+        """
         return batch.to_bytes(8, "big") * ((self._step_pages - 2) * PAGE // 8)
 
     def _measure(self, connection: apsw.Connection, items: int, *, committed: bool) -> None:
-        """Note how many pages an item of the last transaction wrote, or was about to write.
+        """Record how many pages an item of the last transaction wrote, or would have written.
 
-        Large ones are forgotten by and by, so that a store at rest isn't probed with much.
+        The estimate decays, so that an idle store isn't probed with large writes.
         """
         pages, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)
         if items or (committed and self._unavailable is None):
@@ -292,7 +295,7 @@ class Writer:
             self._step_pages = min(max(share, self._step_pages * 7 // 8, FEWEST_PAGES), MOST_PAGES)
 
     def _check_opening(self, connection: apsw.Connection) -> int:
-        """Raise `Fenced` if the store was opened again since; while the transaction lasts, nobody can.
+        """Raise `Fenced` if the store was opened again since; nobody can open it during the transaction.
 
         Returns the number of the last transaction.
         """
@@ -301,14 +304,14 @@ class Writer:
         if meta is None or meta[:2] != (opened.store, opened.opening):
             self._fenced = True
             raise Fenced(
-                f"{self._medium.name}: another server has opened the store since, so this one writes nothing "
-                "more. Stop this one",
+                f"{self._medium.name}: another server has opened the store meanwhile, so this one writes "
+                "nothing more. Stop this one",
                 fence=opened.opening,
             )
         return int(meta[2])
 
     def _acknowledge(self, batch: int) -> bool:
-        """Let the medium take note that a transaction is acknowledged."""
+        """Let the medium record that a transaction is acknowledged."""
         mark = replace(self._medium.acknowledged, batch=batch, time=time.time())
         if self._unreported:
             _, last = self._unreported[-1]
@@ -340,9 +343,9 @@ class Writer:
         return True
 
     def _repair(self, connection: apsw.Connection) -> list[str]:
-        """Make derived tables with damaged pages anew, and return in words which; not more often than it may.
+        """Rebuild derived tables with damaged pages, and return their descriptions; at most once in a while.
 
-        Damage elsewhere is met again and again, and each time all of these tables would be read.
+        Damage elsewhere is met repeatedly, and each check reads all of these tables.
         """
         if time.monotonic() < self._repair_at:
             return []
@@ -350,9 +353,10 @@ class Writer:
         return repair(connection)
 
     def _answer(self, items: Sequence[_Item], committed: bool) -> None:
-        """Notify those who watch of what was committed, and resolve the futures.
+        """Notify the watchers of the committed changes, and resolve the futures.
 
-        What couldn't be reported, because something failed after the commit, is reported after the next one.
+        Changes that couldn't be reported, because something failed after the commit, are reported after the
+        next one.
         """
         while committed and self._unreported:
             _, event = self._unreported[0]
@@ -378,9 +382,9 @@ class Writer:
     # When it fails ------------------------------------------------------------------------------------------
 
     def _recover(self, error: Exception, batch: int | None) -> bool:
-        """Say why the store is unavailable, and find out whether the batch whose commit failed is there.
+        """Set the reason why the store is unavailable, and find out whether the failed batch was committed.
 
-        `batch` is None if the failure came before the commit: then it can't be there.
+        `batch` is None if the failure came before the commit, so that the batch can't be committed.
         """
         self._refuse(error)
         if batch is not None and _outcome_unknown(error):
@@ -392,12 +396,12 @@ class Writer:
         return False
 
     def _start_over(self, failure: BaseException) -> None:
-        """Fail all who wait, after an error that nobody expected; it isn't known what it left undone."""
+        """Fail all waiting items after an unexpected error; its effects are unknown."""
         self._refuse(failure)
         with self._changed:
             waiting = list(self._waiting)
         for item in waiting:
-            with contextlib.suppress(InvalidStateError):  # it is answered, or was cancelled
+            with contextlib.suppress(InvalidStateError):  # it is resolved, or was cancelled
                 item.future.set_exception(self._refusal())
         if not self._closed:
             self._start_anew()
@@ -410,7 +414,7 @@ class Writer:
             _log_event("error", "store_unavailable", path=self._medium.name, reason=why)
 
     def _start_anew(self) -> int | None:
-        """Open the medium anew; return the number of its last transaction, None if that can't be done."""
+        """Open the medium again; return the number of its last transaction, or None if that fails."""
         try:
             return self._medium.reopen()
         except PerdureError as error:
@@ -418,7 +422,7 @@ class Writer:
             return None
 
     def _checkpoint(self) -> None:
-        """Let the medium bring itself in order, after those who waited for the commit were answered."""
+        """Let the medium checkpoint itself, after the futures of the commit were resolved."""
         try:
             self._medium.checkpoint()
         except StoreUnavailable as error:
@@ -427,7 +431,7 @@ class Writer:
             self._refuse(error)
             self._start_anew()
         except apsw.Error as error:
-            # What it holds is durable; it grows until there is room in the database again.
+            # The log's content is durable; it grows until the database can be written again.
             self._log_failed_checkpoint(error)
 
     def _end(self) -> None:
@@ -444,16 +448,16 @@ class Writer:
 
 
 def _log_event(level: str, event: str, **values: str) -> None:
-    """Log an event; a program that configures its own logging may raise here, and the writer goes on."""
+    """Log an event. A program's own logging configuration may raise here; the writer continues."""
     with contextlib.suppress(Exception):
         getattr(log, level)(event, **values)
 
 
 def _outcome_unknown(error: Exception) -> bool:
-    """Return whether a commit that failed so may have happened all the same.
+    """Return whether a commit that failed with this error may have succeeded all the same.
 
-    A disk that is full, or takes no more for another reason, shows when a page of the log is written, before
-    the fsync: the transaction is undone, and the next one is written over it.
+    A full disk shows when a page of the log is written, before the fsync: the transaction is undone, and the
+    next one overwrites it.
     """
     code = getattr(error, "extendedresult", apsw.SQLITE_IOERR)
     return isinstance(error, apsw.IOError) and code != apsw.SQLITE_IOERR_WRITE

@@ -101,7 +101,7 @@ def test_a_cursor_that_leads_nowhere_is_refused(client: httpx.Client) -> None:
         new(client)
     cursor = client.get("/runs", params={"limit": 1}).json()["next"]
     for params, words in (
-        ({"cursor": cursor, "sort": "name"}, "is of a list that is ordered by '-created', not 'name'"),
+        ({"cursor": cursor, "sort": "name"}, "belongs to a list ordered by '-created', not 'name'"),
         ({"cursor": cursor[:-2]}, "is no cursor"),
         ({"cursor": "17"}, "is no cursor"),
         ({"cursor": "A" * 1201}, "must have at most 1200 characters"),

@@ -82,7 +82,7 @@ def test_our_own_stores_are_found_by_entry_points_too(
     url: str, scheme: type, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownStore, match="Installed: none, not even those of Perdure"):
+    with pytest.raises(UnknownStore, match="Installed: none, not even Perdure"):
         open_store(url)
     install(url.partition(":")[0], f"{scheme.__module__}:{scheme.__name__}")
     with closing(open_store(url)) as store:
@@ -194,7 +194,7 @@ def test_memory_has_no_loss_to_accept() -> None:
 
 @pytest.mark.parametrize("url", ["", "perdure.db", "://x", "1:2"])
 def test_what_has_no_scheme_is_no_url(url: str) -> None:
-    with pytest.raises(Invalid, match="a store is named by a URL, such as sqlite:///"):
+    with pytest.raises(Invalid, match="a URL is for example sqlite:///"):
         open_store(url)
 
 

@@ -1,4 +1,4 @@
-"""The writes of a store: what each does is stated here once, for every database."""
+"""The writes of a store: what each does is defined here once, for every database."""
 
 from perdure.stores.commands.base import (
     Answers,

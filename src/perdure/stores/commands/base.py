@@ -1,8 +1,8 @@
-"""What a write is: a command, with the queries that it reads and a pure function that decides.
+"""The command: a write, with the queries that it reads and a pure function that decides.
 
-A database executes a command: it runs the queries, hands their rows to `Command.decide`, and writes what that
-returns, all in one transaction in which nobody else changes what was read. So what a write does is stated
-once, whatever the database, and is tested without one.
+A database executes a command: it runs the queries, passes their rows to `Command.decide`, and executes the
+returned writes, all in one transaction in which nobody else changes what was read. So what a write does is
+defined once for every database, and is tested without one.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ __all__ = [
 R = TypeVar("R")
 
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
-"""What a query returns, or the parameters of a statement that is executed once for each row."""
+"""The rows of a query, or the parameters of a statement that is executed once for each row."""
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 Answers: TypeAlias = Sequence[Rows]
-"""What each query of a command returned, in the order of `Command.reads`."""
+"""The rows of each query of a command, in the order of `Command.reads`."""
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -57,11 +57,11 @@ def write(name: str, *values: Any) -> Write:
 
 
 READ_COUNTER = Query("read_counter")
-"""The query that `count` takes the rows of."""
+"""The query whose rows `count` takes."""
 
 
 def count(counter: Rows) -> tuple[int, Write]:
-    """Return the next number of the store's counter, of which none comes twice, and how it is kept."""
+    """Return the next number of the store's counter, which never repeats, and the write that stores it."""
     ((last,),) = counter
     return last + 1, write("set_counter", last + 1)
 
@@ -72,9 +72,9 @@ class Retention(msgspec.Struct, frozen=True):
     Attributes
     ----------
     savepoints
-        How many savepoints besides those that stay for good; at least 1.
+        How many savepoints besides the permanent ones; at least 1.
     lines, line_bytes
-        How many of the newest lines that a run wrote, and how many bytes they have together; at least 1.
+        How many of the newest output lines, at least 1, and how many bytes in total.
     """
 
     savepoints: int = 3
@@ -83,7 +83,9 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What only the database knows when it executes commands; those of one transaction share it.
+    """Facts that only the database knows when it executes commands.
+
+    The same for all commands of a transaction.
 
     Attributes
     ----------
@@ -94,7 +96,8 @@ class Moment(msgspec.Struct, frozen=True):
     retention
         How much is kept.
     repaired
-        In words, the derived tables that had a damaged page: the commands met it, and are executed once more.
+        Descriptions of the derived tables that were rebuilt because commands met a damaged page in them;
+        these commands are executed again.
     """
 
     now: float
@@ -104,9 +107,9 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """A change of a run that is durable now; `position` is the number of steps in its log.
+    """A durable change of a run; `position` is the number of steps in its log.
 
-    A change of its execution or a report of its progress is one too; the renewal of a lease is none.
+    Changes of its execution and reports of its progress count; the renewal of a lease doesn't.
     """
 
     run_id: str
@@ -116,7 +119,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, Generic[R], frozen=True):
-    """What a command comes to: its result, what is written, and the changes that watchers are notified of."""
+    """The outcome of a command: its result, its writes, and the changes to report to watchers."""
 
     result: R
     writes: Sequence[Write] = ()
@@ -124,19 +127,19 @@ class Decision(msgspec.Struct, Generic[R], frozen=True):
 
 
 class Command(msgspec.Struct, Generic[R], frozen=True):
-    """A write. A subclass has what it is about as its fields; R is the type of its result."""
+    """A write. The fields of a subclass are its parameters; R is the type of its result."""
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries that the decision rests on."""
+        """Return the queries that the decision is based on."""
         return ()
 
     def decide(self, answers: Answers, at: Moment) -> Decision[R]:
-        """Return what is written, or raise why the write is refused. It has no side effects.
+        """Return the decision, or raise the reason why the write is refused. It has no side effects.
 
         Parameters
         ----------
         answers
-            What each of the queries returned, in the order of `reads`.
+            The rows of each query, in the order of `reads`.
         at
             When it is executed.
         """

@@ -1,4 +1,4 @@
-"""The queue of runs that nobody works on: the next one is claimed, and others are settled as it is wanted."""
+"""The queue of runs that nothing works on: `Claim` leases the next one, `Settle` ends or pauses one."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -19,14 +19,14 @@ __all__ = ["Claim", "Settle"]
 
 
 class Claim(Command[Execution | CorruptBlob | None], frozen=True):
-    """Lease the run whose turn it is, of those in some groups of the queue that nobody holds a lease of.
+    """Lease the next run of some groups of the queue that has no lease.
 
-    Those with an id in `working` are left alone, even if their lease has ended: who claims works on them, and
-    is late with the renewal.
+    Runs with an id in `working` are skipped even if their lease has ended: the claimant still works on them,
+    and is late with the renewal.
 
-    The result is None if there is none. If its execution can't be trusted it is what is wrong with it; the
-    run then leaves the queue, or if only the queue is wrong, it is queued anew. Takes no longer for a longer
-    queue.
+    The result is None if there is no such run. If its execution is damaged, the result is the error; the run
+    then leaves the queue. If only its row in the queue is wrong, that is corrected. The duration doesn't grow
+    with the queue.
     """
 
     holder: str
@@ -35,12 +35,12 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
     working: Collection[str] = ()
 
     def reads(self) -> Sequence[Query]:
-        """Return the query for the runs that may be next, and the counter that tokens are taken from."""
+        """Return the query for the candidates, and the counter of tokens."""
         groups = json.dumps([group_values(group) for group in self.groups])
         return Query("find_claimable", (groups,)), READ_COUNTER
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution | CorruptBlob | None]:
-        """Lease the first of them whose lease has ended, if it had one."""
+        """Lease the first candidate without a lease."""
         for number, leased_until, *values in answers[0]:
             if leased_until <= at.clock:
                 try:
@@ -57,17 +57,20 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
         return Decision(None)
 
     def _has(self, run: Found, execution: Execution) -> bool:
-        """Return whether a run is in one of the groups: the queue, which has no checksum, may be wrong."""
+        """Return whether a run is in one of the groups.
+
+        The queue has no checksum, so its row may be wrong.
+        """
         stands = (execution.kind, execution.desired, run.state, execution.needs)
         return stands in {(group.kind, group.desired, group.state, group.needs) for group in self.groups}
 
 
 class Settle(Command[Run | CorruptBlob | None], frozen=True):
-    """Bring a run that nobody works on to its end, or to the pause, that is wanted of it.
+    """End or pause a run that nothing works on, as its desired state says.
 
-    With `interrupted`, a started run, whose work was broken off, is wanted paused from now on. The result is
-    the run as it was changed, or None if there was nothing to do. If its execution is damaged it is what is
-    wrong with it; the run then leaves the queue.
+    With `interrupted`, the desired state of a started run whose work was interrupted becomes paused. The
+    result is the changed run, or None if there was nothing to do. If the run's execution is damaged, the
+    result is the error; the run then leaves the queue.
     """
 
     run_id: str
@@ -101,10 +104,13 @@ class Settle(Command[Run | CorruptBlob | None], frozen=True):
 
 
 def _trusted(values: Sequence[Any]) -> tuple[Found, Execution]:
-    """Return a run and its execution as ``find_claimable`` found them; `CorruptBlob` if they are damaged."""
+    """Return a run and its execution from the rows of ``find_claimable``.
+
+    Raise `CorruptBlob` if they are damaged.
+    """
     state, position, version, generation, lines, *columns = values
     number, run_id, _, _, lease = columns[:5]
     if number is None:
-        raise CorruptBlob(reason="the queue has a run that isn't there")
+        raise CorruptBlob(reason="the queue has a run that doesn't exist")
     run = Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
     return run, to_execution(tuple(columns))

@@ -1,6 +1,6 @@
-"""What is derived from runs: the counts of each owner, the rows from which lists are read, and the queue.
+"""The derived tables: the counts of each owner, the rows of lists, and the queue.
 
-It has no checksum, since it can be made anew.
+They have no checksum, since they can be rebuilt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,25 +10,22 @@ from perdure.stores.commands.base import Answers, Command, Decision, Moment, Que
 __all__ = ["QUEUE", "Recount", "check_table", "count_queries", "damaged_table", "wrong_counts", "wrong_queue"]
 
 QUEUE = Query("list_wrong_queue")
-"""The query that `wrong_queue` takes the rows of."""
+"""The query whose rows `wrong_queue` takes."""
 
 
 _TABLES = ("owners", "queue", "tags")
 
 
 class Recount(Command[Sequence[str]], frozen=True):
-    """Make anew what is derived from runs, and return in words what of it was wrong.
-
-    That is the counts that quotas rest on, what lists of runs are read from, and the queue.
-    """
+    """Rebuild the derived tables, and return a sentence for each error that was found in them."""
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for damaged pages, for what is kept, and for what the rows come to."""
+        """Return the queries for damaged pages, for the stored values, and for the right ones."""
         tables = [check_table(table) for table in _TABLES]
         return *tables, *count_queries(), Query("list_wrong_rows"), QUEUE
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Sequence[str]]:
-        """Put down what is right if something is wrong."""
+        """Write the correct values if something is wrong."""
         *pages, kept, counted, listed, queued = answers
         checked = zip(_TABLES, pages, strict=True)
         damaged = [problem for table, rows in checked for problem in damaged_table(table, rows)]
@@ -44,22 +41,22 @@ class Recount(Command[Sequence[str]], frozen=True):
 
 
 def check_table(table: str) -> Query:
-    """Return the query that `damaged_table` takes the rows of."""
+    """Return the query whose rows `damaged_table` takes."""
     return Query("check_table", (table,))
 
 
 def damaged_table(table: str, rows: Rows) -> list[str]:
-    """Return in words that a page of a derived table is damaged; nothing if none is."""
+    """Return a sentence if a page of a derived table is damaged; an empty list otherwise."""
     return [] if list(rows) == [("ok",)] else [f"a page of the table {table}, which is derived, was damaged"]
 
 
 def count_queries() -> Sequence[Query]:
-    """Return the queries that `wrong_counts` takes the rows of."""
+    """Return the queries whose rows `wrong_counts` takes."""
     return Query("list_owners"), Query("count_owners")
 
 
 def wrong_counts(kept_rows: Rows, counted_rows: Rows) -> Iterator[str]:
-    """Yield in words each count that isn't what the rows come to."""
+    """Yield a sentence for each count that differs from the rows."""
     kept = {owner: (runs, size) for owner, runs, size in kept_rows}
     counted = {owner: (runs, size) for owner, runs, size in counted_rows}
     for owner in sorted({*kept, *counted}):
@@ -68,11 +65,11 @@ def wrong_counts(kept_rows: Rows, counted_rows: Rows) -> Iterator[str]:
         name = owner.decode(errors="backslashreplace")
         if kept_runs != runs:
             yield f"the owner {name!r} is said to have {kept_runs} runs, and has {runs}"
-        if kept_size not in (None, size):  # None is counted when it is first asked for
+        if kept_size not in (None, size):  # None: it is computed when it is first needed
             yield f"the results of {name!r} are said to have {kept_size} bytes, and have {size}"
 
 
 def wrong_queue(rows: Rows) -> Iterator[str]:
-    """Yield in words each run that stands in the queue otherwise than it has to."""
+    """Yield a sentence for each run whose row in the queue is wrong."""
     for (number,) in rows:
         yield f"the run with number {number} was queued otherwise than its execution says"

@@ -1,4 +1,4 @@
-"""Making runs: from nothing, or as forks of others, once for each key and within their owner's quota."""
+"""The creation of runs, new or as forks: once for each key, and within the owner's quota."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -31,20 +31,21 @@ __all__ = ["CreateRun", "Created", "Fork", "ForkRuns", "check_quota", "find_run_
 
 
 class Created(msgspec.Struct, frozen=True):
-    """What a creation came to: the run, and whether its key had been recorded before."""
+    """The result of a creation: the run, and whether an earlier request with the same key had created it."""
 
     run: Run
     replayed: bool = False
 
 
 class CreateRun(Command[Created], frozen=True):
-    """Keep a new run with its savepoint 0, or without one; its log is empty.
+    """Create a run with its savepoint 0, or without one; its log is empty.
 
-    With an execution, whose time-out and wanted state count, it waits for a worker to lease it.
+    With an execution, of which the time-out and the desired state are used, the run waits for a worker to
+    lease it.
 
-    A key belongs to the run's owner. A recorded key answers with the run made then; the same key with another
-    body hash is `KeyReused`. Raises `RunExists` if the id is taken, and as `Quota.check` does if the owner
-    has too much by then.
+    A key belongs to the run's owner. The result for a recorded key is the run created with it; the same key
+    with another body hash raises `KeyReused`. Raises `RunExists` if the id is taken, and as `Quota.check`
+    does if the owner has reached a limit.
     """
 
     run: Run
@@ -58,7 +59,7 @@ class CreateRun(Command[Created], frozen=True):
         return list(_queries(self.run, self.key, self.quota))
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Created]:
-        """Make the run, or answer with the one that the key made."""
+        """Create the run, or return the one that the key created."""
         known = _known(self.run.owner, self.key, self.quota, iter(answers))
         if known.recorded is not None:
             return Decision(Created(known.recorded, replayed=True))
@@ -73,10 +74,10 @@ class CreateRun(Command[Created], frozen=True):
 
 
 class Fork(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is to begin with a copy of the first ``run.parent_position`` steps of ``run.parent``.
+    """A run to be created with a copy of the first ``run.parent_position`` steps of ``run.parent``.
 
-    The parent's savepoint 0 and its milestones up to there come along, without names and pins; then
-    `savepoint` is added. Keys of steps don't come along. Key and execution are as in `CreateRun`.
+    The parent's savepoint 0 and its milestones up to there are copied, without names and pins; then
+    `savepoint` is added. Keys of steps aren't copied. Key and execution are as in `CreateRun`.
     """
 
     run: Run
@@ -86,18 +87,18 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForkRuns(Command[list[Created]], frozen=True):
-    """Keep several forks in one transaction: all of them or none.
+    """Create several forks in one transaction: all of them or none.
 
-    One whose key is recorded is answered with the run made then, the others are made. Raises what `CreateRun`
-    does, `Invalid` if a run names no parent and step, `StepNotFound` if the parent is shorter, and
-    `CorruptBlob` if steps of it are missing.
+    A fork with a recorded key results in the run created with it; the others are created. Raises as
+    `CreateRun` does, `Invalid` if a run names no parent and step, `StepNotFound` if the parent is shorter,
+    and `CorruptBlob` if steps of it are missing.
     """
 
     forks: Sequence[Fork]
     quota: Quota | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries of each fork: those of `CreateRun`, its parent and how many steps that has."""
+        """Return the queries of each fork: those of `CreateRun`, the parent, and the number of its steps."""
         queries: list[Query] = []
         for fork in self.forks:
             queries += _queries(fork.run, fork.key, self.quota)
@@ -109,7 +110,7 @@ class ForkRuns(Command[list[Created]], frozen=True):
         return queries
 
     def decide(self, answers: Answers, at: Moment) -> Decision[list[Created]]:
-        """Make the runs that their keys haven't made yet."""
+        """Create the runs that their keys haven't created yet."""
         created: list[Created] = []
         writes: list[Write] = []
         made: dict[str, Run] = {}
@@ -135,7 +136,7 @@ class ForkRuns(Command[list[Created]], frozen=True):
 
 
 def quota_queries(owner: str, quota: Quota) -> list[Query]:
-    """Return the queries that `check_quota` takes the answers of."""
+    """Return the queries whose answers `check_quota` takes."""
     limit = quota.result_bytes
     return [
         Query("count_live_runs_of_owner", (owner,)),
@@ -147,9 +148,9 @@ def quota_queries(owner: str, quota: Quota) -> list[Query]:
 def check_quota(
     owner: str, quota: Quota, answers: Answers, *, made: int = 0, made_unfinished: int = 0
 ) -> bool:
-    """Raise as `Quota.check` does if an owner has too much for one more run; some may be being made already.
+    """Raise as `Quota.check` does if an owner, with the runs that are being created, has reached a limit.
 
-    Returns whether the sum of the bytes of the owner's results is kept; else it was added up.
+    Returns whether the total bytes of the owner's results were stored; else they were summed up.
     """
     ((stored,),), counts, largest = answers
     unfinished = stored + made_unfinished
@@ -165,12 +166,12 @@ def check_quota(
 
 
 def find_run_key(owner: str, key: Key) -> Query:
-    """Return the query for the run that an owner made under a key."""
+    """Return the query for the run that an owner created with a key."""
     return Query("find_run_key", (owner, key.text, key.ordinal))
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """What a run is made by: who has its id, its number, the run its key made, and its owner's counts."""
+    """The basis of a creation: the run with its id, its number, the run of its key, the owner's counts."""
 
     taken: Rows
     number: int
@@ -188,7 +189,7 @@ def _queries(run: Run, key: Key | None, quota: Quota | None) -> Iterator[Query]:
 
 
 def _known(owner: str, key: Key | None, quota: Quota | None, answers: Iterator[Rows]) -> _Known:
-    """Take the next answers, which are those of `_queries`."""
+    """Take the next answers, which belong to `_queries`."""
     taken, ((number,),) = next(answers), next(answers)
     recorded = None if key is None else to_made_run(next(answers), owner, key)
     return _Known(taken, number, recorded, () if quota is None else tuple(islice(answers, 3)))
@@ -197,14 +198,20 @@ def _known(owner: str, key: Key | None, quota: Quota | None, answers: Iterator[R
 def _within_quota(
     owner: str, quota: Quota | None, known: _Known, made: int = 0, made_unfinished: int = 0
 ) -> list[Write]:
-    """Check the quota; return how the sum of the owner's results is kept, if nobody had kept it."""
+    """Check the quota.
+
+    Return the write that stores the total bytes of the owner's results, if it wasn't stored.
+    """
     if quota is None or check_quota(owner, quota, known.quota, made=made, made_unfinished=made_unfinished):
         return []
     return [write("count_results", owner)]
 
 
 def _inserted(run: Run, key: Key | None, known: _Known, before: int = 0) -> tuple[Run, list[Write]]:
-    """Return a run with its number, and how it is kept; `before` are made by the same command."""
+    """Return a run with its number, and its writes.
+
+    `before` is how many runs the same command creates before it.
+    """
     if known.taken:
         raise RunExists(run=run.id)
     made = replace(run, number=known.number + before, generation=0)

@@ -1,7 +1,7 @@
-"""Documents: what a dialect keeps under an id, replaced by compare-and-set.
+"""Documents: blobs that a dialect keeps by id, replaced by compare-and-set.
 
-A document may have a **use**: whose it is, and when it was last used. An owner's documents are counted, and
-one that nobody uses is forgotten by compare-and-set on the stamp of its last use.
+A document may have a **use**: its owner, and the time of the last use. An owner's documents are counted, and
+an unused one is deleted by compare-and-set on the stamp of its last use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,13 +46,14 @@ class Use(msgspec.Struct, frozen=True):
     Attributes
     ----------
     owner
-        Whose the document is.
+        Owner of the document.
     stamp
-        Another number after each use, so that a server that sees the same one knows that nobody used it.
+        A number that changes with each use. A server that reads the same stamp twice knows that the document
+        wasn't used in between.
     accessed
         Unix time of the use, by the wall clock of the server that served it.
     lasts
-        How many seconds the document may go without a use.
+        How many seconds the document may stay unused.
     """
 
     owner: str
@@ -62,7 +63,7 @@ class Use(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A blob that a dialect keeps under an id, with its version for compare-and-set, and its last use."""
+    """A blob that a dialect keeps by id, with its version for compare-and-set and its last use."""
 
     id: str
     blob: bytes
@@ -76,13 +77,13 @@ class OwnerLimit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     maximum
-        That many.
+        The limit.
     what, setting
-        What they are, and the setting that says how many, for the error.
+        What the documents are, and the setting of the limit; for the error.
     idle
-        Documents that aren't counted unless they were used since: the stamps of their last uses, by id.
+        Documents that don't count unless they were used since: the stamps of their last uses, by id.
     elsewhere
-        How many more the owner has that this store doesn't hold.
+        How many documents the owner has that this store doesn't hold.
     """
 
     maximum: int
@@ -92,7 +93,7 @@ class OwnerLimit(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: int = 0
 
     def check(self, count: int, more: int) -> None:
-        """Raise `DocumentsExceeded` if an owner with `count` in the store may not have so many more."""
+        """Raise `DocumentsExceeded` if an owner with `count` documents may not have `more` in addition."""
         if more and count + self.elsewhere + more > self.maximum:
             raise DocumentsExceeded(
                 limit=self.maximum,
@@ -104,10 +105,9 @@ class OwnerLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PutDocument(Command[Document], frozen=True):
-    """Keep a document: a new one for version None, else in place of that version; `VersionConflict`.
+    """Store a document: a new one for version None, else in place of that version; raises `VersionConflict`.
 
-    An id never has the same version twice, also when it was deleted in between. Without a `use` the former
-    one stays.
+    An id never has the same version twice, not even after a deletion. Without a `use` the former use stays.
     """
 
     dialect: str
@@ -117,11 +117,11 @@ class PutDocument(Command[Document], frozen=True):
     use: Use | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the former document and the counter that versions are taken from."""
+        """Return the queries for the former document and the counter of versions."""
         return _find_used(self.dialect, self.id), READ_COUNTER
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Document]:
-        """Keep it if the former one is the expected one."""
+        """Store it if the former document has the expected version."""
         former, counter = answers
         if self.version != (former[0][0] if former else None):
             raise VersionConflict(name=self.id)
@@ -132,14 +132,14 @@ class PutDocument(Command[Document], frozen=True):
 
 
 class AddDocuments(Command[Sequence[Document]], frozen=True):
-    """Keep new documents of one owner, all or none.
+    """Store new documents of one owner, all or none.
 
     Raises
     ------
     VersionConflict
-        If there is a document under one of the ids.
+        If one of the ids has a document.
     DocumentsExceeded
-        If the owner would have more than the limit.
+        If the owner would exceed the limit.
     """
 
     dialect: str
@@ -148,31 +148,31 @@ class AddDocuments(Command[Sequence[Document]], frozen=True):
     limit: OwnerLimit | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for how many the owner has, the counter of versions, and the ids."""
+        """Return the queries for the owner's count, the counter of versions, and the ids."""
         idle = {} if self.limit is None else self.limit.idle
         owned = Query("count_uses", (self.dialect, self.use.owner, msgspec.json.encode(idle).decode()))
         return [owned, READ_COUNTER, *(_find_used(self.dialect, id) for id, _ in self.documents)]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Sequence[Document]]:
-        """Keep them if they are new and not too many."""
+        """Store them if they are new and within the limit."""
         owned, counter, *known = answers
         for (id, _), rows in zip(self.documents, known, strict=True):
             if rows:
                 raise VersionConflict(name=id)
         if self.limit is not None:
             self.limit.check(owned[0][0], len(self.documents))
-        version, counted = count(counter)  # no id has had it, so one for all will do
+        version, counted = count(counter)  # no id has had it, so that one is enough for all
         added = [Document(id, blob, version, self.use) for id, blob in self.documents]
         return Decision(added, [counted, *(it for new in added for it in _put(self.dialect, new))])
 
 
 class Touch(Command[None], frozen=True):
-    """Note that a document which still has a version was used: its new stamp, and the Unix time.
+    """Record the use of a document that still has a version: its new stamp, and the Unix time.
 
     Raises
     ------
     VersionConflict
-        If there is another document under the id, or none.
+        If the id has another document or none.
     """
 
     dialect: str
@@ -186,7 +186,7 @@ class Touch(Command[None], frozen=True):
         return (Query("find_document", (self.dialect, self.id)),)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
-        """Note it if the document is the expected one."""
+        """Record the use if the document has the expected version."""
         (kept,) = answers
         if not kept or kept[0][0] != self.version:
             raise VersionConflict(name=self.id)
@@ -194,16 +194,16 @@ class Touch(Command[None], frozen=True):
 
 
 class ForgetDocument(Command[bool], frozen=True):
-    """Forget a document that still has a version, and end its run; return whether that was done.
+    """Delete a document that still has a version, and end its run; returns whether that was done.
 
     Parameters
     ----------
     version
-        None if that doesn't matter, as of a document that can't be read.
+        The expected version; None accepts any, for a document that can't be read.
     stamp
-        That of its last use, if nobody may have used it since; None if that doesn't matter.
+        The expected stamp of its last use; None accepts any.
     run_id, change
-        The run, and how it is changed unless it is gone or has ended.
+        The run, and the change to make unless the run is deleted or has ended.
     """
 
     dialect: str
@@ -219,7 +219,7 @@ class ForgetDocument(Command[bool], frozen=True):
         return (document,) if self.run_id is None else (document, find_run(self.run_id))
 
     def decide(self, answers: Answers, at: Moment) -> Decision[bool]:
-        """Forget it if it, and its last use, are the expected ones."""
+        """Delete the document if its version and its last use are the expected ones."""
         kept, *of_run = answers
         if not kept or self.version not in {None, kept[0][0]}:
             return Decision(False)
@@ -237,7 +237,7 @@ class ForgetDocument(Command[bool], frozen=True):
 
 
 class DeleteDocument(Command[None], frozen=True):
-    """Forget a document; harmless if there is none."""
+    """Delete a document; does nothing if there is none."""
 
     dialect: str
     id: str
@@ -248,15 +248,15 @@ class DeleteDocument(Command[None], frozen=True):
 
 
 def to_use(values: Sequence[Any]) -> Use | None:
-    """Make a use of the four columns that it has; None if the document has none."""
+    """Convert the four columns of a use; None if the document has none."""
     return None if values[0] is None else Use(*values)
 
 
 def to_document(values: tuple[Any, ...]) -> Document:
-    """Make a document of what the queries that read documents return; `CorruptBlob` if it is damaged."""
+    """Convert a row of a query for documents; raise `CorruptBlob` if it is damaged."""
     dialect, id, version, blob, kept, *use = values
     if kept is not None and kept != checksum(dialect, id, version, blob):
-        raise CorruptBlob(reason=f"the checksum of the record {id!r} of {dialect} is wrong")
+        raise CorruptBlob(reason=f"the checksum of the document {id!r} of {dialect} is wrong")
     return Document(id, blob, version, to_use(use))
 
 
@@ -266,7 +266,7 @@ def _find_used(dialect: str, id: str) -> Query:
 
 
 def _put(dialect: str, document: Document) -> list[Write]:
-    """Return how a document and its use are kept."""
+    """Return the writes that store a document and its use."""
     id, version, blob, use = document.id, document.version, document.blob, document.use
     writes = [write("put_document", dialect, id, version, blob, checksum(dialect, id, version, blob))]
     if use is not None:

@@ -1,6 +1,7 @@
-"""The execution of a run: who works on it under a lease, what is reported of it, and how it ends.
+"""The execution of a run: its lease, what the lease's holder reports, and its end.
 
-A lease is held by whoever carries its fencing token, until it is given back, or ends and is taken by another.
+The holder of a lease is whoever carries its fencing token. A lease lasts until it is given back, or until it
+has ended and another worker takes the run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,12 +53,12 @@ __all__ = [
 
 
 class Lease(Command[Execution], frozen=True):
-    """Take a run to work on it, with a new fencing token and one more attempt.
+    """Lease a run, with a new fencing token and one more attempt.
 
-    The token is larger than any before in this store, also than those of a deleted run with the same id. The
-    run becomes started in the same transaction if that is wanted of it; one that is wanted paused stays what
-    it is, and is prepared. Raises `RunFinished` if its state is final, `NotExecuted` if it has no execution,
-    and `LeaseHeld` if a lease hasn't ended yet.
+    The token is larger than any before in this store, also than those of a deleted run with the same id. If
+    the desired state of the run is started, it becomes started in the same transaction; if it is paused, the
+    run keeps its state and is prepared. Raises `RunFinished` if the run's state is final, `NotExecuted` if it
+    has no execution, and `LeaseHeld` if a lease hasn't ended yet.
     """
 
     run_id: str
@@ -65,11 +66,11 @@ class Lease(Command[Execution], frozen=True):
     seconds: float
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, its execution, and the counter that tokens are taken from."""
+        """Return the queries for the run, its execution, and the counter of tokens."""
         return find_run(self.run_id), find_execution(self.run_id), READ_COUNTER
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
-        """Take the lease, unless somebody has it."""
+        """Lease the run, unless it has a lease."""
         run, former = found(self.run_id, answers[0]), execution_in(answers[1])
         _check_unfinished(run)
         if former.leased(at.clock):
@@ -78,10 +79,11 @@ class Lease(Command[Execution], frozen=True):
 
 
 class Renew(Command[Execution], frozen=True):
-    """Let a lease last for so many seconds from now; `Fenced` if it was given up or taken by another.
+    """Extend a lease to the given number of seconds from now; raises `Fenced` if it was given back or taken.
 
-    One that has ended is still held: nobody else has taken it. With `unbegun` its holder can't begin now: it
-    counts as no attempt and has no holder any more, and nobody takes the run before it has run out.
+    A lease that has ended is still held as long as nobody else has taken the run. With `unbegun` its holder
+    can't begin now: the attempt doesn't count, the lease has no holder any more, and nobody takes the run
+    before the lease has ended.
     """
 
     run_id: str
@@ -94,7 +96,7 @@ class Renew(Command[Execution], frozen=True):
         return find_run(self.run_id), find_execution(self.run_id)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
-        """Put off its end."""
+        """Extend the lease."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         renewed = replace(held, lease_until=at.clock + self.seconds)
         if not self.unbegun:
@@ -104,9 +106,11 @@ class Renew(Command[Execution], frozen=True):
 
 
 class Report(Command[None], frozen=True):
-    """Put down how far a run got, and the lines it wrote; what is None stays. `Fenced` as in `Renew`.
+    """Record the progress of a run and its output lines; a None stays unchanged.
 
-    The oldest lines beyond those that the store keeps of a run go, but never the last one.
+    Raises `Fenced` as `Renew` does.
+
+    Retention deletes the oldest lines, but never the last one.
     """
 
     run_id: str
@@ -123,7 +127,7 @@ class Report(Command[None], frozen=True):
         return find_run(self.run_id), find_execution(self.run_id), last
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
-        """Put down what is new."""
+        """Record what is new."""
         run, held = found(self.run_id, answers[0]), _held(self.token, answers[1])
         reported = _reported(held, self.seconds, self.crashes, self.progress)
         if self.computed_by not in (None, held.computed_by):
@@ -137,7 +141,7 @@ class Report(Command[None], frozen=True):
         return Decision(None, writes, (run.committed(),))
 
     def _written_lines(self, run: Found, size: int, at: Moment) -> Iterator[Write]:
-        """Yield how the lines are added, of which `size` is the bytes of those before."""
+        """Yield the writes that add the lines; `size` is the total bytes of the lines before."""
         keep, keep_bytes = at.retention.lines, at.retention.line_bytes
         last = run.lines + len(self.lines)
         kept = self.lines[-keep:]
@@ -153,10 +157,10 @@ class Report(Command[None], frozen=True):
 
 
 class Finish(Command[Run], frozen=True):
-    """Bring a run to a final state with its result, and end its lease, all in one transaction.
+    """Bring a run to a final state with its result, and end its lease, in one transaction.
 
-    An end without an attempt is `unbegun`. Raises `RunFinished` if its state is final already, else `Fenced`
-    as in `Renew`, and `Invalid` if the change leads to no final state.
+    With `unbegun` the attempt doesn't count. Raises `RunFinished` if the run's state is final already, else
+    `Fenced` as `Renew` does, and `Invalid` if the change leads to no final state.
     """
 
     run_id: str
@@ -171,7 +175,7 @@ class Finish(Command[Run], frozen=True):
         return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
-        """End the work of the lease's holder."""
+        """End the run."""
         run, held = found(self.run_id, answers[0]), execution_in(answers[1])
         _check_unfinished(run)
         _check_token(held, self.token)
@@ -191,9 +195,9 @@ class Finish(Command[Run], frozen=True):
 
 
 class Release(Command[None], frozen=True):
-    """Give a lease back; the run waits to be taken again. `Fenced` as in `Renew`.
+    """Give a lease back, so that the run can be taken again. Raises `Fenced` as `Renew` does.
 
-    One that is given back `unbegun` doesn't count as an attempt.
+    With `unbegun` the attempt doesn't count.
     """
 
     run_id: str
@@ -239,11 +243,11 @@ class SetDesiredState(Command[Execution], frozen=True):
 
 
 class CutLines(Command[None], frozen=True):
-    """Forget the lines that a run wrote after the savepoint with this timestamp; all of them for None.
+    """Delete the output lines of a run after the savepoint with this timestamp; all of them for None.
 
-    The next line has the number after the last one that was written before the savepoint, also if that one
-    isn't kept any more. A fork wrote nothing before the savepoints that it begins with. Raises
-    `SavepointNotFound`, and `Fenced` as in `Renew`.
+    The next line has the number after the last one that was written before the savepoint, even if retention
+    has deleted that one. A fork wrote nothing before the savepoints that it begins with. Raises
+    `SavepointNotFound`, and `Fenced` as `Renew` does.
     """
 
     run_id: str
@@ -251,7 +255,7 @@ class CutLines(Command[None], frozen=True):
     savepoint: int | None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, its execution, and how many lines it had written."""
+        """Return the queries for the run, its execution, and the number of lines at the savepoint."""
         written = Query("find_lines_at_savepoint", (self.run_id, self.savepoint))
         return find_run(self.run_id), find_execution(self.run_id), written
 
@@ -271,7 +275,7 @@ class CutLines(Command[None], frozen=True):
 def take(
     run: Found, former: Execution, holder: str, seconds: float, counter: Rows, at: Moment
 ) -> Decision[Any]:
-    """Return how a run is leased that nobody holds a lease of."""
+    """Return the decision that leases a run without a lease."""
     token, counted = count(counter)
     begun = replace(
         former,
@@ -288,7 +292,7 @@ def take(
 
 
 def begun(run: Run, execution: Execution) -> list[Write]:
-    """Return how the execution of a run that is being made is kept: nobody has worked on it yet."""
+    """Return the writes that store the execution of a run that is being created."""
     new = Execution(
         run_id=run.id,
         kind=run.kind,
@@ -305,16 +309,16 @@ def begun(run: Run, execution: Execution) -> list[Write]:
 
 
 def find_execution(run_id: str) -> Query:
-    """Return the query that `changed_execution` takes the rows of."""
+    """Return the query whose rows `changed_execution` takes."""
     return Query("find_execution", (run_id,))
 
 
 def changed_execution(
     run: Found, rows: Rows, *, took_savepoint: bool = False, ended: bool = False
 ) -> list[Write]:
-    """Return how the execution of a run is changed by a savepoint or its end, if it has one.
+    """Return the writes that change the execution of a run, if it has one, after a savepoint or at its end.
 
-    A run that has a savepoint goes on only with what has computed it so far.
+    A run with a savepoint needs from then on what has computed it so far.
     """
     if run.lease is None:
         return []
@@ -330,7 +334,7 @@ def changed_execution(
 
 
 def put_execution(run: Found, execution: Execution) -> list[Write]:
-    """Return how an execution is put in place of the former one of its run."""
+    """Return the writes that replace the execution of a run."""
     writes = [write("change_execution", *execution_values(run.number, execution))]
     if execution.fence != run.lease:
         writes.append(write("set_lease", run.number, execution.fence))
@@ -338,12 +342,12 @@ def put_execution(run: Found, execution: Execution) -> list[Write]:
 
 
 def execution_in(rows: Rows) -> Execution:
-    """Return the execution of a run that was found; raise `NotExecuted` if it has none."""
+    """Return the execution in the rows of a query; raise `NotExecuted` if there is none."""
     return to_execution(rows[0])
 
 
 def _held(token: int, rows: Rows) -> Execution:
-    """Return an execution whose lease has this token; else raise `Fenced`."""
+    """Return an execution whose lease has this token; raise `Fenced` otherwise."""
     execution = execution_in(rows)
     _check_token(execution, token)
     return execution
@@ -357,7 +361,7 @@ def _check_token(execution: Execution, token: int) -> None:
 def _check_unfinished(run: Found) -> None:
     if run.state in FINAL:
         raise RunFinished(
-            f"The run {run.id!r} is {run.state}, and nothing works on it any more.",
+            f"The run {run.id!r} is {run.state} and has ended.",
             run=run.id,
             state=run.state.value,
         )
@@ -369,7 +373,7 @@ def _reported(
     crashes: int | None = None,
     progress: bytes | None = None,
 ) -> Execution:
-    """Return an execution with what is reported of it; what is None stays."""
+    """Return an execution with the reported values; a None stays unchanged."""
     return replace(
         execution,
         progress=execution.progress if progress is None else progress,
@@ -379,7 +383,7 @@ def _reported(
 
 
 def _unbegun(run: Found, left: Execution, at: Moment) -> tuple[Execution, list[Write], Committed]:
-    """Return how an attempt ends that didn't begin: it isn't counted, and a first one leaves the run new."""
+    """Return the end of an attempt that didn't begin: it doesn't count, and a first one undoes the start."""
     counted = replace(left, attempt=left.attempt - 1)
     writes, state = put_execution(run, counted), run.state
     if counted.attempt == 0 and state is RunStatus.STARTED:

@@ -1,4 +1,4 @@
-"""The run that a command is about, as it was found, and the guard that a write to it carries."""
+"""The run that a command concerns, as its queries found it, and the guard of a write to it."""
 
 from typing import TypeAlias
 
@@ -14,15 +14,15 @@ __all__ = ["Found", "Guard", "Leased", "Unleased", "changed", "find_run", "found
 
 
 class Unleased(msgspec.Struct, frozen=True):
-    """The guard of a writer that holds no lease, such as a session's.
+    """The guard of a writer without a lease, such as a session.
 
     Attributes
     ----------
     generation
-        That of the run when the writer read it. The run gets another one when somebody changes its state or
-        what it computes; the changes that the writer makes itself with its steps leave it as it is.
+        The run's generation when the writer read the run. It changes when somebody else changes the run's
+        state or what it computes; changes that the writer makes together with its steps don't change it.
     number
-        That of the run. A later run with the same id has another one. None matches any.
+        The run's number, which differs from that of a later run with the same id. None matches any.
     """
 
     generation: int
@@ -30,25 +30,25 @@ class Unleased(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, run: Run) -> "Unleased":
-        """Return the guard of whoever read a run."""
+        """Return the guard for a writer that has read this run."""
         return cls(run.generation, run.number)
 
 
 class Leased(msgspec.Struct, frozen=True):
-    """The guard of a writer that works on a run under a lease: the fencing token of the lease."""
+    """The guard of a writer that holds a lease: the fencing token of the lease."""
 
     token: int
 
 
 Guard: TypeAlias = Unleased | Leased
-"""What a write to a run is compared with, so that a writer that was overtaken changes nothing."""
+"""What a write to a run is compared with, so that an outdated writer changes nothing."""
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A run that was found.
+    """A run as the queries found it.
 
     `lease` is the fencing token of its execution's lease, 0 without a lease, or None without an execution;
-    `lines` is the number of the last line that it wrote.
+    `lines` is the number of its last output line.
     """
 
     number: int
@@ -72,11 +72,14 @@ class Found(msgspec.Struct, frozen=True):
         return number is None or number == self.number
 
     def is_fenced(self, change: Change, *, by_writer: bool = False) -> bool:
-        """Return whether a change gives it a new generation; one with an execution is guarded by leases."""
+        """Return whether a change raises the run's generation.
+
+        Runs with an execution are guarded by leases instead.
+        """
         return self.lease is None and change.fences(by_writer=by_writer)
 
     def committed(self, *, state: RunStatus | None = None, position: int | None = None) -> Committed:
-        """Return the change of the run that watchers are notified of."""
+        """Return the change of the run to report to watchers."""
         return Committed(
             self.id,
             self.state if state is None else state,
@@ -85,7 +88,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def find_run(run_id: str) -> Query:
-    """Return the query that `found` takes the rows of."""
+    """Return the query whose rows `found` takes."""
     return Query("find_run", (run_id,))
 
 
@@ -95,7 +98,7 @@ def read_run(run_id: str) -> Query:
 
 
 def found(run_id: str, rows: Rows) -> Found:
-    """Return the run that was found, or raise `RunNotFound`."""
+    """Return the run in the rows of a query, or raise `RunNotFound`."""
     if not rows:
         raise RunNotFound(run=run_id)
     number, state, position, version, generation, lease, lines = rows[0]
@@ -103,9 +106,9 @@ def found(run_id: str, rows: Rows) -> Found:
 
 
 def changed(run: Found, change: Change, at: Moment, *, by_writer: bool = False) -> list[Write]:
-    """Return how a run's record is changed; a field of the change that is None stays.
+    """Return the writes that change a run's record; a field of the change that is None stays unchanged.
 
-    It gets a new generation as `Found.is_fenced` says.
+    They raise the generation if `Found.is_fenced` says so.
     """
     state, outcome = change.state, change.outcome
     writes = [

@@ -1,4 +1,4 @@
-"""The record of a run: changing it, forgetting the run."""
+"""The record of a run: changes and deletion."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ __all__ = ["ChangeRun", "DeleteRun"]
 
 
 class ChangeRun(Command[Run], frozen=True):
-    """Change a run's record if its version is still `version`; else `VersionConflict`.
+    """Change a run's record if its version is still `version`; raises `VersionConflict` otherwise.
 
     A change to a final state ends the run's lease.
     """
@@ -29,7 +29,7 @@ class ChangeRun(Command[Run], frozen=True):
         return [*queries, find_execution(self.run_id)] if self.change.state in FINAL else queries
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Run]:
-        """Change the record if nobody else did."""
+        """Change the record if it has the expected version."""
         run = found(self.run_id, answers[0])
         if run.version != self.version:
             raise VersionConflict(name=self.run_id)
@@ -41,7 +41,7 @@ class ChangeRun(Command[Run], frozen=True):
 
 
 class DeleteRun(Command[None], frozen=True):
-    """Forget a run with its steps, savepoints, keys, execution and log lines."""
+    """Delete a run with its steps, savepoints, keys, execution and output lines."""
 
     run_id: str
 

@@ -1,4 +1,4 @@
-"""Savepoints: keeping one, naming and pinning it."""
+"""Savepoints: stores, names and pins them."""
 
 from collections.abc import Sequence
 from typing import overload
@@ -16,9 +16,9 @@ __all__ = ["EncodedSavepoint", "MarkSavepoint", "PutSavepoint", "encoded", "put"
 
 
 class EncodedSavepoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A savepoint as it is written. It is encoded before it is submitted: the writer's time is everyone's.
+    """A savepoint in its stored form. It is encoded before it is submitted, to spare the writer's thread.
 
-    The attributes are those of `Savepoint`; `blob` has its states.
+    The attributes are those of `Savepoint`; `blob` holds its states.
     """
 
     timestamp: int
@@ -46,10 +46,11 @@ def encoded(savepoint: Savepoint | None) -> EncodedSavepoint | None:
 
 
 class PutSavepoint(Command[SavepointInfo], frozen=True):
-    """Keep a savepoint outside of an append, in place of one with the same timestamp; then as `Append`.
+    """Store a savepoint without appending steps, in place of one with the same timestamp.
 
-    A name, a pin and a milestone that the former one had stay; `MarkSavepoint` undoes the first two. Raises
-    `Fenced` as `Append` does, and `SavepointNameTaken` if another savepoint of the run has the name.
+    The name, pin and milestone of the former one stay; `MarkSavepoint` removes name and pin. Retention is
+    that of `Append`. Raises `Fenced` as `Append` does, and `SavepointNameTaken` if another savepoint of the
+    run has the name.
     """
 
     run_id: str
@@ -64,7 +65,7 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
         return [*queries, find_execution(self.run_id)] if isinstance(self.guard, Leased) else queries
 
     def decide(self, answers: Answers, at: Moment) -> Decision[SavepointInfo]:
-        """Keep it, then give up those that retention doesn't keep."""
+        """Store it, then delete those that retention no longer keeps."""
         run, savepoint = found(self.run_id, answers[0]), self.savepoint
         run.check(self.guard)
         _check_name(self.run_id, self.name, answers[2])
@@ -85,7 +86,7 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
 
 
 class MarkSavepoint(Command[SavepointInfo], frozen=True):
-    """Name or pin a savepoint, or undo that; `SavepointNotFound` if there is none.
+    """Name or pin a savepoint, or undo that; raises `SavepointNotFound` if there is none.
 
     Raises `SavepointNameTaken` as `PutSavepoint` does.
     """
@@ -100,7 +101,7 @@ class MarkSavepoint(Command[SavepointInfo], frozen=True):
         return _queries(self.run_id, self.timestamp, self.name)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[SavepointInfo]:
-        """Put down the name and the pin."""
+        """Record the name and the pin."""
         run = found(self.run_id, answers[0])
         if not answers[1]:
             raise SavepointNotFound(run=self.run_id, savepoint=self.timestamp)
@@ -112,7 +113,7 @@ class MarkSavepoint(Command[SavepointInfo], frozen=True):
 def put(
     number: int, savepoint: EncodedSavepoint, at: Moment, name: str | None = None, pinned: bool = False
 ) -> list[Write]:
-    """Return how a savepoint of the run with this number is kept, and those go that retention gives up."""
+    """Return the writes that store a savepoint of the run with this number and apply retention."""
     keep = savepoint.keep or at.retention.savepoints
     return [
         write(
@@ -132,7 +133,7 @@ def put(
 
 def _queries(run_id: str, timestamp: int, name: str | None) -> list[Query]:
     former = Query("find_savepoint", (run_id, timestamp))
-    others = Query("find_savepoint_named", (run_id, name, timestamp))  # without a name it finds none
+    others = Query("find_savepoint_named", (run_id, name, timestamp))  # no name finds none
     return [find_run(run_id), former, others]
 
 

@@ -1,4 +1,4 @@
-"""Steps: appending to the log of a run, and putting back what was damaged."""
+"""Steps: appends them to the log of a run, and repairs damaged ones."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ __all__ = ["Append", "Appended", "RepairStep", "find_step_key"]
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What an append came to.
+    """The result of an append.
 
     Attributes
     ----------
     steps
         The steps as the log holds them.
     replayed
-        True if the key of the first entry had been recorded before: nothing was written, and `steps` are the
+        Whether the key of the first entry was recorded before: then nothing was written, and `steps` are the
         recorded ones.
     """
 
@@ -36,14 +36,20 @@ class Appended(msgspec.Struct, frozen=True):
 class Append(Command[Appended], frozen=True):
     """Append entries to a run's log, with a savepoint and a change of its record, all or nothing.
 
-    Checked in this order: the first entry's key (recorded: the recorded steps of all entries' keys are the
-    result; with another body hash: `KeyReused`), the guard (`Fenced`), the position (`PositionConflict`
-    unless the log holds exactly `position` steps), the state (`RunFinished` if it is final). A later entry's
-    key that is recorded, while the first one's isn't, is `KeyReused` too. After a savepoint, older ones
-    beyond the newest `keep` (its own, or the store's) go; savepoint 0, milestones, pinned and named ones
-    stay, and so does the one just written. A savepoint of a run with an execution sets its crashes to 0, and
-    remembers how many lines the run has written, for `CutLines`. A `touch` notes the use of a document, and
-    refuses the append if it is refused.
+    The checks, in this order:
+
+    1. The first entry's key. If it is recorded, the result is the recorded steps of all entries' keys; with
+    another
+       body hash it is `KeyReused`. A recorded key of a later entry, while the first one's is new, is
+       `KeyReused` too.
+    2. The guard: `Fenced`.
+    3. The position: `PositionConflict` unless the log holds exactly `position` steps.
+    4. The state: `RunFinished` if it is final.
+
+    A savepoint deletes older ones beyond the newest `keep` (its own, or the store's). Savepoint 0,
+    milestones, pinned and named savepoints and the new one stay. A savepoint of a run with an execution sets
+    its crashes to 0, and records how many output lines the run has, for `CutLines`. A `touch` records the use
+    of a document; if it is refused, so is the append.
     """
 
     run_id: str
@@ -55,7 +61,7 @@ class Append(Command[Appended], frozen=True):
     touch: Touch | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, each entry's key, the execution if it is changed, and the touch."""
+        """Return the queries for the run, each entry's key, the execution if it changes, and the touch."""
         run_id = self.run_id
         queries = [find_run(run_id)]
         queries += [find_step_key(run_id, entry.key) for entry in self.entries if entry.key is not None]
@@ -64,7 +70,7 @@ class Append(Command[Appended], frozen=True):
         return queries if self.touch is None else [*queries, *self.touch.reads()]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Appended]:
-        """Append, or answer with what is recorded."""
+        """Append, or return the recorded steps."""
         run = found(self.run_id, answers[0])
         keys = [entry.key for entry in self.entries if entry.key is not None]
         recorded = answers[1 : len(keys) + 1]
@@ -109,7 +115,7 @@ class Append(Command[Appended], frozen=True):
 
 
 def _check_new(keys: Sequence[Key], recorded: Answers) -> None:
-    """Raise `KeyReused` if one of the keys is recorded, or stands among them twice."""
+    """Raise `KeyReused` if one of the keys is recorded, or occurs twice among them."""
     taken = set()
     for rows, key in zip(recorded, keys, strict=True):
         if rows or (key.text, key.ordinal) in taken:
@@ -118,7 +124,7 @@ def _check_new(keys: Sequence[Key], recorded: Answers) -> None:
 
 
 class RepairStep(Command[None], frozen=True):
-    """Put a step's recomputed blobs in place of damaged ones; `StepNotFound` if there is none."""
+    """Replace a step's damaged blobs by recomputed ones; raises `StepNotFound` if there is no such step."""
 
     run_id: str
     step: Step
@@ -136,5 +142,5 @@ class RepairStep(Command[None], frozen=True):
 
 
 def find_step_key(run_id: str, key: Key) -> Query:
-    """Return the query for the step that a key of a run was used for."""
+    """Return the query for the step that was made with a key of a run."""
     return Query("find_step_key", (run_id, key.text, key.ordinal))
