@@ -8,7 +8,7 @@ import pytest
 
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine, simulate
 from perdure.engines.system_dynamics import functions as sd
-from perdure.engines.system_dynamics.compiler import Compiled
+from perdure.engines.system_dynamics.compiling.compiler import Compiled
 from perdure.errors import CircularDefinition, EvaluationFailed, ModelError
 
 

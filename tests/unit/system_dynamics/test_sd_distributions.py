@@ -9,7 +9,7 @@ from scipy import stats
 
 from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics import functions as sd
-from perdure.engines.system_dynamics.distributions import SAMPLERS, draw_key
+from perdure.engines.system_dynamics.compiling.distributions import SAMPLERS, draw_key
 
 N = 4000
 KEY = draw_key(7, "base", "x", 1)

@@ -1,7 +1,7 @@
 """Elements: the stocks, flows, biflows, converters and constants of a model.
 
-An element knows its model, its name and its equation. What the equation means is `program`'s business, its
-value over time that of `simulation`.
+An element knows its model, its name and its equation. What the equation means is stated by `lowering`; its
+value over time is computed by `simulation`.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import structlog
 
-from perdure.engines.system_dynamics.expression import Expression, Operand, as_expression, finite
+from perdure.engines.system_dynamics.expression import AnyModel, Expression, Operand, as_expression, finite
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.errors import ModelError
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from perdure.engines.system_dynamics.model import Model
-
-__all__ = ["Biflow", "Constant", "Converter", "Element", "Flow", "Kind", "Stock"]
+__all__ = ["RESERVED", "Biflow", "Constant", "Converter", "Element", "Flow", "Kind", "Stock"]
 
 log = structlog.get_logger(__name__)
+
+RESERVED = "@"
+"""What the names of hidden variables start with; no name of an element does."""
 
 Kind: TypeAlias = Literal["stock", "flow", "biflow", "converter", "constant"]
 
@@ -44,7 +45,7 @@ class Element(Expression):
     __slots__ = ("_equation", "_initial_value", "model", "name")
     kind: Kind
 
-    def __init__(self, model: "Model", name: str) -> None:
+    def __init__(self, model: AnyModel, name: str) -> None:
         self.model = model
         self.name = name
         self._equation: Operand | None = None

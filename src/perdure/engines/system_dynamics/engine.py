@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from perdure.engines.system_dynamics.answers import Answers
 from perdure.engines.system_dynamics.expression import finite
 from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import Points, overriding_points
 from perdure.engines.system_dynamics.run_specs import RunSpecs
-from perdure.engines.system_dynamics.simulation import Simulation
-from perdure.engines.system_dynamics.state import restored
+from perdure.engines.system_dynamics.running.answers import Answers
+from perdure.engines.system_dynamics.running.simulation import Simulation
+from perdure.engines.system_dynamics.running.state import restored
 from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, nearest, suggest
 from perdure.state.codec import State
 
@@ -152,7 +152,7 @@ class SystemDynamicsEngine:
         InvalidState
             If it doesn't fit the model and the run specs; nothing has changed then.
         """
-        restored(state, self._running, self._model)
+        restored(state, self._running, self._model.overridable, self._model.table_names)
 
     def close(self) -> None:
         """Free the run."""

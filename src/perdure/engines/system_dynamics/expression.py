@@ -1,25 +1,72 @@
 """Expressions: what an equation is made of before it is compiled.
 
 An expression is a frozen tree of numbers, elements and operations. Operators on elements and expressions
-build larger expressions; nothing is computed here. `program` lowers the trees to the intermediate form.
+build larger expressions; nothing is computed here. `lowering` lowers the trees to the intermediate form.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, Union
+from typing import Any, NoReturn, Protocol, TypeAlias, Union
 
 from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.errors import ModelError, Unsupported
 
-if TYPE_CHECKING:
-    from perdure.engines.system_dynamics.model import Model
-
-__all__ = ["Call", "Expression", "Lookup", "Number", "Operand", "Operation", "Reference", "as_expression"]
+__all__ = [
+    "AnyModel",
+    "Call",
+    "Expression",
+    "Lookup",
+    "Number",
+    "Operand",
+    "Operation",
+    "Reference",
+    "as_expression",
+]
 
 Operand: TypeAlias = Union["Expression", float]
 """What may stand in an equation: an element, an expression or a number (a bool counts as 1.0 or 0.0)."""
+
+
+class AnyModel(Protocol):
+    """What expressions and elements need of the model that they belong to; `Model` has it."""
+
+    name: str
+
+    def copy_of(self, other: Any, /) -> bool:
+        """Return whether one of the two models is a copy of the other."""
+        ...
+
+    def changed(self) -> None:
+        """Forget what was compiled."""
+        ...
+
+    def program(self) -> "EquationTexts":
+        """Return what has the text of each equation."""
+        ...
+
+    def evaluate_equation(self, name: str, t: float) -> float:
+        """Return the value of an element at `t`."""
+        ...
+
+    def window(
+        self,
+        name: str,
+        starttime: float | None = None,
+        stoptime: float | None = None,
+        dt: float | None = None,
+    ) -> Mapping[float, float]:
+        """Return time → value of an element."""
+        ...
+
+
+class EquationTexts(Protocol):
+    """The equations of a model as text."""
+
+    def text(self, name: str) -> str:
+        """Return the equation of an element."""
+        ...
 
 
 class Expression:
@@ -136,13 +183,13 @@ class Reference(Expression):
 class Operation(Expression):
     """An operator or function of the language applied to operands.
 
-    `model` is the model it was built for, where the language asks for one; `program` checks that it is the
+    `model` is the model it was built for, where the language asks for one; `lowering` checks that it is the
     one the equation belongs to.
     """
 
     operator: str
     operands: tuple[Expression, ...]
-    model: "Model | None" = None
+    model: AnyModel | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -157,7 +204,7 @@ class Lookup(Expression):
 class Call(Expression):
     """A call of a user function by its name in the model."""
 
-    model: "Model"
+    model: AnyModel
     function: str
     operands: tuple[Expression, ...]
 

@@ -7,9 +7,9 @@ counter-based generator, so that a run repeats exactly: see `distributions`.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from perdure.engines.system_dynamics.expression import (
+    AnyModel,
     Expression,
     Lookup,
     Number,
@@ -19,9 +19,6 @@ from perdure.engines.system_dynamics.expression import (
 )
 from perdure.engines.system_dynamics.points import checked_points
 from perdure.errors import ModelError
-
-if TYPE_CHECKING:
-    from perdure.engines.system_dynamics.model import Model
 
 __all__ = [
     "And", "If", "Inf", "Not", "Or", "abs", "arccos", "arcsin", "arctan", "beta", "binomial", "ceil",
@@ -33,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _operation(operator: str, *values: Operand, model: "Model | None" = None) -> Operation:
+def _operation(operator: str, *values: Operand, model: AnyModel | None = None) -> Operation:
     return Operation(operator, operands(values, f"sd.{operator}"), model)
 
 
@@ -45,17 +42,17 @@ def time() -> Operation:
     return _operation("time")
 
 
-def dt(model: "Model") -> Operation:
+def dt(model: AnyModel) -> Operation:
     """The length of a step."""
     return _operation("dt", model=model)
 
 
-def starttime(model: "Model") -> Operation:
+def starttime(model: AnyModel) -> Operation:
     """The time the run starts at."""
     return _operation("starttime", model=model)
 
 
-def stoptime(model: "Model") -> Operation:
+def stoptime(model: AnyModel) -> Operation:
     """The time the run stops at."""
     return _operation("stoptime", model=model)
 
@@ -195,7 +192,7 @@ def step(height: Operand, timestep: Operand) -> Operation:
     return _operation("step", height, timestep)
 
 
-def pulse(model: "Model", volume: Operand, first_pulse: Operand = 0.0, interval: Operand = 0.0) -> Operation:
+def pulse(model: AnyModel, volume: Operand, first_pulse: Operand = 0.0, interval: Operand = 0.0) -> Operation:
     """`volume`/dt at the time `first_pulse`, and again every `interval` (0: never again), otherwise 0.0.
 
     The times must be on the grid of the run to be hit. Under RK4 a pulse lasts its whole step, so that the
@@ -228,7 +225,7 @@ def lookup(element: Operand, points: str | Sequence[Sequence[float]]) -> Lookup:
 
 
 def delay(
-    model: "Model", input_function: Operand, delay_duration: Operand, initial_value: Operand | None = None
+    model: AnyModel, input_function: Operand, delay_duration: Operand, initial_value: Operand | None = None
 ) -> Operation:
     """The value `input_function` had `delay_duration` ago; before that, `initial_value`.
 
@@ -241,14 +238,14 @@ def delay(
 
 
 def smooth(
-    model: "Model", input_function: Operand, averaging_time: Operand, initial_value: Operand
+    model: AnyModel, input_function: Operand, averaging_time: Operand, initial_value: Operand
 ) -> Operation:
     """The first-order exponential average of `input_function` over `averaging_time`."""
     return _operation("smooth", input_function, averaging_time, initial_value, model=model)
 
 
 def trend(
-    model: "Model", input_function: Operand, averaging_time: Operand, initial_value: Operand
+    model: AnyModel, input_function: Operand, averaging_time: Operand, initial_value: Operand
 ) -> Operation:
     """The fractional rate of change of `input_function`, per unit of time.
 

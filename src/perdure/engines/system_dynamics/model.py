@@ -1,4 +1,4 @@
-"""Models: the elements, points and functions of a system-dynamics model, and its run specs.
+"""Models of system dynamics: their elements, points and functions, their run specs, and how they run.
 
 A model is a definition; it holds no state of a run. `SystemDynamicsEngine` and `simulate` run it. A subclass
 may build its elements in `instantiate_model`, and train itself over episodes.
@@ -9,27 +9,21 @@ from contextlib import suppress
 from copy import copy, deepcopy
 from functools import wraps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from perdure.engines.system_dynamics.attributes import attributes_of
-from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter, Element, Flow, Stock
+from perdure.engines.system_dynamics.compiling.lowering import lower
+from perdure.engines.system_dynamics.compiling.program import Program
 from perdure.engines.system_dynamics.expression import Call, Operand, operands
-from perdure.engines.system_dynamics.fingerprint import fingerprint
+from perdure.engines.system_dynamics.identity.fingerprint import fingerprint
+from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
-from perdure.engines.system_dynamics.points import Points, checked_points, filled
-from perdure.engines.system_dynamics.program import RESERVED, Program
+from perdure.engines.system_dynamics.points import filled
 from perdure.engines.system_dynamics.run_specs import RunSpecs
-from perdure.engines.system_dynamics.simulation import Simulation
+from perdure.engines.system_dynamics.running.evaluation import table_of, value_at, window_of
 from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
-from perdure.errors import (
-    DuplicateElement,
-    EvaluationFailed,
-    Invalid,
-    ModelError,
-    UnknownElement,
-    nearest,
-)
+from perdure.errors import DuplicateElement, Invalid, ModelError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,10 +34,8 @@ __all__ = ["Model"]
 BACKENDS = (None, "python", "rust")
 """BPTK-Py's engines; here they are one."""
 
-AnyElement = TypeVar("AnyElement", bound=Element)
 
-
-class Model:
+class Model(ModelElements):
     """A system-dynamics model.
 
     Parameters
@@ -90,15 +82,12 @@ class Model:
         scheduler: object = None,
         data_collector: object = None,
     ) -> None:
+        super().__init__(name)
         self.scheduler = scheduler
         self.data_collector = data_collector
         self.starttime = starttime
         self.stoptime = stoptime
         self.dt = dt
-        self.name = name
-        self.points: dict[str, Sequence[Sequence[float]]] = {}
-        self._origin = object()  # shared with copies, whose equations are those of the first model
-        self._elements: dict[str, Element] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._impure: frozenset[str] = frozenset()
         self._program: tuple[tuple[str, ...], Program] | None = None
@@ -141,26 +130,6 @@ class Model:
             self.instantiate_model()
 
     # Defining -----------------------------------------------------------------------------------------------
-
-    def stock(self, name: str) -> Stock:
-        """Return the stock `name`, made if it doesn't exist; as with all kinds, a name has one kind only."""
-        return self._element(Stock, name)
-
-    def flow(self, name: str) -> Flow:
-        """Return the flow `name`, made if it doesn't exist; it is never negative."""
-        return self._element(Flow, name)
-
-    def biflow(self, name: str) -> Biflow:
-        """Return the biflow `name`, made if it doesn't exist; it may have either sign."""
-        return self._element(Biflow, name)
-
-    def converter(self, name: str) -> Converter:
-        """Return the converter `name`, made if it doesn't exist."""
-        return self._element(Converter, name)
-
-    def constant(self, name: str) -> Constant:
-        """Return the constant `name`, made if it doesn't exist."""
-        return self._element(Constant, name)
 
     def function(
         self, name: str, fn: Callable[..., Any], elementwise: bool = True, *, impure: bool = False
@@ -218,41 +187,6 @@ class Model:
     # Reading ------------------------------------------------------------------------------------------------
 
     @property
-    def elements(self) -> Mapping[str, Element]:
-        """All elements by name, in the order they were made."""
-        return MappingProxyType(self._elements)
-
-    @property
-    def stocks(self) -> dict[str, Stock]:
-        """The stocks by name."""
-        return self._of(Stock)
-
-    @property
-    def flows(self) -> dict[str, Flow]:
-        """The flows by name."""
-        return self._of(Flow)
-
-    @property
-    def biflows(self) -> dict[str, Biflow]:
-        """The biflows by name."""
-        return self._of(Biflow)
-
-    @property
-    def converters(self) -> dict[str, Converter]:
-        """The converters by name."""
-        return self._of(Converter)
-
-    @property
-    def constants(self) -> dict[str, Constant]:
-        """The constants by name."""
-        return self._of(Constant)
-
-    @property
-    def overridable(self) -> list[str]:
-        """The names of the elements that a scenario or a client may set."""
-        return [name for name, element in self._elements.items() if element.overridable]
-
-    @property
     def table_names(self) -> list[str]:
         """The names of the points that a scenario or a client may set: the model's, and those of lookups."""
         return [*dict.fromkeys((*self.points, *self.program().missing_tables))]
@@ -266,16 +200,6 @@ class Model:
     def impure(self) -> frozenset[str]:
         """The names of the user functions that were declared impure."""
         return self._impure
-
-    def tables(self) -> dict[str, Points]:
-        """Return the points by name, checked and sorted by x, without those that are empty.
-
-        Raises
-        ------
-        ModelError
-            If some aren't points.
-        """
-        return {name: checked_points(points, name) for name, points in filled(self.points).items()}
 
     def attributes(self) -> Mapping[str, Any]:
         """Return what the author put on the model besides elements and points, for user functions to read."""
@@ -293,7 +217,7 @@ class Model:
         """
         names = tuple(sorted(filled(self.points)))
         if self._program is None or self._program[0] != names or self._program[1].model_name != self.name:
-            self._program = (names, Program.of(self))
+            self._program = (names, lower(self, self._functions, self._impure))
         return self._program[1]
 
     def fingerprint(self) -> str:
@@ -311,7 +235,7 @@ class Model:
             If a user function that wasn't declared impure reads a clock, a file or the like, or changes what
             outlives a call.
         """
-        return fingerprint(self.program(), self.tables(), self.attributes(), _opaque)
+        return fingerprint(self.program(), self.tables(), self.attributes())
 
     # Running ------------------------------------------------------------------------------------------------
 
@@ -333,11 +257,7 @@ class Model:
         refuse_past_read(name)
         self.known(name, "A request")
         specs = RunSpecs(self.starttime, max(self.stoptime, t), self.dt, name=self.name)
-        n = round((t - specs.starttime) / specs.dt)
-        if n < 0:
-            raise EvaluationFailed(element=name, time=t, reason=f"the run starts at {specs.starttime}")
-        (value,) = Simulation(self, specs, [name]).look(n)
-        return value
+        return value_at(self, specs, name, t)
 
     def window(
         self,
@@ -361,23 +281,14 @@ class Model:
             If `starttime` is before the model's, or the model can't be evaluated.
         """
         self.known(name, "A request")
-        asked = RunSpecs(
+        shown = RunSpecs(
             self.starttime if starttime is None else starttime,
             self.stoptime if stoptime is None else stoptime,
             self.dt if dt is None else dt,
             name=self.name,
         )
-        if asked.starttime < self.starttime:
-            raise EvaluationFailed(
-                element=name, time=asked.starttime, reason=f"the run starts at {self.starttime}"
-            )
-        specs = RunSpecs(self.starttime, asked.stoptime, self.dt, name=self.name)
-        _, (values,) = Simulation(self, specs, [name]).run()
-        places = asked.decimals
-        times = [asked.time(n) for n in range(asked.answers)]
-        return {
-            round(t, places): values[min(round((t - specs.starttime) / specs.dt), specs.last)] for t in times
-        }
+        specs = RunSpecs(self.starttime, max(self.starttime, shown.stoptime), self.dt, name=self.name)
+        return window_of(self, specs, name, shown)
 
     def plot_lookup(
         self,
@@ -417,12 +328,6 @@ class Model:
         style = style.with_given({"matplotlib_rc_settings": matplotlib_rc_settings})
         return draw(frame, style, format=format, title=", ".join(names))
 
-    def lookup_points(self, name: str) -> Points:
-        """Return the model's points `name`, sorted by x; raise `UnknownElement` if there are none."""
-        if name not in self.points:
-            raise UnknownElement(user="A plot", name=name, suggestion=nearest(name, self.points))
-        return checked_points(self.points[name], name)
-
     def equation(self, equation: str, t: float) -> float:
         """Return the same as `evaluate_equation`."""
         return self.evaluate_equation(equation, t)
@@ -459,15 +364,7 @@ class Model:
             self.known(name, "A request")
             refuse_past_read(name)
         specs = RunSpecs(self.starttime, self.stoptime, self.dt, name=self.name)
-        grid, columns = Simulation(self, specs, names).run()
-        places = specs.decimals
-        times = [round(t, places) for t in grid]
-        values = dict(zip(names, columns, strict=True))
-        try:
-            import pandas as pd
-        except ImportError:
-            return {name: dict(zip(times, column, strict=True)) for name, column in values.items()}
-        return pd.DataFrame(values, index=pd.Index(times, name="t"))
+        return table_of(self, specs, names)
 
     def frozen(self) -> "Model":
         """Return a copy that runs as this model does now, whatever becomes of its equations and points.
@@ -501,6 +398,7 @@ class Model:
             made._elements[name] = own = copy(element)
             own.model = made
             former = element.model
+            assert isinstance(former, ModelElements)
             mine |= {id(each): own for each in (element, former._elements.get(name))} | {id(former): made}
         made._functions = deepcopy(self._functions, mine)
         base = vars(Model())
@@ -508,37 +406,3 @@ class Model:
             with suppress(Exception):
                 vars(made)[name] = deepcopy(vars(self)[name], mine)
         return made
-
-    def copy_of(self, other: "Model") -> bool:
-        """Return whether one of the two is a copy of the other, so that their equations can be shared."""
-        return self._origin is other._origin
-
-    def known(self, name: object, user: str) -> str:
-        """Return `name` if an element has it; otherwise raise `UnknownElement` on behalf of `user`."""
-        if isinstance(name, str) and name in self._elements:
-            return name
-        raise UnknownElement(user=user, name=name, suggestion=nearest(str(name), self._elements))
-
-    def _element(self, kind: type[AnyElement], name: str) -> AnyElement:
-        if not isinstance(name, str) or not name or name.startswith(RESERVED):
-            raise ModelError(
-                f"An element's name is a non-empty string without {RESERVED} at its start, not {name!r:.80}."
-            )
-        refuse_past_read(name)
-        element = self._elements.get(name)
-        if element is None:
-            element = self._elements[name] = kind(self, name)
-            self.changed()
-        if not isinstance(element, kind):
-            raise DuplicateElement(name=name, kind=element.kind, other=kind.kind)
-        return element
-
-    def _of(self, kind: type[AnyElement]) -> dict[str, AnyElement]:
-        return {name: element for name, element in self._elements.items() if isinstance(element, kind)}
-
-
-def _opaque(value: object) -> str | None:
-    """Name an element or a model that a user function holds but can't read."""
-    if isinstance(value, Model):
-        return "model"
-    return str(value) if isinstance(value, Element) else None

@@ -1,13 +1,10 @@
 """Modules: parts of a model whose elements carry a path in their names, so that a part can be used again."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter, Flow, Stock
+from perdure.engines.system_dynamics.model import Model
 from perdure.errors import ModelError
-
-if TYPE_CHECKING:
-    from perdure.engines.system_dynamics.model import Model
 
 __all__ = ["Module"]
 
@@ -51,7 +48,7 @@ class Module:
     8.0
     """
 
-    def __init__(self, model: "Model", name: str, parent: "Module | None" = None) -> None:
+    def __init__(self, model: Model, name: str, parent: "Module | None" = None) -> None:
         if not isinstance(name, str) or not name:
             raise ModelError(f"A module's name is a non-empty string, not {name!r:.80}.")
         self.model = model

@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from perdure.engines.system_dynamics.answers import Answers
 from perdure.engines.system_dynamics.attributes import readable
 from perdure.engines.system_dynamics.expression import Expression
 from perdure.engines.system_dynamics.points import Points
@@ -81,16 +80,8 @@ def refuse_past_read(element: str) -> None:
         raise PastRead(function=function, element=element)
 
 
-def wrapped(
-    name: str, function: Callable[..., Any], view: ModelView, answers: Answers | None = None
-) -> Callable[..., float]:
-    """Return `function` as compiled equations call it: with the time and its arguments, answering a float.
-
-    Parameters
-    ----------
-    answers
-        Where what it answers is recorded; None if it is pure.
-    """
+def wrapped(name: str, function: Callable[..., Any], view: ModelView) -> Callable[..., float]:
+    """Return `function` as compiled equations call it: with the time and its arguments, answering a float."""
 
     def call(t: float, *arguments: float) -> float:
         token = _active.set(name)
@@ -107,8 +98,4 @@ def wrapped(
         finally:
             _active.reset(token)
 
-    def asked(t: float, *arguments: float) -> float:
-        assert answers is not None
-        return answers.ask(name, lambda: call(t, *arguments))
-
-    return call if answers is None else asked
+    return call

@@ -19,8 +19,8 @@ from perdure.dialects.bptk.overrides import known_overrides
 from perdure.drivers.session_requests import ADMINISTRATOR, NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.order import closure
-from perdure.engines.system_dynamics.program import DRAWS, references
+from perdure.engines.system_dynamics.compiling.order import closure
+from perdure.engines.system_dynamics.compiling.program import DRAWS, references
 from perdure.errors import CorruptBlob, Invalid, NotFound, Refused
 from perdure.run import Run
 from perdure.scenarios import Scenario

@@ -7,7 +7,7 @@ start time stocks are variables too: they come after what their initial values r
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from perdure.engines.system_dynamics.program import (
+from perdure.engines.system_dynamics.compiling.program import (
     Code,
     Delay,
     Program,

@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import TypeAlias
 
-from perdure.engines.system_dynamics.effects import Effects, effects_of
+from perdure.engines.system_dynamics.identity.effects import Effects, effects_of
 from perdure.errors import ModelError
 
 __all__ = ["Chains", "Import", "Source", "class_source", "function_source"]

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from perdure.engines.system_dynamics.calls import MISSING, attribute_of
-from perdure.engines.system_dynamics.reaches import RESULT
-from perdure.engines.system_dynamics.reads import Read
+from perdure.engines.system_dynamics.identity.calls import MISSING, attribute_of
+from perdure.engines.system_dynamics.identity.reaches import RESULT
+from perdure.engines.system_dynamics.identity.reads import Read
 
 __all__ = ["impure_read", "impure_value"]
 

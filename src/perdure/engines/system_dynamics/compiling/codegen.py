@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from perdure.engines.system_dynamics.compiling.program import DRAWS, Code, Instruction, references
 from perdure.engines.system_dynamics.points import Points
-from perdure.engines.system_dynamics.program import DRAWS, Code, Instruction, references
 
 __all__ = ["Fragment", "Names", "fragment"]
 

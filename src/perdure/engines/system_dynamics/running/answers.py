@@ -12,13 +12,13 @@ class Answers:
     """The answers of one simulation's impure functions, a step at a time."""
 
     def __init__(self) -> None:
-        self._told: dict[str, list[float]] | None = None
+        self._logged: dict[str, list[float]] | None = None
         self._given: dict[str, list[float]] = {}
 
     def take(self) -> Recorded:
         """Return, once, what was answered during the last step."""
-        told, self._told = self._told, None
-        return told or {}
+        logged, self._logged = self._logged, None
+        return logged or {}
 
     def give(self, recorded: Recorded) -> None:
         """Let the next step be answered with what was recorded, as far as it goes."""
@@ -26,16 +26,20 @@ class Answers:
 
     def begin(self) -> None:
         """Begin a step, whose answers are kept until they are taken, or the next one begins."""
-        self._told = {}
+        self._logged = {}
 
     def end(self) -> None:
         """End a step: what was recorded of it and not asked for is no answer to the next one."""
         self._given = {}
 
-    def ask(self, name: str, call: Callable[[], float]) -> float:
-        """Return what a function answers, or answered."""
-        left = self._given.get(name)
-        answer = left.pop() if left else call()
-        if self._told is not None:  # not in runs as a whole, of which nothing is logged
-            self._told.setdefault(name, []).append(answer)
-        return answer
+    def ask(self, name: str, call: Callable[..., float]) -> Callable[..., float]:
+        """Return a function that returns the recorded answer of an impure function, or else calls it."""
+
+        def asked(*arguments: float) -> float:
+            left = self._given.get(name)
+            answer = left.pop() if left else call(*arguments)
+            if self._logged is not None:  # not in runs as a whole, of which nothing is logged
+                self._logged.setdefault(name, []).append(answer)
+            return answer
+
+        return asked

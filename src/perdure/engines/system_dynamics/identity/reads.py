@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from perdure.engines.system_dynamics.reaches import RESULT, is_getattr
+from perdure.engines.system_dynamics.identity.reaches import RESULT, is_getattr
 
 __all__ = ["Chain", "Read", "reads_of"]
 

@@ -6,10 +6,9 @@ the same bits. Engine and model are thin faces of it.
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
-from perdure.engines.system_dynamics.answers import Answers
-from perdure.engines.system_dynamics.compiler import (
+from perdure.engines.system_dynamics.compiling.compiler import (
     FILENAME,
     Compiled,
     Method,
@@ -17,21 +16,40 @@ from perdure.engines.system_dynamics.compiler import (
     compile_program,
     constant_value,
 )
-from perdure.engines.system_dynamics.distributions import draw_key
-from perdure.engines.system_dynamics.gaps import runnable
+from perdure.engines.system_dynamics.compiling.distributions import draw_key
+from perdure.engines.system_dynamics.compiling.gaps import runnable
+from perdure.engines.system_dynamics.compiling.program import Program
+from perdure.engines.system_dynamics.compiling.runtime import (
+    FixedDelay,
+    ReadsItself,
+    VariableDelay,
+    delay_steps,
+)
 from perdure.engines.system_dynamics.points import Points, Table, as_lists, point_table
-from perdure.engines.system_dynamics.program import Program
 from perdure.engines.system_dynamics.run_specs import RunSpecs
-from perdure.engines.system_dynamics.runtime import FixedDelay, ReadsItself, VariableDelay, delay_steps
+from perdure.engines.system_dynamics.running.answers import Answers
 from perdure.engines.system_dynamics.user_functions import FunctionFailed, ModelView, wrapped
 from perdure.errors import EngineFinished, EvaluationFailed, PerdureError
 
-if TYPE_CHECKING:
-    from perdure.engines.system_dynamics.model import Model
-
-__all__ = ["Simulation"]
+__all__ = ["Simulated", "Simulation"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Simulated(Protocol):
+    """What a simulation needs of its model."""
+
+    def program(self) -> Program:
+        """Return the intermediate form of the model."""
+        ...
+
+    def tables(self) -> dict[str, Points]:
+        """Return the points of the model by name, checked."""
+        ...
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return what user functions can read of the model besides."""
+        ...
 
 
 class Simulation:
@@ -62,7 +80,7 @@ class Simulation:
 
     def __init__(
         self,
-        model: "Model",
+        model: Simulated,
         specs: RunSpecs,
         outputs: Sequence[str],
         *,
@@ -104,9 +122,9 @@ class Simulation:
             model.attributes() if program.functions else {},
         )
         self._answers = Answers() if answers is None else answers
+        called = {name: wrapped(name, program.functions[name], view) for name in self.compiled.functions}
         self._functions = [
-            wrapped(name, program.functions[name], view, self._answers if name in program.impure else None)
-            for name in self.compiled.functions
+            self._answers.ask(name, call) if name in program.impure else call for name, call in called.items()
         ]
         self._own = [point_table(points) for points in self.compiled.own_points]
         self._bound: dict[str, Callable[..., Any]] = {}

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from statistics import NormalDist
 
-from perdure.engines.system_dynamics import distributions
+from perdure.engines.system_dynamics.compiling import distributions
 
 __all__ = ["NAMESPACE", "FixedDelay", "ReadsItself", "VariableDelay", "delay_steps"]
 

@@ -15,11 +15,17 @@ from itertools import count
 from types import CodeType, FunctionType
 from typing import Any, Literal, TypeAlias
 
-from perdure.engines.system_dynamics.codegen import Fragment, Names, fragment, needs_time, reads
-from perdure.engines.system_dynamics.order import closure, initial_order, step_order
+from perdure.engines.system_dynamics.compiling.codegen import Fragment, Names, fragment, needs_time, reads
+from perdure.engines.system_dynamics.compiling.order import closure, initial_order, step_order
+from perdure.engines.system_dynamics.compiling.program import (
+    Code,
+    Instruction,
+    Program,
+    initial_name,
+    references,
+)
+from perdure.engines.system_dynamics.compiling.runtime import NAMESPACE
 from perdure.engines.system_dynamics.points import Points
-from perdure.engines.system_dynamics.program import Code, Instruction, Program, initial_name, references
-from perdure.engines.system_dynamics.runtime import NAMESPACE
 from perdure.errors import ModelError
 
 __all__ = ["Compiled", "Method", "Part", "compile_program", "constant_value"]

@@ -4,10 +4,9 @@ from collections.abc import Collection, Mapping
 from numbers import Real
 from typing import Any
 
-from perdure.engines.system_dynamics.model import Model
+from perdure.engines.system_dynamics.compiling.runtime import FixedDelay, VariableDelay
 from perdure.engines.system_dynamics.points import Points, parse_points
-from perdure.engines.system_dynamics.runtime import FixedDelay, VariableDelay
-from perdure.engines.system_dynamics.simulation import Simulation
+from perdure.engines.system_dynamics.running.simulation import Simulation
 from perdure.errors import InvalidState
 
 __all__ = ["restored"]
@@ -15,8 +14,21 @@ __all__ = ["restored"]
 _PARTS = ("step", "stocks", "delays", "constants", "points")
 
 
-def restored(state: object, simulation: Simulation, model: Model) -> None:
-    """Put `simulation` at `state`; raise `InvalidState`, and change nothing, if the two don't fit."""
+def restored(
+    state: object, simulation: Simulation, constants: Collection[str], points: Collection[str]
+) -> None:
+    """Put `simulation` at `state`.
+
+    Parameters
+    ----------
+    constants, points
+        The names that overrides in the state may have.
+
+    Raises
+    ------
+    InvalidState
+        If the state doesn't fit the simulation; nothing has changed then.
+    """
     check = _Check(simulation.program.model_name)
     parts = check.mapping(state, "the state", _PARTS)
     step = parts["step"]
@@ -31,15 +43,15 @@ def restored(state: object, simulation: Simulation, model: Model) -> None:
     counts = {reached, max(0, reached - 1)} if step == simulation.specs.answers else {reached}
     entries = check.mapping(parts["delays"], "the delays", list(simulation.delays))
     pasts = [check.past(entries[name], name, delay, counts) for name, delay in simulation.delays.items()]
-    constants = {
+    overridden = {
         name: check.number(value, f"the constant {name!r}")
-        for name, value in check.known(parts["constants"], "constants", model.overridable).items()
+        for name, value in check.known(parts["constants"], "constants", constants).items()
     }
-    points = {
+    tables = {
         name: check.points(value, name)
-        for name, value in check.known(parts["points"], "points", model.table_names).items()
+        for name, value in check.known(parts["points"], "points", points).items()
     }
-    simulation.go_to(step, values, pasts, constants, points)
+    simulation.go_to(step, values, pasts, overridden, tables)
 
 
 class _Check:

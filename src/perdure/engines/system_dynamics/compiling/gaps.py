@@ -7,7 +7,7 @@ and all that needs it, is left out of the run; only who asks for that gets an er
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from perdure.engines.system_dynamics.program import Code, Program, initial_name, references
+from perdure.engines.system_dynamics.compiling.program import Code, Program, initial_name, references
 from perdure.errors import MissingEquation, UnknownElement
 
 __all__ = ["runnable"]

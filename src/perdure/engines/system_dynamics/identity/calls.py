@@ -13,8 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from perdure.engines.system_dynamics.effects import IN_PLACE_CHANGE, REBOUND, STORED, Effects, Signature
-from perdure.engines.system_dynamics.reaches import ITEM, RESULT, SLICE, WRAP, Call, Reach
+from perdure.engines.system_dynamics.identity.effects import (
+    IN_PLACE_CHANGE,
+    REBOUND,
+    STORED,
+    Effects,
+    Signature,
+)
+from perdure.engines.system_dynamics.identity.reaches import ITEM, RESULT, SLICE, WRAP, Call, Reach
 
 __all__ = ["MISSING", "Scope", "attribute_of", "change_of"]
 

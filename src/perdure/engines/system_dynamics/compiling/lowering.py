@@ -1,17 +1,24 @@
-"""The intermediate form of a model: every equation as postfix code over named variables.
+"""Lowering: the expressions of a model's elements become the postfix code of its program.
 
-A program is what a model means, free of run specs: names are resolved, `smooth` and `trend` have become
-hidden stocks, each delay an entry of its own. `order` sorts it, `compiler` turns it into Python,
-`fingerprint` hashes it. Nothing here recurses, so that neither long chains nor deep expressions are limited
-by Python's stack.
+Nothing here recurses, so that neither long chains nor deep expressions are limited by Python's stack.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from perdure.engines.system_dynamics.elements import Element, Kind, Stock
+from perdure.engines.system_dynamics.compiling.program import (
+    DRAWS,
+    Code,
+    Definition,
+    Delay,
+    Instruction,
+    Program,
+    UserFunction,
+    initial_name,
+)
+from perdure.engines.system_dynamics.elements import RESERVED, Element, Stock
 from perdure.engines.system_dynamics.expression import (
+    AnyModel,
     Call,
     Expression,
     Lookup,
@@ -20,179 +27,76 @@ from perdure.engines.system_dynamics.expression import (
     Reference,
     as_expression,
 )
+from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.points import Points, filled
 from perdure.errors import ModelError, UnknownElement, nearest
 
-if TYPE_CHECKING:
-    from perdure.engines.system_dynamics.model import Model
-
-__all__ = ["DRAWS", "RESERVED", "Code", "Definition", "Delay", "Instruction", "Program"]
-
-RESERVED = "@"
-"""What the names of hidden variables start with, and no other name may."""
-
-DRAWS = frozenset(
-    {
-        "beta", "binomial", "exprnd", "gamma", "geometric", "logistic", "lognormal", "montecarlo",
-        "negbinomial", "normal", "pareto", "poisson", "triangular", "uniform", "weibull",
-    }
-)  # fmt: skip
-"""The operators that draw random numbers."""
+__all__ = ["lower"]
 
 _TIMED = (
     frozenset({"element", "time", "step", "pulse", "sinwave", "coswave", "lookup", "call", "delay"}) | DRAWS
 )
 _MOST_INSTRUCTIONS = 1_000_000
 
-UserFunction: TypeAlias = Callable[..., float]
 
+def lower(model: ModelElements, functions: Mapping[str, UserFunction], impure: frozenset[str]) -> Program:
+    """Return the program of a model.
 
-class Instruction(NamedTuple):
-    """One step of postfix code: take `arity` values, apply `operator`, leave one value.
+    Parameters
+    ----------
+    model
+        Its elements and points.
+    functions
+        Its user functions by name.
+    impure
+        The names of those that were declared impure.
 
-    `data` is the value of a ``number``, the name of an ``element``, the points or their name of a ``lookup``,
-    the name of a ``call`` or a ``delay``, the ordinal of a random draw within its variable.
+    Raises
+    ------
+    UnknownElement
+        If an equation uses an element of another model.
+    ModelError
+        If an equation uses something else of another model, or has too many operations.
     """
-
-    operator: str
-    arity: int = 0
-    data: float | str | Points | None = None
-
-
-Code: TypeAlias = tuple[Instruction, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A variable with its code. `owner` is the element of the user's that it belongs to.
-
-    The code of a stock is its net flow. An ``initial`` is evaluated once, at the start.
-    """
-
-    name: str
-    kind: str
-    owner: str
-    code: Code
-
-
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """A delay: the variable whose past it reads, and its duration if that is fixed by the run specs."""
-
-    name: str
-    owner: str
-    input: str
-    duration: Code | None
-    initial: str | None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Program:
-    """A model's meaning, made by `Program.of`.
-
-    `constants` are the elements that may be overridden: constants, and converters that are a bare number.
-    `missing` are the elements without an equation, `missing_tables` the tables without points that lookups
-    read, each with the element that does and a suggestion. `compiled` is the compiler's own store, `parts`
-    that of `gaps`.
-    """
-
-    model_name: str
-    kinds: Mapping[str, Kind]
-    constants: Mapping[str, float]
-    definitions: Mapping[str, Definition]
-    initials: Mapping[str, Definition]
-    delays: Mapping[str, Delay]
-    functions: Mapping[str, UserFunction]
-    impure: frozenset[str] = frozenset()
-    missing: frozenset[str] = frozenset()
-    missing_tables: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
-    compiled: dict[Any, Any] = field(default_factory=dict)
-    parts: dict[Any, "Program"] = field(default_factory=dict)
-
-    @property
-    def stocks(self) -> list[str]:
-        """The names of all stocks, hidden ones too, sorted."""
-        return sorted(name for name, definition in self.definitions.items() if definition.kind == "stock")
-
-    def owner(self, name: str) -> str:
-        """Return the user's element that the variable `name` belongs to."""
-        definition = self.definitions.get(name) or self.initials.get(name)
-        return name if definition is None else definition.owner
-
-    def text(self, name: str) -> str:
-        """Return the equation of an element as text; ``None`` if it has none."""
-        if name in self.constants:
-            return repr(self.constants[name])
-        stack: list[str] = []
-        for operator, arity, data in self.definitions[name].code if name in self.definitions else ():
-            operands = stack[len(stack) - arity :]
-            del stack[len(stack) - arity :]
-            if operator == "number":
-                stack.append(repr(data))
-            elif operator == "element":
-                stack.append(str(data))
-            else:
-                named = [repr(data)] if isinstance(data, str | tuple) else []
-                stack.append(f"{operator}({', '.join(operands + named)})")
-        return stack[0] if stack else "None"
-
-    @classmethod
-    def of(cls, model: "Model") -> "Program":
-        """Lower a model.
-
-        Raises
-        ------
-        UnknownElement
-            If an equation uses an element of another model.
-        """
-        missing = frozenset(
-            element.name
-            for element in model.elements.values()
-            if not (element.defined if isinstance(element, Stock) else element.equation is not None)
-        )
-        lowering = _Lowering(model)
-        constants: dict[str, float] = {}
-        for name, element in model.elements.items():
-            if name in missing:
-                continue
-            equation = as_expression(0.0 if element.equation is None else element.equation)
-            if element.overridable:
-                assert isinstance(equation, Number)
-                constants[name] = equation.value
-                continue
-            lowering.pending.append((name, element.kind, name, equation))
-            if isinstance(element, Stock):
-                lowering.add_initial(name, name, as_expression(element.initial_value))
-        lowering.run()
-        return cls(
-            model_name=model.name,
-            kinds={name: element.kind for name, element in model.elements.items()},
-            constants=constants,
-            definitions=lowering.definitions,
-            initials=lowering.initials,
-            delays=lowering.delays,
-            functions=lowering.functions,
-            impure=model.impure & lowering.functions.keys(),
-            missing=missing,
-            missing_tables=lowering.missing_tables,
-        )
-
-
-def initial_name(name: str) -> str:
-    """Return the name of the initial value of the stock or delay `name`."""
-    return f"{RESERVED}initial {name}"
-
-
-def references(code: Iterable[Instruction]) -> Iterator[str]:
-    """Yield the names of the variables that `code` reads at the same time."""
-    return (str(data) for operator, _, data in code if operator == "element")
+    missing = frozenset(
+        element.name
+        for element in model.elements.values()
+        if not (element.defined if isinstance(element, Stock) else element.equation is not None)
+    )
+    lowering = _Lowering(model, functions)
+    constants: dict[str, float] = {}
+    for name, element in model.elements.items():
+        if name in missing:
+            continue
+        equation = as_expression(0.0 if element.equation is None else element.equation)
+        if element.overridable:
+            assert isinstance(equation, Number)
+            constants[name] = equation.value
+            continue
+        lowering.pending.append((name, element.kind, name, equation))
+        if isinstance(element, Stock):
+            lowering.add_initial(name, name, as_expression(element.initial_value))
+    lowering.run()
+    return Program(
+        model_name=model.name,
+        kinds={name: element.kind for name, element in model.elements.items()},
+        constants=constants,
+        definitions=lowering.definitions,
+        initials=lowering.initials,
+        delays=lowering.delays,
+        functions=lowering.functions,
+        impure=impure & lowering.functions.keys(),
+        missing=missing,
+        missing_tables=lowering.missing_tables,
+    )
 
 
 class _Lowering:
     """Turns the expressions of one model into definitions."""
 
-    def __init__(self, model: "Model") -> None:
+    def __init__(self, model: ModelElements, functions: Mapping[str, UserFunction]) -> None:
         self.model = model
+        self.known_functions = functions
         self.pending: list[tuple[str, str, str, Expression]] = []
         self.definitions: dict[str, Definition] = {}
         self.initials: dict[str, Definition] = {}
@@ -239,7 +143,7 @@ class _Lowering:
                 todo += [Instruction("lookup", 1, node.points), node.operand]
             elif isinstance(node, Call):
                 self._check_model(node.model, f"the function {node.function!r}", owner)
-                self.functions[node.function] = self.model.functions[node.function]
+                self.functions[node.function] = self.known_functions[node.function]
                 todo += [Instruction("call", len(node.operands), node.function), *reversed(node.operands)]
             elif isinstance(node, _DelayEnd):
                 code[node.start :] = self._delay(node, tuple(code[node.start :]))
@@ -305,7 +209,7 @@ class _Lowering:
         if isinstance(points, str) and points not in self.tables:
             self.missing_tables[points] = owner, nearest(points, self.tables)
 
-    def _check_model(self, model: "Model | None", what: str, owner: str) -> None:
+    def _check_model(self, model: AnyModel | None, what: str, owner: str) -> None:
         if model is not None and not model.copy_of(self.model):
             raise ModelError(
                 f"In the equation of {owner!r}, {what} belongs to another model, {model.name!r}."

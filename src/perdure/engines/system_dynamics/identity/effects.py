@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from perdure.engines.system_dynamics.reaches import (
+from perdure.engines.system_dynamics.identity.reaches import (
     ANY,
     ITEM,
     NONE,
@@ -23,7 +23,7 @@ from perdure.engines.system_dynamics.reaches import (
     is_getattr,
     merged,
 )
-from perdure.engines.system_dynamics.reads import Chain, Read, reads_of
+from perdure.engines.system_dynamics.identity.reads import Chain, Read, reads_of
 
 __all__ = ["Change", "Effects", "Signature", "effects_of"]
 

@@ -1,37 +1,31 @@
-"""The fingerprint: what identifies a model, whoever wrote it down and whichever Python runs it.
+"""Reading a user function, and all that it reads, into a digest.
 
-It hashes the intermediate form in a canonical serialisation, and each user function with all it reads: its
-syntax tree, defaults, closure, globals and imports. `syntax` finds and walks the trees; `libraries` says what
-of it isn't the modeller's own and counts by its name.
+`syntax` finds and walks the syntax trees; `libraries` says what of it isn't the modeller's own, and counts by
+its name and version; `scopes` refuses what isn't pure.
 """
 
 import builtins
-import struct
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from functools import partial, reduce
-from hashlib import blake2b
-from importlib import import_module
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from perdure.engines.system_dynamics.attributes import names_in
-from perdure.engines.system_dynamics.calls import MISSING, Scope, change_of
-from perdure.engines.system_dynamics.libraries import library_version, top_level
-from perdure.engines.system_dynamics.points import Points
-from perdure.engines.system_dynamics.program import Code, Definition, Instruction, Program
-from perdure.engines.system_dynamics.purity import impure_read, impure_value
-from perdure.engines.system_dynamics.syntax import Import, Source, class_source, function_source
+from perdure.engines.system_dynamics.elements import Element
+from perdure.engines.system_dynamics.identity.digest import Digest
+from perdure.engines.system_dynamics.identity.imports import resolved, unidentified
+from perdure.engines.system_dynamics.identity.libraries import library_version, top_level
+from perdure.engines.system_dynamics.identity.purity import impure_value
+from perdure.engines.system_dynamics.identity.scopes import Scopes, inner_values
+from perdure.engines.system_dynamics.identity.syntax import Import, Source, class_source, function_source
+from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.errors import ImpureFunction, ModelError
 
-__all__ = ["fingerprint"]
-
-SEMANTICS = 1
-"""The version of the language's meaning; raised whenever the same model would give other numbers."""
+__all__ = ["Reader"]
 
 _ARRAY_KINDS = "biufcSU?"
 _BY_ITSELF: Collection[tuple[str, ...]] = {()}
@@ -39,125 +33,13 @@ _BY_ITSELF: Collection[tuple[str, ...]] = {()}
 _LATE = frozenset({"eval", "exec", "globals", "__import__", "importlib"})
 
 
-def fingerprint(
-    program: Program,
-    points: Mapping[str, Points],
-    attributes: Mapping[str, Any],
-    opaque: Callable[[object], str | None],
-) -> str:
-    """Return the fingerprint of a program with its points, 32 hexadecimal digits.
-
-    Parameters
-    ----------
-    program
-        The intermediate form.
-    points
-        All points of the model.
-    attributes
-        What user functions can read of the model besides; what they name of it counts.
-    opaque
-        Names an object that has no data to hash because a function can't read it, such as an element.
-
-    Raises
-    ------
-    ModelError
-        If a user function's source can't be found, or what it reads can't be resolved or hashed.
-    """
-    digest = _Digest()
-    digest.add("semantics", SEMANTICS)
-    definitions = dict(program.definitions)
-    for name, value in sorted(program.constants.items()):
-        if program.kinds[name] == "constant":
-            digest.add("constant", name, value)
-        else:
-            definitions[name] = Definition(
-                name, program.kinds[name], name, (Instruction("number", 0, value),)
-            )
-    for part in (definitions, program.initials):
-        for name, definition in sorted(part.items()):
-            digest.add(definition.kind, name)
-            digest.code(definition.code)
-    for name in sorted(program.missing):
-        digest.add("missing", program.kinds[name], name)
-    for name, delay in sorted(program.delays.items()):
-        digest.add("delay", name, delay.input, delay.initial or "", delay.duration is None)
-        digest.code(delay.duration or ())
-    for name, pairs in sorted(points.items()):
-        digest.add("points", name)
-        digest.points(pairs)
-    for name, function in sorted(program.functions.items()):
-        impure = name in program.impure
-        digest.add("impure function" if impure else "function", name)
-        try:
-            reader = _Reader(digest, name, opaque, _home(function), impure=impure)
-            reader.read(function, "itself")
-            reader.read_named(attributes)
-        except RecursionError:
-            raise ModelError(
-                f"The model can't be identified: what its function {name!r} reads is nested too deeply, or "
-                "holds itself in a key or a set. Let it read flat data."
-            ) from None
-    return digest.hexdigest()
-
-
-def _home(function: Any) -> str:
-    """Return the top-level package that defines a function; all of that is the modeller's own."""
-    while isinstance(function, partial | MethodType):
-        function = function.func if isinstance(function, partial) else function.__func__
-    if isinstance(function, FunctionType):
-        return top_level(str(function.__globals__.get("__name__", "")))
-    return top_level(str(getattr(function, "__module__", "")))
-
-
-class _Digest:
-    """A hash over typed values; each carries its kind and length, so that no two sequences run together."""
-
-    def __init__(self) -> None:
-        self._hash = blake2b(digest_size=16, person=b"perdure-model")
-
-    def add(self, *values: str | float | bytes | None) -> None:
-        for value in values:
-            match value:
-                case None:
-                    kind, data = b"n", b""
-                case bool():
-                    kind, data = b"b", b"1" if value else b"0"
-                case int():
-                    kind, data = b"i", str(value).encode() if abs(value) < 1 << 64 else hex(value).encode()
-                case float():
-                    kind, data = b"f", struct.pack("<d", value)
-                case str():
-                    kind, data = b"s", value.encode("utf-8", "surrogatepass")
-                case _:
-                    kind, data = b"y", bytes(value)
-            self._hash.update(kind + struct.pack("<Q", len(data)) + data)
-
-    def code(self, code: Code) -> None:
-        self.add(len(code))
-        for operator, arity, data in code:
-            self.add(operator, arity)
-            if isinstance(data, tuple):
-                self.points(data)
-            else:
-                self.add(data)
-
-    def points(self, points: Points) -> None:
-        self.add(len(points))
-        for x, y in points:
-            self.add(x, y)
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-
-class _Reader:
+class Reader:
     """Adds a user function, and all that it reads, to a digest."""
 
     def __init__(
         self,
-        digest: _Digest,
+        digest: Digest,
         function: str,
-        opaque: Callable[[object], str | None],
         home: str,
         *,
         impure: bool = False,
@@ -165,13 +47,12 @@ class _Reader:
         self._impure = impure
         self._digest = digest
         self._function = function
-        self._opaque = opaque
         self._home = home
         # Objects already met, in order: a repeated one is a reference to its place, so circles end.
         self._met: dict[int, int] = {}
         self._alive: list[object] = []
         self._names: set[str] = set()
-        self._scopes: dict[FunctionType, Scope] = {}
+        self._scopes = Scopes(function, home)
 
     def read(self, value: Any, where: str) -> None:
         """Add `value`, which the function reads as `where`."""
@@ -183,7 +64,7 @@ class _Reader:
             add("complex", value.real, value.imag)
             return
         if not self._impure and (impure := impure_value(value)) is not None:
-            raise self._refused_impure(impure)
+            raise ImpureFunction(function=self._function, what=impure)
         if isinstance(value, np.generic | np.ndarray):
             self._array(value, where)
             return
@@ -192,7 +73,7 @@ class _Reader:
             return
         self._met[id(value)] = len(self._met)
         self._alive.append(value)
-        tag = self._opaque(value)
+        tag = _opaque(value)
         if tag is not None:
             add("opaque", tag)
         elif isinstance(value, ModuleType):
@@ -243,66 +124,6 @@ class _Reader:
                 self.read(value.__func__ if isinstance(value, staticmethod) else value, f"model.{name}")
             read.update(named)
 
-    def _refused_impure(self, what: str) -> ImpureFunction:
-        return ImpureFunction(function=self._function, what=what)
-
-    def _check_pure(
-        self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        """Raise `ImpureFunction` if code reads what isn't the same each time, or changes what outlives it.
-
-        Parameters
-        ----------
-        namespace
-            Its globals.
-        inner
-            What its closure and its defaults hold.
-        """
-        if self._impure:
-            return
-        scope = self._scope(source, namespace, inner)
-        for read in sorted(source.effects.reads):
-            if (name := impure_read(read, scope.lookup, self._own)) is not None:
-                raise self._refused_impure(name)
-        if (name := change_of(scope)) is not None:
-            raise self._refused_impure(f"{name!r}, which it changes")
-
-    def _own(self, module: str) -> bool:
-        return library_version(module, self._home) is None
-
-    def _scope(self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any]) -> Scope:
-        lookup = self._lookup(source, namespace, inner)
-        return Scope(source.effects, lookup, self._scope_of, source.effects.signature)
-
-    def _scope_of(self, value: Any) -> Scope | None:
-        """Return a function as calls are followed into it, if it is one of the modeller's."""
-        function = value.__func__ if isinstance(value, staticmethod) else value
-        if not isinstance(function, FunctionType) or not self._own(
-            str(function.__globals__.get("__name__", ""))
-        ):
-            return None
-        if function not in self._scopes:
-            source = function_source(function, "itself", self._function)
-            self._scopes[function] = self._scope(source, function.__globals__, _inner(function))
-        return self._scopes[function]
-
-    def _lookup(
-        self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any]
-    ) -> Callable[[str], Any]:
-        """Return a function that tells what a name in code stands for."""
-        imports = {imported.name: imported for imported in source.imports}
-
-        def lookup(name: str) -> Any:
-            if name in inner:
-                return inner[name]
-            if name in imports:
-                return self._imported(imports[name], namespace)[1]
-            if name in source.effects.parameters:
-                return MISSING
-            return namespace.get(name, getattr(builtins, name, MISSING))
-
-        return lookup
-
     def _refused(self, where: str, what: str, *, wraps: bool = False) -> ModelError:
         advice = (
             "Use the function without its wrapper (`__wrapped__`); a function that is pure needs no memory."
@@ -310,10 +131,7 @@ class _Reader:
             else "Let it read numbers, strings, lists, dicts, arrays, functions and classes; if its answers "
             "depend on more than that, declare it with impure=True."
         )
-        return self._unidentified(f"reads {where}, {what}, which has no canonical form. {advice}")
-
-    def _unidentified(self, reason: str) -> ModelError:
-        return ModelError(f"The model can't be identified: its function {self._function!r} {reason}")
+        return unidentified(self._function, f"reads {where}, {what}, which has no canonical form. {advice}")
 
     def _items(self, values: Iterable[Any], where: str) -> None:
         for i, value in enumerate(values):
@@ -332,8 +150,8 @@ class _Reader:
 
     def _alone(self, value: Any, where: str) -> str:
         """Return the digest of `value` by itself."""
-        digest = _Digest()
-        _Reader(digest, self._function, self._opaque, self._home).read(value, where)
+        digest = Digest()
+        Reader(digest, self._function, self._home).read(value, where)
         return digest.hexdigest()
 
     def _array(self, value: Any, where: str) -> None:
@@ -351,8 +169,9 @@ class _Reader:
 
     def _check_early(self, name: str) -> None:
         if name in _LATE and not self._impure:
-            raise self._unidentified(
-                f"uses {name!r}, so that what it reads can't be told before it runs. Write out the names."
+            raise unidentified(
+                self._function,
+                f"uses {name!r}, so that what it reads can't be told before it runs. Write out the names.",
             )
 
     def _library_name(self, value: Any) -> tuple[str, ...] | None:
@@ -368,9 +187,10 @@ class _Reader:
     def _module(self, module: ModuleType, where: str) -> None:
         version = self._version(module.__name__)
         if version is None:
-            raise self._unidentified(
+            raise unidentified(
+                self._function,
                 f"reads {where}, the module {module.__name__!r}, as a whole, so that what counts of it can't "
-                "be told. Let it read the module's names, such as `module.name`."
+                "be told. Let it read the module's names, such as `module.name`.",
             )
         self._digest.add("module", module.__name__, *version)
 
@@ -391,7 +211,8 @@ class _Reader:
         version = self._version(str(function.__globals__.get("__name__", "")))
         if version is None:
             source = function_source(function, where, self._function)
-            self._check_pure(source, function.__globals__, _inner(function))
+            if not self._impure:
+                self._scopes.check_pure(source, function.__globals__, inner_values(function))
             self._source(source, function.__globals__, where)
         else:
             self._digest.add(
@@ -420,7 +241,8 @@ class _Reader:
             return
         module = sys.modules.get(value.__module__)
         source = class_source(value, where, self._function)
-        self._check_pure(source, vars(module) if module else {})
+        if not self._impure:
+            self._scopes.check_pure(source, vars(module) if module else {})
         self._source(source, vars(module) if module else {}, where)
         self._items(value.__bases__, f"a base of {where}")
 
@@ -467,52 +289,26 @@ class _Reader:
         try:
             return getattr(module, attribute)
         except AttributeError:
-            raise self._unidentified(
+            raise unidentified(
+                self._function,
                 f"reads {place!r}, but the module {module.__name__!r} has no {attribute!r}. Import what it "
-                "reads before the model is identified, and define it at the top of its module."
+                "reads before the model is identified, and define it at the top of its module.",
             ) from None
 
     def _import(
         self, imported: Import, chains: Iterable[tuple[str, ...]], namespace: Mapping[str, Any]
     ) -> None:
         """Add what a body reads of something it imports itself."""
-        module, value = self._imported(imported, namespace)
+        module, value = resolved(imported, namespace, self._function)
         version = self._version(module.__name__)
         if imported.attribute and version is not None and not isinstance(value, ModuleType):
             self._digest.add("installed", module.__name__, imported.attribute, *version)
         else:
             self._chains(value, imported.name, chains)
 
-    def _imported(self, imported: Import, namespace: Mapping[str, Any]) -> tuple[ModuleType, Any]:
-        """Return the module that a body imports, and what its name stands for."""
-        written = f"{'.' * imported.level}{imported.module}"
-        try:
-            package = namespace.get("__package__") or str(namespace.get("__name__")).rpartition(".")[0]
-            module = import_module(written, package)
-            if imported.whole:
-                module = import_module(top_level(written))
-            value: Any = module
-            if imported.attribute:
-                if not hasattr(module, imported.attribute):
-                    import_module(f"{module.__name__}.{imported.attribute}")
-                value = getattr(module, imported.attribute)
-        except Exception as error:
-            raise self._unidentified(
-                f"imports {imported.attribute or written!r}, which can't be resolved "
-                f"({type(error).__name__}: {error}). Make it importable where the model is identified, or "
-                "import it at the top of the file."
-            ) from None
-        return module, value
 
-
-def _inner(function: FunctionType) -> dict[str, Any]:
-    """Return what the closure and the defaults of a function hold, by name."""
-    found = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # it is bound later
-            found[name] = cell.cell_contents
-    code, defaults = function.__code__, function.__defaults__ or ()
-    positional = code.co_varnames[: code.co_argcount]
-    found.update(zip(reversed(positional), reversed(defaults), strict=False))
-    found.update(function.__kwdefaults__ or {})
-    return found
+def _opaque(value: object) -> str | None:
+    """Return what counts of a model or an element, whose data a function can't read; None for all else."""
+    if isinstance(value, ModelElements):
+        return "model"
+    return value.name if isinstance(value, Element) else None

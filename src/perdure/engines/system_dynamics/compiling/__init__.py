@@ -1,0 +1,1 @@
+"""Compiling: from the elements of a model to Python functions over floats."""

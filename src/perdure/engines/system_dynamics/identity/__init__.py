@@ -1,0 +1,1 @@
+"""Identity: the fingerprint of a model, and what its user functions read and change."""

@@ -1,0 +1,48 @@
+"""Evaluation: the values of elements at single times, over a window of times, or as a table.
+
+Each evaluation is a run of its own, so that it takes time in proportion to the times that it covers.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from perdure.engines.system_dynamics.run_specs import RunSpecs
+from perdure.engines.system_dynamics.running.simulation import Simulated, Simulation
+from perdure.errors import EvaluationFailed
+
+__all__ = ["table_of", "value_at", "window_of"]
+
+
+def value_at(model: Simulated, specs: RunSpecs, name: str, t: float) -> float:
+    """Return the value of an element at the grid point nearest to `t`."""
+    n = round((t - specs.starttime) / specs.dt)
+    if n < 0:
+        raise _before_the_start(name, t, specs)
+    (value,) = Simulation(model, specs, [name]).look(n)
+    return value
+
+
+def window_of(model: Simulated, specs: RunSpecs, name: str, shown: RunSpecs) -> dict[float, float]:
+    """Return time → value at the times of `shown`; each value is that of the nearest grid point."""
+    if shown.starttime < specs.starttime:
+        raise _before_the_start(name, shown.starttime, specs)
+    _, (values,) = Simulation(model, specs, [name]).run()
+    places, times = shown.decimals, map(shown.time, range(shown.answers))
+    return {round(t, places): values[min(round((t - specs.starttime) / specs.dt), specs.last)] for t in times}
+
+
+def table_of(model: Simulated, specs: RunSpecs, names: Sequence[str]) -> Any:
+    """Return a DataFrame with a column for each element, or a dict of dicts where pandas isn't installed."""
+    grid, columns = Simulation(model, specs, names).run()
+    places = specs.decimals
+    times = [round(t, places) for t in grid]
+    values = dict(zip(names, columns, strict=True))
+    try:
+        import pandas as pd
+    except ImportError:
+        return {name: dict(zip(times, column, strict=True)) for name, column in values.items()}
+    return pd.DataFrame(values, index=pd.Index(times, name="t"))
+
+
+def _before_the_start(name: str, t: float, specs: RunSpecs) -> EvaluationFailed:
+    return EvaluationFailed(element=name, time=t, reason=f"the run starts at {specs.starttime}")
