@@ -1,1 +1,1 @@
-"""Execution: runs whose work is placed in guarded child processes, and what keeps it there."""
+"""Execution: works on runs in guarded child processes."""

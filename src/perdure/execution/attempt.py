@@ -1,7 +1,7 @@
-"""The attempt: one try at a run under a lease, as a state that events change.
+"""The attempt: one try at a run under a lease, as a state machine.
 
-It says what to do next and does nothing itself: it knows no process, no store and no clock. `Work` hands it
-the events and carries out what it says.
+It decides what to do next and does nothing itself: it knows no process, no store and no clock. `Work` passes
+it events and carries out the actions that it returns.
 """
 
 import math
@@ -19,20 +19,20 @@ from perdure.run import Execution
 __all__ = ["Action", "Attempt", "Event", "Happened"]
 
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
-LEAVING = 2.0  # seconds in which a process has to end after its body, and its pipe after the process
-HANGING_UP = 10.0  # seconds in which a process has to end whose pipe has closed
-SILENT = 10.0  # seconds without a sign of life after which it is noted
-NO_THREAD = "can't start new thread"  # what Python says of a machine that has no more for it
-FLOOD = 20_000  # messages within a second; entries and lines aren't counted: who sends them is made to wait
+LEAVING = 2.0  # seconds that a process has to end after its body, and its pipe after the process
+HANGING_UP = 10.0  # seconds that a process has to end after its pipe has closed
+SILENT = 10.0  # seconds without a heartbeat after which the child is logged as silent
+NO_THREAD = "can't start new thread"  # Python's message when the machine is out of threads
+FLOOD = 20_000  # messages within a second, without entries and lines, for which back-pressure exists
 
 
 class Happened(Enum):
-    """Events that need no more words."""
+    """Events without further data."""
 
     STARTED = auto()
-    """The attempt is prepared, and the child is there."""
+    """The attempt is prepared, and the child has started."""
     MOVED = auto()
-    """What `Action.HALT`, `FREEZE` or `GO_ON` asked for is done."""
+    """`Action.HALT`, `FREEZE` or `GO_ON` has been carried out."""
     SAVED = auto()
     """A savepoint of the child is durable."""
     CLOSED = auto()
@@ -40,35 +40,35 @@ class Happened(Enum):
 
 
 Event: TypeAlias = DesiredState | FromChild | End | Exception | Happened | None
-"""What may happen: the state that is wanted of the run now, a message of the child, its end, an error in what
-the attempt needs; None is that the time of `Attempt.deadline` has come."""
+"""An event: the current desired state, a message of the child, its end, or an error of a job of the attempt.
+None means that `Attempt.deadline` has been reached."""
 
 
 class Action(Enum):
     """What to do next."""
 
     LISTEN = auto()
-    """Send the child its assignment, and read its messages and what it prints."""
+    """Send the child its assignment, and read its messages and its output."""
     PAUSE = auto()
-    """Ask the child to stand still, for the pause with the number `Attempt.pause`."""
+    """Ask the child to pause; `Attempt.pause` is the number of the pause."""
     HALT = auto()
-    """Mark the run as paused: the child stands still."""
+    """Mark the run as paused: the child has paused."""
     FREEZE = auto()
     """Freeze the child, then mark the run as paused."""
     GO_ON = auto()
-    """Let the child go on, and mark the run as started."""
+    """Let the child continue, and mark the run as started."""
     STOP = auto()
     """Ask the child to end."""
     KILL = auto()
-    """End the child and all that it started."""
+    """Kill the child and everything that it started."""
     FLUSH = auto()
-    """Take what is left of what the child said."""
+    """Read the rest of the child's messages and output."""
 
 
 class _Stage(Enum):
     PREPARING = auto()
     GOING = auto()
-    ASKED = auto()  # to stand still, which the child may do by itself
+    ASKED = auto()  # to pause by itself
     STILL = auto()
     FROZEN = auto()
     STOPPING = auto()
@@ -77,59 +77,59 @@ class _Stage(Enum):
 
 
 class Attempt:
-    """Where an attempt stands.
+    """The state of an attempt.
 
     Parameters
     ----------
     execution
-        The run's, with the lease of the attempt.
+        The run's execution, with the lease of the attempt.
 
     Attributes
     ----------
     conclusion
-        What becomes of the run; None until that is decided. Then no further event is handled.
+        What becomes of the run; None until that is decided. After that no event is handled.
     said
-        What the child's body returned or raised, if it came to that.
+        What the child's body returned or raised, if it did either.
     explained
-        Whether it is known why the child ended, without what it printed last.
+        Whether the reason of the child's end is known without its last output.
     pause
-        The number of the last pause that the child was asked for.
+        The number of the last pause that was requested.
     """
 
     def __init__(self, execution: Execution) -> None:
         self.conclusion: Conclusion | None = None
         self.said: Result | Failure | None = None
         self.explained = False
-        self.pause = int(execution.desired is DesiredState.PAUSED)  # a run may be begun to be paused
+        self.pause = int(execution.desired is DesiredState.PAUSED)  # a run may begin with a pause
         self._desired = execution.desired
         self._deaths = execution.crashes
         self._stage = _Stage.PREPARING
-        self._moving = False  # from `HALT`, `FREEZE` or `GO_ON` on until that is done
-        self._freeze_at = math.inf  # unless the child stands still by then
-        self._until = math.inf  # when the child is killed; after its end, when its messages are given up
+        self._moving = False  # while `HALT`, `FREEZE` or `GO_ON` is carried out
+        self._freeze_at = math.inf  # unless the child has paused by then
+        self._until = math.inf  # when the child is killed; after its end, when reading its messages stops
         self._closed = False
         self._end: End | None = None
-        self._ending: DesiredState | None = None  # which end was wanted before the body's last message
-        self._cut: Conclusion | None = None  # whatever the child's end
-        self._heard = 0.0  # when the child gave the last sign of life
+        self._ending: DesiredState | None = None  # the end that was desired before the body's last message
+        self._cut: Conclusion | None = None  # overrides how the child ends
+        self._heard = 0.0  # time of the child's last heartbeat
         self._second, self._messages = 0.0, 0
 
     @property
     def has_child(self) -> bool:
-        """Whether the child was started."""
+        """Whether the child has been started."""
         return self._stage is not _Stage.PREPARING
 
     @property
     def deadline(self) -> float:
-        """When to look at the clock though nothing happens; infinity for never."""
+        """When to check the time even if nothing happens; infinity for never."""
         return min(self._freeze_at, self._until)
 
     def is_silent(self, now: float) -> bool:
-        """Return whether the child should have given a sign of life."""
+        """Return whether the child's heartbeat is overdue."""
         return self._stage is _Stage.GOING and now - self._heard > SILENT
 
     def handle(self, event: Event, now: float) -> Sequence[Action]:
-        """Return what to do after an event, in this order."""
+        """Return the actions after an event, in their order."""
         return [*self._react(event, now), *self._look_at_clock(now)]
 
     def _react(self, event: Event, now: float) -> Iterator[Action]:
@@ -141,7 +141,7 @@ class Attempt:
                     self._desired = event
                     yield from self._obey(now)
             case Happened.STARTED:
-                # One that is begun to be paused takes its time to prepare itself.
+                # A run that begins with a pause may take its time to prepare itself.
                 self._stage = _Stage.ASKED if self.pause else _Stage.GOING
                 self._heard = now
                 yield Action.LISTEN
@@ -179,7 +179,7 @@ class Attempt:
             yield self._still(_Stage.FROZEN, Action.FREEZE)
 
     def _obey(self, now: float) -> Iterator[Action]:
-        """Bring the child where it is wanted, one move after the other; an end comes at once."""
+        """Move the child towards the desired state, one action at a time; an end comes at once."""
         match self._desired, self._stage:
             case _, _Stage.PREPARING | _Stage.STOPPING | _Stage.KILLED | _Stage.ENDED:
                 pass
@@ -225,7 +225,7 @@ class Attempt:
             self._until = min(self._until, end)
 
     def _fail(self, error: Exception, now: float) -> None:
-        """End the attempt, at once if there is no child yet; of several errors the first counts."""
+        """End the attempt, at once if it has no child yet; of several errors the first counts."""
         conclusion: Conclusion
         if isinstance(error, Fenced | RunFinished | RunNotFound | StoreUnavailable):
             conclusion = Leave()
@@ -234,7 +234,7 @@ class Attempt:
         elif self.has_child:
             conclusion = failed(f"The work on it failed in the server: {type(error).__name__}: {error}")
         elif isinstance(error, Unavailable | OSError | MemoryError) or str(error) == NO_THREAD:
-            conclusion = Leave(unbegun=True)  # it may be possible later
+            conclusion = Leave(unbegun=True)  # it may succeed later
         else:
             name = error.code if isinstance(error, PerdureError) else type(error).__name__
             conclusion = Unbegun(failed(f"{name}: {error}").change)

@@ -1,4 +1,4 @@
-"""The body of a kind of run: what does the work, with what, and where."""
+"""The body of a kind of run: the function that works on it, with its limits and how it is prepared."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,22 +18,22 @@ def _lacks_nothing(needs: str) -> str:
 
 
 class Provision(msgspec.Struct, frozen=True, kw_only=True):
-    """What one attempt is given besides its run.
+    """What one attempt receives besides its run.
 
     Attributes
     ----------
     environment
         Variables of the child's environment, besides those of the server that every child may see.
     given
-        What the body finds in ``RunContext.given``.
+        The body finds this in ``RunContext.given``.
     arrived
-        Called when an attempt that replays has arrived at its savepoint, before the child goes on; blocking.
+        Called when an attempt that replays has reached its savepoint, before the child continues; blocking.
     settled
-        Called before the attempt's first savepoint is kept; blocking.
+        Called before the attempt's first savepoint is stored; blocking.
     computed_by
-        What computes the run in this process, as `Execution.computed_by`; empty if nobody needs to know.
+        What computes the run in this process, as `Execution.computed_by`; empty if it isn't recorded.
     folders
-        Where the attempt writes; what they hold counts against the limit of its folders.
+        Where the attempt writes; their content counts against the limit of its folders.
     """
 
     environment: Mapping[str, str] = {}
@@ -45,32 +45,34 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
-    """How an executor works on the runs of one kind. Kinds have slots of their own: none waits for another.
+    """How an executor works on the runs of one kind.
+
+    Each kind has its own slots, so that no kind waits for another.
 
     Attributes
     ----------
     path
         The function that does the work, ``module:function``, importable in a child.
     slots
-        How many runs are worked on at a time; None is as many as there are cores.
+        How many runs are worked on at a time; None is the number of cores.
     limits
-        What each child may use. Its seconds bind runs that ask for no time-out, or for a longer one.
+        What each child may use. Its `seconds` also limit runs without a time-out or with a longer one.
     begins_paused
-        Whether a new run that is wanted paused is begun all the same: it prepares itself, and is paused when
-        its body first calls `RunContext.hold`. Otherwise it waits until it is wanted started.
+        Whether a new run whose desired state is paused is begun: it prepares itself, and pauses when its body
+        first calls `RunContext.hold`. Otherwise it waits until its desired state is started.
     waits
-        Whether nothing is done for runs of the kind: they wait for another executor, or to be stopped.
+        Whether runs of the kind are left alone: they wait for another executor, or for a stop.
     resumes
-        Whether a run whose work was broken off is taken up again by itself; else it is paused.
+        Whether an interrupted run is resumed automatically; otherwise it is paused.
     replays
-        Whether an attempt that has a savepoint does again what had led to it. What it prints meanwhile is
-        dropped, until its body calls `RunContext.arrived`.
+        Whether an attempt with a savepoint first repeats what led to it. Output during the replay is dropped,
+        until the body calls `RunContext.arrived`.
     lacks
-        Returns in words what this process lacks to compute runs whose `Execution.needs` it is given, or an
-        empty text. Such runs are left to other processes. It may block.
+        Receives the `Execution.needs` of runs; returns a sentence that says what this process lacks to
+        compute them, or an empty text. Such runs are left to other processes. It may block.
     provide
         Prepares each attempt, under its lease; it may block. After an `OSError` or an `Unavailable` the run
-        is attempted again when the lease has run out; other errors fail it. Receives `is_cancelled`. Once
+        is attempted again when the lease has ended; other errors fail it. Receives `is_cancelled`. Once
         that returns True the result is discarded, and the hook must clean up after itself.
     """
 
@@ -85,7 +87,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None = None
 
     def claims(self, group: QueueGroup) -> bool:
-        """Return whether there is something to do for the runs of a group that nobody works on."""
+        """Return whether an executor works on the runs of a group that have no lease."""
         if self.waits or self.is_interrupted(group):
             return False
         if group.desired is DesiredState.PAUSED:
@@ -93,6 +95,6 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         return group.desired is DesiredState.STARTED
 
     def is_interrupted(self, group: QueueGroup) -> bool:
-        """Return whether runs of a group are paused, since the work on them was broken off."""
+        """Return whether interrupted runs of a group are to be paused."""
         started = group.desired is DesiredState.STARTED and group.state is RunStatus.STARTED
         return started and not self.resumes

@@ -1,7 +1,7 @@
 """The child: the process in which the body of one run works, ``python -m perdure.execution.child``.
 
-Its arguments are the numbers of the pipe to the server and of the progress slot, and the run's id, for
-whoever looks at the list of processes.
+Its arguments are the file descriptors of the pipe to the server and of the progress slot, and the run's id,
+which makes it recognisable in a list of processes.
 """
 
 import faulthandler
@@ -22,14 +22,14 @@ from perdure.execution.progress_slot import ProgressSlot
 
 __all__ = ["main", "print_by_lines"]
 
-LONGEST_TRACEBACK = 16384  # characters; the end of it is kept, where the error is
+LONGEST_TRACEBACK = 16384  # characters; the end is kept, which has the error
 BODY_RAISED = 1
 
 
 def main(channel: int, slot: int) -> int:
-    """Work on what the server says; return the exit code."""
+    """Carry out the server's assignment; return the exit code."""
     for file in (channel, slot):
-        os.set_inheritable(file, False)  # what the body starts must not keep the pipe open
+        os.set_inheritable(file, False)  # processes that the body starts must not keep the pipe open
     # Ends the process, as any signal does: a KeyboardInterrupt is always the body's own then, and an error.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     print_by_lines()
@@ -52,9 +52,9 @@ def main(channel: int, slot: int) -> int:
 
 
 def print_by_lines() -> None:
-    """Have each line that is printed written at once and as a whole, whatever the environment says.
+    """Write each printed line at once and as a whole, whatever the environment says.
 
-    So it is among the run's lines before a savepoint that comes after it, and no other process's is within.
+    So a line is among the run's lines before any later savepoint, and no other process's output is within it.
     """
     for stream in (sys.stdout, sys.stderr):
         cast(io.TextIOWrapper, stream).reconfigure(
@@ -69,10 +69,10 @@ def _load(name: str) -> RunBody:
 
 
 def _failure(error: BaseException) -> Failure:
-    """Put an error into words, with the place that raised it."""
+    """Convert an error into a message, with the place that raised it."""
     message = message_of(error)
     if isinstance(error, BodyFailed) and error.__cause__ is None:
-        return Failure(message, writable(error.traceback), error.result)  # it says all there is to say
+        return Failure(message, writable(error.traceback), error.result)  # complete as it is
     text = writable("".join(traceback.format_exception(error)))[-LONGEST_TRACEBACK:]
     if isinstance(error, BodyFailed):
         return Failure(message, text, error.result)

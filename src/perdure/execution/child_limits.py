@@ -1,4 +1,4 @@
-"""The limits of one child: what it may use, at most."""
+"""The limits of one child."""
 
 import msgspec
 
@@ -6,25 +6,25 @@ __all__ = ["ChildLimits"]
 
 
 class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child may use; None is without limit.
+    """What a child may use; None is no limit.
 
     Attributes
     ----------
     seconds
-        Running time: wall time, without the time that it was paused.
+        Running time: wall time without pauses.
     cpu_seconds
         CPU time of each process, rounded up to whole seconds.
     memory
-        Bytes that the child and its descendants hold together: anonymous and shared memory that is resident,
-        files not counted. Reserved address space isn't counted either, of which numerical libraries take
-        gigabytes that they never touch.
+        Bytes of resident anonymous and shared memory of the child and its descendants together, without
+        files. Reserved address space doesn't count: numerical libraries reserve gigabytes that they never
+        touch.
     open_files
         Open files of each process.
     file_bytes
-        Size of each file that a process writes. A write beyond it fails with ``EFBIG``, a hole counts.
+        Size of each file that a process writes. A write beyond it fails with ``EFBIG``; holes count.
     folder_bytes
-        Bytes that the child's folders hold together on the disk. They are looked at now and then, so that
-        what is written quickly may exceed it for a moment.
+        Bytes that the child's folders occupy on the disk together. They are checked periodically, so that
+        fast writes may exceed the limit for a moment.
     """
 
     seconds: float | None = None
@@ -35,7 +35,7 @@ class ChildLimits(msgspec.Struct, frozen=True, kw_only=True):
     folder_bytes: int | None = None
 
     def arguments(self) -> list[str]:
-        """Return them as the guard takes them on its command line."""
+        """Return the limits as command-line arguments of the guard."""
         given = (
             *(self.seconds, self.cpu_seconds, self.memory, self.open_files),
             *(self.file_bytes, self.folder_bytes),

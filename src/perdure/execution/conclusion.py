@@ -1,4 +1,4 @@
-"""The conclusion: what becomes of a run after an attempt at it, decided from how the attempt ended."""
+"""The conclusion: what becomes of a run after an attempt, decided from how the attempt ended."""
 
 from typing import TypeAlias
 
@@ -34,23 +34,24 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """The run is taken up again from its newest savepoint; so many crashes in a row it has had."""
+    """The run is resumed from its newest savepoint, with this number of crashes in a row."""
 
     crashes: int
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """Nothing is written, and the lease runs out by itself.
+    """Nothing is written, and the lease ends by itself.
 
-    Another has the run, it is final or gone, or the store can't be written. With `unbegun`, what an attempt
-    needs can't be had now: it isn't counted, and nobody takes the run up again at once.
+    Another worker has the run, the run is final or deleted, or the store can't be written. With `unbegun`,
+    something that the attempt needs is unavailable now: the attempt doesn't count, and nobody resumes the run
+    at once.
     """
 
     unbegun: bool = False
 
 
 class Unbegun(msgspec.Struct, frozen=True):
-    """The attempt ended before it began, and isn't counted; the run ends with the change, if there is one."""
+    """The attempt ended before it began, and doesn't count; the run ends with the change, if there is one."""
 
     change: Change | None = None
 
@@ -63,18 +64,18 @@ def judge(
 ) -> Conclusion:
     """Decide what becomes of a run.
 
-    A result that arrived whole is the answer, however the process ended afterwards.
+    A result that arrived completely is the answer, however the process ended afterwards.
 
     Parameters
     ----------
     end
         How the child ended.
     said
-        What its body said last.
+        The last message of its body.
     crashes
-        Deaths in a row before, without a savepoint since.
+        The number of crashes in a row before this, without a savepoint in between.
     ending
-        Which end had been asked for before it said anything, if one had.
+        The end that was requested before the body's last message, if any.
     """
     if ending is not None:
         return requested(ending, None if said is None else said.result)
@@ -93,7 +94,7 @@ def judge(
         if crashes < MAX_CRASHES:
             return Again(crashes)
         return failed(f"Its process {end.in_words}, {_TOO_OFTEN}.")
-    if end in (End(EndKind.EXIT, PIPE_LOST), End(EndKind.ORDER)):  # it was ended, since its pipe had closed
+    if end in (End(EndKind.EXIT, PIPE_LOST), End(EndKind.ORDER)):  # it was killed because its pipe had closed
         return failed("Its process lost the pipe to the server.")
     return failed(f"Its process {end.in_words}.")
 
@@ -104,11 +105,11 @@ def failed(reason: str, result: bytes | None = None) -> Finish:
 
 
 def requested(desired: DesiredState, result: bytes | None = None) -> Finish:
-    """Return the end of a run that its owner wanted to end."""
+    """Return the end of a run that its owner requested."""
     return Finish(ending(desired), result)
 
 
 def timed_out() -> Finish:
-    """Return the end of a run that used up its running time."""
+    """Return the end of a run that has used its running time."""
     reason = "It reached its time-out, in running time."
     return Finish(Change(state=RunStatus.FAILED, outcome=Outcome.TIMED_OUT, reason=reason))

@@ -1,4 +1,4 @@
-"""The run context: what a body of a run sees of the world while it works in its child process."""
+"""The run context: the interface of a run's body to the server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -22,16 +22,16 @@ LONGEST_WRITTEN = 8192  # characters of a line
 
 
 class BodyFailed(Exception):
-    """Raised by a body that can say why it failed, and that may have a part of the result.
+    """Raised by a body to give the reason of its failure, and a partial result if there is one.
 
     Parameters
     ----------
     code, message
-        Together, with a colon between, they become the run's reason.
+        Joined by a colon they become the run's reason.
     result
-        What there is of the result, MessagePack.
+        The partial result, MessagePack.
     traceback
-        Of users' code: it follows the message in the reason, and is logged.
+        Traceback in the users' code: it follows the message in the reason, and is logged.
     """
 
     def __init__(self, code: str, message: str, result: bytes | None = None, *, traceback: str = "") -> None:
@@ -42,31 +42,31 @@ class BodyFailed(Exception):
 
 
 class BodyInterrupted(Exception):
-    """Raised by a body that another attempt may bring further: one at the newest savepoint follows.
+    """Raised by a body that may succeed in another attempt: the run is resumed from its newest savepoint.
 
-    The third in a row without a new savepoint fails the run with this one's message as the reason.
+    The third time in a row without a new savepoint fails the run, with the message as the reason.
     """
 
 
 class RunContext:
-    """What a body is given: its run as the store holds it, and the ways to put something there.
+    """What a body receives: its run as the store holds it, and methods to store results.
 
-    Its methods may be called from any thread.
+    The methods may be called from any thread.
 
     Attributes
     ----------
     run_id, spec
-        The run, and what was asked for when it was made.
+        The run, and its specification from its creation.
     attempt
-        Which attempt this is, from 1.
+        Number of this attempt, from 1.
     seconds
-        Running time of the attempts before.
+        Running time of the previous attempts.
     savepoint
-        The newest intact one; None if there is none.
+        The newest intact savepoint; None if there is none.
     log
         The step log at the start of this attempt.
     given
-        What was prepared for this attempt.
+        Data prepared for this attempt.
     """
 
     def __init__(self, start: Start, log: Sequence[Step], link: Link, slot: ProgressSlot) -> None:
@@ -85,30 +85,31 @@ class RunContext:
         self._link.append(entries, savepoint)
 
     def save(self, savepoint: Savepoint) -> None:
-        """Keep a savepoint; return when it is durable."""
+        """Store a savepoint; return when it is durable."""
         self._link.append((), savepoint)
 
     def arrived(self) -> None:
-        """Say that what had led to the savepoint is done again; return when what that printed is dropped.
+        """Report that the replay has reached the savepoint; return when the output so far has been dropped.
 
-        For a body that `Body.replays`; its lines count from here on.
+        For a body with `Body.replays`; its output counts from here on.
         """
         self._link.arrive()
 
     def progress(self, report: Mapping[str, Any]) -> None:
-        """Report how far it got; the latest report wins. It is cheap, whatever the report's frequency.
+        """Report the progress; the latest report replaces earlier ones. Frequent reports are cheap.
 
-        Raises `LimitExceeded` for a report of more than 256 KiB, `NotSnapshotable` for one that is no state.
+        Raises `LimitExceeded` for a report of more than 256 KiB, and `NotSnapshotable` for one that is no
+        state.
         """
         self._slot.write(pack(dict(report)))
 
     def write_line(self, text: str, level: str = "info") -> None:
-        """Write to the run's log lines; lines of the text beyond 8,192 characters are cut."""
+        """Write to the run's output lines; each line of the text is cut after 8,192 characters."""
         for line in text.splitlines():
             self._link.send(Line(level, line[:LONGEST_WRITTEN]))
 
     def print_line(self, text: str, level: str) -> bool:
-        """Write one line, as it is; False, and nothing done, from within another sending of this thread."""
+        """Write one line unchanged. Does nothing and returns False during another send of this thread."""
         if self._link.sending:
             return False
         self._link.send(Line(level, text))
@@ -116,22 +117,22 @@ class RunContext:
 
     @property
     def stopping(self) -> bool:
-        """Whether the end was asked for: a body that doesn't end by itself at once is killed."""
+        """Whether an end was requested: a body that doesn't return soon is killed."""
         return self._link.stopping
 
     @property
     def pausing(self) -> bool:
-        """Whether a pause is asked for: `hold` would stand still."""
+        """Whether a pause was requested, so that `hold` would wait."""
         return self._link.pausing
 
     def hold(self) -> bool:
-        """Return at once unless a pause was asked for; then stand still until it is over.
+        """Wait while the run is paused; return at once if it isn't. Returns False if an end was requested.
 
-        Called between two steps it is where a body pauses by itself; one that doesn't call it is frozen from
-        outside. Returns False if the end was asked for.
+        A body calls this between two steps in order to pause by itself; a body that doesn't call it is frozen
+        from outside.
         """
         return self._link.hold()
 
 
 RunBody: TypeAlias = Callable[[RunContext], bytes | None]
-"""What works on a run: it returns the result as MessagePack, or raises; `BodyFailed` has a part of one."""
+"""A function that works on a run: it returns the result as MessagePack, or raises an error."""

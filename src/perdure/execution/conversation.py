@@ -1,6 +1,6 @@
-"""The conversation of an attempt with its child: what the child is sent, and what it asks for and reports.
+"""The conversation of an attempt with its child: sends the assignment, and answers the child's messages.
 
-Its messages are answered one after the other, and while one is answered the child waits.
+Messages are answered one after the other; the child waits for each answer.
 """
 
 import asyncio
@@ -18,26 +18,26 @@ from perdure.stores.commands import Leased, encoded
 
 __all__ = ["Conversation"]
 
-LOG_BYTES = 8 << 20  # of the step log in one message
+LOG_BYTES = 8 << 20  # bytes of the step log in one message
 
 
 class Conversation:
-    """Speaks with the child of one attempt.
+    """Exchanges messages with the child of one attempt.
 
     Parameters
     ----------
     store
         Where the run is kept.
     execution
-        The run's, with the lease that entries and savepoints are written under.
+        The run's execution; entries and savepoints are written under its lease.
     position
-        How many steps its log has.
+        Number of steps in the run's log.
     channel
         The connection to the child; it stays the caller's.
     reporter
-        Takes the child's lines.
+        Receives the child's output lines.
     provision
-        Says what else to do at the child's savepoints.
+        Has the hooks to call at the child's savepoints.
     """
 
     def __init__(
@@ -56,12 +56,15 @@ class Conversation:
         self._arrived, self._settled = provision.arrived, provision.settled  # each is called once
 
     def send(self, message: ToChild) -> None:
-        """Send a message to the child, which may be gone; what doesn't fit into the pipe waits in memory."""
+        """Send a message to the child, which may have ended.
+
+        Data that doesn't fit into the pipe waits in memory.
+        """
         if not self._writer.is_closing():
             self._writer.write(framed(message))
 
     async def send_log(self) -> None:
-        """Send the child the step log, which it waits for before it begins."""
+        """Send the step log, for which the child waits before it begins."""
         read, position = 0, self._position
         try:
             while read < position:
@@ -71,12 +74,12 @@ class Conversation:
                     await self._writer.drain()
                 read += len(steps)
         except ConnectionError:
-            return  # it ended before it had begun, which its guard reports
+            return  # the child ended before it began; its guard reports that
 
     async def listen(self, notify: Callable[[Event], Awaitable[None]]) -> Event:
-        """Notify of each message and answer it, until the pipe has closed.
+        """Pass each message to `notify` and answer it, until the pipe has closed.
 
-        Raises `Garbled` if the child sends what is no message.
+        Raises `Garbled` if the child sends anything but messages.
         """
         while True:
             try:
@@ -100,10 +103,10 @@ class Conversation:
                     await self._reporter.add(text, level)
 
     async def _append(self, message: Append) -> None:
-        """Make durable what the child sent, and acknowledge it."""
+        """Store what the child sent, and acknowledge it when it is durable."""
         entries, savepoint = message.entries, message.savepoint
         if savepoint is not None:
-            # An attempt that goes on from here doesn't say again what this one said before.
+            # An attempt that resumes here doesn't repeat the output from before.
             await self._reporter.drain()
             await self._reporter.write()
             settled, self._settled = self._settled, None
@@ -117,7 +120,7 @@ class Conversation:
 
 
 def _parts(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """Cut a log into parts that fit into messages."""
+    """Split a log into parts that fit into messages."""
     part: list[Step] = []
     size = 0
     for step in steps:

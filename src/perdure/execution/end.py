@@ -1,4 +1,4 @@
-"""The end of a child: how it came about, as the guard saw it."""
+"""The end of a child, as its guard saw it."""
 
 import signal
 from enum import StrEnum
@@ -9,7 +9,7 @@ __all__ = ["End", "EndKind"]
 
 
 class EndKind(StrEnum):
-    """The ways in which a child ends; the guard calls them so."""
+    """The ways in which a child ends; the values are those of the guard's protocol."""
 
     EXIT = "exit"
     SIGNAL = "signal"
@@ -31,9 +31,9 @@ class End(msgspec.Struct, frozen=True):
     how
         The way.
     number
-        The exit code of an `EXIT`, the number of a `SIGNAL`.
+        The exit code for `EXIT`, the number for `SIGNAL`.
     why
-        Of a child that is `BROKEN`, that is couldn't be started: the reason.
+        The reason for `BROKEN`, a child that couldn't be started.
     """
 
     how: EndKind
@@ -42,7 +42,7 @@ class End(msgspec.Struct, frozen=True):
 
     @property
     def in_words(self) -> str:
-        """Say it as the second half of a sentence."""
+        """The end as the second half of a sentence."""
         if self.how is EndKind.EXIT:
             return f"ended with exit code {self.number} and without a result"
         if self.how is EndKind.SIGNAL:
@@ -50,12 +50,12 @@ class End(msgspec.Struct, frozen=True):
         if self.how is EndKind.BROKEN:
             return f"could not be started: {self.why}"
         return {
-            EndKind.KERNEL: "was ended by the kernel, for want of memory on this machine",
+            EndKind.KERNEL: "was killed by the kernel because this machine ran out of memory",
             EndKind.TIME: "reached its limit of running time",
             EndKind.CPU: "reached its limit of CPU time",
             EndKind.MEMORY: "ran out of memory: it reached its limit",
-            EndKind.FOLDER: "wrote more files than it may: its folder reached the limit of bytes",
-            EndKind.ORDER: "was ended on order",
+            EndKind.FOLDER: "wrote too much: its folder reached the limit of bytes",
+            EndKind.ORDER: "was ended on request",
             EndKind.UNWATCHED: "lost its guard",
         }[self.how]
 

@@ -1,6 +1,6 @@
 """The environment of children: an allow-list, so that no address or password of the server reaches a script.
 
-It imports nothing but the standard library, since `perdure serve` begins with it.
+It imports only the standard library, since `perdure serve` starts with it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,14 +9,14 @@ from fnmatch import fnmatchcase
 __all__ = ["ALLOWED", "allowed"]
 
 ALLOWED = (
-    # Where things are, and how text and time are written.
+    # Locations, and the formats of text and time.
     *("PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "LC_*", "TZ", "TZDIR", "PYTHON*"),
-    # Without these an interpreter that was started by their help doesn't start again.
+    # An interpreter that was started with these doesn't start without them.
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),
-    # Which code of numerical libraries runs, and on how many threads: it decides the bits of results.
+    # Code paths and threads of numerical libraries, which decide the bits of results.
     *("OMP_*", "GOMP_*", "KMP_*", "OPENBLAS_*", "GOTO_NUM_THREADS", "BLIS_*", "MKL_*", "VECLIB_*"),
     *("NPY_*", "NUMEXPR_*", "NUMBA_*", "GLIBC_TUNABLES"),
-    # What MuJoCo and others draw with.
+    # Rendering of MuJoCo and others.
     *("MUJOCO_GL", "MUJOCO_EGL_DEVICE_ID", "PYOPENGL_PLATFORM", "EGL_PLATFORM", "LIBGL_*"),
     *("GALLIUM_DRIVER", "CUDA_VISIBLE_DEVICES"),
 )
@@ -29,7 +29,7 @@ def allowed(environment: Mapping[str, str], named: Iterable[str] = ()) -> dict[s
     Parameters
     ----------
     environment
-        The server's.
+        The server's environment.
     named
         Names that are allowed besides `ALLOWED`.
 

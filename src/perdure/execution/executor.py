@@ -1,4 +1,4 @@
-"""The executor port: what wakes those who work on runs. The store is the truth, and has the queue."""
+"""The executor port: wakes the workers. The store has the queue and is authoritative."""
 
 from typing import Protocol
 
@@ -6,23 +6,23 @@ __all__ = ["Executor"]
 
 
 class Executor(Protocol):
-    """Sees to it that runs are worked on, somewhere.
+    """Wakes the workers, so that a run is worked on at once.
 
-    All methods are called in the event loop, after what they are about is durable. They may be repeated, and
-    may be lost with the process: they only save time. Workers claim runs from the store by themselves.
-    `perdure.testing.executors` holds the conformance suite that every executor runs.
+    All methods are called in the event loop, after the change that they report is durable. Calls may be
+    repeated, and may be lost with the process, since they only save time: workers claim runs from the store
+    by themselves. `perdure.testing.executors` holds the conformance suite that every executor runs.
     """
 
     async def submit(self, run_id: str) -> None:
-        """See to it that a run is worked on, or that who works on it looks at what is wanted of it.
+        """Have a run worked on, or have its worker read the run's desired state again.
 
-        Harmless for a run that waits already or is final. Raises `RunNotFound`, and `NotExecuted` for a run
-        that isn't for executors, or of a kind that this one has no body for.
+        Does nothing for a run that waits already or is final. Raises `RunNotFound`, and `NotExecuted` for a
+        run without an execution or of a kind that this executor doesn't work on.
         """
         ...
 
     async def cancel(self, run_id: str) -> None:
-        """See to it that a run that is wanted stopped ends at once; one that waits never starts.
+        """Have a run whose desired state is stopped end at once; a waiting run never starts.
 
         Raises as `submit` does.
         """

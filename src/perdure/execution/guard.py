@@ -1,23 +1,23 @@
 """The guard: the process between a server and one child, which leaves nothing of the child behind.
 
-It is started by path, ``python -I -S guard.py …``, and imports nothing but the standard library, so that it
-is there in 15 ms and holds five megabytes. It starts the child in a session of its own, enforces the limits,
-obeys orders, and ends when the child ends, when a limit is reached, when it is told to, or when the pipe to
-the server comes to its end because the server is gone. Whatever the reason, first it ends all descendants of
-the child: as their subreaper it inherits each whose parent ends, so that none escapes by a session of its own
-or a double fork.
+It is started by path, ``python -I -S guard.py …``, and imports only the standard library, so that it starts
+in 15 ms and needs five megabytes. It starts the child in a session of its own, enforces the limits and obeys
+orders. It ends when the child ends, when a limit is reached, on an order, or when the pipe to the server
+closes because the server has ended. In every case it first kills all descendants of the child: it is their
+subreaper and inherits each process whose parent ends, so that none escapes by a session of its own or a
+double fork.
 
-Orders from the server are single bytes on the control socket, answers are lines::
+Orders of the server are single bytes on the control socket, answers are lines::
 
     server → guard   h hold the clock · f freeze (SIGSTOP) and hold the clock · c continue · k kill
     guard → server   started PID · frozen · ended HOW NUMBER · broken WHY
 
-HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (killed for want of memory by the
-kernel), ``time``, ``cpu``, ``memory`` or ``folder`` (a limit), or ``order``.
+HOW is ``exit`` with the exit code, ``signal`` with its number, ``kernel`` (killed by the kernel, out of
+memory), ``time``, ``cpu``, ``memory`` or ``folder`` (a limit), or ``order``.
 
-Started as ``guard.py [--user USER] [--folder PATH]… CONTROL KEPT WALL CPU MEMORY FILES SIZE FOLDER
-COMMAND…``: the child's user, the folders it writes in, the number of the control socket, those of files
-that are the child's alone (with commas), and the limits, of which ``-`` is none.
+The command line is ``guard.py [--user USER] [--folder PATH]… CONTROL KEPT WALL CPU MEMORY FILES SIZE FOLDER
+COMMAND…``: the child's user, the folders in which it writes, the file descriptor of the control socket, those
+that only the child inherits (with commas), and the limits, of which ``-`` is none.
 """
 
 import contextlib
@@ -36,30 +36,30 @@ LINUX = sys.platform == "linux"
 SET_PARENT_DEATH_SIGNAL = 1
 SET_CHILD_SUBREAPER = 36
 SET_NO_NEW_PRIVS = 38
-PRIVATE = 0o077  # the mask of modes: what another user makes, nobody else can open
-FASTEST = 4 << 30  # bytes a second that a child may fill: near its limit it is looked at more often
-SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.1  # seconds between two looks at the memory
-# Bytes a second that a child may write: near its limit its folders are looked at more often.
+PRIVATE = 0o077  # umask: files of an isolated user are closed to all others
+FASTEST = 4 << 30  # bytes a second that a child may allocate: near its limit it is checked more often
+SHORTEST_LOOK, LONGEST_LOOK = 0.005, 0.1  # seconds between two checks of the memory
+# Bytes a second that a child may write: near its limit its folders are checked more often.
 WRITING = 1 << 30
-# Seconds between two walks through the folders, if they take no longer.
+# Seconds between two walks through the folders, unless a walk takes longer.
 SHORTEST_REST, LONGEST_REST = 0.2, 2.0
-PIECE = 0.005  # seconds of a walk without a look at anything else
-SHARE = 4  # times as long as it walks, it rests
-STOPPED = b"TtZX"  # the kernel's letters for what is stopped, or gone
-MAX_STOP_ROUNDS = 20  # of stopping what is new since the last round
-# Seconds until all that were stopped stand still: those that the kernel holds, and those that wait for cores.
+PIECE = 0.005  # seconds of a walk through folders before other events are handled
+SHARE = 4  # rest between walks, in multiples of their duration
+STOPPED = b"TtZX"  # the kernel's letters for stopped and ended processes
+MAX_STOP_ROUNDS = 20  # rounds of stopping the processes that are new since the last round
+# Seconds until all stopped processes stand still: those in system calls, and those waiting for a core.
 HELD, STILL = 0.05, 2.0
-OOM_SCORE = b"500"  # when memory runs out, the kernel takes the child before the server
+OOM_SCORE = b"500"  # when memory runs out, the kernel kills the child before the server
 
 
 def prctl(option: int, value: int) -> None:
-    """Call Linux's prctl; elsewhere do nothing."""
+    """Call Linux's prctl; do nothing on other systems."""
     if LINUX:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 class Clock:
-    """The running time: wall time, without what passes while it is held."""
+    """The running time: wall time without the time during which the clock is held."""
 
     def __init__(self) -> None:
         self._passed = 0.0
@@ -67,12 +67,12 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """How long it ran."""
+        """The running time so far."""
         return self._passed + (0.0 if self._since is None else time.monotonic() - self._since)
 
     @property
     def held(self) -> bool:
-        """Whether it stands still."""
+        """Whether the clock is held."""
         return self._since is None
 
     def hold(self) -> None:
@@ -80,7 +80,7 @@ class Clock:
         self._passed, self._since = self.seconds, None
 
     def go_on(self) -> None:
-        """Let it run again."""
+        """Continue after `hold`."""
         if self._since is None:
             self._since = time.monotonic()
 
@@ -89,7 +89,7 @@ class Clock:
 
 
 def numbers(folder: str) -> list[int]:
-    """Return the names in a folder of ``/proc`` that are numbers; none if it is gone."""
+    """Return the names in a folder of ``/proc`` that are numbers; none if the folder doesn't exist."""
     try:
         with os.scandir(folder) as entries:
             return [int(entry.name) for entry in entries if entry.name.isdigit()]
@@ -98,7 +98,7 @@ def numbers(folder: str) -> list[int]:
 
 
 def content(path: str) -> bytes:
-    """Return what a file of ``/proc`` holds; nothing if it is gone."""
+    """Return the content of a file of ``/proc``; nothing if it doesn't exist."""
     try:
         file = os.open(path, os.O_RDONLY)
         try:
@@ -110,7 +110,7 @@ def content(path: str) -> bytes:
 
 
 def descendants(root: int) -> dict[int, int]:
-    """Return all processes below `root` with the group of each, read from ``/proc``; without it, none."""
+    """Return all processes below `root` with the group of each, from ``/proc``; without ``/proc``, none."""
     children: dict[int, list[int]] = {}
     groups: dict[int, int] = {}
     for pid in numbers("/proc") if LINUX else ():
@@ -129,7 +129,7 @@ def descendants(root: int) -> dict[int, int]:
 
 
 def is_still(pid: int, states: bytes) -> bool:
-    """Return whether all threads of a process are in some states; without ``/proc`` nobody can tell."""
+    """Return whether all threads of a process are in some states; True without ``/proc``."""
     return all(
         content(f"/proc/{pid}/task/{thread}/stat").rpartition(b")")[2][1:2] in states
         for thread in numbers(f"/proc/{pid}/task")
@@ -137,9 +137,9 @@ def is_still(pid: int, states: bytes) -> bool:
 
 
 def memory(pid: int) -> int:
-    """Return the bytes that a process and those below it hold for themselves, files not counted.
+    """Return the bytes that a process and its descendants hold for themselves, without files.
 
-    It reads the kernel's lists of children, not all of ``/proc``, since it is asked often.
+    It reads the kernel's lists of children instead of all of ``/proc``, since it is called often.
     """
     held = 0
     for line in content(f"/proc/{pid}/status").splitlines():
@@ -152,10 +152,12 @@ def memory(pid: int) -> int:
 
 
 def held_by(folders: list[str]) -> Iterator[int]:
-    """Yield the bytes that each file and folder below some folders takes on the disk; no link is followed.
+    """Yield the bytes that each file and folder below some folders occupies on the disk.
 
-    A hole takes none, and a file with several names is counted once. What is gone, or can't be read, is left
-    out.
+    Links aren't followed.
+
+    Holes occupy nothing, and a file with several names counts once. Files that are deleted meanwhile or can't
+    be read are left out.
     """
     seen = set()
     waiting = list(folders)
@@ -174,9 +176,9 @@ def held_by(folders: list[str]) -> Iterator[int]:
 
 
 def held_without_name(folders: list[str]) -> Iterator[int]:
-    """Yield the bytes of each file that lay below some folders, has no name any more, and is open below here.
+    """Yield the bytes of each deleted file from below some folders that a descendant still has open.
 
-    Where this process may not look at another's open files, these are left out.
+    Processes whose open files this process may not inspect are left out.
     """
     below = tuple(os.path.realpath(folder) + "/" for folder in folders)
     seen = set()
@@ -193,7 +195,7 @@ def held_without_name(folders: list[str]) -> Iterator[int]:
 
 
 def kernel_kills() -> int:
-    """Return how many processes the kernel has killed for want of memory, as far as it tells."""
+    """Return how many processes the kernel has killed for lack of memory, as far as it reports that."""
     for line in content("/proc/vmstat").splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])
@@ -201,7 +203,7 @@ def kernel_kills() -> int:
 
 
 def is_childless() -> bool:
-    """Return whether this process has no children, not even some that only have to be reaped."""
+    """Return whether this process has no children, not even zombies."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -210,16 +212,16 @@ def is_childless() -> bool:
 
 
 def send(pid: int, number: int) -> None:
-    """Signal a process, which may be gone."""
+    """Send a signal to a process, which may have ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 
 def send_below(number: int, child: int | None) -> set[int]:
-    """Signal all processes below this one, and the child's group; return the numbers of those below.
+    """Send a signal to all descendants and to the child's group; return the descendants' numbers.
 
-    Groups are signalled as a whole, which none escapes by forking just then. Those of descendants hold no
-    others: the child has a session of its own.
+    Groups are signalled as a whole, so that no process escapes by forking at that moment. The groups of
+    descendants contain no other processes, since the child has a session of its own.
     """
     below = descendants(os.getpid())
     groups = {*below.values(), *(() if child is None else (child,))}
@@ -235,7 +237,10 @@ def send_below(number: int, child: int | None) -> set[int]:
 
 
 class Folders:
-    """What folders hold together, against a limit; walked through in pieces: no order waits for a walk."""
+    """The total size of some folders, against a limit.
+
+    They are walked in pieces, so that no order waits for a walk.
+    """
 
     def __init__(self, folders: list[str], limit: int) -> None:
         self._folders, self._limit = folders, limit
@@ -244,7 +249,7 @@ class Folders:
         self.next_look = 0.0
 
     def too_large(self) -> bool:
-        """Go on with the walk when it is time; return whether more than the limit was found."""
+        """Continue the walk when it is due; return whether the limit was exceeded."""
         began = time.monotonic()
         if began < self.next_look:
             return False
@@ -277,9 +282,9 @@ class Guard:
     child
         The number of the child.
     wall, cpu, memory
-        Limits: seconds of running time, of CPU time, bytes; None is none.
+        Limits: seconds of running time, seconds of CPU time, bytes; None is no limit.
     folders
-        What it writes in; None is without limit.
+        The folders in which it writes; None is no limit.
     """
 
     def __init__(
@@ -300,7 +305,10 @@ class Guard:
         self._next_look = 0.0
 
     def watch(self, wake: int) -> tuple[str, int] | None:
-        """Wait until it is over; return how, or None if the server is gone or the guard is to go."""
+        """Wait for the end.
+
+        Return how the child ended, or None if the server has ended or the guard must end.
+        """
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(wake, select.POLLIN)
@@ -323,23 +331,23 @@ class Guard:
                     if not orders:
                         return None
                     if b"k" in orders:
-                        self._reap()  # it may have ended by itself, and no order explains that
+                        self._reap()  # the child may have ended by itself before the order
                         return self._ended or ("order", 0)
                     for order in orders:
                         self._obey(order)
 
     def _orders(self) -> bytes:
-        """Read what the server orders; nothing if it is gone."""
+        """Read the server's orders; nothing if the server has ended."""
         try:
             return os.read(self._control, 64)
-        except ConnectionError:  # it ended before it had read all that was told
+        except ConnectionError:  # the server ended before it had read all answers
             return b""
 
     def clear(self) -> None:
-        """End all that is left below, and wait until it is gone."""
+        """Kill all descendants, and wait until they have ended."""
         if LINUX and is_childless():
-            return  # nor is there anything further below: what loses its parent becomes a child of this one
-        self._stop_all()  # so that nothing is born while they are killed
+            return  # then there are no descendants either: orphans become children of this process
+        self._stop_all()  # so that no process is forked while they are killed
         while True:
             send_below(signal.SIGKILL, self._group)
             try:
@@ -351,11 +359,14 @@ class Guard:
 
     @property
     def _group(self) -> int | None:
-        """The child's own group, while the number can't mean another's; elsewhere than on Linux, always."""
+        """The child's group, while its number is certain to be the child's.
+
+        On other systems than Linux, always.
+        """
         return self._child if self._ended is None or not LINUX else None
 
     def _stop_all(self) -> set[int]:
-        """Stop all that is below, and return what that was."""
+        """Stop all descendants, and return their numbers."""
         stopped: set[int] = set()
         for _ in range(MAX_STOP_ROUNDS):
             found = send_below(signal.SIGSTOP, self._group)
@@ -365,7 +376,7 @@ class Guard:
         return stopped
 
     def _freeze(self) -> None:
-        """Stop all that is below, and tell when it stands still: threads first end their system calls."""
+        """Stop all descendants, and report when they stand still; threads first finish their system calls."""
         stopped = self._stop_all()
         start = time.monotonic()
         while (waited := time.monotonic() - start) < STILL:
@@ -385,7 +396,7 @@ class Guard:
                 self._freeze()
 
     def _reap(self) -> None:
-        """Take note of all that have ended, adopted ones too."""
+        """Record all children that have ended, adopted ones too."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -397,7 +408,7 @@ class Guard:
     def _how(self, code: int, usage: resource.struct_rusage) -> tuple[str, int]:
         if code >= 0:
             return "exit", code
-        # Who lives on after SIGXCPU is killed a second later.
+        # A process that survives SIGXCPU is killed a second later.
         used_up = self._cpu is not None and usage.ru_utime + usage.ru_stime >= self._cpu
         if -code == signal.SIGXCPU or (-code == signal.SIGKILL and used_up):
             return "cpu", 0
@@ -406,7 +417,7 @@ class Guard:
         return "signal", -code
 
     def _too_large(self) -> bool:
-        """Look at the memory when it is time, and say when to look next."""
+        """Check the memory when it is due, and set the time of the next check."""
         if self._memory is None or time.monotonic() < self._next_look:
             return False
         room = self._memory - memory(self._child)
@@ -414,9 +425,10 @@ class Guard:
         return room < 0
 
     def _patience(self) -> int | None:
-        """Return how many milliseconds may pass before something has to be looked at.
+        """Return how many milliseconds may pass before the next check.
 
-        While the clock is held no running time passes, but what is below may go on in threads and processes.
+        While the clock is held no running time passes, but descendants may still run in threads and
+        processes.
         """
         waits = []
         if self._wall is not None and not self._clock.held:
@@ -429,7 +441,7 @@ class Guard:
 
 
 def become_user(user: int) -> None:
-    """Be another user, and a group of the same number, for good: no program gives anything back."""
+    """Switch to another user, and the group of the same number, irreversibly."""
     os.umask(PRIVATE)
     os.setgroups([])
     os.setresgid(user, user, user)
@@ -440,7 +452,7 @@ def become_user(user: int) -> None:
 def become_child(
     command: list[str], user: int | None, cpu: int | None, files: int | None, size: int | None, guard: int
 ) -> None:
-    """Go from the forked guard to the child: a session, limits, its user, and its program."""
+    """Turn the forked guard into the child: session, limits, user and program."""
     os.setsid()
     if LINUX:
         with contextlib.suppress(OSError):
@@ -453,8 +465,8 @@ def become_child(
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     if user is not None:
         become_user(user)
-    prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)  # last: who becomes another user loses it
-    if os.getppid() != guard:  # it ended before it could be watched
+    prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)  # last, since a change of user clears it
+    if os.getppid() != guard:  # the guard ended before the signal was set
         os._exit(1)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -462,13 +474,13 @@ def become_child(
 
 
 def tell(control: int, text: str) -> None:
-    """Send a line to the server, which may be gone."""
+    """Send a line to the server, which may have ended."""
     with contextlib.suppress(OSError):
         os.write(control, text.encode(errors="replace").replace(b"\n", b" ") + b"\n")
 
 
 def main(arguments: list[str]) -> None:
-    """Start the child, watch it, leave nothing behind, tell how it ended."""
+    """Start the child, watch it, kill what is left, and report how the child ended."""
     user, folders = None, []
     while arguments[0].startswith("--"):
         if arguments[0] == "--user":
@@ -515,4 +527,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
-    os._exit(0)  # at once: the server waits for it, and there is nothing left to tidy up
+    os._exit(0)  # at once: the server waits for the exit, and there is nothing to clean up

@@ -1,4 +1,4 @@
-"""The guarded process: a server's hold on one child, by way of its guard."""
+"""The guarded process: the server's handle on one child, by way of its guard."""
 
 import asyncio
 import fcntl
@@ -24,8 +24,8 @@ from perdure.execution.sweep import MARKER, NOBODY, sweep
 
 __all__ = ["GuardedProcess"]
 
-PATIENCE = 5.0  # seconds that a guard has to obey; then it is killed itself, and what it guarded is swept
-BUFFERED = 1 << 14  # bytes in a pipe that is printed to, or read of a channel, before who sends has to wait
+PATIENCE = 5.0  # seconds that a guard has to obey; then it is killed, and its processes are swept
+BUFFERED = 1 << 14  # bytes in an output pipe, or read from a channel, before the sender has to wait
 
 Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -33,18 +33,18 @@ log = structlog.get_logger(__name__)
 
 
 class GuardedProcess:
-    """A process under a guard. Whoever starts it calls `aclose`, after which nothing of it is left.
+    """A process under a guard. Its creator calls `aclose`, after which nothing of it is left.
 
     Attributes
     ----------
     ended
-        Done when nothing of the process is left, with how it ended.
+        Resolves when nothing of the process is left, with how it ended.
     channel
-        What it is spoken with.
+        The connection to the process.
     outputs
-        What it prints, by the level that its lines have in a log.
+        Its output streams, by the log level of their lines.
     guard, child
-        Their numbers; the child's once it is started.
+        Process numbers; the child's from its start on.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class GuardedProcess:
         self.guard = process.pid
         self.child: int | None = None
         self._still: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ended = asyncio.create_task(self._watch())  # ends with the guard; never cancelled
+        self.ended = asyncio.create_task(self._watch())  # ends when the guard does; never cancelled
 
     @classmethod
     async def start(
@@ -88,19 +88,20 @@ class GuardedProcess:
         Parameters
         ----------
         module
-            What is run; it is given the numbers of its channel and of the shared file, then `arguments`.
+            The module. Its arguments are the file descriptors of its channel and of the shared file, then
+            `arguments`.
         identity
-            The store's, by which a sweep finds what a guard left.
+            The store's identity, with which a sweep finds processes that a guard left.
         limits
             What the process may use.
         shared
-            The number of a file that it inherits; it stays the caller's.
+            The descriptor of a file that it inherits; it stays the caller's.
         environment
             Variables of its environment, besides those of this process that every child may see.
         user
-            Who the process runs as; None is this process's user.
+            The user that it runs as; None is this process's user.
         ids
-            The user ids of children, by which a sweep finds what a guard left.
+            The user ids of children, with which a sweep finds processes that a guard left.
         folders
             Where it writes, besides a home of its user; they count against the limit of its folders.
         """
@@ -112,7 +113,7 @@ class GuardedProcess:
                 channel, its_channel = await _connect(undo, its)
                 output, its_output = _pipe(undo, its)
                 errors, its_errors = _pipe(undo, its)
-                # Last, and without waiting for anything afterwards: it is never left without its keeper.
+                # Last, with nothing to await afterwards, so that the process always has an owner.
                 process = _spawn(
                     [
                         *(sys.executable, "-I", "-S", guard.__file__),
@@ -134,11 +135,11 @@ class GuardedProcess:
             return cls(process, identity, token, ids, control, channel, outputs, undo.pop_all())
 
     def hold_clock(self) -> None:
-        """Let no running time pass: it stands still by itself."""
+        """Stop the running time, since the process has paused by itself."""
         self._order(b"h")
 
     async def freeze(self) -> None:
-        """Stop it, with all below it, where it is; return when it stands still. No running time passes."""
+        """Stop the process and its descendants, and the running time; return when they stand still."""
         self._still = asyncio.get_running_loop().create_future()
         self._order(b"f")
         answers: list[asyncio.Future[Any]] = [self._still, self.ended]
@@ -151,7 +152,7 @@ class GuardedProcess:
         self._order(b"c")
 
     async def kill(self) -> End:
-        """End it with all below it, and return how it ended, by this or by something before."""
+        """Kill the process and its descendants; return how it ended, which may have happened before."""
         self._order(b"k")
         done, _ = await asyncio.wait({self.ended}, timeout=PATIENCE)
         if not done:
@@ -160,7 +161,7 @@ class GuardedProcess:
         return await asyncio.shield(self.ended)
 
     async def aclose(self) -> None:
-        """See to it that nothing of it is left."""
+        """Ensure that nothing of the process is left."""
         await self.kill()
         await self._opened.aclose()
 
@@ -169,21 +170,22 @@ class GuardedProcess:
             self._orders.write(order)
 
     async def _watch(self) -> End:
-        """Return how it ended; if the guard can't be followed, end it, and say so: others wait for this."""
+        """Return how the process ended. If its guard can't be followed, kill the process and report that."""
         try:
             return await self._follow()
         except Exception as error:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
             await asyncio.to_thread(sweep, self._identity, self._token, self.child, self._ids)
-            with suppress(Exception):  # others wait for the end, also where the log can't be written
+            with suppress(Exception):  # others wait for the end, even if the log can't be written
                 log.exception("guard_not_followed", pid=self.guard)
             return End(EndKind.BROKEN, why=f"its guard couldn't be followed: {type(error).__name__}: {error}")
 
     async def _follow(self) -> End:
-        """Read what the guard tells until it has ended, and sweep up what it may have left.
+        """Read the guard's reports until it has ended, and sweep processes that it may have left.
 
-        One that tells how it ended has left nothing, and it costs time to look at all processes.
+        A guard that reports how its child ended has left nothing; the sweep is skipped then, since it
+        inspects all processes.
         """
         end = None
         while line := await _line(self._reports):
@@ -224,12 +226,12 @@ def _spawn(
         pass_fds=files,
         env={**allowed(os.environ), **environment},
         cwd=folder,
-        start_new_session=True,  # a terminal's Ctrl-C is the server's to handle
+        start_new_session=True,  # only the server handles a terminal's Ctrl-C
     )
 
 
 async def _connect(undo: AsyncExitStack, its: ExitStack) -> tuple[Connection, int]:
-    """Make a pair of sockets: an open connection, and the number of the other end."""
+    """Create a pair of sockets; return an open connection, and the descriptor of the other end."""
     ours, theirs = socket.socketpair()
     its.callback(theirs.close)
     connection = await asyncio.open_unix_connection(sock=ours, limit=BUFFERED)
@@ -244,11 +246,11 @@ async def _disconnect(writer: asyncio.StreamWriter) -> None:
 
 
 def _pipe(undo: AsyncExitStack, its: ExitStack) -> tuple[Output, int]:
-    """Make a pipe: what is taken from it, and the number of the end that is written to."""
+    """Create a pipe; return its output, and the descriptor of the end to write to."""
     reading, writing = os.pipe()
     its.callback(os.close, writing)
     if sys.platform == "linux":
-        # So that what a flood leaves there is soon taken, when it is paused or ended.
+        # A small pipe is emptied quickly when a flooding process is paused or ended.
         fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, BUFFERED)
     output = Output(reading)
     undo.callback(output.close)

@@ -1,8 +1,8 @@
-"""Isolation of owners: their children have user ids of their own, which can open only what is theirs.
+"""Isolation of owners: each owner's children have a user id of their own, which opens only the owner's files.
 
-It takes root, and Linux. The server, its guards and its store stay root's; a child's files belong to its
-owner's id and are closed to all others. What every child needs, the interpreter and whatever the server has
-loaded, must be readable by all; that is checked before anything is run.
+It requires root and Linux. The server, its guards and its store belong to root; a child's files belong to its
+owner's id and are closed to all others. Files that every child needs, the interpreter and all modules that
+the server has loaded, must be readable by everybody; that is checked before anything is run.
 """
 
 import fcntl
@@ -34,14 +34,14 @@ log = structlog.get_logger(__name__)
 
 
 class User(NamedTuple):
-    """Who a child runs as: the number of user and group, and a folder of its own."""
+    """The user that a child runs as: the number of user and group, and a folder of its own."""
 
     id: int
     home: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead to its folder."""
+        """The variables that lead to its folder."""
         return {"HOME": str(self.home), "TMPDIR": str(self.home / "tmp")}
 
 
@@ -53,9 +53,9 @@ class Isolation:
     users
         The owners' user ids.
     ids
-        The range that they are from, which is this server's alone.
+        The range of these ids, which no other server uses.
     root
-        A folder that others may enter but not list. The homes in it are scratch, one for each child.
+        A folder that others may enter but not list. It holds a temporary home for each child.
     """
 
     def __init__(self, users: UserIds, ids: range, root: Path) -> None:
@@ -64,21 +64,21 @@ class Isolation:
         self._root = root
 
     def make_root(self) -> None:
-        """Make the root."""
+        """Create the root."""
         self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
         self._root.chmod(0o711)
 
     def open(self) -> None:
-        """Remove the homes that a former server left, of which nothing runs any more."""
+        """Remove the homes that an earlier server left, after its processes have ended."""
         for home in self._root.glob("owner.*"):
             shutil.rmtree(home)
 
     def user_id(self, owner: str) -> int:
-        """Return an owner's user id; `UserIdsExhausted` if there is none left."""
+        """Return an owner's user id; raise `UserIdsExhausted` if none is left."""
         return self._users.of(owner)
 
     def user(self, owner: str) -> User:
-        """Return who a child of an owner's runs as, with a new home; whoever asks calls `leave`."""
+        """Return the user for an owner's child, with a new home; the caller calls `leave`."""
         number = self._users.of(owner)
         home = Path(mkdtemp(prefix=f"owner.{number}.", dir=self._root))
         (home / "tmp").mkdir()
@@ -86,9 +86,9 @@ class Isolation:
         return User(number, home)
 
     def leave(self, user: User) -> None:
-        """Remove the home of a user of which nothing runs any more.
+        """Remove the home of a user whose processes have ended.
 
-        What other children of its owner go on writing there stays until the next server removes it.
+        Files that other children of the owner write there meanwhile stay until the next server removes them.
         """
         try:
             shutil.rmtree(user.home)
@@ -97,9 +97,9 @@ class Isolation:
 
 
 def hand_over(folder: Path, user: int) -> None:
-    """Give a folder with all that is in it to a user, and close it to others; no link is followed.
+    """Give a folder with its content to a user, and close it to others; links aren't followed.
 
-    Nobody but this process's user reaches into it meanwhile: the folder itself is given last.
+    Only this process's user can enter it meanwhile: the folder itself is given last.
     """
     os.chown(folder, os.geteuid(), os.getegid(), follow_symlinks=False)
     folder.chmod(0o700)
@@ -110,17 +110,17 @@ def hand_over(folder: Path, user: int) -> None:
 
 
 def close_to_others(paths: Iterable[Path]) -> None:
-    """Take away from files and folders what others than their owner may do with them; there may be none."""
+    """Remove the permissions of others on files and folders; missing ones are ignored."""
     for path in paths:
         with suppress(FileNotFoundError):
             path.chmod(stat.S_IMODE(path.stat().st_mode) & 0o700)
 
 
 def hold_ids(ids: range) -> int:
-    """Hold a range of user ids until the file is closed whose number is returned.
+    """Lock a range of user ids; return the file descriptor whose closing releases them.
 
-    Two servers that share one would let owners of the one at those of the other. Each id is a byte of a file
-    that is locked by the kernel.
+    If two servers shared an id, an owner at one could open the files of an owner at the other. Each id is a
+    byte of a file that is locked by the kernel.
 
     Raises
     ------
@@ -143,16 +143,16 @@ def hold_ids(ids: range) -> int:
 
 
 def check_isolation(ids: range, root: Path, folder: Path | None) -> None:
-    """Raise `IsolationUnavailable` if children can't be isolated here, with what is to be done.
+    """Raise `IsolationUnavailable` if children can't be isolated here; the message says what to do.
 
     Parameters
     ----------
     ids
         The user ids.
     root
-        Where homes and working folders are; it is there.
+        The folder of homes and working folders, which exists.
     folder
-        The store's, if it has one: nobody else may write in it.
+        The store's folder, if it has one: nobody else may write in it.
     """
     known = [user for user in pwd.getpwall() if user.pw_uid in ids]
     if known:
@@ -186,12 +186,12 @@ def check_isolation(ids: range, root: Path, folder: Path | None) -> None:
 
 
 def _loaded() -> Iterable[str]:
-    """Return the files of all modules that are loaded here: the library's, models and tasks."""
+    """Return the files of all modules that are loaded here: libraries, models and tasks."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return {file for file in files if isinstance(file, str)}
 
 
 def _above(paths: Iterable[Path]) -> list[Path]:
-    """Return the folders above files, also of what links lead to, from the top."""
+    """Return the parent folders of files and of the targets of links, from the top."""
     found = {above for path in paths for above in (*path.absolute().parents, *path.resolve().parents)}
     return sorted(above for above in found if above.exists())

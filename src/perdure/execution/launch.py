@@ -1,4 +1,4 @@
-"""The launch: how the child of an attempt is started, as whom, and where its temporary files are."""
+"""The launch: starts the child of an attempt, as a user and with a folder for temporary files."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,15 +32,15 @@ async def launch(
     Parameters
     ----------
     configuration
-        Where it works.
+        The worker's configuration.
     execution
-        That of its run.
+        The run's execution.
     provision
-        What was prepared for it.
+        What was prepared for the attempt.
     seconds
-        How long it may run; None is without end.
+        How long it may run; None is no limit.
     opened
-        When this is closed, nothing is left of the child, nor of its temporary files.
+        When this is closed, nothing is left of the child and its temporary files.
     """
     isolation, environment, folders = (
         configuration.isolation,
@@ -48,7 +48,7 @@ async def launch(
         list(provision.folders),
     )
     user = None
-    if isolation is not None:  # its temporary files are in its home
+    if isolation is not None:  # the child's temporary files are in its home
         user = await _made(partial(isolation.user, execution.owner), isolation.leave, opened)
     else:
         scratch = await _made(
@@ -74,7 +74,7 @@ async def launch(
 
 
 async def _made(make: Callable[[], T], remove: Callable[[T], None], opened: AsyncExitStack) -> T:
-    """Make what is removed when `opened` is closed, also if the caller is cancelled meanwhile."""
+    """Make something that is removed when `opened` is closed, even if the caller is cancelled meanwhile."""
     making = asyncio.ensure_future(asyncio.to_thread(make))
 
     async def undo() -> None:

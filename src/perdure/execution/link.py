@@ -1,6 +1,6 @@
 """The link: a child's end of the pipe to the server.
 
-One thread of it listens, so that orders and acknowledgements arrive whatever the body does; any thread may
+A thread receives messages, so that orders and acknowledgements arrive whatever the body does; any thread may
 send.
 """
 
@@ -33,12 +33,12 @@ from perdure.state.savepoint import Savepoint
 
 __all__ = ["BEAT", "PIPE_LOST", "Link"]
 
-BEAT = 1.0  # seconds between two signs of life
-PIPE_LOST = 113  # the exit code of a child that can't speak with the server any more
+BEAT = 1.0  # seconds between two heartbeats
+PIPE_LOST = 113  # exit code of a child whose pipe to the server has failed
 
 
 class Link:
-    """Speaks with the server.
+    """Exchanges messages with the server.
 
     Parameters
     ----------
@@ -50,40 +50,40 @@ class Link:
         self._channel = channel
         self._sending = threading.Lock()  # held for one frame
         self._here = threading.local()
-        self._changed = threading.Condition()  # guards all that follows
+        self._changed = threading.Condition()  # guards all of the following
         self._asked = 0
         self._done = 0
-        self._pause = 0  # the number of the pause that was asked for; 0 is none
+        self._pause = 0  # number of the requested pause; 0 is none
         self._stopping = False
 
     def begin(self) -> tuple[Start, list[Step]]:
-        """Wait for what the child is to do and the log so far; from then on listen in a thread.
+        """Receive the assignment and the log so far, then start the receiving thread.
 
         The thread is a daemon: it ends with the process.
         """
         start = receive_blocking(self._channel)
-        assert isinstance(start, Start), "a server speaks first, and says this"
+        assert isinstance(start, Start), "the first message is the assignment"
         self._pause = int(start.paused)
         steps: list[Step] = []
         while len(steps) < start.position:
             message = receive_blocking(self._channel)
-            assert isinstance(message, LoggedSteps), "a log is sent as a whole"
+            assert isinstance(message, LoggedSteps), "the log follows without other messages"
             steps += message.steps
         threading.Thread(target=self._listen, name="perdure-link", daemon=True).start()
         return start, steps
 
     @property
     def stopping(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether an end was requested."""
         return self._stopping
 
     @property
     def pausing(self) -> bool:
-        """Whether a pause was asked for and isn't over."""
+        """Whether a pause was requested and isn't over."""
         return self._pause > 0
 
     def send(self, message: FromChild) -> None:
-        """Send a message; it blocks while the server has enough of them."""
+        """Send a message; blocks while the server applies back-pressure."""
         frame = framed(message)
         self._here.sending = True
         try:
@@ -94,28 +94,28 @@ class Link:
 
     @property
     def sending(self) -> bool:
-        """Whether this thread is within `send`: so the handler of a signal finds it, and must not send."""
+        """Whether this thread is within `send`; then the handler of a signal must not send."""
         return getattr(self._here, "sending", False)
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint | None) -> None:
-        """Have entries and a savepoint made durable, and return when they are."""
+        """Send entries and a savepoint; return when they are durable."""
         self._ask(lambda number: Append(number, entries, savepoint))
 
     def arrive(self) -> None:
-        """Have what was printed so far dropped, and return when it is."""
+        """Have the output so far dropped; return when that is done."""
         self._ask(Arrived)
 
     def _ask(self, message: Callable[[int], FromChild]) -> None:
-        """Have something done under the next number, and return when it is."""
+        """Send a request with the next number; return when it is done."""
         with self._changed:
             self._asked += 1
             number = self._asked
-            # Within the lock, so that messages arrive in the order of their numbers.
+            # With the lock held, so that messages arrive in the order of their numbers.
             self.send(message(number))
             self._changed.wait_for(lambda: self._done >= number)
 
     def hold(self) -> bool:
-        """Stand still for as long as a pause lasts; return whether to go on, that is not to stop."""
+        """Wait while a pause lasts; return False if an end was requested."""
         with self._changed:
             while (pause := self._pause) and not self._stopping:
                 self.send(Paused(pause))
@@ -146,6 +146,6 @@ class Link:
         except (EOFError, OSError):
             os._exit(PIPE_LOST)
         except BaseException:
-            # Others may be waiting for what nobody would hear. It ends as by a crash, and is attempted again.
+            # Other threads may wait for answers that never come. The process crashes, and is attempted again.
             traceback.print_exc()
             os.kill(os.getpid(), signal.SIGKILL)

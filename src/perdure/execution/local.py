@@ -31,38 +31,38 @@ from perdure.supervision import keep_going
 __all__ = ["LocalExecutor"]
 
 LEASE = 5.0  # seconds; it is renewed every second
-EVERY = 2.0  # seconds between two looks for what nobody gave notice of, such as a lease that has ended
-AT_ONCE = 0.1  # seconds in which most answers to what is lacked come; for others only their runs wait
+EVERY = 2.0  # seconds between two polls, for example for leases that have ended
+AT_ONCE = 0.1  # seconds in which `Body.lacks` usually returns; slower answers delay only their own runs
 
 log = structlog.get_logger(__name__)
 
 
 class LocalExecutor:
-    """An `Executor` that works on a run in a child process of its own, several at a time.
+    """An `Executor` that works on each run in a child process of its own, several at a time.
 
-    It claims runs from the store, so that any number of them may work on one store. Each kind of run has
-    slots of its own, and one more for short runs, so that they never wait behind long ones. The caller opens
-    and closes it.
+    It claims runs from the store, so that any number of executors can share a store. Each kind of run has its
+    own slots, and one more for short runs, so that these never wait behind long ones. The caller opens and
+    closes it.
 
     Parameters
     ----------
     store
         Where runs are kept; it stays the caller's.
     bodies
-        For each kind of run what works on it.
+        The body of each kind of run.
     identity
-        A name of the store that no other open store on this machine has, of letters, digits and ``-``. What
-        an executor of that name left running is ended when this one opens.
+        A name of the store that no other open store on this machine has, of letters, digits and ``-``.
+        Opening the executor ends processes that an earlier executor with this name left.
     tags
-        It works only on runs that have one of these tags; without any, on all.
+        Only runs with one of these tags are worked on; without tags, all runs.
     isolation
         Gives each owner's children a user id of their own; without it they have that of this process.
     metrics
         Where attempts and ends are counted.
     feed
-        Notifies of changes of the runs that are worked on; by default one of its own.
+        Notifies of changes of runs; by default the executor makes its own.
     every
-        Seconds between two looks for what nobody gave notice of.
+        Seconds between two polls of the queue.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class LocalExecutor:
             for kind, body in bodies.items()
             for slots in (_Slots(kind, 1, short=True), _Slots(kind, body.slots or _cores(), short=False))
         ]
-        self._lacks: dict[tuple[str, str], _Lack] = {}  # of each kind and what its runs need
+        self._lacks: dict[tuple[str, str], _Lack] = {}  # by kind and needs
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}  # cancelled by `aclose`
         self._working: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
@@ -110,7 +110,7 @@ class LocalExecutor:
         self._closing = False
 
     async def open(self) -> None:
-        """End what a killed worker left, and be ready to start."""
+        """End processes that a killed worker left, and prepare to start."""
         adopt_orphans()
         isolation = self._configuration.isolation
         ids = NOBODY if isolation is None else isolation.ids
@@ -122,11 +122,11 @@ class LocalExecutor:
             log.info("processes_swept", count=left)
 
     def start(self) -> None:
-        """Claim runs from now on, until it is closed."""
+        """Claim runs from now on, until the executor is closed."""
         self._claiming = asyncio.create_task(keep_going("claims", self._keep_claiming))
 
     async def aclose(self) -> None:
-        """End all children and give their leases back: the runs go on with the next executor."""
+        """Kill all children and give their leases back, so that other executors resume the runs."""
         self._closing = True
         self._woken.set()
         if self._claiming is not None:
@@ -145,18 +145,18 @@ class LocalExecutor:
         await self.aclose()
 
     async def submit(self, run_id: str) -> None:
-        """See to it that a run is worked on, or that who works on it looks at what is wanted of it."""
+        """Have a run worked on, or have its worker read the run's desired state again."""
         execution = await asyncio.to_thread(self._store.execution, run_id)
         if execution.kind not in self._configuration.bodies:
             raise NotExecuted(run=run_id, kind=execution.kind)
         if run_id in self._working:
             self._working[run_id][0].look()
-        if execution.desired is not DesiredState.STARTED:  # who works on it may be leaving it just now
+        if execution.desired is not DesiredState.STARTED:  # its worker may be giving it up at this moment
             await settle(self._store, run_id, self._configuration.metrics)
         self._woken.set()
 
     async def cancel(self, run_id: str) -> None:
-        """See to it that a run that is wanted stopped ends at once; one that waits never starts."""
+        """Have a run whose desired state is stopped end at once; a waiting run never starts."""
         if run_id in self._working:
             self._working[run_id][0].look()
         await settle(self._store, run_id, self._configuration.metrics)
@@ -164,19 +164,19 @@ class LocalExecutor:
     # Claiming -----------------------------------------------------------------------------------------------
 
     async def _keep_claiming(self) -> None:
-        """Look for work whenever there may be some, and now and then, until the executor is closed."""
+        """Look for work on each wake-up and periodically, until the executor is closed."""
         while not self._closing:
             self._woken.clear()
             try:
                 await self.look()
-            except Exception as error:  # the next time may be better, and without one nothing goes on
+            except Exception as error:  # the next try may succeed; without one nothing would be claimed
                 log.warning("claim_failed", error=str(error), exc_info=error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every):
                     await self._woken.wait()
 
     async def look(self) -> None:
-        """Settle what nobody works on any more, and fill the free slots."""
+        """Settle runs that nothing works on any more, and fill the free slots."""
         groups = await self._waiting()
         for group in groups:
             body = self._configuration.bodies.get(group.kind)
@@ -189,7 +189,7 @@ class LocalExecutor:
                 groups = await self._waiting()
 
     async def _waiting(self) -> Sequence[QueueGroup]:
-        """Return the groups of the queue in which a run has no lease, and find out what they lack."""
+        """Return the groups of the queue in which a run has no lease, after asking what they lack."""
         groups = await asyncio.to_thread(self._store.waiting_groups, self._tags)
         bodies = self._configuration.bodies
         claimed = [group for group in groups if group.kind in bodies and bodies[group.kind].claims(group)]
@@ -200,17 +200,17 @@ class LocalExecutor:
             known = self._lacks.get(place)
             if known is None or (known.what and now - known.asked >= self._every):
                 self._asking[place] = asyncio.create_task(self._ask(*place))
-        if self._asking:  # most answers come at once; what is slow keeps nothing else waiting
+        if self._asking:  # most answers come at once; a slow one must not delay other runs
             await asyncio.wait(self._asking.values(), timeout=AT_ONCE)
         return groups
 
     async def _ask(self, kind: str, needs: str) -> None:
-        """Find out what is lacked here for runs that need something; what is lacked may come later."""
+        """Ask what this process lacks for runs with these needs; the answer may change later."""
         lacks, asked = self._configuration.bodies[kind].lacks, time.monotonic()
         try:
             what = await anyio.to_thread.run_sync(lacks, needs, abandon_on_cancel=True)
-        except Exception as error:  # of other people's code, or what is needed can't be read
-            what = f"What they need can't be found out: {type(error).__name__}: {error}"
+        except Exception as error:  # an error of other people's code, or unreadable needs
+            what = f"What they need can't be determined: {type(error).__name__}: {error}"
         finally:
             del self._asking[kind, needs]
         former = self._lacks.get((kind, needs))
@@ -221,7 +221,7 @@ class LocalExecutor:
             self._woken.set()
 
     def _claimable(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> list[QueueGroup]:
-        """Return the groups from which runs may be claimed for some slots."""
+        """Return the groups from which runs may be claimed for these slots."""
         return [
             group
             for group in groups
@@ -231,7 +231,7 @@ class LocalExecutor:
         ]
 
     async def _claim(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> None:
-        """Work on the run whose turn it is; another executor may have been quicker."""
+        """Claim the next run and begin to work on it; another executor may have been quicker."""
         configuration = self._configuration
         claimed = await asyncio.wrap_future(
             self._store.submit(
@@ -265,9 +265,9 @@ class LocalExecutor:
         task.add_done_callback(end)
 
     async def _settle(self, group: QueueGroup, *, interrupted: bool) -> None:
-        """Bring the runs of a group to the end or the pause that is wanted of them."""
+        """Bring the runs of a group to the end or the pause that their desired state asks for."""
         for run_id in await asyncio.to_thread(self._store.unleased, group):
-            if run_id in self._working:  # it is late with the renewal of the lease
+            if run_id in self._working:  # the renewal of the lease is late
                 continue
             try:
                 await settle(self._store, run_id, self._configuration.metrics, interrupted=interrupted)
@@ -278,7 +278,10 @@ class LocalExecutor:
 
 
 class _Lack(NamedTuple):
-    """What is lacked here for some runs: empty for nothing, None for unknown; and when that was asked."""
+    """What this process lacks for some runs: empty for nothing, None for unknown.
+
+    And the time of the question.
+    """
 
     what: str | None
     asked: float
@@ -288,13 +291,13 @@ _UNKNOWN = _Lack(None, 0.0)
 
 
 class _Slots:
-    """The slots of one kind of run in which nothing is worked on, either those for short runs or for all."""
+    """The free slots of one kind of run, either for short runs or for all."""
 
     def __init__(self, kind: str, free: int, *, short: bool) -> None:
         self.kind, self.free, self._short = kind, free, short
 
     def fit(self, group: QueueGroup) -> bool:
-        """Return whether they are for the runs of a group."""
+        """Return whether the slots are for the runs of a group."""
         return group.kind == self.kind and (group.short or not self._short)
 
 

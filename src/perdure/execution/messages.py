@@ -11,7 +11,7 @@ from perdure.errors import LimitExceeded
 from perdure.run import Entry, Step
 from perdure.state.savepoint import Savepoint
 
-if TYPE_CHECKING:  # a child doesn't need it, and is to be there at once
+if TYPE_CHECKING:  # a child doesn't need it, and should start quickly
     from asyncio import StreamReader
 
 __all__ = [
@@ -42,17 +42,17 @@ _LENGTH = struct.Struct(">I")
 
 
 class Garbled(Exception):
-    """What came over the pipe is no message."""
+    """Raised if data from the pipe is no message."""
 
 
 # To the child -----------------------------------------------------------------------------------------------
 
 
 class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """What a child needs to begin; as many `Log` messages follow as it takes for `position` steps.
+    """The assignment of a child; `Log` messages with `position` steps follow.
 
-    `path` is where it looks for modules, `body` is ``module:function``. If it is `paused`, it begins with the
-    pause number 1. The rest is what `RunContext` shows.
+    `path` is its module search path, `body` is ``module:function``. If `paused`, it begins with the pause
+    number 1. The other fields are those of `RunContext`.
     """
 
     path: Sequence[str]
@@ -74,13 +74,13 @@ class LoggedSteps(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """What was asked for under that number is done; an append is durable."""
+    """The request with this number is done; an append is durable."""
 
     number: int
 
 
 class Pause(msgspec.Struct, frozen=True, tag=True):
-    """Stand still at the next occasion, and answer `Paused` with the number, which counts from 1."""
+    """Pause at the next opportunity, and answer `Paused` with the number, which counts from 1."""
 
     number: int
 
@@ -90,7 +90,7 @@ class Resume(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
-    """End now; who doesn't is killed."""
+    """End now; a child that doesn't is killed."""
 
 
 ToChild: TypeAlias = Start | LoggedSteps | Done | Pause | Resume | Stop
@@ -99,7 +99,7 @@ ToChild: TypeAlias = Start | LoggedSteps | Done | Pause | Resume | Stop
 
 
 class Append(msgspec.Struct, frozen=True, tag=True):
-    """Make entries and a savepoint durable, all or nothing, and answer `Done` with the number."""
+    """Store entries and a savepoint, all or nothing, and answer `Done` with the number."""
 
     number: int
     entries: Sequence[Entry]
@@ -107,38 +107,38 @@ class Append(msgspec.Struct, frozen=True, tag=True):
 
 
 class Arrived(msgspec.Struct, frozen=True, tag=True):
-    """It is at the savepoint again: drop what was printed so far, and answer `Done` with the number."""
+    """The replay has reached the savepoint: drop the output so far, and answer `Done` with the number."""
 
     number: int
 
 
 class Line(msgspec.Struct, frozen=True, tag=True):
-    """A line for the run's log lines."""
+    """An output line of the run."""
 
     level: str
     text: str
 
 
 class Paused(msgspec.Struct, frozen=True, tag=True):
-    """It stands still for the pause of that number."""
+    """The child has paused, for the pause with this number."""
 
     number: int
 
 
 class Beat(msgspec.Struct, frozen=True, tag=True):
-    """It lives, and its threads get their turns."""
+    """The child's heartbeat: it lives, and its threads run."""
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):
-    """What the body returned."""
+    """The value that the body returned."""
 
     result: bytes | None
 
 
 class Failure(msgspec.Struct, frozen=True, tag=True):
-    """The body raised an error: what it says in one line, where, and what there is of a result.
+    """The error that the body raised: a message of one line, the place, and a partial result if there is one.
 
-    `again` says that another attempt may not meet it.
+    `again` says that another attempt may succeed.
     """
 
     reason: str
@@ -157,12 +157,12 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def framed(message: ToChild | FromChild) -> bytes:
-    """Return a message as a frame; `LimitExceeded` if it is too large for one."""
+    """Return a message as a frame; raise `LimitExceeded` if it is too large for one."""
     frame = bytearray(_LENGTH.size)
     _encoder.encode_into(message, frame, _LENGTH.size)
     if len(frame) - _LENGTH.size > LARGEST:
         raise LimitExceeded(
-            f"What goes between a run's process and the server at once may have at most {LARGEST} bytes, "
+            f"A message between a run's process and the server may have at most {LARGEST} bytes, "
             f"not {len(frame)}.",
             limit=LARGEST,
             value=len(frame),
@@ -172,21 +172,21 @@ def framed(message: ToChild | FromChild) -> bytes:
 
 
 async def receive(reader: "StreamReader") -> FromChild:
-    """Read a child's next message; `Garbled` if it is none, `EOFError` at the end."""
+    """Read a child's next message; raise `Garbled` for invalid data, `EOFError` at the end."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > LARGEST:
-            raise Garbled(f"it announced a message of {length} bytes; the most is {LARGEST}")
+            raise Garbled(f"it announced a message of {length} bytes; the limit is {LARGEST}")
         message: FromChild = _from_child.decode(await reader.readexactly(length))
     except (EOFError, ConnectionError) as error:
         raise EOFError from error
     except msgspec.DecodeError as error:
-        raise Garbled(f"it sent what is no message: {error}") from error
+        raise Garbled(f"it sent data that is no message: {error}") from error
     return message
 
 
 def receive_blocking(channel: socket.socket) -> ToChild:
-    """Read the server's next message; `EOFError` at the end."""
+    """Read the server's next message; raise `EOFError` at the end."""
     (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size))
     message: ToChild = _to_child.decode(_exactly(channel, length))
     return message

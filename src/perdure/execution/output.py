@@ -1,4 +1,4 @@
-"""The output: what a child prints to one of its streams, taken from a pipe as lines."""
+"""The output of a child: reads one of its streams from a pipe as lines."""
 
 import asyncio
 import fcntl
@@ -13,19 +13,19 @@ _INT = struct.Struct("i")
 
 
 class Output:
-    """The reading end of a pipe that a child prints to.
+    """The reading end of a pipe to which a child prints.
 
-    Lines are counted where they end: what there is of one that has no end yet waits for the rest of it.
+    A line counts when it ends; the beginning of an unfinished line waits for the rest.
 
     Parameters
     ----------
     file
-        The number of the reading end, which the output owns until `close`.
+        The file descriptor of the reading end, which the output owns until `close`.
 
     Attributes
     ----------
     over
-        Whether all who could write have closed their ends, and everything was taken.
+        Whether all writers have closed their ends and everything was read.
     """
 
     def __init__(self, file: int) -> None:
@@ -35,17 +35,17 @@ class Output:
         self.over = False
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         os.close(self._file)
 
     @property
     def waiting(self) -> int:
-        """How many bytes are in the pipe now."""
+        """Number of bytes in the pipe."""
         (count,) = _INT.unpack(fcntl.ioctl(self._file, termios.FIONREAD, bytes(_INT.size)))
         return int(count)
 
     async def readable(self) -> None:
-        """Wait until there is something to take, or it is over."""
+        """Wait until there is something to read, or the output is over."""
         loop = asyncio.get_running_loop()
         there = asyncio.Event()
         loop.add_reader(self._file, there.set)
@@ -55,9 +55,9 @@ class Output:
             loop.remove_reader(self._file)
 
     def take(self, most: int) -> tuple[int, list[str]]:
-        """Take so many bytes at most; return how many they were, and the lines that end with them.
+        """Read a limited number of bytes; return their number, and the lines that end within them.
 
-        A line of more than 8,192 bytes becomes several, cut at the same places however it arrives.
+        A line of more than 8,192 bytes becomes several, split at the same positions however it arrives.
         """
         try:
             data = os.read(self._file, most)
@@ -71,13 +71,13 @@ class Output:
         return len(data), lines
 
     def take_rest(self) -> list[str]:
-        """Take what there is of a line that will not be ended any more, if there is one."""
+        """Return the unfinished line that will never be completed, if there is one."""
         rest, self._rest = self._rest, b""
         return _texts(rest) if rest else []
 
 
 def _cut(lines: bytes) -> bytes:
-    """Make several lines of each that is too long."""
+    """Split each line that is too long."""
     if len(lines) <= LONGEST_PRINTED or max(map(len, lines.split(b"\n"))) <= LONGEST_PRINTED:
         return lines
     return b"\n".join(

@@ -1,8 +1,8 @@
 """The progress slot: shared memory in which a child leaves its latest report for the server.
 
-Writing costs no more than copying the report, so that a body may report as often as it likes; the reader
-decides how often it looks. What was reported is there also when the child was killed right afterwards, or
-computes in C without a thread of its own getting a turn.
+Writing costs as much as copying the report, so that a body may report as often as it likes; the reader
+decides how often it reads. The latest report is available even if the child is killed right after it, or
+computes in C without giving another thread a turn.
 """
 
 import mmap
@@ -17,7 +17,7 @@ from perdure.errors import LimitExceeded
 __all__ = ["ProgressSlot", "check_size"]
 
 LARGEST = 256 << 10  # bytes of one report
-READS = 100  # how often one is read anew that was overwritten meanwhile
+READS = 100  # attempts to read a report that is being overwritten
 _NUMBER = struct.Struct("<q")
 _PLACES = (mmap.PAGESIZE, 2 * mmap.PAGESIZE + LARGEST)
 _SIZE = 3 * mmap.PAGESIZE + 2 * LARGEST
@@ -35,15 +35,15 @@ def check_size(report: bytes) -> None:
 
 
 class ProgressSlot:
-    """A report that one process writes and another reads; the latest wins.
+    """A report that one process writes and another reads; the latest replaces earlier ones.
 
-    There are two places. A report is written to the one that isn't shown, then shown by counting it: a writer
-    that is killed in between leaves the former one.
+    There are two buffers. A report is written to the one that isn't shown, and then shown by increasing the
+    count: a writer that is killed in between leaves the former report.
 
     Parameters
     ----------
     file
-        The number of the shared file, which the slot owns from now on.
+        The descriptor of the shared file, which the slot owns from now on.
     """
 
     def __init__(self, file: int) -> None:
@@ -52,7 +52,7 @@ class ProgressSlot:
 
     @classmethod
     def create(cls) -> Self:
-        """Make an empty slot."""
+        """Create an empty slot."""
         if sys.platform == "linux":
             file = os.memfd_create("perdure-progress")
         else:
@@ -62,17 +62,17 @@ class ProgressSlot:
         return cls(file)
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Release the memory."""
         self._memory.close()
         os.close(self.file)
 
     @property
     def count(self) -> int:
-        """How many reports were written."""
+        """Number of reports written."""
         return int(_NUMBER.unpack_from(self._memory, 0)[0])
 
     def write(self, report: bytes) -> None:
-        """Leave a report in place of the former one; `LimitExceeded` if it is larger than 256 KiB."""
+        """Replace the report; raise `LimitExceeded` if it is larger than 256 KiB."""
         check_size(report)
         count = self.count + 1
         place = _PLACES[count % 2]
@@ -87,7 +87,7 @@ class ProgressSlot:
             place = _PLACES[count % 2]
             (length,) = _NUMBER.unpack_from(self._memory, place)
             begin = place + _NUMBER.size
-            # The length is wrong only while it is overwritten, or if a child writes there what it shouldn't.
+            # The length is wrong only while it is overwritten, or if a child writes invalid data.
             report = self._memory[begin : begin + min(max(length, 0), LARGEST)]
             if self.count == count:
                 return report if count else None

@@ -1,6 +1,6 @@
-"""What a user can read: ``python -m perdure.execution.readable``, which is run as that user.
+"""The files that a user can't read: ``python -m perdure.execution.readable``, run as that user.
 
-It takes a list of paths as JSON on standard input and prints those that it can't read, or enter.
+It takes a list of paths as JSON on standard input, and prints those that the user can't read or enter.
 """
 
 import json
@@ -14,10 +14,10 @@ __all__ = ["closed"]
 
 
 def closed(paths: Iterable[str]) -> list[str]:
-    """Return those of files that this user can't read, and of folders that it can't enter."""
+    """Return the files that this user can't read, and the folders that it can't enter."""
     return [path for path in paths if not (os.access(path, os.R_OK) or os.access(path, os.X_OK))]
 
 
 if __name__ == "__main__":
-    child.print_by_lines()  # what a child begins with: that it could be imported is a part of the answer
+    child.print_by_lines()  # the first step of a child: checks that a child can be imported
     print(json.dumps(closed(json.load(sys.stdin))))

@@ -1,4 +1,4 @@
-"""The reporter: what a working run tells besides its steps, gathered, and written ten times a second."""
+"""The reporter: collects the output lines and the progress of a run, and writes them ten times a second."""
 
 import asyncio
 import time
@@ -16,31 +16,31 @@ from perdure.stores.commands import Report
 
 __all__ = ["Reporter"]
 
-LINE = 1 << 9  # what a line counts besides its characters
-MOST = 1000 * LINE  # of lines that wait to be written; who says more waits
-HURRIED = 5 * MOST  # in a hurry: more than are on their way
-SLICE = 1 << 12  # bytes of a stream at a time: as many lines more there may be, each of them empty
-CHUNK = 1 << 16  # bytes at a time of what doesn't have to wait
-LAST_WORDS = 100  # lines that were dropped, of a child that ends before what it prints counts
-LOGGED = 1 << 14  # characters of last words in the server's log
-TURN = 100  # lines after which others get a turn
+LINE = 1 << 9  # cost of a line besides its characters
+MOST = 1000 * LINE  # limit of the cost of unwritten lines; beyond it the child waits
+HURRIED = 5 * MOST  # the limit in a hurry: more than the pipes can hold
+SLICE = 1 << 12  # bytes of a stream at a time, with back-pressure; all of them may be empty lines
+CHUNK = 1 << 16  # bytes of a stream at a time, without back-pressure
+LAST_WORDS = 100  # dropped lines that are remembered, in case the child ends during its replay
+LOGGED = 1 << 14  # characters of last words in the server log
+TURN = 100  # lines after which other tasks get a turn
 
 log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """Gathers the lines and the progress of one attempt.
+    """Collects the lines and the progress of one attempt.
 
     Parameters
     ----------
     store, run_id, token
-        Where it writes, and by what right.
+        Where it writes, and the fencing token of its lease.
     slot
         Where the child leaves its progress; it stays the caller's.
     outputs
-        What the child prints, by level; they stay the caller's.
+        The child's output streams, by level; they stay the caller's.
     muted
-        Whether what is printed is dropped at first, since it is said again.
+        Whether output is dropped at first, since the replay repeats it.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Reporter:
         self._outputs = outputs
         self._lines: list[LogLine] = []
         self._size = 0
-        self._room = asyncio.Event()  # set unless too much waits to be written
+        self._room = asyncio.Event()  # set unless too many lines wait to be written
         self._room.set()
         self._limit = MOST
         self._muted = muted
@@ -78,19 +78,19 @@ class Reporter:
         self._limit = MOST
 
     def unmute(self) -> None:
-        """Let what is printed from now on count."""
+        """Keep the output from now on."""
         self._muted = False
         self._dropped.clear()
 
     async def add(self, text: str, level: str) -> None:
-        """Take a line; wait while there are too many."""
+        """Add a line; wait while there are too many."""
         await self._room.wait()
         self._gather([text], level)
         if len(self._lines) % TURN == 0:
             await asyncio.sleep(0)
 
     async def copy(self, level: str) -> None:
-        """Take what a child prints to its end; wait while there are too many lines."""
+        """Read an output stream to its end; wait while there are too many lines."""
         output = self._outputs[level]
         while not output.over:
             await output.readable()
@@ -100,23 +100,23 @@ class Reporter:
             self._hear(lines, level)
 
     async def drain(self) -> None:
-        """Take what was printed by now, however much that is; what comes meanwhile can wait."""
+        """Read everything printed so far, whatever its size; later output may wait."""
         for level, output in self._outputs.items():
             left = output.waiting
             while left > 0:
                 count, lines = output.take(min(left, CHUNK))
                 if not count:
-                    break  # others took it
+                    break  # another task has read it
                 left -= count
                 self._hear(lines, level)
                 await asyncio.sleep(0)
 
     async def finish(self, traceback: str = "", *, explained: bool = False, final: bool = True) -> None:
-        """Take what is there still of a child that is gone, and its last words.
+        """Read the remaining output of a child that has ended, and its last words.
 
-        Those are what it began of a line and, if nothing else explains its end, what it printed last while it
-        was muted; then its traceback. Another attempt doesn't say them again, and gives their numbers to its
-        lines: so they become lines only if this attempt is `final`, else they go to the server's log.
+        These are an unfinished line; if nothing else explains the end, the last lines that were dropped while
+        it was muted; and its traceback. Another attempt doesn't repeat them, and gives their numbers to its
+        own lines. So they become lines only if this attempt is `final`; otherwise they go to the server log.
         """
         await self.drain()
         for level, output in self._outputs.items():
@@ -130,13 +130,13 @@ class Reporter:
             log.info("last_words", run=self._run_id, said="\n".join(text for text, _ in last)[-LOGGED:])
 
     async def write(self, seconds: float | None = None) -> None:
-        """Put what is new down in the store, and the running time if it is given."""
+        """Write new lines and progress to the store, with the running time if it is given."""
         lines, self._lines, self._size = self._lines, [], 0
         self._room.set()
         progress = self._progress()
         if lines or progress is not None or seconds is not None:
             report = Report(self._run_id, self._token, progress=progress, seconds=seconds, lines=lines)
-            # Also if the caller is cancelled: the lines are nowhere else any more.
+            # Even if the caller is cancelled, since the lines exist nowhere else.
             await asyncio.shield(asyncio.wrap_future(self._store.submit(report)))
 
     def _hear(self, printed: Sequence[str], level: str) -> None:
@@ -153,7 +153,7 @@ class Reporter:
             self._room.clear()
 
     def _progress(self) -> bytes | None:
-        """Return the latest report if it is new, and is one: a child may write anything there."""
+        """Return the latest report if it is new and valid; a child may write anything there."""
         count = self._slot.count
         if count == self._shown:
             return None

@@ -1,7 +1,7 @@
-"""Scratch folders: where the temporary files of children are, one for each run that is worked on.
+"""Scratch folders: the temporary files of children, one folder for each run that is worked on.
 
-They count against the limit of the run's folders, and go with its processes. A child that has a user id of
-its own has them in its home instead.
+They count against the limit of the run's folders, and are removed with its processes. Children with a user id
+of their own use their home instead.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class Scratch:
     Parameters
     ----------
     identity
-        The store's, by which folders are found that a killed server left.
+        The store's identity, with which folders of a killed server are found.
     """
 
     def __init__(self, identity: str) -> None:
@@ -32,15 +32,15 @@ class Scratch:
         self._prefix = f"perdure-{_short(identity)}-"
 
     def open(self) -> None:
-        """Remove the folders that a former server left, of which nothing runs any more."""
+        """Remove the folders that an earlier server left, after its processes have ended."""
         for folder in self._root.glob(f"{self._prefix}*"):
             self.remove(folder)
 
     def make(self, run_id: str) -> Path:
-        """Make the folder of a run, empty; the caller calls `remove`.
+        """Create an empty folder for a run; the caller calls `remove`.
 
-        Its name is the same in each attempt at the run, so that a script which replays passes the same. It is
-        short, since the path of a socket has at most some hundred characters.
+        Its name is the same in each attempt at the run, so that a script which replays passes the same path.
+        It is short, since the path of a socket has at most about a hundred characters.
         """
         folder = self._root / f"{self._prefix}{_short(run_id)}"
         if os.path.lexists(folder):
@@ -49,7 +49,7 @@ class Scratch:
         return folder
 
     def remove(self, folder: Path) -> None:
-        """Remove a folder of which nothing runs any more; one that can't be removed is noted."""
+        """Remove a folder whose processes have ended; a failure is logged."""
         try:
             with suppress(OSError):
                 shutil.rmtree(folder)
@@ -65,7 +65,7 @@ def _short(name: str) -> str:
 
 
 def _open_up(folder: Path) -> None:
-    """Let this user remove what is in a folder, whatever modes a child gave to the folders in it."""
+    """Give this user the permission to remove a folder's content, whatever modes a child has set."""
     folder.chmod(0o700)
     for path, folders, _ in os.walk(folder):
         for inner in (Path(path, name) for name in folders):

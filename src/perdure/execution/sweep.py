@@ -1,7 +1,7 @@
-"""The sweep: what ends the processes of guards that were themselves killed.
+"""The sweep: ends the processes of guards that were killed.
 
-All that runs under a guard carries a marker in its environment: the store's identity, and the guard's token.
-Linux only: elsewhere there is no ``/proc`` to find them by, and nothing is swept.
+Every process under a guard carries a marker in its environment: the store's identity and the guard's token.
+It works on Linux only: elsewhere there is no ``/proc``, and nothing is swept.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ __all__ = ["MARKER", "NOBODY", "adopt_orphans", "sweep"]
 
 MARKER = "PERDURE_GUARDED"
 NOBODY = range(0)
-"""No user ids: children have this process's own."""
+"""No user ids: children have that of this process."""
 
 SET_CHILD_SUBREAPER = 36
 PATIENCE = 5.0  # seconds until what won't go, caught in the kernel for example, is left to itself
@@ -39,28 +39,29 @@ class _Process(NamedTuple):
 
 
 def adopt_orphans() -> None:
-    """Make this process the one that inherits what a killed guard leaves, so that it is seen and reaped."""
+    """Make this process a subreaper: it inherits the processes that a killed guard leaves."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def sweep(identity: str, token: str = "", child: int | None = None, ids: range = NOBODY) -> int:
-    """End all that runs under one guard, or under all guards of a store; return how many that were.
+    """End all processes under one guard, or under all guards of a store; return their number.
 
-    With a process goes what stands below it and what shares its session, marked or not. It blocks until all
-    are gone. Those that this process inherited are reaped, by number: ``waitpid(-1)`` would steal exit codes.
+    Descendants of these processes and members of their sessions are ended too, marked or not. It blocks until
+    all have ended. Processes that this one inherited are reaped by number: ``waitpid(-1)`` would steal other
+    exit codes.
 
     Parameters
     ----------
     identity
-        Whose guards; those of other stores are never touched.
+        The store's identity; the processes of other stores are never touched.
     token
-        Which guard; empty means all of the store.
+        The guard; empty means all guards of the store.
     child
-        The number of the guard's child, which is reaped also if it has ended already.
+        The number of the guard's child, which is reaped even if it has ended already.
     ids
-        User ids that only this store's children have. Their processes are known by them, since the kernel may
-        hide the environment of another user from root: of all guards every one, of one guard those that this
+        User ids that only this store's children have. Their processes are found by these, since the kernel
+        may hide the environment of another user from root: all of them, or for one guard those that this
         process inherited.
     """
     if sys.platform != "linux":
@@ -83,7 +84,7 @@ def sweep(identity: str, token: str = "", child: int | None = None, ids: range =
         if not new and not left:
             break
         with _opened(new) as files:
-            # As a whole, which none escapes by forking just then.
+            # As a whole, so that none escapes by forking at this moment.
             for group in {found[pid].group for pid in files.values()} - {os.getpgrp()}:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(group, signal.SIGKILL)
@@ -93,8 +94,8 @@ def sweep(identity: str, token: str = "", child: int | None = None, ids: range =
             _await_all(files)
         swept |= new
         sessions |= {found[pid].session for pid in new}
-        # The child looks dead as soon as its first thread has ended. When all have, what it leaves is
-        # inherited, and found in another round.
+        # The child looks dead as soon as its first thread has ended. When all threads have ended, this
+        # process inherits its children, and the next round finds them.
         with _opened(left & {process.pid for process in _inherited(ids)}) as files:
             _await_all(files)
         swept |= left
@@ -103,14 +104,14 @@ def sweep(identity: str, token: str = "", child: int | None = None, ids: range =
         log.warning("sweep_unfinished", identity=identity, meaning="processes are born faster than they end")
     for process in _inherited(ids):
         if process.pid in swept or process.session in sessions - {os.getsid(0)}:
-            with contextlib.suppress(ChildProcessError):  # another thread has reaped it meanwhile
+            with contextlib.suppress(ChildProcessError):  # another thread has reaped it
                 os.waitpid(process.pid, os.WNOHANG)
     return len(swept)
 
 
 @contextlib.contextmanager
 def _opened(pids: Iterable[int]) -> Iterator[dict[int, int]]:
-    """Open file descriptors of processes that exist; with one a number can't come to mean another process."""
+    """Open descriptors of existing processes. With one, a number can't come to mean another process."""
     with contextlib.ExitStack() as opened:
         files = {}
         for pid in pids:
@@ -122,12 +123,12 @@ def _opened(pids: Iterable[int]) -> Iterator[dict[int, int]]:
 
 
 def _inherited(ids: range) -> list[_Process]:
-    """Return the children of this process, those included that only have to be reaped."""
+    """Return the children of this process, zombies included."""
     return [process for process in _processes(ids) if process.parent == os.getpid()]
 
 
 def _unwanted(marked: Callable[[_Process], bool], child: int | None, ids: range) -> dict[int, _Process]:
-    """Return the marked processes, and those that hang together with them."""
+    """Return the marked processes, their descendants and the members of their sessions."""
     living = {process.pid: process for process in _processes(ids) if process.state not in ("Z", "X")}
     found = {pid for pid, process in living.items() if marked(process)}
     own = {os.getpid(), os.getppid()}
@@ -152,7 +153,10 @@ def _processes(ids: range) -> Iterator[_Process]:
 
 
 def _user(process: Path) -> int:
-    """Return whose a process is; a folder of ``/proc`` may belong to root although its process doesn't."""
+    """Return the user of a process.
+
+    Its folder in ``/proc`` may belong to root although the process doesn't.
+    """
     for line in (process / "status").read_text(errors="replace").splitlines():
         if line.startswith("Uid:"):
             return int(line.split()[1])
@@ -168,7 +172,7 @@ def _carries(pid: int, marker: bytes, *, exact: bool) -> bool:
 
 
 def _await_all(files: dict[int, int]) -> None:
-    """Wait until processes, given by file descriptor, have ended."""
+    """Wait until processes, given by descriptor, have ended."""
     poll = select.poll()
     for file in files:
         poll.register(file, select.POLLIN)
@@ -176,9 +180,7 @@ def _await_all(files: dict[int, int]) -> None:
     while waiting:
         gone = poll.poll(PATIENCE * 1000)
         if not gone:
-            log.warning(
-                "process_stays", pids=sorted(waiting.values()), meaning="the kernel doesn't let it go"
-            )
+            log.warning("process_stays", pids=sorted(waiting.values()), meaning="the kernel can't end it now")
             return
         for file, _ in gone:
             poll.unregister(file)

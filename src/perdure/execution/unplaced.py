@@ -1,4 +1,4 @@
-"""What takes the executor's place where nothing is worked on: in a command that opens a store by itself."""
+"""The executor of commands that open a store by themselves: nothing is worked on."""
 
 import asyncio
 
@@ -23,18 +23,20 @@ class Unplaced:
         self._store = store
 
     async def submit(self, run_id: str) -> None:
-        """Leave a run to the worker that opens the store next, but pause or end it if that is wanted."""
+        """Leave a run to a later worker, but pause or end it if its desired state asks for that."""
         await settle(self._store, run_id)
 
     async def cancel(self, run_id: str) -> None:
-        """Bring a run to its end that is wanted stopped."""
+        """End a run whose desired state is stopped."""
         await settle(self._store, run_id)
 
 
 async def settle(
     store: Store, run_id: str, metrics: Metrics | None = None, *, interrupted: bool = False
 ) -> None:
-    """Bring a run that nobody works on to its end, or to the pause, that is wanted of it; see `Settle`.
+    """Bring a run that nothing works on to the end or the pause that its desired state asks for.
+
+    See `Settle`.
 
     Raises `CorruptBlob` if its execution is damaged.
     """

@@ -1,6 +1,6 @@
-"""User ids of owners: each owner's children have one of their own, out of a range, for good.
+"""User ids of owners: each owner's children have one id of a range, permanently.
 
-They are records of the store. An id is never given to a second owner, since files of the first may be left.
+They are documents of the store. An id is never given to a second owner, since files of the first may remain.
 """
 
 import threading
@@ -15,14 +15,14 @@ RECORDS = "user_ids"
 
 
 class UserIds:
-    """The user ids of one store's owners; blocking, to be used by any number of threads.
+    """The user ids of one store's owners; blocking, safe in any thread.
 
     Parameters
     ----------
     store
         Where they are kept.
     ids
-        Those that may be given. An owner whose id isn't among them gets another one.
+        The ids that may be given. An owner whose id isn't among them gets another one.
     """
 
     def __init__(self, store: Store, ids: range) -> None:
@@ -32,14 +32,15 @@ class UserIds:
         self._known: dict[str, int] = {}
 
     def of(self, owner: str) -> int:
-        """Return an owner's id, the same whenever it is asked; durable when this returns.
+        """Return an owner's id, which is always the same; durable on return.
 
         Raises
         ------
         UserIdsExhausted
-            If all of them have owners.
+            If all ids have owners.
         CorruptBlob
-            If the owner's record is damaged, or, for a new owner, anybody's: its id could be given again.
+            If the owner's document is damaged; for a new owner, if any owner's is, since an id could be given
+            twice.
         """
         with self._lock:
             if owner not in self._known:
@@ -63,4 +64,4 @@ def _number(blob: bytes) -> int:
     try:
         return int(blob)
     except ValueError as error:
-        raise CorruptBlob(reason=f"the record of an owner's user id: {error}") from error
+        raise CorruptBlob(reason=f"the document of an owner's user id: {error}") from error

@@ -1,9 +1,9 @@
-"""The work on one run under one lease: an actor that makes an attempt at it.
+"""The work on one run under one lease: an actor that makes one attempt.
 
-All that happens is an event in its inbox: a message of the child, its end, a change of the desired state, or
-the end of a job. One loop takes the events out, one after the other, and has the `Attempt`, which owns
-all state, say what to do next. What takes time is a job beside the loop, which ends with an event. So nothing
-is decided at two places, and nothing slow keeps it from being decided.
+Everything that happens is an event in its inbox: a message of the child, its end, a change of the desired
+state, or the end of a job. One loop takes the events one after the other, and passes them to the `Attempt`,
+which owns all state and decides what to do next. Slow work is a job beside the loop, which ends with an
+event. So decisions are made in one place, and slow work doesn't delay them.
 """
 
 import asyncio
@@ -47,8 +47,8 @@ __all__ = ["Work"]
 R = TypeVar("R")
 
 REPORT = 0.1  # seconds between two reports
-RENEW = 1.0  # seconds between two renewals of the lease: as much running time a killed server forgets
-BACKLOG = 100  # events; who has more to put in waits
+RENEW = 1.0  # seconds between two renewals of the lease; a killed server loses that much running time
+BACKLOG = 100  # events in the inbox; beyond it senders wait
 
 log = structlog.get_logger(__name__)
 
@@ -61,12 +61,12 @@ class Work:
     store
         Where the run is kept.
     configuration
-        Where the work is done.
+        The worker's configuration.
     execution
-        That of the run, which is leased.
+        The run's execution, which is leased.
     """
 
-    _process: GuardedProcess  # these three from when the child is started
+    _process: GuardedProcess  # these three exist from the child's start on
     _reporter: Reporter
     _conversation: Conversation
 
@@ -75,21 +75,21 @@ class Work:
         self._run_id, self._token = execution.run_id, execution.fence
         self._body = configuration.bodies[execution.kind]
         self._changes = configuration.feed.subscribe(execution.run_id)  # closed by `run`
-        self._opened = AsyncExitStack()  # what an attempt needs, closed by `_attempt`
+        self._opened = AsyncExitStack()  # resources of the attempt, closed by `_attempt`
         self._inbox: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
         self._jobs: set[asyncio.Task[None]] = set()  # cancelled and awaited by `_act`
         self._clock = Clock()  # of the child's running time
         self._clock.hold()
 
     def look(self) -> None:
-        """Look at what is wanted of the run."""
+        """Read the desired state of the run again."""
         self._changes.notify(Hint(self._run_id))
 
     async def run(self) -> None:
-        """Attempt the run once.
+        """Make one attempt at the run.
 
-        When it is cancelled, the child is ended and the lease given back: the run waits to be taken again.
-        When it can't be attempted now, it waits until the lease has run out.
+        On cancellation the child is killed and the lease given back: the run waits to be taken again. If the
+        attempt is impossible now, the run waits until the lease has ended.
         """
         try:
             with self._changes:
@@ -109,7 +109,7 @@ class Work:
             raise
 
     async def _act(self, attempt: Attempt) -> Conclusion:
-        """Handle what happens until it is decided what becomes of the run."""
+        """Handle events until it is decided what becomes of the run."""
         for work in (self._renew(), self._watch(), self._start()):
             self._begin(work)
         try:
@@ -132,14 +132,14 @@ class Work:
             await asyncio.gather(*jobs, return_exceptions=True)
 
     async def _next(self, deadline: float) -> Event:
-        """Take an event from the inbox; None when it is time to look at the clock."""
+        """Take an event from the inbox; None at the deadline."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if deadline == math.inf else deadline - time.monotonic()):
                 return await self._inbox.get()
         return None
 
     def _do(self, action: Action, attempt: Attempt) -> None:
-        """Carry out what the attempt says; what takes time becomes a job."""
+        """Carry out an action of the attempt; slow ones become jobs."""
         match action:
             case Action.LISTEN:
                 self._begin(self._conversation.send_log())
@@ -165,7 +165,7 @@ class Work:
                 self._reporter.hurry()
 
     async def _conclude(self, conclusion: Conclusion) -> None:
-        """Bring the run to its end, or give the lease back."""
+        """End the run, or give the lease back."""
         match conclusion:
             case Finish(change, result):
                 await self._submit(commands.Finish(self._run_id, self._token, change, result, self._seconds))
@@ -185,7 +185,7 @@ class Work:
     # Jobs ---------------------------------------------------------------------------------------------------
 
     def _begin(self, work: Awaitable[Event]) -> None:
-        """Do work beside the loop; what it returns, or that it failed, is an event."""
+        """Start a job beside the loop; its result, or its error, is an event."""
         job = asyncio.create_task(self._done(work))
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
@@ -201,21 +201,21 @@ class Work:
             await self._inbox.put(event)
 
     async def _renew(self) -> None:
-        """Renew the lease again and again, whatever else is slow."""
+        """Renew the lease periodically, whatever else is slow."""
         due = time.monotonic() + RENEW
         while True:
             await asyncio.sleep(due - time.monotonic())
-            due = time.monotonic() + RENEW  # also where the commit takes longer: it may end the lease
+            due = time.monotonic() + RENEW  # from now: a slow commit must not let the lease end
             await self._submit(Renew(self._run_id, self._token, self._configuration.lease_seconds))
-            self.look()  # whatever became of the hints
+            self.look()  # in case a hint was lost
 
     async def _watch(self) -> None:
         """Read the desired state of the run whenever it may have changed."""
         while True:
             execution = await asyncio.to_thread(self._store.execution, self._run_id)
             await self._inbox.put(execution.desired)
-            # A hint with a state is a commit of this process. Most of those the run wrote itself; after the
-            # others the executor calls `look`.
+            # A hint with a state comes from a commit of this process. Most of these are the run's own; after
+            # the others the executor calls `look`.
             while all(hint.state is not None for hint in self._changes.take()):
                 await self._changes.wait()
 
@@ -230,7 +230,7 @@ class Work:
                 self._execution,
                 cancelled.is_set,
                 abandon_on_cancel=True,
-                # A thread of its own, since it may take long: the slots bound how many there are.
+                # A thread of its own, since it may take long; the slots limit their number.
                 limiter=anyio.CapacityLimiter(1),
             )
         finally:
@@ -244,7 +244,7 @@ class Work:
             await self._submit(Report(self._run_id, self._token, computed_by=computed_by))
         savepoint = await asyncio.to_thread(self._newest_savepoint)
         begin = None if savepoint is None else savepoint.timestamp
-        await self._submit(CutLines(self._run_id, self._token, begin))  # what comes after it is said again
+        await self._submit(CutLines(self._run_id, self._token, begin))  # the child repeats the lines after it
         self._process, slot = await launch(
             self._configuration, self._execution, provision, self._left, self._opened
         )
@@ -272,7 +272,10 @@ class Work:
         return Happened.STARTED
 
     async def _report(self, attempt: Attempt) -> None:
-        """Report what is new again and again, now and then also the running time and whether it is silent."""
+        """Write lines and progress periodically.
+
+        Less often the running time and whether the child is silent.
+        """
         silent = False
         for number in itertools.count(1):
             await asyncio.sleep(REPORT)
@@ -290,9 +293,9 @@ class Work:
             await self._process.freeze()
         else:
             self._process.hold_clock()
-            self._reporter.take_time()  # what it goes on doing in threads is made to wait again
+            self._reporter.take_time()  # threads that go on printing wait again
         await self._reporter.drain()
-        await self._reporter.write()  # who sees that it is paused sees all that it said before
+        await self._reporter.write()  # all output before the pause is stored before the state is
         await self._change(Change(state=RunStatus.PAUSED))
         return Happened.MOVED
 
@@ -313,7 +316,7 @@ class Work:
 
     @property
     def _left(self) -> float | None:
-        """How long the run may run yet; None is without end."""
+        """Remaining running time of the run; None is no limit."""
         limits = [it for it in (self._execution.timeout, self._body.limits.seconds) if it is not None]
         return max(min(limits) - self._execution.seconds, 0.0) if limits else None
 
@@ -332,7 +335,7 @@ class Work:
             run = await asyncio.to_thread(self._store.run, self._run_id)
             if run.state in FINAL or run.state is change.state:
                 return
-            with suppress(VersionConflict):  # another change came between: look again
+            with suppress(VersionConflict):  # another change came first: try again
                 await self._submit(ChangeRun(self._run_id, run.version, change))
                 return
 
@@ -342,5 +345,5 @@ class Work:
 
 
 def _absolute(places: Iterable[str]) -> list[str]:
-    """Return paths as they are seen from any folder: a child may work in another one."""
+    """Return absolute paths, since a child may work in another folder."""
     return [str(Path(place).absolute()) for place in places]

@@ -1,4 +1,4 @@
-"""The place: where an executor has work done, and in whose name."""
+"""The worker configuration: bodies, limits and resources that all work of an executor shares."""
 
 from collections.abc import Mapping
 
@@ -14,26 +14,26 @@ __all__ = ["WorkerConfiguration"]
 
 
 class WorkerConfiguration(msgspec.Struct, frozen=True, kw_only=True):
-    """Where work is done, and by whom.
+    """How an executor works on runs.
 
     Attributes
     ----------
     bodies
-        What works on the runs of each kind.
+        The body of each kind of run.
     holder
-        How leases name this place.
+        The worker's name in leases.
     identity
-        The store's, by which processes left behind are found.
+        The store's identity, with which processes of a killed worker are found.
     lease_seconds
-        How long a lease runs if it isn't renewed.
+        How long a lease lasts without a renewal.
     scratch
-        Where the temporary files of children are that have no user id of their own.
+        The temporary folders of children that have no user id of their own.
     metrics
         Where attempts and ends are counted.
     feed
         Notifies of changes of the runs that are worked on.
     isolation
-        Who children run as; None is the user of this process, for all owners.
+        The users that children run as; None is the user of this process, for all owners.
     """
 
     bodies: Mapping[str, Body]

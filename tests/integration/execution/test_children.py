@@ -85,7 +85,7 @@ def end_of(do: str, *, limits: ChildLimits | None = None, **given: object) -> tu
 @pytest.mark.parametrize(
     ("do", "reason"),
     [
-        ("garble", "it sent what is no message"),
+        ("garble", "it sent data that is no message"),
         ("announce", "it announced a message of 4294967295 bytes"),
         ("flood", "messages in a second"),
         ("flood_with_arrivals", "messages in a second"),

@@ -232,7 +232,10 @@ def test_a_savepoint_lets_deaths_count_anew() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (Garbled("it sent what is no message"), "Its process was ended, since it sent what is no message."),
+        (
+            Garbled("it sent data that is no message"),
+            "Its process was ended, since it sent data that is no message.",
+        ),
         (ValueError("no"), "The work on it failed in the server: ValueError: no"),
         (Fenced(run="run", fence=1), None),
     ],

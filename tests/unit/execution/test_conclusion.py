@@ -79,12 +79,12 @@ def test_a_foreign_signal_lets_the_run_begin_again_twice_and_fails_it_the_third_
     assert "the third time in a row" in (reason or "")
 
 
-def test_the_reason_of_the_third_death_tells_the_signal_from_want_of_memory() -> None:
+def test_the_reason_of_the_third_crash_names_the_signal_or_the_lack_of_memory() -> None:
     assert "SIGSEGV" in (finish(conclusion(End(EndKind.SIGNAL, 11), crashes=2))[2] or "")
     assert "signal 1000 " in (finish(conclusion(End(EndKind.SIGNAL, 1000), crashes=2))[2] or "").replace(
         ",", " "
     )
-    assert "want of memory" in (finish(conclusion(End(EndKind.KERNEL), crashes=2))[2] or "")
+    assert "ran out of memory" in (finish(conclusion(End(EndKind.KERNEL), crashes=2))[2] or "")
 
 
 def test_the_death_of_a_guard_counts_for_nothing() -> None:
