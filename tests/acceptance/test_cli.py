@@ -127,7 +127,7 @@ def test_upgrade_says_how_many_steps_were_taken_again(tmp_path: Path) -> None:
     upgradable = ("--models", "tests.support.small:upgradable")
     done = perdure("runs", "upgrade", "--all", *store, *upgradable)
     assert done.returncode == 0, done.stderr
-    assert "upgraded, 5 steps taken again" in done.stdout
+    assert "upgraded, 5 steps replayed" in done.stdout
     again = perdure("runs", "upgrade", "--all", *store, *upgradable)
     assert (again.returncode, again.stdout) == (0, f"{run_id}: unchanged\n"), again.stderr
     refused = perdure("runs", "upgrade", run_id, *store, *upgradable)

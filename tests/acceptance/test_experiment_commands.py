@@ -106,7 +106,7 @@ def left_over(folder: Path) -> list[str]:
 def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     room = tmp_path / "my room"
     made = perdure("experiment", "new", str(room))
-    assert made.stdout == f"Made {room}. Run it with: perdure experiment run '{room}'\n"
+    assert made.stdout == f"Created {room}. Run it with: perdure experiment run '{room}'\n"
     done = perdure("experiment", "run", str(room), "--watch")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "simulation time is up")
     assert "60.00 s of 60 s simulated" in done.stderr
@@ -124,12 +124,12 @@ def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     printed = perdure("experiment", "trajectory", run, store).stdout
     assert [json.loads(row) for row in printed.splitlines()] == rows
     files = [LOG.format(run), f"main_script_{run}.trajectory.jsonl", f"simulation_{run}.log"]
-    assert f"What it wrote is in {room}/.perdure/results/{run}: {', '.join(files)}\n" in done.stderr
+    assert f"Its files are in {room}/.perdure/results/{run}: {', '.join(files)}\n" in done.stderr
     logged = (room / ".perdure" / "results" / run / files[2]).read_text().splitlines()
     assert [line.split(maxsplit=2)[1:] for line in logged] == [["info", line] for line in log.splitlines()]
     fails(perdure("experiment", "new", str(room)), "is there already")
     within_a_file = room / "simulation_config.json" / "x"
-    fails(perdure("experiment", "new", str(within_a_file)), f"'{within_a_file}' can't be made: Not a dir")
+    fails(perdure("experiment", "new", str(within_a_file)), f"'{within_a_file}' can't be created: Not a dir")
     assert not left_over(room)
 
 
@@ -150,7 +150,7 @@ def test_one_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path: Path) 
         assert process.stderr is not None
         until(process, "160: ")
         process.kill()
-        assert "Going on with run " in process.stderr.read()
+        assert "Resuming run " in process.stderr.read()
     folder = folder.rename(tmp_path / "renamed")  # its experiment was called by the former name
     done = perdure("experiment", "run", str(folder), "--name", "second")
     assert done.returncode == 0, done.stderr
@@ -173,7 +173,7 @@ def test_one_that_is_interrupted_says_how_to_go_on_and_loses_no_line(tmp_path: P
         process.send_signal(number)
         rest, told = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert "Paused, and saved. The same command goes on from here." in told
+    assert "Paused, and saved. The same command resumes from here." in told
     assert not [left for left in left_over(folder) if left.isdecimal()]
     done = perdure("experiment", "run", str(folder), "--seed", "7")
     assert done.returncode == 0, done.stderr

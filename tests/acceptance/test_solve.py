@@ -137,8 +137,8 @@ def test_constraints_that_conflict_are_named() -> None:
     done = solve("and_gate.txt", "contradiction.txt")
     assert done.returncode == 3
     assert done.stdout.splitlines() == [
-        "No saturated configuration keeps the constraints.",
-        "These can't be kept together:",
+        "No saturated configuration satisfies the constraints.",
+        "These can't be satisfied together:",
         "  FREE output",
         "  FREE input1",
     ]

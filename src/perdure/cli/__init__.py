@@ -1,10 +1,11 @@
-"""The command line: ``perdure serve``, the commands that look after runs, those that need no server.
+"""The command line: the server, the worker, commands for runs, and commands that need no server.
 
-Every command but ``serve``, ``solve`` and ``experiment run`` speaks HTTP, to the server that holds the store
-if one is running, else to one of its own in this process, so that there is one way to do a thing.
+Every command but ``serve``, ``worker``, ``solve`` and ``experiment run`` speaks HTTP: to the server that
+holds the store if one is running, else to an app of its own in this process. So there is one implementation
+of each operation.
 
-The commands are imported last: a server first hides its secrets, which starts its program once more. What a
-command works with is imported when it works: its help and ``perdure --version`` need the options only.
+The commands are imported last: a server first hides its secrets, for which its program starts once more. A
+command imports its libraries when it is called, so that help and ``perdure --version`` start quickly.
 """
 
 import sys
@@ -17,7 +18,7 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run the command; what is wrong is told on standard error, in a line that says what to do."""
+    """Run the command; print errors on standard error, in one line that says what to do."""
     if sys.argv[1:2] == ["serve"]:
         from perdure.cli.hiding import hide_secrets
 

@@ -1,4 +1,4 @@
-"""``perdure backup``: a copy of a store and its artifacts, also while a server works on it."""
+"""``perdure backup``: copies a store and its artifacts, also while a server is running."""
 
 import shlex
 from pathlib import Path
@@ -24,12 +24,10 @@ app = new_app()
 
 @app.command(epilog=_EXAMPLES)
 def backup(
-    folder: Annotated[
-        Path, typer.Argument(help="Where to: a folder that is empty, or is made.", show_default=False)
-    ],
+    folder: Annotated[Path, typer.Argument(help="The target: an empty or new folder.", show_default=False)],
     store: StoreUrl = None,
 ) -> None:
-    """Back a store up with its artifacts, also while it is served; the folder can be served as it is.
+    """Back up a store with its artifacts, also while it is served. The copy can be served.
 
     Nothing is overwritten.
     """

@@ -1,7 +1,7 @@
-"""The app: every command, and how it tells what went wrong.
+"""The app: all commands, and the output of errors.
 
-A command's module is imported when the command is called. So each starts with what it needs itself, and help
-and version need nearly nothing.
+A command's module is imported when the command is called, so that each command, help and version start
+quickly.
 """
 
 import importlib
@@ -19,19 +19,19 @@ from perdure.errors import PerdureError
 
 __all__ = ["app", "run"]
 
-# The module of each command, whose `app` it is, and what the list of commands says of it.
+# The module of each command, its attribute, and the description in the list of commands.
 COMMANDS = {
     "serve": ("serve", "Serve models and tasks over HTTP; every acknowledged step is durable."),
     "worker": ("worker", "Work on the tasks and experiments of a store, without a server."),
-    "runs": ("runs", "Look after runs."),
-    "savepoints": ("savepoints", "Look after the savepoints of a run."),
-    "tasks": ("tasks", "Look after tasks."),
-    "experiment": ("experiments", "Run experiments, and look after those of a server."),
+    "runs": ("runs", "List, show, edit, fork, upgrade and delete runs."),
+    "savepoints": ("savepoints", "List, show and pin the savepoints of a run."),
+    "tasks": ("tasks", "List, show and cancel tasks."),
+    "experiment": ("experiments", "Run experiments, and manage those of a server."),
     "solve": ("solve", "Find the stable configurations of a binding network."),
-    "doctor": ("doctor", "Check a store, report what is wrong, and repair what replay can repair."),
+    "doctor": ("doctor", "Check a store, report damage, and repair what a replay can repair."),
     "backup": (
         "backup",
-        "Back a store up with its artifacts, also while it is served.",
+        "Back up a store with its artifacts, also while it is served.",
     ),
 }
 
@@ -54,7 +54,7 @@ class _Later(TyperCommand):
         return command
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Make the context of the command itself, which is then what is invoked."""
+        """Make the context of the command itself, which is then invoked."""
         return self.loaded.make_context(info_name, args, parent=parent, **extra)
 
 
@@ -67,7 +67,7 @@ class _Commands(Group):
 
 
 def _in_lines(examples: str | None) -> str | None:
-    """Return an epilog with each example, which ``  ·  `` stands between, on a line that isn't broken."""
+    """Return an epilog with each example on a line of its own; ``  ·  `` separates them."""
     if examples is None:
         return None
     word, _, rest = examples.partition(":  ")
@@ -101,11 +101,11 @@ def options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
     ] = False,
 ) -> None:
-    """Take the options that belong to no command."""
+    """Handle the options that belong to no command."""
 
 
 def run() -> None:
-    """Run the command; what is wrong is told on standard error, in a line that says what to do."""
+    """Run the command; print errors on standard error, in one line that says what to do."""
     try:
         with own_output():
             app()

@@ -1,4 +1,4 @@
-"""The connection of a command to a store's runs: through the server that holds it, or without one."""
+"""The connection of a command to the runs of a store: through its server, or without one."""
 
 import inspect
 import socket
@@ -23,7 +23,7 @@ __all__ = ["Models", "StoreUrl", "Target", "answer", "connect", "on_target", "wa
 
 T = TypeVar("T")
 
-PATIENCE = 3600.0  # seconds; checking or upgrading a long run may take its time
+PATIENCE = 3600.0  # seconds; checking or upgrading a long run may take long
 HOST = "perdure"  # no name on any network: requests with it come from this process or the Unix socket
 
 StoreUrl = Annotated[
@@ -39,7 +39,7 @@ ServerUrl = Annotated[
         "--server",
         metavar="URL",
         envvar="PERDURE_SERVER",
-        help="The server to ask instead, also on another machine: http://HOST:PORT.",
+        help="Use this server instead of a store, also on another machine: http://HOST:PORT.",
     ),
 ]
 Token = Annotated[
@@ -47,20 +47,20 @@ Token = Annotated[
     typer.Option(
         "--token",
         envvar="PERDURE_TOKEN",
-        help="The token to ask it with. Other users of this machine can read arguments, but not variables.",
+        help="The token for the server. Other users of this machine can read arguments, but not variables.",
     ),
 ]
 Models = Annotated[
     str | None,
     typer.Option(
         "--models",
-        help="module:name or file.py:name of the models, where no server is running that has them.",
+        help="module:name or file.py:name of the models, if no server is running that has them.",
     ),
 ]
 
 
 class Target(NamedTuple):
-    """Whose runs a command works on: a store's, or those of the server at a URL that a token may see."""
+    """The runs that a command works on: those of a store, or those that a token may see at a server's URL."""
 
     store: str | None = None
     server: str | None = None
@@ -68,7 +68,7 @@ class Target(NamedTuple):
 
 
 def on_target(command: Callable[..., T]) -> Callable[..., T]:
-    """Make a command of a function that takes a `Target` first, with options for that instead."""
+    """Convert a function whose first parameter is a `Target` into a command with the options of a target."""
 
     @wraps(command)
     def with_options(**options: Any) -> T:
@@ -88,7 +88,7 @@ def on_target(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def wait_for(work: Callable[..., Awaitable[T]], *args: object) -> T:
-    """Return what a command's work returns, once it is done."""
+    """Run a command's coroutine, and return its result."""
     import anyio
 
     return anyio.run(work, *args)
@@ -103,13 +103,13 @@ async def connect(
     Parameters
     ----------
     served
-        Whether a server has to be running, since only one works on runs.
+        Whether the operation requires a running server, since only a server works on runs.
 
     Raises
     ------
     PerdureError
-        If the server doesn't answer; if the store doesn't exist or can't be opened, or no server is running
-        that has to.
+        If the server doesn't answer, the store doesn't exist or can't be opened, or a required server isn't
+        running.
     """
     import httpx
 
@@ -130,10 +130,10 @@ async def connect(
         url = shown_url(settings.store)
         if path is None:
             raise PerdureError(
-                f"No server can be found by {url}, which has no file; name it with --server URL."
+                f"{url} has no file by which a server could be found; name the server with --server URL."
             )
         raise PerdureError(f"No server works on {url}; start `perdure serve`, or name another with --store.")
-    from perdure.cli.unserved import app_of  # with a server, nothing of it is needed
+    from perdure.cli.unserved import app_of  # not needed with a server
 
     async with (
         app_of(settings, models, administrator_socket=HOST) as app,
@@ -144,7 +144,7 @@ async def connect(
 
 @asynccontextmanager
 async def _client_of(url: str, token: str | None) -> AsyncIterator["httpx.AsyncClient"]:
-    """Yield a client of the server at a URL; `PerdureError` if it can't be reached."""
+    """Yield a client of the server at a URL; raise `PerdureError` if it can't be reached."""
     import httpx
 
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -159,7 +159,7 @@ async def _client_of(url: str, token: str | None) -> AsyncIterator["httpx.AsyncC
 
 
 def answer(response: "httpx.Response") -> Any:
-    """Return the body of an answer; raise what its error says, with its code among the values."""
+    """Return the body of a response; raise its error, with the code among the error's values."""
     if response.is_success:
         return response.json() if response.content else None
     try:

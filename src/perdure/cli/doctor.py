@@ -1,4 +1,4 @@
-"""``perdure doctor``: check a store and every run in it, report, and repair what replay can repair."""
+"""``perdure doctor``: checks a store and its runs, reports damage, repairs what a replay can repair."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +29,9 @@ def doctor(
     models: Models = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report only; change nothing.")] = False,
 ) -> None:
-    """Check a store, report what is wrong, and repair what replay can repair.
+    """Check a store, report damage, and repair what a replay can repair.
 
-    Ends with status 1 if something is wrong that wasn't repaired.
+    The exit status is 1 if damage remains.
     """
     tally = Tally()
 
@@ -65,7 +65,7 @@ def doctor(
 
 @dataclass
 class Tally:
-    """What was found so far; each finding is printed as it comes."""
+    """Counts the findings; each is printed when it is found."""
 
     runs: int = 0
     wrong: int = 0
@@ -82,7 +82,7 @@ class Tally:
 
     @contextmanager
     def failing(self, subject: str) -> Iterator[None]:
-        """Take an error within the block for a finding, so that the rest is examined all the same."""
+        """Report an error within the block as a finding, so that the check continues."""
         try:
             yield
         except PerdureError as error:

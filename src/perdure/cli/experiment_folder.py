@@ -1,4 +1,4 @@
-"""A folder on this machine as an experiment: its name, and the zip that it is made of."""
+"""A folder on this machine as an experiment: its name, and its files as a zip."""
 
 import os
 import re
@@ -12,13 +12,13 @@ from typing import IO
 
 __all__ = ["name_of", "zipped_folder"]
 
-AROUND = "experiment"  # the folder in the zip that all files are in, which is left out of their paths
+AROUND = "experiment"  # the top folder of the zip, which the server strips from all paths
 UNNAMED = "experiment"
 LONGEST = 80
 
 
 def name_of(folder: Path) -> str:
-    """Return the name of a folder's experiment: the folder's own, as far as an experiment may have it.
+    """Return the name of a folder's experiment: the folder's name, without characters that are not allowed.
 
     >>> name_of(Path("rooms/pendulum_2")), name_of(Path("Übung 1")), name_of(Path("/"))
     ('pendulum_2', 'Ubung-1', 'experiment')
@@ -29,16 +29,16 @@ def name_of(folder: Path) -> str:
 
 @contextmanager
 def zipped_folder(folder: Path, say: Callable[[str], None]) -> Iterator[IO[bytes]]:
-    """Yield a zip of a folder's files and folders, but those that are hidden, or in hidden folders.
+    """Yield a zip of a folder's files and folders without hidden ones.
 
-    Links are followed, but to a folder that they are in. What has a name that isn't UTF-8 is left out, which
-    `say` is given a line about.
+    Links are followed, except to a folder that contains them. Files whose name isn't UTF-8 are left out;
+    `say` receives a message about each.
     """
     with tempfile.TemporaryFile() as archive:
         with zipfile.ZipFile(archive, "w", strict_timestamps=False) as files:
             for within, folders, names in os.walk(folder, followlinks=True):
                 here = Path(within)
-                # No hidden one is entered: what is in our own moves and goes meanwhile.
+                # Hidden folders are skipped; the content of Perdure's own changes meanwhile.
                 seen = [name for name in sorted(folders + names) if not name.startswith(".")]
                 for name in (name for name in seen if not _is_text(name)):
                     say(f"Left out {str(here / name)!r}: its name isn't UTF-8.")
@@ -51,7 +51,7 @@ def zipped_folder(folder: Path, say: Callable[[str], None]) -> Iterator[IO[bytes
                     if name in folders
                     and not any(part.is_relative_to((here / name).resolve()) for part in inside)
                 ]
-                # In one folder, which is left out, so that one of the experiment's own never is.
+                # In one top folder to be stripped, so that a folder of the experiment never is.
                 target = Path(AROUND) / here.relative_to(folder)
                 files.writestr(f"{target}/", b"")
                 for name in (name for name in seen if name in names):

@@ -1,4 +1,4 @@
-"""How a running experiment is shown: its lines, and a bar of simulation time on a terminal."""
+"""The display of a running experiment: its output lines, and a bar of simulation time on a terminal."""
 
 import sys
 from collections.abc import Mapping
@@ -15,12 +15,14 @@ __all__ = ["ExperimentProgress"]
 
 
 class ExperimentProgress:
-    """Shows an experiment while a ``with`` block lasts: lines on standard output, all else on standard error.
+    """Shows an experiment: output lines on standard output, everything else on standard error.
+
+    A context manager.
 
     Parameters
     ----------
     watch
-        Whether progress is printed line by line where there is no terminal.
+        Whether progress is printed line by line without a terminal.
     """
 
     def __init__(self, watch: bool) -> None:
@@ -51,21 +53,21 @@ class ExperimentProgress:
         self._bar.stop()
 
     def line(self, text: str) -> None:
-        """Show a line that the experiment wrote."""
+        """Show an output line of the experiment."""
         print(printable(text.expandtabs()), flush=True)  # rich keeps it above the bar
 
     def say(self, text: str) -> None:
-        """Say something about the run."""
+        """Show a message about the run."""
         if self._terminal:
             self._bar.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
         else:
             say(text, err=True)
 
     def show(self, progress: Mapping[str, Any] | None) -> None:
-        """Show how far it got."""
+        """Show the progress."""
         if progress is None:
             return
-        self._show_parts(progress.get("parts", {}))  # which earlier versions didn't report
+        self._show_parts(progress.get("parts", {}))  # earlier versions didn't report them
         reached, left = progress["simulation_time"], progress["time_left"]
         whole = None if left is None else reached + left
         of = "" if whole is None else f" of {whole:g} s"
@@ -77,7 +79,7 @@ class ExperimentProgress:
         self._told = told
 
     def _show_parts(self, parts: Mapping[str, Any]) -> None:
-        """Say how each engine, and the functions, resume, when that is known or changes."""
+        """Say how each engine, and the functions, will resume, when that is known or changes."""
         changed = {part: how for part, how in parts.items() if self._parts.get(part) != how}
         saved = [part for part, how in changed.items() if how["kept"] == "saved"]
         if saved:

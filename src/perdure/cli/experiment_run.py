@@ -23,7 +23,7 @@ Script = Annotated[str, typer.Option(metavar="FILE", help="The main script, a pa
 Seed = Annotated[
     int | None,
     typer.Option(
-        min=0, max=LARGEST_SEED, help="Of all random draws; by default one is made.", show_default=False
+        min=0, max=LARGEST_SEED, help="Seed of all random draws; by default random.", show_default=False
     ),
 ]
 
@@ -36,14 +36,14 @@ def run_experiment(
     name: run_options.Name = None,
     tag: run_options.Tags = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Print a line of progress a second where there is no terminal.")
+        bool, typer.Option("--watch", help="Print a line of progress a second without a terminal.")
     ] = False,
 ) -> None:
     """Run the experiment in a folder to its end; no server is needed.
 
-    What a call that was interrupted or killed left goes on from its last savepoint, if the files and options
-    are the same. Everything is kept in the folder's .perdure. Ends with status 0 if the experiment completed,
-    1 if it failed, 130 if it was interrupted.
+    If an earlier call with the same files and options was interrupted or killed, the run resumes from its
+    last savepoint. Everything is kept in the folder's .perdure. The exit status is 0 if the experiment
+    completed, 1 if it failed, 130 if it was interrupted.
     """
     from perdure.cli.local_experiment import run_folder
 

@@ -1,4 +1,4 @@
-"""``perdure experiment``: run, new; and list, pause, start, stop, logs, trajectory, fork of a store's."""
+"""``perdure experiment``: runs and creates experiments, and manages those of a store or server."""
 
 import shlex
 from functools import partial
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = new_app("Run experiments, and look after those of a server.")
+app = new_app("Run experiments, and manage those of a server.")
 
 RunId = Annotated[str, typer.Argument(help="The experiment's run id.", show_default=False)]
 RunIds = Annotated[list[str], typer.Argument(help="The experiments' run ids.", show_default=False)]
 
-ENDED = frozenset((*FINAL, RunStatus.COMPLETED))  # when nothing runs any more
-LOOK = 0.25  # seconds between two looks for new lines
-SUFFIX = ".in"  # of the template's files, which are no modules of this package
+ENDED = frozenset((*FINAL, RunStatus.COMPLETED))  # nothing runs any more in these
+LOOK = 0.25  # seconds between two requests for new lines
+SUFFIX = ".in"  # suffix of the template's files, so that they aren't modules of this package
 
 app.command("run", epilog=experiment_run.EXAMPLES)(experiment_run.run_experiment)
 
 
 @app.command("new", epilog="Example:  perdure experiment new room && perdure experiment run room")
 def new_experiment(
-    name: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
+    name: Annotated[Path, typer.Argument(help="The folder to create.", show_default=False)],
 ) -> None:
-    """Make an experiment to start from: a room that is heated, and its thermostat."""
+    """Create an example experiment to start from: a heated room and its thermostat."""
     from importlib.resources import files
 
     try:
@@ -47,11 +47,11 @@ def new_experiment(
             if file.name.endswith(SUFFIX):
                 (name / file.name.removesuffix(SUFFIX)).write_bytes(file.read_bytes())
     except FileExistsError:
-        raise PerdureError(f"{str(name)!r} is there already; choose another name.") from None
+        raise PerdureError(f"{str(name)!r} exists already; choose another name.") from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise PerdureError(f"{str(name)!r} can't be made: {reason}. Choose another place.") from error
-    say(f"Made {name}. Run it with: perdure experiment run {shlex.quote(str(name))}")
+        raise PerdureError(f"{str(name)!r} can't be created: {reason}. Choose another path.") from error
+    say(f"Created {name}. Run it with: perdure experiment run {shlex.quote(str(name))}")
 
 
 @app.command(
@@ -63,15 +63,15 @@ def send_experiment(
     target: Target,
     folder: Annotated[Path, typer.Argument(help="The experiment's folder.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(help="What the experiment is called; by default as the folder.")
+        str | None, typer.Option(help="Name of the experiment; by default that of the folder.")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of an experiment that has the name.")
+        bool, typer.Option("--replace", help="Replace the experiment with this name.")
     ] = False,
 ) -> None:
-    """Send a folder's files to a server as an experiment that runs can be made of, and print its name.
+    """Upload a folder's files to a server as an experiment, and print its name.
 
-    Hidden files are left out. Runs that were made of an experiment which is replaced keep its files.
+    Hidden files are left out. Existing runs of a replaced experiment keep its former files.
     """
     from perdure.artifacts.names import check_experiment
     from perdure.cli.experiment_folder import name_of, zipped_folder
@@ -99,7 +99,7 @@ def send_experiment(
                 if not replace:
                     told = f"There is another experiment {called!r}; give --replace, or another --name."
                     raise PerdureError(told) from None
-                # Its files could be taken: all else is refused before it is seen that there is another.
+                # The files are fine: every other error is raised before the name is checked.
                 answer(await client.delete(f"/experiments/{called}"))
                 await send(client)
 
@@ -122,7 +122,7 @@ def create_experiment(
     tag: run_options.Tags = None,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
 ) -> None:
-    """Make a run of an experiment that was sent to a server, paused at its beginning, and print its id."""
+    """Create a run of an experiment on a server, paused at its beginning, and print its id."""
     asked: dict[str, Any] = {
         "kind": "experiment",
         "experiment": name,
@@ -138,7 +138,7 @@ def create_experiment(
             run = answer(await client.post("/runs", json=asked))
             say(run["id"])
             if run["state"] == "failed":
-                raise PerdureError(f"It couldn't be initialised: {run['reason']}")
+                raise PerdureError(f"The run couldn't be initialised: {run['reason']}")
             if start:
                 answer(await client.put(f"/runs/{run['id']}/state", json={"state": "started"}))
 
@@ -148,7 +148,7 @@ def create_experiment(
 @app.command("list", epilog="Examples:  perdure experiment list  ·  perdure experiment list --json")
 @on_target
 def list_experiments(target: Target, as_json: AsJson = False) -> None:
-    """List all runs of experiments, newest first, with how far they got."""
+    """List all runs of experiments, newest first, with their progress."""
 
     async def work() -> list[dict[str, Any]]:
         async with connect(target) as client:
@@ -178,21 +178,21 @@ def list_experiments(target: Target, as_json: AsJson = False) -> None:
 @app.command("pause", epilog="Example:  perdure experiment pause 0f3c…")
 @on_target
 def pause_experiments(target: Target, runs: RunIds) -> None:
-    """Let experiments stand still between two steps, each with a savepoint."""
+    """Pause experiments between two steps, each with a savepoint."""
     _bring(target, runs, "paused")
 
 
 @app.command("start", epilog="Example:  perdure experiment start 0f3c…")
 @on_target
 def start_experiments(target: Target, runs: RunIds) -> None:
-    """Start experiments, or let those go on that are paused."""
+    """Start experiments, or resume paused ones."""
     _bring(target, runs, "started")
 
 
 @app.command("stop", epilog="Example:  perdure experiment stop 0f3c…")
 @on_target
 def stop_experiments(target: Target, runs: RunIds) -> None:
-    """End experiments for good; what they wrote is kept."""
+    """End experiments permanently; their files are kept."""
     _bring(target, runs, "stopped")
 
 
@@ -204,10 +204,10 @@ def show_logs(
     target: Target,
     run: RunId,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the experiment has ended.")
+        bool, typer.Option("--follow", "-f", help="Continue until the experiment has ended.")
     ] = False,
 ) -> None:
-    """Print the lines that an experiment wrote."""
+    """Print the output lines of an experiment."""
 
     import asyncio
 
@@ -216,7 +216,7 @@ def show_logs(
             after, ended = 0, False
             while not ended:
                 state = (await _read(client, run))["state"]
-                # Looked for before the lines are read: none comes after the end.
+                # The state is read before the lines, since no line comes after the end.
                 ended = not follow or state in ENDED
                 after = await _print_lines(client, run, after)
                 if not ended:
@@ -228,7 +228,7 @@ def show_logs(
 @app.command("trajectory", epilog="Example:  perdure experiment trajectory 0f3c… > rows.jsonl")
 @on_target
 def show_trajectory(target: Target, run: RunId) -> None:
-    """Print what an experiment's status function answered, a line of JSON for each row."""
+    """Print the rows that an experiment's status function returned, each as a line of JSON."""
 
     async def work() -> None:
         async with connect(target) as client, client.stream("GET", f"/runs/{run}/trajectory") as rows:
@@ -251,21 +251,21 @@ def fork_experiment(
     target: Target,
     run: RunId,
     savepoint: Annotated[
-        int | None, typer.Option(help="Where it begins, in simulation nanoseconds; by default the newest.")
+        int | None, typer.Option(help="The savepoint, in simulation nanoseconds; by default the newest.")
     ] = None,
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="Another configuration of the experiment.")
     ] = None,
     script: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Another script, which starts at its top.")
+        str | None, typer.Option(metavar="FILE", help="Another script, which starts from the top.")
     ] = None,
     newest: Annotated[
-        bool, typer.Option("--newest", help="Take the experiment's files as they are now.")
+        bool, typer.Option("--newest", help="Use the current files of the experiment.")
     ] = False,
     name: run_options.Name = None,
     tag: run_options.ForkTags = None,
 ) -> None:
-    """Make a run that begins as a copy of another at a savepoint, and is paused there; print its id."""
+    """Create a run that begins as a copy of another at a savepoint, paused there; print its id."""
     asked: dict[str, Any] = {"savepoint": savepoint, "configuration": config, "script": script}
     body = {what: value for what, value in asked.items() if value is not None} | label(name, tag)
 
@@ -278,7 +278,10 @@ def fork_experiment(
 
 
 def _bring(target: Target, runs: list[str], state: str) -> None:
-    """Bring experiments to a state, and say which one each is in; what goes wrong with one stops no other."""
+    """Set the desired state of experiments, and print the state of each.
+
+    An error in one doesn't stop the others.
+    """
     refused = []
 
     async def work() -> None:
@@ -310,7 +313,7 @@ async def _print_lines(client: "httpx.AsyncClient", run: str, after: int) -> int
 
 
 async def _read(client: "httpx.AsyncClient", run: str) -> dict[str, Any]:
-    """Return where a run stands; `WrongKind` for one of another kind."""
+    """Return a run; raise `WrongKind` for one of another kind."""
     found: dict[str, Any] = answer(await client.get(f"/runs/{run}"))
     if found["kind"] != "experiment":
         raise WrongKind(run=run, kind=found["kind"], wanted="experiments")

@@ -1,4 +1,4 @@
-"""How every command and group of commands is set up."""
+"""The common setup of all commands and groups of commands."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ __all__ = ["Group", "new_app"]
 
 
 class Group(TyperGroup):
-    """A group of commands, whose own ``--help`` is a plain False where it isn't given.
+    """A group of commands. Its own ``--help`` is False by default.
 
-    Typer imports pydantic for any other value, and None is its default.
+    Typer imports pydantic for any other default, and uses None otherwise.
     """
 
     def get_help_option(self, ctx: Any) -> Any:
@@ -23,10 +23,10 @@ class Group(TyperGroup):
 
 
 def new_app(summary: str | None = None) -> typer.Typer:
-    """Return an app for one command or, with a summary of them, for a group of commands.
+    """Return an app for one command or, with a summary, for a group of commands.
 
-    Help and mistakes are plain text: what draws boxes around them takes longer to import than all else that
-    they need.
+    Help and errors are plain text: the library that draws boxes around them takes longer to import than
+    everything else.
     """
     return typer.Typer(
         cls=Group,

@@ -1,9 +1,9 @@
-"""Hiding the secrets of a server from other processes: the tokens and passwords of its environment.
+"""Hides the secrets of a server from other processes: the tokens and passwords of its environment.
 
-``/proc/PID/environ`` shows what a program was started with, whatever it does to its variables later. So the
-program starts once more, in the same process, with the variables that any child may see; the others are
-handed over in pipes, which are read once. Its own memory is closed to other processes of its user, too: it
-can't be traced or dumped. Linux only: elsewhere nothing is hidden.
+``/proc/PID/environ`` shows the environment with which a program was started, whatever the program changes
+later. So the program starts once more, in the same process, with only the variables that any child may see;
+the others are passed in pipes, which are read once. Its memory is closed to other processes of its user too:
+it can't be traced or dumped. This works on Linux only; elsewhere nothing is hidden.
 """
 
 import json
@@ -19,16 +19,16 @@ __all__ = ["hide_secrets"]
 SET_DUMPABLE = 4
 
 LOADER = ("LD_*", "DYLD_*", "MALLOC_*", "ASAN_*", "LSAN_*", "TSAN_*", "UBSAN_*")
-"""The variables that act only when a program starts: this one keeps them, its children don't get them."""
+"""Variables that take effect only when a program starts: this one keeps them, its children don't get them."""
 
 HANDED_OVER = "PERDURE_HANDED_OVER"
-"""The variable that holds the numbers of the pipes."""
+"""The variable with the file descriptors of the pipes."""
 
 
 def hide_secrets() -> None:
     """Close this process to others, and start its program once more if its environment shows too much.
 
-    It doesn't return the first time. The second time `os.environ` is what it was.
+    It doesn't return the first time. The second time it restores `os.environ`.
     """
     prctl(SET_DUMPABLE, 0)
     numbers = os.environ.pop(HANDED_OVER, None)
@@ -41,26 +41,26 @@ def hide_secrets() -> None:
         return
     hidden = {name: value for name, value in os.environ.items() if name not in shown}
     numbers = ",".join(map(str, _filled(json.dumps(hidden).encode())))
-    # As it was started, with the options of the interpreter; by its path, which finds the same packages.
+    # With the same options of the interpreter, and by its path, so that it finds the same packages.
     command = [sys.executable, *sys.orig_argv[1:]]
     os.execve(sys.executable, command, {**shown, HANDED_OVER: numbers})
 
 
 def _filled(content: bytes) -> list[int]:
-    """Put content into pipes, each as full as it gets, and return the numbers to read them by."""
+    """Write content to pipes, each filled to its capacity; return the file descriptors to read from."""
     filled = []
     while content:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         content = content[os.write(writing, content) :]
         os.close(writing)
-        os.set_inheritable(reading, True)  # it isn't closed when the program starts once more
+        os.set_inheritable(reading, True)  # stays open when the program starts once more
         filled.append(reading)
     return filled
 
 
 def _taken(numbers: str) -> dict[str, str]:
-    """Return the variables out of the pipes, which are empty and closed then."""
+    """Read the variables from the pipes and close them."""
     content = b""
     for number in numbers.split(","):
         with os.fdopen(int(number), "rb") as pipe:

@@ -1,7 +1,7 @@
-"""One experiment in a folder, run without a server, that goes on where it was left.
+"""Runs one experiment in a folder without a server, and resumes it where it was left.
 
 The store, the working folder and the results are in the folder's ``.perdure``. A call opens the store as a
-server does, works on one run in a child process under a guard, and closes it again.
+server does, works on one run in a child process under a guard, and closes the store again.
 """
 
 import shlex
@@ -45,10 +45,10 @@ from perdure.web.auth import LOCAL
 
 __all__ = ["how_far", "run_folder"]
 
-INTERRUPTED = 130  # the status that shells give to what Ctrl-C ended
-LOOK = 1.0  # seconds after which it is looked whether the store can be written, since no change tells that
-PAGE = 1000  # lines that are read at a time
-NAMED = 10  # files that are named at the end
+INTERRUPTED = 130  # the shells' exit status for Ctrl-C
+LOOK = 1.0  # seconds between two checks whether the store can be written, which no change reports
+PAGE = 1000  # lines read at a time
+NAMED = 10  # files that the last message names
 
 
 def run_folder(
@@ -60,18 +60,18 @@ def run_folder(
     name: str | None = None,
     tags: list[str] | None = None,
 ) -> int:
-    """Run the experiment in a folder to its end, and return the status to end with.
+    """Run the experiment in a folder to its end, and return the exit status.
 
     Parameters
     ----------
     config, script
         The simulation configuration and the main script, paths within the folder.
     seed
-        Of all random draws; None makes one, or keeps that of a run that goes on.
+        Seed of all random draws; None makes one, or keeps that of a resumed run.
     watch
-        Whether progress is printed line by line where there is no terminal.
+        Whether progress is printed line by line without a terminal.
     name, tags
-        What the run is called and found by; None keeps what a run has that goes on.
+        Name and tags of the run; None keeps those of a resumed run.
 
     Raises
     ------
@@ -80,10 +80,12 @@ def run_folder(
     """
     if not folder.is_dir():
         making = f"perdure experiment new {shlex.quote(str(folder))}"
-        raise PerdureError(f"There is no folder {str(folder)!r}; `{making}` makes one to start from.")
+        raise PerdureError(
+            f"There is no folder {str(folder)!r}; `{making}` creates an example to start from."
+        )
     label = LabelChange(name=name, tags=None if tags is None else tuple(tags))
     label.of(NO_LABEL)
-    load(folder, config, engine_kinds())  # what is wrong is told before anything is kept
+    load(folder, config, engine_kinds())  # raises errors before anything is stored
     if script != SCRIPT and not (folder / script).is_file():
         raise PerdureError(f"There is no script {script!r} in {folder}; --script names one of its files.")
     asked = NewExperiment(experiment=name_of(folder), configuration=config, script=script, seed=seed)
@@ -94,7 +96,7 @@ def run_folder(
 
 
 def _in_words(error: Exception) -> PerdureError:
-    """Return what went wrong as an error of one line; of several, the first."""
+    """Convert an error, or the first of several, into an error with one line."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, PerdureError):
@@ -126,15 +128,15 @@ async def _run(folder: Path, asked: NewExperiment, label: LabelChange, watch: bo
                 saved = await _reached(context, run_id)
                 await anyio.to_thread.run_sync(_told, context, folder, view, saved, bar)
             else:
-                bar.say("Paused, and saved. The same command goes on from here.")
+                bar.say("Paused, and saved. The same command resumes from here.")
             group.cancel_scope.cancel()
             return (view.run.state is not RunStatus.COMPLETED) if view.ended else INTERRUPTED
-    bar.say("Interrupted. The same command goes on from the last savepoint.")
+    bar.say("Interrupted. The same command resumes from the last savepoint.")
     return INTERRUPTED
 
 
 async def _stored(context: Context, run: Run) -> None:
-    """Wait until what a run wrote is stored, or that failed, which its reason says."""
+    """Wait until a run's files are stored, or until that has failed; then the run's reason says so."""
     while True:
         try:
             return await context.experiments.stored(run)
@@ -145,7 +147,7 @@ async def _stored(context: Context, run: Run) -> None:
 
 @asynccontextmanager
 async def _opened(folder: Path) -> AsyncIterator[Context]:
-    """Open the folder's own store, with what works on its runs."""
+    """Open the folder's own store and a worker for its run."""
     own = folder / OWN
     settings = read_settings(store=str(own / "perdure.db"), artifacts=str(own / "artifacts"))
     settings = settings.model_copy(update={"resume": "always", "allow_experiments": True, "run_as": None})
@@ -164,7 +166,10 @@ async def _opened(folder: Path) -> AsyncIterator[Context]:
 async def _taken_up(
     context: Context, folder: Path, asked: NewExperiment, label: LabelChange, bar: ExperimentProgress
 ) -> tuple[str, int]:
-    """Start the run that a former call left, or a new one; return its id and the last line it had written."""
+    """Resume the run that an earlier call left, or start a new one.
+
+    Return its id and its last line number.
+    """
     experiments, store = context.experiments, context.store
     kept = await anyio.to_thread.run_sync(_kept, context, folder, asked.experiment, bar)
     unfinished = RunFilter(owner=LOCAL, kind="experiment", states=frozenset(RunStatus) - FINAL)
@@ -183,14 +188,14 @@ async def _taken_up(
                 await experiments.trigger(LOCAL, run.id, "started")
                 saved = await _reached(context, run.id)
                 place = "its start" if saved is None else f"its savepoint at {saved:g} s"
-                bar.say(f"Going on with run {run.id} from {place}.")
+                bar.say(f"Resuming run {run.id} from {place}.")
                 return run.id, lines
         with suppress(TriggerRefused):
             await experiments.trigger(LOCAL, run.id, "stopped")
-        bar.say(f"Stopped run {run.id}: it was made of other files or options, or hadn't begun.")
+        bar.say(f"Stopped run {run.id}: it has other files or options, or hadn't begun.")
     made = (await experiments.make(LOCAL, asked, label=label.of(NO_LABEL))).run
     bar.say(f"Run {made.id}")
-    with suppress(TriggerRefused):  # it couldn't be initialised, and has failed
+    with suppress(TriggerRefused):  # its initialisation has failed
         await experiments.trigger(LOCAL, made.id, "started")
     return made.id, 0
 
@@ -198,9 +203,9 @@ async def _taken_up(
 async def _followed(
     context: Context, run_id: str, shown: int, bar: ExperimentProgress, interrupted: anyio.Event
 ) -> ExperimentView:
-    """Show lines and progress as they come, until the run has ended, or is paused since that was asked.
+    """Show lines and progress until the run has ended, or has paused after an interrupt.
 
-    Raises `StoreUnavailable` if nothing can be kept any more; what was kept is safe.
+    Raises `StoreUnavailable` if nothing can be stored any more; what was stored is safe.
     """
     with context.feed.subscribe(run_id) as changes:
         while True:
@@ -220,14 +225,14 @@ async def _followed(
 
 
 async def _pause(context: Context, run_id: str) -> None:
-    with suppress(TriggerRefused):  # it has ended meanwhile
+    with suppress(TriggerRefused):  # the run has ended meanwhile
         await context.experiments.trigger(LOCAL, run_id, "paused")
 
 
 def _kept(context: Context, folder: Path, name: str, bar: ExperimentProgress) -> FileSet:
-    """Keep the folder's files as the only experiment; runs that were made of another keep their files."""
+    """Store the folder's files as the only experiment; runs of an earlier one keep their files."""
     experiments = context.artifacts.experiments(LOCAL)
-    for other in experiments.all():  # the folder had another name, or an earlier version gave it one
+    for other in experiments.all():  # of an earlier name of the folder
         if other.name != name:
             experiments.delete(other.name)
     with zipped_folder(folder, bar.say) as archive:
@@ -240,15 +245,15 @@ def _kept(context: Context, folder: Path, name: str, bar: ExperimentProgress) ->
 
 
 def how_far(progress: Mapping[str, Any] | None, saved: float | None) -> str:
-    """Return how far a run had come, in words.
+    """Return a text with the progress of a run.
 
     Parameters
     ----------
     progress
         Its last report; None if there is none.
     saved
-        The simulation time of its newest savepoint. A resume that fails on its way back there has reported
-        less, or nothing.
+        The simulation time of its newest savepoint. A replay that fails before it has reported less, or
+        nothing.
     """
     reached = 0.0 if progress is None else progress["simulation_time"]
     if saved is not None and saved > reached:
@@ -258,7 +263,7 @@ def how_far(progress: Mapping[str, Any] | None, saved: float | None) -> str:
 
 
 def _last_line(context: Context, run_id: str) -> int:
-    """Return the number of the last line that a run has written."""
+    """Return the number of the last output line of a run."""
     last = 0
     while lines := context.store.log_lines(run_id, last, PAGE):
         last = lines[-1].number
@@ -274,7 +279,7 @@ async def _reached(context: Context, run_id: str) -> float | None:
 def _told(
     context: Context, folder: Path, view: ExperimentView, saved: float | None, bar: ExperimentProgress
 ) -> None:
-    """Fetch what a run wrote, and say how it ended; `saved` is where its newest savepoint is."""
+    """Fetch a run's files, and print how it ended; `saved` is the time of its newest savepoint."""
     run = view.run
     results = context.artifacts.results(LOCAL)
     stored = results.get(run.id)
@@ -290,10 +295,10 @@ def _told(
             (target / path).chmod((target / path).stat().st_mode | 0o111)
     if files:
         more = f", and {len(files) - NAMED} more" if len(files) > NAMED else ""
-        bar.say(f"What it wrote is in {target}: {', '.join(sorted(files)[:NAMED])}{more}")
+        bar.say(f"Its files are in {target}: {', '.join(sorted(files)[:NAMED])}{more}")
     told = how_far(view.progress, saved)
     if run.state is RunStatus.COMPLETED and not run.reason:
         bar.say(f"Completed: {told}.")
     else:
-        # The lines of the traceback, if it has one, are among the run's lines, and so have been shown.
+        # A traceback is among the run's output lines, so it has been shown.
         bar.say(f"perdure: {run.state.value} after {told}: {run.reason.partition(chr(10))[0]}")

@@ -1,4 +1,4 @@
-"""Which models a command works with: named ones, those of the working folder, or the examples."""
+"""The models of a command: named ones, those of the working folder, or the examples."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,14 +15,14 @@ SCENARIOS = Path("scenarios")
 
 
 def load_catalogue(target: str | None) -> Catalogue:
-    """Return the catalogue that a command is given.
+    """Load the catalogue of a command.
 
     Parameters
     ----------
     target
         ``module:name`` or ``file.py:name`` of a catalogue, a `bptk` object, a model, several models, or a
-        function that returns one of these.
-        Without one, the ``*.json`` files of ``./scenarios``, and without those the example models.
+        function that returns one of these. By default the ``*.json`` files of ``./scenarios``; without those,
+        the example models.
     """
     if target is None:
         if scenario_files(SCENARIOS):

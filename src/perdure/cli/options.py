@@ -1,4 +1,4 @@
-"""The settings of a command: those of the environment, and its options before them."""
+"""The settings of a command: its options, which take precedence over the environment."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ __all__ = ["read_settings"]
 
 
 def read_settings(**options: Any) -> "Settings":
-    """Return the settings of the environment, with the options that were given before them.
+    """Return the settings of the environment, overridden by the given options.
 
-    The store is a URL, also where it was named by a path.
+    The store is always a URL, even if it was named by a path.
     """
     from pydantic import ValidationError
 

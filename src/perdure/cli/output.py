@@ -1,7 +1,7 @@
-"""How commands show things: tables for people, JSON for programs, a bar where it takes longer.
+"""The output of commands: tables for people, JSON for programs, a progress bar for long operations.
 
-Names, lines and errors come from clients. In a terminal none of them may move the cursor, colour or hide
-text, so each goes through here.
+Names, lines and errors come from clients. In a terminal none of them may move the cursor, set colours or hide
+text, so all output is escaped here.
 """
 
 import fcntl
@@ -46,11 +46,11 @@ _IN_JSON = re.compile(r"[^\n -~]")
 
 @contextmanager
 def own_output() -> Iterator[None]:
-    """Keep standard output for what commands print: what C code writes to it goes to standard error.
+    """Reserve standard output for the command: output of C code goes to standard error instead.
 
-    Libraries print banners when they are imported or constructed, before they can be told not to. So within
-    the block `sys.stdout` writes to a duplicate of the file, and descriptor 1 is standard error. Nothing is
-    changed where `sys.stdout` isn't descriptor 1.
+    Libraries print banners at import, before anything can prevent it. Within the block `sys.stdout` writes to
+    a duplicate of the file, and descriptor 1 is standard error. If `sys.stdout` isn't descriptor 1, nothing
+    changes.
     """
     try:
         owned = sys.stdout is not None and sys.stdout.fileno() == STDOUT
@@ -62,7 +62,7 @@ def own_output() -> Iterator[None]:
         return
     former = cast(io.TextIOWrapper, sys.stdout)
     former.flush()
-    if sys.stderr is None:  # it is closed, and descriptor 2 may be any file
+    if sys.stderr is None:  # closed, so that descriptor 2 may be any file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, STDOUT)
         os.close(nowhere)
@@ -80,13 +80,13 @@ def own_output() -> Iterator[None]:
     finally:
         sys.stdout = former
         os.dup2(kept, STDOUT)
-        with suppress(BrokenPipeError):  # the reader has gone, and the command has said so by its status
+        with suppress(BrokenPipeError):  # the reader has closed the pipe; the exit status says so
             own.close()
 
 
 @contextmanager
 def libraries_apart() -> Iterator[None]:
-    """Send what Python code prints within the block to standard error, as `own_output` does for C code."""
+    """Send the output of Python code within the block to standard error, as `own_output` does for C code."""
     with redirect_stdout(sys.stderr):
         yield
 
@@ -97,7 +97,7 @@ def show(value: Any) -> None:
 
 
 def safe_json(text: str) -> str:
-    """Return JSON with every character in its texts escaped that a terminal would obey or hide."""
+    """Return JSON in which every character is escaped that a terminal would obey or hide."""
     return _IN_JSON.sub(lambda found: found[0] if found[0].isprintable() else _as_json(found[0]), text)
 
 
@@ -107,13 +107,13 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def say_lines(text: str, *, err: bool = False) -> None:
-    """Print a text of several lines of our own, each escaped."""
+    """Print a text of several lines, each escaped."""
     for line in text.split("\n"):
         say(line, err=err)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows as a table; nothing is cut where the output isn't a terminal."""
+    """Print rows as a table; without a terminal no cell is shortened."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -130,14 +130,14 @@ def _as_json(character: str) -> str:
 
 
 def moment(unix: float) -> str:
-    """Return a Unix time in words, in UTC."""
+    """Return a Unix time as text, in UTC."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
     """Yield the items, with a bar on standard error once this takes longer than a second.
 
-    The bar shows itself by a timer, and rich draws it in a thread of its own: one item may take all the time.
+    A timer shows the bar, and rich draws it in a thread of its own, since one item may take all the time.
     """
     from rich.console import Console
     from rich.progress import Progress

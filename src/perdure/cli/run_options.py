@@ -1,4 +1,4 @@
-"""The options by which runs are named, tagged, found and ordered, and what of them is asked of a server."""
+"""The options to name, tag, find and order runs, and the request parameters for them."""
 
 import re
 import time
@@ -38,26 +38,24 @@ OneSort = Literal["created", "-created", "updated", "-updated", "name", "-name"]
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-# Of runs to be made -----------------------------------------------------------------------------------------
+# New runs ---------------------------------------------------------------------------------------------------
 
-Name = Annotated[str | None, typer.Option("--name", help="What the run is called.", show_default=False)]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run.", show_default=False)]
 Tags = Annotated[
     list[str] | None,
-    typer.Option(
-        "--tag", help="A word that the run is found by; may be given several times.", show_default=False
-    ),
+    typer.Option("--tag", help="A tag of the run; may be given several times.", show_default=False),
 ]
 
 ForkTags = Annotated[
     list[str] | None,
     typer.Option(
         "--tag",
-        help="A tag of its own, in place of the other's; may be given several times.",
+        help="A tag in place of the other run's tags; may be given several times.",
         show_default=False,
     ),
 ]
 
-# Of runs that are changed -----------------------------------------------------------------------------------
+# Changes ----------------------------------------------------------------------------------------------------
 
 AddedTags = Annotated[
     list[str] | None,
@@ -68,7 +66,7 @@ RemovedTags = Annotated[
     typer.Option("--remove-tag", help="Remove this tag; may be given several times.", show_default=False),
 ]
 
-# Of runs that are listed ------------------------------------------------------------------------------------
+# Lists ------------------------------------------------------------------------------------------------------
 
 Kind = Annotated[OneKind | None, typer.Option("--kind", help="Only runs of this kind.", show_default=False)]
 States = Annotated[
@@ -89,21 +87,24 @@ Search = Annotated[
     ),
 ]
 Owner = Annotated[str | None, typer.Option("--owner", help="Only this owner's runs.", show_default=False)]
-Sort = Annotated[OneSort, typer.Option("--sort", help="What they are ordered by; with a minus, descending.")]
+Sort = Annotated[OneSort, typer.Option("--sort", help="The field to order by; with a minus, descending.")]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, help="Print so many at most; by default all.", show_default=False),
+    typer.Option("--limit", min=1, help="Print at most this many; by default all.", show_default=False),
 ]
 
 CreatedAfter = Annotated[
     str | None,
     typer.Option(
-        "--created-after", metavar="TIME", help="Only runs made later: a date or an age.", show_default=False
+        "--created-after",
+        metavar="TIME",
+        help="Only runs created later: a date or an age.",
+        show_default=False,
     ),
 ]
 CreatedBefore = Annotated[
     str | None,
-    typer.Option("--created-before", metavar="TIME", help="Only runs made earlier.", show_default=False),
+    typer.Option("--created-before", metavar="TIME", help="Only runs created earlier.", show_default=False),
 ]
 UpdatedAfter = Annotated[
     str | None,
@@ -116,13 +117,13 @@ UpdatedBefore = Annotated[
 
 
 def label(name: str | None, tags: list[str] | None) -> dict[str, Any]:
-    """Return the fields of a request that say what a run is called and found by; those that are given."""
+    """Return the fields of a request for name and tags, as far as they are given."""
     given = (("name", name), ("tags", tags or None))
     return {field: value for field, value in given if value is not None}
 
 
 def unix_time(text: str | None, option: str) -> float | None:
-    """Return a time as Unix time: a date in UTC, with a time of day, or how long ago it was.
+    """Convert a time into Unix time: a date in UTC, with an optional time of day, or an age.
 
     >>> unix_time("1970-01-02", "--created-after")
     86400.0

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["all_runs", "app"]
 
-app = new_app("Look after runs.")
+app = new_app("List, show, edit, fork, upgrade and delete runs.")
 
-PAGE = 1000  # runs that are asked for at once
+PAGE = 1000  # runs in a request
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 
@@ -47,7 +47,7 @@ def list_runs(
     limit: run_options.Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """List runs, newest first: all, or those that everything holds of that is given.
+    """List runs, newest first: all, or those that match every given option.
 
     A time is a date in UTC, such as 2026-11-29 or 2026-11-29T18:30, or an age, such as 90m, 12h, 7d or 2w.
     """
@@ -98,7 +98,7 @@ def list_runs(
 @app.command("show", epilog="Example:  perdure runs show 0f3c…")
 @on_target
 def show_run(target: Target, run: RunId) -> None:
-    """Show all that is known of a run."""
+    """Show everything known about a run."""
 
     async def work() -> Any:
         async with connect(target) as client:
@@ -117,12 +117,12 @@ def edit_runs(
     target: Target,
     runs: Annotated[list[str], typer.Argument(help="The runs' ids.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(help="What the runs are called; '' for nothing.", show_default=False)
+        str | None, typer.Option(help="Name of the runs; '' removes it.", show_default=False)
     ] = None,
     add_tag: run_options.AddedTags = None,
     remove_tag: run_options.RemovedTags = None,
 ) -> None:
-    """Change the name and the tags of runs, whatever they do at the time, or after their end."""
+    """Change the name and the tags of runs, in any state."""
     asked = {"name": name, "add_tags": add_tag, "remove_tags": remove_tag}
     given = {what: value for what, value in asked.items() if value not in (None, [])}
     if not given:
@@ -149,16 +149,16 @@ def fork_run(
     step: Annotated[int | None, typer.Option(help="Fork after this step; by default the last.")] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(help="Another seed; given several times, a fork is made for each.", show_default=False),
+        typer.Option(help="Another seed; given several times, one fork for each.", show_default=False),
     ] = None,
     stoptime: Annotated[
-        float | None, typer.Option(help="When its scenarios end; by default as in the other.")
+        float | None, typer.Option(help="Stop time of its scenarios; by default that of the other run.")
     ] = None,
     name: run_options.Name = None,
     tag: run_options.ForkTags = None,
     models: Models = None,
 ) -> None:
-    """Make new runs that begin as copies of another, all of them or none, and print their ids."""
+    """Create new runs that begin as copies of another, all of them or none, and print their ids."""
     alike = {what: value for what, value in (("step", step), ("stoptime", stoptime)) if value is not None}
     alike |= label(name, tag)
     seeds = [alike | {"seed": each} for each in seed or []]
@@ -184,7 +184,7 @@ def upgrade_runs(
     every: Annotated[bool, typer.Option("--all", help="All runs that haven't ended.")] = False,
     models: Models = None,
 ) -> None:
-    """Bring runs whose model changed to its present version, by the model's upgrade function."""
+    """Upgrade runs to the current version of their model, with the model's upgrade function."""
     if bool(runs) == every:
         raise PerdureError("Name the runs to upgrade, or give --all.")
 
@@ -203,7 +203,7 @@ def upgrade_runs(
                     failed += 1
                     say(f"{run}: {error}", err=True)
                 else:
-                    say(f"{run}: upgraded, {done['replayed']} steps taken again by the new model")
+                    say(f"{run}: upgraded, {done['replayed']} steps replayed with the new model")
             return failed
 
     if wait_for(work):
@@ -217,9 +217,9 @@ def delete_runs(
     runs: Annotated[list[str], typer.Argument(help="The runs' ids.", show_default=False)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
-    """Delete runs with all they answered."""
+    """Delete runs with all their steps and results."""
     if not yes:
-        typer.confirm(f"Delete {len(runs)} run(s) for good?", abort=True)
+        typer.confirm(f"Delete {len(runs)} run(s) permanently?", abort=True)
 
     async def work() -> None:
         async with connect(target) as client:

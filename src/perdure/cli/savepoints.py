@@ -11,7 +11,7 @@ from perdure.errors import PerdureError, SavepointNotFound
 
 __all__ = ["app"]
 
-app = new_app("Look after the savepoints of a run.")
+app = new_app("List, show and pin the savepoints of a run.")
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 Timestamp = Annotated[int, typer.Argument(help="The savepoint's timestamp.", show_default=False)]
@@ -20,7 +20,7 @@ Timestamp = Annotated[int, typer.Argument(help="The savepoint's timestamp.", sho
 @app.command("list", epilog="Example:  perdure savepoints list 0f3c…")
 @on_target
 def list_savepoints(target: Target, run: RunId, as_json: AsJson = False) -> None:
-    """List the savepoints that are kept of a run."""
+    """List the savepoints of a run."""
     found = wait_for(_savepoints, target, run)
     if as_json:
         show(found)
@@ -59,14 +59,14 @@ def pin_savepoint(
     target: Target,
     run: RunId,
     timestamp: Timestamp,
-    name: Annotated[str | None, typer.Option(help="Give it a name, too.")] = None,
-    off: Annotated[bool, typer.Option("--off", help="Undo it: neither pinned nor named.")] = False,
+    name: Annotated[str | None, typer.Option(help="Also name the savepoint.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="Remove the pin and the name.")] = False,
 ) -> None:
-    """Keep a savepoint for good."""
+    """Keep a savepoint permanently."""
     if off and name is not None:
-        raise PerdureError("Give --name to name a savepoint, or --off to take its name away, not both.")
+        raise PerdureError("Give --name to name a savepoint, or --off to remove its name, not both.")
     change: dict[str, Any] = {"pinned": not off}
-    if off or name is not None:  # what isn't sent stays as it is
+    if off or name is not None:  # fields that aren't sent stay unchanged
         change["name"] = name
 
     async def work() -> Any:

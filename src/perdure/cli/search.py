@@ -1,4 +1,4 @@
-"""A search of ``perdure solve``: what it reads, how it is interrupted and shown, and its pictures."""
+"""A search of ``perdure solve``: its input, its interruption, its progress bar and its pictures."""
 
 import signal
 import sys
@@ -29,7 +29,7 @@ STDIN = Path("-")
 
 
 def read_network(file: Path, constraints: Path | None, syntax: str | None) -> Network:
-    """Read the network; an error shows the wrong line, with a caret under the place."""
+    """Read the network; an error shows the wrong line with a caret."""
     if file == STDIN and constraints == STDIN:
         raise typer.BadParameter("only one of the two can be standard input")
     texts = _text(file), "" if constraints is None else _text(constraints)
@@ -75,7 +75,10 @@ def draw(solution: Solution, folder: Path, file: Path) -> list[Path]:
 
 @contextmanager
 def interruptible() -> Iterator[Event]:
-    """Take the first Ctrl-C within the block for a wish to have what there is; the second ends all."""
+    """Treat the first Ctrl-C within the block as a request for the best result so far.
+
+    The second one ends the program.
+    """
     interrupted = Event()
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -91,7 +94,7 @@ def interruptible() -> Iterator[Event]:
 
 @contextmanager
 def shown_search(network: Network) -> Iterator[Callable[[Progress], None]]:
-    """Show bounds in a bar on standard error, once the search takes longer than a second."""
+    """Show the bounds in a bar on standard error, once the search takes longer than a second."""
     columns = (
         TextColumn("Solving"),
         BarColumn(),

@@ -35,7 +35,7 @@ def serve(
     store: Annotated[
         str | None,
         typer.Option(
-            help="Its file, sqlite:///PATH, memory://, or the URL of another package's store. By default "
+            help="The store: a file, sqlite:///PATH, memory://, or a URL of another package. By default "
             "sqlite:///perdure-data/perdure.db."
         ),
     ] = None,
@@ -43,8 +43,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="SOURCE",
-            help="Tasks to serve besides installed ones: module:name or file.py:name, and without :name all "
-            "of them. May be given several times.",
+            help="Tasks to serve besides installed ones: module:name or file.py:name; without :name all "
+            "of the module. May be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -63,14 +63,14 @@ def serve(
         bool,
         typer.Option(
             "--accept-loss",
-            help="Start though the store lacks steps that were acknowledged, for example after a backup was "
-            "restored; what is missing is logged.",
+            help="Start even if the store lacks acknowledged steps, for example after restoring a backup; "
+            "the loss is logged.",
         ),
     ] = False,
 ) -> None:
     """Serve models and tasks over HTTP; every acknowledged step is durable.
 
-    Settings not given here are read from the environment, see docs/settings.md.
+    Other settings are read from the environment, see docs/settings.md.
     """
     from perdure.api.server import serve as run_server
     from perdure.cli.models import load_catalogue

@@ -1,4 +1,4 @@
-"""What a binding network came to, in words for a terminal."""
+"""The solution of a binding network as text for a terminal."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -12,24 +12,24 @@ from perdure.solvers.binding_networks.solution import Solution, Status
 
 __all__ = ["answer_in_words", "looks_like_constraints", "mistake_in_words", "progress_in_words"]
 
-BEFORE, AFTER = 60, 40  # characters of a long line that are shown around the one that is wrong
+BEFORE, AFTER = 60, 40  # characters of a long line that are shown around the wrong one
 
 
 def answer_in_words(solution: Solution, *, cut: str = "") -> Iterator[str]:
-    """Yield the lines that tell of a solution.
+    """Yield the lines that describe a solution.
 
     Parameters
     ----------
     cut
-        What ended the search before all was found that was asked for, if something did.
+        What ended the search before it was complete, if anything did.
     """
     if solution.status is Status.UNSATISFIABLE:
-        if solution.upper:  # There are configurations, but none of so many polymers as were asked for.
+        if solution.upper:  # there are configurations, but none with the requested number of polymers
             yield f"Under the constraints there are at most {_counted(solution.upper, 'polymer')}."
         else:
-            yield "No saturated configuration keeps the constraints."
+            yield "No saturated configuration satisfies the constraints."
         if solution.conflict:
-            yield "These can't be kept together:"
+            yield "These can't be satisfied together:"
         for index in solution.conflict:
             yield f"  {_line_of(solution.network.constraints[index])}"
         return
@@ -50,17 +50,17 @@ def answer_in_words(solution: Solution, *, cut: str = "") -> Iterator[str]:
 
 
 def looks_like_constraints(monomers: str) -> bool:
-    """Return whether each line of what is to be monomers begins with the keyword of a constraint."""
+    """Return whether each line of a text begins with the keyword of a constraint."""
     lines = [tokens for line in monomers.splitlines() if (tokens := line.partition("#")[0].split())]
     return bool(lines) and all(len(tokens) > 1 and tokens[0] in set(Keyword) for tokens in lines)
 
 
 def mistake_in_words(error: NetworkError, file: str) -> str:
-    """Return what is wrong with a network, with the line and a caret under the place."""
+    """Return a text about an error in a network, with the line and a caret under the wrong place."""
     line, column = error.values["line"], error.values["column"]
     start = max(0, column - 1 - BEFORE)
     shown = line[start : column - 1 + AFTER]
-    # What moves the cursor, or colours, has no place in a quotation; a tab keeps its width under itself.
+    # Control characters are escaped; a tab is repeated below itself to keep its width.
     quoted = "".join(
         each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in shown
     )
@@ -70,7 +70,7 @@ def mistake_in_words(error: NetworkError, file: str) -> str:
 
 
 def progress_in_words(progress: Progress) -> str:
-    """Return how far a search has come."""
+    """Return the progress of a search as text."""
     if progress.lower < progress.upper:
         return f"{progress.lower} to {progress.upper} polymers"
     return f"{_counted(progress.lower, 'polymer')}, configuration {progress.count}"
@@ -87,7 +87,7 @@ def _optimum(solution: Solution) -> Iterator[str]:
 
 
 def _polymers(network: Network, configuration: Configuration) -> Iterator[str]:
-    """Yield a line for all polymers of the same monomers, in their order."""
+    """Yield a line for all polymers with the same monomers, in their order."""
     copies: Counter[Hashable] = Counter()
     lines: dict[Hashable, str] = {}
     for polymer in configuration.polymers:

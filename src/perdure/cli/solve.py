@@ -35,23 +35,23 @@ def solve(
     gen: Annotated[
         int | None,
         typer.Option(
-            "--gen", "-g", min=1, help="Find so many configurations, from the optimum down.", show_default="1"
+            "--gen", "-g", min=1, help="Find this many configurations, best first.", show_default="1"
         ),
     ] = None,
     min_polymers: Annotated[
-        int, typer.Option("--min-polymers", "-k", min=0, help="Find none with fewer polymers.")
+        int, typer.Option("--min-polymers", "-k", min=0, help="Minimum number of polymers.")
     ] = 0,
     every: Annotated[bool, typer.Option("--all", help="Find all stable configurations.")] = False,
     count: Annotated[bool, typer.Option("--count", help="Count all stable configurations.")] = False,
     connected: Annotated[
-        bool, typer.Option("--connected", help="Take as polymers only what bonds hold together.")
+        bool, typer.Option("--connected", help="Count only polymers that are held together by bonds.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds to search; then the best so far.", show_default="none")
+        float | None, typer.Option(help="Seconds to search; then print the best so far.", show_default="none")
     ] = None,
     syntax: Annotated[
         Literal["stableconfigs", "stable_tbn"] | None,
-        typer.Option(help="What the monomers are written in.", show_default="found by the counts in it"),
+        typer.Option(help="The syntax of the monomers.", show_default="detected"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     svg: Annotated[
@@ -60,7 +60,7 @@ def solve(
 ) -> None:
     """Find the stable configurations of a binding network.
 
-    Status 1: something is wrong. 3: the constraints can't be kept. 4: time ran out. 130: it was interrupted.
+    Exit status 1: an error. 3: the constraints can't be satisfied. 4: time ran out. 130: interrupted.
     """
     if every and gen is not None:
         raise typer.BadParameter("give --all or -g, not both")
@@ -74,7 +74,7 @@ def solve(
     wanted = gen or (0 if count else 1)
     network = read_network(file, constraints, syntax)
     with interruptible() as interrupted, shown_search(network) as on_progress, libraries_apart():
-        # A wrong network is reported without importing the solvers' libraries, which takes long.
+        # Errors in a network are reported before the solvers' libraries are imported, which takes long.
         from perdure.solvers.binding_networks import solve as search
 
         solution = search(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = new_app("Look after tasks.")
+app = new_app("List, show and cancel tasks.")
 
 TaskId = Annotated[str, typer.Argument(help="The task's run id.", show_default=False)]
 ENDED = ("completed", "stopped", "failed")
@@ -26,10 +26,10 @@ ENDED = ("completed", "stopped", "failed")
 @on_target
 def list_tasks(
     target: Target,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that haven't ended.")] = False,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Only tasks that haven't ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List all tasks, newest first, with how far they got."""
+    """List all tasks, newest first, with their progress."""
 
     async def work() -> list[dict[str, Any]]:
         async with connect(target) as client:
@@ -62,9 +62,9 @@ def list_tasks(
 def show_task(
     target: Target,
     task: TaskId,
-    logs: Annotated[bool, typer.Option("--logs", help="Print the lines that it wrote instead.")] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="Print its output lines instead.")] = False,
 ) -> None:
-    """Show all that is known of a task: its input, how far it got, and its result once it has ended."""
+    """Show everything known about a task: its input, its progress, and its result once it has ended."""
 
     async def work() -> None:
         async with connect(target) as client:
@@ -90,7 +90,7 @@ def cancel_tasks(
     target: Target,
     tasks: Annotated[list[str], typer.Argument(help="The tasks' run ids.", show_default=False)],
 ) -> None:
-    """End tasks for good: those that run are ended at once, those that wait never start."""
+    """End tasks permanently: running ones end at once, waiting ones never start."""
 
     async def work() -> None:
         async with connect(target) as client:

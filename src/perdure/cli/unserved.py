@@ -1,4 +1,4 @@
-"""A store that no server holds: opened in this process, behind the app that a server would have."""
+"""A store without a server: opened in this process, with the same app that a server has."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
     Parameters
     ----------
     models
-        Where the models are, ``module:name``; see `load_catalogue`.
+        The models, ``module:name``; see `load_catalogue`.
     administrator_socket
         The host whose requests have the administrator's rights.
     """

@@ -23,7 +23,7 @@ def worker(
     store: Annotated[
         str | None,
         typer.Option(
-            help="Its file, sqlite:///PATH, or the URL of another package's store. By default "
+            help="The store: a file, sqlite:///PATH, or a URL of another package. By default "
             "sqlite:///perdure-data/perdure.db. Several processes need a store that can be shared."
         ),
     ] = None,
@@ -31,7 +31,7 @@ def worker(
         list[str] | None,
         typer.Option(
             metavar="KIND",
-            help="Which runs it works on: task, experiment, or both with a comma between. By default both.",
+            help="Kinds of runs to work on: task, experiment, or both separated by a comma (the default).",
             show_default=False,
         ),
     ] = None,
@@ -39,7 +39,7 @@ def worker(
         list[str] | None,
         typer.Option(
             metavar="TAG",
-            help="Work only on runs that have this tag; of several, with commas between, one of them.",
+            help="Work only on runs with this tag, or with one of several tags separated by commas.",
             show_default=False,
         ),
     ] = None,
@@ -47,8 +47,8 @@ def worker(
         list[str] | None,
         typer.Option(
             metavar="SOURCE",
-            help="Tasks it can work on besides installed ones: module:name or file.py:name, and without "
-            ":name all of them. May be given several times.",
+            help="Tasks to work on besides installed ones: module:name or file.py:name; without :name all "
+            "of the module. May be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -56,14 +56,14 @@ def worker(
         bool,
         typer.Option(
             "--accept-loss",
-            help="Start though the store lacks steps that were acknowledged; what is missing is logged.",
+            help="Start even if the store lacks acknowledged steps; the loss is logged.",
         ),
     ] = False,
 ) -> None:
     """Work on the tasks and experiments of a store, several at a time, until SIGTERM or Ctrl-C.
 
-    What it works on by then goes on where it was when the next worker or server claims it. Settings say how
-    many processes it has and what each may use: see docs/settings.md.
+    Unfinished runs resume when another worker or server claims them. Settings limit the number of processes
+    and what each may use: see docs/settings.md.
     """
     from perdure.observability import configure_logging
     from perdure.worker import work
@@ -74,5 +74,8 @@ def worker(
 
 
 def _named(given: list[str] | None) -> list[str]:
-    """Return what an option names, which may be given several times and have commas between, each once."""
+    """Return the values of an option that may be given several times, with commas between values.
+
+    Each once.
+    """
     return list(dict.fromkeys(name for text in given or () for name in text.split(",") if name))
