@@ -80,7 +80,8 @@ def test_commands_look_after_a_store_without_a_file(tmp_path: Path, monkeypatch:
     assert "deposit" in done.output, done.exception
     unserved = typer.testing.CliRunner().invoke(app, ["experiment", "pause", "x", *store])
     assert str(unserved.exception) == (
-        "vault://ann:***@safe has no file by which a server could be found; name the server with --server URL."
+        "vault://ann:***@safe has no file by which a server could be found; "
+        "name the server with --server URL."
     )
     monkeypatch.delenv("PERDURE_ARTIFACTS")
     refused = typer.testing.CliRunner().invoke(app, ["runs", "list", *store])
