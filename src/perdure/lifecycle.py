@@ -1,6 +1,6 @@
-"""The lifecycle of runs: one frozen table a kind, and what a run ends with.
+"""The lifecycle of runs: states, outcomes, and a table of the allowed transitions for each kind.
 
-The owner of a run's state is the store; this module only says which change is allowed.
+Stores hold the state of each run; this module only says which changes are allowed.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     CREATED = "created"
     PAUSED = "paused"
@@ -36,7 +36,7 @@ class RunStatus(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """The state that a run's owner wants it in; whoever works on the run brings it there."""
+    """The state that a run's owner wants; the worker brings the run there."""
 
     STARTED = "started"
     PAUSED = "paused"
@@ -46,12 +46,12 @@ class DesiredState(StrEnum):
 
     @property
     def ends(self) -> bool:
-        """Whether it is an end of the run, now, whatever it has come to."""
+        """Whether it ends the run at once, with what it has."""
         return self in (DesiredState.STOPPED, DesiredState.COMPLETED, DesiredState.FAILED)
 
 
 class Outcome(StrEnum):
-    """What a run that has ended came to."""
+    """How a run ended."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -61,8 +61,8 @@ class Outcome(StrEnum):
 
 
 FINAL: frozenset[RunStatus] = frozenset({RunStatus.COMPLETED, RunStatus.STOPPED, RunStatus.FAILED})
-"""States in which a run takes no more steps and holds no slot; an experiment's `completed` has still a way
-out, see `is_final`."""
+"""States in which a run takes no more steps and holds no slot. An experiment may still leave `completed`,
+see `is_final`."""
 
 _SESSION: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
     {
@@ -88,7 +88,7 @@ _TASK: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
 
 
 class Transition(NamedTuple):
-    """What a trigger does: from any of its sources to its target."""
+    """The effect of a trigger: from any of its sources to its target."""
 
     sources: frozenset[RunStatus]
     target: RunStatus
@@ -106,11 +106,11 @@ EXPERIMENT_TRIGGERS: Mapping[str, Transition] = MappingProxyType(
         "failed": Transition(_LIVE, RunStatus.FAILED),
     }
 )
-"""The machine of experiments, as the Neurorobotics Platform has it."""
+"""The state machine of experiments, which is that of the Neurorobotics Platform."""
 
 
 def _experiment_table() -> Mapping[RunStatus, frozenset[RunStatus]]:
-    """Return where each state of an experiment may go; to repeat what led to it is harmless."""
+    """Return the allowed targets of each state of an experiment; repeating the last trigger is allowed."""
     machine = EXPERIMENT_TRIGGERS.values()
     return MappingProxyType(
         {
@@ -127,7 +127,7 @@ def _experiment_table() -> Mapping[RunStatus, frozenset[RunStatus]]:
 TABLES: Mapping[str, Mapping[RunStatus, frozenset[RunStatus]]] = MappingProxyType(
     {"session": _SESSION, "task": _TASK, "experiment": _experiment_table()}
 )
-"""For each kind of run and each state, the states it may be brought to; final states win."""
+"""For each kind of run and each state, the states that may follow; final states stay."""
 
 
 def check(kind: str, state: RunStatus, trigger: RunStatus) -> None:
@@ -137,14 +137,14 @@ def check(kind: str, state: RunStatus, trigger: RunStatus) -> None:
 
 
 def after(state: RunStatus, trigger: str) -> RunStatus:
-    """Return the state that a trigger brings an experiment to.
+    """Return the state of an experiment after a trigger.
 
-    A trigger at whose target it is already changes nothing, except in a final state.
+    A trigger whose target is the current state changes nothing, except in a final state.
 
     Raises
     ------
     TriggerRefused
-        If the trigger isn't for that state, or there is none of that name.
+        If the trigger isn't allowed in that state, or there is no such trigger.
     """
     transition = EXPERIMENT_TRIGGERS.get(trigger)
     if transition is None or is_final("experiment", state):
@@ -155,5 +155,5 @@ def after(state: RunStatus, trigger: str) -> RunStatus:
 
 
 def is_final(kind: str, state: RunStatus) -> bool:
-    """Return whether nothing can change the state of a run of this kind any more."""
+    """Return whether the state of a run of this kind can't change any more."""
     return not TABLES[kind][state]

@@ -1,4 +1,4 @@
-"""What operators see: log lines, metrics, text in a terminal. Who logs is elsewhere; how, is here."""
+"""Logging, metrics and terminal text: their format. Other modules decide what is logged and counted."""
 
 import logging
 import sys
@@ -16,16 +16,16 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """The counters of one server; its own registry, so that several may live in one process."""
+    """The counters of one server, in a registry of its own, so that a process can have several."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.steps = Counter(
-            "perdure_steps", "Steps acknowledged, that is durable and answered.", registry=self.registry
+            "perdure_steps", "Acknowledged steps: durable and answered.", registry=self.registry
         )
         self.replayed_answers = Counter(
             "perdure_replayed_answers",
-            "Requests answered from the log because their idempotency key was known.",
+            "Requests answered from the step log because their idempotency key was known.",
             registry=self.registry,
         )
         self.step_seconds = Histogram(
@@ -41,7 +41,7 @@ class Metrics:
             "perdure_replayed_steps", "Steps replayed while restoring.", registry=self.registry
         )
         self.damaged_savepoints = Counter(
-            "perdure_damaged_savepoints", "Corrupt savepoints met while restoring.", registry=self.registry
+            "perdure_damaged_savepoints", "Corrupt savepoints found while restoring.", registry=self.registry
         )
         self.live_sessions = Gauge("perdure_live_sessions", "Sessions in memory.", registry=self.registry)
         self.bptk_instances = Gauge(
@@ -53,13 +53,13 @@ class Metrics:
         self.ready = Gauge("perdure_ready", "1 while the store can be written.", registry=self.registry)
         self.answers = Counter(
             "perdure_http_answers",
-            "Answers over HTTP, by method and status.",
+            "HTTP responses, by method and status.",
             ("method", "status"),
             registry=self.registry,
         )
         self.answer_seconds = Histogram(
             "perdure_http_answer_seconds",
-            "Seconds from a request's headers to the end of its answer.",
+            "Seconds from a request's headers to the end of its response.",
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
             registry=self.registry,
         )
@@ -71,45 +71,45 @@ class Metrics:
         )
         self.attempts = Counter(
             "perdure_attempts",
-            "Processes that were started for tasks and experiments; more than one a run after crashes.",
+            "Processes started for tasks and experiments; several for a run after crashes.",
             ("kind",),
             registry=self.registry,
         )
         self.ended = Counter(
             "perdure_runs_ended",
-            "Tasks and experiments that ended, by outcome.",
+            "Ended tasks and experiments, by outcome.",
             ("kind", "outcome"),
             registry=self.registry,
         )
         self.store_changes = Counter(
-            "perdure_store_changes", "Changes of runs that were committed.", registry=self.registry
+            "perdure_store_changes", "Committed changes of runs.", registry=self.registry
         )
         self.store_waiting = Gauge(
             "perdure_store_waiting", "Writes that wait for their commit.", registry=self.registry
         )
         self.store_bytes = Gauge(
             "perdure_store_bytes",
-            "Sizes of the store's parts; of an SQLite file, the database and its write-ahead log.",
+            "Bytes of the store's parts; for an SQLite file, the database and its write-ahead log.",
             ("file",),
             registry=self.registry,
         )
 
     def count_end(self, kind: str, outcome: str) -> None:
-        """Count a task or an experiment that came to its end."""
+        """Count a task or an experiment that has ended."""
         self.ended.labels(kind, outcome).inc()
 
     def count_answer(self, method: str, status: int, seconds: float) -> None:
-        """Count an answer over HTTP; methods that no route takes are one."""
+        """Count an HTTP response; methods that no route takes are counted together."""
         self.answers.labels(method if method in _METHODS else "other", status).inc()
         self.answer_seconds.observe(seconds)
 
     def text(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
+        """Return the metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
 
 def json_line(event: str, **values: object) -> str:
-    """Return what a program prints as a line of JSON, with the fields that its log lines have."""
+    """Return an event as a line of JSON for programs, with the fields of log lines."""
     line: structlog.types.EventDict = {"event": event, **values, "level": "info"}
     stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "info", line)
     return str(structlog.processors.JSONRenderer()(None, "info", stamped))
@@ -118,7 +118,7 @@ def json_line(event: str, **values: object) -> str:
 def configure_logging(level: str, *, as_json: bool) -> None:
     """Send structured log lines to standard error.
 
-    A traceback never shows the values of variables: among a request's are its tokens.
+    Tracebacks don't show the values of variables, since those of a request include its tokens.
     """
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
@@ -145,7 +145,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
 def _printable_values(
     _logger: object, _method: str, line: structlog.types.EventDict
 ) -> structlog.types.EventDict:
-    """Escape the texts of a log line: names that clients chose are among them, also in tracebacks."""
+    """Escape the texts of a log line, which may include names that clients chose, also in tracebacks."""
     return {
         name: "\n".join(map(printable, value.split("\n")))
         if name == "exception"
@@ -157,9 +157,9 @@ def _printable_values(
 
 
 class _LinePrinter(structlog.PrintLogger):
-    """Prints log lines, and drops those that can't be written: on a full disk, into a closed pipe or file.
+    """Prints log lines, and drops those that can't be written: on a full disk, or to a closed pipe or file.
 
-    No work depends on its log line.
+    So a failing log doesn't stop any work.
     """
 
     def msg(self, message: str) -> None:
@@ -172,5 +172,5 @@ class _LinePrinter(structlog.PrintLogger):
 
 
 def _to_stderr(*_: object) -> _LinePrinter:
-    """Return what writes to the standard error of the moment, which a program may have replaced."""
+    """Return a printer for the current standard error, which a program may have replaced."""
     return _LinePrinter(sys.stderr)

@@ -1,7 +1,7 @@
-"""Where a server keeps files: its artifacts, and the working folders of experiments that haven't ended.
+"""The locations of a server's files: artifacts, and the working folders of unfinished experiments.
 
-Settings name both. What they leave out lies beside the store's file, under its name; a store that ends with
-the process takes its files along; any other store without a file needs the settings.
+Settings name both. By default they are beside the store's file, under its name. The files of a store that
+ends with the process end with it too; any other store without a file requires the settings.
 """
 
 import secrets
@@ -19,21 +19,21 @@ from perdure.stores.location import beside
 __all__ = ["artifacts_beside", "check_places", "ending_in_words", "open_artifacts", "working_root"]
 
 ISOLATED = Path("/var/lib/perdure")
-"""Below it are the working folders of stores whose owners have user ids of their own."""
+"""Parent of the working folders of stores whose owners have user ids of their own."""
 
 NAMES = {"artifacts": "artifacts", "working_folders": "working folders"}
-"""The settings that name a place, and what is kept there."""
+"""The settings that name a location, and what is kept there."""
 
 
 def check_places(store: Store, settings: Settings) -> None:
-    """Raise `SettingsMissing` if files have no place: neither settings nor the store say where."""
+    """Raise `SettingsMissing` if neither the settings nor the store say where files are."""
     unnamed = _unnamed(settings)
     if unnamed and store.file is None and not store.ephemeral:
         raise SettingsMissing(settings=" and ".join(f"{PREFIX}{name.upper()}" for name in unnamed))
 
 
 def ending_in_words(store: Store, settings: Settings) -> str | None:
-    """Return what ends with the process, in words; None if all is kept."""
+    """Return a list of what ends with the process, as text; None if everything is kept."""
     if not store.ephemeral:
         return None
     *others, last = ["runs", *(NAMES[name] for name in _unnamed(settings))]
@@ -41,7 +41,7 @@ def ending_in_words(store: Store, settings: Settings) -> str | None:
 
 
 def open_artifacts(store: Store, settings: Settings) -> Artifacts:
-    """Open the artifacts of a store; nothing is made before it is needed.
+    """Open the artifacts of a store; nothing is created before it is needed.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def open_artifacts(store: Store, settings: Settings) -> Artifacts:
     elif store.file is not None:
         url = str(artifacts_beside(store.file))
     else:
-        url = f"memory://perdure-{secrets.token_hex(8)}"  # one of its own
+        url = f"memory://perdure-{secrets.token_hex(8)}"  # a storage of its own
     return Artifacts(url, limits)
 
 
@@ -72,21 +72,21 @@ def artifacts_beside(file: Path) -> Path:
 
 @contextmanager
 def working_root(store: Store, settings: Settings, *, works: bool = True) -> Iterator[Path]:
-    """Yield where working folders are; those of a store that ends with the process go when this closes.
+    """Yield the folder of working folders; for a store that ends with the process it is removed at the end.
 
-    Nobody but the server's user can enter the folder of a store; so other users' are elsewhere.
+    Only the server's user can enter the folder of a store, so other users' folders are elsewhere.
 
     Parameters
     ----------
     works
-        Whether experiments are worked on. If not, no folder is made for them.
+        Whether experiments are worked on. If not, no folder is created.
 
     Raises
     ------
     SettingsMissing
         As `check_places` does.
     IsolationUnavailable
-        If some were left where they would be with, or without, user ids of owners.
+        If folders were left in the other location, from a time with, or without, user ids of owners.
     """
     check_places(store, settings)
     if settings.working_folders is not None:

@@ -1,6 +1,6 @@
-"""The run: the one noun that everything which runs is stored under, as values.
+"""The run and its parts as values: run, execution, step, key, output line.
 
-How a run changes is `lifecycle`; who changes it are the drivers; where it is kept are the stores.
+`lifecycle` defines how the state of a run may change; drivers change runs, and stores keep them.
 """
 
 import re
@@ -53,28 +53,28 @@ def _is_unicode(text: str) -> bool:
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is called and found by; neither takes part in what it computes.
+    """The name and the tags of a run, which have no effect on what it computes.
 
     Attributes
     ----------
     name
-        At most `MAX_NAME` characters, none of which is a control character or ends a line; may be empty, and
-        need not be unique.
+        At most `MAX_NAME` characters, without control characters and line ends; may be empty, and need not be
+        unique.
     tags
-        At most `MAX_TAGS` words of at most `MAX_TAG` letters, digits and ``_ - . : / =`` of ASCII, of which
-        the first is a letter or a digit. They are sorted, and each is there once.
+        At most `MAX_TAGS` words of at most `MAX_TAG` ASCII letters, digits and ``_ - . : / =``, which begin
+        with a letter or a digit. They are sorted, without duplicates.
 
     Raises
     ------
     Invalid
-        If the name or a tag has a character that it can't have, or there is too much of something.
+        If the name or a tag has a forbidden character, or a limit is exceeded.
     """
 
     name: str = ""
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the name and the tags, and sort these."""
+        """Check the name and the tags, and sort the tags."""
         if len(self.name) > MAX_NAME:
             raise Invalid(f"A run's name has at most {MAX_NAME} characters, not {len(self.name)}.")
         if _NAME.fullmatch(self.name) is None or not _is_unicode(self.name):
@@ -98,14 +98,14 @@ NO_LABEL: Final = Label()
 
 
 class LabelChange(msgspec.Struct, frozen=True, kw_only=True):
-    """How a label is to be changed.
+    """A change of a label.
 
     Attributes
     ----------
     name, tags
-        Those it is to have; None keeps what is there.
+        The new values; None keeps the old one.
     add, remove
-        Tags to be added to these and removed from them; a tag that is in both is removed.
+        Tags to add to these and to remove from them; a tag in both is removed.
     """
 
     name: str | None = None
@@ -114,13 +114,13 @@ class LabelChange(msgspec.Struct, frozen=True, kw_only=True):
     remove: tuple[str, ...] = ()
 
     def of_fork(self, parent: "Run") -> Label:
-        """Return the label of a fork: its parent's tags and no name, unless this says otherwise."""
+        """Return the label of a fork: by default its parent's tags and no name."""
         return self.of(Label(tags=parent.tags))
 
     def of(self, label: Label) -> Label:
-        """Return what a label is changed to; `Invalid` as `Label` says."""
+        """Return the changed label; raise `Invalid` as `Label` does."""
         tags = label.tags if self.tags is None else self.tags
-        Label(tags=self.remove)  # what can't be a tag is a mistake here too
+        Label(tags=self.remove)  # raises an error for invalid tags
         return Label(
             name=label.name if self.name is None else self.name,
             tags=tuple({*tags, *self.add} - {*self.remove}),
@@ -132,33 +132,33 @@ KEEP_LABEL: Final = LabelChange()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution, as it is stored.
+    """A run, as it is stored.
 
     Attributes
     ----------
     id
-        Its name: 1 to 64 letters, digits, ``-`` and ``_``.
+        1 to 64 letters, digits, ``-`` and ``_``.
     kind
-        Which driver turns its crank, for example ``session``.
+        The kind of driver, for example ``session``.
     owner
-        Whose it is.
+        Name of the owner.
     state, outcome, reason
-        Where it stands, what it came to, and why, in words.
+        Its state, how it ended, and why, in words.
     spec
-        What its driver needs to start it from nothing; opaque to stores.
+        Data with which the driver can start it from the beginning; opaque to stores.
     position
-        How many steps its log holds.
+        Number of steps in its log.
     version
-        Counts changes of this record other than steps, for compare-and-set.
+        Number of changes of this record, without steps; for compare-and-set.
     generation
-        Of a run without an execution: counts changes to its state and to what it computes, except those that
-        come with a step. A writer that read an earlier generation is fenced.
+        For a run without an execution: number of changes of its state and of what it computes, except those
+        together with a step. A writer that read an earlier generation is fenced.
     created, updated
         Unix time, in seconds.
     parent, parent_position
-        The run and step it was forked from.
+        The run from which it was forked, and the step.
     number
-        The order of creation within a store; a store sets it.
+        Its position in the order of creation within a store; the store sets it.
     name, tags
         As in its `Label`.
     """
@@ -183,14 +183,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> Label:
-        """What it is called and found by."""
+        """Its name and tags."""
         return Label(name=self.name, tags=self.tags)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of a run's record; a field that is None stays as it is.
+    """A change of a run's record; a None stays unchanged.
 
-    One of the label alone leaves the time at which the run was updated.
+    A change of name and tags alone doesn't change the time of the run's update.
     """
 
     state: RunStatus | None = None
@@ -202,19 +202,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def of_label_only(self) -> bool:
-        """Whether nothing but the name or the tags is changed."""
+        """Whether only the name or the tags change."""
         others = (self.state, self.outcome, self.reason, self.spec)
         return all(value is None for value in others) and (self.name, self.tags) != (None, None)
 
     def fences(self, *, by_writer: bool = False) -> bool:
-        """Return whether the run gets a new generation, which fences its writers without a lease.
+        """Return whether the change raises the run's generation, which fences its writers without a lease.
 
-        A writer may change the state of its run with a step, and isn't fenced by that.
+        A writer that changes the state of its run together with a step doesn't fence itself.
         """
         return self.spec is not None or (self.state is not None and not by_writer)
 
     def applied(self, run: Run, now: float, *, fenced: bool = False) -> Run:
-        """Return the run as it is after the change at a Unix time, if `fenced` with a new generation."""
+        """Return the run after the change, at a Unix time; if `fenced`, with a new generation."""
         given = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
         return msgspec.structs.replace(
             run,
@@ -226,7 +226,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """An idempotency key: the client's text, which of a request's steps, and a hash of the request."""
+    """An idempotency key: the client's text, a hash of the request, and the step's number in the request."""
 
     text: str
     body_hash: bytes
@@ -234,7 +234,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A step to be appended to the log: what it was given and what it answered, both encoded."""
+    """A step to be appended to the log: its inputs and outputs, encoded, and its key."""
 
     inputs: bytes | None
     outputs: bytes
@@ -250,34 +250,34 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """The work on a run that an executor places; a session has none.
+    """The work on a run by a worker; sessions have none.
 
     Attributes
     ----------
     run_id, kind, owner
-        Those of the run, so that a queue has all it needs in one row.
+        Those of the run, so that the queue needs no other row.
     timeout
-        Most seconds of running time, summed over all attempts; None is without end.
+        Limit of running time in seconds, summed over all attempts; None is no limit.
     needs
-        What a process must have to compute the run, as a text that its kind understands; empty if every
-        process that works on the kind can. With each savepoint it becomes `computed_by`.
+        What a process needs to compute the run, as a text that its kind defines; empty if every process
+        that works on the kind can. With each savepoint it becomes `computed_by`.
     computed_by
-        What computes the run, in its version, or has computed it last; empty before it has begun.
+        What computes the run, with its version, or computed it last; empty before it has begun.
     desired
-        The state that its owner wants it in.
+        The state that its owner wants.
     attempt
-        How often a worker began.
+        Number of attempts.
     seconds
-        Running time so far, of all attempts.
+        Running time of all attempts so far.
     crashes
-        How often in a row it ended by a signal that nobody here sent, without a savepoint in between.
+        How many times in a row it ended by a signal from outside, without a savepoint in between.
     holder, fence, lease_until
-        The lease: who works on it, the fencing token that its writes carry, and when it ends by the clock of
-        the store. Without a lease they are empty, 0 and 0.0.
+        The lease: its holder, the fencing token that writes carry, and its end by the clock of the store.
+        Without a lease they are empty, 0 and 0.0.
     progress
         The latest report, a MessagePack map.
     result
-        What it came to, MessagePack; of one that failed or ran out of time, what there is of it.
+        The result, MessagePack; for a run that failed or timed out, the partial result.
     """
 
     run_id: str
@@ -297,16 +297,16 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes | None = None
 
     def leased(self, now: float) -> bool:
-        """Return whether there is a lease that hasn't ended at `now`, a time of `Store.clock`."""
+        """Return whether it has a lease at `now`, a time of `Store.clock`."""
         return self.fence > 0 and now < self.lease_until
 
     def worked_on(self, now: float) -> bool:
-        """Return whether somebody has the lease; without a holder, it only puts off the next attempt."""
+        """Return whether a worker holds the lease. A lease without a holder only delays the next attempt."""
         return bool(self.holder) and self.leased(now)
 
 
 def ending(desired: DesiredState) -> Change:
-    """Return how a run changes that its owner wants to end; `desired` is an end."""
+    """Return the change that ends a run as its owner requested."""
     outcome, reason = _ENDINGS[desired]
     return Change(state=RunStatus(desired.value), outcome=outcome, reason=reason)
 
@@ -319,7 +319,7 @@ _ENDINGS: Final = {
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come at once, none holds another
-    """A line that a run wrote: its text, level and Unix time, and its place, from 1, which a store sets."""
+    """An output line of a run: text, level, Unix time and number; the store numbers lines from 1."""
 
     text: str
     level: str = "info"
@@ -328,5 +328,5 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come
 
 
 def new_run_id() -> str:
-    """Make an id that can't be guessed: 128 random bits as 32 hexadecimal digits."""
+    """Return an unguessable id: 128 random bits as 32 hexadecimal digits."""
     return secrets.token_hex(16)

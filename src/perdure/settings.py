@@ -1,7 +1,7 @@
-"""The settings: every number and name an operator may change, with its default.
+"""The settings: every number and name that an operator may change, with its default.
 
-Each is read from the environment as ``PERDURE_`` and its name in capitals; the command line goes before the
-environment. `docs/settings.md` lists them, and a test holds it to this module.
+Each is read from the environment variable ``PERDURE_`` with its name in capitals; options of the command line
+take precedence. `docs/settings.md` lists them, and a test compares the list with this module.
 """
 
 import os
@@ -22,214 +22,210 @@ __all__ = ["PREFIX", "Settings", "unknown_variables", "warn_of_unknown_variables
 
 PREFIX = "PERDURE_"
 
-_OF_COMMANDS = frozenset({"SERVER", "TOKEN"})  # the server that commands ask, and their token for it
+_OF_COMMANDS = frozenset({"SERVER", "TOKEN"})  # the server that commands use, and their token for it
 _ORIGIN = re.compile(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+/?")
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 _ADMINISTRATOR = re.compile(r"administrator\s+([^:]*[^:\s])")  # a line without a token
-SYSTEM_IDS = 999  # user ids up to here are the system's own
-LARGEST_ID = 2**31 - 1  # some tools take no more
-FEWEST_SAVEPOINTS = 2  # a restore begins before the last one
+SYSTEM_IDS = 999  # the largest user id that systems reserve
+LARGEST_ID = 2**31 - 1  # the largest user id that all tools accept
+FEWEST_SAVEPOINTS = 2  # since a restore begins before the last one
 
 log = structlog.get_logger(__name__)
 
 
 class Settings(BaseSettings):
-    """What a server runs with."""
+    """The settings of a server."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
     store: str = Field(
         "sqlite:///perdure-data/perdure.db",
-        description="Where runs are kept: sqlite:///PATH (a fourth slash makes it absolute), memory://, or "
-        "the URL of another package's store.",
+        description="Store of the runs: sqlite:///PATH (a fourth slash makes it absolute), memory://, or "
+        "a URL of another package's store.",
     )
     artifacts: str | None = Field(
         None,
-        description="Where experiments and results are kept: a folder or any URL of fsspec (s3://…, gs://…); "
-        "None is a folder beside the store's file.",
+        description="Storage of experiments and results: a folder or any URL of fsspec (s3://…, gs://…). "
+        "Default: a folder beside the store's file.",
     )
     tokens: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
-        description="Bearer tokens as owner:token, several with commas, also of one owner; none means open.",
+        description="Bearer tokens as owner:token, separated by commas; without tokens anybody has access.",
     )
     tokens_file: Path | None = Field(
         None,
-        description="File with more tokens, owner:token in each line, and lines of `administrator OWNER`; "
-        "only the server's user, or root, may be able to read it.",
+        description="File with more tokens, one owner:token a line, and lines of `administrator OWNER`; "
+        "only the server's user and root may be able to read it.",
     )
     administrators: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Owners who may do with their tokens what the Unix socket may, with commas between, "
-        "besides those that the file of tokens names.",
+        description="Owners with the administrator's rights, separated by commas, besides those that the "
+        "tokens file names.",
     )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Hosts that a server without tokens answers to, besides loopback names and PERDURE_HOST; "
-        "* means any.",
+        description="Host names that a server without tokens accepts, besides loopback names and "
+        "PERDURE_HOST; * accepts any.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Origins, besides the server's own, whose web pages may call the API; * means any."
+        (), description="Origins, besides the server's own, whose web pages may call the API; * allows any."
     )
     max_header_bytes: int = Field(
-        65_536, ge=1_024, description="Largest request line and headers together, in bytes."
+        65_536, ge=1_024, description="Limit of the request line and the headers together, in bytes."
     )
-    max_headers: int = Field(100, ge=10, description="Most headers of a request.")
+    max_headers: int = Field(100, ge=10, description="Limit of headers in a request.")
     max_connections: int = Field(
-        500, ge=1, description="Most connections at a time; the one that has waited longest gives way."
+        500, ge=1, description="Limit of connections; beyond it the one that has been idle longest is closed."
     )
     header_timeout: float = Field(
-        20.0, gt=0, description="Seconds in which the headers of a request have to come."
+        20.0, gt=0, description="Seconds within which the headers of a request must arrive."
     )
-    idle_timeout: float = Field(
-        75.0, gt=0, description="Seconds after which a connection is closed whose client does nothing."
-    )
+    idle_timeout: float = Field(75.0, gt=0, description="Seconds after which an idle connection is closed.")
     min_body_rate: int = Field(
         1_000,
         ge=1,
-        description="Least bytes a second of a request's body, compared over each PERDURE_IDLE_TIMEOUT.",
+        description="Minimum bytes a second of a request body, averaged over each PERDURE_IDLE_TIMEOUT.",
     )
     savepoint_every: int = Field(100, ge=1, description="Steps between the savepoints of a session.")
     savepoint_keep: int = Field(
-        3, ge=1, description="Newest savepoints kept, of which a restore begins before the last."
+        3, ge=1, description="Number of newest savepoints kept; a restore begins before the last one."
     )
     savepoint_milestone: int = Field(
-        10, ge=1, description="Every so many savepoints, one is kept for good, as a near start for forks."
+        10, ge=1, description="One of so many savepoints is kept permanently, as a near start for forks."
     )
-    max_body_bytes: int = Field(1_000_000, ge=1, description="Largest request body.")
+    max_body_bytes: int = Field(1_000_000, ge=1, description="Limit of a request body, in bytes.")
     max_upload_bytes: int = Field(
-        100_000_000, ge=1, description="Largest zip of an experiment, and largest file put into one."
+        100_000_000, ge=1, description="Limit of an experiment's zip, and of a file put into one, in bytes."
     )
-    max_experiments: int = Field(1_000, ge=1, description="Most experiments of one owner.")
-    max_experiment_files: int = Field(10_000, ge=1, description="Most files in one experiment.")
+    max_experiments: int = Field(1_000, ge=1, description="Limit of experiments for each owner.")
+    max_experiment_files: int = Field(10_000, ge=1, description="Limit of files in an experiment.")
     max_experiment_bytes: int = Field(
-        1_000_000_000, ge=1, description="Most bytes of all files of one experiment together."
+        1_000_000_000, ge=1, description="Limit of an experiment's files together, in bytes."
     )
-    max_runs: int = Field(10_000, ge=1, description="Most runs of one owner that haven't ended.")
+    max_runs: int = Field(10_000, ge=1, description="Limit of unfinished runs for each owner.")
     max_ended_runs: int = Field(
-        100_000, ge=1, description="Most runs of one owner that have ended and aren't deleted."
+        100_000, ge=1, description="Limit of ended runs that aren't deleted, for each owner."
     )
     max_result_bytes: int = Field(
         100_000_000_000,
         ge=1,
-        description="Most bytes of results of one owner's tasks, and of files that one owner's experiments "
-        "wrote; at either, no more of the kind are made.",
+        description="Limit of the results of tasks, and of the files of experiments, for each owner, in "
+        "bytes; beyond it no new ones of the kind are created.",
     )
-    max_instances: int = Field(10_000, ge=1, description="Most instances of one owner in the BPTK dialect.")
+    max_instances: int = Field(10_000, ge=1, description="Limit of BPTK instances for each owner.")
     max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")
-    max_scenarios: int = Field(1_000, ge=1, description="Most scenarios in one session.")
-    max_steps_per_request: int = Field(10_000, ge=1, description="Most steps in one request.")
-    max_forks_per_request: int = Field(100, ge=1, description="Most forks in one request.")
+    max_scenarios: int = Field(1_000, ge=1, description="Limit of scenarios in a session.")
+    max_steps_per_request: int = Field(10_000, ge=1, description="Limit of steps in a request.")
+    max_forks_per_request: int = Field(100, ge=1, description="Limit of forks in a request.")
     max_values_per_request: int = Field(
-        1_000_000, ge=1, description="Most values (steps × outputs of all scenarios) in one answer."
+        1_000_000, ge=1, description="Limit of values (steps × outputs of all scenarios) in a response."
     )
     tasks: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Tasks served besides installed ones: module:name or file.py:name, with commas between.",
+        description="Tasks to serve besides installed ones: module:name or file.py:name, with commas.",
     )
     task_timeout: float = Field(
-        90.0, gt=0, description="Seconds of running time of a task for which none are named."
+        90.0, gt=0, description="Time-out of a task without one of its own, in seconds of running time."
     )
-    max_task_timeout: float = Field(604_800.0, gt=0, description="Most seconds a task may ask for.")
+    max_task_timeout: float = Field(604_800.0, gt=0, description="Limit of a task's time-out, in seconds.")
     max_task_processes: int | None = Field(
-        None, ge=1, description="Tasks worked on at a time; none means as many as there are cores."
+        None, ge=1, description="Number of tasks worked on at a time. Default: the number of cores."
     )
     max_task_cpu_seconds: float | None = Field(
-        None, gt=0, description="CPU time of each process of a task; none is without limit."
+        None, gt=0, description="Limit of CPU seconds for each process of a task."
     )
     max_task_memory_bytes: int = Field(
-        4_000_000_000, ge=1, description="Memory that a task's processes hold together."
+        4_000_000_000, ge=1, description="Limit of memory for a task's processes together, in bytes."
     )
     max_task_open_files: int | None = Field(
-        None, ge=16, description="Open files of each process of a task; none is the system's limit."
+        None, ge=16, description="Limit of open files for each process of a task. Default: the OS limit."
     )
     run_as: Annotated[tuple[int, int] | None, NoDecode] = Field(
         None,
         description="Range of user ids, such as 200000-265535, of which each owner's scripts and tasks get "
-        "one; needs root.",
+        "one; requires root.",
     )
     working_folders: Path | None = Field(
         None,
-        description="Where experiments run; none is a folder beside the store's file, and with "
-        "PERDURE_RUN_AS one in /var/lib/perdure.",
+        description="Folder in which experiments run. Default: a folder beside the store's file; with "
+        "PERDURE_RUN_AS, one in /var/lib/perdure.",
     )
     allow_experiments: bool = Field(
         True,
-        description="Whether scripts of experiments are run; else they are a 403, and unfinished ones wait.",
+        description="Whether to run experiments. If not, new ones are a 403, and unfinished ones wait.",
     )
     allow_tasks: bool = Field(
         True,
-        description="Whether tasks are run, binding networks too; else they are a 403, and queued ones wait.",
+        description="Whether to run tasks and solve networks. If not, new ones are a 403, queued ones wait.",
     )
     max_task_file_bytes: int | None = Field(
-        10_000_000_000, ge=1, description="Size of each file that a task's processes write."
+        10_000_000_000, ge=1, description="Limit of each file that a task's processes write, in bytes."
     )
     max_task_folder_bytes: int | None = Field(
-        20_000_000_000, ge=1, description="What a task's folders may hold on the disk."
+        20_000_000_000, ge=1, description="Limit of a task's folders on the disk, in bytes."
     )
-    max_simulations: int = Field(
-        16, ge=1, description="Most experiments that haven't ended; each has a process."
-    )
+    max_simulations: int = Field(16, ge=1, description="Limit of unfinished experiments; each has a process.")
     max_simulations_per_owner: int | None = Field(
         None,
         ge=1,
-        description="How many of them one owner may have. Default: half of the slots if tokens are set, "
-        "otherwise all.",
+        description="Limit of unfinished experiments for each owner. Default: half of "
+        "PERDURE_MAX_SIMULATIONS if there are tokens, otherwise all.",
     )
     max_experiment_seconds: float | None = Field(
-        None, gt=0, description="Running time of an experiment's processes; none is without limit."
+        None, gt=0, description="Limit of running time of an experiment, in seconds."
     )
     max_experiment_cpu_seconds: float | None = Field(
-        None, gt=0, description="CPU time of each process of an experiment; none is without limit."
+        None, gt=0, description="Limit of CPU seconds for each process of an experiment."
     )
     max_experiment_memory_bytes: int = Field(
-        4_000_000_000, ge=1, description="Memory that an experiment's processes hold together."
+        4_000_000_000, ge=1, description="Limit of memory for an experiment's processes together, in bytes."
     )
     max_experiment_open_files: int | None = Field(
-        None, ge=16, description="Open files of each process of an experiment; none is the system's limit."
+        None,
+        ge=16,
+        description="Limit of open files for an experiment's processes, each. Default: the system's.",
     )
     max_experiment_file_bytes: int | None = Field(
-        10_000_000_000, ge=1, description="Size of each file that an experiment's processes write."
+        10_000_000_000, ge=1, description="Limit of each file that an experiment's processes write, in bytes."
     )
     max_experiment_folder_bytes: int | None = Field(
-        20_000_000_000, ge=1, description="What an experiment's working folder may hold on the disk."
+        20_000_000_000, ge=1, description="Limit of an experiment's working folder on the disk, in bytes."
     )
     resume: Literal["always", "manual"] = Field(
         "always",
-        description="Whether experiments whose processes were ended go on by themselves, or are paused.",
+        description="Whether interrupted experiments resume automatically (always), or are paused.",
     )
     result_expires: float = Field(
-        300.0, gt=0, description="Seconds for which StableConfigs' clients find the result of a task."
+        300.0, gt=0, description="Seconds for which StableConfigs' clients can read the result of a task."
     )
     max_log_lines: int = Field(
-        10_000, ge=1, description="Newest lines kept of what a task or an experiment wrote."
+        10_000, ge=1, description="Number of newest output lines kept for each task or experiment."
     )
     max_log_bytes: int = Field(
-        10_000_000, ge=1, description="Bytes of those lines that are kept together, the newest."
+        10_000_000, ge=1, description="Limit of these lines for each task or experiment, in bytes."
     )
     max_run_steps: int = Field(
-        10_000_000, ge=1, description="Most steps of dt between start and stop of a scenario."
+        10_000_000, ge=1, description="Limit of steps of dt between start and stop of a scenario."
     )
     max_operations_per_request: int = Field(
         500_000_000,
         ge=1,
-        description="Most operations (nodes of the equations × steps of dt) in one /run or /execute.",
+        description="Limit of operations (nodes of the equations × steps of dt) in a /run or /execute.",
     )
-    log_level: str = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
+    log_level: str = Field("INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(
-        False, description="Log lines, and what a server prints when it starts, as JSON instead of text."
+        False, description="Write log lines, and the announcement at the start, as JSON instead of text."
     )
-    access_log: bool = Field(
-        False, description="A log line for every request, not only for those that are answered with an error."
-    )
+    access_log: bool = Field(False, description="Log every request, not only those answered with an error.")
 
     @model_validator(mode="before")
     @classmethod
     def _read_tokens(cls, values: dict[str, Any]) -> dict[str, Any]:
         tokens, file = values.get("tokens", {}), values.get("tokens_file")
         if isinstance(tokens, str):
-            shape = "PERDURE_TOKENS is a list of owner:token with commas between."
+            shape = "PERDURE_TOKENS is a list of owner:token, separated by commas."
             tokens = _token_pairs(tokens.split(","), shape)
         given = values.get("administrators", ())
         administrators = _names(given) if isinstance(given, str) else tuple(given)
@@ -259,8 +255,7 @@ class Settings(BaseSettings):
             for token in (secret.get_secret_value() for secret in secrets):
                 if token in owners:
                     raise Invalid(
-                        f"One token is given twice, to {owners[token]!r} and to {owner!r}; "
-                        "make a token of its own for each."
+                        f"{owners[token]!r} and {owner!r} have the same token; give each a token of its own."
                     )
                 owners[token] = owner
         return tokens
@@ -268,9 +263,9 @@ class Settings(BaseSettings):
     @field_validator("savepoint_keep")
     @classmethod
     def _enough_to_restore(cls, keep: int) -> int:
-        if keep < FEWEST_SAVEPOINTS:  # former releases took 1: a server that has it has to start
+        if keep < FEWEST_SAVEPOINTS:  # former releases accepted 1, so a server with it must still start
             warnings.warn(
-                f"PERDURE_SAVEPOINT_KEEP={keep} is taken as {FEWEST_SAVEPOINTS}: a restore begins before the "
+                f"PERDURE_SAVEPOINT_KEEP={keep} is read as {FEWEST_SAVEPOINTS}: a restore begins before the "
                 f"last savepoint. Set it to {FEWEST_SAVEPOINTS} or more.",
                 stacklevel=2,
             )
@@ -282,7 +277,7 @@ class Settings(BaseSettings):
         for host in hosts:
             if _HOST.fullmatch(host) is None:
                 raise Invalid(
-                    f"PERDURE_HOSTS is a list of names with commas between, without scheme, port or path; "
+                    f"PERDURE_HOSTS is a list of names separated by commas, without scheme, port or path; "
                     f"{host!r} isn't a name."
                 )
         return hosts
@@ -293,7 +288,7 @@ class Settings(BaseSettings):
         for origin in origins:
             if _ORIGIN.fullmatch(origin) is None:
                 raise Invalid(
-                    f"PERDURE_CORS_ORIGINS is a list with commas between, as in https://page.example; "
+                    f"PERDURE_CORS_ORIGINS is a list separated by commas, as in https://page.example; "
                     f"{origin!r} isn't an origin."
                 )
         return origins
@@ -329,7 +324,7 @@ class Settings(BaseSettings):
 
 
 def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
-    """Return the names of an environment that look like settings and are none, with what was probably meant.
+    """Return the names of an environment that look like settings but aren't, with the most similar setting.
 
     >>> unknown_variables(["PERDURE_PORT", "PERDURE_PROT", "HOME"])
     {'PERDURE_PROT': 'PERDURE_PORT'}
@@ -346,19 +341,19 @@ def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
 
 
 def warn_of_unknown_variables() -> None:
-    """Log each variable of the environment that looks like a setting and is none."""
+    """Log each variable of the environment that looks like a setting but isn't one."""
     for name, meant in unknown_variables(os.environ).items():
         suggestion = "" if meant is None else f"; did you mean {meant}?"
         log.warning("unknown_setting", name=name, meaning=f"there is no such setting{suggestion}")
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Return the names in a list with commas between."""
+    """Return the names in a list separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _token_pairs(pairs: Iterable[str], shape: str) -> dict[str, tuple[str, ...]]:
-    """Return the tokens of each owner; raise `Invalid` with `shape` if one isn't owner:token."""
+    """Return the tokens of each owner; raise `Invalid` with `shape` if an item isn't owner:token."""
     tokens: dict[str, tuple[str, ...]] = {}
     for pair in filter(None, (pair.strip() for pair in pairs)):
         owner, _, token = (part.strip() for part in pair.partition(":"))
@@ -369,17 +364,17 @@ def _token_pairs(pairs: Iterable[str], shape: str) -> dict[str, tuple[str, ...]]
 
 
 def _private_text(path: Path) -> str:
-    """Return the text of a file, or of a pipe; raise `Invalid` if it can't be read, or by others too."""
+    """Return the text of a file or pipe; raise `Invalid` if it can't be read, or if others can read it."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
-                raise Invalid(f"{path} is no file; put tokens into one of its own.")
+                raise Invalid(f"{path} is no file; put the tokens into a file.")
             if status.st_mode & 0o077:
                 mode = stat.S_IMODE(status.st_mode)
-                raise Invalid(f"Others than its owner may use {path} (mode {mode:04o}): `chmod 600 {path}`.")
+                raise Invalid(f"Other users may use {path} (mode {mode:04o}): `chmod 600 {path}`.")
             if status.st_uid not in (0, os.geteuid()):
-                raise Invalid(f"{path} belongs to another user; it has to be the server's, or root's.")
+                raise Invalid(f"{path} belongs to another user; it must belong to the server's user or root.")
             return file.read().decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else "it isn't UTF-8"

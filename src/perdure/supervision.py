@@ -1,7 +1,7 @@
-"""Supervision: threads and tasks that others wait for go on after whatever happens to them.
+"""Supervision: keeps threads and tasks running that others wait for, whatever error they raise.
 
-One that ends of an error that nobody expected, be it a MemoryError while it answers, would leave all who wait
-for it waiting for ever. So what it does is called from here, and called again when it raises.
+If one ended with an unexpected error, even a MemoryError, everything that waits for it would wait forever. So
+its work is called from here, and called again when it raises.
 """
 
 import threading
@@ -11,17 +11,17 @@ from contextlib import suppress
 
 __all__ = ["keep_going", "start_thread"]
 
-PAUSE = 1.0  # seconds before work that failed twice at once is called again
+PAUSE = 1.0  # seconds before the next call, if the work failed twice in a row
 
 
 def start_thread(name: str, work: Callable[[BaseException | None], None]) -> threading.Thread:
-    """Start a daemon thread that works until `work` returns, whatever it raises; who starts it joins it.
+    """Start a daemon thread that runs until `work` returns, whatever it raises; the caller joins it.
 
     Parameters
     ----------
     work
-        Called with None, and with the error after each time that it raised: then it first fails whoever waits
-        for what it had begun.
+        Called with None first, and with the error after each error. In that case it must first fail
+        everything that waits for what it had begun.
     """
     thread = threading.Thread(target=_keep_on, args=(name, work), name=name, daemon=True)
     thread.start()
@@ -36,7 +36,7 @@ def _keep_on(name: str, work: Callable[[BaseException | None], None]) -> None:
         try:
             work(error)
             return
-        except BaseException as failure:  # whatever it is: a thread that ends leaves everybody waiting
+        except BaseException as failure:  # any error: if the thread ended, its clients would wait forever
             error = failure
         with suppress(Exception):
             _log("thread_failed", error, thread=name)
@@ -46,8 +46,8 @@ def _keep_on(name: str, work: Callable[[BaseException | None], None]) -> None:
 
 
 async def keep_going(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do work until it returns or this is cancelled; when it raises, it is begun anew after a pause."""
-    import asyncio  # here, since simulation servers use threads alone, and start sooner without it
+    """Do work until it returns or this is cancelled; if it raises, call it again after a pause."""
+    import asyncio  # here, since simulation servers only use threads, and start faster without it
 
     while True:
         try:

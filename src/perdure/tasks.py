@@ -1,7 +1,7 @@
-"""The task: a long computation with a name, that takes one model and answers with another.
+"""The task: a long computation with a name, an input model and a result model.
 
-What is here is all that the author of a task imports. A task's function runs in a child process of its own;
-queueing it is the driver's, and finding it by its name is the registry's.
+This module contains everything that the author of a task imports. A task's function runs in a child process;
+the driver queues it, and the registry finds it by its name.
 """
 
 import json
@@ -27,21 +27,21 @@ Result = TypeVar("Result", bound=BaseModel)
 
 
 class TaskContext:
-    """What a task's function sees of the world while it works.
+    """What a task's function receives besides its input.
 
     Parameters
     ----------
     name
         The task's name.
     run
-        The run that it works on.
+        The context of its run.
 
     Attributes
     ----------
     attempt
-        Which attempt this is, from 1; the ones before were ended from outside.
+        Number of this attempt, from 1; earlier ones were interrupted.
     resumed
-        The state of the last savepoint; None if there is none, and the work begins at its beginning.
+        The state of the last savepoint; None if there is none, so that the work begins at its beginning.
     """
 
     def __init__(self, name: str, run: RunContext) -> None:
@@ -54,43 +54,43 @@ class TaskContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the end was asked for: a function that doesn't return or raise at once is ended."""
+        """Whether an end was requested: a function that doesn't return soon is killed."""
         return self._run.stopping
 
     def progress(self, **fields: Any) -> None:
-        """Report how far it got; the latest report wins, and takes the place of the one before as a whole.
+        """Report the progress; each report replaces the previous one completely.
 
         Parameters
         ----------
         fields
-            Whatever JSON can say, integers of up to 4,300 digits and NumPy's numbers too; a float that is not
+            JSON values, including integers of up to 4,300 digits and NumPy's numbers; a float that isn't
             finite becomes null.
 
         Raises
         ------
         Invalid
-            If JSON can't say it; the report before stays.
+            If a value can't be written as JSON; the previous report stays.
         LimitExceeded
-            If it has more than 256 KiB; the report before stays.
+            If the report has more than 256 KiB; the previous report stays.
         """
         try:
             report = from_json(to_json(fields, inf_nan_mode="null", fallback=_number))
-        except ValueError as error:  # pydantic's errors are such
-            raise Invalid(f"A report of progress is what JSON can say: {error}.") from None
+        except ValueError as error:  # the base class of pydantic's errors
+            raise Invalid(f"A report of progress must be JSON values: {error}.") from None
         self._tell(progress=report)
 
     def partial(self, result: BaseModel) -> None:
-        """Keep what there is of the result; it is the answer if the task is ended from outside.
+        """Set the partial result, which becomes the result if the task is ended from outside.
 
         Parameters
         ----------
         result
-            The task's result model, or one of its own. It takes the place of the one before.
+            An instance of the task's result model, or of another model. It replaces the previous one.
 
         Raises
         ------
         LimitExceeded
-            If it has more than 256 KiB, together with the report; the one before stays.
+            If it has more than 256 KiB, together with the report; the previous one stays.
         """
         self._tell(partial=json.loads(result.model_dump_json(), parse_constant=lambda _: None))
 
@@ -100,7 +100,7 @@ class TaskContext:
         self._report = report
 
     def savepoint(self, state: State) -> None:
-        """Keep a state to go on from, should the process end; it is durable when this returns.
+        """Store a state to resume from if the process ends; it is durable on return.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class TaskContext:
         Raises
         ------
         NotSnapshotable
-            If a part of the state is of another type; the message says where. The savepoint before stays.
+            If a part of the state has another type; the message names the part. The previous savepoint stays.
         """
         try:
             blob = encode(state)
@@ -123,14 +123,14 @@ class TaskContext:
 
 
 class TaskFailed(Exception):
-    """Raised by a task's function that can say why it failed, and that may have a part of the result.
+    """Raised by a task's function to give the reason of its failure, and a partial result if there is one.
 
     Parameters
     ----------
     code, message
         A short name for programs, and a sentence for people.
     result
-        What there is of the result: a model, of its own if the whole one doesn't fit, or names with values.
+        The partial result: an instance of any model, or names with values.
     """
 
     def __init__(self, code: str, message: str, result: BaseModel | Mapping[str, Any] | None = None) -> None:
@@ -146,27 +146,27 @@ class Task(Generic[Input, Result]):
     Attributes
     ----------
     name
-        What it is called in requests, from 1 to 200 characters.
+        Its name in requests, 1 to 200 characters.
     input, result
-        The pydantic models of what it takes and what it answers with.
+        The pydantic models of its input and its result.
     function
-        What does it: takes the input and a `TaskContext`, returns the result. It has to give the same result
-        when it is ended anywhere and called again, from the start or with the state of its last savepoint.
+        Takes the input and a `TaskContext`, returns the result. If it is interrupted anywhere and called
+        again, from the start or with the state of its last savepoint, it must return the same result.
     timeout
-        Seconds of running time that it has where a request names none; None leaves that to the setting
+        Default time-out of its requests, in seconds of running time; None leaves it to the setting
         ``task_timeout``.
     environment
-        Names of variables of the server's environment that the function needs; of the others it sees only
-        what `docs/execution.md` lists. Settings of Perdure itself can't be named.
+        Names of variables of the server's environment that the function needs, besides those that
+        `docs/execution.md` lists. Settings of Perdure can't be named.
     version
-        What its author calls this version of it, up to 100 characters. A run that has a savepoint goes on
-        only with the version that it has begun with. Without one, the task's source, its package and
-        Python's version have to be the same.
+        The author's name of this version, up to 100 characters. A run with a savepoint is only continued by
+        the version that it began with. Without a name, the task's source, its package and Python's version
+        must be the same.
 
     Raises
     ------
     InvalidTask
-        If one of these is none of that.
+        If one of these is invalid.
     """
 
     name: str
@@ -182,21 +182,21 @@ class Task(Generic[Input, Result]):
             if not (isinstance(model, type) and issubclass(model, BaseModel)):
                 raise InvalidTask(task=self.name, reason=f"{model!r} is not a pydantic model")
         if not 1 <= len(self.name) <= 200:
-            raise InvalidTask(task=self.name, reason="a name has 1 to 200 characters")
+            raise InvalidTask(task=self.name, reason="its name must have 1 to 200 characters")
         if self.timeout is not None and not self.timeout > 0:
-            raise InvalidTask(task=self.name, reason=f"a timeout is above 0, not {self.timeout}")
+            raise InvalidTask(task=self.name, reason=f"its timeout must be above 0, not {self.timeout}")
         if not isinstance(self.version, str) or len(self.version) > 100:
-            raise InvalidTask(task=self.name, reason="a version is a text of up to 100 characters")
+            raise InvalidTask(task=self.name, reason="its version must be a text of up to 100 characters")
         if isinstance(self.environment, str):
-            raise InvalidTask(task=self.name, reason="environment is a tuple of names, not one text")
+            raise InvalidTask(task=self.name, reason="its environment must be a tuple of names, not a text")
         for name in self.environment:
             if name.startswith("PERDURE_"):
-                reason = f"{name} is a setting of the server, which a task never sees"
+                reason = f"{name} is a setting of the server, which tasks can't read"
                 raise InvalidTask(task=self.name, reason=reason)
 
 
 def _number(value: object) -> int | float:
-    """Return the number that a value of another library is, NumPy's for example."""
+    """Convert a number of another library, for example NumPy."""
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
@@ -206,5 +206,5 @@ def _number(value: object) -> int | float:
 
 def _state(savepoint: Savepoint) -> Any:
     if ENTITY not in savepoint.entities:
-        raise CorruptBlob(reason=f"the savepoint {savepoint.timestamp} is not that of a task")
+        raise CorruptBlob(reason=f"the savepoint {savepoint.timestamp} doesn't belong to a task")
     return decode(savepoint.entities[ENTITY])

@@ -1,6 +1,6 @@
 """The worker: claims the tasks and experiments of a store, and works on them in processes of this machine.
 
-`perdure serve` has one inside, `perdure worker` is one alone. What it works with is composed here: bodies,
+`perdure serve` contains a worker; `perdure worker` is a worker alone. This module composes it from bodies,
 limits, isolation, working folders and the executor.
 """
 
@@ -44,16 +44,16 @@ from perdure.stores.open import open_configured
 __all__ = ["KINDS", "Worker", "opened_worker", "work"]
 
 KINDS = (TASK, EXPERIMENT)
-"""The kinds of run that a worker works on."""
+"""The kinds of runs that a worker can work on."""
 
-PROBE_SECONDS = 5.0  # without a write, after which it is found out whether the store can be written
+PROBE_SECONDS = 5.0  # without a write, after which the store tests whether it can be written
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What works on the runs of a store.
+    """An executor and its working folders.
 
     Attributes
     ----------
@@ -79,27 +79,27 @@ async def opened_worker(
     kinds: Collection[str] = KINDS,
     tags: Collection[str] = (),
 ) -> AsyncIterator[Worker]:
-    """Open what works on the runs of a store; whoever asked for it starts the executor.
+    """Open a worker for a store; the caller starts its executor.
 
     When it closes, the leases are given back. The store stays the caller's.
 
     Parameters
     ----------
     registry
-        The tasks that can be worked on.
+        The tasks that can be computed.
     feed, metrics
-        Notifies of changes of the runs; where attempts and ends are counted.
+        Notifies of changes of the runs; counts attempts and ends.
     kinds
-        Which runs are worked on, of `KINDS`.
+        Which kinds of runs are worked on, of `KINDS`.
     tags
-        If there are any, only runs that have one of them are worked on.
+        If any are given, only runs with one of them are worked on.
 
     Raises
     ------
     IsolationUnavailable
-        If owners can't have the user ids that the settings say.
+        If owners can't have the user ids that the settings name.
     SettingsMissing
-        If working folders have no place.
+        If neither the settings nor the store say where working folders are.
     """
     with working_root(store, settings) as root, _isolation(store, settings, root) as isolation:
         folders = WorkingFolders(root, artifacts, isolation)
@@ -128,25 +128,27 @@ def work(
     announce: Callable[[str], None] = print,
     accept_loss: bool = False,
 ) -> None:
-    """Work on the runs of a store until SIGTERM or SIGINT, then give them back; a second SIGINT ends at once.
+    """Work on the runs of a store until SIGTERM or SIGINT, then give their leases back.
+
+    A second SIGINT ends at once.
 
     Parameters
     ----------
     settings
-        Where the store is, and the limits.
+        Name the store and the limits.
     kinds, tags
         Which runs are worked on; by default all.
     announce
-        Called with the line that says what it does, once it works.
+        Called with a line that describes the worker, once it works.
     accept_loss
-        Whether to go on from what the store's files hold when they lack something that was acknowledged.
+        Whether to open a store that lacks something that was acknowledged.
 
     Raises
     ------
     Invalid
         If there is no such kind.
     StoreNotFound
-        If there is no such store: a worker makes none, since nobody would look for runs there.
+        If there is no such store: a worker creates none, since it would find no runs there.
     StoreLocked
         If a server or another worker has the store open, and it can't be shared.
     PerdureError
@@ -154,7 +156,7 @@ def work(
     """
     for kind in kinds:
         if kind not in KINDS:
-            raise Invalid(f"A worker works on no {kind!r}. Choose of the kinds {', '.join(KINDS)}.")
+            raise Invalid(f"A worker can't work on runs of the kind {kind!r}, only of {', '.join(KINDS)}.")
     registry = TaskRegistry(settings.tasks)
     store = open_configured(settings, create=False, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
     try:
@@ -179,15 +181,15 @@ async def _work(
         ) as worker:
             worker.executor.start()
             warn_of_unknown_variables()
-            with suppress(BrokenPipeError):  # nobody reads it any more; the work goes on
+            with suppress(BrokenPipeError):  # the line has no reader; the worker continues
                 announce(_announcement(settings, kinds, tags))
             await ended.wait()
-            log.info("worker_ending", meaning="what it works on goes on when another claims it")
+            log.info("worker_ending", meaning="its runs resume when another worker claims them")
 
 
 @contextmanager
 def _signals(ended: asyncio.Event) -> Iterator[None]:
-    """Set an event at the first of the signals that end a process; a second one does what it always does."""
+    """Set an event at the first signal that asks for the end; a second one has its default effect."""
     loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
 
     def end() -> None:
@@ -207,7 +209,7 @@ def _signals(ended: asyncio.Event) -> Iterator[None]:
 
 
 def _announcement(settings: Settings, kinds: Collection[str], tags: Collection[str]) -> str:
-    """Return what is printed when it works: a line for people, or one of JSON for programs."""
+    """Return the line to print when the worker works: text for people, or JSON for programs."""
     shown = shown_url(settings.store)
     if settings.log_json:
         return json_line("working", store=shown, kinds=list(kinds), tags=list(tags))
@@ -219,7 +221,7 @@ def _announcement(settings: Settings, kinds: Collection[str], tags: Collection[s
 def _bodies(
     store: Store, settings: Settings, registry: TaskRegistry, folders: WorkingFolders
 ) -> dict[str, Body]:
-    """Return what works on each kind of run."""
+    """Return the body of each kind of run."""
     limits = ChildLimits(
         cpu_seconds=settings.max_task_cpu_seconds,
         memory=settings.max_task_memory_bytes,
@@ -260,12 +262,12 @@ def _bodies(
 
 @contextmanager
 def _isolation(store: Store, settings: Settings, root: Path) -> Iterator[Isolation | None]:
-    """Yield who children run as; None is this process's user."""
+    """Yield the users that children run as; None is this process's user."""
     if settings.run_as is None:
         yield None
         return
     if sys.platform != "linux" or os.geteuid() != 0:
-        raise IsolationUnavailable(reason="it takes Linux, and a server that is started as root")
+        raise IsolationUnavailable(reason="it requires Linux, and a server that is started as root")
     ids = range(settings.run_as[0], settings.run_as[1] + 1)
     file = store.file
     held = hold_ids(ids)
@@ -280,7 +282,7 @@ def _isolation(store: Store, settings: Settings, root: Path) -> Iterator[Isolati
 
 
 def _own_files(file: Path | None, settings: Settings) -> Iterator[Path]:
-    """Yield what nobody but the server may open: the store's files, and the folder of artifacts."""
+    """Yield the paths that only the server may open: the store's files, and the folder of artifacts."""
     if file is not None:
         yield from file.parent.glob(f"{glob.escape(file.name)}*")
     if settings.artifacts is not None and "://" not in settings.artifacts.removeprefix("file://"):

@@ -12,7 +12,7 @@ from perdure.settings import Settings, unknown_variables
 
 def test_one_kept_savepoint_is_taken_as_two_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERDURE_SAVEPOINT_KEEP", "1")
-    with pytest.warns(UserWarning, match="PERDURE_SAVEPOINT_KEEP=1 is taken as 2"):
+    with pytest.warns(UserWarning, match="PERDURE_SAVEPOINT_KEEP=1 is read as 2"):
         assert Settings().savepoint_keep == 2
 
 
@@ -31,7 +31,7 @@ def test_fewer_kept_savepoints_than_one_are_refused(keep: int) -> None:
     "text", ['["https://a.org"]', "a.org", "https://a.org/page", "https://a.org https://b.org"]
 )
 def test_what_is_no_origin_is_refused_by_name(text: str) -> None:
-    with pytest.raises(Invalid, match=r"^PERDURE_CORS_ORIGINS is a list with commas between"):
+    with pytest.raises(Invalid, match=r"^PERDURE_CORS_ORIGINS is a list separated by commas"):
         Settings.model_validate({"cors_origins": text})
 
 

@@ -33,7 +33,7 @@ def test_those_of_the_environment_add_up(tmp_path: Path, monkeypatch: pytest.Mon
     found = [tokens.bearer(f"Bearer t{i}".encode()) for i in (1, 2, 3, 4)]
     assert found == [Caller("ada"), Caller("bob"), Caller("ada"), Caller("eve")]
     monkeypatch.setenv("PERDURE_TOKENS", "eve:t1")
-    with pytest.raises(Invalid, match="One token is given twice") as refused:
+    with pytest.raises(Invalid, match="have the same token") as refused:
         Settings()
     assert "t1" not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""The body of a task: what works on its run, in a child process."""
+"""The body of a task: works on its run, in a child process."""
 
 import json
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from perdure.validation import find_problems, in_words
 __all__ = ["BODY", "FILES", "FOLDER", "SOURCE", "read_input", "run"]
 
 BODY = "perdure.drivers.task_body:run"
-"""What the executor is told to work on runs of the kind "task" with."""
+"""The body of runs of the kind "task", as `Body.path`."""
 
 FILES, FOLDER, SOURCE = "files", "folder", "source"
-"""What it is given: the files that travel with a run, as JSON; where they are on this host, if they are; and
-where the task is, if it doesn't travel, empty for an installed one."""
+"""Keys of `RunContext.given`: the files that travel with a run, as JSON; their folder on this host, if it has
+one; and the source of a task that doesn't travel, empty for an installed one."""
 
 
 def run(context: RunContext) -> bytes:
-    """Do a task and return its result, encoded."""
+    """Call a task's function and return its result, encoded."""
     spec = TaskSpec.from_blob(context.spec)
     files = msgspec.json.decode(context.given.get(FILES, "{}"), type=dict[str, bytes])
     with importable(spec.place, files, context.given.get(FOLDER)):
@@ -39,7 +39,7 @@ def _run(context: RunContext, spec: TaskSpec) -> bytes:
     try:
         task = find_task(spec.task, context.given.get(SOURCE, spec.source) or None)
         given = read_input(task, spec.input)
-    except PerdureError as error:  # it has changed meanwhile
+    except PerdureError as error:  # the task has changed meanwhile
         raise BodyFailed(error.code, str(error)) from error
     try:
         answer = task.function(given, TaskContext(task.name, context))
@@ -49,14 +49,12 @@ def _run(context: RunContext, spec: TaskSpec) -> bytes:
     try:
         return _encoded(task.result.model_validate(answer))
     except ValidationError as error:
-        reason = (
-            f"the task {task.name!r} returned what isn't its result: {_places(error, task.result, 'result')}"
-        )
+        reason = f"the task {task.name!r} returned an invalid result: {_places(error, task.result, 'result')}"
         raise BodyFailed("invalid_result", reason) from error
 
 
 def read_input(task: Task[Any, Any], given: bytes) -> BaseModel:
-    """Read a task's input from JSON; `InvalidTaskInput` names each field that is wrong."""
+    """Read a task's input from JSON; raise `InvalidTaskInput`, which names each wrong field."""
     try:
         read: BaseModel = task.input.model_validate_json(given)
     except ValidationError as error:
@@ -65,18 +63,18 @@ def read_input(task: Task[Any, Any], given: bytes) -> BaseModel:
 
 
 def _part(result: BaseModel | Mapping[str, Any] | None) -> tuple[bytes | None, str]:
-    """Return what there is of a result, encoded, and in words why there is none if it can't be kept.
+    """Return a partial result, encoded, and a message if it can't be stored.
 
-    The reason of the failure is worth more than the part of the result: it is never lost for it.
+    A partial result that can't be stored must not hide the reason of the failure.
     """
     try:
         return None if result is None else _encoded(result), ""
     except Exception as error:
-        return None, f" (The result can't be kept: {type(error).__name__}: {message_of(error)})"
+        return None, f" (The partial result can't be stored: {type(error).__name__}: {message_of(error)})"
 
 
 def _encoded(result: BaseModel | Mapping[str, Any]) -> bytes:
-    # By way of JSON text, so that a number which JSON can't say is null here as it would be in an answer.
+    # Through JSON text, so that a number without a JSON form becomes null, as in a response.
     text = result.model_dump_json() if isinstance(result, BaseModel) else to_json(dict(result))
     return encode(json.loads(text, parse_constant=lambda _: None))
 

@@ -1,4 +1,4 @@
-"""The examination of a task: every checksum of what is stored of it."""
+"""The examination of a task: checks every checksum of its stored data."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,9 +15,9 @@ __all__ = ["examine_task"]
 
 
 def examine_task(store: Store, run: Run) -> list[Finding]:
-    """Return what is damaged; nothing of it can be repaired, since a task has no step log to replay.
+    """Return the damage found. None of it can be repaired, since a task has no step log to replay.
 
-    A damaged savepoint harms nothing: the task goes on from the one before, or from its start.
+    A damaged savepoint does no harm: the task resumes from the previous one, or from its start.
     """
     findings: list[Finding] = []
 

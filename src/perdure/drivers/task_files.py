@@ -1,8 +1,8 @@
-"""The files of a task that travel with its run: the file that has it, and what that imports from its folder.
+"""The files of a task that travel with its run: its file, and the modules of its folder that it imports.
 
-What a file imports is found by reading it, never by executing it. Only modules written in Python travel, and
-only what an ``import`` names, or a call of ``import_module`` with a literal name. Anything else is left to
-the host: installed packages, compiled modules, data files, and names that are computed.
+Imports are found by parsing files, never by executing them. Only modules written in Python travel, and only
+those named by an ``import`` or by a call of ``import_module`` with a literal name. Everything else stays the
+host's: installed packages, compiled modules, data files, and modules with computed names.
 """
 
 import ast
@@ -19,14 +19,14 @@ from perdure.spawned import SpawnedImports
 __all__ = ["MAX_BYTES", "importable", "module_name", "travelling"]
 
 MAX_BYTES = 1 << 20
-"""How large the files of a task may be, all together."""
+"""Limit of the files of a task together."""
 
 
 def travelling(file: Path) -> dict[str, bytes]:
     """Return a file and the modules of its folder that it imports, by their paths in the folder.
 
-    The file itself is the first. `InvalidTask` if they are larger than `MAX_BYTES`; `OSError` if one can't be
-    read.
+    The file itself comes first. Raises `InvalidTask` if they exceed `MAX_BYTES`, and `OSError` if one can't
+    be read.
     """
     found: dict[str, bytes] = {}
     left, size = [file.name], 0
@@ -39,8 +39,8 @@ def travelling(file: Path) -> dict[str, bytes]:
         if size > MAX_BYTES:
             raise InvalidTask(
                 task=str(file),
-                reason=f"the file and what it imports from its folder have more than {MAX_BYTES} bytes, too "
-                "much to travel with a run; install them as a package, and name its module instead",
+                reason=f"the file and the modules that it imports from its folder have more than {MAX_BYTES} "
+                "bytes, the limit for a run; install them as a package, and name its module instead",
             )
         names = {part for name in _imported(source, _package(path)) for part in _with_parents(name)}
         left += sorted((p for name in names for p in _paths(file.parent, name)), reverse=True)
@@ -49,17 +49,17 @@ def travelling(file: Path) -> dict[str, bytes]:
 
 @contextmanager
 def importable(main: str, files: Mapping[str, bytes], folder: str | None) -> Iterator[None]:
-    """Let the files of a task be imported within the block, here and in processes that this one spawns.
+    """Make the files of a task importable within the block, here and in processes that this one spawns.
 
     Parameters
     ----------
     main
-        The path of the one that has the task.
+        The path of the file with the task.
     files
-        As `travelling` returned them.
+        The files, as `travelling` returned them.
     folder
-        The folder of this host where they are said to be, whatever is there now: what lies beside them is
-        found there. None puts them into a temporary folder.
+        The folder of this host in which they appear to be, whatever it contains now; data files beside them
+        are found there. None puts them into a temporary folder.
     """
     if not files:
         yield
@@ -84,20 +84,20 @@ def importable(main: str, files: Mapping[str, bytes], folder: str | None) -> Ite
 
 
 def module_name(file: str) -> str:
-    """Return the name that a task's file has as a module."""
+    """Return the module name of a task's file."""
     return f"perdure_tasks_{Path(file).stem}"
 
 
 @lru_cache(maxsize=1024)
 def _imported(source: bytes, package: str) -> frozenset[str]:
-    """Return the names that a module of a package imports, of modules or of what is in them.
+    """Return the names that a module of a package imports: modules, or names within modules.
 
     A name that ends with ``*`` stands for all modules of a package.
     """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()  # whoever imports it will say
+        return frozenset()  # its import will raise the error
     names: set[str] = set()
     for node in ast.walk(tree):
         match node:
@@ -117,7 +117,7 @@ def _imported(source: bytes, package: str) -> frozenset[str]:
 
 
 def _base(package: str, level: int) -> str | None:
-    """Return the package that a relative import begins at; None beyond the folder."""
+    """Return the package at which a relative import begins; None beyond the folder."""
     if level == 0:
         return ""
     parts = package.split(".") if package else []
@@ -125,15 +125,15 @@ def _base(package: str, level: int) -> str | None:
 
 
 def _with_parents(name: str) -> Iterator[str]:
-    """Yield the names of all packages that a module is in, and its own."""
+    """Yield the names of all packages that contain a module, and its own."""
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
         yield ".".join(parts[:depth])
 
 
 def _paths(folder: Path, name: str) -> Iterator[str]:
-    """Yield the paths of the modules of a folder that a name stands for, if they are written in Python."""
-    if name in sys.builtin_module_names:  # which Python finds before any file
+    """Yield the paths of the Python modules of a folder to which a name may refer."""
+    if name in sys.builtin_module_names:  # Python finds these before any file
         return
     package, _, last = name.replace(".", "/").rpartition("/")
     if last == "*":
@@ -144,11 +144,11 @@ def _paths(folder: Path, name: str) -> Iterator[str]:
 
 
 def _name(path: str) -> str:
-    """Return the name of the module that a path in the folder is."""
+    """Return the module name of a path in the folder."""
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _package(path: str) -> str:
-    """Return the package that relative imports of a module begin at; empty for none."""
+    """Return the package at which relative imports of a module begin; empty for none."""
     name = _name(path)
     return name if path.endswith("/__init__.py") else name.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Task provisions: what each attempt is given, where its task is and variables that the task names."""
+"""Task provisions: the source of the task and the environment variables for each attempt."""
 
 import os
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class TaskProvisions:
     registry
         The tasks that are served.
     store
-        Where the runs are, and the files that travel with them.
+        Holds the runs, and the files that travel with them.
     """
 
     def __init__(self, registry: TaskRegistry, store: Store) -> None:
@@ -33,9 +33,9 @@ class TaskProvisions:
         self._files = KeptFiles(store)
 
     def provide(self, run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
-        """Prepare an attempt at a run; `NotComputable` if this process lacks what computes it.
+        """Prepare an attempt at a run; raise `NotComputable` if this process can't compute it.
 
-        `Damaged` if the files that travel with it can't be had.
+        Raises `Damaged` if the files that travel with it can't be read.
         """
         spec = TaskSpec.from_blob(run.spec)
         if missing := self._registry.lacks(execution.needs or spec.needs):  # it may have been edited since

@@ -1,6 +1,6 @@
-"""The registry of tasks: those of installed packages, by entry point, and those named by the operator.
+"""The registry of tasks: those of installed packages, by entry point, and those that the operator names.
 
-A child process finds a task again by what the registry of its server knows it by; a file travels with its
+A child process finds a task with the source that its server's registry has recorded; a file travels with its
 run.
 """
 
@@ -28,13 +28,13 @@ __all__ = ["TaskRegistry", "find_task"]
 
 GROUP = "perdure.tasks"
 
-_files: dict[str, str] = {}  # those that were imported, by the names they have as modules
+_files: dict[str, str] = {}  # imported files, by module name
 
 log = structlog.get_logger(__name__)
 
 
 class _Found(NamedTuple):
-    """A task that was loaded: where it came from, what its files, or its module, held then, its package."""
+    """A loaded task: its source, the content of its files or module at that time, and its package."""
 
     task: Task[Any, Any]
     source: str | None
@@ -45,12 +45,12 @@ class _Found(NamedTuple):
 class TaskRegistry:
     """The tasks that are served, by name.
 
-    Those of installed packages are loaded when they are asked for: one may import what is large.
+    Tasks of installed packages are loaded on demand, since one may import large libraries.
 
     Parameters
     ----------
     sources
-        What `add` takes, one after another; they go before installed ones of the same name.
+        Sources as `add` takes them; their tasks take precedence over installed ones with the same name.
 
     Examples
     --------
@@ -74,8 +74,8 @@ class TaskRegistry:
         Raises
         ------
         InvalidTask
-            If there is no such thing, it is no task, or its files are too large to travel with a run; the
-            message says why.
+            If the source doesn't exist, has no task, or its files are too large to travel with a run; the
+            message says which.
         """
         place = _absolute(source)
         tasks = _tasks_of(place)
@@ -86,19 +86,19 @@ class TaskRegistry:
         for name in sorted({*self._found, *self._installed}):
             try:
                 yield self.get(name)
-            except InvalidTask as error:  # another package's mistake must not hide the other tasks
+            except InvalidTask as error:  # one package's error must not hide the other tasks
                 log.error("task_left_out", task=name, reason=str(error))
 
     def get(self, name: str) -> Task[Any, Any]:
-        """Return a task; `TaskNotFound` if none has the name, `InvalidTask` if it can't be loaded."""
+        """Return a task; raise `TaskNotFound` if none has the name, `InvalidTask` if it can't be loaded."""
         return self._find(name).task
 
     def source(self, name: str) -> str | None:
-        """Return what a task that is served was registered from; None for an installed one."""
+        """Return the source from which a served task was registered; None for an installed one."""
         return self._find(name).source
 
     def spec(self, name: str, given: bytes) -> tuple[TaskSpec, Mapping[str, bytes]]:
-        """Return the spec of a task's run, and the files that travel with it as they are now."""
+        """Return the spec of a task's run, and the current files that travel with it."""
         found = self._find(name)
         if not _is_file(found.source):
             return TaskSpec(task=name, source=found.source, input=given), {}
@@ -114,17 +114,17 @@ class TaskRegistry:
         return spec, now
 
     def folder(self, spec: TaskSpec) -> str | None:
-        """Return where the files that travel with a run are on this host, if it serves the same task."""
+        """Return the folder of a run's files on this host, if this server serves the same task."""
         found = self._found.get(spec.task)
         if found is None or not _is_file(found.source) or Path(found.source).name != spec.source:
             return None
         return str(Path(found.source).parent)
 
     def version(self, name: str) -> ComputedBy:
-        """Return in which version a task is served now.
+        """Return the version in which a task is served now.
 
-        What its author calls it isn't known if its file or module has changed since it was loaded: the next
-        child will import that one.
+        It is unknown if the task's file or module has changed since it was loaded: the next child imports the
+        new one.
         """
         found = self._find(name)
         now = self._held_now(found)
@@ -137,14 +137,17 @@ class TaskRegistry:
         )
 
     def computed_by(self, spec: TaskSpec) -> ComputedBy:
-        """Return what a run is computed by in this process, now, besides the files that travel with it."""
+        """Return what computes a run in this process now, besides the files that travel with it."""
         if spec.needs or spec.source is None:
             return self.version(spec.task)
         where_it_was = "" if spec.sha256 else hash_of(_held(spec.source))
         return ComputedBy(version=spec.version, sha256=where_it_was, python=python_version())
 
     def lacks(self, needs: str) -> str:
-        """Return in words what this process lacks to compute a run that has these needs; empty if nothing."""
+        """Return a sentence that says what this process lacks to compute a run with these needs.
+
+        Empty if nothing.
+        """
         needed = ComputedBy.from_text(needs)
         if not needed.task:
             return needed.differs(replace(needed, python=python_version()))
@@ -168,7 +171,10 @@ class TaskRegistry:
         return self._found[name]
 
     def _held_now(self, found: _Found) -> Mapping[str, bytes]:
-        """Return what a task's files or module hold now; what they held if they can't be read any more."""
+        """Return the current content of a task's files or module.
+
+        The loaded content if they can't be read any more.
+        """
         try:
             return _held(self._installed[found.task.name].module if found.source is None else found.source)
         except OSError:
@@ -176,7 +182,9 @@ class TaskRegistry:
 
 
 def find_task(name: str, source: str | None) -> Task[Any, Any]:
-    """Return a task by what a registry knew it by; raise `TaskNotFound` or `InvalidTask` if it is gone.
+    """Return a task by the source that a registry recorded.
+
+    Raise `TaskNotFound` or `InvalidTask` if it is missing.
 
     A file without a folder is one that travels with the run, and is `importable`.
     """
@@ -216,7 +224,7 @@ def _tasks_of(source: str) -> list[Task[Any, Any]]:
             raise InvalidTask(task=source, reason=f"{place} has no {attribute!r}") from None
     tasks = list(found) if isinstance(found, Iterable) else [found]
     if not tasks or not all(isinstance(task, Task) for task in tasks):
-        raise InvalidTask(task=source, reason="there is no perdure.tasks.Task")
+        raise InvalidTask(task=source, reason="it contains no perdure.tasks.Task")
     return tasks
 
 
@@ -241,7 +249,7 @@ def _import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise FileNotFoundError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where pydantic looks for what a model's annotations name
+    sys.modules[name] = module  # pydantic resolves the annotations of models there
     if not _files:
         SpawnedImports(_files).begin()
     _files[name] = str(path)
@@ -250,7 +258,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _absolute(source: str) -> str:
-    """Return a source with the whole path of its file, if it is in one: a child may work elsewhere."""
+    """Return a source with the absolute path of its file, since a child may work in another folder."""
     place, separator, attribute = source.partition(":")
     return f"{Path(place).resolve()}{separator}{attribute}" if place.endswith(".py") else source
 
@@ -260,12 +268,12 @@ def _is_file(source: str | None) -> TypeGuard[str]:
 
 
 def _held(source: str) -> Mapping[str, bytes]:
-    """Return what is in the files of a source that was loaded, or in the file of its module."""
+    """Return the content of the files of a loaded source, or of the file of its module."""
     place = source.partition(":")[0]
     if _is_file(source):
         return travelling(Path(place))
     file = getattr(sys.modules.get(place), "__file__", None)
-    with suppress(OSError):  # a module needn't be a file
+    with suppress(OSError):  # a module may have no file
         return {} if file is None else {place: Path(file).read_bytes()}
     return {}
 

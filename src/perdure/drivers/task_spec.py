@@ -1,4 +1,4 @@
-"""The spec of a task's run: which task, where it is found, and its input as it was given."""
+"""The spec of a task's run: the task, its source, and its input as it was given."""
 
 import json
 from pathlib import Path
@@ -11,25 +11,25 @@ from perdure.state.codec import State, decode, encode
 
 __all__ = ["TaskSpec"]
 
-SCHEMA = 2  # 1 ended with `input`, and named files by the paths that they had where the run was made
+SCHEMA = 2  # schema 1 ended with `input`, and named files by their paths on the host of the creation
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a child needs to begin a task.
+    """The data with which a child begins a task.
 
     Attributes
     ----------
     task
-        Its name.
+        The task's name.
     source
-        Where it was registered from, as `TaskRegistry.add` takes it; None is the entry point of its name.
+        The source of its registration, as `TaskRegistry.add` takes it; None is the entry point of its name.
     input
         Its input as JSON, which the task's model reads again when it begins.
     sha256
-        The hash of the files that travel with the run, which `KeptFiles` has; its source is one of them.
-        Empty if none do.
+        The hash of the files that travel with the run, kept by `KeptFiles`; the source is one of them. Empty
+        if none do.
     version, environment
-        Those that the task of these files has.
+        Version and environment of the task in these files.
     """
 
     task: str
@@ -46,14 +46,14 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> str:
-        """What a run of it needs to begin: the task, unless its files travel or are where they were."""
+        """What a process needs to begin a run: the task, unless its files travel or are where they were."""
         if self.sha256 or (self.place.endswith(".py") and Path(self.place).is_file()):
             return ""
         return ComputedBy(task=self.task).to_text()
 
     @property
     def given(self) -> Any:
-        """Its input as JSON decodes it."""
+        """Its input, decoded from JSON."""
         return json.loads(self.input)
 
     def to_blob(self) -> bytes:
@@ -63,7 +63,10 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_blob(cls, blob: bytes) -> "TaskSpec":
-        """Decode what `to_blob` made; raise `CorruptBlob` or `NewerSchema` if that can't be done."""
+        """Decode a blob that `to_blob` returned.
+
+        Raise `CorruptBlob` or `NewerSchema` if that is impossible.
+        """
         task, source, given, *of_files = decode(blob, schema=SCHEMA)
         sha256, version, environment = of_files or ("", "", ())
         return cls(

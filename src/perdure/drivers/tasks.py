@@ -1,7 +1,7 @@
-"""Tasks: long computations that wait in a queue and are worked on in processes of their own.
+"""Tasks: long computations that wait in a queue and run in processes of their own.
 
-The store is the truth about a task; the executor is only told to look. So whoever asks is answered from the
-store, and nothing is lost with a message, a worker or the server.
+The store is authoritative; the executor only receives wake-ups. So requests are answered from the store, and
+nothing is lost with a message, a worker or the server.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ from perdure.tasks import Task
 __all__ = ["KIND", "NewTask", "TaskView", "Tasks"]
 
 KIND = "task"
-PATIENCE = 10.0  # seconds; an executor ends a task in a fraction of one
+PATIENCE = 10.0  # seconds to wait for an end; executors take a fraction of one
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +56,11 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     task
-        Its name.
+        The task's name.
     input
         Its input as JSON text.
     timeout
-        Seconds of running time; None leaves it to the task and the settings.
+        Time-out in seconds of running time; None leaves it to the task and the settings.
     """
 
     task: str
@@ -69,7 +69,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, task: str, given: Any, timeout: float | None = None) -> "NewTask":
-        """Make one of an input as JSON decodes it; `InvalidTaskInput` if JSON can't say it."""
+        """Convert an input decoded from JSON; raise `InvalidTaskInput` if it has no JSON form."""
         try:
             text = json.dumps(given, sort_keys=True, allow_nan=False)
         except ValueError as error:
@@ -78,17 +78,18 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a task stands.
+    """The current state of a task.
 
     Attributes
     ----------
     run, execution
-        What the store holds of it.
+        The stored run and its execution.
     place
-        How many tasks wait in the queue up to this one, itself included; None if it doesn't wait. Owners take
-        turns, so that another's may come first that is behind it.
+        Its place in the queue, counted from 1; None if it doesn't wait. Owners take turns, so that another
+        owner's later task may come first.
     missing
-        What this server lacks to compute it while nobody does, in words; empty if nothing.
+        A sentence that says what this server lacks to compute it, while no server computes it; empty if
+        nothing.
     """
 
     run: Run
@@ -97,7 +98,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     missing: str = ""
 
     def in_state(self, state: RunStatus) -> "TaskView":
-        """Return it as it was when its run came to a state."""
+        """Return the view as it was when the run reached a state."""
         return msgspec.structs.replace(self, run=msgspec.structs.replace(self.run, state=state))
 
     @property
@@ -107,7 +108,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def partial(self) -> Any:
-        """What there is of the result of a task that is under way, or that was ended from outside."""
+        """The partial result of a task that hasn't ended, or was ended from outside."""
         return self._report.get("partial")
 
     @property
@@ -122,15 +123,15 @@ class Tasks:
     Parameters
     ----------
     store
-        Where runs are kept; it is closed by whoever opened it.
+        Where runs are kept; its opener closes it.
     registry
-        The tasks that can be asked for.
+        The tasks that can be requested.
     executor
-        What works on them; it is closed by whoever opened it.
+        Wakes the workers; its opener closes it.
     settings
         Quotas and time-outs.
     feed
-        Notifies of changes; by default one of its own.
+        Notifies of changes; by default the driver makes its own.
     """
 
     def __init__(
@@ -157,29 +158,29 @@ class Tasks:
 
     @property
     def offered(self) -> Iterable[Task[Any, Any]]:
-        """The tasks that can be asked for."""
+        """The tasks that can be requested."""
         return self.registry if self._settings.allow_tasks else ()
 
-    # Making and steering ------------------------------------------------------------------------------------
+    # Creation and control -----------------------------------------------------------------------------------
 
     async def create(
         self, owner: str, request: NewTask, key: Key | None = None, label: Label = NO_LABEL
     ) -> Created:
-        """Queue a task; durable when it returns.
+        """Queue a task; durable on return.
 
         Raises
         ------
         TaskNotFound, InvalidTask, InvalidTaskInput, LimitExceeded
-            If the request is wrong; nothing was queued then.
+            If the request is invalid; nothing was queued.
         QuotaExceeded
-            If the owner has too many runs that haven't ended.
+            If the owner has too many unfinished runs.
         KindNotAllowed
             If this server runs no tasks.
         """
         return await self._uninterrupted.do(self._create(owner, request, key, label))
 
     async def stop(self, owner: Owner, run_id: str) -> Run:
-        """End a task for good, and return when nothing of it is left; one that waits never starts.
+        """End a task permanently, and return when its processes have ended; a waiting task never starts.
 
         Raises
         ------
@@ -190,31 +191,34 @@ class Tasks:
         return await self._uninterrupted.do(self._stop(owner, run_id))
 
     async def pause(self, owner: Owner, run_id: str) -> Run:
-        """Let a task stand still where it is, or wait where it waits; its time-out stands still too."""
+        """Pause a task, whether it runs or waits; its time-out is paused too."""
         return await self._want(owner, run_id, DesiredState.PAUSED)
 
     async def go_on(self, owner: Owner, run_id: str) -> Run:
-        """Let a task go on that was paused; `KindNotAllowed` where tasks aren't run."""
+        """Resume a paused task; raise `KindNotAllowed` if this server runs no tasks."""
         self._check_allowed()
         return await self._want(owner, run_id, DesiredState.STARTED)
 
     async def delete(self, owner: Owner, run_id: str) -> None:
-        """Forget a task with all that it answered; one that hasn't ended is stopped first."""
+        """Delete a task with its result; an unfinished task is stopped first."""
         run = await self._find(owner, run_id)
         await self._uninterrupted.do(self._delete(owner, run))
 
     async def aclose(self) -> None:
-        """Wait for what is under way; tasks that run are the executor's."""
+        """Wait for pending requests; the executor handles running tasks."""
         await self._uninterrupted.wait()
 
     # Reading ------------------------------------------------------------------------------------------------
 
     async def view(self, owner: Owner, run_id: str) -> TaskView:
-        """Return where a task stands; another owner's doesn't exist, another kind's is `WrongKind`."""
+        """Return the state of a task.
+
+        Another owner's task doesn't exist; a run of another kind raises `WrongKind`.
+        """
         return await self._threads.read(lambda: self._view(find_run(self._store, owner, run_id, KIND)))
 
     async def result(self, owner: Owner, run_id: str) -> tuple[Run, Any]:
-        """Return a task that has ended with its result; of one that failed, what there is of it, or None.
+        """Return a task that has ended with its result; for a failed task, its partial result or None.
 
         Raises
         ------
@@ -234,17 +238,20 @@ class Tasks:
         return await self._threads.read(read)
 
     async def lines(self, owner: Owner, run_id: str, after: int, limit: int) -> Sequence[LogLine]:
-        """Return a page of the lines that a task wrote."""
+        """Return a page of a task's output lines."""
         await self._find(owner, run_id)
         return await self._threads.read(lambda: self._store.log_lines(run_id, after, limit))
 
     async def examine(self, owner: Owner, run_id: str) -> list[Finding]:
-        """Check every checksum of what is stored of a task."""
+        """Check every checksum of a task's stored data."""
         run = await self._find(owner, run_id)
         return await self._threads.compute(lambda: examine_task(self._store, run))
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[TaskView | None, None]:
-        """Yield where a task stands, now and when that changed, until it ends; None last if it is deleted."""
+        """Yield the state of a task, now and after each change, until it ends.
+
+        None at the end if it is deleted.
+        """
         return views_of(self._feed, run_id, lambda: self.view(owner, run_id), _told)
 
     # The work -----------------------------------------------------------------------------------------------
@@ -300,12 +307,12 @@ class Tasks:
 
     async def _delete(self, owner: Owner, run: Run) -> None:
         if run.state not in FINAL:
-            with suppress(RunFinished):  # it ended by itself meanwhile
+            with suppress(RunFinished):  # the task has ended meanwhile
                 await self._stop(owner, run.id)
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
 
     async def _ended(self, owner: Owner, run_id: str) -> Run:
-        """Wait until a task has ended, or for as long as anyone can be expected to wait."""
+        """Wait until a task has ended, but at most `PATIENCE`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE), aclosing(self.events(owner, run_id)) as views:
                 async for view in views:
@@ -329,13 +336,13 @@ class Tasks:
 
     def _missing(self, run: Run, execution: Execution) -> str:
         needs = execution.needs
-        if not needs:  # of an earlier version's run nothing else says that it needs a task
+        if not needs:  # runs of an earlier version don't record what they need
             with suppress(Damaged):
                 needs = TaskSpec.from_blob(run.spec).needs
         return self.registry.lacks(needs)
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
-        """Return a task's time-out; raise `LimitExceeded` if more is asked for than there may be."""
+        """Return a task's time-out; raise `LimitExceeded` if the requested one exceeds the limit."""
         most = self._settings.max_task_timeout
         if asked is not None and asked > most:
             raise LimitExceeded(
@@ -345,7 +352,7 @@ class Tasks:
 
 
 def _told(view: TaskView) -> tuple[object, ...]:
-    """Return what of a view is worth an event: the renewal of a lease is not."""
+    """Return the parts of a view whose change is an event; the renewal of a lease is none."""
     execution = view.execution
     return (
         view.run.state,

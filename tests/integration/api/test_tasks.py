@@ -130,7 +130,7 @@ def test_a_failed_task_says_why_and_answers_with_what_there_is(client: httpx.Cli
         ("fall_silent", "Mute: its message can't be shown, since its __str__ raised RuntimeError (", None),
         ("give_up", "SystemExit: nothing to count: caf\\udce9 (", None),
         ("fail_in_part", "half_done: Only half is done \\ud800.", {"total": 7, "share": None}),
-        ("fail_in_pieces", "half_done: Only half is done. (The result can't be kept: ", None),
+        ("fail_in_pieces", "half_done: Only half is done. (The partial result can't be stored: ", None),
     ],
 )
 def test_a_failed_task_keeps_its_reason_whatever_it_is_made_of(

@@ -71,7 +71,7 @@ def test_progress_that_json_cannot_say_is_refused_and_the_report_before_stays(va
     kept = Kept()
     context = TaskContext("t", kept.context)
     context.progress(done=1)
-    with pytest.raises(Invalid, match="A report of progress is what JSON can say"):
+    with pytest.raises(Invalid, match="A report of progress must be JSON values"):
         context.progress(done=value)
     assert kept.reports == [{"progress": {"done": 1}}]
 

@@ -45,7 +45,7 @@ def test_numbers_of_any_size_come_back() -> None:
             b'{"numbers": 1}',
             "invalid_task_input: .*input.numbers must be a list, got 1",
         ),
-        ("lie", SOURCE, b"{}", "invalid_result: the task 'lie' returned what isn't its result"),
+        ("lie", SOURCE, b"{}", "invalid_result: the task 'lie' returned an invalid result"),
     ],
 )
 def test_what_is_wrong_with_a_task_is_the_reason(task: str, source: str, given: bytes, words: str) -> None:

@@ -106,8 +106,8 @@ def test_a_module_of_the_working_folder_is_found(file: Path, monkeypatch: pytest
         ("no_such_module_of_mine", "No module named"),
         ("no/such/file.py", "No such file"),
         (f"{SOURCE}:NOTHING", "has no 'NOTHING'"),
-        (f"{SOURCE}:Total", "there is no perdure.tasks.Task"),
-        ("json", "there is no perdure.tasks.Task"),
+        (f"{SOURCE}:Total", "it contains no perdure.tasks.Task"),
+        ("json", "it contains no perdure.tasks.Task"),
     ],
 )
 def test_a_source_without_a_task_says_what_is_wrong(source: str, words: str) -> None:
