@@ -99,11 +99,13 @@ def until_it_ends(
     script: str | None,
     breaks: Sequence[Break] = (),
     older: Sequence[int] = (),
+    after_the_first: Callable[[MemoryKeeper], None] = lambda keeper: None,
     **engine: Any,
 ) -> tuple[Ending, Path]:
     """Attempt it again and again, each time broken off once; return the ending and the last folder.
 
-    `older` tells for each attempt how many of the newest savepoints are passed over, as damaged ones are.
+    `older` tells for each attempt how many of the newest savepoints are passed over, as damaged ones are;
+    `after_the_first` is called with the keeper after the first attempt, if that was broken off.
     """
     former: Path | None = None
     for number, (kind, at) in enumerate([*breaks, ("never", 0)]):
@@ -115,6 +117,8 @@ def until_it_ends(
             ending, _ = attempt(keeper, plan, folder, former, savepoint, **engine)
         except Killed:
             former = folder
+            if not number:
+                after_the_first(keeper)
         else:
             return ending, folder
     raise AssertionError("the last attempt was broken off")

@@ -251,7 +251,7 @@ READS_MUCH = "[time.time_ns() for _ in range(500)][-1]"
 def test_readings_of_engines_fill_a_page_of_the_journal_as_the_scripts_do(
     tmp_path: Path, isolated: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perdure.drivers.experiments.recorder.Journal", lambda: Journal(most_bytes=20_000))
+    monkeypatch.setattr("perdure.drivers.experiments.tape.Journal", lambda: Journal(most_bytes=20_000))
     keeper = MemoryKeeper()
     folder = tmp_path / "first"
     folder.mkdir()

@@ -11,10 +11,10 @@ import pytest
 from tests.support.cosimulated import MILLISECOND, Killed, MemoryKeeper, SmallCoSimulation, contents
 from tests.support.scripted import folder_of, plan_of
 
-from perdure.drivers.experiments import recorder, simulation
+from perdure.drivers.experiments import simulation, tape
 from perdure.drivers.experiments.journal import Journal, Record, records
 from perdure.drivers.experiments.plan import Ending, EndState
-from perdure.drivers.experiments.script_position import POSITION, ScriptPosition
+from perdure.drivers.experiments.script_position import POSITION
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.engines import clocks
 from perdure.state.codec import decode
@@ -54,7 +54,7 @@ def _a_clock_that_goes_with_each_reading(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(clocks, "PATIENCE", 50)
     polled = partial(clocks.Polled, lambda: next(moments) * clocks.TICK / 4)
     monkeypatch.setattr(simulation, "Polled", polled)
-    monkeypatch.setattr(recorder, "Journal", partial(Journal, most_records=PAGE))
+    monkeypatch.setattr(tape, "Journal", partial(Journal, most_records=PAGE))
 
 
 def simulate(
@@ -125,8 +125,8 @@ def test_a_busy_wait_is_kept_in_pages_at_the_same_simulation_time(tmp_path: Path
         *[2 * MILLISECOND] * (len(pages) - 1),
         4 * MILLISECOND,
     ]
-    calls = [ScriptPosition.read(savepoint).calls for savepoint in keeper.order]
-    assert calls == sorted(set(calls))
+    positions = [savepoint.position for savepoint in keeper.order]
+    assert positions == sorted(set(positions))
     # Polled clocks tick every fourth time: what is answered again is counted.
     assert sum(len(page) for page in pages) < len(list(records(keeper.steps))) / 2
     assert set(keeper.order[0].entities) > {POSITION}

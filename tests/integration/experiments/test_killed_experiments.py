@@ -166,16 +166,18 @@ def simulate_folder(
     return ending, files, root / "perdure.db"
 
 
-def loops(steps: list[Step]) -> list[tuple[list[Any], list[Any], int, bool, str]]:
-    """Return what each `run_loop` was given and answered, whatever parts savepoints have cut it into."""
-    found, rows = [], []
+def loops(steps: list[Step]) -> list[tuple[list[Any], list[Any], int, bool]]:
+    """Return what each `run_loop` was given and answered, whatever chunks savepoints have cut it into."""
+    found, given, rows, taken = [], None, [], 0
     for record in records(steps):
         if record.name == RUN_LOOP:
             looped = record.answer
+            given = given or record.arguments
             rows += looped.rows
-            if record.whole:
-                found.append((record.arguments, rows, looped.steps, looped.done, looped.over))
-                rows = []
+            taken += looped.steps
+            if not looped.cut:
+                found.append((given, rows, taken, looped.done))
+                given, rows, taken = None, [], 0
     return found
 
 

@@ -8,10 +8,11 @@ from unittest import mock
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.support import former_journal
 from tests.support.cosimulated import MemoryKeeper, contents
 from tests.support.scripted import Break, attempt, folder_of, plan_of, until_it_ends
 
-from perdure.drivers.experiments import recorder
+from perdure.drivers.experiments import tape
 from perdure.drivers.experiments.journal import Journal, records, trajectory
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Ending, EndState, Plan
@@ -136,7 +137,7 @@ def test_a_run_broken_off_anywhere_ends_as_if_nothing_had_happened(
     with (
         tempfile.TemporaryDirectory() as one,
         tempfile.TemporaryDirectory() as other,
-        mock.patch.object(recorder, "Journal", partial(Journal, most_records=page)),
+        mock.patch.object(tape, "Journal", partial(Journal, most_records=page)),
     ):
         undisturbed, disturbed = MemoryKeeper(), MemoryKeeper()
         ending, folder = until_it_ends(undisturbed, plan, Path(one), script)
@@ -147,6 +148,37 @@ def test_a_run_broken_off_anywhere_ends_as_if_nothing_had_happened(
         assert contents(last_folder) == contents(folder)
         assert disturbed.steps == undisturbed.steps
         assert disturbed.order[-1] == undisturbed.order[-1]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    script=scripts(),
+    first=st.tuples(st.sampled_from(["step", "after append"]), st.integers(0, 25)),
+    breaks=breaks,
+    older=st.lists(st.integers(0, 3), max_size=4),
+    every=st.integers(1, 9),
+    steps=st.integers(1, 40),
+    page=st.sampled_from([1, 3, 10_000]),
+)
+def test_a_run_whose_journal_is_of_the_former_form_goes_on_as_if_nothing_had_happened(
+    script: str, first: Break, breaks: list[Break], older: list[int], every: int, steps: int, page: int
+) -> None:
+    plan = plan_of(script, steps=steps, every=every)
+    with (
+        tempfile.TemporaryDirectory() as one,
+        tempfile.TemporaryDirectory() as other,
+        mock.patch.object(tape, "Journal", partial(Journal, most_records=page)),
+    ):
+        undisturbed, disturbed = MemoryKeeper(), MemoryKeeper()
+        ending, folder = until_it_ends(undisturbed, plan, Path(one), script)
+        breaks = [first, *breaks]
+        same_ending, last_folder = until_it_ends(
+            disturbed, plan, Path(other), script, breaks, older, former_journal.rewrite
+        )
+        assert same_ending == ending
+        assert list(trajectory(disturbed.steps)) == list(trajectory(undisturbed.steps))
+        assert list(records(disturbed.steps)) == list(records(undisturbed.steps))
+        assert contents(last_folder) == contents(folder)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -165,7 +197,7 @@ def test_a_run_paused_or_stopped_between_any_steps_ends_as_if_nothing_had_happen
     with (
         tempfile.TemporaryDirectory() as one,
         tempfile.TemporaryDirectory() as other,
-        mock.patch.object(recorder, "Journal", partial(Journal, most_records=page)),
+        mock.patch.object(tape, "Journal", partial(Journal, most_records=page)),
     ):
         undisturbed, disturbed = MemoryKeeper(), MemoryKeeper()
         ending, folder = until_it_ends(undisturbed, plan, Path(one), script)

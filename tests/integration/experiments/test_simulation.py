@@ -430,7 +430,7 @@ def test_a_plain_loop_costs_one_record_a_savepoint(tmp_path: Path) -> None:
     _, _, keeper, _ = run(tmp_path, "for _ in range(1000): nrp.run_loop()", every=500, quiet=True)
     assert len(keeper.steps) == 3
     assert sum(len(step.inputs or b"") + len(step.outputs) for step in keeper.steps) < 250
-    assert len(list(records(keeper.steps))) == 1002  # two of the calls are in two parts
+    assert len(list(records(keeper.steps))) == 1002  # two of the calls are cut after their only step
 
 
 def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:

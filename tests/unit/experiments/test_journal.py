@@ -16,11 +16,10 @@ from perdure.state.codec import decode
 
 rows = st.lists(st.one_of(st.integers(), st.floats(), st.lists(st.text(max_size=3), max_size=2)), max_size=3)
 looped = st.builds(
-    lambda count, packs, rows, done, whole: Record(
+    lambda count, packs, rows, done, cut: Record(
         name=RUN_LOOP,
         arguments=[count, packs],
-        answer=Looped(rows=rows, steps=count, done=done),
-        whole=whole,
+        answer=Looped(rows=rows, steps=count, done=done, cut=cut),
     ),
     st.integers(1, 3),
     st.sampled_from([[], [], [["pack", "engine", {"x": 1.5}]]]),
@@ -86,7 +85,7 @@ def test_calls_come_back_as_they_were_however_soon_a_page_is_full(
         Record(name="time.time", arguments=[], answer=1.5),
         Record(name="time.sleep", arguments=[0.0], answer=None),
         Record(name=RUN_LOOP, arguments=[5, []], answer=Looped(rows=[], steps=5)),
-        Record(name=RUN_LOOP, arguments=[5, []], answer=Looped(rows=[], steps=0, over="the time is up")),
+        Record(name=RUN_LOOP, arguments=[5, []], answer=Looped(rows=[], steps=0)),
         Record(name=RUN_LOOP, arguments=[5, [["p", "e", {"x": 1}]]], answer=Looped(rows=[[1.0]], steps=5)),
     ],
 )

@@ -1,9 +1,10 @@
-"""The journal: the calls a script made and what they answered, gathered into one log entry a savepoint.
+"""The journal: the calls of a script and their answers, gathered into one entry of the step log a savepoint.
 
-A page, that is an entry of the step log, holds the calls since the last savepoint: its inputs are the calls
-and its outputs the answers, in order. Calls made again with the same arguments and the same answer are
-counted, not repeated, so that a script's plain loop costs one record a savepoint. A call that a savepoint
-falls into is recorded up to there and goes on in the next page. A journal that is full wants a savepoint.
+Such an entry is a page. It holds the calls since the last savepoint: its inputs are the calls and its outputs
+the answers, in order. Calls repeated with the same arguments and the same answer are counted, not repeated,
+so that a script's plain loop costs a record or two a savepoint. A `run_loop` that a savepoint falls into is
+recorded as chunks, each of which is a call for the steps that are left: ``run_loop(10)`` cut after 4 steps is
+followed by ``run_loop(6)`` in the next page. Where a page is full, a savepoint has to be made.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,17 @@ from perdure.drivers.experiments.nrp import Rows
 from perdure.run import Entry, Step
 from perdure.state.codec import State, decode, encode, pack, unpack
 
-__all__ = ["READINGS", "RUN_LOOP", "Journal", "Looped", "Record", "readings", "records", "trajectory"]
+__all__ = [
+    "READINGS",
+    "RUN_LOOP",
+    "Journal",
+    "Looped",
+    "Record",
+    "numbered",
+    "readings",
+    "records",
+    "trajectory",
+]
 
 RUN_LOOP = "nrp.run_loop"
 READINGS = "engines.readings"  # no call: what engines and functions were answered since the last page
@@ -28,28 +39,37 @@ _OVERHEAD = 16  # bytes of a record, about, beside what it holds
 
 
 class Looped(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `run_loop` came to, or a part of it: the rows, and the steps taken in the call so far.
+    """What a chunk of a `run_loop`, or a whole one, came to.
 
-    `done` is the status function's word; `over` says that the time was up, and why.
+    Attributes
+    ----------
+    rows
+        What the status function answered.
+    steps
+        How many steps were taken; fewer than asked for where the chunk is cut, the simulation done, or its
+        time up.
+    done
+        Whether the status function ended the simulation.
+    cut
+        Whether the `run_loop` goes on with another chunk, if only one of no steps.
     """
 
     rows: Rows
     steps: int
     done: bool = False
-    over: str = ""
+    cut: bool = False
 
     def to_state(self) -> State:
         """Return it as a state."""
-        return [self.rows, self.steps, self.done, self.over]
+        return [self.rows, self.steps, self.done, self.cut]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A call in the journal, or a part of one; `answer` is a `Looped` for `run_loop`."""
+    """A call in the journal; `answer` is a `Looped` for `run_loop`."""
 
     name: str
     arguments: list[Any]
     answer: Any
-    whole: bool = True
 
 
 class Journal:
@@ -58,7 +78,7 @@ class Journal:
     Parameters
     ----------
     most_records, most_bytes
-        When it is full. It still takes calls then: whoever makes them is to make a savepoint.
+        When a page is full. Calls are still recorded then; whoever makes them has to make a savepoint.
     """
 
     def __init__(self, *, most_records: int = MOST_RECORDS, most_bytes: int = MOST_BYTES) -> None:
@@ -67,22 +87,22 @@ class Journal:
         self._calls: list[State] = []
         self._answers: list[State] = []
         self._bytes = 0
-        self._last: list[Any] = []  # the last record, if it is of a whole call
+        self._last: list[Any] = []  # the last call
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
     @property
     def full(self) -> bool:
-        """Whether there is as much in it as a page is to hold."""
+        """Whether the page is full."""
         return self.full_with(0)
 
     def full_with(self, more: int) -> bool:
-        """Return whether there would be as much in it as a page is to hold, with some more bytes."""
+        """Return whether the page would be full with some more bytes."""
         return len(self._calls) >= self._most_records or self._bytes + more >= self._most_bytes
 
     def add(self, record: Record) -> None:
-        """Record a call, or the part of one that a savepoint ends; packed at once, whoever changes it later.
+        """Record a call; it is packed at once, whoever changes it later.
 
         Raises
         ------
@@ -97,15 +117,14 @@ class Journal:
         else:
             kept = _packed(answer)
         arguments: list[State] = [_kept(argument) for argument in record.arguments]
-        call: list[Any] = [record.name, arguments, record.whole, 1]
         last = self._last
-        if last and last[:3] == call[:3] and _alike([last[1], self._answers[-1]], [arguments, kept]):
-            last[3] += 1
+        if last and last[0] == record.name and _alike([last[1], self._answers[-1]], [arguments, kept]):
+            last[2] += 1
             return
-        self._calls.append(call)
+        self._last = [record.name, arguments, 1]
+        self._calls.append(self._last)
         self._answers.append(kept)
         self._bytes += _OVERHEAD + sum(map(_size, arguments)) + _size(kept)
-        self._last = call if record.whole else []
 
     def take(self) -> list[Entry]:
         """Return the page and begin the next; no page if nothing was recorded."""
@@ -116,27 +135,36 @@ class Journal:
         return [entry]
 
 
-def records(steps: Iterable[Step]) -> Iterator[Record]:
-    """Read pages back, each counted call as often as it was made.
+def numbered(steps: Iterable[Step]) -> Iterator[tuple[int, Record]]:
+    """Read pages back: each call, as often as it was made, with the number of its page from 1.
 
     Raises
     ------
     CorruptBlob, NewerSchema
         If a page can't be trusted.
     """
-    for step in steps:
+    former = 0  # steps taken in the earlier parts of a call, in the former form of pages
+    for page, step in enumerate(steps, 1):
         calls = decode(step.inputs or b"")
-        for (name, kept, whole, count), answer in zip(calls, decode(step.outputs), strict=True):
+        for (name, kept, *form), answer in zip(calls, decode(step.outputs), strict=True):
             if name == READINGS:
                 continue
+            *whole, count = form
             arguments = [_read(argument) for argument in kept]
-            record = Record(
-                name=name, arguments=arguments, answer=_answer(name, arguments, answer), whole=whole
-            )
+            record = Record(name=name, arguments=arguments, answer=_answer(name, arguments, answer))
             for again in range(count):
                 if again and type(answer) is bytes:  # a script may have changed what it was answered
                     record = msgspec.structs.replace(record, answer=_answer(name, arguments, answer))
-                yield record
+                if name == RUN_LOOP and whole:
+                    yield page, _chunk(record, former, whole[0])
+                    former = 0 if whole[0] else record.answer.steps
+                else:
+                    yield page, record
+
+
+def records(steps: Iterable[Step]) -> Iterator[Record]:
+    """Read pages back: each call, as often as it was made; raises as `numbered`."""
+    return (record for _, record in numbered(steps))
 
 
 def readings(steps: Iterable[Step]) -> Iterator[Any]:
@@ -163,14 +191,23 @@ def _answer(name: str, arguments: list[Any], kept: Any) -> Any:
         return answer
     if answer is None:
         return Looped(rows=[], steps=arguments[0])
-    rows, steps, done, over = answer
-    return Looped(rows=rows, steps=steps, done=done, over=over)
+    rows, steps, done, last = answer
+    if type(last) is str:  # the former form: why no more steps were taken
+        return Looped(rows=rows, steps=steps, done=done or last.startswith("The status function"))
+    return Looped(rows=rows, steps=steps, done=done, cut=last)
+
+
+def _chunk(record: Record, taken: int, whole: bool) -> Record:
+    """Return a part of a call as a chunk: in the former form it has the whole call's arguments and steps."""
+    count, datapacks = record.arguments
+    looped = msgspec.structs.replace(record.answer, steps=record.answer.steps - taken, cut=not whole)
+    return Record(name=RUN_LOOP, arguments=[count - taken, [] if taken else datapacks], answer=looped)
 
 
 def _is_plain(looped: Looped, arguments: list[Any]) -> bool:
     """Return whether a call was given no data packs, took all its steps and answered nothing."""
     count, datapacks = arguments
-    return not (looped.rows or datapacks or looped.done or looped.over) and looped.steps == count
+    return not (looped.rows or datapacks or looped.done or looped.cut) and looped.steps == count
 
 
 def _kept(value: Any) -> State:

@@ -24,16 +24,15 @@ what a fork's script found at its top, None but after a fork to another script."
 class ScriptPosition(msgspec.Struct, frozen=True, kw_only=True):
     """Where in its script a simulation stands; kept in savepoints as the entity `POSITION`.
 
+    Which calls the script had made isn't in it: those are in the pages of the journal up to the savepoint's
+    position.
+
     Attributes
     ----------
     base
         Entries of the step log before the script began: 0 but after a fork to another script.
     begun, ended
         Whether the script had begun, and had come to its end.
-    calls
-        Calls it had made, the one going on excepted.
-    done, rows
-        In the `run_loop` going on: timesteps taken, and rows that the status function had answered.
     every
         Distance of savepoints in nanoseconds; None until it is measured.
     seconds
@@ -45,9 +44,6 @@ class ScriptPosition(msgspec.Struct, frozen=True, kw_only=True):
     base: int = 0
     begun: bool = False
     ended: bool = False
-    calls: int = 0
-    done: int = 0
-    rows: int = 0
     every: int | None = None
     seconds: float = 0.0
     hash_sample: int = msgspec.field(default_factory=lambda: hash("perdure"))

@@ -26,11 +26,11 @@ from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, Rows, Scr
 from perdure.drivers.experiments.plan import Ending, EndState, Past, Plan
 from perdure.drivers.experiments.printed import Printed
 from perdure.drivers.experiments.publisher import Publisher
-from perdure.drivers.experiments.recorder import Recorder
 from perdure.drivers.experiments.script import Script, error_in_words
 from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.script_position import FILES, POSITION, SCRIPT, WARNED, ScriptPosition
 from perdure.drivers.experiments.stepper import Stepper
+from perdure.drivers.experiments.tape import Phase, Tape
 from perdure.engines.clock_methods import ClockMethods
 from perdure.engines.clocks import TICK, Polled, builtins_with, facades
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
@@ -89,13 +89,15 @@ class Simulation:
         self._kept: Any = {} if past is None else decode(past.savepoint.entities[FILES])
         self._beginning: Any = self._kept.get("beginning")
         self._left_out: set[str] = set(self._kept.get("left_out", ()))  # and told so
-        pages = () if past is None else past.steps[self._place.base :]
-        self._recorder = Recorder(self._place, pages, self._folder, self._arrive)
+        base = self._place.base
+        pages = () if past is None else past.steps[base:]
+        answered = 0 if past is None else past.savepoint.position - base
+        self._tape = Tape(self._place, pages, answered, self._folder, self._arrive)
         self._publisher = Publisher(self._report, keeper.progress, period)
         self._stepper = Stepper(
             cosimulation,
             keeper,
-            self._recorder,
+            self._tape,
             self._place,
             0 if past is None else len(past.steps),
             timeout=plan.timeout,
@@ -156,7 +158,7 @@ class Simulation:
             else:
                 error = self._script.run(nrp, self._log.logger)
             if self._failure is None and self._stepper.broken is None and not self._stepper.stopped:
-                self._recorder.end()
+                self._tape.end()
                 self._stepper.save(ended=True)
         except ScriptStopped:
             pass  # the reason is one of the three below
@@ -183,14 +185,14 @@ class Simulation:
             self._stepper.broken = error
             raise ScriptStopped from error
         if self._past is None:
-            self._recorder.begin()
+            self._tape.begin()
             self._stepper.save()
         else:
             self._place.check_hash_seed()
             later = self._past.steps[self._past.savepoint.position :]
             self._cosimulation.restore(entities, readings(later))
             self._lay_beginning()
-            self._recorder.begin()
+            self._tape.begin()
 
     def _shut_down(self) -> Ending:
         """Close the engines of a simulation that came to its end; an engine may fail even then."""
@@ -228,11 +230,12 @@ class Simulation:
         if threading.get_ident() != self._thread:
             raise RuntimeError("run_loop was called in another thread than the script's own; call it there.")
         looped = self._called(self._stepper.loop, count, datapacks)
-        self._recorder.calls += 1
         if looped.steps:
             self._polled.over()
-        if looped.over:
-            raise NRPSimulationTimeout(looped.over)
+        if looped.done and not looped.steps:
+            raise NRPSimulationTimeout("The status function ended the simulation.")
+        if not looped.done and looped.steps < count:
+            raise NRPSimulationTimeout("The simulation time is up: SimulationTimeout was reached.")
         return looped.done, looped.rows
 
     def _read_clock(self, name: str, reading: Any) -> Any:
@@ -240,7 +243,7 @@ class Simulation:
         if not self._asked_by_script():
             return reading
         counts = self._polled.reading(name, reading)
-        return self._called(self._recorder.call, name, [], lambda: counts, aside=False)
+        return self._called(self._tape.call, name, [], lambda _: counts, aside=False)
 
     def _sleep(self, seconds: float) -> None:
         """Sleep for a script, except in a replay; it can be paused and stopped meanwhile."""
@@ -248,7 +251,7 @@ class Simulation:
             time.sleep(seconds)
             return
 
-        def sleep() -> None:
+        def sleep(_: Any) -> None:
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
                 time.sleep(min(left, SLICE))
@@ -256,7 +259,7 @@ class Simulation:
 
         if seconds >= TICK:
             self._polled.over()
-        self._called(self._recorder.call, "time.sleep", [seconds], sleep)
+        self._called(self._tape.call, "time.sleep", [seconds], sleep)
 
     def _asked_by_script(self) -> bool:
         return (
@@ -274,9 +277,9 @@ class Simulation:
         """
         if self._failure is not None or self._stepper.broken is not None or self._stepper.stopped:
             raise ScriptStopped
-        full = self._recorder.journal.full
+        full = self._tape.journal.full
         # Where the script arrives files are put back, which isn't its doing.
-        script = self._script if aside or full or self._recorder.at_place else None
+        script = self._script if aside or full or self._tape.arriving else None
         if script is not None:
             script.leave()
         try:
@@ -360,7 +363,7 @@ class Simulation:
             "steps": steps,
             "max_steps": most,
             "fraction": None if most is None else steps / most if most else 1.0,
-            "replaying": not self._recorder.live,
+            "replaying": self._tape.phase is not Phase.RECORDING,
             "parts": {
                 part: {
                     "kept": SAVED if reason is None else REPLAYED,

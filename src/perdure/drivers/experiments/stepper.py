@@ -1,12 +1,14 @@
 """The stepper: takes the steps of a script's `run_loop`, and makes savepoints on the way.
 
-Between any two steps it pauses and stops, as the keeper wants. Steps that the journal holds already, because
-an older savepoint had to be used, are taken again and compared with it.
+Between any two steps it pauses and stops, as the keeper wants. To make a savepoint it cuts the `run_loop`:
+each chunk is a call on the tape, and savepoints are made between them. Where the tape has a chunk already,
+because an older savepoint had to be used, its steps are taken again and compared with it.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,10 +17,9 @@ from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.journal import READINGS, RUN_LOOP, Looped, Record
 from perdure.drivers.experiments.keeper import Control, Keeper
 from perdure.drivers.experiments.nrp import Rows, ScriptStopped
-from perdure.drivers.experiments.recorder import Recorder
-from perdure.drivers.experiments.replay import agree
 from perdure.drivers.experiments.script_position import POSITION, ScriptPosition
 from perdure.drivers.experiments.stopwatch import Stopwatch
+from perdure.drivers.experiments.tape import Phase, Tape, agree
 from perdure.errors import ReplayMismatch
 from perdure.state.codec import State, encode
 from perdure.state.grid import next_savepoint
@@ -31,37 +32,6 @@ EARLY = 0.2  # seconds of stepping after which each attempt has a savepoint, les
 TIMES = 5  # as long as that is the distance of savepoints, where it isn't given: about a second
 
 
-class _Call(msgspec.Struct):
-    """A `run_loop` that is going on.
-
-    Attributes
-    ----------
-    arguments
-        What it was called with.
-    rows, done
-        What it has come to, and the steps taken, when that was last looked at.
-    left
-        Steps that it has to take yet.
-    recorded, recorded_rows
-        The steps, and the rows, that the journal has.
-    logged
-        What the journal held of it when it was made again.
-    """
-
-    arguments: list[Any]
-    rows: Rows
-    done: int = 0
-    left: int = 0
-    recorded: int = 0
-    recorded_rows: int = 0
-    logged: Record | None = None
-
-    @property
-    def catching_up(self) -> bool:
-        """Whether the next step was taken before, after the savepoint."""
-        return self.logged is not None and (self.logged.whole or self.done < self.logged.answer.steps)
-
-
 class Stepper:
     """Steps a co-simulation for one script.
 
@@ -71,8 +41,8 @@ class Stepper:
         What is stepped.
     keeper
         Who keeps it and says when to pause and to stop.
-    recorder
-        Of the script's calls.
+    tape
+        The script's calls.
     place
         Where the script stands when it begins.
     position
@@ -104,7 +74,7 @@ class Stepper:
         self,
         cosimulation: CoSimulated,
         keeper: Keeper,
-        recorder: Recorder,
+        tape: Tape,
         place: ScriptPosition,
         position: int,
         *,
@@ -121,7 +91,7 @@ class Stepper:
         self._timeout = timeout
         self._cosimulation = cosimulation
         self._keeper = keeper
-        self._recorder = recorder
+        self._tape = tape
         self._place = place
         self._position = position
         self._keep = keep
@@ -132,13 +102,12 @@ class Stepper:
         self._every = every
         self._describe = describe
         self._publish = publish
-        self._call: _Call | None = None
         # Steps are counted from the beginning of this attempt: it is cheaper than to compare times.
         self._steps = 0
         self._limit: int | None = None  # that the time-out allows
         self._grid: int | None = None  # after which the next savepoint lies on the grid
-        self._next = 0  # after which it is looked whether a savepoint is due
-        self._saved: tuple[int, int, bool] | None = None  # calls, steps of the one going on, ended
+        self._next = 0  # after which each step checks whether a savepoint is due
+        self._saved: bool | None = None  # whether the script had ended at this attempt's last savepoint
         self._began = (Fraction(0), 0.0)  # simulation time and seconds at the start of this attempt
 
     @property
@@ -162,36 +131,23 @@ class Stepper:
         ScriptStopped
             If a stop is wanted.
         ReplayMismatch
-            If the journal holds another call, or other answers.
+            If the tape holds another call, or other answers.
         Exception
             What an engine raised; it is `broken` then.
         """
-        arguments = [count, datapacks]
-        resumed = self._recorder.at_place
-        logged = self._recorder.answer(RUN_LOOP, arguments)
-        if logged is not None and not self._recorder.arrived:
-            self.obey()
-            answer: Looped = logged.answer
-            return answer
-        call = self._call = _Call(arguments=arguments, rows=[], logged=logged)
-        if logged is not None and resumed:
-            call.rows = logged.answer.rows[: self._place.rows]
-            call.done = call.recorded = self._place.done
-            call.recorded_rows = len(call.rows)
-        call.left = count - call.done
-        self.watch.go()
-        try:
-            over = self._take_steps(call, datapacks)
-        finally:
-            self.watch.stand()
-        looped = Looped(rows=call.rows, steps=call.done, done=self._cosimulation.done and not over, over=over)
-        if logged is None or not logged.whole:
-            rest = msgspec.structs.replace(looped, rows=call.rows[call.recorded_rows :])
-            self._recorder.journal.add(Record(name=RUN_LOOP, arguments=arguments, answer=rest))
-        elif not agree(looped.to_state(), logged.answer.to_state()):
-            raise self._diverged()
-        self._call = None
-        return looped
+        rows: Rows = []
+        left = count
+        while True:
+            take = partial(self._take_steps, left, datapacks)
+            chunk: Looped = self._tape.call(RUN_LOOP, [left, datapacks], take, again=True)
+            rows += chunk.rows
+            left -= chunk.steps
+            if not chunk.cut:
+                return Looped(rows=rows, steps=count - left, done=chunk.done)
+            datapacks = []
+            if self._due:
+                self._plan_next()
+            self.save()
 
     def obey(self) -> None:
         """Pause or stop if that is wanted."""
@@ -207,25 +163,15 @@ class Stepper:
             raise ScriptStopped
 
     def save(self, *, ended: bool = False) -> None:
-        """Make a savepoint with the journal up to here; not where the journal goes on already."""
-        call = self._call
-        if call is not None:
-            self._look_at(call)
-        if not self._recorder.live or (call is not None and call.catching_up):
+        """Make a savepoint between two calls of the tape; not where the tape goes on already."""
+        if self._tape.phase is not Phase.RECORDING or (not self._tape.journal and self._saved is ended):
             return
         with self.watch.standing():
-            self._save(call, ended)
+            self._save(ended)
 
-    def _save(self, call: _Call | None, ended: bool) -> None:
-        journal = self._recorder.journal
-        if call is not None and call.done > call.recorded:
-            part = Looped(rows=call.rows[call.recorded_rows :], steps=call.done)
-            journal.add(Record(name=RUN_LOOP, arguments=call.arguments, answer=part, whole=False))
-            call.recorded, call.recorded_rows = call.done, len(call.rows)
-        mark = (self._recorder.calls, 0 if call is None else call.done, ended)
-        if mark == self._saved:
-            return  # nothing happened since
-        self._saved = mark
+    def _save(self, ended: bool) -> None:
+        self._saved = ended
+        journal = self._tape.journal
         read = self._cosimulation.readings()
         if read is not None:
             journal.add(Record(name=READINGS, arguments=[], answer=read))
@@ -234,9 +180,6 @@ class Stepper:
         place = msgspec.structs.replace(
             self._place,
             ended=ended,
-            calls=self._recorder.calls,
-            done=0 if call is None else call.done,
-            rows=0 if call is None else len(call.rows),
             every=None if self._every is None else nanoseconds(self._every),
             seconds=self.watch.seconds,
         )
@@ -253,70 +196,62 @@ class Stepper:
             ),
         )
 
-    def _take_steps(self, call: _Call, datapacks: list[Any]) -> str:
-        """Take the steps of a call that are left, and make savepoints where they are due.
+    def _take_steps(self, count: int, datapacks: list[Any], recorded: Looped | None) -> Looped:
+        """Take the steps of a chunk: of `recorded`, or up to where a savepoint is due.
 
-        It returns why the time was up, if it was. This is what journalling costs a step: it is kept short.
+        This is what journalling costs a step: it is kept short.
         """
         cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
-        journal = self._recorder.journal
-        logged, sent = call.logged, call.done > 0 or not datapacks
+        full_with = self._tape.journal.full_with
         possible = self.left
-        steps = call.left if possible is None else min(call.left, possible)
-        for _ in range(steps):
-            if wanted() is not running:
-                self.obey()
-            if cosimulation.done:
-                break
-            try:
-                if not sent:
-                    sent = True
-                    for name, engine, data in datapacks:
-                        cosimulation.set_datapack(name, engine, data)
-                cosimulation.step()
-            except Exception as error:
-                self.broken = error
-                raise
-            call.left -= 1
-            self._steps += 1
-            if logged is not None:
-                self._compare(call, logged)
-            if self._steps >= self._next:
-                self._save_if_due()
-            if journal.full_with(cosimulation.unsaved):
-                self.save()
-        else:
-            if call.left:
-                self.obey()
-        self._look_at(call)
-        if not call.left:
-            return ""
-        if cosimulation.done:
-            return "" if call.done else "The status function ended the simulation."
-        return "The simulation time is up: SimulationTimeout was reached."
+        limit = count if possible is None else min(count, possible)
+        if recorded is not None:
+            limit = min(limit, recorded.steps)
+        taken, cut = 0, False
+        self.watch.go()
+        try:
+            while taken < count and not cut:
+                if wanted() is not running:
+                    if taken and recorded is None:
+                        cut = True
+                        break
+                    self.obey()
+                if taken == limit or cosimulation.done:
+                    break
+                try:
+                    if not taken:
+                        for name, engine, data in datapacks:
+                            cosimulation.set_datapack(name, engine, data)
+                    cosimulation.step()
+                except Exception as error:
+                    self.broken = error
+                    raise
+                taken += 1
+                self._steps += 1
+                if recorded is None:
+                    cut = (self._steps >= self._next and self._due) or full_with(cosimulation.unsaved)
+        finally:
+            self.watch.stand()
+        if recorded is not None:
+            cut = recorded.cut
+        done = cosimulation.done and not cut
+        chunk = Looped(rows=cosimulation.take_trajectory(), steps=taken, done=done, cut=cut)
+        if recorded is not None and not agree(chunk.to_state(), recorded.to_state()):
+            raise self._diverged()
+        return chunk
 
-    def _look_at(self, call: _Call) -> None:
-        """Bring up to date what a call has come to."""
-        call.rows += self._cosimulation.take_trajectory()
-        call.done = call.arguments[0] - call.left
+    @property
+    def _due(self) -> bool:
+        """Whether a savepoint is due: on the grid, and one early in an attempt, which measures the grid."""
+        if self._grid is not None and self._steps >= self._grid:
+            return True
+        return self.watch.seconds - self._began[1] >= EARLY
 
-    def _compare(self, call: _Call, logged: Record) -> None:
-        """Compare what a call has come to with the journal, where that ends within the call."""
-        self._look_at(call)
-        if not logged.whole and call.done == logged.answer.steps > call.recorded:
-            call.recorded, call.recorded_rows = call.done, len(call.rows)
-            if not agree(call.rows, logged.answer.rows):
-                raise self._diverged()
-
-    def _save_if_due(self) -> None:
-        """Make a savepoint on the grid, and one early in an attempt, by which the distance is measured."""
-        began, seconds = self._began
-        on_the_grid = self._grid is not None and self._steps >= self._grid
-        if not on_the_grid and self.watch.seconds - seconds < EARLY:
-            return
+    def _plan_next(self) -> None:
+        """Set the step of the next savepoint on the grid, which is measured now unless it was before."""
         if self._every is None:
-            self._every = nanoseconds(self._cosimulation.time - began) * TIMES * NANOSECOND
-        self.save()
+            elapsed = self._cosimulation.time - self._began[0]
+            self._every = nanoseconds(elapsed) * TIMES * NANOSECOND
         self._next = self._grid = self._steps_to_grid(self._every)
 
     def _steps_to_grid(self, every: Fraction) -> int:
@@ -332,7 +267,7 @@ class Stepper:
     def _diverged(self) -> ReplayMismatch:
         return ReplayMismatch(
             f"Run again from a savepoint to {nanoseconds(self._cosimulation.time)} ns, the engines answered "
-            f"otherwise than the journal holds (call {self._recorder.calls + 1}). The run is left as it is; "
+            f"otherwise than the journal holds (call {self._tape.number}). The run is left as it is; "
             "serve the engines and the Python it was made with.",
-            call=self._recorder.calls + 1,
+            call=self._tape.number,
         )
