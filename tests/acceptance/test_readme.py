@@ -65,7 +65,7 @@ def bash(
         env={**os.environ, "PERDURE_PORT": str(port), "PERDURE_LOG_LEVEL": "WARNING", **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=540,  # a new environment takes minutes where many tests run at once
         check=False,
     )
 
