@@ -19,7 +19,7 @@ from perdure.run import Execution
 __all__ = ["Action", "Attempt", "Event", "Happened"]
 
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
-LEAVING = 2.0  # seconds that a process has to end after its body, and its pipe after the process
+LEAVING = 2.0  # seconds that a process has to end after its body, and its pipe after the last message
 HANGING_UP = 10.0  # seconds that a process has to end after its pipe has closed
 SILENT = 10.0  # seconds without a heartbeat after which the child is logged as silent
 NO_THREAD = "can't start new thread"  # Python's message when the machine is out of threads
@@ -205,6 +205,8 @@ class Attempt:
 
     def _hear(self, message: FromChild, now: float) -> Iterator[Action]:
         self._heard = now
+        if self._end is not None:
+            self._until = now + LEAVING  # it may have left more in the pipe than is read by then
         match message:
             case Append() | Line():
                 return

@@ -192,6 +192,16 @@ def test_what_was_on_its_way_when_the_child_ended_is_heard() -> None:
     assert played.outcome is Outcome.SUCCEEDED
 
 
+def test_what_a_child_left_in_the_pipe_is_read_however_long_that_takes() -> None:
+    played = working()
+    played.after(KILLED)
+    for _ in range(10):
+        played.after(Line("info", "a line"), seconds=LEAVING * 0.9)
+        assert played.attempt.conclusion is None
+    played.after(None, seconds=LEAVING)
+    assert played.attempt.conclusion == Again(1)
+
+
 def test_what_never_comes_is_not_waited_for() -> None:
     played = working()
     played.after(KILLED)
