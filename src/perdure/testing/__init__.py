@@ -1,1 +1,1 @@
-"""Conformance suites and fakes for stores and engines, public so that third parties can run them."""
+"""Conformance suites and fakes for stores, engines, executors and tasks of other packages."""

@@ -1,6 +1,6 @@
 """Bodies of runs for the conformance suite of executors: each does one thing, named by its spec.
 
-A spec is a MessagePack map with ``do``, the name of one of the functions here, and what that function takes.
+A spec is a MessagePack map with ``do``, the name of one of the functions here, and the function's arguments.
 """
 
 import os
@@ -38,7 +38,7 @@ def echo(context: RunContext, value: Any) -> bytes:
 def count(context: RunContext, to: int, dies_at: Mapping[int, int] | None = None) -> bytes:
     """Count with a savepoint after each number; return the number and where each attempt began.
 
-    At the numbers in `dies_at` it kills itself, in so many attempts.
+    It kills itself at the numbers in `dies_at`, each in as many attempts as given there.
     """
     dies_at = dict(dies_at or {})
     number, begins = 0, []
@@ -59,20 +59,20 @@ def count(context: RunContext, to: int, dies_at: Mapping[int, int] | None = None
 
 
 def spin(context: RunContext) -> None:
-    """Say that it began, then compute in C without giving a thread a turn."""
+    """Report progress, then compute in C without giving another thread a turn."""
     context.progress({"spinning": True})
     sum(range(10**12))
 
 
 def fail(context: RunContext, code: str | None = None) -> None:
-    """Raise an error: one that carries a partial result, or any."""
+    """Raise an error: one with a partial result, or any error."""
     if code is not None:
         raise BodyFailed(code, "it was told to", result=msgspec.msgpack.encode("a part"))
     raise ValueError("it was told to")
 
 
 def interrupt_itself(context: RunContext) -> None:
-    """Raise what a Ctrl-C becomes elsewhere."""
+    """Raise KeyboardInterrupt."""
     raise KeyboardInterrupt
 
 
@@ -88,7 +88,7 @@ def die(context: RunContext, number: int) -> None:
 
 
 def stop_when_asked(context: RunContext) -> bytes:
-    """Report, then work until the end is asked for, and return what there is."""
+    """Report progress, work until an end is requested, and return a partial result."""
     context.progress({"waiting": True})
     while not context.stopping:
         time.sleep(0.001)
@@ -96,7 +96,7 @@ def stop_when_asked(context: RunContext) -> bytes:
 
 
 def march(context: RunContext, until: str) -> bytes:
-    """Count, standing still when asked to, until there is a file of that name."""
+    """Count, pausing when requested, until a file exists."""
     number = 0
     while context.hold() and not Path(until).exists():
         number += 1

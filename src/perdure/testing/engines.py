@@ -19,11 +19,11 @@ class EngineConformance:
     Parameters
     ----------
     make
-        Makes a fresh engine, not initialised.
+        Creates a fresh engine, not initialised.
     config
-        What it is initialised with.
+        The config that it is initialised with.
     inputs
-        The inputs of each step, as many as are to be checked; fewer are taken if the engine finishes earlier.
+        The inputs of each step to check; fewer are used if the engine finishes earlier.
     refused
         Inputs that the engine must refuse.
 
@@ -49,14 +49,14 @@ class EngineConformance:
         self._refused = refused
 
     def check(self) -> None:
-        """Check everything; raise `AssertionError` with what is wrong, and at which step."""
+        """Check everything; raise `AssertionError` with the error and its step."""
         self.check_port()
         self.check_validates()
         self.check_repeats()
         self.check_resumes()
 
     def check_port(self) -> None:
-        """Check that the engine has the port's methods, and starts before its first step."""
+        """Check that the engine has the port's methods, and is before its first step."""
         engine = self._fresh()
         try:
             assert isinstance(engine, Engine), f"{type(engine).__name__} lacks methods of the engine port"
@@ -66,7 +66,7 @@ class EngineConformance:
             engine.close()
 
     def check_validates(self) -> None:
-        """Check that `validate` refuses just what `step` refuses, at every step, and changes nothing."""
+        """Check that `validate` refuses exactly what `step` refuses, at every step, and changes nothing."""
         engine = self._fresh()
         try:
             for step, inputs in enumerate(self._inputs):
@@ -86,7 +86,7 @@ class EngineConformance:
 
     def _check_step_refuses(self, inputs: Mapping[str, Any], state: bytes, beforehand: PerdureError) -> None:
         """Check that an engine at `state` refuses `inputs` with the error that `validate` raised."""
-        # Another engine, since one that raised isn't used again.
+        # A new engine, since one that has raised an error can't be used again.
         engine = self._fresh()
         try:
             engine.restore(decode(state))
@@ -111,7 +111,7 @@ class EngineConformance:
             try:
                 for inputs in self._inputs[:cut]:
                     engine.step(inputs)
-                # Through bytes, as a savepoint goes, so that nothing of the old engine lives on.
+                # Through bytes, as in a savepoint, so that nothing of the old engine is shared.
                 state = decode(encode(engine.snapshot()))
                 time, finished = engine.time, engine.finished
             finally:
@@ -150,7 +150,7 @@ class EngineConformance:
 
 
 def _refusal(method: Callable[[Mapping[str, Any]], object], inputs: Mapping[str, Any]) -> PerdureError | None:
-    """Return what `method` raises for the inputs, if it does."""
+    """Return the error that `method` raises for the inputs, or None."""
     try:
         method(inputs)
     except PerdureError as error:

@@ -1,12 +1,12 @@
-"""The conformance suite of executors: what the port promises, as tests that every executor runs.
+"""The conformance suite of executors: the port's contract as tests that every executor runs.
 
-Subclass `ExecutorConformance` in a test module of pytest and say how an executor is opened:
+Subclass `ExecutorConformance` in a test module of pytest and override `opened`:
 
     class TestMyExecutor(ExecutorConformance):
         def opened(self, store: Store) -> AbstractAsyncContextManager[Executor]:
             return MyExecutor(store, BODIES)
 
-No test depends on how long something takes: each waits for what it expects, a minute at most.
+No test depends on durations: each waits for the expected event, for some minutes at most.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ WAIT = 240.0  # seconds until what never happens fails its test
 
 
 class Trial:
-    """A store and an executor, and what tests do with them.
+    """A store and an executor, with helpers for tests.
 
     Attributes
     ----------
     store, executor
-        The two.
+        The store and the executor.
     """
 
     def __init__(self, store: Store, executor: Executor) -> None:
@@ -62,7 +62,7 @@ class Trial:
         tags: tuple[str, ...] = (),
         **given: Any,
     ) -> None:
-        """Create a task that does what `perdure.testing.bodies.spec` is given, without submitting it."""
+        """Create a task that does what `perdure.testing.bodies.spec` describes, without submitting it."""
         now = time.time()
         run = Run(id=id, kind="task", owner=owner, spec=spec(**given), created=now, updated=now, tags=tags)
         execution = Execution(
@@ -76,12 +76,12 @@ class Trial:
         await self.executor.submit(id)
 
     async def want(self, desired: DesiredState, id: str = "run") -> None:
-        """Want a state of a run, and wake the executor."""
+        """Set the desired state of a run, and notify the executor."""
         self.store.submit(SetDesiredState(id, desired)).result(WAIT)
         await (self.executor.cancel if desired is DesiredState.STOPPED else self.executor.submit)(id)
 
     async def until(self, condition: Callable[[], bool], id: str = "run") -> None:
-        """Wait until a condition holds, looked at after each change of a run."""
+        """Wait until a condition holds; it is checked after each change of a run."""
         with self._feed.subscribe(id) as changes:
             async with asyncio.timeout(WAIT):
                 while not condition():
@@ -94,16 +94,16 @@ class Trial:
         return self.store.run(id), self.store.execution(id)
 
     async def until_reported(self, id: str = "run") -> None:
-        """Wait until a run reports progress, so that its body is at work."""
+        """Wait until a run reports progress, so that its body is running."""
         await self.until(lambda: self.store.execution(id).progress is not None, id)
 
     def value(self, id: str = "run") -> Any:
-        """Return a run's result, decoded."""
+        """Return a run's decoded result."""
         return msgspec.msgpack.decode(self.store.execution(id).result or b"")
 
 
 class ExecutorConformance:
-    """What every executor does. A subclass says how one is opened."""
+    """The tests of every executor. A subclass overrides `opened`."""
 
     def opened(self, store: Store) -> AbstractAsyncContextManager[Executor]:
         """Open an executor on a store, with `BODIES`, that works on at least one run at a time."""
@@ -111,13 +111,13 @@ class ExecutorConformance:
 
     @contextlib.asynccontextmanager
     async def trial(self) -> AsyncIterator[Trial]:
-        """Open an executor on a fresh store."""
+        """Open an executor on a new store."""
         with contextlib.closing(MemoryStore()) as store:
             async with self.opened(store) as executor:
                 yield Trial(store, executor)
 
     def tried(self, work: Callable[[Trial], Awaitable[None]]) -> None:
-        """Do a test's work."""
+        """Run a test's coroutine with a trial."""
 
         async def work_in_trial() -> None:
             async with self.trial() as trial:

@@ -37,12 +37,12 @@ class FaultyVFS(apsw.VFS):
     Attributes
     ----------
     name
-        What a store is opened with: ``SqliteStore(path, vfs=vfs.name)``.
+        Name of the file system for a store: ``SqliteStore(path, vfs=vfs.name)``.
     room
-        How many bytes files may still grow by; a write beyond it writes what fits and then fails with
+        How many bytes files may still grow by; a larger write writes what fits and then fails with
         ``SQLITE_FULL``. None is no limit.
     syncs, struck
-        How many syncs have succeeded, and how many operations were made to fail.
+        Number of successful syncs, and of operations that were made to fail.
 
     Examples
     --------
@@ -70,36 +70,36 @@ class FaultyVFS(apsw.VFS):
         times: int = 1 << 30,
         loses: bool = False,
     ) -> None:
-        """Let an operation on files whose name ends with `suffix` fail.
+        """Make an operation on files fail whose name ends with `suffix`.
 
         Parameters
         ----------
         operation
             ``open``, ``read``, ``write`` or ``sync``.
         suffix
-            ``-wal`` is the log, ``.db`` a database of such a name, the empty string every file.
+            ``-wal`` is the write-ahead log, ``.db`` a database with such a name, the empty string every file.
         code
             SQLite's result code; by default ``SQLITE_CANTOPEN`` or the I/O error of the operation.
         after
-            How many of these operations succeed before.
+            How many of these operations succeed first.
         times
-            How often it fails then.
+            How many of them fail then.
         loses
-            Whether what was written since the last sync is gone when a sync has failed, as on a file system
-            that drops the pages it couldn't write.
+            Whether a failed sync loses what was written since the last one, as on a file system that drops
+            the pages it couldn't write.
         """
         chosen = _CODES[operation] if code is None else code
         self._faults.append(_Fault(operation, suffix, chosen, after, times, loses))
 
     def heal(self) -> None:
-        """Let everything succeed again."""
+        """Make all operations succeed again."""
         self.room = None
         self._faults.clear()
 
     def after_power_cut(self, file: Path, folder: Path) -> Path:
-        """Copy a database to a folder as it would be found if the power failed now, and return the copy.
+        """Copy a database to a folder as it would be after a power cut now, and return the copy.
 
-        What was written since the last sync is lost.
+        Everything written since the last sync is lost.
         """
         for source in (file, file.with_name(f"{file.name}-wal")):
             if not source.exists():
@@ -126,7 +126,7 @@ class FaultyVFS(apsw.VFS):
         super().xDelete(filename, syncdir)
 
     def _fault(self, operation: Operation, path: str) -> _Fault | None:
-        """Return the fault that strikes now, if one does."""
+        """Return the fault that applies now, if any."""
         for fault in self._faults:
             if fault.operation != operation or not path.endswith(fault.suffix) or not fault.times:
                 continue

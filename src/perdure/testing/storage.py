@@ -1,4 +1,4 @@
-"""A storage of savepoints in memory, for tests of what is built on the state store."""
+"""A storage of savepoints in memory, for tests of code that uses the state store."""
 
 from perdure.errors import SavepointNotFound
 from perdure.state.savepoint import Savepoint
@@ -7,17 +7,17 @@ __all__ = ["MemoryStorage"]
 
 
 class MemoryStorage:
-    """Keeps the newest savepoints of one run, encoded, as a real storage does.
+    """Keeps the newest savepoints of one run, encoded as in a real storage.
 
     Parameters
     ----------
     keep
-        How many of the newest savepoints stay.
+        How many of the newest savepoints are kept.
 
     Attributes
     ----------
     blobs
-        Timestamp to encoded savepoint; tests may damage them.
+        Encoded savepoints by timestamp; tests may damage them.
     """
 
     def __init__(self, keep: int = 2) -> None:
@@ -26,15 +26,15 @@ class MemoryStorage:
         self._initialized = False
 
     def initialize(self) -> None:
-        """Make room for the run."""
+        """Create the entry of the run."""
         self._initialized = True
 
     def initialized(self) -> bool:
-        """Return whether there is room for the run."""
+        """Return whether the run has an entry."""
         return self._initialized
 
     def publish(self, savepoint: Savepoint) -> None:
-        """Keep a savepoint and drop the oldest beyond `keep`."""
+        """Keep a savepoint and delete the oldest beyond `keep`."""
         self.blobs[savepoint.timestamp] = savepoint.to_blob()
         for timestamp in sorted(self.blobs)[: -self.keep]:
             del self.blobs[timestamp]
@@ -50,6 +50,6 @@ class MemoryStorage:
         return Savepoint.from_blob(self.blobs[timestamp])
 
     def delete(self) -> None:
-        """Forget the run."""
+        """Delete the run."""
         self.blobs.clear()
         self._initialized = False

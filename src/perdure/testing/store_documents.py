@@ -1,4 +1,4 @@
-"""What every store does with documents: compare-and-set, uses, and how many an owner may have."""
+"""The conformance suite of stores: documents, their uses, and the limit of an owner's documents."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ __all__ = ["DocumentConformance"]
 
 
 class DocumentConformance(StoreOpening):
-    """What every store does with documents."""
+    """The tests of documents."""
 
     def test_a_record_is_replaced_in_place_of_its_version(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

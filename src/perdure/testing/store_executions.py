@@ -1,4 +1,4 @@
-"""What every store does with executions, leases, results and log lines, as tests."""
+"""The conformance suite of stores: executions, leases, results and output lines."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,7 +65,7 @@ LONG = 3600.0  # seconds that no test takes
 
 
 class ExecutionConformance(StoreOpening):
-    """An executor's work on a run is leased to one at a time, and reported by whoever has the lease."""
+    """The tests of executions: one worker at a time leases a run, and only it reports on the run."""
 
     def test_an_execution_is_kept_with_its_run(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -606,7 +606,7 @@ class ExecutionConformance(StoreOpening):
 
     # Watching
 
-    def test_watchers_are_told_of_all_but_renewals(self, tmp_path: Path) -> None:
+    def test_watchers_are_notified_of_all_but_renewals(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
             seen: list[Committed] = []

@@ -1,4 +1,4 @@
-"""The conformance suite of stores: what a store says of itself, and the copy of it."""
+"""The conformance suite of stores: a store's attributes, and its copy."""
 
 import re
 from contextlib import closing
@@ -14,7 +14,7 @@ __all__ = ["DurableFactConformance", "FactConformance"]
 
 
 class FactConformance(StoreOpening):
-    """What every store says of itself."""
+    """The tests of a store's attributes."""
 
     def test_it_says_where_it_is_and_what_it_measures(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -43,7 +43,7 @@ class FactConformance(StoreOpening):
 
 
 class DurableFactConformance(StoreOpening):
-    """What a store says of itself if it outlives its closing."""
+    """The tests of the attributes of a store that outlives its closing."""
 
     def test_it_lasts_under_one_identity(self, tmp_path: Path) -> None:
         places = [tmp_path / "one", tmp_path / "another"]

@@ -1,4 +1,4 @@
-"""What every store does with names, tags and lists of runs, as tests."""
+"""The conformance suite of stores: names, tags and lists of runs."""
 
 from itertools import product
 from pathlib import Path
@@ -43,7 +43,7 @@ def _ids(store: Store, filter: RunFilter = ALL, order: RunOrder = RunOrder.CREAT
 
 
 def _page_by_page(store: Store, filter: RunFilter, order: RunOrder, limit: int) -> list[str]:
-    """Return the ids of a list as one gets them that reads it by pages."""
+    """Return the ids of a list, read in pages."""
     found: list[Run] = []
     cursor = None
     while page := store.runs(filter, order=order, limit=limit, cursor=cursor):
@@ -54,7 +54,7 @@ def _page_by_page(store: Store, filter: RunFilter, order: RunOrder, limit: int) 
 
 
 class ListConformance(StoreOpening):
-    """Runs have names and tags, and are listed by what they are, in an order, page by page."""
+    """The tests of names and tags, and of filtered and ordered lists."""
 
     # Names and tags
 

@@ -1,4 +1,4 @@
-"""How the conformance suite of stores opens one."""
+"""The opening of stores in the conformance suite."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ __all__ = ["StoreOpening"]
 
 
 class StoreOpening:
-    """Opens the store that is tested. A subclass says how."""
+    """Opens the store to test. A subclass overrides `open_store`."""
 
     def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
-        """Open the store that is kept in `folder`, an empty one at first."""
+        """Open the store in `folder`, which is empty at first."""
         raise AssertionError("Override open_store to say how the store is opened.")
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What every store does with the queue of runs that wait, and with claims from it, as tests."""
+"""The conformance suite of stores: the queue of waiting runs, and claims."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +46,7 @@ LONG = 3600.0  # seconds that no test takes
 
 
 class QueueConformance(StoreOpening):
-    """Runs wait in a queue, and each is claimed by one worker, in turns of owners."""
+    """The tests of the queue: each run is claimed by one worker, and owners take turns."""
 
     # The queue
 

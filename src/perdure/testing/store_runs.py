@@ -1,4 +1,4 @@
-"""What every store does with runs and forks, as tests."""
+"""The conformance suite of stores: runs and forks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +52,7 @@ TWO = Quota(unfinished=2)
 
 
 class RunConformance(StoreOpening):
-    """Runs are kept, listed, changed, deleted and forked."""
+    """The tests of runs: creation, changes, deletion and forks."""
 
     # Runs
 
@@ -348,7 +348,7 @@ class RunConformance(StoreOpening):
             ).result(WAIT)[0]
             assert again == Created(first.run, replayed=True)
 
-    def test_several_forks_are_made_together_and_each_is_told(self, tmp_path: Path) -> None:
+    def test_several_forks_are_made_together_and_each_is_reported(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store, "parent")
             store.submit(Append("parent", Unleased(0), 0, [an_entry(1)])).result(WAIT)

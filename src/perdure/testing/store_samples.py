@@ -1,4 +1,4 @@
-"""Sample values for tests of stores: runs, steps, savepoints and keys that name what they are."""
+"""Sample values for tests of stores: runs, steps, savepoints and keys that contain their name or number."""
 
 import contextlib
 from collections.abc import Collection, Iterator
@@ -35,7 +35,7 @@ WAIT = 240.0  # seconds until a future that never resolves fails its test
 
 
 def a_run(id: str = "run", *, owner: str = "ann", **fields: Any) -> Run:
-    """Make a run to be created."""
+    """Make a new run."""
     given: dict[str, Any] = {
         "kind": "session",
         "spec": b"spec of " + id.encode(),
@@ -46,12 +46,12 @@ def a_run(id: str = "run", *, owner: str = "ann", **fields: Any) -> Run:
 
 
 def a_fork(id: str, parent: str, position: int, *, owner: str = "ann", **fields: Any) -> Run:
-    """Make a run to be forked from another."""
+    """Make a run that is forked from another."""
     return a_run(id, owner=owner, parent=parent, parent_position=position, **fields)
 
 
 def a_savepoint(timestamp: int = 0, position: int | None = None, *, milestone: bool = False) -> Savepoint:
-    """Make a savepoint of one entity, which names its timestamp."""
+    """Make a savepoint of one entity, which contains its timestamp."""
     return Savepoint(
         timestamp=timestamp,
         position=timestamp if position is None else position,
@@ -66,7 +66,7 @@ def a_key(text: str = "key", body: bytes = b"body", ordinal: int = 0) -> Key:
 
 
 def an_entry(number: int, key: Key | None = None) -> Entry:
-    """Make a step to be appended, which names its number."""
+    """Make an entry to append, which contains its number."""
     return Entry(inputs=b"in %d" % number if number % 2 else None, outputs=b"out %d" % number, key=key)
 
 
@@ -82,7 +82,7 @@ def an_execution(id: str = "task", *, owner: str = "ann", **fields: Any) -> Exec
 
 
 def a_line(number: int) -> LogLine:
-    """Make a line that a run wrote, which names its number."""
+    """Make an output line, which contains its number."""
     return LogLine(text=f"line {number}", time=float(number), number=number)
 
 
@@ -93,7 +93,7 @@ def a_change(state: RunStatus = RunStatus.COMPLETED) -> Change:
 
 @contextlib.contextmanager
 def raised(kind: type[E]) -> Iterator[list[E]]:
-    """Expect an error within the block, and give it out as the only item of a list."""
+    """Expect an error within the block; yields a list that then contains the error."""
     caught: list[E] = []
     try:
         yield caught
@@ -103,7 +103,7 @@ def raised(kind: type[E]) -> Iterator[list[E]]:
 
 
 def created(store: Store, id: str = "run", steps: int = 0, **fields: Any) -> Run:
-    """Create a run with savepoint 0 and so many steps."""
+    """Create a run with savepoint 0 and the given number of steps."""
     store.submit(CreateRun(a_run(id, **fields), encoded(a_savepoint()))).result(WAIT)
     if steps:
         entries = [an_entry(number) for number in range(1, steps + 1)]
@@ -121,14 +121,14 @@ def queued(
     tags: tuple[str, ...] = (),
     **execution: Any,
 ) -> None:
-    """Create a task with savepoint 0, and with an execution that has the other fields."""
+    """Create a task with savepoint 0, and an execution with the given fields."""
     run = a_run(id, owner=owner, kind=kind, tags=tags)
     placed = an_execution(id, owner=owner, **execution)
     store.submit(CreateRun(run, encoded(a_savepoint()), key, execution=placed)).result(WAIT)
 
 
 def unleased(store: Store, tag: str = ANY_TAG) -> dict[str, tuple[DesiredState, RunStatus]]:
-    """Return the runs in the queue without a lease, with the state wanted of each, and the one it is in."""
+    """Return the runs in the queue without a lease, with their desired states and states."""
     return {
         id: (group.desired, group.state)
         for group in store.waiting_groups([tag])
@@ -139,7 +139,7 @@ def unleased(store: Store, tag: str = ANY_TAG) -> dict[str, tuple[DesiredState, 
 def claimed(
     store: Store, groups: Collection[QueueGroup] | None = None, seconds: float = 3600.0
 ) -> str | None:
-    """Claim a run, of any group by default, and return its id."""
+    """Claim a run, by default of any group, and return its id."""
     claim = Claim("a worker", seconds, store.waiting_groups() if groups is None else groups)
     execution = store.submit(claim).result(WAIT)
     if isinstance(execution, CorruptBlob):

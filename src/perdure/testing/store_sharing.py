@@ -1,6 +1,6 @@
-"""The conformance suite of stores that several processes may have open at once: two openings are one store.
+"""The conformance suite of stores that several processes may open at once: two openings are one store.
 
-A store whose class says `shared` runs it beside the others:
+The test class of a store with `shared` subclasses it besides the other suite:
 
     class TestMyStore(SharedStoreConformance, DurableStoreConformance):
         def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
@@ -68,7 +68,7 @@ RACES = 5
 
 
 class SharedStoreConformance(StoreOpening):
-    """What a store does at two openings at once. A subclass says how one is opened."""
+    """The tests of a store that is opened twice at once. A subclass overrides `open_store`."""
 
     @contextlib.contextmanager
     def both(self, folder: Path) -> Iterator[tuple[Store, Store]]:

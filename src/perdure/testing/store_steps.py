@@ -1,4 +1,4 @@
-"""What every store does with steps and savepoints, as tests."""
+"""The conformance suite of stores: steps and savepoints."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,7 +51,7 @@ __all__ = ["StepConformance"]
 
 
 class StepConformance(StoreOpening):
-    """Steps are appended once, and savepoints kept as retention says."""
+    """The tests of steps, which are appended once, and of savepoints and their retention."""
 
     # Steps
 

@@ -1,13 +1,13 @@
-"""The conformance suite of stores: what the port promises, as tests that every store runs.
+"""The conformance suite of stores: the port's contract as tests that every store runs.
 
-Subclass `StoreConformance` in a test module of pytest and say how a store is opened:
+Subclass `StoreConformance` in a test module of pytest and override `open_store`:
 
     class TestMyStore(StoreConformance):
         def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Store:
             return MyStore(folder / "runs", keep=keep, keep_lines=keep_lines)
 
-A store that outlives its closing subclasses `DurableStoreConformance` instead, and one that several processes
-may have open at once `SharedStoreConformance` as well.
+The test class of a store that outlives its closing subclasses `DurableStoreConformance` instead; that of a
+store which several processes may open at once also subclasses `SharedStoreConformance`.
 """
 
 from collections.abc import Callable
@@ -87,9 +87,9 @@ class StoreConformance(
     ExecutionConformance,
     DocumentConformance,
 ):
-    """What every store does. A subclass says how one is opened."""
+    """The tests of every store. A subclass overrides `open_store`."""
 
-    # Looking after it
+    # Maintenance
 
     def test_a_sound_store_has_no_problems(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -114,7 +114,7 @@ class StoreConformance(
 
     # Watching
 
-    def test_watchers_are_told_each_change_before_its_future_resolves(self, tmp_path: Path) -> None:
+    def test_watchers_are_notified_of_each_change_before_its_future_resolves(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             seen: list[Committed] = []
             stop = store.watch(seen.append)
@@ -136,7 +136,7 @@ class StoreConformance(
             store.submit(DeleteRun("run")).result(WAIT)
             assert len(seen) == 5
 
-    def test_watchers_are_not_told_of_what_was_refused_or_replayed(self, tmp_path: Path) -> None:
+    def test_watchers_are_not_notified_of_refused_and_replayed_writes(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
@@ -279,7 +279,7 @@ class StoreConformance(
 
 
 class DurableStoreConformance(DurableFactConformance, StoreConformance):
-    """What a store does besides if it outlives its closing."""
+    """The tests of a store that outlives its closing."""
 
     def test_everything_is_there_after_reopening(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
