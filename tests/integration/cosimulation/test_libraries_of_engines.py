@@ -84,6 +84,8 @@ def test_modules_that_libraries_put_by_hand_are_no_state(
         "sys.modules.update(mine=made)",
         "sys.modules.setdefault('mine', made)",
         "from sys import modules as held; held['mine'] = made",
+        "from sys import \\\nmodules as held\nheld['mine'] = made",
+        "'#'; sys.modules['mine'] = made  # by hand",
         "getattr(sys, 'modules')['mine'] = made",
         "vars(sys)['modules']['mine'] = made",
         "exec('sys.modules[\"mine\"] = made')",

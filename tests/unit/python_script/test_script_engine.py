@@ -182,7 +182,7 @@ class Script(EngineScript):
         ("global made; made = object()", "script.py, variable 'made'"),
         ("import late", "module 'late'"),
         ("self.module = sys", "attribute 'module'"),
-        ("counting.calls = 1", "variable 'counting'.* attributes of its own"),
+        ("counting.calls = 1", "variable 'counting'.* as 'calls'"),
         ("remembering([])", "variable 'remembering'.* default"),
     ],
 )
@@ -260,8 +260,10 @@ def test_modules_functions_and_classes_set_in_initialize_are_constants(tmp_path:
         script__py=HEAD
         + """
 import logging, math
+import numpy as np
 log = logging.getLogger("x")
-LIMITS = (1.0, frozenset({"a"}))
+LIMITS = (1.0, frozenset({"a"}), np.dtype("f4"))
+KIND = np.dtype("f8")
 def double(x):
     return 2 * x
 class Script(EngineScript):
@@ -279,6 +281,28 @@ class Script(EngineScript):
 """,
     )
     EngineConformance(PythonJsonEngine, script_config(tmp_path), [{}] * 5).check()
+
+
+def test_a_script_with_a_function_that_can_keep_something_is_replayed_to_its_end(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+def listed():
+    kept = []
+    return lambda: kept.append(1)
+count = listed()
+calls = (count, [])
+class Script(EngineScript):
+    def runLoop(self, timestep_ns):
+        global count, calls
+        count = calls = None
+""",
+    )
+    made = engine(script_config(tmp_path))
+    made.step({})
+    with pytest.raises(NotSnapshotable, match=r"variable 'count'.* in its closure is a builtins\.list"):
+        made.snapshot()
 
 
 def test_a_failing_script_is_told_by_file_and_line(tmp_path: Path) -> None:

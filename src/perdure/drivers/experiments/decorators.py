@@ -13,7 +13,7 @@ from perdure.drivers.experiments.datapacks import (
     JsonDataPack,
     JsonRawData,
 )
-from perdure.engines.python_script.constants import DEFINITION
+from perdure.engines.python_script.code import DEFINITION
 from perdure.engines.python_script.modules import register
 from perdure.engines.python_script.raised import Place, caller
 from perdure.errors import suggest

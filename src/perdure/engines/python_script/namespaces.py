@@ -1,32 +1,20 @@
-"""Namespaces: where a script keeps things by name, and which of them are state.
+"""Namespaces: where a party keeps things by name, and which of them are state.
 
-Attributes of the script, variables of its modules and of its classes. What was there when the script had been
-initialised and is proved to keep nothing is a constant: modules, classes, functions, loggers; in modules and
-classes also tuples and frozensets of such and of plain values. A fresh script has the constants again.
-Everything else is state.
+Such are the attributes of its script and the variables of its modules and classes. What is code there once
+the party has been initialised is a constant: a fresh party has it again. In modules and classes so are tuples
+and frozensets of code and of plain values. Everything else is state.
 """
 
-import logging
 import types
 from collections.abc import Mapping
 from typing import Any
 
 from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.constants import DESCRIPTORS, Found, Proof, of_library
+from perdure.engines.python_script.code import Code
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import State
 
 __all__ = ["Namespace"]
-
-_CODE = (
-    types.ModuleType,
-    type,
-    types.BuiltinFunctionType,
-    types.MethodType,
-    types.FunctionType,
-    logging.Logger,
-)
-_OF_CLASSES = (property, staticmethod, classmethod, *DESCRIPTORS)
 
 _PYTHONS_OWN = frozenset(
     f"__{name}__"
@@ -46,81 +34,50 @@ class Namespace:
 
     Parameters
     ----------
-    what
-        What its things are called in errors, such as ``attribute``.
-    owner
-        The object, module or class.
     whose
-        Whose they are, such as ``the engine 'a'``.
-    found
-        Takes what is met while constants are proved to be such.
+        Whose it is, such as ``the engine 'a'``.
+    owner
+        The script, module or class.
+    code
+        The party's; it takes what is code there.
     apart
         What is saved by other means, by name.
     """
 
-    def __init__(
-        self, what: str, owner: Any, whose: str, found: Found, apart: Mapping[str, Any] | None = None
-    ) -> None:
-        self._what = what
-        self._owner = owner
-        self._whose = whose
-        self._apart = dict(apart or {})
-        self._kind = _kind_of(owner)
+    def __init__(self, whose: str, owner: Any, code: Code, apart: Mapping[str, Any] | None = None) -> None:
         self._of_code = isinstance(owner, type | types.ModuleType)
-        self._constants: dict[str, Proof] = {}
-        for name, value in self._items().items():
-            is_code = self._is_code(value) or of_library(value)
-            if is_code or (self._of_code and isinstance(value, tuple | frozenset)):
-                proof = Proof(value, found)
-                if proof.reason is None or is_code:
-                    self._constants[name] = proof
+        self._whose = f"{whose}, {'variable' if self._of_code else 'attribute'}"
+        self._owner = owner
+        self._kind = _kind_of(owner)
+        self._constants = dict(apart or {})
+        for name, value in self._variables().items():
+            if code.holds(f"{self._whose} {name!r}", value, tuples=self._of_code):
+                self._constants[name] = value
 
     def snapshot(self, census: Census) -> State:
         """Return a copy of its state; raise `NotSnapshotable` with the name of what can't be saved."""
         if _kind_of(self._owner) != self._kind:
-            raise NotSnapshotable(what=self._whose, reason="its class or bases changed after `initialize`")
-        state: dict[str, State] = {}
-        items = self._items()
-        for name, value in items.items():
-            proof = self._constants.get(name)
-            if proof is not None and proof.value is value:
-                reason = proof.check()
-                if reason is not None:
-                    raise NotSnapshotable(what=self._place(name), reason=reason)
-            elif self._is_code(value):
-                raise NotSnapshotable(
-                    what=self._place(name),
-                    reason=f"a {type(value).__name__} set after `initialize` isn't known later",
-                )
-            else:
-                state[name] = census.take(self._place(name), value)
-        for name in (*self._constants, *self._apart):
-            if name not in vars(self._owner):
-                raise NotSnapshotable(what=self._place(name), reason="it was deleted after `initialize`")
-        return state
+            raise NotSnapshotable(what=self._whose, reason="its class was changed after `initialize`")
+        for name in self._constants.keys() - vars(self._owner).keys():
+            raise NotSnapshotable(what=f"{self._whose} {name!r}", reason="it was deleted after `initialize`")
+        return {
+            name: census.take(f"{self._whose} {name!r}", value) for name, value in self._variables().items()
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put a state back; the names that it doesn't have are deleted, constants stay."""
-        for name, value in self._items().items():
-            proof = self._constants.get(name)
-            if name not in state and (proof is None or proof.value is not value):
-                delattr(self._owner, name)
+        for name in self._variables().keys() - state.keys():
+            delattr(self._owner, name)
         for name, value in state.items():
             setattr(self._owner, name, value)
 
-    def _place(self, name: str) -> str:
-        return f"{self._whose}, {self._what} {name!r}"
-
-    def _items(self) -> dict[str, Any]:
+    def _variables(self) -> dict[str, Any]:
+        """Return what is there, but for constants."""
         return {
             name: value
             for name, value in vars(self._owner).items()
-            if not (self._of_code and name in _PYTHONS_OWN)
-            and not (name in self._apart and self._apart[name] is value)
+            if self._constants.get(name, self) is not value and not (self._of_code and name in _PYTHONS_OWN)
         }
-
-    def _is_code(self, value: Any) -> bool:
-        return isinstance(value, _CODE) or (isinstance(self._owner, type) and isinstance(value, _OF_CLASSES))
 
 
 def _kind_of(owner: Any) -> tuple[type, ...]:

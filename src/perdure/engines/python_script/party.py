@@ -12,7 +12,7 @@ from typing import Any
 from perdure.engines.clocks import PartyClock, builtins_with
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.constants import Found
+from perdure.engines.python_script.code import Code
 from perdure.engines.python_script.modules import FolderModules, registered
 from perdure.engines.python_script.namespaces import Namespace
 from perdure.engines.python_script.raised import NOWHERE, path_within, raised
@@ -59,7 +59,8 @@ class Party:
         self._namespaces: dict[str, Namespace] = {}
         self._known: set[str] = set()
         self._surroundings = Surroundings(what, self.folder)
-        self._libraries: list[Any] | None = None  # held by its code; None once they are noted
+        self._code = Code({})
+        self._is_noted = True  # there is no code yet
 
     @contextlib.contextmanager
     def running(self, doing: str) -> Iterator[None]:
@@ -71,10 +72,11 @@ class Party:
             For whatever the code raises, with its traceback as far as it has lines in the folder.
         """
         self.doing, self.at = doing, NOWHERE
-        if self._libraries is not None:
+        if not self._is_noted:
             # Not before the first step: other parties may set something when they are initialised.
-            self._surroundings.note(self._libraries)
-            self._libraries = None
+            self._is_noted = True
+            self._code.note()
+            self._surroundings.note(library for _, library in self._code.libraries)
         try:
             with contextlib.chdir(self.folder), self._generators, self._modules, self.clock:
                 yield
@@ -114,21 +116,21 @@ class Party:
             Those of its attributes that are saved by other means.
         """
         modules = self._modules.loaded
-        found = Found(modules, (EngineScript, PySimEngineScript), self.clock.owns)
+        code = self._code = Code(modules, (EngineScript, PySimEngineScript), self.clock.owns)
         self._namespaces = {}
         if script is not None:
-            self._namespaces["attributes"] = Namespace("attribute", script, self.what, found, apart)
+            self._namespaces["attributes"] = Namespace(self.what, script, code, apart)
         for name, module in modules.items():
             whose = f"{self.what}, {self._file(name)}"
-            self._namespaces[f"module {name}"] = Namespace("variable", module, whose, found)
-        for kind in found.classes:  # which grows meanwhile
+            self._namespaces[f"module {name}"] = Namespace(whose, module, code)
+        for kind in code.classes:  # which grows meanwhile
             whose = f"{self.what}, {self._file(kind.__module__)}, class {kind.__qualname__}"
             name = f"class {kind.__module__} {kind.__qualname__}"
             while name in self._namespaces:
                 name += "'"  # made by a function, again
-            self._namespaces[name] = Namespace("variable", kind, whose, found)
-        self._libraries = found.trusted
-        self._known = set(self._modules.loaded)
+            self._namespaces[name] = Namespace(whose, kind, code)
+        self._known = set(modules)
+        self._is_noted = False
 
     def snapshot(self, census: Census) -> State:
         """Return what the party keeps.
@@ -143,6 +145,7 @@ class Party:
                 what=f"the module {name!r} of {self.what}", reason="it was imported after `initialize`"
             )
         self._surroundings.check()
+        self._code.check()
         return {
             "generators": self._generators.snapshot(),
             "names": {name: namespace.snapshot(census) for name, namespace in self._namespaces.items()},

@@ -1,11 +1,9 @@
-"""Surroundings: what a party's code shares with everybody in its process, as far as a change can be seen.
+"""Surroundings: what a party's code shares with everybody in its process, beside the libraries that it holds.
 
-The environment's variables, the decimal module's context, modules that the folder's code puts into
-`sys.modules` by hand, and the attributes of the libraries' modules, classes and functions that the code
-holds. None of it is a party's state, so that a party whose surroundings have changed since its first step
-can't be saved. What is kept inside of such an attribute, or in a library's private ones, isn't seen.
-
-Libraries put modules into `sys.modules` by hand too, as all that Cython compiled do; these are code.
+The environment's variables, the decimal module's context, and modules that the folder's code puts into
+`sys.modules` by hand. None of it is a party's state, so that a party whose surroundings have changed since
+its first step can't be saved. Libraries put modules into `sys.modules` by hand too, as all that Cython
+compiled do; these are code.
 
 Of a library that is itself a module in C, such as pybullet, a script holds nothing but numbers: handles of
 what the library keeps. A party whose code holds one can't be saved from its first step on.
@@ -13,24 +11,20 @@ what the library keeps. A party whose code holds one can't be saved from its fir
 
 import decimal
 import importlib.machinery
-import operator
 import os
+import re
 import sys
-import tokenize
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from perdure.engines.python_script.constants import of_library
 from perdure.errors import NotSnapshotable
 
 __all__ = ["Surroundings"]
 
-
-_SIMULATORS = frozenset(
-    ("nest", "neuron")
-)  # packages in Python around a kernel in C, of which the same is true
+_SIMULATORS = ("nest", "neuron")  # packages in Python around a kernel in C, of which the same is true
+_NAMES_MODULES = re.compile(rb"^[^\S\n]*+(?!#).*\bmodules\b", re.MULTILINE)  # not in a line of comment
 
 
 class Surroundings:
@@ -48,57 +42,43 @@ class Surroundings:
         self._what = what
         self._folder = folder
         self._modules = dict(sys.modules)
-        self._environment: dict[str, str] | None = None
-        self._decimal: list[Any] = []
-        self._libraries: list[tuple[Any, dict[str, Any]]] = []
+        self._noted: Mapping[str, Any] = {}
         self._keeping: str | None = None
 
     def note(self, libraries: Iterable[Any]) -> None:
         """Note how they are, at the party's first step; `libraries` are what its code holds of them."""
-        self._environment = dict(os.environ)
-        self._decimal = _context()
-        self._libraries = [(library, dict(vars(library))) for library in libraries]
-        self._keeping = next(
-            (name for library, _ in self._libraries if (name := _keeping_its_own(library)) is not None), None
-        )
+        self._noted = _shared()
+        self._keeping = next(filter(None, map(_keeping_its_own, libraries)), None)
 
     def check(self) -> None:
         """Raise `NotSnapshotable` with the name of what was changed."""
         for name, module in sys.modules.copy().items():
             if self._modules.get(name) is not module:
-                if _made_by_hand(name, module) and _names_modules(self._folder):
-                    raise NotSnapshotable(
-                        what=self._what, reason=f"the module {name!r} was put into sys.modules by hand"
-                    )
+                if _is_made_by_hand(name, module) and _names_modules(self._folder):
+                    raise self._refusal(f"the module {name!r} was put into sys.modules by hand")
                 self._modules[name] = module
-        if self._environment is None:
-            return
         if self._keeping is not None:
-            raise NotSnapshotable(
-                what=self._what, reason=f"the library {self._keeping!r} keeps what can't be read from Python"
-            )
-        if self._environment != dict(os.environ):
-            raise NotSnapshotable(what=self._what, reason="the environment's variables (os.environ) changed")
-        if self._decimal != _context():
-            raise NotSnapshotable(what=self._what, reason="the context of the decimal module changed")
-        for library, noted in self._libraries:
-            present = vars(library)
-            if len(present) == len(noted) and all(map(operator.is_, present.values(), noted.values())):
-                continue
-            for name, value in present.items():
-                if noted.get(name, noted) is not value and not _of_its_own(name, value):
-                    raise NotSnapshotable(
-                        what=self._what, reason=f"the attribute {name!r} of {library.__name__} was set"
-                    )
+            raise self._refusal(f"the library {self._keeping!r} keeps what can't be read from Python")
+        shared = _shared() if self._noted else {}
+        for what, noted in self._noted.items():
+            if shared[what] != noted:
+                raise self._refusal(f"{what} changed")
+
+    def _refusal(self, reason: str) -> NotSnapshotable:
+        return NotSnapshotable(what=self._what, reason=reason)
 
 
-def _context() -> list[Any]:
+def _shared() -> Mapping[str, Any]:
+    """Return what everybody in the process shares."""
     context = decimal.getcontext()
     kept = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
-    return [*(getattr(context, name) for name in kept), dict(context.traps)]
+    return {
+        "the environment's variables (os.environ)": dict(os.environ),
+        "the context of the decimal module": [*(getattr(context, n) for n in kept), dict(context.traps)],
+    }
 
 
-def _made_by_hand(name: str, module: Any) -> bool:
+def _is_made_by_hand(name: str, module: Any) -> bool:
     """Return whether no importer made a module, nor a library below a package of its own."""
     if type(module) is not types.ModuleType or module.__name__ == "__main__" or "." in name:
         return False
@@ -108,19 +88,11 @@ def _made_by_hand(name: str, module: Any) -> bool:
 
 
 def _names_modules(folder: Path) -> bool:
-    """Return whether code of a folder may put something into `sys.modules`: it says `modules` somewhere."""
-    return any(map(_says_modules, folder.rglob("*.py")))
-
-
-def _says_modules(path: Path) -> bool:
+    """Return whether code of a folder may put something into `sys.modules`: a line has the word `modules`."""
     try:
-        if b"modules" not in path.read_bytes():
-            return False
-        with path.open("rb") as file:
-            tokens = [token.string for token in tokenize.tokenize(file.readline) if token.string[:1] != "#"]
-    except (OSError, SyntaxError, tokenize.TokenError):
+        return any(_NAMES_MODULES.search(path.read_bytes()) for path in folder.rglob("*.py"))
+    except OSError:
         return True  # nobody knows what it does
-    return any("sys.modules" in token or token.strip("\"'") == "modules" for token in tokens)
 
 
 def _keeping_its_own(library: Any) -> str | None:
@@ -134,8 +106,3 @@ def _keeping_its_own(library: Any) -> str | None:
     if first != name or name in sys.stdlib_module_names:
         return None
     return name if isinstance(loader, importlib.machinery.ExtensionFileLoader) else None
-
-
-def _of_its_own(name: str, value: Any) -> bool:
-    """Return whether a library sets such an attribute itself: a private one, or what it imports late."""
-    return name.startswith("_") or isinstance(value, types.ModuleType) or of_library(value)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.constants import Found, Proof
+from perdure.engines.python_script.code import Code
 from perdure.errors import InvalidState, NotSnapshotable
 
 __all__ = ["Packer", "unpacked"]
@@ -42,13 +42,15 @@ class Packer:
             getattr(gymnasium.spaces, name) for name in ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
         )
         constant = (*_CONSTANT, *_FUNCTIONS, gymnasium.envs.registration.EnvSpec, self._space)
-        found = Found({}, ())
-        self._constants = [
-            (value, Proof(value, found) if isinstance(value, _FUNCTIONS) else None)
-            for owner in owners
-            for value in vars(owner).values()
-            if isinstance(value, constant)
-        ]
+        self._constants: list[Any] = []
+        self._code = Code({})
+        for owner in owners:
+            for name, value in vars(owner).items():
+                if isinstance(value, constant):
+                    self._constants.append(value)
+                if isinstance(value, _FUNCTIONS):
+                    self._code.holds(f"{type(owner).__name__}.{name}", value)
+        self._code.note()
 
     def packed(self, place: str, value: Any, census: Census, seen: dict[int, int]) -> Any:
         """Return a value as State; raise `NotSnapshotable` with the place of what can't be put back.
@@ -78,14 +80,12 @@ class Packer:
             return census.take(place, value)
         if kind is np.random.Generator and type(value.bit_generator).__name__ in _BIT_GENERATORS:
             return ["generator", _plain(value.bit_generator.state)]
-        for constant, proof in self._constants:
-            if value is constant:
-                if isinstance(value, self._space):
-                    return ["space", self._draws(place, value, census, seen)]
-                reason = None if proof is None else proof.check()
-                if reason is not None:
-                    raise NotSnapshotable(what=place, reason=reason)
-                return ["constant"]
+        if any(value is constant for constant in self._constants):
+            if isinstance(value, self._space):
+                return ["space", self._draws(place, value, census, seen)]
+            if isinstance(value, _FUNCTIONS):
+                self._code.check()
+            return ["constant"]
         raise NotSnapshotable(
             what=place, reason=f"a {kind.__module__}.{kind.__qualname__} has no state that could be read"
         )

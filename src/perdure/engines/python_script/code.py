@@ -1,0 +1,243 @@
+"""Code: the modules, classes and functions that a party's code holds, and whether they keep anything.
+
+Code isn't state, since a fresh party has it again; so it must keep nothing of its own. It is walked through
+once it has been initialised, and compared at each savepoint with what it was at the first step.
+
+A function keeps nothing if its defaults, its closure and what it is bound to can't change; otherwise it is
+refused. Classes of the party's own code have variables: these are state (`Namespace`). What belongs to a
+library is shared by everybody in the process: of its modules, classes and functions the public attributes are
+compared; what a library keeps inside of one of these, or in private ones, isn't seen.
+"""
+
+import abc
+import collections
+import dataclasses
+import logging
+import operator
+import random
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from perdure.engines.python_script.modules import registered
+from perdure.errors import NotSnapshotable
+
+__all__ = ["DEFINITION", "Code"]
+
+DEFINITION = "perdure_definition"
+"""The attribute in which a function's decorators say what it is for."""
+
+_CODE = (
+    *(types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
+    *(logging.Logger, np.ufunc, np.dtype),
+    # what a class has for its slots, its fields and the methods that it takes from C
+    *(types.MemberDescriptorType, types.GetSetDescriptorType, types.MethodDescriptorType),
+    *(types.WrapperDescriptorType, types.ClassMethodDescriptorType),
+    type(collections.namedtuple("_", "x").x),  # type: ignore[attr-defined]
+)
+_EXACTLY = (  # not what is derived from these: it may keep something
+    *(property, staticmethod, classmethod),
+    *(abc.abstractproperty, abc.abstractstaticmethod, abc.abstractclassmethod),
+)
+_PLAIN = (type(None), bool, int, float, str, bytes, complex, range)
+_EMPTY = object()
+_legacy: Any = np.random
+_CONSTANTS = (
+    *(random._inst, _legacy.mtrand._rand),  # every party saves their states
+    *(_EMPTY, dataclasses.MISSING, getattr(dataclasses, "_HAS_DEFAULT_FACTORY", None)),
+)
+_OF_LOGGERS = frozenset(vars(logging.getLogger(__name__)))
+_OF_DECORATORS = {DEFINITION, "__wrapped__", "__isabstractmethod__", "__final__", "__override__"}
+_IMMUTABLE_TYPE = 1 << 8  # CPython's Py_TPFLAGS_IMMUTABLETYPE
+
+_Look = Callable[[Any], Mapping[Any, Any]]
+
+
+class Code:
+    """The code of one party.
+
+    Parameters
+    ----------
+    own
+        The party's own modules, by name.
+    shared
+        Classes that the party's code may keep things in though they aren't its own.
+    given
+        Whether something was given to the party's code, and keeps nothing of it.
+
+    Attributes
+    ----------
+    classes
+        Those of the party's own code, and those shared, as they are found: where variables may be kept.
+    libraries
+        Modules, classes and functions of libraries, as they are found, with the places where they are held.
+    """
+
+    def __init__(
+        self,
+        own: Mapping[str, types.ModuleType],
+        shared: tuple[type, ...] = (),
+        given: Callable[[Any], bool] = lambda thing: False,
+    ) -> None:
+        self.classes: list[type] = []
+        self.libraries: list[tuple[str, Any]] = []
+        self._own = own
+        self._shared = shared
+        self._given = given
+        self._refusal: NotSnapshotable | None = None
+        self._met: dict[int, Any] = {}
+        self._watched: list[tuple[str, Any, _Look]] = []  # things of the party's own
+        self._noted: list[tuple[str, Any, _Look, Mapping[Any, Any]]] = []
+
+    def holds(self, place: str, value: Any, *, tuples: bool = False) -> bool:
+        """Return whether a value is code, and walk through it; what isn't may be state.
+
+        Parameters
+        ----------
+        place
+            Where the value is held, for errors.
+        value
+            The value.
+        tuples
+            Whether tuples and frozensets of code and of plain values are code too.
+        """
+        if isinstance(value, _CODE) or type(value) in _EXACTLY or _is_library(value):
+            if id(value) not in self._met:
+                self._met[id(value)] = value  # an id means nothing once its object is gone
+                self._walk(place, value)
+            return True
+        is_tuple = tuples and isinstance(value, tuple | frozenset) and not getattr(value, "__dict__", None)
+        return is_tuple and all(self._is_constant(place, part) for part in value)
+
+    def note(self) -> None:
+        """Note what can change in the code, as it is at the party's first step."""
+        libraries = [(place, thing, vars) for place, thing in self.libraries]
+        self._noted = [
+            (place, thing, look, dict(look(thing))) for place, thing, look in (*self._watched, *libraries)
+        ]
+
+    def check(self) -> None:
+        """Raise `NotSnapshotable` if the code may keep something, or isn't what was noted."""
+        if self._refusal is not None:
+            raise self._refusal
+        for place, thing, look, noted in self._noted:
+            present = look(thing)
+            if len(present) == len(noted) and all(map(operator.is_, present.values(), noted.values())):
+                continue
+            for name, value in present.items():
+                if noted.get(name, noted) is not value and not (look is vars and _is_its_own(name, value)):
+                    raise NotSnapshotable(what=place, reason=f"it keeps something as {name!r}")
+
+    def _is_constant(self, place: str, value: Any) -> bool:
+        is_plain = type(value) in _PLAIN or any(value is constant for constant in _CONSTANTS)
+        return is_plain or self.holds(place, value, tuples=True)
+
+    def _walk(self, place: str, thing: Any) -> None:
+        if self._given(thing):
+            return
+        match thing:
+            case types.ModuleType():
+                self._walk_module(place, thing)
+            case type():
+                self._walk_class(place, thing)
+            case logging.Logger():
+                self._watched.append((place, thing, _of_logger))
+                self.holds(place, type(thing))
+                if own := _of_logger(thing):
+                    self._refuse(place, f"the logger has an attribute {min(own)!r} of its own")
+            case property():
+                self._walk_parts(place, (thing.fget, thing.fset, thing.fdel), "the property holds")
+            case staticmethod() | classmethod():
+                self._walk_parts(place, (thing.__func__,), "the method holds")
+            case types.FunctionType():
+                self._walk_function(place, thing)
+            case types.BuiltinFunctionType() | types.MethodType():
+                parts = (thing.__self__, getattr(thing, "__func__", None))
+                self._walk_parts(place, parts, "it is bound to")
+
+    def _walk_module(self, place: str, module: types.ModuleType) -> None:
+        name = module.__name__
+        if self._own.get(name) is module:
+            return
+        self.libraries.append((place, module))
+        if module.__spec__ is None and module not in (registered().get(name), sys.modules.get(name)):
+            self._refuse(place, "the module was made by hand")
+
+    def _walk_class(self, place: str, kind: type) -> None:
+        if kind.__flags__ & _IMMUTABLE_TYPE:
+            return
+        if kind in self._shared or kind.__module__ in self._own or not _is_library(kind):
+            self.classes.append(kind)
+        else:
+            self.libraries.append((place, kind))
+        for one in (*kind.__bases__, type(kind)):
+            self.holds(place, one)
+
+    def _walk_function(self, place: str, function: types.FunctionType) -> None:
+        if _is_library(function):
+            self.libraries.append((place, function))
+            return
+        self._watched.append((place, function, _of_function))
+        if vars(function).keys() - _OF_DECORATORS:
+            self._refuse(place, "the function has attributes of its own")
+        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        self._walk_parts(place, defaults, "a default of its arguments (use None) is")
+        # In an empty set `repr` of a dataclass notes that it is under way.
+        of_dataclass = function.__code__.co_filename == dataclasses.__file__
+        closure = [part for part in _closure(function).values() if not (of_dataclass and type(part) is set)]
+        self._walk_parts(place, (*closure, vars(function).get("__wrapped__")), "in its closure is")
+        names = function.__globals__
+        home = self._own.get(name := str(names.get("__name__")), sys.modules.get(name))
+        if (home is None or vars(home) is not names) and id(names) not in self._met:
+            self._met[id(names)] = names
+            self._watched.append((place, names, dict))
+            parts = [value for name, value in names.items() if name != "__builtins__"]
+            self._walk_parts(place, parts, "in its globals, which are no module's, is")
+
+    def _walk_parts(self, place: str, parts: Iterable[Any], how: str) -> None:
+        for part in parts:
+            if not self._is_constant(place, part):
+                kind = type(part)
+                self._refuse(place, f"{how} a {kind.__module__}.{kind.__qualname__}, which can change")
+
+    def _refuse(self, place: str, reason: str) -> None:
+        self._refusal = self._refusal or NotSnapshotable(what=place, reason=reason)
+
+
+def _of_function(function: types.FunctionType) -> Mapping[str, Any]:
+    """Return what a function holds, but for its globals."""
+    changing = {name: getattr(function, name) for name in ("__code__", "__defaults__", "__kwdefaults__")}
+    return {**changing, **vars(function), **_closure(function)}
+
+
+def _of_logger(logger: logging.Logger) -> Mapping[str, Any]:
+    """Return the attributes that a logger has beside those of every logger."""
+    return {name: value for name, value in vars(logger).items() if name not in _OF_LOGGERS}
+
+
+def _closure(function: types.FunctionType) -> Mapping[str, Any]:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: _content(cell) for name, cell in cells}
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
+
+
+def _is_library(thing: Any) -> bool:
+    """Return whether a class or something to call is what a module of all has under its name."""
+    home: Any = sys.modules.get(str(getattr(thing, "__module__", None)))
+    for name in getattr(thing, "__qualname__", "").split("."):
+        home = getattr(home, "__dict__", {}).get(name)
+    return home is thing and callable(thing)
+
+
+def _is_its_own(name: str, value: Any) -> bool:
+    """Return whether a library sets such an attribute itself: a private one, or what it imports late."""
+    return name.startswith("_") or isinstance(value, types.ModuleType) or _is_library(value)
