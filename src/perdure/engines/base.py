@@ -1,7 +1,7 @@
-"""The engine port: what a simulator must answer so that a run on it can be resumed exactly.
+"""The engine port: what a simulator must implement so that a run on it can be resumed exactly.
 
 The law of engines, checked by `perdure.testing.engines.EngineConformance`: snapshot at any step, restore into
-a fresh engine, go on, and every later output is bit-identical, random draws included.
+a fresh engine, and continue: every later output is bit-identical, random draws included.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ __all__ = ["Asking", "Engine", "Modular", "Observable", "State"]
 class Engine(Protocol):
     """A simulator that advances in steps and whose whole state is data.
 
-    A step may raise `perdure.errors.PerdureError`; the engine is then dropped, never used again, and the
-    caller restores a fresh one from the last state that was committed.
+    A step may raise `perdure.errors.PerdureError`; the caller then drops the engine and
+    restores a fresh one from the last committed state.
     """
 
     @property
     def time(self) -> float:
-        """Simulation time of the last answer, in the model's own unit; the start time before the first."""
+        """Simulation time of the last outputs, in the model's own unit; the start time before the first."""
         ...
 
     @property
@@ -44,7 +44,7 @@ class Engine(Protocol):
         ...
 
     def snapshot(self) -> State:
-        """Return everything a fresh engine needs to go on exactly; raise `NotSnapshotable` if it can't."""
+        """Return all that a fresh engine needs to continue exactly; raise `NotSnapshotable` if it can't."""
         ...
 
     def restore(self, state: State) -> None:
@@ -58,27 +58,27 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Asking(Protocol):
-    """What asks for what can't be computed again, such as a clock or the modeller's own generator.
+    """An engine that asks for values that can't be computed again, such as a clock's.
 
-    What it is answered belongs to the inputs of its start, or of a step, and is recorded with them.
+    The answers are recorded with the inputs of its start, or of a step.
     """
 
     def take_answers(self) -> State:
-        """Return, once, what it was answered at its start or in its last step; None if it asked nothing."""
+        """Return, once, the answers of its start or its last step; None if it asked nothing."""
         ...
 
     def give_answers(self, answers: State) -> None:
-        """Give it what `take_answers` returned, so that it asks for nothing when it does the same again.
+        """Provide what `take_answers` returned, so that a repeated start or step gets the same answers.
 
-        It is called before `initialize`, or before a step. Whatever the engine asks for besides, it is
-        answered anew: a caller that needs it exactly compares what `take_answers` returns then.
+        Called before `initialize`, or before a step. Further questions are answered anew: a caller that needs
+        an exact repetition compares what `take_answers` returns afterwards.
         """
         ...
 
 
 @runtime_checkable
 class Observable(Protocol):
-    """An engine that can tell its outputs before it is stepped; another's first step answers its start."""
+    """An engine whose outputs can be read before its first step; the first step of others returns them."""
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the outputs as they are now; changes nothing."""
@@ -87,7 +87,7 @@ class Observable(Protocol):
 
 @runtime_checkable
 class Modular(Protocol):
-    """An engine whose code has modules of its own, which aren't in `sys.modules`."""
+    """An engine whose code has its own modules, which aren't in `sys.modules`."""
 
     @property
     def modules(self) -> Mapping[str, ModuleType]:

@@ -1,7 +1,7 @@
-"""Attributes: what an author puts on a model besides its elements, for user functions to read.
+"""Attributes: what an author sets on a model besides its elements, for user functions to read.
 
-They are copied when a model is registered, and functions get them so that they can't be changed: a run that
-is resumed reads what the first one read.
+They are copied when a model is registered, and functions can't change them: a resumed run reads the same
+values as the first one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ def attributes_of(model: object, base: type) -> dict[str, Any]:
     model
         The model.
     base
-        The class whose own attributes don't count.
+        The class whose own attributes are left out.
     """
     own = vars(base())
     found: dict[str, Any] = {}
@@ -33,7 +33,7 @@ def attributes_of(model: object, base: type) -> dict[str, Any]:
 
 
 def readable(value: Any, view: object) -> Any:
-    """Return an attribute as functions get it: containers that can't be changed, methods of their view."""
+    """Return an attribute as functions see it: containers are immutable, methods are bound to the view."""
     if isinstance(value, FunctionType):
         return MethodType(value, view)
     if isinstance(value, staticmethod):
@@ -42,7 +42,7 @@ def readable(value: Any, view: object) -> Any:
 
 
 def names_in(tokens: Iterable[str]) -> set[str]:
-    """Return all attributes and texts that the canonical walk of a function names."""
+    """Return all attributes and strings that occur in the canonical walk of a function."""
     return {token[5:-1] for token in tokens if token.startswith("str:'")}
 
 

@@ -55,8 +55,8 @@ class Element(Expression):
     def initial_value(self) -> Operand:
         """A stock's value at the start: a number, an element or any expression, evaluated at the start time.
 
-        Other elements begin with what their equation gives. They take an initial value as BPTK-Py's do, with
-        a log line: it has no effect.
+        Other elements start with the value of their equation. As in BPTK-Py, they accept an initial value,
+        but it has no effect; a log line says so.
         """
         return 0.0 if self._initial_value is None else self._initial_value
 
@@ -72,7 +72,7 @@ class Element(Expression):
 
     @property
     def equation(self) -> Operand | None:
-        """The equation as it was given: a number, an element or an expression; None takes it away.
+        """The equation as it was set: a number, an element or an expression; None removes it.
 
         A stock's equation is its net flow, in units of the stock per unit of time.
         """
@@ -87,11 +87,11 @@ class Element(Expression):
 
     @property
     def function_string(self) -> str:
-        """The equation as text, for people; nothing reads it again."""
+        """The equation as text, for display only."""
         return f"lambda model, t: {self.model.program().text(self.name)}"
 
     def __bool__(self) -> bool:
-        """Return True: an element that was found is there, as in ``stocks.get(name) or flows.get(name)``."""
+        """Return True, so that ``stocks.get(name) or flows.get(name)`` finds an element."""
         return True
 
     @property
@@ -125,12 +125,12 @@ class Element(Expression):
         Parameters
         ----------
         starttime, stoptime, dt
-            The times drawn, in the model's unit; by default the model's. Between two grid points of the model
-            the value of the nearest one is drawn.
+            The times to draw, in the model's unit; by default the model's. Between two grid points, the value
+            of the nearest one is drawn.
         return_df
             Return the DataFrame and draw nothing; as with the format ``"df"``.
         format
-            ``"plot"`` draws with pyplot and returns None, ``"axes"`` returns axes on a figure of their own.
+            ``"plot"`` draws with pyplot and returns None, ``"axes"`` returns axes on a new figure.
         matplotlib_rc_settings
             Further settings of matplotlib, by its names.
 
@@ -155,7 +155,7 @@ class Element(Expression):
 
 
 class Stock(Element):
-    """A level: its initial value, and then the sum of its net flow over time."""
+    """A level: it starts at its initial value and integrates its net flow over time."""
 
     __slots__ = ()
     kind: Kind = "stock"
@@ -181,7 +181,7 @@ class Biflow(Element):
 
 
 class Converter(Element):
-    """A value computed from others at the same time; a bare number may be overridden as a constant is."""
+    """A value computed from others at the same time; a bare number may be overridden like a constant."""
 
     __slots__ = ()
     kind: Kind = "converter"
@@ -192,7 +192,7 @@ class Converter(Element):
 
 
 class Constant(Element):
-    """A finite number that stays as it is until a scenario or a client overrides it."""
+    """A finite number that a scenario or a client may override."""
 
     __slots__ = ()
     kind: Kind = "constant"

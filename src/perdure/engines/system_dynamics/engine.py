@@ -1,7 +1,7 @@
 """The system-dynamics engine: a model behind the engine port, and whole runs in one go.
 
-Clients' data arrive here. Whatever isn't a finite number for a known constant, or points for a known name, is
-refused before anything changes; nothing of it is ever evaluated.
+Clients' data arrive here. Anything but a finite number for a known constant, or points for a known name, is
+refused before anything changes; clients' data are never evaluated as code.
 """
 
 from collections.abc import Mapping
@@ -52,12 +52,12 @@ class SystemDynamicsEngine:
 
     @property
     def time(self) -> float:
-        """The time answered last, in the model's unit; the start time before the first step."""
+        """The time of the last outputs, in the model's unit; the start time before the first step."""
         return self._running.time
 
     @property
     def finished(self) -> bool:
-        """Whether every time up to the stop time was answered."""
+        """Whether the last step of the run was taken."""
         return self._running.finished
 
     def initialize(self, config: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ class SystemDynamicsEngine:
         Parameters
         ----------
         config
-            All optional: ``starttime``, ``stoptime``, ``dt`` (the model's), ``timestep`` from one answer to
+            All optional: ``starttime``, ``stoptime``, ``dt`` (the model's), ``timestep`` from one output to
             the next, a multiple of dt (dt), ``method`` ``"euler"`` or ``"rk4"`` (Euler), ``outputs``, names
             of elements (all), ``constants`` and ``points``, overrides as in `step`, ``seed``, an integer of
             up to 64 bits (0), and ``stream``, a string that gives each scenario random draws of its own ("").
@@ -96,33 +96,33 @@ class SystemDynamicsEngine:
         validate_inputs(self._model, inputs)
 
     def step(self, inputs: Mapping[str, Any]) -> dict[str, float]:
-        """Answer the outputs at the next time; the first step answers the start time.
+        """Return the outputs at the next time; those of the first step are at the start time.
 
         Parameters
         ----------
         inputs
             ``constants``, name to finite number, and ``points``, name to list of [x, y]; both optional.
-            They are in force from the time that this step answers until they are overridden again.
+            They apply from the time of this step's outputs until they are overridden again.
 
         Raises
         ------
         InvalidOverride
             If an input is refused; nothing has changed then.
         EngineFinished
-            If the stop time was answered.
+            If the run is finished.
         EvaluationFailed
-            If an element can't be evaluated; the engine is then of no further use.
+            If an element can't be evaluated; the engine can't be used any more.
         """
         constants, points = validate_inputs(self._model, inputs)
         return dict(zip(self._outputs, self._running.step(constants, points), strict=True))
 
     def take_answers(self) -> State:
-        """Return, once, what impure functions answered during the last step, by name; None if nothing."""
+        """Return, once, what impure functions returned during the last step, by name; None if nothing."""
         answers: dict[str, State] = {name: [*numbers] for name, numbers in self._answers.take().items()}
         return answers or None
 
     def give_answers(self, answers: State) -> None:
-        """Let the next step get answers that were recorded, instead of calling impure functions.
+        """Let the next step use recorded values instead of calling impure functions.
 
         Raises
         ------
@@ -137,10 +137,10 @@ class SystemDynamicsEngine:
         self._answers.give(recorded)
 
     def snapshot(self) -> State:
-        """Return the state under names: step, stocks, delays, constants and points in force.
+        """Return the state by names: step, stocks, delays, constants and points in force.
 
-        ``step`` is the number of answers, ``stocks`` are those of the grid point after the last answer. Names
-        that begin with @ belong to hidden parts.
+        ``step`` is the number of steps taken, ``stocks`` are those of the grid point after the last outputs.
+        Names that begin with @ belong to hidden parts.
         """
         return self._running.snapshot()
 
@@ -166,7 +166,7 @@ class SystemDynamicsEngine:
 
 
 def simulate(model: Model, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[float]]]:
-    """Run a model from start to stop in one loop; the values have the same bits as those of single steps.
+    """Run a model from start to stop in one loop; the values have the same bits as with single steps.
 
     Parameters
     ----------

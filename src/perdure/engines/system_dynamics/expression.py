@@ -1,4 +1,4 @@
-"""Expressions: what an equation is made of before it is compiled.
+"""Expressions: the parts of an equation before it is compiled.
 
 An expression is a frozen tree of numbers, elements and operations. Operators on elements and expressions
 build larger expressions; nothing is computed here. `lowering` lowers the trees to the intermediate form.
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Operand: TypeAlias = Union["Expression", float]
-"""What may stand in an equation: an element, an expression or a number (a bool counts as 1.0 or 0.0)."""
+"""An operand of an equation: an element, an expression or a number (a bool counts as 1.0 or 0.0)."""
 
 
 class AnyModel(Protocol):
@@ -43,7 +43,7 @@ class AnyModel(Protocol):
         ...
 
     def program(self) -> "EquationTexts":
-        """Return what has the text of each equation."""
+        """Return the equations as text."""
         ...
 
     def evaluate_equation(self, name: str, t: float) -> float:
@@ -70,14 +70,14 @@ class EquationTexts(Protocol):
 
 
 class Expression:
-    """Anything an equation can be made of; its operators build expressions.
+    """A part of an equation; its operators build larger expressions.
 
     ``==`` and ``!=`` build comparisons too, so expressions are hashed by identity, and ``x in expressions``
-    must not be used on them.
+    doesn't test membership.
     """
 
     __slots__ = ()
-    # Makes NumPy's scalars leave ``np.float64(2) * element`` to the element.
+    # NumPy's scalars then leave ``np.float64(2) * element`` to the element.
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
@@ -174,7 +174,7 @@ class Number(Expression):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reference(Expression):
-    """The value of a variable that the lowering itself made, by its name."""
+    """The value of a variable that lowering created, by its name."""
 
     name: str
 
@@ -183,8 +183,8 @@ class Reference(Expression):
 class Operation(Expression):
     """An operator or function of the language applied to operands.
 
-    `model` is the model it was built for, where the language asks for one; `lowering` checks that it is the
-    one the equation belongs to.
+    `model` is the model it was built for, where a function of the language takes one; `lowering` checks that
+    the equation belongs to the same model.
     """
 
     operator: str

@@ -1,7 +1,7 @@
 """Models of system dynamics: their elements, points and functions, their run specs, and how they run.
 
 A model is a definition; it holds no state of a run. `SystemDynamicsEngine` and `simulate` run it. A subclass
-may build its elements in `instantiate_model`, and train itself over episodes.
+may create its elements in `instantiate_model`, and learn over episodes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Model"]
 
 BACKENDS = (None, "python", "rust")
-"""BPTK-Py's engines; here they are one."""
+"""The names of BPTK-Py's engines; here they all mean the same."""
 
 
 class Model(ModelElements):
@@ -47,16 +47,15 @@ class Model(ModelElements):
     name
         The model's name, for messages.
     scheduler, data_collector
-        BPTK-Py's, kept for a subclass that hands them on; they concern agents alone, and change no number.
+        Parameters of BPTK-Py, kept for subclasses that pass them on; they affect agents only.
 
     Attributes
     ----------
     points
         Graphical functions by name, each a list of [x, y], for `sd.lookup`. They can be overridden in a run.
     upgrade
-        A function ``(state, former_hash) -> state`` that carries the state of a session over to this model
-        from the one whose fingerprint was `former_hash`; None if there is none. It is no part of the
-        fingerprint.
+        A function ``(state, former_hash) -> state``, or None. It converts the state of a session that began
+        with the model whose fingerprint is `former_hash`. It is not part of the fingerprint.
 
     Examples
     --------
@@ -94,7 +93,7 @@ class Model(ModelElements):
         self._attributes: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Note when a subclass's `instantiate_model` is called, so that it is called once."""
+        """Wrap a subclass's `instantiate_model`, to note that it was called."""
         super().__init_subclass__(**options)
         hook = cls.__dict__.get("instantiate_model")
         if hook is not None:
@@ -118,10 +117,10 @@ class Model(ModelElements):
         """Build the elements; called once, before the model is registered. Subclasses override it."""
 
     def begin_episode(self, episode_no: int) -> None:
-        """Get ready for an episode of `bptk.train_scenarios`, counted from 0. Subclasses override it."""
+        """Prepare for an episode of `bptk.train_scenarios`, counted from 0. Subclasses override it."""
 
     def end_episode(self, episode_no: int) -> None:
-        """Learn from the episode that has run. Subclasses override it."""
+        """Learn from the finished episode. Subclasses override it."""
 
     def instantiate(self) -> None:
         """Call `instantiate_model`, unless it has been called."""
@@ -141,20 +140,20 @@ class Model(ModelElements):
         name
             Its name in the model.
         fn
-            Called as ``fn(model, t, *arguments)`` with a view of the model, the time and floats; it answers a
-            number. It must depend on these only, since a resumed run calls it anew; what it needs of the past
-            is an argument made with `sd.delay`.
+            Called as ``fn(model, t, *arguments)`` with a view of the model, the time and floats; it returns a
+            number. It must depend on these only, because a resumed run calls it again; past values are
+            arguments made with `sd.delay`.
         elementwise
-            Whether arrays are handed over element by element or as a whole, as in BPTK-Py. Arguments are
-            single numbers, for which both are the same.
+            Whether arrays are passed element by element or as a whole, as in BPTK-Py. Arguments are single
+            numbers here, so it makes no difference.
         impure
-            Whether its answers depend on more, such as a clock, a file or `random`. They are then logged with
-            each step of a session, and a resumed one gets them from the log.
+            Whether its results depend on something else, such as a clock, a file or `random`. They are then
+            logged with each step of a session, and a resumed session takes them from the log.
 
         Returns
         -------
         Callable
-            Called with operands, it returns an expression.
+            A function that takes operands and returns an expression.
 
         Raises
         ------
@@ -181,7 +180,7 @@ class Model(ModelElements):
         self.starttime, self.stoptime, self.dt = starttime, stoptime, dt
 
     def changed(self) -> None:
-        """Forget what was compiled; elements call it when an equation is set."""
+        """Discard the compiled program; elements call it when an equation is set."""
         self._program = None
 
     # Reading ------------------------------------------------------------------------------------------------
@@ -202,13 +201,13 @@ class Model(ModelElements):
         return self._impure
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return what the author put on the model besides elements and points, for user functions to read."""
+        """Return what the author set on the model besides elements and points, for user functions to read."""
         return attributes_of(self, Model) if self._attributes is None else self._attributes
 
     def program(self) -> Program:
-        """Return the model's intermediate form; made again only after a change.
+        """Return the model's intermediate form, which is computed again only after a change.
 
-        An element without an equation and a lookup without points are errors of the runs that need them.
+        An element without an equation, and a lookup without points, are errors only in runs that need them.
 
         Raises
         ------
@@ -242,13 +241,13 @@ class Model(ModelElements):
     def evaluate_equation(self, name: str, t: float) -> float:
         """Return the value of the element `name` at the grid point nearest to `t`.
 
-        The run is computed from its start, so that this takes time in proportion to `t`; `simulate` answers
-        all times at once.
+        Computes the run from its start, so it takes time proportional to `t`; `simulate` returns all times at
+        once.
 
         Raises
         ------
         PastRead
-            Inside a user function: there the past of an element can't be read.
+            Within a user function, which can't read the past of an element.
         UnknownElement
             If there is no such element.
         EvaluationFailed
@@ -266,12 +265,12 @@ class Model(ModelElements):
         stoptime: float | None = None,
         dt: float | None = None,
     ) -> dict[float, float]:
-        """Return time → value of the element `name`, each value that of the nearest grid point.
+        """Return time → value of the element `name`; each value is that of the nearest grid point.
 
         Parameters
         ----------
         starttime, stoptime, dt
-            Which times, in the model's unit; by default those of the model.
+            The times, in the model's unit; by default those of the model.
 
         Raises
         ------
@@ -306,8 +305,8 @@ class Model(ModelElements):
         config
             How the plot looks, by the names of `plots.PlotStyle`.
         format
-            ``"plot"`` draws with pyplot and returns None, ``"axes"`` returns axes on a figure of their own,
-            ``"df"`` the DataFrame: a column for each name over the x values of all.
+            ``"plot"`` draws with pyplot and returns None, ``"axes"`` returns axes on a new figure, ``"df"``
+            the DataFrame: a column for each name, over the x values of all.
         matplotlib_rc_settings
             Further settings of matplotlib, by its names.
 
@@ -349,7 +348,7 @@ class Model(ModelElements):
         equations
             Names of elements, as a list or as one string with commas.
         backend
-            ``"python"`` or ``"rust"``: BPTK-Py's two engines, which are one here.
+            ``"python"`` or ``"rust"``, the names of BPTK-Py's engines; both mean the same here.
 
         Returns
         -------
@@ -367,7 +366,7 @@ class Model(ModelElements):
         return table_of(self, specs, names)
 
     def frozen(self) -> "Model":
-        """Return a copy that runs as this model does now, whatever becomes of its equations and points.
+        """Return a copy that runs as this model does now; later changes of the model don't affect it.
 
         Raises
         ------
@@ -392,7 +391,7 @@ class Model(ModelElements):
         made.points = {name: [list(point) for point in table] for name, table in self.points.items()}
         made._elements = {}
         made._attributes = made._program = None
-        # What the attributes refer to: this model, the one that it was frozen from, and their elements.
+        # Attributes may refer to this model, to the one that it was frozen from, and to their elements.
         mine: dict[int, Any] = {id(self): made}
         for name, element in self._elements.items():
             made._elements[name] = own = copy(element)

@@ -1,4 +1,4 @@
-"""The elements and points of a model: what a modeller defines, without a word of how it runs."""
+"""The elements and points of a model: what a modeller defines, independent of how it runs."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Modules: parts of a model whose elements carry a path in their names, so that a part can be used again."""
+"""Modules: reusable parts of a model; the names of their elements begin with the module's path."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ __all__ = ["Module"]
 
 
 class Module:
-    """A part of a model, for subclasses that make their elements and equations.
+    """A part of a model; subclasses create its elements and equations.
 
-    By convention a subclass makes the elements that other modules use in ``__init__``, and sets the equations
-    in `initialize`, which the program calls when all modules are made. Two modules with the same path share
-    their elements.
+    By convention, a subclass creates the elements that other modules use in ``__init__``, and sets the
+    equations in `initialize`, which the program calls when all modules exist. Two modules with the same path
+    share their elements.
 
     Parameters
     ----------

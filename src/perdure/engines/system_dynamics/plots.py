@@ -1,6 +1,6 @@
 """Plots: pictures of DataFrames as BPTK draws them, with pandas and matplotlib (the extra `plot`).
 
-Both libraries are imported when a plot is made: models are built and served without them.
+Both libraries are imported when a plot is drawn, so that models can be built and served without them.
 """
 
 import importlib
@@ -58,7 +58,7 @@ class PlotStyle:
 
 
 def frame_of(columns: Mapping[str, Mapping[float, float]]) -> "pd.DataFrame":
-    """Return a DataFrame of the columns, each x → y, over all x values; what a column lacks is NaN.
+    """Return a DataFrame of the columns, each x → y, over all x values; missing values are NaN.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def draw(
     x_label: str = "",
     y_label: str = "",
 ) -> "Axes | None":
-    """Draw each column of a DataFrame over its index; between two of its values a column is linear.
+    """Draw each column of a DataFrame over its index, with straight lines between its values.
 
     Parameters
     ----------
@@ -105,10 +105,10 @@ def draw(
         else:
             figure = _load("matplotlib.pyplot", "A plot").figure(figsize=style.figsize)
         axes: Axes = figure.subplots()
-        # Columns may have x values of their own; without the values between them areas would fall to 0.
+        # Columns may have different x values; without interpolation, areas would fall to 0 at missing ones.
         plot: Any = frame.interpolate(
             "index", limit_area="inside"
-        ).plot  # its kind may be any text; pandas refuses one that it doesn't know
+        ).plot  # pandas refuses a kind that it doesn't know
         plot(
             ax=axes,
             kind=style.kind,
@@ -123,7 +123,7 @@ def draw(
 
 
 def _looks(style: PlotStyle, columns: int) -> dict[str, Any]:
-    """Return what pandas takes of the style for its kind of plot; boxes and pies take none of it."""
+    """Return the options that pandas accepts for this kind of plot; boxes and pies accept none."""
     if style.kind in ("box", "pie"):
         return {}
     return {
@@ -140,12 +140,12 @@ def _load(module: str, what: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package:
-            raise  # it is there, and something that it needs isn't
+            raise  # the package is installed, but one of its dependencies isn't
         raise MissingExtra(what=what, package=package, extra="plot") from error
 
 
 def _tick_labels() -> Any:
-    """Return a formatter of numbers with fewer decimals the larger the axis's numbers are."""
+    """Return a formatter that shows fewer decimals on axes with larger numbers."""
     ticker = _load("matplotlib.ticker", "A plot")
     formatter = ticker.FuncFormatter(lambda value, position: f"{value:,.{decimals()}f}")
 

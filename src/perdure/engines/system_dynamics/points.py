@@ -1,7 +1,7 @@
 """Points: the graphical functions that `sd.lookup` reads.
 
-Points are pairs of x and y, linear in between and constant beyond the ends. Of several points with one x the
-last holds from there on, so that the function jumps.
+Points are pairs of x and y. The function is linear between them and constant beyond the ends. If several
+points have the same x, the function jumps there to the last of them.
 """
 
 import math
@@ -22,7 +22,7 @@ Table: TypeAlias = Callable[[float], float]
 
 
 def parse_points(value: object) -> Points | str:
-    """Return `value` as points sorted by x, or a sentence part that says what is wrong with it."""
+    """Return `value` as points sorted by x, or a phrase that says what is wrong with it."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) == 0:
@@ -45,7 +45,7 @@ def parse_points(value: object) -> Points | str:
 
 
 def filled(points: Mapping[str, object]) -> dict[str, object]:
-    """Return points by name without the tables that are empty, which a scenario may fill."""
+    """Return points by name without empty tables, which a scenario may fill."""
     return {
         name: table
         for name, table in points.items()

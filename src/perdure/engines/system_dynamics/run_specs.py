@@ -1,7 +1,7 @@
-"""Run specs: the grid of times a run is computed on, and those it answers.
+"""Run specs: the grid of times of a run, and the times of its outputs.
 
-Time is t0 + n·dt, never a sum of steps, so that it has the same bits however a run is cut. Times that are
-shown are rounded to the decimals of the grid: then 0.1 + 2·0.1 reads 0.3, as 0 + 1·0.3 does.
+Time is t0 + n·dt, never a sum of steps, so it has the same bits however a run is cut. Displayed times are
+rounded to the decimals of the grid, so that 0.1 + 2·0.1 and 0 + 1·0.3 both read 0.3.
 """
 
 import math
@@ -13,7 +13,7 @@ from perdure.errors import InvalidRunSpecs
 
 __all__ = ["RunSpecs", "decimals"]
 
-_MOST_STEPS = 2**53  # Beyond, not every number of a grid point is a float.
+_MOST_STEPS = 2**53  # Larger numbers of grid points aren't all floats.
 _TOLERANCE = 1e-9
 
 
@@ -28,7 +28,7 @@ class RunSpecs:
     dt
         The length of a step.
     timestep
-        The time between two answers, a multiple of `dt`; `dt` itself by default.
+        The time between two outputs, a multiple of `dt`; `dt` by default.
     method
         ``"euler"`` or ``"rk4"``.
     name
@@ -81,22 +81,22 @@ class RunSpecs:
 
     @property
     def multiple(self) -> int:
-        """The number of steps from one answer to the next."""
+        """The number of steps between two outputs."""
         return round(self._timestep / self.dt)
 
     @property
     def answers(self) -> int:
-        """The number of times that are answered, the start time included."""
+        """The number of times with outputs, the start time included."""
         return self.last // self.multiple + 1
 
     @property
     def tolerance(self) -> float:
-        """How far apart two times may be that count as one: the rounding error of t0 + n·dt and some."""
+        """The largest difference of two equal times: the rounding error of t0 + n·dt, with a margin."""
         return 1e-9 * self.dt + 1e-15 * max(abs(self.starttime), abs(self.stoptime))
 
     @property
     def decimals(self) -> int:
-        """How many decimals the times of the grid are shown with."""
+        """The number of decimals that times of the grid are displayed with."""
         return decimals(self.starttime, self.dt)
 
     def time(self, n: int) -> float:
@@ -113,7 +113,7 @@ class RunSpecs:
 
 
 def decimals(*numbers: float) -> int:
-    """Return the most decimals that one of some finite numbers is written with.
+    """Return the largest number of decimals among finite numbers.
 
     >>> decimals(1.0, 0.25), decimals(0.0, 1e-07)
     (2, 7)

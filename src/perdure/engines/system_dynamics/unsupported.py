@@ -1,4 +1,4 @@
-"""What BPTK-Py's models and elements have that isn't supported yet: agents and arrays, by their names."""
+"""Names of BPTK-Py's models and elements that aren't supported: those of agents and arrays."""
 
 from typing import NoReturn
 
@@ -29,21 +29,21 @@ _OF = {
 
 
 def missing_attribute(owner: str, feature: str, name: str) -> NoReturn:
-    """Raise what an attribute that isn't there calls for.
+    """Raise the error for a missing attribute.
 
     Parameters
     ----------
     owner
         The class that lacks it.
     feature
-        What its attributes in BPTK-Py may be for: ``"agents"`` or ``"arrays"``.
+        What the class lacks: ``"agents"`` or ``"arrays"``.
     name
         The attribute.
 
     Raises
     ------
     Unsupported
-        If BPTK-Py has it for that feature.
+        If BPTK-Py has an attribute of that name for the feature.
     AttributeError
         Otherwise.
     """

@@ -1,7 +1,7 @@
-"""User functions: Python functions of the modeller's that equations call.
+"""User functions: the modeller's Python functions that equations call.
 
-A function is given a view of the model, the time and its arguments, all floats. It can't read an element,
-since a run keeps no past: what it needs of the model, its past too, must be an argument.
+A function receives a view of the model, the time and its arguments, all floats. It can't read an element,
+because a run keeps no past: values of elements, present or past, must be arguments.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _active: ContextVar[str | None] = ContextVar("active user function", default=Non
 
 
 class FunctionFailed(Exception):
-    """A user function raised; the simulation adds where."""
+    """A user function raised; the simulation adds the element and the time."""
 
 
 class ModelView:
@@ -36,7 +36,7 @@ class ModelView:
     points
         The points in force, by name; each a tuple of (x, y). They can't be changed.
 
-    Other attributes are those that the model's author put on it, lists as tuples.
+    Other attributes are those that the model's author set on it; lists are tuples.
     """
 
     __slots__ = ("_attributes", "_points", "dt", "name", "starttime", "stoptime")
@@ -74,14 +74,14 @@ class ModelView:
 
 
 def refuse_past_read(element: str) -> None:
-    """Raise `PastRead` if a user function is running, because it then asks for the past of `element`."""
+    """Raise `PastRead` if a user function is running: it can't read `element`."""
     function = _active.get()
     if function is not None:
         raise PastRead(function=function, element=element)
 
 
 def wrapped(name: str, function: Callable[..., Any], view: ModelView) -> Callable[..., float]:
-    """Return `function` as compiled equations call it: with the time and its arguments, answering a float."""
+    """Return `function` as compiled equations call it: with the time and arguments, returning a float."""
 
     def call(t: float, *arguments: float) -> float:
         token = _active.set(name)

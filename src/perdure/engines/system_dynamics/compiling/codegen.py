@@ -1,8 +1,8 @@
 """Code generation: postfix code as Python expressions and the statements they need.
 
-Generated text holds only names made here, numbers and operators, never a text of the model's. An expression
-that grows deep is cut into statements, because Python's own parser and compiler limit nesting; within a
-branch of an ``if`` those statements stay in the branch, so that what isn't chosen isn't evaluated.
+Generated text consists of names made here, numbers and operators; it never contains text from the model. A
+deeply nested expression is split into statements, because Python's parser and compiler limit nesting. Within
+a branch of an ``if``, these statements stay in the branch, so that only the chosen branch is evaluated.
 """
 
 import math
@@ -166,7 +166,7 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
 
 
 def _joined(parts: list[list[str]]) -> list[str]:
-    """Return the lines of all parts; the first part grows, so that long sums stay linear."""
+    """Return the lines of all parts; extends those of the first, so that long sums take linear time."""
     lines: list[str] = []
     for part in parts:
         if lines:
@@ -177,7 +177,7 @@ def _joined(parts: list[list[str]]) -> list[str]:
 
 
 def _shallow(part: Fragment, names: Names) -> Fragment:
-    """Give a part that grew deep a name of its own."""
+    """Assign a deeply nested part to a name."""
     if part.depth <= _MOST_DEPTH:
         return part
     name = f"x{next(names.counter)}"
@@ -186,7 +186,7 @@ def _shallow(part: Fragment, names: Names) -> Fragment:
 
 
 def _branching(operator: str, operands: list[Fragment], names: Names) -> Fragment:
-    """Return the Python for a condition; what isn't chosen isn't evaluated."""
+    """Return the Python for a condition; only the chosen branch is evaluated."""
     condition = operands[0]
     branches = [_lazy(operand, names) for operand in operands[1:]]
     depth = max(operand.depth for operand in (condition, *branches)) + 1
@@ -199,7 +199,7 @@ def _branching(operator: str, operands: list[Fragment], names: Names) -> Fragmen
 
 
 def _lazy(branch: Fragment, names: Names) -> Fragment:
-    """Return a branch without statements before it: they move into a function, called when it is chosen."""
+    """Return a branch without preceding statements: they move into a function that the branch calls."""
     if not branch.prelude:
         return branch
     name = f"x{next(names.counter)}"

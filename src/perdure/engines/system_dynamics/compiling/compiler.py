@@ -1,12 +1,12 @@
-"""The compiler: a program and the order of its variables become straight-line Python over local floats.
+"""The compiler: turns a program and the order of its variables into straight-line Python over floats.
 
-Five functions are made when they are first needed. ``begin`` evaluates initial values, ``step`` one grid
-point and the way to the next, ``observe`` one grid point and nothing beyond, ``run`` many steps in one
-loop, ``advance`` likewise without answering. Each does the same arithmetic in the same order, so that a run
+Five functions are made when they are first needed. ``begin`` evaluates initial values; ``step`` evaluates one
+grid point and advances to the next; ``observe`` evaluates one grid point only; ``run`` takes many steps in
+one loop; ``advance`` does the same without outputs. All do the same arithmetic in the same order, so a run
 has the same bits however it is cut into calls.
 
 Euler: s(n+1) = s(n) + dt·net(n). RK4 is the classical fourth-order method of Runge and Kutta; delays,
-pulses and random draws are held over its stages.
+pulses and random draws stay constant over its stages.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -43,7 +43,7 @@ class Compiled:
     Attributes
     ----------
     stocks, delays, tables, functions
-        Names in the order in which values are handed to the functions.
+        Names in the order in which values are passed to the functions.
     draws
         Variable and ordinal of each random call, likewise; complete once `factory` was called.
     own_points
@@ -88,7 +88,7 @@ class Compiled:
             self._fragments[definition.name] = fragment(definition.code, definition.name, self._names)
         self.draws = list(self._names.draws)
         self.own_points: list[Points] = list(self._names.own_points)
-        # What the next state needs, whatever the outputs are; and what the outputs need.
+        # What the next state needs for any outputs, and what these outputs need.
         inputs = [name for name in self._recorders if name in program.definitions]
         self._lasting = closure([*self.stocks, *inputs], self._needs)
         self._observed = closure(self.outputs, self._observed_needs)
@@ -105,7 +105,7 @@ class Compiled:
         return self._factories[part]
 
     def owner(self, filename: str, line: int) -> str | None:
-        """Return the user's element that a line of the compiled text belongs to."""
+        """Return the user's element that a line of compiled text belongs to."""
         for part, owners in self._owners.items():
             if filename == f"{FILENAME}:{part}":
                 name = owners[line - 1]
@@ -120,7 +120,7 @@ class Compiled:
         return [i for i in references(self._code(name)) if i in self.program.definitions]
 
     def _observed_needs(self, name: str) -> list[str]:
-        """Return the variables that must be evaluated for an answer; a stock's value is there already."""
+        """Return the variables that outputs need; stocks already have their values."""
         if name in self.program.constants or name in self._stock_names:
             return []
         code = self._code(name)
@@ -199,7 +199,7 @@ class Compiled:
         for name in self._initial_order:
             if name not in self._on_demand:
                 self._write_initial(out, name, delays, self._names)
-        # What branches make a circle of: each is evaluated when another one asks for it, or at last here.
+        # Variables in a circle that branches close: each is evaluated on demand, or at the end here.
         calls = {name: f"{self._names.variables[name]}_once" for name in self._on_demand}
         variables = dict(self._names.variables) | {name: f"{call}()" for name, call in calls.items()}
         names = replace(self._names, variables=variables)
@@ -234,7 +234,7 @@ class Compiled:
         self._write_records(out, name)
 
     def _write_point(self, out: "_Writer", wanted: Collection[str], *, fast: bool = False) -> None:
-        """Write the evaluation of one grid point, whose values the delays keep."""
+        """Write the evaluation of one grid point; the delays keep its values."""
         names = [name for name in self._order if name in wanted]
         rates = [name for name in self.stocks if name in wanted]
         if any(needs_time(self._code(name)) for name in (*names, *rates)):
@@ -263,7 +263,7 @@ class Compiled:
             out.line(f"{self._names.delays[delay]}_record(n, {self._names.variables[name]})", name)
 
     def _write_advance(self, out: "_Writer", *, fast: bool = False) -> None:
-        """Write the way from one grid point to the next."""
+        """Write the advance from one grid point to the next."""
         dt = "length" if fast else "dt"
         if not self.stocks:
             return
@@ -298,7 +298,7 @@ class Compiled:
             out.line(f"{local} = a{local} + {dt} / 6.0 * ({slopes})", name)
 
     def _rates(self, out: "_Writer") -> list[tuple[str, str, str]]:
-        """Return each stock's net flow, written beforehand if it reads stocks that could move first."""
+        """Return each stock's net flow, computed beforehand if it reads stocks that may change before it."""
         result = []
         for name, local in self._stock_names.items():
             part = self._fragments[name]
@@ -338,7 +338,7 @@ class _Writer:
 def compile_program(
     program: Program, method: Method, outputs: Sequence[str], broken: Collection[str]
 ) -> Compiled:
-    """Return `program` compiled, made once for all runs with the same method, outputs and broken circles.
+    """Compile `program`, once for all runs with the same method, outputs and broken circles.
 
     Raises
     ------
@@ -363,7 +363,7 @@ def constant_value(code: Code, specs: Mapping[str, float]) -> float:
 
 
 def _function(lines: Sequence[str], filename: str, model: str) -> Callable[..., Any]:
-    """Return the one function that `lines` define; they hold generated names and numbers only."""
+    """Return the function that `lines` define; they contain generated names and numbers only."""
     try:
         module = compile("\n".join(lines), filename, "exec", dont_inherit=True)
     except (SyntaxError, RecursionError, MemoryError) as error:

@@ -1,10 +1,11 @@
-"""Random numbers without state: each draw is a hash of what it is drawn for.
+"""Random numbers without state: each draw is a hash of its purpose.
 
 A draw is f(seed, stream, variable, ordinal of the call in its equation, step, index of the draw). The first
 four are hashed once into a 64-bit key (BLAKE2b); key, step and index are mixed by the finaliser of SplitMix64
 (Steele, Lea and Flood 2014), whose output passes the usual test batteries. So a run repeats exactly however
-it is cut, and scenarios don't disturb each other. The samplers are our own, because those of a library may
-change between its versions; parameters mean what NumPy's mean. Outside its domain a sampler returns nan.
+it is cut, and scenarios are independent of each other. The samplers are implemented here, because those of a
+library may change between versions; parameters have the same meaning as in NumPy. Outside its domain a
+sampler returns nan.
 """
 
 import math
@@ -22,7 +23,7 @@ _log, _log1p, _sqrt, _exp, _inf, _nan = math.log, math.log1p, math.sqrt, math.ex
 
 
 def draw_key(seed: int, stream: str, variable: str, ordinal: int) -> int:
-    """Return the key of one random call: 64 bits that no other call, stream or seed is likely to share."""
+    """Return the 64-bit key of one random call; other calls, streams and seeds have different keys."""
     digest = blake2b(digest_size=8, person=b"perdure-draws")
     # The lengths keep ("a", "bc") and ("ab", "c") apart.
     for part in (
@@ -52,7 +53,7 @@ def _unit(bits: int) -> float:
 
 
 class _Draws:
-    """As many numbers as a rejection sampler asks for, all of one call at one step."""
+    """The sequence of numbers that a rejection sampler draws for one call at one step."""
 
     __slots__ = ("state",)
 
@@ -187,7 +188,7 @@ def _gamma(draws: _Draws, shape: float) -> float:
 
 
 def _log_gamma(draws: _Draws, shape: float) -> float:
-    """Draw the logarithm of a standard gamma variable, which for a small shape a float can't hold itself."""
+    """Draw the logarithm of a standard gamma variable, which may underflow itself for a small shape."""
     if shape >= 1.0:
         return _log(_gamma(draws, shape))
     return _log(_gamma(draws, shape + 1.0)) + _log(draws.unit()) / shape

@@ -1,7 +1,7 @@
-"""Gaps: what a model leaves open, and the part of it that can be run all the same.
+"""Gaps: what a model leaves undefined, and the part of it that can run without it.
 
-A scenario may fill a constant without a value and a table without points. What is still open then,
-and all that needs it, is left out of the run; only who asks for that gets an error.
+A scenario may define a constant without a value and a table without points. What is still undefined, and
+everything that needs it, is left out of the run; only a request for it is an error.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -25,12 +25,12 @@ def runnable(
     constants, tables
         Names that the run gives values and points to.
     outputs
-        Names of the elements that are asked for.
+        Names of the requested elements.
 
     Raises
     ------
     MissingEquation, UnknownElement
-        If an output needs what is still open.
+        If an output needs something undefined.
     """
     if not program.missing and not program.missing_tables:
         return program
@@ -72,7 +72,7 @@ def _part(program: Program, constants: Collection[str], tables: Collection[str])
 
 
 def _needs(program: Program) -> Mapping[str, list[str]]:
-    """Return what must be there for each variable, initial value and delay to be there."""
+    """Return what each variable, initial value and delay needs."""
     needs: dict[str, list[str]] = {}
     for definition in (*program.definitions.values(), *program.initials.values()):
         needs[definition.name] = _read(definition.code)

@@ -1,6 +1,6 @@
-"""Lowering: the expressions of a model's elements become the postfix code of its program.
+"""Lowering: turns the expressions of a model's elements into the postfix code of its program.
 
-Nothing here recurses, so that neither long chains nor deep expressions are limited by Python's stack.
+Nothing here recurses, so Python's stack limits neither long chains nor deep expressions.
 """
 
 from collections.abc import Mapping
@@ -192,7 +192,7 @@ class _Lowering:
         return average if node.operator == "smooth" else (signal - average) / (average * period)
 
     def _variable(self, hidden: str, owner: str, expression: Expression) -> str:
-        """Return the name of a variable with the value of `expression`, a hidden converter if need be."""
+        """Return the name of a variable with the value of `expression`, which may be a new hidden one."""
         if isinstance(expression, Element):
             return self._own(expression, owner)
         self.pending.append((hidden, "converter", owner, expression))

@@ -1,7 +1,7 @@
-"""Order: in which variables are evaluated, and what stands in a circle.
+"""Order: the sequence in which variables are evaluated, and circles among them.
 
-Within one step a variable comes after those it reads; stocks and constants are there from the start. At the
-start time stocks are variables too: they come after what their initial values read.
+Within a step, a variable comes after those it reads; stocks and constants already have their values. At the
+start time, stocks are variables too: they come after what their initial values read.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ __all__ = ["initial_order", "step_order"]
 def step_order(program: Program, broken: Collection[str]) -> list[str]:
     """Return flows, biflows and converters in the order in which a step evaluates them.
 
-    `broken` are the delays that never read their input's current value, and so break circles.
+    `broken` are the delays that never read the current value of their input, and so break circles.
 
     Raises
     ------
@@ -43,8 +43,8 @@ def step_order(program: Program, broken: Collection[str]) -> list[str]:
 def initial_order(program: Program, broken: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Return what is evaluated before the first step, in order: initial values and all they need.
 
-    Also returned is what stands in circles that branches close, or needs something that does, each with what
-    it needs: only the branches that are chosen say which of them comes first.
+    The second result are the variables in circles that branches close, and those that need such variables,
+    each with what it needs: which of them comes first depends on the branches that are chosen.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def initial_order(program: Program, broken: Collection[str]) -> tuple[list[str],
 
 
 def _opened(program: Program, name: str, graph: Mapping[str, list[str]]) -> list[str]:
-    """Return what `name` reads at the start, without what only a branch reads that would close a circle.
+    """Return what `name` reads at the start, except for reads within a branch that would close a circle.
 
     A branch that isn't chosen isn't evaluated, as in ``If(time() == 0, p, level)`` for the initial value of
     the level.
@@ -106,10 +106,10 @@ def _surely_read(code: Code) -> set[str]:
 def _ordered(
     program: Program, nodes: Callable[[Collection[str]], dict[str, list[str]]], broken: Collection[str]
 ) -> list[str]:
-    """Sort the nodes that there are when `broken` delays break circles, and others do where they must.
+    """Sort the nodes when `broken` delays break circles, and other delays do where necessary.
 
-    Whether a delay with a duration of its own at each step reads the present is known only then. Where one
-    closes a circle it is taken for one that doesn't, and refuses at run time to read what isn't there.
+    Whether a delay with a variable duration reads the present is known only at run time. A delay that closes
+    a circle is assumed not to read it; at run time, reading the missing value is an error.
     """
     graph = nodes(broken)
     try:
@@ -137,7 +137,7 @@ def _code(program: Program, name: str) -> Code:
 
 
 def closure(roots: Iterable[str], inputs: Callable[[str], Iterable[str]]) -> set[str]:
-    """Return `roots` and all that they need, directly or not."""
+    """Return `roots` and everything they need, directly or indirectly."""
     found = set(roots)
     todo = list(found)
     while todo:
@@ -164,7 +164,7 @@ def _inputs(program: Program, code: Code, broken: Collection[str]) -> list[str]:
 
 
 def _sorted(program: Program, nodes: Mapping[str, Collection[str]]) -> list[str]:
-    """Sort topologically; what isn't a node is there already."""
+    """Sort topologically; names that aren't nodes already have their values."""
     result = _ready(nodes)
     if len(result) < len(nodes):
         done = set(result)
@@ -175,7 +175,7 @@ def _sorted(program: Program, nodes: Mapping[str, Collection[str]]) -> list[str]
 
 
 def _ready(nodes: Mapping[str, Collection[str]]) -> list[str]:
-    """Return in topological order what neither stands in a circle nor needs what does (Kahn 1962)."""
+    """Return, in topological order, what is in no circle and needs nothing that is (Kahn 1962)."""
     waiting = {name: sum(1 for i in set(inputs) if i in nodes) for name, inputs in nodes.items()}
     users: dict[str, list[str]] = {name: [] for name in nodes}
     for name, inputs in nodes.items():
@@ -197,8 +197,8 @@ def _ready(nodes: Mapping[str, Collection[str]]) -> list[str]:
 def _shortest_circle(graph: Mapping[str, Collection[str]]) -> list[str]:
     """Return a shortest circle of a graph that has one, each name followed by one that it reads.
 
-    Once the circles through a name are known the name is taken out, and with it all that no circle passes
-    through any more; so a single long circle costs one search.
+    Once the circles through a name are known, the name is removed, and with it all names that are in no
+    circle any more; so a single long circle costs one search.
     """
     reads = {name: set(inputs) for name, inputs in graph.items()}
     users: dict[str, set[str]] = {name: set() for name in reads}
@@ -253,7 +253,7 @@ def _circle_through(start: str, reads: Mapping[str, Collection[str]]) -> list[st
 
 
 def _owners(program: Program, circle: list[str]) -> list[str]:
-    """Return the user's elements of a circle: hidden variables stand for the elements they belong to."""
+    """Return the user's elements of a circle, in place of the hidden variables that belong to them."""
     owners: list[str] = []
     for name in circle:
         owner = program.owner(name)

@@ -1,7 +1,7 @@
 """The intermediate form of a model: every equation as postfix code over named variables.
 
-A program is what a model means, free of run specs: names are resolved, `smooth` and `trend` have become
-hidden stocks, each delay an entry of its own. `lowering` makes it, `order` sorts it, `compiler` turns it into
+A program is the meaning of a model, without run specs: names are resolved, `smooth` and `trend` are hidden
+stocks, and each delay is an entry of its own. `lowering` makes it, `order` sorts it, `compiler` turns it into
 Python, `fingerprint` hashes it.
 """
 
@@ -36,7 +36,7 @@ UserFunction: TypeAlias = Callable[..., float]
 
 
 class Instruction(NamedTuple):
-    """One step of postfix code: take `arity` values, apply `operator`, leave one value.
+    """One step of postfix code: pop `arity` values, apply `operator`, push one value.
 
     `data` is the value of a ``number``, the name of an ``element``, the points or their name of a ``lookup``,
     the name of a ``call`` or a ``delay``, the ordinal of a random draw within its variable.
@@ -52,7 +52,7 @@ Code: TypeAlias = tuple[Instruction, ...]
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A variable with its code. `owner` is the element of the user's that it belongs to.
+    """A variable with its code. `owner` is the user's element that it belongs to.
 
     The code of a stock is its net flow. An ``initial`` is evaluated once, at the start.
     """
@@ -80,8 +80,8 @@ class Program:
 
     `constants` are the elements that may be overridden: constants, and converters that are a bare number.
     `missing` are the elements without an equation, `missing_tables` the tables without points that lookups
-    read, each with the element that does and a suggestion. `compiled` is the compiler's own store, `parts`
-    that of `gaps`.
+    read, each with the element that reads it and a suggestion. `compiled` is a cache of the compiler, `parts`
+    one of `gaps`.
     """
 
     model_name: str

@@ -1,7 +1,7 @@
 """What compiled equations call: guarded mathematics, pulses, and delays.
 
-Functions follow IEEE 754 as NumPy does: out of the domain is nan, too large is inf. Division by zero and
-powers too large raise, as in Python; the simulation says in which element.
+Functions follow IEEE 754 as NumPy does: they return nan outside their domain, and inf for too large results.
+Division by zero and too large powers raise, as in Python; the simulation adds the element.
 """
 
 import math
@@ -14,7 +14,7 @@ __all__ = ["NAMESPACE", "FixedDelay", "ReadsItself", "VariableDelay", "delay_ste
 
 _inf, _nan = math.inf, math.nan
 _STANDARD_NORMAL = NormalDist()
-_MOST_HALVES = 2.0**52  # From here on every float is whole.
+_MOST_HALVES = 2.0**52  # Every float from here on is a whole number.
 
 
 def exp(x: float) -> float:
@@ -105,7 +105,7 @@ def _chosen(n: float, r: float, *, ordered: bool) -> float:
     if size < 0:
         raise ValueError(f"the number to choose must not be negative, but is {size}")
     factors = size if ordered else min(size, total - size)
-    # The least that so many factors make, as a power of two; more than a float can hold isn't worked out.
+    # A lower bound on the product of the factors, as a power of two; beyond a float's range it is inf.
     least = factors * (math.log2(total - factors + 1) - (0.0 if ordered else math.log2(factors or 1)))
     if factors > 2000 or least > 1100.0:
         return _inf
@@ -136,7 +136,7 @@ def normalcdf(left: float, right: float, mean: float, stddev: float) -> float:
     if not stddev > 0.0:
         return _nan
     a, b = ((x - mean) / (stddev * math.sqrt(2.0)) for x in (left, right))
-    # The difference of the smaller tails keeps the digits that the difference of two values near 1 loses.
+    # Subtracting the smaller tails keeps the digits that subtracting two values near 1 loses.
     return 0.5 * (math.erfc(a) - math.erfc(b) if a > 0.0 else math.erfc(-b) - math.erfc(-a))
 
 
@@ -160,8 +160,8 @@ def coswave(t: float, t0: float, amplitude: float, period: float) -> float:
 def delay_steps(duration: float, dt: float) -> float:
     """Return a delay's duration in steps, not rounded; whole and half steps are exact.
 
-    Otherwise 0.3 / 0.2 = 1.4999999999999998 would read other grid points near the start than later on, where
-    the rounding error is lost beside n.
+    Otherwise 0.3 / 0.2 = 1.4999999999999998 would read different grid points near the start than later, where
+    adding n absorbs the rounding error.
     """
     steps = duration / dt
     if not steps < _MOST_HALVES:
@@ -171,11 +171,11 @@ def delay_steps(duration: float, dt: float) -> float:
 
 
 class ReadsItself(Exception):
-    """A value at the start is needed for itself."""
+    """A value at the start depends on itself."""
 
 
 def once(evaluate: Callable[[], float]) -> Callable[[], float]:
-    """Return a function that evaluates when it is first called, and then answers the same."""
+    """Return a function that evaluates on its first call, and then returns the same value."""
     values: list[float] = []
     begun = False
 
@@ -192,19 +192,19 @@ def once(evaluate: Callable[[], float]) -> Callable[[], float]:
 
 
 class FixedDelay:
-    """The recent past of one variable: a ring that holds what a delay of fixed duration reads.
+    """The recent past of one variable: a ring buffer of what a delay of fixed duration reads.
 
     Parameters
     ----------
     steps
         The duration in steps, not rounded.
     last
-        The number of the run's last step, beyond which nothing is kept.
+        The number of the run's last step; nothing beyond it is kept.
     """
 
     def __init__(self, steps: float, last: int) -> None:
         self.steps = steps
-        # The present value is never read by more than half a step, however large n is beside it.
+        # A delay of more than half a step never reads the present value, however large n is.
         self._latest = 1 if steps > 0.5 else 0
         self.capacity = math.ceil(min(steps, last)) + 1
         self.values: list[float] = []
@@ -243,7 +243,7 @@ class VariableDelay:
         self.initial = initial
 
     def record(self, n: int, value: float) -> None:
-        """Keep the variable's value at step `n`, the first that isn't kept yet or the last that is."""
+        """Keep the variable's value at step `n`: the next step, or the last one again."""
         if n == 0 and self.initial is None:
             self.initial = value
         self.values[n:] = (value,)
@@ -299,4 +299,4 @@ NAMESPACE: dict[str, object] = {
     "coswave": coswave,
     **distributions.SAMPLERS,
 }
-"""All that compiled equations can name."""
+"""The names that compiled equations can use."""

@@ -1,7 +1,7 @@
-"""Calls: what reaches lead to, through the modeller's functions, and what of it a call changes.
+"""Calls: the values that reaches lead to, through the modeller's functions, and which of them a call changes.
 
-A call is followed with what its parameters are given: what the function changes of them, and answers, is what
-it changes and answers here.
+A call is followed into the function with its arguments: what the function changes in its parameters, and what
+it returns, is what the call changes and returns.
 """
 
 from collections import deque
@@ -25,38 +25,38 @@ from perdure.engines.system_dynamics.identity.reaches import ITEM, RESULT, SLICE
 __all__ = ["MISSING", "Scope", "attribute_of", "change_of"]
 
 MISSING = object()
-"""What a name stands for that isn't known."""
+"""The value of an unknown name."""
 
 Found = tuple[Any, int]
-"""What is reached, and in how many new containers."""
+"""A reached value, and the number of new containers around it."""
 
-MANY = 20_000  # calls and reaches that are followed of one function; who has more is taken
+MANY = 20_000  # the largest number of calls and reaches followed of one function; one with more is accepted
 
 _ATOMS = (str, bytes, float, int, complex, type(None))
 _FIXED = (*_ATOMS, tuple, frozenset, range, Enum, np.generic, BuiltinFunctionType)
-# What an assignment changes, though it has no method that does.
+# Assignments change these, though they have no method that does.
 _SHELLS = (ModuleType, FunctionType, type)
 _VIEWS = frozenset({"T", "base", "flat", "imag", "real"})  # of arrays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """A function of the modeller's, or one within it, and what it is given.
+    """A function of the modeller's, or one nested in it, and its arguments.
 
     Attributes
     ----------
     effects
-        Of the function that is defined at the top.
+        Of the outermost function.
     lookup
-        Returns what a name in it stands for, or `MISSING`; of parameters, their defaults.
+        Returns the value of a name in it, or `MISSING`; for parameters, their defaults.
     own
-        Returns another function of the modeller's, or None for what is none.
+        Returns the scope of another function of the modeller's, or None for any other value.
     signature
         Of the function itself.
     given
-        What parameters are given, also those of the functions around it.
+        The arguments, including those of the enclosing functions.
     callers
-        The signatures of those that are called just now.
+        The signatures of the functions on the call stack.
     """
 
     effects: Effects
@@ -68,10 +68,10 @@ class Scope:
     follows: "_Memory" = field(default_factory=lambda: _Memory())
 
     def follow(self, reach: Reach) -> list[Found]:
-        """Return what a reach leads to."""
+        """Return the values that a reach leads to."""
         key = (id(self), reach)
         if key not in self.follows.found:
-            self.follows.found[key] = []  # while it is under way
+            self.follows.found[key] = []  # for reaches that lead back here
             found = self._begin(reach.origin) if self.follows.goes_on(self) else []
             for step in reach.steps:
                 found = _distinct(each for value in found for each in _step(value, step))
@@ -79,7 +79,7 @@ class Scope:
         return self.follows.found[key]
 
     def callees(self, call: Call) -> Iterator["Scope"]:
-        """Yield the modeller's functions that a call may call, with what it gives them."""
+        """Yield the modeller's functions that a call may call, with their arguments."""
         for value, level in self.follow(call.function):
             callee = value if isinstance(value, Scope) else self.own(value) if not level else None
             if callee is None or id(callee.signature) in self.callers:
@@ -112,7 +112,7 @@ class Scope:
 
 
 class _Memory:
-    """What was followed of one function, so that nothing is followed twice, nor for ever."""
+    """What was already followed of one function, so that following ends and does nothing twice."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[int, Reach], list[Found]] = {}
@@ -126,7 +126,7 @@ class _Memory:
         return self._count <= MANY
 
     def one(self, scope: Scope) -> Scope:
-        """Return the scope that was first made for a function and what it is given."""
+        """Return the scope that was first made for a function and its arguments."""
         given = frozenset(
             (name, frozenset((id(v), n) for v, n in found)) for name, found in scope.given.items()
         )
@@ -134,7 +134,7 @@ class _Memory:
 
 
 def change_of(scope: Scope) -> str | None:
-    """Return the name of something that outlives a call and that a function changes, or None."""
+    """Return the name of a value that outlives a call and that the function changes, or None."""
     todo, met = [scope], set()
     while todo:
         called = todo.pop()
@@ -155,7 +155,7 @@ def change_of(scope: Scope) -> str | None:
 
 
 def _writes(function: np.ufunc, call: Call, scope: Scope) -> bool:
-    """Whether a ufunc is given what outlives a call after its operands: it writes into that."""
+    """Whether a ufunc has an output argument that outlives a call."""
     outputs = [
         each
         for given, reaches in call.given
@@ -166,7 +166,7 @@ def _writes(function: np.ufunc, call: Call, scope: Scope) -> bool:
 
 
 def attribute_of(value: Any, steps: Iterable[str]) -> list[Any]:
-    """Return what the steps of a chain of attributes lead to; `MISSING` is what isn't known."""
+    """Return the values that a chain of attributes leads to; `MISSING` for unknown ones."""
     found = [(value, 0)]
     for step in steps:
         found = [each for value in found for each in ([] if step == RESULT else _step(value, step))]
@@ -174,7 +174,7 @@ def attribute_of(value: Any, steps: Iterable[str]) -> list[Any]:
 
 
 def _changes(value: Any, method: str) -> bool:
-    """Whether something is changed by an assignment, in place, or by one of its methods."""
+    """Whether a change affects a value: by an assignment, in place, or by one of its methods."""
     if value is MISSING:
         return method != IN_PLACE_CHANGE
     if isinstance(value, Scope):
@@ -207,7 +207,7 @@ def _steps(value: Any, step: str) -> Iterable[Any]:
     if step == ITEM and isinstance(value, list | tuple | dict | set | frozenset | deque):
         return (value.values() if isinstance(value, dict) else value) or (MISSING,)
     if isinstance(value, list | dict | set | deque):
-        return ()  # a slice is new, and a method answers nothing that isn't followed by its name
+        return ()  # a slice is new; methods whose results are shared are followed by their names
     if isinstance(value, ModuleType | type) and step not in (ITEM, SLICE):
         return (vars(value).get(step, MISSING),)
     return () if isinstance(value, (*_FIXED, *_SHELLS, Scope)) else (MISSING,)

@@ -1,4 +1,4 @@
-"""The hash that a fingerprint is made with."""
+"""The hash function of fingerprints."""
 
 import struct
 from hashlib import blake2b
@@ -10,7 +10,7 @@ __all__ = ["Digest"]
 
 
 class Digest:
-    """A hash over typed values; each carries its kind and length, so that no two sequences run together."""
+    """A hash over typed values; each is hashed with its kind and length, so different sequences differ."""
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=16, person=b"perdure-model")

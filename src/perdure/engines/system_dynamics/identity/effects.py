@@ -1,7 +1,7 @@
-"""Effects: what the code of a function does besides answering, as far as its syntax tells.
+"""Effects: what the code of a function does besides returning a value, as far as its syntax shows.
 
-It changes what outlives a call (a global, an outer variable, something that such a name leads to), it calls
-functions, and it reads names. What these names stand for, `calls` and `purity` find out.
+It changes what outlives a call (a global, an outer variable, a value that such a name leads to), calls
+functions, and reads names. `calls` and `purity` find out the values of these names.
 """
 
 import ast
@@ -54,7 +54,7 @@ IN_PLACE = frozenset(
         "truediv", "xor",
     )
 )  # fmt: skip
-"""Functions and methods that do what `+=` and its like do."""
+"""Functions and methods that work like `+=` and similar operators."""
 
 REBOUND, STORED, IN_PLACE_CHANGE = "", "=", "+="
 
@@ -73,8 +73,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 class Change:
     """A change of what a reach leads to.
 
-    `method` is the method that is taken of it, `=` if an item or an attribute is assigned or deleted, `+=` if
-    it is changed in place where its kind allows that, empty if the name is bound anew.
+    `method` is the name of the method that is read; `=` if an item or an attribute is assigned or deleted;
+    `+=` if the value is changed in place where its type allows that; empty if the name is rebound.
     """
 
     reach: Reach
@@ -82,7 +82,7 @@ class Change:
 
     @property
     def shown(self) -> str:
-        """What is changed, as code would write it, about."""
+        """Roughly the code for what is changed."""
         reach, steps = self.reach, list(self.reach.steps)
         while isinstance(reach.origin, Call):
             reach = reach.origin.function
@@ -92,10 +92,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The parameters of a function, as reaches name them, and what it may answer.
+    """The parameters of a function, as reaches name them, and what it may return.
 
-    `positional` are those given by number, `named` all that have a name, by what callers write; `rest` and
-    `others` hold what is given besides, by number and by name.
+    `positional` are the parameters by number, `named` those by the name that callers write; `rest` and
+    `others` take further arguments, by number and by name.
     """
 
     positional: Chain = ()
@@ -105,7 +105,7 @@ class Signature:
     returned: Reaches = NONE
 
     def taking(self, given: str) -> Iterator[tuple[str, int]]:
-        """Yield which parameters take what is given by number, name or as ANY, in how many containers."""
+        """Yield the parameters that take an argument (by number, name or ANY), and in how many containers."""
         rest = [(self.rest, 1)] if self.rest else []
         others = [(self.others, 1)] if self.others else []
         if given == ANY:
@@ -119,22 +119,22 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a function reads, changes and calls, the functions within it included.
+    """What a function reads, changes and calls, including the functions nested in it.
 
     Attributes
     ----------
     reads
-        What is read of names that aren't the function's own.
+        Reads of names that aren't the function's own.
     changes
-        Of what may outlive a call, parameters included.
+        Changes of what may outlive a call, including parameters.
     calls
-        All calls, with what they are given.
+        All calls, with their arguments.
     signature
         Of the function.
     inner
-        Of the functions within it, by the names that reaches have for them.
+        Signatures of the nested functions, by the names that reaches have for them.
     parameters
-        What reaches call the parameters of all of these.
+        The names that reaches have for the parameters of all these functions.
     """
 
     reads: frozenset[Read]
@@ -145,7 +145,7 @@ class Effects:
     parameters: frozenset[str]
 
     def rebinds(self, name: str) -> bool:
-        """Whether a name, or an item of what it leads to, is assigned."""
+        """Whether a name, or an item of its value, is assigned."""
         return any(
             change.reach.origin == name
             and change.method in (REBOUND, STORED)
@@ -155,20 +155,20 @@ class Effects:
 
 
 def effects_of(node: Function | ast.ClassDef) -> Effects:
-    """Return the effects of a function, those within it included; of a class, those of its methods."""
+    """Return the effects of a function with its nested ones, or of the methods of a class."""
     walk = _Walk()
     signature = Signature()
     if isinstance(node, ast.ClassDef):
         for statement in node.body:
             walk.scope([statement], frozenset(), {}, {})
     else:
-        # A default is made once: it outlives a call, and may be changed unless it is a constant.
+        # A default is created once: it outlives a call, and may be changed unless it is a constant.
         walk.defaults = {
             name for name, default in _defaults(node.args) if not isinstance(default, ast.Constant)
         }
         walk.own = {argument.arg for argument in _arguments(node.args)}
         given = {name: frozenset({Reach(name)}) for name in walk.own}
-        # A parameter stands for itself, also where the function binds it anew later.
+        # A parameter stands for itself, even if the function rebinds it later.
         signature = walk.function(node, "", frozenset(), {}, given)
     return Effects(
         frozenset(walk.reads),
@@ -182,7 +182,7 @@ def effects_of(node: Function | ast.ClassDef) -> Effects:
 
 @dataclass(slots=True)
 class _Walk:
-    """One walk through a function and those within it."""
+    """One walk through a function and those nested in it."""
 
     reads: set[Read] = field(default_factory=set)
     changes: set[Change] = field(default_factory=set)
@@ -195,7 +195,7 @@ class _Walk:
     def function(
         self, node: Function, prefix: str, outer: frozenset[str], around: Environment, given: Environment
     ) -> Signature:
-        """Walk through a function, whose parameters reach what is given; the prefix makes them distinct."""
+        """Walk through a function whose parameters reach `given`; the prefix makes their names distinct."""
         body: list[ast.AST] = [*node.body] if isinstance(node.body, list) else [node.body]
         flow = self.scope(body, outer, around, given)
         arguments = node.args
@@ -216,8 +216,8 @@ class _Walk:
     ) -> Flow:
         """Walk through one scope.
 
-        `outer` are the names of the scopes around it within the function, `around` what they reach, `given`
-        what its parameters do.
+        `outer` are the names of the enclosing scopes within the function, `around` what they reach, `given`
+        what its parameters reach.
         """
         nodes = list(_of_scope(body))
         lent: set[str] = set()
@@ -250,12 +250,10 @@ class _Walk:
                 taken = {name: frozenset({Reach(f"{prefix}{name}")}) for name in names}
                 for name, default in _defaults(node.args):
                     taken[name] = taken.get(name, NONE) | flow.of(default)
-                # The scope of a method at the top of a class has no names around it.
-                held = frozenset(bound | names) or frozenset({""})
-                self.inner[prefix] = self.function(node, prefix, held, met, taken)
+                self.inner[prefix] = self.function(node, prefix, frozenset(bound | names), met, taken)
             elif isinstance(node, ast.ClassDef):
                 for statement in node.body:
-                    self.scope([statement], frozenset(bound) or frozenset({""}), met, {})
+                    self.scope([statement], frozenset(bound), met, {})
         return flow
 
     def _visit(self, node: ast.AST, flow: Flow) -> None:
@@ -266,12 +264,12 @@ class _Walk:
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             self._change(flow.of(node.target), IN_PLACE_CHANGE)
         elif isinstance(node, ast.Attribute) and node.attr in MUTATORS:
-            # Whoever takes the method calls it, here or where it is handed to.
+            # Reading the method counts as calling it, here or where it is passed to.
             self._change(flow.of(node.value), node.attr)
         elif isinstance(node, ast.Attribute) and node.attr in IN_PLACE:
             self._change(flow.of(node.value), IN_PLACE_CHANGE)
         elif isinstance(node, ast.Call):
-            flow.of(node)  # which takes note of the call
+            flow.of(node)  # notes the call
             self._change_arguments(node, flow)
 
     def _change_arguments(self, call: ast.Call, flow: Flow) -> None:
@@ -292,7 +290,7 @@ class _Walk:
 
 
 def _is_class(node: ast.AST) -> bool:
-    """Whether an expression is the class of something, which outlives it."""
+    """Whether an expression is the class of a value: a class outlives the value."""
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name) and node.func.id == "type"
     return isinstance(node, ast.Attribute) and node.attr == "__class__"

@@ -1,7 +1,7 @@
-"""The fingerprint: what identifies a model, whoever wrote it down and whichever Python runs it.
+"""The fingerprint: identifies a model, independent of how it is written and of the version of Python.
 
-It hashes the intermediate form in a canonical serialisation, and each user function with all it reads: its
-syntax tree, defaults, closure, globals and imports.
+It hashes the intermediate form in a canonical serialisation, and each user function with everything that it
+reads: its syntax tree, defaults, closure, globals and imports.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from perdure.errors import ModelError
 __all__ = ["fingerprint"]
 
 SEMANTICS = 1
-"""The version of the language's meaning; raised whenever the same model would give other numbers."""
+"""The version of the language; raised whenever the same model would give other numbers."""
 
 
 def fingerprint(
@@ -36,7 +36,7 @@ def fingerprint(
     points
         All points of the model.
     attributes
-        What user functions can read of the model besides; what they name of it counts.
+        The other attributes of the model that user functions can read; those that they name count.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def fingerprint(
 
 
 def _home(function: Any) -> str:
-    """Return the top-level package that defines a function; all of that is the modeller's own."""
+    """Return the top-level package that defines a function; all its modules are the modeller's own."""
     while isinstance(function, partial | MethodType):
         function = function.func if isinstance(function, partial) else function.__func__
     if isinstance(function, FunctionType):

@@ -1,4 +1,4 @@
-"""Imports within the body of a user function: which module they mean, and what of it."""
+"""Imports within the body of a user function: the module and the value that they refer to."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,7 +13,7 @@ __all__ = ["resolved", "unidentified"]
 
 
 def resolved(imported: Import, namespace: Mapping[str, Any], function: str) -> tuple[ModuleType, Any]:
-    """Return the module that a body imports, and what its name stands for.
+    """Return the module that a body imports, and the value that the imported name refers to.
 
     Parameters
     ----------
@@ -51,5 +51,5 @@ def resolved(imported: Import, namespace: Mapping[str, Any], function: str) -> t
 
 
 def unidentified(function: str, reason: str) -> ModelError:
-    """Return the error of a model that has no fingerprint because of a user function."""
+    """Return the error for a model that has no fingerprint because of a user function."""
     return ModelError(f"The model can't be identified: its function {function!r} {reason}")

@@ -1,7 +1,7 @@
-"""Libraries: which modules aren't the modeller's own, and in what version.
+"""Libraries: which modules aren't the modeller's own, and their versions.
 
-What the modeller wrote is identified by its text, what a library defines by its name and version. A package
-that defines a model is the modeller's own wherever it lies, in site-packages too.
+The modeller's own code is identified by its text, that of a library by its name and version. A package that
+defines a model is the modeller's own, even if it is installed in site-packages.
 """
 
 import os
@@ -22,8 +22,8 @@ _STANDARD = tuple(Path(place) for place in {str(Path(os.__file__).parent), sysco
 def library_version(module: str, home: str) -> str | None:
     """Return the version of the library that a module belongs to, or None if it is the modeller's own.
 
-    Python's standard library and Perdure have the version ``""``: what a name of theirs means stays the same.
-    So has a package without metadata.
+    Python's standard library, Perdure and packages without metadata have the version ``""``: the meaning of
+    their names is assumed to stay the same.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def top_level(module: str) -> str:
 
 
 def _standard(top: str) -> bool:
-    """Whether Python itself brings the module, rather than a file of the modeller's with the same name."""
+    """Whether the module is part of Python, rather than a file of the modeller's with the same name."""
     if top not in sys.stdlib_module_names or top == "__main__":
         return False
     loaded = sys.modules.get(top)
@@ -71,5 +71,5 @@ def _places(module: ModuleType) -> list[Path]:
 
 @lru_cache(maxsize=1)
 def _distributions(path: tuple[str, ...]) -> Mapping[str, list[str]]:
-    """Return the installed distributions by top-level package; read anew when the search path changes."""
+    """Return the installed distributions by top-level package; read again when the search path changes."""
     return packages_distributions()

@@ -1,7 +1,7 @@
-"""Purity: what can't be read by a function that is to answer the same whenever it is called.
+"""Purity: what a function mustn't read if repeated calls must return the same.
 
-A run that is resumed calls its model's functions anew. One that reads a clock, a file, the environment or a
-generator, or counts its calls, gives other numbers then.
+A resumed run calls the functions of its model again. A function that reads a clock, a file, the environment
+or a generator, or counts its calls, then returns other numbers.
 """
 
 import random
@@ -41,7 +41,7 @@ IMPURE = frozenset(
         "urllib.request", "urllib3", "uuid.getnode", "uuid.uuid1", "uuid.uuid4", "zipfile.ZipFile",
     }
 )  # fmt: skip
-"""Names, with all below them, whose answers aren't the same each time."""
+"""Impure names, including all names below them: they don't return the same each time."""
 
 PURE = frozenset(
     {
@@ -50,7 +50,7 @@ PURE = frozenset(
         "time.struct_time",
     }
 )  # fmt: skip
-"""Names below those that are pure all the same; sleeping changes no number."""
+"""Pure names below impure ones; sleeping changes no number."""
 
 SEEDED = frozenset(
     {
@@ -64,7 +64,7 @@ SEEDED = frozenset(
 FROM_CLOCK = frozenset(
     {"time.asctime", "time.ctime", "time.gmtime", "time.localtime", "time.mktime", "time.strptime"}
 )
-"""Functions that read the clock only if they aren't given a time."""
+"""Functions that read the clock only without an argument for the time."""
 
 _ALIASES = {
     "_io": "io",
@@ -84,12 +84,12 @@ _NOW = frozenset({"now", "today"})
 
 
 def impure_value(value: object) -> str | None:
-    """Return the name of a value whose answers aren't the same each time, or None.
+    """Return the name of an impure value, or None.
 
-    Generators that take a seed are none by themselves: how they are called tells.
+    Classes of generators that take a seed aren't impure by themselves: it depends on how they are called.
     """
     if isinstance(value, ModuleType):
-        return None  # what is read of it tells
+        return None  # depends on what is read of it
     if isinstance(value, BuiltinFunctionType | MethodType) and not isinstance(value.__self__, ModuleType):
         owner = value.__self__
         if owner is None:
@@ -110,14 +110,14 @@ def impure_value(value: object) -> str | None:
 
 
 def impure_read(read: Read, lookup: Callable[[str], Any], own: Callable[[str], bool]) -> str | None:
-    """Return the name of what is read, if that isn't the same each time.
+    """Return the name of what is read if it is impure, or None.
 
     Parameters
     ----------
     read
         The chain of attributes, and how it is called.
     lookup
-        Returns what a name stands for, or `MISSING`.
+        Returns the value of a name, or `MISSING`.
     own
         Whether a module is the modeller's own, whatever its name.
     """
@@ -130,7 +130,7 @@ def impure_read(read: Read, lookup: Callable[[str], Any], own: Callable[[str], b
         attribute, *following = rest
         found = getattr(reached, attribute, MISSING)
         if not own(reached.__name__) and not isinstance(found, ModuleType):
-            # A call whose result is read on has a read of its own.
+            # A call whose result is read further is a read of its own.
             given = any_given if not following else following[0] == RESULT
             if (name := _called(f"{_module(reached.__name__)}.{attribute}", given)) is not None:
                 return name
@@ -138,7 +138,7 @@ def impure_read(read: Read, lookup: Callable[[str], Any], own: Callable[[str], b
     if reached is MISSING:
         return None
     if isinstance(reached, ModuleType):
-        # A module by itself may be read for anything.
+        # Any name of a module may be read if the module is read as a whole.
         return None if own(reached.__name__) else _impure(_module(reached.__name__))
     if (name := impure_value(reached)) is not None:
         given = any_given if not rest else rest[0] == RESULT
@@ -167,7 +167,7 @@ def _called(dotted: str, given: bool) -> str | None:
 
 
 def _impure(dotted: str) -> str | None:
-    """Return a dotted name if it, or what it belongs to, is known to be impure."""
+    """Return a dotted name if it, or a name above it, is known to be impure."""
     parts = dotted.split(".")
     for count in range(len(parts), 0, -1):
         name = ".".join(parts[:count])

@@ -1,8 +1,8 @@
-"""Reaches: what an expression may lead to that exists outside a call, followed through a body in its order.
+"""Reaches: the values outside a call that an expression may refer to, followed through a body in order.
 
-`x = L if a else M` lets `x` lead to L and M, a loop over `enumerate(L)` leads to the items of L, `list(L)` is
-a new list of the items of L, and `f(L)` leads to what `f` answers when it is given L. `calls` finds out which
-values these are.
+After `x = L if a else M`, `x` leads to L and M; a loop over `enumerate(L)` leads to the items of L; `list(L)`
+is a new list of the items of L; and `f(L)` leads to what `f` returns for L. `calls` finds out which values
+these are.
 """
 
 import ast
@@ -28,7 +28,7 @@ __all__ = [
 
 ITEM, SLICE, RESULT = "[]", "[:]", "()"
 WRAP = "+[]"  # put into a new container
-ANY = "*"  # whichever parameter
+ANY = "*"  # any parameter
 
 HANDED_ON = {
     "next": 0, "min": 0, "max": 0, "get": 0, "getitem": 0, "pop": 0, "popleft": 0, "setdefault": 0,
@@ -39,7 +39,7 @@ HANDED_ON = {
     "enumerate": 2, "zip": 2, "zip_longest": 2, "items": 2, "product": 2, "combinations": 2,
     "permutations": 2, "pairwise": 2, "batched": 2,
 }  # fmt: skip
-"""Functions whose results hold the items of their arguments, and in how many new containers."""
+"""Functions whose results contain the items of their arguments, and the number of new containers."""
 
 VIEWS = frozenset(
     {
@@ -55,12 +55,12 @@ ADDED = {
     "add": 0, "append": 0, "appendleft": 0, "insert": 0, "setdefault": 0, "put": 0, "__setitem__": 0,
     "extend": 1, "extendleft": 1, "update": 1,
 }  # fmt: skip
-"""Methods by which a container holds their arguments, or the items of these."""
+"""Methods that put their arguments, or the items of these, into a container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What is reached from a name, or from what a call answers, by steps.
+    """What is reached from a name, or from the result of a call, by steps.
 
     A step is an attribute, ITEM, SLICE, or WRAP.
     """
@@ -70,12 +70,12 @@ class Reach:
 
     @property
     def new(self) -> bool:
-        """Whether it is a new container, whatever that holds."""
+        """Whether it is a new container, with any contents."""
         return self.steps[-1:] == (WRAP,)
 
     @property
     def named(self) -> bool:
-        """Whether it is what a name stands for, or an attribute of that."""
+        """Whether it is the value of a name, or an attribute of it."""
         return isinstance(self.origin, str) and not {ITEM, SLICE, WRAP}.intersection(self.steps)
 
     def item(self) -> "Reach":
@@ -96,7 +96,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a function, and what its parameters are given: by number, name, or ANY of them."""
+    """A call of a function, and its arguments: by number, by name, or for ANY parameter."""
 
     function: Reach
     given: "frozenset[tuple[str, Reaches]]"
@@ -114,13 +114,13 @@ class Flow:
     Attributes
     ----------
     visit
-        Called with each node that may change something, and this.
+        Called with this walk and each node that may change something.
     calls
-        The calls met, each once, so that identity distinguishes them.
+        The calls, each once, so that identity distinguishes them.
     environment
-        What the names of the scope reach just now; other names stand for themselves.
+        What the names of the scope reach at this point; other names stand for themselves.
     met
-        What they ever reached, for the functions within.
+        What the names ever reached, for nested functions.
     returned
         What the scope may return.
     """
@@ -141,7 +141,7 @@ class Flow:
             self._either(node.body, node.orelse)
         elif isinstance(node, ast.For | ast.AsyncFor | ast.While):
             self._expression(node.test if isinstance(node, ast.While) else node.iter)
-            # The second round begins with what the first one assigned.
+            # The second pass starts with what the first one assigned.
             for _ in range(2):
                 if not isinstance(node, ast.While):
                     self._bind(node.target, _items(self.of(node.iter)))
@@ -231,7 +231,7 @@ class Flow:
                 self._bind(each, _items(reaches))
 
     def _hold(self, container: ast.AST, reaches: Reaches) -> None:
-        """Let what a name leads to hold something from now on, also within what it holds."""
+        """Let the value of a name, and the values within it, contain something from now on."""
         held = _within(reaches)
         while isinstance(container, ast.Subscript | ast.Attribute):
             container, held = container.value, _within(held)
@@ -241,7 +241,7 @@ class Flow:
     def _capture(self, pattern: ast.AST, reaches: Reaches) -> None:
         if isinstance(pattern, ast.MatchAs | ast.MatchStar) and pattern.name:
             self._bind(ast.Name(pattern.name), reaches)
-        # A pattern by itself has the subject, those within it have its items.
+        # A pattern captures the subject, nested patterns capture its items.
         same = isinstance(pattern, ast.MatchAs | ast.MatchOr)
         for child in ast.iter_child_nodes(pattern):
             self._capture(child, reaches if same else _items(reaches))
@@ -300,7 +300,7 @@ class Flow:
             callees = self.of(function)
         answers = {Reach(self._call(callee, handed)) for callee in callees if not callee.new}
         for number, (_, functions) in enumerate(handed):
-            # A function that is handed over is called with what is handed over beside it, or its items.
+            # A function that is passed as an argument is called with the other arguments, or their items.
             beside = frozenset(
                 each for _, reaches in handed[:number] + handed[number + 1 :] for each in reaches
             )
@@ -309,11 +309,11 @@ class Flow:
             answers |= {
                 Reach(self._call(each, given)).within(levels) for each in functions if beside and each.named
             }
-        if named in VIEWS:  # what is made of a list is new
+        if named in VIEWS:  # a comprehension makes a new list
             answers |= {each.part() for each in owners | sources}
         if named in HANDED_ON:
             answers |= {each.within(HANDED_ON[named]) for each in _items(owners | sources)}
-            if HANDED_ON[named] == 0:  # `get` may answer its default, `min` one of its arguments
+            if HANDED_ON[named] == 0:  # `get` may return its default, `min` one of its arguments
                 answers |= {each for _, reaches in handed[1:] for each in reaches}
         return frozenset(answers)
 
@@ -333,12 +333,12 @@ class Flow:
 
 
 def inner_name(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> str:
-    """Return a name for a function within another one, which no other name is like."""
+    """Return a unique name for a nested function."""
     return f"<{getattr(node, 'name', 'lambda')} {node.lineno}:{node.col_offset}>"
 
 
 def is_getattr(node: ast.AST) -> bool:
-    """Whether an expression reads an attribute by a name that is written there."""
+    """Whether an expression reads an attribute by a literal name."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -349,7 +349,7 @@ def is_getattr(node: ast.AST) -> bool:
 
 
 def merged(one: Mapping[str, Reaches], other: Mapping[str, Reaches]) -> Environment:
-    """Return what the names of both may reach."""
+    """Return what names may reach after either of two environments."""
     return {name: one.get(name, NONE) | other.get(name, NONE) for name in {*one, *other}}
 
 

@@ -1,7 +1,7 @@
-"""Reading a user function, and all that it reads, into a digest.
+"""Adds a user function, and everything that it reads, to a digest.
 
-`syntax` finds and walks the syntax trees; `libraries` says what of it isn't the modeller's own, and counts by
-its name and version; `scopes` refuses what isn't pure.
+`syntax` finds and walks the syntax trees. `libraries` tells the modeller's own code from that of libraries,
+which is identified by its name and version. `scopes` refuses impure code.
 """
 
 import builtins
@@ -29,12 +29,12 @@ __all__ = ["Reader"]
 
 _ARRAY_KINDS = "biufcSU?"
 _BY_ITSELF: Collection[tuple[str, ...]] = {()}
-# What reads by names that are made as the function runs.
+# Builtins and modules that read names computed at run time.
 _LATE = frozenset({"eval", "exec", "globals", "__import__", "importlib"})
 
 
 class Reader:
-    """Adds a user function, and all that it reads, to a digest."""
+    """Adds a user function, and everything that it reads, to a digest."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Reader:
         self._digest = digest
         self._function = function
         self._home = home
-        # Objects already met, in order: a repeated one is a reference to its place, so circles end.
+        # Objects already added, by number: a repeated one is hashed as its number, so circles end.
         self._met: dict[int, int] = {}
         self._alive: list[object] = []
         self._names: set[str] = set()
@@ -85,7 +85,7 @@ class Reader:
         elif isinstance(value, FunctionType):
             self._python_function(value, where)
         elif self._impure and not isinstance(value, partial | MethodType):
-            # Its answers are logged, so that what it keeps and changes needs no identity.
+            # Its results are logged, so the objects that it keeps and changes need no identity.
             made: type = value if isinstance(value, type) else type(value)
             add("kept", made.__module__, made.__qualname__)
         elif isinstance(value, type):
@@ -115,7 +115,7 @@ class Reader:
             raise self._refused(where, kind, wraps=hasattr(value, "__wrapped__"))
 
     def read_named(self, attributes: Mapping[str, Any]) -> None:
-        """Add those attributes of the model that the code read so far names, and what these name in turn."""
+        """Add the attributes of the model that the code names, and those that their code names in turn."""
         read: set[str] = set()
         while named := sorted((self._names & attributes.keys()) - read):
             for name in named:
@@ -138,7 +138,7 @@ class Reader:
             self.read(value, f"{where}[{i}]")
 
     def _mapping(self, values: Mapping[Any, Any], where: str) -> None:
-        # In the order of a canonical form of the keys, since dicts that are equal may differ in theirs.
+        # In a canonical order of the keys, because equal dicts may differ in their own order.
         for key in sorted(values, key=lambda key: self._alone(key, where)):
             self.read(key, where)
             self.read(values[key], f"{where}[{key!r:.40}]")
@@ -161,7 +161,7 @@ class Reader:
         self._digest.add("array", little.dtype.str, *map(int, value.shape), little.tobytes())
 
     def _version(self, module: str) -> tuple[str, ...] | None:
-        """Return the version of a library as parts of a name, or None if the module is the modeller's own."""
+        """Return the version of a library as a tuple, empty if it has none; None for the modeller's own."""
         version = library_version(module, self._home)
         if version is not None:
             self._check_early(top_level(module))
@@ -175,7 +175,7 @@ class Reader:
             )
 
     def _library_name(self, value: Any) -> tuple[str, ...] | None:
-        """Return module, name and version of what a library defines, if it is found there by that name."""
+        """Return module, name and version of a library's object, if it is found there under that name."""
         module = getattr(value, "__module__", None)
         name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
         if not isinstance(module, str) or not isinstance(name, str):
@@ -206,7 +206,7 @@ class Reader:
         self._digest.add("builtin", value.__module__, value.__qualname__, *version)
 
     def _python_function(self, function: FunctionType, where: str) -> None:
-        """Add a function of the modeller's, or one that a library made around data such as a function."""
+        """Add a function of the modeller's, or a closure that a library created."""
         source = None
         version = self._version(str(function.__globals__.get("__name__", "")))
         if version is None:
@@ -267,9 +267,10 @@ class Reader:
             self._import(imported, source.chains.get(imported.name, ()), namespace)
 
     def _chains(self, value: Any, name: str, chains: Iterable[tuple[str, ...]]) -> None:
-        """Add a value that has a name in the code, which reads these chains of attributes of it.
+        """Add a value that the code names, and of which it reads these chains of attributes.
 
-        Of a module of the modeller's own that is what the chains lead to; all else counts as a whole.
+        For a module of the modeller's own, only the values that the chains lead to count; any other value
+        counts as a whole.
         """
         if not isinstance(value, ModuleType) or self._version(value.__name__) is not None:
             self.read(value, repr(name))
@@ -298,7 +299,7 @@ class Reader:
     def _import(
         self, imported: Import, chains: Iterable[tuple[str, ...]], namespace: Mapping[str, Any]
     ) -> None:
-        """Add what a body reads of something it imports itself."""
+        """Add what a body reads of something that it imports itself."""
         module, value = resolved(imported, namespace, self._function)
         version = self._version(module.__name__)
         if imported.attribute and version is not None and not isinstance(value, ModuleType):
@@ -308,7 +309,7 @@ class Reader:
 
 
 def _opaque(value: object) -> str | None:
-    """Return what counts of a model or an element, whose data a function can't read; None for all else."""
+    """Return the identity of a model or element, whose data a function can't read; None for other values."""
     if isinstance(value, ModelElements):
         return "model"
     return value.name if isinstance(value, Element) else None

@@ -1,4 +1,4 @@
-"""Reads: what the code of one scope reads of names further out, and how it calls that."""
+"""Reads: which outer names the code of a scope reads, and how it calls their values."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -13,10 +13,10 @@ Chain = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Read:
-    """A chain of attributes that is read of a name, and how it is called there.
+    """A chain of attributes that is read of a name, and how its value is called.
 
-    `given` tells whether it has arguments besides names and None, `seeded` whether a seed is among them by
-    its name; `texts` are those that are strings, `arguments` the chains of those that are names.
+    `given` says whether the call has arguments other than names and None, `seeded` whether a keyword for a
+    seed is among them; `texts` are the string arguments, `arguments` the chains of arguments that are names.
     """
 
     name: str
@@ -28,14 +28,14 @@ class Read:
 
 
 def reads_of(nodes: Iterable[ast.AST], bound: set[str], once: set[str]) -> Iterator[Read]:
-    """Yield what the nodes of a scope read.
+    """Yield the reads of the nodes of a scope.
 
     Parameters
     ----------
     bound
-        Names that stand for nothing further out.
+        Names that refer to nothing outside the scope.
     once
-        Those of the scope that are bound once; a name that is bound again to something else may be that.
+        Names of the scope that are bound exactly once, which may be aliases of outer names.
     """
     aliases: dict[str, tuple[str, Chain]] = {}
     values: dict[str, list[ast.AST]] = {}
@@ -76,9 +76,9 @@ def _call(call: ast.Call, resolve: "_Resolver", empty: set[str]) -> Iterator[Rea
 
 
 class _Resolver:
-    """Tells which name of a scope further out an expression leads to, through aliases.
+    """Finds the outer name that an expression leads to, through aliases.
 
-    A parameter counts as further out, so that its changes are known; the caller distinguishes the two.
+    A parameter counts as an outer name, so that its changes are known; the caller distinguishes the two.
     """
 
     def __init__(self, bound: set[str], aliases: dict[str, tuple[str, Chain]]) -> None:
@@ -103,7 +103,7 @@ class _Resolver:
 def _chain(node: ast.AST) -> tuple[str, Chain] | None:
     """Return the name that an expression begins with, and the attributes that are read of it.
 
-    An item, or what a loop takes, counts as what holds it.
+    An item, or the variable of a loop, counts as its container.
     """
     attributes: list[str] = []
     while True:
@@ -130,7 +130,7 @@ def _is_none(node: ast.AST) -> bool:
 
 
 def _inner(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a node that are read with it, not by themselves."""
+    """Yield the parts of a node that are read as part of it."""
     if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.NamedExpr):
         yield node.value
     elif isinstance(node, ast.Call):
@@ -145,7 +145,7 @@ def _given(call: ast.Call) -> Iterator[ast.AST]:
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the names that a statement gives to something that exists."""
+    """Yield the names that a statement gives to existing values."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
             if isinstance(target, ast.Name):

@@ -1,4 +1,4 @@
-"""Scopes of a user function: what the names in its code stand for, and whether all that it reads is pure."""
+"""Scopes of a user function: the values of the names in its code, and whether all that it reads is pure."""
 
 import builtins
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ class Scopes:
     def check_pure(
         self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Raise `ImpureFunction` if code reads what isn't the same each time, or changes what outlives it.
+        """Raise `ImpureFunction` if code reads something impure, or changes what outlives a call.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class Scopes:
         return Scope(source.effects, lookup, self._scope_of, source.effects.signature)
 
     def _scope_of(self, value: Any) -> Scope | None:
-        """Return a function as calls are followed into it, if it is one of the modeller's."""
+        """Return the scope of a function, to follow calls into it; None if it isn't the modeller's."""
         function = value.__func__ if isinstance(value, staticmethod) else value
         if not isinstance(function, FunctionType) or not self.own(
             str(function.__globals__.get("__name__", ""))
@@ -74,7 +74,7 @@ class Scopes:
     def _lookup(
         self, source: Source, namespace: Mapping[str, Any], inner: Mapping[str, Any]
     ) -> Callable[[str], Any]:
-        """Return a function that returns what a name in code stands for."""
+        """Return a function that returns the value of a name in code."""
         imports = {imported.name: imported for imported in source.imports}
 
         def lookup(name: str) -> Any:
@@ -93,7 +93,7 @@ class Scopes:
 
 
 def inner_values(function: FunctionType) -> dict[str, Any]:
-    """Return what the closure and the defaults of a function hold, by name."""
+    """Return the values in the closure and the defaults of a function, by name."""
     found = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # it is bound later

@@ -1,7 +1,7 @@
-"""Syntax trees of user functions: finding a function's own tree, and walking it canonically.
+"""Syntax trees of user functions: finds the tree of a function, and walks it canonically.
 
-The walk leaves out what doesn't change the meaning (positions, comments, docstrings, annotations, contexts,
-the function's own name, empty fields), so that it is the same under every version of Python.
+The walk leaves out what doesn't affect the meaning (positions, comments, docstrings, annotations, contexts,
+the function's own name, empty fields), so it is the same under every version of Python.
 """
 
 import ast
@@ -20,7 +20,7 @@ from perdure.errors import ModelError
 __all__ = ["Chains", "Import", "Source", "class_source", "function_source"]
 
 _SKIPPED = frozenset({"ctx", "type_comment", "kind", "annotation", "returns", "type_params", "type_ignores"})
-# Instructions whose position isn't that of a part of the body.
+# Instructions without a position in the body.
 _UNPLACED = frozenset({"RESUME", "COPY_FREE_VARS", "MAKE_CELL", "RETURN_GENERATOR", "CACHE", "POP_TOP"})
 _GLOBAL_READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 
@@ -31,9 +31,9 @@ Chains: TypeAlias = dict[str, set[tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Import:
-    """An import within a body: the name it binds, the module as written, and what it takes of the module.
+    """An import within a body: the name it binds, the module as written, and the imported attribute.
 
-    `level` is the number of dots before the module; `whole` says that the name stands for the top-level
+    `level` is the number of dots before the module; `whole` means that the name refers to the top-level
     package, as in ``import package.module``.
     """
 
@@ -46,7 +46,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A canonical walk, what the code reads (global names, attributes of names, own imports), its effects."""
+    """A canonical walk of code, with its reads (globals, attributes of names, own imports) and effects."""
 
     tokens: tuple[str, ...]
     globals: frozenset[str]
@@ -56,7 +56,7 @@ class Source:
 
 
 def function_source(function: FunctionType, where: str, user: str) -> Source:
-    """Return the source of a function; raise `ModelError` if its syntax tree can't be found for sure."""
+    """Return the source of a function; raise `ModelError` if its syntax tree isn't found unambiguously."""
     code = function.__code__
     tree = _tree(function, where, user)
     candidates = [
@@ -79,7 +79,7 @@ def function_source(function: FunctionType, where: str, user: str) -> Source:
 
 
 def class_source(value: type, where: str, user: str) -> Source:
-    """Return the source of a class, methods included."""
+    """Return the source of a class, including its methods."""
     tree = _tree(value, where, user)
     names = value.__qualname__.split(".")
     found = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == names[-1]]
@@ -112,7 +112,7 @@ def _tree(value: FunctionType | type, where: str, user: str) -> ast.Module:
 
 @lru_cache(maxsize=16)
 def _parsed(file: str, text: str) -> ast.Module:
-    """Parse a file; kept for the next function of the same model."""
+    """Parse a file; cached for the next function of the same model."""
     linecache.checkcache(file)
     return ast.parse(text, file)
 
@@ -127,13 +127,13 @@ def _name(node: Lambda) -> str:
 
 
 def _by_position(candidates: list[Lambda], code: CodeType) -> list[Lambda]:
-    """Return those of several functions on one line whose body the code's instructions lie in."""
+    """Return, of several functions on one line, those whose body contains the code's instructions."""
     places = []
     for instruction in dis.get_instructions(code):
         p = instruction.positions
         if instruction.opname in _UNPLACED or p is None or p.lineno is None or p.col_offset is None:
             continue
-        # What the compiler adds itself, such as the return of a lambda, has a place without width.
+        # Instructions that the compiler adds, such as the return of a lambda, have an empty position.
         if (p.lineno, p.col_offset) != (p.end_lineno, p.end_col_offset) and p.end_col_offset:
             places.append((p.lineno, p.col_offset))
     if not places:
@@ -145,7 +145,7 @@ def _by_position(candidates: list[Lambda], code: CodeType) -> list[Lambda]:
         end = (parts[-1].end_lineno or 0, parts[-1].end_col_offset or 0)
         if all(start <= place <= end for place in places):
             spans.append((start, end, node))
-    # The innermost: a function's code doesn't lie within that of a function inside it.
+    # The innermost: the code of a function isn't part of a function nested in it.
     return [
         node
         for start, end, node in spans
@@ -154,20 +154,20 @@ def _by_position(candidates: list[Lambda], code: CodeType) -> list[Lambda]:
 
 
 def _globals(code: CodeType, chains: Chains) -> set[str]:
-    """Return the global names that code reads, functions within it included, but for annotations."""
+    """Return the global names that code reads, including nested functions, without annotations."""
     names: set[str] = set()
     todo = [code]
     while todo:
         code = todo.pop()
         names |= {str(i.argval) for i in dis.get_instructions(code) if i.opname in _GLOBAL_READS}
         todo += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    # Within a class a name that begins with two underscores is read under a longer one.
+    # Within a class, names that begin with two underscores are mangled.
     private = tuple(name for name in chains if name.startswith("__"))
     return {name for name in names if name in chains or (private and name.endswith(private))}
 
 
 def _chains(tree: ast.AST) -> Chains:
-    """Return what is read of which plain names."""
+    """Return the chains of attributes that are read of plain names."""
     found: Chains = {}
     todo: list[tuple[ast.AST, tuple[str, ...]]] = [(part, ()) for part in _parts(tree, top=True)]
     while todo:
@@ -199,7 +199,7 @@ def _imports(tree: ast.AST) -> tuple[Import, ...]:
 
 
 def _parts(node: ast.AST, *, top: bool = False) -> Iterator[ast.AST]:
-    """Yield what a node is made of. Decorators and defaults of the whole are read by whoever defines it."""
+    """Yield the parts of a node. Decorators and defaults of the whole belong to the defining scope."""
     for field, value in ast.iter_fields(node):
         if field in _SKIPPED or (top and field in ("decorator_list", "args")):
             continue
@@ -209,12 +209,12 @@ def _parts(node: ast.AST, *, top: bool = False) -> Iterator[ast.AST]:
 
 
 def _tokens(node: ast.AST) -> tuple[str, ...]:
-    """Walk a function or class. Its own name, decorators and defaults show in the object, not here."""
+    """Walk a function or class, without its own name, decorators and defaults: the object has them."""
     return tuple(_walk(node, top=True))
 
 
 def _walk(node: ast.AST, *, top: bool = False) -> Iterator[str]:
-    # A def and a lambda that do the same still differ, since only one of them can be asked its name.
+    # A def and a lambda with the same body differ, because only a def has a name of its own.
     yield f"({type(node).__name__}"
     for field in sorted(node._fields):
         value = getattr(node, field, None)
@@ -243,7 +243,7 @@ def _walk(node: ast.AST, *, top: bool = False) -> Iterator[str]:
 
 
 def _pieces(text: ast.JoinedStr) -> list[ast.expr]:
-    """Return the pieces of an f-string; how Python's parser cuts its constant text differs by version."""
+    """Return the pieces of an f-string; versions of Python split its constant text differently."""
     pieces: list[ast.expr] = []
     for piece in text.values:
         if isinstance(piece, ast.Constant) and pieces and isinstance(pieces[-1], ast.Constant):
@@ -254,12 +254,12 @@ def _pieces(text: ast.JoinedStr) -> list[ast.expr]:
 
 
 def _constant(value: object) -> str:
-    # Which characters `repr` escapes, and how long an integer it shows, differ by version and setting.
+    # The characters that `repr` escapes, and the longest integer it shows, depend on version and settings.
     return hex(value) if type(value) is int and value >= 1 << 64 else ascii(value)
 
 
 def _walk_arguments(arguments: ast.arguments) -> Iterator[str]:
-    """Walk the parameters without their defaults, whose values are read instead."""
+    """Walk the parameters without their defaults; the values of these are hashed instead."""
     for kind in ("posonlyargs", "args", "vararg", "kwonlyargs", "kwarg"):
         value = getattr(arguments, kind)
         for item in value if isinstance(value, list) else [value]:

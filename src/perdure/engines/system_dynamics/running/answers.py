@@ -1,11 +1,11 @@
-"""Answers: what impure functions answered during a step, so that a replay needn't call them again."""
+"""Answers: what impure functions returned during a step, so that a replay needn't call them again."""
 
 from collections.abc import Callable, Mapping
 
 __all__ = ["Answers", "Recorded"]
 
 Recorded = Mapping[str, list[float]]
-"""Function to what it answered, in the order of its calls."""
+"""Function name → returned values, in the order of the calls."""
 
 
 class Answers:
@@ -16,20 +16,20 @@ class Answers:
         self._given: dict[str, list[float]] = {}
 
     def take(self) -> Recorded:
-        """Return, once, what was answered during the last step."""
+        """Return, once, the answers of the last step."""
         logged, self._logged = self._logged, None
         return logged or {}
 
     def give(self, recorded: Recorded) -> None:
-        """Let the next step be answered with what was recorded, as far as it goes."""
+        """Let the next step use recorded answers, as many as there are."""
         self._given = {name: list(reversed(answers)) for name, answers in recorded.items()}
 
     def begin(self) -> None:
-        """Begin a step, whose answers are kept until they are taken, or the next one begins."""
+        """Begin a step; its answers are kept until they are taken or the next step begins."""
         self._logged = {}
 
     def end(self) -> None:
-        """End a step: what was recorded of it and not asked for is no answer to the next one."""
+        """End a step: recorded answers that it didn't use are discarded."""
         self._given = {}
 
     def ask(self, name: str, call: Callable[..., float]) -> Callable[..., float]:
@@ -38,7 +38,7 @@ class Answers:
         def asked(*arguments: float) -> float:
             left = self._given.get(name)
             answer = left.pop() if left else call(*arguments)
-            if self._logged is not None:  # not in runs as a whole, of which nothing is logged
+            if self._logged is not None:  # whole runs log nothing
                 self._logged.setdefault(name, []).append(answer)
             return answer
 

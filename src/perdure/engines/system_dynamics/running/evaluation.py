@@ -1,6 +1,6 @@
 """Evaluation: the values of elements at single times, over a window of times, or as a table.
 
-Each evaluation is a run of its own, so that it takes time in proportion to the times that it covers.
+Each evaluation is a run of its own from the start, so it takes time proportional to its stop time.
 """
 
 from collections.abc import Sequence

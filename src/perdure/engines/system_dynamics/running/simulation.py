@@ -1,7 +1,7 @@
 """A simulation: one run of a compiled model in memory, with its stocks, delays and overrides.
 
-It answers the grid points of its run specs one after the other, or all that are left in one loop; both give
-the same bits. Engine and model are thin faces of it.
+It computes the outputs at the times of its run specs one by one, or at all remaining times in one loop; both
+give the same bits. Engine and model are thin layers above it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ class Simulated(Protocol):
         ...
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return what user functions can read of the model besides."""
+        """Return the other attributes of the model that user functions can read."""
         ...
 
 
@@ -58,22 +58,22 @@ class Simulation:
     Parameters
     ----------
     model
-        The model, as it is now.
+        The model in its current form.
     specs
         The run specs.
     outputs
-        Names of the elements to answer, all known to the model.
+        Names of the elements to output, all known to the model.
     seed, stream
-        What the random draws depend on; the stream tells scenarios apart.
+        What the random draws depend on; each scenario has its own stream.
     constants, points
-        Checked overrides that are in force from the start.
+        Checked overrides that apply from the start.
     answers
-        Those of impure functions; None keeps none of them for anybody.
+        The answers of impure functions; with None, they can't be read or replayed.
 
     Attributes
     ----------
     answered
-        The number of times that were answered.
+        The number of times whose outputs were returned.
     constants, points
         The overrides in force, by name.
     """
@@ -93,8 +93,8 @@ class Simulation:
         self.specs = specs
         self.program = program = runnable(model.program(), constants, points, outputs)
         durations = _fixed_durations(program, specs)
-        # A delay of more than half a step never reads the present, so it breaks circles, if it starts by
-        # itself.
+        # A delay of more than half a step never reads the present, so it breaks circles, if it has an initial
+        # value of its own.
         broken = [name for name, steps in durations.items() if steps > 0.5 and program.delays[name].initial]
         method: Method = "rk4" if specs.method == "rk4" else "euler"
         self.compiled = compile_program(program, method, outputs, broken)
@@ -134,16 +134,16 @@ class Simulation:
 
     @property
     def finished(self) -> bool:
-        """Whether every time up to the stop time was answered."""
+        """Whether the outputs at every time up to the stop time were returned."""
         return self.answered * self._multiple > self._last
 
     @property
     def time(self) -> float:
-        """The time answered last; the start time before the first answer."""
+        """The time of the last outputs; the start time before the first ones."""
         return self.specs.time(max(0, self.answered - 1) * self._multiple)
 
     def override(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> None:
-        """Put checked overrides in force, from the next answer on, besides those that are."""
+        """Add checked overrides, which apply from the next outputs on."""
         self.constants.update(constants)
         self.points.update(points)
         values = {**self.program.constants, **self.constants}
@@ -152,14 +152,14 @@ class Simulation:
         self._tables = [point_table(self._points_in_force[name]) for name in self.compiled.tables]
 
     def step(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> list[float]:
-        """Answer the outputs at the next time, with overrides in force from that time on.
+        """Return the outputs at the next time, with overrides that apply from that time on.
 
         Raises
         ------
         EngineFinished
-            If the last time was answered.
+            If the run is finished.
         EvaluationFailed
-            If an element can't be evaluated. The simulation is then of no further use.
+            If an element can't be evaluated. The simulation can't be used any more.
         """
         if self._failure is not None:
             raise self._failure
@@ -169,7 +169,7 @@ class Simulation:
         self._answers.begin()
         try:
             if self.answered and self._multiple > 1:
-                # The step that answered last went one grid point on, with the overrides in force then.
+                # The last step advanced one grid point, with the overrides in force then.
                 self._advance(n - self._multiple + 1, n)
             if constants or points:
                 self.override(constants, points)
@@ -187,7 +187,7 @@ class Simulation:
         return answer
 
     def run(self) -> tuple[list[float], list[list[float]]]:
-        """Answer all times that are left: the times, and a list of values for each output."""
+        """Return all remaining times, and a list of values for each output."""
         first, specs = self.answered * self._multiple, self.specs
         times = [specs.time(n) for n in range(first, self._last + 1, self._multiple)]
         columns: list[list[float]] = [[] for _ in self.compiled.outputs]
@@ -219,7 +219,7 @@ class Simulation:
         return times, columns
 
     def look(self, n: int) -> list[float]:
-        """Return the outputs at grid point `n`, reached from the start without an answer on the way."""
+        """Return the outputs at grid point `n`, computed from the start without outputs in between."""
         try:
             self._begin()
             self._advance(0, n)
@@ -228,7 +228,7 @@ class Simulation:
             self._fail(error)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return all that a fresh simulation of the same model, specs and seed needs to go on exactly."""
+        """Return all that a fresh simulation of the same model, specs and seed needs to continue exactly."""
         delays: dict[str, Any] = {}
         for name, delay in self.delays.items():
             delays[name] = {"initial": delay.initial, "values": list(delay.values)}
@@ -248,10 +248,10 @@ class Simulation:
         constants: Mapping[str, float],
         points: Mapping[str, Points],
     ) -> None:
-        """Put the simulation at a state of which `state` has checked all parts."""
+        """Go to a state whose parts `state` has checked."""
         self.answered, self.stocks, self._failure = answered, stocks, None
         for delay, (initial, values) in zip(self.delays.values(), pasts, strict=True):
-            # The compiled functions hold the delays' methods, so the delays stay and get new contents.
+            # The compiled functions hold methods of the delays, so the delays stay and get new contents.
             delay.initial, delay.values = initial, values
         self.constants, self.points = {}, {}
         self._points_in_force.update(self.model_points)
@@ -262,7 +262,7 @@ class Simulation:
         return answer
 
     def _advance(self, first: int, last: int) -> None:
-        """Go on from grid point `first` to `last` without answering."""
+        """Advance from grid point `first` to `last` without outputs."""
         self.stocks = self._part("advance")(first, last, self.stocks, self._constant_values, self._tables, [])
 
     def _begin(self) -> None:
@@ -285,13 +285,13 @@ class Simulation:
         return self._bound[part]
 
     def _fail(self, error: Exception) -> NoReturn:
-        """Raise `error` with the element and the time it happened at, and keep it."""
+        """Raise `error` with its element and time, and keep it."""
         self._failure = explained(error, self.compiled, self.specs)
         raise self._failure from error
 
 
 def explained(error: Exception, compiled: Compiled, specs: RunSpecs) -> PerdureError:
-    """Return an error of compiled equations with the element and the time it happened at."""
+    """Return an error of compiled equations with its element and time."""
     if isinstance(error, PerdureError):
         return error
     element, n = "?", 0
@@ -318,7 +318,7 @@ def explained(error: Exception, compiled: Compiled, specs: RunSpecs) -> PerdureE
 
 
 def _fixed_durations(program: Program, specs: RunSpecs) -> dict[str, float]:
-    """Return the durations, in steps, of the delays whose duration the run specs fix."""
+    """Return the durations, in steps, of the delays whose duration is fixed by the run specs."""
     values = {"t0": specs.starttime, "dt": specs.dt, "stop": specs.stoptime}
     durations: dict[str, float] = {}
     for delay in program.delays.values():

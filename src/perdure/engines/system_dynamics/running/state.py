@@ -1,4 +1,4 @@
-"""States: checking what `snapshot` returned before a simulation goes on from it."""
+"""States: checks what `snapshot` returned before a simulation continues from it."""
 
 from collections.abc import Collection, Mapping
 from numbers import Real
@@ -37,8 +37,8 @@ def restored(
     names = simulation.compiled.stocks if step else []
     stocks = check.mapping(parts["stocks"], "the stocks", names)
     values = [check.number(stocks[name], f"the stock {name!r}") for name in names]
-    # Delays hold the grid points up to the last answer. The answer at the stop time needs no further past, so
-    # there the point itself may be missing.
+    # Delays hold the grid points up to the last outputs. Those at the stop time need no further past, so that
+    # point may be missing.
     reached = 0 if step == 0 else (step - 1) * simulation.specs.multiple + 1
     counts = {reached, max(0, reached - 1)} if step == simulation.specs.answers else {reached}
     entries = check.mapping(parts["delays"], "the delays", list(simulation.delays))
@@ -55,7 +55,7 @@ def restored(
 
 
 class _Check:
-    """Takes parts of a state, or says what is wrong with them."""
+    """Checks parts of a state, and says what is wrong with them."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -64,7 +64,7 @@ class _Check:
         return InvalidState(name=self._name, reason=reason)
 
     def mapping(self, value: object, what: str, names: Collection[str]) -> Mapping[str, Any]:
-        """Return a mapping that has just these names."""
+        """Return a mapping that has exactly these names."""
         if not isinstance(value, Mapping):
             raise self.error(f"{what} must be a mapping, not {type(value).__name__}")
         missing = [name for name in names if name not in value]
@@ -77,7 +77,7 @@ class _Check:
         return value
 
     def known(self, value: object, what: str, names: Collection[str]) -> Mapping[str, Any]:
-        """Return a mapping that has some of these names."""
+        """Return a mapping that has no other names than these."""
         if not isinstance(value, Mapping):
             raise self.error(f"the {what} must be a mapping, not {type(value).__name__}")
         surplus = [str(name) for name in value if name not in names]
@@ -86,7 +86,7 @@ class _Check:
         return value
 
     def number(self, value: object, what: str) -> float:
-        # Not a number and infinity may be the outcome of a calculation, so they are states.
+        # A calculation may result in nan or infinity, so a state may contain them.
         if isinstance(value, bool) or not isinstance(value, Real):
             raise self.error(f"{what} must be a number, not {value!r:.40}")
         try:
@@ -103,7 +103,7 @@ class _Check:
     def past(
         self, entry: object, name: str, delay: FixedDelay | VariableDelay, counts: set[int]
     ) -> tuple[float | None, list[float]]:
-        """Return the value before the start and the past of a delay that has met `counts` grid points."""
+        """Return the value before the start and the past of a delay after `counts` grid points."""
         parts = self.mapping(entry, f"the delay {name!r}", ("initial", "values"))
         what = f"the delay {name!r}"
         if not isinstance(parts["values"], list):
