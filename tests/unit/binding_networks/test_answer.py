@@ -85,7 +85,7 @@ def test_places_of_bonds_are_counted_within_the_polymer() -> None:
         ),
     ],
 )
-def test_what_is_not_proved_or_not_possible_is_told(
+def test_what_is_not_proved_or_not_possible_is_reported(
     changes: dict[str, object], expected: dict[str, object]
 ) -> None:
     answer = in_detail(msgspec.structs.replace(SOLUTION, **changes))

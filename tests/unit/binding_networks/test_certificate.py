@@ -225,26 +225,26 @@ def test_a_monomer_that_holds_itself_is_free() -> None:
         verify(not_free, polymers(((0,), (bond(0, 0, 0, 1),)), ((1, 2), (bond(1, 0, 2, 0),))))
 
 
-def test_a_bond_between_domains_is_told() -> None:
+def test_a_bond_between_domains_is_reported() -> None:
     network = parse_network(["a b", "a* b*"])
     crossed = polymers(((0, 1), (bond(0, 0, 1, 1), bond(0, 1, 1, 0))))
     with pytest.raises(CertificateFailed, match=r"joins a and b\*"):
         verify(network, crossed)
 
 
-def test_a_bond_between_polymers_is_told() -> None:
+def test_a_bond_between_polymers_is_reported() -> None:
     network = parse_network(["a", "a*"])
     with pytest.raises(CertificateFailed, match="leaves its polymer"):
         verify(network, polymers(((0,), (bond(0, 0, 1, 0),)), ((1,), ())))
 
 
-def test_a_site_with_two_bonds_is_told_also_where_their_number_is_right() -> None:
+def test_a_site_with_two_bonds_is_reported_also_where_their_number_is_right() -> None:
     network = parse_network(["a", "a", "a*", "a*"])
     with pytest.raises(CertificateFailed, match="another bond has"):
         verify(network, polymers(((0, 1, 2, 3), (bond(0, 0, 2, 0), bond(0, 0, 3, 0)))))
 
 
-def test_monomers_out_of_order_are_told() -> None:
+def test_monomers_out_of_order_are_reported() -> None:
     network = parse_network(["a", "a*"])
     with pytest.raises(CertificateFailed, match="ascending order"):
         verify(network, polymers(((1, 0), (bond(0, 0, 1, 0),))))
@@ -307,7 +307,7 @@ def test_a_right_solution_is_confirmed() -> None:
         ({"total": 0}, "0 in all"),
     ],
 )
-def test_a_wrong_solution_is_told(changes: dict[str, object], words: str) -> None:
+def test_a_wrong_solution_is_reported(changes: dict[str, object], words: str) -> None:
     with pytest.raises(CertificateFailed, match=words):
         verify_solution(solution(**changes))
 

@@ -82,7 +82,7 @@ def test_a_configuration_is_there_before_anything_is_searched(connected: bool) -
 
 
 @pytest.mark.parametrize("most", [0, 1, 5, 20, 100])
-def test_a_large_network_ends_when_it_is_told_to_and_has_an_answer(most: int) -> None:
+def test_a_large_network_ends_when_it_is_cancelled_and_has_an_answer(most: int) -> None:
     solution = solve(dense(1500, 2), cancelled=looks(most))
 
     verify_solution(solution)

@@ -42,7 +42,7 @@ def test_every_constraint_is_documented() -> None:
 def test_every_option_of_the_command_is_documented() -> None:
     solve = typer.main.get_command(app)
     options = {name for each in solve.params for name in each.opts if name.startswith("-")}
-    table = PAGE[PAGE.index("| option |") : PAGE.index("Configurations are distinct")]
+    table = PAGE[PAGE.index("| option |") : PAGE.index("Two configurations are distinct")]
     documented = set(
         re.findall(r"(?<=`)--?[a-z-]+", "\n".join(row.split("|")[1] for row in table.splitlines()[2:] if row))
     )

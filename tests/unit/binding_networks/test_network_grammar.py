@@ -1,4 +1,4 @@
-"""Networks are read as StableConfigs and stable_tbn read them, and what is wrong is told with its place."""
+"""Networks are read as StableConfigs and stable_tbn read them, and errors are reported with their place."""
 
 import pickle
 
@@ -216,7 +216,7 @@ MISTAKES = [
     MISTAKES,
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
 )
-def test_a_mistake_is_told_in_the_words_of_stableconfigs_with_its_place(
+def test_a_mistake_is_reported_in_the_words_of_stableconfigs_with_its_place(
     lines: list[str],
     constraints: list[str],
     kind: type[NetworkError],
@@ -246,7 +246,7 @@ def test_the_answers_of_a_task_have_the_words_of_stableconfigs() -> None:
     )
 
 
-def test_the_first_line_that_is_wrong_is_told() -> None:
+def test_the_first_line_that_is_wrong_is_reported() -> None:
     with pytest.raises(NonexistentMonomer):
         parse_network(["a >m"], ["FREE x", "WRONG"])
     with pytest.raises(InvalidConstraint):
@@ -319,7 +319,7 @@ def test_a_constraint_on_copies_is_refused() -> None:
         ("999999999[999999999(a) b]", NetworkTooLarge, "lower its counts", 21),
     ],
 )
-def test_a_wrong_count_is_told_with_its_place(
+def test_a_wrong_count_is_reported_with_its_place(
     line: str, kind: type[NetworkError], words: str, column: int
 ) -> None:
     with pytest.raises(kind) as mistake:
@@ -352,7 +352,7 @@ def test_a_wrong_count_is_told_with_its_place(
         ([], Syntax.STABLECONFIGS),
     ],
 )
-def test_the_syntax_is_told_by_how_brackets_are_used(lines: list[str], syntax: Syntax) -> None:
+def test_the_syntax_is_detected_by_how_brackets_are_used(lines: list[str], syntax: Syntax) -> None:
     assert syntax_of(lines) is syntax
 
 

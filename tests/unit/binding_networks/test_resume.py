@@ -1,4 +1,4 @@
-"""What a solve tells at once when it goes on, and what its states hold."""
+"""What a resumed solve reports at once, and what its states hold."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from tests.support.known_networks import dense, network_of
 
 from perdure.solvers.binding_networks import Progress, Status, solve
 from perdure.solvers.binding_networks.grammar import parse_network
+from perdure.solvers.binding_networks.optimum import Source
 
 GADGET = ["a b >m{0}", "a* b* >n{0}", "a >p{0}", "b >q{0}"]
 
@@ -48,7 +49,21 @@ def test_bounds_of_a_search_that_is_cut_off_are_not_lost() -> None:
     assert (again.lower, again.upper, again.bound_source) == (cut.lower, cut.upper, cut.bound_source)
 
 
-def test_entropy_and_the_source_of_the_bound_are_told() -> None:
+def test_a_state_that_names_the_source_of_a_bound_by_former_words_is_read() -> None:
+    """Sources had these words in the first released version."""
+    network, former = network_of("two_components"), "more polymers are unsatisfiable, says Glucose"
+    states: list[dict[str, Any]] = []
+    solution = solve(network, on_state=states.append)
+    assert solution.bound_source == Source.SATISFIABILITY != former
+    before = msgspec.msgpack.decode(msgspec.msgpack.encode(states[-1]))
+    for part in ("free", "optima"):
+        before[part] = [[*rest, former] for *rest, _ in before[part]]
+    assert solve(network, state=before) == solution
+    counting = "a monomer that can't be alone is with one that can, or with another of its kind"
+    assert Source(counting) is Source.COUNTING
+
+
+def test_entropy_and_the_source_of_the_bound_are_reported() -> None:
     heard: list[Progress] = []
     solution = solve(network_of("c_and_gate_together_inputs"), on_progress=heard.append)
 
@@ -101,7 +116,7 @@ def test_what_is_counted_is_not_counted_again() -> None:
     assert states[-1]["levels"][0]["counted"]
 
 
-def test_a_constraint_that_contradicts_saturation_is_told_as_such() -> None:
+def test_a_constraint_that_contradicts_saturation_is_reported_as_such() -> None:
     solution = solve(parse_network(["a:s", "a*", "a*"], ["NOTANYPAIRED s"]))
 
     assert solution.status is Status.UNSATISFIABLE

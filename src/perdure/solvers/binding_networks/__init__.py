@@ -1,4 +1,4 @@
-"""Thermodynamic binding networks: what they are, what they settle into, and the proof of it.
+"""Thermodynamic binding networks: their values, their stable configurations, and the proof of these.
 
 `solve` is loaded when it is first used: reading a network needs no solver.
 """

@@ -1,4 +1,4 @@
-"""A solution as JSON: the object that StableConfigs answers, and what Perdure adds to it.
+"""A solution as JSON: the object that StableConfigs returns, and the fields that Perdure adds.
 
 Monomers are echoed as lists of tokens in the order they were written: sites with their star and name, then
 ``>name`` of the monomer.
@@ -34,12 +34,12 @@ def completed(solution: Solution) -> dict[str, Any]:
 
 
 def in_detail(solution: Solution) -> dict[str, Any]:
-    """Return a solution as `completed` does, with what is known of its optimum, and with bonds.
+    """Return a solution as `completed` does, with what is known of its optimum, and its bonds.
 
-    Added are `optimum` (null if not proved), `lower`, `upper`, `bound_source`, `total`, `exhausted` and
-    `conflict` (constraints that can't be kept together); to each configuration `bonds`, a list for each
-    polymer. A bond is two places ``[monomer, site]``, counted from 0 in the polymer and in the monomer, the
-    unstarred site first. When time ran out, `status` is ``TimedOut``.
+    Adds `optimum` (null if not proved), `lower`, `upper`, `bound_source`, `total`, `exhausted` and `conflict`
+    (constraints that can't hold together), and to each configuration `bonds`, a list for each polymer. A bond
+    is two places ``[monomer, site]``, counted from 0 in the polymer and in the monomer, the unstarred site
+    first. When time ran out, `status` is ``TimedOut``.
     """
     answer = completed(solution)
     if solution.status is Status.BOUNDED:

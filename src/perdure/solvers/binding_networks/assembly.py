@@ -1,4 +1,4 @@
-"""Configurations put together from the divisions of components, with bonds, and verified."""
+"""Assembles configurations from the divisions of components, adds bonds, and verifies them."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -16,7 +16,7 @@ __all__ = ["Assembly"]
 
 
 class Assembly:
-    """Makes configurations of a network whose components are asked about by some questions."""
+    """Makes configurations of a network from divisions of the components in `questions`."""
 
     def __init__(self, network: Network, questions: Sequence[Question], *, connected: bool) -> None:
         self._connected = connected
@@ -30,7 +30,7 @@ class Assembly:
         Raises
         ------
         CertificateFailed
-            It isn't what was asked for: the solver is wrong.
+            The configuration is wrong: the solver has an error.
         """
         polymers = [
             self._polymers.get(monomers) or self._polymer(bonding, monomers)

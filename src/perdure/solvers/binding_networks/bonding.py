@@ -1,11 +1,11 @@
-"""The bonds of a polymer: a matching of its sites that is saturated and keeps what is demanded of sites.
+"""The bonds of a polymer: a saturated matching of its sites that meets the demands on sites.
 
-A matching that binds what has to be bound is grown by augmenting paths (Berge 1957), first from the sites of
-the ample side that have to be bound, then from all of the scarce side: a path never unbinds a site it passes.
-Sites are taken in the order of the network, so that the same polymer has the same bonds every time.
+Augmenting paths (Berge 1957) grow the matching, first from the sites of the ample side that must be bound,
+then from all sites of the scarce side; a path never unbinds a site on it. Sites are taken in the order of the
+network, so the same polymer has the same bonds every time.
 
-For a polymer that its bonds have to hold together, bonds are exchanged between its pieces as long as one of
-the two isn't needed where it is; if that doesn't do, satisfiability decides.
+If the bonds must connect the polymer, bonds of different pieces are exchanged, as long as one of the two
+isn't needed within its piece; if that fails, satisfiability decides.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +19,11 @@ from perdure.solvers.binding_networks.watch import Watch
 __all__ = ["Bonding", "pieces"]
 
 Matching = dict[SiteRef, SiteRef]
-"""Of each bound site its partner, both ways."""
+"""Site → partner, for each bound site."""
 
 
 class Bonding:
-    """What the sites of a component can do under the demands on them."""
+    """The bonds that the sites of a component may form under the demands on them."""
 
     def __init__(self, network: Network, monomers: Sequence[int], demands: Demands) -> None:
         sides = Sides.of(network, monomers)
@@ -41,21 +41,21 @@ class Bonding:
         self.unbound = frozenset(ref for each in demands.not_any_paired for ref in each.sites)
 
     def pairs(self, monomers: Iterable[int]) -> dict[SiteRef, list[SiteRef]]:
-        """Return for each site of some monomers those it may hold, of both sides; joined sites have one."""
+        """Return, for each site of some monomers, the sites it may bind; paired sites have exactly one."""
         return {
             ref: [other for other in others if self.may_hold(ref, other)]
             for ref, others in self._opposite(monomers).items()
         }
 
     def must_be_bound(self, ref: SiteRef) -> bool:
-        """Return whether a site is bound in every saturated configuration that keeps the demands."""
+        """Return whether a site is bound in every saturated configuration that meets the demands."""
         return ref in self.scarce_sites or ref in self.bound or ref in self.joined
 
     def match(self, monomers: Iterable[int]) -> Matching | None:
-        """Return the bonds within some monomers that are one polymer, or None if there can't be."""
+        """Return the bonds within the monomers of one polymer, or None if the demands allow none."""
         opposite = self._opposite(monomers)
         matching: Matching = {}
-        bound = dict.fromkeys(map(id, opposite.values()), 0)  # so many of a list, its first ones, are bound
+        bound = dict.fromkeys(map(id, opposite.values()), 0)  # how many at the start of a list are bound
         needed = [ref for ref in opposite if self.must_be_bound(ref)]
         for ref in sorted(needed, key=lambda ref: (ref in self.scarce_sites, ref)):
             if ref in matching:
@@ -72,12 +72,12 @@ class Bonding:
         return matching
 
     def exchange(self, monomers: Sequence[int], matching: Matching, watch: Watch | None = None) -> bool:
-        """Exchange bonds until they hold the monomers together; return whether they do.
+        """Exchange bonds until they connect the monomers; return whether they do.
 
         Raises
         ------
         TimeIsUp
-            The watch said so.
+            The search must end: see `Watch`.
         """
         opposite = self._opposite(monomers)
         while len(pieces(monomers, matching)) > 1:
@@ -93,13 +93,13 @@ class Bonding:
         return self._network.monomers[ref.monomer].sites[ref.site].starred
 
     def may_hold(self, one: SiteRef, other: SiteRef) -> bool:
-        """Return whether the demands allow two complementary sites to hold each other."""
+        """Return whether the demands allow a bond of two complementary sites."""
         if self.joined.get(one, other) != other or self.joined.get(other, one) != one:
             return False
         return not self.forbidden or frozenset((one, other)) not in self.forbidden
 
     def _opposite(self, monomers: Iterable[int]) -> dict[SiteRef, list[SiteRef]]:
-        """Return for each site of some monomers those of the other side, without those to be unbound.
+        """Return, for each site of some monomers, those of the other side, except sites that must be unbound.
 
         Sites of a side share the list. Those of the scarcer side come first in each domain.
         """
@@ -116,7 +116,7 @@ class Bonding:
         return found
 
     def _augment(self, start: SiteRef, opposite: Mapping[SiteRef, list[SiteRef]], matching: Matching) -> bool:
-        """Bind one more site, by an alternating path found breadth-first; the sites on it stay bound."""
+        """Bind one more site by an alternating path, found breadth-first; the sites on it stay bound."""
         came_from: dict[SiteRef, SiteRef] = {}
         waiting = [start]
         unseen = opposite[start]
@@ -170,7 +170,7 @@ class Bonding:
 
 
 def pieces(monomers: Sequence[int], matching: Matching) -> list[set[int]]:
-    """Return what bonds hold together."""
+    """Return the groups of monomers that bonds connect."""
     piece = {index: {index} for index in monomers}
     for ref, other in matching.items():
         one, two = piece[ref.monomer], piece[other.monomer]

@@ -1,18 +1,18 @@
-"""The independent check of what a solver found, by the definitions and nothing else.
+"""The independent check of a solver's result, by the definitions only.
 
-It shares no code with the solver, nor with the reading of constraints: it looks at the network, at the
-polymers and at their bonds, and counts. What it can't confirm is that no configuration has more polymers; a
-solution says what proves its bound.
+It shares no code with the solver, nor with the parsing of constraints: it inspects the network, the polymers
+and their bonds, and counts. It can't confirm that no configuration has more polymers; a solution says what
+proves its bound.
 
-A configuration is right if it is
+A configuration is correct if it is
 
 - a partition: every monomer is in exactly one polymer, and no polymer is empty;
-- held by its bonds: each joins an unstarred and a starred site of one domain within one polymer, and no site
-  has two;
-- possible: a chain of complementary sites leads from every monomer of a polymer to the others. With
-  `connected` the bonds themselves do. (StableConfigs asks for the former: monomers may count as one polymer
-  though its bonds alone don't hold them, which makes a difference under constraints and below the optimum.)
-- saturated: of each domain as many bonds are formed as it has sites on its scarcer side;
+- bonded: each bond joins an unstarred and a starred site of one domain within one polymer, and no site has
+  two bonds;
+- connectable: a chain of complementary sites leads from every monomer of a polymer to the others. With
+  `connected`, the bonds themselves do. (StableConfigs requires the former: monomers may count as one polymer
+  even if its bonds don't connect them, which makes a difference under constraints and below the optimum.)
+- saturated: each domain has as many bonds as it has sites on its scarcer side;
 - true to every constraint of the network.
 
 This is the definition of Doty, Rogers, Soloveichik, Thachuk and Woods, "Thermodynamic binding networks"
@@ -50,7 +50,7 @@ def verify(network: Network, configuration: Configuration, *, connected: bool = 
 
 
 class Verifier:
-    """Checks any number of configurations of a network; what is the same for all of them it looks at once.
+    """Checks any number of configurations of a network; computes what they have in common once.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Verifier:
             self._check_constraints(configuration)
 
     def _bound_domains(self, polymer: Polymer) -> tuple[str, ...]:
-        """Return the domains of a polymer's bonds, checked unless this very polymer was checked before."""
+        """Return the domains of a polymer's bonds, checked unless the same object was checked before."""
         known = self._checked.get(id(polymer))
         if known is None or known[0] is not polymer:
             _check_bonds(self._network, polymer)
@@ -124,9 +124,9 @@ class Verifier:
 
 
 def verify_distinct(network: Network, configurations: Iterable[Configuration]) -> None:
-    """Check that no two configurations are the same but for which copies of a monomer are where.
+    """Check that exchanging copies of monomers doesn't turn one configuration into another.
 
-    Monomers are copies of each other if they have the same sites, in whatever order, and the same names.
+    Monomers are copies of each other if they have the same sites, in any order, and the same names.
     """
     kinds = [_kind(monomer) for monomer in network.monomers]
     seen: dict[frozenset[tuple[object, int]], int] = {}
@@ -141,7 +141,7 @@ def verify_distinct(network: Network, configurations: Iterable[Configuration]) -
 
 
 def verify_solution(solution: Solution, *, connected: bool = False) -> None:
-    """Check every configuration of a solution, that they are distinct and in order, and that its bounds fit.
+    """Check every configuration of a solution, their order, that they are distinct, and the bounds.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def verify_solution(solution: Solution, *, connected: bool = False) -> None:
         )
     if solution.entropy is not None and solution.lower > solution.entropy:
         raise CertificateFailed(reason="constraints allow more polymers than there are without")
-    best = counts.count(max(counts, default=0))  # `gen` may lead further down than is counted
+    best = counts.count(max(counts, default=0))  # `gen` may reach lower levels than those counted
     if solution.total is not None and solution.total < best:
         raise CertificateFailed(reason=f"there are {best} best configurations, and {solution.total} in all")
 
@@ -206,7 +206,7 @@ def _check_bonds(network: Network, polymer: Polymer) -> None:
 
 
 def _complementary_links(network: Network) -> list[tuple[int, int]]:
-    """Return pairs of monomers with complementary sites; enough of them to know what holds together."""
+    """Return pairs of monomers with complementary sites, enough of them to find connected monomers."""
     holders: dict[tuple[str, bool], list[int]] = {}
     for index, monomer in enumerate(network.monomers):
         for site in monomer.sites:
@@ -222,7 +222,7 @@ def _complementary_links(network: Network) -> list[tuple[int, int]]:
 
 
 def _reached(monomers: Iterable[int], links: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """Return of each monomer the first one that links lead to from it."""
+    """Return, for each monomer, the first one that links lead to."""
     neighbours: dict[int, list[int]] = {}
     for one, other in links:
         neighbours.setdefault(one, []).append(other)
@@ -268,7 +268,7 @@ def _is_kept(
         case Keyword.TOGETHER:
             return len(places) <= 1
         case Keyword.NOTTOGETHER:
-            # Of one monomer it demands nothing, as in StableConfigs.
+            # With a single monomer it demands nothing, as in StableConfigs.
             return len(places) == len(set(monomers))
         case Keyword.FREE:
             return len(configuration.polymers[place[monomers[0]]].monomers) == 1

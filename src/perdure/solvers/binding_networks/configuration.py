@@ -1,6 +1,6 @@
 """Configurations of a network as values: polymers of monomers that bonds hold together.
 
-Nothing here computes: configurations are found by `solving` and verified by `certificate`.
+`solving` finds configurations, `certificate` verifies them.
 """
 
 import msgspec
@@ -11,14 +11,14 @@ __all__ = ["Bond", "Configuration", "Polymer"]
 
 
 class Bond(msgspec.Struct, frozen=True, order=True):
-    """Two sites of one domain that hold each other, the unstarred one first."""
+    """A bond of two sites of one domain, the unstarred one first."""
 
     unstarred: SiteRef
     starred: SiteRef
 
 
 class Polymer(msgspec.Struct, frozen=True):
-    """Monomers that belong together, by ascending index in the network, and the bonds between their sites."""
+    """A polymer: its monomers, by ascending index in the network, and the bonds between their sites."""
 
     monomers: tuple[int, ...]
     bonds: tuple[Bond, ...] = ()

@@ -1,4 +1,4 @@
-"""Which constraints of an unsatisfiable network can't be kept together."""
+"""Finds constraints of an unsatisfiable network that can't hold together."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,17 +13,17 @@ __all__ = ["core", "keeping"]
 def core(
     conflicting: Iterable[int], conflicts: Callable[[frozenset[int]], bool], watch: Watch
 ) -> tuple[int, ...]:
-    """Return constraints of which none can be spared; when time runs out, some may be.
+    """Return conflicting constraints, none of which can be left out unless time runs out.
 
-    Each is left out in turn, and stays out if those left still conflict (Chinneck and Dravnieks 1991: a
-    deletion filter).
+    Each is left out in turn, for good if the remaining ones still conflict (a deletion filter; Chinneck and
+    Dravnieks 1991).
 
     Parameters
     ----------
     conflicting
-        Indices of constraints that can't be kept together.
+        Indices of constraints that can't hold together.
     conflicts
-        Whether constraints can't be kept together.
+        Returns whether constraints can't hold together.
     """
     kept = frozenset(conflicting)
     for index in sorted(kept):

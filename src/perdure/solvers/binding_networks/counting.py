@@ -1,17 +1,17 @@
-"""How many ways there are to divide all parts into polymers of a given set; none of them is listed.
+"""Counts the ways to divide all parts into polymers of a given set, without listing them.
 
-Parts are counted by kinds. Those of a *plain* kind can't be told apart; those of a *labelled* kind differ in
-nothing but labels, so that it makes no difference which of them are taken, but for the number of ways to take
-them. So a division is described by how many polymers there are of which contents in kinds, and if m polymers
-have the same contents, r parts of a labelled kind each, they are one of
+Parts are counted by kinds. Parts of a *plain* kind are indistinguishable; parts of a *labelled* kind differ
+only in labels, so the choice among them affects only the number of ways. A division is thus described by the
+number of polymers with each contents, in kinds. If m polymers have the same contents, with r parts of a
+labelled kind each, they can be formed in
 
     product over labelled kinds of  left! / ((left - m r)! r!^m),  divided by m! if there is such a kind,
 
-divisions: polymers with labelled parts are all different, others are all alike.
+ways: polymers with labelled parts are all different, other polymers are all alike.
 
-The first kind of which parts are left is in some polymer. The contents with it are gone through in order, and
-with each the numbers of polymers that have it. What that comes to depends on the parts left, on how many
-polymers there are to be, and on the contents that may still come; this is remembered.
+The first kind with parts left occurs in some polymer. The search goes through the contents with this kind in
+order, and through the numbers of polymers with each. The result depends on the parts left, the number of
+polymers to come, and the contents that may still come; it is remembered.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,23 +23,23 @@ from perdure.solvers.binding_networks.watch import Watch
 __all__ = ["count_covers"]
 
 State = tuple[int, int, int]
-"""Parts left, polymers still to be taken, and the first contents that may be taken."""
+"""The parts left, the number of polymers to come, and the first contents that may still be taken."""
 
 
 def count_covers(parts: Parts, labelled: Sequence[bool], size: int, slack: int, watch: Watch) -> int:
-    """Return how many divisions of all parts into so many polymers there are.
+    """Return the number of divisions of all parts into `size` polymers.
 
     Parameters
     ----------
     labelled
-        Of each kind, whether its parts can be told apart.
+        For each kind, whether its parts have labels.
     slack
-        How much all polymers cost beyond the least.
+        How much all polymers together cost beyond their minimum.
 
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     if not parts.all:
         return int(not size)
@@ -68,7 +68,7 @@ def count_covers(parts: Parts, labelled: Sequence[bool], size: int, slack: int, 
 
 
 class _Frame:
-    """A state under way, in how many ways it was come to, and what there is of its total."""
+    """A state in progress, the number of ways that led to it, and its total so far."""
 
     def __init__(self, state: State, ways: int, options: Iterator[tuple[State, int, int]]) -> None:
         self.state, self.ways, self.options = state, ways, options
@@ -76,7 +76,7 @@ class _Frame:
 
 
 class _Walk:
-    """What may follow a state."""
+    """The successors of states."""
 
     def __init__(self, parts: Parts, labelled: Sequence[bool], watch: Watch) -> None:
         self._parts, self._watch = parts, watch
@@ -87,9 +87,7 @@ class _Walk:
         ]
 
     def options(self, state: State, slack: int) -> Iterator[tuple[State, int, int]]:
-        """Yield the states that follow by some polymers of the same contents, with the slack left then, and
-        in how many ways.
-        """
+        """Yield the states after polymers of the same contents, the slack left, and the number of ways."""
         parts, guard = self._parts, self._parts.guard
         left, size, earliest = state
         place = parts.first(left)

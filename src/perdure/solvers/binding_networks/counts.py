@@ -1,9 +1,9 @@
 """Counts of monomers and sites, as stable_tbn writes them: ``2[a b >m]`` and ``3(a)``.
 
-A line is a monomer, or a monomer in brackets with how many of it there are. A site is ``domain[*][:name]``,
-or one in parentheses with how many of it there are. Copies share their monomer's name. stable_tbn has no
-comments, and only letters, digits and underscores in names; comments, and any characters but those that have
-a meaning here, are read as well.
+A line is a monomer, or a monomer in brackets after a count. A site is ``domain[*][:name]``, or a site in
+parentheses after a count. Copies share their monomer's name. stable_tbn has no comments, and allows only
+letters, digits and underscores in names; this module also accepts comments, and any characters without a
+special meaning here.
 """
 
 import re
@@ -32,12 +32,12 @@ BRACKET = re.compile(r"[\[\]()]")
 
 
 def looks_counted(contents: Sequence[str]) -> bool:
-    """Return whether lines, without their comments, are meant to have counts.
+    """Return whether lines, without their comments, are in the syntax with counts.
 
-    A bracket that opens with a line and closes behind a space, ``2[a b]``, is a count for certain. Otherwise
-    ``1[0]`` is a domain if the text uses such a thing as one: with a star or a name behind the bracket, or
-    beside other sites of its line. If it doesn't, then a bracket around a whole line, and parentheses around
-    a site, ``10[a]`` and ``3(a)``, are counts: as domains they would have nothing to bind.
+    A bracket at the start of a line that closes after a space, as in ``2[a b]``, is certainly a count.
+    Otherwise ``1[0]`` is a domain if the text uses such a token as one: with a star or a name after the
+    bracket, or beside other sites in its line. Otherwise a bracket around a whole line, ``10[a]``, and
+    parentheses around a site, ``3(a)``, are counts: as domains they would have nothing to bind.
     """
     lines = [tokens for content in contents if (tokens := content.split())]
     if any(OPENING.match(first) and first.count("[") > first.count("]") for first, *_ in lines):
@@ -101,7 +101,7 @@ def _site(line: Line, piece: Token) -> WrittenSite:
 
 
 def _refuse_brackets(line: Line, token: Token) -> None:
-    """Refuse a bracket where none belongs: not closed, within another, or with text behind it."""
+    """Refuse a misplaced bracket: one that isn't closed, is within another, or is followed by text."""
     bracket = BRACKET.search(token.text)
     if bracket is not None:
         reason = (

@@ -1,8 +1,9 @@
-"""The ways to divide all parts into polymers of a given set, listed one after the other.
+"""Lists the ways to divide all parts into polymers of a given set.
 
-The first type of which parts are left is in some polymer: its polymers are tried in turn, from the one taken
-last on if that was of the same type, so that every way is met once. What can be completed to a division
-depends on little more than the parts left, so that is remembered. Counting is another matter (`counting`).
+The first type with parts left occurs in some polymer: the search tries the polymers of this type in turn,
+starting at the last one taken if it had the same type, so it finds every way once. Whether the rest can be
+completed depends on little more than the parts left, so this is remembered. `counting` counts without
+listing.
 """
 
 from collections import Counter, defaultdict
@@ -16,14 +17,14 @@ from perdure.solvers.binding_networks.watch import Watch
 __all__ = ["Cover", "Covers", "chained"]
 
 Cover = tuple[int, ...]
-"""A way: the indices of its polymers, in the order they were taken."""
+"""One way: the indices of its polymers, in the order they were taken."""
 
 State = tuple[int, int, int]
-"""Parts left, polymers still to be taken, and the first polymer that may be taken."""
+"""The parts left, the number of polymers to come, and the first polymer that may still be taken."""
 
 
 class Covers:
-    """The ways to divide parts into so many polymers of a set.
+    """The ways to divide parts into `size` polymers of a set.
 
     Parameters
     ----------
@@ -32,11 +33,11 @@ class Covers:
     order
         The types in the order they are covered.
     polymers
-        Those there are; their indices in `polymers` are what a cover has.
+        The polymers of the set; a cover consists of indices into it.
     size
         How many polymers a cover has.
     slack
-        How much all of a cover's polymers cost beyond the least.
+        How much all polymers of a cover together cost beyond their minimum.
     """
 
     def __init__(
@@ -49,12 +50,12 @@ class Covers:
         self._dead: set[State] = set()
 
     def listed(self, after: Cover | None, *, watch: Watch) -> Iterator[Cover]:
-        """Yield the covers in order, those after a given one if there is one.
+        """Yield the covers in order, after a given cover or from the first.
 
         Raises
         ------
         TimeIsUp
-            The watch said so.
+            The search must end: see `Watch`.
         """
         if not self._parts.all:
             if not self._size and after is None:
@@ -93,7 +94,7 @@ class Covers:
                 frames.append(self._frame(state, slack))
 
     def _after(self, state: State, index: int) -> State:
-        """Return what is left when a polymer is taken."""
+        """Return the parts left after taking a polymer."""
         left = state[0] - self._parts.packed[index]
         again = bool(left) and self._parts.first(left) == self._parts.first(state[0])
         return left, state[1] - 1, index if again else 0
@@ -104,11 +105,11 @@ class Covers:
 
 
 class _Frame:
-    """A state under way: which polymers are still to be tried, which is taken, what came of it."""
+    """A state in progress: the polymers still to be tried, the one taken, and what it led to."""
 
     def __init__(self, state: State, slack: int, led: range) -> None:
         self.state, self.slack, self._led = state, slack, led
-        # A type's polymers are numbered without gaps.
+        # The polymers of a type have consecutive numbers.
         self._at = max(0, state[2] - led[0]) if led else 0
         self.taken = -1
         self.found = False
@@ -126,10 +127,10 @@ class _Frame:
 
 
 def chained(columns: Sequence[Column]) -> list[int]:
-    """Return an order of types in which those that share rows are near to each other.
+    """Return an order of types in which types that share rows are close to each other.
 
-    It is the order of a breadth-first search over shared rows (Cuthill and McKee 1969): what is covered early
-    is closed early, and there are few different parts left to remember.
+    It is the order of a breadth-first search over shared rows (Cuthill and McKee 1969): rows are completed
+    early, so there are few different states to remember.
     """
     holders: dict[int, list[int]] = defaultdict(list)
     for which, column in enumerate(columns):

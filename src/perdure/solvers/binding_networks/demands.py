@@ -1,9 +1,9 @@
-"""What a network's constraints demand of a configuration, by the places of monomers and sites.
+"""The demands of a network's constraints on a configuration, by the places of monomers and sites.
 
-A polymer can hold two monomers only if a chain of complementary sites leads from one to the other; a network
-falls into `components` by that. A constraint that every configuration keeps demands nothing; one that none
-can keep for this reason is an error, as it is in StableConfigs. Whether the rest can be kept together is for
-the solver to find out.
+A polymer can contain two monomers only if a chain of complementary sites leads from one to the other; this
+splits a network into `components`. A constraint that every configuration meets demands nothing. A constraint
+that the components make impossible is an error, as in StableConfigs. The solver finds out whether the others
+can hold together.
 """
 
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ from perdure.solvers.binding_networks.network import Constraint, Keyword, Monome
 
 __all__ = ["Demands", "MonomerDemand", "Names", "Places", "SiteDemand", "components", "demands_of"]
 
-# How many names a constraint takes; TOGETHER takes any number.
+# The number of names of a constraint; TOGETHER takes any number.
 ARGUMENTS = {
     Keyword.NOTTOGETHER: 2,
     Keyword.FREE: 1,
@@ -40,7 +40,7 @@ ABOUT_SITES = {Keyword.PAIRED, Keyword.NOTPAIRED, Keyword.ANYPAIRED, Keyword.NOT
 
 
 class Places(msgspec.Struct, frozen=True):
-    """The places of a constraint's names, in its order: of monomers or of sites."""
+    """The places of a constraint's names in order: of monomers or of sites."""
 
     monomers: tuple[int, ...] = ()
     sites: tuple[SiteRef, ...] = ()
@@ -61,7 +61,7 @@ class SiteDemand(msgspec.Struct, frozen=True):
 
 
 class Demands(msgspec.Struct, frozen=True):
-    """All demands of a network's constraints, those apart that nothing could break.
+    """All demands of a network's constraints, except those that every configuration meets.
 
     Attributes
     ----------
@@ -70,13 +70,13 @@ class Demands(msgspec.Struct, frozen=True):
     apart
         Two different monomers of one component that are in different polymers.
     free
-        A monomer that is a polymer by itself; its own sites may hold each other.
+        A monomer that is a polymer by itself; its own sites may bond with each other.
     not_free
-        A monomer whose polymer has another one.
+        A monomer whose polymer has another monomer.
     paired, not_paired
-        Two complementary sites, the unstarred one first, that hold each other, or don't.
+        Two complementary sites, the unstarred one first, that are bonded with each other, or aren't.
     any_paired, not_any_paired
-        A site that is bound, or isn't. The network has a site that could hold it.
+        A site that is bound, or isn't. The network has a site that it could bind.
     """
 
     together: tuple[MonomerDemand, ...] = ()
@@ -90,7 +90,7 @@ class Demands(msgspec.Struct, frozen=True):
 
     @property
     def monomers(self) -> frozenset[int]:
-        """The monomers that a demand is on, or on a site of which one is."""
+        """The monomers with a demand on them or on one of their sites."""
         found: set[int] = set()
         for name in self.__struct_fields__:
             for each in getattr(self, name):
@@ -103,7 +103,7 @@ class Demands(msgspec.Struct, frozen=True):
 
 
 def components(network: Network) -> tuple[int, ...]:
-    """Return for each monomer the least index of those that a chain of complementary sites leads to.
+    """Return, for each monomer, the first monomer that a chain of complementary sites leads to.
 
     No polymer has monomers of different components.
     """
@@ -130,7 +130,7 @@ def components(network: Network) -> tuple[int, ...]:
 
 
 class Names:
-    """Where the named monomers and sites of a network are."""
+    """The places of the named monomers and sites of a network."""
 
     def __init__(self, monomers: Sequence[Monomer]) -> None:
         self.monomers: dict[str, int] = {}
@@ -150,7 +150,7 @@ class Names:
         Raises
         ------
         ConstraintArgumentCount, NonexistentBindingSite, NonexistentMonomer, AmbiguousMonomer
-            `values` tells which of the constraint's words is wrong, as `word`: 0 is the keyword.
+            `values` has the number of the wrong word as `word`; 0 is the keyword.
         """
         keyword, names = constraint.keyword, constraint.names
         line = " ".join((keyword, *names))
@@ -173,13 +173,13 @@ class Names:
 
 
 def demands_of(network: Network) -> Demands:
-    """Return what the constraints demand.
+    """Return the demands of the constraints.
 
     Raises
     ------
     TogetherImpossible, NotFreeImpossible, PairedImpossible, AnyPairedImpossible
-        The sites alone rule a constraint out. `values` has its index as `constraint`, and which of its words
-        is to blame as `word`, 0 being the keyword; so have the errors of `Names.look_up`.
+        The sites alone make a constraint impossible. `values` has its index as `constraint`, and the number
+        of the wrong word as `word`, 0 for the keyword; so do the errors of `Names.look_up`.
     """
     names = Names(network.monomers)
     component = components(network)
@@ -215,7 +215,7 @@ def demands_of(network: Network) -> Demands:
 def _demanded_monomers(
     constraint: Constraint, monomers: tuple[int, ...], component: Sequence[int], sizes: Mapping[int, int]
 ) -> tuple[int, ...]:
-    """Return the monomers that a constraint puts a demand on; none if every configuration keeps it."""
+    """Return the monomers that a constraint demands something of; none if every configuration meets it."""
     names = constraint.names
     match constraint.keyword:
         case Keyword.TOGETHER:
@@ -234,14 +234,14 @@ def _demanded_monomers(
 
 
 def _impossible_pair(monomers: Sequence[int], component: Sequence[int]) -> tuple[int, int] | None:
-    """Return the first two of some monomers that can't be together, by their places, or None.
+    """Return the positions of the first two monomers that can't be together, or None.
 
-    A monomer isn't together with itself, says StableConfigs.
+    As in StableConfigs, a monomer can't be together with itself.
     """
     for place, monomer in enumerate(monomers[1:], 1):
         if monomer == monomers[0] or component[monomer] != component[monomers[0]]:
             return 0, place
-    # All are of one component: what is left is a monomer that is there twice.
+    # All are in one component; only a repeated monomer is left to find.
     places: dict[int, list[int]] = {}
     for place, monomer in enumerate(monomers):
         places.setdefault(monomer, []).append(place)
@@ -251,7 +251,7 @@ def _impossible_pair(monomers: Sequence[int], component: Sequence[int]) -> tuple
 def _demanded_sites(
     constraint: Constraint, refs: tuple[SiteRef, ...], network: Network, sides: Container[tuple[str, bool]]
 ) -> tuple[SiteRef, ...]:
-    """Return the sites that a constraint puts a demand on; none if every configuration keeps it."""
+    """Return the sites that a constraint demands something of; none if every configuration meets it."""
     names = constraint.names
     sites = [network.monomers[ref.monomer].sites[ref.site] for ref in refs]
     if len(sites) == 2:

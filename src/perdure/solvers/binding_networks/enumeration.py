@@ -1,10 +1,10 @@
-"""The divisions of a component, level by level: all of them, distinct, from the most polymers downwards.
+"""The divisions of a component, level by level: all distinct divisions, from the most polymers downwards.
 
-A level's polymers are found by price among types merged as far as rows allow, and put together in every way
-that uses all parts (`polymers`, `covers`). To be listed, each way is made into those of parts that a user can
-tell apart, one after the other (`naming`); to be counted, parts are sorted into kinds, of which numbers are
-all that matters (`kinds`, `counting`). The first level is the largest that has a division, counted down from
-the exact bound: what the optimum was before makes no difference to it.
+The polymers of a level are found by price, among types merged as far as rows allow, and combined in every way
+that uses all parts (`polymers`, `covers`). To list divisions, each way is expanded into parts that a user
+distinguishes (`naming`). To count them, parts are sorted into kinds, of which only numbers matter (`kinds`,
+`counting`). The first level is the largest number of polymers with a division, counted down from the exact
+bound; it doesn't depend on the optimum found before.
 """
 
 from collections import Counter
@@ -28,12 +28,12 @@ __all__ = ["Levels"]
 
 
 class Levels:
-    """The distinct divisions of a component that has some, by their number of polymers.
+    """The distinct divisions of a component that has at least one, by their number of polymers.
 
     Parameters
     ----------
     state
-        What `state` of an earlier object for the same question has returned: what was listed isn't searched
+        What `state` of an earlier object for the same question returned; listed divisions aren't searched
         again.
     """
 
@@ -45,22 +45,22 @@ class Levels:
         self._question, self._watch = question, watch
         self._bonding = Bonding(question.network, question.monomers, question.demands)
         self._merged = problem.types()
-        self._told_apart = problem.types(
+        self._distinct = problem.types(
             lambda part: tuple(
                 sorted(repr(identity(question.network.monomers[index])) for index in problem.parts[part])
             )
         )
-        type_of = {part: which for which, parts in enumerate(self._told_apart.members) for part in parts}
+        type_of = {part: which for which, parts in enumerate(self._distinct.members) for part in parts}
         self._finer = [
             tuple(sorted(Counter(type_of[part] for part in parts).items())) for parts in self._merged.members
         ]
         self._merged_of = {which: merged for merged, types in enumerate(self._finer) for which, _ in types}
-        # Each merged type is one finer type: a cover is the only one that it can be made into.
+        # Each merged type is one finer type, so a cover expands only into itself.
         self._single = all(
             types == ((merged, len(parts)),)
             for merged, (types, parts) in enumerate(zip(self._finer, self._merged.members, strict=True))
         )
-        self._order = chained(self._told_apart.columns)
+        self._order = chained(self._distinct.columns)
         self._demanded = question.demands.monomers
         self._holds: dict[Contents, bool] = {}
         self._covers: dict[int, Covers] = {}
@@ -77,7 +77,7 @@ class Levels:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What was found so far, as plain data."""
+        """The results so far, as plain data."""
         return {
             "prices": list(self._prices.prices),
             "weights": [[list(each) for each in weights.items()] for weights in self._prices.weights],
@@ -93,7 +93,7 @@ class Levels:
         Raises
         ------
         TimeIsUp
-            The watch said so.
+            The search must end: see `Watch`.
         """
         if self._most is None:
             alone = len(self._problem.alone)
@@ -104,12 +104,12 @@ class Levels:
         return self._most
 
     def get(self, size: int, number: int) -> Division | None:
-        """Return a division of so many polymers by its number from 0; None if there are no more.
+        """Return a division into `size` polymers by its number from 0; None if there are no more.
 
         Raises
         ------
         TimeIsUp
-            The watch said so.
+            The search must end: see `Watch`.
         """
         listed = self._listed.setdefault(size, Listed())
         while number >= len(listed.covers) and not listed.done:
@@ -118,7 +118,7 @@ class Levels:
             try:
                 cover = next(self._streams[size], None)
             except TimeIsUp:
-                del self._streams[size]  # it can't be asked again
+                del self._streams[size]  # the generator can't be resumed
                 raise
             if cover is None:
                 listed.done = True
@@ -127,12 +127,12 @@ class Levels:
         return self._division(listed.covers[number]) if number < len(listed.covers) else None
 
     def count(self, size: int) -> int:
-        """Return how many divisions of so many polymers there are.
+        """Return the number of divisions into `size` polymers.
 
         Raises
         ------
         TimeIsUp
-            The watch said so.
+            The search must end: see `Watch`.
         """
         if size not in self._counted:
             listed = self._listed.get(size)
@@ -141,7 +141,7 @@ class Levels:
         return self._counted[size]
 
     def _stream(self, size: int, after: Cover | None) -> Iterator[Cover]:
-        """Yield the covers of so many polymers: in merged types first, then with parts told apart."""
+        """Yield the covers with `size` polymers, expanded from merged types into distinguishable parts."""
         covers = self._at(size)
         numbers = {polymer.contents: index for index, polymer in enumerate(covers.polymers)}
         merged = None
@@ -178,7 +178,7 @@ class Levels:
         return tuple(sorted(merged.items()))
 
     def _at(self, size: int) -> Covers:
-        """Return the covers of so many polymers in merged types."""
+        """Return the covers with `size` polymers, in merged types."""
         if size not in self._covers:
             polymers, parts, slack = self._polymers(size)
             order = chained(self._merged.columns)
@@ -186,7 +186,7 @@ class Levels:
         return self._covers[size]
 
     def _count(self, size: int) -> int:
-        """Count the divisions into so many polymers by kinds of parts."""
+        """Count the divisions into `size` polymers by kinds of parts."""
         kinds = Kinds.of(self._finer, self._alike)
         polymers, number, slack = self._polymers(size)
         finer = [
@@ -195,21 +195,21 @@ class Levels:
             for polymer in in_finer_types(merged, kinds.of_merged, self._watch)
             if self._holds_together(kinds.example(polymer.contents))
         ]
-        # Of kinds that share as many rows those come first that can be alone. If they are many with few parts
-        # each, all that is left to remember is how many of the others there are.
+        # Among kinds that share equally many rows, those that can be alone come first. If these are many with
+        # few parts each, states differ only in the numbers of the others.
         columns = [self._merged.columns[merged] for merged in kinds.merged]
         order = [len(columns) - 1 - at for at in chained(columns[::-1])]
         parts = Parts(kinds.counts, order, finer)
         return count_covers(parts, kinds.labelled, number, slack, self._watch)
 
     def _alike(self, which: int) -> Hashable:
-        """Return what parts of one merged type have in common if bonds hold their polymers alike.
+        """Return the key of parts of one merged type whose polymers are connected by bonds alike.
 
-        That are their sites if bonds have to, and a monomer that a demand is on is like no other.
+        If bonds must connect polymers, these are the sites; a monomer with a demand on it is unique.
         """
         if not self._question.connected:
             return None
-        monomers = self._problem.parts[self._told_apart.members[which][0]]
+        monomers = self._problem.parts[self._distinct.members[which][0]]
         if self._demanded.intersection(monomers):
             return monomers
         network = self._question.network
@@ -221,7 +221,7 @@ class Levels:
         )
 
     def _polymers(self, size: int) -> tuple[list[Polymer], int, int]:
-        """Return the merged polymers that a cover can have, how many it has, and what they cost at most."""
+        """Return the merged polymers that a cover can have, their number, and the budget for their cost."""
         parts = size - len(self._problem.alone)
         slack = self._prices.cost(self._merged) - parts * self._prices.least
         if slack < 0 or parts < min(1, len(self._problem.parts)):
@@ -232,14 +232,14 @@ class Levels:
         if not self._question.connected:
             return True
         if contents not in self._holds:
-            parts = [part for which, number in contents for part in self._told_apart.members[which][:number]]
+            parts = [part for which, number in contents for part in self._distinct.members[which][:number]]
             monomers = self._problem.monomers_of(parts)
             self._holds[contents] = held_together(self._bonding, monomers, self._watch)
         return self._holds[contents]
 
     def _division(self, cover: Cover) -> Division:
-        """Return a cover as monomers: of each type the parts are taken in turn."""
-        waiting = [list(reversed(parts)) for parts in self._told_apart.members]
+        """Return a cover as monomers; the parts of each type are taken in turn."""
+        waiting = [list(reversed(parts)) for parts in self._distinct.members]
         polymers: list[tuple[int, ...]] = [(index,) for index in self._problem.alone]
         for contents in cover:
             parts = [waiting[which].pop() for which, number in contents for _ in range(number)]

@@ -1,6 +1,7 @@
-"""Files of binding networks: reading them, and writing them in either syntax.
+"""Files of binding networks: reads them, and writes them in either syntax.
 
-A network is in two texts, its monomers and its constraints; both syntaxes write the constraints alike.
+A network consists of two texts, its monomers and its constraints; the constraints are the same in both
+syntaxes.
 """
 
 import re
@@ -15,7 +16,7 @@ __all__ = ["load_network", "write_constraints", "write_monomers"]
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 
-# What can't be within a name: a domain's, or that of a site or a monomer.
+# Characters that can't be within a name of a domain, a site or a monomer.
 RESERVED = {
     Syntax.STABLECONFIGS: {"domain": re.compile(r"[\s*:#]|^>"), "name": re.compile(r"[\s#]")},
     Syntax.STABLE_TBN: {"domain": re.compile(r"[\s*:#>\[\]()]"), "name": re.compile(r"[\s#>\[\]()]")},
@@ -30,7 +31,7 @@ def load_network(
     Parameters
     ----------
     monomers, constraints
-        A path is read; a string is the text itself.
+        A path to read, or the text itself as a string.
     syntax
         As for `parse_network`.
 
@@ -48,8 +49,8 @@ def write_monomers(network: Network, syntax: Syntax = Syntax.STABLECONFIGS) -> s
     Raises
     ------
     NotWritable
-        A name has a character that means something in the syntax, or several monomers share a name, which
-        StableConfigs doesn't know.
+        A name has a character with a meaning in the syntax, or several monomers share a name, which
+        StableConfigs doesn't support.
     """
     names: set[str] = set()
     lines = []

@@ -1,9 +1,9 @@
-"""How a binding network is written: the grammar of StableConfigs, and which grammar a text is in.
+"""The text of binding networks: the grammar of StableConfigs, and the detection of a text's syntax.
 
-A line is a monomer. Its tokens are sites, ``domain[*][:name]``, and at the end perhaps ``>name`` of the
-monomer; ``#`` begins a comment, also inside a token. The grammar follows StableConfigs to the letter, also
-where it is odd: what comes after the monomer's name is ignored, a line without sites vanishes, and of a site
-everything between its first star and the colon is dropped. Lines of stable_tbn, with counts, are `counts`.
+A line is a monomer. Its tokens are sites, ``domain[*][:name]``, and optionally the monomer's ``>name`` at the
+end; ``#`` begins a comment, even inside a token. The grammar follows StableConfigs exactly, including its
+oddities: text after the monomer's name is ignored, a line without sites is ignored, and between the first
+star of a site and the colon everything is dropped. `counts` reads lines of stable_tbn, which have counts.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from perdure.solvers.binding_networks.network import Constraint, Keyword, Monome
 
 __all__ = ["MOST_SITES", "Syntax", "parse_network", "parse_tokens", "syntax_of"]
 
-MOST_SITES = 100_000  # Of one network, copies counted: more than any solver can use, less than memory holds.
+MOST_SITES = 100_000  # sites of a network, including copies: more than any solver can use
 
 
 class Syntax(StrEnum):
@@ -46,14 +46,14 @@ def parse_network(
     lines
         The monomers, one a line.
     constraint_lines
-        The constraints, one a line: a keyword and the names it is about. Both syntaxes share them.
+        The constraints, one a line: a keyword and names. They are the same in both syntaxes.
     syntax
-        What the monomers are written in; found by `syntax_of` if not given.
+        The syntax of the monomers; detected by `syntax_of` by default.
 
     Raises
     ------
     NetworkError
-        One of its kinds, with the line and column of the first thing that is wrong.
+        One of its subclasses, with the line and column of the first error.
 
     Examples
     --------
@@ -81,8 +81,8 @@ def parse_tokens(
 ) -> Network:
     """Read a network from lists of tokens, in the syntax of StableConfigs, as its HTTP interface takes them.
 
-    The tokens of a list are joined by a space, so that one token may hold several; so are the characters of a
-    string in a list's place.
+    The tokens of a list are joined by spaces, so a token may contain several; the same applies to the
+    characters of a string in place of a list.
     """
     return parse_network(
         [" ".join(monomer) for monomer in monomers],
@@ -92,10 +92,10 @@ def parse_tokens(
 
 
 def syntax_of(lines: Sequence[str]) -> Syntax:
-    """Return which syntax a text is in, which is stable_tbn if it has counts.
+    """Return the syntax of a text: stable_tbn if it has counts.
 
-    ``1[0]`` and ``3(a)`` are counts in stable_tbn and domains in StableConfigs. What brackets are is told by
-    the whole text, see `counts.looks_counted`.
+    ``1[0]`` and ``3(a)`` are counts in stable_tbn and domains in StableConfigs. The whole text decides, see
+    `counts.looks_counted`.
     """
     counted = looks_counted([line.content for line in _lines(lines, Part.MONOMERS)])
     return Syntax.STABLE_TBN if counted else Syntax.STABLECONFIGS
@@ -106,7 +106,7 @@ def _lines(texts: Iterable[str], part: Part) -> list[Line]:
 
 
 def _monomers(lines: Sequence[Line], syntax: Syntax) -> tuple[Monomer, ...]:
-    """Read the monomers of all lines; names are told apart, and copies made."""
+    """Read the monomers of all lines, check their names, and make copies."""
     read = read_counted_monomer if syntax is Syntax.STABLE_TBN else read_monomer
     monomers: list[Monomer] = []
     named: dict[str, Counter[str]] = {}
@@ -130,7 +130,7 @@ def _monomers(lines: Sequence[Line], syntax: Syntax) -> tuple[Monomer, ...]:
         if written.name is not None:
             name, column = written.name
             made_of = Counter(site.text for site in sites)
-            # In stable_tbn a name is that of a kind of monomer, in StableConfigs that of one.
+            # In stable_tbn a name belongs to a kind of monomer, in StableConfigs to a single one.
             if name in named and (syntax is Syntax.STABLECONFIGS or named[name] != made_of):
                 raise line.wrong(DuplicateMonomerName, column)
             named[name] = made_of
@@ -139,7 +139,7 @@ def _monomers(lines: Sequence[Line], syntax: Syntax) -> tuple[Monomer, ...]:
 
 
 def _constraint(line: Line, tokens: Sequence[Token], names: Names) -> Constraint:
-    """Read a constraint and see to it that there is what it is about."""
+    """Read a constraint and check that its names exist."""
     keyword, *arguments = (token.text for token in tokens)
     if keyword not in Keyword.__members__:
         raise line.wrong(InvalidConstraint, tokens[0].column, keyword=keyword)
@@ -152,5 +152,5 @@ def _constraint(line: Line, tokens: Sequence[Token], names: Names) -> Constraint
 
 
 def _located(error: NetworkError, line: Line, tokens: Sequence[Token]) -> NetworkError:
-    """Return an error about a constraint with the line and column of the word that is to blame."""
+    """Return an error about a constraint with the line and column of the wrong word."""
     return line.wrong(type(error), tokens[error.values["word"]].column, **error.values)

@@ -1,8 +1,8 @@
-"""A first division of a component, found without any search: right, and often not far from the best.
+"""A first division of a component, found without search: valid, and often close to the best.
 
-Each limiting part in turn takes the part that leaves least of its rows violated, until none is. A part for
-which nothing is left joins polymers that have something to spare; as all parts together keep all rows, that
-ends. Only parts that are to be apart can be in the way: then there is no first division.
+Each limiting part in turn takes the part that leaves its rows least violated, until no row is violated. If no
+such part is left, it joins polymers with slack; this ends, because all parts together satisfy all rows. Only
+parts that must be apart can prevent it: then there is no first division.
 """
 
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from perdure.solvers.binding_networks.watch import Watch
 
 __all__ = ["quick_division"]
 
-LOOKED_AT = 24  # candidates for a place, at most
+LOOKED_AT = 24  # the largest number of candidates for a place
 
 
 def quick_division(types: Types, watch: Watch) -> list[list[int]] | None:
@@ -23,7 +23,7 @@ def quick_division(types: Types, watch: Watch) -> list[list[int]] | None:
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     polymers = _Quick(types, watch).run()
     if polymers is None:
@@ -39,7 +39,7 @@ class _Quick:
     def __init__(self, types: Types, watch: Watch) -> None:
         self.types, self.watch = types, watch
         self.left = list(types.counts)
-        self.lowering: dict[int, list[int]] = defaultdict(list)  # of each row, those that can be alone last
+        self.lowering: dict[int, list[int]] = defaultdict(list)  # those that can be alone come last
         for which, column in enumerate(types.columns):
             for row, addend in column:
                 if addend < 0:
@@ -56,7 +56,7 @@ class _Quick:
                     stuck += [leader] * self.left[leader]
                     self.left[leader] = 0
                     break
-                # As long as parts last, the next of its type would do the same.
+                # While parts last, the next part of the same type would do the same.
                 times = min(self.left[which] // number for which, number in polymer.items())
                 for which, number in polymer.items():
                     self.left[which] -= times * number
@@ -65,7 +65,7 @@ class _Quick:
         return _Joining(self.types, polymers, self.watch).run(stuck) if stuck else polymers
 
     def _polymer(self, leader: int) -> Counter[int] | None:
-        """Return what a part of a type would take, or None if not enough is left."""
+        """Return the parts that a part of a type would take, or None if not enough are left."""
         polymer = Counter((leader,))
         sums = Counter(dict(self.types.columns[leader]))
         while (row := next((row for row, total in sums.items() if total > 0), None)) is not None:
@@ -85,13 +85,13 @@ class _Quick:
         return polymer[which] < self.left[which] and not _kept_apart(self.types, which, polymer)
 
     def _violated(self, sums: Counter[int], which: int) -> int:
-        """Return by how much more rows would be violated with another part."""
+        """Return how much more rows would be violated with another part."""
         column = self.types.columns[which]
         return sum(max(0, sums[row] + addend) - max(0, sums[row]) for row, addend in column)
 
 
 class _Joining:
-    """Polymers, found by the rows in which they have something to spare."""
+    """Polymers by the rows in which they have slack."""
 
     def __init__(self, types: Types, polymers: Iterable[Counter[int]], watch: Watch) -> None:
         self.types, self.watch = types, watch
@@ -106,7 +106,7 @@ class _Joining:
         single = [Counter((which,)) for which in stuck]
         for polymer in single:
             self._add(polymer, self._sums_of(polymer))
-        # Those made on the way are right, and come after these.
+        # Merged polymers are valid, and come after these.
         for number in range(self.made - len(single), self.made):
             if number not in self.polymers:
                 continue  # another one has taken it
@@ -130,7 +130,7 @@ class _Joining:
         self.made += 1
 
     def _sparing(self, row: int, polymer: Counter[int]) -> int | None:
-        """Return a polymer that spares something in a row, and that another may join; the latest one."""
+        """Return the latest polymer that has slack in a row and that another may join."""
         sparing = self.sparing[row]
         passed: list[int] = []
         found = None
@@ -158,7 +158,7 @@ def _kept_apart(types: Types, which: int, polymer: Counter[int]) -> bool:
 
 
 def _summed(one: Counter[int], other: Counter[int]) -> Counter[int]:
-    """Add the smaller one to the larger; both are given up."""
+    """Merge the smaller polymer into the larger; both are removed."""
     large, small = (one, other) if len(one) >= len(other) else (other, one)
     for key, number in small.items():
         large[key] += number

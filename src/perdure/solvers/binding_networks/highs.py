@@ -1,6 +1,6 @@
-"""HiGHS as it is used here: a program in, its solution or relaxation with prices out, seeing when to end.
+"""HiGHS: solves an integer program or its relaxation, within a deadline.
 
-Imported where it is needed only: loading it costs more than most small networks.
+This module is imported only where it is needed: loading HiGHS takes longer than solving most small networks.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Improve = Callable[[NDArray[np.float64]], None]
 
 
 class Searched(msgspec.Struct, frozen=True):
-    """What branch and bound came to: whether it is done, whether there can be a solution, and the bound."""
+    """The result of branch and bound: whether it is finished, whether a solution may exist, and the bound."""
 
     done: bool
     feasible: bool
@@ -28,11 +28,10 @@ class Searched(msgspec.Struct, frozen=True):
 
 
 def relax(program: Program, watch: Watch, *, interior: bool = False) -> dict[int, float] | None:
-    """Solve the linear relaxation; return its rows' duals, None if it has no solution or isn't solved in
-    time.
+    """Solve the linear relaxation; return the duals of its rows, or None without a solution in time.
 
-    A dual is what a unit more on the row's right-hand side would be worth. Of many best duals `interior`
-    takes one from amidst them, which tells more of what can't be in a best solution than one from a corner.
+    A dual is the worth of one more unit on the right-hand side of a row. With `interior`, the duals are taken
+    from the interior of the best ones; they exclude more from best solutions than those of a corner.
     """
     solver = _solver(program, watch, maximise=False)
     if interior:
@@ -54,7 +53,7 @@ def relax(program: Program, watch: Watch, *, interior: bool = False) -> dict[int
     if raised:
         raise raised[0]
     solution = solver.getSolution()
-    # From amidst them they aren't quite best, and HiGHS doesn't vouch for them; nor need it.
+    # Interior duals aren't exactly optimal, and HiGHS reports no optimum; neither is necessary.
     usable = {highspy.HighsModelStatus.kOptimal} | (
         {highspy.HighsModelStatus.kUnknown} if interior else set()
     )
@@ -76,11 +75,11 @@ def search(
     Parameters
     ----------
     enough
-        A value that can't be exceeded: a solution that has it ends the search.
+        A value that can't be exceeded: a solution that reaches it ends the search.
     improved
-        Is given each solution that is better than those before.
+        Called with each solution that is better than those before.
     bounded
-        Is given upper bounds on the value.
+        Called with upper bounds on the value.
     """
     solver = _solver(program, watch)
     count = len(program.upper)
@@ -138,11 +137,11 @@ _HIGHS: Any = highspy.Highs
 
 
 def _enable_callbacks_silently(solver: Any) -> None:
-    """Tell HiGHS to print nothing, then do what its constructor has asked for.
+    """Turn off the output of HiGHS, then do what its constructor usually does.
 
-    From 1.16 on the constructor enables callbacks, and the first method but those for options that is called
-    prints a banner; so the option comes before. The constructor's own output can't be sent elsewhere: file
-    descriptors are the process's, and other threads print too.
+    From 1.16 on, the constructor enables callbacks, and the first call of a method that isn't for options
+    prints a banner; so the option must be set before. Redirecting the output isn't possible: file descriptors
+    belong to the process, and other threads print too.
     """
     solver.setOptionValue("output_flag", False)
     _HIGHS.enableCallbacks(solver)
@@ -154,7 +153,7 @@ _SILENT: Any = type("Silent", (_HIGHS,), {"enableCallbacks": _enable_callbacks_s
 def _solver(program: Program, watch: Watch, *, maximise: bool = True) -> Any:
     """Return HiGHS with a program, or with its negative to be minimised.
 
-    Of a maximisation that isn't solved to the end HiGHS gives duals of the wrong sign (seen in 1.9).
+    If a maximisation is interrupted, HiGHS returns duals of the wrong sign (seen in 1.9).
     """
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = len(program.upper), len(program.row_upper)
@@ -183,5 +182,5 @@ _OPTIONS: dict[str, Any] = {
     "parallel": "off",
     "random_seed": 0,
     "mip_rel_gap": 0.0,
-    "mip_abs_gap": 0.99,  # the objective is an integer: a gap below 1 is none
+    "mip_abs_gap": 0.99,  # the objective is an integer, so a gap below 1 proves the optimum
 }

@@ -1,22 +1,22 @@
-"""The division of parts into most polymers as an integer program of asymmetric representatives.
+"""Dividing parts into the most polymers, as an integer program of asymmetric representatives.
 
-A part that can't be alone is *limiting*. Each polymer of a best configuration has one or is a single part
-(else one of its parts would be split off), so it is led by its first limiting part: one slot per limiting
-part, open or not, which holds only limiting parts of equal or later type. The idea is that of Campêlo, Campos
-and Corrêa, "On the asymmetric representatives formulation for the vertex coloring problem" (2008). To be
-maximised is the number of open slots and of other parts that no slot uses.
+A part that can't be alone is *limiting*. Each polymer of a best configuration has a limiting part or is a
+single part (otherwise one of its parts could be split off). Its first limiting part leads it: there is one
+slot per limiting part, open or not, which contains only limiting parts of equal or later type. The idea is
+that of Campêlo, Campos and Corrêa, "On the asymmetric representatives formulation for the vertex coloring
+problem" (2008). The objective is the number of open slots, plus the number of other parts that no slot uses.
 
 For slot j of type t and type u: y_j = 1 if it is open, x_uj parts of u besides its leader, v_u the column of
 u:
 
     max  sum_j y_j - sum_(u not limiting, j) x_uj
     s.t. y_j v_t + sum_u x_uj v_u <= 0                       each slot is a valid polymer
-         x_aj + x_bj <= y_j                                  parts to be apart are
-         sum_j x_uj + sum_(j of type u) y_j = c_u            limiting parts are all somewhere
-         sum_j x_uj <= c_u                                   others at most once
+         x_aj + x_bj <= y_j                                  forbidden pairs are apart
+         sum_j x_uj + sum_(j of type u) y_j = c_u            every limiting part is in a slot
+         sum_j x_uj <= c_u                                   other parts at most once
          y_j >= y_(j+1)                                      slots of one type open in turn
 
-Without the last row slots of one type may be summed up: the linear relaxation needs one slot a type only.
+Without the last row, slots of one type can be summed up: the linear relaxation needs only one slot a type.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ __all__ = ["Program", "Slot", "program"]
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """A slot's leading type, the column of its y, and of each x its type and column.
+    """A slot: its leading type, the column of its y, and the type and column of each x.
 
-    `rows` are the rows that make it a valid polymer: of the problem's row the row of the program.
+    `rows` are the rows that make it a valid polymer: row of the problem → row of the program.
     """
 
     leader: int
@@ -49,9 +49,9 @@ class Program(msgspec.Struct, frozen=True):
     Attributes
     ----------
     assignments
-        Of each type, the row that says where its parts are; None for a type that no slot can use.
+        For each type, the row that assigns its parts; None for a type that no slot can use.
     offset
-        What is to be added to the objective: the parts that are not limiting.
+        The constant of the objective: the number of parts that aren't limiting.
     """
 
     objective: NDArray[np.float64]
@@ -66,14 +66,13 @@ class Program(msgspec.Struct, frozen=True):
     offset: int
 
     def contents(self, solution: NDArray[np.float64], types: Types) -> list[list[int]]:
-        """Return the polymers of an integer solution, as parts: of each type they are taken in turn."""
+        """Return the polymers of an integer solution, as parts; those of each type are taken in turn."""
         waiting = [list(reversed(parts)) for parts in types.members]
         polymers = []
         for slot in self.slots:
             held = [(slot.leader, round(solution[slot.opened]))]
             held += [(which, round(solution[column])) for which, column in slot.contents]
-            # A slot that isn't open may hold a polymer all the same: it wasn't worth a leader to the solver
-            # yet.
+            # A slot that isn't open may contain a polymer anyway, if the solver hasn't opened it yet.
             polymers.append([waiting[which].pop() for which, number in held for _ in range(number)])
         if any(waiting[: types.limiting]):
             raise ArithmeticError("a limiting part is in no slot")
@@ -86,12 +85,12 @@ def program(types: Types, watch: Watch, *, summed: bool = False, most: int | Non
     Parameters
     ----------
     most
-        How many factors its rows may have at most: None is returned if they had more.
+        The largest number of coefficients; with more, None is returned.
 
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     made = _Rows()
     counts = types.counts
@@ -102,7 +101,7 @@ def program(types: Types, watch: Watch, *, summed: bool = False, most: int | Non
 
     def variable(worth: int, most: int) -> int:
         objective.append(worth)
-        upper.append(np.inf if summed else most)  # the rows imply it; a bound would have a price of its own
+        upper.append(np.inf if summed else most)  # implied by the rows; a bound would have a price of its own
         return len(upper) - 1
 
     for leader in range(types.limiting):
@@ -165,7 +164,7 @@ class _Rows:
         self.values: list[int] = []
 
     def add(self, terms: Sequence[tuple[int, int]], lower: int | None = None, upper: int = 0) -> int:
-        """Add a row of (variable, factor); return its number."""
+        """Add a row of (variable, coefficient); return its number."""
         self.lower.append(-np.inf if lower is None else lower)
         self.upper.append(upper)
         for column, factor in terms:
@@ -186,7 +185,7 @@ def _add_apart(made: _Rows, slot: Slot, types: Types) -> None:
 
 
 def _reachable(types: Types, leader: int) -> list[int]:
-    """Return the types a slot may hold: a chain of rows with opposite addends leads to them."""
+    """Return the types that a slot may contain: a chain of rows with opposite addends leads to them."""
     holders: dict[tuple[int, bool], list[int]] = {}
     for which in range(leader, len(types.columns)):
         for row, addend in types.columns[which]:

@@ -1,4 +1,4 @@
-"""Parts sorted into kinds, of which it is enough to count how many are taken."""
+"""Parts sorted into kinds, for counting: only the number of parts taken of each kind matters."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -16,15 +16,15 @@ class Kinds(msgspec.Struct, frozen=True):
     Attributes
     ----------
     merged
-        Of each kind the merged type that its parts have.
+        For each kind, the merged type of its parts.
     types
-        Of each kind the finer types it is made of: one of a plain kind, of a labelled kind one for each part.
+        For each kind, its finer types: one for a plain kind, one for each part of a labelled kind.
     counts
         How many parts each kind has.
     labelled
-        Of each kind, whether its parts can be told apart.
+        For each kind, whether its parts have labels.
     of_merged
-        Of each merged type its kinds, and how many parts each has.
+        For each merged type, its kinds and their numbers of parts.
     """
 
     merged: tuple[int, ...]
@@ -40,10 +40,10 @@ class Kinds(msgspec.Struct, frozen=True):
         Parameters
         ----------
         finer
-            Of each merged type the finer types it is made of, and how many parts each has. Types of a single
-            part make labelled kinds; several parts of a type can't be told apart.
+            For each merged type, its finer types and their numbers of parts. Types of a single part form
+            labelled kinds; several parts of a type are indistinguishable.
         alike
-            Types of a kind have an equal key.
+            Returns the key of a type; types of one kind have equal keys.
         """
         merged: list[int] = []
         types: list[tuple[int, ...]] = []
@@ -67,7 +67,7 @@ class Kinds(msgspec.Struct, frozen=True):
         return cls(tuple(merged), tuple(types), tuple(counts), tuple(labelled), tuple(of_merged))
 
     def example(self, contents: Contents) -> Contents:
-        """Return contents in finer types that are some of the contents in kinds."""
+        """Return an example of the contents in kinds, in finer types."""
         return tuple(
             sorted(
                 each

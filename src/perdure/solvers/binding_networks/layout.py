@@ -1,9 +1,9 @@
-"""Where the strands of a polymer are drawn: in rows, bonded ones near to each other.
+"""Places the strands of a polymer in rows, with bonded strands close to each other.
 
-A strand is a monomer as a row of boxes, one a site. The strand that is fewest bonds away from all others is
-in the first row, those bonded to it in the second, and so on, as in drawings of layered graphs (Sugiyama,
-Tagawa and Toda 1981): strands are ordered by where their partners are, and moved towards them as far as their
-neighbours in the row let them.
+A strand is a monomer, drawn as a row of boxes, one for each site. The strand with the fewest bonds to all
+others is in the first row, strands bonded to it in the second, and so on. As in drawings of layered graphs
+(Sugiyama, Tagawa and Toda 1981), strands are ordered by the places of their partners, and moved towards them
+as far as their neighbours in the row allow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from perdure.solvers.binding_networks.network import SiteRef
 __all__ = ["SITE_HEIGHT", "Placement", "Strand", "lay_out"]
 
 SITE_HEIGHT = 22.0
-LEAST_GAP, MOST_GAP = 46.0, 150.0  # between rows; the farther bonds go sideways, the larger
+LEAST_GAP, MOST_GAP = 46.0, 150.0  # between rows; larger if bonds go far sideways
 STEEPNESS = 0.1
 BETWEEN = 14.0  # least space between two strands of a row
 APART = 34.0  # space between groups that no bond holds together
@@ -25,7 +25,7 @@ SWEEPS = 6
 
 
 class Strand(msgspec.Struct, frozen=True):
-    """Where a monomer is drawn: its left and upper edge, the edges of its sites from there, and its room."""
+    """The place of a monomer: its left and upper edge, the edges of its sites relative to it, its width."""
 
     monomer: int
     x: float
@@ -47,14 +47,14 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 def lay_out(polymer: Polymer, edges: Mapping[int, tuple[float, ...]], room: Mapping[int, float]) -> Placement:
-    """Return where the strands of a polymer are drawn; groups that no bond joins are side by side.
+    """Return the places of a polymer's strands; groups that no bond connects are side by side.
 
     Parameters
     ----------
     edges
-        Of each monomer where its sites begin and end, from its left edge.
+        For each monomer, where its sites begin and end, from its left edge.
     room
-        How wide each monomer is with all that belongs to it.
+        The width of each monomer with everything that belongs to it.
     """
     strands: dict[int, Strand] = {}
     left = height = 0.0
@@ -77,14 +77,14 @@ def _row(strands: Mapping[int, Strand], ref: SiteRef) -> float:
 
 
 def _bonded_groups(polymer: Polymer) -> list[list[int]]:
-    """Return the groups of monomers that bonds hold together, the largest first."""
+    """Return the groups of monomers that bonds connect, the largest first."""
     distance = {start: _distances(start, polymer.bonds) for start in polymer.monomers}
     groups = {tuple(sorted(reached)) for reached in distance.values()}
     return sorted((list(group) for group in groups), key=lambda group: (-len(group), group))
 
 
 def _distances(start: int, bonds: Sequence[Bond]) -> dict[int, int]:
-    """Return how many bonds away from a monomer those are that bonds lead to."""
+    """Return the distance in bonds from a monomer to each that bonds lead to."""
     neighbours: dict[int, list[int]] = {}
     for bond in bonds:
         one, other = bond.unstarred.monomer, bond.starred.monomer
@@ -101,7 +101,7 @@ def _distances(start: int, bonds: Sequence[Bond]) -> dict[int, int]:
 
 
 class _Rows:
-    """The strands of one bonded group, in rows, being moved to their places."""
+    """The strands of one bonded group, in rows, while they are moved to their places."""
 
     def __init__(
         self,
@@ -123,14 +123,12 @@ class _Rows:
         )
         self.row = distances[centre]
         self.rows: list[list[int]] = [[] for _ in range(max(self.row.values()) + 1)]
-        for (
-            index
-        ) in self.row:  # in the order they were reached, so that partners of one strand are neighbours
+        for index in self.row:  # in the order of the search, so that partners of one strand are neighbours
             self.rows[self.row[index]].append(index)
         self.x = dict.fromkeys(group, 0.0)
 
     def placed(self) -> list[Strand]:
-        """Return the strands where they have come to rest."""
+        """Return the strands at their final places."""
         for sweep in range(SWEEPS):
             order = range(len(self.rows)) if sweep % 2 == 0 else reversed(range(len(self.rows)))
             for number in order:
@@ -159,7 +157,7 @@ class _Rows:
         return tops
 
     def _settle(self, number: int, beside: set[int], *, reorder: bool) -> None:
-        """Move the strands of a row towards their partners in rows beside it."""
+        """Move the strands of a row towards their partners in adjacent rows."""
         row = self.rows[number]
         wanted = {index: self._wanted(index, beside) for index in row}
         if reorder:
@@ -172,7 +170,7 @@ class _Rows:
             self.x[index] = base + offset
 
     def _wanted(self, index: int, beside: set[int]) -> float:
-        """Return where a strand would have its sites right below or above their partners, on average."""
+        """Return the place where a strand's sites are, on average, directly below or above their partners."""
         moves = [
             self._middle(other) - self._middle(own)
             for own, other in self.bonds[index]
@@ -186,7 +184,7 @@ class _Rows:
 
 
 def _ascending(values: Sequence[float]) -> list[float]:
-    """Return the ascending numbers nearest to given ones by squares (pool adjacent violators)."""
+    """Return the ascending numbers with the least squared distance to values (pool adjacent violators)."""
     pools: list[tuple[float, int]] = []
     for value in values:
         mean, count = value, 1

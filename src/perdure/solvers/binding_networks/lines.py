@@ -1,6 +1,6 @@
-"""A line of a network as it was written, and what is wrong at a place in it.
+"""A line of a network as it was written, and errors at a column of it.
 
-What the line means is `grammar` (StableConfigs) and `counts` (stable_tbn).
+`grammar` (StableConfigs) and `counts` (stable_tbn) interpret the line.
 """
 
 import re
@@ -25,14 +25,14 @@ class Part(StrEnum):
 
 
 class Token(NamedTuple):
-    """A piece of a line without white space, and the column it begins at, from 1."""
+    """A word of a line, and the column that it begins at, from 1."""
 
     text: str
     column: int
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line: its raw text, its number from 1, and which text it is of."""
+    """A line: its raw text, its number from 1, and the text that it belongs to."""
 
     text: str
     number: int
@@ -40,15 +40,15 @@ class Line(msgspec.Struct, frozen=True):
 
     @property
     def content(self) -> str:
-        """The line up to its comment; what is left keeps its columns."""
+        """The line up to its comment, with the same columns."""
         return self.text.partition(COMMENT)[0]
 
     def tokens(self) -> Iterator[Token]:
-        """Yield the pieces of the line between white space, comments left out."""
+        """Yield the words of the line, without comments."""
         for found in re.finditer(r"\S+", self.content):
             yield Token(found.group(), found.start() + 1)
 
     def wrong(self, kind: type[NetworkError], column: int, **values: Any) -> NetworkError:
-        """Return an error of a kind that knows this line and a column in it."""
+        """Return an error with this line and a column in it."""
         place = {"line": self.text, "part": str(self.part), "line_number": self.number, "column": column}
         return kind(**{**values, **place})

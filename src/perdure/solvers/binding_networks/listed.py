@@ -1,4 +1,4 @@
-"""The covers listed so far, and as little as says which they are."""
+"""The covers listed so far, and their compact form for a state."""
 
 import zlib
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ Cover = tuple[Contents, ...]
 
 
 class Listed:
-    """Covers in the order they were listed, and whether they are all.
+    """Covers in the order they were listed, and whether the list is complete.
 
-    To be kept they are packed: of each only what differs from the one before, polymers as numbers,
-    compressed. What is packed once stays so: saving costs what is new.
+    A state stores only the differences between consecutive covers, with polymers as numbers, compressed.
+    Packed covers stay packed, so saving takes time only for new ones.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Listed:
 
     @property
     def state(self) -> list[Any]:
-        """What there is, as plain data."""
+        """The covers, as plain data."""
         if self._kept < len(self.covers):
             self._packed.append(self._pack(self._kept))
             self._kept = len(self.covers)

@@ -9,34 +9,34 @@ __all__ = ["Listing"]
 
 
 class Listing:
-    """The divisions of all components together.
+    """The combined divisions of all components.
 
     Parameters
     ----------
     components
-        Of each component its levels.
+        The levels of each component.
     """
 
     def __init__(self, components: Sequence[Levels]) -> None:
         self._components = components
 
     def most(self) -> int:
-        """Return the number of polymers of the first ones."""
+        """Return the number of polymers of the best configurations."""
         return sum(each.most() for each in self._components)
 
     def at(self, depth: int) -> Iterator[tuple[Division, ...]]:
-        """Yield those that have so many polymers less than the first ones."""
+        """Yield the configurations with `depth` polymers fewer than the best ones."""
         tops = [each.most() for each in self._components]
         for drops in _shares(depth, [top - 1 for top in tops]):
             yield from self._product([top - drop for top, drop in zip(tops, drops, strict=True)])
 
     def count(self, depth: int, counted: Callable[[], None]) -> int:
-        """Return how many have so many polymers less than the first ones, or fewer less.
+        """Return the number of configurations with up to `depth` polymers fewer than the best ones.
 
         Parameters
         ----------
         counted
-            Is called after each level of a component.
+            Called after each level of a component.
         """
         totals = [1] + [0] * depth
         for each in self._components:
@@ -51,7 +51,7 @@ class Listing:
         return sum(totals)
 
     def _product(self, sizes: Sequence[int]) -> Iterator[tuple[Division, ...]]:
-        """Yield all choices of a division of each component, of the sizes given; the last varies fastest."""
+        """Yield all combinations of divisions of the components with given sizes; the last varies fastest."""
         chosen: list[Division] = []
         numbers = [0]
         while numbers:
@@ -71,7 +71,7 @@ class Listing:
 
 
 def _shares(total: int, most: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield the ways to share a total, no share larger than its most."""
+    """Yield the ways to split a total into shares that don't exceed their limits."""
     if not most:
         if not total:
             yield ()

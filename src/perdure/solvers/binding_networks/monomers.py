@@ -1,4 +1,4 @@
-"""A monomer as a line of StableConfigs writes it: its sites, and at the end perhaps its name."""
+"""Reads a monomer from a line of StableConfigs: its sites, and optionally its name at the end."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ COLON = ":"
 
 
 class WrittenSite(msgspec.Struct, frozen=True):
-    """A site, the column it begins at, and how many of it are meant."""
+    """A site, the column it begins at, and its count."""
 
     site: Site
     column: int
@@ -24,7 +24,7 @@ class WrittenSite(msgspec.Struct, frozen=True):
 
 
 class WrittenMonomer(msgspec.Struct, frozen=True):
-    """A monomer, the token that names it, and how many of it are meant."""
+    """A monomer, the token that names it, and its count."""
 
     sites: Sequence[WrittenSite]
     name: Token | None = None
@@ -32,13 +32,13 @@ class WrittenMonomer(msgspec.Struct, frozen=True):
 
 
 def read_monomer(line: Line) -> WrittenMonomer | None:
-    """Read a line of StableConfigs; None if it has no site, be it named or not."""
+    """Read a line of StableConfigs; None if it has no site, even if it has a name."""
     sites: list[WrittenSite] = []
     name = None
     for token in line.tokens():
         if token.text.startswith(NAME):
             name = read_name(line, token)
-            break  # StableConfigs ignores what comes after the name.
+            break  # StableConfigs ignores text after the name.
         sites.append(WrittenSite(read_site(line, token), token.column))
     return WrittenMonomer(sites, name) if sites else None
 
@@ -46,7 +46,7 @@ def read_monomer(line: Line) -> WrittenMonomer | None:
 def read_site(line: Line, token: Token) -> Site:
     """Read a site; a star after the colon belongs to the name."""
     kind, colon, name = token.text.partition(COLON)
-    domain, star, _ = kind.partition(STAR)  # What follows the star up to the colon is dropped.
+    domain, star, _ = kind.partition(STAR)  # Text between the star and the colon is dropped.
     if not domain or (colon and not name):
         raise line.wrong(InvalidBindingSiteName, token.column)
     return Site(domain, bool(star), name or None)

@@ -1,9 +1,9 @@
-"""The ways to make a cover of interchangeable parts into one of parts that can be told apart.
+"""Expands a cover of interchangeable parts into covers of distinguishable parts.
 
-A cover in merged types says how many polymers of each kind there are. Each is made of finer types here, in
-every distinct way, one at a time: the first finer type of which parts are left is in some polymer, whose kind
-is tried in turn, and then its other parts, from the polymer taken last on if that was of the same type. So
-every way is met once, and where no two parts are alike none of them is a dead end.
+A cover in merged types gives the number of polymers of each kind. This module builds each polymer from finer
+types, in every distinct way, one at a time. The first finer type with parts left occurs in some polymer: the
+search tries its kinds in turn, and then its other parts, starting at the last polymer taken if it had the
+same type. So it finds every way once, and has no dead ends if no two parts are alike.
 """
 
 from collections import Counter
@@ -15,24 +15,24 @@ from perdure.solvers.binding_networks.watch import Watch
 __all__ = ["Named", "Naming"]
 
 Named = tuple[tuple[int, Contents], ...]
-"""A cover in finer types: of each polymer the number of its kind, and its contents, in the order taken."""
+"""A cover in finer types: for each polymer, in the order taken, the number of its kind and its contents."""
 
 
 class Naming:
-    """The distinct covers in finer types that are one cover in merged types.
+    """The distinct covers in finer types that one cover in merged types expands into.
 
     Parameters
     ----------
     kinds
-        The merged contents of the cover's polymers, each once.
+        The distinct merged contents of the cover's polymers.
     copies
-        How many polymers of each kind it has.
+        The number of polymers of each kind.
     finer
-        Of each merged type, the finer types it is made of and how many parts each has.
+        For each merged type, its finer types and their numbers of parts.
     order
         The finer types in the order they are covered.
     fits
-        Whether contents in finer types are a polymer.
+        Returns whether contents in finer types are a polymer.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Naming:
         self._dead: set[object] = set()
 
     def listed(self, after: Named | None, watch: Watch) -> Iterator[Named]:
-        """Yield the covers in order, those after a given one if there is one.
+        """Yield the covers in order, after a given cover or from the first.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Naming:
         return place, left, tuple(self._copies), last
 
     def _options(self, place: int, last: tuple[int, Contents] | None) -> Iterator[tuple[int, Contents]]:
-        """Yield the polymers that have the first type left, from the last one taken on."""
+        """Yield the polymers with the first type left, starting at the last one taken."""
         if place == len(self._order):
             return
         first = self._order[place]
@@ -132,13 +132,13 @@ class Naming:
                     yield kind, contents
 
     def _rank(self, contents: Contents, first: int) -> tuple[object, ...]:
-        """Return what orders contents of a kind as `_ways` yields them."""
+        """Return the key that orders contents of a kind as `_ways` yields them."""
         return tuple(sorted((self._merged[which], which != first, which, -some) for which, some in contents))
 
     def _ways(self, kind: Contents, first: int) -> Iterator[Contents]:
-        """Yield the contents that a kind of polymer with a certain part can have, as far as parts last.
+        """Yield the contents that a kind of polymer with a given part can have with the parts left.
 
-        Which they are is settled when the first is asked for; their order is that of the choices.
+        The contents are determined when the first is requested; their order is that of the choices.
         """
         left = {which: self._left[which] for merged, _ in kind for which in self._finer[merged]}
         chosen: Counter[int] = Counter()
@@ -152,7 +152,7 @@ class Naming:
             return
         merged, number = kind[at]
         types = [which for which in self._finer[merged] if left[which]]
-        if first in types:  # of it there is at least one
+        if first in types:  # at least one of this type
             types = [first, *(which for which in types if which != first)]
         for ways in _shared(number, types, left):
             if self._merged[first] == merged and (not ways or ways[0][0] != first):
@@ -165,7 +165,7 @@ class Naming:
 
 
 class _Frame:
-    """A state under way: the polymers still to be tried, and what came of it."""
+    """A state in progress: the polymers still to be tried, and what it led to."""
 
     def __init__(self, state: object, options: Iterator[tuple[int, Contents]], place: int = 0) -> None:
         self.state, self.options, self.place = state, options, place
@@ -173,14 +173,14 @@ class _Frame:
 
 
 def _shared(number: int, types: Sequence[int], left: Mapping[int, int]) -> Iterator[Contents]:
-    """Yield the ways to take so many parts of types, as many as can be of the first ones at first."""
+    """Yield the ways to take a number of parts of types, with the most of the first types first."""
     rest = [0]
     for which in reversed(types):
         rest.append(rest[-1] + left[which])
-    rest.reverse()  # rest[at] parts are left from types[at] on
+    rest.reverse()  # rest[at] is the number of parts in types[at:]
     if rest[0] < number:
         return
-    taken: list[int] = []  # of each type so far
+    taken: list[int] = []  # taken of each type so far
     need = number
     while True:
         while need:

@@ -1,6 +1,6 @@
-"""The thermodynamic binding network, as values: sites on monomers, and what is demanded of a configuration.
+"""Thermodynamic binding networks as values: sites on monomers, and constraints on configurations.
 
-How a network is written as text is `grammar`; what it settles into is `configuration`.
+`grammar` reads networks from text; `configuration` has the values of their configurations.
 """
 
 from enum import StrEnum
@@ -11,7 +11,7 @@ __all__ = ["Constraint", "Keyword", "Monomer", "Network", "Site", "SiteRef"]
 
 
 class Site(msgspec.Struct, frozen=True):
-    """A binding site: its domain, whether it is the starred side of it, and its name, if it has one.
+    """A binding site: its domain, whether it is on the starred side, and its name, if any.
 
     A site binds one site of the same domain on the other side.
     """
@@ -22,26 +22,26 @@ class Site(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """Its type as it is written: the domain, with a star on the starred side."""
+        """The site's type as text: the domain, with a star on the starred side."""
         return f"{self.domain}*" if self.starred else self.domain
 
 
 class Monomer(msgspec.Struct, frozen=True):
-    """A monomer: its sites in the order they were written, and its name, if it has one."""
+    """A monomer: its sites in the order they were written, and its name, if any."""
 
     sites: tuple[Site, ...]
     name: str | None = None
 
 
 class SiteRef(msgspec.Struct, frozen=True, order=True):
-    """A site of a network by place: the monomer's index and the site's index on it, both from 0."""
+    """The place of a site in a network: the index of the monomer, and of the site on it, both from 0."""
 
     monomer: int
     site: int
 
 
 class Keyword(StrEnum):
-    """What a constraint can demand."""
+    """The keywords of constraints."""
 
     TOGETHER = "TOGETHER"
     NOTTOGETHER = "NOTTOGETHER"
@@ -54,14 +54,14 @@ class Keyword(StrEnum):
 
 
 class Constraint(msgspec.Struct, frozen=True):
-    """A demand on a configuration: a keyword and the names of the monomers or sites it is about."""
+    """A demand on a configuration: a keyword and names of monomers or sites."""
 
     keyword: Keyword
     names: tuple[str, ...]
 
 
 class Network(msgspec.Struct, frozen=True):
-    """A thermodynamic binding network: every monomer, copies one by one, and the constraints on it."""
+    """A thermodynamic binding network: its monomers, with each copy on its own, and its constraints."""
 
     monomers: tuple[Monomer, ...]
     constraints: tuple[Constraint, ...] = ()

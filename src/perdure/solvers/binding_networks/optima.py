@@ -1,4 +1,4 @@
-"""The optima of all components in the making: what is known of each, and what that makes of the network."""
+"""The optima of all components as they become known, and what they imply for the network."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,11 +26,11 @@ class Optima:
     Parameters
     ----------
     components
-        Ready to be divided.
+        The components, prepared for dividing.
     saved
-        `state` of an earlier attempt, or nothing.
+        `state` of an earlier attempt, or empty.
     changed
-        Is called after something has become known, with the component's number.
+        Called with the number of a component about which something became known.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Optima:
 
     @property
     def lower(self) -> int:
-        """How many polymers the best divisions have together, 0 as long as a component has none."""
+        """The number of polymers of the best divisions together; 0 while a component has no division."""
         return 0 if self._without else self._lower
 
     @property
@@ -66,7 +66,7 @@ class Optima:
 
     @property
     def proved(self) -> bool:
-        """Whether nothing is left to be searched."""
+        """Whether the search is finished."""
         return not self._open
 
     @property
@@ -81,21 +81,21 @@ class Optima:
 
     @property
     def state(self) -> list[Any]:
-        """What is known, as plain data; nothing of a component that isn't known at once."""
+        """What is known, as plain data; without what is known of a component before any search."""
         return [
             None if known is each.first else _written(known)
             for known, each in zip(self.known, self._components, strict=True)
         ]
 
     def take(self, at: int, found: Optimum) -> None:
-        """Take note of what is known of a component."""
+        """Note what is known of a component."""
         known = better(self.known[at], found)
         if known != self.known[at]:
             self._put(at, known)
             self._changed(at)
 
     def search(self, watch: Watch, testing: Callable[[int], None]) -> None:
-        """Divide all components whose optimum isn't proved yet, as far as time allows."""
+        """Divide all components whose optimum isn't proved, as far as time allows."""
         for at, component in enumerate(self._components):
             if not self.known[at].proved and not self.impossible:
                 self.take(at, divide(component, watch, self._listener(at, testing), known=self.known[at]))

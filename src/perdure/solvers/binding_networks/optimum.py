@@ -1,9 +1,8 @@
-"""The most polymers a component can be divided into, with what proves it: which solver is asked, and how far
-it got.
+"""The largest number of polymers that a component can be divided into, and its proof.
 
-Linear programming first: exact prices bound the number, often sharply, and then any division that reaches it
-is proved best. Otherwise branch and bound. Satisfiability is asked for small components, which it answers
-before HiGHS is loaded, and wherever bonds have to hold polymers together but don't (see
+Linear programming comes first: exact prices bound the number, often tightly, and any division that reaches
+the bound is proved best. Otherwise branch and bound decides. Satisfiability decides for small components,
+which it solves before HiGHS is loaded, and where bonds must connect polymers but don't (see
 `docs/binding-networks-method.md`).
 """
 
@@ -41,18 +40,18 @@ __all__ = [
 ]
 
 SMALL = 12
-"""A component of so few monomers goes to satisfiability; measured by `python -m benchmarks networks`."""
+"""The largest component that satisfiability solves; measured by `python -m benchmarks networks`."""
 
 LARGEST_RELAXATION = 1_000_000
 LARGEST_PROGRAM = 500_000
-"""Programs of more factors are left: they take seconds to build, and more time and memory to solve."""
+"""Programs with more coefficients aren't built: that takes seconds, and solving them more time and memory."""
 
 Division = tuple[tuple[int, ...], ...]
 """The monomers of each polymer."""
 
 
 class Backend(StrEnum):
-    """Who is asked."""
+    """The solvers."""
 
     INTEGER_PROGRAM = "integer program"
     SATISFIABILITY = "satisfiability"
@@ -62,11 +61,19 @@ class Source(StrEnum):
     """What proves an upper bound, in words."""
 
     TRIVIAL = "no more polymers than monomers"
-    COUNTING = "a monomer that can't be alone is with one that can, or with another of its kind"
+    COUNTING = "counting argument"
     DUALITY = "duality of a linear program, in exact arithmetic"
     BRANCHING = "branch and bound by HiGHS, in floating point"
-    SATISFIABILITY = "more polymers are unsatisfiable, says Glucose"
+    SATISFIABILITY = "unsatisfiability of more polymers, by Glucose"
     CONTRADICTION = "the constraints contradict saturation or each other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Source | None":
+        """Return the source that a saved state names by its former words."""
+        return {
+            "a monomer that can't be alone is with one that can, or with another of its kind": cls.COUNTING,
+            "more polymers are unsatisfiable, says Glucose": cls.SATISFIABILITY,
+        }.get(str(value))
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -79,7 +86,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Optimum(msgspec.Struct, frozen=True):
-    """The best division found, None if there is none, and the least upper bound, with what proves it."""
+    """The best division found (None without one), and the least upper bound with its proof."""
 
     division: Division | None
     upper: int
@@ -88,19 +95,19 @@ class Optimum(msgspec.Struct, frozen=True):
 
     @property
     def lower(self) -> int:
-        """How many polymers the best division has."""
+        """The number of polymers of the best division."""
         return len(self.division or ())
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A component ready to be divided, and what is known of it before any search.
+    """A component prepared for dividing, and what is known of it before any search.
 
     Attributes
     ----------
     problem, types
         None if there was no time for them, or if the demands contradict saturation or each other.
     first
-        A division that is found at once, if one is, and a bound.
+        A division found without search, if any, and a bound.
     """
 
     question: Question
@@ -110,7 +117,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """Who is told on the way."""
+    """The callbacks of a search."""
 
     testing: Callable[[int], None] = lambda k: None
     improved: Callable[[Division], None] = lambda division: None
@@ -118,7 +125,7 @@ class Listener(msgspec.Struct, frozen=True):
 
 
 def prepare(question: Question, watch: Watch) -> Prepared:
-    """Reduce a component, and divide it as well as can be done without a search."""
+    """Reduce a component, and find a first division and bound without search."""
     count = len(question.monomers)
     try:
         problem = reduce(question.network, question.monomers, question.demands, watch)
@@ -150,14 +157,14 @@ def divide(
     backend: Backend | None = None,
     known: Optimum | None = None,
 ) -> Optimum:
-    """Divide a component's monomers into most polymers.
+    """Divide a component's monomers into the most polymers.
 
     Parameters
     ----------
     backend
-        Who is asked; by default whoever is likely to be sooner done.
+        The solver; by default the one that is probably faster.
     known
-        What an earlier attempt has found.
+        The result of an earlier attempt.
     """
     listener = listener or Listener()
     prepared = question if isinstance(question, Prepared) else prepare(question, watch)
@@ -173,8 +180,8 @@ def divide(
             return _by_satisfiability(question, watch, listener, known)
         if not question.connected:
             return _by_integer_program(problem, types, watch, listener, known)
-        # Only the last division is looked at for being held together: without constraints a best one always
-        # is.
+        # Only the last division is checked for being connected by bonds: without constraints, a best one
+        # always is.
         quiet = Listener(bounded=listener.bounded)
         start = msgspec.structs.replace(known, division=None)
         found = _by_integer_program(problem, types, watch, quiet, start)
@@ -187,14 +194,14 @@ def divide(
         ):
             listener.improved(found.division or ())
             known = better(known, found)
-        # Where bonds don't hold the best division together, its number is still a bound.
+        # If bonds don't connect the best division, its number is still a bound.
         return known if known.proved or watch.over else _by_satisfiability(question, watch, listener, known)
     except TimeIsUp:
         return known
 
 
 def better(one: Optimum, other: Optimum) -> Optimum:
-    """Return what two answers to one question come to together; of equals the first."""
+    """Combine two results for one question; of equally good divisions, take the first."""
     if any(each.proved and each.division is None for each in (one, other)):
         return one if one.proved and one.division is None else other
     best = other if other.lower > one.lower else one
@@ -203,12 +210,12 @@ def better(one: Optimum, other: Optimum) -> Optimum:
 
 
 def held_together(bonding: Bonding, monomers: Sequence[int], watch: Watch) -> bool:
-    """Return whether bonds can hold some monomers together that are a valid polymer.
+    """Return whether bonds can connect the monomers of a valid polymer.
 
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     matching = bonding.match(monomers)
     if matching is None:
@@ -219,14 +226,14 @@ def held_together(bonding: Bonding, monomers: Sequence[int], watch: Watch) -> bo
 
 
 def priced(types: Types, watch: Watch, *, interior: bool = False) -> Prices:
-    """Return prices of parts: with few of them even ones, else those of the linear relaxation.
+    """Return prices of parts: those of the linear relaxation, or equal ones for few parts.
 
-    They are even as well if the relaxation is too large.
+    They are also equal if the relaxation is too large.
 
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     if not types.limiting or sum(types.counts) <= SMALL:
         return even_prices(types)
@@ -238,13 +245,13 @@ def priced(types: Types, watch: Watch, *, interior: bool = False) -> Prices:
 
 
 def _counted(problem: Problem, types: Types) -> int:
-    """Return a bound: in each polymer is a part that can be alone, or there are two that can't."""
+    """Return a bound: each polymer has a part that can be alone, or at least two that can't."""
     limiting = sum(types.counts[: types.limiting])
     return len(problem.parts) - limiting + limiting // 2 + len(problem.alone)
 
 
 def _first(problem: Problem, types: Types, watch: Watch) -> Division | None:
-    """Return a first division, if there is time for a good one or if all can be one polymer."""
+    """Return a first division, if there is time for a good one or if all parts can be one polymer."""
     try:
         found = quick_division(types, watch)
     except TimeIsUp:
@@ -253,7 +260,7 @@ def _first(problem: Problem, types: Types, watch: Watch) -> Division | None:
 
 
 def _apart_by_bonds(question: Question, division: Division | None) -> Division | None:
-    """Return what bonds hold together of each polymer; none if a demand may need more to be."""
+    """Split each polymer into what bonds connect; None if a demand may need the whole polymer."""
     if division is None or question.demands.together or question.demands.not_free:
         return None
     bonding = Bonding(question.network, question.monomers, question.demands)

@@ -1,4 +1,4 @@
-"""The colours of a picture: of its domains, and of all else."""
+"""The colours of a picture: those of its domains, and the others."""
 
 import colorsys
 import math
@@ -14,19 +14,19 @@ PAPER = "#ffffff"
 BOX = "#f4f6f8"
 EDGE = "#d5dae1"
 
-# Of domains that nothing in the network can bind.
+# For domains without a complementary site in the network.
 INERT = "#8a8f98"
 
-# After Okabe and Ito, whose colours all kinds of colour vision tell apart; dark enough for white text.
+# After Okabe and Ito: distinguishable with all kinds of colour vision; dark enough for white text.
 COLOURS = ("#0072b2", "#c44e00", "#00835f", "#b0407f", "#7a6000", "#5b3f9e", "#a12b2b", "#1b7f8c")
 
 GOLDEN_RATIO = 0.618033988749895
 
 
 def colours_of(network: Network) -> Mapping[str, str]:
-    """Return the colour of every domain that has both sides in the network, in their order there.
+    """Return the colour of every domain with both sides in the network, in the order of the network.
 
-    Beyond the first few, hues are taken by the golden ratio, so that those of neighbours are far apart.
+    Beyond the first colours, hues advance by the golden ratio, so those of neighbours differ strongly.
     """
     sides: dict[str, set[bool]] = {}
     for monomer in network.monomers:
@@ -39,7 +39,7 @@ def colours_of(network: Network) -> Mapping[str, str]:
 
 
 def _hue(number: int) -> str:
-    """Return a colour of a hue of its own, bright enough to differ, dark enough for white text."""
+    """Return a colour with its own hue, bright enough to differ, dark enough for white text."""
     brightest = (0.22, 0.13, 0.07)[number % 3]
     lightness = 0.5
     channels = _channels(number, lightness)
@@ -54,6 +54,6 @@ def _channels(number: int, lightness: float) -> tuple[float, float, float]:
 
 
 def _luminance(channels: tuple[float, float, float]) -> float:
-    """Return about how bright a colour is, from 0 to 1 (WCAG 2.1, with a plain gamma)."""
+    """Return the approximate brightness of a colour, from 0 to 1 (WCAG 2.1, with a plain gamma)."""
     weights = (0.2126, 0.7152, 0.0722)
     return math.fsum(weight * channel**2.2 for weight, channel in zip(weights, channels, strict=True))

@@ -1,6 +1,6 @@
-"""Numbers of parts of several types as one integer: whether a polymer fits into them is a subtraction.
+"""Numbers of parts of several types, packed into one integer: a subtraction checks if a polymer fits.
 
-Each type has a field of bits with a spare bit on top, which a subtraction from too few parts clears.
+Each type has a field of bits with a spare bit on top; subtracting too many parts clears the spare bit.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ __all__ = ["Parts"]
 
 
 class Parts:
-    """The parts that are to be covered, and the polymers there are for it.
+    """The parts to cover, and the polymers to cover them with.
 
     Parameters
     ----------
@@ -21,18 +21,18 @@ class Parts:
     order
         The types in the order they are covered.
     polymers
-        Those there are.
+        The polymers to choose from.
 
     Attributes
     ----------
     all
         All parts.
     polymers
-        By the first of their types in the order, then by what they cost.
+        Sorted by the first of their types in the order, then by their cost.
     packed
         The parts of each polymer.
     led
-        Of each type, by its place in the order, the polymers of which it is the first: a range of indices.
+        For each type, by its place in the order, the range of indices of the polymers that begin with it.
     """
 
     def __init__(self, counts: Sequence[int], order: Sequence[int], polymers: Sequence[Polymer]) -> None:
@@ -60,14 +60,14 @@ class Parts:
         self.led = {place: range(those[0], those[-1] + 1) for place, those in led.items()}
 
     def first(self, left: int) -> int:
-        """Return the place of the first type of which parts are left."""
+        """Return the place of the first type with parts left."""
         return self._place_at[(left & -left).bit_length() - 1]
 
     def number(self, left: int, which: int) -> int:
-        """Return how many parts of a type are left."""
+        """Return the number of parts left of a type."""
         shift, mask = self._fields[which]
         return left >> shift & mask
 
     def fits(self, left: int, index: int) -> bool:
-        """Return whether there are all parts of a polymer."""
+        """Return whether all parts of a polymer are left."""
         return ((left | self.guard) - self.packed[index]) & self.guard == self.guard

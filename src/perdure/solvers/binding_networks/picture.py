@@ -1,7 +1,7 @@
-"""A configuration as a picture: strands with coloured sites, bonds between them, one box a polymer.
+"""Pictures of configurations: strands with coloured sites, bonds between them, one box for each polymer.
 
-The picture is SVG that needs nothing else: no script, no style sheet, no font but the viewer's. Polymers of
-the same monomers are drawn once, with how many of them there are.
+A picture is self-contained SVG: it needs no script, no style sheet, and no font but the viewer's. Polymers of
+the same monomers are drawn once, with their number.
 """
 
 from collections import Counter
@@ -24,13 +24,13 @@ PADDING = 14.0  # within a polymer's box
 GAP = 14.0  # between boxes
 HEAD = 34.0  # for the title
 LEAST_WIDTH = 560.0
-ARC = 30.0  # how deep the longest bond within a row hangs
-LONGEST_NAME = 18  # characters of a domain that the legend shows
+ARC = 30.0  # the depth of the longest bond within a row
+LONGEST_NAME = 18  # characters of a domain in the legend
 LEGEND_ROW = 26.0
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """A configuration with its network: what a notebook shows, and what is written to a file."""
+    """A configuration with its network, for notebooks and files."""
 
     network: Network
     configuration: Configuration
@@ -48,19 +48,19 @@ class Picture(msgspec.Struct, frozen=True):
 def draw(network: Network, configuration: Configuration, *, title: str = "") -> str:
     """Return a configuration as SVG.
 
-    A monomer is a strand of boxes, one a site: filled where the domain is unstarred, outlined where it is
-    starred. A line is a bond. Domains that nothing in the network could bind are grey.
+    A monomer is a strand of boxes, one for each site: filled for unstarred sites, outlined for starred ones.
+    A line is a bond. Domains without a complementary site in the network are grey.
 
     Parameters
     ----------
     title
-        What the picture is called, above it; the numbers of polymers and monomers follow.
+        The title above the picture; the numbers of polymers and monomers follow it.
     """
     return _Drawing(network, configuration, title).svg()
 
 
 class _Box(msgspec.Struct, frozen=True):
-    """A drawn polymer and how many of it there are."""
+    """A drawn polymer and its number of copies."""
 
     polymer: Polymer
     placement: Placement
@@ -70,7 +70,7 @@ class _Box(msgspec.Struct, frozen=True):
 
 
 class _Drawing:
-    """All that is drawn of a configuration."""
+    """The drawing of a configuration."""
 
     def __init__(self, network: Network, configuration: Configuration, title: str) -> None:
         self.network = network
@@ -110,7 +110,7 @@ class _Drawing:
         )
 
     def words(self) -> str:
-        """Return what the picture is of, in a line."""
+        """Return the caption of the picture."""
         polymers, monomers = len(self.configuration.polymers), len(self.network.monomers)
         counts = f"{_counted(polymers, 'polymer')} of {_counted(monomers, 'monomer')}"
         return f"{self.title}: {counts}" if self.title else counts
@@ -131,7 +131,7 @@ class _Drawing:
         return text(named + counted, MARGIN, MARGIN + 12, size=16, fill=INK, anchor="start")
 
     def boxes(self) -> list[_Box]:
-        """Return one box for all polymers of the same monomers, those of most monomers first."""
+        """Return one box for all polymers of the same monomers, those with the most monomers first."""
         copies: Counter[Hashable] = Counter()
         shown: dict[Hashable, Polymer] = {}
         for polymer in self.configuration.polymers:
@@ -142,11 +142,11 @@ class _Drawing:
         return sorted(boxes, key=lambda box: (-len(box.polymer.monomers), -box.height))
 
     def kind(self, polymer: Polymer) -> Hashable:
-        """Return what polymers that are drawn alike have in common."""
+        """Return the key of polymers that are drawn as one."""
         return frozenset(Counter(self.network.monomers[index] for index in polymer.monomers).items())
 
     def measured(self, polymer: Polymer, copies: int) -> _Box:
-        """Lay a polymer out."""
+        """Return the layout of a polymer."""
         monomers = {index: self.network.monomers[index] for index in polymer.monomers}
         edges = {index: edges_of(monomer) for index, monomer in monomers.items()}
         room = {index: room_of(monomer) for index, monomer in monomers.items()}
@@ -161,7 +161,7 @@ class _Drawing:
         )
 
     def box(self, box: _Box, left: float, top: float) -> str:
-        """Return a polymer in its box, at a place."""
+        """Return a polymer in its box, at the given place."""
         strands = box.placement.strands
         badge = ""
         if box.copies > 1:
@@ -182,7 +182,7 @@ class _Drawing:
         return element("g", frame, inner, badge, transform=f"translate({left:.1f} {top:.1f})")
 
     def bond(self, strands: Mapping[int, Strand], unstarred: SiteRef, starred: SiteRef) -> str:
-        """Return the line of a bond: from row to row, or hanging below a row."""
+        """Return the line of a bond, from row to row or below a row."""
         ends = [
             (strands[ref.monomer].y, strands[ref.monomer].middle(ref.site)) for ref in (unstarred, starred)
         ]
@@ -197,7 +197,7 @@ class _Drawing:
         return element("path", d=path, fill="none", stroke=self.colours.get(domain, INERT), stroke_width=2.4)
 
     def legend(self, top: float, width: float) -> tuple[str, float]:
-        """Return what the colours and shapes mean, and how far down it reaches."""
+        """Return the legend of colours and shapes, and its lower edge."""
         entries = [(domain, colour, True) for domain, colour in self.colours.items()]
         if any(site.domain not in self.colours for each in self.network.monomers for site in each.sites):
             entries.append(("can't bind", INERT, True))

@@ -1,10 +1,10 @@
-"""All polymers that configurations with so many polymers can have, found by their prices.
+"""Finds all polymers that configurations of a given size can have, by their prices.
 
-A polymer's first type leads it. Parts are added one at a time; as long as a row is violated, only parts that
-lower it can be what is missing. Trying them in turn, each without those tried before, finds every polymer
-once. What a polymer costs at least tells when to stop: by prices alone, and by prices with rows considered
-(see `prices`), to which comes what is wasted: where no part is left that could raise a row, what it is below
-0 is lost.
+The first type of a polymer leads it. Parts are added one at a time; while a row is violated, a part that
+lowers it must be missing. Trying these parts in turn, each without those tried before, finds every polymer
+once. A lower bound on the cost of a polymer ends a branch: from prices alone, and from prices with rows (see
+`prices`), which includes waste: if no part is left that could raise a row, the amount by which it is below 0
+is lost.
 """
 
 from collections import Counter, defaultdict
@@ -20,23 +20,23 @@ from perdure.solvers.binding_networks.watch import Watch
 __all__ = ["Contents", "Polymer", "in_finer_types", "polymers_within"]
 
 Contents = tuple[tuple[int, int], ...]
-"""Types and how many parts of each, by ascending type."""
+"""Types with their numbers of parts, by ascending type."""
 
 
 class Polymer(msgspec.Struct, frozen=True, order=True):
-    """What a polymer costs beyond the least, and what it is made of."""
+    """The cost of a polymer beyond the minimum, and its contents."""
 
     excess: int
     contents: Contents
 
 
 def polymers_within(types: Types, prices: Prices, budget: int, watch: Watch) -> Iterator[Polymer]:
-    """Yield every valid polymer that costs at most so much beyond the least.
+    """Yield every valid polymer that costs at most `budget` beyond the minimum.
 
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     for leader in range(len(types.columns)):
         yield from _Search(types, prices, leader, prices.least + budget, watch).run()
@@ -60,7 +60,7 @@ class _Search:
         self.cheap = [which for which in range(leader, types.limiting) if prices.prices[which] < 0]
         self.sums: dict[int, int] = defaultdict(int)
         self.cost = 0
-        self.barred = [0] * len(types.columns)  # how many choices keep a type out
+        self.barred = [0] * len(types.columns)  # the number of choices that exclude a type
         for which in (*range(leader), *types.apart[leader]):
             self.barred[which] += 1
         self.lowering: dict[int, list[int]] = defaultdict(list)
@@ -80,7 +80,7 @@ class _Search:
             self.watch.step()
             top = stack[-1]
             if top.taken >= 0:
-                # All with this part are done: the next branches go without it.
+                # All polymers with this part are done: the next branches exclude it.
                 self._take_back(top.taken)
                 self.barred[top.taken] += 1
                 top.tried.append(top.taken)
@@ -106,7 +106,7 @@ class _Search:
             stack.append(_Branches(self._branches(), self.wasted))
 
     def _waste(self) -> int:
-        """Return the worth of what rows that nothing can raise any more are below 0."""
+        """Return the worth of the waste: of rows below 0 that no part can raise any more."""
         return sum(
             -total * self.weights[row]
             for row, total in self.sums.items()
@@ -116,7 +116,7 @@ class _Search:
         )
 
     def _saving(self) -> int:
-        """Return how much all parts that can still come may lower the cost, as a negative number."""
+        """Return how much the remaining parts may lower the cost, as a negative number."""
         return sum(self.left[which] * self.prices.prices[which] for which in self.cheap if self._fits(which))
 
     def _fits(self, which: int) -> bool:
@@ -137,7 +137,7 @@ class _Search:
             self.barred[other] -= 1
 
     def _branches(self) -> Iterator[int]:
-        """Yield the types one of which any larger polymer has more of."""
+        """Yield types of which any larger polymer has more of at least one."""
         options: Sequence[int] | None = None
         for row, total in self.sums.items():
             if total <= 0:
@@ -146,7 +146,7 @@ class _Search:
             if options is None or len(those) < len(options):
                 options = those
         if options is None and self.cost + self.prices.least > self.most:
-            # What comes can't be a polymer by itself, which would cost as much: it raises a row that is low.
+            # The rest isn't a polymer by itself, which would cost too much: it raises a row below 0.
             low = [row for row, total in self.sums.items() if total < 0 and row in self.raising]
             options = sorted({which for row in low for which in self.raising[row] if self._fits(which)})
         yield from range(self.leader, len(self.left)) if options is None else options
@@ -159,9 +159,7 @@ class _Search:
 
 
 class _Branches:
-    """A choice: the types still to be tried, those tried, the one that is taken now or -1; what is wasted
-    before.
-    """
+    """A choice: the types still to be tried, those tried, the current one or -1, and the waste before."""
 
     def __init__(self, waiting: Iterator[int], wasted: int) -> None:
         self.waiting, self.wasted = waiting, wasted
@@ -172,17 +170,17 @@ class _Branches:
 def in_finer_types(
     polymer: Polymer, finer: Sequence[Sequence[tuple[int, int]]], watch: Watch
 ) -> Iterator[Polymer]:
-    """Yield a polymer in all ways its types can be made of finer ones.
+    """Yield the expansions of a polymer into finer types.
 
     Parameters
     ----------
     finer
-        Of each type the finer types it is made of, and how many parts each has.
+        For each type, its finer types and their numbers of parts.
 
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     ways = [list(_ways(number, finer[which])) for which, number in polymer.contents]
     for choice in product(*ways):
@@ -191,7 +189,7 @@ def in_finer_types(
 
 
 def _ways(number: int, finer: Sequence[tuple[int, int]]) -> Iterator[Contents]:
-    """Yield the ways to take so many parts of some types."""
+    """Yield the ways to take `number` parts of some types."""
     if not finer:
         if not number:
             yield ()

@@ -1,17 +1,17 @@
-"""Prices on parts: they bound the number of polymers, and tell which polymers a best configuration can have.
+"""Prices of parts: they bound the number of polymers, and restrict the polymers of best configurations.
 
-If every polymer P costs at least `least`, a configuration of k polymers costs k * least or more. All of them
-cost the same, since each holds all parts; so k <= cost // least, and the polymers of a configuration of k
-polymers cost at most `cost - k * least` beyond `least`, all together. This is duality for the linear program
-over all polymers (Gilmore and Gomory 1961).
+If every polymer P costs at least `least`, a configuration of k polymers costs at least k * least. All
+configurations cost the same, because each contains all parts; so k <= cost // least, and the polymers of a
+configuration of k polymers together cost at most `cost - k * least` more than k * least. This is duality for
+the linear program over all polymers (Gilmore and Gomory 1961).
 
-Prices are found in floating point, as duals of the summed-up integer program, and rounded to integers. That
-no polymer costs less than `least` is then computed in integers: rows weighted by any m >= 0 add at most 0 to
-a valid polymer, so that for its leader t
+Prices are computed in floating point, as duals of the summed-up integer program, and rounded to integers.
+Then `least` is computed in integers: rows weighted by any m >= 0 add at most 0 to a valid polymer, so for its
+leader t
 
     price(P) >= sum of (price + m v) over P >= price_t + m v_t + sum_u most_u min(0, price_u + m v_u).
 
-Whatever rounding did to them, the bound is true (Neumaier and Shcherbina 2004).
+The bound holds for any rounding (Neumaier and Shcherbina 2004).
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from perdure.solvers.binding_networks.reduction import Types
 
 __all__ = ["Prices", "even_prices", "prices_of"]
 
-UNIT = 720720 * 64  # divided by 1 to 16: prices of linear programs are often such fractions
+UNIT = 720720 * 64  # divisible by 1 to 16: prices of linear programs are often such fractions
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -32,11 +32,11 @@ class Prices(msgspec.Struct, frozen=True):
     Attributes
     ----------
     prices
-        Of each type.
+        The price of each type.
     weights
-        Of each limiting type, as a leader: what a unit of each row is worth.
+        For each limiting type, as a leader: the worth of a unit of each row.
     least
-        What every polymer costs at least; positive.
+        The minimum cost of a polymer; positive.
     """
 
     prices: tuple[int, ...]
@@ -44,7 +44,7 @@ class Prices(msgspec.Struct, frozen=True):
     least: int
 
     def cost(self, types: Types) -> int:
-        """Return what all parts cost together."""
+        """Return the cost of all parts together."""
         return sum(price * len(parts) for price, parts in zip(self.prices, types.members, strict=True))
 
     def bound(self, types: Types) -> int:
@@ -52,7 +52,7 @@ class Prices(msgspec.Struct, frozen=True):
         return self.cost(types) // self.least
 
     def weighted(self, types: Types, leader: int) -> list[int]:
-        """Return what each type adds at least to the cost of a leader's polymer, rows considered."""
+        """Return the least that a part of each type adds to the cost of a leader's polymer, with rows."""
         weights = self.weights[leader] if leader < types.limiting else {}
         return [
             price + sum(weights.get(row, 0) * addend for row, addend in column)
@@ -61,14 +61,14 @@ class Prices(msgspec.Struct, frozen=True):
 
 
 def even_prices(types: Types) -> Prices:
-    """Return the prices that cost no thought: 1 a part."""
+    """Return equal prices: 1 for each part."""
     return Prices((1,) * len(types.columns), ({},) * types.limiting, 1)
 
 
 def prices_of(types: Types, program: Program, duals: Mapping[int, float]) -> Prices:
-    """Return prices from the duals of the summed-up program's rows.
+    """Return prices from the duals of the rows of the summed-up program.
 
-    If they prove nothing, which only rounding could bring about, they are even.
+    If they prove nothing, which only rounding can cause, all prices are equal.
     """
     prices = []
     for which, row in enumerate(program.assignments):

@@ -1,4 +1,4 @@
-"""How far a solve has come: bounds that only ever get closer, and the best configuration so far."""
+"""The progress of a solve: bounds that only get tighter, and the best configuration so far."""
 
 from collections.abc import Callable
 
@@ -10,23 +10,23 @@ __all__ = ["Progress", "Reporter"]
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known by now.
+    """What is known so far.
 
     Attributes
     ----------
     lower, upper
-        Bounds on the number of polymers of a best configuration under the constraints; `lower` 0 as long as
-        none is found.
+        Bounds on the number of polymers of a best configuration under the constraints; `lower` is 0 until a
+        configuration is found.
     best
-        The best configuration found, verified; None as long as there is none.
+        The best configuration found, verified; None before one is found.
     count
-        Which output is being computed, from 1.
+        The number of the configuration that is being computed, from 1.
     k
-        Which number of polymers is being tested.
+        The number of polymers that is being tested.
     entropy
         The number of polymers of a best configuration without the constraints, once it is proved.
     bound_source
-        In words: what proves `upper`.
+        What proves `upper`, in words.
     """
 
     lower: int
@@ -39,26 +39,27 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reporter:
-    """Tells whoever listens what has changed.
+    """Reports changes of the progress to a listener.
 
     Parameters
     ----------
     now
-        What is known at first. It is told only if it is nothing but what anyone could say, as more may be
-        about to come.
+        What is known at first.
+    at_once
+        Whether to report it now, rather than with the first change.
     """
 
-    def __init__(self, listener: Callable[[Progress], None] | None, now: Progress, *, told: bool) -> None:
+    def __init__(self, listener: Callable[[Progress], None] | None, now: Progress, *, at_once: bool) -> None:
         self._listener = listener
-        self._told: Progress | None = None
+        self._reported: Progress | None = None
         self.now = now
-        if told:
-            self._tell(now)
+        if at_once:
+            self._report(now)
 
     def knows(
         self, upper: int, bound_source: str, best: Configuration | None, entropy: int | None = None
     ) -> None:
-        """Take note of all that is known; only what is better than what was is news."""
+        """Note what is known; report what is better than before."""
         now = self.now
         if upper < now.upper or not now.bound_source:
             now = msgspec.structs.replace(now, upper=max(upper, now.lower), bound_source=bound_source)
@@ -67,15 +68,15 @@ class Reporter:
         if now.entropy is None:
             now = msgspec.structs.replace(now, entropy=entropy)
         k = now.lower + 1 if now.lower > self.now.lower else now.k
-        self._tell(msgspec.structs.replace(now, k=min(k, now.upper)))
+        self._report(msgspec.structs.replace(now, k=min(k, now.upper)))
 
     def testing(self, k: int, count: int | None = None) -> None:
-        """Take note of the number of polymers that is being tested, and perhaps for which output."""
+        """Note the number of polymers that is being tested, and optionally for which configuration."""
         count = self.now.count if count is None else count
-        self._tell(msgspec.structs.replace(self.now, k=k, count=count))
+        self._report(msgspec.structs.replace(self.now, k=k, count=count))
 
-    def _tell(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         self.now = progress
-        if self._listener is not None and progress != self._told:
-            self._told = progress
+        if self._listener is not None and progress != self._reported:
+            self._reported = progress
             self._listener(progress)

@@ -1,21 +1,21 @@
-"""A component of a network reduced to what its polymers have to keep: parts, and rows that bind them.
+"""Reduces a component of a network to the conditions on its polymers: parts, and rows that relate them.
 
-Every demand on a polymer but being connected is a homogeneous linear row: a set of parts is a polymer exactly
-if no row sums to more than 0 over it and no two of its parts are to be apart. So the integer program, its
-bounds and the enumeration need to know nothing of sites.
+Every demand on a polymer, except being connected, is a homogeneous linear row: a set of parts is a polymer if
+and only if no row sums to more than 0 over it and no two of its parts must be apart. So the integer program,
+its bounds and the enumeration don't depend on sites.
 
-The rows come from theorems on bipartite matchings, per domain, with L sites on the side that is scarcer in
-the network (on a tie the unstarred side) and E on the other, those left out that PAIRED has already joined,
-and of E those that NOTANYPAIRED takes away:
+The rows follow from theorems on bipartite matchings. In each domain, let L be the sites on the scarcer side
+in the network (on a tie the unstarred side) and E those on the other side, without sites that PAIRED has
+joined, and E without sites that NOTANYPAIRED excludes:
 
 - saturation: L <= E (Doty et al. 2017: all sites of the scarcer side are bound);
-- ANYPAIRED: of E those R that have to be bound: R <= L (Mendelsohn and Dulmage 1958: matchings that cover L
-  and R separately give one that covers both);
-- NOTPAIRED: |X| + |Y| <= E, and with Y within R <= L, for sites X, Y all pairs of which are forbidden (Hall
-  1935); if the polymer lacks all of X or all of Y, these are no stronger than the rows above;
-- NOTFREE: the monomer counts no more than all others.
+- ANYPAIRED, for the sites R of E that must be bound: R <= L (Mendelsohn and Dulmage 1958: matchings that
+  cover L and R separately yield one that covers both);
+- NOTPAIRED: |X| + |Y| <= E, and <= L if Y is within R, for sets of sites X and Y all of whose pairs are
+  forbidden (Hall 1935); for a polymer without X or without Y, these are no stronger than the rows above;
+- NOTFREE: the monomer counts no more than all others together.
 
-TOGETHER and PAIRED join monomers into one part; FREE takes a monomer out.
+TOGETHER and PAIRED join monomers into one part; FREE removes a monomer.
 """
 
 from collections import Counter, defaultdict
@@ -31,23 +31,23 @@ from perdure.solvers.binding_networks.watch import Watch
 __all__ = ["Column", "Problem", "Sides", "Types", "by_component", "identity", "of_component", "reduce"]
 
 Column = tuple[tuple[int, int], ...]
-"""What a part adds to each row it touches: (row, addend), by ascending row, no addend 0."""
+"""The addends of a part: (row, addend) for each row that it contributes to, by ascending row."""
 
 
 class Types(msgspec.Struct, frozen=True):
-    """Parts sorted into interchangeable ones.
+    """Parts sorted into types of interchangeable ones.
 
     Attributes
     ----------
     columns
-        Of each type, what one part adds to the rows.
+        For each type, the addends of one part.
     members
-        Of each type, the indices of its parts.
+        For each type, the indices of its parts.
     apart
         For each type the types that can't be in a polymer with it.
     limiting
-        How many types, the first ones, can't be alone: each polymer of a best configuration has one, or is a
-        single part.
+        The number of types, at the start, whose parts can't be alone: each polymer of a best configuration
+        has such a part or is a single part.
     """
 
     columns: tuple[Column, ...]
@@ -57,23 +57,23 @@ class Types(msgspec.Struct, frozen=True):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many parts each type has."""
+        """The number of parts of each type."""
         return tuple(len(parts) for parts in self.members)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What a component's monomers are to be divided into.
+    """The parts that a component's monomers consist of, and the conditions on their polymers.
 
     Attributes
     ----------
     parts
-        Monomers that stay together, as few as the demands allow.
+        Groups of monomers that stay together, as small as the demands allow.
     columns
-        Of each part, what it adds to the rows.
+        The addends of each part.
     apart
         Pairs of parts that can't be in one polymer.
     alone
-        Monomers that are polymers by themselves, on demand.
+        Monomers that must be polymers by themselves.
     """
 
     parts: tuple[tuple[int, ...], ...]
@@ -83,7 +83,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     @property
     def adds_up(self) -> bool:
-        """Whether all parts together violate no row; if they do, there is no division at all."""
+        """Whether all parts together satisfy all rows; otherwise there is no division at all."""
         sums: dict[int, int] = defaultdict(int)
         for column in self.columns:
             for row, addend in column:
@@ -91,9 +91,9 @@ class Problem(msgspec.Struct, frozen=True):
         return all(total <= 0 for total in sums.values())
 
     def types(self, key: Callable[[int], Hashable] = lambda part: None) -> Types:
-        """Sort parts into types: of one are those with equal keys, equal columns, and none to be apart from.
+        """Sort parts into types: parts with equal keys, equal columns, and no forbidden partners.
 
-        Types that can't be alone come first.
+        Types whose parts can't be alone come first.
         """
         restricted = {part for pair in self.apart for part in pair}
         found: dict[Hashable, list[int]] = {}
@@ -120,13 +120,12 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Sides(msgspec.Struct, frozen=True):
-    """The sites of a component's domains that have both sides, by the side of which all are bound when
-    saturated.
+    """The sites of a component's domains that have both sides, split into scarcer and other side.
 
     Attributes
     ----------
     scarce, ample
-        Of each such domain the sites of the scarcer side, on a tie the unstarred one, and of the other.
+        For each such domain, the sites of the scarcer side (on a tie the unstarred one), and of the other.
     """
 
     scarce: Mapping[str, tuple[SiteRef, ...]]
@@ -140,7 +139,7 @@ class Sides(msgspec.Struct, frozen=True):
             for place, site in enumerate(network.monomers[index].sites):
                 sites.setdefault(site.domain, ([], []))[site.starred].append(SiteRef(index, place))
         both = {domain: sides for domain, sides in sites.items() if sides[0] and sides[1]}
-        # min and max answer the first of two that are equal: on a tie the scarce side is the unstarred one.
+        # min and max return the first of equal sides: on a tie, the scarce side is the unstarred one.
         return cls(
             {domain: tuple(min(sides, key=_length)) for domain, sides in both.items()},
             {domain: tuple(max(reversed(sides), key=_length)) for domain, sides in both.items()},
@@ -152,7 +151,7 @@ def _length(refs: Iterable[SiteRef]) -> int:
 
 
 def of_component(demands: Demands, monomers: Iterable[int]) -> Demands:
-    """Return those demands that are on a component's monomers."""
+    """Return the demands on a component's monomers."""
     inside = frozenset(monomers)
     return Demands(
         **{
@@ -167,7 +166,7 @@ def of_component(demands: Demands, monomers: Iterable[int]) -> Demands:
 
 
 def by_component(demands: Demands, component: Sequence[int] | Mapping[int, int]) -> dict[int, Demands]:
-    """Return the demands on each component that has some, by what `components` says of its monomers."""
+    """Return the demands on each component that has any, by its first monomer."""
     found: dict[int, dict[str, list[Any]]] = {}
     for name in demands.__struct_fields__:
         for each in getattr(demands, name):
@@ -180,15 +179,14 @@ def by_component(demands: Demands, component: Sequence[int] | Mapping[int, int])
 
 
 def identity(monomer: Monomer) -> Hashable:
-    """Return what copies of a monomer have in common: its sites in whatever order, and its name."""
+    """Return the key of a monomer's copies: its sites in any order, and its name."""
     return monomer.name, tuple(sorted((site.domain, site.starred, site.name or "") for site in monomer.sites))
 
 
 def reduce(
     network: Network, monomers: Sequence[int], demands: Demands, watch: Watch | None = None
 ) -> Problem | None:
-    """Reduce a component of a network under the demands on it; None if demands contradict saturation or each
-    other.
+    """Reduce a component under the demands on it; None if they contradict saturation or each other.
 
     Parameters
     ----------
@@ -198,7 +196,7 @@ def reduce(
     Raises
     ------
     TimeIsUp
-        The watch said so.
+        The search must end: see `Watch`.
     """
     watch = watch or Watch()
     sides = Sides.of(network, monomers)
@@ -257,7 +255,7 @@ def reduce(
 
 
 class _Table:
-    """Rows in the making: what each part adds to each."""
+    """Builds the rows: the addends of each part."""
 
     def __init__(self, part_of: Mapping[int, int], parts: int, watch: Watch) -> None:
         self._part_of, self.watch = part_of, watch
@@ -265,7 +263,7 @@ class _Table:
         self._rows = 0
 
     def add(self, *addends: Iterable[tuple[int, int]]) -> None:
-        """Add a row of (monomer, addend); addends of one part sum up."""
+        """Add a row of (monomer, addend); addends of one part are summed up."""
         for index, addend in (each for some in addends for each in some):
             self._sums[self._part_of[index]][self._rows] += addend
             self.watch.step()
@@ -282,7 +280,7 @@ def _domain_rows(
     bound: Sequence[SiteRef],
     forbidden: Mapping[SiteRef, set[SiteRef]],
 ) -> None:
-    """Add the rows of one domain: all of `scarce` and `bound` are bound, to `offered` and `scarce`."""
+    """Add the rows of one domain: all of `scarce` bind to `offered`, and all of `bound` to `scarce`."""
     taken, given = _addends(scarce, 1), _addends(offered, -1)
     table.add(taken, given)
     for some, others in _forbidden_blocks(scarce, offered, forbidden, table.watch):
@@ -303,7 +301,7 @@ def _forbidden_blocks(
     forbidden: Mapping[SiteRef, set[SiteRef]],
     watch: Watch,
 ) -> list[tuple[list[SiteRef], list[SiteRef]]]:
-    """Return the largest sets of sites on both sides all pairs of which are forbidden."""
+    """Return the largest pairs of sets of sites, one of each side, all of whose pairs are forbidden."""
     banned = {one: forbidden[one].intersection(others) for one in ones if one in forbidden}
     closed: set[frozenset[SiteRef]] = set()
     for refs in map(frozenset, banned.values()):
@@ -316,11 +314,11 @@ def _forbidden_blocks(
 
 
 def _parts(monomers: Sequence[int], demands: Demands) -> list[tuple[int, ...]]:
-    """Return monomers joined as TOGETHER and PAIRED demand, by ascending first monomer."""
+    """Return the groups of monomers that TOGETHER and PAIRED join, by ascending first monomer."""
     part = {index: {index} for index in monomers}
     pairs = [tuple(ref.monomer for ref in each.sites) for each in demands.paired]
     for group in [each.monomers for each in demands.together] + pairs:
-        # The smaller ones into the largest, so that no monomer moves often.
+        # Smaller groups join the largest, so that no monomer moves often.
         largest, *others = sorted({id(part[index]): part[index] for index in group}.values(), key=len)[::-1]
         for each in others:
             largest |= each
@@ -333,9 +331,9 @@ def _limits(column: Column) -> bool:
 
 
 def _hubs_first(columns: Sequence[Column]) -> list[int]:
-    """Return the order of types: those that limit before the others, then by how many share rows with them.
+    """Return the order of types: limiting types first, then by the number of types that share rows.
 
-    Slots led by such types leave little to the later ones, which makes the program small and its relaxation
+    Slots led by such types leave little to later slots, which makes the program small and its relaxation
     tight: of thirteen orders tried, no other was as good on all networks.
     """
     holders = Counter(row for column in columns for row, _ in column)

@@ -1,12 +1,13 @@
-"""The division of a component as satisfiability: sites, bonds and who leads whom, without any rows.
+"""Divides a component by satisfiability, with variables for sites, bonds and leaders, without rows.
 
-Variables: `leads[m][l]`, monomer l is the first of m's polymer; `pair[s, t]`, two sites hold each other;
-`bond[m, n]`, two monomers have a bond. The number of polymers is that of leaders, counted by a totalizer
-(Bailleux and Boufkhad 2003) whose outputs are assumed one after the other: learnt clauses stay. StableConfigs
-counts alike, with an equivalence relation in place of leaders, and starts anew for each number.
+Variables: `leads[m][l]`, monomer l is the first of m's polymer; `pair[s, t]`, two sites are bonded; `bond[m,
+n]`, two monomers have a bond. The number of polymers is the number of leaders, counted by a totalizer
+(Bailleux and Boufkhad 2003) whose outputs are assumed one after the other, so learnt clauses remain.
+StableConfigs counts in the same way, with an equivalence relation in place of leaders, and starts again for
+each number.
 
-With `connected` every monomer is reached from its leader along bonds, in at most as many steps as there are
-others.
+With `connected`, every monomer is reached from its leader along bonds, in at most as many steps as there are
+other monomers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,12 +26,12 @@ from perdure.solvers.binding_networks.watch import TimeIsUp, Watch
 
 __all__ = ["Counted", "holding_together", "maximise"]
 
-MOST_CLAUSES = 5_000_000  # more would take gigabytes
-CONFLICTS = 2000  # between two looks at the watch: some milliseconds
+MOST_CLAUSES = 5_000_000  # more take gigabytes
+CONFLICTS = 2000  # between two checks of the watch: some milliseconds
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """What counting up came to: the best division, if there is one, and whether more is proved impossible."""
+    """The result of counting up: the best division, if any, and whether more polymers are impossible."""
 
     polymers: tuple[tuple[int, ...], ...] | None
     proved: bool
@@ -48,23 +49,23 @@ def maximise(
     testing: Callable[[int], None],
     improved: Callable[[tuple[tuple[int, ...], ...]], None],
 ) -> Counted:
-    """Divide a component's monomers into most polymers.
+    """Divide a component's monomers into the most polymers.
 
     Parameters
     ----------
     best
-        A division to begin at, if one is known.
+        A division to start from, if one is known.
     enough
         A number of polymers that can't be exceeded.
     testing
-        Is given each number of polymers before it is tried.
+        Called with each number of polymers before it is tried.
     improved
-        Is given each division that is better than those before.
+        Called with each division that is better than those before.
 
     Raises
     ------
     TimeIsUp
-        There was no time for the clauses, or there are too many.
+        The deadline has passed, or there are too many clauses.
     """
     if best is not None and len(best) >= enough:
         return Counted(best, proved=True)
@@ -92,7 +93,7 @@ def maximise(
             if wanted > enough:
                 return Counted(best, proved=True)
             testing(wanted)
-            # At least so many leaders: at most so many that aren't.
+            # At least this many leaders means at most so many monomers that aren't leaders.
             satisfiable = _solve(solver, [-totalizer.rhs[len(leaders) - wanted]], watch)
             if satisfiable is None:
                 return Counted(best, proved=False)
@@ -109,12 +110,12 @@ def maximise(
 
 
 def holding_together(bonding: Bonding, monomers: Sequence[int], watch: Watch) -> Matching | None:
-    """Return bonds that hold some monomers together and keep what is demanded of sites, or None.
+    """Return bonds that connect monomers and meet the demands on sites, or None.
 
     Raises
     ------
     TimeIsUp
-        The watch said so, or there are too many clauses.
+        The deadline has passed, or there are too many clauses.
     """
     clauses = _Clauses(watch)
     pair = _add_pairs(clauses, bonding, monomers)
@@ -134,7 +135,7 @@ def holding_together(bonding: Bonding, monomers: Sequence[int], watch: Watch) ->
 
 
 class _Clauses:
-    """Clauses in the making, as long as there is time for them and there aren't too many."""
+    """Builds clauses, within the deadline and the limit on their number."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -147,7 +148,7 @@ class _Clauses:
         return self.top
 
     def add(self, *literals: int) -> None:
-        """Add a clause; one without literals contradicts."""
+        """Add a clause; an empty one is a contradiction."""
         self._watch.step()
         if len(self.clauses) >= MOST_CLAUSES:
             raise TimeIsUp
@@ -158,7 +159,7 @@ class _Clauses:
             self.clauses += [[never], [-never]]
 
     def at_most_one(self, literals: Sequence[int]) -> None:
-        """Pairwise if few, else by a sequential counter (Sinz 2005)."""
+        """Allow at most one: pairwise for few literals, else by a sequential counter (Sinz 2005)."""
         if len(literals) <= 5:
             for one, other in combinations(literals, 2):
                 self.add(-one, -other)
@@ -177,7 +178,7 @@ Leads = Mapping[int, Mapping[int, int]]
 def _add_pairs(
     clauses: _Clauses, bonding: Bonding, monomers: Iterable[int]
 ) -> dict[tuple[SiteRef, SiteRef], int]:
-    """Add who may hold whom, at most one, and that what has to be bound is."""
+    """Add the possible bonds, at most one for each site, and the sites that must be bound."""
     pairs = bonding.pairs(monomers)
     variables = {
         (one, other): clauses.variable()
@@ -224,7 +225,7 @@ def _add_bonds(clauses: _Clauses, pair: Mapping[tuple[SiteRef, SiteRef], int]) -
 
 
 def _add_demands(clauses: _Clauses, demands: Demands, leads: Leads) -> None:
-    """Add the demands on monomers; those on sites are in who may hold whom."""
+    """Add the demands on monomers; those on sites are part of the possible bonds."""
     for each in demands.together:
         for one, other in pairwise(sorted(each.monomers)):
             for leader, variable in leads[other].items():
@@ -248,10 +249,11 @@ def _add_demands(clauses: _Clauses, demands: Demands, leads: Leads) -> None:
 
 
 def _add_order_of_copies(clauses: _Clauses, network: Network, monomers: Sequence[int], leads: Leads) -> None:
-    """Add that of two copies of a monomer the earlier one has an earlier leader, or the same.
+    """Add that, of two copies of a monomer, the earlier one has the earlier leader, or the same.
 
-    Exchanging two copies for which it is otherwise makes the leader of the earlier one earlier, and the
-    leader of no monomer before it later: that ends, and in what is asked for.
+    This loses no division: exchanging two copies that violate it makes the leader of the earlier copy
+    earlier, and no leader of a monomer before it later, so repeated exchanges end in a division that
+    satisfies it.
     """
     earlier: dict[Any, int] = {}
     for index in monomers:
@@ -288,7 +290,7 @@ def _add_reach(
 
 
 def _solve(solver: Any, assumptions: Sequence[int], watch: Watch) -> bool | None:
-    """Return whether clauses can be satisfied; None if it isn't known in time."""
+    """Return whether clauses can be satisfied; None if it isn't decided in time."""
     while not watch.over:
         solver.conf_budget(CONFLICTS)
         answer: bool | None = solver.solve_limited(assumptions=assumptions)

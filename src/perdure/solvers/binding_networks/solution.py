@@ -1,6 +1,6 @@
-"""The solution of a network: configurations, bounds on the optimum, and what they are worth.
+"""Solutions of networks: configurations, bounds on the optimum, and their status.
 
-Solutions are found by `solving` and verified by `certificate`.
+`solving` finds solutions, `certificate` verifies them.
 """
 
 from enum import StrEnum
@@ -15,37 +15,37 @@ __all__ = ["Solution", "Status"]
 
 
 class Status(StrEnum):
-    """What an answer is worth."""
+    """The status of a solution."""
 
     OPTIMAL = "optimal"  # the optimum is proved
     BOUNDED = "bounded"  # time ran out: lower <= optimum <= upper
-    UNSATISFIABLE = "unsatisfiable"  # no saturated configuration keeps all constraints
+    UNSATISFIABLE = "unsatisfiable"  # no saturated configuration satisfies all constraints
 
 
 class Solution(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a network.
+    """The solution of a network.
 
     Attributes
     ----------
     network
-        What was asked about.
+        The network.
     status
-        What the answer is worth.
+        Whether the optimum is proved.
     configurations
-        Distinct, those with the most polymers first; when time ran out, the best seen.
+        Distinct configurations, those with the most polymers first; if time ran out, the best found.
     lower, upper
         Bounds on the number of polymers of a best configuration under the constraints; equal if proved.
     entropy
         The number of polymers of a best configuration without the constraints; None if not proved in time.
     exhausted
-        Whether `configurations` holds every configuration of the levels asked for, and of those below that
-        were needed for as many as were asked for.
+        Whether `configurations` has every configuration of the requested levels, and of the lower levels that
+        were needed for the requested number.
     total
-        The number of distinct configurations of the levels asked for, if it was asked for or is known.
+        The number of distinct configurations of the requested levels, if it was requested or is known.
     conflict
-        For an unsatisfiable network: the indices of constraints that can't be kept together, as few as found.
+        For an unsatisfiable network: the indices of constraints that can't hold together.
     bound_source
-        In words: what proves `upper`.
+        What proves `upper`, in words.
     """
 
     network: Network
@@ -65,9 +65,9 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
         return self.lower if self.status is Status.OPTIMAL else None
 
     def picture(self, which: int = 0, title: str = "") -> Picture:
-        """Return one of the configurations, the first by default, as a picture for a notebook or a file."""
+        """Return a configuration, by default the first, as a picture for a notebook or a file."""
         return Picture(self.network, self.configurations[which], title)
 
     def _repr_svg_(self) -> str | None:
-        """Show the first configuration in a notebook; without any, the notebook shows the solution's text."""
+        """Return the first configuration as a picture; without any, notebooks show the solution as text."""
         return self.picture().svg if self.configurations else None

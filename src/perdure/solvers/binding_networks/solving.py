@@ -1,8 +1,8 @@
-"""The whole of a solve: phases, components, levels, and what leaves.
+"""Solving a network: phases, components, levels, and results.
 
-A network falls into components that no polymer crosses; each is divided by itself, and a configuration is one
-division of each. First without constraints, for the entropy, then again those components that constraints are
-on.
+A network splits into components that no polymer crosses. Each component is divided by itself; a configuration
+combines one division of each. The components are first divided without constraints, for the entropy, and
+those with constraints again under them.
 """
 
 import time
@@ -31,7 +31,7 @@ from perdure.solvers.binding_networks.watch import TimeIsUp, Watch
 
 __all__ = ["solve"]
 
-EXHAUSTION = "every polymer and every way to combine them tried, in exact arithmetic"
+EXHAUSTION = "exhaustive search in exact arithmetic"
 EVERY = 1.0  # seconds between two states while configurations are listed
 
 
@@ -57,44 +57,43 @@ def solve(
     network
         A network, or the text or file of its monomers.
     gen
-        How many distinct configurations are wanted, from the optimum downwards.
+        The number of distinct configurations to find, from the optimum downwards.
     min_polymers
-        How many polymers a configuration has at least.
+        The least number of polymers of a configuration.
     all
-        Whether all configurations are wanted, whatever `gen`, of the optimum and of `levels` below.
+        Whether to find all configurations of the optimum and of `levels` below, regardless of `gen`.
     count
-        Whether the total of the optimum and of `levels` below is wanted; they aren't listed for it.
+        Whether to count the configurations of the optimum and of `levels` below, without listing them.
     levels
-        How many levels below the optimum are asked for.
+        The number of levels below the optimum for `all` and `count`.
     connected
-        Whether bonds have to hold each polymer together. If not, monomers may count as one polymer that only
-        could be held together, as in StableConfigs; this makes a difference under constraints and below the
-        optimum.
+        Whether bonds must connect each polymer. If not, monomers that bonds could connect may count as one
+        polymer, as in StableConfigs; this makes a difference under constraints and below the optimum.
     timeout
-        Seconds until the answer is what is known by then.
+        Seconds after which the best result so far is returned.
     cancelled
-        Asked often; once it answers true, the answer is what is known by then.
+        Called often; once it returns true, the best result so far is returned.
     on_progress
-        Is given bounds and best configuration whenever they have changed, and what is being computed. An
-        error that it raises ends the solve.
+        Called with the bounds, the best configuration and what is being computed, whenever they have changed.
+        An error that it raises ends the solve.
     state, on_state
-        `on_state` is given plain data now and then, of which `found` is the number of configurations listed;
-        with it as `state` the same question goes on from there, to the same answer. What is asked for may
-        differ, but not the network or `connected`.
+        `on_state` is called now and then with plain data, in which `found` is the number of configurations
+        listed. Passed as `state`, a solve of the same question continues from there to the same solution.
+        Other parameters may differ, but not the network or `connected`.
 
     Returns
     -------
     Solution
-        Every configuration in it is verified. If time ran out while more were sought than the optimum, its
-        status is OPTIMAL, and `exhausted` false.
+        Every configuration in it is verified. If time ran out after the optimum was proved, its status is
+        OPTIMAL and `exhausted` is false.
 
     Raises
     ------
     NetworkError
-        The network isn't right; MinPolymersExceedEntropy if not even without constraints there are so many
-        polymers.
+        The network is wrong; MinPolymersExceedEntropy if no configuration has `min_polymers` polymers, even
+        without constraints.
     ValueError
-        The state is of another question.
+        The state belongs to another network or another value of `connected`.
 
     Examples
     --------
@@ -109,7 +108,7 @@ def solve(
 
 
 class _Run:
-    """One solve under way."""
+    """A solve in progress."""
 
     def __init__(
         self,
@@ -133,7 +132,7 @@ class _Run:
         self.save_next = 0.0
         count = len(network.monomers)
         now = Progress(lower=0, upper=count, count=output, bound_source=str(Source.TRIVIAL))
-        self.report = Reporter(on_progress, now, told=state is None)
+        self.report = Reporter(on_progress, now, at_once=state is None)
         self.begun, self.assembling = time.monotonic(), 0.0
         self.assembled: tuple[list[Division], Configuration] | None = None
         self.demands = demands_of(network)
@@ -155,10 +154,10 @@ class _Run:
             self.free = Optima(without, self.state["free"], self._free_changed)
             for at in range(len(self.questions)):
                 self._bound_by_free(at)
-        self._tell()
+        self._report()
 
     def answer(self, *, gen: int, least: int, everything: bool, count: bool, levels: int) -> Solution:
-        """Go through all phases."""
+        """Run all phases."""
         self.free.search(self.watch, self._test)
         self._save()
         if self.free.upper < least:
@@ -174,7 +173,7 @@ class _Run:
         divisions = self.optima.divisions
         if divisions is not None and lower >= max(1, least):
             best = (self._configuration(divisions),)
-        self._tell(best[0] if best else None)
+        self._report(best[0] if best else None)
         solution = Solution(
             network=self.network,
             status=Status.OPTIMAL if lower == upper else Status.BOUNDED,
@@ -196,10 +195,10 @@ class _Run:
 
     def _free_changed(self, at: int) -> None:
         self._bound_by_free(at)
-        self._tell_and_save()
+        self._report_and_save()
 
     def _bound_by_free(self, at: int) -> None:
-        """Without constraints a component has at least as many polymers; without demands it is the same."""
+        """Bound a component by its optimum without constraints, which is the same if it has no demands."""
         known = self.free.known[at]
         if self.questions[at].demands != Demands():
             known = msgspec.structs.replace(known, division=None, proved=False)
@@ -207,15 +206,15 @@ class _Run:
 
     def _optimum_changed(self, at: int) -> None:
         if self.free is self.optima or self.free.proved:
-            self._tell_and_save()
+            self._report_and_save()
 
-    def _tell_and_save(self) -> None:
-        self._tell()
+    def _report_and_save(self) -> None:
+        self._report()
         if time.monotonic() >= self.save_next:
             self._save()
 
-    def _tell(self, best: Configuration | None = None) -> None:
-        """Report what is known; a configuration only if that doesn't take more time than the search."""
+    def _report(self, best: Configuration | None = None) -> None:
+        """Report what is known, with a configuration only if assembling takes less time than the search."""
         if self.optima.impossible:
             return
         divisions = self.optima.divisions
@@ -238,7 +237,7 @@ class _Run:
         return self.assembled[1]
 
     def _unsatisfiable(self, least: int | None) -> Solution:
-        """Say so, and which constraints can't be kept together."""
+        """Return an unsatisfiable solution with constraints that can't hold together."""
         indices = range(len(self.network.constraints))
 
         def conflicts(constraints: frozenset[int]) -> bool:
@@ -266,7 +265,7 @@ class _Run:
     def _enumerated(
         self, solution: Solution, gen: int, least: int, everything: bool, count: bool, levels: int
     ) -> Solution:
-        """Return the solution with what else is asked for, as far as time allows."""
+        """Complete the solution with the requested lists and counts, as far as time allows."""
         found: list[Configuration] = []
         complete, total = False, None
         saved = self.state.get("levels", [None] * len(self.questions))
@@ -301,7 +300,7 @@ class _Run:
         )
 
     def _list(self, listing: Listing, depth: int, found: list[Configuration], wanted: int | None) -> bool:
-        """List a level; return whether it is all there."""
+        """List a level; return whether the list is complete."""
         size = listing.most() - depth
         divisions = listing.at(depth)
         while wanted is None or len(found) < wanted:
@@ -314,7 +313,7 @@ class _Run:
         return next(divisions, None) is None
 
     def _save_now_and_then(self, listed: int) -> None:
-        """Save when half as many again are listed or time has passed, much more than saving takes."""
+        """Save when the list has grown by half, or when saving takes little of the time that has passed."""
         self.state["found"] = max(self.state["found"], listed)
         if listed >= self.saved_at * 1.5 or time.monotonic() >= self.save_next:
             self.saved_at = listed

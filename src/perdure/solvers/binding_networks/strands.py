@@ -1,6 +1,6 @@
-"""How a monomer is drawn: a line with an arrow, boxes on it for its sites, its name behind the arrow.
+"""Draws a monomer: a line with an arrow, boxes on it for its sites, and its name after the arrow.
 
-All of it is as high as a row. Bonds are drawn between rows, so that none crosses a name.
+Everything is within the height of a row. Bonds are drawn between rows, so no bond crosses a name.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ __all__ = ["draw_strand", "edges_of", "in_words", "room_of"]
 
 LEAST_SITE = 26.0
 LEAST_OF_RUN = 9.0
-RUN = 4  # as many equal sites side by side, and more, share a box
-TAIL = 14.0  # of a strand, behind its sites, with its arrow
+RUN = 4  # at least this many equal sites side by side share a box
+TAIL = 14.0  # the end of a strand after its sites, with its arrow
 ROUNDED = 5.0
-LONGEST_DOMAIN = 10  # characters that are shown
+LONGEST_DOMAIN = 10  # displayed characters
 LONGEST_NAME = 18
 NAME_SIZE = 11.0
 
@@ -33,7 +33,7 @@ class SiteBox(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """What is written into it."""
+        """The text in the box."""
         shown = shortened(self.site.text, LONGEST_DOMAIN)
         if self.site.name is not None:
             return f"{shown}:{shortened(self.site.name, LONGEST_DOMAIN)}"
@@ -41,7 +41,7 @@ class SiteBox(msgspec.Struct, frozen=True):
 
     @property
     def site_width(self) -> float:
-        """How wide the part of each site is."""
+        """The width of the part of each site."""
         wide_enough = max(LEAST_SITE, text_width(self.label, 12) + 10)
         return max(LEAST_OF_RUN, wide_enough / self.copies) if self.copies > 1 else wide_enough
 
@@ -55,7 +55,7 @@ def edges_of(monomer: Monomer) -> tuple[float, ...]:
 
 
 def room_of(monomer: Monomer) -> float:
-    """Return how much room a monomer takes from left to right, with its arrow and its name."""
+    """Return the width of a monomer, with its arrow and its name."""
     return edges_of(monomer)[-1] + TAIL + text_width(shortened(monomer.name or "", LONGEST_NAME), NAME_SIZE)
 
 
@@ -96,7 +96,7 @@ def draw_strand(monomer: Monomer, strand: Strand, colours: Mapping[str, str]) ->
 
 
 def in_words(monomer: Monomer) -> str:
-    """Return a monomer in a line: its name and its sites."""
+    """Return a monomer as a line of text: its name and its sites."""
     sites = " ".join(f"{site.text}:{site.name}" if site.name else site.text for site in monomer.sites)
     return f"{monomer.name}: {sites}" if monomer.name else sites
 

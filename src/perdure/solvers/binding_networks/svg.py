@@ -1,4 +1,4 @@
-"""Elements of SVG as text, with whatever a name holds made safe for it."""
+"""Elements of SVG as text, with names escaped."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def element(tag: str, *content: str, **attributes: str | float) -> str:
-    """Return an element; content is markup, attributes are made safe, their ``_`` is a ``-``."""
+    """Return an element; content is markup, attributes are escaped, and their ``_`` become ``-``."""
     written = "".join(
         f" {name.replace('_', '-')}={quoteattr(_value(value))}" for name, value in attributes.items()
     )
@@ -28,7 +28,7 @@ def text(
     anchor: str = "middle",
     weight: str = "normal",
 ) -> str:
-    """Return a line of text, of markup."""
+    """Return a text element with markup as its content."""
     return element(
         "text", content, x=x, y=y, font_size=size, fill=fill, text_anchor=anchor, font_weight=weight
     )
@@ -40,7 +40,7 @@ def legible(words: str) -> str:
 
 
 def shortened(words: str, longest: int) -> str:
-    """Return text that is at most so many characters long; a star at its end is kept."""
+    """Return text shortened to `longest` characters; a star at its end is kept."""
     if len(words) <= longest:
         return words
     star = "*" if words.endswith("*") else ""
@@ -48,7 +48,7 @@ def shortened(words: str, longest: int) -> str:
 
 
 def text_width(words: str, size: float) -> float:
-    """Return about how wide a line of text is."""
+    """Return the approximate width of a line of text."""
     return sum(1.0 if unicodedata.east_asian_width(each) in "WF" else 0.62 for each in words) * size
 
 

@@ -1,4 +1,4 @@
-"""When a search has to end: its time is up, or its caller has had enough of it."""
+"""Decides when a search must end: at its deadline, or when its caller cancels it."""
 
 import math
 import time
@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 __all__ = ["TimeIsUp", "Watch"]
 
-LOOK = 1024  # steps between two looks at the time
+LOOK = 1024  # steps between two checks of the time
 
 
 class TimeIsUp(Exception):
-    """The watch says to end. Caught within the solver."""
+    """The search must end. Caught within the solver."""
 
 
 class Watch:
-    """A deadline and a question to the caller, asked by whatever searches.
+    """A deadline and a cancellation check for searches.
 
     Parameters
     ----------
     timeout
-        Seconds from now; None for as long as it takes.
+        Seconds from now; None for no deadline.
     cancelled
-        Answers whether to end now; asked often, from the thread that solves.
+        Returns whether to end now; called often, in the thread that solves.
     """
 
     def __init__(self, timeout: float | None = None, cancelled: Callable[[], bool] | None = None) -> None:
@@ -37,19 +37,19 @@ class Watch:
 
     @property
     def over(self) -> bool:
-        """Whether to end now; once it is so, it stays so."""
+        """Whether to end now; once true, it stays true."""
         if not self._over:
             cancelled = self._cancelled is not None and self._cancelled()
             self._over = cancelled or time.monotonic() >= self._deadline
         return self._over
 
     def step(self, weight: int = 1) -> None:
-        """Take note of a step of a search, or of as much work as so many; look at the time now and then.
+        """Count a step of a search, or work worth several steps; check the time now and then.
 
         Raises
         ------
         TimeIsUp
-            The search has to end.
+            The search must end.
         """
         self._steps += weight
         if self._steps >= LOOK:
