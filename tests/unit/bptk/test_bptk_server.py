@@ -185,7 +185,7 @@ class Asynchronous(FileAdapter):
     ("make", "told"),
     [
         (Lacking, "The adapter Lacking has no _load_instance"),
-        (lambda: FileAdapter, "The adapter is the class FileAdapter; pass an object"),
+        (lambda: FileAdapter, "The adapter is the class FileAdapter; pass an instance"),
         (lambda: Asynchronous(False, "state"), "Asynchronous._load_instance is async"),
         (lambda: "state", "The adapter str has no _save_instance"),
     ],

@@ -1,8 +1,8 @@
-"""BPTK-Py's names for agents: there for files that import them; agents are not supported yet.
+"""BPTK-Py's names for agents, for files that import them; agents are not supported yet.
 
-A file of a hybrid model can be imported, and its classes of agents defined. Whoever makes an agent or an
-event gets an error that says so. Schedulers and collectors concern agents alone; a model takes them as
-BPTK-Py's does, and a system-dynamics model runs the same with and without.
+The file of a hybrid model can be imported, and can define classes of agents. Creating an agent or an event is
+an error. Schedulers and collectors only concern agents; a model accepts them as BPTK-Py's does, and its runs
+are the same with and without them.
 """
 
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ __all__ = [
 
 
 def refuse_agents(*asked: str | Iterable[str]) -> None:
-    """Raise `Unsupported` if a call asks for agents, their states or properties."""
+    """Raise `Unsupported` if a call requests agents, their states or properties."""
     for names in asked:
         if named := [names] if isinstance(names, str) and names else list(names):
             raise Unsupported(what=", ".join(map(str, named)), feature="agents")
 
 
 class _NotMade:
-    """A class that can be extended, and not be made."""
+    """A class that can be subclassed but not instantiated."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise Unsupported(what=type(self).__name__, feature="agents")
@@ -50,7 +50,7 @@ class DelayedEvent(Event):
 
 
 class _OfAgents:
-    """Something that a model may hold; whatever it is asked to do is about agents."""
+    """An object that a model may hold; all of its methods would concern agents."""
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
@@ -59,7 +59,7 @@ class _OfAgents:
 
 
 class Scheduler(_OfAgents):
-    """What decides when agents act."""
+    """Decides when agents act."""
 
 
 class SimultaneousScheduler(Scheduler):
@@ -67,7 +67,7 @@ class SimultaneousScheduler(Scheduler):
 
 
 class DataCollector(_OfAgents):
-    """What collects statistics of agents."""
+    """Collects statistics of agents."""
 
 
 class AgentDataCollector(DataCollector):

@@ -1,6 +1,6 @@
-"""Whole runs and listings: what BPTK's routes say of the catalogue, and of runs that nothing is kept of.
+"""Complete runs and listings: the catalogue, and runs of which nothing is stored.
 
-A run's settings hold for that run alone: the catalogue and its scenarios are never changed.
+A run's settings apply to that run alone: the catalogue and its scenarios are never changed.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ RUN_SPECS = ("starttime", "stoptime", "dt")
 
 
 def selection(body: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
-    """Return the managers, scenarios and equations that a body names; raise `BptkError` if one is missing."""
+    """Return the managers, scenarios and equations in a body; raise `BptkError` if one is missing."""
     for key in ("scenario_managers", "scenarios"):
         if key not in body:
             raise BptkError(400, f"expecting {key} to be set")
@@ -57,7 +57,10 @@ def selection(body: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
 def chosen(
     catalogue: Catalogue, managers: list[str], scenarios: list[str], equations: list[str]
 ) -> list[Scenario]:
-    """Return the scenarios of those names; raise `NotFound` for a manager, scenario or equation unknown."""
+    """Return the scenarios with these names.
+
+    Raise `NotFound` for an unknown manager, scenario or equation.
+    """
     found = catalogue.select(managers, scenarios)
     check_outputs(equations, found)
     return found
@@ -69,7 +72,7 @@ def run(
     selected: tuple[list[str], list[str], list[str]],
     overrides: Overrides,
 ) -> dict[str, dict[str, Any]]:
-    """Run scenarios as a whole; blocks while it computes.
+    """Run scenarios from start to stop; blocking.
 
     Returns
     -------
@@ -95,12 +98,12 @@ def run(
 
 
 def check_runs(settings: Settings, runs: Mapping[str, tuple[Model, Mapping[str, Any]]]) -> None:
-    """Raise if runs are too many, too long or too much work, answer with too many values, or are wrong.
+    """Raise an error if runs exceed a limit (number, length, work, values) or are invalid.
 
     Parameters
     ----------
     runs
-        What each run is called in errors → its model and how it is run.
+        Name of each run for errors → its model and config.
     """
     values = longest = operations = 0
     for name, (model, config) in runs.items():
@@ -161,7 +164,7 @@ def equations_of(catalogue: Catalogue, call: Call) -> dict[str, list[str]]:
 
 
 def no_agents(catalogue: Catalogue, call: Call) -> BptkError:
-    """Return why a scenario's agents can't be listed: its model has none."""
+    """Return the error that a scenario's model has no agents."""
     body = need_json(call)
     if "scenarioManager" not in body:
         return BptkError(400, "expecting scenarioManager to be set")
@@ -179,12 +182,12 @@ def _scenario(catalogue: Catalogue, body: dict[str, Any], manager: str) -> Scena
 
 
 def _nodes(model: Model) -> int:
-    """Count the nodes of all equations of a model."""
+    """Return the number of nodes in all equations of a model."""
     return sum(len(definition.code) for definition in model.program().definitions.values())
 
 
 def _config(scenario: Scenario, equations: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a scenario is run with what a call sets in it; the scenario stays as it is."""
+    """Return the engine's config for a scenario with the settings of a call; the scenario isn't changed."""
     config = scenario.config(equations, seed=0)
     for kind in ("constants", "points"):
         config[kind] = {**config[kind], **given.get(kind, {})}

@@ -1,4 +1,4 @@
-"""The client: calls an ASGI app without a network, from code that blocks, as Flask's test client does."""
+"""The client: calls an ASGI app without a network, from blocking code, as Flask's test client does."""
 
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,11 +19,11 @@ __all__ = ["BptkClient", "BptkResponse", "InProcess"]
 NOTHING_SENT: Any = object()
 
 Send = Callable[..., httpx.Response]
-"""Sends a request, given a method, a path and httpx's keywords, and returns the answer."""
+"""Sends a request, given a method, a path and httpx's keywords, and returns the response."""
 
 
 class InProcess:
-    """An app running for clients in this process, from the first request to the last client that closes.
+    """An app that runs for clients in this process, from the first request until the last client closes.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class InProcess:
         self._http: httpx.AsyncClient | None = None
 
     def acquire(self) -> Send:
-        """Count one more client, and return how requests are sent."""
+        """Add a client, and return the function that sends requests."""
         with self._lock:
             if self._portal is None or self._http is None:
                 portal = Portal()
@@ -53,7 +53,7 @@ class InProcess:
             return partial(_request, self._portal, self._http)
 
     def release(self) -> None:
-        """Count one client less; after the last one the app is stopped."""
+        """Remove a client; after the last one the app is stopped."""
         with self._lock:
             self._clients -= 1
             if self._clients == 0 and self._portal is not None:
@@ -62,14 +62,14 @@ class InProcess:
 
 
 class BptkResponse:
-    """An answer.
+    """A response.
 
     Attributes
     ----------
     status_code
         The status.
     headers
-        The headers; their names in any case.
+        The headers; names are case-insensitive.
     data
         The body.
     """
@@ -125,15 +125,15 @@ class BptkClient:
         Parameters
         ----------
         path
-            The path, from its slash on.
+            The path, beginning with a slash.
         json
-            What to send as JSON.
+            A value to send as JSON.
         data
-            What to send as it is, text or bytes.
+            Text or bytes to send unchanged.
         headers
-            By name.
+            Headers by name.
         content_type
-            How `data` is declared.
+            The content type of `data`.
         """
         return self._request("POST", path, **request)
 
@@ -150,7 +150,7 @@ class BptkClient:
         return self._request("OPTIONS", path, **request)
 
     def close(self) -> None:
-        """Send no more; the last client of a server ends its threads. Harmless when done twice."""
+        """Close the client; the last client of a server ends its threads. Does nothing if it is closed."""
         if self._send is not None:
             self._send = None
             self._serving.release()
@@ -186,12 +186,12 @@ async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: ASGISend) -> 
 
 @asynccontextmanager
 async def calling(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
-    """Start an ASGI app, give an HTTP client that calls it, and stop the app.
+    """Start an ASGI app, yield an HTTP client that calls it, and stop the app.
 
     Raises
     ------
     Unavailable
-        If the app says that it can't start.
+        If the app reports that it can't start.
     """
     to_app, received = anyio.create_memory_object_stream[Message](2)
     sent, from_app = anyio.create_memory_object_stream[Message](2)

@@ -1,4 +1,4 @@
-"""Execution: a model that comes with the request, run in several scenarios, and nothing kept."""
+"""Execution of a model in a request: it is run in several scenarios, and nothing is stored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["execute"]
 
 
 def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
-    """Run the JSON model of a body; blocks while it computes.
+    """Run the JSON model of a body; blocking.
 
     Returns
     -------
@@ -26,7 +26,7 @@ def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, 
     BptkError, ModelError
         If something is missing or wrong.
     LimitExceeded
-        If it asks for more than the limits allow.
+        If a limit is exceeded.
     """
     for key in ("model", "equations"):
         if key not in body:
@@ -53,7 +53,7 @@ def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, 
 
 
 def _config(model: Model, given: Mapping[str, Any], equations: list[str]) -> dict[str, Any]:
-    """Return how the model is run in one scenario."""
+    """Return the engine's config for one scenario."""
     run_specs = _part(given, "runspecs")
     return {
         "starttime": model.starttime,

@@ -1,4 +1,4 @@
-"""The expiry: what is done in the background, so that instances which nobody uses are forgotten."""
+"""The expiry: a background task that deletes unused instances."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,9 +11,9 @@ from perdure.supervision import keep_going
 __all__ = ["Expiry"]
 
 SWEEP_SECONDS = 1.0
-LOOK_SECONDS = 10.0  # between two looks at the store, at least
-LIST_SECONDS = 300.0  # between two lists of an adapter, at least
-LOOK_SHARE = 100.0  # and so many times as long as the last one took
+LOOK_SECONDS = 10.0  # minimum between two reads of the store
+LIST_SECONDS = 300.0  # minimum between two lists of an adapter
+LOOK_SHARE = 100.0  # also a minimum, in multiples of the duration of the last one
 
 Work = Callable[[], Awaitable[None]]
 
@@ -21,16 +21,16 @@ log = structlog.get_logger(__name__)
 
 
 class Expiry:
-    """Sweeps on and on.
+    """Runs the sweep repeatedly.
 
     Parameters
     ----------
     sweep
-        Forgets what has timed out.
+        Deletes instances that have timed out.
     look
-        Learns how what is in the store was used.
+        Reads the uses in the store.
     look_elsewhere
-        Learns what an adapter holds.
+        Reads the adapter's list.
     """
 
     def __init__(self, sweep: Work, look: Work, look_elsewhere: Work) -> None:
@@ -64,7 +64,7 @@ class Expiry:
 
 
 async def _tried(work: Work) -> None:
-    """Do a piece of work; whatever it fails with is logged, and the others are done in time."""
+    """Do a piece of work; log any error, so that the other work isn't affected."""
     try:
         await work()
     except Exception:

@@ -1,4 +1,4 @@
-"""Exports: results of scenarios as the tables that BPTK-Py's `export_scenarios` makes of them."""
+"""Exports: results of scenarios as the tables of BPTK-Py's `export_scenarios`."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ __all__ = ["Export"]
 
 @dataclass(frozen=True)
 class Export:
-    """Scenarios of one manager, and the elements that are taken of them.
+    """Scenarios of one manager, and the elements to export.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Export:
         return _joined(tables)
 
     def write(self, tables: "Mapping[str, pd.DataFrame]", filename: str | Path) -> None:
-        """Write tables to an ``.xlsx`` file, each on a sheet of its name.
+        """Write tables to an ``.xlsx`` file, each on a sheet with its name.
 
         Raises
         ------
@@ -119,6 +119,6 @@ def _joined(tables: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
 
 
 def _pandas() -> Any:
-    import pandas  # there already: `run` says so if it isn't
+    import pandas  # imported already: `run` raises an error if it is missing
 
     return pandas

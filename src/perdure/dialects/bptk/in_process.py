@@ -1,6 +1,6 @@
-"""BPTK in this process: the names of BPTK-Py's `bptk` class on a catalogue and sessions in memory.
+"""BPTK in this process: BPTK-Py's `bptk` class on a catalogue, with sessions in memory.
 
-A name that isn't known is an error with a suggestion, where BPTK-Py logs a line. System dynamics only.
+An unknown name is an error with a suggestion, where BPTK-Py logs a line. Only system dynamics is supported.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,15 +41,15 @@ log = structlog.get_logger(__name__)
 
 
 class Bptk:
-    """Models and scenarios to be run as a whole, or step by step in one session at a time.
+    """Models and scenarios, for complete runs and for one session at a time.
 
     Parameters
     ----------
     loglevel
-        Least level that is logged from now on: DEBUG, INFO, WARN or ERROR; by default logging stays as it is.
+        Lowest level that is logged from now on: DEBUG, INFO, WARN or ERROR; by default logging isn't changed.
     configuration
-        ``scenario_storage``: the folder whose ``*.json`` files are registered (``scenarios/``), and how plots
-        look, by the names of `plots.PlotStyle`. What else BPTK-Py takes is left out with a log line.
+        ``scenario_storage``: the folder whose ``*.json`` files are registered (``scenarios/``), and the look
+        of plots, with the names of `plots.PlotStyle`. Other keys of BPTK-Py are ignored and logged.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class Bptk:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The managers and scenarios, with all that was written to scenarios of `get_scenario`."""
+        """The managers and scenarios, with all changes made to scenarios of `get_scenario`."""
         self._handed_out.register(self._catalogue)
         return self._catalogue
 
@@ -108,7 +108,7 @@ class Bptk:
         self.catalogue.register_scenarios(scenarios, scenario_manager)
 
     def reset_scenario_cache(self, scenario_manager: str = "", scenario: str = "") -> None:
-        """Check that there is that scenario; each run is computed anew, so that there is no cache."""
+        """Check that the scenario exists. There is no cache, since each run is computed again."""
         self.catalogue.scenario(scenario_manager, scenario)
 
     def reset_scenario(self, scenario_manager: str, scenario: str) -> None:
@@ -125,7 +125,7 @@ class Bptk:
         self._catalogue.managers[scenario_manager] = manager
 
     def reset_all_scenarios(self) -> None:
-        """Read all scenario files again, and end the session; what was registered in Python is gone."""
+        """Read all scenario files again, remove what was registered in Python, and end the session."""
         fresh = Catalogue()
         fresh.load(self._folder)
         self._session.close()
@@ -248,25 +248,25 @@ class Bptk:
         progress_bar: bool = False,
         equations: Names = (),
     ) -> "pd.DataFrame | Axes | None":
-        """Run scenarios in episodes, with their models' `begin_episode` and `end_episode` around each.
+        """Run scenarios in episodes, and call their models' `begin_episode` and `end_episode` for each.
 
-        Every scenario is trained with a copy of its model, which lives over all episodes; from then on the
-        scenario runs what the last episode left.
+        All episodes of a scenario use the same copy of its model. Later runs of the scenario use the model as
+        the last episode left it.
 
         Parameters
         ----------
         episodes
-            How many.
+            Number of episodes.
         agents, agent_states, agent_properties, agent_property_types
             Empty: agents are not supported yet.
         series_names
-            Part of a column's name → what stands there instead.
+            Part of a column's name → its replacement.
         return_df
             Return the DataFrame and draw nothing.
         progress_bar
-            Show how far it is.
+            Show the progress.
         equations
-            Elements that are taken, as a list or one text with commas; none mean all.
+            Elements, as a list or one text with commas; none mean all.
 
         Returns
         -------
@@ -276,11 +276,11 @@ class Bptk:
         Raises
         ------
         MissingExtra
-            If pandas isn't installed, or matplotlib where something is drawn.
+            If pandas isn't installed, or matplotlib if something is drawn.
         """
         refuse_agents(agents, agent_states, agent_properties, agent_property_types)
         if episodes < 1:
-            raise Invalid(f"The number of episodes is at least 1, not {episodes}.")
+            raise Invalid(f"The number of episodes must be at least 1, not {episodes}.")
         options = PlotOptions(
             title="Training Results",
             x_label="Episodes",
@@ -336,12 +336,11 @@ class Bptk:
         Parameters
         ----------
         scenarios, scenario_managers, equations
-            Names, as a list or one text with commas. A name that isn't known is a log line, and nothing is
-            drawn.
+            Names, as a list or one text with commas. An unknown name is logged, and nothing is drawn.
         agents, agent_states, agent_properties, agent_property_types
             Empty: agents are not supported yet.
         kind, alpha, stacked, matplotlib_rc_settings
-            See `plots.PlotStyle`; by default as the configuration says.
+            See `plots.PlotStyle`; by default as in the configuration.
         progress_bar, backend
             As for `run_scenarios`.
         freq, start_date, title, visualize_from_period, visualize_to_period, x_label, y_label
@@ -352,7 +351,7 @@ class Bptk:
         Raises
         ------
         MissingExtra
-            If pandas isn't installed, or matplotlib where something is drawn.
+            If pandas isn't installed, or matplotlib if something is drawn.
         """
         refuse_agents(agents, agent_states, agent_properties, agent_property_types)
         _check_backend(backend)
@@ -402,7 +401,7 @@ class Bptk:
         format: str = "plot",
         matplotlib_rc_settings: Mapping[str, Any] | None = None,
     ) -> "pd.DataFrame | Axes | None":
-        """Draw graphical functions as the scenarios set them, each over its x values.
+        """Draw graphical functions with the points of the scenarios, each over its x values.
 
         Parameters
         ----------
@@ -414,9 +413,9 @@ class Bptk:
         Raises
         ------
         UnknownElement
-            If a scenario's model has no points of that name.
+            If a scenario's model has no points with that name.
         MissingExtra
-            If pandas isn't installed, or matplotlib where something is drawn.
+            If pandas isn't installed, or matplotlib if something is drawn.
         """
         options = PlotOptions(
             kind=kind,
@@ -448,13 +447,13 @@ class Bptk:
     # Listing ------------------------------------------------------------------------------------------------
 
     def get_scenario(self, scenario_manager: str, scenario: str) -> SimulationScenario:
-        """Return a scenario; what is written to it holds from the next run on."""
+        """Return a scenario; changes of it take effect in the next run."""
         return self._handed_out.of(self._catalogue.scenario(scenario_manager, scenario))
 
     def get_scenarios(
         self, scenario_managers: Names = (), scenarios: Names = (), scenario_manager_type: str = ""
     ) -> dict[str, SimulationScenario]:
-        """Return scenarios, as `get_scenario` does, by name; of several managers by ``manager_scenario``.
+        """Return scenarios, as `get_scenario` does, by name; for several managers by ``manager_scenario``.
 
         Parameters
         ----------
@@ -472,7 +471,7 @@ class Bptk:
     def get_scenario_names(
         self, scenario_managers: Names = (), format: str = "list"
     ) -> list[str] | dict[str, list[str]]:
-        """Return the names of scenarios, as a list or, with ``dict``, by manager."""
+        """Return the names of scenarios, as a list or, with the format ``dict``, by manager."""
         if format not in ("list", "dict"):
             raise Invalid(f"A format is 'list' or 'dict', not {format!r}.")
         managers = names_of(scenario_managers) or list(self.catalogue.managers)
@@ -480,7 +479,7 @@ class Bptk:
         return named if format == "dict" else [name for names in named.values() for name in names]
 
     def list_scenarios(self, scenario_managers: Names = (), scenario_manager_type: str = "") -> None:
-        """Print the scenarios of each manager; of those of type ``"abm"`` there are none."""
+        """Print the scenarios of each manager; there are none of type ``"abm"``."""
         if not _has_type(scenario_manager_type):
             return
         named = self.get_scenario_names(scenario_managers, format="dict")
@@ -518,24 +517,25 @@ class Bptk:
         backend: str | None = None,
         seed: int | None = None,
     ) -> None:
-        """Begin a session in place of the one there is.
+        """Begin a session, which replaces an existing one.
 
         Parameters
         ----------
         scenarios, scenario_managers, equations
             Names, as a list or one text with commas; at least one of each.
         settings
-            Manager → scenario → ``constants`` and ``points`` that it begins with; may be JSON text.
+            Initial ``constants`` and ``points``, by manager and scenario; may be JSON text.
         agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
             Empty: agents are not supported yet.
         backend
             As for `run_scenarios`.
         starttime
-            At most the start of each scenario, where its session begins.
+            At most the start of each scenario, where the session begins.
         dt
-            Distance of answers; by default 1.0 where that is a multiple of every scenario's dt, else theirs.
+            Interval between answers; by default 1.0 if that is a multiple of every scenario's dt, else their
+            own.
         seed
-            Of the random draws; by default one is made.
+            Seed of the random draws; by default one is generated.
         """
         refuse_agents(
             agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
@@ -552,34 +552,34 @@ class Bptk:
         Returns
         -------
         dict or None
-            Manager → scenario → equation → time → value, flat without the time;
-            ``{"msg": "Stoptime reached"}`` past the end; None without a session.
+            Manager → scenario → equation → time → value, without the time if `flat`;
+            ``{"msg": "Stoptime reached"}`` after the stop time; None without a session.
         """
         return self._session.step(settings, flat)
 
     def session_results(self, index_by_time: bool = True, flat: bool = False) -> dict[Any, Any]:
-        """Return all that the session answered; {} without one.
+        """Return all results of the session; {} without one.
 
         Parameters
         ----------
         index_by_time
-            Time → what `run_step` returned; if not, manager → scenario → ``equations`` → equation → time →
+            Time → result of `run_step`; if False, manager → scenario → ``equations`` → equation → time →
             value.
         flat
-            Lists of values in place of time → value, where it isn't indexed by time.
+            Lists of values in place of time → value, if `index_by_time` is False.
         """
         return self._session.results(index_by_time, flat)
 
     def progress(self) -> float:
-        """Return how much of the session's steps is taken, from 0.0 to 1.0; 0.0 without a session."""
+        """Return the share of the session's steps that was taken, from 0.0 to 1.0; 0.0 without a session."""
         return self._session.progress()
 
     def end_session(self) -> None:
-        """End the session; harmless without one."""
+        """End the session; does nothing without one."""
         self._session.end()
 
     def lock(self) -> None:
-        """Mark the session as locked, for whoever asks `is_locked`."""
+        """Mark the session as locked, for `is_locked`."""
         self._session.locked = True
 
     def unlock(self) -> None:
@@ -591,12 +591,12 @@ class Bptk:
         return self._session.locked
 
     def destroy(self) -> None:
-        """End the session and what it runs in; harmless when done twice."""
+        """End the session and its thread; does nothing if that was done."""
         self._session.close()
 
     @classmethod
     def update(cls) -> None:
-        """Print how Perdure is updated; a program that runs doesn't replace itself."""
+        """Print how to update Perdure; a running program can't replace itself."""
         print("Update Perdure with: pip install --upgrade perdure")
 
 
@@ -606,7 +606,7 @@ def _check_backend(backend: str | None) -> None:
 
 
 def _has_type(scenario_manager_type: str) -> bool:
-    """Return whether there are managers of a type; all are of system dynamics."""
+    """Return whether there are managers of a type; all are system dynamics."""
     if scenario_manager_type not in MANAGER_TYPES:
         raise Invalid(f"A type of managers is 'sd', 'abm' or '', not {scenario_manager_type!r}.")
     return scenario_manager_type != "abm"

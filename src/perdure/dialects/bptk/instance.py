@@ -13,7 +13,7 @@ from perdure.stores.commands import Document
 __all__ = ["DIALECT", "Instance", "keyed_instance_id", "new_instance_id"]
 
 DIALECT = "bptk"
-"""What the documents of instances are kept under."""
+"""The dialect under which the documents of instances are kept."""
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,17 +22,17 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     id
-        Its name: 32 hexadecimal digits that can't be guessed.
+        32 hexadecimal digits that can't be guessed.
     owner
-        Whose it is.
+        Its owner.
     timeout
-        How long it may go without a request, under seven keys from ``weeks`` to ``microseconds``.
+        How long it may stay unused, under seven keys from ``weeks`` to ``microseconds``.
     accessed
         Unix time of the last request, in seconds; the use of its document has a newer one.
     run
-        The run of the current session; None before one was begun and after it was ended.
+        The run of the current session; None before a session begins and after it has ended.
     started
-        A hash of the request that started it under an idempotency key; None without one.
+        A hash of the request that started it with an idempotency key; None without one.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, document: Document) -> "Instance":
-        """Return the instance that a document holds; raises like `perdure.state.codec.decode`."""
+        """Return the instance in a document; raises as `perdure.state.codec.decode` does."""
         try:
             instance = msgspec.convert(decode(document.blob), cls)
         except msgspec.ValidationError as error:
@@ -57,15 +57,15 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_instance_id() -> str:
-    """Make an id that can't be guessed: 128 random bits as 32 hexadecimal digits."""
+    """Return an unguessable id: 128 random bits as 32 hexadecimal digits."""
     return secrets.token_hex(16)
 
 
 def keyed_instance_id(owner: str, text: str, ordinal: int) -> str:
-    """Return the id of the instance that an owner starts under an idempotency key, the ordinal-th of several.
+    """Return the id of an instance that an owner starts with an idempotency key and an ordinal.
 
-    It follows from these alone, so that every server which shares a storage finds what another one started;
-    it is as hard to guess as the key. Nobody but the owner gets at the instance.
+    It is derived from these alone, so that all servers which share a storage find the same instance. It is as
+    hard to guess as the key. Only the owner has access to the instance.
     """
     made_of = b"\0".join((owner.encode(), text.encode(), b"%d" % ordinal))
     return hashlib.blake2b(made_of, digest_size=16, person=b"bptk instance").hexdigest()

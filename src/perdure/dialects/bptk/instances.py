@@ -1,12 +1,12 @@
-"""The instances: started, served, changed and expired, each under its lock and to its end.
+"""The instances: started, used, changed and expired, each under its lock.
 
-They are documents of the store, so whatever one server does to an instance, every other on the store finds.
-What a server remembers of one is a copy that a commit checks: a step's transaction notes that the instance
-was used, and is refused if another server has changed it since. An instance is expired by compare-and-set on
-the stamp of its last use. Everything is done to its end, also when the client goes away.
+They are documents of the store, so that all servers on the store see every change. A server remembers a copy
+of an instance, which a commit checks: the transaction of a step records the use of the instance, and is
+refused if another server has changed it. An instance is expired by compare-and-set on the stamp of its last
+use. Every operation is completed, even if the client disconnects.
 
-With a mirror, an instance is saved before its answer goes out. If that fails, nothing of it stays in the
-store, and the next request loads what the adapter holds.
+With a mirror, an instance is saved before the response is sent. If that fails, the instance is removed from
+the store, and the next request loads it from the adapter.
 """
 
 import asyncio
@@ -45,12 +45,12 @@ from perdure.stores.commands import Touch, Use
 
 __all__ = ["Instances", "Take"]
 
-MAX_OVERTAKEN = 50  # times in a row that other servers may get ahead of a start under a key
+MAX_OVERTAKEN = 50  # attempts of a start with a key, if other servers change the same instances
 
 T = TypeVar("T")
 
 Take = Callable[[Instance, Callable[[], Touch]], Awaitable[Answer | None]]
-"""Takes steps of an instance; each step's commit has the note of a use that the function returns."""
+"""Takes steps of an instance; each step's commit includes the `Touch` that the function returns."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +65,15 @@ class Instances:
     metrics
         Where they are counted.
     limit
-        How many an owner may have.
+        Limit of instances for each owner.
     mirror
-        Where they are written through to; None leaves them in the store alone.
+        Writes instances through to an adapter; None keeps them only in the store.
     externalize
-        Leave nothing in the store between requests; with a mirror only.
+        Whether nothing stays in the store between requests; only with a mirror.
     keep_runs
-        Whether the run of a session that has ended stays readable; if not, it is forgotten.
+        Whether the runs of ended sessions stay readable; otherwise they are deleted.
     clock
-        What timeouts are measured by.
+        The clock for timeouts.
     """
 
     def __init__(
@@ -96,26 +96,26 @@ class Instances:
         self._rows = InstanceRows(sessions.store, clock, limit=limit, mirrored=mirror is not None)
         self._locks = RunLocks()
         self._uninterrupted = Uninterrupted()
-        self._listed = False  # whether the adapter could list what it holds
+        self._listed = False  # whether the adapter has returned a list
         self._expiry = Expiry(self.sweep, self._rows.look, self.look_elsewhere)
         metrics.bptk_instances.set_function(lambda: len(self._rows.watch))
 
     async def open(self) -> None:
-        """Learn which instances there are, and begin to watch their timeouts."""
+        """Read which instances exist, and start the background task for timeouts."""
         if self._mirror is not None:
             try:
                 await self._mirror.open()
                 await self.load_all(reread=False)
             except ExternalStateLocked:
                 raise
-            except ExternalStateUnavailable as error:  # each is loaded when it is asked for
+            except ExternalStateUnavailable as error:  # each is loaded on request
                 log.warning("external_state_not_listed", reason=str(error))
         await self._rows.adopt()
         await self._rows.look()
         self._expiry.start()
 
     async def aclose(self) -> None:
-        """End what watches timeouts, and wait for what is under way; closes the mirror too."""
+        """Stop the background task, and wait for pending work; also closes the mirror."""
         await self._expiry.aclose()
         await self._uninterrupted.wait()
         if self._mirror is not None:
@@ -127,20 +127,20 @@ class Instances:
             with suppress(PerdureError):
                 await self._rows.note(instance_id, None if seen is None else seen.until - seen.use.lasts)
 
-        # At once, so that the store writes many at a time: a server has only so long to stop.
+        # Concurrently, so that the store commits many together: the time to stop is limited.
         await asyncio.gather(*(write(it) for it in self._rows.watch.unwritten()))
 
-    # Asking for one -----------------------------------------------------------------------------------------
+    # Using one ----------------------------------------------------------------------------------------------
 
     async def on(
         self, owner: Owner, instance_id: str, work: Callable[[Instance], Awaitable[T]], *, touch: bool = True
     ) -> T:
-        """Do work on an instance under its lock; `InstanceNotFound` if there is none.
+        """Work on an instance under its lock; raise `InstanceNotFound` if there is none.
 
         Parameters
         ----------
         touch
-            Whether its timeout begins anew.
+            Whether to restart its timeout.
         """
 
         async def found() -> T:
@@ -155,10 +155,10 @@ class Instances:
         return await self._uninterrupted.do(found())
 
     async def advance(self, owner: Owner, instance_id: str, take: Take) -> Answer | None:
-        """Take steps of an instance under its lock; `InstanceNotFound` if there is none.
+        """Take steps of an instance under its lock; raise `InstanceNotFound` if there is none.
 
-        The instance is the one that this server remembers, if it does. An answer that no commit has checked
-        counts only if the document is still the same; if it isn't, the steps are taken anew.
+        Uses the copy that this server remembers, if there is one. A result without a commit is only used if
+        the document is unchanged; otherwise the steps are taken again.
         """
 
         async def advanced() -> Answer | None:
@@ -186,14 +186,14 @@ class Instances:
         return await self._rows.own(owner)
 
     async def get(self, instance_id: str) -> Instance | None:
-        """Return an instance that is in the store, or None."""
+        """Return an instance from the store, or None."""
         kept = await self._rows.read(instance_id)
         return None if kept is None else kept.instance
 
     @asynccontextmanager
     async def held(self, *ids: str) -> AsyncIterator[None]:
-        """Hold the locks of instances, across servers where the adapter can."""
-        if self._mirror is None and len(ids) == 1:  # each step comes through here
+        """Hold the locks of instances, also against other servers if the adapter supports that."""
+        if self._mirror is None and len(ids) == 1:  # the fast path of steps
             async with self._locks.hold(ids[0]):
                 yield
             return
@@ -211,7 +211,7 @@ class Instances:
     async def start(
         self, owner: str, number: int, lasting: Mapping[str, int | float], key: Key | None
     ) -> list[str]:
-        """Start instances within their owner's quota, once only for a key; see `Dialect.start`."""
+        """Start instances within their owner's limit, only once for a key; see `Dialect.start`."""
         if number > self._limit:
             self._rows.owner_limit(owner).check(len(await self._rows.own(owner)), number)
         if key is None:
@@ -234,7 +234,7 @@ class Instances:
         return ids
 
     async def stop(self, owner: Owner, instance_id: str, reason: str) -> bool:
-        """Forget an instance and end its session, unless it is another's; then return False."""
+        """Delete an instance and end its session; returns False if it belongs to another owner."""
 
         async def stopped() -> bool:
             async with self.held(instance_id):
@@ -247,10 +247,10 @@ class Instances:
         return await self._uninterrupted.do(stopped())
 
     async def sweep(self) -> None:
-        """Forget every instance whose time is up, which may be known only when it is loaded."""
+        """Expire instances; some must be loaded first to know whether they have expired."""
         for instance_id in self._rows.watch.due():
             try:
-                if instance_id not in self._locks:  # looking it up forgets it
+                if instance_id not in self._locks:  # the lookup expires it
                     await self.on(None, instance_id, _nothing, touch=False)
             except InstanceNotFound:
                 continue
@@ -265,7 +265,10 @@ class Instances:
     # Changing one, under its lock ---------------------------------------------------------------------------
 
     async def change(self, instance_id: str, run: str | None) -> Instance:
-        """Give an instance another run, durably, and return what it was; `InstanceNotFound` if it is gone."""
+        """Set an instance's run, durably, and return the former instance.
+
+        Raise `InstanceNotFound` if it is gone.
+        """
         while (kept := await self._rows.read(instance_id)) is not None:
             changed = replace(kept.instance, run=run, accessed=self._clock.wall())
             with suppress(VersionConflict):  # another server has changed it
@@ -276,7 +279,7 @@ class Instances:
         raise InstanceNotFound
 
     async def keep_alive(self, instance: Instance) -> None:
-        """Begin an instance's timeout anew, durably."""
+        """Restart an instance's timeout, durably."""
         await self._note(instance.id)
 
     async def end_run(self, instance: Instance, outcome: Outcome, reason: str) -> None:
@@ -291,9 +294,9 @@ class Instances:
     # All of them --------------------------------------------------------------------------------------------
 
     async def look_elsewhere(self, *, check: bool = False) -> None:
-        """Learn of the instances that only the adapter holds; a failure is logged unless they are checked.
+        """Read the adapter's list of instances; a failure is logged unless `check`.
 
-        A server that shares the adapter's storage with no other knows them all after the first list.
+        A server that is the only user of the adapter's storage needs only one list.
         """
         mirror = self._mirror
         if mirror is None or (self._listed and not self._externalize):
@@ -310,7 +313,7 @@ class Instances:
             log.warning("external_state_not_listed", reason=str(error))
 
     async def save_all(self, instances: Iterable[Instance]) -> None:
-        """Write instances through at once, those that are still there."""
+        """Write existing instances through to the adapter, concurrently."""
 
         async def save(mirror: Mirror, ids: list[str]) -> None:
             async with self.held(*ids):
@@ -321,10 +324,10 @@ class Instances:
             await self._uninterrupted.do(save(self._mirror, [instance.id for instance in instances]))
 
     async def load_all(self, *, reread: bool = True) -> None:
-        """Bring in all instances that the adapter holds; those in the store agree with it already.
+        """Load all instances of the adapter; those in the store are up to date already.
 
-        If nothing is to stay there, they are only looked at: another server may step an instance as soon as
-        its lock is free, so each request loads its own, under the lock.
+        If nothing is to stay in the store, they are only checked: another server may step an instance as soon
+        as its lock is free, so that each request loads its own, under the lock.
 
         Parameters
         ----------
@@ -342,7 +345,7 @@ class Instances:
                             await self._load(mirror, instance_id, None if reread else held)
                         except ExternalStateRefused as error:
                             log.warning("external_state_refused", instance=instance_id, reason=str(error))
-                        except ExternalStateUnavailable as error:  # it is loaded when it is asked for
+                        except ExternalStateUnavailable as error:  # it is loaded on request
                             log.warning("external_state_not_loaded", instance=instance_id, reason=str(error))
 
         if self._externalize:
@@ -353,7 +356,7 @@ class Instances:
     # The work, under the lock -------------------------------------------------------------------------------
 
     async def _find(self, owner: Owner, instance_id: str) -> Kept:
-        """Return an instance from the store or the adapter; `InstanceNotFound` if its time is up."""
+        """Return an instance from the store or the adapter; raise `InstanceNotFound` if it has expired."""
         while True:
             kept = await self._rows.read(instance_id)
             if kept is None and self._mirror is not None:
@@ -373,7 +376,7 @@ class Instances:
                 raise InstanceNotFound
 
     async def _taken(self, kept: Kept, take: Take) -> tuple[Answer | None, PerdureError | None, Use | None]:
-        """Take steps; return the answer or what failed, and the last use that was committed with a step."""
+        """Take steps; return the answer or the error, and the last use that was committed with a step."""
         instance = kept.instance
         use = self._rows.use(instance)
 
@@ -389,15 +392,15 @@ class Instances:
         return answer, None, None if answer is None or answer.replayed else use
 
     async def _touched(self, instance_id: str, began: float) -> None:
-        """Let the timeout begin anew when the work is done, and write that now and then, outside too."""
+        """Restart the timeout after the work, and store that from time to time, also in the adapter."""
         if self._rows.watch.renew(instance_id, began):
             try:
                 await self._note(instance_id)
-            except PerdureError as error:  # the work is done and saved; only its time isn't
+            except PerdureError as error:  # the work is saved; only its time isn't
                 log.warning("instance_not_touched", instance=instance_id, reason=str(error))
 
     async def _is_started(self, instance_id: str, key: Key) -> bool:
-        """Return whether an instance was started under a key before; if so, its timeout begins anew."""
+        """Return whether an instance was started with a key before; if so, restart its timeout."""
         try:
             found = await self._find(None, instance_id)
         except InstanceNotFound:
@@ -427,9 +430,9 @@ class Instances:
                 raise
 
     async def _remove(self, instance_id: str, outcome: Outcome, reason: str) -> bool:
-        """Forget an instance, first where it is held outside: what fails there has changed nothing.
+        """Delete an instance, first in the adapter, so that a failure there changes nothing.
 
-        One that is to expire and was used meanwhile at another server stays; then this returns False.
+        An instance that is to expire but was used at another server meanwhile stays; then this returns False.
         """
         if self._mirror is not None:
             await self._mirror.delete(instance_id)
@@ -451,12 +454,12 @@ class Instances:
     # The mirror ---------------------------------------------------------------------------------------------
 
     async def _save(self, instance: Instance, use: Use, former: Instance | None = None) -> None:
-        """Write an instance through as it was used; if that fails, nothing of it stays in the store.
+        """Write an instance with its use through to the adapter; if that fails, remove it from the store.
 
         Parameters
         ----------
         former
-            What it was before it had another run: nothing of that stays, either.
+            The instance before it got another run; that run is removed too.
         """
         if self._mirror is not None:
             try:
@@ -468,10 +471,10 @@ class Instances:
                 raise
 
     async def _note(self, instance_id: str) -> None:
-        """Write that an instance was used now, outside too.
+        """Store that an instance was used now, also in the adapter.
 
-        If that fails there, the store differs from the adapter in the time alone, so the instance stays. The
-        first use from a tenth of the timeout later on is written again.
+        If the adapter fails, the store differs from it only in the time, so that the instance stays. A later
+        use is stored again after a tenth of the timeout.
         """
         instance, use = await self._rows.note(instance_id)
         if self._mirror is not None:
@@ -483,13 +486,13 @@ class Instances:
                 raise
 
     async def _load(self, mirror: Mirror, instance_id: str, held: object = None) -> None:
-        """Bring an instance into the store that isn't there, if the adapter holds it."""
+        """Load an instance from the adapter into the store, unless the store has it."""
         if (loaded := await mirror.load(instance_id, held)) is not None:
             instance, noted = loaded
             await self._rows.put(instance, None, noted)
 
     async def _drop(self, instance_id: str) -> None:
-        """Let an instance go out of the store that the adapter holds."""
+        """Remove an instance from the store that the adapter holds."""
         if (kept := await self._rows.read(instance_id)) is not None and self._mirror is not None:
             await self._mirror.forget(kept.instance)
             await self._rows.drop(instance_id)

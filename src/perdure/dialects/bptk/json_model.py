@@ -1,8 +1,8 @@
-"""The JSON model: a model that a client sends as data, translated into ours.
+"""The JSON model: a model that a client sends as data, translated into a `Model`.
 
 The form is BPTK's: entities with equations that are trees of nodes, each with a ``type``: ``literal``,
-``ref``, ``binary_op``, ``unary_op``, ``call`` and ``if``. Nothing a client sends is ever evaluated as code: a
-tree becomes expressions of the language, whose compiler writes generated names and numbers only.
+``ref``, ``binary_op``, ``unary_op``, ``call`` and ``if``. Nothing that a client sends is evaluated as code: a
+tree becomes expressions of the language, whose compiler only writes generated names and numbers.
 """
 
 from collections.abc import Callable, Mapping
@@ -119,7 +119,7 @@ def model_of(document: Any) -> Model:
 
 
 class _Translation:
-    """One document on its way to becoming a model."""
+    """The translation of one document into a model."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         specs = _object(document.get("specs"), "model.specs")

@@ -1,6 +1,7 @@
-"""The JSON stream: an answer that is written a piece at a time, off the event loop, as fast as it is read.
+"""The JSON stream: a response generated in pieces, off the event loop, as fast as the client reads it.
 
-A short one is an ordinary answer. A long one that fails midway is broken off, so it is never taken for whole.
+A short one is an ordinary response. If a long one fails midway, the connection is closed, so that it isn't
+taken for complete.
 """
 
 from collections.abc import AsyncGenerator, Iterator
@@ -13,12 +14,12 @@ from perdure.web.disconnection import until_disconnected
 
 __all__ = ["json_answer", "off_loop"]
 
-PIECE = 1 << 16  # bytes that are sent at once
+PIECE = 1 << 16  # bytes in a piece
 JSON = "application/json"
 
 
 async def json_answer(pieces: AsyncGenerator[bytes, None], receive: Receive) -> ASGIApp:
-    """Return what answers with some pieces of JSON, which are closed at the end."""
+    """Return a response with pieces of JSON, which are closed at the end."""
     first = bytearray()
     async for piece in pieces:
         first += piece
@@ -28,7 +29,7 @@ async def json_answer(pieces: AsyncGenerator[bytes, None], receive: Receive) -> 
 
 
 async def off_loop(pieces: Iterator[bytes], limiter: anyio.CapacityLimiter) -> AsyncGenerator[bytes, None]:
-    """Yield what an iterator that blocks writes, in pieces of a fair size."""
+    """Yield the output of a blocking iterator, in pieces of a suitable size."""
 
     def more() -> bytes:
         data = bytearray()
@@ -43,7 +44,7 @@ async def off_loop(pieces: Iterator[bytes], limiter: anyio.CapacityLimiter) -> A
 
 
 class _JsonStream:
-    """An ASGI app that sends pieces until they end or the client goes away."""
+    """An ASGI app that sends pieces until they end or the client disconnects."""
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None], receive: Receive) -> None:
         self._first = first

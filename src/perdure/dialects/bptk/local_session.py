@@ -22,20 +22,20 @@ from perdure.stores.memory import MemoryStore
 __all__ = ["LocalSession"]
 
 PAGE = 1000  # steps read at once
-LOCAL = "local"  # whose the session is
+LOCAL = "local"  # owner of the session
 
 T = TypeVar("T")
 
 
 class LocalSession:
-    """The session of a `Bptk` object; there may be none.
+    """The session of a `Bptk` object, if it has one.
 
-    The first one starts an event loop in a thread of its own, which `close` ends.
+    The first session starts an event loop in a thread of its own, which `close` ends.
 
     Parameters
     ----------
     catalogue
-        Whose scenarios are stepped.
+        The scenarios.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class LocalSession:
         dt: float | None,
         seed: int | None,
     ) -> None:
-        """Begin a session in place of the one there is; see `Bptk.begin_session`."""
+        """Begin a session, which replaces an existing one; see `Bptk.begin_session`."""
         outputs = names_of(equations)
         found = self._catalogue.select(names_of(scenario_managers), names_of(scenarios))
         if not outputs:
@@ -101,7 +101,7 @@ class LocalSession:
         return _tree(spec, answer.steps[0], flat)
 
     def results(self, index_by_time: bool, flat: bool) -> dict[Any, Any]:
-        """Return all that the session answered; see `Bptk.session_results`."""
+        """Return all results of the session; see `Bptk.session_results`."""
         spec = self._spec
         if spec is None:
             return {}
@@ -121,7 +121,7 @@ class LocalSession:
         return results
 
     def progress(self) -> float:
-        """Return how much of the session's steps is taken, from 0.0 to 1.0; 0.0 without a session."""
+        """Return the share of the session's steps that was taken, from 0.0 to 1.0; 0.0 without a session."""
         run, spec = self._run, self._spec
         if run is None or spec is None:
             return 0.0
@@ -138,13 +138,13 @@ class LocalSession:
         return found.position / steps
 
     def end(self) -> None:
-        """End the session; harmless without one."""
+        """End the session; does nothing without one."""
         run, self._run, self._spec, self.locked = self._run, None, None, False
         if run is not None:
             self._call(lambda sessions: sessions.delete(LOCAL, run))
 
     def close(self) -> None:
-        """End the session and what it runs in; harmless when done twice."""
+        """End the session and its thread; does nothing if that was done."""
         self.end()
         if self._portal is not None:
             if self._sessions is not None:
@@ -179,7 +179,7 @@ class LocalSession:
 
 
 def _time(spec: SessionSpec, step: StepRows) -> float:
-    """Return the time of a step, as it is shown."""
+    """Return the displayed time of a step."""
     times: list[float] = [
         round(row[0], part.decimals)
         for part, row in zip(spec.scenarios, step.rows, strict=True)

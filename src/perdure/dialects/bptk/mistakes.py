@@ -1,10 +1,10 @@
-"""Mistakes: what is wrong with a request, as BPTK says it."""
+"""Errors in requests, with BPTK's texts."""
 
 __all__ = ["BptkError"]
 
 
 class BptkError(Exception):
-    """What is wrong with a request, in BPTK's words, and the status it is answered with."""
+    """An error in a request, with BPTK's text and the status of the response."""
 
     def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(text)

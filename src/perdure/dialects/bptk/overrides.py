@@ -1,7 +1,7 @@
-"""Overrides: what a client's ``settings`` set in scenarios, sorted out from what the models don't have.
+"""Overrides: the ``settings`` of a client, without those that the models don't have.
 
 BPTK's clients send settings for constants, points and scenarios that a model doesn't have, and their requests
-succeed; so these are left out, and a log line says so. Wrong values are the engine's to refuse.
+succeed. So these are ignored and logged. The engine refuses wrong values.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def overrides_of(settings: Any) -> Overrides:
-    """Return a body's settings if they are manager → scenario → object; null means none."""
+    """Return the settings of a body if they have the form manager → scenario → object; null means none."""
     if settings is None:
         return {}
     return {
@@ -42,14 +42,14 @@ def known_overrides(
     scenarios: Iterable[Scenario],
     kinds: tuple[str, ...] = ("constants", "points"),
 ) -> Overrides:
-    """Return those of the overrides that some scenarios have, and log a line if there are others.
+    """Return the overrides that some scenarios have, and log the others.
 
     Parameters
     ----------
     scenarios
-        Those that something can be set in.
+        The scenarios that can have settings.
     kinds
-        What can be set: ``constants``, ``points``, ``runspecs``.
+        The allowed kinds of settings: ``constants``, ``points``, ``runspecs``.
     """
     models = {(scenario.manager, scenario.name): scenario.model for scenario in scenarios}
     known: Overrides = {}
@@ -69,14 +69,14 @@ def known_overrides(
 
 
 class _Ignored:
-    """What is left out of the settings of one request: the first of it, and how much it is."""
+    """The ignored settings of one request: the first of them, and their number."""
 
     def __init__(self) -> None:
         self.count = 0
         self._first: dict[str, str] = {}
 
     def add(self, manager: str, scenario: str, what: str, name: str, there: Iterable[str]) -> None:
-        """Note one setting; `there` are the names that it could have."""
+        """Record one setting; `there` are the names that exist."""
         self.count += 1
         if self.count == 1:
             meaning = f"there is none of that name.{suggest(name, there)}"
@@ -107,7 +107,7 @@ def _known(
         if kind == "runspecs":
             kept[kind] = values
             continue
-        # What is an element, but no constant, is refused by the engine: to leave it out would mislead.
+        # The engine refuses elements that aren't constants: to ignore them would mislead.
         there: Collection[str] = model.elements if kind == "constants" else model.table_names
         for name in values:
             if name not in there:

@@ -1,4 +1,4 @@
-"""Plots as BPTK-Py's `plot_scenarios` and `plot_lookup` make them: what of a frame is shown, and how."""
+"""Plots as BPTK-Py's `plot_scenarios` and `plot_lookup` make them: selection and labels of a frame."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """What a call says about a plot, by BPTK-Py's names.
+    """The options of a plot, with BPTK-Py's names.
 
     Attributes
     ----------
     kind, alpha, stacked, matplotlib_rc_settings
-        How the plot looks, see `plots.PlotStyle`; None leaves it to the style that it is drawn in.
+        The look of the plot, see `plots.PlotStyle`; None uses the given style.
     start_date, freq
-        The date of the first row, as pandas reads it, and pandas' name for the distance of rows. Without a
-        date the rows have the model's times, whatever `freq` says.
+        The date of the first row, as pandas reads it, and pandas' name for the interval between rows. Without
+        a date the rows have the model's times, whatever `freq` says.
     title, x_label, y_label
-        Text; by default no title, ``t`` and nothing.
+        Texts; by default no title, ``t`` and nothing.
     visualize_from_period, visualize_to_period
         The first row shown and the one after the last, counted from 0; an end of 0 shows all.
     series_names
-        Part of a column's name → what stands there instead.
+        Part of a column's name → its replacement.
     return_df, format
         ``return_df=True`` or the format ``"df"`` return the DataFrame and draw nothing. ``"axes"`` returns
         axes on a figure of their own. ``"plot"`` draws with pyplot and returns None.
@@ -55,14 +55,14 @@ class PlotOptions:
     format: str = "plot"
 
     def plot(self, frame: "pd.DataFrame", style: PlotStyle) -> "pd.DataFrame | Axes | None":
-        """Draw the frame, or return it as it would be drawn; None also where nothing is left to show.
+        """Draw the frame, or return it as it would be drawn; None also if no rows are left.
 
         Parameters
         ----------
         frame
             A column for each series.
         style
-            How it looks where these options don't say.
+            The look, unless these options set it.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class PlotOptions:
     def _dated(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         if not self.start_date:
             return frame
-        import pandas as pd  # there already, since it made the frame
+        import pandas as pd  # imported already, since it made the frame
 
         return frame.set_axis(
             pd.date_range(self.start_date, periods=len(frame), freq=self.freq), axis="index"
@@ -97,7 +97,7 @@ class PlotOptions:
 
 
 def _renamed(frame: "pd.DataFrame", series_names: Mapping[str, str]) -> "pd.DataFrame":
-    """Replace the parts of column names that are keys of `series_names`; of several keys the last wins."""
+    """Replace parts of column names by `series_names`; if several keys match, the last one wins."""
     names: dict[str, str] = {}
     for old, new in series_names.items():
         found = [column for column in frame.columns if old in column]

@@ -1,4 +1,4 @@
-"""The rows: instances as documents of the store, with what this server knows of their uses."""
+"""The rows: instances as documents of the store, and what this server knows about their uses."""
 
 import asyncio
 import secrets
@@ -37,18 +37,19 @@ log = structlog.get_logger(__name__)
 
 
 class InstanceRows:
-    """The instances that a store holds. To change one, hold its lock.
+    """The instances in a store. The caller holds the lock of an instance to change it.
 
     Parameters
     ----------
     store
-        Where they are documents.
+        The store of their documents.
     clock
-        What timeouts are measured by.
+        The clock for timeouts.
     limit
-        How many an owner may have.
+        Limit of instances for each owner.
     mirrored
-        Whether an adapter holds them, too. It keeps only the time of a use, so the stamp is that time.
+        Whether an adapter holds them too. It stores only the time of a use, so that this is used as the
+        stamp.
 
     Attributes
     ----------
@@ -67,7 +68,7 @@ class InstanceRows:
     # Reading ------------------------------------------------------------------------------------------------
 
     async def read(self, instance_id: str) -> Kept | None:
-        """Return an instance that is in the store; None if it isn't, or can't be read."""
+        """Return an instance from the store; None if it isn't there or can't be read."""
         try:
             document = await asyncio.to_thread(self._store.document, DIALECT, instance_id)
             if document is None:
@@ -83,19 +84,19 @@ class InstanceRows:
         return kept
 
     def remembered(self, owner: Owner, instance_id: str) -> Kept | None:
-        """Return an instance as this server last saw it in the store; None if it has to be read."""
+        """Return an instance as this server last saw it in the store; None if it must be read."""
         seen = self.watch.get(instance_id)
         if seen is None or seen.kept is None or self.timed_out(instance_id):
             return None
         return seen.kept if owner is None or seen.kept.instance.owner == owner else None
 
     def damaged(self, instance_id: str) -> Use | None:
-        """Return the last use of an instance that is in the store but couldn't be read; None of any other."""
+        """Return the last use of an instance in the store that can't be read; None for any other."""
         seen = self.watch.get(instance_id)
         return seen.use if seen is not None and seen.damaged else None
 
     def timed_out(self, instance_id: str) -> bool:
-        """Return whether an instance's time is up, as far as this server knows."""
+        """Return whether an instance has expired, as far as this server knows."""
         seen = self.watch.get(instance_id)
         return seen is not None and self._clock() >= seen.until
 
@@ -110,7 +111,7 @@ class InstanceRows:
         return found
 
     async def look(self) -> None:
-        """Learn how the instances in the store were used."""
+        """Read the uses of the instances in the store."""
 
         async def uses() -> Mapping[str, Use]:
             return await asyncio.to_thread(self._store.uses, DIALECT)
@@ -118,7 +119,7 @@ class InstanceRows:
         await self.watch.learn(uses, here=True)
 
     def owner_limit(self, owner: str) -> OwnerLimit:
-        """Return how many instances an owner may have, those that have timed out apart."""
+        """Return the limit of an owner's instances, without those that have timed out."""
         return OwnerLimit(
             maximum=self._limit,
             what="instances",
@@ -130,7 +131,7 @@ class InstanceRows:
     # Changing -----------------------------------------------------------------------------------------------
 
     async def adopt(self) -> None:
-        """Give those a use that were kept before there were uses."""
+        """Add a use to documents of a former schema, which had none."""
 
         async def adopted(document: Document) -> None:
             with suppress(Damaged, VersionConflict):
@@ -140,7 +141,7 @@ class InstanceRows:
         await asyncio.gather(*(adopted(it) for it in documents if it.use is None))
 
     async def add(self, instances: Sequence[Instance]) -> None:
-        """Add new instances of one owner, all or none; `VersionConflict` if there is one of them already."""
+        """Add new instances of one owner, all or none; raise `VersionConflict` if one exists."""
         if instances:
             use = self.use(instances[0])
             added = [(instance.id, instance.to_blob()) for instance in instances]
@@ -150,12 +151,12 @@ class InstanceRows:
                 self.watch.used(instance.id, use).kept = Kept(instance, document.version)
 
     async def put(self, instance: Instance, version: int | None, noted: float | None = None) -> Use:
-        """Keep an instance that is used at the time that it says; `VersionConflict` if another did so.
+        """Store an instance with a use at its time; raise `VersionConflict` if another server has changed it.
 
         Parameters
         ----------
         noted
-            That time as the adapter notes it, if it was loaded.
+            The time in the adapter, if the instance was loaded from it.
         """
         use = self.use(instance, noted=noted)
         document = await self._submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use))
@@ -163,7 +164,7 @@ class InstanceRows:
         return use
 
     async def note(self, instance_id: str, at: float | None = None) -> tuple[Instance, Use]:
-        """Write that an instance was used at a time of the clock, by default now; return it and that use."""
+        """Store that an instance was used at a time of the clock, by default now; return it and the use."""
         seen = self.watch.get(instance_id)
         kept = None if seen is None else seen.kept
         while kept is not None:
@@ -179,7 +180,7 @@ class InstanceRows:
         raise InstanceNotFound
 
     async def forget(self, kept: Kept, run: str | None, change: Change, *, unused: bool) -> bool:
-        """Forget an instance that is still the same, and change its run; return whether that was done.
+        """Delete an unchanged instance, and change its run; return whether that was done.
 
         Parameters
         ----------
@@ -192,7 +193,7 @@ class InstanceRows:
         return await self._submit(command)
 
     async def forget_damaged(self, instance_id: str, *, unused: bool) -> bool:
-        """Forget an instance if it couldn't be read; return False if it may have been used since.
+        """Delete an instance that can't be read; return False if it may have been used since.
 
         Parameters
         ----------
@@ -205,7 +206,7 @@ class InstanceRows:
         return await self._submit(ForgetDocument(DIALECT, instance_id, None, stamp)) or not unused
 
     async def drop(self, instance_id: str) -> None:
-        """Let an instance go that the adapter holds."""
+        """Remove an instance from the store that the adapter holds."""
         gone = self._store.submit(DeleteDocument(DIALECT, instance_id))
         self.watch.leave(instance_id)  # at once, so that it is counted once
         await asyncio.wrap_future(gone)
@@ -217,7 +218,7 @@ class InstanceRows:
         lasting: float | None = None,
         noted: float | None = None,
     ) -> Use:
-        """Return a use of an instance, by default that which it says."""
+        """Return a use of an instance, by default at its own time."""
         accessed = instance.accessed if accessed is None else accessed
         stamp = _microseconds(accessed if noted is None else noted) if self._mirrored else next(self._stamps)
         return Use(instance.owner, stamp, accessed, lasting or lasts(instance))

@@ -1,7 +1,7 @@
-"""The session clock: when a session starts and stops, what it answers next, and how times are written.
+"""The session clock: start and stop of a session, the time of its next answer, and the text of times.
 
-A time is written as BPTK writes it: a float's shortest text, with no more decimals than the start and the
-distance of answers have.
+A time is written as in BPTK: the shortest text of a float, with no more decimals than the start and the
+interval of answers have.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ SESSION_DT = 1.0
 
 
 class Bounds(NamedTuple):
-    """When a session starts and stops, and the distance of its answers, in the model's unit."""
+    """Start and stop of a session, and the interval between answers, in the model's unit."""
 
     starttime: float
     stoptime: float
@@ -27,7 +27,10 @@ class Bounds(NamedTuple):
 
 
 def session_dt(scenarios: Iterable[Scenario]) -> float | None:
-    """Return 1.0, as in BPTK, where that is a multiple of every scenario's dt; else None: each its own dt."""
+    """Return 1.0, as in BPTK, if that is a multiple of every scenario's dt.
+
+    Else None: each uses its own dt.
+    """
     for scenario in scenarios:
         config = scenario.config((), seed=0)
         try:
@@ -38,7 +41,7 @@ def session_dt(scenarios: Iterable[Scenario]) -> float | None:
 
 
 def bounds(spec: SessionSpec) -> Bounds:
-    """Return a session's bounds: as in BPTK, from the latest start to the earliest stop of its scenarios."""
+    """Return a session's bounds, as in BPTK: from the latest start to the earliest stop of its scenarios."""
     configs = [part.config for part in spec.scenarios]
     latest = max(configs, key=lambda config: float(config["starttime"]))
     return Bounds(
@@ -49,13 +52,13 @@ def bounds(spec: SessionSpec) -> Bounds:
 
 
 def next_time(spec: SessionSpec, position: int) -> float:
-    """Return the time that a session answers next which has taken so many steps."""
+    """Return the time of a session's next answer after the given number of steps."""
     starttime, _, dt = bounds(spec)
     return round(starttime + position * dt, decimals(starttime, dt))
 
 
 def digits_of(spec: SessionSpec) -> list[int]:
-    """Return how many decimals the times of each scenario have."""
+    """Return the number of decimals in the times of each scenario."""
     return [part.decimals for part in spec.scenarios]
 
 

@@ -1,7 +1,7 @@
-"""The session as JSON: all that it answered, written a piece at a time, so that any length fits.
+"""The session as JSON: all of its results, written in pieces, so that sessions of any length fit into memory.
 
-BPTK groups results by equation, the log has them by step. So the equations are written some at a time, each
-time with a pass over the log, and no more values are held than `HELD`.
+BPTK groups results by equation, the log by step. So the equations are written in groups, each with a pass
+over the log, and at most `HELD` values are in memory.
 """
 
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ from perdure.run import Step
 
 __all__ = ["session_results", "state_entry"]
 
-HELD = 250_000  # values that wait for their turn
+HELD = 250_000  # values that wait to be written
 
 
 class _Column(NamedTuple):
-    """One equation of one scenario: its place in the rows, and what is written before and after it."""
+    """One equation of one scenario: its index in the rows, and the JSON before and after it."""
 
     scenario: int
     place: int | None
@@ -35,7 +35,7 @@ class _Column(NamedTuple):
 
 
 def session_results(log: SessionLog, *, flat: bool) -> Iterator[bytes]:
-    """Yield all that a session answered: manager → scenario → ``equations`` → equation → time → value.
+    """Yield all results of a session: manager → scenario → ``equations`` → equation → time → value.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def session_results(log: SessionLog, *, flat: bool) -> Iterator[bytes]:
 
 
 def state_entry(instance: Instance, log: SessionLog | None) -> Iterator[bytes]:
-    """Yield an instance with its session as plain JSON, under the names that BPTK gives them."""
+    """Yield an instance with its session as JSON, with BPTK's names."""
     yield b'{"state":'
     if log is None:
         yield b"null"
@@ -68,7 +68,7 @@ def state_entry(instance: Instance, log: SessionLog | None) -> Iterator[bytes]:
 
 
 def _columns(spec: SessionSpec, flat: bool) -> list[_Column]:
-    """Return what is written one after the other; a scenario without equations has one column of nothing."""
+    """Return the columns in their order; a scenario without equations has one empty column."""
     managers: dict[str, list[int]] = {}
     for index, part in enumerate(spec.scenarios):
         managers.setdefault(part.manager, []).append(index)
@@ -102,7 +102,7 @@ def _columns(spec: SessionSpec, flat: bool) -> list[_Column]:
 
 
 def _written(log: SessionLog, columns: list[_Column], flat: bool) -> Iterator[bytes]:
-    """Yield some columns in one pass over the log: the first at once, the others when it is complete."""
+    """Yield some columns in one pass over the log: the first at once, the others at the end."""
     digits = digits_of(log.spec)
     first, *others = columns
     held = [bytearray(column.before) for column in others]
@@ -164,7 +164,7 @@ def _state(log: SessionLog) -> Iterator[bytes]:
 
 
 def _settings(spec: SessionSpec, digits: list[int], step: Step, rows: list[Row | None]) -> Tree:
-    """Return what a step was given."""
+    """Return the settings of a step."""
     given: Tree = {}
     for index, inputs in decode_inputs(step.inputs).inputs:
         part = spec.scenarios[index]
@@ -173,7 +173,7 @@ def _settings(spec: SessionSpec, digits: list[int], step: Step, rows: list[Row |
 
 
 def _results(spec: SessionSpec, digits: list[int], step: Step, rows: list[Row | None]) -> Tree:
-    """Return what a step answered."""
+    """Return the results of a step."""
     return step_tree(spec, digits, rows, flat=False)
 
 

@@ -1,4 +1,4 @@
-"""The session log: all steps of a session as they stood, read a page at a time and as often as needed."""
+"""The session log: all steps of a session at one moment, read in pages and as often as needed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,28 +9,28 @@ from perdure.stores.base import Store
 
 __all__ = ["SessionLog"]
 
-PAGE = 1_000  # steps at most
-PAGE_VALUES = 100_000  # and values, unless one step has more
+PAGE = 1_000  # limit of steps in a page
+PAGE_VALUES = 100_000  # limit of values in a page, unless one step has more
 
 
 class SessionLog:
-    """The step log of a run as it stands.
+    """The step log of a run at one moment.
 
     Parameters
     ----------
     store
-        Where it is read from.
+        The store.
     run
-        Whose it is.
+        The run.
     lasting
-        Whether the run stays in the store when its session has ended. If not, the steps are held from now on.
+        Whether the run stays in the store when its session has ended. If not, the steps are kept in memory.
 
     Attributes
     ----------
     spec
-        The session's, to read the steps by.
+        The session's spec, to decode the steps.
     position
-        How many steps there are.
+        Number of steps.
     """
 
     def __init__(self, store: Store, run: Run, *, lasting: bool) -> None:
@@ -41,7 +41,7 @@ class SessionLog:
         self._held: Sequence[Step] | None = None if lasting else store.steps(run.id, 0, run.position)
 
     def pages(self) -> Iterator[Sequence[Step]]:
-        """Yield all steps from the first on; blocks.
+        """Yield all steps from the first on; blocking.
 
         Raises
         ------

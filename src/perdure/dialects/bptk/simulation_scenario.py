@@ -1,7 +1,7 @@
-"""Scenarios as BPTK-Py hands them out: what a program writes to one holds from its next run on.
+"""Scenarios as BPTK-Py returns them: changes of one take effect in its next run.
 
-The catalogue's scenarios are frozen. These are copies for programs to write to. Before the catalogue is used,
-`SimulationScenarios` registers those that were changed.
+The catalogue's scenarios are frozen. These are copies that programs can change. Before the catalogue is used,
+`SimulationScenarios` registers the changed ones.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ __all__ = ["SimulationScenario", "SimulationScenarios"]
 
 
 class SimulationScenario:
-    """A scenario that can be written to.
+    """A scenario that can be changed.
 
     Parameters
     ----------
     scenario
-        The scenario as it is registered.
+        The registered scenario.
 
     Attributes
     ----------
     scenario_manager, name
-        What it is known by.
+        Its names.
     constants, points
-        What it sets, the base values of its manager included; points are lists of ``[x, y]``.
+        Its values, including the base values of its manager; points are lists of ``[x, y]``.
     registered
-        The scenario as it was registered last.
+        The scenario as it was last registered.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -45,9 +45,9 @@ class SimulationScenario:
 
     @cached_property
     def model(self) -> Model:
-        """A copy of the model, with what the scenario sets; its equations, points and times may be changed.
+        """A copy of the model with the scenario's values; its equations, points and times may be changed.
 
-        What `constants` and `points` hold takes precedence.
+        `constants` and `points` take precedence over it.
         """
         model = self.registered.model.thawed()
         config = self.registered.config((), seed=0)
@@ -60,12 +60,12 @@ class SimulationScenario:
 
     @property
     def starttime(self) -> float:
-        """Where runs begin, in the model's unit of time."""
+        """Start of runs, in the model's unit of time."""
         return self.model.starttime
 
     @property
     def stoptime(self) -> float:
-        """Where runs end, in the model's unit of time."""
+        """End of runs, in the model's unit of time."""
         return self.model.stoptime
 
     @property
@@ -74,7 +74,7 @@ class SimulationScenario:
         return self.model.dt
 
     def get_property_value(self, name: str) -> Any:
-        """Return the value that is set for a constant."""
+        """Return the value of a constant."""
         return self.constants[name]
 
     def set_property_value(self, name: str, value: float) -> None:
@@ -82,7 +82,7 @@ class SimulationScenario:
         self.constants[name] = value
 
     def register(self, catalogue: Catalogue) -> None:
-        """Register the scenario again if it was written to."""
+        """Register the scenario again if it was changed."""
         settings, former = self._written(), self._model_state
         state = None if former is None else _state(self.model)
         if (settings, state) == (self._settings, former):
@@ -114,13 +114,13 @@ class SimulationScenario:
 
 
 class SimulationScenarios:
-    """The scenarios that were handed out: the same object whenever one is asked for again."""
+    """The returned scenarios: the same object at each request."""
 
     def __init__(self) -> None:
         self._given: dict[tuple[str, str], SimulationScenario] = {}
 
     def of(self, scenario: Scenario) -> SimulationScenario:
-        """Return a registered scenario as it is handed out; a new object if it was registered anew."""
+        """Return the copy of a registered scenario; a new object if it was registered again."""
         key = scenario.manager, scenario.name
         given = self._given.get(key)
         if given is None or given.registered is not scenario:
@@ -128,12 +128,12 @@ class SimulationScenarios:
         return given
 
     def register(self, catalogue: Catalogue) -> None:
-        """Register what was written to scenarios; those that the catalogue has no longer are forgotten.
+        """Register changed scenarios; drop those that the catalogue no longer has.
 
         Raises
         ------
         InvalidOverride
-            If a value that was written is wrong.
+            If a value is invalid.
         """
         for (manager, name), given in [*self._given.items()]:
             there = catalogue.managers.get(manager)

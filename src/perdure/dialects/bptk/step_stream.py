@@ -1,6 +1,6 @@
 """The step stream: a JSON array of steps that is sent while they are taken.
 
-It ends with its client: whoever goes away has the steps that were taken so far, and nobody takes more.
+It ends when its client disconnects: the steps so far stay, and no more are taken.
 """
 
 from collections.abc import AsyncGenerator, Iterator
@@ -25,13 +25,13 @@ class StepStream:
     Parameters
     ----------
     first
-        The answer that came first; None for an empty array.
+        The first answer; None for an empty array.
     answers
-        Those that follow; closed at the end.
+        The following answers; closed at the end.
     flat
         Whether the times are left out.
     receive
-        Where the request's end is told, whose body has been read.
+        Reports the disconnection of the client, whose request body has been read.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class StepStream:
             await send(_body(b"[]" if before == b"[" else b"]", more=False))
 
     async def _next(self) -> Answer | PerdureError | None:
-        """Return what comes next; None at the end."""
+        """Return the next answer or error; None at the end."""
         try:
             return await anext(self._answers, None)
         except PerdureError as error:

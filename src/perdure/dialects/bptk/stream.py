@@ -1,7 +1,6 @@
-"""The stream: the steps of a session up to its end, a chunk at a time, each exactly once.
+"""The stream: the steps of a session up to its end, in chunks, each exactly once.
 
-Whoever streams expects each chunk to follow the one before. So it notices when another process, which doesn't
-know of the stream, has taken a step in between.
+Each chunk must follow the previous one. So the stream detects a step of another process in between.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from perdure.stores.commands import Touch
 
 __all__ = ["Stream"]
 
-REPEATED_AT_ONCE = 256  # recorded steps that are answered again
+REPEATED_AT_ONCE = 256  # recorded steps in a chunk
 
 Take = Callable[[Instance, Overrides, StepRequest, Key | None], Awaitable[Answer | None]]
 
@@ -33,17 +32,17 @@ class Stream:
     sessions
         The driver of sessions.
     take
-        Takes steps of an instance; None means that nothing was left to step.
+        Takes steps of an instance; None means that there were no steps left.
     run
         The run of the instance's session when the stream began.
     overrides
-        What the first of the steps sets.
+        Settings of the first step.
     expected
-        The number that the first step must have; None means whatever is next.
+        The number that the first step must have; None accepts any.
     key
-        What the client named the stream by: steps that were recorded under it are answered again first.
+        The client's key of the stream: steps that were recorded with it are returned first.
     at_once
-        How many steps a chunk has.
+        Number of steps in a chunk.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class Stream:
         self._ordinal = 0
 
     async def advance(self, instance: Instance, touch: Callable[[], Touch]) -> Answer | None:
-        """Return the next steps, which are durable; None means that there are none.
+        """Return the next steps, which are durable; None at the end.
 
         Raises
         ------
@@ -86,13 +85,13 @@ class Stream:
             key = None if self._key is None else chunk_key(self._key, self._ordinal)
             answer = await self._take(instance, self._overrides, request, key)
         if answer is not None:
-            self._overrides = {}  # they stay in force
+            self._overrides = {}  # they stay in effect
             self._expected = answer.steps[-1].position + 1
             self._ordinal += len(answer.steps)
         return answer
 
     async def _repeat(self, instance: Instance) -> Answer | None:
-        """Return recorded steps that haven't been answered again yet, or None."""
+        """Return the next recorded steps, or None."""
         if self._key is None or instance.run is None or self._repeated:
             return None
         recorded = self._recorded

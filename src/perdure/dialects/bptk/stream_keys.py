@@ -1,7 +1,7 @@
-"""Stream keys: how the steps of a stream are recorded under its one idempotency key.
+"""Stream keys: how the steps of a stream are recorded with its one idempotency key.
 
-A stream's steps are taken in chunks, each of which is a request to the driver, whose ordinals begin at 0. The
-first chunk goes by the client's key; a later one by the key, a separator that no client's key has, and the
+A stream's steps are taken in chunks, each of which is a request to the driver, with ordinals from 0. The
+first chunk uses the client's key; a later one the key, a separator that no client's key contains, and the
 ordinal of its first step in the stream. So the steps are found again whatever the chunks were.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["chunk_key", "is_streamed", "ordinal_in_stream", "recorded_steps"]
 
 
 def chunk_key(key: Key, first: int) -> Key:
-    """Return the key of the chunk that begins with the stream's step of an ordinal.
+    """Return the key of the chunk that begins with an ordinal of the stream.
 
     >>> chunk_key(Key("monday", b""), 16).text
     'monday\\x1f16'
@@ -27,12 +27,12 @@ def chunk_key(key: Key, first: int) -> Key:
 
 
 def is_streamed(key: Key) -> bool:
-    """Return whether a key is that of a stream's later chunk."""
+    """Return whether a key belongs to a later chunk of a stream."""
     return SEPARATOR in key.text
 
 
 def ordinal_in_stream(key: Key) -> tuple[str, int]:
-    """Return the client's text, and the ordinal in the stream, of a step's key.
+    """Return the client's text, and the ordinal in the stream, for a step's key.
 
     >>> ordinal_in_stream(chunk_key(Key("monday", b""), 16))
     ('monday', 16)
@@ -42,7 +42,7 @@ def ordinal_in_stream(key: Key) -> tuple[str, int]:
 
 
 def recorded_steps(store: Store, run_id: str, key: Key) -> Iterator[Step]:
-    """Yield the steps that were recorded under a stream's key, up to the first that is missing; blocks.
+    """Yield the steps that were recorded with a stream's key, up to the first missing one; blocking.
 
     Raises
     ------

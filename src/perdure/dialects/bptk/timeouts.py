@@ -1,4 +1,4 @@
-"""Timeouts: how long an instance may go without a request, checked before anything is kept."""
+"""Timeouts: how long an instance may stay unused, checked before anything is stored."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ DEFAULT: Mapping[str, int] = MappingProxyType({key: 12 if key == "hours" else 0 
 
 
 def checked_timeout(value: Any) -> dict[str, int | float]:
-    """Return a client's timeout with all seven keys; what it leaves out is zero.
+    """Return a client's timeout with all seven keys; missing ones are zero.
 
     Raises
     ------
@@ -49,5 +49,5 @@ def lasts(instance: Instance) -> float:
 
 
 def _fits(number: float) -> bool:
-    """Return whether a number is finite, not negative, and small enough to be kept."""
+    """Return whether a number is finite, not negative, and small enough to be stored."""
     return (isinstance(number, int) or math.isfinite(number)) and 0 <= number < 2**63

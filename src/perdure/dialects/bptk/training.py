@@ -10,12 +10,12 @@ __all__ = ["Training"]
 
 
 class Training:
-    """A scenario in training: a copy of its model that is kept over all episodes.
+    """A scenario in training: a copy of its model for all episodes.
 
     Parameters
     ----------
     scenario
-        The scenario as it is registered; it isn't changed.
+        The registered scenario; it isn't changed.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -25,12 +25,12 @@ class Training:
     def episode(self, number: int, equations: Sequence[str]) -> dict[str, float]:
         """Run an episode from start to stop; return the last value of each element.
 
-        Each episode has random draws of its own, which are the same whenever it is repeated.
+        Each episode has its own random draws, which are the same when it is repeated.
 
         Parameters
         ----------
         number
-            Counted from 0; handed to the hooks `begin_episode` and `end_episode`.
+            Number of the episode, from 0; passed to the hooks `begin_episode` and `end_episode`.
         equations
             Names of elements; none mean all.
         """
@@ -41,6 +41,6 @@ class Training:
         return {name: series[-1] for name, series in values.items()}
 
     def trained(self) -> Scenario:
-        """Return the scenario with the model as it is after the last episode."""
+        """Return the scenario with the model after the last episode."""
         model = self._model.frozen()
         return replace(self.scenario, model=model, fingerprint=model.fingerprint())

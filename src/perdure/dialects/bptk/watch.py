@@ -1,13 +1,14 @@
-"""The watch: when each instance times out, as far as this server knows how it was used.
+"""The watch: when each instance times out, as far as this server knows its uses.
 
-A server measures by its own clock how long it has seen the stamp of the last use unchanged. The wall clock,
-by which the time of a use is kept, may have been set since, and that of another host may be wrong. So it
-counts only for what happened before this server first saw the instance, which then lasts another hour, or its
-whole timeout if that is shorter. A use by another server counts as of when this one sees it.
+A server measures with its own monotonic clock how long the stamp of the last use has been unchanged. Uses are
+stored with the wall clock, which may have been changed since, or may be wrong on another host. So the wall
+clock is only used for the time before this server first saw the instance, which then stays for at least
+another hour, or for its whole timeout if that is shorter. A use by another server counts from the moment when
+this one sees it.
 
-Instances *elsewhere* are those that only an adapter holds. Of them the server knows what the adapter's last
-list said, and what it started and ended itself since. A list may have coarser times than what is loaded, so
-each is compared with the like.
+Instances *elsewhere* are those that only an adapter holds. The server knows them from the adapter's last
+list, and from what it started and ended itself since. A list may have coarser times than loaded instances, so
+that listed times are only compared with listed times.
 """
 
 import asyncio
@@ -22,11 +23,11 @@ from perdure.stores.commands import Use
 __all__ = ["Kept", "Seen", "Watch"]
 
 WRITES_PER_TIMEOUT = 10
-RETRY_SECONDS = (1.0, 64.0)  # after the first failure to expire an instance, and the longest
+RETRY_SECONDS = (1.0, 64.0)  # pause after the first failure to expire an instance, and its limit
 
 
 class Kept(NamedTuple):
-    """An instance, and the version of the document that held it."""
+    """An instance, and the version of its document."""
 
     instance: Instance
     version: int
@@ -34,14 +35,14 @@ class Kept(NamedTuple):
 
 @dataclass
 class Seen:
-    """What a server knows of an instance.
+    """What a server knows about an instance.
 
     Attributes
     ----------
     use
         Its last use, as it was last seen in the store, or first in a list.
     since
-        When that was, as far as this server knows.
+        Time of that use, as far as this server knows.
     until
         When it times out.
     here
@@ -49,13 +50,13 @@ class Seen:
     unwritten
         Whether it was used here since.
     kept
-        What the store held when that was last read; None if it wasn't.
+        The document at the last read; None if it wasn't read.
     damaged
-        Whether the store held something then that can't be read.
+        Whether the document at the last read was damaged.
     listed
-        The stamp that the adapter's last list had; None if it had none.
+        The stamp in the adapter's last list; None if there was none.
     again, pause
-        When it is tried to expire it again, and how long that is after the last failure.
+        When to try again to expire it, and the pause after the last failure.
     """
 
     use: Use
@@ -71,16 +72,16 @@ class Seen:
 
 
 class Watch:
-    """What one server knows of the uses of instances.
+    """What one server knows about the uses of instances.
 
     Parameters
     ----------
     clock
-        What times are measured by.
+        The clock for timeouts.
     mirrored
-        Whether an adapter holds the instances, too. Then the stamp and the time of a use may both be of the
-        last use, and it is the same if one of them is. If not, a tenth of the timeout is added to what
-        another server wrote, since not every use is written.
+        Whether an adapter holds the instances too. Then the stamp and the time may both belong to the last
+        use; two uses are the same if one of the two agrees. Without an adapter, a tenth of the timeout is
+        added to uses of other servers, since not every use is written.
     """
 
     def __init__(self, clock: SteadyClock, *, mirrored: bool) -> None:
@@ -88,17 +89,17 @@ class Watch:
         self._mirrored = mirrored
         self._seen: dict[str, Seen] = {}
         self._learning = asyncio.Lock()
-        self._changed: set[str] = set()  # what this server noted since a list was asked for
+        self._changed: set[str] = set()  # changes by this server since a list was requested
 
     def __len__(self) -> int:
         return sum(seen.here for seen in self._seen.values())
 
     def get(self, instance_id: str) -> Seen | None:
-        """Return what is known of an instance, or None."""
+        """Return what is known about an instance, or None."""
         return self._seen.get(instance_id)
 
     def see(self, instance_id: str, use: Use, *, here: bool = True) -> Seen:
-        """Note the last use that an instance has now."""
+        """Record the last use of an instance."""
         self._changed.add(instance_id)
         now, seen = self._clock(), self._seen.get(instance_id)
         accessed = self._clock.from_wall(use.accessed)
@@ -109,7 +110,7 @@ class Watch:
         elif not self._mirrored or use.accessed != seen.use.accessed:
             if use.stamp not in (seen.use.stamp, seen.listed):
                 seen.since, seen.until = accessed, max(seen.until, now + lasts)
-            elif self._mirrored and here:  # the same use as far as the list knew, whose times may be coarser
+            elif self._mirrored and here:  # the same use according to the list, whose times may be coarser
                 seen.until = max(seen.until, accessed + lasts)
         if here:
             seen.use = use
@@ -119,7 +120,7 @@ class Watch:
         return seen
 
     def used(self, instance_id: str, use: Use) -> Seen:
-        """Note a use that this server has written now."""
+        """Record a use that this server has written now."""
         self._changed.add(instance_id)
         now, seen = self._clock(), self._seen.get(instance_id)
         if seen is None:
@@ -129,9 +130,9 @@ class Watch:
         return seen
 
     def renew(self, instance_id: str, began: float) -> bool:
-        """Let the timeout of an instance begin anew; return whether that is to be written.
+        """Restart the timeout of an instance; return whether that has to be written.
 
-        What was written since the request began need not be written again.
+        A use that was written since the request began needn't be written again.
         """
         now, seen = self._clock(), self._seen.get(instance_id)
         if seen is None or not seen.here:
@@ -141,23 +142,23 @@ class Watch:
         return seen.unwritten and now - seen.since >= seen.use.lasts / WRITES_PER_TIMEOUT
 
     def leave(self, instance_id: str) -> None:
-        """Note that the store no longer holds an instance, but the adapter does."""
+        """Record that the store no longer holds an instance, but the adapter does."""
         self._changed.add(instance_id)
         if (seen := self._seen.get(instance_id)) is not None:
             seen.here, seen.kept = False, None
 
     def forget(self, instance_id: str) -> None:
-        """Note that an instance is gone; harmless if it isn't known."""
+        """Record that an instance is deleted; does nothing if it isn't known."""
         self._changed.add(instance_id)
         self._seen.pop(instance_id, None)
 
     def due(self) -> list[str]:
-        """Return the instances that have timed out, but those that failed to expire a moment ago."""
+        """Return the instances that have timed out, without those that failed to expire a moment ago."""
         now = self._clock()
         return [name for name, seen in self._seen.items() if now >= max(seen.until, seen.again)]
 
     def fail(self, instance_id: str) -> float:
-        """Note that an instance could not be expired, and return for how many seconds it isn't tried."""
+        """Record that an instance could not be expired; return the seconds until the next try."""
         first, longest = RETRY_SECONDS
         if (seen := self._seen.get(instance_id)) is None:
             return 0.0
@@ -166,7 +167,7 @@ class Watch:
         return seen.pause
 
     def unwritten(self) -> list[str]:
-        """Return the instances of which a use here isn't written."""
+        """Return the instances with a use here that isn't written."""
         return [name for name, seen in self._seen.items() if seen.here and seen.unwritten]
 
     def idle(self, owner: str) -> Mapping[str, int]:
@@ -175,15 +176,14 @@ class Watch:
         return {name: seen.use.stamp for name, seen in mine if seen.here and now >= seen.until}
 
     def elsewhere(self, owner: str) -> int:
-        """Count an owner's instances that only the adapter holds and that haven't timed out."""
+        """Return the number of an owner's instances that only the adapter holds, without timed out ones."""
         now, mine = self._clock(), [it for it in self._seen.values() if it.use.owner == owner]
         return sum(not seen.here and now < seen.until for seen in mine)
 
     async def learn(self, ask: Callable[[], Awaitable[Mapping[str, Use]]], *, here: bool) -> int:
-        """Ask for a list of instances, those in the store or those elsewhere, and return how many it has.
+        """Request a list of instances, those in the store or those elsewhere; return its length.
 
-        What is known of such instances and isn't in the list is forgotten; what this server noted meanwhile
-        stays as it is.
+        Known instances that aren't in the list are removed; changes by this server meanwhile take precedence.
         """
         async with self._learning:
             self._changed = set()

@@ -1,4 +1,4 @@
-"""External state: instances mirrored through an adapter into storage of the user's choice."""
+"""External state: instances mirrored through an adapter into a storage of the user's choice."""
 
 from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter, InstanceState, check_adapter
 from perdure.dialects.bptk.external_state.file_adapter import FileAdapter

@@ -1,7 +1,7 @@
-"""The adapter port: what a storage does to hold instances, and the value it is handed.
+"""The adapter port: a storage for instances, and the value that it stores.
 
-After seed 001. An adapter does input and output only; what the values mean is `document`'s matter, and when
-it is called is `mirror`'s.
+After seed 001. An adapter only does input and output; `document` defines the values, and `mirror` makes the
+calls.
 """
 
 import datetime
@@ -25,7 +25,7 @@ _METHODS: Final = (
     "_lock_instance",
     "_close",
 )
-"""What a server calls."""
+"""The methods that a server calls."""
 
 
 @dataclass
@@ -35,15 +35,15 @@ class InstanceState:
     Attributes
     ----------
     state
-        The session as plain JSON, so that ``json.dumps(state)`` works; None without a session.
+        The session as JSON, so that ``json.dumps(state)`` works; None without a session.
     instance_id
-        The instance's name.
+        The instance's id.
     time
-        When it was last asked for anything; naive times are local.
+        Time of the last use; naive times are local.
     timeout
-        How long it may go without that, under seven keys from ``weeks`` to ``microseconds``.
+        How long it may stay unused, under seven keys from ``weeks`` to ``microseconds``.
     step
-        The time that the next step answers, in the model's unit; None without a session.
+        The time of the next step, in the model's unit; None without a session.
     """
 
     state: Any
@@ -54,46 +54,47 @@ class InstanceState:
 
 
 class ExternalStateAdapter(ABC):
-    """Holds instances in some storage.
+    """Stores instances in some storage.
 
-    A server calls it from one thread only, and one method at a time. A method that returns has done its work
-    durably; one that raises any exception has failed, and the server looks what is held by `_load_instance`.
+    A server calls it from one thread only, one method at a time. When a method returns, its effect is
+    durable. If it raises any exception, it has failed, and the server reads the stored instance with
+    `_load_instance`.
 
     Parameters
     ----------
     compress
-        Whether ``state.state`` arrives as a small object that holds the compressed session. What is loaded is
-        recognised either way, so it can be changed at any time.
+        Whether ``state.state`` is a small object with the compressed session. Both forms can be loaded, so
+        that it can be changed at any time.
     """
 
-    compress: bool = False  # for an adapter whose constructor doesn't call this one
+    compress: bool = False  # for adapters whose constructor doesn't call this one
 
     def __init__(self, compress: bool) -> None:
         self.compress = compress
 
     @abstractmethod
     def _save_instance(self, state: InstanceState) -> None:
-        """Hold an instance in place of what was held under its id."""
+        """Store an instance, replacing the one with its id."""
 
     @abstractmethod
     def _load_instance(self, instance_id: str) -> InstanceState | None:
-        """Return an instance, or None if none is held under the id, which may be any text."""
+        """Return an instance, or None if the id, which may be any text, is unknown."""
 
     @abstractmethod
     def delete_instance(self, instance_id: str) -> None:
-        """Forget an instance; harmless if there is none."""
+        """Delete an instance; does nothing if there is none."""
 
     def _save_state(self, instance_states: list[InstanceState]) -> None:
-        """Hold several instances."""
+        """Store several instances."""
         for state in instance_states:
             self._save_instance(state)
 
     def _load_state(self) -> list[InstanceState]:
-        """Return all instances; without an implementation of this, each is loaded when it is asked for."""
+        """Return all instances; without an implementation, each is loaded on request."""
         return []
 
     def _open(self, shared: bool) -> None:
-        """Get ready, before any other call; by default nothing.
+        """Open the storage, before any other call; does nothing by default.
 
         Parameters
         ----------
@@ -104,23 +105,23 @@ class ExternalStateAdapter(ABC):
         return
 
     def _lock_instance(self, instance_id: str) -> Callable[[], None]:
-        """Lock an instance against other servers, without waiting, and return what unlocks it.
+        """Lock an instance against other servers, without waiting, and return a function that unlocks it.
 
-        By default there is no lock: then only one server may use the storage. Raises `ExternalStateLocked`
-        if another server holds it.
+        By default there is no lock: then only one server may use the storage. Raises `ExternalStateLocked` if
+        another server holds it.
         """
         return _nothing
 
     def _close(self) -> None:
-        """Let go of what was opened, after the last call; by default nothing."""
+        """Close the storage, after the last call; does nothing by default."""
         return
 
 
 def check_adapter(adapter: object) -> None:
-    """Raise `Invalid` if an object can't be an adapter: it lacks a method, or one of them is async."""
+    """Raise `Invalid` if an object isn't an adapter: it lacks a method, or one of them is async."""
     kind = adapter.__name__ if isinstance(adapter, type) else type(adapter).__name__
     if isinstance(adapter, type):
-        raise Invalid(f"The adapter is the class {kind}; pass an object that it makes.")
+        raise Invalid(f"The adapter is the class {kind}; pass an instance of it.")
     lacking = [name for name in _METHODS if not callable(getattr(adapter, name, None))]
     if lacking:
         raise Invalid(
@@ -129,8 +130,8 @@ def check_adapter(adapter: object) -> None:
         )
     for name in _METHODS:
         if inspect.iscoroutinefunction(getattr(adapter, name)):
-            raise Invalid(f"{kind}.{name} is async; adapters block, in a thread of their own.")
+            raise Invalid(f"{kind}.{name} is async; the methods of adapters must be blocking.")
 
 
 def _nothing() -> None:
-    """Unlock what was never locked."""
+    """Do nothing: there was no lock."""

@@ -1,4 +1,4 @@
-"""The adapter's thread: the one thread on which all calls of an adapter are made, one after the other."""
+"""The adapter's thread: makes all calls of an adapter, one after the other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,8 +11,8 @@ from perdure.errors import ExternalStateLocked, ExternalStateUnavailable
 
 __all__ = ["AdapterThread"]
 
-LOCK_SECONDS = 30.0  # how long a request waits for another server's
-POLL_SECONDS = (0.002, 0.05)  # from, to: how often it looks
+LOCK_SECONDS = 30.0  # limit of waiting for the lock of another server
+POLL_SECONDS = (0.002, 0.05)  # shortest and longest interval between two tries
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class AdapterThread:
     Parameters
     ----------
     adapter
-        What is called.
+        The adapter.
     shared
         Whether other servers use the same storage.
     """
@@ -35,14 +35,14 @@ class AdapterThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="external-state")
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Do work on the thread.
+        """Run a function in the thread.
 
         Raises
         ------
         ExternalStateLocked
             If another server uses the storage, or the instance.
         ExternalStateUnavailable
-            If the work raised anything else.
+            If the function raised anything else.
         """
 
         def call() -> T:
@@ -60,9 +60,11 @@ class AdapterThread:
 
     @asynccontextmanager
     async def lock(self, instance_id: str) -> AsyncIterator[None]:
-        """Keep other servers off an instance; raise `ExternalStateLocked` if one stays for too long.
+        """Lock an instance against other servers.
 
-        The work under it is always done to its end.
+        Raise `ExternalStateLocked` if it stays locked for too long.
+
+        The work under the lock is always completed.
         """
         if not self.shared:
             yield
@@ -86,7 +88,7 @@ class AdapterThread:
                 except ExternalStateLocked:
                     if loop.time() > until:
                         raise
-                    # The thread must not wait: whoever holds the lock may be waiting for this one in turn.
+                    # The thread must not wait: the lock's holder may wait for this thread.
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, longest)
             yield
@@ -94,7 +96,7 @@ class AdapterThread:
             await self.call(let_go)
 
     async def aclose(self) -> None:
-        """Let go of the adapter and end the thread."""
+        """Close the adapter and end the thread."""
         if self._opened:
             with suppress(ExternalStateUnavailable):
                 await self.call(self._adapter._close)

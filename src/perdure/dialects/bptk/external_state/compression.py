@@ -1,4 +1,4 @@
-"""The compressed form of a session: a small JSON object that holds it, checked when it is read."""
+"""The compressed form of a session: a small JSON object, checked when it is read."""
 
 import base64
 import binascii
@@ -17,19 +17,19 @@ MOST_BYTES = 1 << 30  # of a decompressed session; one that claims more is damag
 
 
 def compress(state: object) -> dict[str, Any]:
-    """Return the compressed form of what `msgspec` can write as JSON."""
+    """Return the compressed form of a value that `msgspec` can write as JSON."""
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     packed = compressor.compress(msgspec.json.encode(state))
     return {"format": FORMAT, "zstd": base64.b64encode(packed).decode("ascii")}
 
 
 def decompress(state: Any) -> Any:
-    """Return the plain form of a state, compressed or not.
+    """Return a state in its plain form, whether it is compressed or not.
 
     Raises
     ------
     CorruptBlob
-        If it was truncated, or changed so that it doesn't hold the same.
+        If it was truncated or changed.
     """
     if not isinstance(state, dict) or state.get("format") != FORMAT or "zstd" not in state:
         return state

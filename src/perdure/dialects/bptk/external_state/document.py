@@ -1,7 +1,7 @@
-"""The document: an instance with its session as plain JSON, complete in itself.
+"""The document: an instance with its session as self-contained JSON.
 
 Names that BPTK's session state has mean the same here. Numbers keep their bits: JSON's shortest decimal form
-of a double is exact, and what isn't finite is text, as JSON has no number for it.
+of a double is exact, and numbers that aren't finite are text, since JSON has no form for them.
 """
 
 import math
@@ -42,20 +42,20 @@ Number = float | str
 
 
 JsonAnswers = dict[str, list[Number]]
-"""Impure function to what it answered during a step, in the order of its calls."""
+"""The values that each impure function returned during a step, in the order of its calls."""
 
 
 class Column(msgspec.Struct, frozen=True):
-    """What one scenario answered: the times, and each equation's values at them."""
+    """The results of one scenario: the times, and each equation's values at them."""
 
     times: list[float]
     equations: dict[str, list[Number]]
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's idempotency key: `count` ordinals from `ordinal` on, of the steps from `position` on.
+    """A request's idempotency key: `count` ordinals from `ordinal` on, for the steps from `position` on.
 
-    The steps that were `streamed` are each a chunk of their own.
+    If `streamed`, each step is a chunk of its own.
     """
 
     text: str
@@ -73,7 +73,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineStates(msgspec.Struct, frozen=True, kw_only=True):
-    """A savepoint: by entity, the engine's state as a checked blob."""
+    """A savepoint: the engine's state as a checked blob, by entity."""
 
     timestamp: int
     position: int
@@ -81,7 +81,7 @@ class EngineStates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPart(msgspec.Struct, frozen=True, kw_only=True):
-    """The session's run: its record, and what `SessionSpec` says besides names and seed."""
+    """The session's run: its record, and the fields of `SessionSpec` besides names and seed."""
 
     id: str
     state: RunStatus
@@ -106,16 +106,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     scenario_managers, scenarios, equations
         Their names.
     starttime, stoptime, dt, step
-        When the session starts and stops, the distance of answers, and the time of the next one, in the
+        Start and stop of the session, the interval between answers, and the time of the next one, in the
         model's unit.
     settings_log
         Step number → manager → scenario → ``constants`` and ``points``; steps without any are left out.
     results_log
-        Manager → scenario → what it answered.
+        Manager → scenario → results.
     seed
-        Of the random draws.
+        Seed of the random draws.
     owner
-        Whose the instance is.
+        Owner of the instance.
     accessed
         Unix time of the last request, in seconds.
     keys
@@ -125,11 +125,12 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     engine_states
         The newest savepoint; None if there is none yet.
     answers_log
-        Step number → manager → scenario → what impure functions answered; steps without any are left out.
+        Step number → manager → scenario → values that impure functions returned; steps without any are left
+        out.
     former_states
-        The savepoint before it, at which a restore begins; None if there is none.
+        The previous savepoint, at which a restore begins; None if there is none.
     started
-        A hash of the request that started the instance under an idempotency key; None without one.
+        A hash of the request that started the instance with an idempotency key; None without one.
     """
 
     format: Literal["perdure-1"] = "perdure-1"
@@ -162,7 +163,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance without a session that was started under an idempotency key.
+    """An instance without a session that was started with an idempotency key.
 
     Attributes
     ----------
@@ -179,12 +180,12 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_document(state: Any) -> bool:
-    """Return whether a plain state is a document of this version, and not one of BPTK's."""
+    """Return whether a JSON state is a document of this version, and not one of BPTK's."""
     return isinstance(state, dict) and state.get("format") in (FORMAT, STARTED)
 
 
 def parse(state: Any) -> Document | Started:
-    """Return the document that a plain state is; raise `CorruptBlob` if it is damaged."""
+    """Convert a JSON state into a document; raise `CorruptBlob` if it is damaged."""
     try:
         if state["format"] == STARTED:
             return msgspec.convert(state, Started)
@@ -194,7 +195,7 @@ def parse(state: Any) -> Document | Started:
 
 
 def entries_of(document: Document) -> list[Entry]:
-    """Return the step log as stores take it, with its keys; raise `CorruptBlob` if it contradicts itself."""
+    """Return the step log as entries for a store, with keys; raise `CorruptBlob` if it is inconsistent."""
     try:
         columns = [
             (document.results_log[part.manager][part.scenario], part.outputs)
@@ -234,7 +235,7 @@ def entries_of(document: Document) -> list[Entry]:
 
 
 def to_json_number(value: float) -> Number:
-    """Return a double as JSON can hold it without loss.
+    """Return a double in a form that JSON holds without loss.
 
     >>> to_json_number(0.1), to_json_number(-math.inf), to_json_number(math.nan)
     (0.1, '-Infinity', 'NaN')
@@ -251,7 +252,7 @@ _NAN = struct.pack(">d", math.nan).hex()
 
 
 def _from_json(value: Number) -> float:
-    """Return what `to_json_number` was given."""
+    """Invert `to_json_number`."""
     if not isinstance(value, str):
         return value
     if value.startswith("NaN:"):

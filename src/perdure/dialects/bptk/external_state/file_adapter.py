@@ -22,7 +22,7 @@ from perdure.stores.lock import Lock
 __all__ = ["FileAdapter"]
 
 LOCK_FILE = ".perdure.lock"
-LOCK, DRAFT = ".lock", ".tmp"  # suffixes of an instance's lock, and of a file that isn't whole yet
+LOCK, DRAFT = ".lock", ".tmp"  # suffixes of an instance's lock, and of an incomplete file
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _START = b'{"checksum":"'
@@ -34,20 +34,19 @@ log = structlog.get_logger(__name__)
 
 
 class FileAdapter(ExternalStateAdapter):
-    """Holds each instance in a file ``<id>.json``; it reads those of BPTK-Py, too.
+    """Stores each instance in a file ``<id>.json``; it also reads those of BPTK-Py.
 
-    A file is written beside its place, synced, and moved there; then the folder is synced. So whatever
-    happens, the file is the former or the new one. A file that is damaged is set aside as
-    ``<id>.json.corrupt``; any other file of the folder is left alone. The folder belongs to one server at a
-    time, unless all of them run with ``externalize_state_completely``; the kernel lets go of its lock when a
-    server ends.
+    A file is written under a temporary name, synced and renamed; then the folder is synced. So the file is
+    always complete, either the former or the new one. A damaged file is renamed to ``<id>.json.corrupt``;
+    other files of the folder are ignored. The folder belongs to one server at a time, unless all of them run
+    with ``externalize_state_completely``; its kernel lock ends with the server.
 
     Parameters
     ----------
     compress
         Whether the sessions in the files are compressed.
     path
-        The folder; it is made when it is first needed.
+        The folder; it is created when it is first needed.
 
     Examples
     --------
@@ -64,7 +63,7 @@ class FileAdapter(ExternalStateAdapter):
         self._shared = False
 
     def _open(self, shared: bool) -> None:
-        """Make the folder and lock it; raise `ExternalStateLocked` if another server has it."""
+        """Create the folder and lock it; raise `ExternalStateLocked` if another server has it."""
         if self._lock is not None:
             return
         if not self._folder.is_dir():
@@ -72,13 +71,13 @@ class FileAdapter(ExternalStateAdapter):
             _sync(self._folder.parent)
         self._lock = self._locked(self._folder / LOCK_FILE, self._folder, shared=shared)
         self._shared = shared
-        if not shared:  # what servers left behind that were killed
+        if not shared:  # remove what killed servers left
             for path in self._folder.iterdir():
                 if path.suffix in (DRAFT, LOCK) and _ID.fullmatch(path.stem):
                     path.unlink()
 
     def _close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -87,12 +86,12 @@ class FileAdapter(ExternalStateAdapter):
         """Lock an instance; raise `ExternalStateLocked` if another server, or request, has it."""
         path = self._path(instance_id)
         if path is None:
-            return lambda: None  # nothing can be held under this name
+            return lambda: None  # no file can have this name
         lock = self._locked(path.with_suffix(LOCK), path, shared=False)
         return lock.remove
 
     def _save_instance(self, state: InstanceState) -> None:
-        """Write an instance; raise `OSError` if that can't be done, and the former file stays."""
+        """Write an instance; raise `OSError` if that fails, and the former file stays."""
         path = self._path(state.instance_id)
         if path is None:
             raise Invalid(f"{state.instance_id!r} is not an instance's id (32 hexadecimal digits).")
@@ -112,7 +111,7 @@ class FileAdapter(ExternalStateAdapter):
         _sync(self._folder)
 
     def _load_instance(self, instance_id: str) -> InstanceState | None:
-        """Read an instance; None if there is no file, or only a damaged one, which is set aside."""
+        """Read an instance; None if there is no file, or only a damaged one, which is renamed."""
         self._open(shared=False)
         path = self._path(instance_id)
         return None if path is None else self._load(path, set_aside=True)
@@ -132,9 +131,9 @@ class FileAdapter(ExternalStateAdapter):
             return None
 
     def _load_state(self) -> list[InstanceState]:
-        """Read all instances in the order of their ids; what can't be read is logged and passed over.
+        """Read all instances in the order of their ids; unreadable ones are logged and skipped.
 
-        If the folder is shared, what is damaged stays until it is asked for: without the instance's lock,
+        In a shared folder a damaged file stays until its instance is requested: without the instance's lock,
         another server may have replaced it a moment ago.
         """
         self._open(shared=False)
@@ -152,7 +151,7 @@ class FileAdapter(ExternalStateAdapter):
         return states
 
     def delete_instance(self, instance_id: str) -> None:
-        """Remove an instance's file; harmless if there is none."""
+        """Remove an instance's file; does nothing if there is none."""
         path = self._path(instance_id)
         if path is not None:
             self._open(shared=False)
@@ -161,7 +160,7 @@ class FileAdapter(ExternalStateAdapter):
             _sync(self._folder)
 
     def _path(self, instance_id: str) -> Path | None:
-        """Return where an instance's file is; None if the text is no id, and so must not become a path."""
+        """Return the path of an instance's file; None if the text isn't an id and must not become a path."""
         return self._folder / f"{instance_id}.json" if _ID.fullmatch(instance_id) else None
 
     def _locked(self, file: Path, guarded: Path, *, shared: bool) -> Lock:
@@ -180,7 +179,7 @@ def _sync(folder: Path) -> None:
 
 
 def _written(state: InstanceState) -> bytes:
-    """Return a file's content."""
+    """Return the content of a file."""
     time = state.time
     instance = {
         "state": state.state,
@@ -193,7 +192,7 @@ def _written(state: InstanceState) -> bytes:
 
 
 def _read(content: bytes, instance_id: str) -> InstanceState | None:
-    """Return what a file holds, None if that is something else; raise `ValueError` if it is damaged."""
+    """Return the instance in a file, None if it has another content; raise `ValueError` if it is damaged."""
     if content.startswith(_START):
         data = content[len(_START) + _CHECKSUM + len(_DATA) : -len(_END)]
         if content != _framed(data):
@@ -206,9 +205,9 @@ def _read(content: bytes, instance_id: str) -> InstanceState | None:
         return None
     if not isinstance(held.get("state"), str):
         raise ValueError("it holds no state as text")
-    # Python's decoder knows the names that its encoder writes for numbers which JSON lacks.
+    # Python's decoder accepts the names that its encoder writes for numbers without a JSON form.
     instance = _instance({**held, "state": _decoded(json.loads, held["state"])}, instance_id)
-    return replace(instance, time=datetime.datetime.now())  # BPTK-Py counts it as asked for when it is loaded
+    return replace(instance, time=datetime.datetime.now())  # in BPTK-Py, loading counts as a use
 
 
 def _instance(data: Any, instance_id: str) -> InstanceState:
@@ -236,13 +235,13 @@ def _decoded(decode: Callable[[Any], Any], text: bytes | str) -> Any:
 
 
 def _framed(data: bytes) -> bytes:
-    """Return a file's content: JSON with its checksum before it, as one JSON object."""
+    """Return the content of a file: JSON with its checksum, as one JSON object."""
     checksum = hashlib.blake2b(data, digest_size=_CHECKSUM // 2).hexdigest()
     return b"".join((_START, checksum.encode("ascii"), _DATA, data, _END))
 
 
 def _free(path: Path) -> Path:
-    """Return the path, or the first with a number added that nothing has."""
+    """Return the path, or the first unused one with a number."""
     candidate, number = path, 1
     while candidate.exists():
         candidate, number = path.with_name(f"{path.name}.{number}"), number + 1

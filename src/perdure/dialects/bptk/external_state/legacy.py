@@ -1,9 +1,9 @@
-"""Legacy sessions: what BPTK-Py of 2022, 2.1, 3.0 and 3.2 wrote down, brought into one form.
+"""Legacy sessions: the data of BPTK-Py of 2022, 2.1, 3.0 and 3.2, converted into one form.
 
-Their logs come in three shapes. *By step*: time → manager → scenario → …; a step without settings has null.
-*By scenario* (compressed, up to 3.0.2): manager → scenario → … → list, the times thrown away. *With steps*
-(compressed, from 3.0.3): the same besides a list of the times, where a value that some steps lack names its
-places. `rebuild` makes sessions of them.
+Their logs have three shapes. *By step*: time → manager → scenario → …; a step without settings has null. *By
+scenario* (compressed, up to 3.0.2): manager → scenario → … → list, without times. *With steps* (compressed,
+from 3.0.3): the same with a list of the times; a value that some steps lack has the indices of its steps.
+`rebuild` makes sessions of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ Results = dict[tuple[str, str, str], float]
 """(manager, scenario, equation) → value."""
 
 WITH_STEPS = "steps-v2"
-NEAR = 1e-6  # of dt: times nearer to each other are the same step
+NEAR = 1e-6  # of dt; times with a smaller difference are the same step
 
 
 class LegacySession(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +35,11 @@ class LegacySession(msgspec.Struct, frozen=True, kw_only=True):
     begun_with
         The settings of ``begin-session``.
     starttime, dt
-        When it began and the distance of its steps, in the model's unit.
+        Its start and the interval between its steps, in the model's unit.
     settings
-        What each step was given.
+        The settings of each step.
     results
-        What each step answered.
+        The results of each step.
     """
 
     managers: list[str]
@@ -53,7 +53,10 @@ class LegacySession(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, state: Any) -> "LegacySession":
-        """Return the session that a state of BPTK-Py is; raise `CorruptBlob`, and why, if it is none."""
+        """Convert a state of BPTK-Py into a session.
+
+        Raise `CorruptBlob` with the reason if that is impossible.
+        """
         try:
             managers = _names(state, "scenario_managers")
             starttime, dt = float(state["starttime"]), float(state["dt"])
@@ -62,7 +65,7 @@ class LegacySession(msgspec.Struct, frozen=True, kw_only=True):
             times = [starttime + number * dt for number in range(count)]
             if isinstance(results, tuple):
                 told, results = results
-                # BPTK-Py adds dt up, so its times may be a little off.
+                # BPTK-Py sums dt, so that its times may be slightly off.
                 if any(abs(time - exact) > NEAR * dt for time, exact in zip(told, times, strict=True)):
                     raise CorruptBlob(reason="its results are not of one step after the other")
                 times = told
@@ -97,7 +100,7 @@ def _by_step(log: Mapping[str, Any], managers: list[str]) -> bool:
 
 
 def _results(log: Any, managers: list[str]) -> tuple[list[float], list[Results]] | list[Results]:
-    """Return each step's results, with the steps' times where the log tells them."""
+    """Return each step's results, with the steps' times if the log has them."""
     if log.get("__format__") == WITH_STEPS:
         times = [float(time) for time in log["steps"]]
         columns = {
@@ -147,7 +150,7 @@ def _settings(log: Any, managers: list[str], times: list[float]) -> list[Setting
 
 
 def _checked(given: Any) -> Settings:
-    """Return settings with null as nothing; whatever isn't a mapping of mappings raises `AttributeError`."""
+    """Return settings with null as nothing; anything but a mapping of mappings raises `AttributeError`."""
     return {
         manager: {
             scenario: {kind: dict((values or {}).items()) for kind, values in (kinds or {}).items()}
@@ -158,7 +161,7 @@ def _checked(given: Any) -> Settings:
 
 
 def _spread(data: Any, times: list[float], places: Any) -> list[Settings]:
-    """Return each step's settings from lists of values by name, whose places in time a function tells."""
+    """Return each step's settings from lists of values by name; a function returns the steps of each list."""
     settings: list[Settings] = [{} for _ in times]
     for manager, scenarios in data.items():
         for scenario, kinds in scenarios.items():
@@ -171,13 +174,13 @@ def _spread(data: Any, times: list[float], places: Any) -> list[Settings]:
 
 
 def _at(values: Any, index: list[int]) -> Iterator[tuple[int, Any]]:
-    """Return the values of one name with the steps they belong to."""
+    """Yield the values of one name with their steps."""
     places, found = _places(values, len(index))
     return iter([(index[place], value) for place, value in zip(places, found, strict=True)])
 
 
 def _places(values: Any, count: int) -> tuple[list[int], list[Any]]:
-    """Return where the values of one name stand, and the values."""
+    """Return the steps of the values of one name, and the values."""
     if isinstance(values, dict):
         return values["at"], values["values"]
     if len(values) != count:
@@ -193,7 +196,7 @@ def _columns(data: Any) -> Iterator[tuple[tuple[str, str, str], Any]]:
 
 
 def _indices(given: list[float], times: list[float]) -> list[int]:
-    """Return which steps the times belong to."""
+    """Return the indices of the steps with these times."""
     index = {time: at for at, time in enumerate(times)}
     for time in given:
         if time not in index:

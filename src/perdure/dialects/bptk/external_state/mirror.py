@@ -1,7 +1,7 @@
-"""The mirror: instances of a store written through an adapter before any answer goes out, and brought back.
+"""The mirror: writes instances of a store through to an adapter before a response is sent, and loads them.
 
-The adapter holds a copy of each instance as last acknowledged. Memory is never put back to it: what couldn't
-be saved is dropped, and loaded from the adapter again.
+The adapter holds a copy of each instance as last acknowledged. If an instance can't be saved, it is dropped
+from memory, and loaded from the adapter again.
 """
 
 import asyncio
@@ -47,23 +47,23 @@ log = structlog.get_logger(__name__)
 
 
 class Mirror:
-    """Writes instances of a store through to an adapter, and brings their runs back.
+    """Writes instances of a store through to an adapter, and loads their runs.
 
-    The caller serialises what is done with an instance, and does it to its end, also when its client goes
-    away. It keeps the instances' documents, too.
+    The caller serialises the operations on an instance, completes them even if the client disconnects, and
+    keeps the instances' documents.
 
     Parameters
     ----------
     adapter
-        Where instances are held.
+        The adapter.
     store
-        Where their runs live.
+        The store of their runs.
     sessions
         The driver of their runs.
     shared
         Whether other servers use the same storage (``externalize_state_completely``).
     owner
-        Whose an instance is that has no session, or one of BPTK-Py, as neither says.
+        The owner of instances without a session, or with one of BPTK-Py, which don't name one.
     """
 
     def __init__(
@@ -79,26 +79,29 @@ class Mirror:
         self._store = store
         self._sessions = sessions
         self._owner = owner
-        self._logs: dict[str, StepLog] = {}  # of each instance's session, so that a save decodes what is new
-        self._labels: dict[str, dict[str, Label]] = {}  # by instance and run, until that is brought in again
+        self._logs: dict[str, StepLog] = {}  # by instance, so that a save only decodes new steps
+        self._labels: dict[str, dict[str, Label]] = {}  # by instance and run, until the run is loaded again
         self._thread = AdapterThread(adapter, shared=shared)
 
     async def open(self) -> None:
-        """Get the adapter ready; raise `ExternalStateLocked` if another server uses the storage."""
+        """Open the adapter; raise `ExternalStateLocked` if another server uses the storage."""
         await self._thread.call(lambda: None)
 
     async def aclose(self) -> None:
-        """Let go of the adapter."""
+        """Close the adapter."""
         await self._thread.aclose()
 
     def lock(self, instance_id: str) -> AbstractAsyncContextManager[None]:
-        """Keep other servers off an instance, from load to save; `ExternalStateLocked` if one stays there."""
+        """Lock an instance against other servers, from load to save.
+
+        Raise `ExternalStateLocked` after a time.
+        """
         return self._thread.lock(instance_id)
 
     # Writing ------------------------------------------------------------------------------------------------
 
     async def save(self, instance: Instance) -> None:
-        """Hand an instance, as it stands, to the adapter; raise `ExternalStateUnavailable` if it failed."""
+        """Save an instance in its current state; raise `ExternalStateUnavailable` if that fails."""
         run = self._run_of(instance)
         try:
             await self._thread.call(lambda: self._adapter._save_instance(self._state(instance, run)))
@@ -107,19 +110,19 @@ class Mirror:
             raise
 
     async def save_all(self, instances: Sequence[Instance]) -> None:
-        """Hand several instances to the adapter at once; raise `ExternalStateUnavailable` if it failed."""
+        """Save several instances at once; raise `ExternalStateUnavailable` if that fails."""
         standing = [(instance, self._run_of(instance)) for instance in instances]
         await self._thread.call(lambda: self._adapter._save_state([self._state(*it) for it in standing]))
 
     async def delete(self, instance_id: str) -> None:
-        """Let the adapter forget an instance; raise `ExternalStateUnavailable` if it failed."""
+        """Delete an instance from the adapter; raise `ExternalStateUnavailable` if that fails."""
         await self._thread.call(lambda: self._adapter.delete_instance(instance_id))
         self._labels.pop(instance_id, None)
 
     async def forget(self, instance: Instance) -> None:
-        """Drop the runs that memory has of an instance: its session's, and the one that was saved last.
+        """Drop the runs of an instance from memory: its session's, and the one that was saved last.
 
-        Their labels, which the adapter doesn't hold, are kept for when they are brought in again.
+        Their labels, which the adapter doesn't hold, are kept until the runs are loaded again.
         """
         saved = self._logs.pop(instance.id, None)
         for run in {instance.run, None if saved is None else saved.run_id} - {None}:
@@ -132,21 +135,21 @@ class Mirror:
     # Reading ------------------------------------------------------------------------------------------------
 
     async def load(self, instance_id: str, held: Any = None) -> tuple[Instance, float] | None:
-        """Bring an instance's run into memory; return the instance, and its last use as the adapter notes it.
+        """Load an instance's run into memory; return the instance, and its last use as the adapter stores it.
 
         The adapter's time may be coarser than that in the session. None if it holds no such instance.
 
         Parameters
         ----------
         held
-            What the adapter has just listed, if it is known.
+            The instance from the adapter's list, if it was just listed.
 
         Raises
         ------
         ExternalStateUnavailable
             If the adapter failed.
         ExternalStateRefused
-            If what it holds can't be taken over; it is left as it is.
+            If the data can't be loaded; it stays unchanged.
         """
         if held is None:
             held = await self._thread.call(lambda: self._adapter._load_instance(instance_id))
@@ -159,12 +162,12 @@ class Mirror:
             raise ExternalStateRefused(instance=instance_id, reason=reason) from error
 
     async def listed(self) -> Mapping[str, InstanceState]:
-        """Return what the adapter lists, by instance; what is none is logged and left out.
+        """Return the adapter's list, by instance; invalid entries are logged and left out.
 
         Raises
         ------
         ExternalStateUnavailable
-            If the adapter can't list what it holds.
+            If the adapter can't return a list.
         """
         found = {}
         for held in await self._list():
@@ -176,17 +179,17 @@ class Mirror:
         return found
 
     async def survey(self, *, check: bool) -> list[Instance]:
-        """Return the instances that the adapter lists, without their sessions; nothing stays in memory.
+        """Return the instances in the adapter's list, without their sessions; nothing stays in memory.
 
         Parameters
         ----------
         check
-            Whether the sessions are looked at too: what couldn't be taken over is logged and left out.
+            Whether the sessions are checked too: those that can't be loaded are logged and left out.
 
         Raises
         ------
         ExternalStateUnavailable
-            If the adapter can't list what it holds.
+            If the adapter can't return a list.
         """
         return await asyncio.to_thread(survey, await self._list(), self._owner, check=check)
 
@@ -200,7 +203,7 @@ class Mirror:
         return None if instance.run is None else self._store.run(instance.run)
 
     def _state(self, instance: Instance, run: Run | None) -> InstanceState:
-        """Return what the adapter is handed; called on its thread."""
+        """Return the data that the adapter receives; called in its thread."""
         if run is None:
             return handed_over(instance, None, compressed=self._adapter.compress)
         known = self._logs.get(instance.id)
@@ -233,6 +236,6 @@ class Mirror:
             instance = replace(instance, owner=begun.owner, accessed=begun.accessed, started=begun.started)
         elif content.legacy is not None:
             run = await rebuild(self._sessions, instance, content.legacy)
-            # BPTK-Py counts a loaded instance as asked for now.
+            # In BPTK-Py, loading an instance counts as a use.
             instance = replace(instance, accessed=time.time(), run=run.id)
         return instance, noted

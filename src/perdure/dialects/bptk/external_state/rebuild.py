@@ -1,10 +1,10 @@
-"""Rebuilding: a session of BPTK-Py taken anew, step by step, and compared with what was answered then.
+"""Rebuilding: replays a session of BPTK-Py step by step, and compares it with the recorded answers.
 
-An override is in force from the time that its step answers. BPTK-Py 3.2 means constants so, too. Before, and
-for points always, it evaluates lazily: what an answer doesn't need at its own time is evaluated at the next
-step, with the overrides of then, as if they had been given one step earlier. So if a session doesn't lead to
-its results as it was logged, that reading is tried. What leads there neither way is refused: going on would
-give numbers that contradict those answered.
+An override takes effect at the time of its step. BPTK-Py 3.2 does that for constants. In earlier versions,
+and always for points, it evaluates lazily: values that an answer doesn't need at its own time are evaluated
+at the next step, with the overrides of that step, as if these had been set one step earlier. So if a session
+doesn't lead to its results as logged, this interpretation is tried. If neither leads to them, the session is
+refused: its further numbers would contradict the recorded ones.
 """
 
 import math
@@ -28,14 +28,14 @@ from perdure.scenarios import Scenario
 __all__ = ["rebuild"]
 
 RELATIVE = 1e-9
-"""How far numbers may differ: NumPy's functions, which BPTK-Py uses, differ from libm's by a few units in the
-last place (1e-16 a step), another model by far more."""
+"""Tolerance of numbers: NumPy's functions, which BPTK-Py uses, differ from libm's by a few units in the last
+place (1e-16 a step); another model differs by far more."""
 
 ABSOLUTE = 1e-12  # of the equation's largest value, for numbers near zero
 
 
 async def rebuild(sessions: Sessions, instance: Instance, state: Any) -> Run:
-    """Make the run of a session of BPTK-Py.
+    """Create the run of a session of BPTK-Py.
 
     Raises
     ------
@@ -107,7 +107,10 @@ async def _replay(
     scenarios: list[Scenario],
     reading: list[Settings],
 ) -> tuple[Run, str | None]:
-    """Take the session anew; return its run, and how it differs from what was answered, if it does."""
+    """Replay the session.
+
+    Return its run, and the first difference from the recorded answers, if there is one.
+    """
     selected: dict[str, list[str]] = {}
     for scenario in scenarios:
         selected.setdefault(scenario.manager, []).append(scenario.name)
@@ -144,7 +147,7 @@ async def _replay(
 
 
 def _comparison(session: LegacySession) -> Callable[[int, dict[tuple[str, str, str], float]], str | None]:
-    """Return what tells how a step's numbers differ from those answered."""
+    """Return a function that describes the difference between a step's numbers and the recorded ones."""
     largest: dict[tuple[str, str, str], float] = {}
     for results in session.results:
         for place, value in results.items():
@@ -170,7 +173,7 @@ def _comparison(session: LegacySession) -> Callable[[int, dict[tuple[str, str, s
 def _reading(
     session: LegacySession, scenarios: Iterable[Scenario], *, constants: bool, points: bool
 ) -> list[Settings]:
-    """Return what each step is given, with late overrides moved to the step before.
+    """Return the settings of each step, with late overrides moved to the step before.
 
     Parameters
     ----------

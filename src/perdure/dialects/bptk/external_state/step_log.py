@@ -1,6 +1,6 @@
-"""The step log as columns: what a mirror keeps of a session, so that a save decodes only what is new.
+"""The step log as columns: what a mirror keeps of a session, so that a save only decodes new steps.
 
-The columns grow with the session and are handed out by reference; whoever writes them down copies them.
+The columns grow with the session and are passed by reference; a caller that stores them copies them.
 """
 
 from collections import deque
@@ -29,16 +29,16 @@ class StepLog:
     Parameters
     ----------
     run_id
-        Whose it is.
+        The session's run.
     spec
-        The session's, which says what the columns are.
+        The session's spec, which defines the columns.
 
     Attributes
     ----------
     position
-        How many steps it holds.
+        Number of steps.
     results, settings, answers, keys
-        As a document has them.
+        As in a document.
     """
 
     def __init__(self, run_id: str, spec: SessionSpec) -> None:
@@ -54,7 +54,7 @@ class StepLog:
             self.results.setdefault(part.manager, {})[part.scenario] = column
 
     def extend(self, steps: Sequence[Step], keys: Sequence[tuple[int, Key]]) -> None:
-        """Add the steps that follow, with their positions' keys."""
+        """Add the following steps, with the keys of their positions."""
         parts = [(part, self.results[part.manager][part.scenario]) for part in self.spec.scenarios]
         for step in steps:
             for (part, column), row in zip(parts, decode(step.outputs), strict=True):

@@ -1,4 +1,4 @@
-"""The survey: what an adapter lists, looked at and not brought in."""
+"""The survey: checks an adapter's list without loading the sessions."""
 
 from collections.abc import Iterable
 
@@ -15,16 +15,16 @@ log = structlog.get_logger(__name__)
 
 
 def survey(listed: Iterable[object], owner: str, *, check: bool) -> list[Instance]:
-    """Return the instances of a list, without their sessions; takes its time.
+    """Return the instances of a list, without their sessions; may take long.
 
     Parameters
     ----------
     listed
-        What the adapter returned; None is passed over.
+        The adapter's list; None is ignored.
     owner
-        Whose they are.
+        Their owner.
     check
-        Whether their sessions are read too. What can't be read is logged and left out.
+        Whether their sessions are read too. Those that can't be read are logged and left out.
     """
     found = []
     for held in listed:

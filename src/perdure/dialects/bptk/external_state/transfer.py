@@ -1,4 +1,4 @@
-"""The transfer: sessions out of a memory store as documents, and back into it."""
+"""The transfer: converts sessions of a memory store into documents, and back."""
 
 import datetime
 import time
@@ -45,14 +45,14 @@ ATTRIBUTES = tuple(field.name for field in fields(InstanceState))
 
 
 class Content(NamedTuple):
-    """What a state says: one of these, or nothing.
+    """The content of a state: one of these, or nothing.
 
     Attributes
     ----------
     session
         The document of an instance with a session, and its step log.
     started
-        An instance without one that was started under an idempotency key.
+        An instance without one that was started with an idempotency key.
     legacy
         A session of BPTK-Py.
     """
@@ -63,9 +63,9 @@ class Content(NamedTuple):
 
 
 def state_of(held: object) -> InstanceState:
-    """Return the instance that an adapter, the user's code, returned; raise `CorruptBlob` if it is none.
+    """Return the instance in the object that an adapter returned; raise `CorruptBlob` if it is none.
 
-    Any object is one that has the five attributes.
+    Any object with the five attributes is accepted.
     """
     what = f"the adapter returned {with_article(type(held).__name__)} that is no instance"
     missing = [name for name in ATTRIBUTES if not hasattr(held, name)]
@@ -78,7 +78,7 @@ def state_of(held: object) -> InstanceState:
 
 
 def instance_of(held: InstanceState, owner: str) -> Instance:
-    """Return the instance that an adapter holds, without its session; raise `CorruptBlob` if it is none."""
+    """Return an adapter's instance, without its session; raise `CorruptBlob` if it is invalid."""
     try:
         timeout = checked_timeout(held.timeout)
     except InvalidTimeout as error:
@@ -104,7 +104,7 @@ def document_of(store: Store, instance: Instance, run: Run, log: StepLog) -> Doc
     Parameters
     ----------
     log
-        The run's; it is brought up to the run's position.
+        The run's log, which is extended to the run's position.
     """
     log.extend(
         store.steps(run.id, log.position, run.position - log.position), store.step_keys(run.id, log.position)
@@ -148,7 +148,7 @@ def document_of(store: Store, instance: Instance, run: Run, log: StepLog) -> Doc
 
 
 def handed_over(instance: Instance, document: Document | None, *, compressed: bool) -> InstanceState:
-    """Return what an adapter is handed of an instance; `document` is its session's, None without one."""
+    """Return the `InstanceState` that an adapter receives; `document` is None without a session."""
     content: Document | Started | None = document
     if document is None and instance.started is not None:
         content = Started(owner=instance.owner, accessed=instance.accessed, started=instance.started)
@@ -165,9 +165,9 @@ def handed_over(instance: Instance, document: Document | None, *, compressed: bo
 
 
 def _newest_savepoints(store: Store, run_id: str, position: int) -> list[Savepoint]:
-    """Return the newest two intact savepoints at or before a position, ascending, or as many as there are.
+    """Return up to two of the newest intact savepoints at or before a position, ascending.
 
-    A restore begins at the former, and compares what that leads to with the latter.
+    A restore begins at the first, and compares its result with the second.
     """
     found: list[Savepoint] = []
     for info in reversed(store.savepoints(run_id)):
@@ -178,12 +178,12 @@ def _newest_savepoints(store: Store, run_id: str, position: int) -> list[Savepoi
 
 
 def read(state: Any) -> Content:
-    """Return what a state says; takes its time.
+    """Return the content of a state; may take long.
 
     Raises
     ------
     CorruptBlob
-        If it is damaged, or contradicts itself.
+        If it is damaged or inconsistent.
     """
     try:
         plain = decompress(state)
@@ -198,7 +198,7 @@ def read(state: Any) -> Content:
 
 
 def bring_in(store: Store, document: Document, entries: list[Entry], label: Label = NO_LABEL) -> None:
-    """Make the run of a document anew, with its step log, in a store that has none of its id."""
+    """Create the run of a document, with its step log, in a store without a run of this id."""
     part = document.run
     run = Run(
         id=part.id,
