@@ -91,6 +91,9 @@ def lines(client: httpx.Client, run_id: str) -> list[str]:
 def files(client: httpx.Client, run_id: str) -> dict[str, bytes]:
     """Return what a run wrote, its id left out of the names; not the log with the times of its lines."""
     response = client.get(f"/runs/{run_id}/files.zip")
+    while response.status_code == 503:  # on a busy machine, storing them takes longer than a request waits
+        assert response.json()["error"]["code"] == "results_pending", response.text
+        response = client.get(f"/runs/{run_id}/files.zip")
     assert response.status_code == 200, response.text
     found = unzipped(response.content)
     sim_id = client.get(f"/runs/{run_id}").json()["sim_id"]
