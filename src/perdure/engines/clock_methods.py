@@ -1,8 +1,9 @@
 """Clock methods: `now`, `today` and `utcnow` of `datetime.date`, `datetime.datetime` and derived classes.
 
-A class in place of `datetime` would not be the type of its instances, and pydantic, msgspec, pickle and
-whatever else goes by types would refuse one or the other. So the code of an experiment has the real classes,
-and is compiled so that attributes of these names are looked up here. Those of anything else are unchanged.
+A replacement of the class `datetime` would not be the type of its instances, so pydantic, msgspec, pickle and
+other libraries that check types would refuse one or the other. Therefore the code of an experiment has the
+real classes, and is compiled so that it looks up attributes of these names here. Attributes of other objects
+are unchanged.
 """
 
 import ast
@@ -14,22 +15,22 @@ from typing import Any
 __all__ = ["ATTRIBUTE", "ClockMethods", "compiled"]
 
 ATTRIBUTE = "__perdure_attribute__"
-"""The builtin function that compiled code looks attributes up by; it is given an object and a name."""
+"""The name of the builtin that compiled code looks up attributes with; it takes an object and a name."""
 
 _NAMES = frozenset(("now", "today", "utcnow"))
-# Not what tests put in place of the module's.
+# The real function, even if a test replaces the module's.
 _DATE, _DATETIME = datetime.date, datetime.datetime
 _EPOCH = _DATETIME(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 class ClockMethods:
-    """The methods as the code of one party, or a script, sees them.
+    """The clock methods for the code of one party, or of a script.
 
     Parameters
     ----------
     read
-        Given a clock's name and its reading, returns the reading that counts.
+        Receives the name and reading of a clock, and returns the reading to use.
     """
 
     def __init__(self, read: Callable[[str, Any], Any]) -> None:
@@ -47,7 +48,7 @@ class ClockMethods:
         return self._made.setdefault((kind, name), self._method(kind, name))
 
     def owns(self, thing: Any) -> bool:
-        """Return whether something is one of the methods, or looks them up."""
+        """Return whether a value is one of the methods, or the function that looks them up."""
         return thing == self.attribute or any(thing is method for method in self._made.values())
 
     def _method(self, kind: type[datetime.date], name: str) -> Callable[..., Any]:
@@ -69,7 +70,7 @@ class ClockMethods:
 
 
 def _of(kind: type[datetime.date], moment: datetime.date) -> datetime.date:
-    """Return a moment, or day, as an instance of a class; the constructor of a derived one makes it."""
+    """Return a moment or day as an instance of a class, made by its constructor if it is derived."""
     if kind in (_DATE, _DATETIME):
         return moment
     day = (moment.year, moment.month, moment.day)
@@ -82,22 +83,22 @@ def _of(kind: type[datetime.date], moment: datetime.date) -> datetime.date:
 
 
 def compiled(source: bytes, path: str) -> CodeType:
-    """Compile a file so that it looks up the attributes of these names by `ATTRIBUTE`."""
-    if (at := source.find(b"\0")) >= 0:  # of which Python names no place
+    """Compile a file so that it looks up attributes of these names with `ATTRIBUTE`."""
+    if (at := source.find(b"\0")) >= 0:  # Python gives no position for it
         line = source.count(b"\n", 0, at) + 1
         raise SyntaxError("source code cannot contain null bytes", (path, line, None, None))
     try:
         return compile(_tree(source, path), path, "exec", dont_inherit=True)
-    except RecursionError:  # an expression nested deeper than a tree may be, though not than a file may
+    except RecursionError:  # nested too deeply for a syntax tree, though not for a file
         return compile(source, path, "exec", dont_inherit=True)
 
 
 def _tree(source: bytes, path: str) -> ast.Module:
-    """Return the tree of a file in which the attributes are looked up."""
+    """Return the tree of a file with these attributes looked up."""
     tree = ast.parse(source, path)
     nodes = list(ast.walk(tree))
     patterns = {id(node) for match in nodes for part in _constants_of(match) for node in ast.walk(part)}
-    for node in reversed(nodes):  # what is deeper first
+    for node in reversed(nodes):  # inner expressions first
         if id(node) in patterns:
             continue
         for field, value in ast.iter_fields(node):
@@ -109,7 +110,7 @@ def _tree(source: bytes, path: str) -> ast.Module:
 
 
 def _constants_of(node: ast.AST) -> list[ast.expr]:
-    """Return what has to be a dotted name in a pattern of ``case``."""
+    """Return the parts of a ``case`` pattern that must be dotted names."""
     match node:
         case ast.MatchValue(value=value):
             return [value]

@@ -1,9 +1,9 @@
-"""Clocks: the modules that tell the time to the code of an experiment, as this code sees them.
+"""Clocks: the modules from which the code of an experiment reads the time.
 
-Scripts, engines and functions import facades of `time`, `uuid` and `timeit`, in which each reading is given
-to the journal, and comes from it when the code runs again; so it does in the methods of `datetime`. Everybody
-else (libraries, logging and Perdure itself) keeps the real ones, so that waiting and time stamps go on as
-they do.
+Scripts, engines and functions import facades of `time`, `uuid` and `timeit`. Each reading goes to the
+journal, and comes from the journal when the code runs again; the same holds for the methods of `datetime`.
+All other code (libraries, logging and Perdure itself) uses the real modules, so waiting and time stamps work
+as usual.
 """
 
 import builtins
@@ -25,10 +25,10 @@ from perdure.state.codec import State
 __all__ = ["TICK", "PartyClock", "Polled", "Read", "builtins_with", "facades"]
 
 Read = Callable[[str, Any], Any]
-"""Given a clock's name and its reading, returns the reading that counts."""
+"""Receives the name and reading of a clock, and returns the reading to use."""
 
-PATIENCE = 1000  # readings of clocks without a step or a sleep, after which they are polled
-TICK = 0.001  # seconds for which a clock that is polled stands still
+PATIENCE = 1000  # readings without a step or a sleep, after which the clocks count as polled
+TICK = 0.001  # seconds for which a polled clock stands still
 
 _READINGS = (
     "time",
@@ -43,15 +43,15 @@ _READINGS = (
     "thread_time_ns",
 )
 _SLEEP = "time.sleep"
-_UNIQUE = ("uuid1", "uuid6", "uuid7")  # made from the clock; those made from entropy repeat by themselves
-_POLLED = frozenset((*(f"time.{name}" for name in _READINGS), "datetime.now"))  # one clock each
+_UNIQUE = ("uuid1", "uuid6", "uuid7")  # uses the clock; ids made from entropy repeat by themselves
+_POLLED = frozenset((*(f"time.{name}" for name in _READINGS), "datetime.now"))  # each is one clock
 
 
 class Polled:
-    """Lets clocks that a script polls stand still for a moment, so that the journal holds fewer readings.
+    """Makes polled clocks stand still for a moment, so that the journal has fewer readings.
 
-    A script that waits by reading clocks over and over reads them a hundred thousand times a second. After
-    many readings in a row each clock answers its last reading again until a millisecond has passed.
+    A script that waits by polling clocks reads them a hundred thousand times a second. After many readings in
+    a row, each clock returns its last reading until a millisecond has passed.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Polled:
         self._last: dict[str, tuple[float, Any]] = {}
 
     def reading(self, name: str, reading: Any) -> Any:
-        """Return a clock's reading, or its last one if that isn't long ago."""
+        """Return the reading of a clock, or its last one if that is recent."""
         self._count += 1
         if self._count <= PATIENCE or name not in _POLLED:
             return reading
@@ -76,13 +76,13 @@ class Polled:
         return reading
 
     def over(self) -> None:
-        """Take note that the script did something else than to read clocks."""
+        """Note that the script did something other than reading clocks."""
         self._count = 0
         self._last.clear()
 
 
 def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.ModuleType]:
-    """Return the modules that a script imports in place of the real ones, by name."""
+    """Return the facades that a script imports instead of the real modules, by name."""
     stopwatch = _facade(timeit)
     facade_of_time = _time(read, sleep)
     vars(stopwatch)["default_timer"] = facade_of_time.perf_counter
@@ -90,17 +90,17 @@ def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.Mo
 
 
 class PartyClock:
-    """What one engine, or the functions, read from clocks: noted as it is read, and read again when given.
+    """The readings of clocks by one engine, or by the functions: recorded, and repeated in a replay.
 
-    It is used within a ``with`` block, by the thread that entered it; other threads read the real clocks. To
-    sleep is noted as a reading too: given again, it returns at once.
+    Used within a ``with`` block, by the thread that entered it; other threads read the real clocks. A sleep
+    is recorded as a reading too; in a replay it returns at once.
 
     Attributes
     ----------
     modules
         The facades that the party's code imports.
     methods
-        The methods of `datetime` that it calls.
+        The methods of `datetime` that the code calls.
     """
 
     def __init__(self) -> None:
@@ -125,17 +125,17 @@ class PartyClock:
         self._thread = None
 
     def give(self, readings: Any) -> None:
-        """Have what `take` returned read next, up to the next `take`."""
+        """Let the next readings, up to the next `take`, be those that `take` returned."""
         self._given = deque([list(reading) for reading in readings or ()])
 
     def take(self) -> State:
-        """Return what was read since this was last called: lists of a clock, its reading, and how often."""
+        """Return the readings since the last call: lists of a clock, its reading, and their number."""
         self._given.clear()
         read, self._read = self._read, []
         return read or None
 
     def owns(self, thing: Any) -> bool:
-        """Return whether something is a function of the facades', or a method."""
+        """Return whether a value is a function of a facade, or a clock method."""
         return id(thing) in self._things or self.methods.owns(thing)
 
     @cached_property
@@ -165,9 +165,9 @@ class PartyClock:
         self._note(_SLEEP, None)
 
     def _next_given(self, name: str) -> list[Any] | None:
-        """Take what was given to be read next of this clock, if it was."""
+        """Return the recorded next reading of this clock, if any."""
         if not self._given or self._given[0][0] != name:
-            # Another clock than before: what comes of it is compared by whoever gave the readings.
+            # A different clock than recorded: the caller that gave the readings compares the result.
             self._given.clear()
             return None
         first: list[Any] = self._given[0]
@@ -186,9 +186,9 @@ class PartyClock:
 
 
 def builtins_with(facades: Mapping[str, types.ModuleType], methods: ClockMethods) -> dict[str, Any]:
-    """Return builtins whose ``import`` gives facades in place of the modules of their names, with methods.
+    """Return builtins whose ``import`` returns facades for modules of their names, with clock methods.
 
-    Only the code of a party has them: what it imports from elsewhere sees the real ones.
+    Only the code of a party has these builtins; libraries that it imports use the real modules.
     """
 
     def import_seen(

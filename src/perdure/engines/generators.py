@@ -1,13 +1,14 @@
 """Generators: the random states of one party of a run, swapped in around its calls.
 
-A party is whatever draws by itself: an engine, the functions between engines, an experiment's script. Each
-has a state of `random`, one of NumPy's legacy generator and a stream of entropy of its own, all made from the
-run's seed, so that none disturbs another and each can be saved and put back. Where a party asks the system
-for entropy (`os.urandom`, `secrets`, `uuid.uuid4`, `random.Random()`, `numpy.random.default_rng()`) it gets
-its stream instead, and so the same numbers whenever it runs again.
+A party is code with its own random numbers: an engine, the functions between engines, or an experiment's
+script. Each party has a state of `random`, a state of NumPy's legacy generator and a stream of entropy, all
+derived from the run's seed. So parties are independent of each other, and the states can be saved and
+restored. When a party requests entropy from the system (`os.urandom`, `secrets`, `uuid.uuid4`,
+`random.Random()`, `numpy.random.default_rng()`), it gets its stream instead, and therefore the same numbers
+in a repeated run.
 
-Only the thread that entered is served; what a party's own threads draw is the system's. Between parties the
-global generators are left as the last one had them: nothing in Perdure draws from them.
+This applies only to the thread that entered the block; other threads of a party draw from the system. Between
+parties, the global generators keep the state of the last party: nothing in Perdure draws from them.
 """
 
 import ctypes
@@ -30,9 +31,9 @@ __all__ = ["Generators", "hash_seed"]
 
 SEED_BYTES = 32
 MERSENNE_BYTES = 624 * 4 + 4  # a Mersenne twister's key and position
-PROBED = -0.6180339887498949  # a normal draw to be looked for in memory
+PROBED = -0.6180339887498949  # a normal draw to search for in memory
 
-_legacy: Any = np.random  # its stubs lack the two functions that exchange the legacy generator
+_legacy: Any = np.random  # its stubs lack the functions that get and set the legacy generator
 _shared: Any = random._inst
 _shared_of_numpy: Any = _legacy.mtrand._rand
 
@@ -45,14 +46,14 @@ class Generators:
     ...     first = random.random()
     >>> state = engine.snapshot()
 
-    Blocks of different parties may be nested, as when a script's call makes engines step.
+    Blocks of different parties may be nested: a call of a script steps engines.
 
     Parameters
     ----------
     seed
         The run's.
     name
-        The party's; no two parties of a run share one.
+        The party's name, unique within the run.
     """
 
     def __init__(self, seed: int, name: str) -> None:
@@ -89,7 +90,7 @@ class Generators:
         return self._bytes(b"%d" % self._drawn, size)
 
     def snapshot(self) -> State:
-        """Return the states as data; only outside of the party's own block, where they are up to date."""
+        """Return the states as data; only valid outside the party's block, where they are up to date."""
         position, *key = np.frombuffer(self._words, dtype=np.uint32)
         bits = self._bits
         if bits is None:
@@ -112,19 +113,19 @@ class Generators:
         self._set_numpy(bits, state["gauss"])
 
     def _set_random(self, state: Any) -> None:
-        """Set the state of `random`, and the normal draw that it keeps."""
+        """Set the state of `random`, including its cached normal draw."""
         _, (*key, position), self._kept = state
         self._words = np.array([position, *key], dtype=np.uint32).tobytes()
 
     def _set_numpy(self, bits: Any, gauss: float | None) -> None:
-        """Set the state of NumPy's legacy generator, and the normal draw that it keeps: every second one."""
+        """Set the state of NumPy's legacy generator, including its cached normal draw."""
         as_words = _numpy is not None and type(bits) is np.random.MT19937
         self._bits = None if as_words else bits
         self._legacy_words: bytes = _memory(bits).raw if as_words else b""
         self._gauss = gauss
 
-    # Exchanging states by the generators' own methods takes up to 40 µs, and drives what a simulator works
-    # with out of the caches; as memory it takes 1 µs.
+    # Exchanging states through the generators' methods takes up to 40 µs and evicts a simulator's data from
+    # the CPU caches; copying their memory takes 1 µs.
 
     def _put(self) -> None:
         if _python is None:
@@ -135,7 +136,7 @@ class Generators:
             if _shared.gauss_next is not self._kept:
                 _shared.gauss_next = self._kept
         if _numpy is None:
-            _legacy.set_bit_generator(self._bits)  # forgets a kept normal draw
+            _legacy.set_bit_generator(self._bits)  # discards a cached normal draw
             if self._gauss is not None:
                 legacy: Any = np.random.get_state(legacy=False)
                 np.random.set_state(legacy | {"has_gauss": 1, "gauss": self._gauss})
@@ -174,16 +175,16 @@ class Generators:
 
 
 def hash_seed(seed: int) -> str:
-    """Return the value of ``PYTHONHASHSEED`` for a run: with it, sets of text are walked in the same order.
+    """Return the value of ``PYTHONHASHSEED`` for a run, which fixes the order of sets of strings.
 
-    Whoever launches the run's process puts it into its environment; a process can't change its own.
+    It must be in the environment when the run's process starts; a process can't change its own.
     """
     digest = hashlib.blake2b(f"{seed}\0hash".encode(), digest_size=4).digest()
     return str(int.from_bytes(digest, "little"))
 
 
 class _Active:
-    """Whose block is open, and in which thread."""
+    """The party whose block is open, and its thread."""
 
     party: Generators | None = None
     thread = 0
@@ -194,12 +195,12 @@ _active = _Active()
 
 
 def _current() -> Generators | None:
-    """Return the party that the calling thread works for, or None."""
+    """Return the party of the calling thread, or None."""
     return _active.party if _active.party is not None and threading.get_ident() == _active.thread else None
 
 
 class _Normal(ctypes.Structure):
-    """The normal draw that NumPy's legacy generator keeps: whether there is one, and which."""
+    """The cached normal draw of NumPy's legacy generator: whether there is one, and its value."""
 
     kept: int
     value: float
@@ -207,7 +208,7 @@ class _Normal(ctypes.Structure):
 
 
 class _Numpy(NamedTuple):
-    """NumPy's legacy generator: its Mersenne twister, the memory of that, and of the normal draw it keeps."""
+    """NumPy's legacy generator: its Mersenne twister, the memory of that, and of the cached normal draw."""
 
     bits: Any
     words: Any
@@ -217,7 +218,7 @@ class _Numpy(NamedTuple):
 def _find_python() -> Any:
     """Return the memory of `random`'s generator: position and key behind the object's header.
 
-    So CPython keeps them since 2.4. None for a Python that is found to keep them elsewhere.
+    CPython has this layout since 2.4. None if this Python has another layout.
     """
     _, words, _ = random.getstate()
     if sys.implementation.name != "cpython" or _shared.__sizeof__() < MERSENNE_BYTES:
@@ -228,7 +229,7 @@ def _find_python() -> Any:
 
 
 def _find_numpy() -> _Numpy | None:
-    """Return the memory of NumPy's legacy generator; None if it isn't found where that of another one is."""
+    """Return the memory of NumPy's legacy generator; None if its layout isn't the expected one."""
     bits, kind = _legacy.get_bit_generator(), type(_shared_of_numpy)
     if sys.implementation.name != "cpython" or type(bits) is not np.random.MT19937:
         return None
@@ -247,7 +248,7 @@ def _find_numpy() -> _Numpy | None:
 
 
 def _memory(bits: Any) -> Any:
-    """Return the memory of a Mersenne twister of NumPy's: key and position."""
+    """Return the memory of a NumPy Mersenne twister: key and position."""
     return _words_at(bits.ctypes.state_address)
 
 
@@ -267,12 +268,12 @@ def _plain(state: Any) -> Any:
 
 
 def _install() -> None:
-    """Put the party's stream in place of the system's entropy, once; without a party nothing changes."""
+    """Replace the system's entropy by the party's stream, once; outside a party nothing changes."""
     if _active.installed:
         return
     _active.installed = True
     with tempfile.NamedTemporaryFile():
-        pass  # its names come from a generator made at first use, which is to be no party's
+        pass  # its names come from a generator made at first use, which must not belong to a party
     system_urandom: Callable[[int], bytes] = os.urandom
     system_randbits: Callable[[int], int] = numpy_entropy.randbits  # type: ignore[attr-defined]
     system_seed = random.Random.seed

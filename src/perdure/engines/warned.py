@@ -1,8 +1,8 @@
-"""Warnings: which ones a process has shown, and its filters, as data.
+"""Warnings: those that a process has shown, and its filters, as data.
 
-Python notes in each module which warnings were shown there, and in the module `warnings` those that are shown
-only once. A new process knows nothing of that and would show them again. The filters belong to the process
-too: what a script sets is in force for the engines and functions beside it.
+Python records in each module which warnings were shown there, and in the module `warnings` those that are
+shown only once. A new process has no such records and would show them again. The filters belong to the
+process, too: filters that a script sets apply to the engines and functions in its process.
 """
 
 import contextlib
@@ -19,18 +19,18 @@ from perdure.state.codec import State
 __all__ = ["Modules", "of_another_script", "restore_warnings", "snapshot_warnings"]
 
 Modules = Mapping[str, Mapping[str, ModuleType]]
-"""Modules that aren't in `sys.modules`, by whose they are and by name."""
+"""Modules that aren't in `sys.modules`, by owner and name."""
 
-MOST = 10_000  # warnings of a module that are kept, the newest; texts with numbers in them would fill a store
+MOST = 10_000  # newest warnings kept of a module; texts that contain numbers would fill a store
 
-_EVERYBODYS = ""  # whose the modules in `sys.modules` are
+_EVERYBODYS = ""  # the owner of modules in `sys.modules`
 _REGISTRY = "__warningregistry__"
-_VERSION = "version"  # of the filters, in a registry; one of another version counts for nothing
-_state: Any = warnings  # whose stubs lack the attributes that its C code looks at
+_VERSION = "version"  # of the filters, in a registry; a registry of another version is ignored
+_state: Any = warnings  # its stubs lack the attributes that the C code uses
 
 
 class _Probe(Warning):
-    """Shown to nobody; it has a registry brought up to date."""
+    """A warning that is never shown: it makes Python update a registry."""
 
 
 def snapshot_warnings(own: Modules) -> dict[str, Any]:
@@ -53,14 +53,14 @@ def snapshot_warnings(own: Modules) -> dict[str, Any]:
 
 
 def restore_warnings(state: Any, own: Modules) -> None:
-    """Go to what `snapshot_warnings` returned; a module of a library that isn't there yet is imported."""
+    """Restore what `snapshot_warnings` returned; import the libraries' modules that aren't loaded yet."""
     for name in state["shown"].get(_EVERYBODYS, ()):
         if name not in sys.modules:
-            with contextlib.suppress(Exception):  # then nothing of it can have been shown again
+            with contextlib.suppress(Exception):  # then it can't have shown anything again
                 importlib.import_module(name)
     homes = {**own, _EVERYBODYS: sys.modules.copy()}
     if "filters" in state:
-        warnings.resetwarnings()  # which also makes all registries void
+        warnings.resetwarnings()  # this also invalidates all registries
         _state.filters.extend(
             entry for kept in state["filters"] if (entry := _filter(kept, homes)) is not None
         )
@@ -79,13 +79,13 @@ def restore_warnings(state: Any, own: Modules) -> None:
 
 
 def of_another_script(state: Any, script: str) -> Any:
-    """Return a snapshot for another script: without the former one's warnings, and without filters."""
+    """Return a snapshot for another script: without warnings of the former script, and without filters."""
     shown = {owner: found for owner, found in state["shown"].items() if owner != script}
     return {"shown": shown}
 
 
 def _version() -> int:
-    """Return the version of the filters, which Python tells to registries only."""
+    """Return the version of the filters, which Python stores in registries only."""
     registry: dict[Any, Any] = {}
     _state.filters.insert(0, ("ignore", None, _Probe, None, 0))
     try:
@@ -104,7 +104,7 @@ def _registries(modules: Mapping[str, ModuleType]) -> Iterator[tuple[str, dict[A
 
 
 def _kept(registry: Mapping[Any, Any], homes: Modules) -> list[State]:
-    """Return the keys of a registry as data: text, category and, but for what is shown once, line."""
+    """Return the keys of a registry as data: text, category and, unless shown only once, line."""
     keys: list[State] = []
     for key, is_shown in list(registry.items())[-MOST:]:
         if is_shown and type(key) is tuple and len(key) in (2, 3) and _is_text(key[0]):
@@ -140,7 +140,7 @@ def _pattern(kept: Any) -> Any:
 
 
 def _kept_class(category: Any, homes: Modules) -> list[State] | None:
-    """Return where a class is found; None if it has no name to be found by."""
+    """Return the module and name of a class; None if it can't be found by them."""
     for owner, modules in homes.items():
         path: list[State] = [owner, str(category.__module__), str(category.__qualname__)]
         if str(category.__module__) in modules and _class(path, homes) is category:
@@ -157,7 +157,7 @@ def _class(path: Any, homes: Modules) -> Any:
 
 
 def _is_text(text: Any) -> bool:
-    """Return whether a text can be kept; half a surrogate pair can't."""
+    """Return whether a text can be stored; one with a lone surrogate can't."""
     with contextlib.suppress(UnicodeEncodeError, AttributeError):
         text.encode()
         return True

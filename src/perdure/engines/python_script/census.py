@@ -1,10 +1,10 @@
-"""The census: a copy of everything a script keeps, or where something is kept that can't be put back.
+"""The census: copies everything that a script keeps, or names what can't be restored.
 
-What is put back must behave as what was saved. So every value must be of one of State's types exactly, no
-list, dict or array may be held in two places (a change through one would show in the other, and after a
-restore no longer would), and arrays must own their memory and lie in C order (sums depend on the order). A
-tuple or a NumPy scalar may be held anywhere: it can't change. Frames of pandas may share memory with each
-other, since they don't show each other's changes.
+A restored value must behave like the saved one. So every value must have exactly one of State's types. No
+list, dict or array may be held in two places: a change in one place shows in the other, and after a restore
+it no longer would. Arrays must own their memory and have C order, because sums depend on the order. A tuple
+or a NumPy scalar may be held anywhere: it can't change. Frames of pandas may share memory with each other,
+because changes of one don't show in another.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ _PLAIN = (type(None), bool, int, float, str, bytes)
 
 
 class Census:
-    """Copies values and remembers what holds which memory.
+    """Copies values, and records which places hold which memory.
 
     >>> shared = [1.0]
     >>> census = Census()
@@ -34,8 +34,8 @@ class Census:
 
     def __init__(self) -> None:
         self._holders: dict[int, str] = {}
-        self._of_frames: set[int] = set()  # those whose holders are frames
-        self._alive: list[Any] = []  # an id means nothing once its object is gone
+        self._of_frames: set[int] = set()  # memory that frames hold
+        self._alive: list[Any] = []  # keeps the objects alive, so that their ids stay unique
 
     def take(self, place: str, value: Any) -> Any:
         """Return a copy of a value, a `State`.
@@ -43,7 +43,7 @@ class Census:
         Raises
         ------
         NotSnapshotable
-            If it can't be put back as it is; the message says where and why.
+            If it can't be restored as it is; the message says where and why.
         """
         try:
             return self._take(place, value)
@@ -84,7 +84,7 @@ class Census:
         )
 
     def _record(self, place: str, record: Any) -> Any:
-        """Return a copy of the one NumPy scalar that can change, and that may be a view of an array."""
+        """Return a copy of a structured scalar: it can change, and may be a view of an array."""
         if record.dtype.hasobject:
             raise NotSnapshotable(what=place, reason="it is a record of Python objects")
         self.hold(place, record if record.base is None else _root(record.base))
@@ -106,7 +106,7 @@ class Census:
         return array.copy()
 
     def hold(self, place: str, value: Any) -> None:
-        """Note that `value` is held there; raise `NotSnapshotable` if it is held elsewhere too."""
+        """Record the place that holds `value`; raise `NotSnapshotable` if another place holds it too."""
         holder = self._holders.setdefault(id(value), place)
         if holder is not place:
             raise NotSnapshotable(

@@ -1,12 +1,12 @@
-"""Code: the modules, classes and functions that a party's code holds, and whether they keep anything.
+"""Code: the modules, classes and functions of a party, and whether they keep anything.
 
-Code isn't state, since a fresh party has it again; so it must keep nothing of its own. It is walked through
-once it has been initialised, and compared at each savepoint with what it was at the first step.
+Code isn't state, because a fresh party has it again; so it must keep nothing of its own. It is walked through
+after its initialisation, and compared at each savepoint with how it was at the first step.
 
-A function keeps nothing if its defaults, its closure and what it is bound to can't change; otherwise it is
-refused. Classes of the party's own code have variables: these are state (`Namespace`). What belongs to a
-library is shared by everybody in the process: of its modules, classes and functions the public attributes are
-compared; what a library keeps inside of one of these, or in private ones, isn't seen.
+A function keeps nothing if its defaults, its closure and the object it is bound to can't change; otherwise it
+is refused. The variables of the party's own classes are state (`Namespace`). Libraries are shared by the
+whole process: the public attributes of their modules, classes and functions are compared. Changes within
+these values, and of private attributes, aren't detected.
 """
 
 import abc
@@ -28,17 +28,17 @@ from perdure.errors import NotSnapshotable
 __all__ = ["DEFINITION", "Code"]
 
 DEFINITION = "perdure_definition"
-"""The attribute in which a function's decorators say what it is for."""
+"""The attribute in which the decorators of a function record its purpose."""
 
 _CODE = (
     *(types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
     *(logging.Logger, np.ufunc, np.dtype),
-    # what a class has for its slots, its fields and the methods that it takes from C
+    # descriptors of a class: slots, fields and methods in C
     *(types.MemberDescriptorType, types.GetSetDescriptorType, types.MethodDescriptorType),
     *(types.WrapperDescriptorType, types.ClassMethodDescriptorType),
     type(collections.namedtuple("_", "x").x),  # type: ignore[attr-defined]
 )
-_EXACTLY = (  # not what is derived from these: it may keep something
+_EXACTLY = (  # exactly these types: derived ones may keep something
     *(property, staticmethod, classmethod),
     *(abc.abstractproperty, abc.abstractstaticmethod, abc.abstractclassmethod),
 )
@@ -46,7 +46,7 @@ _PLAIN = (type(None), bool, int, float, str, bytes, complex, range)
 _EMPTY = object()
 _legacy: Any = np.random
 _CONSTANTS = (
-    *(random._inst, _legacy.mtrand._rand),  # every party saves their states
+    *(random._inst, _legacy.mtrand._rand),  # parties save their states
     *(_EMPTY, dataclasses.MISSING, getattr(dataclasses, "_HAS_DEFAULT_FACTORY", None)),
 )
 _OF_LOGGERS = frozenset(vars(logging.getLogger(__name__)))
@@ -64,16 +64,16 @@ class Code:
     own
         The party's own modules, by name.
     shared
-        Classes that the party's code may keep things in though they aren't its own.
+        Classes of others in which the party's code may keep variables.
     given
-        Whether something was given to the party's code, and keeps nothing of it.
+        Returns whether a value was given to the party's code, and keeps nothing of it.
 
     Attributes
     ----------
     classes
-        Those of the party's own code, and those shared, as they are found: where variables may be kept.
+        The classes found that may have variables: the party's own, and the shared ones.
     libraries
-        Modules, classes and functions of libraries, as they are found, with the places where they are held.
+        The modules, classes and functions of libraries found, with the places that hold them.
     """
 
     def __init__(
@@ -89,16 +89,16 @@ class Code:
         self._given = given
         self._refusal: NotSnapshotable | None = None
         self._met: dict[int, Any] = {}
-        self._watched: list[tuple[str, Any, _Look]] = []  # things of the party's own
+        self._watched: list[tuple[str, Any, _Look]] = []  # the party's own objects
         self._noted: list[tuple[str, Any, _Look, Mapping[Any, Any]]] = []
 
     def holds(self, place: str, value: Any, *, tuples: bool = False) -> bool:
-        """Return whether a value is code, and walk through it; what isn't may be state.
+        """Return whether a value is code, and walk through it; other values may be state.
 
         Parameters
         ----------
         place
-            Where the value is held, for errors.
+            The place that holds the value, for errors.
         value
             The value.
         tuples
@@ -106,21 +106,21 @@ class Code:
         """
         if isinstance(value, _CODE) or type(value) in _EXACTLY or _is_library(value):
             if id(value) not in self._met:
-                self._met[id(value)] = value  # an id means nothing once its object is gone
+                self._met[id(value)] = value  # keeps the objects alive, so that their ids stay unique
                 self._walk(place, value)
             return True
         is_tuple = tuples and isinstance(value, tuple | frozenset) and not getattr(value, "__dict__", None)
         return is_tuple and all(self._is_constant(place, part) for part in value)
 
     def note(self) -> None:
-        """Note what can change in the code, as it is at the party's first step."""
+        """Record what can change in the code, as of the party's first step."""
         libraries = [(place, thing, vars) for place, thing in self.libraries]
         self._noted = [
             (place, thing, look, dict(look(thing))) for place, thing, look in (*self._watched, *libraries)
         ]
 
     def check(self) -> None:
-        """Raise `NotSnapshotable` if the code may keep something, or isn't what was noted."""
+        """Raise `NotSnapshotable` if the code may keep something, or differs from what was recorded."""
         if self._refusal is not None:
             raise self._refusal
         for place, thing, look, noted in self._noted:
@@ -185,7 +185,7 @@ class Code:
             self._refuse(place, "the function has attributes of its own")
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         self._walk_parts(place, defaults, "a default of its arguments (use None) is")
-        # In an empty set `repr` of a dataclass notes that it is under way.
+        # The `repr` of a dataclass records in an empty set that it is running.
         of_dataclass = function.__code__.co_filename == dataclasses.__file__
         closure = [part for part in _closure(function).values() if not (of_dataclass and type(part) is set)]
         self._walk_parts(place, (*closure, vars(function).get("__wrapped__")), "in its closure is")
@@ -208,13 +208,13 @@ class Code:
 
 
 def _of_function(function: types.FunctionType) -> Mapping[str, Any]:
-    """Return what a function holds, but for its globals."""
+    """Return the objects that a function holds, except its globals."""
     changing = {name: getattr(function, name) for name in ("__code__", "__defaults__", "__kwdefaults__")}
     return {**changing, **vars(function), **_closure(function)}
 
 
 def _of_logger(logger: logging.Logger) -> Mapping[str, Any]:
-    """Return the attributes that a logger has beside those of every logger."""
+    """Return the attributes of a logger that other loggers don't have."""
     return {name: value for name, value in vars(logger).items() if name not in _OF_LOGGERS}
 
 
@@ -231,7 +231,7 @@ def _content(cell: types.CellType) -> Any:
 
 
 def _is_library(thing: Any) -> bool:
-    """Return whether a class or something to call is what a module of all has under its name."""
+    """Return whether a class or callable is found in `sys.modules` under its name."""
     home: Any = sys.modules.get(str(getattr(thing, "__module__", None)))
     for name in getattr(thing, "__qualname__", "").split("."):
         home = getattr(home, "__dict__", {}).get(name)
@@ -239,5 +239,5 @@ def _is_library(thing: Any) -> bool:
 
 
 def _is_its_own(name: str, value: Any) -> bool:
-    """Return whether a library sets such an attribute itself: a private one, or what it imports late."""
+    """Return whether a library may set the attribute itself: a private one, or a late import."""
     return name.startswith("_") or isinstance(value, types.ModuleType) or _is_library(value)

@@ -1,4 +1,4 @@
-"""Data of data packs: JSON values, copied wherever they pass from one owner to another."""
+"""Data of data packs: JSON values, copied whenever they pass from one owner to another."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +15,8 @@ _PLAIN = (type(None), bool, int, float, str)
 def copied(value: Any, name: str, engine: str) -> Any:
     """Return a copy of a data pack's data that shares nothing with it.
 
-    As in nrp-core the data are JSON: NumPy's arrays and tuples become lists and its scalars Python's numbers,
-    which are the same numbers to the bit. Unlike there, infinities and NaN stay what they are.
+    As in nrp-core, the data are JSON: tuples and NumPy arrays become lists, NumPy scalars become Python
+    numbers with the same bits. Unlike in nrp-core, infinities and NaN are kept.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def copied(value: Any, name: str, engine: str) -> Any:
     Raises
     ------
     InvalidDataPack
-        If the value, or a part of it, is no JSON; the message says where.
+        If the value, or a part of it, isn't JSON; the message says where.
     """
     try:
         return _copied(value, "data", name, engine)

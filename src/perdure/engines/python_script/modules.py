@@ -1,9 +1,9 @@
-"""The modules a script imports: those of nrp-core's names, and those of its experiment's folder.
+"""The modules that a script imports: those with nrp-core's names, and those of its experiment's folder.
 
-In nrp-core every engine is a process of its own, and so is whoever executes the main script. Here they
-share one, so each keeps its own copies of the folder's modules, in place only while its code runs; nothing is
-left in the folder, bytecode neither. The modules of nrp-core's names (`nrp_core` and below) are in place just
-as long, and nowhere else.
+In nrp-core, every engine and the main script have processes of their own. Here they share one process, so
+each party has its own copies of the folder's modules, which are in `sys.modules` only while its code runs.
+Nothing is written to the folder, not even bytecode. The modules with nrp-core's names (`nrp_core` and below)
+are available for the same time only.
 """
 
 import importlib
@@ -25,7 +25,7 @@ _registering: dict[str, None] = {}
 
 
 def register(name: str, contents: Mapping[str, Any], by: str) -> None:
-    """Add contents to a module of nrp-core's; the packages above it are made with it.
+    """Add contents to a module with one of nrp-core's names, and create the packages above it.
 
     `by` is the module that calls this when it is imported.
     """
@@ -43,40 +43,40 @@ def register(name: str, contents: Mapping[str, Any], by: str) -> None:
                 setattr(_registered[".".join(parts[: depth - 1])], parts[depth - 1], module)
     module = _registered[name]
     module.__dict__.update(contents)
-    # Only what is listed comes with `from nrp_core import *`, not the packages below.
+    # `from nrp_core import *` imports only these names, not the packages below.
     module.__dict__["__all__"] = sorted({*module.__dict__.get("__all__", ()), *contents})
 
 
 def registered() -> Mapping[str, types.ModuleType]:
-    """Return the modules of nrp-core's names."""
+    """Return the modules with nrp-core's names."""
     return _registered
 
 
 def provided(*registering: str) -> Mapping[str, types.ModuleType]:
-    """Import the modules that register those of nrp-core's names, and return these."""
+    """Import the modules that register modules with nrp-core's names, and return the latter."""
     for name in registering:
         importlib.import_module(name)
     return _registered
 
 
 class FolderModules:
-    """One party's own copies of the modules of a folder, in place within a ``with`` block.
+    """One party's copies of the modules of a folder, available within a ``with`` block.
 
-    The folder comes before all other places, as the folder of a script does for Python.
+    The folder comes first in the search, like the folder of a script in Python.
 
     Parameters
     ----------
     folder
-        Where they are.
+        The folder with the modules.
     given
-        Modules that are in place beside them.
+        Further modules that are available.
     builtins
-        What their code has as its builtins; None is Python's own.
+        The builtins of their code; None for Python's own.
 
     Attributes
     ----------
     loaded
-        The modules of the folder that were imported, by name, as they were at the end of the last block.
+        The imported modules of the folder, by name, as of the end of the last block.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class FolderModules:
         self._folder = str(folder)
         self._given = given
         self._builtins = builtins
-        self._found: dict[str, None] = {}  # names that were looked for and found here, in that order
+        self._found: dict[str, None] = {}  # names found here, in the order of the search
         self._hidden: dict[str, types.ModuleType] = {}
-        self._scripts: dict[str, str] = {}  # the paths of those that were loaded as such, by name
+        self._scripts: dict[str, str] = {}  # the paths of the loaded ones, by name
         self._spawned = SpawnedImports(self._scripts, {"nrp_core": (f"{__name__}:provided", [*_registering])})
 
     @property
     def files(self) -> list[str]:
-        """The paths in the folder of the modules that were imported from there."""
+        """The paths of the imported modules, within the folder."""
         within = f"{self._folder}/"
         files = (getattr(module, "__file__", None) or "" for module in self.loaded.values())
         return [file.removeprefix(within) for file in files if file.startswith(within)]
@@ -106,7 +106,7 @@ class FolderModules:
         self._hidden = {name: sys.modules[name] for name in own if name in sys.modules}
         sys.modules.update(own)
         sys.meta_path.insert(0, self)
-        # Processes of `multiprocessing` that don't fork are given it, and import the folder's modules by it.
+        # `multiprocessing` passes it to processes that it spawns, which import the folder's modules by it.
         sys.path.insert(0, self._folder)
         self._spawned.__enter__()
         return self
@@ -122,8 +122,8 @@ class FolderModules:
         sys.modules.update(self._hidden)
 
     def load(self, path: Path) -> types.ModuleType:
-        """Execute a file as a module of its own, within the block."""
-        # A name that nothing else has: a file may be called as a module of the standard library is.
+        """Execute a file as a new module, within the block."""
+        # A unique name: the file may have the name of a module of the standard library.
         name = f"experiment_script_{path.stem}"
         loader = _Loader(name, str(path), self._builtins)
         spec = importlib.util.spec_from_loader(name, loader, origin=str(path))
@@ -148,7 +148,7 @@ class FolderModules:
             return None
         find = importlib.machinery.PathFinder.find_spec
         spec = find(name, [self._folder] if path is None else path, target)
-        # A mere folder is a package only if there is none of that name elsewhere.
+        # A folder without __init__.py is a package only if no other package has its name.
         elsewhere = [place for place in sys.path if place != self._folder]
         if spec is None or (spec.loader is None and path is None and find(name, elsewhere) is not None):
             return None
@@ -159,7 +159,7 @@ class FolderModules:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Loads a module for one party, and leaves no bytecode in the folder nor reads what is there."""
+    """Loads a module for one party, without reading or writing bytecode in the folder."""
 
     def __init__(self, name: str, path: str, builtins: Mapping[str, Any] | None) -> None:
         super().__init__(name, path)

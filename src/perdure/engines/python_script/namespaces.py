@@ -1,8 +1,8 @@
-"""Namespaces: where a party keeps things by name, and which of them are state.
+"""Namespaces: the named values of a party, and which of them are state.
 
-Such are the attributes of its script and the variables of its modules and classes. What is code there once
-the party has been initialised is a constant: a fresh party has it again. In modules and classes so are tuples
-and frozensets of code and of plain values. Everything else is state.
+Namespaces are the attributes of the party's script, and the variables of its modules and classes. Code that
+is there after the party's initialisation is constant: a fresh party has it again. In modules and classes,
+tuples and frozensets of code and of plain values are constant, too. Everything else is state.
 """
 
 import types
@@ -30,18 +30,18 @@ _PYTHONS_OWN = frozenset(
 
 
 class Namespace:
-    """One place where things are kept by name.
+    """One namespace.
 
     Parameters
     ----------
     whose
-        Whose it is, such as ``the engine 'a'``.
+        The party's description, such as ``the engine 'a'``.
     owner
         The script, module or class.
     code
-        The party's; it takes what is code there.
+        The party's code, to which code in the namespace is added.
     apart
-        What is saved by other means, by name.
+        The names of values that are saved by other means.
     """
 
     def __init__(self, whose: str, owner: Any, code: Code, apart: Mapping[str, Any] | None = None) -> None:
@@ -55,7 +55,7 @@ class Namespace:
                 self._constants[name] = value
 
     def snapshot(self, census: Census) -> State:
-        """Return a copy of its state; raise `NotSnapshotable` with the name of what can't be saved."""
+        """Return a copy of its state; raise `NotSnapshotable` naming a value that can't be saved."""
         if _kind_of(self._owner) != self._kind:
             raise NotSnapshotable(what=self._whose, reason="its class was changed after `initialize`")
         for name in self._constants.keys() - vars(self._owner).keys():
@@ -65,14 +65,14 @@ class Namespace:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put a state back; the names that it doesn't have are deleted, constants stay."""
+        """Restore a state; other names are deleted, except constants."""
         for name in self._variables().keys() - state.keys():
             delattr(self._owner, name)
         for name, value in state.items():
             setattr(self._owner, name, value)
 
     def _variables(self) -> dict[str, Any]:
-        """Return what is there, but for constants."""
+        """Return the values, except constants."""
         return {
             name: value
             for name, value in vars(self._owner).items()

@@ -1,6 +1,6 @@
-"""The party: whose code runs, with its own modules, generators and folder in place, and what it keeps.
+"""Parties: code that runs with its own modules, generators and folder, and its state.
 
-An engine's script is one party, the functions between engines of an experiment are another.
+An engine's script is a party; the functions between the engines of an experiment are another.
 """
 
 import contextlib
@@ -25,26 +25,26 @@ __all__ = ["Party"]
 
 
 class Party:
-    """Whose code runs.
+    """Code with its own modules, generators and folder.
 
     Parameters
     ----------
     what
-        What it is called in errors, such as ``the engine 'a'``.
+        Its description in errors, such as ``the engine 'a'``.
     name
-        A name of its own within the run, for its draws.
+        Its name, unique within the run, for its draws.
     folder
-        The experiment's; its code runs in it and imports from it.
+        The experiment's folder, in which the code runs and from which it imports.
     seed
-        The run's.
+        The run's seed.
 
     Attributes
     ----------
     clock
-        What its code reads from clocks.
+        The clocks for its code.
     doing, at
-        What its code does, while `running`, and where it is: the place of an error that comes by no line of
-        the folder's.
+        While `running`: what the code does, and the place to report for an error without a line in the
+        folder.
     """
 
     def __init__(self, what: str, name: str, folder: Path, seed: int) -> None:
@@ -60,20 +60,20 @@ class Party:
         self._known: set[str] = set()
         self._surroundings = Surroundings(what, self.folder)
         self._code = Code({})
-        self._is_noted = True  # there is no code yet
+        self._is_noted = True  # no code yet
 
     @contextlib.contextmanager
     def running(self, doing: str) -> Iterator[None]:
-        """Run the party's code within the block; `doing` says what it does; it and `at` may be set anew.
+        """Run the party's code within the block; `doing` says what it does; the block may change it and `at`.
 
         Raises
         ------
         ScriptFailed
-            For whatever the code raises, with its traceback as far as it has lines in the folder.
+            For any error of the code, with the lines of its traceback that are in the folder.
         """
         self.doing, self.at = doing, NOWHERE
         if not self._is_noted:
-            # Not before the first step: other parties may set something when they are initialised.
+            # Not before the first step: the initialisation of other parties may change something.
             self._is_noted = True
             self._code.note()
             self._surroundings.note(library for _, library in self._code.libraries)
@@ -98,22 +98,22 @@ class Party:
 
     @property
     def modules(self) -> Mapping[str, ModuleType]:
-        """The modules of the folder that it has loaded."""
+        """The loaded modules of the folder."""
         return self._modules.loaded
 
     def load(self, file: str) -> ModuleType:
-        """Execute a file of the folder as a module, while running."""
+        """Execute a file of the folder as a module, while `running`."""
         return self._modules.load(self.folder / file)
 
     def settle(self, script: Any = None, apart: Mapping[str, Any] | None = None) -> None:
-        """Take what is constant as such: the code has been loaded and initialised.
+        """Determine the constants, after the code was loaded and initialised.
 
         Parameters
         ----------
         script
-            An object whose attributes are the party's state too.
+            An object whose attributes are part of the party's state.
         apart
-            Those of its attributes that are saved by other means.
+            The names of its attributes that are saved by other means.
         """
         modules = self._modules.loaded
         code = self._code = Code(modules, (EngineScript, PySimEngineScript), self.clock.owns)
@@ -123,22 +123,22 @@ class Party:
         for name, module in modules.items():
             whose = f"{self.what}, {self._file(name)}"
             self._namespaces[f"module {name}"] = Namespace(whose, module, code)
-        for kind in code.classes:  # which grows meanwhile
+        for kind in code.classes:  # a copy, because it grows during the loop
             whose = f"{self.what}, {self._file(kind.__module__)}, class {kind.__qualname__}"
             name = f"class {kind.__module__} {kind.__qualname__}"
             while name in self._namespaces:
-                name += "'"  # made by a function, again
+                name += "'"  # created by a function again
             self._namespaces[name] = Namespace(whose, kind, code)
         self._known = set(modules)
         self._is_noted = False
 
     def snapshot(self, census: Census) -> State:
-        """Return what the party keeps.
+        """Return the state of the party.
 
         Raises
         ------
         NotSnapshotable
-            If something can't be put back as it is, or a module was imported that a fresh party won't have.
+            If a value can't be restored as it is, or a fresh party wouldn't have an imported module.
         """
         for name in self._modules.loaded.keys() - self._known:
             raise NotSnapshotable(
@@ -152,7 +152,7 @@ class Party:
         }
 
     def restore(self, state: Any) -> None:
-        """Go to what `snapshot` returned, on a party settled with the same code."""
+        """Go to a state that `snapshot` returned, on a party with the same code, initialised."""
         if set(state["names"]) != set(self._namespaces):
             raise InvalidState(
                 f"The state doesn't fit {self.what}: its code defines other modules or classes."
@@ -162,5 +162,5 @@ class Party:
             namespace.restore(Census().take(name, state["names"][name]))
 
     def _file(self, module: str) -> str:
-        """Return the file of a module in the folder; of another module its name."""
+        """Return the file of a module in the folder, or the name of any other module."""
         return path_within(getattr(self._modules.loaded.get(module), "__file__", None) or module, self.folder)

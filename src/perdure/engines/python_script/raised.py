@@ -1,7 +1,7 @@
-"""What users' code raised: the lines of a folder that an error came by, as Python shows a traceback.
+"""Errors of users' code: their tracebacks, reduced to the lines of a folder.
 
-Of the frames only those in files of the folder are shown, by their paths in it: the others are Perdure's and
-libraries'. So a text says the same wherever the folder is, and a run that is resumed says it again.
+Only frames in files of the folder are shown, with paths relative to it; the others belong to Perdure and
+libraries. So the text doesn't depend on the place of the folder, and a resumed run produces it again.
 """
 
 import inspect
@@ -15,11 +15,11 @@ from perdure.errors import message_of, writable
 
 __all__ = ["NOWHERE", "Place", "Raised", "caller", "definition", "path_within", "raised"]
 
-FIRST, LAST = 20, 60  # lines of a traceback that are kept of a longer one
+FIRST, LAST = 20, 60  # lines kept of a longer traceback
 
 
 class Place(NamedTuple):
-    """A line of a file: its path, its number from 1, and the function that it is in; empty and 0 for none."""
+    """A line of a file: its path, its number from 1, and its function; empty and 0 if there is none."""
 
     file: str = ""
     line: int = 0
@@ -30,13 +30,13 @@ NOWHERE = Place()
 
 
 def caller(depth: int) -> Place:
-    """Return the line that called the caller of this, or at a greater depth who called that."""
+    """Return the line that called the caller of this function, or a line further up the stack."""
     frame = sys._getframe(depth + 1)
     return Place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
 def definition(function: Any) -> Place:
-    """Return the line where the definition of a function begins; no place of what isn't written in Python."""
+    """Return the line where the definition of a function begins; an empty place if it isn't in Python."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return NOWHERE if code is None else Place(code.co_filename, code.co_firstlineno, code.co_name)
 
@@ -47,13 +47,13 @@ class Raised(NamedTuple):
     Attributes
     ----------
     kind, message
-        The error's class, and what it says.
+        The class and the message of the error.
     place
-        The last line of the folder's that it came by, by the path in the folder.
+        The last line in the folder that the traceback has, with its path in the folder.
     text
-        That line.
+        The text of that line.
     traceback
-        All of them, with those of the errors that caused it; empty if it came by none.
+        All its lines in the folder, including those of its causes; empty if there are none.
     """
 
     kind: str
@@ -64,16 +64,16 @@ class Raised(NamedTuple):
 
 
 def raised(error: BaseException, folder: Path, place: Place | None = None) -> Raised:
-    """Return what an error says of a folder's files.
+    """Return an error with its lines in the files of a folder.
 
     Parameters
     ----------
     error
-        What was raised.
+        The error.
     folder
-        Where users' code is.
+        The folder of users' code.
     place
-        Where the fault is if the error came by no line of the folder's: the path may be absolute.
+        The place to report if the traceback has no line in the folder; its path may be absolute.
     """
     shown = traceback.TracebackException.from_exception(error)
     kind, message = type(error).__name__, message_of(error)
@@ -97,7 +97,7 @@ def raised(error: BaseException, folder: Path, place: Place | None = None) -> Ra
 
 
 def _leave_out(shown: traceback.TracebackException, folder: Path) -> bool:
-    """Leave out the lines of elsewhere, and causes that came by these alone; return whether it didn't."""
+    """Remove lines outside the folder, and causes without other lines; return whether any lines remain."""
     frames = shown.stack
     within = [_within(frame, folder) for frame in frames if Path(frame.filename).is_relative_to(folder)]
     shown.stack = traceback.StackSummary.from_list(within)
@@ -111,7 +111,7 @@ def _leave_out(shown: traceback.TracebackException, folder: Path) -> bool:
 
 
 def _within(frame: traceback.FrameSummary, folder: Path) -> traceback.FrameSummary:
-    """Return a frame with the path in the folder, and its line, which that path couldn't be read by."""
+    """Return a frame with the path in the folder, and with its line, which that path wouldn't find."""
     return traceback.FrameSummary(
         path_within(frame.filename, folder),
         frame.lineno,
@@ -122,7 +122,7 @@ def _within(frame: traceback.FrameSummary, folder: Path) -> traceback.FrameSumma
 
 
 def path_within(file: str, folder: Path) -> str:
-    """Return the path of a file in a folder; its name alone if it is elsewhere."""
+    """Return the path of a file within a folder; only its name if it is elsewhere."""
     path = Path(file)
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 

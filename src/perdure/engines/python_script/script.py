@@ -1,4 +1,4 @@
-"""The script's side: what an engine's script derives from, under the names of nrp-core.
+"""The base classes of engines' scripts, under the names of nrp-core.
 
 A script is a class `Script` with `initialize`, `runLoop(timestep_ns)`, `shutdown` and, optionally, `reset`.
 """
@@ -16,18 +16,18 @@ __all__ = ["EngineScript", "PySimEngineScript"]
 
 
 class EngineScript:
-    """What a `python_json` script derives from."""
+    """The base class of `python_json` scripts."""
 
     def __init__(self) -> None:
         self._datapacks: dict[str, Any] = {}
-        self._set_at: dict[str, Place] = {}  # where each was set last
+        self._set_at: dict[str, Place] = {}  # the line that set each data pack last
         self._time_ns = 0
         self._name = ""
         self._config_text = "{}"
 
     @property
     def _config(self) -> dict[str, Any]:
-        """The engine's configuration; a copy each time, so that keeping a part of it shares nothing."""
+        """The engine's configuration; each access returns a new copy."""
         return cast(dict[str, Any], msgspec.json.decode(self._config_text))
 
     def initialize(self) -> None:
@@ -41,7 +41,7 @@ class EngineScript:
         """Called once, when the simulation ends."""
 
     def reset(self) -> None:
-        """Go back to the start: `shutdown`, then `initialize`, unless the script defines it."""
+        """Return to the start; by default calls `shutdown`, then `initialize`."""
         self.shutdown()
         self.initialize()
 
@@ -65,7 +65,7 @@ class EngineScript:
 
 
 class PySimEngineScript(EngineScript):
-    """What a `py_sim` script derives from; `sim_manager` is its simulator, there from `initialize` on."""
+    """The base class of `py_sim` scripts; `sim_manager` is the simulator, available from `initialize` on."""
 
     sim_manager: Simulator
 

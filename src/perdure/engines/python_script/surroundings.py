@@ -1,12 +1,12 @@
-"""Surroundings: what a party's code shares with everybody in its process, beside the libraries that it holds.
+"""Surroundings: what a party shares with the rest of its process, besides the libraries that it holds.
 
-The environment's variables, the decimal module's context, and modules that the folder's code puts into
-`sys.modules` by hand. None of it is a party's state, so that a party whose surroundings have changed since
-its first step can't be saved. Libraries put modules into `sys.modules` by hand too, as all that Cython
-compiled do; these are code.
+These are the environment variables, the context of the decimal module, and modules that the folder's code
+puts into `sys.modules` by hand. They aren't part of a party's state, so a party whose surroundings have
+changed since its first step can't be saved. Libraries put modules into `sys.modules` by hand, too, for
+example those compiled by Cython; these are code.
 
-Of a library that is itself a module in C, such as pybullet, a script holds nothing but numbers: handles of
-what the library keeps. A party whose code holds one can't be saved from its first step on.
+If a library is a single module in C, such as pybullet, a script only has handles, as numbers, of what the
+library keeps. A party that holds such a library can't be saved from its first step on.
 """
 
 import decimal
@@ -23,19 +23,19 @@ from perdure.errors import NotSnapshotable
 
 __all__ = ["Surroundings"]
 
-_SIMULATORS = ("nest", "neuron")  # packages in Python around a kernel in C, of which the same is true
-_NAMES_MODULES = re.compile(rb"^[^\S\n]*+(?!#).*\bmodules\b", re.MULTILINE)  # not in a line of comment
+_SIMULATORS = ("nest", "neuron")  # packages in Python around a kernel in C, with the same problem
+_NAMES_MODULES = re.compile(rb"^[^\S\n]*+(?!#).*\bmodules\b", re.MULTILINE)  # not in a comment line
 
 
 class Surroundings:
-    """What is around one party, made before its code is loaded.
+    """The surroundings of one party; created before its code is loaded.
 
     Parameters
     ----------
     what
-        What the party is called in errors.
+        The party's description in errors.
     folder
-        The experiment's, which holds the code of all parties.
+        The experiment's folder, with the code of all parties.
     """
 
     def __init__(self, what: str, folder: Path) -> None:
@@ -46,12 +46,12 @@ class Surroundings:
         self._keeping: str | None = None
 
     def note(self, libraries: Iterable[Any]) -> None:
-        """Note how they are, at the party's first step; `libraries` are what its code holds of them."""
+        """Record them at the party's first step; `libraries` are the libraries that its code holds."""
         self._noted = _shared()
         self._keeping = next(filter(None, map(_keeping_its_own, libraries)), None)
 
     def check(self) -> None:
-        """Raise `NotSnapshotable` with the name of what was changed."""
+        """Raise `NotSnapshotable` with the name of what has changed."""
         for name, module in sys.modules.copy().items():
             if self._modules.get(name) is not module:
                 if _is_made_by_hand(name, module) and _names_modules(self._folder):
@@ -69,7 +69,7 @@ class Surroundings:
 
 
 def _shared() -> Mapping[str, Any]:
-    """Return what everybody in the process shares."""
+    """Return the state that the whole process shares."""
     context = decimal.getcontext()
     kept = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
     return {
@@ -79,24 +79,24 @@ def _shared() -> Mapping[str, Any]:
 
 
 def _is_made_by_hand(name: str, module: Any) -> bool:
-    """Return whether no importer made a module, nor a library below a package of its own."""
+    """Return whether a module was made by hand: by no importer, and not by a library in its own package."""
     if type(module) is not types.ModuleType or module.__name__ == "__main__" or "." in name:
         return False
-    if name.startswith("_cython_") or name == "cython_runtime":  # what libraries built with Cython share
+    if name.startswith("_cython_") or name == "cython_runtime":  # shared by libraries that Cython compiled
         return False
     return module.__spec__ is None
 
 
 def _names_modules(folder: Path) -> bool:
-    """Return whether code of a folder may put something into `sys.modules`: a line has the word `modules`."""
+    """Return whether code of a folder may add to `sys.modules`: whether a line has the word `modules`."""
     try:
         return any(_NAMES_MODULES.search(path.read_bytes()) for path in folder.rglob("*.py"))
     except OSError:
-        return True  # nobody knows what it does
+        return True  # unreadable, so assume that it may
 
 
 def _keeping_its_own(library: Any) -> str | None:
-    """Return the name of a library that keeps a state which can't be read; None of any other."""
+    """Return the name of a library whose state can't be read; None for other libraries."""
     is_module = isinstance(library, types.ModuleType)
     name = str(library.__name__ if is_module else library.__module__)
     first = name.partition(".")[0]

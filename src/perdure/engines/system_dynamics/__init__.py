@@ -1,5 +1,9 @@
 """System dynamics: a modelling language, its compiler, and an engine that can be stopped and resumed exactly.
 
+The modules of the language (`elements`, `expression`, `functions`, `points`, `model_elements`) define a
+model. `compiling` turns it into Python functions, `identity` computes its fingerprint, `running` simulates
+it. `model` combines these, and `engine` runs a model behind the engine port.
+
 >>> from perdure.engines.system_dynamics import Model, functions as sd
 >>> model = Model(starttime=0.0, stoptime=3.0, dt=1.0, name="growth")
 >>> population, births = model.stock("population"), model.flow("births")

@@ -1,4 +1,4 @@
-"""Simulators of `py_sim` scripts: one small port, and how each is made."""
+"""Simulators of `py_sim` scripts: their port, and its implementations."""
 
 from perdure.engines.python_script.simulators.base import SIMULATORS, Simulator, load_package
 from perdure.engines.python_script.simulators.making import make_simulator

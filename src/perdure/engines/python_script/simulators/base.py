@@ -1,6 +1,6 @@
-"""The port of simulators: what a `py_sim` script finds as its `sim_manager`, under nrp-core's names.
+"""The port of simulators: the `sim_manager` of a `py_sim` script, under nrp-core's names.
 
-What it answers never shares memory with it, so that a script may keep it.
+Values that it returns never share memory with it, so a script may keep them.
 """
 
 import importlib
@@ -14,18 +14,18 @@ from perdure.state.codec import State
 __all__ = ["SIMULATORS", "Simulator", "load_package", "unknown_simulator"]
 
 SIMULATORS: Mapping[str, str] = {"Mujoco": "mujoco", "OpenAI": "gymnasium"}
-"""The simulators by nrp-core's names, and the package that each needs, which is its extra's name too."""
+"""The simulators by nrp-core's names, with the package that each needs; its extra has the same name."""
 
 
 class Simulator(Protocol):
-    """A simulator whose whole state can be saved, or that says why not."""
+    """A simulator that can save its whole state, or says why it can't."""
 
     def run_step(self, action: Any, timestep_ns: int) -> Any:
         """Apply an action and advance by a time step."""
         ...
 
     def reset(self) -> Any:
-        """Go back to the start."""
+        """Return to the start."""
         ...
 
     def shutdown(self) -> None:
@@ -53,7 +53,7 @@ class Simulator(Protocol):
         ...
 
     def restore(self, state: Any) -> None:
-        """Go to what `snapshot` returned, on a simulator made alike."""
+        """Go to a state that `snapshot` returned, on a simulator with the same configuration."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""Gymnasium environments as simulators, under the name that nrp-core has for them, OpenAI.
+"""Gymnasium environments as simulators; nrp-core calls them OpenAI.
 
-An environment's state is taken from the attributes of its wrappers and of itself, with the bit generators of
-its draws; that covers those of gymnasium that are plain Python (classic control, toy text) and those written
-likewise. Where something is held elsewhere, by a physics library for example, `NotSnapshotable` names it.
+The state of an environment consists of the attributes of its wrappers and of itself, including the bit
+generators of its draws. That covers environments in plain Python, such as gymnasium's classic control and toy
+text. If state is held elsewhere, for example by a physics library, `NotSnapshotable` names it.
 """
 
 import copy
@@ -22,15 +22,15 @@ __all__ = ["Gymnasium"]
 class Gymnasium:
     """Runs an environment; implements `Simulator`.
 
-    The step that ends an episode answers with its last observation and info. The next step starts a new
-    episode, unless `reset` was called.
+    The step that ends an episode returns its last observation and info. The next step starts a new episode,
+    unless `reset` was called.
 
     Parameters
     ----------
     name
-        The environment's, such as ``"CartPole-v1"``.
+        The environment's name, such as ``"CartPole-v1"``.
     seed
-        Of its draws.
+        The seed of its draws.
     """
 
     def __init__(self, name: str, seed: int) -> None:
@@ -48,7 +48,7 @@ class Gymnasium:
             ) from error
         self._spaces: Any = gymnasium.spaces
         self._time = 0.0
-        self._ended = False  # whether the episode did, and the next one hasn't begun
+        self._ended = False  # whether the episode has ended and the next one hasn't begun
         observation, info = self._environment.reset(seed=seed % (1 << 32))
         self._properties: dict[str, Any] = {
             "observation": copy.deepcopy(observation),
@@ -93,12 +93,12 @@ class Gymnasium:
         self._environment.close()
 
     def get_model_properties(self, kind: str) -> list[str]:
-        """Return the names of what a step answers; the only kind is ``"Property"``."""
+        """Return the names of the values that a step returns; the only kind is ``"Property"``."""
         self._check(kind)
         return list(self._properties)
 
     def get_model_property(self, name: str, attribute: str) -> Any:
-        """Return one of them: an array as a list, the rest as it is."""
+        """Return one of these values; an array becomes a list."""
         self._check(attribute)
         if name not in self._properties:
             raise Invalid(
@@ -109,15 +109,15 @@ class Gymnasium:
         return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
     def get_model_all_properties(self, kind: str) -> dict[str, Any]:
-        """Return all of them by name."""
+        """Return all these values by name."""
         return {name: self.get_model_property(name, kind) for name in self._properties}
 
     def get_sim_time(self) -> float:
-        """Return the sum of the time steps taken, in seconds."""
+        """Return the simulated time, in seconds."""
         return self._time
 
     def snapshot(self, census: Census) -> State:
-        """Return the attributes of every layer, and what the last step answered."""
+        """Return the attributes of every layer, and the result of the last step."""
         seen: dict[int, int] = {}
         return {
             "time": self._time,
@@ -134,9 +134,9 @@ class Gymnasium:
         }
 
     def restore(self, state: Any) -> None:
-        """Put them back."""
+        """Restore these attributes and the result."""
         self._time = state["time"]
-        self._ended = state.get("ended", False)  # episodes were begun at once before this was kept
+        self._ended = state.get("ended", False)  # former states lack this: an episode began at once
         seen: list[Any] = []
         self._properties = unpacked(state["properties"], None, seen)
         for layer, attributes in zip(self._layers(), state["layers"], strict=True):

@@ -19,7 +19,7 @@ def make_simulator(kind: str, world: str, folder: Path, seed: int) -> Simulator:
     world
         MuJoCo's model file within the folder, or the name of a gymnasium environment.
     seed
-        Of the environment's draws.
+        The seed of the environment's draws.
 
     Raises
     ------

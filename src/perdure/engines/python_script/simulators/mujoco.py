@@ -1,10 +1,10 @@
 """MuJoCo as a simulator.
 
-Its state is `mjSTATE_INTEGRATION` and, besides, everything in mjData that outlasts a step, as it stood: the
-arrays of a fixed size, since a script that reads a site's position before the next step sees the position
-computed in the last one; the scalars, such as how many bodies are awake; and what was warned of, since MuJoCo
-warns once. What there is of these is found in mjData itself. Left out is what is no state: addresses, and how
-mjData lies in memory, which a fresh one has of its own, and the arena, which each step fills anew.
+The state is `mjSTATE_INTEGRATION`, and everything in mjData that outlasts a step: the arrays of fixed size,
+because a script that reads a site's position before the next step sees the position computed in the last one;
+the scalars, such as the number of awake bodies; and the warnings, because MuJoCo warns once. The fields are
+found in mjData itself. The state leaves out addresses and the memory layout, which belong to each mjData, and
+the arena, which each step refills.
 """
 
 from collections.abc import Sized
@@ -20,9 +20,9 @@ from perdure.state.codec import State
 
 __all__ = ["Mujoco"]
 
-TOLERANCE = 1e-6  # of a time step, for the rounding of time steps given in decimals
+TOLERANCE = 1e-6  # share of a time step, for time steps rounded to decimals
 
-_ADDRESS = np.dtype(np.uintp)  # of an array's elements, as of the data of plugins
+_ADDRESS = np.dtype(np.uintp)  # the type of addresses in arrays, such as those of plugins' data
 _MEMORY = frozenset(
     ("narena", "nbuffer", "nplugin", "pstack", "pbase", "parena", "threadpool", "threadlock", "signature")
 )
@@ -30,7 +30,7 @@ _WARNINGS = ("number", "lastinfo")
 
 
 class Mujoco:
-    """Runs a model of MuJoCo's; implements `Simulator`.
+    """Runs a MuJoCo model; implements `Simulator`.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ class Mujoco:
             self._mujoco.mj_step(self._model, self._data)
 
     def reset(self) -> None:
-        """Go back to the model's start, with positions computed."""
+        """Return to the model's start, with positions computed."""
         self._mujoco.mj_resetData(self._model, self._data)
         self._mujoco.mj_forward(self._model, self._data)
 
     def shutdown(self) -> None:
-        """Do nothing: memory is all it holds."""
+        """Do nothing: it holds nothing but memory."""
 
     def get_model_properties(self, kind: str) -> list[str]:
         """Return the names of all things of a kind: ``"site"``, ``"body"``, ``"joint"``, ``"sensor"``, …"""
@@ -114,7 +114,7 @@ class Mujoco:
         return float(array[0]) if kind == "joint" and array.size == 1 else array
 
     def get_model_all_properties(self, kind: str) -> Any:
-        """Return a copy of one of mjData's arrays of a fixed size, such as ``"site_xpos"`` or ``"qpos"``."""
+        """Return a copy of an array of fixed size of mjData, such as ``"site_xpos"`` or ``"qpos"``."""
         if kind not in self._fixed:
             raise Invalid(f"{kind!r} is no array of mjData of a fixed size.{suggest(kind, self._fixed)}")
         return getattr(self._data, kind).copy()
@@ -140,9 +140,9 @@ class Mujoco:
         return state
 
     def restore(self, state: Any) -> None:
-        """Put them back."""
+        """Restore a state."""
         kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
-        # Earlier versions saved addresses too, and neither scalars nor warnings.
+        # Earlier versions saved addresses, and neither scalars nor warnings.
         arrays = {name: array for name, array in state["arrays"].items() if array.dtype != _ADDRESS}
         shapes = {name: getattr(self._data, name).shape for name in self._fixed}
         if (
@@ -171,12 +171,11 @@ class Mujoco:
 
     @staticmethod
     def _count(kind: str) -> str:
-        """Return what mjModel calls the number of things of a kind."""
+        """Return the name of mjModel's field for the number of things of a kind."""
         return {"joint": "njnt", "camera": "ncam", "actuator": "nu", "equality": "neq"}.get(kind, f"n{kind}")
 
     def _fixed_arrays(self) -> tuple[str, ...]:
-        """Return the names of mjData's own arrays; those in its arena, which it makes anew each step, don't
-        keep what is written into them."""
+        """Return the names of mjData's own arrays, without those in its arena, which each step makes anew."""
         scratch = self._mujoco.MjData(self._model)
         fixed = []
         for name, array in _attributes(scratch, np.ndarray).items():
@@ -189,8 +188,7 @@ class Mujoco:
         return tuple(fixed)
 
     def _own_scalars(self) -> tuple[str, ...]:
-        """Return the names of mjData's scalars, but those that say how much of the arena is filled: by them
-        the lengths of what lies there change."""
+        """Return the names of mjData's scalars, without the lengths of arrays in the arena."""
         scratch = self._mujoco.MjData(self._model)
         passing = [name for name in _attributes(scratch, Sized) if name not in self._fixed]
         lengths = [len(getattr(scratch, name)) for name in passing]

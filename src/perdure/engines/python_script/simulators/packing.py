@@ -1,7 +1,7 @@
-"""Packing: an environment's attributes as State, with what State has no types for.
+"""Packing: an environment's attributes as State, including values that State has no types for.
 
-Every list in a packed value begins with a tag that says what it was: list, tuple, dict, deque, generator,
-space or constant; in states of before, a NumPy scalar too.
+Every list in a packed value begins with a tag for its type: list, tuple, dict, deque, generator, space or
+constant; in earlier states also NumPy scalar.
 """
 
 import types
@@ -31,8 +31,8 @@ class Packer:
     gymnasium
         The package.
     owners
-        The objects. What they hold now counts as constant where its type allows that: a fresh environment
-        has it again.
+        The objects. Values that they hold now count as constants if their type allows it: a fresh environment
+        has them again.
     """
 
     def __init__(self, gymnasium: Any, owners: Iterable[Any]) -> None:
@@ -53,9 +53,9 @@ class Packer:
         self._code.note()
 
     def packed(self, place: str, value: Any, census: Census, seen: dict[int, int]) -> Any:
-        """Return a value as State; raise `NotSnapshotable` with the place of what can't be put back.
+        """Return a value as State; raise `NotSnapshotable` with the place of what can't be restored.
 
-        What is held twice is packed once: `seen` numbers what was met, and is one for all values of a state.
+        A value that is held twice is packed once: `seen` numbers the packed values, for a whole state.
         """
         kind = type(value)
         if kind in _PLAIN:
@@ -94,7 +94,7 @@ class Packer:
         return [self.packed(f"{place}[{i}]", item, census, seen) for i, item in enumerate(items)]
 
     def _draws(self, place: str, space: Any, census: Census, seen: dict[int, int]) -> Any:
-        """Return the generators of a space, which it has once it was sampled from."""
+        """Return the generators of a space, which exist once it was sampled from."""
         if isinstance(space, self._composite):
             parts = [self._draws(place, child, census, seen) for child in _children(space)]
         elif isinstance(space, self._simple):
@@ -107,9 +107,9 @@ class Packer:
 
 
 def unpacked(packed: Any, present: Any, seen: list[Any]) -> Any:
-    """Return what was packed; a constant, and a space, is the present one.
+    """Return the original of a packed value; constants and spaces are the present ones.
 
-    `seen` collects what is made, in the order in which it was packed.
+    `seen` collects the values in the order in which they were packed.
     """
     if type(packed) is not list:
         return packed.copy() if isinstance(packed, np.void) else packed
@@ -151,7 +151,7 @@ def unpacked(packed: Any, present: Any, seen: list[Any]) -> Any:
 
 
 def _restore_draws(space: Any, draws: Any, seen: list[Any]) -> None:
-    # Children first, as they were packed.
+    # Parts first, in the order of packing.
     own, parts = draws
     if parts:
         for child, part in zip(_children(space), parts, strict=True):
