@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from benchmarks.figure import Figure, spread
 from perdure.drivers.experiments.configuration import Configuration, load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Plan
 from perdure.drivers.experiments.simulation import Simulation
+from perdure.engines.kinds import engine_kinds
 from perdure.run import Entry, Run
 from perdure.state.savepoint import Savepoint
 from perdure.stores.commands import Append, CreateRun, Unleased, encoded

@@ -115,7 +115,7 @@ def _scenario_figures(quick: bool) -> Iterator[Figure]:
 
     def simulate_each() -> None:
         for scenario in chosen:
-            simulate(scenario.model, scenario.config(SIR_STOCKS, seed=0))
+            scenario.model.simulate(scenario.config(SIR_STOCKS, seed=0))
 
     times = _times({"all": (run_all, size), "each": (simulate_each, size)}, 1 if quick else 3)
     compared = " · ".join(_peer_scenarios()) if peer.there() else ""

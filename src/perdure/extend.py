@@ -8,21 +8,21 @@ other modules are internal and change without notice.
 Each name is imported when it is first used, so that an engine in a child process doesn't load a database.
 docs/extending.md says for each kind of extension what to write and which conformance suite to run.
 
-========== ==================== =====================================================
+========== ==================== =============================================================
 extension  entry-point group    its port
-========== ==================== =====================================================
-engine     ``perdure.engines``  `Engine`; optional `Asking`, `Observable` and `Modular`
+========== ==================== =============================================================
+engine     ``perdure.engines``  `Engine`; optional `Asking`, `Observable`, `Modular`, `Identified`
 store      ``perdure.stores``   `StoreScheme`, which opens a `Store`
 executor   none                 `Executor`, an argument of `perdure.api.create_app`
 task       ``perdure.tasks``    `Task`
-========== ==================== =====================================================
+========== ==================== =============================================================
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perdure.engines.base import Asking, Engine, Modular, Observable
+    from perdure.engines.base import Asking, Engine, Identified, Modular, Observable
     from perdure.execution.body import Body, Provision
     from perdure.execution.child_limits import ChildLimits
     from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from perdure.execution.local import LocalExecutor
     from perdure.lifecycle import DesiredState, Outcome, RunStatus
     from perdure.run import Entry, Execution, Key, Label, LogLine, Run, Step
+    from perdure.scenarios.engine_model import EngineModel
     from perdure.state.codec import State
     from perdure.state.savepoint import Savepoint, SavepointInfo
     from perdure.stores.base import Store, Version
@@ -71,9 +72,11 @@ __all__ = [
     "DesiredState",
     "Document",
     "Engine",
+    "EngineModel",
     "Entry",
     "Execution",
     "Executor",
+    "Identified",
     "Key",
     "Label",
     "Link",
@@ -121,7 +124,10 @@ _RUNS = {
     "perdure.state.codec": ("State",),
     "perdure.state.savepoint": ("Savepoint", "SavepointInfo"),
 }
-_ENGINES = {"perdure.engines.base": ("Asking", "Engine", "Modular", "Observable")}
+_ENGINES = {
+    "perdure.engines.base": ("Asking", "Engine", "Identified", "Modular", "Observable"),
+    "perdure.scenarios.engine_model": ("EngineModel",),
+}
 _STORES = {
     "perdure.stores.base": ("Store", "Version"),
     "perdure.stores.chain": ("Chain", "Link"),

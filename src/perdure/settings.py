@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     )
     max_instances: int = Field(10_000, ge=1, description="Limit of BPTK instances for each owner.")
     max_live_sessions: int = Field(1_000, ge=1, description="Sessions kept in memory; others are restored.")
+    max_engine_processes: int = Field(
+        32,
+        ge=1,
+        description="Limit of processes of engines of sessions in memory. Beyond it, the session that was "
+        "idle longest is dropped; its next use restores it.",
+    )
     max_scenarios: int = Field(1_000, ge=1, description="Limit of scenarios in a session.")
     max_steps_per_request: int = Field(10_000, ge=1, description="Limit of steps in a request.")
     max_forks_per_request: int = Field(100, ge=1, description="Limit of forks in a request.")

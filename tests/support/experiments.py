@@ -7,7 +7,7 @@ from typing import Any
 
 from perdure.drivers.experiments.configuration import read
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
+from perdure.engines.kinds import engine_kinds
 
 PENDULUM = """
 <mujoco>

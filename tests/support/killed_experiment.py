@@ -19,10 +19,10 @@ from typing import Any
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
+from perdure.engines.kinds import engine_kinds
 from perdure.errors import NoSavepoint
 from perdure.run import Entry, Run
 from perdure.state.savepoint import Savepoint

@@ -1,15 +1,14 @@
 """Models over HTTP: which scenario managers are served, with their scenarios and elements."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from perdure.api.context import Serving
-from perdure.engines.system_dynamics.expression import finite
 from perdure.scenarios import Manager, Scenario
 from perdure.scenarios.scenario import RUN_SPECS
+from perdure.scenarios.system_dynamics import SystemDynamicsModel
 from perdure.web.errors import error_responses
 
 __all__ = ["router"]
@@ -25,7 +24,7 @@ class ModelRunSpecs(BaseModel):
     starttime: float
     stoptime: float
     dt: float
-    method: str
+    method: str | None = Field(description="Of integration; null where another engine computes the model.")
 
 
 class ModelScenario(BaseModel):
@@ -33,6 +32,7 @@ class ModelScenario(BaseModel):
 
     constants: dict[str, float]
     points: Points
+    inputs: dict[str, Any] = Field(description="What inputs of the engine are at the start.")
     run_specs: ModelRunSpecs
 
 
@@ -40,16 +40,21 @@ class ManagerRecord(BaseModel):
     """A scenario manager: its model, and the scenarios over it."""
 
     model: str = Field(description="The model's name.")
+    engine: str = Field(description="What computes it: `system_dynamics`, or another engine's name.")
     run_specs: ModelRunSpecs
     scenarios: dict[str, ModelScenario]
     elements: dict[str, list[str]] = Field(
-        description="Kind (stock, flow, biflow, converter, constant) → names."
+        description="Kind (stock, flow, biflow, converter, constant; of other engines input, output) → names."
     )
     constants: dict[str, float | None] = Field(
         description="What a scenario or a step may set: constants, and converters that are a bare number; "
         "null for one without a value."
     )
     points: Points = Field(description="The points of the model's graphical functions.")
+    inputs: dict[str, Any] = Field(
+        description="The inputs of another engine, each with what it is at the start; null for nothing. A "
+        "scenario or a step may set them, numbers also as constants."
+    )
     problems: list[str] = Field(description="What was found wrong but can be lived with.")
 
 
@@ -81,37 +86,34 @@ async def read_model(manager: str, serving: Serving) -> ManagerRecord:
 
 
 def _record(manager: Manager) -> ManagerRecord:
-    elements: dict[str, list[str]] = {}
-    constants = {}
-    for name, element in manager.model.elements.items():
-        elements.setdefault(element.kind, []).append(name)
-        if element.overridable:
-            constants[name] = finite(element.equation)
-    plain = Scenario(manager.name, "", manager.model, manager.fingerprint, points=manager.model.points)
+    model = manager.model
+    plain = Scenario(manager.name, "", model, manager.fingerprint, points=model.points)
     return ManagerRecord.model_validate(
         {
-            "model": manager.model.name,
-            "run_specs": _run_specs(_config(plain)),
-            "scenarios": {
-                name: {
-                    "constants": config["constants"],
-                    "points": config["points"],
-                    "run_specs": _run_specs(config),
-                }
-                for name, scenario in manager.scenarios.items()
-                for config in (_config(scenario),)
-            },
-            "elements": elements,
-            "constants": constants,
+            "model": model.name,
+            "engine": model.engine_name,
+            "run_specs": _run_specs(plain),
+            "scenarios": {name: _scenario(scenario) for name, scenario in manager.scenarios.items()},
+            "elements": model.elements,
+            "constants": model.constants,
             "points": _config(plain)["points"],
+            "inputs": model.inputs,
             "problems": manager.problems,
         }
     )
 
 
+def _scenario(scenario: Scenario) -> dict[str, Any]:
+    config = _config(scenario)
+    values = {kind: config[kind] for kind in ("constants", "points", "inputs")}
+    return {**values, "run_specs": _run_specs(scenario)}
+
+
 def _config(scenario: Scenario) -> dict[str, Any]:
-    return {"method": "euler", **scenario.config((), seed=0)}
+    method = "euler" if scenario.model.engine_name == SystemDynamicsModel.engine_name else None
+    return {"method": method, "inputs": {}, **scenario.config((), seed=0)}
 
 
-def _run_specs(config: Mapping[str, Any]) -> dict[str, Any]:
+def _run_specs(scenario: Scenario) -> dict[str, Any]:
+    config = _config(scenario)
     return {key: config[key] for key in RUN_SPECS}

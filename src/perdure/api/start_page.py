@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from perdure import __version__
 from perdure.api.context import Context
-from perdure.drivers.experiments.engines import engine_kinds
+from perdure.engines.kinds import engine_kinds
 from perdure.errors import PerdureError
 from perdure.scenarios import Manager
 from perdure.web.auth import is_known, maker_of
@@ -155,7 +155,7 @@ def _first_steps(address: str, managers: Sequence[Manager], paths: frozenset[str
         ]
     else:
         session = {"scenario_managers": [found.name], "scenarios": [scenario]}
-        session["equations"] = list(islice(found.model.elements, 1))
+        session["equations"] = list(islice(found.model.outputs, 1))
         lines = [
             f"curl -X POST {shlex.quote(address)}/start-instance",
             _curl(address, "/INSTANCE/begin-session", session),

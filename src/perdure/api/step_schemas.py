@@ -28,10 +28,21 @@ Point = Annotated[list[float], Meta(min_length=2, max_length=2)]
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What is set in a scenario: constants, and the points of graphical functions."""
+    """What is set in a scenario.
+
+    Attributes
+    ----------
+    constants
+        Numbers, by name.
+    points
+        The points of graphical functions, by name.
+    inputs
+        Data of any form, by name, where another engine than system dynamics computes the model.
+    """
 
     constants: dict[str, float] = {}
     points: dict[str, list[Point]] = {}
+    inputs: dict[str, Any] = {}
 
 
 class Steps(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,10 +64,10 @@ class Steps(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ScenarioStep(msgspec.Struct):
-    """What a scenario came to in one step."""
+    """What a scenario came to in one step; values are numbers, and of an engine of its own any data."""
 
     time: Value
-    values: dict[str, Value]
+    values: dict[str, Any]
 
 
 class Step(msgspec.Struct):
@@ -91,11 +102,11 @@ class LogPage(msgspec.Struct):
 
 
 class ScenarioResults(msgspec.Struct):
-    """The results of one scenario, as columns."""
+    """The results of one scenario, as columns; values as in `ScenarioStep`."""
 
     step: list[int]
     time: list[Value]
-    values: dict[str, list[Value]]
+    values: dict[str, list[Any]]
 
 
 class SessionResults(msgspec.Struct):
@@ -185,7 +196,7 @@ def _settings(spec: SessionSpec, given: Given) -> dict[str, dict[str, Settings]]
     for index, inputs in given.inputs:
         scenario = spec.scenarios[index]
         of_manager = settings.setdefault(scenario.manager, {})
-        of_manager[scenario.scenario] = Settings(inputs.get("constants", {}), inputs.get("points", {}))
+        of_manager[scenario.scenario] = Settings(**inputs)
     return settings
 
 

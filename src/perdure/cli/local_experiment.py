@@ -23,11 +23,11 @@ from perdure.cli.experiment_folder import name_of, zipped_folder
 from perdure.cli.experiment_progress import ExperimentProgress
 from perdure.cli.options import read_settings
 from perdure.drivers.experiments.configuration import load
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.experiment_requests import ExperimentView, NewExperiment
 from perdure.drivers.experiments.file_names import SCRIPT
 from perdure.drivers.experiments.results import NOT_STORED
 from perdure.drivers.labels import relabel
+from perdure.engines.kinds import engine_kinds
 from perdure.errors import (
     ExperimentExists,
     PerdureError,

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from perdure.dialects.bptk.in_process import Bptk
-from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, with_article
 from perdure.scenarios import Catalogue
-from perdure.scenarios.files import load_attribute, scenario_files, users_code
+from perdure.scenarios.files import GivenModel, load_attribute, scenario_files, users_code
 
 __all__ = ["load_catalogue"]
 
@@ -38,18 +37,18 @@ def load_catalogue(target: str | None) -> Catalogue:
             reason=f"{target!r} isn't of the form module:name or file.py:name, as in my_models:catalogue"
         )
     found = load_attribute(module, name)
-    if callable(found) and not isinstance(found, Catalogue | Model):
+    if callable(found) and not isinstance(found, Catalogue | GivenModel):
         with users_code(target):
             found = found()
     if isinstance(found, Bptk):
         return found.catalogue
     if isinstance(found, Catalogue):
         return found
-    models = [found] if isinstance(found, Model) else found
+    models = [found] if isinstance(found, GivenModel) else found
     if isinstance(models, Iterable):
         with users_code(target):
             models = list(models)
-        if models and all(isinstance(model, Model) for model in models):
+        if models and all(isinstance(model, GivenModel) for model in models):
             catalogue = Catalogue()
             for model in models:
                 catalogue.register_model(model)

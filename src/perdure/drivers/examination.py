@@ -6,6 +6,7 @@ its place. Damaged savepoints and outputs are written back; damaged inputs or sp
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -13,7 +14,15 @@ import msgspec
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import decode_inputs
-from perdure.errors import CorruptBlob, Damaged, ModelChanged, NewerSchema, NotFound, PerdureError
+from perdure.errors import (
+    CorruptBlob,
+    Damaged,
+    EngineCrashed,
+    ModelChanged,
+    NewerSchema,
+    NotFound,
+    PerdureError,
+)
 from perdure.run import Run, Step
 from perdure.state.codec import decode, same
 from perdure.state.savepoint import Savepoint, SavepointInfo
@@ -64,7 +73,8 @@ def examine(store: Store, run: Run, begin: Begin, *, repair: bool) -> list[Findi
         overwritten.
     """
     examination = _Examination(store, run, begin, repair)
-    examination.walk()
+    with closing(examination):
+        examination.walk()
     return examination.findings
 
 
@@ -112,6 +122,9 @@ class _Examination:
             self.findings.append(Finding("log", problem))
             self._lose(problem)
         self._examine_savepoints(None)
+
+    def close(self) -> None:
+        """Close the session that is computed anew."""
         if self._live is not None:
             self._live.close()
 
@@ -187,6 +200,11 @@ class _Examination:
         try:
             given = decode_inputs(step.inputs)
             return self._live.step(given.inputs, given.answers).outputs
+        except EngineCrashed as error:
+            place, problem = f"step {step.position}", f"It could not be checked: {error}"
+            self.findings.append(Finding(place, problem, checked=False))
+            self._lose(f"the engine crashed in step {step.position}.")
+            return None
         except Exception as error:  # inputs with an intact checksum may still be in the wrong place
             problem = f"It doesn't follow from the steps before: {error}"
             self._tell(f"step {step.position}", problem)

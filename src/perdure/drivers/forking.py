@@ -6,6 +6,7 @@ own first savepoint on, since its spec doesn't lead to the steps before: those w
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from msgspec.structs import replace
@@ -137,6 +138,12 @@ class Forking:
         if scenarios == self._spec.scenarios:
             return self._spec
         for former, part in zip(self._spec.scenarios, scenarios, strict=True):
+            known = self._sessions.scenario(self._parent.id, former)
+            if seed != self._spec.seed and position > 0 and not known.model.reseeds:
+                raise Refused(
+                    f"{_label(part)} can't go on with another seed, since its engine keeps its random "
+                    "generators in its state. Fork it at step 0, or make a session with that seed."
+                )
             specs, answers = former.run_specs, part.run_specs.answers
             check_run_steps(self._settings, _label(part), part.config)
             taken = min(position, specs.answers)
@@ -183,11 +190,10 @@ class Forking:
                         "was forked from, or make a session."
                     )
                 before, _ = _standing(self._sessions.restore(self._parent, self._spec, last - 1))
-                live = self._sessions.begin(
-                    self._parent, replace(self._spec, scenarios=scenarios), before if last > 1 else None
-                )
-                live.replay(self._store, position, compare=False)
-                states, _ = _standing(live)
+                later = replace(self._spec, scenarios=scenarios)
+                with closing(self._sessions.begin(self._parent, later, before if last > 1 else None)) as live:
+                    live.replay(self._store, position, compare=False)
+                    states, _ = _standing(live)
                 entities.update({name: states.entities[name] for name in names})
             self._prolonged[position, stoptime] = replace(savepoint, entities=entities)
         return self._prolonged[position, stoptime]
@@ -203,6 +209,5 @@ def _label(part: ScenarioSpec) -> str:
 
 def _standing(live: LiveSession) -> tuple[Savepoint, bool]:
     """Return where a session stands and whether it has finished, and close it."""
-    standing = live.savepoint(milestone=True), live.finished
-    live.close()
-    return standing
+    with closing(live):
+        return live.savepoint(milestone=True), live.finished

@@ -4,7 +4,7 @@ It does no input or output but reading the log it replays, and is used by one th
 the run's lock.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +16,7 @@ from perdure.drivers.step_inputs import Answers, Inputs, decode_inputs, encode_i
 from perdure.engines.base import Asking, Engine, State
 from perdure.errors import (
     CorruptBlob,
+    EngineCrashed,
     InvalidOverride,
     NoSavepoint,
     PerdureError,
@@ -24,6 +25,7 @@ from perdure.errors import (
     ScenarioNotFound,
     nearest,
 )
+from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.run import Key
 from perdure.state.codec import decode, encode, pack, same
 from perdure.state.entity import Entity
@@ -42,6 +44,7 @@ Row = list[Any]
 """What one scenario answers: the time, then its outputs in the spec's order; None for one its model lost."""
 
 REPLAY_PAGE = 1000  # steps read from the log at once
+QUICK_SECONDS = 0.001  # a step that takes longer leaves the event loop
 
 log = structlog.get_logger(__name__)
 
@@ -81,21 +84,20 @@ class LiveSession:
         self._leave_finished()
 
     @classmethod
-    def start(cls, run_id: str, owner: str, spec: SessionSpec, make_engine: MakeEngine) -> "LiveSession":
-        """Start a session at position 0."""
-        return cls(run_id, owner, spec, [make_engine(scenario) for scenario in spec.scenarios], 0)
-
-    @classmethod
-    def at_savepoint(
-        cls, run_id: str, owner: str, spec: SessionSpec, make_engine: MakeEngine, savepoint: Savepoint
+    def begin(
+        cls, run_id: str, owner: str, spec: SessionSpec, make_engine: MakeEngine, savepoint: Savepoint | None
     ) -> "LiveSession":
-        """Return the session as it stood at a savepoint."""
-        engines = []
-        for scenario in spec.scenarios:
-            engine = make_engine(scenario)
-            engine.restore(decode(savepoint.entities[scenario.entity]))
-            engines.append(engine)
-        return cls(run_id, owner, spec, engines, savepoint.position)
+        """Return the session as it stood at a savepoint, or with None where its spec leads: at position 0."""
+        engines: list[Engine] = []
+        try:
+            for scenario in spec.scenarios:
+                engines.append(make_engine(scenario))
+                if savepoint is not None:
+                    engines[-1].restore(decode(savepoint.entities[scenario.entity]))
+            return cls(run_id, owner, spec, engines, 0 if savepoint is None else savepoint.position)
+        except BaseException:
+            _close(run_id, engines)
+            raise
 
     @classmethod
     def restore(
@@ -152,19 +154,24 @@ class LiveSession:
                 begun, reached = reached, None
         session = cls.begin(run_id, owner, spec, make_engine, begun)
         first = session.position
-        session.replay(store, position)
-        if reached is not None:
-            session.confirm(reached)
+        try:
+            session.replay(store, position)
+            if reached is not None:
+                session.confirm(reached)
+        except BaseException:
+            session.close()
+            raise
         return session, damaged, position - first
 
-    @classmethod
-    def begin(
-        cls, run_id: str, owner: str, spec: SessionSpec, make_engine: MakeEngine, savepoint: Savepoint | None
-    ) -> "LiveSession":
-        """Return the session as it stood at a savepoint, or with None where its spec leads: at position 0."""
-        if savepoint is None:
-            return cls.start(run_id, owner, spec, make_engine)
-        return cls.at_savepoint(run_id, owner, spec, make_engine, savepoint)
+    @property
+    def processes(self) -> int:
+        """How many of its engines are processes of their own."""
+        return sum(isinstance(engine, IsolatedEngine) for engine in self._engines)
+
+    @property
+    def quick(self) -> bool:
+        """Whether a step takes so little time that nothing has to wait for it, and can't be longer."""
+        return self.seconds_per_step < QUICK_SECONDS and not self.processes
 
     @property
     def finished(self) -> bool:
@@ -265,15 +272,14 @@ class LiveSession:
                 raise ReplayMismatch(run=self.run_id, step=self.position, place=place)
 
     def close(self) -> None:
-        """Free the engines."""
-        for engine in self._engines:
-            engine.close()
+        """Free the engines, and end their processes; harmless when done twice."""
+        _close(self.run_id, self._engines)
 
     def _replay_step(self, position: int, inputs: bytes | None, outputs: bytes, compare: bool) -> None:
         try:
             given = decode_inputs(inputs)
             taken = self.step(given.inputs, given.answers, exactly=compare)
-        except CorruptBlob:
+        except (CorruptBlob, EngineCrashed):
             raise
         except PerdureError as error:
             if not compare:
@@ -322,6 +328,15 @@ class LiveSession:
                     self._run_state.leave(self._entities[index].id, self.position + 1, state) or completed
                 )
         return completed
+
+
+def _close(run_id: str, engines: Iterable[Engine]) -> None:
+    """Close engines, each whatever the others raise."""
+    for engine in engines:
+        try:
+            engine.close()
+        except PerdureError as error:  # what it answered is durable without it
+            log.warning("engine_not_closed", run=run_id, reason=str(error))
 
 
 def _snapshot(engine: Engine) -> Any:

@@ -3,8 +3,10 @@
 What is in memory is only a copy: dropping a session loses nothing, it is restored when it is next touched.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import structlog
@@ -16,18 +18,20 @@ from perdure.engines.base import Engine
 from perdure.errors import ModelChanged, ScenarioNotFound
 from perdure.observability import Metrics
 from perdure.run import Run
-from perdure.scenarios import Catalogue
+from perdure.scenarios import Catalogue, Scenario
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
 from perdure.stores.commands import Unleased
 
 __all__ = ["LiveSessions"]
 
+CLOSING = 8  # sessions at once
+
 log = structlog.get_logger(__name__)
 
 
 class LiveSessions:
-    """At most `limit` sessions in memory; beyond it, the one that was idle longest goes.
+    """The sessions in memory; beyond a limit, the one that was idle longest goes.
 
     Parameters
     ----------
@@ -41,16 +45,28 @@ class LiveSessions:
         The locks of runs: a session whose lock is held is not sent away.
     limit
         How many are kept.
+    most_processes
+        How many processes their engines may be together, those of sessions in use aside.
     """
 
     def __init__(
-        self, store: Store, catalogue: Catalogue, metrics: Metrics, locks: RunLocks, limit: int
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        metrics: Metrics,
+        locks: RunLocks,
+        limit: int,
+        most_processes: int,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._metrics = metrics
         self._locks = locks
         self._limit = limit
+        self._most_processes = most_processes
+        self._processes = 0
+        # Threads that wait for engines to end; they end in `aclose`.
+        self._closing = ThreadPoolExecutor(CLOSING, "perdure-closes-engines")
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
 
     def __iter__(self) -> Iterator[LiveSession]:
@@ -66,21 +82,37 @@ class LiveSessions:
     def keep(self, live: LiveSession) -> None:
         """Hold a session in memory."""
         self._sessions[live.run_id] = live
-        idle = (run_id for run_id in list(self._sessions) if run_id not in self._locks)
-        while len(self._sessions) > self._limit and (oldest := next(idle, None)):
-            self.drop(oldest)
+        self._processes += live.processes
+        for run_id, each in list(self._sessions.items()):
+            crowded = self._processes > self._most_processes and each.processes > 0
+            if len(self._sessions) <= self._limit and self._processes <= self._most_processes:
+                break
+            if run_id not in self._locks and (crowded or len(self._sessions) > self._limit):
+                self.drop(run_id)
         self._metrics.live_sessions.set(len(self._sessions))
 
     def drop(self, run_id: str) -> None:
         """Let go of a session; harmless if it isn't in memory."""
         live = self._sessions.pop(run_id, None)
         if live is not None:
-            live.close()
+            self._processes -= live.processes
+            self.discard(live)
         self._metrics.live_sessions.set(len(self._sessions))
+
+    def discard(self, live: LiveSession) -> None:
+        """Close a session that isn't held; nothing waits for the end of its processes."""
+        if live.processes:
+            self._closing.submit(live.close)
+        else:
+            live.close()
+
+    async def aclose(self) -> None:
+        """Wait until the processes of all sessions that were dropped have ended."""
+        await asyncio.to_thread(self._closing.shutdown)
 
     def start(self, run_id: str, owner: str, spec: SessionSpec) -> LiveSession:
         """Start a session at position 0; it isn't held yet. Blocks while it computes."""
-        return LiveSession.start(run_id, owner, spec, partial(self._make_engine, run_id))
+        return LiveSession.begin(run_id, owner, spec, partial(self._make_engine, run_id), None)
 
     def begin(self, run: Run, spec: SessionSpec, savepoint: Savepoint | None) -> LiveSession:
         """Return a session as it stood at a savepoint, or at its start; it isn't held yet.
@@ -119,13 +151,15 @@ class LiveSessions:
         log.info("session_restored", run=run.id, position=position, replayed=replayed, damaged=len(damaged))
         return live
 
-    def _make_engine(self, run_id: str, scenario: ScenarioSpec) -> Engine:
+    def scenario(self, run_id: str, part: ScenarioSpec) -> Scenario:
+        """Return the scenario of a session's part; raise `ModelChanged` if it isn't as it was."""
         try:
-            known = self._catalogue.scenario(scenario.manager, scenario.scenario)
+            known = self._catalogue.scenario(part.manager, part.scenario)
         except ScenarioNotFound as error:
             raise ModelChanged(f"The run {run_id!r} can't go on. {error}", run=run_id) from error
-        if known.fingerprint != scenario.fingerprint:
-            raise ModelChanged(model=scenario.model, run=run_id)
-        engine = known.engine()
-        engine.initialize(scenario.config)
-        return engine
+        if known.fingerprint != part.fingerprint:
+            raise ModelChanged(model=part.model, run=run_id)
+        return known
+
+    def _make_engine(self, run_id: str, part: ScenarioSpec) -> Engine:
+        return self.scenario(run_id, part).start(part.config)

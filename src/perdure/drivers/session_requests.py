@@ -45,8 +45,8 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     seed
         Of the random draws; None makes one.
     settings
-        Manager → scenario → ``constants`` and ``points`` that the session begins with, in place of the
-        scenario's own.
+        Manager → scenario → kind → name → value that the session begins with, in place of the scenario's
+        own. Kinds are those that the model can set: ``constants`` and ``points``, or ``inputs``.
     """
 
     scenarios: Mapping[str, Sequence[str]]
@@ -80,7 +80,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     settings
-        Manager → scenario → ``constants`` and ``points``, in force from the first of these steps on.
+        Manager → scenario → kind → name → value, given with the first of these steps.
     steps
         How many.
     expected

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from perdure.engines.system_dynamics.run_specs import RunSpecs, decimals
+from perdure.engines.run_specs import RunSpecs, decimals
 from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 

@@ -36,11 +36,12 @@ from perdure.drivers.session_requests import (
 )
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.step_inputs import decode_inputs
-from perdure.drivers.stepping import Stepping
+from perdure.drivers.stepping import MAX_CRASHES, Stepping
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.upgrade import upgrade_session
 from perdure.errors import (
+    EngineCrashed,
     Fenced,
     InvalidScenario,
     PerdureError,
@@ -118,7 +119,14 @@ class Sessions:
         self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
         self._metrics = metrics
         self._locks = RunLocks()
-        self._live = LiveSessions(store, catalogue, metrics, self._locks, settings.max_live_sessions)
+        self._live = LiveSessions(
+            store,
+            catalogue,
+            metrics,
+            self._locks,
+            settings.max_live_sessions,
+            settings.max_engine_processes,
+        )
         self._uninterrupted = Uninterrupted()
         self._threads = Threads()
         self.closing = asyncio.Event()
@@ -266,6 +274,7 @@ class Sessions:
                 if self.store.unavailable is None:
                     await self._save_here(live, None, False)
             self._live.drop(live.run_id)
+        await self._live.aclose()
 
     async def _after(self, owner: Owner, stands: Committed, hint: Hint) -> Committed:
         """Return where a session stands after a hint; unless that is of a later step, read its record."""
@@ -289,8 +298,8 @@ class Sessions:
             self.store.check_quota(owner, self._quota)
             # Decoded from what is stored, it shares nothing with the request, whose lists may change.
             spec = SessionSpec.from_blob(self._spec(request).to_blob())
+            check_step_limits(self._settings, 1, sum(len(part.outputs) for part in spec.scenarios))
             live = self._live.start(run_id, owner, spec)
-            check_step_limits(self._settings, 1, live.values_per_step)
             run = Run(
                 id=run_id,
                 kind=KIND,
@@ -301,15 +310,25 @@ class Sessions:
                 name=label.name,
                 tags=label.tags,
             )
-            return live, run, live.savepoint()
+            try:
+                return live, run, live.savepoint()
+            except BaseException:
+                live.close()
+                raise
 
         live, run, savepoint = await self._threads.compute(start)
-        created = await asyncio.wrap_future(
-            self.store.submit(CreateRun(run, encoded(savepoint), key, quota=self._quota))
-        )
-        if not created.replayed:
-            live.guard = Unleased.of(created.run)
-            self._live.keep(live)
+        kept = False
+        try:
+            created = await asyncio.wrap_future(
+                self.store.submit(CreateRun(run, encoded(savepoint), key, quota=self._quota))
+            )
+            if not created.replayed:
+                live.guard = Unleased.of(created.run)
+                self._live.keep(live)
+                kept = True
+        finally:
+            if not kept:
+                self._live.discard(live)
         return created
 
     async def _fork(
@@ -387,10 +406,16 @@ class Sessions:
 
     async def _take_savepoint(self, run: Run, name: str | None, pinned: bool) -> SavepointInfo:
         async with self._locks.hold(run.id):
+            crashes = 0
             while True:
                 live = await self._stepping.touch(run.owner, run.id, current=True)
                 try:
                     return await self._save_here(live, name, pinned)
+                except EngineCrashed:
+                    self._live.drop(run.id)
+                    crashes += 1
+                    if crashes > MAX_CRASHES:
+                        raise
                 except Fenced:  # another server has changed it
                     if self.store.unavailable is not None:
                         raise
@@ -476,7 +501,4 @@ def _stands(run: Run) -> Committed:
 
 def _beginning_with(settings: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """Return an engine's config with the settings that its session begins with."""
-    for name in ("constants", "points"):
-        if name in settings:
-            config[name] = {**config[name], **settings[name]}
-    return config
+    return {**config, **{kind: {**config.get(kind, {}), **values} for kind, values in settings.items()}}

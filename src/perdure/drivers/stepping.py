@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from functools import partial
 
 import msgspec
+import structlog
 
 from perdure.drivers.live_session import LiveSession, Stepped, settings_to_inputs
 from perdure.drivers.live_sessions import LiveSessions
@@ -20,6 +21,7 @@ from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import Inputs
 from perdure.drivers.threads import Threads
 from perdure.errors import (
+    EngineCrashed,
     Fenced,
     KeyReused,
     PerdureError,
@@ -35,13 +37,15 @@ from perdure.stores.base import Store
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Append, Appended, Touch, Unleased, encoded
 
-__all__ = ["Stepping"]
+__all__ = ["MAX_CRASHES", "Stepping"]
 
 WINDOW = 64  # steps of one request that may wait for their commit at once
 WINDOW_SECONDS = 0.05  # about how long a window may be computed, so that others get their turn
 MAX_OVERTAKEN = 50  # times in a row that other servers may get ahead of a request
 STAGGER_SECONDS = 0.2  # longest pause before the next attempt then
-INLINE_SECONDS = 0.001  # a step that takes longer leaves the event loop
+MAX_CRASHES = 2  # times in a row that an engine may crash in the same step; then the request fails
+
+log = structlog.get_logger(__name__)
 
 
 class Stepping:
@@ -108,13 +112,17 @@ class Stepping:
         Then savepoints may be gone that it began from, or be of another model.
         """
         spec = await self._threads.read(lambda: SessionSpec.from_blob(run.spec))
-        try:
-            return await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
-        except PerdureError:
-            now = await self._find_run(run.owner, run.id)
-            if (now.position, Unleased.of(now)) == (run.position, Unleased.of(run)):
-                raise
-            return None
+        crashes = 0
+        while True:
+            try:
+                return await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
+            except PerdureError as error:
+                now = await self._find_run(run.owner, run.id)
+                if (now.position, Unleased.of(now)) != (run.position, Unleased.of(run)):
+                    return None
+                crashes += 1
+                if not isinstance(error, EngineCrashed) or crashes > MAX_CRASHES:
+                    raise
 
     async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
         """Take the steps of a request; see `Sessions.step`."""
@@ -145,15 +153,22 @@ class Stepping:
         """Take the steps that aren't recorded yet.
 
         If another server has stepped or changed the session meanwhile, go on from where it stands now, unless
-        the client expects it elsewhere.
+        the client expects it elsewhere. If the process of an engine has died, restore the session, and take
+        the step that it was in once more: that wasn't handed to the store.
         """
         done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
-        overtaken = 0
+        overtaken = crashes = 0
         while True:
             live = await self._at_expected(live, request, done)
             before = len(done)
             try:
                 return await self._advance_from(live, request, key, done)
+            except EngineCrashed as error:
+                self._live.drop(live.run_id)
+                crashes = 1 if len(done) > before else crashes + 1
+                log.warning("engine_crashed", run=live.run_id, crashes=crashes, reason=str(error))
+                if crashes > MAX_CRASHES:
+                    raise _given_up(live, crashes, error, done) from error
             except (Fenced, PositionConflict):
                 overtaken = 0 if len(done) > before else overtaken + 1
                 if self._store.unavailable is not None or overtaken == MAX_OVERTAKEN:
@@ -194,7 +209,10 @@ class Stepping:
         check_step_limits(self._settings, request.steps, live.values_per_step)
         # The settings of a request are logged with its first step and stay in force.
         inputs = [] if done else settings_to_inputs(live.spec, request.settings)
-        live.check(inputs)
+        if inputs and not live.quick:
+            await self._threads.compute(partial(live.check, inputs))
+        else:
+            live.check(inputs)
         live.last_keyed = None
         chain = Chain() if request.steps > 1 else None
         try:
@@ -206,7 +224,7 @@ class Stepping:
                 count = min(most, request.steps - len(done))
                 given = [] if done else inputs
                 submit = partial(self._submit, live, given, count, key, len(done), chain, request.touch)
-                inline = count == 1 and live.seconds_per_step < INLINE_SECONDS
+                inline = count == 1 and live.quick
                 taken, failure = submit() if inline else await self._threads.compute(submit)
                 commits = [asyncio.wrap_future(future) for _, future in taken]
                 if len(commits) > 1:
@@ -305,6 +323,19 @@ class Stepping:
             and steps[-1].position == run.position,
             replayed=True,
         )
+
+
+def _given_up(live: LiveSession, crashes: int, error: EngineCrashed, done: list[StepRows]) -> EngineCrashed:
+    """Return what a request ends with whose engine has crashed too often."""
+    step, engine, reason = live.position + 1, error.values["engine"], error.values["reason"]
+    given_up = EngineCrashed(
+        f"The process of the engine {engine!r} has ended {crashes} times in a row in step {step} of the run "
+        f"{live.run_id!r}: {reason}. The steps before it are durable. Look into the server's log for the "
+        "cause, then repeat the request.",
+        **error.values,
+    )
+    _note_taken(given_up, done)
+    return given_up
 
 
 def _note_taken(error: BaseException, done: list[StepRows]) -> None:

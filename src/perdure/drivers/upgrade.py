@@ -6,6 +6,7 @@ was. From the upgrade's position on the session is restored with the new model; 
 """
 
 from concurrent.futures import Future
+from contextlib import closing
 
 import msgspec
 
@@ -59,14 +60,13 @@ def upgrade_session(store: Store, run: Run, catalogue: Catalogue) -> tuple[Futur
     )
 
     def make_engine(part: ScenarioSpec) -> Engine:
-        engine = catalogue.scenario(part.manager, part.scenario).engine()
-        engine.initialize(part.config)
-        return engine
+        return catalogue.scenario(part.manager, part.scenario).start(part.config)
 
     start = Savepoint(timestamp=savepoint.timestamp, position=savepoint.position, entities=states)
     try:
-        session = LiveSession.at_savepoint(run.id, run.owner, upgraded, make_engine, start)
-        session.replay(store, run.position, compare=False)
+        with closing(LiveSession.begin(run.id, run.owner, upgraded, make_engine, start)) as session:
+            session.replay(store, run.position, compare=False)
+            reached = session.savepoint(milestone=True)
     except PerdureError as error:
         raise UpgradeRefused(run=run.id, reason=str(error)) from error
     append = store.submit(
@@ -75,7 +75,7 @@ def upgrade_session(store: Store, run: Run, catalogue: Catalogue) -> tuple[Futur
             Unleased.of(run),
             run.position,
             [],
-            encoded(session.savepoint(milestone=True)),
+            encoded(reached),
             Change(spec=upgraded.to_blob()),
         )
     )
@@ -93,32 +93,21 @@ def _upgraded_state(run: Run, former: ScenarioSpec, scenario: Scenario, state: b
     """Let the model bring a state that a former version made to its present form."""
     if former.fingerprint == scenario.fingerprint:
         return state
-    name, upgrade = scenario.model.name, scenario.model.upgrade
-    if upgrade is None:
-        raise UpgradeRefused(run=run.id, reason=f"the model {name!r} has no upgrade function")
+    model = scenario.model
+    if not model.upgradable:
+        raise UpgradeRefused(run=run.id, reason=f"the model {model.name!r} has no upgrade function")
     try:
-        return encode(upgrade(decode(state), former.fingerprint))
+        return encode(model.upgraded(decode(state), former.fingerprint))
     except Exception as error:  # it is the modeller's code
-        reason = f"the upgrade function of {name!r} failed with {type(error).__name__}: {error}"
+        reason = f"the upgrade function of {model.name!r} failed with {type(error).__name__}: {error}"
         raise UpgradeRefused(run=run.id, reason=reason) from error
 
 
 def _adapted(former: ScenarioSpec, scenario: Scenario) -> ScenarioSpec:
     """Return a scenario's spec for its present model, without what that doesn't have any more.
 
-    The overrides in force are in the state, where the upgrade function may rename them. Rows keep their form:
-    an output that is gone is None from here on.
+    What is in force is in the state, where the upgrade function may rename it. Rows keep their form: an
+    output that is gone is None from here on.
     """
-    elements, points = scenario.model.elements, scenario.model.table_names
-    config = former.config
-    adapted = {
-        **config,
-        "outputs": [name for name in config["outputs"] if name in elements],
-        "constants": {
-            name: value
-            for name, value in config["constants"].items()
-            if name in elements and elements[name].overridable
-        },
-        "points": {name: table for name, table in config["points"].items() if name in points},
-    }
-    return msgspec.structs.replace(former, fingerprint=scenario.fingerprint, config=adapted)
+    config = scenario.model.adapted(former.config)
+    return msgspec.structs.replace(former, fingerprint=scenario.fingerprint, config=config)

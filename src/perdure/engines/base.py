@@ -10,12 +10,16 @@ from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Asking", "Engine", "Modular", "Observable", "State"]
+__all__ = ["Asking", "Engine", "Identified", "Modular", "Observable", "State"]
 
 
 @runtime_checkable
 class Engine(Protocol):
     """A simulator that advances in steps and whose whole state is data.
+
+    A class with ``isolated = True`` needs its own process, since it may crash or changes
+    what is shared in its process. Sessions always isolate it; experiments do if their
+    configuration says so.
 
     A step may raise `perdure.errors.PerdureError`; the caller then drops the engine and
     restores a fresh one from the last committed state.
@@ -82,6 +86,16 @@ class Observable(Protocol):
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the outputs as they are now; changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """An engine whose class knows which code and data compute a run, besides the class's own module."""
+
+    @classmethod
+    def identify(cls, config: Mapping[str, Any]) -> State:
+        """Return plain data that are others whenever a run with this config may have other numbers."""
         ...
 
 

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from perdure.execution import guard
 from perdure.execution.child_limits import ChildLimits
 from perdure.execution.end import End, EndKind
 from perdure.execution.environment import allowed
+from perdure.execution.guard_start import start_guard
 from perdure.execution.isolation import User
 from perdure.execution.output import Output
 from perdure.execution.sweep import MARKER, NOBODY, sweep
@@ -114,22 +114,21 @@ class GuardedProcess:
                 output, its_output = _pipe(undo, its)
                 errors, its_errors = _pipe(undo, its)
                 # Last, with nothing to await afterwards, so that the process always has an owner.
-                process = _spawn(
-                    [
-                        *(sys.executable, "-I", "-S", guard.__file__),
-                        *(() if user is None else ("--user", str(user.id))),
-                        *(part for folder in (*folders, *own) for part in ("--folder", str(folder))),
-                        *(str(its_control), f"{its_channel},{shared}", *limits.arguments()),
-                        *(sys.executable, "-m", module, str(its_channel), str(shared), *arguments),
-                    ],
-                    files=(its_control, its_channel, shared),
-                    streams=(its_output, its_errors),
+                process = start_guard(
+                    ["-m", module, str(its_channel), str(shared), *arguments],
+                    control=its_control,
+                    kept=(its_channel, shared),
+                    limits=limits,
                     environment={
+                        **allowed(os.environ),
                         **environment,
                         **({} if user is None else user.environment),
                         MARKER: f"{identity}:{token}",
                     },
+                    streams=(its_output, its_errors),
+                    user=None if user is None else user.id,
                     folder=None if user is None else user.home,
+                    written=(*folders, *own),
                 )
             outputs = {"info": output, "error": errors}
             return cls(process, identity, token, ids, control, channel, outputs, undo.pop_all())
@@ -207,27 +206,6 @@ class GuardedProcess:
             left = self.child if end is None else None
             await asyncio.to_thread(sweep, self._identity, self._token, left, self._ids)
         return end or End(EndKind.UNWATCHED)
-
-
-def _spawn(
-    command: Sequence[str],
-    *,
-    files: Sequence[int],
-    streams: tuple[int, int],
-    environment: Mapping[str, str],
-    folder: Path | None,
-) -> subprocess.Popen[bytes]:
-    output, errors = streams
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=errors,
-        pass_fds=files,
-        env={**allowed(os.environ), **environment},
-        cwd=folder,
-        start_new_session=True,  # only the server handles a terminal's Ctrl-C
-    )
 
 
 async def _connect(undo: AsyncExitStack, its: ExitStack) -> tuple[Connection, int]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.progress import track
 
-from perdure.engines.system_dynamics import simulate
-from perdure.engines.system_dynamics.run_specs import decimals
+from perdure.engines.run_specs import decimals
 from perdure.errors import Invalid, MissingExtra
 from perdure.scenarios.scenario import Scenario
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Results", "run"]
 
-Series = dict[float, float]
+Series = dict[float, Any]
 Tree = dict[str, dict[str, dict[str, dict[str, Series]]]]
 Results: TypeAlias = "Tree | str | pd.DataFrame"
 
@@ -42,7 +41,7 @@ def run(
     tree: Tree = {}
     for scenario in track(scenarios, "Running scenarios", disable=not progress_bar):
         config = scenario.config(outputs or scenario.elements, seed=seed)
-        grid, values = simulate(scenario.model, config)
+        grid, values = scenario.model.simulate(config)
         places = decimals(config["starttime"], config["dt"])
         times = [round(time, places) for time in grid]
         tree.setdefault(scenario.manager, {})[scenario.name] = {
@@ -64,7 +63,7 @@ def _data_frame(tree: Tree, series_names: Mapping[str, str]) -> "pd.DataFrame":
         for scenario, results in scenarios.items():
             for element, series in results["equations"].items():
                 name = element if single else f"{manager}_{scenario}_{element}"
-                columns[series_names.get(name, name)] = pd.Series(series, dtype=float)
+                columns[series_names.get(name, name)] = pd.Series(series)
     frame = pd.DataFrame(columns)
     frame.index.name = "t"
     return frame.sort_index()

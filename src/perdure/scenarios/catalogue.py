@@ -3,7 +3,7 @@
 The names of the methods are those of BPTK's `bptk` class, whose users know them.
 """
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.points import filled
 from perdure.errors import (
     InvalidOverride,
     InvalidScenario,
@@ -24,7 +23,16 @@ from perdure.errors import (
     suggest,
 )
 from perdure.scenarios.bulk import Results, run
-from perdure.scenarios.files import load_model, model_of, model_source, read_definitions, scenario_files
+from perdure.scenarios.files import (
+    GivenModel,
+    load_model,
+    model_of,
+    model_source,
+    read_definitions,
+    scenario_files,
+    served,
+)
+from perdure.scenarios.model import ServedModel
 from perdure.scenarios.scenario import Scenario, frozen
 
 __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
@@ -32,7 +40,7 @@ __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
 log = structlog.get_logger(__name__)
 
 _MANAGER_KEYS = ("model", "type", "name", "base_constants", "base_points", "scenarios", "source")
-_SCENARIO_KEYS = ("constants", "points", "runspecs")
+_RUN_SPECS = "runspecs"
 
 Names = str | Iterable[str]
 """Names as a list or, as in BPTK, as one text with commas."""
@@ -46,10 +54,10 @@ class Manager:
     ----------
     name
         What it is known by.
-    model
-        The model all its scenarios run: a copy of the one given, as that was then.
     given
         The model that was given.
+    model
+        The model all its scenarios run: the one given, as it was then.
     fingerprint
         The model's, taken when the manager is made.
     source
@@ -68,17 +76,16 @@ class Manager:
     """
 
     name: str
-    model: Model
+    given: GivenModel
     source: str | None = None
     base_constants: dict[str, float] = field(default_factory=dict)
     base_points: dict[str, Any] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    given: Model = field(init=False)
+    model: ServedModel = field(init=False)
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.given = self.model
         self._freeze()
 
     @property
@@ -101,7 +108,8 @@ class Manager:
         name
             The scenario's name.
         definition
-            Constants, points and runspecs, all optional; other keys, such as a description, are kept.
+            What the model can set, such as constants and points, and runspecs, all optional; other keys, such
+            as a description, are kept.
         """
         if name in self.scenarios:
             log.info("scenario_replaced", manager=self.name, scenario=name)
@@ -113,9 +121,8 @@ class Manager:
         for name, scenario in self.scenarios.items():
             definition = {
                 **scenario.others,
-                "constants": scenario.constants,
-                "points": scenario.points,
-                "runspecs": scenario.run_specs,
+                **{kind: getattr(scenario, kind) for kind in self.model.settable},
+                _RUN_SPECS: scenario.run_specs,
             }
             self.scenarios[name] = self.make(name, definition)
 
@@ -130,10 +137,10 @@ class Manager:
             self.remarks.append(remark)
 
     def _freeze(self) -> None:
-        self.model = self.given.frozen()
+        self.model = served(self.given).frozen()
         self.fingerprint = self.model.fingerprint()
 
-    def make(self, name: str, definition: Mapping[str, Any], model: Model | None = None) -> Scenario:
+    def make(self, name: str, definition: Mapping[str, Any], model: ServedModel | None = None) -> Scenario:
         """Return a scenario from its definition without adding it.
 
         Parameters
@@ -144,22 +151,14 @@ class Manager:
             A frozen model that it runs instead of the manager's.
         """
         place = f"the scenario {name!r} of {self.name!r}"
-        others = _other_keys(place, definition, _SCENARIO_KEYS)
-        constants = self.base_constants | dict(_mapping(place, definition, "constants"))
-        points = self.base_points | dict(_mapping(place, definition, "points"))
         fingerprint = self.fingerprint if model is None else model.fingerprint()
         model = model or self.model
-        problems = [
-            *_unknown(place, "constant", constants, model.elements, model.overridable),
-            *_unknown(place, "points", points, model.table_names, model.table_names),
-        ]
-        constants = {name: value for name, value in constants.items() if name in model.elements}
-        # An empty table fills nothing; in place of one that the model has it is wrong.
-        there = filled(points).keys() | filled(model.points).keys()
-        points = {
-            name: table for name, table in points.items() if name in model.table_names and name in there
+        others = _other_keys(place, definition, (*model.settable, _RUN_SPECS))
+        base: Mapping[str, Mapping[str, Any]] = {"constants": self.base_constants, "points": self.base_points}
+        settings = {
+            kind: {**base.get(kind, {}), **_mapping(place, definition, kind)} for kind in model.settable
         }
-        problems += _open(place, model, constants, points)
+        known, problems = model.known(place, settings)
         for problem in problems:
             log.warning("scenario_problem", problem=problem)
         scenario = Scenario(
@@ -167,15 +166,13 @@ class Manager:
             name,
             model,
             fingerprint,
-            constants,
-            points,
-            dict(_mapping(place, definition, "runspecs")),
-            others,
-            tuple(problems),
+            **known,
+            run_specs=dict(_mapping(place, definition, _RUN_SPECS)),
+            others=others,
+            problems=tuple(problems),
         )
-        # Initialising an engine checks every value now, not at the first session.
         try:
-            scenario.engine().initialize(scenario.config([], seed=0))
+            model.check(scenario.config([], seed=0))  # now, not at the first session
         except InvalidOverride as error:
             raise InvalidOverride(
                 **error.values | {"reason": f"{error.values['reason']} ({place})"}
@@ -214,7 +211,7 @@ class Catalogue:
 
     def register_model(
         self,
-        model: Model | type[Model] | str,
+        model: GivenModel | type[Model] | str,
         scenario_manager: str | None = None,
         scenario: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -223,7 +220,8 @@ class Catalogue:
         Parameters
         ----------
         model
-            The model, its class, or where it is: ``package.module.name`` or ``folder/file``.
+            A model of system dynamics, its class, or an `EngineModel`; or where one of these is:
+            ``package.module.name`` or ``folder/file``.
         scenario_manager
             The manager's name; by default ``sm`` and the model's name in small letters after a capital, as in
             BPTK: ``SIR`` gets ``smSir``.
@@ -421,7 +419,7 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
     given = definition.get("model")
     if given is None:
         raise InvalidScenario(reason=f"{place} has no model")
-    if isinstance(given, Model | type):
+    if isinstance(given, GivenModel | type):
         return Manager(name, model_of(given, f"the model of {place}"))
     source = _check_name(place, given)
     return Manager(name, load_model(source, folder), model_source(source, folder))
@@ -431,7 +429,7 @@ def _meet_model(place: str, manager: Manager, given: object, folder: Path | None
     """Settle which model a manager runs that is registered again."""
     if given is manager.given:
         manager.renew()
-    elif isinstance(given, Model):
+    elif isinstance(given, GivenModel):
         manager.keep_model(f"another object called {given.name!r}")
     elif isinstance(given, type):
         if given is not type(manager.given):
@@ -444,7 +442,7 @@ def _meet_model(place: str, manager: Manager, given: object, folder: Path | None
 
 def _check_name(place: str, given: object) -> str:
     if not isinstance(given, str):
-        raise InvalidScenario(reason=f"the model of {place} is {given!r:.80}, not a Model or its name")
+        raise InvalidScenario(reason=f"the model of {place} is {given!r:.80}, not a model or its name")
     return given
 
 
@@ -460,28 +458,6 @@ def _mapping(place: str, definition: Mapping[str, Any], key: str) -> Mapping[str
     if not isinstance(value, Mapping):
         raise InvalidScenario(reason=f"{key!r} of {place} is not an object")
     return value
-
-
-def _unknown(
-    place: str, what: str, given: Iterable[str], known: Container[str], near: Iterable[str]
-) -> Iterator[str]:
-    """Say in a line which names the model doesn't have: users' files have such rests, and BPTK runs them."""
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        names = f"the {what} {unknown[0]!r}"
-        if len(unknown) > 1:
-            names = f"{len(unknown)} {what.removesuffix('s')}s, {unknown[0]!r} first"
-        yield f"{place} sets {names}, which the model doesn't have.{suggest(unknown[0], near)}"
-
-
-def _open(place: str, model: Model, constants: Container[str], points: Container[str]) -> Iterator[str]:
-    """Say what neither the model nor the scenario gives."""
-    program = model.program()
-    elements = [repr(name) for name in program.kinds if name in program.missing and name not in constants]
-    tables = [repr(name) for name in program.missing_tables if name not in points]
-    for what, names in (("an equation or a value of", elements), ("points of", tables)):
-        if names:
-            yield f"{place} lacks {what} {', '.join(names)}; what needs that can't be run."
 
 
 def _other_keys(place: str, definition: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

@@ -17,16 +17,25 @@ from typing import Any
 
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, PerdureError, Unsupported, with_article
+from perdure.scenarios.engine_model import EngineModel
+from perdure.scenarios.model import ServedModel
+from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = [
+    "GivenModel",
     "load_attribute",
     "load_model",
+    "load_system_dynamics",
     "model_of",
     "model_source",
     "read_definitions",
     "scenario_files",
+    "served",
     "users_code",
 ]
+
+GivenModel = Model | EngineModel
+"""What users register."""
 
 MODEL_NAMES = ("simulation_model", "model")
 XMILE = (".itmx", ".stmx", ".xmile")
@@ -69,7 +78,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def load_model(name: str, folder: Path | None = None) -> Model:
+def load_model(name: str, folder: Path | None = None) -> GivenModel:
     """Return the model that a name stands for.
 
     Parameters
@@ -96,7 +105,20 @@ def load_model(name: str, folder: Path | None = None) -> Model:
     return model_of(found, name)
 
 
-def model_of(found: Any, name: str) -> Model:
+def load_system_dynamics(name: str, folder: Path | None = None) -> Model:
+    """Return the model of system dynamics that a name stands for; see `load_model`."""
+    model = load_model(name, folder)
+    if not isinstance(model, Model):
+        raise InvalidScenario(reason=f"{name!r} is no model of system dynamics")
+    return model
+
+
+def served(model: GivenModel) -> ServedModel:
+    """Return a model as the catalogue has it."""
+    return SystemDynamicsModel(model) if isinstance(model, Model) else model
+
+
+def model_of(found: Any, name: str) -> GivenModel:
     """Return a model that is given, or made by a class or function, with its elements built.
 
     Parameters
@@ -111,11 +133,11 @@ def model_of(found: Any, name: str) -> Model:
     with users_code(name):
         if isinstance(found, type):
             made = found(**_keywords(found))
-        elif callable(found) and not isinstance(found, Model):
+        elif callable(found) and not isinstance(found, GivenModel):
             made = found()
         if isinstance(made, Model):
             made.instantiate()
-    if not isinstance(made, Model):
+    if not isinstance(made, GivenModel):
         raise InvalidScenario(reason=f"{name!r} is {with_article(type(made).__name__)}, not a Model")
     return made
 

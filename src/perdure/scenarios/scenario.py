@@ -1,6 +1,6 @@
 """The scenario: a model with its constants, points and run specs, ready to be given to an engine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from perdure.engines.base import Engine
-from perdure.engines.system_dynamics import Model, SystemDynamicsEngine
-from perdure.engines.system_dynamics.expression import finite
+from perdure.engines.numbers import finite
 from perdure.errors import InvalidScenario
+from perdure.scenarios.model import ServedModel
 
 __all__ = ["RUN_SPECS", "Scenario", "frozen"]
 
@@ -31,9 +31,10 @@ class Scenario:
         The model it runs.
     fingerprint
         The model's, as it was registered: what becomes of the model's file later is of no concern.
-    constants, points
-        What it sets, the manager's base values included. They are copied when the scenario is made, as
-        `run_specs` are, so that no later change of a list that was given shows in it.
+    constants, points, inputs
+        What it sets, the manager's base values included; inputs are those of another engine than system
+        dynamics. They are copied when the scenario is made, as `run_specs` are, so that no later change of a
+        list that was given shows in it.
     run_specs
         Those of starttime, stoptime, dt (in the model's unit) and method that differ from the model's.
     others
@@ -44,16 +45,17 @@ class Scenario:
 
     manager: str
     name: str
-    model: Model
+    model: ServedModel
     fingerprint: str
     constants: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     points: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     run_specs: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     others: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     problems: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def __post_init__(self) -> None:
-        for name in ("constants", "points", "run_specs", "others"):
+        for name in ("constants", "points", "inputs", "run_specs", "others"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         unknown = self.run_specs.keys() - set(RUN_SPECS)
         if unknown:
@@ -70,13 +72,19 @@ class Scenario:
         return f"{len(self.manager)}:{self.manager}{self.name}"
 
     @property
-    def elements(self) -> Iterable[str]:
+    def elements(self) -> Collection[str]:
         """Names of what it can answer."""
-        return self.model.elements.keys()
+        return self.model.outputs
 
-    def engine(self) -> Engine:
-        """Return a fresh engine for it, not initialised yet."""
-        return SystemDynamicsEngine(self.model)
+    def start(self, config: Mapping[str, Any]) -> Engine:
+        """Return a fresh engine that is initialised with a config of the scenario's."""
+        engine = self.model.make_engine()
+        try:
+            engine.initialize(config)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
 
     def config(self, outputs: Iterable[str], *, seed: int, timestep: float | None = None) -> dict[str, Any]:
         """Return the whole engine configuration as plain data that doesn't refer to the catalogue.
@@ -98,12 +106,16 @@ class Scenario:
             "stoptime": _plain(self.model.stoptime),
             "dt": _plain(self.model.dt),
             **{key: _plain(value) for key, value in self.run_specs.items()},
-            "outputs": [name for name in outputs if name in self.model.elements],
+            "outputs": [name for name in outputs if name in self.model.outputs],
             "constants": {name: _plain(value) for name, value in self.constants.items()},
             "points": {name: _plain_points(table) for name, table in self.points.items()},
             "seed": seed,
             "stream": self.stream,
         }
+        if "inputs" in self.model.settable:
+            there = {name: value for name, value in self.model.inputs.items() if value is not None}
+            config["inputs"] = there | config["constants"] | _thawed(self.inputs)
+            config["constants"] = {}
         if timestep is not None:
             config["timestep"] = _plain(timestep)
         return config
@@ -121,6 +133,13 @@ def frozen(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return tuple(map(frozen, value))
     return value
+
+
+def _thawed(value: Any) -> Any:
+    """Return a copy of what `frozen` returned, as plain data."""
+    if isinstance(value, Mapping):
+        return {name: _thawed(each) for name, each in value.items()}
+    return [_thawed(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,6 @@ import httpx
 import pytest
 from tests.support.served import JSON, Served, catalogue
 
-from perdure.engines.system_dynamics import simulate
-
 
 def error(response: httpx.Response) -> str:
     code: str = response.json()["error"]["code"]
@@ -112,7 +110,7 @@ def test_numbers_read_back_have_the_same_bits(client: httpx.Client) -> None:
     run_id = client.post("/runs", json=body).json()["id"]
     answered = water(client.post(f"/runs/{run_id}/steps", json={"steps": 200}))
     scenario = catalogue().scenario("bath", "base")
-    _, columns = simulate(scenario.model, scenario.config(["water"], seed=0))
+    _, columns = scenario.model.simulate(scenario.config(["water"], seed=0))
     assert bits(answered) == bits(columns["water"][:200])
     page = client.get(f"/runs/{run_id}/results").json()["results"]["bath"]["base"]["values"]["water"]
     assert bits(page) == bits(answered)

@@ -10,10 +10,10 @@ from tests.support.experiments import HEAD, script_engine, started, write
 
 from perdure.drivers.experiments.configuration import read
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.journal import Journal, readings, trajectory
 from perdure.drivers.experiments.plan import Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
+from perdure.engines.kinds import engine_kinds
 from perdure.errors import ImpureFunction
 from perdure.state.codec import decode, encode, pack
 

@@ -12,7 +12,7 @@ from tests.support.experiments import HEAD, script_engine, started, write
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
+from perdure.engines.kinds import engine_kinds
 from perdure.errors import ReplayMismatch
 from perdure.state.codec import decode, encode
 

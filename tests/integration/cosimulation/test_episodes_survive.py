@@ -11,10 +11,10 @@ from tests.support.experiments import write
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.journal import trajectory
 from perdure.drivers.experiments.plan import Plan
 from perdure.drivers.experiments.simulation import Simulation
+from perdure.engines.kinds import engine_kinds
 
 LIMIT = 30  # steps of an episode
 

@@ -9,9 +9,9 @@ from tests.support.cosimulated import Killed, MemoryKeeper
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.plan import Plan
 from perdure.drivers.experiments.simulation import Simulation
+from perdure.engines.kinds import engine_kinds
 from perdure.state.codec import decode
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "experiments"

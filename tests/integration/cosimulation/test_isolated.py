@@ -13,8 +13,9 @@ from tests.support.experiments import HEAD, script_engine, started, write
 from tests.support.processes import process_of
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
-from perdure.drivers.experiments.isolated import IsolatedEngine
+from perdure.drivers.experiments.member import isolated_engine
 from perdure.errors import EngineCrashed, InvalidDataPack, MissingExtra, NotSnapshotable, ScriptFailed
+from perdure.execution.isolated_engine import IsolatedEngine
 
 PID = (
     HEAD
@@ -37,7 +38,7 @@ def isolated(folder: Path, body: str = "pass", **keys: Any) -> IsolatedEngine:
     configuration = EngineConfiguration(
         name="a", type="python_json", timestep=Fraction(1, 100), isolated=True, script="a.py", **keys
     )
-    engine = IsolatedEngine(configuration, folder, 1)
+    engine = isolated_engine(configuration, folder, 1)
     engine.initialize({})
     return engine
 
@@ -205,7 +206,7 @@ class Script(PySimEngineScript): pass
         simulator="Mujoco",
         world="world.xml",
     )
-    engine = IsolatedEngine(configuration, tmp_path, 1)
+    engine = isolated_engine(configuration, tmp_path, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         with pytest.raises(MissingExtra, match=r"pip install 'perdure\[mujoco\]'"):

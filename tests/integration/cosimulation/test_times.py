@@ -12,10 +12,10 @@ from tests.support.experiments import HEAD, script_engine, started, write
 
 from perdure.drivers.experiments.configuration import Configuration, read
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.plan import Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.engines.kinds import engine_kinds
 from perdure.state.codec import decode, encode
 from perdure.times import exact, nanoseconds, whole_nanoseconds
 

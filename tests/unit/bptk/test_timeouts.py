@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import time_text
 from perdure.dialects.bptk.timeouts import DEFAULT, KEYS, checked_timeout, lasts
-from perdure.engines.system_dynamics.run_specs import decimals
+from perdure.engines.run_specs import decimals
 from perdure.errors import InvalidTimeout
 
 anything = st.recursive(

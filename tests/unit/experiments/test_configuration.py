@@ -15,7 +15,7 @@ from perdure.drivers.experiments.configuration import (
     load,
     read,
 )
-from perdure.drivers.experiments.engines import engine_kinds
+from perdure.engines.kinds import engine_kinds
 from perdure.errors import InvalidConfiguration
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "experiments"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from perdure.drivers.experiments import decorators
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.schema import ENGINE, SIMULATION, Key
+from perdure.engines.kinds import engine_kinds
 from perdure.engines.python_script.modules import registered
 
 PAGE = (Path(__file__).parents[3] / "docs" / "experiments-engines.md").read_text()

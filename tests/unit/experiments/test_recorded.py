@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.drivers.experiments.recorded import Notes, Recorded
+from perdure.engines.recorded import Notes, Recorded
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import decode, encode
 

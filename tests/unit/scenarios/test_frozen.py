@@ -8,6 +8,7 @@ import pytest
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics import functions as sd
 from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 
 def looked_up() -> Model:
@@ -61,7 +62,9 @@ def test_base_values_are_those_that_were_registered(make: Any) -> None:
 def test_a_scenario_cannot_be_changed() -> None:
     run_specs, constants, points = {"stoptime": 5.0}, {"factor": 1.0}, {"table": [[0.0, 1.0]]}
     model = looked_up()
-    scenario = Scenario("m", "s", model, model.fingerprint(), constants, points, run_specs)
+    scenario = Scenario(
+        "m", "s", SystemDynamicsModel(model), model.fingerprint(), constants, points, run_specs
+    )
     config = scenario.config(["y"], seed=0)
     run_specs["stoptime"], constants["factor"], points["table"][0][1] = 6.0, 2.0, 2.0
     points["other"] = []

@@ -14,8 +14,8 @@ from perdure.api.app import create_app
 from perdure.bptk import Model, bptk
 from perdure.bptk import sd_functions as sd
 from perdure.dialects.bptk.client import BptkClient, InProcess
+from perdure.engines.run_specs import decimals
 from perdure.engines.system_dynamics import simulate
-from perdure.engines.system_dynamics.run_specs import decimals
 from perdure.errors import EvaluationFailed
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings

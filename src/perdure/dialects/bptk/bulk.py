@@ -10,11 +10,11 @@ from perdure.dialects.bptk.bodies import names, need_json
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
 from perdure.dialects.bptk.session_clock import time_text
-from perdure.engines.system_dynamics import Model, RunSpecs, simulate
-from perdure.engines.system_dynamics.run_specs import decimals
+from perdure.engines.run_specs import RunSpecs, decimals
 from perdure.errors import LimitExceeded
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
+from perdure.scenarios.model import ServedModel
 from perdure.settings import Settings
 from perdure.web.open_routes import Call
 
@@ -31,6 +31,13 @@ __all__ = [
 
 NO_AGENTS = "expecting the model to have agents"
 NOTHING_ASKED = "expecting either equations or agents to be set"
+
+_LISTED = {
+    "stocks": ("stock",),
+    "flows": ("flow",),
+    "converters": ("converter", "output"),
+    "constants": ("constant", "input"),
+}
 
 RUN_SPECS = ("starttime", "stoptime", "dt")
 
@@ -80,7 +87,7 @@ def run(
         Manager → scenario → ``equations`` → equation → time → value.
     """
     scenarios = chosen(catalogue, *selected)
-    known = known_overrides(overrides, scenarios, ("constants", "points", "runspecs"))
+    known = known_overrides(overrides, scenarios, run_specs=True)
     configs = [
         _config(scenario, selected[2], known.get(scenario.manager, {}).get(scenario.name, {}))
         for scenario in scenarios
@@ -97,7 +104,7 @@ def run(
     return results
 
 
-def check_runs(settings: Settings, runs: Mapping[str, tuple[Model, Mapping[str, Any]]]) -> None:
+def check_runs(settings: Settings, runs: Mapping[str, tuple[ServedModel, Mapping[str, Any]]]) -> None:
     """Raise an error if runs exceed a limit (number, length, work, values) or are invalid.
 
     Parameters
@@ -110,7 +117,7 @@ def check_runs(settings: Settings, runs: Mapping[str, tuple[Model, Mapping[str, 
         specs = RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=name)
         longest = max(longest, specs.last)
         values += specs.answers * len(config["outputs"])
-        operations += specs.last * _nodes(model)
+        operations += specs.last * model.operations
     for what, limit, value, setting in (
         ("The steps of dt of a run", settings.max_run_steps, longest, "PERDURE_MAX_RUN_STEPS"),
         ("The scenarios of a request", settings.max_scenarios, len(runs), "PERDURE_MAX_SCENARIOS"),
@@ -131,9 +138,9 @@ def check_runs(settings: Settings, runs: Mapping[str, tuple[Model, Mapping[str, 
             raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
 
 
-def series(model: Model, config: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def series(model: ServedModel, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Run a model; return equation → time → value."""
-    times, columns = simulate(model, config)
+    times, columns = model.simulate(config)
     digits = decimals(config["starttime"], config["dt"])
     keys = [time_text(time, digits) for time in times]
     return {name: dict(zip(keys, column, strict=True)) for name, column in columns.items()}
@@ -148,19 +155,20 @@ def scenario_names(catalogue: Catalogue) -> dict[str, list[str]]:
 
 
 def equations_of(catalogue: Catalogue, call: Call) -> dict[str, list[str]]:
-    """Return the names of a scenario's elements and points by kind; biflows are left out, as in BPTK."""
+    """Return the names of a scenario's elements and points by kind; biflows are left out, as in BPTK.
+
+    Another engine's outputs are called converters, and its inputs constants.
+    """
     body = need_json(call)
     if "scenario_manager" not in body and "scenarioManager" not in body:
         raise BptkError(400, "expecting scenarioManager or scenario_manager to be set")
     key = "scenario_manager" if "scenario_manager" in body else "scenarioManager"
     model = _scenario(catalogue, body, key).model
-    return {
-        "stocks": sorted(model.stocks),
-        "flows": sorted(model.flows),
-        "converters": sorted(model.converters),
-        "constants": sorted(model.constants),
-        "points": sorted(model.points),
+    found = {
+        kind: sorted(name for each in kinds for name in model.elements.get(each, ()))
+        for kind, kinds in _LISTED.items()
     }
+    return {**found, "points": sorted(model.points)}
 
 
 def no_agents(catalogue: Catalogue, call: Call) -> BptkError:
@@ -181,15 +189,10 @@ def _scenario(catalogue: Catalogue, body: dict[str, Any], manager: str) -> Scena
     return catalogue.scenario(body[manager], body["scenario"])
 
 
-def _nodes(model: Model) -> int:
-    """Return the number of nodes in all equations of a model."""
-    return sum(len(definition.code) for definition in model.program().definitions.values())
-
-
 def _config(scenario: Scenario, equations: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the engine's config for a scenario with the settings of a call; the scenario isn't changed."""
     config = scenario.config(equations, seed=0)
-    for kind in ("constants", "points"):
+    for kind in scenario.model.settable:
         config[kind] = {**config[kind], **given.get(kind, {})}
     run_specs = given.get("runspecs", {})
     return {**config, **{name: run_specs[name] for name in RUN_SPECS if name in run_specs}}

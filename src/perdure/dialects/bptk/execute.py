@@ -8,6 +8,7 @@ from perdure.dialects.bptk.json_model import model_of
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.engines.system_dynamics import Model
 from perdure.errors import LimitExceeded
+from perdure.scenarios.system_dynamics import SystemDynamicsModel
 from perdure.settings import Settings
 
 __all__ = ["execute"]
@@ -48,8 +49,9 @@ def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, 
     for name in equations:
         model.known(name, "The list of equations")
     configs = {name: _config(model, given, equations) for name, given in scenarios.items()}
-    check_runs(settings, {name: (model, config) for name, config in configs.items()})
-    return {name: series(model, config) for name, config in configs.items()}
+    made = SystemDynamicsModel(model)
+    check_runs(settings, {name: (made, config) for name, config in configs.items()})
+    return {name: series(made, config) for name, config in configs.items()}
 
 
 def _config(model: Model, given: Mapping[str, Any], equations: list[str]) -> dict[str, Any]:

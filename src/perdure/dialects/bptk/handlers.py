@@ -35,7 +35,7 @@ from perdure.dialects.bptk.step_stream import StepStream
 from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
 from perdure.drivers.seeds import LARGEST_SEED
 from perdure.drivers.session_requests import Answer, NewSession, StepRequest
-from perdure.engines.system_dynamics.expression import finite
+from perdure.engines.numbers import finite
 from perdure.errors import InstanceNotFound
 from perdure.run import Key
 from perdure.scenarios import Scenario

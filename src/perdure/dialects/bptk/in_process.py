@@ -15,7 +15,11 @@ from perdure.dialects.bptk.agents import refuse_agents
 from perdure.dialects.bptk.exporting import Export
 from perdure.dialects.bptk.local_session import LocalSession
 from perdure.dialects.bptk.plotting import PlotOptions
-from perdure.dialects.bptk.simulation_scenario import SimulationScenario, SimulationScenarios
+from perdure.dialects.bptk.simulation_scenario import (
+    SimulationScenario,
+    SimulationScenarios,
+    system_dynamics_of,
+)
 from perdure.dialects.bptk.training import Training
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.model import BACKENDS
@@ -26,6 +30,7 @@ from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue
 from perdure.scenarios.bulk import Results
 from perdure.scenarios.catalogue import Names, check_outputs, names_of
+from perdure.scenarios.files import GivenModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +97,7 @@ class Bptk:
 
     def register_model(
         self,
-        model: Model | type[Model] | str,
+        model: GivenModel | type[Model] | str,
         scenario_manager: str | None = None,
         scenario: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -437,7 +442,7 @@ class Bptk:
             f"{found.manager}_{found.name}_{name}": dict(
                 checked_points(found.points[name], name)
                 if name in found.points
-                else found.model.lookup_points(name)
+                else system_dynamics_of(found).lookup_points(name)
             )
             for found in self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
             for name in names_of(lookup_names)
@@ -494,10 +499,9 @@ class Bptk:
         """Print the elements of each scenario, by kind."""
         for scenario in self.catalogue.select(names_of(scenario_managers), names_of(scenarios)):
             print(f"{scenario.manager}, {scenario.name}:")
-            for kind in ("stock", "flow", "biflow", "converter", "constant"):
-                for name, element in sorted(scenario.model.elements.items()):
-                    if element.kind == kind:
-                        print(f"\t{kind}:\t{name}")
+            for kind in ("stock", "flow", "biflow", "converter", "constant", "output", "input"):
+                for name in sorted(scenario.model.elements.get(kind, ())):
+                    print(f"\t{kind}:\t{name}")
 
     # A session ----------------------------------------------------------------------------------------------
 

@@ -10,14 +10,13 @@ from typing import Any
 import structlog
 
 from perdure.dialects.bptk.mistakes import BptkError
-from perdure.engines.system_dynamics import Model
 from perdure.errors import suggest
 from perdure.scenarios import Scenario
 
 __all__ = ["Overrides", "known_overrides", "overrides_of"]
 
 Overrides = dict[str, dict[str, dict[str, Any]]]
-"""Manager → scenario → ``constants``, ``points`` and, for whole runs, ``runspecs``."""
+"""Manager → scenario → kind of what is set → name → value; for whole runs also ``runspecs``."""
 
 _LONGEST_NAME = 200  # characters of a name in a log line
 
@@ -40,7 +39,8 @@ def overrides_of(settings: Any) -> Overrides:
 def known_overrides(
     overrides: Overrides,
     scenarios: Iterable[Scenario],
-    kinds: tuple[str, ...] = ("constants", "points"),
+    *,
+    run_specs: bool = False,
 ) -> Overrides:
     """Return the overrides that some scenarios have, and log the others.
 
@@ -48,8 +48,8 @@ def known_overrides(
     ----------
     scenarios
         The scenarios that can have settings.
-    kinds
-        The allowed kinds of settings: ``constants``, ``points``, ``runspecs``.
+    run_specs
+        Whether ``runspecs`` are allowed.
     """
     models = {(scenario.manager, scenario.name): scenario.model for scenario in scenarios}
     known: Overrides = {}
@@ -58,10 +58,11 @@ def known_overrides(
         for scenario, given in of_manager.items():
             model = models.get((manager, scenario))
             if model is None:
-                there = [name for of, name in models if of == manager] if ignored.count == 0 else ()
-                ignored.add(manager, scenario, "scenario", scenario, there)
+                known_there = [name for of, name in models if of == manager] if ignored.count == 0 else ()
+                ignored.add(manager, scenario, "scenario", scenario, known_there)
                 continue
-            kept = _known(manager, scenario, given, model, kinds, ignored)
+            settable = {**model.settable, **({"runspecs": None} if run_specs else {})}
+            kept = _known(manager, scenario, given, settable, ignored)
             if kept:
                 known.setdefault(manager, {})[scenario] = kept
     ignored.log()
@@ -94,21 +95,20 @@ def _known(
     manager: str,
     scenario: str,
     given: Mapping[str, Any],
-    model: Model,
-    kinds: tuple[str, ...],
+    settable: Mapping[str, Collection[str] | None],
     ignored: _Ignored,
 ) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for kind, values in given.items():
-        if kind not in kinds:
-            ignored.add(manager, scenario, "setting", kind, kinds)
+        if kind not in settable:
+            ignored.add(manager, scenario, "setting", kind, settable)
             continue
         values = {} if values is None else _mapping(values, f"{kind} of {scenario!r:.80}")
-        if kind == "runspecs":
+        there = settable[kind]
+        if there is None:
             kept[kind] = values
             continue
         # The engine refuses elements that aren't constants: to ignore them would mislead.
-        there: Collection[str] = model.elements if kind == "constants" else model.table_names
         for name in values:
             if name not in there:
                 ignored.add(manager, scenario, kind, name, there)

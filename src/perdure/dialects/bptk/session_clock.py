@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from perdure.drivers.session_spec import SessionSpec
+from perdure.engines.run_specs import decimals
 from perdure.engines.system_dynamics import RunSpecs
-from perdure.engines.system_dynamics.run_specs import decimals
 from perdure.errors import InvalidRunSpecs
 from perdure.scenarios import Scenario
 

@@ -10,10 +10,12 @@ from typing import Any, NoReturn
 
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.unsupported import missing_attribute
+from perdure.errors import Invalid
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.scenario import frozen
+from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
-__all__ = ["SimulationScenario", "SimulationScenarios"]
+__all__ = ["SimulationScenario", "SimulationScenarios", "system_dynamics_of"]
 
 
 class SimulationScenario:
@@ -28,8 +30,9 @@ class SimulationScenario:
     ----------
     scenario_manager, name
         Its names.
-    constants, points
-        Its values, including the base values of its manager; points are lists of ``[x, y]``.
+    constants, points, inputs
+        Its values, including the base values of its manager; points are lists of ``[x, y]``, inputs those of
+        other engines than system dynamics.
     registered
         The scenario as it was last registered.
     """
@@ -39,6 +42,7 @@ class SimulationScenario:
         self.name = scenario.name
         self.constants: dict[str, Any] = dict(scenario.constants)
         self.points: dict[str, Any] = _lists(scenario.points)
+        self.inputs: dict[str, Any] = dict(scenario.inputs)
         self.registered = scenario
         self._settings = self._written()
         self._model_state: tuple[str, Mapping[str, Any]] | None = None
@@ -49,7 +53,7 @@ class SimulationScenario:
 
         `constants` and `points` take precedence over it.
         """
-        model = self.registered.model.thawed()
+        model = system_dynamics_of(self.registered).thawed()
         config = self.registered.config((), seed=0)
         for name, value in config["constants"].items():
             model.elements[name].equation = value
@@ -90,21 +94,15 @@ class SimulationScenario:
         model, specs = self.registered.model, self.registered.run_specs
         if former is not None and state is not None:
             fingerprint, times = state
-            model = model if fingerprint == former[0] else self.model.frozen()
+            model = model if fingerprint == former[0] else SystemDynamicsModel(self.model).frozen()
             specs = {**specs, **times}
-        constants, points = settings
-        definition = {
-            **self.registered.others,
-            "constants": constants,
-            "points": points,
-            "runspecs": specs,
-        }
+        definition = {**self.registered.others, **settings, "runspecs": specs}
         self.registered = catalogue.manager(self.scenario_manager).make(self.name, definition, model)
         self._settings, self._model_state = settings, state
         catalogue.replace_scenario(self.registered)
 
-    def _written(self) -> tuple[Any, Any]:
-        return frozen(self.constants), frozen(self.points)
+    def _written(self) -> dict[str, Any]:
+        return {kind: frozen(getattr(self, kind)) for kind in self.registered.model.settable}
 
     def __getattr__(self, name: str) -> NoReturn:
         missing_attribute("Scenario", "agents", name)
@@ -141,6 +139,16 @@ class SimulationScenarios:
                 del self._given[manager, name]
             else:
                 given.register(catalogue)
+
+
+def system_dynamics_of(scenario: Scenario) -> Model:
+    """Return a scenario's model of system dynamics; `Invalid` if another engine computes it."""
+    if not isinstance(scenario.model, SystemDynamicsModel):
+        raise Invalid(
+            f"{scenario.manager!r} is computed by the engine {scenario.model.engine_name!r}; this is for "
+            "models of system dynamics."
+        )
+    return scenario.model.model
 
 
 def _state(model: Model) -> tuple[str, Mapping[str, Any]]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from perdure.engines.system_dynamics import simulate
+from perdure.dialects.bptk.simulation_scenario import system_dynamics_of
 from perdure.scenarios import Scenario
+from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = ["Training"]
 
@@ -19,7 +20,7 @@ class Training:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self._model = scenario.model.thawed()
+        self._model = system_dynamics_of(scenario).thawed()
         self.scenario = scenario
 
     def episode(self, number: int, equations: Sequence[str]) -> dict[str, float]:
@@ -35,12 +36,13 @@ class Training:
             Names of elements; none mean all.
         """
         self._model.begin_episode(number)
-        scenario = replace(self.scenario, model=self._model)
-        _, values = simulate(self._model, scenario.config(equations or scenario.elements, seed=number))
+        model = SystemDynamicsModel(self._model)
+        scenario = replace(self.scenario, model=model)
+        _, values = model.simulate(scenario.config(equations or scenario.elements, seed=number))
         self._model.end_episode(number)
         return {name: series[-1] for name, series in values.items()}
 
     def trained(self) -> Scenario:
         """Return the scenario with the model after the last episode."""
-        model = self._model.frozen()
+        model = SystemDynamicsModel(self._model).frozen()
         return replace(self.scenario, model=model, fingerprint=model.fingerprint())

@@ -10,12 +10,12 @@ from typing import Any
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.files import caught_up, remove_folder
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import EndState, Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.engines.kinds import engine_kinds
 from perdure.errors import PerdureError, Unavailable
 from perdure.execution.context import BodyFailed, BodyInterrupted, RunContext
 from perdure.run import Entry

@@ -17,11 +17,10 @@ from typing import Any
 
 from perdure.drivers.experiments.configuration import Configuration
 from perdure.drivers.experiments.functions import Functions
-from perdure.drivers.experiments.isolated import IsolatedEngine
 from perdure.drivers.experiments.member import Member, named
-from perdure.drivers.experiments.recorded import Notes, Recorded
 from perdure.engines.base import Modular
 from perdure.engines.python_script.data import copied
+from perdure.engines.recorded import Notes, Recorded
 from perdure.engines.warned import Modules
 from perdure.errors import (
     Invalid,
@@ -29,6 +28,7 @@ from perdure.errors import (
     Refused,
     suggest,
 )
+from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.state.codec import State
 from perdure.times import nanoseconds
 

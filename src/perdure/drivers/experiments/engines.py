@@ -1,77 +1,23 @@
-"""The engines of experiments: which kinds there are, and how one is made from its configuration.
+"""The engines of experiments: how one is made from its configuration."""
 
-What only some kinds need is imported when one of them is made: a simulation server is to be there at once.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.engines.base import Asking, Engine, Observable
-from perdure.engines.python_script import PySimEngine, PythonJsonEngine
+from perdure.engines.kinds import OWN_KINDS, engine_kinds, new_engine, packages_of_kind
 from perdure.engines.python_script.simulators import SIMULATORS
-from perdure.errors import Refused
 from perdure.state.codec import State
 
-__all__ = ["OWN_KINDS", "engine_kinds", "make_engine", "packages_of", "start_outputs"]
-
-_GROUP = "perdure.engines"
-_PORT = ("time", "finished", "initialize", "validate", "step", "snapshot", "restore", "close")
-
-
-def _system_dynamics(*given: Any) -> Engine:
-    from perdure.engines.system_dynamics import SystemDynamicsEngine
-
-    return SystemDynamicsEngine(*given)
-
-
-_OURS: Mapping[str, Callable[..., Any]] = {
-    "python_json": PythonJsonEngine,
-    "py_sim": PySimEngine,
-    "system_dynamics": _system_dynamics,
-}
-OWN_KINDS = frozenset(_OURS)
-"""The kinds of engines that every installation of Perdure has."""
-
-
-class _Kinds(Mapping[str, Callable[..., Any]]):
-    """Ours, and those of other packages, which are looked for when a name isn't one of ours."""
-
-    @cached_property
-    def _others(self) -> Mapping[str, Callable[..., Any]]:
-        from importlib.metadata import entry_points
-
-        entries = entry_points(group=_GROUP)
-        return {entry.name: _loading(entry) for entry in entries if entry.name not in _OURS}
-
-    def __getitem__(self, name: str) -> Callable[..., Any]:
-        return _OURS[name] if name in _OURS else self._others[name]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from (*_OURS, *self._others)
-
-    def __len__(self) -> int:
-        return len(_OURS) + len(self._others)
-
-
-def engine_kinds() -> Mapping[str, Callable[..., Any]]:
-    """Return how each kind of engine is made: ours, and those of the entry-point group ``perdure.engines``.
-
-    Another package's engine is a class, or function, without arguments.
-    """
-    return _Kinds()
+__all__ = ["make_engine", "make_isolated", "packages_of", "start_outputs"]
 
 
 def packages_of(engine: EngineConfiguration) -> list[str]:
     """Return the packages that an engine's numbers depend on: its simulator, or what brings its kind."""
-    from importlib.metadata import entry_points
-
     if engine.type in OWN_KINDS:
         return [] if engine.simulator is None else [SIMULATORS[engine.simulator]]
-    points = entry_points(group=_GROUP, name=engine.type)
-    return [point.dist.name for point in points if point.dist is not None]
+    return list(packages_of_kind(engine.type))
 
 
 def make_engine(configuration: EngineConfiguration, folder: Path, seed: int, answers: State = None) -> Engine:
@@ -89,27 +35,36 @@ def make_engine(configuration: EngineConfiguration, folder: Path, seed: int, ans
         What it was answered when it was at its start before.
     """
     timestep = float(configuration.timestep) / configuration.time_unit
+    make = engine_kinds()[configuration.type]
     match configuration.type:
         case "python_json" | "py_sim":
-            engine: Engine = _OURS[configuration.type]()
+            engine: Engine = make()
             times = {"timestep": timestep, "exact_timestep": configuration.timestep}
             config = _script_config(configuration, folder, seed) | times
         case "system_dynamics":
-            from perdure.scenarios.files import load_model
+            from perdure.scenarios.files import load_system_dynamics
 
             assert configuration.model is not None
-            model = load_model(configuration.model, folder)
+            model = load_system_dynamics(configuration.model, folder)
             model.fingerprint()  # which refuses what a resume couldn't repeat
-            engine = _system_dynamics(model)
+            engine = make(model)
             draws = {"seed": seed & ((1 << 64) - 1), "stream": configuration.name}
             config = draws | configuration.extra | {"timestep": timestep}
         case kind:
-            engine = engine_kinds()[kind]()
+            engine = new_engine(kind, make)
             config = {"seed": seed, **configuration.extra, "timestep": timestep}
     if answers is not None and isinstance(engine, Asking):
         engine.give_answers(answers)
     engine.initialize(config)
     return engine
+
+
+def make_isolated(
+    configuration: Any, folder: str, seed: int, config: Mapping[str, Any], answers: State
+) -> tuple[Engine, dict[str, Any]]:
+    """Make an engine in a process of its own, from plain data; return what it answers at its start, too."""
+    engine = make_engine(EngineConfiguration.from_plain(configuration), Path(folder), seed, answers)
+    return engine, start_outputs(engine)
 
 
 def start_outputs(engine: Engine) -> dict[str, Any]:
@@ -137,17 +92,3 @@ def _script_config(configuration: EngineConfiguration, folder: Path, seed: int) 
         "configuration": {key: value for key, value in own.items() if value is not None},
         **(simulator if configuration.type == "py_sim" else {}),
     }
-
-
-def _loading(entry: Any) -> Callable[..., Any]:
-    def make() -> Any:
-        made = entry.load()()
-        # Of its type, since an engine that isn't initialised has no time yet.
-        lacking = [name for name in _PORT if not hasattr(type(made), name)]
-        if lacking:
-            raise Refused(
-                f"The engine {entry.name!r} of {entry.value} lacks {', '.join(lacking)} of the engine port."
-            )
-        return made
-
-    return make

@@ -1,19 +1,20 @@
 """A member of a co-simulation: an engine in the loop, in this process or in one of its own."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
-from perdure.drivers.experiments.engines import make_engine, start_outputs
-from perdure.drivers.experiments.isolated import IsolatedEngine
-from perdure.drivers.experiments.recorded import Recorded
+from perdure.drivers.experiments.engines import make_engine, make_isolated, start_outputs
 from perdure.engines.base import Engine
 from perdure.engines.python_script.data import copied
+from perdure.engines.recorded import Recorded
 from perdure.errors import EngineCrashed, InvalidDataPack, PerdureError, ScriptFailed
+from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.state.codec import State
 
-__all__ = ["Member", "named"]
+__all__ = ["Member", "isolated_engine", "named"]
 
 
 class Member:
@@ -44,7 +45,7 @@ class Member:
         self.due = 0
         self._stepping = False
         if configuration.isolated:
-            isolated = IsolatedEngine(configuration, folder, seed)
+            isolated = isolated_engine(configuration, folder, seed)
             isolated.give_answers(began.get(self.entity))
             try:
                 isolated.initialize({})
@@ -89,6 +90,18 @@ class Member:
 
     def _copied(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: copied(data, name, self.name) for name, data in outputs.items()}
+
+
+def isolated_engine(configuration: EngineConfiguration, folder: Path, seed: int) -> IsolatedEngine:
+    """Return an engine that `initialize` starts in a process of its own."""
+    return IsolatedEngine(
+        configuration.name,
+        make_isolated,
+        [configuration.to_plain(), str(folder), seed],
+        timeout=configuration.command_timeout or None,
+        setting="EngineCommandTimeout",
+        environment=os.environ,  # which this process was given by the server
+    )
 
 
 def named(engine: str, error: PerdureError) -> PerdureError:

@@ -9,7 +9,7 @@ from perdure.artifacts import Artifacts
 from perdure.artifacts.names import check_path
 from perdure.drivers.computed_by import hash_of
 from perdure.drivers.experiments.configuration import load
-from perdure.drivers.experiments.engines import OWN_KINDS, engine_kinds, packages_of
+from perdure.drivers.experiments.engines import packages_of
 from perdure.drivers.experiments.experiment_requests import ForkExperiment, NewExperiment
 from perdure.drivers.experiments.file_names import SCRIPT
 from perdure.drivers.experiments.files import lacking
@@ -18,6 +18,7 @@ from perdure.drivers.experiments.script_position import FILES, restarted
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.drivers.seeds import chosen_seed
+from perdure.engines.kinds import OWN_KINDS, engine_kinds
 from perdure.errors import ArtifactNotFound, FileLost
 from perdure.run import Run
 from perdure.state.codec import decode

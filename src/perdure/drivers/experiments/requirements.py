@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from perdure.drivers.computed_by import ComputedBy, installed, python_version
-from perdure.drivers.experiments.engines import engine_kinds
 from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.engines.kinds import engine_kinds
 
 __all__ = ["computed_by", "lacks", "needs"]
 

@@ -4,11 +4,12 @@ A port of such an engine is a data pack. Its state is what the script keeps: its
 its modules and classes, its generators, and its simulator's state.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -28,7 +29,21 @@ __all__ = ["PySimEngine", "PythonJsonEngine"]
 class PythonJsonEngine:
     """Runs a script; implements `perdure.engines.base.Engine` and `Observable`."""
 
-    base: type[EngineScript] = EngineScript
+    base: ClassVar[type[EngineScript]] = EngineScript
+    isolated: ClassVar[bool] = True  # it swaps the generators, clocks and working folder of its process
+
+    @classmethod
+    def identify(cls, config: Mapping[str, Any]) -> State:
+        """Return the config without its folder, and a hash of each file in that, hidden ones excepted."""
+        folder = Path(config["folder"])
+        files: dict[str, State] = {}
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in name.parts):
+                files[name.as_posix()] = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+        rest: dict[str, State] = {key: value for key, value in config.items() if key != "folder"}
+        identity: dict[str, State] = {"config": rest, "files": files}
+        return identity
 
     def __init__(self) -> None:
         self._script: EngineScript | None = None

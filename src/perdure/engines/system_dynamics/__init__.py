@@ -14,13 +14,13 @@ it. `model` combines these, and `engine` runs a model behind the engine port.
 225.0
 """
 
+from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics import functions
 from perdure.engines.system_dynamics.elements import Biflow, Constant, Converter, Element, Flow, Stock
 from perdure.engines.system_dynamics.engine import SystemDynamicsEngine, simulate, validate_inputs
 from perdure.engines.system_dynamics.expression import Expression, Operand
 from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.module import Module
-from perdure.engines.system_dynamics.run_specs import RunSpecs
 
 __all__ = [
     "Biflow",

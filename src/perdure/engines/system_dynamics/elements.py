@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import structlog
 
-from perdure.engines.system_dynamics.expression import AnyModel, Expression, Operand, as_expression, finite
+from perdure.engines.numbers import finite
+from perdure.engines.system_dynamics.expression import AnyModel, Expression, Operand, as_expression
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.errors import ModelError
 

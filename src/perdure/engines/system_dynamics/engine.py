@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from perdure.engines.system_dynamics.expression import finite
+from perdure.engines.numbers import finite
+from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import Points, overriding_points
-from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.running.answers import Answers
 from perdure.engines.system_dynamics.running.simulation import Simulation
 from perdure.engines.system_dynamics.running.state import restored

@@ -4,7 +4,6 @@ An expression is a frozen tree of numbers, elements and operations. Operators on
 build larger expressions; nothing is computed here. `lowering` lowers the trees to the intermediate form.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -227,17 +226,6 @@ def as_expression(value: object, where: str = "an equation") -> Expression:
 def operands(values: Iterable[object], where: str) -> tuple[Expression, ...]:
     """Return each of `values` as an expression."""
     return tuple(as_expression(value, where) for value in values)
-
-
-def finite(value: object) -> float | None:
-    """Return `value` as a float if it is a finite number (a bool is none), otherwise None."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _binary(operator: str, left: object, right: object) -> Operation:

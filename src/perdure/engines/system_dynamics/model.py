@@ -11,6 +11,7 @@ from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.attributes import attributes_of
 from perdure.engines.system_dynamics.compiling.lowering import lower
 from perdure.engines.system_dynamics.compiling.program import Program
@@ -19,7 +20,6 @@ from perdure.engines.system_dynamics.identity.fingerprint import fingerprint
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.engines.system_dynamics.points import filled
-from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.running.evaluation import table_of, value_at, window_of
 from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.engines.system_dynamics.user_functions import refuse_past_read

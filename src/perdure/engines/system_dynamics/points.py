@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from perdure.engines.system_dynamics.expression import finite
+from perdure.engines.numbers import finite
 from perdure.errors import InvalidOverride, ModelError
 
 __all__ = ["Points", "Table", "checked_points", "point_table"]

@@ -17,7 +17,7 @@ from perdure.drivers.step_inputs import encode_inputs
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Entry, Key
-from perdure.state.codec import State, encode
+from perdure.state.codec import State, encode, pack, unpack
 
 __all__ = [
     "FORMAT",
@@ -31,18 +31,27 @@ __all__ = [
     "entries_of",
     "is_document",
     "parse",
+    "to_json_answers",
     "to_json_number",
 ]
 
 FORMAT: Literal["perdure-1"] = "perdure-1"
 STARTED: Literal["perdure-1-started"] = "perdure-1-started"
 
-Number = float | str
-"""A double, or ``NaN``, ``Infinity``, ``-Infinity``, or ``NaN:`` and its 64 bits in hexadecimal."""
+PACKED = "packed"
+
+Number = float | str | dict[str, bytes]
+"""A double, or ``NaN``, ``Infinity``, ``-Infinity``, or ``NaN:`` and its 64 bits in hexadecimal.
+
+Other data are an object with the key `PACKED`, and the codec's bytes.
+"""
 
 
-JsonAnswers = dict[str, list[Number]]
-"""The values that each impure function returned during a step, in the order of its calls."""
+JsonAnswers = dict[str, list[Number] | bytes]
+"""The values that each impure function returned during a step, in the order of its calls.
+
+The answers of other engines than system dynamics are the codec's bytes, under `PACKED`.
+"""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -223,7 +232,7 @@ def entries_of(document: Document) -> list[Entry]:
                 for scenario, values in scenarios.items()
             }
             answers = {
-                index[manager, scenario]: {name: list(map(_from_json, told)) for name, told in values.items()}
+                index[manager, scenario]: _answers_from_json(values)
                 for manager, scenarios in document.answers_log.get(str(number + 1), {}).items()
                 for scenario, values in scenarios.items()
             }
@@ -234,12 +243,14 @@ def entries_of(document: Document) -> list[Entry]:
     return entries
 
 
-def to_json_number(value: float) -> Number:
-    """Return a double in a form that JSON holds without loss.
+def to_json_number(value: Any) -> Number:
+    """Return a value in a form that JSON holds without loss.
 
     >>> to_json_number(0.1), to_json_number(-math.inf), to_json_number(math.nan)
     (0.1, '-Infinity', 'NaN')
     """
+    if type(value) is not float:
+        return {PACKED: pack(value)}
     if math.isfinite(value):
         return value
     if value == value:
@@ -251,8 +262,29 @@ def to_json_number(value: float) -> Number:
 _NAN = struct.pack(">d", math.nan).hex()
 
 
-def _from_json(value: Number) -> float:
+def to_json_answers(answers: Any) -> JsonAnswers:
+    """Return an engine's recorded answers in a form that JSON holds without loss."""
+    if isinstance(answers, dict) and all(_are_doubles(numbers) for numbers in answers.values()):
+        return {name: list(map(to_json_number, numbers)) for name, numbers in answers.items()}
+    return {PACKED: pack(answers)}
+
+
+def _answers_from_json(answers: JsonAnswers) -> Any:
+    """Invert `to_json_answers`."""
+    packed = answers.get(PACKED)
+    if isinstance(packed, bytes):
+        return unpack(packed)
+    return {name: list(map(_from_json, numbers)) for name, numbers in answers.items()}
+
+
+def _are_doubles(numbers: Any) -> bool:
+    return type(numbers) is list and all(type(number) is float for number in numbers)
+
+
+def _from_json(value: Any) -> Any:
     """Invert `to_json_number`."""
+    if isinstance(value, dict):
+        return unpack(value[PACKED])
     if not isinstance(value, str):
         return value
     if value.startswith("NaN:"):

@@ -16,6 +16,7 @@ from perdure.dialects.bptk.external_state.legacy import LegacySession, Settings
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import known_overrides
+from perdure.dialects.bptk.simulation_scenario import system_dynamics_of
 from perdure.drivers.session_requests import ADMINISTRATOR, NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.engines.system_dynamics import Model
@@ -83,7 +84,7 @@ def _scenarios(sessions: Sessions, session: LegacySession) -> list[Scenario]:
 
 def _check_reproducible(session: LegacySession, scenarios: Iterable[Scenario]) -> None:
     for scenario in scenarios:
-        program = scenario.model.program()
+        program = system_dynamics_of(scenario).program()
         if program.impure:
             raise CorruptBlob(
                 reason=f"{min(program.impure)!r} is impure, and BPTK-Py kept nothing of its answers"
@@ -183,7 +184,7 @@ def _reading(
     if not constants and not points:
         return session.settings
     needed = {
-        (scenario.manager, scenario.name): _needed(scenario.model, session.equations)
+        (scenario.manager, scenario.name): _needed(system_dynamics_of(scenario), session.equations)
         for scenario in scenarios
     }
     reading: list[Settings] = [{} for _ in session.settings]

@@ -9,7 +9,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.dialects.bptk.external_state.document import Column, JsonAnswers, Keys, to_json_number
+from perdure.dialects.bptk.external_state.document import (
+    Column,
+    JsonAnswers,
+    Keys,
+    to_json_answers,
+    to_json_number,
+)
 from perdure.dialects.bptk.stream_keys import is_streamed, ordinal_in_stream
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import Answers, decode_inputs
@@ -81,9 +87,7 @@ class StepLog:
         found: dict[str, dict[str, JsonAnswers]] = {}
         for index, answered in answers.items():
             part = self.spec.scenarios[index]
-            found.setdefault(part.manager, {})[part.scenario] = {
-                name: list(map(to_json_number, numbers)) for name, numbers in answered.items()
-            }
+            found.setdefault(part.manager, {})[part.scenario] = to_json_answers(answered)
         return found
 
     def _add_key(self, position: int, key: Key) -> None:

@@ -6,7 +6,7 @@ Each evaluation is a run of its own from the start, so it takes time proportiona
 from collections.abc import Sequence
 from typing import Any
 
-from perdure.engines.system_dynamics.run_specs import RunSpecs
+from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.running.simulation import Simulated, Simulation
 from perdure.errors import EvaluationFailed
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
+from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.compiling.compiler import (
     FILENAME,
     Compiled,
@@ -26,7 +27,6 @@ from perdure.engines.system_dynamics.compiling.runtime import (
     delay_steps,
 )
 from perdure.engines.system_dynamics.points import Points, Table, as_lists, point_table
-from perdure.engines.system_dynamics.run_specs import RunSpecs
 from perdure.engines.system_dynamics.running.answers import Answers
 from perdure.engines.system_dynamics.user_functions import FunctionFailed, ModelView, wrapped
 from perdure.errors import EngineFinished, EvaluationFailed, PerdureError

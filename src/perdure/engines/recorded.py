@@ -107,8 +107,8 @@ class Recorded:
         if self._asking is not None and number in self._ahead:
             self._asking.give_answers(self._ahead[number])
 
-    def finish(self) -> None:
-        """Take note that it has finished that step."""
+    def finish(self) -> State:
+        """Take note that it has finished that step; return what it was answered in it."""
         answers = None if self._asking is None else self._asking.take_answers()
         if answers is not None:
             packed = pack(answers)
@@ -116,6 +116,7 @@ class Recorded:
             if self._number not in self._ahead:
                 self.size += len(packed)
         self._steps += 1
+        return answers
 
     @property
     def readings(self) -> dict[int, State]:

@@ -1,30 +1,40 @@
 """Isolated engines: an engine in a process of its own, behind the engine port.
 
 The parent owns the process and ends it in `close`. Both talk over a pair of sockets in frames of a length and
-a blob of our codec. The child ends by itself when its end of the pair is all that is left, also in the middle
-of a step: nothing outlives a parent that was killed.
+a blob of our codec. The process has a guard, which ends it with all that it has started when the parent
+closes it or is gone, also in the middle of a step: nothing outlives a parent that was killed.
 """
 
 import os
-import signal
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from signal import Signals
 from typing import Any, NoReturn
 
 import perdure.errors
-from perdure.drivers.experiments.configuration import EngineConfiguration
+from perdure.engines.base import Engine
 from perdure.engines.python_script.data import copied
 from perdure.errors import EngineCrashed, PerdureError
+from perdure.execution.child_limits import ChildLimits
+from perdure.execution.end import End, EndKind
+from perdure.execution.guard_start import start_guard
 from perdure.state.codec import State, decode, encode
 
-__all__ = ["IsolatedEngine", "receive", "send"]
+__all__ = ["IsolatedEngine", "MakeEngine", "receive", "send"]
 
 LENGTH = struct.Struct("<Q")
 FAREWELL = 5.0  # seconds that a script's `shutdown` may take before its process is killed
+
+MakeEngine = Callable[..., tuple[Engine, dict[str, Any]]]
+"""Makes an engine in its process and initialises it.
+
+It takes the arguments given, the config, and what the engine was answered at its start before. It returns the
+engine, and its outputs at its start or nothing.
+"""
 
 
 class IsolatedEngine:
@@ -32,30 +42,45 @@ class IsolatedEngine:
 
     Parameters
     ----------
-    configuration
-        The engine's.
-    folder
-        The experiment's.
-    seed
-        The run's.
+    name
+        What it is called in errors.
+    make
+        A function of a module that the process imports.
+    arguments
+        What `make` is called with first, plain data.
+    timeout
+        Seconds that a step may take; None for any.
+    setting
+        What sets the timeout, for the error.
+    environment
+        All variables of the process's environment.
+
     Attributes
     ----------
     start
-        The engine's outputs at its start, once it is initialised.
+        The engine's outputs at its start, once it is initialised, if `make` returned some.
     """
 
     def __init__(
         self,
-        configuration: EngineConfiguration,
-        folder: Path,
-        seed: int,
+        name: str,
+        make: MakeEngine,
+        arguments: Sequence[State],
+        *,
+        timeout: float | None,
+        setting: str,
+        environment: Mapping[str, str],
     ) -> None:
-        self._name = configuration.name
-        self._timeout = configuration.command_timeout or None
-        self._spec: list[State] = [configuration.to_plain(), str(folder), seed]
+        self._name = name
+        self._make = f"{make.__module__}:{make.__qualname__}"
+        self._arguments = list(arguments)
+        self._timeout = timeout
+        self._setting = setting
+        self._environment = environment
         self._given: State = None  # what it was answered when it did what it does next
         self._answers: State = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
         self._socket: socket.socket | None = None
         self._time = 0.0
         self._finished = False
@@ -72,25 +97,15 @@ class IsolatedEngine:
         return self._finished
 
     def initialize(self, config: Mapping[str, Any]) -> None:
-        """Start the process and the engine in it; `config` is empty, since all is in the configuration."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._socket = ours
-            command = [
-                sys.executable,
-                "-m",
-                "perdure.drivers.experiments.isolated_process",
-                str(theirs.fileno()),
-            ]
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-            )
-        self.start = self._data(self._call("initialize", [*self._spec, self._given]))
+        """Start the process, and have it make and initialise the engine."""
+        self._launch()
+        start = [sys.path, self._make, self._name, self._arguments, dict(config), self._given]
+        self.start = self._data(self._call("initialize", start))
         self._given = None
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
         """Raise what `step` would raise for these inputs."""
-        self._call("validate", self._copied(inputs))
+        self._call("validate", self._copied(inputs), self._timeout)
 
     def step(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Advance, and wait for the answer."""
@@ -140,45 +155,90 @@ class IsolatedEngine:
         self._call("restore_warned", state)
 
     def close(self) -> None:
-        """Close the engine, and end its process; then raise what the script's `shutdown` raised."""
-        process, self._process = self._process, None
+        """Close the engine, and end its process; then raise what its own `close` raised."""
         connection, self._socket = self._socket, None
-        if process is None or connection is None:
+        if connection is None:
             return
         answer: Any = None
-        try:
-            with connection:
-                connection.settimeout(FAREWELL)
-                send(connection, ["close", None])
-                answer = receive(connection)
-        except OSError:
-            process.kill()  # it doesn't answer any more, and has nothing that could be lost
-        process.wait()
+        with connection, suppress(OSError):  # if it doesn't answer any more, it has nothing to lose
+            connection.settimeout(FAREWELL)
+            send(connection, ["close", None])
+            answer = receive(connection)
+        self._end(kill=answer is None)
         match answer:
             case ["error", code, message, values]:
                 raise _error(code, message, values)
 
+    def _launch(self) -> None:
+        with ExitStack() as undo:
+            ours, theirs = map(undo.enter_context, socket.socketpair())
+            control, its_control = map(undo.enter_context, socket.socketpair())
+            self._guard = start_guard(
+                ["-m", "perdure.execution.engine_process", str(theirs.fileno())],
+                control=its_control.fileno(),
+                kept=[theirs.fileno()],
+                limits=ChildLimits(),
+                environment=self._environment,
+            )
+            undo.pop_all()
+        theirs.close()
+        its_control.close()
+        self._socket, self._control = ours, control
+
+    def _end(self, *, kill: bool) -> End:
+        """Wait until nothing is left of the process, or see to it; return how it ended."""
+        process, control = self._guard, self._control
+        assert process is not None and control is not None
+        reported = b""
+        with control:
+            control.settimeout(FAREWELL)
+            for order in [b"k"] if kill else [b"", b"k"]:
+                if order:
+                    with suppress(OSError):  # the guard may have ended already
+                        control.sendall(order)
+                try:
+                    while part := control.recv(1 << 12):
+                        reported += part
+                    break
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    break
+            else:
+                process.kill()
+        process.wait()
+        for line in reported.decode(errors="replace").splitlines():
+            match line.split(" "):
+                case ["ended", how, number]:
+                    return End(EndKind(how), int(number))
+                case ["broken", *why]:
+                    return End(EndKind.BROKEN, why=" ".join(why))
+        return End(EndKind.UNWATCHED)
+
     def _copied(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: copied(data, name, self._name) for name, data in inputs.items()}
 
-    def _call(self, method: str, argument: Any) -> Any:
+    def _call(self, method: str, argument: Any, timeout: float | None = None) -> Any:
         self._send(method, argument)
-        return self._receive()
+        return self._receive(timeout)
 
     def _send(self, method: str, argument: Any) -> None:
-        assert self._socket is not None
+        if self._socket is None:
+            self._crashed()
         try:
+            self._socket.settimeout(None)
             send(self._socket, [method, argument])
         except OSError:
             self._crashed()
 
-    def _receive(self, timeout: float | None = None) -> Any:
-        assert self._socket is not None
+    def _receive(self, timeout: float | None) -> Any:
+        if self._socket is None:
+            self._crashed()
         try:
             self._socket.settimeout(timeout)
             answer = receive(self._socket)
         except TimeoutError:
-            self._crashed(f"it took longer than {timeout:g} s (EngineCommandTimeout)")
+            self._crashed(f"it took longer than {timeout:g} s ({self._setting})")
         except OSError:
             self._crashed()
         match answer:
@@ -191,25 +251,22 @@ class IsolatedEngine:
         raise AssertionError(f"an engine's process answers in one of two ways, not with {answer!r:.80}")
 
     def _crashed(self, reason: str | None = None) -> NoReturn:
-        assert self._process is not None
-        if reason is not None:
-            self._process.kill()
-        try:
-            status = self._process.wait(FAREWELL)
-        except subprocess.TimeoutExpired:  # its code closed the socket
-            self._process.kill()
-            status = self._process.wait()
-        if reason is None:
-            reason = (
-                f"it was killed by {signal.Signals(-status).name}"
-                if status < 0
-                else f"it exited with {status}"
-            )
-        raise EngineCrashed(engine=self._name, reason=reason)
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
+            end = self._end(kill=reason is not None)
+            reason = reason or f"it {_words(end)}"
+        raise EngineCrashed(engine=self._name, reason=reason or "it was ended before")
 
     def _data(self, value: Any) -> dict[str, Any]:
         assert isinstance(value, dict)
         return value
+
+
+def _words(end: End) -> str:
+    if end.how is EndKind.EXIT:
+        return f"exited with {end.number}"
+    return f"was killed by {Signals(end.number).name}" if end.how is EndKind.SIGNAL else end.in_words
 
 
 def send(connection: socket.socket, message: State) -> None:

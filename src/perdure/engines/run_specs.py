@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
-from perdure.engines.system_dynamics.expression import finite
+from perdure.engines.numbers import finite
 from perdure.errors import InvalidRunSpecs
 
 __all__ = ["RunSpecs", "decimals"]

@@ -3,11 +3,13 @@
 Each function makes a model; `catalogue` registers them with their scenarios.
 """
 
+from pathlib import Path
+
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics import functions as sd
-from perdure.scenarios import Catalogue
+from perdure.scenarios import Catalogue, EngineModel
 
-__all__ = ["catalogue", "customer_acquisition", "epidemic", "supply_chain"]
+__all__ = ["catalogue", "checkout", "customer_acquisition", "epidemic", "supply_chain"]
 
 
 def customer_acquisition() -> Model:
@@ -103,6 +105,19 @@ def supply_chain() -> Model:
     return model
 
 
+def checkout() -> EngineModel:
+    """Make a model of a shop's checkout, which a Python script computes; time in minutes."""
+    return EngineModel(
+        name="checkout",
+        engine="python_json",
+        config={"folder": str(Path(__file__).with_name("checkout")), "script": "checkout.py"},
+        inputs={"customers_per_minute": 2.0, "minutes_per_customer": 1.4, "tills": 3},
+        outputs=["waiting", "served", "mean_stay"],
+        stoptime=480.0,
+        dt=1.0,
+    )
+
+
 def catalogue() -> Catalogue:
     """Return a catalogue of the example models with their scenarios."""
     made = Catalogue()
@@ -128,5 +143,10 @@ def catalogue() -> Catalogue:
         supply_chain(),
         scenario_manager="supply_chain",
         scenario={"base": {}, "uncertain": {"constants": {"demand_deviation": 30.0}}},
+    )
+    made.register_model(
+        checkout(),
+        scenario_manager="checkout",
+        scenario={"base": {}, "saturday": {"inputs": {"customers_per_minute": 4.0, "tills": 6}}},
     )
     return made

@@ -1,23 +1,20 @@
 """The process of an isolated engine: makes it, and answers calls until its parent closes it or is gone."""
 
 import contextlib
+import importlib
 import os
 import select
-import signal
 import socket
 import sys
 import threading
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from perdure.drivers.experiments.configuration import EngineConfiguration
-from perdure.drivers.experiments.engines import make_engine, start_outputs
-from perdure.drivers.experiments.isolated import receive, send
 from perdure.engines.base import Asking, Engine, Modular
 from perdure.engines.python_script.data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import PerdureError
 from perdure.execution.child import print_by_lines
+from perdure.execution.isolated_engine import MakeEngine, receive, send
 
 __all__ = ["main"]
 
@@ -25,7 +22,7 @@ __all__ = ["main"]
 def main(descriptor: int) -> None:
     """Answer calls on the socket with this descriptor."""
     print_by_lines()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which decides
+    os.set_inheritable(descriptor, False)  # what the engine starts must not keep it open
     connection = socket.socket(fileno=descriptor)
     # Not in a step's way: it waits in the kernel, for nothing but the parent's end to close.
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
@@ -35,21 +32,18 @@ def main(descriptor: int) -> None:
 
 def _serve(connection: socket.socket) -> None:
     engine: Engine | None = None
-    method, configuration = "", {}
+    method = name = ""
     while method != "close":
         method, argument = receive(connection)
         try:
             if method == "initialize":
-                configuration, folder, seed, answers = argument
-                engine = make_engine(
-                    EngineConfiguration.from_plain(configuration), Path(folder), seed, answers
-                )
-                value: Any = start_outputs(engine)
+                sys.path[:], make, name, arguments, config, answers = argument
+                engine, value = _function(make)(*arguments, config, answers)
             else:
                 assert engine is not None, "an engine is initialised first"
                 value = _called(engine, method, argument)
             if method in ("initialize", "step"):
-                value = {port: copied(data, port, configuration["name"]) for port, data in value.items()}
+                value = {port: copied(data, port, name) for port, data in value.items()}
             about: list[Any] = [0.0, True] if method == "close" else [engine.time, engine.finished]
             about.append(engine.take_answers() if isinstance(engine, Asking) else None)
             send(connection, ["answer", value, *about])
@@ -58,6 +52,11 @@ def _serve(connection: socket.socket) -> None:
                 key: shown for key, shown in error.values.items() if isinstance(shown, str | int | float)
             }
             send(connection, ["error", type(error).__name__, str(error), values])
+
+
+def _function(name: str) -> MakeEngine:
+    module, _, function = name.partition(":")
+    return cast("MakeEngine", getattr(importlib.import_module(module), function))
 
 
 def _called(engine: Engine, method: str, argument: Any) -> Any:

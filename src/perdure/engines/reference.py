@@ -1,0 +1,129 @@
+"""References to engines: which one computes a model, as plain data that another process understands."""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from perdure.engines.base import Identified
+from perdure.engines.kinds import OWN_KINDS, engine_kinds, packages_of_kind
+from perdure.errors import InvalidScenario, suggest
+from perdure.state.codec import State, pack
+
+__all__ = ["EngineReference", "fingerprint_of", "reference_to"]
+
+_OWN = "perdure."
+_MAIN = "__main__"
+
+
+class EngineReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An engine: the name of its kind, or a class or function and where it is.
+
+    Attributes
+    ----------
+    kind
+        The name that it is registered under; empty for one that is given itself.
+    module, attribute
+        Where one that is given itself is.
+    file
+        The module's file, if it is imported by that; empty if by its name.
+    """
+
+    kind: str = ""
+    module: str = ""
+    attribute: str = ""
+    file: str = ""
+
+    @property
+    def importable(self) -> bool:
+        """Whether another process can import it."""
+        return self.module != _MAIN and "<locals>" not in self.attribute
+
+    def load(self) -> Callable[[], Any]:
+        """Return what makes the engine; imports it."""
+        if self.kind:
+            return engine_kinds()[self.kind]
+        if self.file and self.module not in sys.modules:
+            spec = importlib.util.spec_from_file_location(self.module, self.file)
+            assert spec is not None and spec.loader is not None
+            sys.modules[self.module] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        found: Any = importlib.import_module(self.module)
+        for name in self.attribute.split("."):
+            found = getattr(found, name)
+        return cast("Callable[[], Any]", found)
+
+
+def reference_to(engine: str | Callable[[], Any], model: str) -> EngineReference:
+    """Return a reference to an engine.
+
+    Parameters
+    ----------
+    engine
+        The name of a kind, or a class, or function, without arguments.
+    model
+        What the model is called in errors.
+
+    Raises
+    ------
+    InvalidScenario
+        If there is no such kind, or it is something else.
+    """
+    if isinstance(engine, str):
+        kinds = engine_kinds()
+        if engine == "system_dynamics":
+            raise InvalidScenario(reason=f"{model!r}: register a Model of system dynamics itself")
+        if engine not in kinds:
+            raise InvalidScenario(
+                reason=f"{model!r}: no installed package has an engine {engine!r}.{suggest(engine, kinds)}"
+            )
+        return EngineReference(kind=engine)
+    if not callable(engine) or not hasattr(engine, "__qualname__"):
+        raise InvalidScenario(reason=f"the engine of {model!r} is {engine!r:.80}, not a class or its name")
+    name = engine.__module__
+    # A file that was imported by its path, such as a model file, isn't found by its name.
+    found = "." in name or name == _MAIN or PathFinder.find_spec(name) is not None
+    file = "" if found else str(getattr(sys.modules.get(name), "__file__", None) or "")
+    return EngineReference(module=name, attribute=engine.__qualname__, file=file)
+
+
+def fingerprint_of(model: str, reference: EngineReference, config: Mapping[str, Any], version: str) -> str:
+    """Return the identity of what computes a model: 32 hexadecimal digits.
+
+    It is made of the engine's name, the version of the package that brings it, the source of its module, the
+    config or what the engine's class makes of it, and the model's own version. Of Perdure's engines only the
+    name counts: their numbers are the same in each version.
+
+    Raises
+    ------
+    InvalidScenario
+        If there is nothing by which a change of the engine could be found out.
+    """
+    made = reference.load()
+    module = getattr(made, "__module__", "")
+    packages = packages_of_kind(reference.kind) if reference.kind else {}
+    source = b""
+    if reference.kind not in OWN_KINDS and not module.startswith(_OWN):
+        try:
+            source = Path(inspect.getsourcefile(cast(Any, made)) or "").read_bytes()
+        except (OSError, TypeError):
+            if not packages and not version:
+                raise InvalidScenario(
+                    reason=f"the engine of {model!r} has no source file; give the model a version, and "
+                    "raise it with every change of the engine's numbers"
+                ) from None
+    identity: dict[str, State] = {
+        "engine": reference.kind or f"{reference.attribute}",
+        "packages": [f"{name} {version}" for name, version in sorted(packages.items())],
+        "source": hashlib.blake2b(source, digest_size=16).digest(),
+        "config": made.identify(config) if isinstance(made, Identified) else {**config},
+        "version": version,
+    }
+    return hashlib.blake2b(pack(identity), digest_size=16).hexdigest()

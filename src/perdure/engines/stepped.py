@@ -1,0 +1,377 @@
+"""The stepped engine: any engine as a session steps it, on a grid of times, with settings and chosen outputs.
+
+The engine itself advances by one dt at a time, and knows nothing of stop times. Where its state can't be
+taken, the state here is what it was given since its start, and a restore gives it that again.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from perdure.engines.base import Asking, Engine, Observable
+from perdure.engines.kinds import new_engine
+from perdure.engines.numbers import finite
+from perdure.engines.python_script.data import copied
+from perdure.engines.recorded import Notes, Recorded
+from perdure.engines.reference import EngineReference, fingerprint_of
+from perdure.engines.run_specs import RunSpecs
+from perdure.errors import (
+    EngineFinished,
+    EvaluationFailed,
+    InvalidOverride,
+    InvalidScenario,
+    InvalidState,
+    ModelChanged,
+    PerdureError,
+    Refused,
+    nearest,
+)
+from perdure.state.codec import State
+
+__all__ = ["SETTABLE", "SteppedEngine", "given_inputs", "make_stepped"]
+
+SETTABLE = ("constants", "inputs")
+"""The kinds of values that can be set: inputs that are numbers may be set as either."""
+
+
+class SteppedEngine:
+    """Steps an engine; implements `perdure.engines.base.Engine` and `Asking`.
+
+    The first step answers the start time. An engine that can tell its outputs beforehand isn't stepped for
+    that, and gets what is set with this step in the next one.
+
+    Parameters
+    ----------
+    name
+        The model's.
+    make
+        Makes the engine.
+    config
+        What the engine is initialised with, besides ``seed`` and ``timestep``.
+    inputs
+        The names of its inputs.
+    """
+
+    def __init__(
+        self, name: str, make: Callable[[], Any], config: Mapping[str, Any], inputs: Collection[str]
+    ) -> None:
+        self._name = name
+        self._make = make
+        self._config = config
+        self._inputs = inputs
+        self._engine: Engine | None = None
+        self._specs = RunSpecs(0.0, 0.0, 1.0)
+        self._outputs: tuple[str, ...] = ()
+        self._seed = 0
+        self._first: dict[str, Any] = {}
+        self._steps = 0  # taken
+        self._pending: dict[str, Any] = {}  # what the engine gets with its next step
+        self._answers: State = None
+        self._ahead: Any = None  # answers that were recorded of the next step
+
+    @property
+    def time(self) -> float:
+        """The time answered last, in the model's unit; the start time before the first step."""
+        return self._specs.time(max(0, self._steps - 1) * self._specs.multiple)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every time up to the stop time was answered, or the engine has nothing left to step."""
+        return self._steps >= self._specs.answers or (self._steps > 0 and self._running.finished)
+
+    def initialize(self, config: Mapping[str, Any]) -> None:
+        """Put the engine at its start.
+
+        Parameters
+        ----------
+        config
+            ``starttime``, ``stoptime``, ``dt``, ``timestep`` from one answer to the next (dt), ``outputs``,
+            ``inputs`` that are set from the start, ``constants`` in place of those of their names, ``seed``
+            and ``stream``, of which the engine's own seed is made.
+
+        Raises
+        ------
+        InvalidRunSpecs
+            If the run specs are wrong.
+        InvalidOverride
+            If the model has no such input.
+        EvaluationFailed
+            If the engine raises what is no error of Perdure's.
+        """
+        times = {key: config[key] for key in ("starttime", "stoptime", "dt", "timestep") if key in config}
+        self._specs = RunSpecs(**times, name=self._name)
+        self._outputs = tuple(config["outputs"])
+        self._first = {
+            **given_inputs(self._name, {"inputs": config["inputs"]}, self._inputs),
+            **given_inputs(self._name, {"constants": config["constants"]}, self._inputs),
+        }
+        seed = f"{config['seed']}\0{config['stream']}".encode()
+        self._seed = int.from_bytes(hashlib.blake2b(seed, digest_size=6).digest(), "little")
+        self._begin(None)
+
+    def _begin(self, answers: State) -> None:
+        """Make the engine anew; at its start it reads from clocks what it was answered before, if it was."""
+        self.close()
+        with self._own_errors():
+            engine = new_engine(self._name, self._make)
+            if answers is not None and isinstance(engine, Asking):
+                engine.give_answers(answers)
+            engine.initialize({**self._config, "seed": self._seed, "timestep": self._specs.dt})
+        self._engine = engine
+        self._recorded = Recorded(engine, f"the model {self._name!r}")
+        self._notes = Notes()
+        self._steps, self._pending = 0, dict(self._first)
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        """Raise what `step` would raise for these inputs; changes nothing.
+
+        Raises
+        ------
+        InvalidOverride
+            If the model has no such input, or a constant isn't a finite number.
+        PerdureError
+            Whatever the engine refuses them with.
+        """
+        given = given_inputs(self._name, inputs, self._inputs)
+        with self._own_errors():
+            self._running.validate(given)
+
+    def step(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the outputs at the next time.
+
+        Parameters
+        ----------
+        inputs
+            ``constants``, name to finite number, and ``inputs``, name to data; both optional.
+
+        Raises
+        ------
+        InvalidOverride
+            If the model has no such input; nothing has changed then.
+        EngineFinished
+            If nothing is left to step.
+        EvaluationFailed
+            If the engine raises what is no error of Perdure's, or lacks an output of the model.
+        """
+        given = {**self._pending, **given_inputs(self._name, inputs, self._inputs)}
+        if self.finished:
+            raise EngineFinished(name=self._name, time=self.time)
+        ahead, self._ahead = self._ahead or {}, None
+        if self._steps == 0 and "start" in ahead:
+            self._begin(ahead["start"])
+        start = self._recorded.began if self._steps == 0 else None
+        told: list[tuple[int, State]] = []
+        outputs: Mapping[str, Any] = {}
+        with self._own_errors():
+            if self._steps == 0 and isinstance(self._running, Observable):
+                self._running.validate(given)
+                outputs, self._pending = self._running.outputs(), given
+            else:
+                for number in range(self._specs.multiple if self._steps else 1):
+                    outputs, answers = self._advance(given, ahead.get("steps", {}).get(number))
+                    given = self._pending = {}
+                    if answers is not None:
+                        told.append((number, answers))
+            self._steps += 1
+            answered = {name: self._output(outputs, name) for name in self._outputs}
+        asked: dict[str, State] = {"start": start, "steps": dict(told)}
+        given_out: dict[str, State] = {key: value for key, value in asked.items() if value}
+        self._answers = given_out or None
+        return answered
+
+    def take_answers(self) -> State:
+        """Return, once, what the engine was answered in the last step; in the first, at its start too."""
+        answers, self._answers = self._answers, None
+        return answers
+
+    def give_answers(self, answers: State) -> None:
+        """Let the next step be answered what `take_answers` returned of it."""
+        if answers is not None and not isinstance(answers, dict):
+            raise InvalidState(name=self._name, reason="the recorded answers aren't those of its engine")
+        self._ahead = answers
+
+    def snapshot(self) -> State:
+        """Return the engine's state, or what leads to it.
+
+        ``steps`` is the number of answers, ``pending`` what the engine gets with its next step, ``engine``
+        what `Recorded` returns, and ``start`` what the engine read from clocks at its start, if it has to be
+        started again. Before the first step there is nothing to keep.
+        """
+        state: dict[str, State] = {"steps": self._steps}
+        if self._steps == 0:
+            return state
+        if self._pending:
+            state["pending"] = self._pending
+        with self._own_errors():
+            kept: Any = self._recorded.snapshot(self._notes.of("given"), self._notes.of("answered"))
+        self._notes.clear()
+        if kept[0] is None and self._recorded.began is not None:
+            state["start"] = self._recorded.began
+        state["engine"] = kept
+        return state
+
+    def restore(self, state: Any) -> None:
+        """Go to a state that `snapshot` returned under the same config.
+
+        Raises
+        ------
+        InvalidState
+            If it isn't one.
+        ReplayMismatch
+            If the engine was given its inputs again, and answered otherwise than before.
+        """
+        try:
+            steps, pending = state["steps"], dict(state.get("pending", {}))
+            kept = state["engine"] if steps else None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidState(
+                name=self._name, reason=f"it isn't that of a stepped engine: {error}"
+            ) from error
+        if not steps:
+            return
+        if "start" in state:
+            self._begin(state["start"])
+        with self._own_errors():
+            self._recorded.restore(kept)
+        self._steps, self._pending = steps, pending
+
+    def close(self) -> None:
+        """Close the engine."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with self._own_errors():
+                engine.close()
+
+    def _advance(self, inputs: Mapping[str, Any], ahead: State) -> tuple[Mapping[str, Any], State]:
+        """Take one step of the engine; return its outputs, and what it was answered."""
+        engine = self._running
+        if ahead is not None and isinstance(engine, Asking):
+            engine.give_answers(ahead)
+        outputs = copied(engine.step(inputs), "outputs", self._name)
+        answers = self._recorded.finish()
+        self._notes.add({"given": inputs, "answered": outputs})
+        return outputs, answers
+
+    def _output(self, outputs: Mapping[str, Any], name: str) -> Any:
+        if name not in outputs:
+            raise EvaluationFailed(
+                element=name, time=self.time, reason=f"the engine of {self._name!r} doesn't answer it"
+            )
+        return copied(outputs[name], name, self._name)
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """Raise `EvaluationFailed` for whatever the engine raises that is no error of Perdure's."""
+        try:
+            yield
+        except PerdureError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".rstrip(".")
+            time = self._specs.time(self._steps * self._specs.multiple)  # the next one
+            raise EvaluationFailed(element=self._name, time=time, reason=reason) from error
+
+    @property
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise Refused("The engine isn't initialised; call `initialize` first.")
+        return self._engine
+
+
+def given_inputs(model: str, settings: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return an engine's inputs from what is set, checked.
+
+    Parameters
+    ----------
+    model
+        The model's name.
+    settings
+        ``constants``, name to finite number, and ``inputs``, name to data; both optional.
+    known
+        The names of the model's inputs.
+
+    Raises
+    ------
+    InvalidOverride
+        If something else is set, the model has no such input, it is set twice, or a constant isn't a finite
+        number.
+    InvalidDataPack
+        If an input isn't JSON.
+    """
+    given: dict[str, Any] = {}
+    for kind, values in settings.items():
+        if kind not in SETTABLE:
+            reason, suggestion = f"a step takes {' and '.join(SETTABLE)}", nearest(str(kind), SETTABLE)
+            raise InvalidOverride(name=kind, value=f"{values!r:.80}", reason=reason, suggestion=suggestion)
+        if not isinstance(values, Mapping):
+            raise InvalidOverride(
+                name=kind, value=f"{values!r:.80}", reason="it must be a mapping of names to values"
+            )
+        for name, value in values.items():
+            shown = f"{value!r:.80}"
+            if name not in known:
+                reason, suggestion = "the model has no such input", nearest(str(name), known)
+                raise InvalidOverride(name=name, part=kind, value=shown, reason=reason, suggestion=suggestion)
+            if name in given:
+                raise InvalidOverride(name=name, part=kind, value=shown, reason="it is set twice")
+            if kind == "inputs":
+                given[name] = copied(value, name, model)
+            elif (number := finite(value)) is None:
+                raise InvalidOverride(
+                    name=name, part=kind, value=shown, reason="a constant is a finite number"
+                )
+            else:
+                given[name] = number
+    return given
+
+
+def make_stepped(
+    name: str,
+    reference: Any,
+    engine_config: Mapping[str, Any],
+    inputs: Collection[str],
+    version: str,
+    fingerprint: str,
+    config: Mapping[str, Any],
+    answers: State,
+) -> tuple[SteppedEngine, dict[str, Any]]:
+    """Make a stepped engine in a process of its own, from plain data.
+
+    Parameters
+    ----------
+    name, reference, engine_config, inputs, version
+        The model's.
+    fingerprint
+        The model's, as it was registered.
+    config
+        What the stepped engine is initialised with.
+    answers
+        None: what it asks for at its start belongs to its first step.
+
+    Raises
+    ------
+    ModelChanged
+        If the engine in the files now is another one.
+    InvalidScenario
+        If it can't be imported.
+    """
+    engine = msgspec.convert(reference, EngineReference)
+    try:
+        make = engine.load()
+        now = fingerprint_of(name, engine, engine_config, version)
+    except PerdureError:
+        raise
+    except Exception as error:  # it is another package's code
+        reason = f"the engine of {name!r} can't be imported: {type(error).__name__}: {error}"
+        raise InvalidScenario(reason=reason) from error
+    if now != fingerprint:
+        raise ModelChanged(
+            f"What computes the model {name!r} has changed since it was registered. Put its files back, or "
+            "start the server anew; sessions of the former version are then upgraded."
+        )
+    stepped = SteppedEngine(name, make, engine_config, inputs)
+    stepped.initialize(config)
+    return stepped, {}
