@@ -10,7 +10,7 @@ import pytest
 from tests.support.cosimulated import MILLISECOND, STEP, Killed, MemoryKeeper, SmallCoSimulation, contents
 from tests.support.scripted import attempt, folder_of, plan_of
 
-from perdure.drivers.experiments.journal import records, trajectory
+from perdure.drivers.experiments.journal import RUN_LOOP, records, trajectory
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Ending, EndState, Past
 from perdure.drivers.experiments.script_position import FILES, POSITION, ScriptPosition, restarted
@@ -384,6 +384,21 @@ def test_savepoints_lie_on_the_grid_and_at_both_ends(tmp_path: Path) -> None:
     _, _, keeper, _ = run(tmp_path, LOOP.format(n=4), steps=23, every=5)
     assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order] == [0, 5, 10, 15, 20, 23]
     assert [savepoint.position for savepoint in keeper.order] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 100])
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_the_pages_before_a_savepoint_hold_exactly_the_steps_up_to_it(
+    tmp_path: Path, n: int, every: int
+) -> None:
+    keeper = MemoryKeeper()
+    keeper.on_control = at_step(7, lambda: setattr(keeper, "desired", Control.PAUSED))
+    run(tmp_path, LOOP.format(n=n), keeper, steps=13, every=every)
+    assert {savepoint.timestamp for savepoint in keeper.order} >= {7 * MILLISECOND, 13 * MILLISECOND}
+    for savepoint in keeper.order:
+        before = records(keeper.steps[: savepoint.position])
+        steps = [record.answer.steps for record in before if record.name == RUN_LOOP]
+        assert sum(steps) * MILLISECOND == savepoint.timestamp
 
 
 def test_each_savepoint_says_how_many_are_kept(tmp_path: Path) -> None:
