@@ -80,6 +80,10 @@ PLACES = {  # of engines and of functions
         "    return lambda: inner()\ncount = made()",
         "x = count()",
     ),
+    "attribute of a function as a variable of its closure": Kept(
+        "def made():\n    n = 0\n    def count(): return n\n    return count\ncount = made()\ncount.n = 0",
+        "count.n += 1\nx = count.n",
+    ),
     "attribute of a function": Kept("def count(): pass\ncount.n = 0", "count.n += 1\nx = count.n"),
     "other globals": Kept(
         "names = {}\nexec('n = 0\\ndef count():\\n    global n\\n    n += 1\\n    return n', names)\n"

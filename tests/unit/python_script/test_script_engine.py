@@ -1,6 +1,7 @@
 """Scripts as engines: the law, what is state, and what is refused by name."""
 
 import importlib.machinery
+import logging
 import multiprocessing.spawn
 import sys
 import types
@@ -193,6 +194,7 @@ def test_what_can_not_be_put_back_is_named(tmp_path: Path, line: str, named: str
         script__py=HEAD
         + f"""
 import importlib.machinery
+import logging
 import sys
 import types
 import numpy as np
@@ -303,6 +305,32 @@ class Script(EngineScript):
     made.step({})
     with pytest.raises(NotSnapshotable, match=r"variable 'count'.* in its closure is a builtins\.list"):
         made.snapshot()
+
+
+def test_attributes_of_functions_and_loggers_that_stay_as_they_were_are_code(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        script__py=HEAD
+        + """
+import logging
+log = logging.getLogger("with attributes")
+log.limit = 3
+def scaled(x):
+    return scaled.by * x
+scaled.by, scaled.of = 2.0, (1, None)
+class Script(EngineScript):
+    def initialize(self):
+        self._registerDataPack("y")
+        self.n = 1.0
+    def runLoop(self, timestep_ns):
+        self.n = min(scaled(self.n), log.limit)
+        self._setDataPack("y", self.n)
+""",
+    )
+    try:
+        EngineConformance(PythonJsonEngine, script_config(tmp_path), [{}] * 4).check()
+    finally:
+        del logging.getLogger("with attributes").limit  # type: ignore[attr-defined]
 
 
 def test_a_failing_script_is_told_by_file_and_line(tmp_path: Path) -> None:

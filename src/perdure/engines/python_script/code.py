@@ -50,7 +50,7 @@ _CONSTANTS = (
     *(_EMPTY, dataclasses.MISSING, getattr(dataclasses, "_HAS_DEFAULT_FACTORY", None)),
 )
 _OF_LOGGERS = frozenset(vars(logging.getLogger(__name__)))
-_OF_DECORATORS = {DEFINITION, "__wrapped__", "__isabstractmethod__", "__final__", "__override__"}
+_BOUND = ("fget", "fset", "fdel", "__func__", "__self__")
 _IMMUTABLE_TYPE = 1 << 8  # CPython's Py_TPFLAGS_IMMUTABLETYPE
 
 _Look = Callable[[Any], Mapping[Any, Any]]
@@ -145,18 +145,13 @@ class Code:
                 self._walk_class(place, thing)
             case logging.Logger():
                 self._watched.append((place, thing, _of_logger))
-                self.holds(place, type(thing))
-                if own := _of_logger(thing):
-                    self._refuse(place, f"the logger has an attribute {min(own)!r} of its own")
-            case property():
-                self._walk_parts(place, (thing.fget, thing.fset, thing.fdel), "the property holds")
-            case staticmethod() | classmethod():
-                self._walk_parts(place, (thing.__func__,), "the method holds")
+                self._walk_parts(place, (type(thing), *_of_logger(thing).values()), "it holds")
             case types.FunctionType():
                 self._walk_function(place, thing)
-            case types.BuiltinFunctionType() | types.MethodType():
-                parts = (thing.__self__, getattr(thing, "__func__", None))
-                self._walk_parts(place, parts, "it is bound to")
+            case (
+                types.BuiltinFunctionType() | types.MethodType() | property() | staticmethod() | classmethod()
+            ):
+                self._walk_parts(place, [getattr(thing, name, None) for name in _BOUND], "it is bound to")
 
     def _walk_module(self, place: str, module: types.ModuleType) -> None:
         name = module.__name__
@@ -181,14 +176,14 @@ class Code:
             self.libraries.append((place, function))
             return
         self._watched.append((place, function, _of_function))
-        if vars(function).keys() - _OF_DECORATORS:
-            self._refuse(place, "the function has attributes of its own")
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         self._walk_parts(place, defaults, "a default of its arguments (use None) is")
         # The `repr` of a dataclass records in an empty set that it is running.
         of_dataclass = function.__code__.co_filename == dataclasses.__file__
         closure = [part for part in _closure(function).values() if not (of_dataclass and type(part) is set)]
-        self._walk_parts(place, (*closure, vars(function).get("__wrapped__")), "in its closure is")
+        self._walk_parts(place, closure, "in its closure is")
+        attributes = [value for name, value in vars(function).items() if name != DEFINITION]
+        self._walk_parts(place, attributes, "an attribute of it is")
         names = function.__globals__
         home = self._own.get(name := str(names.get("__name__")), sys.modules.get(name))
         if (home is None or vars(home) is not names) and id(names) not in self._met:
@@ -210,7 +205,8 @@ class Code:
 def _of_function(function: types.FunctionType) -> Mapping[str, Any]:
     """Return the objects that a function holds, except its globals."""
     changing = {name: getattr(function, name) for name in ("__code__", "__defaults__", "__kwdefaults__")}
-    return {**changing, **vars(function), **_closure(function)}
+    closure = {f"{name} of its closure": part for name, part in _closure(function).items()}
+    return {**vars(function), **changing, **closure}
 
 
 def _of_logger(logger: logging.Logger) -> Mapping[str, Any]:
