@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from perdure.state.codec import State
     from perdure.state.savepoint import Savepoint, SavepointInfo
     from perdure.stores.base import Store, Version
-    from perdure.stores.chain import Chain, Link
+    from perdure.stores.chain import Chain, ChainLink
     from perdure.stores.commands import (
         Answers,
         Command,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from perdure.stores.options import StoreOptions
     from perdure.stores.queue import QueueCount, QueueGroup, QueueState
     from perdure.stores.quota import Quota
-    from perdure.stores.run_list import Cursor, Place, RunFilter, RunOrder
+    from perdure.stores.run_list import Cursor, OrderPosition, RunFilter, RunOrder
     from perdure.stores.schemes import StoreScheme
     from perdure.stores.sqlite import SqliteStore
     from perdure.tasks import Task, TaskContext, TaskFailed
@@ -64,6 +64,7 @@ __all__ = [
     "BodyFailed",
     "BodyInterrupted",
     "Chain",
+    "ChainLink",
     "ChildLimits",
     "Command",
     "Committed",
@@ -79,15 +80,14 @@ __all__ = [
     "Identified",
     "Key",
     "Label",
-    "Link",
     "LocalExecutor",
     "LogLine",
     "MemoryStore",
     "Modular",
     "Moment",
     "Observable",
+    "OrderPosition",
     "Outcome",
-    "Place",
     "Provision",
     "Query",
     "QueueCount",
@@ -130,7 +130,7 @@ _ENGINES = {
 }
 _STORES = {
     "perdure.stores.base": ("Store", "Version"),
-    "perdure.stores.chain": ("Chain", "Link"),
+    "perdure.stores.chain": ("Chain", "ChainLink"),
     "perdure.stores.commands.base": (
         *("Answers", "Command", "Committed", "Decision", "Moment"),
         *("Query", "Retention", "Rows", "Write"),
@@ -140,7 +140,7 @@ _STORES = {
     "perdure.stores.options": ("StoreOptions",),
     "perdure.stores.queue": ("QueueCount", "QueueGroup", "QueueState"),
     "perdure.stores.quota": ("Quota",),
-    "perdure.stores.run_list": ("Cursor", "Place", "RunFilter", "RunOrder"),
+    "perdure.stores.run_list": ("Cursor", "OrderPosition", "RunFilter", "RunOrder"),
     "perdure.stores.schemes": ("StoreScheme",),
     "perdure.stores.sqlite": ("SqliteStore",),
 }

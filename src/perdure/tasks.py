@@ -77,7 +77,7 @@ class TaskContext:
             report = from_json(to_json(fields, inf_nan_mode="null", fallback=_number))
         except ValueError as error:  # the base class of pydantic's errors
             raise Invalid(f"A report of progress must be JSON values: {error}.") from None
-        self._tell(progress=report)
+        self._send(progress=report)
 
     def partial(self, result: BaseModel) -> None:
         """Set the partial result, which becomes the result if the task is ended from outside.
@@ -92,9 +92,9 @@ class TaskContext:
         LimitExceeded
             If it has more than 256 KiB, together with the report; the previous one stays.
         """
-        self._tell(partial=json.loads(result.model_dump_json(), parse_constant=lambda _: None))
+        self._send(partial=json.loads(result.model_dump_json(), parse_constant=lambda _: None))
 
-    def _tell(self, **part: Any) -> None:
+    def _send(self, **part: Any) -> None:
         report = {**self._report, **part}
         self._run.progress(report)
         self._report = report

@@ -52,8 +52,8 @@ def doctor(
                 with tally.failing(run):
                     report = answer(await client.post(f"/runs/{run}/check", json={"repair": not dry_run}))
                     for finding in report["findings"]:
-                        told = f"{finding['place']}: {finding['problem']}"
-                        tally.add(run, told, repaired=finding["repaired"], checked=finding["checked"])
+                        text = f"{finding['place']}: {finding['problem']}"
+                        tally.add(run, text, repaired=finding["repaired"], checked=finding["checked"])
 
     wait_for(work)
     say(f"{tally.runs} runs checked, {tally.wrong} faults found, {tally.repaired} repaired.")
@@ -72,13 +72,13 @@ class Tally:
     repaired: int = 0
     unchecked: int = 0
 
-    def add(self, subject: str, told: str, *, repaired: bool = False, checked: bool = True) -> None:
+    def add(self, subject: str, text: str, *, repaired: bool = False, checked: bool = True) -> None:
         """Count and print a finding."""
         self.wrong += checked
         self.repaired += repaired
         self.unchecked += not checked
         outcome = "NOT checked" if not checked else "repaired" if repaired else "NOT repaired"
-        say(f"{subject}  {told} ({outcome})")
+        say(f"{subject}  {text} ({outcome})")
 
     @contextmanager
     def failing(self, subject: str) -> Iterator[None]:

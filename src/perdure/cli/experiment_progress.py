@@ -28,7 +28,7 @@ class ExperimentProgress:
     def __init__(self, watch: bool) -> None:
         self._terminal = sys.stderr.isatty()
         self._watch = watch and not self._terminal
-        self._told = ""
+        self._shown = ""
         self._parts: Mapping[str, Any] = {}
         columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"))
         self._bar = Progress(
@@ -72,11 +72,11 @@ class ExperimentProgress:
         whole = None if left is None else reached + left
         of = "" if whole is None else f" of {whole:g} s"
         replaying = ", replaying" if progress["replaying"] else ""
-        told = f"{reached:.2f} s{of} simulated, {progress['real_time']:.1f} s in steps{replaying}"
-        self._bar.update(self._task, completed=reached, total=whole, description=told)
-        if self._watch and told != self._told:
-            self.say(told)
-        self._told = told
+        shown = f"{reached:.2f} s{of} simulated, {progress['real_time']:.1f} s in steps{replaying}"
+        self._bar.update(self._task, completed=reached, total=whole, description=shown)
+        if self._watch and shown != self._shown:
+            self.say(shown)
+        self._shown = shown
 
     def _show_parts(self, parts: Mapping[str, Any]) -> None:
         """Say how each engine, and the functions, will resume, when that is known or changes."""

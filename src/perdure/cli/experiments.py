@@ -97,8 +97,8 @@ def send_experiment(
                 if error.values.get("code") != ExperimentExists.code:
                     raise
                 if not replace:
-                    told = f"There is another experiment {called!r}; give --replace, or another --name."
-                    raise PerdureError(told) from None
+                    message = f"There is another experiment {called!r}; give --replace, or another --name."
+                    raise PerdureError(message) from None
                 # The files are fine: every other error is raised before the name is checked.
                 answer(await client.delete(f"/experiments/{called}"))
                 await send(client)

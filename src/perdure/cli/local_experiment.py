@@ -126,7 +126,7 @@ async def _run(folder: Path, asked: NewExperiment, label: LabelChange, watch: bo
                 await _stored(context, view.run)
                 view = await context.experiments.view(LOCAL, run_id)
                 saved = await _reached(context, run_id)
-                await anyio.to_thread.run_sync(_told, context, folder, view, saved, bar)
+                await anyio.to_thread.run_sync(_report_end, context, folder, view, saved, bar)
             else:
                 bar.say("Paused, and saved. The same command resumes from here.")
             group.cancel_scope.cancel()
@@ -276,7 +276,7 @@ async def _reached(context: Context, run_id: str) -> float | None:
     return savepoints[-1].timestamp / 1e9 if savepoints else None
 
 
-def _told(
+def _report_end(
     context: Context, folder: Path, view: ExperimentView, saved: float | None, bar: ExperimentProgress
 ) -> None:
     """Fetch a run's files, and print how it ended; `saved` is the time of its newest savepoint."""
@@ -296,9 +296,9 @@ def _told(
     if files:
         more = f", and {len(files) - NAMED} more" if len(files) > NAMED else ""
         bar.say(f"Its files are in {target}: {', '.join(sorted(files)[:NAMED])}{more}")
-    told = how_far(view.progress, saved)
+    progress = how_far(view.progress, saved)
     if run.state is RunStatus.COMPLETED and not run.reason:
-        bar.say(f"Completed: {told}.")
+        bar.say(f"Completed: {progress}.")
     else:
         # A traceback is among the run's output lines, so it has been shown.
-        bar.say(f"perdure: {run.state.value} after {told}: {run.reason.partition(chr(10))[0]}")
+        bar.say(f"perdure: {run.state.value} after {progress}: {run.reason.partition(chr(10))[0]}")

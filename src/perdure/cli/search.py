@@ -107,13 +107,13 @@ def shown_search(network: Network) -> Iterator[Callable[[Progress], None]]:
         showing = Timer(PATIENCE, partial(bar.update, task, visible=True))
         showing.start()
 
-        def tell(progress: Progress) -> None:
+        def show(progress: Progress) -> None:
             bar.update(
                 task, total=progress.upper, completed=progress.lower, bounds=progress_in_words(progress)
             )
 
         try:
-            yield tell
+            yield show
         finally:
             showing.cancel()
             showing.join()

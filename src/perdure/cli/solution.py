@@ -65,8 +65,8 @@ def mistake_in_words(error: NetworkError, file: str) -> str:
         each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in shown
     )
     under = "".join("\t" if each == "\t" else " " for each in quoted[: column - 1 - start])
-    told = "".join(each if each.isprintable() else " " for each in str(error))
-    return f"{file}, line {error.values['line_number']}, column {column}: {told}\n  {quoted}\n  {under}^"
+    message = "".join(each if each.isprintable() else " " for each in str(error))
+    return f"{file}, line {error.values['line_number']}, column {column}: {message}\n  {quoted}\n  {under}^"
 
 
 def progress_in_words(progress: Progress) -> str:

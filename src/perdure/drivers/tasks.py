@@ -252,7 +252,7 @@ class Tasks:
 
         None at the end if it is deleted.
         """
-        return views_of(self._feed, run_id, lambda: self.view(owner, run_id), _told)
+        return views_of(self._feed, run_id, lambda: self.view(owner, run_id), _event_fields)
 
     # The work -----------------------------------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ class Tasks:
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
 
     async def _ended(self, owner: Owner, run_id: str) -> Run:
-        """Wait until a task has ended, but at most `PATIENCE`."""
+        """Wait until a task has ended, but at limit `PATIENCE`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE), aclosing(self.events(owner, run_id)) as views:
                 async for view in views:
@@ -343,15 +343,15 @@ class Tasks:
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if the requested one exceeds the limit."""
-        most = self._settings.max_task_timeout
-        if asked is not None and asked > most:
+        limit = self._settings.max_task_timeout
+        if asked is not None and asked > limit:
             raise LimitExceeded(
-                what="The timeout of a task", limit=most, value=asked, setting="PERDURE_MAX_TASK_TIMEOUT"
+                what="The timeout of a task", limit=limit, value=asked, setting="PERDURE_MAX_TASK_TIMEOUT"
             )
-        return min(asked or task.timeout or self._settings.task_timeout, most)
+        return min(asked or task.timeout or self._settings.task_timeout, limit)
 
 
-def _told(view: TaskView) -> tuple[object, ...]:
+def _event_fields(view: TaskView) -> tuple[object, ...]:
     """Return the parts of a view whose change is an event; the renewal of a lease is none."""
     execution = view.execution
     return (

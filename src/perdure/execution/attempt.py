@@ -102,7 +102,7 @@ class Attempt:
         self.explained = False
         self.pause = int(execution.desired is DesiredState.PAUSED)  # a run may begin with a pause
         self._desired = execution.desired
-        self._deaths = execution.crashes
+        self._crashes = execution.crashes
         self._stage = _Stage.PREPARING
         self._moving = False  # while `HALT`, `FREEZE` or `GO_ON` is carried out
         self._freeze_at = math.inf  # unless the child has paused by then
@@ -150,7 +150,7 @@ class Attempt:
                 self._moving = False
                 yield from self._obey(now)
             case Happened.SAVED:
-                self._deaths = 0
+                self._crashes = 0
             case Happened.CLOSED:
                 self._closed = True
                 self._wait_until(now + HANGING_UP)
@@ -169,7 +169,7 @@ class Attempt:
     def _look_at_clock(self, now: float) -> Iterator[Action]:
         if self._end is not None:
             if self._closed or self.said is not None or now >= self._until:
-                self.conclusion = self._cut or judge(self._end, self.said, self._deaths, ending=self._ending)
+                self.conclusion = self._cut or judge(self._end, self.said, self._crashes, ending=self._ending)
                 ordered = self._end.how is EndKind.ORDER
                 self.explained = ordered or self.said is not None or self._ending is not None
         elif now >= self._until:

@@ -384,7 +384,7 @@ class Guard:
             if all(is_still(pid, still) for pid in stopped):
                 break
             time.sleep(0.001)
-        tell(self._control, "frozen")
+        report(self._control, "frozen")
 
     def _obey(self, order: int) -> None:
         if order == ord("c"):
@@ -473,7 +473,7 @@ def become_child(
     os.execv(command[0], command)
 
 
-def tell(control: int, text: str) -> None:
+def report(control: int, text: str) -> None:
     """Send a line to the server, which may have ended."""
     with contextlib.suppress(OSError):
         os.write(control, text.encode(errors="replace").replace(b"\n", b" ") + b"\n")
@@ -492,7 +492,7 @@ def main(arguments: list[str]) -> None:
     os.set_inheritable(control, False)
     kept = [int(number) for number in arguments[1].split(",") if number]
     wall = None if arguments[2] == "-" else float(arguments[2])
-    cpu, most, files, size, room = (
+    cpu, memory_limit, files, size, room = (
         None if text == "-" else math.ceil(float(text)) for text in arguments[3:8]
     )
     prctl(SET_CHILD_SUBREAPER, 1)
@@ -508,21 +508,21 @@ def main(arguments: list[str]) -> None:
         try:
             become_child(arguments[8:], user, cpu, files, size, guard)
         except BaseException as error:
-            tell(control, f"broken {arguments[8]}: {error}")
+            report(control, f"broken {arguments[8]}: {error}")
         os._exit(127)
     for number in kept:
         os.close(number)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    tell(control, f"started {child}")
-    watched = Guard(control, child, wall, cpu, most, None if room is None else Folders(folders, room))
+    report(control, f"started {child}")
+    watched = Guard(control, child, wall, cpu, memory_limit, None if room is None else Folders(folders, room))
     try:
         how = watched.watch(wake)
     finally:
         watched.clear()
     if how is not None:
-        tell(control, f"ended {how[0]} {how[1]}")
+        report(control, f"ended {how[0]} {how[1]}")
 
 
 if __name__ == "__main__":

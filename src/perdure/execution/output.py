@@ -54,13 +54,13 @@ class Output:
         finally:
             loop.remove_reader(self._file)
 
-    def take(self, most: int) -> tuple[int, list[str]]:
+    def take(self, limit: int) -> tuple[int, list[str]]:
         """Read a limited number of bytes; return their number, and the lines that end within them.
 
         A line of more than 8,192 bytes becomes several, split at the same positions however it arrives.
         """
         try:
-            data = os.read(self._file, most)
+            data = os.read(self._file, limit)
         except BlockingIOError:
             return 0, []
         whole, end, rest = (self._rest + data).rpartition(b"\n")

@@ -17,8 +17,8 @@ from perdure.stores.commands import Report
 __all__ = ["Reporter"]
 
 LINE = 1 << 9  # cost of a line besides its characters
-MOST = 1000 * LINE  # limit of the cost of unwritten lines; beyond it the child waits
-HURRIED = 5 * MOST  # the limit in a hurry: more than the pipes can hold
+MAX_COST = 1000 * LINE  # limit of the cost of unwritten lines; beyond it the child waits
+MAX_COST_HURRIED = 5 * MAX_COST  # the limit in a hurry: more than the pipes can hold
 SLICE = 1 << 12  # bytes of a stream at a time, with back-pressure; all of them may be empty lines
 CHUNK = 1 << 16  # bytes of a stream at a time, without back-pressure
 LAST_WORDS = 100  # dropped lines that are remembered, in case the child ends during its replay
@@ -59,23 +59,23 @@ class Reporter:
         self._outputs = outputs
         self._lines: list[LogLine] = []
         self._size = 0
-        self._room = asyncio.Event()  # set unless too many lines wait to be written
-        self._room.set()
-        self._limit = MOST
+        self._accepting = asyncio.Event()  # set unless too many lines wait to be written
+        self._accepting.set()
+        self._limit = MAX_COST
         self._muted = muted
         self._dropped: deque[tuple[str, str]] = deque(maxlen=LAST_WORDS)
 
     def hurry(self) -> None:
         """Lift the back-pressure so that the child can flush its output."""
-        self._limit = HURRIED
+        self._limit = MAX_COST_HURRIED
         for level, output in self._outputs.items():
             _, lines = output.take(CHUNK)
             self._hear(lines, level)
-        self._room.set()
+        self._accepting.set()
 
     def take_time(self) -> None:
         """Undo `hurry`."""
-        self._limit = MOST
+        self._limit = MAX_COST
 
     def unmute(self) -> None:
         """Keep the output from now on."""
@@ -84,7 +84,7 @@ class Reporter:
 
     async def add(self, text: str, level: str) -> None:
         """Add a line; wait while there are too many."""
-        await self._room.wait()
+        await self._accepting.wait()
         self._gather([text], level)
         if len(self._lines) % TURN == 0:
             await asyncio.sleep(0)
@@ -95,7 +95,7 @@ class Reporter:
         while not output.over:
             await output.readable()
             if not self._muted:
-                await self._room.wait()
+                await self._accepting.wait()
             _, lines = output.take(CHUNK if self._muted else SLICE)
             self._hear(lines, level)
 
@@ -132,7 +132,7 @@ class Reporter:
     async def write(self, seconds: float | None = None) -> None:
         """Write new lines and progress to the store, with the running time if it is given."""
         lines, self._lines, self._size = self._lines, [], 0
-        self._room.set()
+        self._accepting.set()
         progress = self._progress()
         if lines or progress is not None or seconds is not None:
             report = Report(self._run_id, self._token, progress=progress, seconds=seconds, lines=lines)
@@ -150,7 +150,7 @@ class Reporter:
         self._lines += [LogLine(text=text, level=level, time=now) for text in texts]
         self._size += LINE * len(texts) + sum(map(len, texts))
         if self._size >= self._limit:
-            self._room.clear()
+            self._accepting.clear()
 
     def _progress(self) -> bytes | None:
         """Return the latest report if it is new and valid; a child may write anything there."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from perdure.errors import PositionConflict
 from perdure.stores.commands import Appended
 
-__all__ = ["Chain", "Link"]
+__all__ = ["Chain", "ChainLink"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -29,9 +29,9 @@ class Chain:
             None  # number of the first failed link, and its error
         )
 
-    def link(self) -> "Link":
+    def link(self) -> "ChainLink":
         """Return the link of the next append; the store calls this when the append is submitted."""
-        return Link(self, next(self._numbers))
+        return ChainLink(self, next(self._numbers))
 
     def check(self, number: int) -> None:
         """Raise a copy of the error of an earlier link that failed, if one did."""
@@ -47,7 +47,7 @@ class Chain:
                 self._broken = number, why
 
 
-class Link:
+class ChainLink:
     """An append's position in its chain.
 
     A store executes the append with `do` and has the link follow its future.

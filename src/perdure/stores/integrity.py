@@ -22,7 +22,7 @@ from perdure.stores.values import to_run
 
 __all__ = ["problems"]
 
-MOST = 100  # problems of one kind
+MAX_PROBLEMS = 100  # problems of one kind
 PAGE = 1_000  # lines read at once
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
@@ -46,9 +46,9 @@ def problems(connection: apsw.Connection) -> list[str]:
 def _first(what: str, found: Iterator[str]) -> Iterator[str]:
     """Yield the first problems, and a sentence if there are more or the reading fails."""
     try:
-        yield from islice(found, MOST)
+        yield from islice(found, MAX_PROBLEMS)
         if next(found, None) is not None:
-            yield f"{what}: more than {MOST} problems; these are the first"
+            yield f"{what}: more than {MAX_PROBLEMS} problems; these are the first"
     except (apsw.Error, CorruptBlob) as error:
         yield f"{what} can't be read to the end: {error}"
 

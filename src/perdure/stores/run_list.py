@@ -15,10 +15,10 @@ from perdure.errors import Invalid
 from perdure.lifecycle import RunStatus
 from perdure.run import MAX_NAME, Run
 
-__all__ = ["ALL", "Cursor", "Place", "RunFilter", "RunOrder", "bounds"]
+__all__ = ["ALL", "Cursor", "OrderPosition", "RunFilter", "RunOrder", "bounds"]
 
-Place = tuple[float | str, int]
-"""A place in an order: what is ordered by, and the number of a run, which decides where that is equal."""
+OrderPosition = tuple[float | str, int]
+"""A position in an order: the value of the compared field, and the number of the run, which breaks ties."""
 
 _LARGEST = (1 << 63) - 1
 _AFTER_ALL_NAMES = "\U0010ffff" * (MAX_NAME + 1)
@@ -47,7 +47,7 @@ class RunOrder(StrEnum):
         """The field of a run that is compared."""
         return self.removeprefix("-")
 
-    def place(self, run: Run) -> Place:
+    def position_of(self, run: Run) -> OrderPosition:
         """Return the position of a run in this order."""
         key = getattr(run, self.field)
         return (key if self.field == "name" else float(key)), run.number
@@ -66,7 +66,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def behind(cls, run: Run, order: RunOrder) -> "Cursor":
         """Return the cursor of the page that follows a run."""
-        return cls(order, *order.place(run))
+        return cls(order, *order.position_of(run))
 
     @classmethod
     def parse(cls, text: str, order: RunOrder) -> "Cursor":
@@ -76,7 +76,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
             cursor = msgspec.msgpack.decode(base64.b64decode(padded, b"-_", validate=True), type=cls)
         except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError):
             cursor = None
-        if cursor is None or not cursor._is_place:
+        if cursor is None or not cursor._is_valid:
             raise Invalid(f"{text!r} is no cursor. Take the `next` of the previous page unchanged.")
         if cursor.order is not order:
             raise Invalid(
@@ -91,7 +91,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
 
     @property
-    def _is_place(self) -> bool:
+    def _is_valid(self) -> bool:
         named = isinstance(self.key, str)
         ordered = named == (self.order.field == "name") and (named or math.isfinite(float(self.key)))
         return ordered and 0 < self.number <= _LARGEST
@@ -139,7 +139,7 @@ ALL: Final = RunFilter()
 """The filter of all runs."""
 
 
-def bounds(filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> tuple[Place, Place]:
+def bounds(filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> tuple[OrderPosition, OrderPosition]:
     """Return the two positions between which a page lies, both exclusive."""
     low: Any
     high: Any

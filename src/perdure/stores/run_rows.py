@@ -18,7 +18,7 @@ from perdure.stores.commands.base import Write, write
 from perdure.stores.database import intact, row, rows
 from perdure.stores.derived import refill
 from perdure.stores.queries import QUERIES
-from perdure.stores.run_list import Cursor, Place, RunFilter, RunOrder, bounds
+from perdure.stores.run_list import Cursor, OrderPosition, RunFilter, RunOrder, bounds
 
 __all__ = ["LISTS", "List", "differ", "fill", "find", "is_filled"]
 
@@ -70,14 +70,14 @@ LISTS: Final[Mapping[List, str]] = MappingProxyType(dict(_statements()))
 
 def find(
     connection: apsw.Connection, filter: RunFilter, order: RunOrder, cursor: Cursor | None, limit: int
-) -> list[Place]:
+) -> list[OrderPosition]:
     """Return the positions in the order of the runs of a page."""
     tag, *others = _rarest_first(connection, filter)
     owned = filter.owner is not None
     query = "list_kinds_and_states_of_owner" if owned else "list_kinds_and_states"
     low, high = bounds(filter, order, cursor)
     limit = max(0, limit)
-    found: list[Place] = []
+    found: list[OrderPosition] = []
     for kind, state in rows(connection, _SQL[query], (tag, filter.owner)[: 1 + owned]):
         if filter.kind in (None, kind) and (filter.states is None or state in filter.states):
             values = (

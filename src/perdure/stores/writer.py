@@ -40,7 +40,7 @@ from msgspec.structs import replace
 
 from perdure.clock import steady
 from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
-from perdure.stores.chain import Link
+from perdure.stores.chain import ChainLink
 from perdure.stores.commands import Command, Committed, Moment, Retention
 from perdure.stores.database import reason, row
 from perdure.stores.medium import Medium
@@ -55,7 +55,7 @@ BATCH = 512  # items
 PROBE_EVERY = 1.0  # seconds, while the store is unavailable
 REPAIR_EVERY = 10.0  # seconds
 PAGE = 4096  # bytes
-FEWEST_PAGES, MOST_PAGES = 8, 1024  # that a probe writes
+MIN_PAGES, MAX_PAGES = 8, 1024  # that a probe writes
 
 R = TypeVar("R")
 
@@ -85,7 +85,7 @@ _STORE_FAILED = (
 @dataclass(slots=True)
 class _Item:
     command: Command[Any]
-    link: Link | None
+    link: ChainLink | None
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
     events: tuple[Committed, ...] = ()
@@ -122,7 +122,7 @@ class Writer:
         self._retention = retention
         self._notify = notify
         self._probe_every = probe_every
-        self._step_pages = FEWEST_PAGES  # estimate of how many pages an item writes
+        self._step_pages = MIN_PAGES  # estimate of how many pages an item writes
         self._waiting: deque[_Item] = deque()  # items whose futures aren't resolved, in order
         self._changed = threading.Condition()  # guards the waiting items; nothing is queued after the end
         self._closed = False
@@ -144,7 +144,7 @@ class Writer:
         """Number of items that wait for their commit."""
         return len(self._waiting)
 
-    def submit(self, command: Command[R], link: Link | None = None) -> Future[R]:
+    def submit(self, command: Command[R], link: ChainLink | None = None) -> Future[R]:
         """Queue a command; its future resolves after the commit."""
         item = _Item(command, link)
         future: Future[R] = item.future
@@ -292,7 +292,7 @@ class Writer:
         pages, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)
         if items or (committed and self._unavailable is None):
             share = -(-pages // items) if items else 0
-            self._step_pages = min(max(share, self._step_pages * 7 // 8, FEWEST_PAGES), MOST_PAGES)
+            self._step_pages = min(max(share, self._step_pages * 7 // 8, MIN_PAGES), MAX_PAGES)
 
     def _check_opening(self, connection: apsw.Connection) -> int:
         """Raise `Fenced` if the store was opened again since; nobody can open it during the transaction.

@@ -67,8 +67,8 @@ def spin(context: RunContext) -> None:
 def fail(context: RunContext, code: str | None = None) -> None:
     """Raise an error: one with a partial result, or any error."""
     if code is not None:
-        raise BodyFailed(code, "it was told to", result=msgspec.msgpack.encode("a part"))
-    raise ValueError("it was told to")
+        raise BodyFailed(code, "as requested", result=msgspec.msgpack.encode("a part"))
+    raise ValueError("as requested")
 
 
 def interrupt_itself(context: RunContext) -> None:

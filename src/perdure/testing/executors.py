@@ -155,12 +155,12 @@ class ExecutorConformance:
             await trial.submit(do="fail")
             run, execution = await trial.until_final()
             assert (run.state, run.outcome) == (RunStatus.FAILED, Outcome.FAILED)
-            assert "ValueError: it was told to" in run.reason
+            assert "ValueError: as requested" in run.reason
             assert "bodies.py, line" in run.reason
             assert execution.attempt == 1
             lines = [line.text for line in trial.store.log_lines("run") if line.level == "error"]
             assert lines[0].startswith("Traceback")
-            assert lines[-1] == "ValueError: it was told to"
+            assert lines[-1] == "ValueError: as requested"
 
         self.tried(work)
 
@@ -168,7 +168,7 @@ class ExecutorConformance:
         async def work(trial: Trial) -> None:
             await trial.submit(do="fail", code="NoLuck")
             run, _ = await trial.until_final()
-            assert (run.outcome, run.reason) == (Outcome.FAILED, "NoLuck: it was told to")
+            assert (run.outcome, run.reason) == (Outcome.FAILED, "NoLuck: as requested")
             assert trial.value() == "a part"
 
         self.tried(work)

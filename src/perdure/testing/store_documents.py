@@ -118,9 +118,7 @@ class DocumentConformance(StoreOpening):
         with self.opened(tmp_path) as store:
 
             def add(*ids: str, owner: str = "ann", idle: Mapping[str, int] = {}, elsewhere: int = 0) -> None:
-                limit = OwnerLimit(
-                    maximum=3, what="instances", setting="MOST", idle=idle, elsewhere=elsewhere
-                )
+                limit = OwnerLimit(maximum=3, what="instances", setting="MAX", idle=idle, elsewhere=elsewhere)
                 added = [(id, id.encode()) for id in ids]
                 store.submit(AddDocuments("bptk", added, Use(owner, 1, 0.0, 60.0), limit)).result(WAIT)
 

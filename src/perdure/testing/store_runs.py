@@ -352,8 +352,8 @@ class RunConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, "parent")
             store.submit(Append("parent", Unleased(0), 0, [an_entry(1)])).result(WAIT)
-            told: list[Committed] = []
-            store.watch(told.append)
+            reported: list[Committed] = []
+            store.watch(reported.append)
             forks = [
                 Fork(
                     run=a_fork(name, "parent", 1),
@@ -364,7 +364,7 @@ class RunConformance(StoreOpening):
             ]
             made = store.submit(ForkRuns(forks)).result(WAIT)
             assert made == [Created(store.run("one")), Created(store.run("two"))]
-            assert [(commit.run_id, commit.position) for commit in told] == [("one", 1), ("two", 1)]
+            assert [(commit.run_id, commit.position) for commit in reported] == [("one", 1), ("two", 1)]
             assert store.run_by_key("ann", a_key(ordinal=1)) == store.run("two")
             again = [
                 Fork(run=a_fork("else", "parent", 1), savepoint=encoded(a_savepoint(1)), key=a_key(ordinal=1))

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from perdure.execution.output import Output
 from perdure.execution.progress_slot import ProgressSlot
-from perdure.execution.reporter import CHUNK, LINE, MOST, SLICE, Reporter
+from perdure.execution.reporter import CHUNK, LINE, MAX_COST, SLICE, Reporter
 from perdure.stores.commands import Lease
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, queued
@@ -85,7 +85,7 @@ def test_who_prints_too_much_waits_until_it_is_written_down() -> None:
             idle = 0 if count else idle + 1
             await asyncio.sleep(0)
         await there.reporter.write()
-        assert len(there.texts) < MOST / LINE + SLICE
+        assert len(there.texts) < MAX_COST / LINE + SLICE
         waiting = printed - len(there.texts)
         await there.reporter.finish()
         await there.reporter.write()

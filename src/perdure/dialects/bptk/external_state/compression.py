@@ -13,7 +13,7 @@ __all__ = ["compress", "decompress"]
 
 FORMAT = "perdure-1"
 LEVEL = 3
-MOST_BYTES = 1 << 30  # of a decompressed session; one that claims more is damage
+MAX_BYTES = 1 << 30  # of a decompressed session; one that claims more is damage
 
 
 def compress(state: object) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def decompress(state: Any) -> Any:
     try:
         packed = base64.b64decode(state["zstd"], validate=True)
         text = zstandard.ZstdDecompressor().decompress(
-            packed, max_output_size=MOST_BYTES, allow_extra_data=False
+            packed, max_output_size=MAX_BYTES, allow_extra_data=False
         )
         return msgspec.json.decode(text)
     except (TypeError, binascii.Error, zstandard.ZstdError, msgspec.DecodeError) as error:

@@ -64,11 +64,11 @@ class LegacySession(msgspec.Struct, frozen=True, kw_only=True):
             count = len(results) if isinstance(results, list) else len(results[0])
             times = [starttime + number * dt for number in range(count)]
             if isinstance(results, tuple):
-                told, results = results
+                given, results = results
                 # BPTK-Py sums dt, so that its times may be slightly off.
-                if any(abs(time - exact) > NEAR * dt for time, exact in zip(told, times, strict=True)):
+                if any(abs(time - exact) > NEAR * dt for time, exact in zip(given, times, strict=True)):
                     raise CorruptBlob(reason="its results are not of one step after the other")
-                times = told
+                times = given
             if abs(float(state["step"]) - (starttime + count * dt)) > NEAR * dt:
                 raise CorruptBlob(
                     reason=f"its next step is {state['step']}, which doesn't follow from {count} results"
@@ -126,7 +126,7 @@ def _results(log: Any, managers: list[str]) -> tuple[list[float], list[Results]]
     lists = dict(_columns(log))
     count = max((len(values) for values in lists.values()), default=0)
     if any(len(values) != count for values in lists.values()):
-        raise CorruptBlob(reason="its compressed results don't tell at which steps they were answered")
+        raise CorruptBlob(reason="its compressed results don't say at which steps they were returned")
     return [{place: float(values[at]) for place, values in lists.items()} for at in range(count)]
 
 
@@ -143,7 +143,7 @@ def _settings(log: Any, managers: list[str], times: list[float]) -> list[Setting
 
     def at_every_step(values: Any) -> Iterator[tuple[int, Any]]:
         if len(values) != len(times):
-            raise CorruptBlob(reason="its compressed settings don't tell at which steps they were given")
+            raise CorruptBlob(reason="its compressed settings don't say at which steps they were given")
         return enumerate(values)
 
     return _spread(log, times, at_every_step)
