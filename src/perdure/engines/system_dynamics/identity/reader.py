@@ -171,7 +171,7 @@ class Reader:
         if name in _LATE and not self._impure:
             raise unidentified(
                 self._function,
-                f"uses {name!r}, so that what it reads can't be told before it runs. Write out the names.",
+                f"uses {name!r}, so what it reads is unknown until it runs. Write out the names.",
             )
 
     def _library_name(self, value: Any) -> tuple[str, ...] | None:
@@ -189,8 +189,8 @@ class Reader:
         if version is None:
             raise unidentified(
                 self._function,
-                f"reads {where}, the module {module.__name__!r}, as a whole, so that what counts of it can't "
-                "be told. Let it read the module's names, such as `module.name`.",
+                f"reads {where}, the module {module.__name__!r}, as a whole, so it is unknown which of its names "
+                "count. Let it read the module's names, such as `module.name`.",
             )
         self._digest.add("module", module.__name__, *version)
 
