@@ -13,7 +13,10 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["library_version", "top_level"]
+__all__ = ["MOVED", "library_version", "top_level"]
+
+MOVED = {"perdure.engines.run_specs": "perdure.engines.system_dynamics.run_specs"}
+"""Modules of Perdure that have moved, with the former names, which fingerprints keep."""
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _STANDARD = tuple(Path(place) for place in {str(Path(os.__file__).parent), sysconfig.get_path("platstdlib")})

@@ -18,7 +18,7 @@ from perdure.engines.system_dynamics.attributes import names_in
 from perdure.engines.system_dynamics.elements import Element
 from perdure.engines.system_dynamics.identity.digest import Digest
 from perdure.engines.system_dynamics.identity.imports import resolved, unidentified
-from perdure.engines.system_dynamics.identity.libraries import library_version, top_level
+from perdure.engines.system_dynamics.identity.libraries import MOVED, library_version, top_level
 from perdure.engines.system_dynamics.identity.purity import impure_value
 from perdure.engines.system_dynamics.identity.scopes import Scopes, inner_values
 from perdure.engines.system_dynamics.identity.syntax import Import, Source, class_source, function_source
@@ -182,15 +182,15 @@ class Reader:
             return None
         found = reduce(lambda o, part: getattr(o, part, None), name.split("."), sys.modules.get(module))
         version = self._version(module) if found is value else None
-        return None if version is None else (module, name, *version)
+        return None if version is None else (MOVED.get(module, module), name, *version)
 
     def _module(self, module: ModuleType, where: str) -> None:
         version = self._version(module.__name__)
         if version is None:
             raise unidentified(
                 self._function,
-                f"reads {where}, the module {module.__name__!r}, as a whole, so it is unknown which of its names "
-                "count. Let it read the module's names, such as `module.name`.",
+                f"reads {where}, the module {module.__name__!r}, as a whole, so it is unknown which of "
+                "its names count. Let it read the module's names, such as `module.name`.",
             )
         self._digest.add("module", module.__name__, *version)
 
