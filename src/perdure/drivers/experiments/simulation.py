@@ -157,22 +157,23 @@ class Simulation:
                 _run_to_the_end(nrp)
             else:
                 error = self._script.run(nrp, self._log.logger)
-            if self._failure is None and self._stepper.broken is None and not self._stepper.stopped:
+            if self._failure is None and self._stepper.ended is None:
                 self._tape.end()
                 self._stepper.save(ended=True)
         except ScriptStopped:
-            pass  # the reason is one of the three below
+            pass  # the reason is one of those below
         except Exception as raised:
-            if raised is not self._stepper.broken:
+            if raised is not self._stepper.ended:
                 raise
         if self._failure is not None:
             raise self._failure
-        if self._stepper.broken is not None:
-            if isinstance(self._stepper.broken, Unavailable):
-                raise self._stepper.broken
-            error = error_in_words(self._stepper.broken, self._folder)
-        elif self._stepper.stopped:
-            return Ending(how=EndState.STOPPED)
+        match self._stepper.ended:
+            case ScriptStopped():
+                return Ending(how=EndState.STOPPED)
+            case Unavailable() as lost:
+                raise lost
+            case Exception() as broken:
+                error = error_in_words(broken, self._folder)
         return Ending(how=EndState.COMPLETED if error is None else EndState.FAILED, error=error)
 
     def _begin(self) -> None:
@@ -182,7 +183,7 @@ class Simulation:
         try:
             self._cosimulation.initialize(entities)
         except Exception as error:
-            self._stepper.broken = error
+            self._stepper.ended = error
             raise ScriptStopped from error
         if self._past is None:
             self._tape.begin()
@@ -275,7 +276,7 @@ class Simulation:
         If the journal is full a savepoint is made first: when the script runs again it will have come to
         this very call.
         """
-        if self._failure is not None or self._stepper.broken is not None or self._stepper.stopped:
+        if self._failure is not None or self._stepper.ended is not None:
             raise ScriptStopped
         full = self._tape.journal.full
         # Where the script arrives files are put back, which isn't its doing.
@@ -287,7 +288,7 @@ class Simulation:
                 self._stepper.save()
             return answer(*given)
         except Exception as error:
-            if error is self._stepper.broken:
+            if error is self._stepper.ended:
                 raise
             self._failure = error
             raise ScriptStopped from error

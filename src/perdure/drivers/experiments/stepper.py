@@ -64,10 +64,8 @@ class Stepper:
     ----------
     watch
         Shows the time spent in steps, of the whole run.
-    broken
-        What an engine raised.
-    stopped
-        Whether a stop was obeyed.
+    ended
+        Why no more steps are taken: what an engine raised, or `ScriptStopped` once a stop was obeyed.
     """
 
     def __init__(
@@ -86,8 +84,7 @@ class Stepper:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.watch = Stopwatch(place.seconds, clock)
-        self.broken: Exception | None = None
-        self.stopped = False
+        self.ended: BaseException | None = None
         self._timeout = timeout
         self._cosimulation = cosimulation
         self._keeper = keeper
@@ -133,7 +130,7 @@ class Stepper:
         ReplayMismatch
             If the tape holds another call, or other answers.
         Exception
-            What an engine raised; it is `broken` then.
+            What an engine raised; it is `ended` then.
         """
         rows: Rows = []
         left = count
@@ -159,8 +156,8 @@ class Stepper:
                 self._publish()
         if control is Control.STOPPING:
             self.save()
-            self.stopped = True
-            raise ScriptStopped
+            self.ended = ScriptStopped()
+            raise self.ended
 
     def save(self, *, ended: bool = False) -> None:
         """Make a savepoint between two calls of the tape; not where the tape goes on already."""
@@ -224,7 +221,7 @@ class Stepper:
                             cosimulation.set_datapack(name, engine, data)
                     cosimulation.step()
                 except Exception as error:
-                    self.broken = error
+                    self.ended = error
                     raise
                 taken += 1
                 self._steps += 1
