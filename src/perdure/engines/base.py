@@ -17,12 +17,11 @@ __all__ = ["Asking", "Engine", "Identified", "Modular", "Observable", "State"]
 class Engine(Protocol):
     """A simulator that advances in steps and whose whole state is data.
 
-    A class with ``isolated = True`` needs its own process, since it may crash or changes
-    what is shared in its process. Sessions always isolate it; experiments do if their
-    configuration says so.
+    A class with ``isolated = True`` needs its own process, because it may crash or changes shared state of
+    its process. Sessions always isolate it; experiments do so if their configuration says so.
 
-    A step may raise `perdure.errors.PerdureError`; the caller then drops the engine and
-    restores a fresh one from the last committed state.
+    A step may raise `perdure.errors.PerdureError`; the caller then drops the engine and restores a fresh one
+    from the last committed state.
     """
 
     @property
@@ -91,11 +90,11 @@ class Observable(Protocol):
 
 @runtime_checkable
 class Identified(Protocol):
-    """An engine whose class knows which code and data compute a run, besides the class's own module."""
+    """An engine whose class names further code and data, besides its own module, that compute a run."""
 
     @classmethod
     def identify(cls, config: Mapping[str, Any]) -> State:
-        """Return plain data that are others whenever a run with this config may have other numbers."""
+        """Return plain data that differ whenever a run with this config may have other numbers."""
         ...
 
 

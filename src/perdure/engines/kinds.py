@@ -1,6 +1,6 @@
-"""The kinds of engines that are known by a name: ours, and those of the entry points ``perdure.engines``.
+"""The kinds of engines by name: Perdure's, and those of the entry-point group ``perdure.engines``.
 
-What a kind needs is imported when one of it is made: a simulation server has to be there at once.
+The modules of a kind are imported when an engine of it is made, so that a simulation server starts quickly.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ OWN_KINDS = frozenset(_OURS)
 
 
 class _Kinds(Mapping[str, Callable[..., Any]]):
-    """Ours, and those of other packages, which are looked for when a name isn't one of ours."""
+    """Perdure's kinds, and those of other packages, which are looked up for any other name."""
 
     @cached_property
     def _others(self) -> Mapping[str, Any]:
@@ -55,22 +55,22 @@ class _Kinds(Mapping[str, Callable[..., Any]]):
 
 
 def engine_kinds() -> Mapping[str, Callable[..., Any]]:
-    """Return what makes each kind of engine, a class or a function, by the kind's name.
+    """Return the class or function that makes each kind of engine, by the kind's name.
 
-    Another package's is called without arguments.
+    Those of other packages are called without arguments.
     """
     return _Kinds()
 
 
 def new_engine(name: str, make: Callable[[], Any]) -> Engine:
-    """Return a new engine; `Refused` if it lacks something of the port.
+    """Return a new engine; raise `Refused` if it lacks a method or attribute of the port.
 
     Parameters
     ----------
     name
-        What the engine is called in errors.
+        The engine's description in errors.
     make
-        Makes it.
+        Creates it.
     """
     made: Engine = make()
     # Without asking for them, since an engine that isn't initialised may have no time yet.
@@ -81,7 +81,7 @@ def new_engine(name: str, make: Callable[[], Any]) -> Engine:
 
 
 def packages_of_kind(name: str) -> dict[str, str]:
-    """Return the package that brings a kind of engine, with its version; nothing for one of ours."""
+    """Return the package of a kind of engine, with its version; empty for Perdure's kinds."""
     if name in OWN_KINDS:
         return {}
     from importlib.metadata import entry_points

@@ -1,4 +1,4 @@
-"""Numbers as users and clients give them."""
+"""Numbers that users and clients pass."""
 
 import math
 from numbers import Real

@@ -1,8 +1,8 @@
-"""Recorded parts: a part of a co-simulation whose state is its last snapshot and the inputs given since.
+"""Recorded parts: parts of a co-simulation whose state is their last snapshot and the inputs since then.
 
-As long as snapshots can be taken that is just the snapshot. Where one can't, the inputs are given again to a
-part that was put back to the last one, or to its start; the state then grows with the steps since. What it
-answers is compared with what it had answered, by a digest over all of these answers.
+While snapshots can be taken, the state is just the snapshot. If a snapshot can't be taken, a restore returns
+the part to the last snapshot, or to its start, and repeats the inputs since then; the state grows with these
+steps. A digest over all outputs of the part compares the repetition with the original.
 """
 
 import copy
@@ -23,7 +23,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Part(Protocol):
-    """What can be recorded: an engine, or the functions between engines."""
+    """A part that can be recorded: an engine, or the functions between engines."""
 
     def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Advance."""
@@ -39,51 +39,51 @@ class Part(Protocol):
 
 
 class Notes:
-    """What each part of a co-simulation was given, or answered, since the last snapshot, step by step."""
+    """The inputs or outputs of each part of a co-simulation since the last snapshot, step by step."""
 
     def __init__(self) -> None:
-        self._steps: list[Any] = []  # packed, but what can't be
+        self._steps: list[Any] = []  # packed, except what can't be
 
     def add(self, given: Mapping[str, Any]) -> None:
-        """Note what belongs to a step, JSON by name."""
-        # As bytes: thousands of dicts that are kept cost more time, with every savepoint and collection.
+        """Add the values of a step, JSON by name."""
+        # As bytes: thousands of dicts cost more time, in every savepoint and garbage collection.
         try:
             self._steps.append(_encode(given))
-        except (OverflowError, UnicodeEncodeError):  # a large integer, or half a surrogate pair
+        except (OverflowError, UnicodeEncodeError):  # a large integer, or a lone surrogate
             self._steps.append(copy.deepcopy(dict(given)))
 
     def of(self, name: str) -> Iterator[Any]:
-        """Return what was noted under a name."""
+        """Return the values added under a name."""
         for noted in self._steps:
             given = unpack(noted) if type(noted) is bytes else noted
             if name in given:
                 yield given[name]
 
     def clear(self) -> None:
-        """Forget them: there is a snapshot of everything."""
+        """Discard all values: there is a snapshot of everything."""
         self._steps = []
 
 
 class Recorded:
-    """One part, and what leads to its state.
+    """One part, and the records that lead to its state.
 
     Parameters
     ----------
     part
         The part, at its start.
     what
-        What it is called in errors, such as ``the engine 'a'``.
+        Its description in errors, such as ``the engine 'a'``.
     start
-        What it answered at its start, JSON.
+        Its outputs at its start, JSON.
 
     Attributes
     ----------
     refusal
-        Why the last snapshot couldn't take its own state, if it couldn't.
+        Why the last snapshot couldn't take the part's own state, if so.
     began
-        What it was answered at its start.
+        The answers that it got at its start.
     size
-        Of what `readings` holds, in bytes, packed.
+        The size of `readings` in bytes, packed.
     """
 
     def __init__(self, part: Part, what: str, start: Any = None) -> None:
@@ -91,24 +91,24 @@ class Recorded:
         self.refusal: NotSnapshotable | None = None
         self._what = what
         self._base: bytes | None = None
-        self._runs: list[list[Any]] = []  # [how often in a row, the inputs, answers if any], both packed
+        self._runs: list[list[Any]] = []  # [repetitions, inputs, answers if any], the latter two packed
         self._asking = part if isinstance(part, Asking) else None
         self.began: State = None if self._asking is None else self._asking.take_answers()
         self._steps = 0  # since the last snapshot
-        self._number = 0  # of the step it is in
-        self._read: dict[int, tuple[int, bytes]] = {}  # of these steps: number of the step, packed answers
+        self._number = 0  # answers of the current step
+        self._read: dict[int, tuple[int, bytes]] = {}  # number of the step → packed answers
         self.size = 0
-        self._ahead: Mapping[int, State] = {}  # answers in steps that were taken before
-        self._digest = _digest(b"", start)  # of what was answered since the base
+        self._ahead: Mapping[int, State] = {}  # answers of steps that are repeated
+        self._digest = _digest(b"", start)  # of the outputs since the base
 
     def begin(self, number: int) -> None:
-        """Let the part begin the step of that number in the run: it is answered what it was then."""
+        """Begin the step of that number in the run, with the recorded answers if it is repeated."""
         self._number = number
         if self._asking is not None and number in self._ahead:
             self._asking.give_answers(self._ahead[number])
 
     def finish(self) -> State:
-        """Take note that it has finished that step; return what it was answered in it."""
+        """End that step; return the answers that the part got in it."""
         answers = None if self._asking is None else self._asking.take_answers()
         if answers is not None:
             packed = pack(answers)
@@ -120,17 +120,17 @@ class Recorded:
 
     @property
     def readings(self) -> dict[int, State]:
-        """What it was answered since the last snapshot, by step, but what it was given again."""
+        """The answers since the last snapshot, by step, except repeated ones."""
         return {number: unpack(read) for number, read in self._read.values() if number not in self._ahead}
 
     def snapshot(self, given: Iterable[Any], answered: Iterable[Any]) -> State:
-        """Return the state; `refusal` says whether, and why, the part's own can't be taken.
+        """Return the state; `refusal` says why the part's own state can't be taken, if so.
 
         Parameters
         ----------
         given, answered
-            What the part was given, and answered, in the steps since the last snapshot; looked at only if its
-            state can't be taken.
+            The part's inputs and outputs in the steps since the last snapshot; used only if its state can't
+            be taken.
         """
         try:
             self._base = encode(self.part.snapshot())
@@ -159,14 +159,14 @@ class Recorded:
         Parameters
         ----------
         state
-            What it returned.
+            The state.
         ahead
-            What the part was answered in steps after that, by their numbers.
+            The answers that the part got in later steps, by their numbers.
 
         Raises
         ------
         ReplayMismatch
-            If the part answers otherwise now that it is given its inputs again.
+            If the part's outputs differ when its inputs are repeated.
         """
         self._base, runs, digest = state
         self._ahead = ahead or {}

@@ -1,6 +1,6 @@
 """The engines of Python scripts: nrp-core's `python_json` and `py_sim`, unmodified, behind the engine port.
 
-A port of such an engine is a data pack. Its state is what the script keeps: its attributes, the variables of
+The ports of such an engine are data packs. Its state consists of the script's attributes, the variables of
 its modules and classes, its generators, and its simulator's state.
 """
 
@@ -30,11 +30,11 @@ class PythonJsonEngine:
     """Runs a script; implements `perdure.engines.base.Engine` and `Observable`."""
 
     base: ClassVar[type[EngineScript]] = EngineScript
-    isolated: ClassVar[bool] = True  # it swaps the generators, clocks and working folder of its process
+    isolated: ClassVar[bool] = True  # it replaces the generators, clocks and working folder of its process
 
     @classmethod
     def identify(cls, config: Mapping[str, Any]) -> State:
-        """Return the config without its folder, and a hash of each file in that, hidden ones excepted."""
+        """Return the config without its folder, and a hash of each file in the folder, except hidden ones."""
         folder = Path(config["folder"])
         files: dict[str, State] = {}
         for path in sorted(folder.rglob("*")):
@@ -48,10 +48,10 @@ class PythonJsonEngine:
     def __init__(self) -> None:
         self._script: EngineScript | None = None
         self._party: Party | None = None
-        self._answers: State = None  # what it reads from clocks when it is initialised
+        self._answers: State = None  # the readings of clocks during its initialisation
         self._simulator: Simulator | None = None
-        self._timestep_ns = 0  # as the script is told it, rounded
-        # Exactly, in parts of a nanosecond; and by how much the script's time is rounded.
+        self._timestep_ns = 0  # rounded, as passed to the script
+        # The exact time step in parts of a nanosecond, and the rounding error of the script's time.
         self._parts, self._timestep, self._rest = 1, 0, 0
 
     @property
@@ -61,12 +61,12 @@ class PythonJsonEngine:
 
     @property
     def finished(self) -> bool:
-        """Never: a script can always be stepped."""
+        """False: a script can always be stepped."""
         return False
 
     @property
     def modules(self) -> Mapping[str, ModuleType]:
-        """The modules of the folder that the script has loaded."""
+        """The loaded modules of the folder."""
         return {} if self._party is None else self._party.modules
 
     def initialize(self, config: Mapping[str, Any]) -> None:
@@ -75,9 +75,10 @@ class PythonJsonEngine:
         Parameters
         ----------
         config
-            ``folder``, the experiment's; ``script``, the file in it; ``name``, the engine's; ``timestep`` in
-            seconds, or as a Fraction ``exact_timestep``; ``seed``, the run's (0); ``configuration``, what the
-            script reads as `_config` ({}). Of a `py_sim` engine also ``simulator`` and ``world``.
+            ``folder``, the experiment's folder; ``script``, the file in it; ``name``, the engine's name;
+            ``timestep`` in seconds, or ``exact_timestep`` as a Fraction; ``seed``, the run's seed (0);
+            ``configuration``, the script's `_config` ({}). For a `py_sim` engine also ``simulator`` and
+            ``world``.
 
         Raises
         ------
@@ -90,7 +91,7 @@ class PythonJsonEngine:
         if "simulator" in config:
             load_package(
                 config["simulator"]
-            )  # its import may draw, once a process; not from the engine's draws
+            )  # its import may draw once in a process, which must not affect the engine's draws
         timestep = config.get("exact_timestep") or exact(config["timestep"])
         self._timestep_ns = nanoseconds(timestep)
         self._timestep, self._parts = (timestep / NANOSECOND).as_integer_ratio()
@@ -152,7 +153,7 @@ class PythonJsonEngine:
         InvalidDataPack
             If an input is refused; nothing has changed then.
         ScriptFailed
-            If the script raises, or its data packs aren't JSON; the engine is then of no further use.
+            If the script raises, or its data packs aren't JSON; the engine can't be used any more.
         """
         given = self._checked(inputs)
         script = self._running
@@ -169,12 +170,12 @@ class PythonJsonEngine:
             return self.outputs()
 
     def snapshot(self) -> State:
-        """Return all that the script keeps.
+        """Return the state of the script.
 
         Raises
         ------
         NotSnapshotable
-            If something it keeps can't be put back as it is; the message names it.
+            If a value can't be restored as it is; the message names it.
         """
         script = self._running
         assert self._party is not None
@@ -196,19 +197,19 @@ class PythonJsonEngine:
         if self._simulator is not None:
             self._simulator.restore(state["simulator"])
         rest, parts = state.get("rest", (0, 1))
-        finer = math.lcm(self._parts, parts)  # a fork's time step may be another
+        finer = math.lcm(self._parts, parts)  # a fork may have another time step
         self._timestep *= finer // self._parts
         self._rest, self._parts = rest * (finer // parts), finer
 
     def give_answers(self, answers: State) -> None:
-        """Have the script read this from clocks when it is initialised, or in its next step."""
+        """Let the script read these values from clocks during its initialisation, or in its next step."""
         if self._party is None:
             self._answers = answers
         else:
             self._party.clock.give(answers)
 
     def take_answers(self) -> State:
-        """Return what the script has read from clocks since this was last called."""
+        """Return the script's readings of clocks since the last call."""
         return None if self._party is None else self._party.clock.take()
 
     def close(self) -> None:
