@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         3, ge=1, description="Number of newest savepoints kept; a restore begins before the last one."
     )
     savepoint_milestone: int = Field(
-        10, ge=1, description="One of so many savepoints is kept permanently, as a near start for forks."
+        10, ge=1, description="Every n-th savepoint is kept permanently, as a near start for forks."
     )
     max_body_bytes: int = Field(1_000_000, ge=1, description="Limit of a request body, in bytes.")
     max_upload_bytes: int = Field(

@@ -71,7 +71,7 @@ def solve(
     from perdure.solvers.binding_networks.answer import in_detail
     from perdure.solvers.binding_networks.solution import Status
 
-    wanted = gen or (0 if count else 1)
+    number = gen or (0 if count else 1)
     network = read_network(file, constraints, syntax)
     with interruptible() as interrupted, shown_search(network) as on_progress, libraries_apart():
         # Errors in a network are reported before the solvers' libraries are imported, which takes long.
@@ -79,7 +79,7 @@ def solve(
 
         solution = search(
             network,
-            gen=wanted,
+            gen=number,
             min_polymers=min_polymers,
             all=every,
             count=count,
@@ -89,7 +89,7 @@ def solve(
             cancelled=interrupted.is_set,
         )
     pictures = [] if svg is None else draw(solution, svg, file)
-    enough = solution.exhausted or (not every and len(solution.configurations) >= wanted)
+    enough = solution.exhausted or (not every and len(solution.configurations) >= number)
     counted = solution.total is not None or not count
     cut = not (
         solution.status is Status.UNSATISFIABLE or (solution.optimum is not None and enough and counted)

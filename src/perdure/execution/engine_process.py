@@ -26,7 +26,7 @@ def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     # Not in a step's way: it waits in the kernel, for nothing but the parent's end to close.
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
-    with contextlib.suppress(ConnectionError):  # the parent is gone: there is nobody left to tell
+    with contextlib.suppress(ConnectionError):  # the parent is gone: there is no receiver left
         _serve(connection)
 
 
@@ -87,7 +87,7 @@ def _modules(engine: Engine) -> Modules:
 
 def _end_with_parent(connection: socket.socket) -> None:
     poll = select.poll()
-    poll.register(connection, 0)  # a hang-up is always told
+    poll.register(connection, 0)  # a hang-up is always reported
     poll.poll()
     os._exit(0)
 

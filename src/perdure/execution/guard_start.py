@@ -23,7 +23,7 @@ def start_guard(
     folder: Path | None = None,
     written: Sequence[Path] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a Python command under a guard; whoever starts it waits for the guard.
+    """Start a Python command under a guard; the caller waits for the guard.
 
     Parameters
     ----------

@@ -292,6 +292,6 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def _error(code: str, message: str, values: dict[str, Any]) -> PerdureError:
-    """Return the error that an engine's process told of."""
+    """Return the error that an engine's process reported."""
     kind = getattr(perdure.errors, code, PerdureError)
     return kind(message, **values) if issubclass(kind, PerdureError) else PerdureError(message)

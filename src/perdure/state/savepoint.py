@@ -23,7 +23,7 @@ class Savepoint(msgspec.Struct, frozen=True, kw_only=True):
     entities
         Encoded state of each entity, by id.
     milestone
-        Whether retention keeps it for good, as a near start for forks.
+        Whether retention keeps it permanently, as a near start for forks.
     keep
         How many of the newest savepoints the run keeps when this one is written; None leaves that to the
         store.

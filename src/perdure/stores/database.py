@@ -56,7 +56,7 @@ _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.IOError, "input or output failed"),
     (apsw.BusyError, "another program has locked it"),
     (apsw.LockedError, "another program has locked it"),
-    (apsw.InterruptError, "it is being closed or opened anew"),
+    (apsw.InterruptError, "it is being closed or opened again"),
 )
 
 

@@ -92,7 +92,7 @@ class FileMedium:
         """Lend the writing connection, after checking that the files are in place."""
         if self._connection is None:
             self.reopen()
-        assert self._connection is not None, "it was opened anew"
+        assert self._connection is not None, "it was opened again"
         self._files.check_untouched()
         yield self._connection
 

@@ -34,7 +34,7 @@ class QueueGroup(msgspec.Struct, frozen=True, array_like=True):
     ----------
     tag
         A tag that all of them have, or `ANY_TAG`.
-    kind, wanted, state, needs
+    kind, desired, state, needs
         Their common values.
     short
         Whether their time-out is at most `SHORT`.

@@ -103,7 +103,7 @@ class Readers:
         """Return why the file can't be read, or None if it can.
 
         While a statement runs, SQLite reports a page as damaged that the disk couldn't read (EIO). So the
-        file is read once to tell the two apart, at most once a minute.
+        file is read to distinguish the two, at most once a minute.
         """
         with self._changed:
             if time.monotonic() < self._readable_until:

@@ -92,7 +92,7 @@ def stop_when_asked(context: RunContext) -> bytes:
     context.progress({"waiting": True})
     while not context.stopping:
         time.sleep(0.001)
-    return msgspec.msgpack.encode("what there is")
+    return msgspec.msgpack.encode("a part")
 
 
 def march(context: RunContext, until: str) -> bytes:

@@ -1,6 +1,6 @@
 """The conformance check of engines: the law that every engine must obey.
 
-*Snapshot at any step, restore into a fresh engine, go on, and every later output is bit-identical.*
+*Snapshot at any step, restore into a fresh engine, continue: every later output is bit-identical.*
 """
 
 from collections.abc import Callable, Mapping, Sequence

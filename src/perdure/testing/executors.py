@@ -184,7 +184,7 @@ class ExecutorConformance:
 
         self.tried(work)
 
-    # Deaths
+    # Crashes
 
     def test_a_killed_run_goes_on_from_its_savepoint_with_the_same_result(self) -> None:
         async def work(trial: Trial) -> None:
@@ -251,7 +251,7 @@ class ExecutorConformance:
 
         self.tried(work)
 
-    # What is wanted
+    # The desired state
 
     def test_terminating_ends_a_body_that_computes_in_c(self) -> None:
         async def work(trial: Trial) -> None:
@@ -271,7 +271,7 @@ class ExecutorConformance:
             await trial.want(DesiredState.STOPPED)
             run, _ = await trial.until_final()
             assert (run.state, run.outcome) == (RunStatus.STOPPED, Outcome.TERMINATED)
-            assert trial.value() == "what there is"
+            assert trial.value() == "a part"
 
         self.tried(work)
 

@@ -40,21 +40,21 @@ class DocumentConformance(StoreOpening):
             assert store.document("bptk", "id") == second
             assert store.document("bptk", "new") is None
 
-    def test_a_record_that_was_made_anew_is_not_taken_for_the_former(self, tmp_path: Path) -> None:
+    def test_a_record_that_was_made_again_is_not_taken_for_the_former(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             former = store.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
             former = store.submit(PutDocument("bptk", "id", b"two", former.version)).result(WAIT)
             seen = {former.version}
             for _ in range(3):
                 store.submit(DeleteDocument("bptk", "id")).result(WAIT)
-                anew = store.submit(PutDocument("bptk", "id", b"three", None)).result(WAIT)
-                assert anew.version not in seen
-                seen.add(anew.version)
+                again = store.submit(PutDocument("bptk", "id", b"three", None)).result(WAIT)
+                assert again.version not in seen
+                seen.add(again.version)
                 with raised(VersionConflict):
                     store.submit(PutDocument("bptk", "id", b"stale", former.version)).result(WAIT)
-                anew = store.submit(PutDocument("bptk", "id", b"four", anew.version)).result(WAIT)
-                assert anew.version not in seen
-                seen.add(anew.version)
+                again = store.submit(PutDocument("bptk", "id", b"four", again.version)).result(WAIT)
+                assert again.version not in seen
+                seen.add(again.version)
 
     def test_records_are_listed_by_id_and_dialect(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

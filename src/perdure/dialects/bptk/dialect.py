@@ -128,7 +128,7 @@ class Dialect:
         return await self._instances.start(owner, count, lasting, key)
 
     async def keep_alive(self, owner: Owner, instance_id: str) -> None:
-        """Begin an instance's timeout anew."""
+        """Restart an instance's timeout."""
         await self._instances.on(owner, instance_id, self._instances.keep_alive)
 
     async def stop(self, owner: Owner, instance_id: str) -> None:
@@ -251,7 +251,7 @@ class Dialect:
                 if answer.finished:
                     return
                 if self._closing.is_set():
-                    raise Unavailable("The server is closing; the session goes on when it is back.")
+                    raise Unavailable("The server is closing; the session continues when it runs again.")
         finally:
             if begun is not None and self._streams.get(instance_id) is begun:
                 del self._streams[instance_id]
@@ -262,7 +262,7 @@ class Dialect:
         Parameters
         ----------
         touch
-            Whether the instance's timeout begins anew.
+            Whether to restart the instance's timeout.
         """
 
         async def read(instance: Instance) -> SessionLog | None:

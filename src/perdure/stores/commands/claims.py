@@ -51,8 +51,8 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
                     continue
                 if not self._has(run, execution) or execution.leased(at.clock):
                     why = f"the run {run.id!r} was queued otherwise than its execution says"
-                    anew = [write("forget_queued", number), write("fill_queue_of_run", number)]
-                    return Decision(CorruptBlob(reason=why), anew)
+                    queued_again = [write("forget_queued", number), write("fill_queue_of_run", number)]
+                    return Decision(CorruptBlob(reason=why), queued_again)
                 return take(run, execution, self.holder, self.seconds, answers[1], at)
         return Decision(None)
 

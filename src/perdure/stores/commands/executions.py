@@ -1,7 +1,7 @@
 """The execution of a run: its lease, what the lease's holder reports, and its end.
 
-The holder of a lease is whoever carries its fencing token. A lease lasts until it is given back, or until it
-has ended and another worker takes the run.
+The holder of a lease is the worker that carries its fencing token. A lease lasts until it is given back,
+or until it has ended and another worker takes the run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -221,7 +221,7 @@ class Release(Command[None], frozen=True):
 
 
 class SetDesiredState(Command[Execution], frozen=True):
-    """Put down which state a run's owner wants it in, unless an end of it is wanted already: that stays.
+    """Set the desired state of a run, unless that is an end of it already, which stays.
 
     Raises `RunFinished` if its state is final.
     """
@@ -234,7 +234,7 @@ class SetDesiredState(Command[Execution], frozen=True):
         return find_run(self.run_id), find_execution(self.run_id)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Execution]:
-        """Put down what is wanted; an end that was wanted may be on its way."""
+        """Set the desired state; an end can't be taken back, since it may be in progress."""
         run, execution = found(self.run_id, answers[0]), execution_in(answers[1])
         _check_unfinished(run)
         if not execution.desired.ends:

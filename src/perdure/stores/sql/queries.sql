@@ -1,5 +1,5 @@
 -- The named queries of the SQLite store: a line with the name, one with what it does, then the statement. Columns that
--- several queries read have a name in front of them all, and stand in each under that name in braces.
+-- several queries read are defined before them under a name; a query names them in braces.
 
 -- columns: run
 runs.id, kind, runs.owner, spec, state, outcome, reason, position, version, created, updated, runs.parent,
@@ -15,58 +15,58 @@ number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, second
 BEGIN IMMEDIATE;
 
 -- name: commit
--- Make a batch durable
+-- Commit the transaction of a batch
 COMMIT;
 
 -- name: rollback
--- Undo a batch
+-- Roll back the transaction of a batch
 ROLLBACK;
 
 -- name: copy_store
--- Write a copy of all that is durable to a file that is empty or doesn't exist
+-- Write a copy of the database to a file that is empty or doesn't exist
 VACUUM INTO ?1;
 
 -- name: read_meta
--- Read which store this is, the fencing token of its last opening, and the number of its last transaction
+-- Read the store's identity, and the numbers of its last opening and its last transaction
 SELECT store, opening, batch FROM meta;
 
 -- name: write_probe
--- Write as many bytes as are given, which mean nothing
+-- Write bytes without a meaning, to probe the disk
 INSERT OR REPLACE INTO probe (one, content) VALUES (1, ?1);
 
 -- name: set_batch
--- Number the transaction, so that it is known afterwards whether it was committed
+-- Number the transaction, so that its commit can be verified
 UPDATE meta SET batch = ?1;
 
 -- name: newest_change
--- Read when a run was changed last
+-- Read the time of a run's last change
 SELECT max(updated) FROM runs;
 
 -- name: next_opening
--- Count the opening, so that whoever had the file open before writes nothing more
+-- Count the opening, so that a server which had opened the file before writes nothing more
 UPDATE meta SET opening = opening + 1, batch = batch + 1 RETURNING store, opening, batch;
 
 -- name: next_run_number
--- Read the number that the next run gets; none is used again
+-- Read the number of the next run; numbers are never reused
 SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'runs';
 
 -- name: insert_run
--- Keep a new run
+-- Insert a new run
 INSERT INTO runs (
     number, id, kind, owner, state, final, outcome, reason, position, version, created, updated, parent,
     parent_position, identity
 ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15);
 
 -- name: insert_spec
--- Keep the spec of a new run
+-- Insert the spec of a new run
 INSERT INTO specs (run, spec) VALUES (?1, ?2);
 
 -- name: insert_run_key
--- Record the key under which an owner made a run
+-- Record the key with which an owner created a run
 INSERT INTO run_keys (owner, text, ordinal, body_hash, run, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: find_run_key
--- Find the run that an owner's key was used for; its columns are NULL if it is not there
+-- Find the run of an owner's key; its columns are NULL if the run is missing
 SELECT body_hash, run_keys.run, checksum, {run}
 FROM run_keys
     LEFT JOIN runs ON runs.number = run_keys.run
@@ -104,18 +104,18 @@ FROM runs
 WHERE number = ?1;
 
 -- name: list_versions
--- Read what differs after each change of a run but the renewal of its lease, of all runs whose ids are in a JSON array
+-- Read the versions of the runs whose ids are in a JSON array; the renewal of a lease doesn't change a version
 SELECT runs.id, number, version, position, lines, fence, wanted, attempt, seconds, deaths, progress
 FROM json_each(?1)
     CROSS JOIN runs ON runs.id = value
     LEFT JOIN executions ON executions.run = runs.number;
 
 -- name: list_run_numbers
--- Read the numbers of all runs from an index, which is there though the runs be damaged
+-- Read the numbers of all runs from an index, which is readable even if runs are damaged
 SELECT number FROM runs INDEXED BY runs_by_owner;
 
 -- name: list_kinds_and_states
--- Find which kinds and states runs with a tag have, each by a look behind those of the one before
+-- Find the kinds and states of runs with a tag, each by a lookup after the previous one
 WITH RECURSIVE found (run, kind, state) AS (
     SELECT run, kind, state FROM (
         SELECT run, kind, state FROM tags INDEXED BY tags_by_created
@@ -134,7 +134,7 @@ WITH RECURSIVE found (run, kind, state) AS (
 SELECT kind, state FROM found;
 
 -- name: list_kinds_and_states_of_owner
--- Find which kinds and states an owner's runs with a tag have, as list_kinds_and_states
+-- Find the kinds and states of an owner's runs with a tag, as list_kinds_and_states does
 WITH RECURSIVE found (run, kind, state) AS (
     SELECT run, kind, state FROM (
         SELECT run, kind, state FROM tags INDEXED BY tags_of_owner_by_created
@@ -152,11 +152,11 @@ WITH RECURSIVE found (run, kind, state) AS (
 SELECT kind, state FROM found;
 
 -- name: count_tagged
--- Count the runs with a tag, up to a number
+-- Count the runs with a tag, up to a limit
 SELECT count(*) FROM (SELECT 1 FROM tags INDEXED BY tags_by_created WHERE tag = ?1 LIMIT ?2);
 
 -- name: count_tagged_of_owner
--- Count an owner's runs with a tag, up to a number
+-- Count an owner's runs with a tag, up to a limit
 SELECT count(*) FROM (
     SELECT 1 FROM tags INDEXED BY tags_of_owner_by_created WHERE tag = ?1 AND owner = ?3 LIMIT ?2
 );
@@ -172,11 +172,11 @@ FROM json_each(?1) AS asked
 ORDER BY asked.key;
 
 -- name: list_rows_of_run
--- Read the rows from which lists of runs are read, of one run
+-- Read the rows of lists for one run
 SELECT tag, owner, kind, state, created, updated, name FROM tags WHERE run = ?1;
 
 -- name: list_wrong_rows
--- Find the runs that are listed otherwise than they are
+-- Find the runs whose rows of lists are wrong
 SELECT id FROM runs WHERE number IN (
     SELECT run FROM (
         SELECT run, tag, tags_of_runs.owner, tags_of_runs.kind, tags_of_runs.state, tags_of_runs.created,
@@ -191,23 +191,23 @@ SELECT id FROM runs WHERE number IN (
 ) ORDER BY number;
 
 -- name: clear_rows
--- Forget the rows from which lists are read
+-- Delete the rows of lists
 DELETE FROM tags;
 
 -- name: fill_rows
--- Put down the rows from which lists are read as the runs have it
+-- Insert the rows of lists for all runs
 INSERT INTO tags SELECT * FROM tags_of_runs;
 
 -- name: fill_rows_of_run
--- Put down the rows from which lists are read as one run has it
+-- Insert the rows of lists for one run
 INSERT INTO tags SELECT * FROM tags_of_runs WHERE run = ?1;
 
 -- name: are_rows_filled
--- Find out whether all runs have the rows from which lists are read
+-- Read whether all runs have rows of lists
 SELECT listed FROM meta;
 
 -- name: note_rows_filled
--- Put down that all runs have the rows from which lists are read
+-- Record that all runs have rows of lists
 UPDATE meta SET listed = 1;
 
 -- name: count_live_runs_of_owner
@@ -215,7 +215,7 @@ UPDATE meta SET listed = 1;
 SELECT count(*) FROM runs WHERE owner = ?1 AND final = 0;
 
 -- name: read_owner
--- Read how many runs an owner has, how many bytes their results, and whether that sum is kept or was added up now
+-- Read the number of an owner's runs, the bytes of their results, and whether that sum was stored or computed now
 SELECT runs, CASE WHEN bytes IS NULL AND ?2 THEN (
         SELECT coalesce(sum(length(results.result)), 0)
         FROM runs CROSS JOIN results ON results.run = runs.number
@@ -224,7 +224,7 @@ SELECT runs, CASE WHEN bytes IS NULL AND ?2 THEN (
 FROM owners WHERE owner = ?1;
 
 -- name: count_results
--- Count the bytes of the results of an owner's runs that were kept before they were counted
+-- Sum the bytes of the results of an owner's runs that are from a schema without counts
 UPDATE owners SET bytes = (
     SELECT coalesce(sum(length(results.result)), 0)
     FROM runs CROSS JOIN results ON results.run = runs.number
@@ -233,7 +233,7 @@ UPDATE owners SET bytes = (
 WHERE owner = ?1 AND bytes IS NULL;
 
 -- name: list_owners
--- Read the counts of all owners; their names as they are, also if they are not UTF-8
+-- Read the counts of all owners; names may be damaged UTF-8
 SELECT CAST(owner AS BLOB), runs, bytes FROM owners;
 
 -- name: count_owners
@@ -243,30 +243,30 @@ FROM runs LEFT JOIN results ON results.run = runs.number
 GROUP BY runs.owner;
 
 -- name: clear_owners
--- Forget the counts of all owners
+-- Delete the counts of all owners
 DELETE FROM owners;
 
 -- name: fill_owners
--- Put down the counts of all owners as the rows have them
+-- Insert the counts of all owners from the rows
 INSERT INTO owners (owner, runs, bytes)
 SELECT runs.owner, count(*), coalesce(sum(length(results.result)), 0)
 FROM runs LEFT JOIN results ON results.run = runs.number
 GROUP BY runs.owner;
 
 -- name: change_run
--- Change a run's record; what is NULL stays
+-- Change a run's record; a NULL leaves a column unchanged
 UPDATE runs SET
     state = coalesce(?2, state), final = coalesce(?3, final), outcome = coalesce(?4, outcome),
     reason = coalesce(?5, reason), version = version + 1, updated = coalesce(?6, updated)
 WHERE number = ?1;
 
 -- name: raise_generation
--- Fence whoever steps a run without a lease
+-- Raise the generation of a run, which fences writers without a lease
 INSERT INTO generations (run, generation) VALUES (?1, 1)
 ON CONFLICT (run) DO UPDATE SET generation = generation + 1;
 
 -- name: put_label
--- Give a run a name and tags; what is NULL stays
+-- Set a run's name and tags; a NULL leaves them unchanged
 INSERT INTO labels (run, name, tags) VALUES (?1, coalesce(?2, ''), coalesce(?3, '[]'))
 ON CONFLICT (run) DO UPDATE SET name = coalesce(?2, name), tags = coalesce(?3, tags);
 
@@ -275,11 +275,11 @@ ON CONFLICT (run) DO UPDATE SET name = coalesce(?2, name), tags = coalesce(?3, t
 UPDATE specs SET spec = ?2 WHERE run = ?1;
 
 -- name: delete_run
--- Forget a run; its steps, savepoints and keys go with it
+-- Delete a run, with its steps, savepoints and keys
 DELETE FROM runs WHERE number = ?1;
 
 -- name: advance_run
--- Note how long the log of a run is
+-- Record the length of a run's log
 UPDATE runs SET position = ?2, updated = ?3 WHERE number = ?1;
 
 -- name: insert_step
@@ -287,11 +287,11 @@ UPDATE runs SET position = ?2, updated = ?3 WHERE number = ?1;
 INSERT INTO steps (run, position, inputs, outputs) VALUES (?1, ?2, ?3, ?4);
 
 -- name: insert_step_key
--- Record the key under which a step was made
+-- Record the key of a step
 INSERT INTO step_keys (run, text, ordinal, body_hash, position, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: find_step_key
--- Find the step that a key of a run was used for; subqueries take a ninth of the time of joins
+-- Find the step of a run's key; subqueries take a ninth of the time of joins
 SELECT run, body_hash, position, checksum,
     (SELECT inputs FROM steps WHERE steps.run = step_keys.run AND steps.position = step_keys.position),
     (SELECT outputs FROM steps WHERE steps.run = step_keys.run AND steps.position = step_keys.position)
@@ -299,11 +299,11 @@ FROM step_keys
 WHERE run = (SELECT number FROM runs WHERE id = ?1) AND text = ?2 AND ordinal = ?3;
 
 -- name: find_step
--- Find out whether a run has a step
+-- Read whether a run has a step
 SELECT 1 FROM runs JOIN steps ON steps.run = runs.number WHERE runs.id = ?1 AND steps.position = ?2;
 
 -- name: count_steps
--- Count the first steps of a run that are there
+-- Count the existing ones of a run's first steps
 SELECT count(*) FROM runs JOIN steps ON steps.run = runs.number WHERE runs.id = ?1 AND steps.position <= ?2;
 
 -- name: list_step_keys_of_run
@@ -314,13 +314,13 @@ WHERE runs.id = ?1 AND step_keys.position > ?2
 ORDER BY step_keys.position;
 
 -- name: find_creation_key
--- Find the key that a run was made under
+-- Find the key with which a run was created
 SELECT run, run_keys.owner, text, ordinal, body_hash, checksum
 FROM runs JOIN run_keys ON run_keys.run = runs.number
 WHERE runs.id = ?1;
 
 -- name: list_steps
--- Read the steps of a run after a position, and in each row how many it has; one row without a step for none
+-- Read the steps of a run after a position, each with the run's number of steps; for none, one row without a step
 SELECT steps.position, inputs, outputs, runs.position
 FROM runs LEFT JOIN steps ON steps.run = runs.number AND steps.position > ?2
 WHERE runs.id = ?1
@@ -337,7 +337,7 @@ INSERT INTO steps (run, position, inputs, outputs)
 SELECT ?1, position, inputs, outputs FROM steps WHERE run = ?2 AND position <= ?3 ORDER BY position;
 
 -- name: copy_savepoints
--- Copy savepoint 0, the milestones, and the newest before a step of a run to another, without their marks
+-- Copy savepoint 0, the milestones, and the newest savepoint before a step of a run to another, without marks
 INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob)
 SELECT ?1, timestamp, position, created, NULL, 0, milestone, blob FROM savepoints
 WHERE run = ?2 AND position <= ?3 AND (
@@ -347,7 +347,7 @@ WHERE run = ?2 AND position <= ?3 AND (
 ORDER BY timestamp;
 
 -- name: put_savepoint
--- Keep a savepoint, in place of one with the same timestamp; marks that one had stay
+-- Insert or replace a savepoint; the marks of a former one with its timestamp stay
 INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob, lines)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT lines FROM runs WHERE number = ?1))
 ON CONFLICT (run, timestamp) DO UPDATE SET
@@ -356,7 +356,7 @@ ON CONFLICT (run, timestamp) DO UPDATE SET
     milestone = max(milestone, excluded.milestone);
 
 -- name: prune_savepoints
--- Give up what retention doesn't keep: unmarked savepoints before the newest ?2 + 1, but not the one just put
+-- Delete savepoints by retention: unmarked ones before the newest ?2 + 1, except the new one
 DELETE FROM savepoints
 WHERE run = ?1 AND milestone = 0 AND pinned = 0 AND name IS NULL AND timestamp <> 0 AND timestamp <> ?3
     AND timestamp < (SELECT timestamp FROM savepoints WHERE run = ?1 ORDER BY timestamp DESC LIMIT 1 OFFSET ?2);
@@ -372,7 +372,7 @@ FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND timestamp = ?2;
 
 -- name: find_savepoint_named
--- Find another savepoint of a run that has a name
+-- Find another savepoint of a run with a name
 SELECT timestamp
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND name = ?2 AND timestamp <> ?3;
@@ -391,33 +391,33 @@ FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND timestamp = ?2;
 
 -- name: insert_execution
--- Keep a new execution
+-- Insert a new execution
 INSERT INTO executions (
     run, timeout, wanted, attempt, seconds, deaths, holder, fence, lease_until, progress, checksum
 ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
 
 -- name: change_execution
--- Put an execution in place of the former one
+-- Replace an execution
 UPDATE executions SET
     timeout = ?2, wanted = ?3, attempt = ?4, seconds = ?5, deaths = ?6, holder = ?7, fence = ?8,
     lease_until = ?9, progress = ?10, checksum = ?11
 WHERE run = ?1;
 
 -- name: insert_needs
--- Keep what a run needs to be computed
+-- Set the needs of a run
 INSERT INTO needs (run, needs) VALUES (?1, ?2);
 
 -- name: set_computed_by
--- Keep what a run is computed by
+-- Set what a run is computed by
 INSERT INTO needs (run, needs, computed_by) VALUES (?1, '', ?2)
 ON CONFLICT (run) DO UPDATE SET computed_by = excluded.computed_by;
 
 -- name: bind_needs
--- From now on a run needs what it is computed by
+-- Set the needs of a run to what it is computed by
 UPDATE needs SET needs = computed_by WHERE run = ?1;
 
 -- name: set_lease
--- Put the fence token of a lease where the statement that moves a run on checks it
+-- Set the fencing token of a lease in the run, where steps are checked
 UPDATE runs SET lease = ?2 WHERE number = ?1 AND lease IS NOT ?2;
 
 -- name: read_execution
@@ -447,25 +447,25 @@ WHERE number = ?1;
 SELECT number FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL ORDER BY number;
 
 -- name: list_queue_of_runs
--- Read the rows that the queue has to have, of the runs from one number to another, with turns for a queue made anew
+-- Read the correct rows of the queue for a range of runs, with the turns of a rebuilt queue
 SELECT *, dense_rank() OVER (PARTITION BY kind, owner ORDER BY run) FROM queue_of_runs WHERE run BETWEEN ?1 AND ?2;
 
 -- name: insert_queued
--- Put a run into the queue
+-- Insert a run into the queue
 INSERT INTO queue (run, tag, kind, owner, wanted, state, short, needs, leased_until, turn)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
 -- name: clear_queue
--- Forget the queue
+-- Delete the queue
 DELETE FROM queue;
 
 -- name: fill_queue
--- Make the queue as the runs and executions have it
+-- Build the queue from the runs and executions
 INSERT INTO queue (run, tag, kind, owner, wanted, state, short, needs, leased_until, turn)
 SELECT *, dense_rank() OVER (PARTITION BY kind, owner ORDER BY run) FROM queue_of_runs;
 
 -- name: list_waiting_groups
--- Find the groups of runs with tags of a JSON array in which one has no lease, each by a look behind the one before
+-- Find the groups with tags of a JSON array in which a run has no lease, each by a lookup after the previous one
 WITH RECURSIVE found (tag, kind, wanted, state, short, needs, leased_until) AS (
     SELECT first.tag, kind, wanted, state, short, needs, leased_until
     FROM json_each(?1) AS asked CROSS JOIN queue AS first ON first.tag = asked.value AND first.run = (
@@ -488,7 +488,7 @@ SELECT CAST(tag AS BLOB), CAST(kind AS BLOB), CAST(wanted AS BLOB), CAST(state A
 FROM found WHERE leased_until <= ?2;
 
 -- name: list_unleased
--- Read the ids of the first runs of a group that nobody holds a lease of
+-- Read the ids of the first runs of a group without a lease
 SELECT id
 FROM queue INDEXED BY queue_by_group CROSS JOIN runs ON runs.number = queue.run
 WHERE tag = ?1 AND queue.kind = ?2 AND wanted = ?3 AND queue.state = ?4 AND short = ?5 AND needs = ?6
@@ -497,7 +497,7 @@ ORDER BY leased_until, turn, run
 LIMIT ?8;
 
 -- name: find_claimable
--- Find, in groups that are a JSON array, whose turn it is without a lease, and in each group whose lease ends first
+-- Find, in groups of a JSON array, the next run without a lease, and in each group the run whose lease ends first
 WITH asked AS MATERIALIZED (
     SELECT
         value ->> 0 AS tag, value ->> 1 AS kind, value ->> 2 AS wanted, value ->> 3 AS state, value ->> 4 AS short,
@@ -530,15 +530,15 @@ FROM (SELECT * FROM waiting UNION ALL SELECT * FROM leased) AS first
 ORDER BY turn, first.run;
 
 -- name: forget_queued
--- Take a run out of the queue
+-- Remove a run from the queue
 DELETE FROM queue WHERE run = ?1;
 
 -- name: forget_leased
--- Take the runs out of the queue that have a lease
+-- Remove the runs with a lease from the queue
 DELETE FROM queue WHERE leased_until > 0;
 
 -- name: fill_queue_of_run
--- Put a run into the queue as its execution says, before the others
+-- Insert a run into the queue as its execution says, before the others
 INSERT INTO queue (run, tag, kind, owner, wanted, state, short, needs, leased_until, turn)
 SELECT *, 0 FROM queue_of_runs WHERE run = ?1;
 
@@ -567,7 +567,7 @@ WHERE tag = ''
 GROUP BY kind, owner, place;
 
 -- name: list_wrong_queue
--- Find the numbers of runs that the queue has otherwise than they are
+-- Find the numbers of runs whose rows in the queue are wrong
 WITH kept AS (
     SELECT run, tag, kind, owner, wanted, state, short, needs, leased_until FROM queue
 )
@@ -576,7 +576,7 @@ UNION
 SELECT run FROM (SELECT * FROM queue_of_runs EXCEPT SELECT * FROM kept);
 
 -- name: list_leased
--- Read the ids of the unfinished runs that somebody has leased
+-- Read the ids of the unfinished runs with a lease
 SELECT id FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NULL AND lease <> 0;
 
 -- name: list_all_executed
@@ -584,15 +584,15 @@ SELECT id FROM runs INDEXED BY runs_executed WHERE final = 0 AND lease IS NOT NU
 SELECT run FROM executions UNION SELECT number FROM runs WHERE lease IS NOT NULL;
 
 -- name: insert_result
--- Keep what a run came to
+-- Insert the result of a run
 INSERT INTO results (run, result, checksum) VALUES (?1, ?2, ?3);
 
 -- name: note_result
--- Put down that a run has a result
+-- Record that a run has a result
 UPDATE executions SET answered = 1 WHERE run = ?1;
 
 -- name: list_largest_results
--- Read how many bytes the largest results of an owner have, if they come to a limit; no result itself is read
+-- Read the bytes of an owner's largest results, if their sum has reached a limit; the results aren't read
 SELECT runs.id, length(results.result) AS size
 FROM owners CROSS JOIN runs ON runs.owner = owners.owner CROSS JOIN results ON results.run = runs.number
 WHERE owners.owner = ?1 AND ?2 IS NOT NULL AND (owners.bytes >= ?2 OR owners.bytes IS NULL)
@@ -600,41 +600,41 @@ ORDER BY size DESC
 LIMIT 3;
 
 -- name: count_log_lines
--- Note the number of the last line that a run wrote
+-- Record the number of a run's last output line
 UPDATE runs SET lines = ?2 WHERE number = ?1;
 
 -- name: insert_log_line
--- Keep a line that a run wrote
+-- Insert an output line of a run
 INSERT INTO log_lines (run, number, time, level, text, bytes, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
 
 -- name: find_last_log_line
--- Read how many bytes the lines of a run have, up to the last one
+-- Read the total bytes of a run's output lines
 SELECT bytes FROM log_lines
 WHERE run = (SELECT number FROM runs WHERE id = ?1)
 ORDER BY number DESC LIMIT 1;
 
 -- name: prune_log_bytes
--- Give up the lines of a run up to the first that ends at or after so many bytes, but not beyond a number
+-- Delete the output lines of a run up to the first that ends at or after some bytes, but not beyond a number
 DELETE FROM log_lines WHERE run = ?1 AND number <= min(?3, (
     SELECT number FROM log_lines WHERE run = ?1 AND bytes >= ?2 ORDER BY number LIMIT 1
 ));
 
 -- name: prune_log_lines
--- Give up the lines of a run up to a number
+-- Delete the output lines of a run up to a number
 DELETE FROM log_lines WHERE run = ?1 AND number <= ?2;
 
 -- name: find_lines_at_savepoint
--- Read the number of the last line that a run had written at a savepoint
+-- Read the number of the last output line before a savepoint
 SELECT savepoints.lines
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND timestamp = ?2;
 
 -- name: cut_log_lines
--- Forget the lines of a run after a number
+-- Delete the output lines of a run after a number
 DELETE FROM log_lines WHERE run = ?1 AND number > ?2;
 
 -- name: list_log_lines
--- Read the lines that a run wrote after a number, and in each row its number and how many it wrote
+-- Read the output lines of a run after a number, each with the run's number and the number of its last line
 SELECT runs.number, runs.lines, log_lines.number, time, level, text, bytes, checksum
 FROM runs LEFT JOIN log_lines ON log_lines.run = runs.number AND log_lines.number > ?2
 WHERE runs.id = ?1
@@ -642,11 +642,11 @@ ORDER BY log_lines.number
 LIMIT ?3;
 
 -- name: read_counter
--- Read the last number that a version of a document or the token of a lease was made of
+-- Read the counter of the versions of documents and the tokens of leases
 SELECT record_version FROM meta;
 
 -- name: set_counter
--- Note the last number that a version of a document or the token of a lease was made of
+-- Set the counter of the versions of documents and the tokens of leases
 UPDATE meta SET record_version = ?1;
 
 -- name: find_document
@@ -659,17 +659,17 @@ SELECT version, owner, stamp, accessed, lasts FROM records LEFT JOIN uses USING 
 WHERE dialect = ?1 AND id = ?2;
 
 -- name: put_use
--- Note the last use of a document, in place of a former one
+-- Insert or replace the last use of a document
 INSERT INTO uses (dialect, id, owner, stamp, accessed, lasts) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (dialect, id) DO UPDATE SET
     owner = excluded.owner, stamp = excluded.stamp, accessed = excluded.accessed, lasts = excluded.lasts;
 
 -- name: touch_use
--- Note when a document was last used
+-- Record the time of a document's last use
 UPDATE uses SET stamp = ?3, accessed = ?4 WHERE dialect = ?1 AND id = ?2;
 
 -- name: count_uses
--- Count the documents of an owner, but for those whose last use is one of a list
+-- Count the documents of an owner, except those whose last use is in a list
 SELECT count(*) - (
     SELECT count(*) FROM json_each(?3)
     CROSS JOIN uses ON dialect = ?1 AND uses.id = json_each.key AND stamp = json_each.value AND owner = ?2
@@ -681,13 +681,13 @@ FROM uses WHERE dialect = ?1 AND owner = ?2;
 SELECT id, owner, stamp, accessed, lasts FROM uses WHERE dialect = ?1;
 
 -- name: put_document
--- Keep a document of a dialect, in place of a former one
+-- Insert or replace a document of a dialect
 INSERT INTO records (dialect, id, version, blob, checksum) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (dialect, id) DO UPDATE SET
     version = excluded.version, blob = excluded.blob, checksum = excluded.checksum;
 
 -- name: delete_document
--- Forget a document of a dialect
+-- Delete a document of a dialect
 DELETE FROM records WHERE dialect = ?1 AND id = ?2;
 
 -- name: read_document
@@ -701,12 +701,12 @@ SELECT dialect, id, version, blob, checksum, owner, stamp, accessed, lasts
 FROM records LEFT JOIN uses USING (dialect, id) WHERE dialect = ?1 ORDER BY id;
 
 -- name: list_documents_of_owner
--- Read the documents of a dialect that an owner has
+-- Read an owner's documents of a dialect
 SELECT dialect, id, version, blob, checksum, owner, stamp, accessed, lasts
 FROM uses CROSS JOIN records USING (dialect, id) WHERE dialect = ?1 AND owner = ?2 ORDER BY id;
 
 -- name: list_document_ids
--- Read the ids of all documents from their index, which is there though the documents be damaged
+-- Read the ids of all documents from an index, which is readable even if documents are damaged
 SELECT dialect, id FROM records ORDER BY dialect, id;
 
 -- name: check_file
@@ -718,21 +718,21 @@ PRAGMA integrity_check(100);
 SELECT quick_check FROM pragma_quick_check(?1);
 
 -- name: list_definitions
--- Read the statements that make a table and its indexes
+-- Read the statements that create a table and its indexes
 SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('table', 'index') AND sql IS NOT NULL ORDER BY type DESC;
 
 -- name: forget_definitions
--- Take a table and its indexes out of the schema; the pages that they have stay as they are
+-- Remove a table and its indexes from the schema; their pages stay unchanged
 DELETE FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('table', 'index');
 
 -- name: check_references
--- Look for rows that belong to a run which is not there
+-- Look for rows whose run is missing
 PRAGMA foreign_key_check;
 
 -- name: list_step_keys
--- Read the keys of all steps; texts as they are, also if they are not UTF-8
+-- Read the keys of all steps; texts may be damaged UTF-8
 SELECT run, CAST(text AS BLOB), ordinal, body_hash, position, checksum FROM step_keys;
 
 -- name: list_run_keys
--- Read the keys of all runs; texts as they are, also if they are not UTF-8
+-- Read the keys of all runs; texts may be damaged UTF-8
 SELECT run, CAST(owner AS BLOB), CAST(text AS BLOB), ordinal, body_hash, checksum FROM run_keys;
