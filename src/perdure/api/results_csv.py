@@ -8,9 +8,10 @@ for a formula has an apostrophe before it.
 import csv
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import anyio.to_thread
+import msgspec
 
 from perdure.api.step_schemas import next_after
 from perdure.drivers.session_requests import StepLogPage
@@ -58,7 +59,7 @@ def _page(log: StepLogPage, columns: Sequence[str]) -> str:
         for (scenario, decimals), place, row in zip(scenarios, places, given.step.rows, strict=True):
             if row is not None:
                 time = repr(round(row[0], decimals))
-                values = ["" if at is None or row[at] is None else repr(row[at]) for at in place]
+                values = ["" if at is None else _value(row[at]) for at in place]
                 names = (_name(scenario.manager), _name(scenario.scenario))
                 lines.append([given.step.position, *names, time, *values])
     return _lines(lines)
@@ -68,6 +69,13 @@ def _places(spec: SessionSpec, columns: Sequence[str]) -> list[list[int | None]]
     """Return for each scenario where in its rows the columns are."""
     found = [{name: at for at, name in enumerate(scenario.outputs, start=1)} for scenario in spec.scenarios]
     return [[at.get(name) for name in columns] for at in found]
+
+
+def _value(value: Any) -> str:
+    """Return a value as a cell: a number as Python writes it, other data as JSON."""
+    if value is None:
+        return ""
+    return repr(value) if isinstance(value, float) else msgspec.json.encode(value).decode()
 
 
 def _name(name: str) -> str:

@@ -44,7 +44,7 @@ class EngineReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     @property
     def importable(self) -> bool:
         """Whether another process can import it."""
-        return self.module != _MAIN and "<locals>" not in self.attribute
+        return self.module != _MAIN and "<" not in self.attribute  # as in <locals> and <lambda>
 
     def load(self) -> Callable[[], Any]:
         """Return what makes the engine; imports it."""
@@ -94,7 +94,13 @@ def reference_to(engine: str | Callable[[], Any], model: str) -> EngineReference
     return EngineReference(module=name, attribute=engine.__qualname__, file=file)
 
 
-def fingerprint_of(model: str, reference: EngineReference, config: Mapping[str, Any], version: str) -> str:
+def fingerprint_of(
+    model: str,
+    reference: EngineReference,
+    made: Callable[[], Any],
+    config: Mapping[str, Any],
+    version: str,
+) -> str:
     """Return the identity of what computes a model: 32 hexadecimal digits.
 
     It is made of the engine's name, the version of the package that brings it, the source of its module, the
@@ -106,7 +112,6 @@ def fingerprint_of(model: str, reference: EngineReference, config: Mapping[str, 
     InvalidScenario
         If there is nothing by which a change of the engine could be found out.
     """
-    made = reference.load()
     module = getattr(made, "__module__", "")
     packages = packages_of_kind(reference.kind) if reference.kind else {}
     source = b""

@@ -361,7 +361,7 @@ def make_stepped(
     engine = msgspec.convert(reference, EngineReference)
     try:
         make = engine.load()
-        now = fingerprint_of(name, engine, engine_config, version)
+        now = fingerprint_of(name, engine, make, engine_config, version)
     except PerdureError:
         raise
     except Exception as error:  # it is another package's code

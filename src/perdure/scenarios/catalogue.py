@@ -158,25 +158,25 @@ class Manager:
         settings = {
             kind: {**base.get(kind, {}), **_mapping(place, definition, kind)} for kind in model.settable
         }
-        known, problems = model.known(place, settings)
-        for problem in problems:
-            log.warning("scenario_problem", problem=problem)
-        scenario = Scenario(
-            self.name,
-            name,
-            model,
-            fingerprint,
-            **known,
-            run_specs=dict(_mapping(place, definition, _RUN_SPECS)),
-            others=others,
-            problems=tuple(problems),
-        )
         try:
+            known, problems = model.known(place, settings)
+            scenario = Scenario(
+                self.name,
+                name,
+                model,
+                fingerprint,
+                **known,
+                run_specs=dict(_mapping(place, definition, _RUN_SPECS)),
+                others=others,
+                problems=tuple(problems),
+            )
             model.check(scenario.config([], seed=0))  # now, not at the first session
         except InvalidOverride as error:
             raise InvalidOverride(
                 **error.values | {"reason": f"{error.values['reason']} ({place})"}
             ) from None
+        for problem in problems:
+            log.warning("scenario_problem", problem=problem)
         return scenario
 
 

@@ -159,6 +159,7 @@ class EngineModel:
         for kind, what in (("constants", "constant"), ("inputs", "input")):
             found[kind] = {name: value for name, value in settings[kind].items() if name in self.inputs}
             problems += unknown_names(place, what, settings[kind], self.inputs, self.inputs)
+            given_inputs(self.name, {kind: found[kind]}, self.inputs)
         return found, problems
 
     def check(self, config: Mapping[str, Any]) -> None:
@@ -166,8 +167,6 @@ class EngineModel:
         if "method" in config:
             raise InvalidRunSpecs(name=self.name, reason="only models of system dynamics have a method")
         RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=self.name)
-        for kind in self.settable:
-            given_inputs(self.name, {kind: config[kind]}, self.inputs)
 
     def adapted(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of a former version, without what this one hasn't."""
@@ -198,7 +197,7 @@ class EngineModel:
     def make_engine(self) -> Engine:
         """Return a fresh engine, not initialised yet."""
         if not self.isolated:
-            return SteppedEngine(self.name, self._reference.load(), self.config, self.inputs)
+            return SteppedEngine(self.name, self._makes, self.config, self.inputs)
         reference = msgspec.to_builtins(self._reference)
         identity = [self.version, self._fingerprint]
         return IsolatedEngine(
@@ -230,12 +229,16 @@ class EngineModel:
         return reference_to(self.engine, self.name)
 
     @cached_property
+    def _makes(self) -> Callable[[], Any]:
+        return self._reference.load() if isinstance(self.engine, str) else self.engine
+
+    @cached_property
     def _fingerprint(self) -> str:
-        return fingerprint_of(self.name, self._reference, self.config, self.version)
+        return fingerprint_of(self.name, self._reference, self._makes, self.config, self.version)
 
     def _engine_isolated(self) -> bool:
         try:
-            return bool(getattr(self._reference.load(), "isolated", False))
+            return bool(getattr(self._makes, "isolated", False))
         except PerdureError:
             raise
         except Exception as error:  # it is another package's code
