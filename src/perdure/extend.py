@@ -13,6 +13,7 @@ extension  entry-point group    its port
 ========== ==================== =============================================================
 engine     ``perdure.engines``  `Engine`; optional `Asking`, `Observable`, `Modular`, `Identified`
 store      ``perdure.stores``   `StoreScheme`, which opens a `Store`
+dialect    ``perdure.dialects`` `Dialect`, a value with its `Route`s
 executor   none                 `Executor`, an argument of `perdure.api.create_app`
 task       ``perdure.tasks``    `Task`
 ========== ==================== =============================================================
@@ -22,7 +23,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from perdure.drivers.experiments.experiment_requests import NewExperiment
+    from perdure.drivers.session_requests import Answer, NewSession, StepRequest, StepRows
+    from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+    from perdure.drivers.tasks import NewTask, TaskView
     from perdure.engines.base import Asking, Engine, Identified, Modular, Observable
+    from perdure.engines.run_specs import RunSpecs
     from perdure.execution.body import Body, Provision
     from perdure.execution.child_limits import ChildLimits
     from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
         Write,
     )
     from perdure.stores.commands.base import Rows
+    from perdure.stores.commands.creation import Created
+    from perdure.stores.commands.documents import Touch
     from perdure.stores.memory import MemoryStore
     from perdure.stores.options import StoreOptions
     from perdure.stores.queue import QueueCount, QueueGroup, QueueState
@@ -56,27 +64,39 @@ if TYPE_CHECKING:
     from perdure.stores.schemes import StoreScheme
     from perdure.stores.sqlite import SqliteStore
     from perdure.tasks import Task, TaskContext, TaskFailed
+    from perdure.web.dialect import Call, Dialect, Route
+    from perdure.web.failures import Failure, HttpError
+    from perdure.web.services import ExperimentDriver, Services, SessionDriver, TaskDriver
+    from perdure.web.tokens import Caller
 
 __all__ = [
+    "Answer",
     "Answers",
     "Asking",
     "Body",
     "BodyFailed",
     "BodyInterrupted",
+    "Call",
+    "Caller",
     "Chain",
     "ChainLink",
     "ChildLimits",
     "Command",
     "Committed",
+    "Created",
     "Cursor",
     "Decision",
     "DesiredState",
+    "Dialect",
     "Document",
     "Engine",
     "EngineModel",
     "Entry",
     "Execution",
     "Executor",
+    "ExperimentDriver",
+    "Failure",
+    "HttpError",
     "Identified",
     "Key",
     "Label",
@@ -85,6 +105,9 @@ __all__ = [
     "MemoryStore",
     "Modular",
     "Moment",
+    "NewExperiment",
+    "NewSession",
+    "NewTask",
     "Observable",
     "OrderPosition",
     "Outcome",
@@ -95,24 +118,35 @@ __all__ = [
     "QueueState",
     "Quota",
     "Retention",
+    "Route",
     "Rows",
     "Run",
     "RunBody",
     "RunContext",
     "RunFilter",
     "RunOrder",
+    "RunSpecs",
     "RunStatus",
     "Savepoint",
     "SavepointInfo",
+    "ScenarioSpec",
+    "Services",
+    "SessionDriver",
+    "SessionSpec",
     "SqliteStore",
     "State",
     "Step",
+    "StepRequest",
+    "StepRows",
     "Store",
     "StoreOptions",
     "StoreScheme",
     "Task",
     "TaskContext",
+    "TaskDriver",
     "TaskFailed",
+    "TaskView",
+    "Touch",
     "Use",
     "Version",
     "Write",
@@ -151,11 +185,24 @@ _EXECUTORS = {
     "perdure.execution.child_limits": ("ChildLimits",),
     "perdure.execution.local": ("LocalExecutor",),
 }
+_DIALECTS = {
+    "perdure.drivers.session_requests": ("Answer", "NewSession", "StepRequest", "StepRows"),
+    "perdure.drivers.session_spec": ("ScenarioSpec", "SessionSpec"),
+    "perdure.drivers.experiments.experiment_requests": ("NewExperiment",),
+    "perdure.drivers.tasks": ("NewTask", "TaskView"),
+    "perdure.stores.commands.creation": ("Created",),
+    "perdure.stores.commands.documents": ("Touch",),
+    "perdure.engines.run_specs": ("RunSpecs",),
+    "perdure.web.dialect": ("Call", "Dialect", "Route"),
+    "perdure.web.failures": ("Failure", "HttpError"),
+    "perdure.web.services": ("ExperimentDriver", "Services", "SessionDriver", "TaskDriver"),
+    "perdure.web.tokens": ("Caller",),
+}
 _TASKS = {"perdure.tasks": ("Task", "TaskContext", "TaskFailed")}
 
 _MODULES = {
     name: module
-    for modules in (_RUNS, _ENGINES, _STORES, _EXECUTORS, _TASKS)
+    for modules in (_RUNS, _ENGINES, _STORES, _EXECUTORS, _DIALECTS, _TASKS)
     for module, names in modules.items()
     for name in names
 }

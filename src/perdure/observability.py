@@ -57,6 +57,7 @@ class Metrics:
             ("method", "status"),
             registry=self.registry,
         )
+        self._answers: dict[tuple[str, int], Counter] = {}  # finding one by its labels takes longer
         self.answer_seconds = Histogram(
             "perdure_http_answer_seconds",
             "Seconds from a request's headers to the end of its response.",
@@ -100,7 +101,13 @@ class Metrics:
 
     def count_answer(self, method: str, status: int, seconds: float) -> None:
         """Count an HTTP response; methods that no route takes are counted together."""
-        self.answers.labels(method if method in _METHODS else "other", status).inc()
+        answers = self._answers.get((method, status))
+        if answers is None:
+            named = method if method in _METHODS else "other"
+            answers = self.answers.labels(named, status)
+            if named == method:  # other methods may have any name
+                self._answers[method, status] = answers
+        answers.inc()
         self.answer_seconds.observe(seconds)
 
     def text(self) -> bytes:

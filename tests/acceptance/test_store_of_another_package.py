@@ -1,31 +1,19 @@
 """A store of another package, installed beside Perdure, is served and looked after as Perdure's own are."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.support.commands import BATH, fails, perdure
-from tests.support.server import ROOT, running
+from tests.support.packages import install
+from tests.support.server import running
 
-PACKAGE = ROOT / "tests" / "packages" / "perdure-directory-store"
 NEW = {"kind": "session", "scenarios": {"bath": ["base"]}, "seed": 1}
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Install the package into a folder, without a network; return the environment that finds it."""
-    folder = tmp_path_factory.mktemp("installed")
-    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--quiet")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *offline, "--target", folder, PACKAGE],
-        check=True,
-        timeout=240,
-    )
-    former = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), former]))}
+    return install("perdure-directory-store", tmp_path_factory.mktemp("installed"))
 
 
 def stepped(url: str, run: str, step: int) -> dict[str, object]:

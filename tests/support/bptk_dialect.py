@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.support.small import bath, catalogue_of
 
-from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
 from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.drivers.sessions import Sessions
@@ -50,12 +50,12 @@ async def dialect_on(
     externalize: bool = False,
     closing: asyncio.Event | None = None,
     **settings: Any,
-) -> AsyncIterator[Dialect]:
+) -> AsyncIterator[InstanceSessions]:
     """Yield a dialect on a store, which stays open."""
     limits, metrics = Settings(**settings), Metrics()
     sessions = Sessions(store, catalogue or catalogue_of(bath()), limits, metrics)
     mirror = None if adapter is None else Mirror(adapter, store, sessions, shared=externalize)
-    made = Dialect(
+    made = InstanceSessions(
         sessions,
         limits,
         metrics,
@@ -73,7 +73,7 @@ async def dialect_on(
         await sessions.aclose()
 
 
-async def begun(dialect: Dialect, owner: str = "ada", **timeout: float) -> str:
+async def begun(dialect: InstanceSessions, owner: str = "ada", **timeout: float) -> str:
     """Return a new instance with a session."""
     lasting = checked_timeout(timeout) if timeout else LASTING
     (instance,) = await dialect.start(owner, 1, lasting)
@@ -81,7 +81,9 @@ async def begun(dialect: Dialect, owner: str = "ada", **timeout: float) -> str:
     return instance
 
 
-async def stepped(dialect: Dialect, instance: str, owner: str = "ada", steps: int = 1) -> list[float]:
+async def stepped(
+    dialect: InstanceSessions, instance: str, owner: str = "ada", steps: int = 1
+) -> list[float]:
     """Return the times that steps answer."""
     answer = await dialect.step(owner, instance, {}, StepRequest(steps=steps), None)
     assert answer is not None

@@ -2,21 +2,22 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from perdure import __version__
-from perdure.api import backup, events, experiments, models, runs, savepoints, service, steps, tasks
-from perdure.api.context import Context
-from perdure.api.dialects import BPTK, DIALECTS, ServedDialect
-from perdure.api.opening import Manner, opened
-from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
-from perdure.drivers.sessions import Sessions
+from perdure.api import backup, experiments, models, runs, savepoints, service, tasks
+from perdure.api.dialects import installed_dialects
+from perdure.api.native import NATIVE
+from perdure.api.opening import opened
+from perdure.dialects.bptk.external_state import ExternalStateAdapter
+from perdure.dialects.bptk.router import in_memory
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.errors import PerdureError
 from perdure.execution.executor import Executor
@@ -27,13 +28,13 @@ from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
-from perdure.web.auth import Authentication, Callers
-from perdure.web.errors import EXCEPTION_HANDLERS
-from perdure.web.limits import Limits
-from perdure.web.open_routes import OpenRoutes
-from perdure.web.openapi import add_dialects, add_errors, add_operations, add_tokens
-from perdure.web.origins import ANY, OriginPolicy, Origins, host_name, is_loopback
-from perdure.web.requests import Requests
+from perdure.web.auth import Callers
+from perdure.web.bodies import Limit
+from perdure.web.dialect import Dialect
+from perdure.web.edge import Admission, Edge
+from perdure.web.openapi import add_api, add_errors, add_tokens
+from perdure.web.origins import ANY, OriginPolicy, host_name, is_loopback
+from perdure.web.services import AppServices
 from perdure.web.tokens import Tokens
 
 __all__ = ["App", "create_app", "create_bptk_app"]
@@ -53,7 +54,7 @@ log = structlog.get_logger(__name__)
 
 
 class App(FastAPI):
-    """The app, whose OpenAPI document has the operations on msgspec Structs too.
+    """The app, whose requests come in by the edge.
 
     Attributes
     ----------
@@ -63,24 +64,29 @@ class App(FastAPI):
         The hosts it answers to, besides loopback names; whoever listens for it adds where.
     origins
         Which hosts it answers to, and which web pages may call it.
-    dialects
-        Those that it serves.
+    edge
+        What answers: the native API, and the dialects.
     """
 
     tokens_needed: bool
     hosts: set[str]
     origins: OriginPolicy
-    dialects: Sequence[ServedDialect]
+    edge: Edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the edge answer: it does for all routes what middlewares would do for those of FastAPI."""
+        scope["app"] = self
+        await self.edge(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         document = super().openapi()
         if "ErrorBody" not in document.get("components", {}).get("schemas", {}):
-            add_operations(document, self.routes)
             add_errors(document)
-            add_dialects(document, [dialect.described for dialect in self.dialects])
+            for api in self.edge.apis:
+                add_api(document, api)
             if self.tokens_needed:
-                add_tokens(document, service.PUBLIC.union(*(dialect.public for dialect in self.dialects)))
+                add_tokens(document, self.edge.public)
         return document
 
 
@@ -90,7 +96,7 @@ def create_app(
     settings: Settings,
     *,
     executor: Executor | None = None,
-    dialects: Sequence[ServedDialect] = DIALECTS,
+    dialects: Sequence[Dialect[Any]] | None = None,
     administrator_socket: str | None = None,
     on_closed: Callable[[], None] | None = None,
 ) -> App:
@@ -108,7 +114,7 @@ def create_app(
         What works on tasks and experiments; it is opened and closed by its owner. By default a worker is
         opened with the app. With `Unplaced` they wait for a worker.
     dialects
-        The dialects that it answers besides the native API.
+        The dialects that it answers besides the native API; by default all that are installed.
     administrator_socket
         The path of the Unix socket whose requests are the administrator's, who sees every run and needs no
         token. Nothing but this machine's administrator may reach it, so never name the socket of a proxy.
@@ -119,6 +125,8 @@ def create_app(
     ------
     InvalidTask
         If a task that the settings name can't be loaded.
+    DialectUnusable
+        If a dialect can't be loaded, or has a route at a path of another.
 
     Examples
     --------
@@ -133,30 +141,28 @@ def create_app(
     artifacts = open_artifacts(store, settings)
     return _app(
         lambda metrics: opened(
-            store, catalogue, settings, artifacts, Manner(), registry, metrics=metrics, executor=executor
+            store, catalogue, settings, artifacts, registry, metrics=metrics, executor=executor
         ),
         settings,
-        _Doors(
-            tokens=tokens,
-            origins=settings.cors_origins,
-            any_host=bool(tokens),
-            public=service.PUBLIC,
-            administrator_socket=administrator_socket,
+        tokens,
+        _Apis(
+            NATIVE,
+            [
+                *service.router.routes,
+                *backup.router.routes,
+                *models.router.routes,
+                *runs.router.routes,
+                *savepoints.router.routes,
+                *experiments.router.routes,
+                *tasks.router.routes,
+            ],
+            installed_dialects() if dialects is None else dialects,
+            service.PUBLIC,
         ),
-        dialects,
-        # One flat list, the hot path first: what is at a path is found by looking at each in turn.
-        [
-            *steps.routes(),
-            *events.routes(),
-            *service.router.routes,
-            *backup.router.routes,
-            *models.router.routes,
-            *runs.router.routes,
-            *savepoints.router.routes,
-            *experiments.router.routes,
-            *tasks.router.routes,
-        ],
-        on_closed,
+        settings.cors_origins,
+        any_host=bool(tokens),
+        administrator_socket=administrator_socket,
+        on_closed=on_closed,
     )
 
 
@@ -191,60 +197,58 @@ def create_bptk_app(
             "sessions_in_memory", meaning="there is no external state adapter: sessions end with the server"
         )
 
-    def make_mirror(sessions: Sessions) -> Mirror | None:
-        return None if adapter is None else Mirror(adapter, store, sessions, shared=externalize)
-
-    tokens = Tokens(settings.tokens, settings.administrators)
+    tokens, artifacts = Tokens(settings.tokens, settings.administrators), open_artifacts(store, settings)
     origins = (settings.cors_origins or (ANY,)) if cors_origins is None else cors_origins
-    artifacts, manner = open_artifacts(store, settings), Manner(make_mirror, externalize, durable=False)
     return _app(
         lambda metrics: opened(
             store,
             catalogue,
             settings,
             artifacts,
-            manner,
             TaskRegistry(),
             metrics=metrics,
             executor=Unplaced(store),
         ),
         settings,
-        _Doors(
-            tokens=tokens,
-            origins=origins,
-            # A page that may call from any origin gains nothing by renaming itself.
-            any_host=bool(tokens) or ANY in origins,
-            public=service.PUBLIC | {"/metrics", "/metrics/"},
+        tokens,
+        _Apis(
+            replace(NATIVE, routes=(), schemas={}),
+            service.router.routes,
+            [in_memory(adapter, externalize=externalize)],
+            service.PUBLIC | {"/metrics", "/metrics/"},
         ),
-        (BPTK,),
-        service.router.routes,
+        origins,
+        # A page that may call from any origin gains nothing by renaming itself.
+        any_host=bool(tokens) or ANY in origins,
     )
 
 
 @dataclass(frozen=True)
-class _Doors:
-    """Who may call an app."""
+class _Apis:
+    """What an app answers: the native API, its routes of FastAPI, dialects, and which paths are public."""
 
-    tokens: Tokens
-    origins: Collection[str]
-    any_host: bool
+    native: Dialect[AppServices]
+    routes: Sequence[BaseRoute]
+    dialects: Sequence[Dialect[Any]]
     public: Collection[str]
-    administrator_socket: str | None = None
 
 
 def _app(
-    opening: Callable[[Metrics], AbstractAsyncContextManager[Context]],
+    opening: Callable[[Metrics], AbstractAsyncContextManager[AppServices]],
     settings: Settings,
-    doors: _Doors,
-    dialects: Sequence[ServedDialect],
-    routes: Sequence[BaseRoute],
+    tokens: Tokens,
+    apis: _Apis,
+    origins: Collection[str],
+    *,
+    any_host: bool,
+    administrator_socket: str | None = None,
     on_closed: Callable[[], None] | None = None,
 ) -> App:
     """Make an app, which opens with its lifespan what it works with."""
-    metrics, callers = Metrics(), Callers(doors.tokens, doors.administrator_socket)
+    metrics = Metrics()
     hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
-    named = None if doors.any_host or ANY in hosts else hosts
-    policy = OriginPolicy.of(doors.origins, named, doors.administrator_socket)
+    named = None if any_host or ANY in hosts else hosts
+    policy = OriginPolicy.of(origins, named, administrator_socket)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -252,7 +256,8 @@ def _app(
             if on_closed is not None:
                 stack.callback(on_closed)
             try:
-                app.state.context = await stack.enter_async_context(opening(metrics))
+                app.state.services = await stack.enter_async_context(opening(metrics))
+                await stack.enter_async_context(edge.opened(app.state.services))
             except PerdureError as error:
                 app.state.failure = error
                 raise
@@ -267,30 +272,22 @@ def _app(
         docs_url=None,  # its pages load scripts from elsewhere; ours is in `service`
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers=EXCEPTION_HANDLERS,
-        middleware=[
-            Middleware(Requests, count=metrics.count_answer, log_all=settings.access_log),
-            Middleware(
-                OpenRoutes,
-                dialects=[dialect.paths for dialect in dialects if dialect.paths is not None],
-                callers=callers,
-                policy=policy,
-                max_body_bytes=settings.max_body_bytes,
-            ),
-            Middleware(Origins, policy=policy),
-            *(
-                dialect.make_routes(callers, settings)
-                for dialect in dialects
-                if dialect.make_routes is not None
-            ),
-            Middleware(Authentication, callers=callers, public=doors.public),
-            Middleware(
-                Limits,
-                max_body_bytes=settings.max_body_bytes,
-                uploads=experiments.uploads(settings.max_upload_bytes),
-            ),
-        ],
-        routes=list(routes),
+        routes=list(apis.routes),
     )
-    app.tokens_needed, app.hosts, app.origins, app.dialects = bool(doors.tokens), hosts, policy, dialects
+    edge = Edge(
+        apis.native,
+        AsyncExitStackMiddleware(app.router),
+        [route.path for route in app.routes if isinstance(route, Route)],
+        apis.dialects,
+        Admission(
+            Callers(tokens, administrator_socket),
+            policy,
+            apis.public,
+            Limit(settings.max_body_bytes, "PERDURE_MAX_BODY_BYTES"),
+            experiments.uploads(settings.max_upload_bytes),
+        ),
+        count=metrics.count_answer,
+        log_all=settings.access_log,
+    )
+    app.tokens_needed, app.hosts, app.origins, app.edge = bool(tokens), hosts, policy, edge
     return app

@@ -1,67 +1,45 @@
-"""The dialects that an app serves, as values: the paths of each, and its part of the OpenAPI document."""
+"""The dialects that are installed: Perdure's own and those of other packages, found the same way."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
 
-from starlette.middleware import Middleware
+from perdure.errors import DialectUnusable
+from perdure.web.dialect import Dialect
 
-from perdure.api.context import context_of
-from perdure.dialects.bptk import openapi as bptk
-from perdure.dialects.bptk.router import BptkPaths
-from perdure.dialects.nrp import openapi as nrp
-from perdure.dialects.nrp.router import NrpRoutes
-from perdure.dialects.stableconfigs import openapi as stableconfigs
-from perdure.dialects.stableconfigs.router import StableConfigsPaths
-from perdure.settings import Settings
-from perdure.web.auth import Callers
-from perdure.web.open_routes import OpenDialect
-from perdure.web.openapi import Described
+__all__ = ["GROUP", "installed_dialects"]
 
-__all__ = ["BPTK", "DIALECTS", "NRP", "STABLECONFIGS", "ServedDialect"]
+GROUP: Final = "perdure.dialects"
 
 
-@dataclass(frozen=True)
-class ServedDialect:
-    """A dialect as an app serves it. What it works with it finds by `context_of`, in the scope of a request.
+def installed_dialects() -> tuple[Dialect[Any], ...]:
+    """Return the dialects of all installed packages, by the names of their entry points.
 
-    Attributes
-    ----------
-    described
-        Its part of the OpenAPI document.
-    paths
-        Its open routes, if it has any.
-    make_routes
-        Returns the middleware that answers its other routes, if it has any, from who finds out who asks, and
-        the settings. It is asked before the native API's tokens are.
-    public
-        Those of its paths that need no token.
+    Raises
+    ------
+    DialectUnusable
+        If one can't be imported, or is something else, or two packages have registered one name.
     """
-
-    described: Described
-    paths: OpenDialect | None = None
-    make_routes: Callable[[Callers, Settings], Middleware] | None = None
-    public: frozenset[str] = frozenset()
-
-
-def _nrp_routes(callers: Callers, settings: Settings) -> Middleware:
-    return Middleware(
-        NrpRoutes,
-        simulations=lambda scope: context_of(scope).simulations,
-        callers=callers,
-        max_body_bytes=settings.max_body_bytes,
-    )
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise _unusable(point, f"{_package(other)} has registered that name, too")
+    return tuple(_load(found[name]) for name in sorted(found))
 
 
-BPTK = ServedDialect(bptk.described(), BptkPaths(lambda scope: context_of(scope).bptk))
-"""BPTK-Py's server."""
+def _load(point: EntryPoint) -> Dialect[Any]:
+    try:
+        dialect = point.load()
+    except (Exception, SystemExit) as error:
+        raise _unusable(point, f"{point.value} can't be imported: {type(error).__name__}: {error}") from error
+    if not isinstance(dialect, Dialect):
+        raise _unusable(point, f"{point.value} is no Dialect")
+    return dialect
 
-NRP = ServedDialect(nrp.described(), make_routes=_nrp_routes, public=nrp.PUBLIC)
-"""The Neurorobotics Platform's backend."""
 
-STABLECONFIGS = ServedDialect(
-    stableconfigs.described(), StableConfigsPaths(lambda scope: context_of(scope).stableconfigs)
-)
-"""The StableConfigs server."""
+def _unusable(point: EntryPoint, reason: str) -> DialectUnusable:
+    return DialectUnusable(dialect=f"{point.name} of {_package(point)}", reason=reason.rstrip("."))
 
-DIALECTS = (BPTK, NRP, STABLECONFIGS)
-"""Those that a server answers."""
+
+def _package(point: EntryPoint) -> str:
+    return point.value if point.dist is None else point.dist.name

@@ -11,10 +11,8 @@ from typing import Any
 
 import msgspec
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from perdure.api.context import Context, context_of
 from perdure.drivers.experiments.experiment_requests import ExperimentView
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.session_requests import Owner
@@ -23,10 +21,12 @@ from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import TaskView
 from perdure.lifecycle import FINAL, RunStatus
 from perdure.stores.commands import Committed
+from perdure.web.dialect import Call
 from perdure.web.events import EventStream, event
-from perdure.web.operations import Call, Operation, route
+from perdure.web.operations import Operation
+from perdure.web.services import AppServices
 
-__all__ = ["routes"]
+__all__ = ["FOLLOW"]
 
 _EVENT = {
     "type": "object",
@@ -49,19 +49,16 @@ _DELETED = "deleted"
 _encoder = msgspec.json.Encoder()
 
 
-async def read_events(call: Call[None, None]) -> ASGIApp:
+async def read_events(services: AppServices, call: Call, _: None) -> ASGIApp:
     """Follow a run: an event now and after every change, until it ends or is deleted."""
-    context = context_of(call.scope)
-    run = await context.run(call.owner, call.run_id)
+    run = await services.run(call.owner, call.params["run_id"])
     of_kind = {TASK: _of_task, EXPERIMENT: _of_experiment, SESSION: _of_session}[run.kind]
-    events = of_kind(context, call.owner, run.id)
+    events = of_kind(services, call.owner, run.id)
     first = await anext(events)  # an unknown run is a 404, not an empty stream
-    if first.ends and first.id.encode() in (
-        value for name, value in call.scope["headers"] if name == b"last-event-id"
-    ):
+    if first.ends and call.headers.get(b"last-event-id") == first.id.encode():
         await events.aclose()
         return Response(status_code=204)
-    return EventStream(_encoded(first, events), context.closing)
+    return EventStream(_encoded(first, events), services.closing)
 
 
 @dataclass(frozen=True)
@@ -103,15 +100,15 @@ async def _encoded(first: _Event, events: AsyncGenerator[_Event, None]) -> Async
             yield told.text()
 
 
-async def _of_session(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
-    async with aclosing(context.sessions.events(owner, run_id)) as commits:
+async def _of_session(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
+    async with aclosing(services.sessions.events(owner, run_id)) as commits:
         async for commit in commits:
             yield _session_event(commit)
 
 
-async def _of_task(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
+async def _of_task(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
     attempt = 0
-    async with aclosing(context.tasks.events(owner, run_id)) as views:
+    async with aclosing(services.tasks.events(owner, run_id)) as views:
         async for view in views:
             if view is None:
                 yield _Event(attempt, {"state": _DELETED}, ends=True)
@@ -120,9 +117,9 @@ async def _of_task(context: Context, owner: Owner, run_id: str) -> AsyncGenerato
                 yield _task_event(view)
 
 
-async def _of_experiment(context: Context, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
+async def _of_experiment(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
     attempt = 0
-    async with aclosing(context.experiments.events(owner, run_id)) as views:
+    async with aclosing(services.experiments.events(owner, run_id)) as views:
         async for view in views:
             if view is None:
                 yield _Event(attempt, {"state": _DELETED}, ends=True)
@@ -154,7 +151,7 @@ def _experiment_event(view: ExperimentView) -> _Event:
     return _Event.of(attempt, view.run.state, reason=view.run.reason, attempt=attempt, progress=view.progress)
 
 
-_OPERATION = Operation(
+FOLLOW = Operation(
     path="/runs/{run_id}/events",
     method="GET",
     handler=read_events,
@@ -164,8 +161,3 @@ _OPERATION = Operation(
     empty="The run has ended, and its last event was received.",
     errors=(401, 403, 404, 409, 422, 500, 503),
 )
-
-
-def routes() -> list[Route]:
-    """Return the route of events."""
-    return [route(_OPERATION)]

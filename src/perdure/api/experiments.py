@@ -10,13 +10,14 @@ from pydantic import BaseModel, Field
 
 from perdure.api.context import Asking, Making, Serving
 from perdure.api.runs import RunId
-from perdure.api.transfers import download
 from perdure.artifacts import Condition, FileSet, StoredFile
 from perdure.artifacts.names import EXPERIMENT_PATTERN, LONGEST_PATH
 from perdure.artifacts.outputs import chunks_of
 from perdure.run import Run
+from perdure.web.bodies import Limit, Upload
 from perdure.web.errors import error_responses
-from perdure.web.limits import Upload, refuse_repeated
+from perdure.web.paths import refuse_repeated
+from perdure.web.transfers import download
 
 __all__ = ["router", "uploads"]
 
@@ -83,10 +84,10 @@ class ExperimentList(BaseModel):
 
 def uploads(max_upload_bytes: int) -> list[Upload]:
     """Return the requests here that have bodies which aren't JSON."""
-    setting = "PERDURE_MAX_UPLOAD_BYTES"
+    limit = Limit(max_upload_bytes, "PERDURE_MAX_UPLOAD_BYTES")
     return [
-        Upload(re.compile("/experiments"), ZIP, max_upload_bytes, setting),
-        Upload(re.compile("/experiments/[^/]+/files/.+", re.DOTALL), None, max_upload_bytes, setting),
+        Upload(re.compile("/experiments"), ZIP, limit),
+        Upload(re.compile("/experiments/[^/]+/files/.+", re.DOTALL), None, limit),
     ]
 
 

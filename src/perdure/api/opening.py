@@ -1,16 +1,9 @@
-"""The opening of an app: the drivers and dialects that work on one store, and the order of their closing."""
+"""The opening of an app: the drivers that work on one store, and the order of their closing."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from perdure.api.context import Context
-from perdure.api.transfers import Transfers
 from perdure.artifacts import Artifacts
-from perdure.dialects.bptk.dialect import Dialect
-from perdure.dialects.bptk.external_state import Mirror
-from perdure.dialects.nrp.simulations import Simulations
-from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.sessions import Sessions
@@ -24,28 +17,11 @@ from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.feed import Feed
+from perdure.web.services import AppServices
+from perdure.web.transfers import Transfers
 from perdure.worker import Worker, opened_worker
 
-__all__ = ["Manner", "opened"]
-
-
-@dataclass(frozen=True)
-class Manner:
-    """In which manner an app serves BPTK's instances.
-
-    Attributes
-    ----------
-    make_mirror
-        Returns what instances are written through to, if anything.
-    externalize
-        Whether nothing stays in memory between requests.
-    durable
-        Whether the store outlives the process.
-    """
-
-    make_mirror: Callable[[Sessions], Mirror | None] = lambda sessions: None
-    externalize: bool = False
-    durable: bool = True
+__all__ = ["opened"]
 
 
 @asynccontextmanager
@@ -54,12 +30,11 @@ async def opened(
     catalogue: Catalogue,
     settings: Settings,
     artifacts: Artifacts,
-    manner: Manner,
     registry: TaskRegistry,
     *,
     metrics: Metrics,
     executor: Executor | None,
-) -> AsyncIterator[Context]:
+) -> AsyncIterator[AppServices]:
     """Open all that an app works with, and close it in the opposite order; the store stays the caller's.
 
     Parameters
@@ -71,42 +46,27 @@ async def opened(
     """
     feed = Feed(store, metrics=metrics)
     sessions = Sessions(store, catalogue, settings, metrics, feed)
-    bptk = Dialect(
-        sessions,
-        settings,
-        metrics,
-        mirror=manner.make_mirror(sessions),
-        externalize=manner.externalize,
-        durable=manner.durable,
-        closing=sessions.closing,
-    )
     try:
         async with _drivers(store, feed, settings, artifacts, registry, metrics, executor) as drivers:
             tasks, experiments = drivers
-            stableconfigs = StableConfigs(tasks, store, settings.result_expires, feed)
-            await bptk.open()
             try:
-                async with nullcontext() if isinstance(executor, Unplaced) else stableconfigs.expiring():
-                    yield Context(
-                        store=store,
-                        feed=feed,
-                        catalogue=catalogue,
-                        metrics=metrics,
-                        artifacts=artifacts,
-                        transfers=Transfers(),
-                        sessions=sessions,
-                        tasks=tasks,
-                        experiments=experiments,
-                        bptk=bptk,
-                        stableconfigs=stableconfigs,
-                        simulations=Simulations(store, experiments),
-                        closing=sessions.closing,
-                    )
+                yield AppServices(
+                    store=store,
+                    catalogue=catalogue,
+                    settings=settings,
+                    artifacts=artifacts,
+                    metrics=metrics,
+                    feed=feed,
+                    transfers=Transfers(),
+                    sessions=sessions,
+                    tasks=tasks,
+                    experiments=experiments,
+                    closing=sessions.closing,
+                )
             finally:
                 sessions.closing.set()
     finally:
         sessions.closing.set()
-        await bptk.aclose()
         await sessions.aclose()
         feed.close()
 

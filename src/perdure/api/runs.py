@@ -58,8 +58,8 @@ from perdure.stores.commands import Created
 from perdure.stores.run_list import Cursor
 from perdure.web.errors import error_responses
 from perdure.web.idempotency import IdempotencyKey, make_key
-from perdure.web.limits import refuse_repeated
 from perdure.web.operations import RUN_ID_PATTERN
+from perdure.web.paths import refuse_repeated
 
 __all__ = ["RunId", "router"]
 

@@ -217,7 +217,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.context.closing.set()
+        self._app.state.services.closing.set()
         await super().shutdown(sockets)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perdure.api.context import Context, Serving
+from perdure.api.context import Serving
 from perdure.api.schemas import CheckStore
 from perdure.api.start_page import address_of, start_page
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
@@ -25,6 +25,7 @@ from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
 from perdure.web.pages import page
+from perdure.web.services import AppServices
 
 __all__ = ["PUBLIC", "router"]
 
@@ -118,7 +119,7 @@ async def metrics(serving: Serving) -> PlainTextResponse:
     return PlainTextResponse(serving.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _measure(serving: Context) -> None:
+def _measure(serving: AppServices) -> None:
     """Set what isn't counted as it happens: the queue, and the store."""
     store, metrics = serving.store, serving.metrics
     metrics.ready.set(store.unavailable is None)

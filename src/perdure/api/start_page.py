@@ -11,12 +11,12 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from perdure import __version__
-from perdure.api.context import Context
 from perdure.engines.kinds import engine_kinds
 from perdure.errors import PerdureError
 from perdure.scenarios import Manager
 from perdure.web.auth import is_known, maker_of
 from perdure.web.origins import host_name
+from perdure.web.services import AppServices
 
 __all__ = ["address_of", "start_page"]
 
@@ -38,7 +38,7 @@ _LINKS: Final = (
 )
 
 
-async def start_page(request: Request, serving: Context, paths: Iterable[str]) -> str:
+async def start_page(request: Request, serving: AppServices, paths: Iterable[str]) -> str:
     """Return the page's body.
 
     Parameters
@@ -84,7 +84,7 @@ def address_of(request: Request) -> str:
     return f"{request.scope['scheme']}://{host}{request.scope.get('root_path', '')}"
 
 
-async def _served(request: Request, serving: Context, paths: frozenset[str]) -> str:
+async def _served(request: Request, serving: AppServices, paths: frozenset[str]) -> str:
     managers = list(serving.catalogue)
     listed = [_manager(manager, "/models" in paths) for manager in managers]
     listed += [
@@ -103,7 +103,7 @@ async def _served(request: Request, serving: Context, paths: frozenset[str]) -> 
     return "\n".join(parts)
 
 
-async def _experiments(request: Request, serving: Context) -> str:
+async def _experiments(request: Request, serving: AppServices) -> str:
     if not serving.experiments.allowed:
         return _section("Experiments", [], "they are not allowed here")
     owned = serving.artifacts.experiments(maker_of(request.scope))

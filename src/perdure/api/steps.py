@@ -7,10 +7,8 @@ from typing import TypeVar
 import anyio.to_thread
 import msgspec
 from starlette.responses import StreamingResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
-from perdure.api.context import context_of
 from perdure.api.results_csv import CSV, csv_pages
 from perdure.api.step_schemas import (
     LogPage,
@@ -25,10 +23,11 @@ from perdure.api.step_schemas import (
     steps_taken,
 )
 from perdure.drivers.session_requests import Answer, StepLogPage, StepRequest
-from perdure.web.idempotency import make_key
-from perdure.web.operations import Call, Operation, route
+from perdure.web.dialect import Call
+from perdure.web.operations import Operation
+from perdure.web.services import AppServices
 
-__all__ = ["routes"]
+__all__ = ["OPERATIONS"]
 
 _READING = (401, 403, 404, 409, 422, 500, 503)
 _PAGE = 1000  # steps read at once
@@ -39,36 +38,33 @@ _encoder = msgspec.json.Encoder()
 T = TypeVar("T", Answer, StepLogPage)
 
 
-async def take_steps(call: Call[Steps, None]) -> bytes:
+async def take_steps(services: AppServices, call: Call, body: Steps) -> bytes:
     """Take one step or many of all scenarios that haven't finished; each is durable when this answers."""
-    body = call.body
     request = StepRequest(
         settings=engine_inputs(body.settings) if body.settings else {},
         steps=int(body.steps),
         expected=None if body.expected_step is None else int(body.expected_step),
     )
-    key = make_key(call.key, "POST steps", body)
-    answer = await context_of(call.scope).sessions.step(call.owner, call.run_id, request, key)
+    key = call.key("POST steps", body)
+    answer = await services.sessions.step(call.owner, call.params["run_id"], request, key)
     return await _encoded(answer, len(answer.steps), steps_taken)
 
 
-async def read_steps(call: Call[None, LogQuery]) -> bytes:
+async def read_steps(services: AppServices, call: Call, query: LogQuery) -> bytes:
     """Read a page of the step log: what each step was given and what it answered."""
-    query = call.query
-    log = await context_of(call.scope).sessions.log(call.owner, call.run_id, query.after, query.limit)
+    log = await services.sessions.log(call.owner, call.params["run_id"], query.after, query.limit)
     return await _encoded(log, len(log.steps), log_page)
 
 
-async def read_results(call: Call[None, ResultsQuery]) -> bytes | ASGIApp:
+async def read_results(services: AppServices, call: Call, query: ResultsQuery) -> bytes | ASGIApp:
     """Read results as columns, a page at a time, or all from a step on as CSV."""
-    query = call.query
-    sessions = context_of(call.scope).sessions
 
     async def read(after: int, most: int | None) -> StepLogPage:
-        return await sessions.log(call.owner, call.run_id, after, min(most or _PAGE, _PAGE))
+        limit = min(most or _PAGE, _PAGE)
+        return await services.sessions.log(call.owner, call.params["run_id"], after, limit)
 
     log = await read(query.after, query.limit)
-    if query.format == "csv" or _accepts_csv(call.scope):
+    if query.format == "csv" or re.match(rb"\s*text/csv\b", call.headers.get(b"accept", b"")):
         return StreamingResponse(csv_pages(log, read, query.limit), media_type=CSV)
     return await _encoded(log, len(log.steps), results_page)
 
@@ -80,12 +76,7 @@ async def _encoded(answer: T, rows: int, shape: Callable[[T], object]) -> bytes:
     return await anyio.to_thread.run_sync(lambda: msgspec.json.encode(shape(answer)))
 
 
-def _accepts_csv(scope: Scope) -> bool:
-    accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    return re.match(rb"\s*text/csv\b", accept) is not None
-
-
-_OPERATIONS = (
+OPERATIONS = (
     Operation(
         path="/runs/{run_id}/steps",
         method="POST",
@@ -116,8 +107,3 @@ _OPERATIONS = (
         errors=_READING,
     ),
 )
-
-
-def routes() -> list[Route]:
-    """Return the routes of all operations on steps."""
-    return [route(operation) for operation in _OPERATIONS]

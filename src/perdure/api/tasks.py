@@ -21,7 +21,7 @@ from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import WrongKind
 from perdure.web.errors import error_responses
-from perdure.web.limits import refuse_repeated
+from perdure.web.paths import refuse_repeated
 
 __all__ = ["router"]
 

@@ -15,7 +15,6 @@ import anyio
 import anyio.to_thread
 
 from perdure.api.app import create_app
-from perdure.api.context import Context
 from perdure.artifacts import FileSet
 from perdure.artifacts.archive import OWN
 from perdure.artifacts.filesets import same_content
@@ -42,6 +41,7 @@ from perdure.scenarios import Catalogue
 from perdure.stores.open import open_configured
 from perdure.stores.run_list import RunFilter
 from perdure.web.auth import LOCAL
+from perdure.web.services import AppServices
 
 __all__ = ["how_far", "run_folder"]
 
@@ -135,7 +135,7 @@ async def _run(folder: Path, asked: NewExperiment, label: LabelChange, watch: bo
     return INTERRUPTED
 
 
-async def _stored(context: Context, run: Run) -> None:
+async def _stored(context: AppServices, run: Run) -> None:
     """Wait until a run's files are stored, or until that has failed; then the run's reason says so."""
     while True:
         try:
@@ -146,7 +146,7 @@ async def _stored(context: Context, run: Run) -> None:
 
 
 @asynccontextmanager
-async def _opened(folder: Path) -> AsyncIterator[Context]:
+async def _opened(folder: Path) -> AsyncIterator[AppServices]:
     """Open the folder's own store and a worker for its run."""
     own = folder / OWN
     settings = read_settings(store=str(own / "perdure.db"), artifacts=str(own / "artifacts"))
@@ -155,16 +155,16 @@ async def _opened(folder: Path) -> AsyncIterator[Context]:
     own.mkdir(exist_ok=True)
     store = open_configured(settings)
     try:
-        app = create_app(store, Catalogue(), settings)
+        app = create_app(store, Catalogue(), settings, dialects=())
         async with app.router.lifespan_context(app):
-            context: Context = app.state.context
+            context: AppServices = app.state.services
             yield context
     finally:
         store.close()
 
 
 async def _taken_up(
-    context: Context, folder: Path, asked: NewExperiment, label: LabelChange, bar: ExperimentProgress
+    context: AppServices, folder: Path, asked: NewExperiment, label: LabelChange, bar: ExperimentProgress
 ) -> tuple[str, int]:
     """Resume the run that an earlier call left, or start a new one.
 
@@ -201,7 +201,7 @@ async def _taken_up(
 
 
 async def _followed(
-    context: Context, run_id: str, shown: int, bar: ExperimentProgress, interrupted: anyio.Event
+    context: AppServices, run_id: str, shown: int, bar: ExperimentProgress, interrupted: anyio.Event
 ) -> ExperimentView:
     """Show lines and progress until the run has ended, or has paused after an interrupt.
 
@@ -224,12 +224,12 @@ async def _followed(
                 await changes.wait()
 
 
-async def _pause(context: Context, run_id: str) -> None:
+async def _pause(context: AppServices, run_id: str) -> None:
     with suppress(TriggerRefused):  # the run has ended meanwhile
         await context.experiments.trigger(LOCAL, run_id, "paused")
 
 
-def _kept(context: Context, folder: Path, name: str, bar: ExperimentProgress) -> FileSet:
+def _kept(context: AppServices, folder: Path, name: str, bar: ExperimentProgress) -> FileSet:
     """Store the folder's files as the only experiment; runs of an earlier one keep their files."""
     experiments = context.artifacts.experiments(LOCAL)
     for other in experiments.all():  # of an earlier name of the folder
@@ -262,7 +262,7 @@ def how_far(progress: Mapping[str, Any] | None, saved: float | None) -> str:
     return f"{reached:g} s simulated in {took:.1f} s"
 
 
-def _last_line(context: Context, run_id: str) -> int:
+def _last_line(context: AppServices, run_id: str) -> int:
     """Return the number of the last output line of a run."""
     last = 0
     while lines := context.store.log_lines(run_id, last, PAGE):
@@ -270,14 +270,14 @@ def _last_line(context: Context, run_id: str) -> int:
     return last
 
 
-async def _reached(context: Context, run_id: str) -> float | None:
+async def _reached(context: AppServices, run_id: str) -> float | None:
     """Return the simulation time of a run's newest savepoint, in seconds."""
     savepoints = await context.experiments.savepoints(LOCAL, run_id)
     return savepoints[-1].timestamp / 1e9 if savepoints else None
 
 
 def _report_end(
-    context: Context, folder: Path, view: ExperimentView, saved: float | None, bar: ExperimentProgress
+    context: AppServices, folder: Path, view: ExperimentView, saved: float | None, bar: ExperimentProgress
 ) -> None:
     """Fetch a run's files, and print how it ended; `saved` is the time of its newest savepoint."""
     run = view.run

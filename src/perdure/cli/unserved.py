@@ -36,6 +36,7 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
             settings,
             administrator_socket=administrator_socket,
             executor=Unplaced(opened),
+            dialects=(),
         )
         async with app.router.lifespan_context(app):
             yield app

@@ -73,6 +73,7 @@ class LiveSession:
         self.seconds_per_step = float("inf")  # not measured yet
         self.last_keyed: tuple[Key, Stepped] | None = None  # what a client repeats, it repeats soon
         self._engines = engines
+        self._asking = [engine if isinstance(engine, Asking) else None for engine in engines]
         timestamp = 0 if position == 0 else position + 1
         entities = [scenario.entity for scenario in spec.scenarios]
         self._run_state = RunState(spec.every, timestamp, entities)
@@ -217,10 +218,11 @@ class LiveSession:
                 rows.append(None)
             else:
                 logged = None if recorded is None else recorded.get(index)
-                if logged is not None and isinstance(engine, Asking):
-                    engine.give_answers(logged)
+                asking = self._asking[index]
+                if logged is not None and asking is not None:
+                    asking.give_answers(logged)
                 answer = engine.step(given.get(index, {}))
-                told = engine.take_answers() if isinstance(engine, Asking) else None
+                told = None if asking is None else asking.take_answers()
                 if recorded is not None and exactly and pack(told) != pack(logged):
                     place = f"scenario {scenario.scenario!r}: its functions were called otherwise than logged"
                     raise ReplayMismatch(run=self.run_id, step=position, place=place)

@@ -7,6 +7,7 @@ rounded to the decimals of the grid, so that 0.1 + 2·0.1 and 0 + 1·0.3 both re
 import math
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from perdure.engines.numbers import finite
 from perdure.errors import InvalidRunSpecs
@@ -112,6 +113,7 @@ class RunSpecs:
         return InvalidRunSpecs(name=self.name, reason=reason)
 
 
+@lru_cache(maxsize=1024)
 def decimals(*numbers: float) -> int:
     """Return the largest number of decimals among finite numbers.
 

@@ -49,6 +49,7 @@ PerdureError
 │   ├── TokensMissing
 │   ├── UnknownStore            no installed package has stores of that scheme
 │   ├── StoreUnusable           the package that has them is broken
+│   ├── DialectUnusable         the package that has it is broken, or its routes are another's
 │   ├── SettingsMissing
 │   └── KeyReused
 ├── NotFound                    nothing has that name                               (HTTP 404)
@@ -145,6 +146,7 @@ from perdure.errors.forbidden import (
 )
 from perdure.errors.invalid import (
     AsgiOnly,
+    DialectUnusable,
     Invalid,
     InvalidArchive,
     InvalidConfiguration,
@@ -280,9 +282,10 @@ from perdure.errors.wording import (
 __all__ = [
     "AcknowledgedLost", "AddressUnavailable", "AmbiguousMonomer", "AnyPairedImpossible",
     "ArtifactNotFound", "ArtifactsUnavailable", "AsgiOnly", "BackupRefused", "CertificateFailed",
-    "CircularDefinition", "ConstraintArgumentCount", "CorruptBlob", "Damaged", "DocumentsExceeded",
-    "DuplicateBindingSiteName", "DuplicateElement", "DuplicateMonomerName", "EarlyTermination",
-    "EmptyMonomerName", "EmptyProblem", "EndedRunsExceeded", "EngineCrashed", "EngineFinished",
+    "CircularDefinition", "ConstraintArgumentCount", "CorruptBlob", "Damaged", "DialectUnusable",
+    "DocumentsExceeded", "DuplicateBindingSiteName", "DuplicateElement", "DuplicateMonomerName",
+    "EarlyTermination", "EmptyMonomerName", "EmptyProblem", "EndedRunsExceeded", "EngineCrashed",
+    "EngineFinished",
     "EvaluationFailed", "ExperimentExists", "ExperimentNotFound", "ExternalStateLocked",
     "ExternalStateRefused", "ExternalStateUnavailable", "Fenced", "FileChanged", "FileLost", "Forbidden",
     "HashSeedChanged", "ImpureFunction", "InstanceLocked", "InstanceNotFound", "Invalid",

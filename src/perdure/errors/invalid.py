@@ -69,6 +69,10 @@ class StoreUnusable(Invalid):
     """The stores of {scheme}:// can't be used: {reason}. They are those of the package {package}."""
 
 
+class DialectUnusable(Invalid):
+    """The dialect {dialect} can't be served: {reason}. Correct or uninstall the package that has it."""
+
+
 class SettingsMissing(Invalid):
     """The store isn't kept in a file, so nothing can be kept beside it. Set {settings}."""
 

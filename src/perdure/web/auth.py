@@ -1,26 +1,25 @@
 """Who asks: whoever a bearer token belongs to, or who comes by the administrator's own socket."""
 
-from collections.abc import Collection
 from typing import Final
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from perdure.drivers.session_requests import ADMINISTRATOR, Owner
-from perdure.web.errors import HttpError
-from perdure.web.headers import Headers, headers_of
+from perdure.web.failures import HttpError
+from perdure.web.headers import Headers
 from perdure.web.tokens import Caller, Tokens
 
 __all__ = [
     "LOCAL",
     "NOBODY",
-    "Authentication",
     "Callers",
     "Unauthorized",
     "caller_of",
     "from_socket",
     "is_known",
     "maker_of",
+    "note_caller",
     "owner_of",
     "refuse_others",
 ]
@@ -30,6 +29,9 @@ LOCAL = "local"
 
 NOBODY: Final = Caller("")
 """Who asks if that isn't known; such a request may read what is public. Nothing is owned by nobody."""
+
+_ANYBODY: Final = Caller(LOCAL)
+_ADMINISTRATOR: Final = Caller(LOCAL, administrator=True)
 
 _CALLER = "perdure.caller"
 
@@ -53,9 +55,9 @@ class Callers:
     def find(self, scope: Scope, headers: Headers) -> Caller:
         """Return who asks; `NOBODY` if that isn't known."""
         if self._socket is not None and from_socket(scope, self._socket):
-            return Caller(LOCAL, administrator=True)
+            return _ADMINISTRATOR
         if not self._tokens:
-            return Caller(LOCAL)
+            return _ANYBODY
         return self._tokens.bearer(headers.get(b"authorization", b"")) or NOBODY
 
     def need(self, scope: Scope, headers: Headers) -> Caller:
@@ -86,37 +88,15 @@ class Unauthorized(HttpError):
         )
 
 
-class Authentication:
-    """Middleware that finds out who asks, or answers 401.
-
-    Parameters
-    ----------
-    callers
-        Finds out who asks.
-    public
-        Paths that need no token.
-    """
-
-    def __init__(self, app: ASGIApp, *, callers: Callers, public: Collection[str]) -> None:
-        self._app = app
-        self._callers = callers
-        self._public = frozenset(public)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            find = self._callers.find if scope["path"] in self._public else self._callers.need
-            try:
-                scope[_CALLER] = find(scope, headers_of(scope))
-            except Unauthorized as error:
-                await error.response()(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
 def from_socket(scope: Scope, path: str | None) -> bool:
     """Return whether a request came in by the Unix socket at a path."""
     server = scope.get("server")
     return path is not None and server is not None and server[1] is None and server[0] == path
+
+
+def note_caller(scope: Scope, caller: Caller) -> None:
+    """Note who asks, for routes of FastAPI."""
+    scope[_CALLER] = caller
 
 
 def is_known(scope: Scope) -> bool:

@@ -1,60 +1,167 @@
 """Bodies: read within a limit, and JSON in which no object gives a key twice."""
 
 import json
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive
 
-from perdure.web.errors import HttpError
+from perdure.web.failures import HttpError
+from perdure.web.headers import Headers
 
-__all__ = ["decode_object", "read_object", "refuse_repeated_keys"]
+__all__ = [
+    "Limit",
+    "Upload",
+    "bounded",
+    "check_media_type",
+    "declared_object",
+    "decode_json",
+    "decode_object",
+    "has_body",
+    "is_declared",
+    "read",
+    "refuse_repeated_keys",
+    "strict",
+]
+
+JSON = "application/json"
 
 
-async def read_object(scope: Scope, receive: Receive, most: int) -> dict[str, Any] | None:
-    """Read a request's JSON object, or None if it has no body that is declared as JSON.
+@dataclass(frozen=True)
+class Limit:
+    """The largest body that is taken, in bytes, and the setting that says so."""
 
-    Raises
-    ------
-    HttpError
-        If it has more bytes than `most` (413), isn't JSON, isn't an object, or gives a key twice (400).
-    ClientDisconnect
-        If the client went away.
+    most: int
+    setting: str
+
+    def exceeded(self) -> HttpError:
+        """Return the error for a body that has more."""
+        message = f"A body may have at most {self.most} bytes; {self.setting} raises that."
+        return HttpError(413, "body_too_large", message, {"limit": self.most})
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Requests whose body isn't JSON.
+
+    Attributes
+    ----------
+    path
+        Which ones; it matches as a whole.
+    media_type
+        What the body has to be declared as; None takes anything.
+    limit
+        The largest body.
     """
-    length = media_type = b""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = value
-        elif name == b"content-type":
-            media_type = value.partition(b";")[0].strip().lower()
-    if length.isdigit() and int(length) > most:
-        raise _too_large(most)
-    data = bytearray()
+
+    path: re.Pattern[str]
+    media_type: str | None
+    limit: Limit
+
+
+def has_body(headers: Headers) -> bool:
+    """Return whether a request has a body."""
+    return headers.get(b"content-length", b"0") not in (b"", b"0") or b"transfer-encoding" in headers
+
+
+def bounded(receive: Receive, headers: Headers, limit: Limit) -> Receive:
+    """Return what receives a body, and raises `HttpError` (413) as soon as it is known to be too large."""
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and b"transfer-encoding" not in headers:
+        if int(length) > limit.most:
+            raise limit.exceeded()
+        return receive  # the server takes no byte more than were declared
+    size = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit.most:
+            raise limit.exceeded()
+        return message
+
+    return receive_bounded
+
+
+async def read(receive: Receive) -> bytes:
+    """Read a body to its end; raise `ClientDisconnect` if the client goes away before."""
+    parts: list[bytes] = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        data += message.get("body", b"")
-        if len(data) > most:
-            raise _too_large(most)
+        parts.append(message.get("body", b""))
         if not message.get("more_body", False):
-            break
-    declared = media_type == b"application/json" or media_type.endswith(b"+json")
-    return decode_object(bytes(data)) if data and declared else None
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def strict(receive: Receive) -> Receive:
+    """Return what receives a body of JSON at once, when it has come and no object in it gives a key twice."""
+    had = False
+
+    async def receive_strict() -> Message:
+        nonlocal had
+        if had:
+            return await receive()
+        data = await read(receive)
+        refuse_repeated_keys(data)
+        had = True
+        return {"type": "http.request", "body": data, "more_body": False}
+
+    return receive_strict
+
+
+def is_declared(headers: Headers) -> bool:
+    """Return whether a body is declared as JSON of any kind."""
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return media_type == JSON.encode() or media_type.endswith(b"+json")
+
+
+def check_media_type(headers: Headers, needed: str = JSON) -> None:
+    """Raise `HttpError` (415) if a body isn't declared as what is needed."""
+    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != needed.encode():
+        name = "JSON" if needed == JSON else needed
+        message = f"The body has to be {name}; send `Content-Type: {needed}`."
+        raise HttpError(415, "unsupported_media_type", message)
+
+
+def declared_object(data: bytes, headers: Headers) -> dict[str, Any] | None:
+    """Return the JSON object that a body holds; None if there is none that is declared as JSON."""
+    return decode_object(data) if data and is_declared(headers) else None
 
 
 def decode_object(data: bytes) -> dict[str, Any]:
     """Return the JSON object that a body holds; raise `HttpError` (400) if it holds none."""
+    try:
+        body = decode_json(data, _ANYTHING)
+    except msgspec.ValidationError as error:  # a number that no float has
+        raise _malformed(error) from None
+    if not isinstance(body, dict):
+        raise HttpError(400, "malformed_request", "The body has to be a JSON object.")
+    return body
+
+
+def decode_json(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Return what a body holds.
+
+    Raises
+    ------
+    HttpError
+        If it isn't JSON, or an object in it gives a key twice (400).
+    msgspec.ValidationError
+        If it isn't of the decoder's type.
+    """
     refuse_repeated_keys(data)
     try:
-        body = msgspec.json.decode(data)
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise HttpError(400, "malformed_request", f"the body is not JSON: {reason}") from None
-    if not isinstance(body, dict):
-        raise HttpError(400, "malformed_request", "expecting the body to be a JSON object")
-    return body
+        raise _malformed(error) from None
 
 
 def refuse_repeated_keys(data: bytes) -> None:
@@ -82,8 +189,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> None:
 
 # Numbers aren't read: Python refuses those with more than 4,300 digits.
 _scan = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=len, parse_float=len).decode
+_ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-def _too_large(most: int) -> HttpError:
-    text = f"a body may have at most {most} bytes; PERDURE_MAX_BODY_BYTES raises that"
-    return HttpError(413, "body_too_large", text, {"limit": most})
+def _malformed(error: Exception) -> HttpError:
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return HttpError(400, "malformed_request", f"The body is not JSON: {reason}.")

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +10,8 @@ from starlette.requests import Request
 
 from perdure.run import Key
 from perdure.validation import Problem
-from perdure.web.errors import invalid_request
+from perdure.web.failures import invalid_request
+from perdure.web.headers import Headers, headers_of
 
 __all__ = ["HEADER", "HEADER_SCHEMA", "IdempotencyKey", "key_text", "make_key"]
 
@@ -23,15 +23,15 @@ DESCRIPTION = "Names the request: repeated under the same name it gets the recor
 _VALID = re.compile(rb"[!-~]{1,255}")
 
 
-def key_text(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+def key_text(headers: Headers) -> str | None:
     """Return the key in a request's headers, or None; raise `HttpError` (422) if it is malformed."""
-    found = [value for name, value in headers if name == b"idempotency-key"]
-    if not found:
+    given = headers.get(b"idempotency-key")
+    if given is None:
         return None
-    if len(found) > 1 or _VALID.fullmatch(found[0].strip(b" \t")) is None:
+    if _VALID.fullmatch(given.strip(b" \t")) is None:
         text = "must be given once, with 1 to 255 visible ASCII characters"
         raise invalid_request([Problem(("header", HEADER), text)])
-    return found[0].strip(b" \t").decode("ascii")
+    return given.strip(b" \t").decode("ascii")
 
 
 def make_key(text: str | None, route: str, request: Any) -> Key | None:
@@ -59,7 +59,7 @@ async def _idempotency_key(
         Header(alias=HEADER, description=DESCRIPTION, min_length=1, max_length=255, pattern=PATTERN),
     ] = None,
 ) -> str | None:
-    return key_text(request.scope["headers"])
+    return key_text(headers_of(request.scope))
 
 
 IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]

@@ -1,41 +1,19 @@
-"""The OpenAPI document: FastAPI's own, with the operations on msgspec Structs and those of dialects added."""
+"""The OpenAPI document: FastAPI's own, with the routes of dialects and operations added."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from starlette.routing import BaseRoute
 
+from perdure.web.dialect import Dialect, Route
 from perdure.web.errors import ErrorBody, error_responses
 from perdure.web.idempotency import DESCRIPTION, HEADER, HEADER_SCHEMA
-from perdure.web.operations import RUN_ID_PATTERN, Operation, operation_of
+from perdure.web.operations import RUN_ID_PATTERN, Operation
 
-__all__ = ["Described", "add_dialects", "add_errors", "add_operations", "add_tokens", "json_content"]
+__all__ = ["add_api", "add_errors", "add_tokens", "describe", "json_content", "reference"]
 
 _REFERENCE = "#/components/schemas/{name}"
-_OF_RUNS = "runs"  # the tag of operations, each of which is on a run
 _METHODS = frozenset({"get", "put", "post", "patch", "delete"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Described:
-    """A dialect's part of the OpenAPI document.
-
-    Attributes
-    ----------
-    tag
-        The name of the dialect, which its operations are tagged with.
-    description
-        What it is.
-    paths, schemas
-        Its paths and schemas, as in the document.
-    """
-
-    tag: str
-    description: str
-    paths: Mapping[str, Mapping[str, Any]]
-    schemas: Mapping[str, Any]
 
 
 def json_content(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,35 +21,28 @@ def json_content(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": dict(schema)}}
 
 
-def add_dialects(document: dict[str, Any], dialects: Iterable[Described]) -> None:
-    """Add the parts of dialects to an OpenAPI document, after its own tags and paths."""
+def reference(name: str) -> dict[str, str]:
+    """Return what refers to a schema of the document."""
+    return {"$ref": _REFERENCE.format(name=name)}
+
+
+def add_api(document: dict[str, Any], api: Dialect[Any]) -> None:
+    """Add the routes and schemas of an API to an OpenAPI document, behind those that it has."""
     tags = document.setdefault("tags", [])
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for dialect in dialects:
-        tags.append({"name": dialect.tag, "description": dialect.description})
-        for path, item in dialect.paths.items():
-            document["paths"][path] = {
-                method: {"tags": [dialect.tag], **operation} for method, operation in item.items()
-            }
-        schemas.update(dialect.schemas)
+    if api.name not in [tag["name"] for tag in tags]:
+        tags.append({"name": api.name, "description": api.description})
+    for route in api.routes:
+        document["paths"].setdefault(route.path, {})[route.method.lower()] = _operation(api, route)
+    document.setdefault("components", {}).setdefault("schemas", {}).update(api.schemas)
 
 
-def add_operations(document: dict[str, Any], routes: Iterable[BaseRoute]) -> None:
-    """Describe all operations among the routes in an OpenAPI document."""
-    operations = [operation for route in routes if (operation := operation_of(route)) is not None]
-    types = [
-        kind
-        for operation in operations
-        for kind in (operation.body, operation.query, operation.answer)
-        if kind is not None
-    ]
+def describe(operations: Sequence[Operation]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return what the document says of operations on Structs, and the schemas that it refers to there."""
+    types = [kind for one in operations for kind in (one.body, one.query, one.answer) if kind is not None]
     _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    for operation in operations:
-        described = _describe(operation, schemas)
-        document["paths"].setdefault(operation.path, {})[operation.method.lower()] = described
-    queries = {operation.query.__name__ for operation in operations if operation.query is not None}
-    known = document.setdefault("components", {}).setdefault("schemas", {})
-    known.update({name: schema for name, schema in schemas.items() if name not in queries})
+    queries = {one.query.__name__ for one in operations if one.query is not None}
+    described = [_describe(one, schemas) for one in operations]
+    return described, {name: schema for name, schema in schemas.items() if name not in queries}
 
 
 def add_errors(document: dict[str, Any]) -> None:
@@ -91,15 +62,35 @@ def add_tokens(document: dict[str, Any], public: Collection[str]) -> None:
                 item[method]["security"] = [{"token": []}]
 
 
+def _operation(api: Dialect[Any], route: Route[Any]) -> dict[str, Any]:
+    """Describe a route: what it says itself, and else what its handler and its path say."""
+    handler = route.handler
+    described = {
+        "tags": [api.name],
+        "operationId": f"{api.name}_{getattr(handler, '__name__', route.method)}".lower().replace(" ", "_"),
+        "description": handler.__doc__ or "",
+        "responses": {"default": {"description": "What it answers.", "content": json_content({})}},
+        **route.operation,
+    }
+    known = {one["name"] for one in described.get("parameters", ()) if one["in"] == "path"}
+    given = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in route.names
+        if name not in known
+    ]
+    if given:
+        described["parameters"] = [*given, *described.get("parameters", ())]
+    return described
+
+
 def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {kind: {"schema": dict(schema)} for kind, schema in operation.media.items()}
     if operation.answer is not None:
-        content["application/json"] = {"schema": _reference(operation.answer)}
+        content |= json_content(reference(operation.answer.__name__))
     described: dict[str, Any] = {
-        "tags": [_OF_RUNS],
         "summary": operation.summary,
         "description": operation.handler.__doc__ or "",
-        "operationId": operation.handler.__name__,
+        "operationId": getattr(operation.handler, "__name__", operation.path),
         "parameters": _parameters(operation, schemas),
         "responses": {
             "200": {"description": "Done.", "content": content},
@@ -108,7 +99,7 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         },
     }
     if operation.body is not None:
-        described["requestBody"] = {"content": {"application/json": {"schema": _reference(operation.body)}}}
+        described["requestBody"] = {"content": json_content(reference(operation.body.__name__))}
     return described
 
 
@@ -133,7 +124,3 @@ def _parameters(operation: Operation, schemas: dict[str, Any]) -> list[dict[str,
             {"name": HEADER, "in": "header", "description": DESCRIPTION, "schema": HEADER_SCHEMA}
         )
     return parameters
-
-
-def _reference(kind: type[msgspec.Struct]) -> dict[str, str]:
-    return {"$ref": _REFERENCE.format(name=kind.__name__)}

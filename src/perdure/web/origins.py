@@ -11,21 +11,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
-from starlette.datastructures import Headers
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from perdure.web.auth import from_socket
-from perdure.web.errors import HttpError
+from perdure.web.failures import HttpError
+from perdure.web.headers import Headers
 
-__all__ = ["ANY", "OriginPolicy", "Origins", "host_name", "is_loopback"]
+__all__ = ["ANY", "OriginPolicy", "host_name", "is_loopback"]
 
 ANY = "*"
 
-_METHODS = "GET, POST, PUT, PATCH, DELETE"
-_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
-_EXPOSED = "Content-Disposition, ETag, Location, X-Request-ID"
-_PREFLIGHT_SECONDS = "600"
+_EXPOSED = b"Content-Disposition, ETag, Location, X-Request-ID"
 
 # Load balancers and supervisors probe under any name, and the answers tell nothing.
 _OF_ANY_HOST = frozenset({"/healthy", "/healthy/", "/ready"})
@@ -50,6 +46,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """Return the name in a ``Host`` header as it is compared; an empty text if the header is malformed.
 
@@ -85,7 +82,7 @@ class OriginPolicy:
         compared = frozenset(origin.rstrip("/").lower() for origin in origins)
         return cls(compared, hosts, administrator_socket)
 
-    def admit(self, scope: Scope) -> str | None:
+    def admit(self, scope: Scope, headers: Headers) -> str | None:
         """Return the foreign origin whose page asks and may do so; None if no foreign page asks.
 
         Raises
@@ -95,21 +92,15 @@ class OriginPolicy:
         """
         if from_socket(scope, self.administrator_socket):
             return None
-        hosts, origins = [], []
-        for name, value in scope["headers"]:
-            if name == b"host":
-                hosts.append(value.decode("latin-1"))
-            elif name == b"origin":
-                origins.append(value.decode("latin-1"))
-        # Of several hosts none is the host: a proxy and this server could take different ones.
-        host = hosts[0] if len(hosts) == 1 else ""
+        host = headers.get(b"host", b"").decode("latin-1")
         if self.hosts is not None and scope["path"] not in _OF_ANY_HOST:
             name = host_name(host)
             if not is_loopback(name) and name not in self.hosts:
-                raise _foreign_host(", ".join(hosts))
-        if not origins:
+                raise _foreign_host(host)
+        given = headers.get(b"origin")
+        if given is None:
             return None
-        origin = ", ".join(origins)
+        origin = given.decode("latin-1")
         if _is_at(origin, host):
             return None
         if ANY not in self.origins and origin.lower() not in self.origins:
@@ -117,13 +108,16 @@ class OriginPolicy:
         return origin
 
     def headers(self, origin: str | None) -> list[tuple[bytes, bytes]]:
-        """Return the headers that let pages of an admitted origin read an answer."""
+        """Return the headers that let pages of an admitted origin read an answer, also one that is cached."""
+        exposed = [] if origin is None else [(b"access-control-expose-headers", _EXPOSED)]
         if ANY in self.origins:
-            return [(b"access-control-allow-origin", b"*")]
+            return [(b"access-control-allow-origin", b"*"), *exposed]
+        if not self.origins:
+            return []
         vary = [(b"vary", b"Origin")]
         if origin is None:
             return vary
-        return [(b"access-control-allow-origin", origin.encode("latin-1")), *vary]
+        return [(b"access-control-allow-origin", origin.encode("latin-1")), *vary, *exposed]
 
     def in_words(self) -> str:
         """Return which web pages may call, for people."""
@@ -132,51 +126,6 @@ class OriginPolicy:
         if self.origins:
             return f"web pages of {', '.join(sorted(self.origins))} may call it"
         return "web pages of other origins may not call it"
-
-
-class Origins:
-    """Middleware that answers foreign hosts and origins with 403, and allowed origins with CORS headers."""
-
-    def __init__(self, app: ASGIApp, *, policy: OriginPolicy) -> None:
-        self._app = app
-        self._policy = policy
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        try:
-            origin = self._policy.admit(scope)
-        except HttpError as error:
-            await error.response()(scope, receive, send)
-            return
-        if origin is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._answer_allowed(origin, scope, receive, send)
-
-    async def _answer_allowed(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
-        allowing = self._policy.headers(origin)
-        if scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope):
-            preflight = Response(
-                status_code=204,
-                headers={
-                    "Access-Control-Allow-Methods": _METHODS,
-                    "Access-Control-Allow-Headers": _HEADERS,
-                    "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
-                },
-            )
-            preflight.raw_headers += allowing
-            await preflight(scope, receive, send)
-            return
-        allowing.append((b"access-control-expose-headers", _EXPOSED.encode()))
-
-        async def send_allowing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *allowing]
-            await send(message)
-
-        await self._app(scope, receive, send_allowing)
 
 
 def _is_at(origin: str, host: str) -> bool:

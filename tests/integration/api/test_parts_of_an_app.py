@@ -1,19 +1,22 @@
 """An app of parts from outside: what works on its runs, and the dialects that it answers."""
 
-from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints
 
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Scope
+import pytest
 from tests.support.in_process import in_process
 
+from perdure.api import dialects
 from perdure.api.app import create_app
-from perdure.api.dialects import BPTK, DIALECTS, STABLECONFIGS, ServedDialect
+from perdure.dialects.bptk.router import BPTK
+from perdure.dialects.stableconfigs.router import STABLECONFIGS
+from perdure.errors import DialectUnusable
 from perdure.lifecycle import RunStatus
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
-from perdure.web.open_routes import Call, Handler
-from perdure.web.openapi import Described
+from perdure.web.dialect import Call, Dialect, Route
 
 TASK = {"kind": "task", "task": "add", "input": {"numbers": [1, 2]}}
 
@@ -31,33 +34,17 @@ class Asked:
         self.calls.append(("cancel", run_id))
 
 
-class Greetings:
-    """The paths of a dialect that greets."""
-
-    allowed_headers = "Content-Type"
-
-    def find(self, scope: Scope) -> tuple[Mapping[str, Handler], str] | None:
-        first, *rest = scope["path"].strip("/").split("/")
-        return ({"GET": self._greet}, rest[0]) if first == "greetings" and len(rest) == 1 else None
-
-    async def _greet(self, call: Call) -> ASGIApp:
-        return JSONResponse({"greeting": f"Hello, {call.name}!"})
-
-    def error(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-        return JSONResponse({"sorry": text}, status, headers)
-
-    def own_error(self, error: Exception) -> Response | None:
-        return None
-
-    def unauthorized(self, text: str) -> Response:
-        return self.error(401, text)
+async def greet(greeting: str, call: Call) -> bytes:
+    """Greet somebody."""
+    return f'"{greeting}, {call.params["name"]}!"'.encode()
 
 
-GREETINGS = ServedDialect(
-    Described(
-        tag="Greetings", description="It greets.", paths={"/greetings/{name}": {"get": {}}}, schemas={}
-    ),
-    Greetings(),
+GREETINGS = Dialect(
+    name="Greetings",
+    description="It greets.",
+    routes=[Route("GET", "/greetings/{name}", greet)],
+    opened=lambda services: nullcontext("Hello"),
+    error=lambda failure: {"sorry": failure.message},
 )
 
 
@@ -73,17 +60,48 @@ def test_an_executor_from_outside_is_asked_and_nothing_else_works_on_runs() -> N
 
 def test_only_the_dialects_that_are_given_are_answered() -> None:
     with in_process(dialects=(BPTK, GREETINGS)) as client:
-        assert client.get("/greetings/ann").json() == {"greeting": "Hello, ann!"}
+        assert client.get("/greetings/ann").json() == "Hello, ann!"
         assert "sorry" in client.post("/greetings/ann", json={}).json()
+        assert "sorry" in client.get("/greetings/ann/x").json()
         assert client.get("/scenarios").status_code == 200
         assert client.post("/task", json={}).status_code == client.get("/simulation").status_code == 404
         document = client.get("/openapi.json").json()
-        assert "/greetings/{name}" in document["paths"]
+        described = document["paths"]["/greetings/{name}"]["get"]
+        assert (described["tags"], described["description"]) == (["Greetings"], "Greet somebody.")
+        assert [(it["name"], it["in"]) for it in described["parameters"]] == [("name", "path")]
         assert not {"/task", "/simulation"} & document["paths"].keys()
-        assert [tag["name"] for tag in document["tags"]][-2:] == [BPTK.described.tag, "Greetings"]
+        assert [tag["name"] for tag in document["tags"]][-2:] == ["BPTK", "Greetings"]
 
 
-def test_an_app_answers_all_dialects_by_default() -> None:
+def test_an_app_answers_all_installed_dialects_by_default() -> None:
     app = create_app(MemoryStore(), Catalogue(), Settings(store="memory://"))
-    assert app.dialects == DIALECTS
-    assert set(STABLECONFIGS.described.paths) <= set(app.openapi()["paths"])
+    assert [api.name for api in app.edge.apis[1:]] == ["BPTK", "Neurorobotics Platform", "StableConfigs"]
+    assert {route.path for route in STABLECONFIGS.routes} <= set(app.openapi()["paths"])
+
+
+@pytest.mark.parametrize(
+    ("path", "whose"),
+    [
+        ("/runs/x", "runs"),
+        ("/runs/{run_id}/steps", "runs"),
+        ("/scenarios", "BPTK"),
+        ("/{x}/run-step", "BPTK"),
+    ],
+)
+def test_a_dialect_at_a_path_of_another_api_is_refused(path: str, whose: str) -> None:
+    other = replace(GREETINGS, routes=[Route("POST", path, greet)])
+    with pytest.raises(DialectUnusable, match=rf"Greetings can't be served: POST .* at a path of {whose}\."):
+        create_app(MemoryStore(), Catalogue(), Settings(store="memory://"), dialects=(BPTK, other))
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("perdure.nowhere:X", "can't be imported"), ("perdure.run:Run", "is no Dialect")],
+)
+def test_an_entry_point_that_has_no_dialect_is_refused(
+    value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("odd", value, dialects.GROUP)
+    monkeypatch.setattr(dialects, "entry_points", lambda group: EntryPoints([point]))
+    with pytest.raises(DialectUnusable, match=rf"odd of {value} can't be served: .*{reason}"):
+        dialects.installed_dialects()

@@ -12,7 +12,7 @@ from tests.support.small import bath, catalogue_of
 
 from perdure.api.app import create_app
 from perdure.dialects.bptk import bulk, handlers
-from perdure.dialects.bptk.dialect import BULK_AT_ONCE
+from perdure.dialects.bptk.instance_sessions import BULK_AT_ONCE
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 

@@ -9,8 +9,8 @@ import pytest
 from tests.support.bptk_dialect import HOURS, begun, dialect_on, stepped
 
 from perdure.clock import SteadyClock
-from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import FileAdapter
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.errors import InstanceNotFound
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
@@ -25,7 +25,7 @@ time.time = lambda: real() + ahead  # before anything takes hold of it
 from tests.support.bptk_dialect import NEW, LASTING
 from tests.support.small import bath, catalogue_of
 from perdure.drivers.session_requests import StepRequest
-from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.external_state import FileAdapter, Mirror
 from perdure.drivers.sessions import Sessions
 from perdure.observability import Metrics
@@ -39,7 +39,9 @@ async def run(externalize):
     store, settings, metrics = MemoryStore(), Settings(), Metrics()
     sessions = Sessions(store, catalogue_of(bath()), settings, metrics)
     mirror = Mirror(FileAdapter(True, folder), store, sessions, shared=externalize)
-    made = Dialect(sessions, settings, metrics, mirror=mirror, externalize=externalize, durable=False)
+    made = InstanceSessions(
+        sessions, settings, metrics, mirror=mirror, externalize=externalize, durable=False
+    )
     await made.open()
     (instance,) = await made.start("local", 1, LASTING)
     await made.begin_session("local", instance, lambda: NEW)
@@ -81,7 +83,7 @@ class Hands:
         self.monotonic += seconds
 
 
-async def swept(dialect: Dialect) -> None:
+async def swept(dialect: InstanceSessions) -> None:
     await dialect._instances._rows.look()
     await dialect._instances.look_elsewhere()
     await dialect._instances.sweep()

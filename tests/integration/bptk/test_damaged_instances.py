@@ -6,8 +6,8 @@ import pytest
 from tests.support.bptk_dialect import LASTING, Clock, begun, dialect_on
 
 from perdure.dialects.bptk import expiry
-from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.instance import DIALECT, Instance
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.timeouts import checked_timeout
 from perdure.errors import CorruptBlob, InstanceNotFound, TooMany
 from perdure.state.codec import encode
@@ -39,7 +39,7 @@ def damage(store: MemoryStore, instance: str, blob: bytes) -> None:
     store.submit(PutDocument(DIALECT, instance, blob, kept.version, kept.use)).result()
 
 
-async def swept(dialect: Dialect) -> None:
+async def swept(dialect: InstanceSessions) -> None:
     await dialect._instances._rows.look()
     await dialect._instances.sweep()
 

@@ -12,11 +12,11 @@ from tests.support.bptk_dialect import LASTING, Clock, begun, clock_behind, dial
 from tests.support.bptk_servers import CONFIGURATIONS, MANAGER, client_of
 from tests.support.small import bath, catalogue_of
 
-from perdure.dialects.bptk import dialect as dialect_module
+from perdure.dialects.bptk import instance_sessions
 from perdure.dialects.bptk.client import BptkClient
-from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.in_process import Bptk
 from perdure.dialects.bptk.instance import DIALECT
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.errors import KeyReused, PositionConflict, TooMany
 from perdure.run import Key
 from perdure.stores.base import Store
@@ -160,7 +160,9 @@ def test_a_stream_begins_with_the_expected_step_or_not_at_all(configuration: str
         assert again.data == streamed.data
 
 
-async def streamed(dialect: Dialect, instance: str, key: Key | None = KEY, at_most: int = 100_000) -> Any:
+async def streamed(
+    dialect: InstanceSessions, instance: str, key: Key | None = KEY, at_most: int = 100_000
+) -> Any:
     """Return the positions that a stream answers; its client goes away after `at_most` or a few more."""
     taken: list[int] = []
     given = {"bath": {"base": {"constants": {"tap": 3.0}}}}
@@ -185,7 +187,7 @@ def test_a_stream_that_was_broken_off_goes_on_where_it_was(
     async def run() -> None:
         instance = ""
         for at_once, most in ((16, 20), (5, 47), (16, 60), (16, 1000), (1, 1000)):
-            monkeypatch.setattr(dialect_module, "STREAMED_AT_ONCE", at_once)
+            monkeypatch.setattr(instance_sessions, "STREAMED_AT_ONCE", at_once)
             opened = store()
             async with dialect_on(
                 opened,

@@ -89,7 +89,7 @@ def test_a_step_that_another_takes_in_between_is_told_as_the_last_element() -> N
             instance = json.loads((await call(app, "/start-instance"))[1])["instance_uuid"]
             await call(app, f"/{instance}/begin-session", SESSION)
             (stream,) = store.runs()
-            sessions = app.state.context.sessions
+            sessions = app.state.services.sessions
 
             async def between() -> None:
                 await sessions.step(None, stream.id, StepRequest())

@@ -13,8 +13,8 @@ from tests.support.bptk_dialect import HOURS, LASTING, Clock, begun, clock_behin
 
 from perdure.clock import SteadyClock
 from perdure.dialects.bptk import expiry
-from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.external_state import FileAdapter, InstanceState
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.timeouts import checked_timeout
 from perdure.errors import CorruptBlob, InstanceNotFound, TooMany
 from perdure.stores.memory import MemoryStore
@@ -32,7 +32,7 @@ def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
-async def swept(dialect: Dialect, *, listing: bool = True) -> None:
+async def swept(dialect: InstanceSessions, *, listing: bool = True) -> None:
     """Do what is done in the background."""
     if listing:
         await dialect._instances._rows.look()

@@ -13,8 +13,8 @@ from tests.support.small import bath, catalogue_of
 
 from perdure.clock import SteadyClock
 from perdure.dialects.bptk import expiry
-from perdure.dialects.bptk.dialect import Dialect
 from perdure.dialects.bptk.instance import DIALECT
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.drivers.session_requests import StepRequest
 from perdure.errors import (
     InstanceNotFound,
@@ -40,13 +40,13 @@ def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def both(
     store: MemoryStore, one: Callable[[], float], two: Callable[[], float] | None = None, **limits: Any
-) -> AsyncIterator[tuple[Dialect, Dialect]]:
+) -> AsyncIterator[tuple[InstanceSessions, InstanceSessions]]:
     """Yield two dialects on one store, each with sessions and a clock of its own."""
     async with dialect_on(store, one, **limits) as first, dialect_on(store, two or one, **limits) as second:
         yield first, second
 
 
-async def swept(*dialects: Dialect, look: bool = True) -> None:
+async def swept(*dialects: InstanceSessions, look: bool = True) -> None:
     """Do what each does in the background."""
     for dialect in dialects:
         if look:
@@ -54,7 +54,7 @@ async def swept(*dialects: Dialect, look: bool = True) -> None:
         await dialect._instances.sweep()
 
 
-async def rows(dialect: Dialect, instance: str) -> list[Any]:
+async def rows(dialect: InstanceSessions, instance: str) -> list[Any]:
     """Return all that an instance's session answered."""
     log = await dialect.log("ada", instance)
     assert log is not None
@@ -244,7 +244,7 @@ def test_a_request_goes_on_when_another_server_changes_the_instance_in_between()
 
 @pytest.mark.parametrize("use", ["step", "keep-alive", "read", "begin", "end"])
 def test_what_the_other_has_just_served_is_not_expired(use: str) -> None:
-    async def served(dialect: Dialect, instance: str) -> None:
+    async def served(dialect: InstanceSessions, instance: str) -> None:
         match use:
             case "step":
                 await stepped(dialect, instance)

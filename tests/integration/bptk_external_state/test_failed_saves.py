@@ -7,7 +7,7 @@ from tests.support.adapters import FaultyAdapter
 from tests.support.bptk_dialect import HOURS, NEW, Clock, begun, clock_behind, dialect_on, stepped
 
 from perdure.dialects.bptk import expiry
-from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.errors import ExternalStateUnavailable, InstanceNotFound
 from perdure.lifecycle import RunStatus
 from perdure.run import Change, Key
@@ -27,7 +27,7 @@ def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
-async def run_of(dialect: Dialect) -> str:
+async def run_of(dialect: InstanceSessions) -> str:
     (instance,) = await dialect.own(LOCAL)
     assert instance.run is not None
     return instance.run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perdure.artifacts import Artifacts
-from perdure.dialects.nrp.schemas import translated
+from perdure.dialects.nrp.router import NRP
 from perdure.drivers.experiments import experiments
 from perdure.drivers.experiments.experiments import KIND, Experiments
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -18,6 +18,7 @@ from perdure.run import Change, Execution, Run
 from perdure.settings import Settings
 from perdure.stores.commands import ChangeRun, CreateRun, SetDesiredState
 from perdure.stores.memory import MemoryStore
+from perdure.web.failures import failure_of
 
 pytestmark = pytest.mark.anyio
 
@@ -95,8 +96,9 @@ async def test_a_wish_that_another_replaced_is_refused_at_once(
     assert str(refused.value) == (
         "The experiment is started and didn't become paused: another request wants it started."
     )
-    assert translated(refused.value).status == 400
-    assert translated(refused.value).kind == "State Transition error"
+    failure = failure_of(refused.value, "request", NRP.all_statuses)
+    assert failure.status == 400
+    assert NRP.error(failure)["type"] == "State Transition error"
 
 
 async def test_a_state_that_was_come_to_and_left_is_answered(

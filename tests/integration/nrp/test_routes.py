@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,18 @@ import anyio
 import httpx
 import pytest
 from pydantic import SecretStr
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from tests.support.edges import NO_SERVICES, edge_of
 from tests.support.fake_experiments import FakeExperiments
 from tests.support.served import ROOT
 
 from perdure import __version__
-from perdure.dialects.nrp.router import NrpRoutes
+from perdure.dialects.nrp.router import NRP
 from perdure.dialects.nrp.simulations import Simulations
 from perdure.errors import Damaged, StoreUnavailable
 from perdure.stores.base import Store
 from perdure.stores.commands import DeleteRun
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_store
-from perdure.web.auth import Callers
 from perdure.web.tokens import Tokens
 
 ADA = {"Authorization": "Bearer token-a"}
@@ -49,17 +48,15 @@ class Backend:
         self.driver = FakeExperiments(store, most)
         self.simulations = Simulations(store, self.driver)
 
-        async def other(request: Any) -> PlainTextResponse:
-            return PlainTextResponse("another route")
-
-        routes = NrpRoutes(
-            Starlette(routes=[Route("/{path:path}", other)]),
-            simulations=lambda scope: self.simulations,
-            callers=Callers(tokens),
-            max_body_bytes=10_000,
-        )
-        transport = httpx.ASGITransport(routes)
+        nrp = replace(NRP, opened=lambda services: nullcontext(self.simulations))
+        self.edge = edge_of(nrp, tokens=tokens, limit=10_000)
+        transport = httpx.ASGITransport(self.edge)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        async with self.edge.opened(NO_SERVICES), self.client:
+            yield
 
     async def make(self, headers: dict[str, str] = ADA, **fields: Any) -> httpx.Response:
         return await self.client.post(
@@ -82,7 +79,7 @@ class Backend:
 async def backend() -> AsyncIterator[Backend]:
     store = MemoryStore()
     made = Backend(store)
-    async with made.client:
+    async with made.serving():
         yield made
     store.close()
 
@@ -193,7 +190,7 @@ async def test_unknown_paths_and_methods_are_told_in_json(
 
 async def test_other_paths_are_others(backend: Backend) -> None:
     for path in ("/", "/runs", "/simulations", "/version/1"):
-        assert (await backend.client.get(path)).text == "another route"
+        assert (await backend.client.get(path, headers=ADA)).text == "another route"
 
 
 async def test_the_version_is_told_to_anybody(backend: Backend) -> None:
@@ -284,7 +281,7 @@ async def test_owners_are_known_by_their_tokens_only(backend: Backend) -> None:
 async def test_without_tokens_everything_is_local() -> None:
     store = MemoryStore()
     backend = Backend(store, tokens=Tokens({}))
-    async with backend.client:
+    async with backend.serving():
         assert (await backend.make(headers={"X-User-Name": "ada"})).json()["owner"] == "local"
         assert (await backend.put(0, "started", {})).status_code == 200
     store.close()
@@ -296,7 +293,7 @@ async def test_numbers_are_never_given_again(tmp_path: Path) -> None:
     for expected in ([0, 1], [2, 3]):
         store = open_store(url)
         backend = Backend(store)
-        async with backend.client:
+        async with backend.serving():
             made = [(await backend.make()).json()["simulationID"] for _ in range(2)]
             assert made == expected
             listed = (await backend.client.get("/simulation", headers=ADA)).json()
@@ -337,7 +334,7 @@ async def test_what_cant_be_made_leaves_nothing_that_keeps_others_out(backend: B
 async def test_beyond_the_most_simulations_there_is_a_409() -> None:
     store = MemoryStore()
     backend = Backend(store, most=2)
-    async with backend.client:
+    async with backend.serving():
         for _ in range(2):
             assert (await backend.make()).status_code == 201
         error(await backend.make(), 409)

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib import pyplot as plt
 
-from perdure.dialects.bptk import dialect, expiry
+from perdure.dialects.bptk import expiry, instance_sessions
 from perdure.dialects.bptk.handlers import FIXED, OF_INSTANCE
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def test_how_often_an_adapter_is_asked_for_its_list_is_documented() -> None:
 
 
 def test_how_many_whole_runs_are_computed_at_once_is_documented() -> None:
-    assert dialect.BULK_AT_ONCE == 2
+    assert instance_sessions.BULK_AT_ONCE == 2
     assert "two such" in PAGE
     assert "Two of them" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ import pytest
 from perdure import errors
 from perdure.execution.environment import ALLOWED
 from perdure.settings import Settings
-from perdure.web.errors import status_of
+from perdure.web.failures import status_of
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from perdure import extend
+from perdure.testing.dialects import DialectConformance
 from perdure.testing.engines import EngineConformance
 from perdure.testing.executors import ExecutorConformance
 from perdure.testing.stores import DurableStoreConformance
@@ -126,7 +128,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.mkdir()
     for name, code in re.findall(SAVED, PAGE, re.DOTALL):
         (folder / name).write_text(code)
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 5
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder.parent)
         yield folder
@@ -166,6 +168,20 @@ def test_the_store_of_the_page_runs_the_suite_of_stores(package: Path, tmp_path:
         test(folder)
 
 
+def test_the_dialect_of_the_page_runs_the_suite_of_dialects_and_one_that_leaks_does_not(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = conformance("A dialect").TestLaps()
+    assert isinstance(suite, DialectConformance)
+    suite.test_every_route_is_in_the_document()
+    suite.test_without_a_right_token_there_is_only_what_is_public()
+    suite.test_no_body_makes_it_fail()
+    leaking = replace(suite.dialect, error=lambda failure: {"error": {"message": failure.message}})
+    monkeypatch.setattr(suite, "dialect", leaking)
+    with pytest.raises(AssertionError, match="POST /races answers an error in the shape of the native API"):
+        suite.test_without_a_right_token_there_is_only_what_is_public()
+
+
 def test_the_executor_of_the_page_runs_the_suite_of_executors(package: Path) -> None:
     suite = conformance("An executor").TestBrokerExecutor()
     assert isinstance(suite, ExecutorConformance)
@@ -203,5 +219,5 @@ def test_the_task_of_the_page_obeys_the_law_and_one_that_counts_attempts_does_no
 def test_the_entry_points_of_the_page_are_those_of_perdure() -> None:
     named = set(re.findall(r'\[project.entry-points."(.*)"\]', PAGE))
     own = (ROOT / "pyproject.toml").read_text()
-    assert named == {"perdure.engines", "perdure.stores", "perdure.tasks"}
+    assert named == {"perdure.dialects", "perdure.engines", "perdure.stores", "perdure.tasks"}
     assert all(f'entry-points."{group}"' in own for group in named)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.web.bodies import decode_object, refuse_repeated_keys
-from perdure.web.errors import HttpError
+from perdure.web.failures import HttpError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -39,7 +39,7 @@ def test_a_repeated_key_is_a_400_at_any_depth(
         text = f'{{"a": [1, {text}]}}'
     with pytest.raises(HttpError) as refused:
         refuse_repeated_keys(text.encode("utf-8", "surrogatepass"))
-    assert refused.value.status_code == 400
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_repeated_key_is_a_400_at_any_depth(
 )
 def test_what_is_no_json_is_left_to_the_decoder(data: bytes) -> None:
     refuse_repeated_keys(data)
-    with pytest.raises(HttpError, match="the body is not JSON"):
+    with pytest.raises(HttpError, match="The body is not JSON"):
         decode_object(data)
 
 

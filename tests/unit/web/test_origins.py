@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from perdure.errors import Invalid
 from perdure.settings import Settings
-from perdure.web.errors import HttpError
+from perdure.web.failures import HttpError
+from perdure.web.headers import headers_of
 from perdure.web.origins import OriginPolicy, host_name, is_loopback
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "127.1.2.3", "::1")
@@ -23,7 +24,7 @@ def asked(
     headers += [(b"origin", origin.encode()) for origin in origins]
     scope = {"type": "http", "path": path, "headers": headers, "server": ("127.0.0.1", 5000)}
     try:
-        return policy.admit(scope)
+        return policy.admit(scope, headers_of(scope))
     except HttpError as error:
         return error.code
 
@@ -164,9 +165,9 @@ def test_the_administrators_socket_is_asked_by_any_name() -> None:
         "headers": [(b"host", b"evil.example"), (b"origin", b"null")],
         "server": ("/run/administrator", None),
     }
-    assert POLICY.admit(scope) is None
+    assert POLICY.admit(scope, headers_of(scope)) is None
     with pytest.raises(HttpError):
-        POLICY.admit({**scope, "server": ("/run/other", None)})
+        POLICY.admit({**scope, "server": ("/run/other", None)}, headers_of(scope))
 
 
 @pytest.mark.parametrize(

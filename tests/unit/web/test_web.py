@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,9 @@ from pydantic import SecretStr
 from perdure.drivers.session_requests import ADMINISTRATOR
 from perdure.errors import Invalid
 from perdure.settings import Settings
-from perdure.web.errors import HttpError, error_response
+from perdure.web.errors import error_body
 from perdure.web.events import event
+from perdure.web.failures import HttpError, failure_of
 from perdure.web.idempotency import key_text, make_key
 from perdure.web.origins import is_loopback
 from perdure.web.tokens import Caller, Tokens
@@ -26,9 +28,14 @@ json_values = st.recursive(
 )
 
 
+def answered(message: str, details: dict[str, Any]) -> bytes:
+    """Return the body of the answer for an error."""
+    return msgspec.json.encode(error_body(failure_of(HttpError(422, "code", message, details), "request")))
+
+
 @given(st.text(), st.dictionaries(st.text(), json_values))
 def test_an_error_is_json_whatever_it_is_about(message: str, details: dict[str, Any]) -> None:
-    body = json.loads(bytes(error_response(422, "code", message, details).body), parse_constant=pytest.fail)
+    body = json.loads(answered(message, details), parse_constant=pytest.fail)
     assert body["error"]["code"] == "code"
     assert body["error"]["details"].keys() <= set(details)
 
@@ -46,7 +53,7 @@ def test_an_error_is_json_whatever_it_is_about(message: str, details: dict[str, 
     ],
 )
 def test_an_error_is_bounded_whatever_it_is_about(details: dict[str, Any]) -> None:
-    body = bytes(error_response(422, "code", "y" * 1_000_000, details).body)
+    body = answered("y" * 1_000_000, details)
     assert len(body) < 15_000
     json.loads(body)
 
@@ -99,13 +106,13 @@ def test_an_owner_may_have_several_tokens_and_a_token_one_owner(monkeypatch: pyt
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255))
 def test_every_visible_text_is_a_key(text: str) -> None:
-    assert key_text([(b"idempotency-key", text.encode())]) == text
+    assert key_text({b"idempotency-key": text.encode()}) == text
 
 
 @pytest.mark.parametrize("value", [b"", b" ", b"a b", b"\xc3\xa9", b"x" * 256, b"a\x00b", b"a\n"])
 def test_no_other_text_is_a_key(value: bytes) -> None:
     with pytest.raises(HttpError):
-        key_text([(b"idempotency-key", value)])
+        key_text({b"idempotency-key": value})
 
 
 def test_a_key_tells_requests_apart_by_what_they_say_and_where() -> None:

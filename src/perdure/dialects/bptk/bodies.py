@@ -6,7 +6,7 @@ Unknown fields are ignored, as BPTK does. A body that isn't declared as JSON cou
 from typing import Any
 
 from perdure.dialects.bptk.mistakes import BptkError
-from perdure.web.open_routes import Call
+from perdure.web.dialect import Call
 
 __all__ = [
     "NO_JSON",
@@ -28,7 +28,8 @@ def need_json(call: Call) -> dict[str, Any]:
     """Return a request's body; raise `BptkError` if there is none."""
     if call.body is None:
         raise BptkError(400, NO_JSON)
-    return call.body
+    body: dict[str, Any] = call.body
+    return body
 
 
 def names(body: dict[str, Any], key: str) -> list[str]:
@@ -58,11 +59,11 @@ def whole(value: Any, text: str) -> int:
 def expected_step(call: Call) -> int | None:
     """Return the number that the next step must have: the header ``Expected-Step`` or ``expectedStep``."""
     text = "expecting expectedStep to be the number of the next step, from 1 on"
-    given = [value for name, value in call.scope["headers"] if name == EXPECTED_HEADER]
-    if given:
-        if len(given) > 1 or not given[0].strip().isdigit() or len(given[0]) > 16:
+    given = call.headers.get(EXPECTED_HEADER)
+    if given is not None:
+        if not given.strip().isdigit() or len(given) > 16:
             raise BptkError(400, text)
-        value: Any = int(given[0])
+        value: Any = int(given)
     else:
         value = None if call.body is None else call.body.get("expectedStep")
     if value is None:

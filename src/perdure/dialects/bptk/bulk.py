@@ -16,7 +16,7 @@ from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
 from perdure.scenarios.model import ServedModel
 from perdure.settings import Settings
-from perdure.web.open_routes import Call
+from perdure.web.dialect import Call
 
 __all__ = [
     "check_runs",

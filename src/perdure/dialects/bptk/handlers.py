@@ -1,10 +1,10 @@
 """The handlers: what each of BPTK's routes takes and answers."""
 
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio.to_thread
 import msgspec
@@ -17,15 +17,9 @@ from perdure.dialects.bptk.answers import (
     metrics_entry,
     step_results,
 )
-from perdure.dialects.bptk.bodies import (
-    NO_NUMBER,
-    expected_step,
-    flag,
-    need_json,
-    whole,
-)
-from perdure.dialects.bptk.dialect import Dialect
+from perdure.dialects.bptk.bodies import NO_NUMBER, expected_step, flag, need_json, whole
 from perdure.dialects.bptk.execute import execute
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.json_stream import json_answer, off_loop
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides, overrides_of
@@ -39,12 +33,9 @@ from perdure.engines.numbers import finite
 from perdure.errors import InstanceNotFound
 from perdure.run import Key
 from perdure.scenarios import Scenario
-from perdure.web.idempotency import key_text, make_key
-from perdure.web.open_routes import Call
+from perdure.web.dialect import Call, Handler, json_response
 
-__all__ = ["FIXED", "OF_INSTANCE", "Handler"]
-
-Handler: TypeAlias = Callable[[Dialect, Call], Awaitable[ASGIApp]]
+__all__ = ["FIXED", "OF_INSTANCE"]
 
 MANY_VALUES = 1_000  # an answer with more is put together off the event loop
 
@@ -55,7 +46,7 @@ NO_ADAPTER = "expecting an external state adapter to be set"
 # The catalogue ----------------------------------------------------------------------------------------------
 
 
-async def run(dialect: Dialect, call: Call) -> ASGIApp:
+async def run(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Run scenarios from start to stop; what the call sets holds for it alone."""
     body = need_json(call)
     selected, overrides = bulk.selection(body), overrides_of(body.get("settings"))
@@ -63,22 +54,22 @@ async def run(dialect: Dialect, call: Call) -> ASGIApp:
     return await _computed(work, dialect.bulk)
 
 
-async def run_execute(dialect: Dialect, call: Call) -> ASGIApp:
+async def run_execute(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Run a model that comes with the call."""
     return await _computed(partial(execute, need_json(call), dialect.settings), dialect.bulk)
 
 
-async def scenarios(dialect: Dialect, call: Call) -> ASGIApp:
+async def scenarios(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """List the scenarios of each manager."""
-    return _json(bulk.scenario_names(dialect.sessions.catalogue))
+    return json_response(bulk.scenario_names(dialect.sessions.catalogue))
 
 
-async def equations(dialect: Dialect, call: Call) -> ASGIApp:
+async def equations(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """List the elements of a scenario's model."""
-    return _json(bulk.equations_of(dialect.sessions.catalogue, call))
+    return json_response(bulk.equations_of(dialect.sessions.catalogue, call))
 
 
-async def agents(dialect: Dialect, call: Call) -> ASGIApp:
+async def agents(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Say that a scenario's model has no agents."""
     raise bulk.no_agents(dialect.sessions.catalogue, call)
 
@@ -86,34 +77,34 @@ async def agents(dialect: Dialect, call: Call) -> ASGIApp:
 # Instances --------------------------------------------------------------------------------------------------
 
 
-async def start_instance(dialect: Dialect, call: Call) -> ASGIApp:
+async def start_instance(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Start an instance."""
     told, timeout = _timeout(call)
     (instance,) = await dialect.start(call.maker, 1, timeout, _key(call, "start-instance"))
-    return _json({"instance_uuid": instance, "timeout": told})
+    return json_response({"instance_uuid": instance, "timeout": told})
 
 
-async def start_instances(dialect: Dialect, call: Call) -> ASGIApp:
+async def start_instances(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Start several instances."""
     told, timeout = _timeout(call)
     count = whole((call.body or {}).get("instances", 1), "expecting instances to be a number from 0 on")
     started = await dialect.start(call.maker, count, timeout, _key(call, "start-instances"))
-    return _json({"instance_uuids": started, "timeout": told})
+    return json_response({"instance_uuids": started, "timeout": told})
 
 
-async def keep_alive(dialect: Dialect, call: Call) -> ASGIApp:
+async def keep_alive(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Begin an instance's timeout anew."""
-    await dialect.keep_alive(call.owner, call.name)
-    return _json({"msg": "instance timer reset"})
+    await dialect.keep_alive(call.owner, call.params["instance"])
+    return json_response({"msg": "instance timer reset"})
 
 
-async def stop_instance(dialect: Dialect, call: Call) -> ASGIApp:
+async def stop_instance(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Forget an instance, if there is one."""
-    await dialect.stop(call.owner, call.name)
-    return _json({"msg": "Instance deleted."})
+    await dialect.stop(call.owner, call.params["instance"])
+    return json_response({"msg": "Instance deleted."})
 
 
-async def full_metrics(dialect: Dialect, call: Call) -> ASGIApp:
+async def full_metrics(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Say where the caller's instances stand that have a session."""
     own = await dialect.own(call.owner)
     told: dict[str, Any] = {}
@@ -121,10 +112,10 @@ async def full_metrics(dialect: Dialect, call: Call) -> ASGIApp:
         found = await dialect.current_run(instance)
         if found is not None:
             told[instance.id] = metrics_entry(instance, found)
-    return _json({**told, "instanceCount": len(own), "threadCount": threading.active_count()})
+    return json_response({**told, "instanceCount": len(own), "threadCount": threading.active_count()})
 
 
-async def save_state(dialect: Dialect, call: Call) -> ASGIApp:
+async def save_state(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Write the caller's instances to the adapter and return them."""
     if not dialect.saves:
         raise BptkError(409, NO_ADAPTER)
@@ -145,7 +136,7 @@ async def save_state(dialect: Dialect, call: Call) -> ASGIApp:
     return await json_answer(pieces(), call.receive)
 
 
-async def load_state(dialect: Dialect, call: Call) -> ASGIApp:
+async def load_state(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Load what the adapter holds."""
     if not dialect.saves:
         raise BptkError(409, NO_ADAPTER)
@@ -156,7 +147,7 @@ async def load_state(dialect: Dialect, call: Call) -> ASGIApp:
 # Sessions ---------------------------------------------------------------------------------------------------
 
 
-async def begin_session(dialect: Dialect, call: Call) -> ASGIApp:
+async def begin_session(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Begin a session in place of the one the instance has."""
     body = need_json(call)
     selected, overrides = bulk.selection(body), overrides_of(body.get("settings"))
@@ -179,59 +170,63 @@ async def begin_session(dialect: Dialect, call: Call) -> ASGIApp:
             settings=known_overrides(overrides, found),
         )
 
-    key = _key(call, f"{call.name}/begin-session")
-    await dialect.begin_session(call.owner, call.name, new, key)
-    return _json({"msg": "session started"})
+    key = _key(call, f"{call.params['instance']}/begin-session")
+    await dialect.begin_session(call.owner, call.params["instance"], new, key)
+    return json_response({"msg": "session started"})
 
 
-async def end_session(dialect: Dialect, call: Call) -> ASGIApp:
+async def end_session(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """End the instance's session, if it has one."""
-    await dialect.end_session(call.owner, call.name)
-    return _json({"msg": "session terminated"})
+    await dialect.end_session(call.owner, call.params["instance"])
+    return json_response({"msg": "session terminated"})
 
 
-async def run_step(dialect: Dialect, call: Call) -> ASGIApp:
+async def run_step(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Take one step."""
     request, overrides = StepRequest(expected=expected_step(call)), _overrides(call)
-    answer = await dialect.step(call.owner, call.name, overrides, request, _key(call, "run-step"))
+    answer = await dialect.step(
+        call.owner, call.params["instance"], overrides, request, _key(call, "run-step")
+    )
     if answer is None:
-        return _json(STOPTIME_REACHED)
-    return _json(step_results(answer, flat=flag(call.body, "flatResults"))[0])
+        return json_response(STOPTIME_REACHED)
+    return json_response(step_results(answer, flat=flag(call.body, "flatResults"))[0])
 
 
-async def run_steps(dialect: Dialect, call: Call) -> ASGIApp:
+async def run_steps(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Take several steps; beyond the end each answers that the end is reached."""
     body = need_json(call)
     if "numberSteps" not in body:
         raise BptkError(400, NO_NUMBER)
     overrides, count = _overrides(call), whole(body["numberSteps"], NO_NUMBER)
     if count == 0:
-        return _json([])
+        return json_response([])
     request = StepRequest(steps=count, expected=expected_step(call))
-    answer = await dialect.step(call.owner, call.name, overrides, request, _key(call, "run-steps"))
+    answer = await dialect.step(
+        call.owner, call.params["instance"], overrides, request, _key(call, "run-steps")
+    )
 
     def shape() -> list[Any]:
         taken: list[Any] = [] if answer is None else step_results(answer, flat=flag(body, "flatResults"))
         return taken + [STOPTIME_REACHED] * (count - len(taken))
 
     short = count * _width(answer) <= MANY_VALUES
-    return _json(shape()) if short else await _computed(shape, dialect.reading)
+    return json_response(shape()) if short else await _computed(shape, dialect.reading)
 
 
-async def stream_steps(dialect: Dialect, call: Call) -> ASGIApp:
+async def stream_steps(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Take all steps up to the end, and send each once it is durable."""
     expected, key = expected_step(call), _key(call, "stream-steps")
-    steps = dialect.stream(call.owner, call.name, _overrides(call), expected, key)
+    steps = dialect.stream(call.owner, call.params["instance"], _overrides(call), expected, key)
     first = await anext(steps, None)  # what is wrong with the request is told with its status
     return StepStream(first, steps, flag(call.body, "flatResults"), call.receive)
 
 
-async def results(dialect: Dialect, call: Call) -> ASGIApp:
+async def results(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Return all that the session answered."""
     return await _results(dialect, call, flat=False)
 
 
-async def flat_results(dialect: Dialect, call: Call) -> ASGIApp:
+async def flat_results(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Return all that the session answered, without times."""
     return await _results(dialect, call, flat=True)
 
@@ -257,7 +252,7 @@ def _overrides(call: Call) -> Overrides:
 
 
 def _key(call: Call, route: str) -> Key | None:
-    return make_key(key_text(call.scope["headers"]), f"POST {route}", call.body)
+    return call.key(f"POST {route}", call.body)
 
 
 def _dt(given: Any, scenarios: list[Scenario]) -> float | None:
@@ -275,10 +270,10 @@ def _width(answer: Answer | None) -> int:
     return 1 if answer is None else sum(len(part.outputs) for part in answer.spec.scenarios)
 
 
-async def _results(dialect: Dialect, call: Call, *, flat: bool) -> ASGIApp:
-    found = await dialect.log(call.owner, call.name)
+async def _results(dialect: InstanceSessions, call: Call, *, flat: bool) -> ASGIApp:
+    found = await dialect.log(call.owner, call.params["instance"])
     if found is None:
-        return _json({})
+        return json_response({})
     return await json_answer(off_loop(session_results(found, flat=flat), dialect.reading), call.receive)
 
 
@@ -288,11 +283,7 @@ async def _computed(work: Callable[[], Any], threads: anyio.CapacityLimiter) -> 
     return Response(body, media_type="application/json")
 
 
-def _json(body: Any) -> Response:
-    return Response(msgspec.json.encode(body), media_type="application/json")
-
-
-FIXED: Mapping[str, Mapping[str, Handler]] = {
+FIXED: Mapping[str, Mapping[str, Handler[InstanceSessions]]] = {
     "run": {"POST": run, "PUT": run},
     "execute": {"POST": run_execute},
     "scenarios": {"GET": scenarios},
@@ -306,7 +297,7 @@ FIXED: Mapping[str, Mapping[str, Handler]] = {
 }
 """The routes whose path has one part: method → handler."""
 
-OF_INSTANCE: Mapping[str, Mapping[str, Handler]] = {
+OF_INSTANCE: Mapping[str, Mapping[str, Handler[InstanceSessions]]] = {
     "begin-session": {"POST": begin_session},
     "run-step": {"POST": run_step},
     "run-steps": {"POST": run_steps},

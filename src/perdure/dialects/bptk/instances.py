@@ -211,7 +211,7 @@ class Instances:
     async def start(
         self, owner: str, number: int, lasting: Mapping[str, int | float], key: Key | None
     ) -> list[str]:
-        """Start instances within their owner's limit, only once for a key; see `Dialect.start`."""
+        """Start instances within their owner's limit, only once for a key; see `InstanceSessions.start`."""
         if number > self._limit:
             self._rows.owner_limit(owner).check(len(await self._rows.own(owner)), number)
         if key is None:

@@ -1,15 +1,12 @@
-"""What the OpenAPI document says of this dialect: its routes, made of the handlers, and what they take."""
+"""What the OpenAPI document says of this dialect: what its routes take."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from perdure.dialects.bptk.handlers import FIXED, OF_INSTANCE, Handler
 from perdure.web.idempotency import DESCRIPTION, HEADER, HEADER_SCHEMA
-from perdure.web.openapi import Described, json_content
+from perdure.web.openapi import json_content, reference
 
-__all__ = ["described"]
-
-TAG = "BPTK"
+__all__ = ["SCHEMAS", "operation"]
 
 _NAMES = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 _SETTINGS = {"type": "object", "description": "Manager → scenario → constants, points."}
@@ -43,36 +40,20 @@ _KEYED = frozenset(
 _STEPPING = frozenset({"run-step", "run-steps", "stream-steps"})
 
 
-def described() -> Described:
-    """Return the dialect's part of the OpenAPI document."""
-    paths = {f"/{name}": _path(name, methods, []) for name, methods in FIXED.items()}
-    instance = {"name": "instance", "in": "path", "required": True, "schema": {"type": "string"}}
-    for name, methods in OF_INSTANCE.items():
-        paths[f"/{{instance}}/{name}"] = _path(name, methods, [instance])
-    return Described(
-        tag=TAG,
-        description="The routes of BPTK-Py's server, as far as they are about system dynamics.",
-        paths=paths,
-        schemas={
-            "BptkError": {
-                "type": "object",
-                "description": "What went wrong, in BPTK's shape.",
-                "properties": {
-                    "error": {"type": "string"},
-                    "Unauthorized": {"type": "string", "description": "Instead, with a 401."},
-                },
-            }
+SCHEMAS: dict[str, Any] = {
+    "BptkError": {
+        "type": "object",
+        "description": "What went wrong, in BPTK's shape.",
+        "properties": {
+            "error": {"type": "string"},
+            "Unauthorized": {"type": "string", "description": "Instead, with a 401."},
         },
-    )
-
-
-def _path(name: str, methods: Mapping[str, Handler], parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        method.lower(): _operation(name, method, handler, parameters) for method, handler in methods.items()
     }
+}
 
 
-def _operation(name: str, method: str, handler: Handler, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def operation(name: str, method: str) -> dict[str, Any]:
+    """Describe a route by the last part of its path."""
     headers = []
     if name in _KEYED:
         headers.append({"name": HEADER, "in": "header", "description": DESCRIPTION, "schema": HEADER_SCHEMA})
@@ -80,19 +61,18 @@ def _operation(name: str, method: str, handler: Handler, parameters: list[dict[s
         text = "The number of the step that must be next, from 1 on."
         schema = {"type": "integer", "minimum": 1}
         headers.append({"name": "Expected-Step", "in": "header", "description": text, "schema": schema})
-    error = json_content({"$ref": "#/components/schemas/BptkError"})
-    operation: dict[str, Any] = {
+    error = json_content(reference("BptkError"))
+    described: dict[str, Any] = {
         "operationId": f"bptk_{name.replace('-', '_')}_{method.lower()}",
-        "description": handler.__doc__ or "",
         "responses": {
             "200": {"description": "Done.", "content": json_content({})},
             "4XX": {"description": "The request is wrong, or can't be answered now.", "content": error},
             "5XX": {"description": "Perdure, its store or the adapter failed.", "content": error},
         },
     }
-    if parameters or headers:
-        operation["parameters"] = [*parameters, *headers]
+    if headers:
+        described["parameters"] = headers
     if name in _BODIES:
         body = {"type": "object", "properties": dict(_BODIES[name])}
-        operation["requestBody"] = {"content": json_content(body)}
-    return operation
+        described["requestBody"] = {"content": json_content(body)}
+    return described

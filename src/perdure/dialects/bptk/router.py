@@ -1,66 +1,90 @@
-"""The router: BPTK's paths over HTTP, and the shape of its errors.
+"""The router: BPTK's routes over HTTP, and the shape of its errors.
 
-BPTK's instances have paths of their own at the root, so these routes are open routes in front of the app.
+An instance has paths of its own at the root. Where the first part of a path is a text of another API's, that
+counts: nothing there is an instance's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import msgspec
-from starlette.responses import Response
-from starlette.types import Scope
+from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
+from perdure.dialects.bptk.handlers import FIXED, OF_INSTANCE
+from perdure.dialects.bptk.instance_sessions import InstanceSessions
+from perdure.dialects.bptk.openapi import SCHEMAS, operation
+from perdure.web.auth import Unauthorized
+from perdure.web.dialect import Dialect, Handler, Route
+from perdure.web.failures import Failure
+from perdure.web.services import AppServices
 
-from perdure.dialects.bptk import handlers
-from perdure.dialects.bptk.dialect import Dialect
-from perdure.dialects.bptk.mistakes import BptkError
-from perdure.web.open_routes import Handler
-
-__all__ = ["BptkPaths"]
-
-ROUTES_OF_OTHERS = frozenset({"runs", "models", "experiments", "simulation", "status", "terminate"})
-"""First parts of paths that are never an instance's id."""
-
-LONGEST_ID = 200  # characters
-LONGEST_TEXT = 1_000  # characters of an error
+__all__ = ["BPTK", "in_memory"]
 
 
-class BptkPaths:
-    """BPTK's paths and shapes; `dialect` returns the dialect that serves a request."""
-
-    allowed_headers = "Authorization, Content-Type, Idempotency-Key, Expected-Step"
-
-    def __init__(self, dialect: Callable[[Scope], Dialect]) -> None:
-        self._dialect = dialect
-
-    def find(self, scope: Scope) -> tuple[Mapping[str, Handler], str] | None:
-        """Return the handlers at a path, and the instance in it."""
-        parts = scope["path"].removeprefix("/").removesuffix("/").split("/")
-        if len(parts) == 1 and parts[0] in handlers.FIXED:
-            return self._of(scope, handlers.FIXED[parts[0]]), ""
-        if len(parts) != 2 or parts[1] not in handlers.OF_INSTANCE or parts[0] in ROUTES_OF_OTHERS:
-            return None
-        if not 0 < len(parts[0]) <= LONGEST_ID:
-            return None
-        return self._of(scope, handlers.OF_INSTANCE[parts[1]]), parts[0]
-
-    def error(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-        """Return an error in BPTK's shape."""
-        text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
-        return _json({"error": text.encode("utf-8", "replace").decode()}, status, headers)
-
-    def own_error(self, error: Exception) -> Response | None:
-        """Return the answer to what BPTK has words of its own for."""
-        return self.error(error.status, error.text, error.headers) if isinstance(error, BptkError) else None
-
-    def unauthorized(self, text: str) -> Response:
-        """Return BPTK's answer to a token that is missing or wrong."""
-        return _json({"Unauthorized": text}, 401, {"WWW-Authenticate": "Bearer"})
-
-    def _of(self, scope: Scope, methods: Mapping[str, handlers.Handler]) -> Mapping[str, Handler]:
-        dialect = self._dialect(scope)
-        return {method: partial(handler, dialect) for method, handler in methods.items()}
+def error_body(failure: Failure) -> dict[str, str]:
+    """Return an error as BPTK has it."""
+    match failure.error:
+        case Unauthorized(given=given):
+            return {"Unauthorized": f"Authentication Token is {'wrong' if given else 'missing'}!"}
+    return {"error": failure.message}
 
 
-def _json(body: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
+@asynccontextmanager
+async def _opened(
+    services: AppServices,
+    *,
+    adapter: ExternalStateAdapter | None = None,
+    externalize: bool = False,
+    durable: bool = True,
+) -> AsyncIterator[InstanceSessions]:
+    sessions = services.sessions
+    instances = InstanceSessions(
+        sessions,
+        services.settings,
+        services.metrics,
+        mirror=None if adapter is None else Mirror(adapter, services.store, sessions, shared=externalize),
+        externalize=externalize,
+        durable=durable,
+        closing=services.closing,
+    )
+    try:
+        await instances.open()
+        yield instances
+    finally:
+        await instances.aclose()
+
+
+def _routes(
+    before: str, handlers: Mapping[str, Mapping[str, Handler[InstanceSessions]]]
+) -> list[Route[InstanceSessions]]:
+    return [
+        Route(method, f"{before}/{name}", handler, operation(name, method))
+        for name, methods in handlers.items()
+        for method, handler in methods.items()
+    ]
+
+
+BPTK = Dialect(
+    name="BPTK",
+    description="The routes of BPTK-Py's server, as far as they are about system dynamics.",
+    routes=[*_routes("", FIXED), *_routes("/{instance}", OF_INSTANCE)],
+    opened=_opened,
+    error=error_body,
+    schemas=SCHEMAS,
+    request_headers="Authorization, Content-Type, Idempotency-Key, Expected-Step",
+)
+"""BPTK-Py's server."""
+
+
+def in_memory(adapter: ExternalStateAdapter | None, *, externalize: bool) -> Dialect[InstanceSessions]:
+    """Return the dialect on a store that ends with the process.
+
+    Parameters
+    ----------
+    adapter
+        Where instances are written through to; None leaves them in memory alone.
+    externalize
+        Whether nothing stays in memory between requests.
+    """
+    opened = partial(_opened, adapter=adapter, externalize=externalize, durable=False)
+    return replace(BPTK, opened=opened)

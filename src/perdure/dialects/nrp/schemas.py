@@ -4,42 +4,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-from starlette.responses import Response
-
 from perdure.dialects.nrp.simulations import NewRecord, NrpSimulation
 from perdure.drivers.experiments.experiment_requests import NewExperiment
-from perdure.errors import (
-    Damaged,
-    Forbidden,
-    Invalid,
-    NotFound,
-    PerdureError,
-    Refused,
-    TooMany,
-    TriggerRefused,
-)
+from perdure.errors import Invalid, PerdureError, Refused, TooMany, TriggerRefused
 from perdure.lifecycle import RunStatus
-from perdure.web.errors import status_of
+from perdure.web.failures import Failure, HttpError, Statuses
 
-__all__ = [
-    "CLIENT",
-    "GENERAL",
-    "SERVER",
-    "NrpError",
-    "answer",
-    "new_record",
-    "resource",
-    "translated",
-    "wanted",
-]
+__all__ = ["SERVER", "STATUSES", "NrpError", "error_body", "new_record", "resource", "wanted"]
 
 CLIENT = "Client error"
 TRANSITION = "State Transition error"
 SERVER = "Server Error"
 GENERAL = "General error"
-
-LONGEST_TEXT = 1_000  # characters
 
 _BEGINNINGS: Mapping[str, RunStatus] = {
     "created": RunStatus.PAUSED,  # a client never sees one that isn't initialized
@@ -48,51 +24,33 @@ _BEGINNINGS: Mapping[str, RunStatus] = {
 }
 
 
-class NrpError(Exception):
-    """What is wrong with a request, and the status and the type it is answered with."""
+class NrpError(HttpError):
+    """What is wrong with a request, and the type and the data that are answered with it."""
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        kind: str = CLIENT,
-        data: str | None = "",
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+    def __init__(self, status: int, message: str, *, kind: str = CLIENT, data: str = "") -> None:
+        super().__init__(status, "nrp_error", message)
         self.kind = kind
         self.data = data
-        self.headers = headers
-
-    def response(self) -> Response:
-        """Return the answer for it; one without data has no field of that name."""
-        message = self.message if len(self.message) <= LONGEST_TEXT else f"{self.message[:LONGEST_TEXT]}…"
-        body = {"message": message.encode("utf-8", "replace").decode(), "type": self.kind}
-        return answer(body if self.data is None else {**body, "data": self.data}, self.status, self.headers)
 
 
-def translated(error: PerdureError) -> NrpError:
-    """Return one of Perdure's own errors as this dialect tells it; its code is the data."""
-    kind, status = CLIENT, status_of(type(error))
-    if isinstance(error, TriggerRefused):
-        kind, status = TRANSITION, 400
-    elif isinstance(error, Invalid):
-        status = 400
-    elif isinstance(error, Refused | TooMany):
-        status = 409
-    elif not isinstance(error, NotFound | Forbidden):
-        kind = SERVER
-    if isinstance(error, Damaged):
-        status = 500
-    return NrpError(status, str(error), kind=kind, data=error.code)
+STATUSES: Statuses = {TriggerRefused: 400, Invalid: 400, Refused: 409, TooMany: 409}
+"""Where the statuses of errors aren't those of Perdure."""
 
 
-def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer in JSON."""
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
+def error_body(failure: Failure) -> dict[str, str]:
+    """Return an error as this dialect has it; of one of Perdure's own, the code is the data."""
+    match failure.error:
+        case NrpError(kind=kind, data=data):
+            pass
+        case HttpError():
+            kind, data = CLIENT, ""
+        case PerdureError(code=data):
+            kind = TRANSITION if isinstance(failure.error, TriggerRefused) else CLIENT
+            if failure.status >= 500:
+                kind = SERVER
+        case _:
+            return {"message": failure.message, "type": GENERAL}
+    return {"message": failure.message, "type": kind, "data": data}
 
 
 def resource(simulation: NrpSimulation) -> dict[str, Any]:

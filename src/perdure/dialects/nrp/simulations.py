@@ -14,7 +14,6 @@ import anyio.to_thread
 import msgspec
 import structlog
 
-from perdure.dialects.nrp.driver import Experiments
 from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.drivers.session_requests import Owner
 from perdure.errors import CorruptBlob, PerdureError, RunNotFound, VersionConflict
@@ -22,6 +21,7 @@ from perdure.lifecycle import RunStatus
 from perdure.run import Run, new_run_id
 from perdure.stores.base import Store
 from perdure.stores.commands import DeleteDocument, PutDocument
+from perdure.web.services import ExperimentDriver
 
 __all__ = ["NewRecord", "NrpSimulation", "Simulations"]
 
@@ -83,7 +83,7 @@ class Simulations:
         The driver that runs them.
     """
 
-    def __init__(self, store: Store, experiments: Experiments) -> None:
+    def __init__(self, store: Store, experiments: ExperimentDriver) -> None:
         self._store = store
         self._experiments = experiments
         self._reading = anyio.CapacityLimiter(READING)

@@ -1,95 +1,89 @@
-"""The router: the paths of the StableConfigs server, and the shape of its errors. Every answer is JSON."""
+"""The router: the routes of the StableConfigs server, and the shape of its errors. Every answer is JSON."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.to_thread
-import msgspec
 from starlette.responses import Response
-from starlette.types import Scope
 
+from perdure.dialects.stableconfigs import openapi
 from perdure.dialects.stableconfigs.bodies import question_of
 from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.dialects.stableconfigs.mistakes import BadRequest
 from perdure.errors import Forbidden, KeyReused, RunNotFound
-from perdure.web.errors import HttpError
-from perdure.web.idempotency import HEADER, key_text, make_key
-from perdure.web.open_routes import Call, Handler
+from perdure.web.auth import Unauthorized
+from perdure.web.dialect import Call, Dialect, Route, json_response
+from perdure.web.failures import Failure, HttpError, shortened
+from perdure.web.idempotency import HEADER
+from perdure.web.services import AppServices
 
-__all__ = ["StableConfigsPaths"]
-
-LONGEST_TEXT = 1_000  # characters of an error
-
-
-class StableConfigsPaths:
-    """The paths and shapes of StableConfigs; `dialect` returns the dialect that serves a request."""
-
-    allowed_headers = "Authorization, Content-Type, Idempotency-Key"
-
-    def __init__(self, dialect: Callable[[Scope], StableConfigs]) -> None:
-        self._dialect = dialect
-
-    def find(self, scope: Scope) -> tuple[Mapping[str, Handler], str] | None:
-        """Return the handlers at a path, and the task in it."""
-        match scope["path"].removeprefix("/").removesuffix("/").split("/"):
-            case ["task"]:
-                return {"POST": partial(self._start, scope)}, ""
-            case ["status", task_id] if task_id:
-                return {"GET": partial(self._status, scope)}, task_id
-            case ["terminate", task_id] if task_id:
-                return {"DELETE": partial(self._terminate, scope)}, task_id
-        return None
-
-    def error(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-        """Return an error: the protocol's own, with the status as its name."""
-        return _json({"status": "Error", "message": _short(text)}, status, headers)
-
-    def own_error(self, error: Exception) -> Response | None:
-        """Return the answer for a wrong field or an unknown task."""
-        match error:
-            case BadRequest():
-                body = {"status": "BadRequest", "message": _short(str(error)), "field": error.field}
-                return _json(body, error.status)
-            case HttpError() if error.status_code in (400, 413):
-                field = "path" if error.code == "malformed_path" else "body"
-                body = {"status": "BadRequest", "message": _short(error.detail), "field": field}
-                return _json(body, error.status_code)
-            case HttpError():
-                body = {"status": "BadRequest", "message": _short(error.detail), "field": HEADER}
-                return _json(body, error.status_code)
-            case KeyReused():
-                return _json({"status": "BadRequest", "message": str(error), "field": HEADER}, 422)
-            case Forbidden():
-                return _json({"status": "Forbidden", "message": str(error)}, 403)
-            case RunNotFound():
-                text = f"There is no task {_short(error.values['run'])!r}, or its result has expired."
-                return _json({"status": "NotFound", "message": text}, 404)
-        return None
-
-    def unauthorized(self, text: str) -> Response:
-        """Return the answer to a token that is missing or wrong."""
-        return _json({"status": "Unauthorized", "message": text}, 401, {"WWW-Authenticate": "Bearer"})
-
-    async def _start(self, scope: Scope, call: Call) -> Response:
-        question = question_of(call.body)
-        key = make_key(key_text(scope["headers"]), "POST /task", question)
-        task_id = await self._dialect(scope).start(call.maker, question, key)
-        return _json({"task_id": task_id}, 202)
-
-    async def _status(self, scope: Scope, call: Call) -> Response:
-        status, body = await self._dialect(scope).status(call.owner, call.name)
-        return await anyio.to_thread.run_sync(_json, body, status)  # there may be many configurations
-
-    async def _terminate(self, scope: Scope, call: Call) -> Response:
-        await self._dialect(scope).terminate(call.owner, call.name)
-        return _json({"status": f"terminating task: {call.name}"}, 200)
+__all__ = ["STABLECONFIGS"]
 
 
-def _short(text: str) -> str:
-    text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
-    return text.encode("utf-8", "replace").decode()
+async def start(tasks: StableConfigs, call: Call) -> Response:
+    """Queue the search for stable configurations."""
+    question = question_of(call.body)
+    task_id = await tasks.start(call.maker, question, call.key("POST /task", question))
+    return json_response({"task_id": task_id}, 202)
 
 
-def _json(body: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
+async def status(tasks: StableConfigs, call: Call) -> Response:
+    """Say how far a task is, or what it found."""
+    code, body = await tasks.status(call.owner, call.params["task_id"])
+    return await anyio.to_thread.run_sync(json_response, body, code)  # there may be many configurations
+
+
+async def terminate(tasks: StableConfigs, call: Call) -> Response:
+    """End a task; answers when nothing of it is left."""
+    await tasks.terminate(call.owner, call.params["task_id"])
+    return json_response({"status": f"terminating task: {call.params['task_id']}"})
+
+
+def error_body(failure: Failure) -> dict[str, Any]:
+    """Return an error: its name, a text, and the field of the request that is wrong."""
+    match failure.error:
+        case BadRequest(field=field):
+            return _bad_request(failure, field)
+        case Unauthorized(given=given):
+            text = f"Authentication Token is {'wrong' if given else 'missing'}!"
+            return {"status": "Unauthorized", "message": text}
+        case KeyReused():
+            return _bad_request(failure, HEADER)
+        case HttpError(status=400 | 413, code=code):
+            return _bad_request(failure, "path" if code == "malformed_path" else "body")
+        case HttpError(status=422):
+            return _bad_request(failure, HEADER)
+        case Forbidden():
+            return {"status": "Forbidden", "message": failure.message}
+        case RunNotFound() as error:
+            text = f"There is no task {shortened(error.values['run'])!r}, or its result has expired."
+            return {"status": "NotFound", "message": text}
+    return {"status": "Error", "message": failure.message}
+
+
+def _bad_request(failure: Failure, field: str) -> dict[str, Any]:
+    return {"status": "BadRequest", "message": failure.message, "field": field}
+
+
+@asynccontextmanager
+async def _opened(services: AppServices) -> AsyncIterator[StableConfigs]:
+    expires = services.settings.result_expires
+    tasks = StableConfigs(services.tasks, services.store, expires, services.feed)
+    async with tasks.expiring():
+        yield tasks
+
+
+STABLECONFIGS = Dialect(
+    name="StableConfigs",
+    description="The routes of the StableConfigs server: stable configurations of a binding network.",
+    routes=[
+        Route("POST", "/task", start, openapi.START),
+        Route("GET", "/status/{task_id}", status, openapi.STATUS),
+        Route("DELETE", "/terminate/{task_id}", terminate, openapi.TERMINATE),
+    ],
+    opened=_opened,
+    error=error_body,
+    schemas=openapi.SCHEMAS,
+)
+"""The StableConfigs server."""

@@ -1,4 +1,4 @@
-"""The dialect: what BPTK's routes do with instances and their sessions, without HTTP."""
+"""The sessions of instances: what BPTK's routes do with instances and their sessions, without HTTP."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -32,14 +32,14 @@ from perdure.scenarios import Scenario
 from perdure.settings import Settings
 from perdure.stores.commands import Touch
 
-__all__ = ["Dialect"]
+__all__ = ["InstanceSessions"]
 
 STREAMED_AT_ONCE = 16  # steps of a stream that share commits; with an adapter each is saved by itself
 BULK_AT_ONCE = 2  # whole runs, which take a processor each
 READ_AT_ONCE = 4  # long sessions that are written down
 
 
-class Dialect:
+class InstanceSessions:
     """The instances of one server, and their sessions.
 
     Parameters

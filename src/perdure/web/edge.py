@@ -1,0 +1,316 @@
+"""The edge: the one way of every request into the app and of every answer out of it.
+
+It names the request, checks where it comes from and who asks, finds its route, reads its body within the
+limit, and answers what goes wrong in the shape of the API that it is for. It counts and logs each answer.
+What is no route of its own, it hands to the app of the native API's other routes, within the same limits.
+"""
+
+import itertools
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from perdure.errors import PerdureError
+from perdure.web.auth import Callers, note_caller
+from perdure.web.bodies import Limit, Upload, bounded, check_media_type, has_body, read, strict
+from perdure.web.dialect import Call, Dialect, Route, json_response
+from perdure.web.errors import raised_by_routes
+from perdure.web.failures import HttpError, failure_of
+from perdure.web.headers import Headers, headers_of
+from perdure.web.origins import OriginPolicy
+from perdure.web.paths import check_encoding
+from perdure.web.routing import Routing
+from perdure.web.services import Services
+
+__all__ = ["Admission", "Edge"]
+
+NATIVE_METHODS = "GET, POST, PUT, PATCH, DELETE"
+PREFLIGHT_SECONDS = "600"
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Who may call an app, and how much may be sent.
+
+    Attributes
+    ----------
+    callers
+        Finds out who asks.
+    policy
+        Which hosts the app answers to, and which web pages may call it.
+    public
+        Paths of the native API that need no token.
+    limit
+        The largest body of JSON.
+    uploads
+        Requests of the native API whose body isn't JSON.
+    """
+
+    callers: Callers
+    policy: OriginPolicy
+    public: Collection[str]
+    limit: Limit
+    uploads: Sequence[Upload] = ()
+
+
+class Edge:
+    """An ASGI app that answers HTTP.
+
+    Parameters
+    ----------
+    native
+        The native API: the routes that don't go through FastAPI, and the shape of its errors.
+    rest
+        The app that has the native API's other routes.
+    paths
+        The templates of their paths.
+    dialects
+        The dialects that are served.
+    admission
+        Who may call.
+    count
+        Called with the method, the status and the seconds of each answer when it has ended.
+    log_all
+        Whether every answer gets a log line, or only those with a status of 400 and more. What a query or a
+        body holds is in none of them.
+
+    Attributes
+    ----------
+    apis
+        The native API, and the dialects.
+    """
+
+    def __init__(
+        self,
+        native: Dialect[Any],
+        rest: ASGIApp,
+        paths: Collection[str],
+        dialects: Sequence[Dialect[Any]],
+        admission: Admission,
+        *,
+        count: Callable[[str, int, float], None] = lambda method, status, seconds: None,
+        log_all: bool = False,
+    ) -> None:
+        self._native = native
+        self._rest = rest
+        self.apis = (native, *dialects)
+        self._routing = Routing(native, paths, dialects)
+        self._admission = admission
+        self._callers = admission.callers
+        self._policy = admission.policy
+        self._count = count
+        self._log_all = log_all
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+        self._opened: dict[str, Any] = {}  # by the name of its API: what the handlers work with
+
+    @asynccontextmanager
+    async def opened(self, services: Services) -> AsyncIterator[None]:
+        """Open what the handlers of all APIs work with, for as long as the block lasts."""
+        async with AsyncExitStack() as stack:
+            for api in self.apis:
+                self._opened[api.name] = await stack.enter_async_context(api.opened(services))
+            yield
+
+    @property
+    def public(self) -> frozenset[str]:
+        """The paths that need no token."""
+        return frozenset(
+            (*self._admission.public, *(it.path for api in self.apis for it in api.routes if it.public))
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        request = f"{self._prefix}-{next(self._numbers)}"
+        answering = _Answering(send, request)
+        begun = time.perf_counter()
+        bound = structlog.contextvars.bind_contextvars(request=request)
+        try:
+            if scope["method"] == "HEAD":
+                with anyio.CancelScope() as unanswered:
+                    answering = _Answering(_head_only(send, unanswered), request)
+                    await self._answer({**scope, "method": "GET"}, receive, answering)
+            else:
+                await self._answer(scope, receive, answering)
+        finally:
+            if answering.status:  # nothing was answered to a client that went away
+                self._note(scope, answering.status, time.perf_counter() - begun)
+            structlog.contextvars.reset_contextvars(**bound)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: "_Answering") -> None:
+        found = self._routing.find(scope["path"])
+        api, routes = found.api, found.routes
+        headers = headers_of(scope)
+        try:
+            origin = self._policy.admit(scope, headers)
+            send.headers += self._policy.headers(origin)
+            check_encoding(scope)
+            method = scope["method"]
+            if method == "OPTIONS" and self._is_preflight(api, routes, origin, headers):
+                await self._preflight(api, routes)(scope, receive, send)
+            elif routes:
+                route = routes.get(method)
+                if route is None:
+                    raise self._not_allowed(api, method, routes)
+                answer = await self._call(route, api, found.values, scope, headers, receive)
+                if isinstance(answer, bytes):
+                    await send.json(answer)
+                else:
+                    await answer(scope, receive, send)
+            elif api is self._native:
+                await self._hand_on(scope, headers, receive, send)
+            else:
+                raise HttpError(404, "route_not_found", f"There is nothing at {scope['path'][:200]!r}.")
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            await self._fail(api, error, scope, receive, send)
+
+    async def _call(
+        self,
+        route: Route[Any],
+        api: Dialect[Any],
+        values: Sequence[str],
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+    ) -> bytes | ASGIApp:
+        """Let the handler of a route answer."""
+        caller = (self._callers.find if route.public else self._callers.need)(scope, headers)
+        data = b""
+        if has_body(headers):
+            data = await read(bounded(receive, headers, self._admission.limit))
+        call = Call(
+            caller,
+            dict(zip(route.names, values, strict=True)),
+            headers,
+            route.body(data, headers),
+            scope,
+            receive,
+        )
+        return await route.handler(self._opened[api.name], call)
+
+    async def _hand_on(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        """Let the app of the other routes answer."""
+        find = self._callers.find if scope["path"] in self._admission.public else self._callers.need
+        note_caller(scope, find(scope, headers))
+        if scope["method"] in _WITH_BODY and has_body(headers):
+            upload = next((one for one in self._admission.uploads if one.path.fullmatch(scope["path"])), None)
+            receive = bounded(receive, headers, self._admission.limit if upload is None else upload.limit)
+            if upload is None:
+                check_media_type(headers)
+                receive = strict(receive)
+            elif upload.media_type is not None:
+                check_media_type(headers, upload.media_type)
+        await self._rest(scope, receive, send)
+
+    async def _fail(
+        self, api: Dialect[Any], error: Exception, scope: Scope, receive: Receive, send: "_Answering"
+    ) -> None:
+        """Answer for what was raised."""
+        if api is self._native:
+            error = raised_by_routes(error, scope)
+        if isinstance(error, ClientDisconnect):
+            return
+        failure = failure_of(error, send.request, api.all_statuses)
+        if send.status or not isinstance(failure.error, PerdureError | HttpError):
+            log.error("request_failed", method=scope["method"], path=scope["path"][:200], exc_info=error)
+        if send.status:
+            raise error  # the server breaks the connection off, so that half an answer isn't taken for one
+        answer = json_response(api.error(failure), failure.status, failure.headers)
+        await answer(scope, receive, send)
+
+    def _is_preflight(
+        self, api: Dialect[Any], routes: Mapping[str, Any], origin: str | None, headers: Headers
+    ) -> bool:
+        """Return whether OPTIONS asks what is allowed: of a dialect's route always."""
+        if api is self._native:
+            return origin is not None and b"access-control-request-method" in headers
+        return bool(routes)
+
+    def _preflight(self, api: Dialect[Any], routes: Mapping[str, Any]) -> Response:
+        methods = NATIVE_METHODS if api is self._native else ", ".join([*routes, "OPTIONS"])
+        return Response(
+            status_code=204,
+            headers={
+                "Allow": methods,
+                "Access-Control-Allow-Methods": methods,
+                "Access-Control-Allow-Headers": api.request_headers,
+                "Access-Control-Max-Age": PREFLIGHT_SECONDS,
+            },
+        )
+
+    def _not_allowed(self, api: Dialect[Any], method: str, routes: Mapping[str, Any]) -> HttpError:
+        allowed = ", ".join(sorted(routes) if api is self._native else [*routes, "OPTIONS"])
+        message = f"{method[:20]} can't be done here, only {allowed}."
+        return HttpError(405, "method_not_allowed", message, headers={"Allow": allowed})
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        self._count(scope["method"], status, seconds)
+        if status >= 400 or self._log_all:
+            level = "warning" if status >= 500 else "info"
+            values = {"method": scope["method"][:20], "path": scope["path"][:200], "status": status}
+            getattr(log, level)("request", **values, seconds=round(seconds, 6))
+
+
+def _head_only(send: Send, unanswered: anyio.CancelScope) -> Send:
+    """Return what sends the head of an answer only; whoever would send more, a stream too, is cancelled."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+        unanswered.cancel()
+
+    return send_head
+
+
+class _Answering:
+    """Sends the answer to a request, with the headers that every answer has.
+
+    Attributes
+    ----------
+    request
+        The request's id.
+    headers
+        The headers that are added.
+    status
+        The status that was sent; 0 before.
+    """
+
+    __slots__ = ("_send", "headers", "request", "status")
+
+    def __init__(self, send: Send, request: str) -> None:
+        self._send = send
+        self.request = request
+        self.headers = [(b"x-request-id", request.encode())]
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.headers]
+        await self._send(message)
+
+    async def json(self, body: bytes) -> None:
+        """Send JSON, all at once."""
+        self.status = 200
+        length = (b"content-length", b"%d" % len(body))
+        headers = [(b"content-type", b"application/json"), length, *self.headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})

@@ -1,0 +1,115 @@
+"""Routing: which API a path belongs to, and which of its routes are there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from perdure.errors import DialectUnusable
+from perdure.web.dialect import Dialect, Route
+
+__all__ = ["Found", "Routing"]
+
+
+@dataclass
+class _Node:
+    """What is at a place in the tree of paths, and below it."""
+
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    routes: dict[str, Route[Any]] = field(default_factory=dict)
+    api: Dialect[Any] | None = None  # whose the routes are, and whose is what is below a first part
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing is below it."""
+        return not self.children and self.parameter is None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is at a path.
+
+    Attributes
+    ----------
+    api
+        Whose the path is.
+    routes
+        Method → route; empty if the tree has none there.
+    values
+        What the parameters of the path are.
+    """
+
+    api: Dialect[Any]
+    routes: Mapping[str, Route[Any]]
+    values: Sequence[str] = ()
+
+
+class Routing:
+    """The tree of the paths of all APIs.
+
+    Parameters
+    ----------
+    native
+        The native API: what nobody has is its.
+    others
+        Templates of the native API's other paths, which are kept free for it.
+    dialects
+        The dialects.
+
+    Raises
+    ------
+    DialectUnusable
+        If two of them have the same route.
+    """
+
+    def __init__(self, native: Dialect[Any], others: Iterable[str], dialects: Iterable[Dialect[Any]]) -> None:
+        self._native = native
+        self._root = _Node(api=native)
+        for path in others:
+            self._place(path.removeprefix("/").split("/"), native)
+        for api in (native, *dialects):
+            for route in api.routes:
+                node = self._place(route.parts, api)
+                first = self._root.children.get(route.parts[0], node)
+                if first.api is not api or node.api is not api or route.method in node.routes:
+                    other = node.api if first.api is api else first.api
+                    reason = f"{route.method} {route.path} is at a path of {(other or native).name}"
+                    raise DialectUnusable(dialect=api.name, reason=reason)
+                node.routes[route.method] = route
+
+    def find(self, path: str) -> Found:
+        """Return what is at a path."""
+        parts = path.removeprefix("/").removesuffix("/").split("/")
+        values: list[str] = []
+        node, last = self._root, len(parts) - 1
+        for at, part in enumerate(parts):
+            child = node.children.get(part)
+            if child is None or (at < last and child.is_leaf):
+                child = node.parameter if part else None
+                if child is None:
+                    return self._missing(parts)
+                values.append(part)
+            node = child
+        if not node.routes or node.api is None or (node.api is self._native and path.endswith("/")):
+            return self._missing(parts)
+        return Found(node.api, node.routes, values)
+
+    def _missing(self, parts: Sequence[str]) -> Found:
+        """Return whose a path is at which there is nothing: below a first part, whose that is."""
+        first = self._root.children.get(parts[0])
+        if first is None or first.api is None or first.is_leaf:
+            return Found(self._native, {})
+        return Found(first.api, {})
+
+    def _place(self, parts: Sequence[str], api: Dialect[Any]) -> _Node:
+        """Return the node of a path, whose it is from now on if it is nobody's."""
+        node = self._root
+        for part in parts:
+            if part.startswith("{"):
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            else:
+                node = node.children.setdefault(part, _Node())
+            if node.api is None:
+                node.api = api
+        return node
