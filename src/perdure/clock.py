@@ -1,26 +1,26 @@
-"""The clock that expiries and leases go by: Unix time that no change of the wall clock moves."""
+"""The clock for expiries and leases: Unix time that a change of the wall clock doesn't affect."""
 
 import time
 from collections.abc import Callable
 
 __all__ = ["SteadyClock", "steady"]
 
-GRACE_SECONDS = 3600.0  # what was stored before this process began doesn't expire sooner
+GRACE_SECONDS = 3600.0  # minimum until something expires that was stored before this process started
 
 
 class SteadyClock:
-    """Unix time as it was when the clock was made, and the seconds since by a clock that can't be set.
+    """The Unix time at the clock's creation plus the seconds since, by a monotonic clock.
 
-    When the wall clock is set, or a virtual machine is resumed, this one goes on as if nothing had happened.
-    Times that are stored, or come from elsewhere, are times of the wall clock: only these mean the same to
-    another process.
+    When the wall clock is set, or a virtual machine is resumed, this clock isn't affected. Stored times, and
+    times from elsewhere, are times of the wall clock, since only these have the same meaning in another
+    process.
 
     Parameters
     ----------
     wall
         Returns Unix time.
     monotonic
-        Returns seconds that only grow.
+        Returns seconds that never decrease.
     """
 
     def __init__(
@@ -31,27 +31,27 @@ class SteadyClock:
         self._offset = wall() - monotonic()
 
     def __call__(self) -> float:
-        """Return the time now."""
+        """Return the current time."""
         return self._offset + self._monotonic()
 
     def wall(self) -> float:
-        """Return the time now by the wall clock as that is set now."""
+        """Return the current time of the wall clock."""
         return self._wall()
 
     def from_wall(self, when: float) -> float:
-        """Return what a past time of the wall clock is by this one; a time in the future is now."""
+        """Convert a past time of the wall clock; a time in the future becomes the current time."""
         now = self()
         return min(now, when + (now - self._wall()))
 
     def earliest(self, lasting: float) -> float:
-        """Return when something that lasts so many seconds expires at the earliest, if it was only found now.
+        """Return the earliest time at which something that was only found now may expire, given its duration.
 
-        The wall clock, by which its age is told, may have been set since it was stored.
+        The wall clock, which determines its age, may have been set since it was stored.
         """
         return self() + min(lasting, GRACE_SECONDS)
 
     def to_wall(self, when: float) -> float:
-        """Return what a time by this clock is by the wall clock as that is set now."""
+        """Convert a time of this clock into a time of the wall clock."""
         return when + (self._wall() - self())
 
 

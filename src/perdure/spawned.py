@@ -1,8 +1,8 @@
-"""Spawned processes: what those that `multiprocessing` begins anew import by names that only we know.
+"""Spawned processes: makes modules importable in them that only Perdure can find.
 
-By `spawn` and `forkserver` a process begins without its parent's modules, and imports those that are named in
-what it has to do. Some it would find nowhere: a file that was loaded under a name of our own, and modules
-that are no files. So it is given a finder of these with the first that it is sent.
+With `spawn` and `forkserver`, `multiprocessing` starts a process without its parent's modules, and imports
+those that its work names. Some of them can't be found there: files that were loaded under a name of ours, and
+modules without a file. So the process receives a finder for these with the first data that it is sent.
 """
 
 import importlib
@@ -23,20 +23,20 @@ _PREPARATION = "get_preparation_data"
 
 
 class SpawnedImports(importlib.abc.MetaPathFinder):
-    """Has the processes find modules that are spawned within a ``with`` block, or after `begin`.
+    """Makes modules importable in processes that are spawned within a ``with`` block, or after `begin`.
 
-    It is pickled for them; where it is unpickled it takes effect.
+    It is pickled for these processes, and takes effect where it is unpickled.
 
     Parameters
     ----------
     files
-        The files of modules, by the modules' names; looked at whenever a process is spawned.
+        The files of modules, by module name; read whenever a process is spawned.
     sources
-        What is in files, by their paths: it counts, whatever is in the file now. If any is given, what isn't
-        among them is the folder of a package without ``__init__.py``.
+        The content of files, by path; it is used instead of the current content. If any is given, a path that
+        isn't among them is the folder of a package without ``__init__.py``.
     given
-        For a package that is no file, the function that returns it and what is in it by name, as
-        ``module:function``, and its arguments.
+        For a package without a file, the function that returns it and its modules by name, as
+        ``module:function``, and the function's arguments.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SpawnedImports(importlib.abc.MetaPathFinder):
         former = self._former = spawn.get_preparation_data
 
         def preparation(name: str) -> dict[str, Any]:
-            # `multiprocessing` looks for what it knows by its names; the rest is unpickled before all else.
+            # `multiprocessing` reads the keys that it knows; others are unpickled before everything else.
             return {_KEY: self, **former(name)}
 
         vars(spawn)[_PREPARATION] = preparation
@@ -92,7 +92,7 @@ class SpawnedImports(importlib.abc.MetaPathFinder):
 
 
 class _Text(importlib.abc.SourceLoader):
-    """Loads a module from a text that is said to be in a file."""
+    """Loads a module from a text, which appears to be in a file."""
 
     def __init__(self, file: str, source: bytes) -> None:
         self._file = file
@@ -102,20 +102,20 @@ class _Text(importlib.abc.SourceLoader):
         return self._file
 
     def get_data(self, path: str) -> bytes:
-        """Return the text; there is no bytecode of it."""
+        """Return the text; there is no bytecode."""
         if path != self._file:
             raise FileNotFoundError(path)
         return self._source
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Execute it, with tracebacks that show the lines of the text."""
+        """Execute the module; tracebacks show the lines of the text."""
         lines = (self.get_source(module.__name__) or "").splitlines(keepends=True)
         linecache.cache[self._file] = len(self._source), None, lines, self._file
         super().exec_module(module)
 
 
 class _Ready(importlib.abc.Loader):
-    """Loads a module that is there already."""
+    """Loads a module that exists already."""
 
     def __init__(self, module: types.ModuleType) -> None:
         self._module = module
@@ -124,7 +124,7 @@ class _Ready(importlib.abc.Loader):
         return self._module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Do nothing: it has been executed."""
+        """Do nothing: the module has been executed."""
 
 
 def _unpickled(
@@ -133,6 +133,6 @@ def _unpickled(
     sources: Mapping[str, bytes],
 ) -> SpawnedImports:
     made = SpawnedImports(files, given, sources)
-    made.begin()  # what it spawns itself imports them too
+    made.begin()  # for processes that this one spawns
     sys.meta_path.insert(0, made)
     return made

@@ -1,7 +1,7 @@
-"""Simulation times: exact fractions of a second, rounded to nanoseconds only where a time is shown.
+"""Simulation times: exact fractions of a second, rounded to nanoseconds only for display.
 
-1/60 s is no whole number of nanoseconds: sixty steps of 16,666,667 ns take more than a second. So steps are
-counted, and times compared, in fractions.
+1/60 s is not a whole number of nanoseconds: sixty steps of 16,666,667 ns take more than a second. So steps
+are counted, and times compared, as fractions.
 """
 
 import math
@@ -12,14 +12,15 @@ __all__ = ["NANOSECOND", "exact", "nanoseconds", "whole_nanoseconds"]
 
 NANOSECOND: Final = Fraction(1, 10**9)
 LARGEST_DENOMINATOR = 10**6
-WHOLE_FROM = 2.0**53  # all floats from here on are whole numbers, and the next ones may be infinite
+WHOLE_FROM = 2.0**53  # all floats from here on are whole numbers, and the next one may be infinite
 
 
 def exact(seconds: float) -> Fraction:
-    """Return the time that somebody meant who wrote a float, 0 or positive.
+    """Return the time that a float stands for, 0 or positive.
 
-    It is the simplest fraction that rounds to the float, if its denominator is at most 10⁶; else the decimal
-    number with the fewest digits that does. Floats from 2⁵³ on are whole numbers and taken as they are.
+    It is the simplest fraction that rounds to the float, if its denominator is at most 10⁶; otherwise the
+    decimal number with the fewest digits that rounds to it. Floats from 2⁵³ on are whole numbers and used
+    unchanged.
 
     >>> exact(0.016666666666666666), exact(0.035), exact(1e-9)
     (Fraction(1, 60), Fraction(7, 200), Fraction(1, 1000000000))
@@ -37,14 +38,14 @@ def exact(seconds: float) -> Fraction:
 
 
 def whole_nanoseconds(seconds: float) -> Fraction:
-    """Return a float as whole nanoseconds: the times of runs that were begun before times were exact."""
+    """Return a float as whole nanoseconds, for runs from before times were exact."""
     return Fraction(round(seconds * 1e9), 10**9)
 
 
 def nanoseconds(time: Fraction | int, unit: int = 1) -> int:
-    """Return the nearest whole nanosecond to a time; of two the later, so that steps of 1 ns never coincide.
+    """Return the whole nanosecond nearest to a time; of two the later, so that steps of 1 ns never coincide.
 
-    The time is in seconds, or in so many parts of a second as `unit` says.
+    The time is in seconds, or in fractions of a second given by `unit`.
     """
     parts = time.denominator * unit
     return (2_000_000_000 * time.numerator + parts) // (2 * parts)

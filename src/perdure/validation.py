@@ -1,7 +1,7 @@
-"""Validation: what pydantic finds wrong with data, as problems that people can read.
+"""Validation: converts pydantic's errors into problems that people can read.
 
-Each problem names its place, says what must be there and what was given, and suggests the name that was
-probably meant. Texts are never repeated: one that a client sent may be a secret.
+Each problem names its place, says what must be there and what was given, and suggests the most similar name.
+Texts are never repeated, since a text from a client may be a secret.
 """
 
 import json
@@ -15,21 +15,21 @@ from perdure.errors import nearest
 
 __all__ = ["Problem", "find_problems", "in_words"]
 
-LONGEST_NUMBER = 40  # characters of a number that is repeated
+LONGEST_NUMBER = 40  # limit of the characters of a repeated number
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong at one place.
+    """An error at one place.
 
     Attributes
     ----------
     place
         The names and indices that lead there.
     text
-        What is wrong; it goes on from the name of the place.
+        The error, as a continuation of the place's name.
     suggestion
-        The name that was probably meant.
+        The most similar name.
     """
 
     place: tuple[str | int, ...]
@@ -38,7 +38,7 @@ class Problem:
 
 
 def in_words(name: str, problem: Problem) -> str:
-    """Return a problem as the beginning of a sentence, under the name that its place has for the reader."""
+    """Return a problem as the beginning of a sentence, with the reader's name of its place."""
     goes_on = problem.text.startswith(("must ", "is "))
     return f"{name}{'' if goes_on else ':'} {problem.text}"
 
@@ -48,18 +48,18 @@ def find_problems(
     schema: Mapping[str, Any],
     document: Mapping[str, Any] | None = None,
 ) -> list[Problem]:
-    """Return the problems that pydantic's errors tell of, unknown names first.
+    """Return the problems in pydantic's errors, unknown names first.
 
-    A name that isn't known explains why another one is missing.
+    An unknown name often explains why another one is missing.
 
     Parameters
     ----------
     errors
         As `pydantic.ValidationError.errors` returns them.
     schema
-        The JSON schema of the data, which says what the names are.
+        The JSON schema of the data, which has the known names.
     document
-        What its references lead into; by default the schema itself.
+        The document of its references; by default the schema itself.
     """
     root = _Node(document if document is not None else schema, [schema])
     found = [problem for error in errors for problem in _problems(error, root)]
@@ -112,7 +112,7 @@ def _choice(place: tuple[str | int, ...], choices: Sequence[str], given: object)
 
 
 def _must_be(what: str, *, typed: bool = False) -> Callable[[Mapping[str, Any], object], str]:
-    """Return how something is said that must be otherwise; `typed` if its type is what is wrong."""
+    """Return a function for the text of a requirement; `typed` if the type is wrong."""
 
     def words(context: Mapping[str, Any], given: object) -> str:
         got = "" if isinstance(given, str) and not typed else _got(given)
@@ -158,11 +158,11 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], object], str]] = {
     ),
     "none_required": _must_be("null", typed=True),
 }
-"""What each type of pydantic's errors says, where its own words are about Python, not about the data."""
+"""The text for types of errors whose text in pydantic is about Python instead of the data."""
 
 
 def _got(given: object) -> str:
-    """Return what was given, for the end of a sentence."""
+    """Return the given value for the end of a sentence."""
     if given is None or isinstance(given, bool) or (isinstance(given, float) and not isfinite(given)):
         return f", got {json.dumps(given)}"
     if isinstance(given, int | float):
@@ -192,13 +192,13 @@ _GENERIC = re.compile(r"[a-z-]+\[.*\]")  # a form of a union: dict[str,int]
 
 
 class _Node:
-    """What a JSON schema says of one place: all forms that the data may have there."""
+    """A JSON schema at one place: all forms that the data may have there."""
 
     def __init__(
         self, document: Mapping[str, Any], schemas: Iterable[Mapping[str, Any]], *, typed: bool = False
     ) -> None:
         self._document = document
-        self._typed = typed  # whether the type of data that may be of any has been named
+        self._typed = typed  # whether the error names a type, for data of any type
         self._forms: list[Mapping[str, Any]] = []
         waiting = list(schemas)
         while waiting:
@@ -214,11 +214,11 @@ class _Node:
         return [name for form in self._forms for name in form.get("properties", ())]
 
     def tags(self) -> list[str]:
-        """Return the values that tell the forms of a union apart."""
+        """Return the values that distinguish the forms of a union."""
         return [tag for form in self._forms for tag in form.get("discriminator", {}).get("mapping", ())]
 
     def follow(self, parts: Iterable[str | int]) -> tuple[tuple[str | int, ...], "_Node"]:
-        """Return the place that parts of an error lead to; which form of a union it was is no part of it."""
+        """Return the place of an error's parts; the form of a union isn't part of it."""
         place: tuple[str | int, ...] = ()
         node = self
         for part in parts:
@@ -227,7 +227,7 @@ class _Node:
         return place, node
 
     def _below(self, part: str | int) -> tuple["_Node", bool]:
-        """Return what is under a part, and whether the part is a name or an index in the data."""
+        """Return the node under a part, and whether the part is a name or an index in the data."""
         tagged = [
             self._at(form["discriminator"]["mapping"][part])
             for form in self._forms
@@ -235,7 +235,7 @@ class _Node:
         ]
         if tagged:
             return _Node(self._document, tagged), False
-        if not any(form.keys() & _TYPED for form in self._forms):  # of any type, which comes before each part
+        if not any(form.keys() & _TYPED for form in self._forms):  # any type, which is in front of each part
             return _Node(self._document, self._forms, typed=not self._typed), self._typed
         found = []
         several = sum(form.get("type", "null") != "null" for form in self._forms) > 1

@@ -192,7 +192,7 @@ def test_a_session_of_models_that_are_not_served_is_refused(tmp_path: Path) -> N
         (
             "3.0.1-compressed-every-step",
             lambda s: s["results_log"]["bath"]["base"]["water"].pop(),
-            "at which steps they were answered",
+            "at which steps they were returned",
         ),
         (
             "3.2.0-compressed-every-step",

@@ -71,7 +71,7 @@ def test_a_recovery_interrupts_what_is_read_and_the_store_goes_on(
         vfs.fail("sync", "-wal", times=1)
         with suppress(StoreUnavailable):  # its outcome is unknown at first, and then found out
             store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
-        with pytest.raises(StoreUnavailable, match="it is being closed or opened anew"):
+        with pytest.raises(StoreUnavailable, match="it is being closed or opened again"):
             future.result(WAIT)
         position = store.run("run").position
         store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)])).result(WAIT)
