@@ -64,6 +64,12 @@ class Settings(BaseSettings):
         description="Owners with the administrator's rights, separated by commas, besides those that the "
         "tokens file names.",
     )
+    login_expires: int = Field(
+        604_800,
+        ge=1,
+        le=34_560_000,  # browsers keep no cookie longer than 400 days
+        description="Seconds after which a browser has to log in again.",
+    )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Host names that a server without tokens accepts, besides loopback names and "

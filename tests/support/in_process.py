@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,10 @@ async def _opened(
     app = create_app(store, models, settings, on_closed=store.close, **parts)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://localhost",
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # it keeps none: tests send them
+        ) as client,
     ):
         yield client

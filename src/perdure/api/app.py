@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import anyio.to_thread
 import structlog
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -12,8 +13,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from perdure import __version__
-from perdure.api import backup, experiments, models, runs, savepoints, service, tasks
+from perdure.api import backup, experiments, login, models, runs, savepoints, service, tasks
 from perdure.api.dialects import installed_dialects
+from perdure.api.login_key import login_key
 from perdure.api.native import NATIVE
 from perdure.api.opening import opened
 from perdure.dialects.bptk.external_state import ExternalStateAdapter
@@ -32,6 +34,7 @@ from perdure.web.auth import Callers
 from perdure.web.bodies import Limit
 from perdure.web.dialect import Dialect
 from perdure.web.edge import Admission, Edge
+from perdure.web.logins import Logins
 from perdure.web.openapi import add_api, add_errors, add_tokens
 from perdure.web.origins import ANY, OriginPolicy, host_name, is_loopback
 from perdure.web.services import AppServices
@@ -137,18 +140,28 @@ def create_app(
     tokens = Tokens(settings.tokens, settings.administrators)
     if not tokens and not is_loopback(settings.host):
         log.warning("no_tokens", host=settings.host, meaning="whoever reaches the server may do everything")
+    callers = Callers(tokens, administrator_socket)
     registry = TaskRegistry(() if isinstance(executor, Unplaced) else settings.tasks)
     artifacts = open_artifacts(store, settings)
-    return _app(
-        lambda metrics: opened(
+
+    @asynccontextmanager
+    async def opening(metrics: Metrics) -> AsyncIterator[AppServices]:
+        if tokens:
+            callers.logins = Logins(tokens, await anyio.to_thread.run_sync(login_key, store))
+        async with opened(
             store, catalogue, settings, artifacts, registry, metrics=metrics, executor=executor
-        ),
+        ) as services:
+            yield services
+
+    return _app(
+        opening,
         settings,
-        tokens,
+        callers,
         _Apis(
             NATIVE,
             [
                 *service.router.routes,
+                *login.LoginRoutes(callers, settings.login_expires).router().routes,
                 *backup.router.routes,
                 *models.router.routes,
                 *runs.router.routes,
@@ -157,7 +170,7 @@ def create_app(
                 *tasks.router.routes,
             ],
             installed_dialects() if dialects is None else dialects,
-            service.PUBLIC,
+            service.PUBLIC | login.PUBLIC,
         ),
         settings.cors_origins,
         any_host=bool(tokens),
@@ -210,7 +223,7 @@ def create_bptk_app(
             executor=Unplaced(store),
         ),
         settings,
-        tokens,
+        Callers(tokens),
         _Apis(
             replace(NATIVE, routes=(), schemas={}),
             service.router.routes,
@@ -236,7 +249,7 @@ class _Apis:
 def _app(
     opening: Callable[[Metrics], AbstractAsyncContextManager[AppServices]],
     settings: Settings,
-    tokens: Tokens,
+    callers: Callers,
     apis: _Apis,
     origins: Collection[str],
     *,
@@ -245,7 +258,7 @@ def _app(
     on_closed: Callable[[], None] | None = None,
 ) -> App:
     """Make an app, which opens with its lifespan what it works with."""
-    metrics = Metrics()
+    metrics, limit = Metrics(), Limit(settings.max_body_bytes, "PERDURE_MAX_BODY_BYTES")
     hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
     named = None if any_host or ANY in hosts else hosts
     policy = OriginPolicy.of(origins, named, administrator_socket)
@@ -280,14 +293,14 @@ def _app(
         [route.path for route in app.routes if isinstance(route, Route)],
         apis.dialects,
         Admission(
-            Callers(tokens, administrator_socket),
+            callers,
             policy,
             apis.public,
-            Limit(settings.max_body_bytes, "PERDURE_MAX_BODY_BYTES"),
-            experiments.uploads(settings.max_upload_bytes),
+            limit,
+            [*experiments.uploads(settings.max_upload_bytes), *login.uploads(limit)],
         ),
         count=metrics.count_answer,
         log_all=settings.access_log,
     )
-    app.tokens_needed, app.hosts, app.origins, app.edge = bool(tokens), hosts, policy, edge
+    app.tokens_needed, app.hosts, app.origins, app.edge = callers.tokens_needed, hosts, policy, edge
     return app

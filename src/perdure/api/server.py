@@ -306,6 +306,8 @@ def _announcement(url: str, catalogue: Catalogue, settings: Settings, app: App, 
         f"  open:    {access_in_words(app)}",
         f"  models:  curl{token} {url}/models",
     ]
+    if settings.tokens:
+        lines.append(f"  login:   {url}/login")
     manager = next((manager for manager in catalogue if manager.scenarios), None)
     if manager is not None:
         scenario = next(iter(manager.scenarios))

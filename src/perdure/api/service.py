@@ -21,7 +21,7 @@ from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import Damaged, PerdureError, StoreUnavailable
 from perdure.stores.commands import Recount
 from perdure.stores.queue import QueueState
-from perdure.web.auth import refuse_others
+from perdure.web.auth import caller_of, refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
 from perdure.web.pages import page
@@ -57,7 +57,8 @@ class StoreReport(BaseModel):
 @router.get("/", operation_id="start_page", response_class=HTMLResponse, responses=error_responses(403))
 async def show_start_page(request: Request, serving: Serving) -> Response:
     """Show where the server answers, what it serves, and where to go next, as a page without scripts."""
-    return page("Perdure", await start_page(request, serving, request.app.openapi()["paths"]))
+    shown = await start_page(request, serving, request.app.openapi()["paths"])
+    return page("Perdure", shown, form=caller_of(request.scope).by_cookie)
 
 
 @router.get("/docs", operation_id="docs", response_class=HTMLResponse, responses=error_responses(403))

@@ -11,10 +11,11 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from perdure import __version__
+from perdure.api.login_page import logged_in
 from perdure.engines.kinds import engine_kinds
 from perdure.errors import PerdureError
 from perdure.scenarios import Manager
-from perdure.web.auth import is_known, maker_of
+from perdure.web.auth import caller_of, is_known, maker_of
 from perdure.web.origins import host_name
 from perdure.web.services import AppServices
 
@@ -58,12 +59,15 @@ async def start_page(request: Request, serving: AppServices, paths: Iterable[str
         "<p>Simulations that outlive their server: every acknowledged step is durable, and after any crash a "
         "run goes on with exactly the numbers it would have had.</p>\n</header>\n<main>",
     ]
+    if caller_of(request.scope).by_cookie:
+        parts.append(logged_in(caller_of(request.scope)))
     if is_known(request.scope):
         parts.append(await _served(request, serving, served))
     else:
+        otherwise = ' <a href="/login">Log in</a>, or send it:' if "/login" in served else ""
         asking = f"curl -H 'Authorization: Bearer TOKEN' {shlex.quote(address)}/"
         parts.append(
-            "<p>Requests need a token. With it this page also says what is served:</p>"
+            f"<p>Requests need a token. With it this page also says what is served.{otherwise}</p>"
             f"<pre>{escape(asking)}</pre>"
         )
     links = "".join(

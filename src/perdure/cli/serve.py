@@ -53,7 +53,7 @@ def serve(
         typer.Option(
             metavar="FILE",
             help="Bearer tokens, owner:token in each line; a line `administrator OWNER` makes that owner an "
-            "administrator. Nobody else may be able to read it (chmod 600).",
+            "administrator. Nobody else may be able to read it (chmod 600). Browsers log in at /login.",
             show_default=False,
         ),
     ] = None,

@@ -1,19 +1,23 @@
-"""Who asks: whoever a bearer token belongs to, or who comes by the administrator's own socket."""
+"""Who asks: whoever a bearer token or a login belongs to, or who comes by the administrator's own socket."""
 
+import time
 from typing import Final
 
 from starlette.requests import Request
 from starlette.types import Scope
 
 from perdure.drivers.session_requests import ADMINISTRATOR, Owner
+from perdure.web.cookies import cookie_of, may_use_cookie
 from perdure.web.failures import HttpError
 from perdure.web.headers import Headers
+from perdure.web.logins import Logins
 from perdure.web.tokens import Caller, Tokens
 
 __all__ = [
     "LOCAL",
     "NOBODY",
     "Callers",
+    "SameOriginNeeded",
     "Unauthorized",
     "caller_of",
     "from_socket",
@@ -46,26 +50,66 @@ class Callers:
     administrator_socket
         The path of the Unix socket whose requests are the administrator's. Its file permissions are what
         protects it, so it must not be handed to a proxy.
+
+    Attributes
+    ----------
+    logins
+        Whose the cookies of browsers are; None until the app that has logins opens, and without tokens.
     """
 
     def __init__(self, tokens: Tokens, administrator_socket: str | None = None) -> None:
         self._tokens = tokens
         self._socket = administrator_socket
+        self.logins: Logins | None = None
 
-    def find(self, scope: Scope, headers: Headers) -> Caller:
-        """Return who asks; `NOBODY` if that isn't known."""
+    @property
+    def tokens_needed(self) -> bool:
+        """Whether requests need a token."""
+        return bool(self._tokens)
+
+    def find(self, scope: Scope, headers: Headers, *, by_cookie: bool = False) -> Caller:
+        """Return who asks; `NOBODY` if that isn't known.
+
+        Parameters
+        ----------
+        by_cookie
+            Whether the cookie of a login counts. A token that is sent goes before it, a wrong one too.
+        """
         if self._socket is not None and from_socket(scope, self._socket):
             return _ADMINISTRATOR
         if not self._tokens:
             return _ANYBODY
-        return self._tokens.bearer(headers.get(b"authorization", b"")) or NOBODY
+        given = headers.get(b"authorization")
+        if given is not None:
+            return self._tokens.bearer(given) or NOBODY
+        if by_cookie and may_use_cookie(scope["method"], headers):
+            return self._logged_in(scope, headers)
+        return NOBODY
 
-    def need(self, scope: Scope, headers: Headers) -> Caller:
-        """Return who asks; raise `Unauthorized` if that isn't known."""
-        caller = self.find(scope, headers)
+    def need(self, scope: Scope, headers: Headers, *, by_cookie: bool = False) -> Caller:
+        """Return who asks, as `find` does.
+
+        Raises
+        ------
+        Unauthorized
+            If that isn't known.
+        SameOriginNeeded
+            If a cookie would say so, but the request doesn't say that it is of this server's own pages.
+        """
+        caller = self.find(scope, headers, by_cookie=by_cookie)
         if caller is NOBODY:
-            raise Unauthorized(given=b"authorization" in headers)
+            given = b"authorization" in headers
+            if by_cookie and not given and self._logged_in(scope, headers) is not NOBODY:
+                raise SameOriginNeeded
+            raise Unauthorized(given=given)
         return caller
+
+    def _logged_in(self, scope: Scope, headers: Headers) -> Caller:
+        """Return who logged in, by the cookie of a request alone; `NOBODY` if that isn't known."""
+        value = None if self.logins is None else cookie_of(scope, headers)
+        if self.logins is None or value is None:
+            return NOBODY
+        return self.logins.caller(value, time.time()) or NOBODY
 
 
 class Unauthorized(HttpError):
@@ -85,6 +129,18 @@ class Unauthorized(HttpError):
             f"{'The token is wrong' if given else 'A token is needed'}. "
             "Send it as `Authorization: Bearer TOKEN`.",
             headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+class SameOriginNeeded(HttpError):
+    """A request that only this server's own pages may make, and that doesn't say it is of one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            403,
+            "same_origin_needed",
+            "Only this server's own pages may do that with the cookie of a login; a browser says so by "
+            "`Origin` or `Sec-Fetch-Site: same-origin`. Programs send `Authorization: Bearer TOKEN`.",
         )
 
 

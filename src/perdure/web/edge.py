@@ -30,6 +30,7 @@ from perdure.web.origins import OriginPolicy
 from perdure.web.paths import check_encoding
 from perdure.web.routing import Routing
 from perdure.web.services import Services
+from perdure.web.tokens import Caller
 
 __all__ = ["Admission", "Edge"]
 
@@ -37,6 +38,9 @@ NATIVE_METHODS = "GET, POST, PUT, PATCH, DELETE"
 PREFLIGHT_SECONDS = "600"
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+# Proxies know by a token that an answer isn't for others, but not by a cookie.
+_PRIVATE = (b"cache-control", b"private")
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +171,7 @@ class Edge:
                 route = routes.get(method)
                 if route is None:
                     raise self._not_allowed(api, method, routes)
-                answer = await self._call(route, api, found.values, scope, headers, receive)
+                answer = await self._call(route, api, found.values, scope, headers, receive, send)
                 if isinstance(answer, bytes):
                     await send.json(answer)
                 else:
@@ -189,9 +193,10 @@ class Edge:
         scope: Scope,
         headers: Headers,
         receive: Receive,
+        send: "_Answering",
     ) -> bytes | ASGIApp:
         """Let the handler of a route answer."""
-        caller = (self._callers.find if route.public else self._callers.need)(scope, headers)
+        caller = self._caller(scope, headers, send, public=route.public, native=api is self._native)
         data = b""
         if has_body(headers):
             data = await read(bounded(receive, headers, self._admission.limit))
@@ -205,10 +210,10 @@ class Edge:
         )
         return await route.handler(self._opened[api.name], call)
 
-    async def _hand_on(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _hand_on(self, scope: Scope, headers: Headers, receive: Receive, send: "_Answering") -> None:
         """Let the app of the other routes answer."""
-        find = self._callers.find if scope["path"] in self._admission.public else self._callers.need
-        note_caller(scope, find(scope, headers))
+        public = scope["path"] in self._admission.public
+        note_caller(scope, self._caller(scope, headers, send, public=public, native=True))
         if scope["method"] in _WITH_BODY and has_body(headers):
             upload = next((one for one in self._admission.uploads if one.path.fullmatch(scope["path"])), None)
             receive = bounded(receive, headers, self._admission.limit if upload is None else upload.limit)
@@ -218,6 +223,16 @@ class Edge:
             elif upload.media_type is not None:
                 check_media_type(headers, upload.media_type)
         await self._rest(scope, receive, send)
+
+    def _caller(
+        self, scope: Scope, headers: Headers, send: "_Answering", *, public: bool, native: bool
+    ) -> Caller:
+        """Return who asks. Only the native API takes the cookies of logins."""
+        find = self._callers.find if public else self._callers.need
+        caller = find(scope, headers, by_cookie=native)
+        if caller.by_cookie:
+            send.headers.append(_PRIVATE)
+        return caller
 
     async def _fail(
         self, api: Dialect[Any], error: Exception, scope: Scope, receive: Receive, send: "_Answering"

@@ -6,7 +6,6 @@ that the server was told of are trusted. An `Origin`, which browsers send, is th
 """
 
 import ipaddress
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from perdure.web.auth import from_socket
+from perdure.web.authority import authority, is_at
 from perdure.web.failures import HttpError
 from perdure.web.headers import Headers
 
@@ -26,8 +26,6 @@ _EXPOSED = b"Content-Disposition, ETag, Location, X-Request-ID"
 # Load balancers and supervisors probe under any name, and the answers tell nothing.
 _OF_ANY_HOST = frozenset({"/healthy", "/healthy/", "/ready"})
 
-_AUTHORITY = re.compile(r"(?:\[([0-9a-z:.%]+)\]|([^:\[\]/@\s]+))(?::(\d*))?")
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _LONGEST_NAME = 200  # characters of a host or an origin that an error repeats
 
 
@@ -53,7 +51,7 @@ def host_name(host: str) -> str:
     >>> host_name("LOCALHOST:5000"), host_name("[::1]:80"), host_name("sim.example.org."), host_name("[::1")
     ('localhost', '::1', 'sim.example.org', '')
     """
-    return _authority(host)[0]
+    return authority(host)[0]
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class OriginPolicy:
         if given is None:
             return None
         origin = given.decode("latin-1")
-        if _is_at(origin, host):
+        if is_at(origin, host):
             return None
         if ANY not in self.origins and origin.lower() not in self.origins:
             raise _foreign_origin(origin)
@@ -126,25 +124,6 @@ class OriginPolicy:
         if self.origins:
             return f"web pages of {', '.join(sorted(self.origins))} may call it"
         return "web pages of other origins may not call it"
-
-
-def _is_at(origin: str, host: str) -> bool:
-    """Return whether an origin is that of the pages at a host."""
-    scheme, separator, authority = origin.lower().partition("://")
-    if not separator or not host:
-        return False
-    default = _DEFAULT_PORTS.get(scheme, "")
-    there, here = _authority(authority), _authority(host)
-    return bool(here[0]) and (there[0], there[1] or default) == (here[0], here[1] or default)
-
-
-def _authority(text: str) -> tuple[str, str]:
-    """Return the name and the port of an authority (RFC 3986, 3.2); empty texts if it is malformed."""
-    found = _AUTHORITY.fullmatch(text.lower())
-    if found is None:
-        return "", ""
-    address, name, port = found.groups()
-    return address or name.removesuffix("."), port or ""
 
 
 def _foreign_host(host: str) -> HttpError:

@@ -1,6 +1,7 @@
 """Pages: HTML that the server renders itself, with one style sheet of its own.
 
-A page has no script and loads nothing, from here or elsewhere; its Content-Security-Policy forbids both.
+A page has no script and loads nothing, from here or elsewhere; its Content-Security-Policy forbids both. A
+form on it can only be sent to this server.
 Whoever makes a page escapes every text in it.
 """
 
@@ -59,6 +60,10 @@ details > div { padding: 0.1rem 1rem 0.9rem; border-top: 1px solid var(--line); 
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.25rem 1rem;
   margin: 0.3rem 0; }
 dt { font-weight: 600; } dd { margin: 0; }
+input, button { font: inherit; padding: 0.35rem 0.7rem; border: 1px solid var(--line); border-radius: 6px;
+  background: var(--panel); color: inherit; }
+input { width: 100%; max-width: 26rem; }
+button { cursor: pointer; border-color: var(--accent); color: var(--accent); }
 footer { margin-top: 2.5rem; padding-bottom: 2.5rem; color: var(--faint); font-size: 0.92rem; }
 @media (max-width: 34rem) { main, header, footer { padding-left: 0.9rem; padding-right: 0.9rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 0.5rem; }
@@ -67,16 +72,18 @@ footer { margin-top: 2.5rem; padding-bottom: 2.5rem; color: var(--faint); font-s
 
 _DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
+_POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; "
+    "form-action {forms}; frame-ancestors 'none'"
+)
+
 _HEADERS: Final = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",  # it says what is served now, to whoever asks
 }
 
 
-def page(title: str, body: str) -> Response:
+def page(title: str, body: str, *, form: bool = False) -> Response:
     """Return a page.
 
     Parameters
@@ -85,6 +92,9 @@ def page(title: str, body: str) -> Response:
         Its title, a text.
     body
         What is in it, as HTML.
+    form
+        Whether there is a form in it. Its browser then says where a request is from, but to this server only:
+        with no-referrer it would send `Origin: null` with the form.
     """
     html = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -92,4 +102,9 @@ def page(title: str, body: str) -> Response:
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
     # Names of models are any text, also one that no encoding has.
-    return Response(html.encode("utf-8", "replace"), headers=_HEADERS, media_type="text/html")
+    headers = {
+        "Content-Security-Policy": _POLICY.format(forms="'self'" if form else "'none'"),
+        "Referrer-Policy": "same-origin" if form else "no-referrer",
+        **_HEADERS,
+    }
+    return Response(html.encode("utf-8", "replace"), headers=headers, media_type="text/html")

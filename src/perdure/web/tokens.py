@@ -22,10 +22,13 @@ class Caller:
         Whose the things are that the caller makes.
     administrator
         Whether the caller may do what the Unix socket may.
+    by_cookie
+        Whether it is a cookie that says so.
     """
 
     name: str
     administrator: bool = False
+    by_cookie: bool = False
 
     @property
     def owner(self) -> Owner:

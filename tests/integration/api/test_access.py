@@ -164,7 +164,9 @@ def test_an_allowed_origin_may_call_dialects(ada: httpx.Client) -> None:
 
 def test_the_start_up_lines_say_who_may_call(server: Served, guarded: Served) -> None:
     assert "without a token; web pages of other origins may not call it" in server.announced()
-    assert "with a token; web pages of https://pages.example may call it" in guarded.announced()
+    announced = guarded.announced()
+    assert "with a token; web pages of https://pages.example may call it" in announced
+    assert f"login:   {guarded.url}/login" in announced
 
 
 def test_with_tokens_any_host_will_do(ada: httpx.Client) -> None:

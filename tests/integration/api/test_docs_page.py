@@ -157,4 +157,5 @@ def test_tokens_are_asked_for_where_they_are_needed() -> None:
     settings = Settings.model_validate({"tokens": {"ada": ("a-token",)}})
     document = create_app(MemoryStore(), Catalogue(), settings).openapi()
     open_to_all = {place for place, each in operations(document).items() if "security" not in each}
-    assert {path for _, path in open_to_all} == {"/", "/docs", "/healthy", "/ready", "/version"}
+    public = {"/", "/docs", "/healthy", "/login", "/logout", "/ready", "/version"}
+    assert {path for _, path in open_to_all} == public
