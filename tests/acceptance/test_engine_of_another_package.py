@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.processes import below, until_gone
 from tests.support.server import ROOT, running
 
 PACKAGE = ROOT / "tests" / "packages" / "perdure-random-walk"
@@ -106,7 +107,9 @@ def test_it_is_stepped_with_changed_inputs_killed_resumed_and_forked_to_the_same
         undisturbed = [taken(whole, server.url, range(1, STEPS + 1)) for whole, _ in sessions]
         begun = [taken(killed, server.url, range(1, 4)) for _, killed in sessions]
         assert begun == [answers[:3] for answers in undisturbed]
+        engines = below(server.process.pid)
         server.kill()
+    assert len(engines) > 4 and all(until_gone(pid) for pid in engines)
     with running(store, models, installed) as server:
         url = server.url
         for (whole, killed), answers in zip(sessions, undisturbed, strict=True):
