@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from perdure.engines.base import Asking
-from perdure.engines.python_script.data import copied
+from perdure.engines.json_data import copied
 from perdure.errors import NotSnapshotable, ReplayMismatch, ScriptFailed
 from perdure.state.codec import State, decode, encode, pack, unpack
 

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from perdure.engines.base import Asking, Engine, Observable
+from perdure.engines.json_data import copied
 from perdure.engines.kinds import new_engine
 from perdure.engines.numbers import finite
-from perdure.engines.python_script.data import copied
 from perdure.engines.recorded import Notes, Recorded
 from perdure.engines.reference import EngineReference, fingerprint_of
 from perdure.engines.run_specs import RunSpecs

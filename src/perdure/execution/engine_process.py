@@ -10,7 +10,7 @@ import threading
 from typing import Any, cast
 
 from perdure.engines.base import Asking, Engine, Modular
-from perdure.engines.python_script.data import copied
+from perdure.engines.json_data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import PerdureError
 from perdure.execution.child import print_by_lines

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import perdure.errors
 from perdure.engines.base import Engine
-from perdure.engines.python_script.data import copied
+from perdure.engines.json_data import copied
 from perdure.errors import EngineCrashed, PerdureError
 from perdure.execution.child_limits import ChildLimits
 from perdure.execution.end import End, EndKind

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from perdure.engines.base import Engine
+from perdure.engines.json_data import copied
 from perdure.engines.numbers import finite
-from perdure.engines.python_script.data import copied
 from perdure.engines.reference import EngineReference, fingerprint_of, reference_to
 from perdure.engines.run_specs import RunSpecs
 from perdure.engines.stepped import SteppedEngine, given_inputs, make_stepped

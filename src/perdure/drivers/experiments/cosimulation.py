@@ -19,7 +19,7 @@ from perdure.drivers.experiments.configuration import Configuration
 from perdure.drivers.experiments.functions import Functions
 from perdure.drivers.experiments.member import Member, named
 from perdure.engines.base import Modular
-from perdure.engines.python_script.data import copied
+from perdure.engines.json_data import copied
 from perdure.engines.recorded import Notes, Recorded
 from perdure.engines.warned import Modules
 from perdure.errors import (

@@ -19,8 +19,8 @@ from perdure.drivers.experiments.decorators import (
     no_engine,
     second_status,
 )
+from perdure.engines.json_data import copied
 from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.data import copied
 from perdure.engines.python_script.party import Party
 from perdure.engines.python_script.raised import Place, definition, raised
 from perdure.errors import (

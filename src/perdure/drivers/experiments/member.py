@@ -8,7 +8,7 @@ from typing import Any
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.engines import make_engine, make_isolated, start_outputs
 from perdure.engines.base import Engine
-from perdure.engines.python_script.data import copied
+from perdure.engines.json_data import copied
 from perdure.engines.recorded import Recorded
 from perdure.errors import EngineCrashed, InvalidDataPack, PerdureError, ScriptFailed
 from perdure.execution.isolated_engine import IsolatedEngine

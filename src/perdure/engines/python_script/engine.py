@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from perdure.engines.json_data import copied
 from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.data import copied
 from perdure.engines.python_script.party import Party
 from perdure.engines.python_script.raised import definition
 from perdure.engines.python_script.script import EngineScript, PySimEngineScript
