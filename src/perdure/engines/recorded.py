@@ -95,8 +95,8 @@ class Recorded:
         self._asking = part if isinstance(part, Asking) else None
         self.began: State = None if self._asking is None else self._asking.take_answers()
         self._steps = 0  # since the last snapshot
-        self._number = 0  # answers of the current step
-        self._read: dict[int, tuple[int, bytes]] = {}  # number of the step → packed answers
+        self._number = 0  # of the current step
+        self._read: dict[int, tuple[int, bytes]] = {}  # by these steps: their number and packed answers
         self.size = 0
         self._ahead: Mapping[int, State] = {}  # answers of steps that are repeated
         self._digest = _digest(b"", start)  # of the outputs since the base
