@@ -1,4 +1,4 @@
-"""References to engines: which one computes a model, as plain data that another process understands."""
+"""References to the engines that compute models, as plain data that another process understands."""
 
 import hashlib
 import importlib
@@ -24,16 +24,16 @@ _MAIN = "__main__"
 
 
 class EngineReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An engine: the name of its kind, or a class or function and where it is.
+    """A reference to an engine: the name of its kind, or the place of a class or function.
 
     Attributes
     ----------
     kind
-        The name that it is registered under; empty for one that is given itself.
+        The name of its kind; empty for a class or function.
     module, attribute
-        Where one that is given itself is.
+        The place of a class or function.
     file
-        The module's file, if it is imported by that; empty if by its name.
+        The module's file, if it is imported by its path; empty if it is imported by its name.
     """
 
     kind: str = ""
@@ -47,7 +47,7 @@ class EngineReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         return self.module != _MAIN and "<" not in self.attribute  # as in <locals> and <lambda>
 
     def load(self) -> Callable[[], Any]:
-        """Return what makes the engine; imports it."""
+        """Import and return the class or function that makes the engine."""
         if self.kind:
             return engine_kinds()[self.kind]
         if self.file and self.module not in sys.modules:
@@ -67,9 +67,9 @@ def reference_to(engine: str | Callable[[], Any], model: str) -> EngineReference
     Parameters
     ----------
     engine
-        The name of a kind, or a class, or function, without arguments.
+        The name of a kind, or a class or function without parameters.
     model
-        What the model is called in errors.
+        The model's name in errors.
 
     Raises
     ------
@@ -103,14 +103,14 @@ def fingerprint_of(
 ) -> str:
     """Return the identity of what computes a model: 32 hexadecimal digits.
 
-    It is made of the engine's name, the version of the package that brings it, the source of its module, the
-    config or what the engine's class makes of it, and the model's own version. Of Perdure's engines only the
-    name counts: their numbers are the same in each version.
+    It covers the engine's name, the version of its package, the source of its module, the config (or what the
+    engine's class returns for it), and the model's own version. For Perdure's engines only the name counts:
+    their numbers are the same in each version.
 
     Raises
     ------
     InvalidScenario
-        If there is nothing by which a change of the engine could be found out.
+        If a change of the engine couldn't be detected.
     """
     module = getattr(made, "__module__", "")
     packages = packages_of_kind(reference.kind) if reference.kind else {}

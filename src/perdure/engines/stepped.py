@@ -1,7 +1,7 @@
-"""The stepped engine: any engine as a session steps it, on a grid of times, with settings and chosen outputs.
+"""The stepped engine: steps any engine for a session, on a grid of times, with settings and chosen outputs.
 
-The engine itself advances by one dt at a time, and knows nothing of stop times. Where its state can't be
-taken, the state here is what it was given since its start, and a restore gives it that again.
+The engine itself advances by one dt at a time, and has no stop time. If its state can't be taken, the state
+here consists of its inputs since its start, and a restore repeats them.
 """
 
 import hashlib
@@ -40,17 +40,17 @@ SETTABLE = ("constants", "inputs")
 class SteppedEngine:
     """Steps an engine; implements `perdure.engines.base.Engine` and `Asking`.
 
-    The first step answers the start time. An engine that can tell its outputs beforehand isn't stepped for
-    that, and gets what is set with this step in the next one.
+    The first step returns the outputs at the start time. An engine whose outputs can be read before its first
+    step isn't stepped for that; it gets the settings of this step in the next one.
 
     Parameters
     ----------
     name
-        The model's.
+        The model's name.
     make
-        Makes the engine.
+        Creates the engine.
     config
-        What the engine is initialised with, besides ``seed`` and ``timestep``.
+        The engine's config, without ``seed`` and ``timestep``.
     inputs
         The names of its inputs.
     """
@@ -68,18 +68,18 @@ class SteppedEngine:
         self._seed = 0
         self._first: dict[str, Any] = {}
         self._steps = 0  # taken
-        self._pending: dict[str, Any] = {}  # what the engine gets with its next step
+        self._pending: dict[str, Any] = {}  # inputs for the engine's next step
         self._answers: State = None
-        self._ahead: Any = None  # answers that were recorded of the next step
+        self._ahead: Any = None  # recorded answers of the next step
 
     @property
     def time(self) -> float:
-        """The time answered last, in the model's unit; the start time before the first step."""
+        """The time of the last outputs, in the model's unit; the start time before the first step."""
         return self._specs.time(max(0, self._steps - 1) * self._specs.multiple)
 
     @property
     def finished(self) -> bool:
-        """Whether every time up to the stop time was answered, or the engine has nothing left to step."""
+        """Whether the run has reached its stop time, or the engine is finished."""
         return self._steps >= self._specs.answers or (self._steps > 0 and self._running.finished)
 
     def initialize(self, config: Mapping[str, Any]) -> None:
@@ -88,9 +88,9 @@ class SteppedEngine:
         Parameters
         ----------
         config
-            ``starttime``, ``stoptime``, ``dt``, ``timestep`` from one answer to the next (dt), ``outputs``,
-            ``inputs`` that are set from the start, ``constants`` in place of those of their names, ``seed``
-            and ``stream``, of which the engine's own seed is made.
+            ``starttime``, ``stoptime``, ``dt``, ``timestep`` between two outputs (dt), ``outputs``,
+            ``inputs`` that apply from the start, ``constants`` that replace inputs of the same names,
+            ``seed`` and ``stream``, from which the engine's own seed is derived.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class SteppedEngine:
         self._begin(None)
 
     def _begin(self, answers: State) -> None:
-        """Make the engine anew; at its start it reads from clocks what it was answered before, if it was."""
+        """Create the engine again; at its start, it gets the recorded answers, if any."""
         self.close()
         with self._own_errors():
             engine = new_engine(self._name, self._make)
@@ -133,14 +133,14 @@ class SteppedEngine:
         InvalidOverride
             If the model has no such input, or a constant isn't a finite number.
         PerdureError
-            Whatever the engine refuses them with.
+            If the engine refuses them.
         """
         given = given_inputs(self._name, inputs, self._inputs)
         with self._own_errors():
             self._running.validate(given)
 
     def step(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer the outputs at the next time.
+        """Return the outputs at the next time.
 
         Parameters
         ----------
@@ -183,22 +183,22 @@ class SteppedEngine:
         return answered
 
     def take_answers(self) -> State:
-        """Return, once, what the engine was answered in the last step; in the first, at its start too."""
+        """Return, once, the answers that the engine got in the last step; in the first, also at its start."""
         answers, self._answers = self._answers, None
         return answers
 
     def give_answers(self, answers: State) -> None:
-        """Let the next step be answered what `take_answers` returned of it."""
+        """Let the next step get the answers that `take_answers` returned for it."""
         if answers is not None and not isinstance(answers, dict):
             raise InvalidState(name=self._name, reason="the recorded answers aren't those of its engine")
         self._ahead = answers
 
     def snapshot(self) -> State:
-        """Return the engine's state, or what leads to it.
+        """Return the engine's state, or the records that lead to it.
 
-        ``steps`` is the number of answers, ``pending`` what the engine gets with its next step, ``engine``
-        what `Recorded` returns, and ``start`` what the engine read from clocks at its start, if it has to be
-        started again. Before the first step there is nothing to keep.
+        ``steps`` is the number of steps taken, ``pending`` the inputs for the engine's next step, ``engine``
+        the state that `Recorded` returns, and ``start`` the answers that the engine got at its start, if it
+        must be started again. Before the first step the state is empty.
         """
         state: dict[str, State] = {"steps": self._steps}
         if self._steps == 0:
@@ -221,7 +221,7 @@ class SteppedEngine:
         InvalidState
             If it isn't one.
         ReplayMismatch
-            If the engine was given its inputs again, and answered otherwise than before.
+            If the engine's inputs were repeated, and its outputs differ.
         """
         try:
             steps, pending = state["steps"], dict(state.get("pending", {}))
@@ -246,7 +246,7 @@ class SteppedEngine:
                 engine.close()
 
     def _advance(self, inputs: Mapping[str, Any], ahead: State) -> tuple[Mapping[str, Any], State]:
-        """Take one step of the engine; return its outputs, and what it was answered."""
+        """Take one step of the engine; return its outputs, and the answers that it got."""
         engine = self._running
         if ahead is not None and isinstance(engine, Asking):
             engine.give_answers(ahead)
@@ -264,7 +264,7 @@ class SteppedEngine:
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:
-        """Raise `EvaluationFailed` for whatever the engine raises that is no error of Perdure's."""
+        """Raise `EvaluationFailed` for errors of the engine that aren't Perdure's."""
         try:
             yield
         except PerdureError:
@@ -282,7 +282,7 @@ class SteppedEngine:
 
 
 def given_inputs(model: str, settings: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Return an engine's inputs from what is set, checked.
+    """Check settings, and return them as inputs of the engine.
 
     Parameters
     ----------
@@ -296,8 +296,8 @@ def given_inputs(model: str, settings: Mapping[str, Any], known: Collection[str]
     Raises
     ------
     InvalidOverride
-        If something else is set, the model has no such input, it is set twice, or a constant isn't a finite
-        number.
+        If there are other settings, the model has no such input, an input is set twice, or a constant isn't a
+        finite number.
     InvalidDataPack
         If an input isn't JSON.
     """
@@ -338,23 +338,23 @@ def make_stepped(
     config: Mapping[str, Any],
     answers: State,
 ) -> tuple[SteppedEngine, dict[str, Any]]:
-    """Make a stepped engine in a process of its own, from plain data.
+    """Create a stepped engine in a process of its own, from plain data.
 
     Parameters
     ----------
     name, reference, engine_config, inputs, version
         The model's.
     fingerprint
-        The model's, as it was registered.
+        The model's fingerprint when it was registered.
     config
-        What the stepped engine is initialised with.
+        The config of the stepped engine.
     answers
-        None: what it asks for at its start belongs to its first step.
+        None: the answers of its start belong to its first step.
 
     Raises
     ------
     ModelChanged
-        If the engine in the files now is another one.
+        If the engine in the files has changed.
     InvalidScenario
         If it can't be imported.
     """
@@ -364,7 +364,7 @@ def make_stepped(
         now = fingerprint_of(name, engine, make, engine_config, version)
     except PerdureError:
         raise
-    except Exception as error:  # it is another package's code
+    except Exception as error:  # code of another package
         reason = f"the engine of {name!r} can't be imported: {type(error).__name__}: {error}"
         raise InvalidScenario(reason=reason) from error
     if now != fingerprint:
