@@ -30,9 +30,27 @@ WORDS = {
     r"mend": "repair, correct",
 }
 ROOMS = (
-    *("cli", "execution", "state", "stores", "testing"),
-    *("lifecycle.py", "observability.py", "places.py", "run.py", "settings.py", "supervision.py"),
-    *("extend.py", "tasks.py", "worker.py", "drivers/tasks.py", "drivers/task_registry.py"),
+    *("cli", "dialects", "execution", "state", "stores", "testing"),
+    *(
+        "bptk.py",
+        "clock.py",
+        "lifecycle.py",
+        "observability.py",
+        "places.py",
+        "run.py",
+        "settings.py",
+        "spawned.py",
+        "supervision.py",
+    ),
+    *(
+        "extend.py",
+        "tasks.py",
+        "times.py",
+        "validation.py",
+        "worker.py",
+        "drivers/tasks.py",
+        "drivers/task_registry.py",
+    ),
 )
 PAGES = (
     *("architecture", "bptk", "cli", "errors", "execution", "extending", "external-state", "nrp", "sessions"),

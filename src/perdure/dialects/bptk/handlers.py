@@ -1,4 +1,4 @@
-"""The handlers: what each of BPTK's routes takes and answers."""
+"""The handlers of BPTK's routes."""
 
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -37,7 +37,7 @@ from perdure.web.dialect import Call, Handler, json_response
 
 __all__ = ["FIXED", "OF_INSTANCE"]
 
-MANY_VALUES = 1_000  # an answer with more is put together off the event loop
+MANY_VALUES = 1_000  # a response with more is built off the event loop
 
 NO_SETTINGS = "expecting settings to be set"
 NO_ADAPTER = "expecting an external state adapter to be set"
@@ -79,44 +79,44 @@ async def agents(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 async def start_instance(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Start an instance."""
-    told, timeout = _timeout(call)
+    given, timeout = _timeout(call)
     (instance,) = await dialect.start(call.maker, 1, timeout, _key(call, "start-instance"))
-    return json_response({"instance_uuid": instance, "timeout": told})
+    return json_response({"instance_uuid": instance, "timeout": given})
 
 
 async def start_instances(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Start several instances."""
-    told, timeout = _timeout(call)
+    given, timeout = _timeout(call)
     count = whole((call.body or {}).get("instances", 1), "expecting instances to be a number from 0 on")
     started = await dialect.start(call.maker, count, timeout, _key(call, "start-instances"))
-    return json_response({"instance_uuids": started, "timeout": told})
+    return json_response({"instance_uuids": started, "timeout": given})
 
 
 async def keep_alive(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Begin an instance's timeout anew."""
+    """Restart an instance's timeout."""
     await dialect.keep_alive(call.owner, call.params["instance"])
     return json_response({"msg": "instance timer reset"})
 
 
 async def stop_instance(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Forget an instance, if there is one."""
+    """Delete an instance, if there is one."""
     await dialect.stop(call.owner, call.params["instance"])
     return json_response({"msg": "Instance deleted."})
 
 
 async def full_metrics(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Say where the caller's instances stand that have a session."""
+    """Return the state of the caller's instances that have a session."""
     own = await dialect.own(call.owner)
-    told: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for instance in own:
         found = await dialect.current_run(instance)
         if found is not None:
-            told[instance.id] = metrics_entry(instance, found)
-    return json_response({**told, "instanceCount": len(own), "threadCount": threading.active_count()})
+            entries[instance.id] = metrics_entry(instance, found)
+    return json_response({**entries, "instanceCount": len(own), "threadCount": threading.active_count()})
 
 
 async def save_state(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Write the caller's instances to the adapter and return them."""
+    """Save the caller's instances in the adapter and return them."""
     if not dialect.saves:
         raise BptkError(409, NO_ADAPTER)
     held = await dialect.save_state(call.owner)
@@ -137,7 +137,7 @@ async def save_state(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 
 async def load_state(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Load what the adapter holds."""
+    """Load the instances of the adapter."""
     if not dialect.saves:
         raise BptkError(409, NO_ADAPTER)
     await dialect.load_state()
@@ -148,7 +148,7 @@ async def load_state(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 
 async def begin_session(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Begin a session in place of the one the instance has."""
+    """Begin a session, which replaces an existing one."""
     body = need_json(call)
     selected, overrides = bulk.selection(body), overrides_of(body.get("settings"))
     backend, seed = body.get("backend"), body.get("seed")
@@ -193,7 +193,7 @@ async def run_step(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 
 async def run_steps(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Take several steps; beyond the end each answers that the end is reached."""
+    """Take several steps; those after the stop time return a message."""
     body = need_json(call)
     if "numberSteps" not in body:
         raise BptkError(400, NO_NUMBER)
@@ -217,7 +217,7 @@ async def stream_steps(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """Take all steps up to the end, and send each once it is durable."""
     expected, key = expected_step(call), _key(call, "stream-steps")
     steps = dialect.stream(call.owner, call.params["instance"], _overrides(call), expected, key)
-    first = await anext(steps, None)  # what is wrong with the request is told with its status
+    first = await anext(steps, None)  # an error of the request must come with its status
     return StepStream(first, steps, flag(call.body, "flatResults"), call.receive)
 
 
@@ -235,11 +235,11 @@ async def flat_results(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 
 def _timeout(call: Call) -> tuple[Mapping[str, Any], dict[str, int | float]]:
-    """Return a timeout as the client gave it, and with all its keys."""
+    """Return a timeout as the client gave it, and completed with all keys."""
     body = call.body or {}
-    told = body.get("timeout", DEFAULT)
-    return dict(told) if told is DEFAULT else told, checked_timeout(
-        dict(DEFAULT) if told is DEFAULT else told
+    given = body.get("timeout", DEFAULT)
+    return dict(given) if given is DEFAULT else given, checked_timeout(
+        dict(DEFAULT) if given is DEFAULT else given
     )
 
 
@@ -256,7 +256,7 @@ def _key(call: Call, route: str) -> Key | None:
 
 
 def _dt(given: Any, scenarios: list[Scenario]) -> float | None:
-    """Return the distance of a session's answers: what is given, else the session clock's."""
+    """Return the interval between a session's answers: the given one, else the session clock's."""
     if given is None:
         return session_dt(scenarios)
     dt = finite(given)
@@ -266,7 +266,7 @@ def _dt(given: Any, scenarios: list[Scenario]) -> float | None:
 
 
 def _width(answer: Answer | None) -> int:
-    """Return how many values one step of an answer has."""
+    """Return the number of values in one step of an answer."""
     return 1 if answer is None else sum(len(part.outputs) for part in answer.spec.scenarios)
 
 
@@ -278,7 +278,7 @@ async def _results(dialect: InstanceSessions, call: Call, *, flat: bool) -> ASGI
 
 
 async def _computed(work: Callable[[], Any], threads: anyio.CapacityLimiter) -> Response:
-    """Answer with what work returns that may take long; it is done and encoded off the event loop."""
+    """Return the JSON response of slow work, which runs and is encoded off the event loop."""
     body = await anyio.to_thread.run_sync(lambda: msgspec.json.encode(work()), limiter=threads)
     return Response(body, media_type="application/json")
 

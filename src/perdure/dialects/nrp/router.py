@@ -1,4 +1,4 @@
-"""The router: what this dialect's routes take and answer. Whose a request is, its token says alone."""
+"""The router: the routes of this dialect. The token alone determines the owner of a request."""
 
 import re
 from collections.abc import AsyncIterator
@@ -13,10 +13,10 @@ from perdure.dialects.nrp.schemas import (
     SERVER,
     STATUSES,
     NrpError,
+    desired_state,
     error_body,
     new_record,
     resource,
-    wanted,
 )
 from perdure.dialects.nrp.simulations import NrpSimulation, Simulations
 from perdure.drivers.session_requests import ADMINISTRATOR
@@ -69,11 +69,11 @@ async def set_state(simulations: Simulations, call: Call) -> Response:
     run = simulation.run
     if is_final(run.kind, run.state):
         try:
-            trigger = wanted(decode_object(call.body))
-        except HttpError:  # that it has ended is told first, whatever is asked for
+            trigger = desired_state(decode_object(call.body))
+        except HttpError:  # a final state is reported first, whatever the request
             trigger = "anything else"
         raise TriggerRefused(kind=run.kind, state=run.state.value, trigger=trigger)
-    state = wanted(decode_object(call.body))
+    state = desired_state(decode_object(call.body))
     return json_response({"state": (await simulations.trigger(call.owner, simulation, state)).value})
 
 

@@ -1,4 +1,4 @@
-"""The shapes of this dialect: what clients send, what they get, and its errors."""
+"""The schemas of this dialect: requests, responses and errors."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from perdure.errors import Invalid, PerdureError, Refused, TooMany, TriggerRefus
 from perdure.lifecycle import RunStatus
 from perdure.web.failures import Failure, HttpError, Statuses
 
-__all__ = ["SERVER", "STATUSES", "NrpError", "error_body", "new_record", "resource", "wanted"]
+__all__ = ["SERVER", "STATUSES", "NrpError", "desired_state", "error_body", "new_record", "resource"]
 
 CLIENT = "Client error"
 TRANSITION = "State Transition error"
@@ -25,7 +25,7 @@ _BEGINNINGS: Mapping[str, RunStatus] = {
 
 
 class NrpError(HttpError):
-    """What is wrong with a request, and the type and the data that are answered with it."""
+    """An error in a request, with the type and the data of the response."""
 
     def __init__(self, status: int, message: str, *, kind: str = CLIENT, data: str = "") -> None:
         super().__init__(status, "nrp_error", message)
@@ -89,7 +89,7 @@ def new_record(body: Mapping[str, Any]) -> NewRecord:
     )
 
 
-def wanted(body: Mapping[str, Any]) -> str:
+def desired_state(body: Mapping[str, Any]) -> str:
     """Read the state that a simulation is to be in."""
     if "state" not in body:
         raise NrpError(400, 'The field state is missing: {"state": "started"} for example.', data="state")

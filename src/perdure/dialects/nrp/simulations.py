@@ -1,7 +1,7 @@
-"""Simulations: the numbers under which this dialect knows runs, kept as records of the store.
+"""Simulations: this dialect's numbers of runs, kept as documents of the store.
 
-A number is given once and never again, whatever becomes of its run. Where a simulation stands is in its run,
-and is read from the store alone.
+A number is never reused, whatever becomes of its run. The state of a simulation is that of its run, and is
+read from the store.
 """
 
 from asyncio import Lock
@@ -36,16 +36,16 @@ log = structlog.get_logger(__name__)
 
 
 class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client says of a simulation it makes.
+    """The fields of a request for a simulation.
 
     Attributes
     ----------
     request
-        What it is made of.
+        The experiment's run to create.
     context
-        Any text, which is given back with it.
+        Any text, which is returned with the simulation.
     state
-        Where it is to stand: paused, or started at once.
+        The initial state: paused, or started at once.
     """
 
     request: NewExperiment
@@ -54,7 +54,7 @@ class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NrpSimulation(msgspec.Struct, frozen=True, kw_only=True):
-    """A simulation: its number, what it was made of, and its run."""
+    """A simulation: its number, its record, and its run."""
 
     number: int
     experiment: str
@@ -78,9 +78,9 @@ class Simulations:
     Parameters
     ----------
     store
-        Where runs and records are.
+        Holds the runs and records.
     experiments
-        The driver that runs them.
+        The driver of the runs.
     """
 
     def __init__(self, store: Store, experiments: ExperimentDriver) -> None:
@@ -90,7 +90,7 @@ class Simulations:
         self._numbering = Lock()
 
     async def create(self, owner: str, new: NewRecord) -> NrpSimulation:
-        """Make a simulation and initialize it.
+        """Create a simulation and initialize it.
 
         Raises
         ------
@@ -106,8 +106,8 @@ class Simulations:
             context=new.context,
         )
         blob = msgspec.msgpack.encode(record)
-        # First the record: a crash in between leaves one without a run, which is no simulation, and not a run
-        # that no number leads to.
+        # The record comes first: a crash in between leaves a record without a run, which is no simulation,
+        # and not a run without a number.
         await self._read(lambda: self._store.submit(PutDocument(DIALECT, str(number), blob, None)).result())
         try:
             request = msgspec.structs.replace(new.request, sim_id=number)
@@ -139,7 +139,7 @@ class Simulations:
         return await self._read(read)
 
     async def get(self, number: int) -> NrpSimulation | None:
-        """Return a simulation, whosesoever it is, or None; it asks nothing but the store."""
+        """Return a simulation of any owner, or None; it only reads the store."""
 
         def read() -> NrpSimulation | None:
             record = self._store.document(DIALECT, str(number))
@@ -148,11 +148,14 @@ class Simulations:
         return await self._read(read)
 
     async def trigger(self, owner: Owner, simulation: NrpSimulation, trigger: str) -> RunStatus:
-        """Bring a simulation to another state and return it; `TriggerRefused` as the driver says."""
+        """Bring a simulation to another state and return the state.
+
+        Raises `TriggerRefused` as the driver does.
+        """
         return (await self._experiments.trigger(owner, simulation.run.id, trigger)).state
 
     async def _next_number(self) -> int:
-        """Take a number that was never given; durable before it is used, so that it isn't given again."""
+        """Return a new number, which is durable before it is used, so that it isn't given twice."""
 
         def take() -> int:
             while True:

@@ -1,4 +1,4 @@
-"""Shapes: what `GET /status` answers for each thing that a task can come to, with its status code."""
+"""The answers of `GET /status`, with their status codes, for each state of a task."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def under_way(view: TaskView) -> tuple[int, dict[str, Any]]:
 def ended(view: TaskView, result: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
     """Return the answer for a task that has ended.
 
-    One that ran out of time is told with the bounds and the best configurations that it had by then.
+    For a task that timed out, it has the bounds and the best configurations so far.
     """
     match view.run.outcome:
         case Outcome.SUCCEEDED:

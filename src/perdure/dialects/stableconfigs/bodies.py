@@ -1,4 +1,4 @@
-"""Requests: what `POST /task` takes, checked field by field; unknown fields are ignored."""
+"""The bodies of `POST /task`, checked field by field; unknown fields are ignored."""
 
 from typing import Any
 

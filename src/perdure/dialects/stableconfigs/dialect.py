@@ -1,7 +1,7 @@
-"""The dialect: tasks made, told of and ended as the StableConfigs server does, and their expiry.
+"""The dialect: creates, reports, stops and expires tasks as the StableConfigs server does.
 
-What is made here is a run like any other; only its answer expires, and then the run is forgotten. Other tasks
-are not this dialect's, and have no answer here.
+Its tasks are ordinary runs; only their answers expire, and then the run is deleted. Other tasks don't belong
+to this dialect, and have no answer here.
 """
 
 import asyncio
@@ -41,13 +41,13 @@ class StableConfigs:
     Parameters
     ----------
     tasks
-        The driver; it is closed by whoever made it.
+        The driver; its opener closes it.
     store
-        Where its runs are.
+        Holds the runs.
     result_expires
-        Seconds for which the answer of a task that has ended is kept.
+        Seconds for which the answer of an ended task is kept.
     feed
-        Notifies of changes; by default one of its own.
+        Notifies of changes; by default the dialect makes its own.
     """
 
     def __init__(self, tasks: Tasks, store: Store, result_expires: float, feed: Feed | None = None) -> None:
@@ -55,14 +55,14 @@ class StableConfigs:
         self._store = store
         self._expires = result_expires
         self._feed = feed or Feed(store)
-        self._unfinished: Subscription | None = None  # to its tasks that haven't ended, while any expire
-        self._until: dict[str, float] = {}  # when each answer expires, the next one first
-        self._unforgotten: set[str] = set()  # tasks whose answer has expired, but that couldn't be deleted
+        self._unfinished: Subscription | None = None  # to its unfinished tasks, while `expiring`
+        self._until: dict[str, float] = {}  # expiry of each answer, ascending
+        self._unforgotten: set[str] = set()  # tasks with an expired answer that couldn't be deleted
         self._more = asyncio.Event()
 
     @asynccontextmanager
     async def expiring(self) -> AsyncIterator[None]:
-        """Forget tasks whose answer has expired, for as long as the block lasts."""
+        """Delete tasks with an expired answer during the block."""
         with self._feed.subscribe() as unfinished:
             self._until, left = await asyncio.to_thread(self._left)
             for run_id in left:
@@ -87,22 +87,22 @@ class StableConfigs:
         return created.run.id
 
     async def status(self, owner: Owner, task_id: str) -> tuple[int, dict[str, Any]]:
-        """Return the status code and body that tell of a task; `RunNotFound` if there is none any more."""
+        """Return the status code and body for a task; raise `RunNotFound` if there is none any more."""
         view = await self._view(owner, task_id)
         if view.run.state not in FINAL:
-            self._look_after(task_id)  # it may be another server's that is gone by the time when it ends
+            self._look_after(task_id)  # its server may have ended when the task ends
             return under_way(view)
-        # One that ended just now may not be noted yet.
+        # A task that ended just now may not be recorded yet.
         if task_id in self._unforgotten or steady() >= self._until.get(task_id, math.inf):
             raise RunNotFound(run=task_id)
         _, result = await self._tasks.result(owner, task_id)
         return ended(view, result)
 
     async def terminate(self, owner: Owner, task_id: str) -> None:
-        """End a task; nothing of it is left when this returns. One that has ended stays as it is."""
+        """Stop a task; its processes have ended on return. A task that has ended isn't changed."""
         view = await self._view(owner, task_id)
         if view.run.state not in FINAL:
-            with suppress(RunFinished, TriggerRefused):  # by itself, meanwhile
+            with suppress(RunFinished, TriggerRefused):  # it has ended meanwhile
                 await self._tasks.stop(owner, task_id)
 
     async def _view(self, owner: Owner, task_id: str) -> TaskView:
@@ -115,16 +115,16 @@ class StableConfigs:
         return view
 
     def _left(self) -> tuple[dict[str, float], list[str]]:
-        """Return when the answers expire that are older than this process, and the tasks that have none yet.
+        """Return when the answers expire that are older than this process, and the tasks without one.
 
         No answer expires at once.
         """
-        wanted, order = RunFilter(kind=KIND), RunOrder.CREATED
+        tasks, order = RunFilter(kind=KIND), RunOrder.CREATED
         cursor: Cursor | None = None
         ended: dict[str, float] = {}
         unfinished: list[str] = []
         earliest = steady.earliest(self._expires)
-        while runs := self._store.runs(wanted, order=order, cursor=cursor, limit=PAGE):
+        while runs := self._store.runs(tasks, order=order, cursor=cursor, limit=PAGE):
             for run in filter(_may_be_ours, runs):
                 if run.state in FINAL:
                     ended[run.id] = max(earliest, steady.from_wall(run.updated) + self._expires)
@@ -134,7 +134,7 @@ class StableConfigs:
         return dict(sorted(ended.items(), key=itemgetter(1))), unfinished
 
     def _look_after(self, run_id: str) -> None:
-        """Let the answer of a task expire that hasn't ended yet, if any do here."""
+        """Expire the answer of an unfinished task later, if answers expire here."""
         if self._unfinished is not None:
             self._unfinished.add(run_id)
 
@@ -144,14 +144,14 @@ class StableConfigs:
             self._more.set()
 
     async def _expire(self) -> None:
-        """Forget each of the dialect's tasks when its answer has expired."""
+        """Delete each of the dialect's tasks when its answer has expired."""
         while True:
             while self._until:
                 run_id, until = next(iter(self._until.items()))
                 await asyncio.sleep(max(0.0, until - steady()))
                 try:
                     await self._forget(run_id)
-                except Exception as error:  # it stays until the next start; others expire all the same
+                except Exception as error:  # it stays until the next start; other answers still expire
                     self._unforgotten.add(run_id)
                     log.warning("task_not_forgotten", run=run_id, reason=str(error), exc_info=error)
                 del self._until[run_id]
@@ -159,7 +159,7 @@ class StableConfigs:
             await self._more.wait()
 
     async def _forget(self, run_id: str) -> None:
-        with suppress(RunNotFound):  # another's, or deleted meanwhile
+        with suppress(RunNotFound):  # it belongs to another owner, or was deleted meanwhile
             await self._view(ADMINISTRATOR, run_id)
             await self._tasks.delete(ADMINISTRATOR, run_id)
 

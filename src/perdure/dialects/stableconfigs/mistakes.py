@@ -1,4 +1,4 @@
-"""Mistakes: what is wrong with a request, and in which field."""
+"""Errors in requests, with the wrong field."""
 
 from perdure.web.failures import HttpError
 
@@ -6,7 +6,7 @@ __all__ = ["BadRequest"]
 
 
 class BadRequest(HttpError):
-    """A request that can't be taken: the status it is answered with, the field, and what is wrong there."""
+    """An error in a request: the status of the response, the field, and a text."""
 
     def __init__(self, status: int, field: str, problem: str) -> None:
         super().__init__(status, "bad_request", f"{field}: {problem}")

@@ -1,4 +1,4 @@
-"""The router: the routes of the StableConfigs server, and the shape of its errors. Every answer is JSON."""
+"""The router: the routes of the StableConfigs server, and the form of its errors. Every response is JSON."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
