@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from tests.support.in_process import Client, in_process
 
+from perdure.api.dialects import installed_dialects
 from perdure.bptk import BptkServer, bptk
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
@@ -151,19 +152,21 @@ def test_a_page_of_another_port_reads_nothing_by_it(client: Client, ada: str) ->
         assert page.status_code == 200 and "Logged in" not in page.text
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        *(("GET", "/scenarios"), ("POST", "/start-instance"), ("POST", "/x/run-step"), ("POST", "/run")),
-        *(("GET", "/simulation"), ("POST", "/simulation"), ("PUT", "/simulation/1/state")),
-        *(("POST", "/task"), ("GET", "/status/x"), ("DELETE", "/terminate/x")),
-    ],
-)
-def test_dialects_do_not_take_it(client: Client, ada: str, method: str, path: str) -> None:
-    headers = {"Cookie": ada, "Sec-Fetch-Site": "same-origin", **OWN}
-    answer = client.request(method, f"{HERE}{path}", headers=headers)
-    assert answer.status_code == 401
-    assert "Set-Cookie" not in answer.headers
+def of_dialects() -> list[tuple[str, str, bool]]:
+    """Return method and path of every route of a dialect, and whether it needs no token."""
+    routes = (route for api in installed_dialects() for route in api.routes)
+    return [(it.method, re.sub(r"\{\w+\}", "x", it.path), it.public) for it in routes]
+
+
+@pytest.mark.parametrize(("method", "path", "public"), of_dialects())
+def test_dialects_do_not_take_it(client: Client, ada: str, method: str, path: str, public: bool) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", **OWN}
+    without, given = (
+        client.request(method, f"{HERE}{path}", headers={**headers, **more}) for more in ({}, {"Cookie": ada})
+    )
+    assert (given.status_code, given.content) == (without.status_code, without.content)
+    assert public or given.status_code == 401
+    assert "private" not in given.headers.get("Cache-Control", "")
 
 
 def test_no_proxy_keeps_what_is_read_by_it_for_others(client: Client, ada: str) -> None:
