@@ -73,6 +73,7 @@ class LiveSession:
         self.seconds_per_step = float("inf")  # not measured yet
         self.last_keyed: tuple[Key, Stepped] | None = None  # what a client repeats, it repeats soon
         self._engines = engines
+        self.processes = sum(isinstance(engine, IsolatedEngine) for engine in engines)
         self._asking = [engine if isinstance(engine, Asking) else None for engine in engines]
         timestamp = 0 if position == 0 else position + 1
         entities = [scenario.entity for scenario in spec.scenarios]
@@ -163,11 +164,6 @@ class LiveSession:
             session.close()
             raise
         return session, damaged, position - first
-
-    @property
-    def processes(self) -> int:
-        """How many of its engines are processes of their own."""
-        return sum(isinstance(engine, IsolatedEngine) for engine in self._engines)
 
     @property
     def quick(self) -> bool:
