@@ -15,15 +15,17 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.figure import Figure, spread
+from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.configuration import Configuration, load
 from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Plan
+from perdure.drivers.experiments.saved_files import SavedFiles
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.engines.kinds import engine_kinds
 from perdure.run import Entry, Run
 from perdure.state.savepoint import Savepoint
-from perdure.stores.commands import Append, CreateRun, Unleased, encoded
+from perdure.stores.commands import Append, CreateRun, Unleased, UseBlobs, encoded
 from perdure.stores.sqlite import SqliteStore
 
 __all__ = ["measure"]
@@ -80,8 +82,11 @@ class _Plain:
 class _StoreKeeper:
     """Keeps a run in a store, and lets others have their turn between its steps."""
 
-    def __init__(self, store: SqliteStore, run: str, others: Callable[[], None]) -> None:
+    def __init__(
+        self, store: SqliteStore, saved_files: SavedFiles, run: str, others: Callable[[], None]
+    ) -> None:
         self._store = store
+        self._saved_files = saved_files
         self._run = run
         self._others = others
         self._position = 0
@@ -90,6 +95,7 @@ class _StoreKeeper:
         self.waited = 0.0
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
+        savepoint, _ = self._saved_files.save(savepoint)
         begun = time.perf_counter()
         self._store.submit(
             Append(self._run, Unleased(0), self._position, entries, encoded(savepoint))
@@ -183,7 +189,12 @@ def _simulate(folder: Path, steps: int, every: int, store: SqliteStore, run: str
     store.submit(
         CreateRun(Run(id=run, kind="experiment", owner="me", spec=b"", created=0, updated=0))
     ).result()
-    keeper = _StoreKeeper(store, run, take_turns)
+    saved_files = SavedFiles(
+        Artifacts(str(folder / "artifacts")).blobs("me"),
+        lambda new: store.submit(UseBlobs("me", new)).result(),
+        place.resolve(),
+    )
+    keeper = _StoreKeeper(store, saved_files, run, take_turns)
     begun = time.process_time()
     cosimulation = CoSimulation(configuration := _configuration(place), place, SEED)
     timestep = configuration.timestep

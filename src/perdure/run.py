@@ -278,6 +278,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         The latest report, a MessagePack map.
     result
         The result, MessagePack; for a run that failed or timed out, the partial result.
+    stored
+        The version of its files in the artifacts, where they are stored when it has ended; 0 if it has none,
+        None while they aren't stored.
     """
 
     run_id: str
@@ -295,6 +298,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: float = 0.0
     progress: bytes | None = None
     result: bytes | None = None
+    stored: int | None = 0
 
     def leased(self, now: float) -> bool:
         """Return whether it has a lease at `now`, a time of `Store.clock`."""

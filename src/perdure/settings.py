@@ -205,6 +205,12 @@ class Settings(BaseSettings):
     max_experiment_folder_bytes: int | None = Field(
         20_000_000_000, ge=1, description="Limit of an experiment's working folder on the disk, in bytes."
     )
+    max_savepoint_bytes: int = Field(
+        4_000_000_000,
+        ge=1,
+        description="Limit of the files in each savepoint of an experiment together, without holes, in "
+        "bytes; larger ones are left out.",
+    )
     resume: Literal["always", "manual"] = Field(
         "always",
         description="Whether interrupted experiments resume automatically (always), or are paused.",

@@ -255,7 +255,7 @@ def _bodies(
             resumes=settings.resume == "always",
             replays=True,
             lacks=requirements.lacks,
-            provide=Provisions(folders).provide,
+            provide=Provisions(store, folders, settings.max_savepoint_bytes).provide,
         ),
     }
 

@@ -1,7 +1,10 @@
 """A co-simulation of two small engines, and a keeper in memory that can break off at any moment."""
 
 import random
+import shutil
 import stat
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,12 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from perdure.artifacts import Blobs
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Past
+from perdure.drivers.experiments.saved_files import SavedFiles, lay_out
+from perdure.drivers.experiments.script_position import FILES
 from perdure.engines.generators import Generators
 from perdure.engines.warned import Modules
 from perdure.run import Entry, Step
+from perdure.state.codec import decode
 from perdure.state.savepoint import Savepoint
+from perdure.stores.commands import Blob
 
 MILLISECOND = 1_000_000
 STEP = Fraction(1, 1000)
@@ -120,7 +128,6 @@ class MemoryKeeper:
         self.order: list[Savepoint] = []
         self.lines: list[tuple[str, str]] = []
         self.reports: list[Mapping[str, Any]] = []
-        self.beginning: Path | None = None
         self.arrivals = 0
         self.asked = 0
         self.held = 0
@@ -129,9 +136,13 @@ class MemoryKeeper:
         self.before_append: Callable[[int], None] = lambda number: None
         self.after_append: Callable[[int], None] = lambda number: None
 
+        self.blobs = MemoryBlobs()
+        self.saving: tuple[Path, SavedFiles] | None = None
+
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
         number = len(self.order)
         self.before_append(number)
+        savepoint = self.save_files(savepoint)
         for entry in entries:
             self.steps.append(Step(position=len(self.steps) + 1, inputs=entry.inputs, outputs=entry.outputs))
         assert savepoint.position == len(self.steps)
@@ -161,12 +172,45 @@ class MemoryKeeper:
         self.lines.append((level, text))
         return True
 
-    def past(self, folder: Path | None, savepoint: Savepoint | None = None) -> Past | None:
+    def save_files(self, savepoint: Savepoint) -> Savepoint:
+        """Keep the files of the folder that a simulation works in."""
+        folder = Path.cwd()
+        if self.saving is None or self.saving[0] != folder:
+            kept = decode(self.order[-1].entities[FILES]) if self.order else None
+            self.saving = folder, SavedFiles(self.blobs, self.blobs.use, folder, kept)
+        return self.saving[1].save(savepoint)[0]
+
+    def past(self, savepoint: Savepoint | None = None) -> Past | None:
         """Return what there is to go on from: the newest savepoint, or the one given."""
         if not self.order:
             return None
         chosen = savepoint or self.order[-1]
-        return Past(savepoint=chosen, steps=tuple(self.steps), folder=folder, beginning=self.beginning)
+        laid_out = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, laid_out, ignore_errors=True)
+        saved, found = laid_out / "saved", laid_out / "found"
+        kept: Any = decode(chosen.entities[FILES])
+        lay_out(kept["files"], self.blobs, saved)
+        if kept["beginning"]:
+            lay_out(kept["beginning"]["files"], self.blobs, found)
+        return Past(savepoint=chosen, steps=tuple(self.steps), folder=saved, beginning=found)
+
+
+class MemoryBlobs(Blobs):
+    """Blobs in memory, which are all there, and notes of them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.written = 0
+
+    def use(self, contents: Sequence[tuple[str, int]]) -> list[Blob]:
+        return [Blob(1, "", digest, digest in self.kept) for digest, _ in contents]
+
+    def write(self, number: int, digest: str, data: bytes) -> None:
+        self.kept[digest] = data
+        self.written += len(data)
+
+    def read(self, number: int, digest: str) -> bytes:
+        return self.kept[digest]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -17,17 +17,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Past, Plan
+from perdure.drivers.experiments.saved_files import SavedFiles, files_at, lay_out
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.engines.kinds import engine_kinds
 from perdure.errors import NoSavepoint
 from perdure.run import Entry, Run
 from perdure.state.savepoint import Savepoint
 from perdure.state.state_store import newest_intact
-from perdure.stores.commands import Append, CreateRun, Unleased, encoded
+from perdure.stores.commands import Append, CreateRun, Unleased, UseBlobs, encoded
 from perdure.stores.sqlite import SqliteStore
 
 RUN = "experiment"
@@ -37,13 +39,15 @@ MOST_STEPS = 300  # that a child may take before it is killed
 
 
 class StoreKeeper:
-    """Keeps a run in a store, and writes a byte for each step."""
+    """Keeps a run in a store, its files in artifacts beside it, and writes a byte for each step."""
 
-    def __init__(self, store: SqliteStore, report: int) -> None:
+    def __init__(self, store: SqliteStore, saved_files: SavedFiles, report: int) -> None:
         self._store = store
+        self._saved_files = saved_files
         self._report = report
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
+        savepoint, _ = self._saved_files.save(savepoint)
         position = self._store.run(RUN).position
         self._store.submit(Append(RUN, Unleased(0), position, entries, encoded(savepoint))).result()
 
@@ -77,23 +81,30 @@ def simulate(root: Path, experiment: Path, attempt: int, report: int) -> None:
         if not store.runs(limit=1):
             run = Run(id=RUN, kind="experiment", owner="me", spec=b"", created=0, updated=0)
             store.submit(CreateRun(run)).result()
-        keeper = StoreKeeper(store, report)
+        shutil.rmtree(root / f"attempt{attempt - 1}", ignore_errors=True)
+        kept, blobs = files_at(store, RUN), Artifacts(str(root / "artifacts")).blobs("me")
+        saved_files = SavedFiles(
+            blobs, lambda new: store.submit(UseBlobs("me", new)).result(), folder.resolve(), kept
+        )
+        keeper = StoreKeeper(store, saved_files, report)
         cosimulation = CoSimulation(configuration, folder, SEED)
-        former = root / f"attempt{attempt - 1}"
-        past = past_of(store, former if former.exists() else None)
+        saved = root / f"saved{attempt}"
+        if kept is not None:
+            lay_out(kept["files"], blobs, saved)
+        past = past_of(store, saved)
         ending = Simulation(plan, cosimulation, keeper, folder, past).run()
     words = "" if ending.error is None else ending.error.in_words
     (root / "ending.json").write_text(json.dumps({"how": ending.how, "error": words, "folder": str(folder)}))
 
 
-def past_of(store: SqliteStore, former: Path | None) -> Past | None:
+def past_of(store: SqliteStore, saved: Path) -> Past | None:
     """Return where the run left off, or None if it hasn't begun."""
     timestamps = [info.timestamp for info in store.savepoints(RUN)]
     try:
         savepoint, _ = newest_intact(RUN, timestamps, lambda at: store.savepoint(RUN, at))
     except NoSavepoint:
         return None
-    return Past(savepoint=savepoint, steps=store.steps(RUN, limit=1_000_000), folder=former)
+    return Past(savepoint=savepoint, steps=store.steps(RUN, limit=1_000_000), folder=saved, beginning=saved)
 
 
 def main(root: Path, experiment: Path, kills: int, seed: int) -> None:

@@ -79,14 +79,13 @@ def attempt(
     keeper: MemoryKeeper,
     plan: Plan,
     folder: Path,
-    former: Path | None = None,
     savepoint: Savepoint | None = None,
     **engine: Any,
 ) -> tuple[Ending, SmallCoSimulation]:
     """Make one attempt, from where the keeper left off."""
     cosimulation = SmallCoSimulation(folder, **engine)
     with told_by(lambda: cosimulation.time_ns):
-        past = keeper.past(former, savepoint)
+        past = keeper.past(savepoint)
         simulation = Simulation(plan, cosimulation, keeper, folder, past, clock=lambda: 0.0, period=3600)
         ending = simulation.run()
     return ending, cosimulation
@@ -107,20 +106,18 @@ def until_it_ends(
     `older` tells for each attempt how many of the newest savepoints are passed over, as damaged ones are;
     `after_the_first` is called with the keeper after the first attempt, if that was broken off.
     """
-    former: Path | None = None
     for number, (kind, at) in enumerate([*breaks, ("never", 0)]):
         folder = folder_of(root, script, number)
         _break_off(keeper, kind, at)
         back = older[number] if number < len(older) else 0
         savepoint = keeper.order[max(0, len(keeper.order) - 1 - back)] if keeper.order else None
         try:
-            ending, _ = attempt(keeper, plan, folder, former, savepoint, **engine)
+            ending, _ = attempt(keeper, plan, folder, savepoint, **engine)
         except Killed:
-            former = folder
             if not number:
                 after_the_first(keeper)
-        else:
-            return ending, folder
+            continue
+        return ending, folder
     raise AssertionError("the last attempt was broken off")
 
 

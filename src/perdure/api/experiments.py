@@ -249,8 +249,8 @@ async def delete_experiment_file(
 @router.get("/runs/{run_id}/files", operation_id="list_run_files", responses=error_responses(*_READING))
 async def list_run_files(run_id: RunId, serving: Serving, owner: Asking) -> FileList:
     """List the logs and files that a run wrote; they are stored when it ends."""
-    run = await _ended(serving, owner, run_id)
-    found = await serving.transfers.run(lambda: serving.artifacts.results(run.owner).get(run_id))
+    run, version = await _ended(serving, owner, run_id)
+    found = await serving.transfers.run(lambda: serving.artifacts.results(run.owner).get(run_id, version))
     return FileList(files=[] if found is None else _files(found))
 
 
@@ -265,9 +265,9 @@ async def list_run_files(run_id: RunId, serving: Serving, owner: Asking) -> File
 )
 async def download_run_files(run_id: RunId, serving: Serving, owner: Asking) -> Response:
     """Read all logs and files that a run wrote as one zip."""
-    run = await _ended(serving, owner, run_id)
+    run, version = await _ended(serving, owner, run_id)
     results = serving.artifacts.results(run.owner)
-    found = await serving.transfers.run(lambda: results.get(run_id))
+    found = await serving.transfers.run(lambda: results.get(run_id, version))
     return download(await serving.transfers.streamed(results.zipped(run_id, found)), f"{run_id}.zip")
 
 
@@ -281,9 +281,9 @@ async def read_run_file(
     run_id: RunId, path: FilePath, serving: Serving, owner: Asking, if_none_match: IfNoneMatch = ""
 ) -> Response:
     """Read one file that a run wrote."""
-    run = await _ended(serving, owner, run_id)
+    run, version = await _ended(serving, owner, run_id)
     results = serving.artifacts.results(run.owner)
-    file = await serving.transfers.run(lambda: results.file(run_id, path))
+    file = await serving.transfers.run(lambda: results.file(run_id, path, version))
     if _is_among(file, if_none_match):
         return Response(status_code=304, headers={"ETag": _tag(file)})
     return download(await serving.transfers.streamed(results.read(run_id, file)), path, _of_file(file))
@@ -307,11 +307,10 @@ async def read_trajectory(run_id: RunId, serving: Serving, owner: Asking) -> Res
     return download(await serving.transfers.streamed(rows), f"{run_id}.trajectory.jsonl")
 
 
-async def _ended(serving: Serving, owner: Asking, run_id: str) -> Run:
-    """Return a run; of one that has just ended, wait until what it wrote is stored."""
+async def _ended(serving: Serving, owner: Asking, run_id: str) -> tuple[Run, int | None]:
+    """Return a run and the version of its files; of one that has just ended, wait until they are stored."""
     run = await serving.run(owner, run_id)
-    await serving.experiments.stored(run)
-    return run
+    return run, await serving.experiments.stored(run)
 
 
 def _condition(if_match: str, if_none_match: str) -> Condition:

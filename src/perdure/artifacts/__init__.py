@@ -1,8 +1,18 @@
 """Artifacts: the files of experiments and of what simulations wrote, at any URL that fsspec knows."""
 
 from perdure.artifacts.artifacts import Artifacts
+from perdure.artifacts.blobs import Blobs
 from perdure.artifacts.experiments import CalledOff, Condition
 from perdure.artifacts.filesets import Content, FileSet, StoredFile
 from perdure.artifacts.limits import ArtifactLimits
 
-__all__ = ["ArtifactLimits", "Artifacts", "CalledOff", "Condition", "Content", "FileSet", "StoredFile"]
+__all__ = [
+    "ArtifactLimits",
+    "Artifacts",
+    "Blobs",
+    "CalledOff",
+    "Condition",
+    "Content",
+    "FileSet",
+    "StoredFile",
+]

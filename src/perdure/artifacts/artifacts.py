@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from perdure.artifacts.blobs import Blobs
 from perdure.artifacts.experiments import Experiments
 from perdure.artifacts.filesets import FileSets, Locks, is_version
 from perdure.artifacts.limits import ArtifactLimits
@@ -62,15 +63,14 @@ class Artifacts:
         sets = self._sets("results", encoded(owner))
         return Results(sets, self._usages.setdefault(owner, Usage(sets.sizes)), self._wait)
 
-    def beginnings(self, owner: str) -> Results:
-        """Return what forks of an owner began with, of simulations that have ended."""
-        sets = self._sets("beginnings", encoded(owner))
-        return Results(sets, Usage(sets.sizes), self._wait)
+    def blobs(self, owner: str) -> Blobs:
+        """Return the blobs that savepoints of an owner's simulations name."""
+        return Blobs(self._objects, f"{encoded(owner)}/blobs")
 
     def sweep(self) -> None:
         """Remove what broken-off uploads left more than a day ago."""
         for owner in self._objects.names(""):
-            for kind in ("experiments", "results", "beginnings"):
+            for kind in ("experiments", "results"):
                 self._sets(kind, owner).sweep()
 
     def copy(self, folder: str) -> tuple[int, int]:

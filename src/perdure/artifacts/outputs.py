@@ -17,7 +17,7 @@ from urllib.parse import quote
 from perdure.artifacts.names import check_path
 from perdure.errors import InvalidName
 
-__all__ = ["chunks_of", "empty_folders", "opened", "outputs", "stored_path"]
+__all__ = ["chunks_of", "data_from", "empty_folders", "opened", "outputs", "stored_path"]
 
 CHUNK = 1_000_000
 _ZEROS = bytes(CHUNK)
@@ -100,7 +100,7 @@ def chunks_of(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the bytes of a file from its beginning; holes are zeros that aren't read from the disk."""
     handle, at = file.fileno(), 0
     while True:
-        for hole in range(at, data := _data_from(handle, at), CHUNK):
+        for hole in range(at, data := data_from(handle, at), CHUNK):
             yield _ZEROS[: data - hole]
         chunk = os.pread(handle, CHUNK, data)
         if not chunk:
@@ -119,7 +119,7 @@ def stored_path(path: str) -> str:
     return f"unnamed/{sha256(os.fsencode(path)).hexdigest()}"
 
 
-def _data_from(handle: int, at: int) -> int:
+def data_from(handle: int, at: int) -> int:
     """Return where the next data of a file begins; its end if nothing follows but a hole."""
     try:
         return os.lseek(handle, at, os.SEEK_DATA)

@@ -44,17 +44,27 @@ class Results:
         self._usage = usage
         self._wait = wait
 
-    def get(self, run: str) -> FileSet | None:
-        """Return what is stored of a run, or None while that is nothing."""
-        return self._sets.current(run)
+    def get(self, run: str, version: int | None = None) -> FileSet | None:
+        """Return what is stored of a run, or None while that is nothing.
+
+        Parameters
+        ----------
+        version
+            As `Execution.stored` of the run says: if something was stored and is missing, that is
+            `CorruptBlob`.
+        """
+        found = self._sets.current(run)
+        if found is None and version:
+            raise CorruptBlob(reason=f"the stored files of the run {run!r} are missing")
+        return found
 
     def sizes(self) -> Mapping[str, int]:
         """Return how many bytes are stored of each run."""
         return self._usage.sizes()
 
-    def file(self, run: str, path: str) -> StoredFile:
-        """Return one file; `ArtifactNotFound` if there is none."""
-        found = self.get(run)
+    def file(self, run: str, path: str, version: int | None = None) -> StoredFile:
+        """Return one file; `ArtifactNotFound` if there is none, `CorruptBlob` as `get` says."""
+        found = self.get(run, version)
         file = None if found is None else found.files.get(check_path(path))
         if file is None:
             raise ArtifactNotFound(what=f"the results of the run {run!r}", path=path)

@@ -139,10 +139,11 @@ async def _stored(context: AppServices, run: Run) -> None:
     """Wait until a run's files are stored, or until that has failed; then the run's reason says so."""
     while True:
         try:
-            return await context.experiments.stored(run)
+            await context.experiments.stored(run)
+            return
         except ResultsPending:
             if NOT_STORED in (await context.experiments.view(LOCAL, run.id)).run.reason:
-                return None
+                return
 
 
 @asynccontextmanager

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import TypeAlias
 
-from perdure.errors import Fenced, PerdureError, RunFinished, RunNotFound, StoreUnavailable, Unavailable
+from perdure.errors import (
+    ArtifactsUnavailable,
+    Fenced,
+    PerdureError,
+    RunFinished,
+    RunNotFound,
+    StoreUnavailable,
+    Unavailable,
+)
 from perdure.execution.conclusion import Conclusion, Leave, Unbegun, failed, judge
 from perdure.execution.end import End, EndKind
 from perdure.execution.messages import Append, Failure, FromChild, Garbled, Line, Paused, Result
@@ -231,6 +239,8 @@ class Attempt:
         conclusion: Conclusion
         if isinstance(error, Fenced | RunFinished | RunNotFound | StoreUnavailable):
             conclusion = Leave()
+        elif self.has_child and isinstance(error, ArtifactsUnavailable):
+            conclusion = Leave()  # the next attempt resumes from the savepoint before
         elif isinstance(error, Garbled):
             conclusion = failed(f"Its process was ended, since {error}.")
         elif self.has_child:

@@ -8,6 +8,7 @@ import msgspec
 from perdure.execution.child_limits import ChildLimits
 from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Execution, Run
+from perdure.state.savepoint import Savepoint
 from perdure.stores.queue import QueueGroup
 
 __all__ = ["Body", "Provision"]
@@ -28,8 +29,9 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
         The body finds this in ``RunContext.given``.
     arrived
         Called when an attempt that replays has reached its savepoint, before the child continues; blocking.
-    settled
-        Called before the attempt's first savepoint is stored; blocking.
+    save
+        Completes each savepoint of the child before it is stored. Returns it with lines for the run's output
+        lines; blocking. None stores it as it is.
     computed_by
         What computes the run in this process, as `Execution.computed_by`; empty if it isn't recorded.
     folders
@@ -39,7 +41,7 @@ class Provision(msgspec.Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str] = {}
     given: Mapping[str, str] = {}
     arrived: Callable[[], None] | None = None
-    settled: Callable[[], None] | None = None
+    save: Callable[[Savepoint], tuple[Savepoint, Sequence[str]]] | None = None
     computed_by: str = ""
     folders: Sequence[Path] = ()
 

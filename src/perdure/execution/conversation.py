@@ -6,6 +6,8 @@ Messages are answered one after the other; the child waits for each answer.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from perdure.execution.attempt import Event, Happened
 from perdure.execution.body import Provision
 from perdure.execution.guarded_process import Connection
@@ -53,7 +55,7 @@ class Conversation:
         self._run_id, self._guard = execution.run_id, Leased(execution.fence)
         self._reader, self._writer = channel
         self._reporter = reporter
-        self._arrived, self._settled = provision.arrived, provision.settled  # each is called once
+        self._arrived, self._save = provision.arrived, provision.save
 
     def send(self, message: ToChild) -> None:
         """Send a message to the child, which may have ended.
@@ -94,9 +96,8 @@ class Conversation:
                         await notify(Happened.SAVED)
                 case Arrived(number):
                     await self._reporter.drain()
-                    arrived, self._arrived = self._arrived, None
-                    if arrived is not None:
-                        await asyncio.to_thread(arrived)
+                    if self._arrived is not None:
+                        await asyncio.to_thread(self._arrived)
                     self._reporter.unmute()
                     self.send(Done(number))
                 case Line(level, text):
@@ -106,12 +107,14 @@ class Conversation:
         """Store what the child sent, and acknowledge it when it is durable."""
         entries, savepoint = message.entries, message.savepoint
         if savepoint is not None:
+            savepoint = replace(savepoint, blobs=frozenset())  # a child can't name blobs
+            if self._save is not None:
+                savepoint, lines = await asyncio.to_thread(self._save, savepoint)
+                for line in lines:
+                    await self._reporter.add(line, "warning")
             # An attempt that resumes here doesn't repeat the output from before.
             await self._reporter.drain()
             await self._reporter.write()
-            settled, self._settled = self._settled, None
-            if settled is not None:
-                await asyncio.to_thread(settled)
         append = commands.Append(self._run_id, self._guard, self._position, entries, encoded(savepoint))
         appended = await asyncio.wrap_future(self._store.submit(append))
         if not appended.replayed:

@@ -27,6 +27,8 @@ class Savepoint(msgspec.Struct, frozen=True, kw_only=True):
     keep
         How many of the newest savepoints the run keeps when this one is written; None leaves that to the
         store.
+    blobs
+        The numbers of the blobs of artifacts that the states name, when it is written; the store keeps them.
     """
 
     timestamp: int
@@ -34,6 +36,7 @@ class Savepoint(msgspec.Struct, frozen=True, kw_only=True):
     entities: Mapping[str, bytes]
     milestone: bool = False
     keep: int | None = None
+    blobs: frozenset[int] = frozenset()
 
     def to_blob(self) -> bytes:
         """Encode the states as one checked blob; the checksum covers timestamp and position too."""

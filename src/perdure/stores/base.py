@@ -193,6 +193,10 @@ class Store(Protocol):
         """
         ...
 
+    def unstored(self) -> Sequence[str]:
+        """Return the ids of the runs that have ended and whose files aren't stored yet."""
+        ...
+
     def waiting_before(self, run_id: str) -> int | None:
         """Return how many runs wait before a run; None if the run doesn't wait itself.
 

@@ -240,6 +240,11 @@ class SqlStore:
         with self._medium.reading() as connection:
             return unfinished(connection)
 
+    def unstored(self) -> Sequence[str]:
+        """Return the ids of the runs that have ended and whose files aren't stored yet."""
+        with self._medium.reading() as connection:
+            return [run_id for (run_id,) in rows(connection, _SQL["list_unstored"])]
+
     def waiting_before(self, run_id: str) -> int | None:
         """Return how many runs wait before a run, or None if it doesn't wait."""
         with self._medium.reading() as connection, connection:

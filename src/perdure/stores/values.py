@@ -117,8 +117,8 @@ def to_execution(values: tuple[Any, ...]) -> Execution:
     CorruptBlob
         If it is damaged.
     """
-    number, run_id, kind, owner, lease, placed, *columns = values[:-6]
-    needs, computed_by, kept, answered, result, kept_of_result = values[-6:]
+    number, run_id, kind, owner, lease, placed, *columns = values[:-7]
+    needs, computed_by, stored, kept, answered, result, kept_of_result = values[-7:]
     needs, computed_by = needs or "", computed_by or ""
     if lease is None:
         raise NotExecuted(run=run_id, kind=kind)
@@ -132,7 +132,8 @@ def to_execution(values: tuple[Any, ...]) -> Execution:
     if result is not None and kept_of_result != checksum(number, result):
         raise CorruptBlob(reason=f"the checksum of the result of the run {run_id!r} is wrong")
     given = dict(zip(_EXECUTION, columns, strict=True), run_id=run_id, kind=kind, owner=owner, result=result)
-    execution = msgspec.convert(given | {"needs": needs, "computed_by": computed_by}, Execution)
+    given |= {"needs": needs, "computed_by": computed_by, "stored": None if stored < 0 else stored}
+    execution = msgspec.convert(given, Execution)
     if execution.fence != lease:
         raise CorruptBlob(reason=f"{named} has the lease {execution.fence}, its run {lease}")
     return execution

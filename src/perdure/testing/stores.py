@@ -47,6 +47,7 @@ from perdure.stores.commands import (
     Unleased,
     encoded,
 )
+from perdure.testing.store_blobs import BlobConformance
 from perdure.testing.store_documents import DocumentConformance
 from perdure.testing.store_executions import ExecutionConformance
 from perdure.testing.store_facts import DurableFactConformance, FactConformance
@@ -86,6 +87,7 @@ class StoreConformance(
     QueueConformance,
     ExecutionConformance,
     DocumentConformance,
+    BlobConformance,
 ):
     """The tests of every store. A subclass overrides `open_store`."""
 

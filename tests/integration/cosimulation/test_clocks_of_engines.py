@@ -183,11 +183,11 @@ def goes_on_with_what_was_journalled(tmp_path: Path, config: dict[str, Any]) -> 
     # The newer ones are passed over, as damaged ones are: the steps after it are compared with the journal.
     keeper.on_control = lambda asked: None
     older = keeper.order[1]
-    simulate(tmp_path / "second", config, keeper, keeper.past(tmp_path / "first", older))
+    simulate(tmp_path / "second", config, keeper, keeper.past(older))
     rows = list(trajectory(keeper.steps))
     assert rows[: len(before)] == before and len(rows) == 12
     # And what was journalled since leads on, from any savepoint.
-    simulate(tmp_path / "third", config, keeper, keeper.past(tmp_path / "second", keeper.order[-3]))
+    simulate(tmp_path / "third", config, keeper, keeper.past(keeper.order[-3]))
     assert list(trajectory(keeper.steps)) == rows
 
 

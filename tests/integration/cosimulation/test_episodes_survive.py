@@ -87,7 +87,6 @@ def rows_of(root: Path, kills: list[int], monkeypatch: pytest.MonkeyPatch) -> tu
     registry = dict(gymnasium.registry)
     monkeypatch.setattr(gymnasium.envs.registration, "registry", registry)
     keeper = MemoryKeeper()
-    former: Path | None = None
     for number, steps in enumerate([*kills, 10_000]):
         asked = keeper.asked
 
@@ -102,13 +101,12 @@ def rows_of(root: Path, kills: list[int], monkeypatch: pytest.MonkeyPatch) -> tu
         configuration = load(folder, "simulation_config.json", engine_kinds())
         cosimulation = CoSimulation(configuration, folder, 4)
         plan = Plan(sim_id=1, script=None, seed=4, timeout=Fraction(3), every=Fraction(1, 5))
-        simulation = Simulation(plan, cosimulation, keeper, folder, keeper.past(former), period=3600)
+        simulation = Simulation(plan, cosimulation, keeper, folder, keeper.past(), period=3600)
         if number < len(kills):
             with pytest.raises(Killed):
                 simulation.run()
         else:
             simulation.run()
-        former = folder
     return list(trajectory(keeper.steps)), keeper.reports[-1]["parts"]["engine/env"]["kept"]
 
 

@@ -18,13 +18,13 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "experiments"
 TENTH = Fraction(1, 10)  # s
 
 
-def attempt(keeper: MemoryKeeper, example: str, folder: Path, former: Path | None) -> None:
+def attempt(keeper: MemoryKeeper, example: str, folder: Path) -> None:
     """Run an example for a while, from where the keeper left off."""
     shutil.copytree(EXAMPLES / example, folder)
     configuration = load(folder, "simulation_config.json", engine_kinds())
     cosimulation = CoSimulation(configuration, folder, 4)
     plan = Plan(sim_id=1, script="main_script.py", seed=4, timeout=12 * TENTH, every=TENTH)
-    past = keeper.past(former)
+    past = keeper.past()
     Simulation(plan, cosimulation, keeper, folder, past, clock=lambda: 0.0, period=3600).run()
     assert cosimulation.time == 12 * TENTH
 
@@ -32,10 +32,9 @@ def attempt(keeper: MemoryKeeper, example: str, folder: Path, former: Path | Non
 @pytest.mark.parametrize("example", ["exchange", "pendulum", "cartpole", "warm_motor"])
 def test_an_example_that_is_killed_goes_on_with_the_same_bits(tmp_path: Path, example: str) -> None:
     uninterrupted = MemoryKeeper()
-    attempt(uninterrupted, example, tmp_path / "whole", None)
+    attempt(uninterrupted, example, tmp_path / "whole")
 
     keeper = MemoryKeeper()
-    former: Path | None = None
     for number, steps in enumerate([3, 17, 26, None]):
         asked = keeper.asked
 
@@ -46,11 +45,10 @@ def test_an_example_that_is_killed_goes_on_with_the_same_bits(tmp_path: Path, ex
         keeper.on_control = control
         folder = tmp_path / f"attempt{number}"
         if steps is None:
-            attempt(keeper, example, folder, former)
+            attempt(keeper, example, folder)
         else:
             with pytest.raises(Killed):
-                attempt(keeper, example, folder, former)
-        former = folder
+                attempt(keeper, example, folder)
 
     assert [(s.inputs, s.outputs) for s in keeper.steps] == [
         (s.inputs, s.outputs) for s in uninterrupted.steps

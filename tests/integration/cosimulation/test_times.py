@@ -86,7 +86,7 @@ def test_sixty_hertz_for_a_second_take_sixty_steps_also_when_killed(tmp_path: Pa
         simulated(configuration, first, keeper, None)
     keeper.on_control = lambda asked: None
     (second := tmp_path / "second").mkdir()
-    simulated(configuration, second, keeper, keeper.past(first))
+    simulated(configuration, second, keeper, keeper.past())
     assert keeper.lines == [("info", "60 60 1.0 0.0")]
     # A savepoint lies where the grid does, and not beside it by rounding.
     assert set(keeper.savepoints) >= {0, 250_000_000, 500_000_000, 750_000_000, 1_000_000_000}

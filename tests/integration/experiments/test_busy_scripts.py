@@ -57,11 +57,9 @@ def _a_clock_that_goes_with_each_reading(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tape, "Journal", partial(Journal, most_records=PAGE))
 
 
-def simulate(
-    tmp_path: Path, script: str, keeper: MemoryKeeper, former: Path | None = None, **given: Any
-) -> tuple[Ending, Path]:
+def simulate(tmp_path: Path, script: str, keeper: MemoryKeeper, **given: Any) -> tuple[Ending, Path]:
     folder = folder_of(tmp_path, script, len(list(tmp_path.iterdir())))
-    past = keeper.past(former)
+    past = keeper.past()
     plan = plan_of(script, every=1000, **given)
     return Simulation(plan, SmallCoSimulation(folder), keeper, folder, past, period=3600).run(), folder
 
@@ -89,7 +87,7 @@ def test_a_busy_wait_that_is_killed_goes_on_with_the_readings_it_had(
         simulate(tmp_path, BUSY, keeper)
     setattr(keeper, when, lambda appended: None)
     before = list(records(keeper.steps))
-    ending, folder = simulate(tmp_path, BUSY, keeper, tmp_path / "attempt0")
+    ending, folder = simulate(tmp_path, BUSY, keeper)
     assert ending == Ending(how=EndState.COMPLETED)
     assert list(records(keeper.steps))[: len(before)] == before
     first, *told, last = (record.answer for record in readings(keeper))
@@ -110,7 +108,7 @@ def test_what_a_busy_script_draws_is_what_it_would_have_drawn(tmp_path: Path) ->
     with pytest.raises(Killed):
         simulate(tmp_path, BUSY, keeper)
     keeper.after_append = lambda appended: None
-    _, folder = simulate(tmp_path, BUSY, keeper, tmp_path / "attempt1")
+    _, folder = simulate(tmp_path, BUSY, keeper)
     assert [a for a, b in zip(drawn(undisturbed), drawn(folder), strict=False) if a != b] == []
 
 

@@ -1,7 +1,6 @@
 """Forks at any savepoint, on a real server: with the large files that had been written by then."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.experiment_runs import ended, events, files, lines, made, put, scripted, send
+from tests.support.gates import Gate
 from tests.support.served import Served, served
 
 from perdure.artifacts import Artifacts
@@ -66,32 +66,6 @@ except NRPSimulationTimeout:
     pass
 """
 MIDDLE = 300_000_000
-
-
-class Gate:
-    """A place where a script waits until a test lets it through."""
-
-    def __init__(self, path: Path) -> None:
-        self._here, self._go = path.with_suffix(".here"), path.with_suffix(".go")
-        os.mkfifo(self._here)
-        os.mkfifo(self._go)
-
-    @property
-    def code(self) -> str:
-        """What the script has to say there."""
-        return f"open({str(self._here)!r}, 'w').close()\nopen({str(self._go)!r}).close()\n"
-
-    def wait(self) -> None:
-        """Wait until a script is there."""
-        self._here.read_bytes()
-
-    def open(self) -> None:
-        """Let the one through that is there."""
-        self._go.write_bytes(b"")
-
-    def __call__(self) -> None:
-        self.wait()
-        self.open()
 
 
 class Gated:
@@ -212,7 +186,9 @@ def keep_a_fork(folder: Path, parent_id: str, run_id: str) -> None:
             parent=parent_id,
             parent_position=prepared.savepoint.position,
         )
-        execution = Execution(run_id=run_id, kind=KIND, owner=parent.owner, desired=DesiredState.PAUSED)
+        execution = Execution(
+            run_id=run_id, kind=KIND, owner=parent.owner, desired=DesiredState.PAUSED, stored=None
+        )
         store.submit(
             ForkRuns([Fork(run=run, savepoint=encoded(prepared.savepoint), execution=execution)])
         ).result()[0]
@@ -263,7 +239,9 @@ nrp.run_loop(20)
     assert list((tmp_path / "perdure.db.working").glob("*/place.json")) == []
 
 
-def test_a_run_that_is_stopped_on_its_way_back_keeps_what_it_had_written(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_on_its_way_back_keeps_what_it_had_written_by_its_savepoint(
+    tmp_path: Path,
+) -> None:
     top, middle = Gate(tmp_path / "top"), Gate(tmp_path / "middle")
     script = (
         f"open('own.txt', 'w').write('top')\n{top.code}"
@@ -278,7 +256,7 @@ def test_a_run_that_is_stopped_on_its_way_back_keeps_what_it_had_written(tmp_pat
     with served(tmp_path) as server, server.client() as client:
         top.wait()
         put(client, run, "stopped")
-        assert files(client, run)["own.txt"] == b"top and middle"
+        assert files(client, run)["own.txt"] == b"top"
 
 
 # What can be had, and what not ------------------------------------------------------------------------------
@@ -304,20 +282,36 @@ def completed(client: httpx.Client, run_id: str) -> dict[str, bytes]:
     return files(client, run_id)
 
 
-def test_a_fork_is_refused_where_a_file_was_written_anew_since(client: httpx.Client, server: Served) -> None:
+def test_a_fork_has_files_as_they_were_also_those_written_anew_since(client: httpx.Client) -> None:
     given = {"simulation_config.json": CONFIG, "writer.py": ANEW, "main_script.py": LOOP.encode()}
     parent = made(client, send(client, "anew", given), seed=5)["id"]
     whole = completed(client, parent)
-    before = client.get("/runs").json()["runs"]
-    answer = client.post(f"/runs/{parent}/fork", json={"savepoint": MIDDLE})
-    error = answer.json()["error"]
-    assert (answer.status_code, error["code"], error["details"]["path"]) == (409, "file_lost", "anew.bin")
-    assert "savepoint 0" in error["message"]
-    assert client.get("/runs").json()["runs"] == before
-    assert list((server.log.parent / "perdure.db.working").iterdir()) == []
-    assert completed(client, fork_of(client, parent, savepoint=0)) == whole
-    newest = client.get(f"/runs/{parent}/savepoints").json()["savepoints"][-1]["timestamp"]
-    assert completed(client, fork_of(client, parent, savepoint=newest)) == whole
+    for savepoint in client.get(f"/runs/{parent}/savepoints").json()["savepoints"][::4]:
+        assert completed(client, fork_of(client, parent, savepoint=savepoint["timestamp"])) == whole
+
+
+def test_a_fork_is_refused_where_a_file_was_too_large_for_the_savepoint(tmp_path: Path) -> None:
+    with served(tmp_path, max_savepoint_bytes=100_000) as server, server.client() as client:
+        given = {"simulation_config.json": CONFIG, "writer.py": ANEW, "main_script.py": LOOP.encode()}
+        parent = made(client, send(client, "anew", given), seed=5)["id"]
+        whole = completed(client, parent)
+        before = client.get("/runs").json()["runs"]
+        answer = client.post(f"/runs/{parent}/fork", json={"savepoint": MIDDLE})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["details"]["path"]) == (
+            409,
+            "file_lost",
+            "before.bin",
+        )
+        assert "savepoint 0" in error["message"]
+        assert client.get("/runs").json()["runs"] == before
+        assert list((tmp_path / "perdure.db.working").iterdir()) == []
+        assert completed(client, fork_of(client, parent, savepoint=0)) == whole
+        said = [line for line in lines(client, parent) if "Left out" in line]
+        assert len(said) == len(set(said))
+        assert (
+            "before.bin. It can't be read, or the files of a savepoint have more than 100000 bytes" in said[0]
+        )
 
 
 def test_what_a_script_wrote_it_writes_again_and_another_script_finds_it(client: httpx.Client) -> None:
@@ -330,8 +324,9 @@ def test_what_a_script_wrote_it_writes_again_and_another_script_finds_it(client:
     whole = completed(client, parent)
     at = 400_000_000
     assert completed(client, fork_of(client, parent, savepoint=at)) == whole
-    answer = client.post(f"/runs/{parent}/fork", json={"savepoint": at, "script": "size.py"})
-    assert (answer.status_code, answer.json()["error"]["details"]["path"]) == (409, "state.txt")
+    fork = fork_of(client, parent, savepoint=at, script="size.py")
+    completed(client, fork)
+    assert lines(client, fork) == ["80000"]
     once = made(client, "rewrites", seed=5, script="once.py")["id"]
     completed(client, once)
     fork = fork_of(client, once, savepoint=at, script="size.py")

@@ -224,7 +224,6 @@ def _stopped_again_and_again(
     keeper: MemoryKeeper, plan: Plan, root: Path, script: str, stops: list[int]
 ) -> tuple[Ending, Path]:
     """Stop a run and go on from its last savepoint, as a fork does."""
-    former: Path | None = None
     for number, stop in enumerate([*stops, None]):
         folder = folder_of(root, script, number)
         keeper.desired = Control.RUNNING
@@ -235,10 +234,9 @@ def _stopped_again_and_again(
                 keeper.desired = Control.STOPPING
 
         keeper.on_control = want
-        ending, _ = attempt(keeper, plan, folder, former)
+        ending, _ = attempt(keeper, plan, folder)
         if ending.how is not EndState.STOPPED:
             return ending, folder
-        former = folder
     raise AssertionError("nobody stopped the last one")
 
 

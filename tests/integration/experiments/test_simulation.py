@@ -1,23 +1,27 @@
 """A simulation from beginning to end: time-outs, pauses, stops, errors, savepoints, forks."""
 
 import itertools
+import random
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.support import cosimulated
 from tests.support.cosimulated import MILLISECOND, STEP, Killed, MemoryKeeper, SmallCoSimulation, contents
 from tests.support.scripted import attempt, folder_of, plan_of
 
 from perdure.drivers.experiments.journal import RUN_LOOP, records, trajectory
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Ending, EndState, Past
-from perdure.drivers.experiments.script_position import FILES, POSITION, ScriptPosition, restarted
+from perdure.drivers.experiments.saved_files import SavedFiles
+from perdure.drivers.experiments.script_position import POSITION, ScriptPosition, restarted
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.errors import EngineCrashed, FileLost, HashSeedChanged, ReplayMismatch, ScriptFailed
-from perdure.state.codec import decode, encode
-from perdure.state.savepoint import Savepoint
+from perdure.state.codec import encode
 from perdure.times import NANOSECOND
 
 LOOP = """
@@ -35,8 +39,8 @@ def run(
     keeper = keeper or MemoryKeeper()
     folder = folder_of(tmp_path, script, len(list(tmp_path.iterdir())))
     engine = {name: given.pop(name) for name in ("done_at", "fails_at", "quiet") if name in given}
-    former, savepoint = given.pop("former", None), given.pop("savepoint", None)
-    ending, cosimulation = attempt(keeper, plan_of(script, **given), folder, former, savepoint, **engine)
+    savepoint = given.pop("savepoint", None)
+    ending, cosimulation = attempt(keeper, plan_of(script, **given), folder, savepoint, **engine)
     return ending, cosimulation, keeper, folder
 
 
@@ -367,10 +371,10 @@ def test_a_stopped_run_goes_on_from_where_it_stopped_when_forked(tmp_path: Path)
     whole = run(tmp_path, LOOP.format(n=7), steps=20)
     keeper = MemoryKeeper()
     keeper.on_control = at_step(9, lambda: setattr(keeper, "desired", Control.STOPPING))
-    _, _, _, former = run(tmp_path, LOOP.format(n=7), keeper, steps=20)
+    run(tmp_path, LOOP.format(n=7), keeper, steps=20)
     keeper.desired = Control.RUNNING
     keeper.on_control = lambda asked: None
-    ending, cosimulation, _, folder = run(tmp_path, LOOP.format(n=7), keeper, steps=20, former=former)
+    ending, cosimulation, _, folder = run(tmp_path, LOOP.format(n=7), keeper, steps=20)
     assert ending == whole[0]
     assert cosimulation.steps_taken == 11
     assert contents(folder) == contents(whole[3])
@@ -433,11 +437,11 @@ def test_the_distance_is_measured_once_and_then_kept(tmp_path: Path) -> None:
 
     keeper.on_control = die
     with pytest.raises(Killed):
-        simulate(first := folder_of(tmp_path, LOOP.format(n=3), 0), 1 / 16, None)
+        simulate(folder_of(tmp_path, LOOP.format(n=3), 0), 1 / 16, None)
     # The first when a fifth of a second was spent in steps, and then five times as far apart.
     assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order] == [0, 4, 20, 40]
     keeper.on_control = lambda asked: None
-    simulate(folder_of(tmp_path, LOOP.format(n=3), 1), 1 / 8, keeper.past(first))
+    simulate(folder_of(tmp_path, LOOP.format(n=3), 1), 1 / 8, keeper.past())
     assert [savepoint.timestamp // MILLISECOND for savepoint in keeper.order[4:]] == [42, 60, 80, 99]
 
 
@@ -480,7 +484,7 @@ def test_the_time_that_a_report_says_is_left_is_that_of_the_steps_that_are_left(
 # Going on ---------------------------------------------------------------------------------------------------
 
 
-def broken_off(tmp_path: Path, script: str, step: int, **given: Any) -> tuple[MemoryKeeper, Path]:
+def broken_off(tmp_path: Path, script: str, step: int, **given: Any) -> MemoryKeeper:
     keeper = MemoryKeeper()
 
     def die() -> None:
@@ -490,18 +494,18 @@ def broken_off(tmp_path: Path, script: str, step: int, **given: Any) -> tuple[Me
     with pytest.raises(Killed):
         run(tmp_path, script, keeper, **given)
     keeper.on_control = lambda asked: None
-    return keeper, tmp_path / f"attempt{len(list(tmp_path.iterdir())) - 1}"
+    return keeper
 
 
 def test_a_script_is_answered_from_its_journal_without_steps(tmp_path: Path) -> None:
-    keeper, former = broken_off(tmp_path, LOOP.format(n=2), 12)
-    _, cosimulation, _, _ = run(tmp_path, LOOP.format(n=2), keeper, former=former, steps=20)
+    keeper = broken_off(tmp_path, LOOP.format(n=2), 12)
+    _, cosimulation, _, _ = run(tmp_path, LOOP.format(n=2), keeper, steps=20)
     assert cosimulation.steps_taken == 10  # from the savepoint at step 10
 
 
 def test_what_a_script_logs_again_goes_into_its_log_only(tmp_path: Path) -> None:
     script = "for i in range(6):\n    file_logger.info('round %s', i)\n    nrp.run_loop(2)"
-    keeper, former = broken_off(tmp_path, script, 10)
+    keeper = broken_off(tmp_path, script, 10)
     assert [text for _, text in keeper.lines] == [
         "round 0",
         "round 1",
@@ -512,7 +516,7 @@ def test_what_a_script_logs_again_goes_into_its_log_only(tmp_path: Path) -> None
     ]
     assert keeper.arrivals == 0
     keeper.lines.clear()
-    _, _, _, folder = run(tmp_path, script, keeper, former=former)
+    _, _, _, folder = run(tmp_path, script, keeper)
     # The newest savepoint is at step 10, before the fifth round's call was recorded as over.
     assert keeper.lines == [("info", "round 5")]
     assert keeper.arrivals == 1  # which drops what was printed again
@@ -525,23 +529,22 @@ def test_a_sleep_is_over_at_once_in_a_replay(tmp_path: Path, monkeypatch: pytest
     clock = itertools.count()
     monkeypatch.setattr("perdure.drivers.experiments.simulation.time.monotonic", lambda: float(next(clock)))
     script = "import time\ntime.sleep(2)\nnrp.run_loop(5)\ntime.sleep(3)\nnrp.run_loop(5)\n"
-    keeper, former = broken_off(tmp_path, script, 12)
+    keeper = broken_off(tmp_path, script, 12)
     assert slept
     slept.clear()
     run(
         tmp_path,
         "import time\ntime.sleep(2)\nnrp.run_loop(5)\n",
         keeper,
-        former=former,
         savepoint=keeper.order[1],
     )
     assert slept == []
 
 
 def test_another_call_than_the_journals_is_named_with_its_line(tmp_path: Path) -> None:
-    keeper, former = broken_off(tmp_path, "nrp.run_loop(2)\nnrp.run_loop(20)\n", 8)
+    keeper = broken_off(tmp_path, "nrp.run_loop(2)\nnrp.run_loop(20)\n", 8)
     with pytest.raises(ReplayMismatch) as caught:
-        run(tmp_path, "nrp.run_loop(2)\n\nnrp.run_loop(21)\n", keeper, former=former)
+        run(tmp_path, "nrp.run_loop(2)\n\nnrp.run_loop(21)\n", keeper)
     assert "the script calls nrp.run_loop(21) at main_script.py:3, where it called nrp.run_loop(20)" in str(
         caught.value
     )
@@ -557,57 +560,96 @@ def test_another_call_than_the_journals_is_named_with_its_line(tmp_path: Path) -
     ],
 )
 def test_a_script_that_goes_another_way_is_refused(tmp_path: Path, script: str, said: str) -> None:
-    keeper, former = broken_off(tmp_path, "nrp.run_loop(2)\nnrp.run_loop(20)\n", 8)
+    keeper = broken_off(tmp_path, "nrp.run_loop(2)\nnrp.run_loop(20)\n", 8)
     with pytest.raises(ReplayMismatch) as caught:
-        run(tmp_path, script, keeper, former=former)
+        run(tmp_path, script, keeper)
     assert said in str(caught.value)
 
 
 def test_a_mismatch_is_not_swallowed_by_the_script(tmp_path: Path) -> None:
-    keeper, former = broken_off(tmp_path, "nrp.run_loop(20)\n", 8)
+    keeper = broken_off(tmp_path, "nrp.run_loop(20)\n", 8)
     with pytest.raises(ReplayMismatch):
         run(
             tmp_path,
             "while True:\n    try:\n        nrp.run_loop(3)\n    except Exception: pass",
             keeper,
-            former=former,
         )
 
 
 def test_a_script_that_goes_on_where_it_had_ended_is_refused(tmp_path: Path) -> None:
-    _, _, keeper, former = run(tmp_path, "nrp.run_loop(7)")
+    _, _, keeper, _ = run(tmp_path, "nrp.run_loop(7)")
     with pytest.raises(ReplayMismatch, match="where it ended when its journal was written"):
-        run(tmp_path, "nrp.run_loop(7)\nnrp.run_loop(1)", keeper, former=former)
+        run(tmp_path, "nrp.run_loop(7)\nnrp.run_loop(1)", keeper)
 
 
 def test_engines_that_answer_otherwise_after_an_older_savepoint_are_refused(tmp_path: Path) -> None:
-    keeper, former = broken_off(tmp_path, LOOP.format(n=3), 17)
+    keeper = broken_off(tmp_path, LOOP.format(n=3), 17)
     keeper.steps[-1] = keeper.steps[0]  # what the journal holds of steps 11 to 15 is of steps 1 to 5
     script = LOOP.format(n=3)
     with pytest.raises(ReplayMismatch):
-        run(tmp_path, script, keeper, former=former, savepoint=keeper.order[2])
+        run(tmp_path, script, keeper, savepoint=keeper.order[2])
 
 
 def test_another_hash_seed_is_refused(tmp_path: Path) -> None:
-    keeper, former = broken_off(tmp_path, LOOP.format(n=3), 8)
+    keeper = broken_off(tmp_path, LOOP.format(n=3), 8)
     newest = keeper.order[-1]
     place = ScriptPosition.read(newest)
     state: Any = place.to_state()
     entities = {**newest.entities, POSITION: encode({**state, "hash_sample": place.hash_sample ^ 1})}
     keeper.order[-1] = type(newest)(timestamp=newest.timestamp, position=newest.position, entities=entities)
     with pytest.raises(HashSeedChanged, match="PYTHONHASHSEED"):
-        run(tmp_path, LOOP.format(n=3), keeper, former=former)
+        run(tmp_path, LOOP.format(n=3), keeper)
 
 
-def test_a_file_that_is_gone_with_its_folder_is_named(tmp_path: Path) -> None:
-    class Large(SmallCoSimulation):
-        def step(self) -> None:
-            super().step()
-            with (self.folder / "large.bin").open("ab") as file:
-                file.write(bytes(range(256)) * 300)
+class Large(SmallCoSimulation):
+    """Appends to a large file and writes another in its middle, and a third anew."""
 
-    def simulate(folder: Path, past: Past | None) -> Ending:
-        return Simulation(plan_of(None, steps=20), Large(folder), keeper, folder, past).run()
+    def initialize(self, entities: Any = None) -> None:
+        super().initialize()
+        (self.folder / "table.bin").write_bytes(random.Random(1).randbytes(300_000))
+
+    def step(self) -> None:
+        super().step()
+        with (self.folder / "large.bin").open("ab") as file:
+            file.write(random.Random(self.time_ns).randbytes(70_000))
+        with (self.folder / "table.bin").open("r+b") as file:
+            file.seek(150_000)
+            file.write(b"%d" % self.time_ns)
+        (self.folder / "weights.bin").write_bytes(random.Random(self.time_ns).randbytes(2_500_000))
+
+
+@pytest.mark.parametrize("step", [7, 12, 19])
+def test_large_files_are_put_back_as_they_were_though_the_folder_is_gone(tmp_path: Path, step: int) -> None:
+    def simulate(keeper: MemoryKeeper, folder: Path) -> Path:
+        Simulation(plan_of(None, steps=20), Large(folder), keeper, folder, keeper.past()).run()
+        return folder
+
+    whole = contents(simulate(MemoryKeeper(), folder_of(tmp_path, None, 0)))
+    keeper = MemoryKeeper()
+
+    def die() -> None:
+        raise Killed
+
+    keeper.on_control = at_step(step, die)
+    with pytest.raises(Killed):
+        simulate(keeper, first := folder_of(tmp_path, None, 1))
+    shutil.rmtree(first)
+    keeper.on_control = lambda asked: None
+    assert contents(simulate(keeper, folder_of(tmp_path, None, 2))) == whole
+    # A file that grows is stored once, one that is written anew as often as it is saved.
+    weights = len(keeper.order) * 2_500_000
+    assert keeper.blobs.written < weights + 20 * 70_000 + len(keeper.order) * 300_000
+
+
+def test_a_file_that_is_too_large_for_a_savepoint_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cosimulated, "SavedFiles", partial(SavedFiles, limit=100_000))
+
+    def simulate(keeper: MemoryKeeper, number: int) -> Path:
+        folder = folder_of(tmp_path, None, number)
+        Simulation(plan_of(None, steps=20), Large(folder), keeper, folder, keeper.past()).run()
+        return folder
 
     keeper = MemoryKeeper()
 
@@ -616,53 +658,23 @@ def test_a_file_that_is_gone_with_its_folder_is_named(tmp_path: Path) -> None:
 
     keeper.on_control = at_step(12, die)
     with pytest.raises(Killed):
-        simulate(first := folder_of(tmp_path, None, 0), None)
+        simulate(keeper, 0)
     keeper.on_control = lambda asked: None
     with pytest.raises(FileLost, match=r"large\.bin"):
-        simulate(folder_of(tmp_path, None, 1), keeper.past(None))
-    assert simulate(second := folder_of(tmp_path, None, 2), keeper.past(first)) == Ending(
-        how=EndState.COMPLETED
-    )
-    assert (second / "large.bin").read_bytes() == bytes(range(256)) * 300 * 20
+        simulate(keeper, 1)
 
 
-def test_a_file_that_was_rewritten_in_its_middle_is_lost_rather_than_put_back_wrong(tmp_path: Path) -> None:
-    class Table(SmallCoSimulation):
-        def initialize(self, entities: Any = None) -> None:
-            super().initialize()
-            (self.folder / "table.bin").write_bytes(bytes(300_000))
-
-        def step(self) -> None:
-            super().step()
-            with (self.folder / "table.bin").open("r+b") as file:
-                file.seek(150_000)
-                file.write(b"%d" % self.time_ns)
-
-    keeper = MemoryKeeper()
-
-    def die() -> None:
-        raise Killed
-
-    def simulate(folder: Path, past: Past | None) -> Ending:
-        return Simulation(plan_of(None, steps=20), Table(folder), keeper, folder, past).run()
-
-    keeper.on_control = at_step(12, die)
-    with pytest.raises(Killed):
-        simulate(first := folder_of(tmp_path, None, 0), None)
-    keeper.on_control = lambda asked: None
-    with pytest.raises(FileLost, match=r"table\.bin"):
-        simulate(folder_of(tmp_path, None, 1), keeper.past(first))
+def test_a_large_file_that_the_script_writes_itself_needs_no_room_in_savepoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cosimulated, "SavedFiles", partial(SavedFiles, limit=100_000))
+    script = "with open('own.bin', 'wb') as file: file.write(bytes(range(256)) * 900)\n" + LOOP.format(n=3)
+    keeper = broken_off(tmp_path, script, 12)
+    _, _, _, folder = run(tmp_path, script, keeper, steps=20)
+    assert contents(folder)["own.bin"] == bytes(range(256)) * 900
 
 
 # Forks ------------------------------------------------------------------------------------------------------
-
-
-def beginning_at(savepoint: Savepoint, folder: Path) -> Path:
-    """Make the folder of the files that had been written by a savepoint, small ones."""
-    folder.mkdir()
-    for name, was in decode(savepoint.entities[FILES])["files"]["written"].items():
-        (folder / name).write_bytes(was["content"])
-    return folder
 
 
 def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_were(tmp_path: Path) -> None:
@@ -671,7 +683,7 @@ def test_a_fork_with_another_script_starts_it_at_its_top_on_the_engines_as_they_
     forked = MemoryKeeper()
     forked.steps = keeper.steps[: savepoint.position]
     forked.order = [restarted(savepoint, "main_script_3.log")]
-    forked.beginning = beginning_at(savepoint, tmp_path / "beginning")
+    forked.blobs = keeper.blobs
     other = (
         "import pathlib\nfile_logger.info('%s', nrp.simulation_time)\n"
         "file_logger.info(pathlib.Path('latest.txt').read_text()[:3])\n"
@@ -714,10 +726,10 @@ def test_a_fork_with_another_script_begins_a_log_of_its_own(
 
 def test_a_fork_with_the_same_script_knows_the_simulation_by_the_same_id(tmp_path: Path) -> None:
     script = "file_logger.info('begun %s', nrp.sim_id)\nnrp.run_loop(1 + nrp.sim_id)\n" + LOOP.format(n=3)
-    _, _, keeper, former = run(tmp_path, script, steps=20)
+    _, _, keeper, _ = run(tmp_path, script, steps=20)
     forked = MemoryKeeper()
     savepoint = keeper.order[2]
     forked.steps, forked.order = keeper.steps[: savepoint.position], [savepoint]
-    _, _, _, folder = run(tmp_path, script, forked, steps=12, former=former)
+    _, _, _, folder = run(tmp_path, script, forked, steps=12)
     assert contents(folder)["main_script_3.log"].decode() == "begun 3\ntime is up at 0.012\n"
     assert [row[0] for row in trajectory(forked.steps)] == [1, 2, 4, 5, 7, 8, 10, 11]

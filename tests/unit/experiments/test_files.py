@@ -1,8 +1,10 @@
-"""The files of a folder are put back as they were at a savepoint."""
+"""The files of a folder are put back as they were at a savepoint, wherever that is done."""
 
 import os
+import random
 import shutil
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,24 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.cosimulated import contents, looks
+from tests.support.cosimulated import MemoryBlobs, contents, looks
 
-from perdure.drivers.experiments.files import SMALL, SMALL_ALTOGETHER, Files, OpenFiles, lacking, take
-from perdure.errors import FileLost
+from perdure.artifacts import CalledOff
+from perdure.drivers.experiments import saved_files
+from perdure.drivers.experiments.files import Files, OpenFiles
+from perdure.drivers.experiments.saved_files import (
+    PIECE,
+    SMALL,
+    SMALL_ALTOGETHER,
+    SavedFiles,
+    blobs_of,
+    lay_out,
+    lost_files,
+)
+from perdure.drivers.experiments.script_position import FILES
+from perdure.errors import ArtifactsUnavailable, FileLost
 from perdure.state.codec import decode, encode
+from perdure.state.savepoint import Savepoint
 
 LARGE = bytes(range(251)) * (SMALL // 251 + 7)
 
@@ -28,12 +43,34 @@ def given_folder(root: Path, name: str) -> Path:
     return folder
 
 
-def taken(files: Files) -> Any:
-    return decode(encode(files.snapshot()))
+class Run:
+    """A run in a folder, whose files are kept in memory."""
+
+    def __init__(
+        self, folder: Path, blobs: MemoryBlobs | None = None, kept: Any = None, limit: int = 1 << 40
+    ) -> None:
+        self.folder, self.blobs, self.lines = folder, blobs or MemoryBlobs(), list[str]()
+        self.files = Files(folder)
+        self.saved = SavedFiles(self.blobs, self.blobs.use, folder, kept, limit)
+
+    def save(self) -> Any:
+        """Return what a savepoint holds of the files."""
+        kept = encode({"files": self.files.snapshot(), "beginning": None})
+        savepoint, lines = self.saved.save(Savepoint(timestamp=0, entities={FILES: kept}))
+        self.lines += lines
+        kept_files: Any = decode(savepoint.entities[FILES])
+        assert savepoint.blobs == blobs_of(kept_files)
+        return kept_files
+
+    def put_back(self, kept: Any, again: Sequence[str] = ()) -> None:
+        """Make the folder what it was."""
+        laid_out = self.folder.with_name(f"{self.folder.name}-saved{random.random()}")
+        lay_out(kept["files"], self.blobs, laid_out)
+        self.files.put_back(kept["files"], laid_out, again)
 
 
-def test_nothing_written_is_nothing_to_tell(tmp_path: Path) -> None:
-    assert taken(Files(given_folder(tmp_path, "a"))) == {
+def test_nothing_written_is_nothing_to_list(tmp_path: Path) -> None:
+    assert Run(given_folder(tmp_path, "a")).save()["files"] == {
         "written": {},
         "folders": {},
         "links": {},
@@ -114,141 +151,335 @@ def apply(folder: Path, steps: Sequence[tuple[str, Change]]) -> None:
 
 
 @settings(deadline=None, max_examples=150)
-@given(before=changes, after=changes, again=changes)
-def test_a_folder_is_put_back_from_the_former_one(
+@given(before=changes, between=changes, after=changes, again=changes)
+def test_a_folder_is_put_back_though_the_one_it_was_written_in_is_gone(
     tmp_path_factory: pytest.TempPathFactory,
     before: list[tuple[str, Change]],
+    between: list[tuple[str, Change]],
     after: list[tuple[str, Change]],
     again: list[tuple[str, Change]],
 ) -> None:
     root = tmp_path_factory.mktemp("files").resolve()
-    former, fresh = given_folder(root, "former"), given_folder(root, "fresh")
-    files, given = Files(former), contents(former)
-    apply(former, before)
-    taken(files)
-    state, expected = taken(files), looks(former)
-    # What comes after the savepoint appends to large files, and does with all else what it wants.
-    large = [path for path in former.rglob("*") if _is_large(path)]
-    apply(former, [(name, it) for name, it in after if not _on_the_way(former / name, large)])
-    for path in large:
-        path.write_bytes(path.read_bytes() + b"appended")
-    mended = Files(fresh)
-    # What the experiment came with is written in both or in none.
-    apply(
-        fresh, [(name, it) for name, it in again if not _on_the_way(fresh / name, map(fresh.joinpath, given))]
-    )
-    mended.put_back(state, former)
-    assert looks(fresh) == expected
-    assert taken(mended) == state
+    run = Run(given_folder(root, "first"))
+    given = contents(run.folder)
+    apply(run.folder, before)
+    first, looked = run.save(), looks(run.folder)
+    apply(run.folder, between)
+    second, looked_again = run.save(), looks(run.folder)
+    apply(run.folder, after)
+    run.save()
+    for number, (kept, expected) in enumerate([(first, looked), (second, looked_again)]):
+        mended = Run(given_folder(root, f"fresh{number}"), run.blobs, kept)
+        # What the experiment came with is written in both or in none.
+        known = [mended.folder / name for name in given]
+        apply(
+            mended.folder, [(name, it) for name, it in again if not _on_the_way(mended.folder / name, known)]
+        )
+        mended.put_back(kept)
+        assert looks(mended.folder) == expected
+        assert contents(mended.folder) == contents_of(mended.save(), mended, root / f"laid{number}", given)
+
+
+def contents_of(kept: Any, run: Run, place: Path, given: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the files as a savepoint has them, by a way of its own."""
+    lay_out(kept["files"], run.blobs, place)
+    unchanged = {name: content for name, content in given.items() if (run.folder / name).is_file()}
+    links = {
+        name: (run.folder / name).read_bytes()
+        for name in contents(run.folder)
+        if (run.folder / name).is_symlink()
+    }
+    return unchanged | contents(place) | links
 
 
 def _on_the_way(path: Path, files: Iterable[Path]) -> bool:
     return any(file.is_relative_to(path) or path.is_relative_to(file) for file in files)
 
 
-def _is_large(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size > SMALL
+def test_a_large_file_that_is_changed_in_its_middle_cut_and_written_anew_is_put_back(tmp_path: Path) -> None:
+    run, chance = Run(given_folder(tmp_path, "a")), random.Random(1)
+    versions = [chance.randbytes(3 * PIECE + 12_345)]
+    versions.append(versions[0][: PIECE + 9] + b"x" + versions[0][PIECE + 10 :])
+    versions += [versions[1][: PIECE // 2], versions[1] + b"appended", b"", chance.randbytes(SMALL)]
+    kept = []
+    for version in versions:
+        apply(run.folder, [("table.bin", version)])
+        kept.append(run.save())
+    shutil.rmtree(run.folder)
+    for number, (state, version) in enumerate(zip(kept, versions, strict=True)):
+        mended = Run(given_folder(tmp_path, f"again{number}"), run.blobs, state)
+        mended.put_back(state)
+        assert (mended.folder / "table.bin").read_bytes() == version
+    # The second version differs in one piece.
+    assert run.blobs.written < 2 * len(versions[0])
 
 
-def test_small_files_need_no_former_folder(tmp_path: Path) -> None:
-    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
-    files = Files(former)
-    apply(former, [("out.csv", b"1\n2\n"), ("config.json", b"[]"), ("data/input.csv", None)])
-    state = taken(files)
-    Files(fresh).put_back(state, None)
-    assert contents(fresh) == {"out.csv": b"1\n2\n", "config.json": b"[]"}
-
-
-@pytest.mark.parametrize("former_has", [None, b"short", b"x" * len(LARGE)])
-def test_a_large_file_that_is_not_there_any_more_is_named(tmp_path: Path, former_has: bytes | None) -> None:
-    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
-    files = Files(former)
-    apply(former, [("video.bin", LARGE)])
-    state = taken(files)
-    apply(former, [("video.bin", former_has)])
-    with pytest.raises(FileLost, match=r"video\.bin"):
-        Files(fresh).put_back(state, former)
-
-
-@pytest.mark.parametrize("grown", [b"", b"appended"])
-def test_a_large_file_that_was_changed_in_its_middle_is_never_put_back_wrong(
-    tmp_path: Path, grown: bytes
-) -> None:
-    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
-    files = Files(former)
-    content = bytes(3 * SMALL)
-    apply(former, [("table.bin", content)])
-    before = taken(files)
-    changed = content[: SMALL + 9] + b"x" + content[SMALL + 10 :]
-    apply(former, [("table.bin", changed + grown)])
-    with pytest.raises(FileLost, match=r"table\.bin"):
-        Files(fresh).put_back(before, former)
-    # The next savepoint tells of the change, so that what lacks it is seen to be another file.
-    mended = Files(given_folder(tmp_path, "again"))
-    apply(tmp_path / "again", [("table.bin", content + grown)])
-    mended.put_back(taken(files), former)
-    assert contents(tmp_path / "again")["table.bin"] == changed + grown
-
-
-def test_so_much_is_read_at_a_savepoint_and_the_rest_at_later_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("perdure.drivers.experiments.files.WHOLE", 4 * SMALL)
-    monkeypatch.setattr("perdure.drivers.experiments.files.WHOLE_ALTOGETHER", 4 * SMALL)
-    folder = given_folder(tmp_path, "a")
-    files = Files(folder)
-    apply(folder, [(name, bytes(2 * SMALL)) for name in ("a", "b", "c", "d")])
-    apply(folder, [("huge", bytes(5 * SMALL))])
-    for name in ("a", "b", "c", "d", "huge"):
-        os.utime(folder / name, (1, 1))  # settled long ago: what was read of them isn't read again
-    counts = [sum(was["whole"] for was in taken(files)["written"].values()) for _ in range(4)]
-    assert counts == [2, 4, 4, 4]
-    assert not taken(files)["written"]["huge"]["whole"]
-
-
-@settings(deadline=None, max_examples=60)
-@given(before=st.binary(max_size=40), cut=st.integers(1, 400), data=st.data())
-def test_a_file_is_taken_as_it_was_of_one_that_grew_and_of_no_other(
-    tmp_path_factory: pytest.TempPathFactory, before: bytes, cut: int, data: st.DataObject
+@settings(deadline=None, max_examples=40)
+@given(sizes=st.lists(st.integers(0, 3 * SMALL), min_size=1, max_size=30))
+def test_of_a_file_that_grows_only_what_is_new_is_stored(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
 ) -> None:
     root = tmp_path_factory.mktemp("files")
-    folder = given_folder(root, "run")
-    files = Files(folder)
-    content = before + LARGE
-    apply(folder, [("data/out.bin", content), ("small.txt", b"small")])
-    wanted = lacking(taken(files))
-    assert list(wanted) == ["data/out.bin"]
-    was, target = wanted["data/out.bin"], root / "former" / "data" / "out.bin"
-    grown = content + data.draw(st.binary(max_size=40))
-    chunks = [grown[at : at + cut * 1000] for at in range(0, len(grown), cut * 1000)]
-    assert take(chunks, was, target)
-    assert target.read_bytes() == content
-    at = data.draw(st.sampled_from([0, 1, SMALL - 1, len(content) - SMALL, len(content) - 1]))
-    for other in (content[:-1], content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :], b""):
-        assert not take([other], was, target)
-        assert not target.exists()
+    run, chance, kept = Run(given_folder(root, "run")), random.Random(1), []
+    for size in sizes:
+        with (run.folder / "log.txt").open("ab") as file:
+            file.write(chance.randbytes(size))
+        kept.append(run.save())
+    assert run.blobs.written <= sum(sizes)
+    mended = Run(given_folder(root, "again"), run.blobs, kept[-1])
+    mended.put_back(kept[-1])
+    assert (mended.folder / "log.txt").read_bytes() == (run.folder / "log.txt").read_bytes()
+    # Whoever goes on from there cuts it where it was cut.
+    written = run.blobs.written
+    assert mended.save()["files"]["written"] == kept[-1]["files"]["written"]
+    assert run.blobs.written == written
+
+
+def test_a_file_that_grows_a_little_again_and_again_has_few_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_files, "MANY", 32)
+    run, chance = Run(given_folder(tmp_path, "run")), random.Random(1)
+    for _ in range(150):
+        with (run.folder / "log.txt").open("ab") as file:
+            file.write(chance.randbytes(SMALL))
+        kept = run.save()
+    assert len(kept["files"]["written"]["log.txt"]["pieces"]) < 45
+    assert run.blobs.written < 2 * 150 * SMALL
+
+
+def test_equal_content_is_stored_once(tmp_path: Path) -> None:
+    run, content = Run(given_folder(tmp_path, "run")), random.Random(1).randbytes(PIECE)
+    apply(run.folder, [("a.bin", content), ("b.bin", content)])
+    run.save()
+    apply(run.folder, [("a.bin", b"other"), ("c.bin", content)])
+    run.save()
+    assert run.blobs.written == PIECE
+
+
+def opened_by(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None] = lambda path: None) -> list[str]:
+    """Return the names of the files that are read from now on; `then` is called when one is opened."""
+    names, opened = [], saved_files.opened
+
+    def open(folder: Path, path: str) -> Any:
+        names.append(path)
+        then(path)
+        return opened(folder, path)
+
+    monkeypatch.setattr(saved_files, "opened", open)
+    return names
+
+
+def test_a_file_that_was_not_changed_is_not_read_again_unless_it_may_have_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = opened_by(monkeypatch)
+    run = Run(given_folder(tmp_path, "run"))
+    apply(run.folder, [("old.bin", LARGE), ("young.bin", LARGE)])
+    os.utime(run.folder / "old.bin", (1, 1))
+    soon = time.time_ns() + 3_600_000_000_000  # a time that no savepoint here can trust
+    os.utime(run.folder / "young.bin", ns=(soon, soon))
+    run.save()
+    first = names.copy()
+    other = LARGE[:-1] + b"!"
+    (run.folder / "young.bin").write_bytes(other)  # of the same size, within the same tick of the clock
+    os.utime(run.folder / "young.bin", ns=(soon, soon))
+    kept = run.save()
+    assert (first, names[len(first) :]) == (["old.bin", "young.bin"], ["young.bin"])
+    mended = Run(given_folder(tmp_path, "again"), run.blobs, kept)
+    mended.put_back(kept)
+    assert contents(mended.folder)["young.bin"] == other
+    assert contents(mended.folder)["old.bin"] == LARGE
+
+
+def test_a_file_that_is_written_while_it_is_copied_is_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, chance = Run(given_folder(tmp_path, "run")), random.Random(1)
+    apply(run.folder, [("a.bin", chance.randbytes(PIECE + 5))])
+    later, pread, reads = chance.randbytes(2 * PIECE), os.pread, []
+
+    def write_meanwhile(handle: int, count: int, at: int) -> bytes:
+        found = pread(handle, count, at)
+        if len(reads) == 0:
+            (run.folder / "a.bin").write_bytes(later)
+        reads.append(at)
+        return found
+
+    monkeypatch.setattr(os, "pread", write_meanwhile)
+    kept = run.save()
+    monkeypatch.undo()
+    assert reads.count(0) == 2
+    mended = Run(given_folder(tmp_path, "again"), run.blobs, kept)
+    mended.put_back(kept)
+    assert contents(mended.folder)["a.bin"] == later
+
+
+def test_a_file_that_is_gone_since_it_was_listed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(given_folder(tmp_path, "run"))
+    apply(run.folder, [("a.bin", LARGE), ("b.bin", LARGE)])
+    opened_by(monkeypatch, lambda path: (run.folder / "a.bin").unlink(missing_ok=True))
+    assert list(run.save()["files"]["written"]) == ["b.bin"]
+
+
+def test_holes_take_neither_time_nor_room(tmp_path: Path) -> None:
+    run = Run(given_folder(tmp_path, "run"), limit=4 * PIECE)
+    with (run.folder / "sparse.bin").open("wb") as file:
+        file.write(b"begin")
+        file.seek(1 << 38)
+        file.write(b"middle" * 50_000)
+        file.truncate(1 << 39)
+    kept = run.save()
+    assert run.blobs.written <= 4 * PIECE
+    assert len(kept["files"]["written"]["sparse.bin"]["pieces"]) < 6
+    mended = Run(given_folder(tmp_path, "again"), run.blobs, kept)
+    mended.put_back(kept)
+    found = mended.folder / "sparse.bin"
+    assert found.stat().st_size == 1 << 39
+    assert found.stat().st_blocks * 512 < 8 * PIECE
+    with found.open("rb") as file:
+        assert file.read(10) == b"begin" + bytes(5)
+        file.seek(1 << 38)
+        assert file.read(300_001) == b"middle" * 50_000 + b"\0"
+
+
+def test_what_exceeds_the_limit_is_left_out_with_a_line_and_is_lost(tmp_path: Path) -> None:
+    run, chance = Run(given_folder(tmp_path, "run"), limit=3 * SMALL), random.Random(1)
+    large = chance.randbytes(3 * SMALL)
+    apply(run.folder, [("a.txt", b"small"), ("b.bin", large), ("c.txt", b"small")])
+    kept = run.save()
+    run.save()
+    assert lost_files(kept["files"]) == ["b.bin"]
+    assert run.lines == [
+        "Left out of savepoints: b.bin. It can't be read, or the files of a savepoint have more than "
+        f"{3 * SMALL} bytes together (PERDURE_MAX_SAVEPOINT_BYTES)."
+    ]
+    mended = Run(given_folder(tmp_path, "again"), run.blobs, kept, limit=3 * SMALL)
+    with pytest.raises(FileLost, match=r"b\.bin"):
+        mended.put_back(kept)
+    apply(mended.folder, [("b.bin", large)])
+    with pytest.raises(FileLost, match=r"b\.bin"):
+        mended.put_back(kept)
+    mended.put_back(kept, again=["b.bin"])
+    assert contents(mended.folder)["b.bin"] == large
+    apply(mended.folder, [("b.bin", large[1:])])
+    with pytest.raises(FileLost, match=r"b\.bin"):
+        mended.put_back(kept, again=["b.bin"])
+    mended.save()
+    assert mended.lines == [], "it was said by the attempt before"
 
 
 def test_savepoints_hold_so_much_of_files_and_no_more(tmp_path: Path) -> None:
-    folder = given_folder(tmp_path, "a")
-    files = Files(folder)
+    run, chance = Run(given_folder(tmp_path, "run")), random.Random(1)
     count = SMALL_ALTOGETHER // SMALL + 5
-    apply(folder, [(f"{number}.bin", bytes(SMALL)) for number in range(count)])
-    written = taken(files)["written"]
-    assert len(written) == count
-    assert sum(len(was["content"] or b"") for was in written.values()) <= SMALL_ALTOGETHER
+    given = {f"{number}.bin": chance.randbytes(SMALL - 1) for number in range(count)}
+    apply(run.folder, list(given.items()))
+    written = run.save()["files"]["written"]
+    assert sum(len(was["tail"]) for was in written.values()) <= SMALL_ALTOGETHER
+    mended = Run(given_folder(tmp_path, "again"), run.blobs)
+    mended.put_back(run.save())
+    assert given.items() <= contents(mended.folder).items()
+
+
+class FailingBlobs(MemoryBlobs):
+    """Blobs whose writes fail as often as a test says."""
+
+    failures = 0
+
+    def write(self, number: int, digest: str, data: bytes) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ArtifactsUnavailable(reason="no answer")
+        super().write(number, digest, data)
+
+
+@pytest.mark.parametrize("failures", [1, 3, 100])
+def test_a_savepoint_waits_until_all_is_stored_or_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    monkeypatch.setattr(saved_files, "BACKOFF_SECONDS", (0, 0, 0))
+    blobs = FailingBlobs()
+    run = Run(given_folder(tmp_path, "run"), blobs)
+    apply(run.folder, [("a.bin", LARGE)])
+    blobs.failures = failures
+    if failures > 3:
+        with pytest.raises(ArtifactsUnavailable):
+            run.save()
+        return
+    run.save()
+    assert sum(map(len, blobs.kept.values())) >= SMALL
+
+
+@pytest.mark.parametrize("path", ["../stolen", "/tmp/perdure-stolen", "a/../../stolen", "", "a\0b"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_savepoint_that_names_a_file_elsewhere_gets_nothing_written(
+    tmp_path: Path, path: str, folder: bool
+) -> None:
+    """What a savepoint says is its simulation's word, which may have another user's rights."""
+    file = {"size": 1, "mode": 0o644, "pieces": [], "tail": b"x"}
+    kept = {"written": {} if folder else {path: file}, "folders": {path: 0o755} if folder else {}}
+    with pytest.raises(FileLost, match="isn't within"):
+        lay_out(kept, MemoryBlobs(), tmp_path / "saved")
+    assert not list(tmp_path.glob("**/*stolen*"))
+
+
+def test_a_savepoint_that_names_a_file_as_a_folder_is_refused(tmp_path: Path) -> None:
+    file = {"size": 1, "mode": 0o644, "pieces": [], "tail": b"x"}
+    with pytest.raises(FileLost, match="as a file and as a folder"):
+        lay_out({"written": {"a": file, "a/b": file}, "folders": {}}, MemoryBlobs(), tmp_path / "saved")
+
+
+def test_a_link_is_no_file_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(given_folder(tmp_path, "run"))
+    apply(run.folder, [("a.bin", LARGE), ("sub/b.bin", LARGE)])
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "b.bin").write_bytes(b"secret")
+
+    def exchange(path: str) -> None:
+        if path == "a.bin":
+            (run.folder / path).unlink()
+            (run.folder / path).symlink_to(tmp_path / "secret" / "b.bin")
+            shutil.rmtree(run.folder / "sub")
+            (run.folder / "sub").symlink_to(tmp_path / "secret")
+
+    opened_by(monkeypatch, exchange)
+    kept = run.save()
+    assert lost_files(kept["files"]) == list(kept["files"]["written"]) == ["a.bin", "sub/b.bin"]
+    assert run.blobs.kept == {}
+    assert len(run.lines) == 2
+
+
+def test_laying_out_is_called_off_between_any_two_pieces(tmp_path: Path) -> None:
+    run = Run(given_folder(tmp_path, "run"))
+    apply(run.folder, [("a.bin", random.Random(1).randbytes(3 * PIECE))])
+    kept, asked = run.save(), iter([False, True])
+    with pytest.raises(CalledOff):
+        lay_out(kept["files"], run.blobs, tmp_path / "saved", lambda: next(asked))
+
+
+def test_small_files_of_earlier_versions_are_put_back_and_large_ones_are_lost(tmp_path: Path) -> None:
+    was = {"size": 5, "hash": b"", "whole": True, "content": b"small", "mode": 0o640}
+    large = {"size": 99_999, "hash": b"", "whole": True, "content": None, "mode": 0o640}
+    files = {"written": {"a.txt": was}, "folders": {}, "links": {}, "removed": []}
+    mended = Run(given_folder(tmp_path, "again"))
+    mended.put_back({"files": files})
+    assert looks(mended.folder)["a.txt"] == ("-rw-r-----", b"small")
+    with pytest.raises(FileLost, match=r"b\.bin"):
+        mended.put_back({"files": {**files, "written": {"b.bin": large}}})
 
 
 def test_caches_and_what_is_no_file_are_left_alone(tmp_path: Path) -> None:
     folder = given_folder(tmp_path, "a")
-    files = Files(folder)
+    run = Run(folder)
     apply(folder, [("__pycache__/x.pyc", b"x")])
     os.mkfifo(folder / "pipe")
     (folder / os.fsdecode(b"f\xfcr")).mkdir()  # names in Latin-1, which a savepoint can't hold
     (folder / "link").symlink_to(os.fsdecode(b"f\xfcr"))
-    state = taken(files)
-    assert not any(state.values())
-    files.put_back(state, None)
+    state = run.save()
+    assert not any(state["files"].values())
+    run.put_back(state)
     assert (folder / "pipe").exists()
     assert (folder / "link").is_dir()
     assert (folder / "__pycache__" / "x.pyc").exists()
@@ -257,60 +488,48 @@ def test_caches_and_what_is_no_file_are_left_alone(tmp_path: Path) -> None:
 def test_a_link_is_put_back_as_it_says_and_followed_nowhere(tmp_path: Path) -> None:
     outside = tmp_path.resolve() / "outside"
     apply(outside, [("mine.txt", b"mine")])
-    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
-    files = Files(former)
-    apply(former, [("link.txt", Link(f"{outside}/mine.txt")), ("all", Link(str(outside)))])
-    apply(former, [("large.bin", LARGE), ("plain", b"theirs"), ("out/a.txt", b"a")])
-    state = taken(files)
-    assert set(state["written"]) == {"large.bin", "plain", "out/a.txt"}
-    # What is a link by now is another file, whatever it leads to.
-    (former / "large.bin").rename(outside / "large.bin")
-    (former / "large.bin").symlink_to(outside / "large.bin")
-    with pytest.raises(FileLost, match=r"large\.bin"):
-        Files(fresh).put_back(state, former)
-    (former / "large.bin").unlink()
-    (outside / "large.bin").rename(former / "large.bin")
+    run = Run(given_folder(tmp_path, "run"))
+    apply(run.folder, [("link.txt", Link(f"{outside}/mine.txt")), ("all", Link(str(outside)))])
+    apply(run.folder, [("large.bin", LARGE), ("plain", b"theirs"), ("out/a.txt", b"a")])
+    apply(run.folder, [("data/input.csv", b"theirs")])
+    state = run.save()
+    assert set(state["files"]["written"]) == {"large.bin", "plain", "out/a.txt", "data/input.csv"}
     # Links in the place of files and folders are replaced, not gone through.
-    mended = Files(again := given_folder(tmp_path, "again"))
+    mended = Run(again := given_folder(tmp_path, "again"), run.blobs)
     removed(again / "data")
     apply(again, [("plain", Link(f"{outside}/mine.txt")), ("out", Link(str(outside)))])
     (again / "data").symlink_to(outside)
-    state["removed"] = []
-    apply(former, [("data/input.csv", b"1,2\n")])
-    state["written"]["data/input.csv"] = {**state["written"]["plain"], "mode": 0o640}
-    mended.put_back(state, former)
+    mended.put_back(state)
     assert looks(outside) == {"mine.txt": (looks(outside)["mine.txt"][0], b"mine")}
     assert os.readlink(again / "link.txt") == f"{outside}/mine.txt"  # noqa: PTH115
-    assert looks(again)["data/input.csv"] == ("-rw-r-----", b"theirs")
+    assert looks(again)["data/input.csv"] == looks(run.folder)["data/input.csv"]
     assert contents(again / "out") == {"a.txt": b"a"}
 
 
 def test_what_was_written_in_a_folder_that_a_forks_experiment_lacks_is_put_back(tmp_path: Path) -> None:
-    former, fresh = given_folder(tmp_path, "former"), tmp_path / "fresh"
-    files = Files(former)
-    apply(former, [("data/deep/out.csv", b"1\n"), ("data/latest", Link("deep/out.csv"))])
-    state = taken(files)
+    run, fresh = Run(given_folder(tmp_path, "run")), tmp_path / "fresh"
+    apply(run.folder, [("data/deep/out.csv", b"1\n"), ("data/latest", Link("deep/out.csv"))])
+    state = run.save()
     apply(fresh, [("other/main_script.py", b"")])
-    mended = Files(fresh)
+    mended = Run(fresh, run.blobs)
     apply(fresh, [("data/deep/out.csv", b"")])
-    mended.put_back(state, former)
+    mended.put_back(state)
     assert contents(fresh)["data/deep/out.csv"] == b"1\n"
     assert (fresh / "data" / "latest").read_text() == "1\n"
 
 
 @pytest.mark.parametrize("mode", ["w", "a", "r+", "wb"])
 def test_what_is_open_for_writing_goes_on_at_the_end_of_what_was_put_back(tmp_path: Path, mode: str) -> None:
-    former, fresh = given_folder(tmp_path, "former"), given_folder(tmp_path, "fresh")
-    files = Files(former)
-    apply(former, [("out.csv", b"head\n1\n2\n")])
-    state = taken(files)
-    mended = Files(fresh)
+    run, fresh = Run(given_folder(tmp_path, "run")), given_folder(tmp_path, "fresh")
+    apply(run.folder, [("out.csv", b"head\n1\n2\n")])
+    state = run.save()
+    mended = Run(fresh, run.blobs)
     apply(fresh, [("out.csv", b"")])
     with (fresh / "out.csv").open(mode) as file:
         head: Any = "head\n" if "b" not in mode else b"head\n"
         file.write(head)
         file.flush()
-        mended.put_back(state, former)
+        mended.put_back(state)
         file.write(head)
     assert (fresh / "out.csv").read_bytes() == b"head\n1\n2\nhead\n"
 

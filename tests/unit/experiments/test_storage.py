@@ -1,26 +1,32 @@
 """Working folders: fresh at launch, found again after a crash, gone only when all is stored."""
 
+import hashlib
+import itertools
 import os
+import random
+import shutil
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-from unittest.mock import create_autospec
 
 import pytest
 from tests.support import object_store
 from tests.support.zips import PENDULUM, opened, zip_of
 
-from perdure.artifacts import Artifacts, CalledOff, Condition
-from perdure.drivers.experiments.body import ContextKeeper
-from perdure.drivers.experiments.files import Files, _hash, lacking, remove_folder
+from perdure.artifacts import Artifacts, CalledOff
+from perdure.drivers.experiments.saved_files import SavedFiles
+from perdure.drivers.experiments.script_position import FILES
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
-from perdure.errors import ArtifactsUnavailable, ExperimentNotFound, FileLost, InvalidName, UploadFailed
-from perdure.execution.context import RunContext
+from perdure.errors import ArtifactsUnavailable, CorruptBlob, ExperimentNotFound, InvalidName, UploadFailed
 from perdure.execution.isolation import hand_over
 from perdure.lifecycle import RunStatus
 from perdure.run import Run
+from perdure.state.codec import decode, encode
+from perdure.state.savepoint import Savepoint
+from perdure.stores.commands import Blob, CreateRun, DeleteRun, SweepBlobs, UseBlobs, encoded
+from perdure.stores.memory import MemoryStore
 
 
 @pytest.fixture
@@ -45,6 +51,11 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(it.relative_to(folder)): it.read_bytes() for it in folder.rglob("*") if it.is_file()}
 
 
+def finish(folders: WorkingFolders, folder: WorkingFolder) -> None:
+    folders.finish(folder)
+    folders.discard(folder.run)
+
+
 def results(artifacts: Artifacts, run: str = "run-1") -> dict[str, bytes]:
     of_ada = artifacts.results("ada")
     found = of_ada.get(run)
@@ -61,7 +72,6 @@ def test_a_folder_has_the_experiment_and_is_found_again(
 ) -> None:
     made = launch(artifacts, folders)
     assert files(made.files) == PENDULUM
-    assert made.former is None
     assert folders.find("run-1") == made
     assert folders.find("run-2") is None
 
@@ -74,7 +84,7 @@ def test_what_was_written_and_changed_is_stored_and_the_folder_goes(
     (made.files / "engines" / "pendulum.py").write_bytes(b"rewritten")
     (made.files / "__pycache__").mkdir()
     (made.files / "__pycache__" / "x.pyc").write_bytes(b"x")
-    folders.finish(made)
+    finish(folders, made)
     assert results(artifacts) == {"main_script.py_1.log": b"a line\n", "engines/pendulum.py": b"rewritten"}
     assert list((tmp_path / "work").iterdir()) == []
     assert folders.find("run-1") is None
@@ -88,14 +98,14 @@ def test_a_failed_upload_leaves_the_folder_and_is_made_up_for(
     before = files(made.files)
     object_store.fail(0, "before", once=False)
     with pytest.raises(UploadFailed, match="run-1"):
-        folders.finish(made)
+        finish(folders, made)
     assert files(made.files) == before
     assert folders.reconcile(lambda run: run_in(RunStatus.STOPPED)).ended == ["run-1"]
     with pytest.raises(UploadFailed, match="run-1"):
-        folders.finish(made)
+        finish(folders, made)
     assert files(made.files) == before
     object_store.heal()
-    folders.finish(made)
+    finish(folders, made)
     assert results(artifacts) == {"out.log": b"precious"}
     assert folders.find("run-1") is None
 
@@ -111,7 +121,7 @@ def test_links_lead_nowhere(artifacts: Artifacts, folders: WorkingFolders, tmp_p
     (made.files / "inside.log").symlink_to(made.files / "main_script.py")
     os.mkfifo(made.files / "pipe.log")
     (made.files / "right.log").write_bytes(b"1")
-    folders.finish(made)
+    finish(folders, made)
     assert results(artifacts) == {"right.log": b"1"}
     assert (secret / "key.log").read_bytes() == b"secret"
 
@@ -123,7 +133,7 @@ def test_names_that_no_storage_takes_are_written_otherwise(
     for name in (b"a\nb", b"a\\b", b"\xff", b"C:x"):
         Path(os.fsdecode(os.fsencode(made.files) + b"/" + name)).write_bytes(name)
     (made.files / ("\n" * 200)).write_bytes(b"long")
-    folders.finish(made)
+    finish(folders, made)
     stored = results(artifacts)
     assert {path: data for path, data in stored.items() if "/" not in path} == {
         "a%0Ab": b"a\nb",
@@ -134,24 +144,110 @@ def test_names_that_no_storage_takes_are_written_otherwise(
     assert [data for path, data in stored.items() if path.startswith("unnamed/")] == [b"long"]
 
 
-def test_a_new_attempt_has_a_fresh_folder_and_the_former_beside_it(
+def kept_of(artifacts: Artifacts, folder: WorkingFolder) -> Any:
+    """Return what a savepoint holds of what is in a folder besides its experiment."""
+    blobs, numbers = artifacts.blobs(folder.owner), itertools.count(1)
+    written = {
+        path: [0o644, *((folder.files / path).stat().st_size, 0, 0)]
+        for path, content in files(folder.files).items()
+        if PENDULUM.get(path) != content
+    }
+    listed = {"written": written, "folders": {}, "links": {}, "removed": []}
+    saved = SavedFiles(
+        blobs, lambda new: [Blob(next(numbers), "ada", it, False) for it, _ in new], folder.files
+    )
+    savepoint = Savepoint(timestamp=1, entities={FILES: encode({"files": listed, "beginning": None})})
+    return decode(saved.save(savepoint)[0].entities[FILES])
+
+
+LARGE = random.Random(1).randbytes(200_000)
+
+
+def test_a_new_attempt_has_a_fresh_folder_and_nothing_of_the_former_one(
     artifacts: Artifacts, folders: WorkingFolders
 ) -> None:
     first = launch(artifacts, folders)
     (first.files / "out.log").write_bytes(b"first")
+    (first.files / "large.bin").write_bytes(LARGE)
+    kept = kept_of(artifacts, first)
+    (first.files / "large.bin").write_bytes(b"written anew")
     second = launch(artifacts, folders)
+    folders.lay_out(second, kept)
     assert files(second.files) == PENDULUM
-    assert second.former is not None
-    assert files(second.former) == {**PENDULUM, "out.log": b"first"}
-    (second.files / "out.log").write_bytes(b"second, which broke off before it had caught up")
+    assert files(second.saved) == {"out.log": b"first", "large.bin": LARGE}
+    assert not second.found.exists()
+    folders.settle(second)
+    assert not second.saved.exists()
     third = launch(artifacts, folders)
-    assert third.former is not None
-    assert files(third.former) == {**PENDULUM, "out.log": b"first"}
-    remove_folder(third.former)
-    (third.files / "out.log").write_bytes(b"third")
-    fourth = launch(artifacts, folders)
-    assert fourth.former is not None
-    assert files(fourth.former) == {**PENDULUM, "out.log": b"third"}
+    folders.lay_out(third, {**kept, "beginning": kept})
+    folders.lay_out(third, {**kept, "beginning": kept})
+    assert files(third.found) == files(third.saved) == {"out.log": b"first", "large.bin": LARGE}
+
+
+def test_what_the_savepoint_holds_counts_until_an_attempt_has_come_as_far(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "a.log").write_bytes(b"1")
+    (first.files / "engines" / "pendulum.py").write_bytes(b"rewritten")
+    kept = kept_of(artifacts, first)
+    second = launch(artifacts, folders)
+    folders.lay_out(second, kept)
+    (second.files / "a.log").write_bytes(b"2, on its way back")
+    finish(folders, second)
+    assert results(artifacts) == {"a.log": b"1", "engines/pendulum.py": b"rewritten"}
+
+
+def test_what_an_attempt_that_has_come_as_far_wrote_counts(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "a.log").write_bytes(b"1")
+    kept = kept_of(artifacts, first)
+    second = launch(artifacts, folders)
+    folders.lay_out(second, kept)
+    (second.files / "b.log").write_bytes(b"2")
+    folders.settle(second)
+    finish(folders, second)
+    assert results(artifacts) == {"b.log": b"2"}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_where_there_is_no_folder_what_the_savepoint_holds_is_stored(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path, gone: bool
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "large.bin").write_bytes(LARGE)
+    (first.files / "main_script.py").write_bytes(b"changed")
+    kept = kept_of(artifacts, first)
+    if gone:
+        shutil.rmtree(tmp_path / "work")
+    recovered = folders.recover("run-1", "ada", "pendulum", first.version, kept)
+    assert folders.find("run-1") == recovered
+    finish(folders, recovered)
+    assert results(artifacts) == {"large.bin": LARGE, "main_script.py": b"changed"}
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_of_a_run_without_a_savepoint_nothing_is_stored(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    version = launch(artifacts, folders).version
+    finish(folders, folders.recover("run-1", "ada", "pendulum", version, None))
+    assert results(artifacts) == {}
+
+
+def test_a_savepoint_whose_blob_is_missing_is_an_error_that_says_so(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    first = launch(artifacts, folders)
+    (first.files / "large.bin").write_bytes(LARGE)
+    kept = kept_of(artifacts, first)
+    for path in [path for path in object_store.ObjectStore.objects if "/blobs/" in path]:
+        del object_store.ObjectStore.objects[path]
+    second = launch(artifacts, folders)
+    with pytest.raises(CorruptBlob, match=r"ada/blobs/.* is missing"):
+        folders.lay_out(second, kept)
 
 
 def test_a_resumed_run_gets_the_experiment_as_it_was(artifacts: Artifacts, folders: WorkingFolders) -> None:
@@ -160,151 +256,6 @@ def test_a_resumed_run_gets_the_experiment_as_it_was(artifacts: Artifacts, folde
     experiments.delete("pendulum")
     again = folders.make("run-1", "ada", "pendulum", made.version)
     assert files(again.files) == PENDULUM
-
-
-def keeper(folder: WorkingFolder) -> ContextKeeper:
-    return ContextKeeper(create_autospec(RunContext), folder.former)
-
-
-def test_what_the_former_attempt_wrote_counts_until_the_last_has_caught_up(
-    artifacts: Artifacts, folders: WorkingFolders
-) -> None:
-    first = launch(artifacts, folders)
-    (first.files / "a.log").write_bytes(b"1")
-    (first.files / "b.log").write_bytes(b"1, and more")
-    second = launch(artifacts, folders)
-    (second.files / "b.log").write_bytes(b"2")
-    keeper(second).arrived()
-    third = launch(artifacts, folders)
-    (third.files / "b.log").write_bytes(b"3")
-    (third.files / "c.log").write_bytes(b"3")
-    folders.finish(third)
-    assert results(artifacts) == {"a.log": b"1", "b.log": b"1, and more", "c.log": b"3"}
-
-
-def test_what_an_attempt_that_has_caught_up_wrote_counts(
-    artifacts: Artifacts, folders: WorkingFolders
-) -> None:
-    first = launch(artifacts, folders)
-    (first.files / "a.log").write_bytes(b"1")
-    (first.files / "b.log").write_bytes(b"1")
-    second = launch(artifacts, folders)
-    (second.files / "b.log").write_bytes(b"2, and more")
-    keeper(second).arrived()
-    folders.finish(second)
-    assert results(artifacts) == {"a.log": b"1", "b.log": b"2, and more"}
-
-
-def described(folder: Path, path: str, content: bytes) -> dict[str, Mapping[str, Any]]:
-    """Return what a savepoint says of a large file."""
-    written = Files(folder)
-    (folder / path).write_bytes(content)
-    return lacking(written.snapshot())
-
-
-def test_a_fork_is_given_the_files_of_its_parent_wherever_they_are(
-    artifacts: Artifacts, folders: WorkingFolders
-) -> None:
-    content = bytes(range(256)) * 300
-    parent = launch(artifacts, folders)
-    wanted = described(parent.files, "a\nb.bin", content)
-    (parent.files / "a\nb.bin").write_bytes(content + b"and what came later")
-
-    def taken(run: str) -> dict[str, bytes]:
-        fork = launch(artifacts, folders, run)
-        assert folders.take_along(fork, "run-1", wanted, beginning=False) == []
-        found = folders.find(run)
-        assert found is not None
-        assert found.former is not None
-        return files(found.former)
-
-    assert taken("fork-1") == {"a\nb.bin": content}, "in its folder"
-    again = launch(artifacts, folders)
-    assert taken("fork-2") == {"a\nb.bin": content}, "in that of the attempt before"
-    (again.files / "a\nb.bin").write_bytes(content[:-1])
-    assert taken("fork-3") == {"a\nb.bin": content}, "in that of the attempt before, still"
-    assert again.former is not None
-    remove_folder(again.former)
-    folders.finish(again)
-    lost = launch(artifacts, folders, "fork-4")
-    assert folders.take_along(lost, "run-1", wanted, beginning=False) == ["a\nb.bin"], (
-        "the attempt hadn't caught up"
-    )
-    artifacts.results("ada").put("run-1", "a%0Ab.bin", [content, b"and more"])
-    assert taken("fork-5") == {"a\nb.bin": content}, "among its results"
-
-
-def test_a_fork_has_the_experiments_files_itself(artifacts: Artifacts, folders: WorkingFolders) -> None:
-    content = bytes(range(256)) * 300
-    artifacts.experiments("ada").put("pendulum", "data.bin", [content], Condition())
-    parent = launch(artifacts, folders)
-    wanted = described(parent.files, "data.bin", content)
-    folders.finish(parent)
-    assert results(artifacts) == {}
-    fork = launch(artifacts, folders, "fork-1")
-    assert folders.take_along(fork, "run-1", wanted, beginning=False) == []
-
-
-def test_a_fork_has_what_it_began_with_for_as_long_as_it_runs_and_its_forks_have_it_too(
-    artifacts: Artifacts, folders: WorkingFolders
-) -> None:
-    content = bytes(range(256)) * 300
-    parent = launch(artifacts, folders)
-    written = Files(parent.files)
-    (parent.files / "large.bin").write_bytes(content)
-    (parent.files / "small.txt").write_bytes(b"small")
-    state: Any = written.snapshot()
-    fork = launch(artifacts, folders, "fork-1")
-    assert folders.take_along(fork, "run-1", state["written"], beginning=True) == []
-    folders.discard("run-1")
-    inherited: dict[str, Any] = {name: {**was, "content": None} for name, was in state["written"].items()}
-    for run, place in (("fork-1", "run-1"), ("fork-2", "fork-1"), ("fork-3", "fork-2")):
-        if run != "fork-1":
-            fork = launch(artifacts, folders, run)
-            assert folders.inherit(fork, place, inherited) == []
-        fork = launch(artifacts, folders, run)  # another attempt
-        assert fork.beginning is not None
-        assert files(fork.beginning) == {"large.bin": content, "small.txt": b"small"}
-        if run == "fork-2":
-            folders.finish(fork)
-    folders.forget("fork-2", "ada", "pendulum")
-    assert folders.inherit(launch(artifacts, folders, "fork-4"), "fork-2", inherited) == [*inherited]
-
-
-def test_a_link_is_no_file_of_a_parent(artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path) -> None:
-    parent = launch(artifacts, folders)
-    wanted = described(parent.files, "a.bin", bytes(100_000))
-    (parent.files / "a.bin").unlink()
-    os.mkfifo(parent.files / "a.bin")
-    fork = launch(artifacts, folders, "fork-1")
-    assert folders.take_along(fork, "run-1", wanted, beginning=False) == ["a.bin"]
-    (parent.files / "a.bin").unlink()
-    (tmp_path / "secret").write_bytes(bytes(100_000))
-    (parent.files / "a.bin").symlink_to(tmp_path / "secret")
-    assert folders.take_along(fork, "run-1", wanted, beginning=False) == ["a.bin"]
-
-
-@pytest.mark.parametrize("path", ["../stolen", "/tmp/perdure-stolen", "a/../../stolen", ""])
-def test_a_savepoint_that_names_a_file_elsewhere_gets_nothing_written(
-    artifacts: Artifacts, folders: WorkingFolders, path: str
-) -> None:
-    """What a savepoint says is its simulation's word, which may have another user's rights."""
-    launch(artifacts, folders)
-    fork = launch(artifacts, folders, "run-2")
-    wanted = {path: {"size": 1, "hash": _hash([b"x"]), "whole": True, "content": b"x"}}
-    with pytest.raises(FileLost, match="isn't within"):
-        folders.take_along(fork, "run-1", wanted, beginning=False)
-    assert not list(fork.files.parent.parent.glob("**/stolen"))
-
-
-def test_a_file_in_a_linked_folder_is_no_file_of_a_parent(
-    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
-) -> None:
-    parent, fork = launch(artifacts, folders), launch(artifacts, folders, "run-2")
-    (tmp_path / "elsewhere").mkdir()
-    wanted = {"sub/a.bin": described(tmp_path / "elsewhere", "a.bin", b"a" * 100_000)["a.bin"]}
-    (parent.files / "sub").symlink_to(tmp_path / "elsewhere")
-    assert folders.take_along(fork, "run-1", wanted, beginning=False) == ["sub/a.bin"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to give a folder away")
@@ -317,22 +268,8 @@ def test_a_link_to_a_file_of_somebody_else_is_not_stored(
     (made.files / "own.txt").write_text("own")
     hand_over(made.files, 345_678)
     os.link(tmp_path / "secret", made.files / "linked.txt")
-    folders.finish(made)
+    finish(folders, made)
     assert results(artifacts) == {"own.txt": b"own"}
-
-
-def test_a_copy_that_a_crash_broke_off_is_no_folder(
-    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
-) -> None:
-    first = launch(artifacts, folders)
-    (first.files / "a.log").write_bytes(b"1")
-    first.files.rename(first.files.with_name("former"))
-    first.files.with_name("fetching").mkdir()
-    (first.files.with_name("fetching") / "half").write_bytes(b"x")
-    second = launch(artifacts, folders)
-    assert files(second.files) == PENDULUM
-    folders.finish(second)
-    assert results(artifacts) == {"a.log": b"1"}
 
 
 @pytest.mark.parametrize("at", range(20))
@@ -349,51 +286,37 @@ def test_a_launch_that_fails_leaves_no_folder(
         assert not object_store.failed()
 
 
-@pytest.mark.parametrize("former", [False, True])
 @pytest.mark.parametrize("at", range(1 + 2 * len(PENDULUM)))
-def test_a_launch_that_is_called_off_leaves_what_was_there(
-    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path, at: int, former: bool
+def test_a_launch_that_is_called_off_leaves_no_folder(
+    artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path, at: int
 ) -> None:
-    if former:
-        (launch(artifacts, folders).files / "a.log").write_bytes(b"1")
-    version = artifacts.experiments("ada").pin("pendulum", "run-1")
+    version = launch(artifacts, folders).version
     asked = iter(range(at + 100))
     with pytest.raises(CalledOff):
         folders.make("run-1", "ada", "pendulum", version, lambda: next(asked) >= at)
-    left = {path.name for path in (tmp_path / "work").rglob("*") if path.parent.name == "run-1"}
-    if not former:
-        assert left == set()
-    else:
-        assert "fetching" not in left
-        assert files(launch(artifacts, folders).files) == PENDULUM
-        (folder,) = [folders.find("run-1")]
-        assert folder is not None
-        folders.finish(folder)
-        assert results(artifacts) == {"a.log": b"1"}
+    assert folders.find("run-1") is None or at == 0
 
 
-def test_who_finishes_a_folder_waits_for_who_makes_it(
+def test_who_removes_a_folder_waits_for_who_makes_it(
     artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path
 ) -> None:
     first = launch(artifacts, folders)
     (first.files / "a.log").write_bytes(b"1")
-    stopping, reading, go = threading.Event(), threading.Event(), threading.Event()
+    reading, go = threading.Event(), threading.Event()
 
     def called_off() -> bool:
         reading.set()
         go.wait(60)
-        return stopping.is_set()
+        return False
 
     with ThreadPoolExecutor(2) as threads:
         making = threads.submit(folders.make, "run-1", "ada", "pendulum", first.version, called_off)
         assert reading.wait(60)
-        stopping.set()
-        finishing = threads.submit(folders.finish, first)
-        assert not finishing.done()
+        discarding = threads.submit(folders.discard, "run-1")
+        assert not discarding.done()
         go.set()
-        assert isinstance(making.exception(), CalledOff)
-        finishing.result()
-    assert results(artifacts) == {"a.log": b"1"}
+        assert files(making.result().files) in (PENDULUM, {})
+        discarding.result()
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -446,13 +369,40 @@ def test_broken_off_uploads_are_swept_away(tmp_path: Path) -> None:
     with pytest.raises(ArtifactsUnavailable):
         artifacts.results("ada").put("run-1", "a.log", [b"1"])
     assert object_store.ObjectStore.objects
-    folders.sweep()  # which says in the log that it can't, and goes on
-    object_store.heal()
-    folders.sweep()
-    assert object_store.ObjectStore.objects, "it may still be under way"
-    times.append(times[-1] + 2 * 86_400)
-    folders.sweep()
+    with closing(MemoryStore()) as store:
+        folders.sweep(store)  # which says in the log that it can't, and goes on
+        object_store.heal()
+        folders.sweep(store)
+        assert object_store.ObjectStore.objects, "it may still be under way"
+        times.append(times[-1] + 2 * 86_400)
+        folders.sweep(store)
     assert object_store.ObjectStore.objects == {}
+
+
+@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_a_sweep_that_breaks_off_anywhere_is_made_up_for_and_takes_nothing_that_is_named(
+    artifacts: Artifacts, folders: WorkingFolders, at: int, how: str
+) -> None:
+    with closing(MemoryStore()) as store:
+        digests = [hashlib.sha256(name.encode()).hexdigest() for name in "abc"]
+        used = store.submit(UseBlobs("ada", [(digest, 1) for digest in digests])).result()
+        for blob, name in zip(used, "abc", strict=True):
+            artifacts.blobs("ada").write(blob.number, blob.hash, name.encode())
+        named = Savepoint(timestamp=0, entities={}, blobs=frozenset({used[0].number}))
+        store.submit(CreateRun(run_in(RunStatus.STARTED), encoded(named))).result()
+        object_store.fail(at, how, once=True)
+        folders.sweep(store, seconds=-1)
+        object_store.heal()
+        folders.sweep(store, seconds=-1)
+        assert store.submit(SweepBlobs(-1)).result() == []
+        assert artifacts.blobs("ada").read(used[0].number, used[0].hash) == b"a"
+        assert sum("/blobs/" in path for path in object_store.ObjectStore.objects) == 1
+        store.submit(DeleteRun("run-1")).result()
+        folders.sweep(store)
+        assert sum("/blobs/" in path for path in object_store.ObjectStore.objects) == 1, "for an hour"
+        folders.sweep(store, seconds=-1)
+    assert not any("/blobs/" in path for path in object_store.ObjectStore.objects)
 
 
 def test_there_need_be_no_folder_at_all(folders: WorkingFolders) -> None:

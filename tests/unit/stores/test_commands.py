@@ -66,7 +66,7 @@ def recorded(position: int, key: str = "key", body: bytes = b"body") -> dict[str
 
 def executed(execution: Execution) -> dict[str, Any]:
     number, *columns, kept = execution_values(NUMBER, execution)
-    row = (number, ID, "task", "ann", execution.fence, number, *columns, execution.needs, None, kept)
+    row = (number, ID, "task", "ann", execution.fence, number, *columns, execution.needs, None, 0, kept)
     return {"find_execution": [(*row, None, None, None)]}
 
 

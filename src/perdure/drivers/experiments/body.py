@@ -10,7 +10,6 @@ from typing import Any
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.files import caught_up, remove_folder
 from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import EndState, Past, Plan
 from perdure.drivers.experiments.simulation import Simulation
@@ -21,28 +20,24 @@ from perdure.execution.context import BodyFailed, BodyInterrupted, RunContext
 from perdure.run import Entry
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["BEGINNING", "BODY", "FOLDER", "FORMER", "KEPT", "run"]
+__all__ = ["BODY", "FOLDER", "FOUND", "SAVED", "run"]
 
 BODY = "perdure.drivers.experiments.body:run"
 """What the executor is told to work on runs of the kind "experiment" with."""
 
-FOLDER, FORMER, BEGINNING, KEPT = "folder", "former", "beginning", "kept"
-"""What it is given: the paths of its working folder, of that of the attempt before if there is one, and of
-the files that a fork with another script began with; and whether the server keeps the former folder, which
-removes and marks it then itself."""
+FOLDER, SAVED, FOUND = "folder", "saved", "found"
+"""What it is given: the paths of its working folder, and of folders with the files that its savepoint lists:
+those that had been written, and those that the script of a fork found at its top."""
 
 
 def run(context: RunContext) -> None:
     """Simulate an experiment from its beginning, or from its newest savepoint, to its end."""
     spec = ExperimentSpec.from_blob(context.spec)
     folder = Path(context.given[FOLDER])
-    former, beginning = (
-        Path(context.given[name]) if name in context.given else None for name in (FORMER, BEGINNING)
-    )
     past = None
     if context.savepoint is not None:
-        past = Past(savepoint=context.savepoint, steps=context.log, folder=former, beginning=beginning)
-    own = None if KEPT in context.given else former
+        saved, found = (Path(context.given[name]) for name in (SAVED, FOUND))
+        past = Past(savepoint=context.savepoint, steps=context.log, folder=saved, beginning=found)
     try:
         configuration = load(folder, spec.configuration, engine_kinds(), spec.times)
         if past is None:
@@ -57,7 +52,7 @@ def run(context: RunContext) -> None:
             keep=configuration.savepoint.keep,
         )
         cosimulation = CoSimulation(configuration, folder, spec.seed)
-        ending = Simulation(plan, cosimulation, ContextKeeper(context, own), folder, past).run()
+        ending = Simulation(plan, cosimulation, ContextKeeper(context), folder, past).run()
     except Unavailable as error:
         raise BodyInterrupted(f"{error.code}: {error}") from error
     except PerdureError as error:
@@ -74,26 +69,17 @@ class ContextKeeper:
     ----------
     context
         The run's.
-    former
-        The working folder of the attempt before. It is removed before the first savepoint: until then the
-        next attempt would need it, from then on it needs this one's.
     """
 
-    def __init__(self, context: RunContext, former: Path | None) -> None:
+    def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._former = former
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
         """Make entries and a savepoint durable, all or nothing."""
-        if self._former is not None:
-            remove_folder(self._former)
-            self._former = None
         self._context.append(entries, savepoint)
 
     def arrived(self) -> None:
         """Have what was printed so far dropped, and this attempt's files count from now on."""
-        if self._former is not None:
-            caught_up(self._former).touch()
         self._context.arrived()
 
     def control(self) -> Control:

@@ -74,6 +74,7 @@ from perdure.supervision import keep_going
 __all__ = ["KIND", "Experiments"]
 
 KIND: Final = "experiment"
+SWEEPING = 900.0  # seconds between two sweeps of the storage
 PATIENCE = 60.0  # seconds for which a caller is made to wait for a state; it is brought about all the same
 
 
@@ -134,23 +135,21 @@ class Experiments:
         executions = await self._threads.read(self._store.executions)
         live = self._live = self._feed.subscribe(*(each.run_id for each in executions if each.kind == KIND))
         reconciled = await self._threads.compute(partial(self._folders.reconcile, self._run_or_none))
-        for run_id in reconciled.ended:
+        for run_id in {*reconciled.ended, *await self._threads.read(self._store.unstored)}:
             self._results.begin(run_id)
         self._storing = asyncio.create_task(keep_going("results", lambda: self._store_ended(live)))
-        self._sweeping = asyncio.create_task(self._threads.compute(self._folders.sweep))
+        self._sweeping = asyncio.create_task(keep_going("sweeps", self._sweep))
 
     async def aclose(self) -> None:
         """Wait for what is under way; runs are the executor's, and what isn't stored waits for the next."""
         self._closing.set()
-        if self._storing is not None:
+        if self._storing is not None and self._sweeping is not None:
             self._storing.cancel()
-            await asyncio.wait({self._storing})
+            await asyncio.wait({self._storing, self._sweeping})
         if self._live is not None:
             self._live.close()
         await self._uninterrupted.wait()
         await self._results.aclose()
-        if self._sweeping is not None:
-            await self._sweeping
 
     # Making and steering ------------------------------------------------------------------------------------
 
@@ -235,8 +234,8 @@ class Experiments:
 
     def view_of(self, run: Run) -> ExperimentView:
         """Return where a run stands; blocking."""
-        stored = run.state in FINAL and self._folders.find(run.id) is None
         execution = self._store.execution(run.id)
+        stored = run.state in FINAL and execution.stored is not None
         waits = run.state not in FINAL and not execution.worked_on(self._store.clock())
         missing = lacks(execution.needs) if waits else ""
         return ExperimentView(run=run, execution=execution, stored=stored, missing=missing)
@@ -258,15 +257,23 @@ class Experiments:
     async def examine(self, owner: Owner, run_id: str) -> list[Finding]:
         """Check every checksum of what is stored of a run."""
         run = await self._find(owner, run_id)
-        return await self._threads.compute(lambda: examine_experiment(self._store, run))
+        return await self._threads.compute(lambda: examine_experiment(self._store, self._artifacts, run))
 
-    async def stored(self, run: Run) -> None:
-        """Return when what a run that has ended wrote is stored; `ResultsPending` if that takes longer."""
-        if run.kind == KIND and run.state in FINAL:
-            folder = await self._threads.read(lambda: self._folders.find(run.id))
-            if folder is not None:
-                self._results.begin(run.id)
-                await self._results.stored(run.id)
+    async def stored(self, run: Run) -> int | None:
+        """Return when what a run that has ended wrote is stored, and its version, as `Execution.stored` is.
+
+        Raises
+        ------
+        ResultsPending
+            If that takes longer.
+        """
+        if run.kind != KIND:
+            return 0
+        execution = await self._threads.read(lambda: self._store.execution(run.id))
+        if run.state in FINAL and execution.stored is None:
+            self._results.begin(run.id)
+            return await self._results.stored(run.id)
+        return execution.stored
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
         """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""
@@ -340,7 +347,12 @@ class Experiments:
             tags=label.tags,
         )
         execution = Execution(
-            run_id=run_id, kind=KIND, owner=owner, needs=needs(prepared.spec), desired=DesiredState.PAUSED
+            run_id=run_id,
+            kind=KIND,
+            owner=owner,
+            needs=needs(prepared.spec),
+            desired=DesiredState.PAUSED,
+            stored=None,
         )
         if savepoint is None:
             command = CreateRun(run, key=key, quota=self._quota, execution=execution)
@@ -446,6 +458,14 @@ class Experiments:
         """Store what runs wrote when they have ended."""
         async for run_id in ended_runs(self._store, live):
             self._results.begin(run_id)
+
+    async def _sweep(self) -> None:
+        """Remove from the storage what nothing needs, now and then."""
+        while not self._closing.is_set():
+            await self._threads.compute(partial(self._folders.sweep, self._store))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEPING):
+                    await self._closing.wait()
 
     def _check_slots(self, owner: str) -> None:
         """Raise `SlotsTaken` unless one more run of an owner may be made."""

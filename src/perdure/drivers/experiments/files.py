@@ -1,41 +1,35 @@
 """The files of an experiment's folder: which ones a run has written, and how they were at a savepoint.
 
 A script that runs again writes its files again. What engines and functions wrote isn't written again, since
-they go on from the savepoint; so a savepoint tells how each written file was, and what differs when the
-script has reached it is put back: small files from their content in the savepoint, larger ones from the
-folder of the attempt before, cut to their length. Those may have grown at their end since, and a hash tells
-if more was changed; of very large ones it is a hash of the two ends. A fork is given such a folder, with what
-its savepoint lacks. Folders, modes and links are put back, too.
+they go on from the savepoint; so a savepoint lists what was written, and what differs when the script has
+reached it is put back, from a folder that was laid out from the savepoint (`SavedFiles`). Folders, modes and
+links are put back, too.
 """
 
 import builtins
 import contextlib
 import fcntl
-import hashlib
+import filecmp
 import io
 import os
 import secrets
 import shutil
 import stat
-import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from perdure.errors import FileLost
 from perdure.state.codec import State
 
-__all__ = ["EMPTY", "Files", "OpenFiles", "caught_up", "lacking", "remove_folder", "take"]
+__all__ = ["Files", "OpenFiles", "remove_folder"]
 
-SMALL = 64 * 1024  # bytes up to which a file's content is in the savepoint
-SMALL_ALTOGETHER = 1 << 20
-WHOLE = 16 << 20  # bytes up to which a file's hash is of all of it
-WHOLE_ALTOGETHER = 32 << 20  # of those that have changed since the savepoint before
+CHUNK = 1 << 20  # bytes that are copied at once
 PERMISSIONS = 0o777  # the bits of a mode that are noted
-SETTLED = 50_000_000  # nanoseconds after which a file's time of change tells of the next change
 _CACHES = frozenset({"__pycache__"})
 
 
@@ -84,32 +78,16 @@ class Files:
         self.left_out: set[str] = set()
         self._folder = folder
         self._given = _items(folder)
-        self._known: dict[str, tuple[_Stamp, dict[str, State]]] = {}
 
     def snapshot(self) -> State:
-        """Return what was written, made, changed and removed since the beginning."""
-        now = time.time_ns()
-        written: dict[str, State] = {}
+        """Return what was written, made, changed and removed since the beginning, without content."""
         items, given = _items(self._folder), self._given
         self.left_out = items.left_out
-        room, reading = SMALL_ALTOGETHER, WHOLE_ALTOGETHER
-        for name, stamp in items.files.items():
-            if given.files.get(name) == stamp:
-                continue
-            known = self._known.get(name)
-            if known is None or known[0] != stamp:
-                whole = stamp.size <= min(WHOLE, reading)
-                described = _described(self._folder / name, stamp.size, whole=whole)
-                described["mode"] = stamp.mode
-                reading -= stamp.size if whole else 0
-                if now - stamp.changed > SETTLED and (whole or stamp.size > WHOLE):
-                    self._known[name] = (stamp, described)
-                else:
-                    self._known.pop(name, None)
-            else:
-                described = known[1]
-            room -= stamp.size
-            written[name] = described if room >= 0 else {**described, "content": None}
+        written: dict[str, State] = {
+            name: [stamp.mode, stamp.size, stamp.changed, stamp.number]
+            for name, stamp in items.files.items()
+            if given.files.get(name) != stamp
+        }
         given_names = (*given.files, *given.folders, *given.links)
         removed: list[State] = [*sorted(name for name in given_names if name not in items)]
         return {
@@ -119,20 +97,23 @@ class Files:
             "removed": removed,
         }
 
-    def put_back(self, state: Any, former: Path | None) -> None:
+    def put_back(self, state: Any, saved: Path, again: Container[str] = ()) -> None:
         """Make the folder what it was at a savepoint.
 
         Parameters
         ----------
         state
-            What `snapshot` returned.
-        former
-            The folder of the attempt before, if there is one.
+            The files as the savepoint lists them.
+        saved
+            A folder with what they held; what is taken from it isn't there any more.
+        again
+            Those that are written again by who wrote them. Of one that isn't in `saved` the one that is there
+            counts, if it has the same size.
 
         Raises
         ------
         FileLost
-            If a file can't be put back: it isn't small, and the former folder lacks it or has another one.
+            If `saved` lacks a file that isn't written again.
         """
         present, wanted = _items(self._folder), self._wanted(state)
         for name, mode in present.folders.items():
@@ -141,7 +122,7 @@ class Files:
         for name in sorted(wanted.folders.keys() - present.folders.keys()):
             (self._folder / name).mkdir()
         for name, was in state["written"].items():
-            self._put_back_file(name, was, present.files.get(name), former)
+            self._put_back_file(name, was, present.files.get(name), saved / name, name in again)
         for name, text in wanted.links.items():
             if present.links.get(name) != text:
                 (self._folder / name).symlink_to(text)
@@ -175,17 +156,23 @@ class Files:
                 path.unlink()
 
     def _put_back_file(
-        self, name: str, was: Mapping[str, Any], present: _Stamp | None, former: Path | None
+        self, name: str, was: Mapping[str, Any], present: _Stamp | None, saved: Path, again: bool
     ) -> None:
         path = self._folder / name
-        if present is None or not _holds(path, present.size, was):
-            if present is not None:
-                _set_mode(path, present.mode | stat.S_IWUSR)
-            with (
-                _content(name, former, was) as content,
-                path.open("wb" if present is None else "r+b") as file,
-            ):
-                file.writelines(_parts(content, was["size"]))
+        if not saved.is_file():
+            if not (again and present is not None and present.size == was["size"]):
+                raise FileLost(path=name, reason="it isn't in the savepoint")
+        elif present is None:
+            shutil.move(saved, path)
+        elif not filecmp.cmp(saved, path, shallow=False):
+            _set_mode(path, present.mode | stat.S_IWUSR)
+            with saved.open("rb") as content, path.open("r+b") as file:  # in place: it may be open elsewhere
+                file.truncate(0)
+                for chunk in iter(partial(content.read, CHUNK), b""):
+                    if chunk.count(0) < len(chunk):
+                        file.write(chunk)
+                    else:
+                        file.seek(len(chunk), os.SEEK_CUR)
                 file.truncate()
             _move_handles(path, was["size"])
         _set_mode(path, was["mode"])
@@ -299,37 +286,6 @@ class OpenFiles:
                 file.flush()
 
 
-def lacking(state: Any) -> dict[str, Mapping[str, Any]]:
-    """Return the files that a savepoint names without their content, by their path, as it describes them."""
-    return {name: was for name, was in state["written"].items() if was["content"] is None}
-
-
-def take(chunks: Iterable[bytes], was: Mapping[str, Any], target: Path) -> bool:
-    """Write a file as it was at a savepoint, of bytes that may go on after that.
-
-    Returns
-    -------
-    Whether the file is as the savepoint describes it; if not, there is none.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    left: int = was["size"]
-    with target.open("wb") as file:
-        for chunk in chunks:
-            file.write(chunk[:left])
-            left -= min(left, len(chunk))
-            if not left:
-                break
-    if left or not _holds(target, was["size"], was):
-        target.unlink()
-        return False
-    return True
-
-
-def caught_up(folder: Path) -> Path:
-    """Return the mark beside two attempts' folders that the later one's files are as they were saved."""
-    return folder.with_name("caught-up")
-
-
 def remove_folder(folder: Path) -> None:
     """Remove a folder, which is never seen half removed under its name; harmless if there is none."""
     # Each who removes it has a name of its own: of two at once, one finds nothing.
@@ -337,54 +293,6 @@ def remove_folder(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         folder.rename(going)
         shutil.rmtree(going)
-
-
-def _described(path: Path, size: int, *, whole: bool) -> dict[str, State]:
-    """Return a file's size, a hash (of its two ends unless `whole`), and its content if it is small."""
-    with path.open("rb") as file:
-        if size <= SMALL:
-            content = file.read(size)
-            return {"size": size, "hash": _hash([content]), "whole": True, "content": content}
-        if whole:
-            parts = _parts(file, size)
-        else:
-            file.seek(size - SMALL)
-            last = file.read(SMALL)
-            file.seek(0)
-            parts = iter([file.read(SMALL), last])
-        return {"size": size, "hash": _hash(parts), "whole": whole, "content": None}
-
-
-def _holds(path: Path, size: int, was: Mapping[str, Any]) -> bool:
-    """Return whether the first bytes of a file, so many, are what a savepoint tells of one."""
-    return bool(size == was["size"] and _described(path, size, whole=was["whole"])["hash"] == was["hash"])
-
-
-def _hash(parts: Iterable[bytes]) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
-
-
-def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield the first bytes of a file, so many."""
-    while size > 0 and (part := file.read(min(size, SMALL_ALTOGETHER))):
-        yield part
-        size -= len(part)
-
-
-def _content(name: str, former: Path | None, was: Mapping[str, Any]) -> BinaryIO:
-    """Return a file that begins with what a file held at a savepoint."""
-    if was["content"] is not None:
-        return io.BytesIO(was["content"])
-    path = None if former is None else former.resolve() / name
-    if path is None or not path.is_file() or path.resolve() != path:  # a link, or in one, is another file
-        raise FileLost(path=name, reason="the folder it was written in is gone")
-    size: int = was["size"]
-    if path.stat().st_size < size or not _holds(path, size, was):
-        raise FileLost(path=name, reason="it was changed or written anew after the savepoint")
-    return path.open("rb")
 
 
 def _move_handles(path: Path, size: int) -> None:
@@ -403,7 +311,3 @@ def _move_handles(path: Path, size: int) -> None:
                     os.lseek(number, size, os.SEEK_SET)
         except FileNotFoundError:
             continue  # the handle with which the folder of handles was read
-
-
-EMPTY: dict[str, State] = {"size": 0, "hash": _hash([]), "whole": True, "content": b"", "mode": None}
-"""What a savepoint says of an empty file, whichever mode it is made with."""

@@ -50,15 +50,15 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     steps
         The step log, whole.
     folder
-        The working folder of the attempt before, if it is still there.
+        A folder with the files that the savepoint lists.
     beginning
-        The files that a fork with another script began with.
+        One with those that the script of a fork found at its top, if that was another one than its parent's.
     """
 
     savepoint: Savepoint
     steps: Sequence[Step]
-    folder: Path | None = None
-    beginning: Path | None = None
+    folder: Path
+    beginning: Path
 
 
 class EndState(StrEnum):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure.artifacts import Artifacts
 from perdure.artifacts.names import check_path
@@ -12,7 +13,7 @@ from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.engines import packages_of
 from perdure.drivers.experiments.experiment_requests import ForkExperiment, NewExperiment
 from perdure.drivers.experiments.file_names import SCRIPT
-from perdure.drivers.experiments.files import lacking
+from perdure.drivers.experiments.saved_files import blobs_of, lost_files
 from perdure.drivers.experiments.script_log import log_name
 from perdure.drivers.experiments.script_position import FILES, restarted
 from perdure.drivers.experiments.spec import ExperimentSpec
@@ -75,7 +76,7 @@ class Preparing:
         ArtifactNotFound, InvalidConfiguration
             If the files can't be run.
         FileLost
-            If a file that the parent had written by then isn't to be had any more.
+            If a file that the parent had written by then isn't in the savepoint.
         """
         former = ExperimentSpec.from_blob(parent.spec)
         savepoint = self._savepoint(parent.id, request.savepoint)
@@ -89,8 +90,11 @@ class Preparing:
         anew = self._code_of(parent.owner, spec, modules) != self._code_of(parent.owner, former, modules)
         if anew:
             savepoint = restarted(savepoint, log_name(spec.script, spec.sim_id))
-        self._take_along(folder, parent.id, savepoint, anew)
-        return Prepared(spec, parent.id, savepoint)
+        kept: Any = decode(savepoint.entities[FILES])
+        lost = [path for path in lost_files(kept["files"]) if path not in kept["scripts"]]
+        if lost and savepoint.timestamp > 0:  # what engines had written by then they write again
+            raise FileLost(path=lost[0], reason="it isn't in the savepoint")
+        return Prepared(spec, parent.id, replace(savepoint, blobs=blobs_of(kept)))
 
     def _savepoint(self, run_id: str, timestamp: int | None) -> Savepoint:
         if timestamp is not None:
@@ -107,21 +111,6 @@ class Preparing:
             return {}
         files = self._artifacts.experiments(owner).version(spec.experiment, spec.version).files
         return {path: files[path].sha256 if path in files else None for path in (spec.script, *modules)}
-
-    def _take_along(self, folder: WorkingFolder, parent: str, savepoint: Savepoint, anew: bool) -> None:
-        """Give a fork the files that it needs besides its savepoint: if its script starts anew, all of them.
-
-        A script that goes on writes its own again; and what engines had written by savepoint 0 they write
-        again when they start. So these are taken along if they are there.
-        """
-        kept: Any = decode(savepoint.entities[FILES])
-        needed = kept["files"]["written"] if anew else lacking(kept["files"])
-        lost = self._folders.take_along(folder, parent, needed, beginning=anew)
-        lost = [path for path in lost if path not in kept["scripts"]]
-        if kept["beginning"] is not None and not anew:
-            lost += self._folders.inherit(folder, parent, lacking(kept["beginning"]["files"]))
-        if lost and savepoint.timestamp > 0:
-            raise FileLost(path=lost[0], reason="the run has written it anew since, or lost it")
 
     def _spec(
         self,
@@ -149,7 +138,7 @@ class Preparing:
         stored = self._artifacts.experiments(folder.owner).version(folder.experiment, folder.version).files
         hashes = {path: file.sha256 for path, file in stored.items()}
         named = {configuration, spec.script, *read.files}
-        return msgspec.structs.replace(
+        return replace(
             spec,
             sha256=hash_of({path: bytes.fromhex(found) for path, found in hashes.items()}),
             sources={path: it for path, it in hashes.items() if path in named or path.endswith(".py")},

@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from functools import partial
 
-from msgspec.structs import replace
-
-from perdure.drivers.experiments.body import BEGINNING, FOLDER, FORMER, KEPT
-from perdure.drivers.experiments.files import caught_up, remove_folder
+from perdure.drivers.experiments.body import FOLDER, FOUND, SAVED
 from perdure.drivers.experiments.requirements import computed_by, lacks
+from perdure.drivers.experiments.saved_files import MAX_SAVEPOINT_BYTES, files_at
 from perdure.drivers.experiments.spec import ExperimentSpec
-from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.engines.generators import hash_seed
 from perdure.errors import NotComputable
 from perdure.execution.body import Provision
 from perdure.run import Execution, Run
+from perdure.stores.base import Store
 
 __all__ = ["Provisions"]
 
@@ -23,12 +22,18 @@ class Provisions:
 
     Parameters
     ----------
+    store
+        Where the savepoints are that attempts go on from.
     folders
         Where working folders are made.
+    limit
+        The bytes that the files of a savepoint may have together.
     """
 
-    def __init__(self, folders: WorkingFolders) -> None:
+    def __init__(self, store: Store, folders: WorkingFolders, limit: int = MAX_SAVEPOINT_BYTES) -> None:
+        self._store = store
         self._folders = folders
+        self._limit = limit
 
     def provide(self, run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         """Prepare the next attempt at a run; the first one takes the folder that the run was made with.
@@ -36,9 +41,9 @@ class Provisions:
         Raises
         ------
         CalledOff
-            If nobody wants it any more, as `called_off` answers; the former attempt's folder is as it was.
-        ExperimentNotFound, ArtifactsUnavailable, Damaged
-            If the experiment's files can't be had.
+            If nobody wants it any more, as `called_off` answers.
+        ExperimentNotFound, ArtifactsUnavailable, FileLost, Damaged
+            If the experiment's files, or those that the run had written, can't be had.
         NotComputable
             If this process lacks what has computed the run so far.
         """
@@ -48,33 +53,15 @@ class Provisions:
         folder = self._folders.find(run.id) if execution.attempt == 1 else None
         if folder is None:
             folder = self._folders.make(run.id, run.owner, spec.experiment, spec.version, called_off)
-        given = {FOLDER: str(folder.files)}
-        if folder.former is not None:
-            given[FORMER] = str(folder.former)
-        if folder.beginning is not None:
-            given[BEGINNING] = str(folder.beginning)
-        provision = Provision(
+        kept = files_at(self._store, run.id)
+        if kept is not None:
+            self._folders.lay_out(folder, kept, called_off)
+        self._folders.give(folder)
+        return Provision(
             environment={"PYTHONHASHSEED": hash_seed(spec.seed)},
-            given=given,
+            given={FOLDER: str(folder.files), SAVED: str(folder.saved), FOUND: str(folder.found)},
             folders=(folder.files,),
             computed_by=computed_by(spec).to_text(),
+            arrived=partial(self._folders.settle, folder),
+            save=self._folders.saving(self._store, folder, kept, self._limit).save,
         )
-        if not self._folders.give(folder):
-            return provision
-        # It can't change what is beside its folder, so that is done here.
-        return replace(
-            provision,
-            given={**given, KEPT: "yes"},
-            arrived=partial(_arrived, folder),
-            settled=partial(_settled, folder),
-        )
-
-
-def _arrived(folder: WorkingFolder) -> None:
-    if folder.former is not None:
-        caught_up(folder.former).touch()
-
-
-def _settled(folder: WorkingFolder) -> None:
-    if folder.former is not None:
-        remove_folder(folder.former)

@@ -5,6 +5,7 @@ With it goes the transcript, written here. Nothing local is removed before that 
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -12,6 +13,8 @@ from typing import Final
 import structlog
 
 from perdure.artifacts import CalledOff
+from perdure.drivers.experiments.saved_files import files_at
+from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.drivers.experiments.transcript import transcribe
 from perdure.drivers.threads import Threads
@@ -25,7 +28,7 @@ from perdure.errors import (
 )
 from perdure.run import Change
 from perdure.stores.base import Store
-from perdure.stores.commands import ChangeRun
+from perdure.stores.commands import ChangeRun, MarkStored
 
 __all__ = ["NOT_STORED", "Results"]
 
@@ -65,16 +68,18 @@ class Results:
             self._tasks[run_id] = task
             task.add_done_callback(lambda _: self._done(run_id))
 
-    async def stored(self, run_id: str) -> None:
-        """Return when what a run wrote is stored; `ResultsPending` if nobody can be made to wait for it."""
+    async def stored(self, run_id: str) -> int:
+        """Return the version of what a run wrote; `ResultsPending` if nobody can be made to wait for it."""
         event = self._tried.get(run_id)
         if event is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await event.wait()
-        if await self._threads.read(lambda: self._folders.find(run_id)) is not None:
+        version = (await self._threads.read(lambda: self._store.execution(run_id))).stored
+        if version is None:
             storing = self._storing.get(run_id) or _Storing()
             raise ResultsPending(run=run_id, stored=storing.stored, total=storing.total, retry_after=AGAIN)
+        return version
 
     async def abandon(self, run_id: str) -> None:
         """Let a run's results go: what is being done with them at the moment ends soon."""
@@ -119,11 +124,15 @@ class Results:
     def _finish(self, run_id: str, reached: "_Storing") -> str:
         """Store all and remove the folder; return why that can't be done, or nothing."""
         try:
-            folder = self._folders.find(run_id)
-            if folder is not None:
+            if self._store.execution(run_id).stored is None:
+                folder = self._folder(run_id, reached.called_off.is_set)
                 self._transcribe(folder)
                 reached.total = self._folders.size(folder)
-                self._folders.finish(folder, reached.called_off.is_set, reached.add)
+                stored = self._folders.finish(folder, reached.called_off.is_set, reached.add)
+                self._store.submit(MarkStored(run_id, 0 if stored is None else stored.version)).result()
+            self._folders.discard(run_id)
+        except RunNotFound:
+            return ""  # who deletes it removes all of it
         except CalledOff:
             return "It was broken off."
         except UploadFailed as error:
@@ -131,6 +140,15 @@ class Results:
         except (PerdureError, OSError) as error:
             return str(error)
         return ""
+
+    def _folder(self, run_id: str, called_off: Callable[[], bool]) -> WorkingFolder:
+        """Return a run's folder; where no attempt of it counts, one with what its savepoint lists."""
+        folder = self._folders.find(run_id)
+        if folder is not None and not folder.saved.exists():
+            return folder
+        run, kept = self._store.run(run_id), files_at(self._store, run_id)
+        spec = ExperimentSpec.from_blob(run.spec)
+        return self._folders.recover(run_id, run.owner, spec.experiment, spec.version, kept, called_off)
 
     def _transcribe(self, folder: WorkingFolder) -> None:
         """Write the transcript, as far as that can be read: what is damaged now won't be whole later."""

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from perdure.drivers.experiments.files import EMPTY
 from perdure.engines.warned import of_another_script
 from perdure.errors import CorruptBlob, HashSeedChanged
 from perdure.state.codec import State, decode, encode
@@ -16,9 +15,12 @@ POSITION = "experiment/place"
 WARNED = "experiment/warnings"  # what the simulation's process has warned of
 SCRIPT = "script"  # whose the script's modules are, there
 FILES = "experiment/files"
-"""The run's files. ``files``: what was written, as `Files.snapshot` tells; ``log``: the name of the script's
-log; ``scripts``: which ones the script wrote itself; ``modules``: which ones it had imported; ``beginning``:
-what a fork's script found at its top, None but after a fork to another script."""
+"""The run's files. ``files``: what was written, as `Files.snapshot` lists and `SavedFiles` keeps it; ``log``:
+the name of the script's log; ``scripts``: which ones the script wrote itself; ``modules``: which ones it had
+imported; ``beginning``: what a fork's script found at its top, None but after a fork to another script."""
+
+EMPTY: dict[str, State] = {"size": 0, "mode": None, "pieces": [], "tail": b""}
+"""What a savepoint says of an empty file, whichever mode it is made with."""
 
 
 class ScriptPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +100,11 @@ def _of_no_script(savepoint: Savepoint, log: str) -> bytes:
     kept: Any = decode(savepoint.entities[FILES])
     changed = kept["files"]
     written = {name: was for name, was in changed["written"].items() if name != kept["log"]}
-    found = {name: {**was, "content": None} for name, was in written.items()}
     own: dict[str, Any] = {
         "log": log,
         "files": {**changed, "written": {**written, log: EMPTY}},
         "scripts": [],
         "modules": [],
-        "beginning": {"log": log, "files": {**changed, "written": {**found, log: EMPTY}}},
+        "beginning": {"log": log, "files": {**changed, "written": {**written, log: EMPTY}}},
     }
     return encode({**kept, **own})

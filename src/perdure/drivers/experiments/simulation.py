@@ -336,8 +336,11 @@ class Simulation:
     def _arrive(self) -> None:
         """Make the folder what it was, now that the script has written and said again what it had itself."""
         if self._past is not None:
-            anew = self._beginning is not None and not self._place.begun
-            self._put_back(self._kept, self._past.beginning if anew else self._past.folder)
+            self._opened.flush()
+            files = self._kept["files"]
+            # What engines had written by savepoint 0 they have written again when they started.
+            again = self._kept["scripts"] if self._past.savepoint.timestamp else files["written"]
+            self._files.put_back(files, self._past.folder, again)
             if WARNED in self._past.savepoint.entities:
                 restore_warnings(decode(self._past.savepoint.entities[WARNED]), self._own_modules())
             self._keeper.arrived()
@@ -346,11 +349,8 @@ class Simulation:
     def _lay_beginning(self) -> None:
         """Let a fork's script find at its top what it found there when it ran for the first time."""
         if self._past is not None and self._beginning is not None and self._place.begun:
-            self._put_back(self._beginning, self._past.beginning)
-
-    def _put_back(self, kept: Any, former: Path | None) -> None:
-        self._opened.flush()
-        self._files.put_back(kept["files"], former)
+            self._opened.flush()
+            self._files.put_back(self._beginning["files"], self._past.beginning)
 
     def _report(self) -> Mapping[str, Any]:
         timestep, now = self._cosimulation.timestep, self._cosimulation.time

@@ -7,36 +7,35 @@ Below the folder of all::
 
     RUN/place.json      whose it is and of what, written once the files are there
     RUN/files/          the working folder
-    RUN/fetching/       what is to become it
-    RUN/former/         that of an attempt that broke off, until it isn't needed any more; of a fork's first
-                        attempt, what it needs of its parent's
-    RUN/caught-up       there from when an attempt has come as far as the former one's savepoint
-    RUN/beginning/      the files that a fork with another script began with, for as long as it runs
+    RUN/saved/          what the savepoint lists that an attempt goes on from, until it has come as far
+    RUN/found/          likewise, what the script of a fork found at its top
     RUN/transcript/     what the store holds of it for people to read, once it has ended
+
+All of it is scratch: an attempt, a fork and another host begin with what the store and the artifacts hold.
 """
 
 import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
 
 from perdure.artifacts import Artifacts, CalledOff, Content, FileSet
-from perdure.artifacts.outputs import chunks_of, opened, stored_path
-from perdure.artifacts.results import Results
-from perdure.drivers.experiments.files import caught_up, remove_folder, take
-from perdure.errors import ExperimentNotFound, FileLost, InvalidName, PerdureError, UploadFailed
+from perdure.drivers.experiments.files import remove_folder
+from perdure.drivers.experiments.saved_files import SavedFiles, lay_out
+from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
 from perdure.execution.isolation import Isolation, hand_over
 from perdure.lifecycle import FINAL
 from perdure.run import Run
+from perdure.stores.base import Store
+from perdure.stores.commands import UNNAMED_SECONDS, Blob, ForgetBlobs, SweepBlobs, UseBlobs
 
 __all__ = ["Reconciled", "WorkingFolder", "WorkingFolders"]
 
@@ -56,10 +55,6 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
         Whose experiment it has a copy of, and in which version.
     files
         The folder itself.
-    former
-        That of the attempt before, or None; of a fork, what it needs of its parent's.
-    beginning
-        The files that a fork with another script began with; None for any other run.
     """
 
     run: str
@@ -67,13 +62,26 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
     experiment: str
     version: int
     files: Path
-    former: Path | None
-    beginning: Path | None
+
+    @property
+    def saved(self) -> Path:
+        """What its savepoint lists, until its attempt has come as far; until then `files` doesn't count."""
+        return self.files.with_name("saved")
+
+    @property
+    def found(self) -> Path:
+        """What the script of a fork found at its top."""
+        return self.files.with_name("found")
 
     @property
     def transcript(self) -> Path:
         """Where files are put that are stored with what the simulation wrote."""
         return self.files.with_name("transcript")
+
+    @property
+    def written(self) -> Path:
+        """The folder with what the run has written."""
+        return self.saved if self.saved.exists() else self.files
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -86,10 +94,6 @@ class Reconciled(msgspec.Struct, frozen=True):
     removed: list[str]
     kept: list[str]
     failed: dict[str, str]
-
-
-_Source: TypeAlias = Callable[[str, Mapping[str, Any], Path], bool]
-"""Takes the file of a path, as a savepoint describes it, to where it is wanted; says whether it could."""
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -128,9 +132,7 @@ class WorkingFolders:
     ) -> WorkingFolder:
         """Make a run's folder of a version that is pinned for it.
 
-        If there is one already, of an attempt that broke off, that becomes the `former` of this one. It stays
-        the former, whatever happens to further attempts, until one of them removes it before its first
-        savepoint.
+        One that there is, of an attempt that broke off, is removed.
 
         Parameters
         ----------
@@ -153,44 +155,31 @@ class WorkingFolders:
         if called_off():
             raise CalledOff
         place = self._place(run)
-        files, former, fetching = place / "files", place / "former", place / "fetching"
-        self._root.mkdir(parents=True, exist_ok=True)
-        place.mkdir(mode=0o700, exist_ok=True)
-        written = place / "place.json"
-        if fetching.exists():
-            shutil.rmtree(fetching)
-        caught_up(files).unlink(missing_ok=True)
-        if files.exists():
-            if written.exists() and not former.exists():
-                files.rename(former)
-            else:
-                shutil.rmtree(files)
+        remove_folder(place)
+        place.mkdir(mode=0o700, parents=True)
         try:
             experiments = self._artifacts.experiments(known.owner)
-            experiments.fetch(known.experiment, known.version, fetching, called_off)
-            fetching.rename(files)
-            _write(written, msgspec.json.encode(known))
+            experiments.fetch(known.experiment, known.version, place / "files", called_off)
+            _write(place / "place.json", msgspec.json.encode(known))
         except BaseException:
-            if not former.exists():
-                shutil.rmtree(place)
+            shutil.rmtree(place)
             raise
         return self._found(place, known)
 
-    def give(self, folder: WorkingFolder) -> bool:
-        """Give a run's folder to who the simulation runs as; return whether that is another user.
+    def give(self, folder: WorkingFolder) -> None:
+        """Give a run's folder to who the simulation runs as.
 
         That one may enter what is beside its folder, but not list or change it.
         """
         if self._isolation is None:
-            return False
+            return
         user = self._isolation.user_id(folder.owner)
-        for part in (folder.files, folder.former, folder.beginning):
-            if part is not None and part.lstat().st_uid != user:
+        for part in (folder.files, folder.saved, folder.found):
+            if part.exists() and part.lstat().st_uid != user:
                 hand_over(part, user)
         place = self._place(folder.run)
         os.chown(place, -1, user)
         place.chmod(0o710)
-        return True
 
     def find(self, run: str) -> WorkingFolder | None:
         """Return a run's folder, or None if there is none that was finished."""
@@ -201,68 +190,66 @@ class WorkingFolders:
             return None
         return self._found(place, known)
 
-    def take_along(
-        self, folder: WorkingFolder, parent: str, files: Mapping[str, Mapping[str, Any]], *, beginning: bool
-    ) -> list[str]:
-        """Give a fork's folder files as its parent had them at a savepoint.
-
-        Each is taken from the savepoint, the parent's folder, that of the attempt before it, or what is
-        stored of it. The parent may be running, taken up again or ending meanwhile.
+    def lay_out(
+        self, folder: WorkingFolder, kept: Any, called_off: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Lay out beside a run's folder what its savepoint lists.
 
         Parameters
         ----------
-        parent
-            The parent's id; its owner is the fork's.
-        files
-            How they were, by path, as the savepoint describes them.
-        beginning
-            Whether they are to be the fork's `beginning`, rather than its `former` folder.
-
-        Returns
-        -------
-        The paths of those that aren't to be had any more.
+        kept
+            The files of the savepoint.
+        called_off
+            Whether nobody wants it any more; asked between any two parts of what is copied.
 
         Raises
         ------
-        ArtifactsUnavailable, CorruptBlob
-            If what is stored can't be read.
+        CalledOff
+            If so.
+        FileLost, CorruptBlob, ArtifactsUnavailable
+            As `saved_files.lay_out` does.
         """
-        place = self._place(parent)
-        # Twice: an attempt that begins meanwhile makes one folder of the other, one that has caught up needs
-        # the former no more. A folder goes when all of it is stored, so that comes last.
-        places = [folder.files, *(place / name for name in ("files", "former") * 2)]
-        return self._taken(folder, files, places, self._artifacts.results(folder.owner), parent, beginning)
+        blobs = self._artifacts.blobs(folder.owner)
+        with self._use(folder.run):
+            self.settle(folder)
+            lay_out(kept["files"], blobs, folder.saved, called_off)
+            if kept["beginning"] is not None:
+                lay_out(kept["beginning"]["files"], blobs, folder.found, called_off)
 
-    def inherit(
-        self, folder: WorkingFolder, parent: str, files: Mapping[str, Mapping[str, Any]]
-    ) -> list[str]:
-        """Give a fork the `beginning` that its parent had, being a fork itself; otherwise as `take_along`."""
-        stored = self._artifacts.beginnings(folder.owner)
-        return self._taken(folder, files, [self._place(parent) / "beginning"], stored, parent, True)
-
-    def _taken(
+    def recover(
         self,
-        folder: WorkingFolder,
-        files: Mapping[str, Mapping[str, Any]],
-        places: Sequence[Path],
-        stored: Results,
-        parent: str,
-        beginning: bool,
-    ) -> list[str]:
-        for path in files:  # a savepoint is its simulation's word
-            parts = PurePosixPath(path).parts
-            if not parts or parts[0] == "/" or ".." in parts:
-                raise FileLost(path=path, reason="the savepoint names a file that isn't within the folder")
-        target = self._place(folder.run) / ("beginning" if beginning else "former")
-        if beginning:
-            target.mkdir()
-        sources: list[_Source] = [_from_savepoint, *(partial(_from_folder, it) for it in places)]
-        sources.append(partial(_from_storage, stored, parent))
-        return [
-            path
-            for path, was in files.items()
-            if not any(take_from(path, was, target / path) for take_from in sources)
-        ]
+        run: str,
+        owner: str,
+        experiment: str,
+        version: int,
+        kept: Any,
+        called_off: Callable[[], bool] = lambda: False,
+    ) -> WorkingFolder:
+        """Make a run's folder anew, for `finish` only, with what its savepoint lists; with None, nothing."""
+        with self._use(run):
+            known, place = _Place(owner, experiment, version), self._place(run)
+            folder = self._found(place, known)
+            remove_folder(place)
+            place.mkdir(mode=0o700, parents=True)
+            _write(place / "place.json", msgspec.json.encode(known))
+            if kept is None:
+                folder.saved.mkdir()
+            else:
+                self.lay_out(folder, kept, called_off)
+            return folder
+
+    def saving(self, store: Store, folder: WorkingFolder, kept: Any, limit: int) -> SavedFiles:
+        """Return what keeps the files of savepoints that are made in a run's folder."""
+
+        def use(contents: Sequence[tuple[str, int]]) -> Sequence[Blob]:
+            return store.submit(UseBlobs(folder.owner, contents)).result()
+
+        return SavedFiles(self._artifacts.blobs(folder.owner), use, folder.files, kept, limit)
+
+    def settle(self, folder: WorkingFolder) -> None:
+        """Let what is in a run's folder count: its attempt has come as far as its savepoint."""
+        remove_folder(folder.found)
+        remove_folder(folder.saved)
 
     def finish(
         self,
@@ -270,7 +257,7 @@ class WorkingFolders:
         called_off: Callable[[], bool] = lambda: False,
         on_stored: Callable[[int], None] = lambda count: None,
     ) -> FileSet | None:
-        """Store what the simulation wrote, and the transcript, then remove the folder; return what is stored.
+        """Store what the simulation wrote, and the transcript; return what is stored.
 
         It may be repeated any number of times.
 
@@ -292,30 +279,21 @@ class WorkingFolders:
             folder = self.find(folder.run) or folder  # as it is now that nobody else uses it
             fetched, results = self._fetched(folder), self._artifacts.results(folder.owner)
             stored = None
-            # What is stored later counts: until an attempt has caught up, what the former one wrote.
-            attempts = [folder.files, folder.former]
-            if caught_up(folder.files).exists():
-                attempts.reverse()
-            for written in (*attempts, folder.transcript):
-                if written is not None and written.exists():
+            for written in (folder.written, folder.transcript):
+                if written.exists():
                     stored = results.upload(
                         folder.run, written, fetched=fetched, called_off=called_off, on_stored=on_stored
                     )
-            if folder.beginning is not None:  # a fork of it may need that
-                beginnings = self._artifacts.beginnings(folder.owner)
-                beginnings.upload(folder.run, folder.beginning, called_off=called_off)
-            self.discard(folder.run)
             return stored
 
     def size(self, folder: WorkingFolder) -> int:
         """Return how many bytes `finish` would look at, as far as that can be told."""
         found = 0
-        for written in (folder.files, folder.former, folder.transcript):
-            if written is not None:
-                for parent, _, names in os.walk(written):
-                    for name in names:
-                        with suppress(OSError):
-                            found += (Path(parent) / name).lstat().st_size
+        for written in (folder.written, folder.transcript):
+            for parent, _, names in os.walk(written):
+                for name in names:
+                    with suppress(OSError):
+                        found += (Path(parent) / name).lstat().st_size
         return found
 
     def discard(self, run: str) -> None:
@@ -327,7 +305,6 @@ class WorkingFolders:
         """Remove all there is of a deleted run: its folder, its results, its hold on the experiment."""
         self.discard(run)
         self._artifacts.results(owner).delete(run)
-        self._artifacts.beginnings(owner).delete(run)
         self._artifacts.experiments(owner).unpin(experiment, run)
 
     def reconcile(self, run_of: Callable[[str], Run | None]) -> Reconciled:
@@ -356,9 +333,17 @@ class WorkingFolders:
                 log.warning("working_folder_kept", run=run_id, folder=str(path), reason=str(error))
         return done
 
-    def sweep(self) -> None:
-        """Remove from the storage what uploads that broke off a day ago left, if that can be done now."""
+    def sweep(self, store: Store, seconds: float = UNNAMED_SECONDS) -> None:
+        """Remove from the storage what nothing needs, if that can be done now.
+
+        That is what uploads that broke off a day ago left, and blobs that no savepoint has named for so many
+        seconds.
+        """
         try:
+            while swept := store.submit(SweepBlobs(seconds)).result():
+                for blob in swept:
+                    self._artifacts.blobs(blob.owner).remove(blob.number, blob.hash)
+                store.submit(ForgetBlobs([blob.number for blob in swept])).result()
             self._artifacts.sweep()
         except PerdureError as error:
             log.warning("artifacts_not_swept", reason=str(error))
@@ -397,15 +382,12 @@ class WorkingFolders:
             raise UploadFailed(run=folder.run, reason=str(error), folder=str(folder.files)) from error
 
     def _found(self, place: Path, known: _Place) -> WorkingFolder:
-        former, beginning = place / "former", place / "beginning"
         return WorkingFolder(
             run=place.name,
             owner=known.owner,
             experiment=known.experiment,
             version=known.version,
             files=place / "files",
-            former=former if former.exists() else None,
-            beginning=beginning if beginning.exists() else None,
         )
 
     def _place(self, run: str) -> Path:
@@ -413,27 +395,6 @@ class WorkingFolders:
             reason = "it has 1 to 64 letters, digits, '_' and '-'"
             raise InvalidName(what="the id of a run", name=run[:200], reason=reason)
         return self._root / run
-
-
-def _from_savepoint(path: str, was: Mapping[str, Any], target: Path) -> bool:
-    return was["content"] is not None and take([was["content"]], was, target)
-
-
-def _from_folder(folder: Path, path: str, was: Mapping[str, Any], target: Path) -> bool:
-    with opened(folder, path) as file:
-        return file is not None and take(chunks_of(file), was, target)
-
-
-def _from_storage(stored: Results, run: str, path: str, was: Mapping[str, Any], target: Path) -> bool:
-    found = stored.get(run)
-    file = None if found is None else found.files.get(stored_path(path))
-    if file is None or file.size < was["size"]:
-        return False
-    with closing(stored.read(run, file)) as chunks:
-        taken = take(chunks, was, target)
-        for _ in chunks:  # at the end, every byte has been checked
-            pass
-    return taken
 
 
 def _write(path: Path, data: bytes) -> None:

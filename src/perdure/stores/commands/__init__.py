@@ -10,6 +10,7 @@ from perdure.stores.commands.base import (
     Retention,
     Write,
 )
+from perdure.stores.commands.blobs import UNNAMED_SECONDS, Blob, ForgetBlobs, SweepBlobs, UseBlobs
 from perdure.stores.commands.claims import Claim, Settle
 from perdure.stores.commands.counts import Recount
 from perdure.stores.commands.creation import Created, CreateRun, Fork, ForkRuns
@@ -27,6 +28,7 @@ from perdure.stores.commands.executions import (
     CutLines,
     Finish,
     Lease,
+    MarkStored,
     Release,
     Renew,
     Report,
@@ -38,10 +40,12 @@ from perdure.stores.commands.savepoints import EncodedSavepoint, MarkSavepoint, 
 from perdure.stores.commands.steps import Append, Appended, RepairStep
 
 __all__ = [
+    "UNNAMED_SECONDS",
     "AddDocuments",
     "Answers",
     "Append",
     "Appended",
+    "Blob",
     "ChangeRun",
     "Claim",
     "Command",
@@ -55,6 +59,7 @@ __all__ = [
     "Document",
     "EncodedSavepoint",
     "Finish",
+    "ForgetBlobs",
     "ForgetDocument",
     "Fork",
     "ForkRuns",
@@ -62,6 +67,7 @@ __all__ = [
     "Lease",
     "Leased",
     "MarkSavepoint",
+    "MarkStored",
     "Moment",
     "OwnerLimit",
     "PutDocument",
@@ -75,9 +81,11 @@ __all__ = [
     "Retention",
     "SetDesiredState",
     "Settle",
+    "SweepBlobs",
     "Touch",
     "Unleased",
     "Use",
+    "UseBlobs",
     "Write",
     "encoded",
 ]

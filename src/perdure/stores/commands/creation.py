@@ -20,6 +20,7 @@ from perdure.stores.commands.base import (
     Write,
     write,
 )
+from perdure.stores.commands.blobs import find_blobs
 from perdure.stores.commands.executions import begun
 from perdure.stores.commands.found import find_run, found
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
@@ -55,8 +56,9 @@ class CreateRun(Command[Created], frozen=True):
     execution: Execution | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the key, the id, the next number and the owner's counts."""
-        return list(_queries(self.run, self.key, self.quota))
+        """Return the queries for the key, the id, the next number, the owner's counts, and blobs."""
+        queries = list(_queries(self.run, self.key, self.quota))
+        return queries if self.savepoint is None else [*queries, find_blobs(self.savepoint.blobs)]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Created]:
         """Create the run, or return the one that the key created."""
@@ -67,7 +69,7 @@ class CreateRun(Command[Created], frozen=True):
         made, inserted = _inserted(replace(self.run, position=0), self.key, known)
         writes += inserted
         if self.savepoint is not None:
-            writes += put(made.number, self.savepoint, at)
+            writes += put(made.number, self.savepoint, at, answers[-1])
         if self.execution is not None:
             writes += begun(made, self.execution)
         return Decision(Created(made), writes, (Committed(made.id, made.state, 0),))
@@ -98,7 +100,7 @@ class ForkRuns(Command[list[Created]], frozen=True):
     quota: Quota | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries of each fork: those of `CreateRun`, the parent, and the number of its steps."""
+        """Return the queries of each fork: those of `CreateRun`, the parent, its steps, and the blobs."""
         queries: list[Query] = []
         for fork in self.forks:
             queries += _queries(fork.run, fork.key, self.quota)
@@ -106,6 +108,7 @@ class ForkRuns(Command[list[Created]], frozen=True):
             queries += [
                 Query("find_run", (parent,)),
                 Query("count_steps", (parent, fork.run.parent_position)),
+                find_blobs(fork.savepoint.blobs),
             ]
         return queries
 
@@ -118,13 +121,13 @@ class ForkRuns(Command[list[Created]], frozen=True):
         rest = iter(answers)
         for fork in self.forks:
             known = _known(fork.run.owner, fork.key, self.quota, rest)
-            parent, counted = next(rest), next(rest)
+            parent, counted, blobs = next(rest), next(rest), next(rest)
             if known.recorded is not None:
                 created.append(Created(known.recorded, replayed=True))
                 continue
             writes += _within_quota(fork.run.owner, self.quota, known, len(made), unfinished)
             run, inserted = _forked(fork, known, parent, counted, made)
-            writes += [*inserted, *put(run.number, fork.savepoint, at)]
+            writes += [*inserted, *put(run.number, fork.savepoint, at, blobs)]
             if fork.execution is not None:
                 writes += begun(run, fork.execution)
             made[run.id] = run
@@ -239,4 +242,5 @@ def _forked(
         raise CorruptBlob(reason=reason)
     forked, writes = _inserted(replace(run, position=run.parent_position), fork.key, known, len(made))
     copied = (forked.number, parent.number, run.parent_position)
-    return forked, [*writes, write("copy_steps", *copied), write("copy_savepoints", *copied)]
+    writes += [write("copy_steps", *copied), write("copy_savepoints", *copied)]
+    return forked, [*writes, write("copy_savepoint_blobs", forked.number, parent.number)]

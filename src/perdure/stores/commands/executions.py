@@ -38,6 +38,7 @@ __all__ = [
     "CutLines",
     "Finish",
     "Lease",
+    "MarkStored",
     "Release",
     "Renew",
     "Report",
@@ -242,6 +243,22 @@ class SetDesiredState(Command[Execution], frozen=True):
         return Decision(execution, put_execution(run, execution), (run.committed(),))
 
 
+class MarkStored(Command[None], frozen=True):
+    """Record the version of the stored files of a run; 0 if it has none."""
+
+    run_id: str
+    version: int
+
+    def reads(self) -> Sequence[Query]:
+        """Return the query for the run."""
+        return (find_run(self.run_id),)
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[None]:
+        """Record the version."""
+        run = found(self.run_id, answers[0])
+        return Decision(None, [write("set_stored", run.number, self.version)], (run.committed(),))
+
+
 class CutLines(Command[None], frozen=True):
     """Delete the output lines of a run after the savepoint with this timestamp; all of them for None.
 
@@ -300,11 +317,13 @@ def begun(run: Run, execution: Execution) -> list[Write]:
         timeout=execution.timeout,
         needs=execution.needs,
         desired=execution.desired,
+        stored=execution.stored,
     )
     return [
         *([write("insert_needs", run.number, new.needs)] if new.needs else []),
         write("insert_execution", *execution_values(run.number, new)),
         write("set_lease", run.number, new.fence),
+        *([write("insert_unstored", run.number)] if new.stored is None else []),
     ]
 
 

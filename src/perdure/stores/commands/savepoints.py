@@ -8,6 +8,7 @@ import msgspec
 from perdure.errors import SavepointNameTaken, SavepointNotFound
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, Write, write
+from perdure.stores.commands.blobs import find_blobs, name_blobs
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, find_run, found
 from perdure.stores.values import to_info
@@ -26,6 +27,7 @@ class EncodedSavepoint(msgspec.Struct, frozen=True, kw_only=True):
     milestone: bool
     keep: int | None
     blob: bytes
+    blobs: frozenset[int] = frozenset()
 
 
 @overload
@@ -42,6 +44,7 @@ def encoded(savepoint: Savepoint | None) -> EncodedSavepoint | None:
         milestone=savepoint.milestone,
         keep=savepoint.keep,
         blob=savepoint.to_blob(),
+        blobs=savepoint.blobs,
     )
 
 
@@ -60,9 +63,10 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
     pinned: bool = False
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, the former savepoint, one with the name, and the execution."""
+        """Return the queries for the run, the former savepoint, one with the name, execution and blobs."""
         queries = _queries(self.run_id, self.savepoint.timestamp, self.name)
-        return [*queries, find_execution(self.run_id)] if isinstance(self.guard, Leased) else queries
+        queries += [find_execution(self.run_id)] if isinstance(self.guard, Leased) else []
+        return [*queries, find_blobs(self.savepoint.blobs)]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[SavepointInfo]:
         """Store it, then delete those that retention no longer keeps."""
@@ -79,7 +83,7 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
             pinned=self.pinned or (former is not None and former.pinned),
             milestone=savepoint.milestone or (former is not None and former.milestone),
         )
-        writes = put(run.number, savepoint, at, self.name, self.pinned)
+        writes = put(run.number, savepoint, at, answers[-1], self.name, self.pinned)
         if isinstance(self.guard, Leased):
             writes += changed_execution(run, answers[3], took_savepoint=True)
         return Decision(info, writes)
@@ -111,9 +115,17 @@ class MarkSavepoint(Command[SavepointInfo], frozen=True):
 
 
 def put(
-    number: int, savepoint: EncodedSavepoint, at: Moment, name: str | None = None, pinned: bool = False
+    number: int,
+    savepoint: EncodedSavepoint,
+    at: Moment,
+    counted: Rows,
+    name: str | None = None,
+    pinned: bool = False,
 ) -> list[Write]:
-    """Return the writes that store a savepoint of the run with this number and apply retention."""
+    """Return the writes that store a savepoint of the run with this number and apply retention.
+
+    `counted` are the rows of `find_blobs`.
+    """
     keep = savepoint.keep or at.retention.savepoints
     return [
         write(
@@ -127,6 +139,7 @@ def put(
             savepoint.milestone,
             savepoint.blob,
         ),
+        *name_blobs(number, savepoint.timestamp, savepoint.blobs, counted),
         write("prune_savepoints", number, keep - 1, savepoint.timestamp),
     ]
 

@@ -8,6 +8,7 @@ from perdure.errors import KeyReused, PositionConflict, RunFinished, StepNotFoun
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Step
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
+from perdure.stores.commands.blobs import find_blobs
 from perdure.stores.commands.documents import Touch
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, changed, find_run, found
@@ -61,13 +62,15 @@ class Append(Command[Appended], frozen=True):
     touch: Touch | None = None
 
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the run, each entry's key, the execution if it changes, and the touch."""
+        """Return the queries for the run, each entry's key, the execution if it changes, touch and blobs."""
         run_id = self.run_id
         queries = [find_run(run_id)]
         queries += [find_step_key(run_id, entry.key) for entry in self.entries if entry.key is not None]
         if isinstance(self.guard, Leased) and (self.savepoint is not None or self._ends):
             queries.append(find_execution(run_id))
-        return queries if self.touch is None else [*queries, *self.touch.reads()]
+        if self.touch is not None:
+            queries += self.touch.reads()
+        return queries if self.savepoint is None else [*queries, find_blobs(self.savepoint.blobs)]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Appended]:
         """Append, or return the recorded steps."""
@@ -96,11 +99,12 @@ class Append(Command[Appended], frozen=True):
         if key_rows:
             writes.append(Write("insert_step_key", key_rows))
         rest = answers[len(keys) + 1 :]
+        if self.savepoint is not None:
+            *rest, counted = rest
+            writes += put(number, self.savepoint, at, counted)
         if self.touch is not None:
             *rest, document = rest
             writes += self.touch.decide([document], at).writes
-        if self.savepoint is not None:
-            writes += put(number, self.savepoint, at)
         if self.change is not None:
             writes += changed(run, self.change, at, by_writer=True)
             state = self.change.state or state

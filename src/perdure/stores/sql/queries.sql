@@ -8,7 +8,7 @@ runs.id, kind, runs.owner, spec, state, outcome, reason, position, version, crea
 -- columns: execution
 number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence, lease_until,
     progress, (SELECT needs FROM needs WHERE run = number), (SELECT computed_by FROM needs WHERE run = number),
-    executions.checksum
+    coalesce((SELECT coalesce(version, -1) FROM stored_files WHERE run = number), 0), executions.checksum
 
 -- name: begin
 -- Begin the transaction of a batch
@@ -346,6 +346,13 @@ WHERE run = ?2 AND position <= ?3 AND (
 )
 ORDER BY timestamp;
 
+-- name: copy_savepoint_blobs
+-- Let the savepoints of a run that were copied from another name the blobs that those name
+INSERT INTO savepoint_blobs (run, timestamp, blob)
+SELECT ?1, timestamp, savepoint_blobs.blob
+FROM savepoints CROSS JOIN savepoint_blobs USING (timestamp)
+WHERE savepoints.run = ?1 AND savepoint_blobs.run = ?2;
+
 -- name: put_savepoint
 -- Insert or replace a savepoint; the marks of a former one with its timestamp stay
 INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob, lines)
@@ -389,6 +396,63 @@ ORDER BY timestamp;
 SELECT timestamp, savepoints.position, milestone, blob
 FROM runs JOIN savepoints ON savepoints.run = runs.number
 WHERE runs.id = ?1 AND timestamp = ?2;
+
+-- name: find_blobs
+-- Find the blobs of an owner by hashes of a JSON array
+SELECT number, hash, stored FROM blobs
+WHERE owner = ?1 AND dying = 0 AND hash IN (SELECT value FROM json_each(?2));
+
+-- name: next_blob_number
+-- Read the number that the next blob gets; none is used again
+SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'blobs';
+
+-- name: insert_blob
+-- Keep a new blob, whose object is written next
+INSERT INTO blobs (number, owner, hash, size, used) VALUES (?1, ?2, ?3, ?4, unixepoch('subsec'));
+
+-- name: use_blob
+-- Note that a blob is used
+UPDATE blobs SET used = unixepoch('subsec') WHERE number = ?1;
+
+-- name: count_blobs
+-- Count those of the blobs with numbers of a JSON array that may be named
+SELECT count(*) FROM blobs WHERE dying = 0 AND number IN (SELECT value FROM json_each(?1));
+
+-- name: name_blobs
+-- Let a savepoint name blobs with the numbers of a JSON array
+INSERT INTO savepoint_blobs (run, timestamp, blob) SELECT ?1, ?2, value FROM json_each(?3);
+
+-- name: note_blobs_stored
+-- Note that the objects of blobs with the numbers of a JSON array are there
+UPDATE blobs SET stored = 1 WHERE stored = 0 AND number IN (SELECT value FROM json_each(?1));
+
+-- name: list_unnamed_blobs
+-- Find blobs that no savepoint has named for so many seconds, and those that are dying
+SELECT number, owner, hash, stored FROM blobs
+WHERE dying = 1 OR (
+    used <= unixepoch('subsec') - ?1 AND NOT EXISTS (SELECT 1 FROM savepoint_blobs WHERE blob = number)
+)
+LIMIT ?2;
+
+-- name: condemn_blob
+-- Let nobody use a blob any more
+UPDATE blobs SET dying = 1 WHERE number = ?1;
+
+-- name: delete_blob
+-- Forget a blob
+DELETE FROM blobs WHERE number = ?1;
+
+-- name: insert_unstored
+-- Note that a run writes files, none of which are stored yet
+INSERT INTO stored_files (run) VALUES (?1);
+
+-- name: set_stored
+-- Note the version of what is stored of a run
+UPDATE stored_files SET version = ?2 WHERE run = ?1;
+
+-- name: list_unstored
+-- Read the ids of the runs that have ended and aren't stored yet
+SELECT id FROM stored_files CROSS JOIN runs ON number = run WHERE stored_files.version IS NULL AND final = 1 ORDER BY run;
 
 -- name: insert_execution
 -- Insert a new execution

@@ -1,0 +1,57 @@
+"""Blobs: the large parts of files that savepoints name, by their hash; rows of the store say which exist.
+
+An object is written once, whole, and synced. Its name holds the number of its row too, which none has again:
+so one that is being removed is never the one that somebody writes.
+"""
+
+import hashlib
+
+from perdure.artifacts.objects import Objects
+from perdure.errors import CorruptBlob
+
+__all__ = ["Blobs"]
+
+
+class Blobs:
+    """The blobs of one owner; blocking, and to be used by any number of threads.
+
+    Every method raises `ArtifactsUnavailable` if the storage fails.
+
+    Parameters
+    ----------
+    objects
+        Where they are.
+    prefix
+        The key they are below.
+    """
+
+    def __init__(self, objects: Objects, prefix: str) -> None:
+        self._objects = objects
+        self._prefix = prefix
+
+    def write(self, number: int, digest: str, data: bytes) -> None:
+        """Write a blob; harmless if it is there. It is durable on return."""
+        key = self._key(number, digest)
+        try:
+            self._objects.create(key, data)
+        except FileExistsError:
+            if self._objects.read(key) != data:  # a write of it was cut off
+                self._objects.remove(key)
+                self._objects.create(key, data)
+
+    def read(self, number: int, digest: str) -> bytes:
+        """Return a blob; `CorruptBlob` if it is missing or isn't what was written."""
+        try:
+            data = self._objects.read(self._key(number, digest))
+        except FileNotFoundError:
+            raise CorruptBlob(reason=f"the artifact {self._key(number, digest)} is missing") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise CorruptBlob(reason=f"the artifact {self._key(number, digest)} isn't what was written")
+        return data
+
+    def remove(self, number: int, digest: str) -> None:
+        """Remove a blob; harmless if there is none."""
+        self._objects.remove(self._key(number, digest))
+
+    def _key(self, number: int, digest: str) -> str:
+        return f"{self._prefix}/{digest}-{number}"

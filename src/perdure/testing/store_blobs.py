@@ -1,0 +1,147 @@
+"""What every store does with blobs, which savepoints name, and with what is stored of runs."""
+
+from pathlib import Path
+
+from perdure.errors import ArtifactsUnavailable
+from perdure.lifecycle import RunStatus
+from perdure.run import Change
+from perdure.state.savepoint import Savepoint
+from perdure.stores.base import Store
+from perdure.stores.commands import (
+    Append,
+    Blob,
+    ChangeRun,
+    CreateRun,
+    DeleteRun,
+    ForgetBlobs,
+    Fork,
+    ForkRuns,
+    MarkStored,
+    SweepBlobs,
+    Unleased,
+    UseBlobs,
+    encoded,
+)
+from perdure.testing.store_opening import StoreOpening
+from perdure.testing.store_samples import WAIT, a_fork, a_run, a_savepoint, an_execution, raised
+
+__all__ = ["BlobConformance"]
+
+
+class BlobConformance(StoreOpening):
+    """Blobs and stored files."""
+
+    def test_a_blob_has_one_number_as_long_as_it_is_used(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            first = used(store, "a", "b")
+            assert first == [Blob(1, "ann", "a", False), Blob(2, "ann", "b", False)]
+            assert used(store, "c", "b", "c") == [
+                Blob(3, "ann", "c", False),
+                Blob(2, "ann", "b", False),
+                Blob(3, "ann", "c", False),
+            ]
+            assert used(store, "a", owner="bob") == [Blob(4, "bob", "a", False)]
+            run_with(store, "a")
+            assert used(store, "a", "b") == [Blob(1, "ann", "a", True), Blob(2, "ann", "b", False)]
+
+    def test_what_no_savepoint_names_is_swept_and_its_number_never_used_again(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            run_with(store, "a", "b")
+            used(store, "c")
+            assert swept(store, seconds=3600) == []
+            assert [blob.hash for blob in store.submit(SweepBlobs(-1)).result(WAIT)] == ["c"]
+            (again,) = used(store, "c")
+            assert (again.number, again.stored) == (4, False)
+            assert swept(store) == ["c", "c"], "the first one once more, since it wasn't forgotten"
+            assert used(store, "c")[0].number == 5
+
+    def test_a_savepoint_that_names_a_swept_blob_is_refused(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            run_with(store, "a")
+            (blob,) = used(store, "b")
+            store.submit(SweepBlobs(-1)).result(WAIT)
+            for _ in range(2):
+                with raised(ArtifactsUnavailable):
+                    save(store, 1, blob.number)
+                store.submit(ForgetBlobs([blob.number])).result(WAIT)
+            assert [info.timestamp for info in store.savepoints("run")] == [0]
+
+    def test_a_savepoint_that_goes_or_is_replaced_lets_its_blobs_go(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            run_with(store, "a")
+            for timestamp, names in enumerate(["b", "c", "de", "f", "g"], 1):
+                save(store, timestamp, *(blob.number for blob in used(store, *names)))
+            assert swept(store) == ["b", "c"], "savepoint 0 and the newest 3 are kept"
+            save(store, 5, *(blob.number for blob in used(store, "h")))
+            assert swept(store) == ["g"]
+            save(store, 5)
+            assert swept(store) == ["h"]
+
+    def test_forks_share_blobs_and_deleting_all_who_name_one_frees_it(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            run_with(store, "a")
+            save(store, 1, *(blob.number for blob in used(store, "b")))
+            fork = a_fork("fork", "run", 0)
+            numbers = frozenset(blob.number for blob in used(store, "b"))
+            savepoint = Savepoint(timestamp=1, entities={}, blobs=numbers)
+            store.submit(ForkRuns([Fork(run=fork, savepoint=encoded(savepoint))])).result(WAIT)
+            store.submit(DeleteRun("run")).result(WAIT)
+            assert swept(store) == []
+            assert store.savepoint("fork", 0).entities, "which came along with what it names"
+            store.submit(DeleteRun("fork")).result(WAIT)
+            assert swept(store, seconds=3600) == [], "for an hour"
+            assert swept(store) == ["a", "b"]
+
+    def test_a_fork_that_names_a_swept_blob_is_not_made(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            run_with(store)
+            savepoint = encoded(Savepoint(timestamp=1, entities={}, blobs=frozenset({9})))
+            future = store.submit(ForkRuns([Fork(run=a_fork("fork", "run", 0), savepoint=savepoint)]))
+            with raised(ArtifactsUnavailable):
+                future.result(WAIT)
+            with raised(ArtifactsUnavailable):
+                store.submit(CreateRun(a_run("other"), savepoint)).result(WAIT)
+            assert [run.id for run in store.runs()] == ["run"]
+
+    def test_whether_what_a_run_wrote_is_stored_is_known_by_its_execution(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            for id, stored in (("one", None), ("two", None), ("task", 0)):
+                execution = an_execution(id, stored=stored)
+                store.submit(CreateRun(a_run(id, kind="task"), execution=execution)).result(WAIT)
+            assert [store.execution(id).stored for id in ("one", "two", "task")] == [None, None, 0]
+            assert [execution.stored for execution in store.executions()] == [None, None, 0]
+            assert store.unstored() == [], "none has ended"
+            for id in ("one", "two", "task"):
+                end = Change(state=RunStatus.STOPPED)
+                store.submit(ChangeRun(id, store.run(id).version, end)).result(WAIT)
+            assert store.unstored() == ["one", "two"]
+            store.submit(MarkStored("one", 3)).result(WAIT)
+            store.submit(MarkStored("two", 0)).result(WAIT)
+            assert [store.execution(id).stored for id in ("one", "two")] == [3, 0]
+            assert store.unstored() == []
+
+
+def used(store: Store, *hashes: str, owner: str = "ann") -> list[Blob]:
+    """Use blobs, each of 10 bytes."""
+    return store.submit(UseBlobs(owner, [(digest, 10) for digest in hashes])).result(WAIT)
+
+
+def run_with(store: Store, *hashes: str) -> None:
+    """Make a run whose savepoint 0 names blobs."""
+    numbers = frozenset(blob.number for blob in used(store, *hashes))
+    savepoint = Savepoint(timestamp=0, entities=a_savepoint(0).entities, blobs=numbers)
+    store.submit(CreateRun(a_run(), encoded(savepoint))).result(WAIT)
+
+
+def save(store: Store, timestamp: int, *numbers: int) -> None:
+    """Keep a savepoint that names blobs."""
+    savepoint = Savepoint(timestamp=timestamp, entities={}, blobs=frozenset(numbers))
+    guard = Unleased.of(store.run("run"))
+    store.submit(Append("run", guard, 0, (), encoded(savepoint))).result(WAIT)
+
+
+def swept(store: Store, seconds: float = -1) -> list[str]:
+    """Sweep and forget; return what went, by its hash. By default all that no savepoint names."""
+    found = store.submit(SweepBlobs(seconds)).result(WAIT)
+    store.submit(ForgetBlobs([blob.number for blob in found])).result(WAIT)
+    return sorted(blob.hash for blob in found)
