@@ -127,7 +127,7 @@ def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     assert f"Its files are in {room}/.perdure/results/{run}: {', '.join(files)}\n" in done.stderr
     logged = (room / ".perdure" / "results" / run / files[2]).read_text().splitlines()
     assert [line.split(maxsplit=2)[1:] for line in logged] == [["info", line] for line in log.splitlines()]
-    fails(perdure("experiment", "new", str(room)), "is there already")
+    fails(perdure("experiment", "new", str(room)), "exists already")
     within_a_file = room / "simulation_config.json" / "x"
     fails(perdure("experiment", "new", str(within_a_file)), f"'{within_a_file}' can't be created: Not a dir")
     assert not left_over(room)
