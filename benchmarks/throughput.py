@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from benchmarks import peer, servers, unkept
+from benchmarks import bare, peer, servers, unkept
 from benchmarks.disk import fsync_rate
 from benchmarks.figure import Figure, spread
 from benchmarks.load import Load, answers_a_second
@@ -17,6 +17,8 @@ __all__ = ["measure"]
 CLIENTS = (1, 16, 64)
 BUDGETED = (16, 64)
 PEER_CLIENTS = 16
+CPU_CLIENTS = 64
+CPU_RATIO = 1.8  # of a durable step to one of the bare route
 SHARE = 0.5  # of the lesser of clients × fsync rate and the route without a store
 WARM_UP, SECONDS = 0.3, 1.0
 
@@ -30,6 +32,7 @@ class _Rates:
     memory: list[float] = field(default_factory=list)
     durable: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)  # milliseconds a durable step
+    bare: list[float] = field(default_factory=list)  # the same of the bare route
     peer: list[float] = field(default_factory=list)
 
     def share(self, clients: int) -> float:
@@ -45,6 +48,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
         sqlite = closing.enter_context(servers.perdure(folder))
         memory = closing.enter_context(servers.perdure(folder, "memory://"))
         baseline = closing.enter_context(unkept.serving(folder))
+        least = closing.enter_context(bare.serving(folder))
         other = closing.enter_context(peer.serving(folder)) if peer.there() else None
         for _ in range(2 if quick else 5):
             for clients, rates in found.items():
@@ -54,6 +58,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
                 rates.fsyncs.append((before + after) / 2)
                 rates.durable.append(durable)
                 rates.cpu.append(cpu)
+                rates.bare.append(_rate(least, bare.new_session, clients)[1])
                 rates.unkept.append(_rate(baseline, servers.new_session, clients)[0])
                 rates.memory.append(_rate(memory, servers.new_session, clients)[0])
                 if other is not None and clients == PEER_CLIENTS:
@@ -71,7 +76,16 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
             f"≥ {SHARE}" if clients in BUDGETED else "",
             share >= SHARE if clients in BUDGETED else None,
         )
-        yield Figure("  CPU a durable step", f"{spread(rates.cpu, '.2f')} ms")
+        yield Figure("  CPU a durable step", f"{spread(rates.cpu, '.3f')} ms")
+        yield Figure("  CPU a step of the bare route", f"{spread(rates.bare, '.3f')} ms")
+        ratio = median(step / bare_step for step, bare_step in zip(rates.cpu, rates.bare, strict=True))
+        budgeted = clients == CPU_CLIENTS
+        yield Figure(
+            "  ratio of the two",
+            f"{ratio:.2f}",
+            f"≤ {CPU_RATIO}" if budgeted else "",
+            ratio <= CPU_RATIO if budgeted else None,
+        )
         yield Figure("  steps/s on memory://", spread(rates.memory, ",.0f"))
 
 
