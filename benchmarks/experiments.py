@@ -60,7 +60,7 @@ class _Plain:
             self._cosimulation.notes.add = _note_nothing  # type: ignore[method-assign]
         parts: Any = () if own_generators else self._cosimulation.parts.values()
         for recorded in parts:
-            recorded.part._party._generators = contextlib.nullcontext()
+            recorded.part._part._generators = contextlib.nullcontext()
         self.seconds = time.process_time() - begun
 
     def take_steps(self, count: int) -> None:

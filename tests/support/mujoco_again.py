@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.engines.python_script.simulators import Simulator, make_simulator
 from perdure.state.codec import decode, encode
 
@@ -27,7 +27,7 @@ def driven(simulator: Any, first: int, last: int) -> list[str]:
         tip = simulator.get_model_property("tip", "site_xpos")
         push = 3.0 * (step % 7 == 0) - tip[0]
         simulator.run_step([push] * len(simulator.get_model_all_properties("ctrl")), TIMESTEP_NS)
-        digests.append(hashlib.sha256(encode(simulator.snapshot(Census()))).hexdigest())
+        digests.append(hashlib.sha256(encode(simulator.snapshot(ObjectGraph()))).hexdigest())
     return digests
 
 

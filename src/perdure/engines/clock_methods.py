@@ -25,7 +25,7 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 class ClockMethods:
-    """The clock methods for the code of one party, or of a script.
+    """The clock methods for the code of one part, or of a script.
 
     Parameters
     ----------

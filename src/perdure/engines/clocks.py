@@ -98,7 +98,7 @@ class PartyClock:
     Attributes
     ----------
     modules
-        The facades that the party's code imports.
+        The facades that the part's code imports.
     methods
         The methods of `datetime` that the code calls.
     """
@@ -188,7 +188,7 @@ class PartyClock:
 def builtins_with(facades: Mapping[str, types.ModuleType], methods: ClockMethods) -> dict[str, Any]:
     """Return builtins whose ``import`` returns facades for modules of their names, with clock methods.
 
-    Only the code of a party has these builtins; libraries that it imports use the real modules.
+    Only the code of a part has these builtins; libraries that it imports use the real modules.
     """
 
     def import_seen(

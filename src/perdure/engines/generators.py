@@ -1,14 +1,14 @@
-"""Generators: the random states of one party of a run, swapped in around its calls.
+"""Generators: the random states of one part of a run, swapped in around its calls.
 
-A party is code with its own random numbers: an engine, the functions between engines, or an experiment's
-script. Each party has a state of `random`, a state of NumPy's legacy generator and a stream of entropy, all
-derived from the run's seed. So parties are independent of each other, and the states can be saved and
-restored. When a party requests entropy from the system (`os.urandom`, `secrets`, `uuid.uuid4`,
+A part is code with its own random numbers: an engine, the functions between engines, or an experiment's
+script. Each part has a state of `random`, a state of NumPy's legacy generator and a stream of entropy, all
+derived from the run's seed. So parts are independent of each other, and the states can be saved and
+restored. When a part requests entropy from the system (`os.urandom`, `secrets`, `uuid.uuid4`,
 `random.Random()`, `numpy.random.default_rng()`), it gets its stream instead, and therefore the same numbers
 in a repeated run.
 
-This applies only to the thread that entered the block; other threads of a party draw from the system. Between
-parties, the global generators keep the state of the last party: nothing in Perdure draws from them.
+This applies only to the thread that entered the block; other threads of a part draw from the system. Between
+parts, the global generators keep the state of the last part: nothing in Perdure draws from them.
 """
 
 import ctypes
@@ -39,21 +39,21 @@ _shared_of_numpy: Any = _legacy.mtrand._rand
 
 
 class Generators:
-    """The states of one party's generators, swapped in for the length of a ``with`` block.
+    """The states of one part's generators, swapped in for the length of a ``with`` block.
 
     >>> engine = Generators(seed=7, name="engine a")
     >>> with engine:
     ...     first = random.random()
     >>> state = engine.snapshot()
 
-    Blocks of different parties may be nested: a call of a script steps engines.
+    Blocks of different parts may be nested: a call of a script steps engines.
 
     Parameters
     ----------
     seed
         The run's.
     name
-        The party's name, unique within the run.
+        The part's name, unique within the run.
     """
 
     def __init__(self, seed: int, name: str) -> None:
@@ -66,11 +66,11 @@ class Generators:
     def __enter__(self) -> "Generators":
         if not _active.installed:
             _install()
-        self._outer = _active.party
+        self._outer = _active.part
         if self._outer is not None:
             self._outer._take()
         self._put()
-        _active.party, _active.thread = self, threading.get_ident()
+        _active.part, _active.thread = self, threading.get_ident()
         return self
 
     def __exit__(
@@ -80,17 +80,17 @@ class Generators:
         traceback: TracebackType | None,
     ) -> None:
         self._take()
-        _active.party, self._outer = self._outer, None
-        if _active.party is not None:
-            _active.party._put()
+        _active.part, self._outer = self._outer, None
+        if _active.part is not None:
+            _active.part._put()
 
     def entropy(self, size: int) -> bytes:
-        """Return the next bytes of the party's stream."""
+        """Return the next bytes of the part's stream."""
         self._drawn += 1
         return self._bytes(b"%d" % self._drawn, size)
 
     def snapshot(self) -> State:
-        """Return the states as data; only valid outside the party's block, where they are up to date."""
+        """Return the states as data; only valid outside the part's block, where they are up to date."""
         position, *key = np.frombuffer(self._words, dtype=np.uint32)
         bits = self._bits
         if bits is None:
@@ -184,9 +184,9 @@ def hash_seed(seed: int) -> str:
 
 
 class _Active:
-    """The party whose block is open, and its thread."""
+    """The part whose block is open, and its thread."""
 
-    party: Generators | None = None
+    part: Generators | None = None
     thread = 0
     installed = False
 
@@ -195,8 +195,8 @@ _active = _Active()
 
 
 def _current() -> Generators | None:
-    """Return the party of the calling thread, or None."""
-    return _active.party if _active.party is not None and threading.get_ident() == _active.thread else None
+    """Return the part of the calling thread, or None."""
+    return _active.part if _active.part is not None and threading.get_ident() == _active.thread else None
 
 
 class _Normal(ctypes.Structure):
@@ -268,30 +268,30 @@ def _plain(state: Any) -> Any:
 
 
 def _install() -> None:
-    """Replace the system's entropy by the party's stream, once; outside a party nothing changes."""
+    """Replace the system's entropy by the part's stream, once; outside a part nothing changes."""
     if _active.installed:
         return
     _active.installed = True
     with tempfile.NamedTemporaryFile():
-        pass  # its names come from a generator made at first use, which must not belong to a party
+        pass  # its names come from a generator made at first use, which must not belong to a part
     system_urandom: Callable[[int], bytes] = os.urandom
     system_randbits: Callable[[int], int] = numpy_entropy.randbits  # type: ignore[attr-defined]
     system_seed = random.Random.seed
 
     def urandom(size: int, /) -> bytes:
-        party = _current()
-        return system_urandom(size) if party is None else party.entropy(size)
+        part = _current()
+        return system_urandom(size) if part is None else part.entropy(size)
 
     def randbits(count: int) -> int:
-        party = _current()
-        if party is None:
+        part = _current()
+        if part is None:
             return system_randbits(count)
-        return int.from_bytes(party.entropy((count + 7) // 8), "little") >> (-count % 8)
+        return int.from_bytes(part.entropy((count + 7) // 8), "little") >> (-count % 8)
 
     def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
-        party = _current() if a is None else None
-        if party is not None:
-            a = int.from_bytes(party.entropy(SEED_BYTES), "little")
+        part = _current() if a is None else None
+        if part is not None:
+            a = int.from_bytes(part.entropy(SEED_BYTES), "little")
         system_seed(self, a, version)
 
     os.urandom = urandom

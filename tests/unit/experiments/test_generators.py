@@ -1,4 +1,4 @@
-"""Generators: each party draws its own numbers, and the same again from where it was."""
+"""Generators: each part draws its own numbers, and the same again from where it was."""
 
 import os
 import random
@@ -54,11 +54,11 @@ def draw(names: list[str]) -> list[Any]:
 def test_a_party_goes_on_from_its_snapshot_whatever_others_draw(
     before: list[str], after: list[str], foreign: list[str], seed: int
 ) -> None:
-    party, other = Generators(seed, "one"), Generators(seed, "other")
-    with party:
+    part, other = Generators(seed, "one"), Generators(seed, "other")
+    with part:
         draw(before)
-    state = decode(encode(party.snapshot()))
-    with party:
+    state = decode(encode(part.snapshot()))
+    with part:
         expected = draw(after)
     again = Generators(seed, "one")
     again.restore(state)
@@ -88,8 +88,8 @@ def test_a_nested_party_leaves_the_outer_one_as_it_was(
 
 @pytest.mark.parametrize("name", sorted(DRAWS))
 def test_draws_repeat_with_the_seed_and_differ_between_parties(name: str) -> None:
-    def drawn(seed: int, party: str) -> Any:
-        with Generators(seed, party):
+    def drawn(seed: int, part: str) -> Any:
+        with Generators(seed, part):
             return [DRAWS[name]() for _ in range(4)]
 
     assert drawn(1, "a") == drawn(1, "a")
@@ -103,14 +103,14 @@ def test_a_party_that_reads_no_memory_draws_the_same(
     hidden: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drawn() -> list[Any]:
-        party, other = Generators(4, "a"), Generators(4, "b")
+        part, other = Generators(4, "a"), Generators(4, "b")
         found = []
         for _ in range(3):
-            with party:
+            with part:
                 found.append(draw(["gauss", "randn", "random", "rand"]))
             with other:
                 found.append(draw(["gauss", "randn", "seeded"]))
-        return [*found, encode(party.snapshot()), encode(other.snapshot())]
+        return [*found, encode(part.snapshot()), encode(other.snapshot())]
 
     expected = drawn()
     for name in hidden:
@@ -129,19 +129,19 @@ def test_every_state_that_can_be_set_is_kept(
 ) -> None:
     for name in hidden:
         monkeypatch.setattr(generators, name, None)
-    party, other = Generators(4, "a"), Generators(4, "b")
+    part, other = Generators(4, "a"), Generators(4, "b")
     legacy = {
         "bit_generator": "MT19937",
         "state": {"key": np.arange(624, dtype=np.uint32), "pos": 17},
         "has_gauss": 1,
         "gauss": -0.0,
     }
-    with party:
+    with part:
         random.setstate((3, (*range(624), 9), 1.5))
         np.random.set_state(legacy)
     with other:
         draw(["gauss", "randn"])
-        with party:
+        with part:
             found = np.random.get_state(legacy=False)
             assert random.getstate() == (3, (*range(624), 9), 1.5)
         draw(["gauss", "randn"])
@@ -151,9 +151,9 @@ def test_every_state_that_can_be_set_is_kept(
 
 def test_what_is_drawn_outside_of_all_parties_changes_none() -> None:
     def drawn(foreign: Callable[[], Any]) -> list[Any]:
-        party, found = Generators(4, "a"), []
+        part, found = Generators(4, "a"), []
         for _ in range(3):
-            with party:
+            with part:
                 found.append(draw(["gauss", "randn", "random", "rand", "shuffled"]))
             foreign()
         return found
@@ -162,14 +162,14 @@ def test_what_is_drawn_outside_of_all_parties_changes_none() -> None:
 
 
 def test_another_bit_generator_of_numpys_is_kept_as_well() -> None:
-    party = Generators(4, "a")
-    with party:
+    part = Generators(4, "a")
+    with part:
         np.random.set_bit_generator(np.random.PCG64(8))  # type: ignore[attr-defined]
         np.random.randn()
-    state = decode(encode(party.snapshot()))
+    state = decode(encode(part.snapshot()))
     with Generators(4, "b"):
         draw(["randn"])
-    with party:
+    with part:
         expected = draw(["randn", "rand"])
     again = Generators(4, "a")
     again.restore(state)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.mujoco_again import driven, made
 from tests.support.mujoco_models import MODELS
 
-from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.state.codec import decode, encode
 
 STEPS = 70
@@ -29,13 +29,13 @@ def test_a_model_goes_on_from_any_state_with_the_same_bits(tmp_path: Path, model
     states, digests = {}, []
     for step in range(STEPS):
         if step in CUTS:
-            states[step] = encode(simulator.snapshot(Census()))
+            states[step] = encode(simulator.snapshot(ObjectGraph()))
         digests += driven(simulator, step, step + 1)
     assert len(set(digests)) > STEPS // 2  # MuJoCo resets what is unstable
     for cut, state in states.items():
         resumed = made(tmp_path, model)
         resumed.restore(decode(state))
-        assert encode(resumed.snapshot(Census())) == state, f"what can be read differs at {cut}"
+        assert encode(resumed.snapshot(ObjectGraph())) == state, f"what can be read differs at {cut}"
         last = cut + GOES_ON
         assert driven(resumed, cut, last) == digests[cut:last], f"it goes on otherwise from {cut}"
 
@@ -47,7 +47,7 @@ def test_a_model_with_handles_goes_on_in_another_process(tmp_path: Path) -> None
     for name in sorted(names):
         simulator = made(tmp_path, MODELS[name])
         driven(simulator, 0, 40)
-        (tmp_path / f"{name}.state").write_bytes(encode(simulator.snapshot(Census())))
+        (tmp_path / f"{name}.state").write_bytes(encode(simulator.snapshot(ObjectGraph())))
         (tmp_path / f"{name}.xml").write_text(MODELS[name])
         expected += [name, driven(simulator, 40, 50)[-1]]
     (tmp_path / "world.xml").unlink()
@@ -60,7 +60,7 @@ def test_a_model_with_handles_goes_on_in_another_process(tmp_path: Path) -> None
 def test_bodies_that_sleep_stay_asleep_and_are_woken_in_the_same_step(tmp_path: Path) -> None:
     simulator: Any = made(tmp_path, MODELS["sleep"])
     driven(simulator, 0, 100)
-    state = decode(encode(simulator.snapshot(Census())))
+    state = decode(encode(simulator.snapshot(ObjectGraph())))
     assert state["scalars"]["ntree_awake"] < 3
     assert {"nbody_awake", "nparent_awake", "nv_awake", "ntree_awake"} <= set(state["scalars"])
     resumed: Any = made(tmp_path, MODELS["sleep"])
@@ -75,7 +75,7 @@ def test_bodies_that_sleep_stay_asleep_and_are_woken_in_the_same_step(tmp_path: 
 def test_no_state_holds_an_address_or_tells_of_an_empty_arena(tmp_path: Path, name: str) -> None:
     simulator = made(tmp_path, MODELS[name])
     driven(simulator, 0, 20)
-    state: Any = simulator.snapshot(Census())
+    state: Any = simulator.snapshot(ObjectGraph())
     assert not [name for name, array in state["arrays"].items() if array.dtype == np.uintp]
     assert not {"plugin_data", "efc_J", "tree_island"} & state["arrays"].keys()
     assert not {"ncon", "nefc", "nJ", "nisland", "parena", "narena", "threadpool"} & state["scalars"].keys()
@@ -86,7 +86,7 @@ def test_what_was_warned_of_is_not_warned_of_again(tmp_path: Path, capfd: pytest
     simulator: Any = made(tmp_path, MODELS["unstable"])
     driven(simulator, 0, 60)
     assert capfd.readouterr().err.count("WARNING") + log(tmp_path) > 0
-    state = decode(encode(simulator.snapshot(Census())))
+    state = decode(encode(simulator.snapshot(ObjectGraph())))
     warned = simulator._data.warning.number.copy()
     assert warned.any()
     before = log(tmp_path)
@@ -107,7 +107,7 @@ def test_a_state_with_addresses_and_without_scalars_is_read_without_its_addresse
     """As it was saved before the scalars were."""
     simulator: Any = made(tmp_path, MODELS["pid plugin"])
     driven(simulator, 0, 30)
-    state: Any = decode(encode(simulator.snapshot(Census())))
+    state: Any = decode(encode(simulator.snapshot(ObjectGraph())))
     nowhere = np.full(1, 0xDEAD, dtype=np.uint64)
     former = {
         "integration": state["integration"],

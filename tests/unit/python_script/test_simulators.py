@@ -12,7 +12,7 @@ import pytest
 from tests.support.experiments import PENDULUM, script_config, write
 
 from perdure.engines.python_script import PySimEngine
-from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.engines.python_script.simulators import make_simulator
 from perdure.errors import Invalid, InvalidState, MissingExtra, NotSnapshotable, ScriptFailed
 from perdure.state.codec import decode, encode
@@ -74,14 +74,14 @@ def test_mujocos_state_holds_sensors_and_forces_as_they_stood(tmp_path: Path) ->
     one, other = (make_simulator("Mujoco", "world.xml", tmp_path, 0) for _ in range(2))
     for _ in range(30):
         one.run_step([0.5], 10_000_000)
-    state = decode(encode(one.snapshot(Census())))
+    state = decode(encode(one.snapshot(ObjectGraph())))
     other.restore(state)
     for kind in ("sensordata", "qacc", "xpos", "cvel", "qfrc_constraint"):
         assert one.get_model_all_properties(kind).tobytes() == other.get_model_all_properties(kind).tobytes()
     for _ in range(50):
         one.run_step([0.1], 10_000_000)
         other.run_step([0.1], 10_000_000)
-    assert encode(one.snapshot(Census())) == encode(other.snapshot(Census()))
+    assert encode(one.snapshot(ObjectGraph())) == encode(other.snapshot(ObjectGraph()))
 
 
 def test_mujoco_answers_names_and_values_as_nrp_core_does(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_mujoco_refuses_in_words(tmp_path: Path, call: Any, says: str) -> None:
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
     write(tmp_path, world__xml=PENDULUM, other__xml=CONTACTS)
-    state = make_simulator("Mujoco", "other.xml", tmp_path, 0).snapshot(Census())
+    state = make_simulator("Mujoco", "other.xml", tmp_path, 0).snapshot(ObjectGraph())
     with pytest.raises(InvalidState, match="another one"):
         make_simulator("Mujoco", "world.xml", tmp_path, 0).restore(state)
 
@@ -229,9 +229,9 @@ def test_an_environments_time_limit_is_part_of_its_state() -> None:
     for _ in range(150):
         one.run_step(1, 10_000_000)
     other = make_simulator("OpenAI", "MountainCar-v0", Path(), 5)
-    other.restore(decode(encode(one.snapshot(Census()))))
+    other.restore(decode(encode(one.snapshot(ObjectGraph()))))
     assert [other.run_step(1, 1) for _ in range(60)] == [one.run_step(1, 1) for _ in range(60)]
-    assert encode(one.snapshot(Census())) == encode(other.snapshot(Census()))
+    assert encode(one.snapshot(ObjectGraph())) == encode(other.snapshot(ObjectGraph()))
 
 
 def test_a_space_that_was_sampled_keeps_its_draws() -> None:
@@ -239,7 +239,7 @@ def test_a_space_that_was_sampled_keeps_its_draws() -> None:
     space = one._environment.unwrapped.action_space  # type: ignore[attr-defined]
     space.seed(4)
     space.sample()
-    other.restore(decode(encode(one.snapshot(Census()))))
+    other.restore(decode(encode(one.snapshot(ObjectGraph()))))
     restored = other._environment.unwrapped.action_space  # type: ignore[attr-defined]
     assert [restored.sample() for _ in range(20)] == [space.sample() for _ in range(20)]
 
@@ -267,7 +267,7 @@ def test_what_an_environment_holds_elsewhere_is_named(
     gymnasium.register("Physics-v0", Physics)
     simulator = make_simulator("OpenAI", "Physics-v0", Path(), 5)
     with pytest.raises(NotSnapshotable, match=named):
-        simulator.snapshot(Census())
+        simulator.snapshot(ObjectGraph())
 
 
 def test_gymnasium_answers_as_nrp_core_does() -> None:

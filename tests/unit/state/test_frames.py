@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.errors import CorruptBlob, MissingExtra, NotSnapshotable
 from perdure.state import frames
 from perdure.state.codec import decode, encode, pack, unpack
@@ -72,7 +72,7 @@ def shape_of(value: Any) -> list[Any]:
 def test_a_frame_comes_back_as_it_was(what: str) -> None:
     value = FRAMES[what]()
     kept = {"held": [value], "before": 1}
-    for back in (decode(encode(kept)), Census().take("x", kept), unpack(pack(kept))):
+    for back in (decode(encode(kept)), ObjectGraph().take("x", kept), unpack(pack(kept))):
         assert repr(shape_of(back["held"][0])) == repr(shape_of(value))
         assert encode(back) == encode(kept)
     if isinstance(value, pd.DataFrame):
@@ -131,14 +131,14 @@ def test_what_would_not_come_back_as_it_was_is_refused_by_name(what: str) -> Non
     with pytest.raises(NotSnapshotable, match=says):
         encode({"x": make()})
     with pytest.raises(NotSnapshotable, match=says):
-        Census().take("the attribute 'x'", [make()])
+        ObjectGraph().take("the attribute 'x'", [make()])
 
 
 def test_a_frame_in_two_places_is_refused_and_frames_that_share_memory_are_not() -> None:
     frame = pd.DataFrame(np.arange(6.0).reshape(3, 2))
     with pytest.raises(NotSnapshotable, match="shared"):
-        Census().take("x", [frame, frame])
-    Census().take("x", [frame, frame.rename(columns={0: "a"}), frame[0], frame.index, frame.index])
+        ObjectGraph().take("x", [frame, frame])
+    ObjectGraph().take("x", [frame, frame.rename(columns={0: "a"}), frame[0], frame.index, frame.index])
 
 
 def test_an_array_that_a_frame_shows_is_refused() -> None:
@@ -148,12 +148,12 @@ def test_an_array_that_a_frame_shows_is_refused() -> None:
     index = pd.Index(times, copy=False)
     for held in ([numbers, frame], [frame, numbers], [times, index], [pd.Series([1.0] * 3, index), times]):
         with pytest.raises(NotSnapshotable, match="shared"):
-            Census().take("x", held)
+            ObjectGraph().take("x", held)
 
 
 def test_a_later_change_does_not_show_in_what_was_taken() -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0]})
-    taken = Census().take("x", frame)
+    taken = ObjectGraph().take("x", frame)
     frame.loc[0, "a"] = 5.0
     assert taken.loc[0, "a"] == 1.0
 

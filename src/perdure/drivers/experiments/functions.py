@@ -1,6 +1,6 @@
 """The functions between engines: preprocessing, transceiver and status functions of an experiment.
 
-They are one party, as in nrp-core, where one interpreter is theirs: with modules and generators that engines
+They are one part, as in nrp-core, where one interpreter is theirs: with modules and generators that engines
 don't share. What their modules keep is state, as an engine script's is.
 """
 
@@ -20,8 +20,8 @@ from perdure.drivers.experiments.decorators import (
     second_status,
 )
 from perdure.engines.json_data import copied
-from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.party import Party
+from perdure.engines.python_script.object_graph import ObjectGraph
+from perdure.engines.python_script.part import Part
 from perdure.engines.python_script.raised import Place, definition, raised
 from perdure.errors import (
     EngineCrashed,
@@ -86,7 +86,7 @@ class Functions:
     ) -> None:
         self._files = [*files, *([] if status is None else [status])]
         self._engines = engines
-        self._party = Party("the functions", "functions", folder, seed)
+        self._part = Part("the functions", "functions", folder, seed)
         self._functions: list[_Function] = []
         self._made: dict[tuple[str, str], Place] = {}  # what they made in this step, and where
 
@@ -101,8 +101,8 @@ class Functions:
             If a file defines no function, or one that is linked to an engine that isn't there.
         """
         for file in dict.fromkeys(entry.file for entry in self._files):
-            with self._party.running(f"when {file} was loaded"):
-                module = self._party.load(file)
+            with self._part.running(f"when {file} was loaded"):
+                module = self._part.load(file)
             found = [
                 _Function(name, file, value, definition)
                 for name, value in vars(module).items()
@@ -112,7 +112,7 @@ class Functions:
                 raise InvalidConfiguration(file=file, summary=f"it {NO_FUNCTION}")
             self._functions += found
         self._check()
-        self._party.settle()
+        self._part.settle()
 
     def step(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Run the functions of one step.
@@ -133,7 +133,7 @@ class Functions:
         self._made = {}
         made: dict[str, dict[str, Any]] = {}
         answer: dict[str, Any] = {"packs": made, "done": False, "rows": []}
-        with self._party.running(""):
+        with self._part.running(""):
             for function in self._of("preprocessing", due):
                 for pack in self._packs(function, self._call(function, inputs, preprocessed)):
                     preprocessed[pack.engine, pack.name] = pack.data
@@ -149,7 +149,7 @@ class Functions:
     @property
     def modules(self) -> Mapping[str, ModuleType]:
         """The modules of the folder that they have loaded."""
-        return self._party.modules
+        return self._part.modules
 
     def refused(self, error: PerdureError, engine: str, known: Iterable[str]) -> PerdureError:
         """Return why an engine didn't take what it was given, with the line that made it.
@@ -172,26 +172,26 @@ class Functions:
         if not given:
             return error
         place = next(iter(given.values()))
-        said = raised(error, self._party.folder, place)
+        said = raised(error, self._part.folder, place)
         file, line = said.place.file, said.place.line
         values = error.values | {"file": file, "line": line, "text": said.text, "traceback": said.traceback}
         return type(error)(f"{error} The data pack {min(given)!r} was made at {file}, line {line}.", **values)
 
     def give_answers(self, answers: State) -> None:
         """Have them read this from clocks when they are loaded, or in the next step."""
-        self._party.clock.give(answers)
+        self._part.clock.give(answers)
 
     def take_answers(self) -> State:
         """Return what they have read from clocks since this was last called."""
-        return self._party.clock.take()
+        return self._part.clock.take()
 
     def snapshot(self) -> State:
         """Return what the functions' modules keep; raise `NotSnapshotable` with the name of what can't be."""
-        return self._party.snapshot(Census())
+        return self._part.snapshot(ObjectGraph())
 
     def restore(self, state: Any) -> None:
         """Go to what `snapshot` returned, on freshly initialised functions."""
-        self._party.restore(state)
+        self._part.restore(state)
 
     def _of(self, kind: str, engines: set[str]) -> list[_Function]:
         return [f for f in self._functions if f.definition.kind == kind and f.definition.engine in engines]
@@ -200,7 +200,7 @@ class Functions:
         self, function: _Function, inputs: Mapping[str, Any], preprocessed: Mapping[tuple[str, str], Any]
     ) -> Any:
         definition = function.definition
-        self._party.doing = f"in {function.name} at {inputs['time_ns'] / 1e9:g} s"
+        self._part.doing = f"in {function.name} at {inputs['time_ns'] / 1e9:g} s"
         arguments: dict[str, Any] = {
             keyword: self._argument(given, inputs, preprocessed)
             for keyword, given in definition.packs.items()
@@ -209,7 +209,7 @@ class Functions:
             arguments[definition.iteration] = inputs["iteration"]
         if definition.time is not None:
             arguments[definition.time] = inputs["time_ns"]
-        self._party.at = function.place  # of the arguments that it doesn't take
+        self._part.at = function.place  # of the arguments that it doesn't take
         return function.call(**arguments)
 
     def _argument(
@@ -228,19 +228,19 @@ class Functions:
             return JsonDataPack(name, engine, copied(preprocessed[engine, name], name, engine), updated=True)
         if given.preprocessed:  # its preprocessing function didn't run, or made none
             return JsonDataPack(name, engine)
-        self._party.at = given.line
+        self._part.at = given.line
         raise Invalid(f"The engine {engine!r} has no data pack {name!r}.{suggest(name, packs)}")
 
     def _packs(self, function: _Function, answer: Any) -> list[_Made]:
         """Return the data packs that a function made, with copies of their data."""
-        self._party.doing, self._party.at = f"with the answer of {function.name}", function.place
+        self._part.doing, self._part.at = f"with the answer of {function.name}", function.place
         if answer is None:
             return []
         if not isinstance(answer, list | tuple) or not all(isinstance(p, JsonDataPack) for p in answer):
             raise Invalid(f"It must return a list of JsonDataPack, not {answer!r:.80}")
         made = []
         for pack in answer:
-            self._party.at = pack.made
+            self._part.at = pack.made
             if pack.engine_name not in self._engines:
                 raise Invalid(
                     f"There is no engine {pack.engine_name!r}.{suggest(pack.engine_name, self._engines)}"
@@ -250,7 +250,7 @@ class Functions:
         return made
 
     def _status(self, function: _Function, answer: Any) -> tuple[bool, list[Any]]:
-        self._party.doing, self._party.at = f"with the answer of {function.name}", function.place
+        self._part.doing, self._part.at = f"with the answer of {function.name}", function.place
         match answer:
             case (bool(done), [*rows]) if all(isinstance(row, JsonRawData | JsonDataPack) for row in rows):
                 return done, [copied(row.data, "trajectory", "status function") for row in rows]

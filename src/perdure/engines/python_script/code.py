@@ -1,10 +1,10 @@
-"""Code: the modules, classes and functions of a party, and whether they keep anything.
+"""Code: the modules, classes and functions of a part, and whether they keep anything.
 
-Code isn't state, because a fresh party has it again; so it must keep nothing of its own. It is walked through
+Code isn't state, because a fresh part has it again; so it must keep nothing of its own. It is walked through
 after its initialisation, and compared at each savepoint with how it was at the first step.
 
 A function keeps nothing if its defaults, its closure and the object it is bound to can't change; otherwise it
-is refused. The variables of the party's own classes are state (`Namespace`). Libraries are shared by the
+is refused. The variables of the part's own classes are state (`Namespace`). Libraries are shared by the
 whole process: the public attributes of their modules, classes and functions are compared. Changes within
 these values, and of private attributes, aren't detected.
 """
@@ -46,7 +46,7 @@ _PLAIN = (type(None), bool, int, float, str, bytes, complex, range)
 _EMPTY = object()
 _legacy: Any = np.random
 _CONSTANTS = (
-    *(random._inst, _legacy.mtrand._rand),  # parties save their states
+    *(random._inst, _legacy.mtrand._rand),  # parts save their states
     *(_EMPTY, dataclasses.MISSING, getattr(dataclasses, "_HAS_DEFAULT_FACTORY", None)),
 )
 _OF_LOGGERS = frozenset(vars(logging.getLogger(__name__)))
@@ -57,21 +57,21 @@ _Look = Callable[[Any], Mapping[Any, Any]]
 
 
 class Code:
-    """The code of one party.
+    """The code of one part.
 
     Parameters
     ----------
     own
-        The party's own modules, by name.
+        The part's own modules, by name.
     shared
-        Classes of others in which the party's code may keep variables.
+        Classes of others in which the part's code may keep variables.
     given
-        Returns whether a value was given to the party's code, and keeps nothing of it.
+        Returns whether a value was given to the part's code, and keeps nothing of it.
 
     Attributes
     ----------
     classes
-        The classes found that may have variables: the party's own, and the shared ones.
+        The classes found that may have variables: the part's own, and the shared ones.
     libraries
         The modules, classes and functions of libraries found, with the places that hold them.
     """
@@ -89,7 +89,7 @@ class Code:
         self._given = given
         self._refusal: NotSnapshotable | None = None
         self._met: dict[int, Any] = {}
-        self._watched: list[tuple[str, Any, _Look]] = []  # the party's own objects
+        self._watched: list[tuple[str, Any, _Look]] = []  # the part's own objects
         self._noted: list[tuple[str, Any, _Look, Mapping[Any, Any]]] = []
 
     def holds(self, place: str, value: Any, *, tuples: bool = False) -> bool:
@@ -113,7 +113,7 @@ class Code:
         return is_tuple and all(self._is_constant(place, part) for part in value)
 
     def note(self) -> None:
-        """Record what can change in the code, as of the party's first step."""
+        """Record what can change in the code, as of the part's first step."""
         libraries = [(place, thing, vars) for place, thing in self.libraries]
         self._noted = [
             (place, thing, look, dict(look(thing))) for place, thing, look in (*self._watched, *libraries)

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from perdure.engines.json_data import copied
-from perdure.engines.python_script.census import Census
-from perdure.engines.python_script.party import Party
+from perdure.engines.python_script.object_graph import ObjectGraph
+from perdure.engines.python_script.part import Part
 from perdure.engines.python_script.raised import definition
 from perdure.engines.python_script.script import EngineScript, PySimEngineScript
 from perdure.engines.python_script.simulators import Simulator, load_package, make_simulator
@@ -47,7 +47,7 @@ class PythonJsonEngine:
 
     def __init__(self) -> None:
         self._script: EngineScript | None = None
-        self._party: Party | None = None
+        self._part: Part | None = None
         self._answers: State = None  # the readings of clocks during its initialisation
         self._simulator: Simulator | None = None
         self._timestep_ns = 0  # rounded, as passed to the script
@@ -67,7 +67,7 @@ class PythonJsonEngine:
     @property
     def modules(self) -> Mapping[str, ModuleType]:
         """The loaded modules of the folder."""
-        return {} if self._party is None else self._party.modules
+        return {} if self._part is None else self._part.modules
 
     def initialize(self, config: Mapping[str, Any]) -> None:
         """Load the script, make its simulator if it has one, and call its `initialize`.
@@ -95,38 +95,38 @@ class PythonJsonEngine:
         timestep = config.get("exact_timestep") or exact(config["timestep"])
         self._timestep_ns = nanoseconds(timestep)
         self._timestep, self._parts = (timestep / NANOSECOND).as_integer_ratio()
-        party = Party(f"the engine {name!r}", f"engine {name}", Path(config["folder"]), config.get("seed", 0))
-        self._party = party
-        party.clock.give(self._answers)
-        with party.running("when it was loaded"):
-            module = party.load(config["script"])
+        part = Part(f"the engine {name!r}", f"engine {name}", Path(config["folder"]), config.get("seed", 0))
+        self._part = part
+        part.clock.give(self._answers)
+        with part.running("when it was loaded"):
+            module = part.load(config["script"])
             kind = getattr(module, "Script", None)
             if not (isinstance(kind, type) and issubclass(kind, self.base)):
                 raise Invalid(
                     f"{config['script']} must define a class Script derived from {self.base.__name__}."
                 )
-            party.at = definition(kind.__init__)
+            part.at = definition(kind.__init__)
             script = kind()
             script._name = name
             script._config_text = msgspec.json.encode(config.get("configuration", {})).decode()
         apart: dict[str, Any] = {"_set_at": script._set_at}
-        with party.running("in initialize"):
+        with part.running("in initialize"):
             if isinstance(script, PySimEngineScript):
-                self._simulator = self._make_simulator(party, config)
+                self._simulator = self._make_simulator(part, config)
                 script.sim_manager = apart["sim_manager"] = self._simulator
             self._script = script
-            party.at = definition(script.initialize)
+            part.at = definition(script.initialize)
             script.initialize()
             self.outputs()
-        party.settle(script, apart)
+        part.settle(script, apart)
 
     def outputs(self) -> dict[str, Any]:
         """Return copies of the data of all registered data packs; None where a pack is empty."""
         script = self._running
-        assert self._party is not None
+        assert self._part is not None
         copies = {}
         for name, data in script._datapacks.items():
-            self._party.at = script._set_at.get(name, self._party.at)
+            self._part.at = script._set_at.get(name, self._part.at)
             copies[name] = copied(data, name, script._name)
         return copies
 
@@ -157,15 +157,15 @@ class PythonJsonEngine:
         """
         given = self._checked(inputs)
         script = self._running
-        assert self._party is not None
+        assert self._part is not None
         # nrp-core advances the time first, so that the script sees the time it steps to.
         time = script._time_ns * self._parts + self._rest + self._timestep
         time_ns = nanoseconds(time, self._parts * 10**9)
         self._rest = time - time_ns * self._parts
-        with self._party.running(f"in runLoop to {time_ns / 1e9:g} s"):
+        with self._part.running(f"in runLoop to {time_ns / 1e9:g} s"):
             script._datapacks.update(given)
             script._time_ns = time_ns
-            self._party.at = definition(script.runLoop)
+            self._part.at = definition(script.runLoop)
             script.runLoop(self._timestep_ns)
             return self.outputs()
 
@@ -178,22 +178,22 @@ class PythonJsonEngine:
             If a value can't be restored as it is; the message names it.
         """
         script = self._running
-        assert self._party is not None
+        assert self._part is not None
         for kind in type(script).__mro__[:-1]:
             if vars(kind).get("__slots__"):
                 raise NotSnapshotable(what=f"the engine {script._name!r}", reason="its class has __slots__")
-        census = Census()
-        state: dict[str, State] = {"party": self._party.snapshot(census)}
+        graph = ObjectGraph()
+        state: dict[str, State] = {"party": self._part.snapshot(graph)}
         if self._simulator is not None:
-            state["simulator"] = self._simulator.snapshot(census)
+            state["simulator"] = self._simulator.snapshot(graph)
         if self._rest:
             state["rest"] = [self._rest, self._parts]
         return state
 
     def restore(self, state: Any) -> None:
         """Go to a state that `snapshot` returned under the same config."""
-        assert self._party is not None
-        self._party.restore(state["party"])
+        assert self._part is not None
+        self._part.restore(state["party"])
         if self._simulator is not None:
             self._simulator.restore(state["simulator"])
         rest, parts = state.get("rest", (0, 1))
@@ -203,25 +203,25 @@ class PythonJsonEngine:
 
     def give_answers(self, answers: State) -> None:
         """Let the script read these values from clocks during its initialisation, or in its next step."""
-        if self._party is None:
+        if self._part is None:
             self._answers = answers
         else:
-            self._party.clock.give(answers)
+            self._part.clock.give(answers)
 
     def take_answers(self) -> State:
         """Return the script's readings of clocks since the last call."""
-        return None if self._party is None else self._party.clock.take()
+        return None if self._part is None else self._part.clock.take()
 
     def close(self) -> None:
         """Call the script's `shutdown`, once, if its `initialize` was called."""
         script, self._script = self._script, None
-        if script is not None and self._party is not None:
-            with self._party.running("in shutdown"):
-                self._party.at = definition(script.shutdown)
+        if script is not None and self._part is not None:
+            with self._part.running("in shutdown"):
+                self._part.at = definition(script.shutdown)
                 script.shutdown()
 
-    def _make_simulator(self, party: Party, config: Mapping[str, Any]) -> Simulator:
-        return make_simulator(config["simulator"], config["world"], party.folder, config.get("seed", 0))
+    def _make_simulator(self, part: Part, config: Mapping[str, Any]) -> Simulator:
+        return make_simulator(config["simulator"], config["world"], part.folder, config.get("seed", 0))
 
     def _checked(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         script = self._running

@@ -1,7 +1,7 @@
 """The modules that a script imports: those with nrp-core's names, and those of its experiment's folder.
 
 In nrp-core, every engine and the main script have processes of their own. Here they share one process, so
-each party has its own copies of the folder's modules, which are in `sys.modules` only while its code runs.
+each part has its own copies of the folder's modules, which are in `sys.modules` only while its code runs.
 Nothing is written to the folder, not even bytecode. The modules with nrp-core's names (`nrp_core` and below)
 are available for the same time only.
 """
@@ -60,7 +60,7 @@ def provided(*registering: str) -> Mapping[str, types.ModuleType]:
 
 
 class FolderModules:
-    """One party's copies of the modules of a folder, available within a ``with`` block.
+    """One part's copies of the modules of a folder, available within a ``with`` block.
 
     The folder comes first in the search, like the folder of a script in Python.
 
@@ -159,7 +159,7 @@ class FolderModules:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Loads a module for one party, without reading or writing bytecode in the folder."""
+    """Loads a module for one part, without reading or writing bytecode in the folder."""
 
     def __init__(self, name: str, path: str, builtins: Mapping[str, Any] | None) -> None:
         super().__init__(name, path)

@@ -1,7 +1,7 @@
-"""Namespaces: the named values of a party, and which of them are state.
+"""Namespaces: the named values of a part, and which of them are state.
 
-Namespaces are the attributes of the party's script, and the variables of its modules and classes. Code that
-is there after the party's initialisation is constant: a fresh party has it again. In modules and classes,
+Namespaces are the attributes of the part's script, and the variables of its modules and classes. Code that
+is there after the part's initialisation is constant: a fresh part has it again. In modules and classes,
 tuples and frozensets of code and of plain values are constant, too. Everything else is state.
 """
 
@@ -9,8 +9,8 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.code import Code
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import State
 
@@ -35,11 +35,11 @@ class Namespace:
     Parameters
     ----------
     whose
-        The party's description, such as ``the engine 'a'``.
+        The part's description, such as ``the engine 'a'``.
     owner
         The script, module or class.
     code
-        The party's code, to which code in the namespace is added.
+        The part's code, to which code in the namespace is added.
     apart
         The names of values that are saved by other means.
     """
@@ -54,14 +54,14 @@ class Namespace:
             if code.holds(f"{self._whose} {name!r}", value, tuples=self._of_code):
                 self._constants[name] = value
 
-    def snapshot(self, census: Census) -> State:
+    def snapshot(self, graph: ObjectGraph) -> State:
         """Return a copy of its state; raise `NotSnapshotable` naming a value that can't be saved."""
         if _kind_of(self._owner) != self._kind:
             raise NotSnapshotable(what=self._whose, reason="its class was changed after `initialize`")
         for name in self._constants.keys() - vars(self._owner).keys():
             raise NotSnapshotable(what=f"{self._whose} {name!r}", reason="it was deleted after `initialize`")
         return {
-            name: census.take(f"{self._whose} {name!r}", value) for name, value in self._variables().items()
+            name: graph.take(f"{self._whose} {name!r}", value) for name, value in self._variables().items()
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:

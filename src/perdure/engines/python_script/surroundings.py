@@ -1,12 +1,12 @@
-"""Surroundings: what a party shares with the rest of its process, besides the libraries that it holds.
+"""Surroundings: what a part shares with the rest of its process, besides the libraries that it holds.
 
 These are the environment variables, the context of the decimal module, and modules that the folder's code
-puts into `sys.modules` by hand. They aren't part of a party's state, so a party whose surroundings have
+puts into `sys.modules` by hand. They don't belong to a part's state, so a part whose surroundings have
 changed since its first step can't be saved. Libraries put modules into `sys.modules` by hand, too, for
 example those compiled by Cython; these are code.
 
 If a library is a single module in C, such as pybullet, a script only has handles, as numbers, of what the
-library keeps. A party that holds such a library can't be saved from its first step on.
+library keeps. A part that holds such a library can't be saved from its first step on.
 """
 
 import decimal
@@ -28,14 +28,14 @@ _NAMES_MODULES = re.compile(rb"^[^\S\n]*+(?!#).*\bmodules\b", re.MULTILINE)  # n
 
 
 class Surroundings:
-    """The surroundings of one party; created before its code is loaded.
+    """The surroundings of one part; created before its code is loaded.
 
     Parameters
     ----------
     what
-        The party's description in errors.
+        The part's description in errors.
     folder
-        The experiment's folder, with the code of all parties.
+        The experiment's folder, with the code of all parts.
     """
 
     def __init__(self, what: str, folder: Path) -> None:
@@ -46,7 +46,7 @@ class Surroundings:
         self._keeping: str | None = None
 
     def note(self, libraries: Iterable[Any]) -> None:
-        """Record them at the party's first step; `libraries` are the libraries that its code holds."""
+        """Record them at the part's first step; `libraries` are the libraries that its code holds."""
         self._noted = _shared()
         self._keeping = next(filter(None, map(_keeping_its_own, libraries)), None)
 

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.errors import Invalid, MissingExtra, suggest
 from perdure.state.codec import State
 
@@ -48,7 +48,7 @@ class Simulator(Protocol):
         """Return the simulator's own time, in seconds."""
         ...
 
-    def snapshot(self, census: Census) -> State:
+    def snapshot(self, graph: ObjectGraph) -> State:
         """Return its state; raise `NotSnapshotable` if that can't be done."""
         ...
 

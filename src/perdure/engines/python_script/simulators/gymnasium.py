@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.engines.python_script.simulators.base import load_package
 from perdure.engines.python_script.simulators.packing import Packer, unpacked
 from perdure.errors import Invalid, MissingExtra, suggest
@@ -116,16 +116,16 @@ class Gymnasium:
         """Return the simulated time, in seconds."""
         return self._time
 
-    def snapshot(self, census: Census) -> State:
+    def snapshot(self, graph: ObjectGraph) -> State:
         """Return the attributes of every layer, and the result of the last step."""
         seen: dict[int, int] = {}
         return {
             "time": self._time,
             "ended": self._ended,
-            "properties": self._packer.packed("the last answer", self._properties, census, seen),
+            "properties": self._packer.packed("the last answer", self._properties, graph, seen),
             "layers": [
                 {
-                    name: self._packer.packed(f"{type(layer).__name__}.{name}", value, census, seen)
+                    name: self._packer.packed(f"{type(layer).__name__}.{name}", value, graph, seen)
                     for name, value in vars(layer).items()
                     if name != "env"
                 }

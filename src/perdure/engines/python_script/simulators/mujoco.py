@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from perdure.engines.python_script.census import Census
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.engines.python_script.simulators.base import load_package
 from perdure.errors import Invalid, InvalidState, suggest, with_article
 from perdure.state.codec import State
@@ -123,7 +123,7 @@ class Mujoco:
         """Return mjData's time, in seconds."""
         return float(self._data.time)
 
-    def snapshot(self, census: Census) -> State:
+    def snapshot(self, graph: ObjectGraph) -> State:
         """Return the integration state, the arrays, the scalars and the warnings."""
         kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
         integration = np.empty(self._mujoco.mj_stateSize(self._model, kind))

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.code import Code
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.errors import InvalidState, NotSnapshotable
 
 __all__ = ["Packer", "unpacked"]
@@ -52,7 +52,7 @@ class Packer:
                     self._code.holds(f"{type(owner).__name__}.{name}", value)
         self._code.note()
 
-    def packed(self, place: str, value: Any, census: Census, seen: dict[int, int]) -> Any:
+    def packed(self, place: str, value: Any, graph: ObjectGraph, seen: dict[int, int]) -> Any:
         """Return a value as State; raise `NotSnapshotable` with the place of what can't be restored.
 
         A value that is held twice is packed once: `seen` numbers the packed values, for a whole state.
@@ -65,24 +65,24 @@ class Packer:
         if kind in (list, dict, deque, np.ndarray, np.random.Generator):
             seen[id(value)] = len(seen)
         if kind is np.ndarray:
-            return ["array", census.take(place, value)]
+            return ["array", graph.take(place, value)]
         if kind is list:
-            return ["list", self._items(place, value, census, seen)]
+            return ["list", self._items(place, value, graph, seen)]
         if kind is deque:
-            return ["deque", self._items(place, value, census, seen), value.maxlen]
+            return ["deque", self._items(place, value, graph, seen), value.maxlen]
         if kind is tuple:
-            return ["tuple", self._items(place, value, census, seen)]
+            return ["tuple", self._items(place, value, graph, seen)]
         if kind is dict:
-            keys = [self.packed(f"a key of {place}", key, census, seen) for key in value]
-            values = [self.packed(f"{place}[{key!r}]", item, census, seen) for key, item in value.items()]
+            keys = [self.packed(f"a key of {place}", key, graph, seen) for key in value]
+            values = [self.packed(f"{place}[{key!r}]", item, graph, seen) for key, item in value.items()]
             return ["dict", keys, values]
         if isinstance(value, np.generic):
-            return census.take(place, value)
+            return graph.take(place, value)
         if kind is np.random.Generator and type(value.bit_generator).__name__ in _BIT_GENERATORS:
             return ["generator", _plain(value.bit_generator.state)]
         if any(value is constant for constant in self._constants):
             if isinstance(value, self._space):
-                return ["space", self._draws(place, value, census, seen)]
+                return ["space", self._draws(place, value, graph, seen)]
             if isinstance(value, _FUNCTIONS):
                 self._code.check()
             return ["constant"]
@@ -90,20 +90,20 @@ class Packer:
             what=place, reason=f"a {kind.__module__}.{kind.__qualname__} has no state that could be read"
         )
 
-    def _items(self, place: str, items: Iterable[Any], census: Census, seen: dict[int, int]) -> list[Any]:
-        return [self.packed(f"{place}[{i}]", item, census, seen) for i, item in enumerate(items)]
+    def _items(self, place: str, items: Iterable[Any], graph: ObjectGraph, seen: dict[int, int]) -> list[Any]:
+        return [self.packed(f"{place}[{i}]", item, graph, seen) for i, item in enumerate(items)]
 
-    def _draws(self, place: str, space: Any, census: Census, seen: dict[int, int]) -> Any:
+    def _draws(self, place: str, space: Any, graph: ObjectGraph, seen: dict[int, int]) -> Any:
         """Return the generators of a space, which exist once it was sampled from."""
         if isinstance(space, self._composite):
-            parts = [self._draws(place, child, census, seen) for child in _children(space)]
+            parts = [self._draws(place, child, graph, seen) for child in _children(space)]
         elif isinstance(space, self._simple):
             parts = []
         else:
             raise NotSnapshotable(
                 what=place, reason=f"a space of the type {type(space).__name__} isn't known"
             )
-        return [self.packed(place, space._np_random, census, seen), parts]
+        return [self.packed(place, space._np_random, graph, seen), parts]
 
 
 def unpacked(packed: Any, present: Any, seen: list[Any]) -> Any:

@@ -1,6 +1,6 @@
-"""Parties: code that runs with its own modules, generators and folder, and its state.
+"""Parts: code that runs with its own modules, generators and folder, and its state.
 
-An engine's script is a party; the functions between the engines of an experiment are another.
+An engine's script is a part; the functions between the engines of an experiment are another.
 """
 
 import contextlib
@@ -11,20 +11,20 @@ from typing import Any
 
 from perdure.engines.clocks import PartyClock, builtins_with
 from perdure.engines.generators import Generators
-from perdure.engines.python_script.census import Census
 from perdure.engines.python_script.code import Code
 from perdure.engines.python_script.modules import FolderModules, registered
 from perdure.engines.python_script.namespaces import Namespace
+from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.engines.python_script.raised import NOWHERE, path_within, raised
 from perdure.engines.python_script.script import EngineScript, PySimEngineScript
 from perdure.engines.python_script.surroundings import Surroundings
 from perdure.errors import InvalidState, NotSnapshotable, ScriptFailed
 from perdure.state.codec import State
 
-__all__ = ["Party"]
+__all__ = ["Part"]
 
 
-class Party:
+class Part:
     """Code with its own modules, generators and folder.
 
     Parameters
@@ -64,7 +64,7 @@ class Party:
 
     @contextlib.contextmanager
     def running(self, doing: str) -> Iterator[None]:
-        """Run the party's code within the block; `doing` says what it does; the block may change it and `at`.
+        """Run the part's code within the block; `doing` says what it does; the block may change it and `at`.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class Party:
         """
         self.doing, self.at = doing, NOWHERE
         if not self._is_noted:
-            # Not before the first step: the initialisation of other parties may change something.
+            # Not before the first step: the initialisation of other parts may change something.
             self._is_noted = True
             self._code.note()
             self._surroundings.note(library for _, library in self._code.libraries)
@@ -111,7 +111,7 @@ class Party:
         Parameters
         ----------
         script
-            An object whose attributes are part of the party's state.
+            An object whose attributes belong to the part's state.
         apart
             The names of its attributes that are saved by other means.
         """
@@ -132,13 +132,13 @@ class Party:
         self._known = set(modules)
         self._is_noted = False
 
-    def snapshot(self, census: Census) -> State:
-        """Return the state of the party.
+    def snapshot(self, graph: ObjectGraph) -> State:
+        """Return the state of the part.
 
         Raises
         ------
         NotSnapshotable
-            If a value can't be restored as it is, or a fresh party wouldn't have an imported module.
+            If a value can't be restored as it is, or a fresh part wouldn't have an imported module.
         """
         for name in self._modules.loaded.keys() - self._known:
             raise NotSnapshotable(
@@ -148,18 +148,18 @@ class Party:
         self._code.check()
         return {
             "generators": self._generators.snapshot(),
-            "names": {name: namespace.snapshot(census) for name, namespace in self._namespaces.items()},
+            "names": {name: namespace.snapshot(graph) for name, namespace in self._namespaces.items()},
         }
 
     def restore(self, state: Any) -> None:
-        """Go to a state that `snapshot` returned, on a party with the same code, initialised."""
+        """Go to a state that `snapshot` returned, on a part with the same code, initialised."""
         if set(state["names"]) != set(self._namespaces):
             raise InvalidState(
                 f"The state doesn't fit {self.what}: its code defines other modules or classes."
             )
         self._generators.restore(state["generators"])
         for name, namespace in self._namespaces.items():
-            namespace.restore(Census().take(name, state["names"][name]))
+            namespace.restore(ObjectGraph().take(name, state["names"][name]))
 
     def _file(self, module: str) -> str:
         """Return the file of a module in the folder, or the name of any other module."""

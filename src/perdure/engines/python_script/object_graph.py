@@ -1,4 +1,4 @@
-"""The census: copies everything that a script keeps, or names what can't be restored.
+"""The object graph: copies everything that a script keeps, or names what can't be restored.
 
 A restored value must behave like the saved one. So every value must have exactly one of State's types. No
 list, dict or array may be held in two places: a change in one place shows in the other, and after a restore
@@ -14,19 +14,19 @@ import numpy as np
 from perdure.errors import NotSnapshotable
 from perdure.state import frames
 
-__all__ = ["Census"]
+__all__ = ["ObjectGraph"]
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
 
-class Census:
+class ObjectGraph:
     """Copies values, and records which places hold which memory.
 
     >>> shared = [1.0]
-    >>> census = Census()
-    >>> census.take("the attribute 'a'", shared)
+    >>> graph = ObjectGraph()
+    >>> graph.take("the attribute 'a'", shared)
     [1.0]
-    >>> census.take("the attribute 'b'", {"inner": shared})
+    >>> graph.take("the attribute 'b'", {"inner": shared})
     Traceback (most recent call last):
     perdure.errors.NotSnapshotable: The state of the attribute 'b'['inner'] can't be taken: it is shared with
     the attribute 'a'; keep a copy of its own there.
