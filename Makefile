@@ -7,7 +7,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv$(if $(LATEST),-latest)
 BIN := $(VENV)/bin
 KILLS ?= 1000
-WORKERS ?= 2
+# Of tests; three fill two cores, since tests also wait for processes and disks.
+WORKERS ?= 3
 
 LOCK := constraints.txt
 LOCK_ENVIRONMENT := .venv-lock
