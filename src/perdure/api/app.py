@@ -297,7 +297,7 @@ def _app(
             policy,
             apis.public,
             limit,
-            [*experiments.uploads(settings.max_upload_bytes), *login.uploads(limit)],
+            [*experiments.uploads(settings.max_upload_bytes), *login.UPLOADS],
         ),
         count=metrics.count_answer,
         log_all=settings.access_log,

@@ -23,7 +23,7 @@ from perdure.web.failures import HttpError, invalid_request
 from perdure.web.headers import headers_of
 from perdure.web.pages import page
 
-__all__ = ["PUBLIC", "LoginRoutes", "uploads"]
+__all__ = ["PUBLIC", "UPLOADS", "LoginRoutes"]
 
 PUBLIC: Final = frozenset({"/login", "/logout"})
 """Paths that need no token: one logs in there."""
@@ -161,9 +161,8 @@ class LoginRoutes:
         return answer
 
 
-def uploads(limit: Limit) -> list[Upload]:
-    """Return the requests here that may have bodies which aren't JSON."""
-    return [Upload(re.compile("/log(in|out)"), None, limit)]
+UPLOADS: Final = (Upload(re.compile("/log(in|out)"), None, Limit(LARGEST_BODY)),)
+"""The requests here that may have bodies which aren't JSON."""
 
 
 def _also_pages(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -200,8 +199,6 @@ async def _token(request: Request) -> str:
         If the body is too large (413), neither of them (415, 400), or has something else in it (422).
     """
     data = await request.body()
-    if len(data) > LARGEST_BODY:
-        raise HttpError(413, "body_too_large", f"A login has at most {LARGEST_BODY} bytes.")
     match _media_type(request):
         case "application/json":
             body = decode_object(data)

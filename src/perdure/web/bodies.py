@@ -32,14 +32,15 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Limit:
-    """The largest body that is taken, in bytes, and the setting that says so."""
+    """The largest body that is taken, in bytes, and the setting that says so, if one does."""
 
     most: int
-    setting: str
+    setting: str | None = None
 
     def exceeded(self) -> HttpError:
         """Return the error for a body that has more."""
-        message = f"A body may have at most {self.most} bytes; {self.setting} raises that."
+        remedy = "" if self.setting is None else f"; {self.setting} raises that"
+        message = f"A body may have at most {self.most} bytes{remedy}."
         return HttpError(413, "body_too_large", message, {"limit": self.most})
 
 
@@ -100,7 +101,10 @@ async def read(receive: Receive) -> bytes:
 
 
 def strict(receive: Receive) -> Receive:
-    """Return what receives a body of JSON at once, when it has come and no object in it gives a key twice."""
+    """Return what receives a body of JSON at once, when it is in UTF-8 and no object in it gives a key twice.
+
+    FastAPI would take other encodings, too, in which keys that are given twice weren't seen.
+    """
     had = False
 
     async def receive_strict() -> Message:
@@ -108,6 +112,9 @@ def strict(receive: Receive) -> Receive:
         if had:
             return await receive()
         data = await read(receive)
+        if json.detect_encoding(data) != "utf-8":
+            text = "The body is not JSON in UTF-8; encode it as UTF-8, without a byte order mark."
+            raise HttpError(400, "malformed_request", text)
         refuse_repeated_keys(data)
         had = True
         return {"type": "http.request", "body": data, "more_body": False}

@@ -222,6 +222,15 @@ def test_what_is_no_token_is_refused(client: Client, content: bytes, media_type:
     assert "Set-Cookie" not in answer.headers
 
 
+def test_no_more_is_read_of_a_login_than_a_token_needs(client: Client) -> None:
+    """Anybody may send one."""
+    for path in ("/login", "/logout"):
+        answer = client.post(f"{HERE}{path}", content=b"x" * 16_385, headers={**FORM, **OWN})
+        assert answer.status_code == 413
+        assert answer.json()["error"]["details"] == {"limit": 16_384}
+        assert answer.json()["error"]["message"] == "A body may have at most 16384 bytes."
+
+
 def test_attempts_are_limited_and_a_right_token_waits_too() -> None:
     with in_process(settings()) as client:
         assert [log_in(client, "three").status_code for _ in range(11)] == [401] * 10 + [429]

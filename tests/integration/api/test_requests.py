@@ -41,6 +41,22 @@ def test_a_key_given_twice_is_a_400_on_every_route(
     assert client.get(f"/runs/{run}").json()["step"] == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.parametrize(("method", "path"), [*WITH_BODIES, ("POST", "/login")])
+def test_a_body_in_another_encoding_than_utf_8_is_a_400_on_every_route(
+    client: httpx.Client, run: str, method: str, path: str, encoding: str
+) -> None:
+    """JSON is UTF-8 (RFC 8259, 8.1); in another encoding a key that is given twice would go unseen."""
+    answer = client.request(
+        method, path.format(run=run), content=TWICE.decode().encode(encoding), headers=JSON
+    )
+    if answer.status_code in (404, 405):
+        assert path in ("/runs/{run}/savepoints", "/experiments/x", "/simulation/0/state"), answer.text
+    else:
+        assert (answer.status_code, "is not JSON" in answer.text) == (400, True), answer.text
+    assert client.get(f"/runs/{run}").json()["step"] == 0
+
+
 @pytest.mark.parametrize(
     "path",
     [
