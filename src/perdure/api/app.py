@@ -89,7 +89,7 @@ class App(FastAPI):
             for api in self.edge.apis:
                 add_api(document, api)
             if self.tokens_needed:
-                add_tokens(document, self.edge.public)
+                add_tokens(document, self.edge.public, self.edge.apis)
         return document
 
 

@@ -23,7 +23,8 @@ def installed_dialects() -> tuple[Dialect[Any], ...]:
     for point in entry_points(group=GROUP):
         other = found.setdefault(point.name, point)
         if other.value != point.value:
-            raise _unusable(point, f"{_package(other)} has registered that name, too")
+            packages = " and ".join(sorted((_package(other), _package(point))))
+            raise DialectUnusable(dialect=point.name, reason=f"{packages} have both registered that name")
     return tuple(_load(found[name]) for name in sorted(found))
 
 

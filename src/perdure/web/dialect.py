@@ -87,8 +87,9 @@ class Route(Generic[S]):
     Attributes
     ----------
     method, path
-        Where it is. The path begins with a slash; a part in braces is a parameter, which is any text but an
-        empty one. A slash at the end of a request's path makes no difference.
+        Where it is. The method is GET, POST, PUT, PATCH or DELETE. The path begins with a slash; a part in
+        braces is a parameter, which is any text but an empty one. A slash at the end of a request's path
+        makes no difference.
     handler
         What answers.
     operation
@@ -125,10 +126,11 @@ class Dialect(Generic[S]):
     Attributes
     ----------
     name, description
-        What it is called, also in the OpenAPI document, and what it is.
+        What it is called, also in the OpenAPI document, which no other API is; and what it is.
     routes
-        Its routes. Where a path matches several, a text in a path counts more than a parameter. What is below
-        a first part of its own, and isn't there, is answered in its shape, too.
+        Its routes. Where a path matches several, a text in a path counts more than a parameter, unless no
+        path goes on from it. What isn't there below a first part from which its paths go on is answered in
+        its shape, too.
     opened
         Opens what its handlers work with, for as long as the app serves, given the `Services` of the app.
     error
@@ -136,7 +138,8 @@ class Dialect(Generic[S]):
     statuses
         The statuses of errors, where they differ from those of the native API.
     schemas
-        What the operations of its routes refer to in the OpenAPI document's schemas.
+        What the operations of its routes refer to in the OpenAPI document's schemas, under names that no
+        other API uses.
     request_headers
         The request headers that web pages of other origins may send.
     """

@@ -19,22 +19,21 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from perdure.errors import PerdureError
+from perdure.errors import DialectUnusable, PerdureError
 from perdure.web.auth import Callers, note_caller
 from perdure.web.bodies import Limit, Upload, bounded, check_media_type, has_body, read, strict
 from perdure.web.dialect import Call, Dialect, Route, json_response
 from perdure.web.errors import raised_by_routes
-from perdure.web.failures import HttpError, failure_of
+from perdure.web.failures import Failure, HttpError, failure_of
 from perdure.web.headers import Headers, headers_of
 from perdure.web.origins import OriginPolicy
 from perdure.web.paths import check_encoding
-from perdure.web.routing import Routing
+from perdure.web.routing import METHODS, Routing
 from perdure.web.services import Services
 from perdure.web.tokens import Caller
 
 __all__ = ["Admission", "Edge"]
 
-NATIVE_METHODS = "GET, POST, PUT, PATCH, DELETE"
 PREFLIGHT_SECONDS = "600"
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -95,6 +94,8 @@ class Edge:
     ----------
     apis
         The native API, and the dialects.
+    public
+        Paths of the native API that need no token.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Edge:
         self._rest = rest
         self.apis = (native, *dialects)
         self._routing = Routing(native, paths, dialects)
+        self.public = admission.public
         self._admission = admission
         self._callers = admission.callers
         self._policy = admission.policy
@@ -123,18 +125,23 @@ class Edge:
 
     @asynccontextmanager
     async def opened(self, services: Services) -> AsyncIterator[None]:
-        """Open what the handlers of all APIs work with, for as long as the block lasts."""
+        """Open what the handlers of all APIs work with, for as long as the block lasts.
+
+        Raises
+        ------
+        DialectUnusable
+            If a dialect can't be opened, for another reason than one of `perdure.errors`.
+        """
         async with AsyncExitStack() as stack:
             for api in self.apis:
-                self._opened[api.name] = await stack.enter_async_context(api.opened(services))
+                try:
+                    self._opened[api.name] = await stack.enter_async_context(api.opened(services))
+                except PerdureError:
+                    raise
+                except Exception as error:
+                    reason = f"it can't be opened: {type(error).__name__}: {error}".rstrip(".")
+                    raise DialectUnusable(dialect=api.name, reason=reason) from error
             yield
-
-    @property
-    def public(self) -> frozenset[str]:
-        """The paths that need no token."""
-        return frozenset(
-            (*self._admission.public, *(it.path for api in self.apis for it in api.routes if it.public))
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -212,7 +219,7 @@ class Edge:
 
     async def _hand_on(self, scope: Scope, headers: Headers, receive: Receive, send: "_Answering") -> None:
         """Let the app of the other routes answer."""
-        public = scope["path"] in self._admission.public
+        public = scope["path"] in self.public
         note_caller(scope, self._caller(scope, headers, send, public=public, native=True))
         if scope["method"] in _WITH_BODY and has_body(headers):
             upload = next((one for one in self._admission.uploads if one.path.fullmatch(scope["path"])), None)
@@ -247,8 +254,17 @@ class Edge:
             log.error("request_failed", method=scope["method"], path=scope["path"][:200], exc_info=error)
         if send.status:
             raise error  # the server breaks the connection off, so that half an answer isn't taken for one
-        answer = json_response(api.error(failure), failure.status, failure.headers)
-        await answer(scope, receive, send)
+        await self._shaped(api, failure)(scope, receive, send)
+
+    def _shaped(self, api: Dialect[Any], failure: Failure) -> Response:
+        """Return the answer for a failure, in the native shape if the dialect's own fails."""
+        try:
+            return json_response(api.error(failure), failure.status, failure.headers)
+        except Exception as error:
+            if api is self._native:
+                raise
+            log.error("error_not_shaped", dialect=api.name, exc_info=error)
+            return self._shaped(self._native, failure)
 
     def _is_preflight(
         self, api: Dialect[Any], routes: Mapping[str, Any], origin: str | None, headers: Headers
@@ -259,7 +275,7 @@ class Edge:
         return bool(routes)
 
     def _preflight(self, api: Dialect[Any], routes: Mapping[str, Any]) -> Response:
-        methods = NATIVE_METHODS if api is self._native else ", ".join([*routes, "OPTIONS"])
+        methods = ", ".join(METHODS) if api is self._native else ", ".join([*routes, "OPTIONS"])
         return Response(
             status_code=204,
             headers={

@@ -33,7 +33,9 @@ def add_api(document: dict[str, Any], api: Dialect[Any]) -> None:
         tags.append({"name": api.name, "description": api.description})
     for route in api.routes:
         document["paths"].setdefault(route.path, {})[route.method.lower()] = _operation(api, route)
-    document.setdefault("components", {}).setdefault("schemas", {}).update(api.schemas)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in api.schemas.items():
+        schemas.setdefault(name, schema)
 
 
 def describe(operations: Sequence[Operation]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -53,12 +55,13 @@ def add_errors(document: dict[str, Any]) -> None:
     schemas[ErrorBody.__name__] = schema
 
 
-def add_tokens(document: dict[str, Any], public: Collection[str]) -> None:
-    """Say in an OpenAPI document that all paths but the public ones need a bearer token."""
+def add_tokens(document: dict[str, Any], public: Collection[str], apis: Sequence[Dialect[Any]]) -> None:
+    """Say in an OpenAPI document which routes need a bearer token: all but public ones and public paths."""
+    routes = {(route.method.lower(), route.path) for api in apis for route in api.routes if route.public}
     document.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for path, item in document["paths"].items():
-        if path not in public:
-            for method in _METHODS & item.keys():
+        for method in _METHODS & item.keys():
+            if path not in public and (method, path) not in routes:
                 item[method]["security"] = [{"token": []}]
 
 

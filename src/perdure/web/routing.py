@@ -1,13 +1,19 @@
 """Routing: which API a path belongs to, and which of its routes are there."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from perdure.errors import DialectUnusable
 from perdure.web.dialect import Dialect, Route
 
-__all__ = ["Found", "Routing"]
+__all__ = ["METHODS", "Found", "Routing"]
+
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""The methods that routes have; HEAD is answered as GET, and OPTIONS for all routes of a path."""
+
+_PATH = re.compile(r"(/([^/{}]+|\{\w+\}))+")
 
 
 @dataclass
@@ -59,7 +65,7 @@ class Routing:
     Raises
     ------
     DialectUnusable
-        If two of them have the same route.
+        If two of them have the same name or the same route, or a route's method or path is malformed.
     """
 
     def __init__(self, native: Dialect[Any], others: Iterable[str], dialects: Iterable[Dialect[Any]]) -> None:
@@ -67,13 +73,20 @@ class Routing:
         self._root = _Node(api=native)
         for path in others:
             self._place(path.removeprefix("/").split("/"), native)
+        apis: dict[str, Dialect[Any]] = {}
         for api in (native, *dialects):
+            other = apis.setdefault(api.name, api)
+            if other is not api:
+                whose = "the native API" if other is native else "another dialect"
+                raise DialectUnusable(dialect=api.name, reason=f"{whose} has that name, too")
             for route in api.routes:
+                self._check(route, api)
                 node = self._place(route.parts, api)
                 first = self._root.children.get(route.parts[0], node)
                 if first.api is not api or node.api is not api or route.method in node.routes:
-                    other = node.api if first.api is api else first.api
-                    reason = f"{route.method} {route.path} is at a path of {(other or native).name}"
+                    holder = node.api if first.api is api else first.api
+                    whose = "the native API" if holder is native or holder is None else holder.name
+                    reason = f"{route.method} {route.path} is at a path of {whose}"
                     raise DialectUnusable(dialect=api.name, reason=reason)
                 node.routes[route.method] = route
 
@@ -100,6 +113,16 @@ class Routing:
         if first is None or first.api is None or first.is_leaf:
             return Found(self._native, {})
         return Found(first.api, {})
+
+    def _check(self, route: Route[Any], api: Dialect[Any]) -> None:
+        """Raise `DialectUnusable` if a route can't be at any request's path."""
+        reason = ""
+        if route.method not in METHODS:
+            reason = f"{route.method!r} at {route.path} is none of the methods {', '.join(METHODS)}"
+        elif _PATH.fullmatch(route.path) is None or len(set(route.names)) < len(route.names):
+            reason = f"{route.path!r} is malformed; write a path as in /games/{{game}}/rounds"
+        if reason:
+            raise DialectUnusable(dialect=api.name, reason=reason)
 
     def _place(self, parts: Sequence[str], api: Dialect[Any]) -> _Node:
         """Return the node of a path, whose it is from now on if it is nobody's."""

@@ -1,7 +1,7 @@
 """The router: BPTK's routes over HTTP, and the shape of its errors.
 
-An instance has paths of its own at the root. Where the first part of a path is a text of another API's, that
-counts: nothing there is an instance's.
+An instance has paths of its own at the root. Below a first part from which paths of another API go on,
+nothing is an instance's.
 """
 
 from collections.abc import AsyncIterator, Mapping
