@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from perdure.drivers.session_requests import NewSession
-from perdure.errors import Invalid, NotSnapshotable
+from perdure.errors import Invalid, InvalidOverride, NotSnapshotable
 from perdure.scenarios import Catalogue, EngineModel
 from perdure.state.codec import State
 
-__all__ = ["Dying", "Reading", "Sealed", "Summing", "catalogue_with", "new", "summing"]
+__all__ = ["Dying", "Reading", "Refusing", "Sealed", "Stuck", "Summing", "catalogue_with", "new", "summing"]
 
 
 class Summing:
@@ -114,6 +114,31 @@ class Dying(Summing):
                 signal.pause()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().step(inputs)
+
+
+class OddRate(Invalid):
+    """The rate {rate} is odd."""
+
+
+class Refusing(Summing):
+    """One that refuses rates by errors of its own: a class of its own, and Perdure's in its own words."""
+
+    def validate(self, inputs: Mapping[str, Any]) -> None:
+        if inputs.get("rate") == 3.0:
+            raise OddRate(rate=3.0)
+        if inputs.get("rate") == 5.0:
+            raise InvalidOverride("A rate of 5 is too much.")
+
+
+class Stuck(Summing):
+    """One that hangs in its snapshot once it was stepped."""
+
+    isolated: ClassVar[bool] = True
+
+    def snapshot(self) -> State:
+        if self.steps:
+            signal.pause()
+        return super().snapshot()
 
 
 def summing(engine: Any = Summing, **given: Any) -> EngineModel:

@@ -186,6 +186,8 @@ class LiveSession:
             try:
                 self._engines[index].validate(given)
             except InvalidOverride as error:
+                if "name" not in error.values:  # an engine raised it in words of its own
+                    raise
                 scenario = self.spec.scenarios[index]
                 part = error.values.get("part")  # constants or points, if it is about a name among them
                 place = ("settings", scenario.manager, scenario.scenario, part, error.values["name"])

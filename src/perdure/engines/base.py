@@ -51,7 +51,10 @@ class Engine(Protocol):
         ...
 
     def restore(self, state: State) -> None:
-        """Go to the state that `snapshot` returned, on an engine initialised with the same config."""
+        """Go to the state that `snapshot` returned, on an engine initialised with the same config.
+
+        `snapshot` then returns an equal state, bit for bit, with its dicts in the same order.
+        """
         ...
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.engines.base import Identified
 from perdure.engines.kinds import OWN_KINDS, engine_kinds, packages_of_kind
-from perdure.errors import InvalidScenario, suggest
+from perdure.errors import InvalidScenario, message_of, suggest
 from perdure.state.codec import State, pack
 
 __all__ = ["EngineReference", "fingerprint_of", "reference_to"]
@@ -110,7 +110,7 @@ def fingerprint_of(
     Raises
     ------
     InvalidScenario
-        If a change of the engine couldn't be detected.
+        If a change of the engine couldn't be detected, or its class can't identify the config.
     """
     module = getattr(made, "__module__", "")
     packages = packages_of_kind(reference.kind) if reference.kind else {}
@@ -128,7 +128,15 @@ def fingerprint_of(
         "engine": reference.kind or f"{reference.attribute}",
         "packages": [f"{name} {version}" for name, version in sorted(packages.items())],
         "source": hashlib.blake2b(source, digest_size=16).digest(),
-        "config": made.identify(config) if isinstance(made, Identified) else {**config},
+        "config": _identified(model, made, config) if isinstance(made, Identified) else {**config},
         "version": version,
     }
     return hashlib.blake2b(pack(identity), digest_size=16).hexdigest()
+
+
+def _identified(model: str, made: Identified, config: Mapping[str, Any]) -> State:
+    try:
+        return made.identify(config)
+    except Exception as error:  # it may be another package's code
+        reason = f"the config of {model!r} is wrong: {type(error).__name__}: {message_of(error)}".rstrip(".")
+        raise InvalidScenario(reason=reason) from error

@@ -4,6 +4,7 @@ The engine itself advances by one dt at a time, and has no stop time. If its sta
 here consists of its inputs since its start, and a restore repeats them.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from perdure.errors import (
     ModelChanged,
     PerdureError,
     Refused,
+    message_of,
     nearest,
 )
 from perdure.state.codec import State
@@ -80,7 +82,10 @@ class SteppedEngine:
     @property
     def finished(self) -> bool:
         """Whether the run has reached its stop time, or the engine is finished."""
-        return self._steps >= self._specs.answers or (self._steps > 0 and self._running.finished)
+        if self._steps == 0 or self._steps >= self._specs.answers:
+            return self._steps >= self._specs.answers
+        with self._own_errors():
+            return bool(self._running.finished)
 
     def initialize(self, config: Mapping[str, Any]) -> None:
         """Put the engine at its start.
@@ -119,7 +124,8 @@ class SteppedEngine:
             engine = new_engine(self._name, self._make)
             if answers is not None and isinstance(engine, Asking):
                 engine.give_answers(answers)
-            engine.initialize({**self._config, "seed": self._seed, "timestep": self._specs.dt})
+            config = copy.deepcopy({**self._config})  # the engine may change what it is given
+            engine.initialize({**config, "seed": self._seed, "timestep": self._specs.dt})
         self._engine = engine
         self._recorded = Recorded(engine, f"the model {self._name!r}")
         self._notes = Notes()
@@ -168,7 +174,7 @@ class SteppedEngine:
         with self._own_errors():
             if self._steps == 0 and isinstance(self._running, Observable):
                 self._running.validate(given)
-                outputs, self._pending = self._running.outputs(), given
+                outputs, self._pending = self._copied(self._running.outputs()), given
             else:
                 for number in range(self._specs.multiple if self._steps else 1):
                     outputs, answers = self._advance(given, ahead.get("steps", {}).get(number))
@@ -250,17 +256,25 @@ class SteppedEngine:
         engine = self._running
         if ahead is not None and isinstance(engine, Asking):
             engine.give_answers(ahead)
-        outputs = copied(engine.step(inputs), "outputs", self._name)
+        # A copy, since the engine may change what it is given, which a restore may have to repeat.
+        outputs = self._copied(engine.step(copy.deepcopy({**inputs})))
         answers = self._recorded.finish()
         self._notes.add({"given": inputs, "answered": outputs})
         return outputs, answers
+
+    def _copied(self, outputs: Any) -> dict[str, Any]:
+        """Return a copy of what the engine answers."""
+        if not isinstance(outputs, Mapping):
+            raise TypeError(f"the engine answers {outputs!r:.80}, not a mapping of names to outputs")
+        copy_of: dict[str, Any] = copied(outputs, "outputs", self._name)
+        return copy_of
 
     def _output(self, outputs: Mapping[str, Any], name: str) -> Any:
         if name not in outputs:
             raise EvaluationFailed(
                 element=name, time=self.time, reason=f"the engine of {self._name!r} doesn't answer it"
             )
-        return copied(outputs[name], name, self._name)
+        return outputs[name]
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:
@@ -269,8 +283,8 @@ class SteppedEngine:
             yield
         except PerdureError:
             raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".rstrip(".")
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {message_of(error)}".rstrip(".")
             time = self._specs.time(self._steps * self._specs.multiple)  # the next one
             raise EvaluationFailed(element=self._name, time=time, reason=reason) from error
 
@@ -362,6 +376,8 @@ def make_stepped(
     try:
         make = engine.load()
         now = fingerprint_of(name, engine, make, engine_config, version)
+    except InvalidScenario:  # it could be identified then
+        now = ""
     except PerdureError:
         raise
     except Exception as error:  # code of another package

@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any, cast
 
+import perdure.errors
 from perdure.engines.base import Asking, Engine, Modular
 from perdure.engines.json_data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
@@ -36,22 +37,30 @@ def _serve(connection: socket.socket) -> None:
     while method != "close":
         method, argument = receive(connection)
         try:
+            value: Any = None
             if method == "initialize":
                 sys.path[:], make, name, arguments, config, answers = argument
                 engine, value = _function(make)(*arguments, config, answers)
-            else:
-                assert engine is not None, "an engine is initialised first"
+            elif engine is not None:  # it may be closed after it couldn't be initialised
                 value = _called(engine, method, argument)
             if method in ("initialize", "step"):
                 value = {port: copied(data, port, name) for port, data in value.items()}
-            about: list[Any] = [0.0, True] if method == "close" else [engine.time, engine.finished]
+            about: list[Any] = [0.0, True]
+            if engine is not None and method != "close":
+                about = [engine.time, engine.finished]
             about.append(engine.take_answers() if isinstance(engine, Asking) else None)
             send(connection, ["answer", value, *about])
         except PerdureError as error:
             values: dict[str, Any] = {
                 key: shown for key, shown in error.values.items() if isinstance(shown, str | int | float)
             }
-            send(connection, ["error", type(error).__name__, str(error), values])
+            send(connection, ["error", _kind(error), str(error), values])
+
+
+def _kind(error: PerdureError) -> str:
+    """Return the name of the nearest kind of error that the parent knows, too."""
+    known = set(map(id, vars(perdure.errors).values()))
+    return next(kind.__name__ for kind in type(error).__mro__ if id(kind) in known)
 
 
 def _function(name: str) -> MakeEngine:

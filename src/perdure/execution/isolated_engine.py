@@ -54,6 +54,8 @@ class IsolatedEngine:
         What sets the timeout, for the error.
     environment
         All variables of the process's environment.
+    patience
+        Seconds that its start, or a snapshot of it, may take; None for any.
 
     Attributes
     ----------
@@ -70,6 +72,7 @@ class IsolatedEngine:
         timeout: float | None,
         setting: str,
         environment: Mapping[str, str],
+        patience: float | None = None,
     ) -> None:
         self._name = name
         self._make = f"{make.__module__}:{make.__qualname__}"
@@ -77,6 +80,7 @@ class IsolatedEngine:
         self._timeout = timeout
         self._setting = setting
         self._environment = environment
+        self._patience = patience
         self._given: State = None  # what it was answered when it did what it does next
         self._answers: State = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -100,7 +104,7 @@ class IsolatedEngine:
         """Start the process, and have it make and initialise the engine."""
         self._launch()
         start = [sys.path, self._make, self._name, self._arguments, dict(config), self._given]
-        self.start = self._data(self._call("initialize", start))
+        self.start = self._data(self._call("initialize", start, self._patience))
         self._given = None
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
@@ -129,7 +133,7 @@ class IsolatedEngine:
 
     def snapshot(self) -> State:
         """Return the engine's state."""
-        state: State = self._call("snapshot", None)
+        state: State = self._call("snapshot", None, self._patience)
         return state
 
     def restore(self, state: State) -> None:

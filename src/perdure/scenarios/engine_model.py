@@ -23,6 +23,7 @@ from perdure.state.codec import decode, encode
 __all__ = ["EngineModel"]
 
 _SCRIPTS = ("python_json", "py_sim")
+_PATIENCE = 60.0  # seconds that an engine's start or a snapshot may take, at least
 _HASH_SEED = {"PYTHONHASHSEED": "0"}  # so that sets are walked in the same order in each process
 
 
@@ -48,7 +49,8 @@ class EngineModel:
     isolated
         Whether it is stepped in a process of its own. An engine whose class says so always is.
     timeout
-        Seconds that a step in a process of its own may take; None for any.
+        Seconds that a step in a process of its own may take; None for any. A start or a snapshot may take as
+        long, but at least 60 s.
     version
         Raise it with every change of the numbers that isn't seen in the source of the engine's module or in
         the config.
@@ -94,8 +96,21 @@ class EngineModel:
     points: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        if isinstance(self.outputs, str) or isinstance(self.inputs, str):
-            raise InvalidScenario(reason=f"outputs and inputs of {self.name!r} are lists of names")
+        for attribute, kind, what in (
+            ("outputs", Collection, "a list of names"),
+            ("inputs", Mapping, "a mapping of names to values"),
+            ("config", Mapping, "a mapping"),
+            ("version", str, "a text"),
+        ):
+            value = getattr(self, attribute)
+            if not isinstance(value, kind) or (attribute == "outputs" and isinstance(value, str)):
+                reason = f"{attribute!r} of the model {self.name!r} is {value!r:.80}, not {what}"
+                raise InvalidScenario(reason=reason)
+        if self.timeout is not None and not (finite(self.timeout) or 0.0) > 0.0:
+            reason = f"the timeout of {self.name!r} is {self.timeout!r:.80}, not a positive number of seconds"
+            raise InvalidScenario(reason=reason)
+        if not (self.upgrade is None or callable(self.upgrade)):
+            raise InvalidScenario(reason=f"the upgrade of {self.name!r} is {self.upgrade!r:.80}, no function")
         names = (self.name, *self.outputs, *self.inputs)
         if not all(isinstance(name, str) and name for name in names) or not self.outputs:
             raise InvalidScenario(
@@ -207,6 +222,7 @@ class EngineModel:
             timeout=self.timeout,
             setting=f"the timeout of the model {self.name!r}",
             environment=allowed(os.environ) | _HASH_SEED,
+            patience=None if self.timeout is None else max(self.timeout, _PATIENCE),
         )
 
     def simulate(self, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[Any]]]:

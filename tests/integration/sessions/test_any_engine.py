@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.any_engines import Dying, Reading, Sealed, Summing, catalogue_with, new, summing
+from tests.support.any_engines import (
+    Dying,
+    Reading,
+    Refusing,
+    Sealed,
+    Stuck,
+    Summing,
+    catalogue_with,
+    new,
+    summing,
+)
 from tests.support.small import sessions_on
 
 from perdure.drivers.session_requests import ForkSession, StepRequest
@@ -17,14 +27,16 @@ from perdure.drivers.sessions import Sessions
 from perdure.errors import (
     EngineCrashed,
     EvaluationFailed,
+    Invalid,
     InvalidOverride,
     ModelChanged,
     Refused,
     ScriptFailed,
 )
 from perdure.execution.guard import content, descendants
+from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.run import Key
-from perdure.scenarios import Catalogue, EngineModel
+from perdure.scenarios import Catalogue, EngineModel, engine_model
 from perdure.stores.base import Store
 from perdure.stores.sqlite import SqliteStore
 
@@ -140,6 +152,40 @@ def test_an_engine_that_hangs_is_killed_at_its_timeout_and_restored(store: Store
             run_id = (await sessions.create("me", new())).run.id
             await sessions.step("me", run_id, StepRequest(steps=5))
             assert await totals(sessions, run_id) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+    run(work())
+
+
+def test_an_engine_that_hangs_at_its_start_or_in_a_snapshot_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = catalogue_with(summing()).scenario("sum", "base").config(["total"], seed=1)
+    monkeypatch.setattr(engine_model, "_PATIENCE", 0.001)
+    with pytest.raises(EngineCrashed, match=r"took longer than 0\.001 s \(the timeout of the model 'sum'\)"):
+        summing(Stuck, timeout=0.001).make_engine().initialize(config)
+    engine = summing(Stuck, timeout=None).make_engine()
+    assert isinstance(engine, IsolatedEngine)
+    with closing(engine):
+        engine.initialize(config)
+        engine.step({})
+        engine._patience = 0.1
+        with pytest.raises(EngineCrashed, match=r"took longer than 0\.1 s"):
+            engine.snapshot()
+    assert engine_processes() == []
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_an_engine_may_refuse_inputs_by_errors_of_its_own(store: Store, isolated: bool) -> None:
+    async def work() -> None:
+        catalogue = catalogue_with(summing(Refusing, isolated=isolated))
+        async with aclosing(sessions_on(store, catalogue)) as sessions:
+            run_id = (await sessions.create("me", new())).run.id
+            with pytest.raises(Invalid, match=r"^The rate 3\.0 is odd\.$"):
+                await sessions.step("me", run_id, StepRequest(settings=setting(rate=3.0)))
+            with pytest.raises(InvalidOverride, match=r"^A rate of 5 is too much\.$"):
+                await sessions.step("me", run_id, StepRequest(settings=setting(rate=5.0)))
+            await sessions.step("me", run_id, STEP)
+            assert await totals(sessions, run_id) == [0.0]
 
     run(work())
 

@@ -44,7 +44,14 @@ def local_engine() -> type[Summing]:
         ({"engine": "system_dynamics"}, "register a Model of system dynamics itself"),
         ({"engine": 7}, "is 7, not a class or its name"),
         ({"outputs": []}, "at least one output"),
-        ({"outputs": "total"}, "are lists of names"),
+        ({"outputs": "total"}, "is 'total', not a list of names"),
+        ({"outputs": None}, "is None, not a list of names"),
+        ({"inputs": ["rate"]}, r"is \['rate'\], not a mapping of names to values"),
+        ({"config": [1]}, r"is \[1\], not a mapping"),
+        ({"version": 2}, "is 2, not a text"),
+        ({"upgrade": "later"}, "'later', no function"),
+        ({"timeout": 0}, "is 0, not a positive number of seconds"),
+        ({"timeout": float("nan")}, "not a positive number of seconds"),
         ({"outputs": [""]}, "names are text"),
         ({"name": ""}, "needs a name"),
         ({"config": {"seed": 1}}, "has 'seed', which is each session's own"),
@@ -108,6 +115,7 @@ def test_what_computes_a_model_identifies_it_and_its_times_and_inputs_do_not(tmp
     same = {
         summing(**given).fingerprint() for given in ({}, {"dt": 0.5}, {"inputs": {}}, {"outputs": ["total"]})
     }
+    (tmp_path / "a.py").write_text("")
     others = {
         summing(Sealed).fingerprint(),
         summing(config={"begin": 1.0}).fingerprint(),
@@ -126,6 +134,21 @@ def test_a_script_is_identified_by_the_files_of_its_folder_wherever_that_is(tmp_
     assert other.fingerprint() == one.fingerprint()  # as it was when it was first asked for
     assert scripted(tmp_path / "other").fingerprint() != one.fingerprint()
     assert PythonJsonEngine.isolated and one.isolated
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"script": "a.py"}, "the config of 'sum' is wrong: KeyError: 'folder'"),
+        ({"folder": "."}, "KeyError: 'script'"),
+        ({"folder": ".", "script": "nowhere.py"}, "There is no script 'nowhere.py' in the folder '.'"),
+    ],
+)
+def test_a_script_that_is_not_there_is_said_when_its_model_is_registered(
+    config: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InvalidScenario, match=says):
+        catalogue_with(summing("python_json", config=config))
 
 
 def test_an_engine_of_a_file_is_found_in_its_process_and_an_edited_one_refused(tmp_path: Path) -> None:

@@ -165,6 +165,68 @@ def test_what_an_engine_raises_says_which_model_and_when() -> None:
         stepped.step({})
 
 
+class Quitting(Summing):
+    def step(self, inputs: Any) -> Any:
+        raise SystemExit(3)
+
+
+class Vague(Summing):
+    def step(self, inputs: Any) -> Any:
+        return None
+
+
+class Unsure(Summing):
+    @property
+    def finished(self) -> bool:
+        raise ZeroDivisionError("division by zero")
+
+    @finished.setter
+    def finished(self, value: bool) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        (Quitting, r"t=2\.0: SystemExit: 3"),
+        (Vague, r"t=2\.0: TypeError: the engine answers None, not a mapping of names to outputs"),
+        (Unsure, r"t=2\.5: ZeroDivisionError"),
+    ],
+)
+def test_an_engine_that_exits_or_answers_no_outputs_or_cannot_say_whether_it_is_finished_is_an_error(
+    engine: Any, says: str
+) -> None:
+    stepped = made(engine)
+    with pytest.raises(EvaluationFailed, match=says):
+        stepped.step({})
+        assert stepped.finished is None
+
+
+class Consuming(Sealed):
+    """One that changes what it is given."""
+
+    def initialize(self, config: Any) -> None:
+        super().initialize(config)
+        self.total = config["begins"].pop()
+
+    def step(self, inputs: Any) -> Any:
+        notes = inputs.get("note") or []
+        self.total += sum(notes)
+        notes.clear()
+        return super().step({"rate": inputs.pop("rate", 0.0)})
+
+
+def test_an_engine_that_changes_what_it_is_given_is_restored_and_made_again() -> None:
+    stepped = SteppedEngine("sum", Consuming, {"begins": [1.0, 2.0]}, INPUTS)
+    for _ in range(2):
+        stepped.initialize(config(inputs={"note": [5.0]}))
+        assert stepped.step({})["total"] == 7.0
+    assert stepped.step({"inputs": {"note": [1.0, 2.0]}, "constants": {"rate": 4.0}})["total"] == 12.0
+    restored = SteppedEngine("sum", Consuming, {"begins": [1.0, 2.0]}, INPUTS)
+    restored.initialize(config(inputs={"note": [5.0]}))
+    restored.restore(decode(encode(stepped.snapshot())))
+    assert restored.step({})["total"] == stepped.step({})["total"] == 12.0
+
+
 def test_an_output_that_the_engine_lacks_is_an_error() -> None:
     with pytest.raises(EvaluationFailed, match=r"'nothing' .* the engine of 'sum' doesn't answer it"):
         made(outputs=["nothing"]).step({})

@@ -35,7 +35,9 @@ class PythonJsonEngine:
     @classmethod
     def identify(cls, config: Mapping[str, Any]) -> State:
         """Return the config without its folder, and a hash of each file in the folder, except hidden ones."""
-        folder = Path(config["folder"])
+        folder, script = Path(config["folder"]), config["script"]
+        if not (folder / script).is_file():
+            raise Invalid(f"There is no script {script!r} in the folder {str(folder)!r}.")
         files: dict[str, State] = {}
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
