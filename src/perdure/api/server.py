@@ -140,6 +140,7 @@ class _Signals:
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None
         self._before: dict[int, Any] = {}
+        self._stopped = False  # before there was a server
 
     def __enter__(self) -> "_Signals":
         if threading.current_thread() is threading.main_thread():
@@ -149,9 +150,14 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._stopped:
+            sys.exit(
+                0
+            )  # code that was being imported got it, and its loader took it for an error of that code
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.server is None:
+            self._stopped = True
             sys.exit(0)
         self.server.handle_exit(number, frame)
 

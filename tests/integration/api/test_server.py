@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.support.served import ROOT, served
 
+from perdure.api import dialects
 from perdure.api.server import serve
 from perdure.errors import AddressUnavailable
 from perdure.scenarios import Catalogue
@@ -33,6 +35,20 @@ def test_a_signal_stops_it_and_everything_is_closed(tmp_path: Path, stop: signal
         "server.log",
     ]
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_a_dialect_is_imported_stops_it_and_is_no_error_of_the_dialect(
+    tmp_path: Path, stop: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"slow_{stop.name.lower()}"
+    (tmp_path / f"{module}.py").write_text(f"import signal\nsignal.raise_signal({stop.value})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("slow", f"{module}:DIALECT", dialects.GROUP)
+    monkeypatch.setattr(dialects, "entry_points", lambda group: EntryPoints([point]))
+    with pytest.raises(SystemExit) as ended:
+        serve(Catalogue(), Settings(store="memory://", port=0))
+    assert ended.value.code == 0
 
 
 def test_it_starts_again_after_a_kill_and_goes_on(tmp_path: Path) -> None:
