@@ -9,7 +9,7 @@ from perdure.artifacts.filesets import FileSets, Locks, is_version
 from perdure.artifacts.limits import ArtifactLimits
 from perdure.artifacts.names import encoded
 from perdure.artifacts.objects import Objects
-from perdure.artifacts.results import Results
+from perdure.artifacts.results import OwnerResults
 from perdure.artifacts.usage import Usage
 from perdure.clock import steady
 
@@ -58,10 +58,10 @@ class Artifacts:
         """Return the experiments of an owner."""
         return Experiments(self._sets("experiments", encoded(owner)), self._limits)
 
-    def results(self, owner: str) -> Results:
+    def results(self, owner: str) -> OwnerResults:
         """Return the results of an owner's simulations."""
         sets = self._sets("results", encoded(owner))
-        return Results(sets, self._usages.setdefault(owner, Usage(sets.sizes)), self._wait)
+        return OwnerResults(sets, self._usages.setdefault(owner, Usage(sets.sizes)), self._wait)
 
     def blobs(self, owner: str) -> Blobs:
         """Return the blobs that savepoints of an owner's simulations name."""

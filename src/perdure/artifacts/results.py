@@ -19,14 +19,14 @@ from perdure.artifacts.outputs import chunks_of, empty_folders, outputs
 from perdure.artifacts.usage import Usage
 from perdure.errors import ArtifactNotFound, ArtifactsUnavailable, CorruptBlob, UploadFailed
 
-__all__ = ["Results"]
+__all__ = ["OwnerResults"]
 
 BACKOFF_SECONDS = (0.2, 0.4, 0.8, 1.6)
 
 T = TypeVar("T")
 
 
-class Results:
+class OwnerResults:
     """The results of one owner's simulations; blocking, and to be used by any number of threads.
 
     Parameters

@@ -1,8 +1,8 @@
 """The examination of a session: every checksum of what is stored, and everything that follows from it.
 
 The inputs and the spec are the truth. What follows from them, the outputs and the savepoints, is computed
-again from the first step to the last and compared, because an intact checksum doesn't tell that a blob is in
-its place. Damaged savepoints and outputs are written back; damaged inputs or specs are only reported.
+again from the first step to the last and compared, because a blob with an intact checksum may be in the
+wrong place. Damaged savepoints and outputs are written back; damaged inputs or specs are only reported.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ class Finding(msgspec.Struct, frozen=True):
     repaired
         Whether it was put right.
     checked
-        False if this tells what could not be checked, and nothing of it is known to be wrong.
+        False if the finding is that something couldn't be checked; nothing is known to be wrong with it.
     """
 
     place: str
@@ -178,7 +178,7 @@ class _Examination:
     def _examine_step(self, step: Step) -> None:
         damaged = _problem(step.inputs)
         if damaged is not None:
-            self._tell(f"step {step.position}, inputs", damaged)
+            self._report(f"step {step.position}, inputs", damaged)
             self._lose(f"the inputs of step {step.position} are damaged.")
         outputs = self._replayed(step)
         if (problem := _problem(step.outputs)) is not None:
@@ -186,7 +186,7 @@ class _Examination:
             if outputs is not None:
                 repaired = msgspec.structs.replace(step, outputs=outputs)
                 mend = RepairStep(self._run.id, repaired)
-            self._tell(f"step {step.position}, outputs", problem, mend, damaged=True)
+            self._report(f"step {step.position}, outputs", problem, mend, damaged=True)
         elif outputs is not None and not same(outputs, step.outputs):
             self._departed = self._departed or step.position
             self._tell_steps(step.position, step.position, ", outputs", OTHER_NUMBERS)
@@ -207,7 +207,7 @@ class _Examination:
             return None
         except Exception as error:  # inputs with an intact checksum may still be in the wrong place
             problem = f"It doesn't follow from the steps before: {error}"
-            self._tell(f"step {step.position}", problem)
+            self._report(f"step {step.position}", problem)
             self._lose(f"step {step.position} can't be replayed.")
             return None
 
@@ -235,9 +235,9 @@ class _Examination:
             for blob in savepoint.entities.values():
                 decode(blob)
         except NewerSchema as error:
-            self._tell(place, str(error))
+            self._report(place, str(error))
         except Damaged as error:
-            self._tell(place, str(error), self._mend(info, live), damaged=True)
+            self._report(place, str(error), self._mend(info, live), damaged=True)
         except NotFound:
             pass  # retention gave it up when another one was repaired
         else:
@@ -250,7 +250,7 @@ class _Examination:
                 problem = "Its states aren't those that the steps before it lead to."
                 wrong_here = self._streak is not None  # replay differs from the log at this very step
                 self._end_streak()
-                self._tell(place, problem, self._mend(info, live), damaged=True)
+                self._report(place, problem, self._mend(info, live), damaged=True)
                 if wrong_here:
                     self._lose(f"replay departs from the log at step {self._departed}.")
                     self._resume(savepoint)
@@ -262,9 +262,9 @@ class _Examination:
         guard = Unleased.of(self._run)
         return PutSavepoint(self._run.id, guard, encoded(savepoint), info.name, info.pinned)
 
-    # Telling ------------------------------------------------------------------------------------------------
+    # Reporting ----------------------------------------------------------------------------------------------
 
-    def _tell(
+    def _report(
         self, place: str, problem: str, mend: Command[Any] | None = None, *, damaged: bool = False
     ) -> None:
         """Report something; if it is damaged and replay knows better, put it right."""

@@ -220,12 +220,12 @@ class LiveSession:
                 if logged is not None and asking is not None:
                     asking.give_answers(logged)
                 answer = engine.step(given.get(index, {}))
-                told = None if asking is None else asking.take_answers()
-                if recorded is not None and exactly and pack(told) != pack(logged):
+                asked = None if asking is None else asking.take_answers()
+                if recorded is not None and exactly and pack(asked) != pack(logged):
                     place = f"scenario {scenario.scenario!r}: its functions were called otherwise than logged"
                     raise ReplayMismatch(run=self.run_id, step=position, place=place)
-                if told is not None:
-                    answers[index] = told
+                if asked is not None:
+                    answers[index] = asked
                 rows.append([engine.time, *map(answer.get, scenario.outputs)])
         self.position = position
         savepoint = self._acknowledge()

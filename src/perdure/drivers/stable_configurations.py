@@ -51,7 +51,7 @@ class StableConfigurationsQuestion(BaseModel):
     levels: int = Field(
         0, ge=0, description="With `all` or `count`: how many numbers of polymers below the most."
     )
-    count: bool = Field(False, description="Tell how many distinct configurations there are.")
+    count: bool = Field(False, description="Count the distinct configurations.")
     min_polymers: int = Field(0, ge=0, description="The least number of polymers wanted.")
     connected: bool = Field(False, description="Polymers hold together by bonds, also under constraints.")
 

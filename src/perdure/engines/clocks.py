@@ -22,7 +22,7 @@ from typing import Any
 from perdure.engines.clock_methods import ATTRIBUTE, ClockMethods
 from perdure.state.codec import State
 
-__all__ = ["TICK", "PartyClock", "Polled", "Read", "builtins_with", "facades"]
+__all__ = ["TICK", "PartClock", "Polled", "Read", "builtins_with", "facades"]
 
 Read = Callable[[str, Any], Any]
 """Receives the name and reading of a clock, and returns the reading to use."""
@@ -89,7 +89,7 @@ def facades(read: Read, sleep: Callable[[float], None]) -> Mapping[str, types.Mo
     return {"time": facade_of_time, "uuid": _uuid(read), "timeit": stopwatch}
 
 
-class PartyClock:
+class PartClock:
     """The readings of clocks by one engine, or by the functions: recorded, and repeated in a replay.
 
     Used within a ``with`` block, by the thread that entered it; other threads read the real clocks. A sleep
@@ -111,7 +111,7 @@ class PartyClock:
         self._read: list[Any] = []
         self._given: deque[Any] = deque()
 
-    def __enter__(self) -> "PartyClock":
+    def __enter__(self) -> "PartClock":
         self._thread = threading.get_ident()
         self._polled.over()
         return self

@@ -17,12 +17,12 @@ from perdure.engines.json_data import copied
 from perdure.errors import NotSnapshotable, ReplayMismatch, ScriptFailed
 from perdure.state.codec import State, decode, encode, pack, unpack
 
-__all__ = ["Notes", "Part", "Recorded"]
+__all__ = ["Notes", "Recordable", "Recorded"]
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Part(Protocol):
+class Recordable(Protocol):
     """A part that can be recorded: an engine, or the functions between engines."""
 
     def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -86,7 +86,7 @@ class Recorded:
         The size of `readings` in bytes, packed.
     """
 
-    def __init__(self, part: Part, what: str, start: Any = None) -> None:
+    def __init__(self, part: Recordable, what: str, start: Any = None) -> None:
         self.part = part
         self.refusal: NotSnapshotable | None = None
         self._what = what

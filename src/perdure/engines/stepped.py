@@ -169,7 +169,7 @@ class SteppedEngine:
         if self._steps == 0 and "start" in ahead:
             self._begin(ahead["start"])
         start = self._recorded.began if self._steps == 0 else None
-        told: list[tuple[int, State]] = []
+        answers_of_steps: list[tuple[int, State]] = []
         outputs: Mapping[str, Any] = {}
         with self._own_errors():
             if self._steps == 0 and isinstance(self._running, Observable):
@@ -180,10 +180,10 @@ class SteppedEngine:
                     outputs, answers = self._advance(given, ahead.get("steps", {}).get(number))
                     given = self._pending = {}
                     if answers is not None:
-                        told.append((number, answers))
+                        answers_of_steps.append((number, answers))
             self._steps += 1
             answered = {name: self._output(outputs, name) for name in self._outputs}
-        asked: dict[str, State] = {"start": start, "steps": dict(told)}
+        asked: dict[str, State] = {"start": start, "steps": dict(answers_of_steps)}
         given_out: dict[str, State] = {key: value for key, value in asked.items() if value}
         self._answers = given_out or None
         return answered

@@ -68,7 +68,7 @@ class Scenario:
 
     @property
     def stream(self) -> str:
-        """What its random draws are told apart by: a function of manager and name alone."""
+        """The name of its stream of random draws: a function of manager and name alone."""
         return f"{len(self.manager)}:{self.manager}{self.name}"
 
     @property

@@ -153,7 +153,7 @@ def test_results_whose_storing_failed_unexpectedly_are_tried_again(monkeypatch: 
         store = MemoryStore()
         created(store)
         folders: Any = Folders(failures=3)
-        storing = results.Results(store, folders)
+        storing = results.ResultStorage(store, folders)
         storing.begin("run")
         async with asyncio.timeout(WAIT):
             while folders.failures:

@@ -12,12 +12,12 @@ from tests.support.zips import opened, unzipped
 
 from perdure.artifacts import Artifacts
 from perdure.artifacts.objects import Objects
-from perdure.artifacts.results import Results
+from perdure.artifacts.results import OwnerResults
 from perdure.errors import ArtifactNotFound, InvalidName, UploadFailed
 
 
 @pytest.fixture
-def results(url: str) -> Results:
+def results(url: str) -> OwnerResults:
     return Artifacts(url, wait=lambda seconds: None).results("ada")
 
 
@@ -28,13 +28,13 @@ def work(tmp_path: Path) -> Path:
     return folder
 
 
-def stored(results: Results, run: str = "run") -> dict[str, bytes]:
+def stored(results: OwnerResults, run: str = "run") -> dict[str, bytes]:
     found = results.get(run)
     files = {} if found is None else found.files
     return {path: b"".join(results.read(run, file)) for path, file in files.items()}
 
 
-def test_files_are_put_read_and_zipped(results: Results) -> None:
+def test_files_are_put_read_and_zipped(results: OwnerResults) -> None:
     results.put("run", "a.log", [b"1", b"2"])
     results.put("run", "data/b", [])
     results.put("run", "a.log", [b"3"])
@@ -48,7 +48,7 @@ def test_files_are_put_read_and_zipped(results: Results) -> None:
 
 
 def test_holes_are_read_back_and_neither_sent_nor_stored(
-    results: Results, monkeypatch: pytest.MonkeyPatch
+    results: OwnerResults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, sent = Objects.write, 0
 
@@ -77,7 +77,7 @@ def test_holes_are_read_back_and_neither_sent_nor_stored(
     assert zipped["between"] == b"".join(files["between"])
 
 
-def test_runs_and_owners_have_their_own(results: Results, url: str) -> None:
+def test_runs_and_owners_have_their_own(results: OwnerResults, url: str) -> None:
     results.put("run", "a", [b"1"])
     assert stored(results, "other") == {}
     assert Artifacts(url).results("grace").get("run") is None
@@ -85,7 +85,7 @@ def test_runs_and_owners_have_their_own(results: Results, url: str) -> None:
         Artifacts(url).results("grace").file("run", "a")
 
 
-def test_nothing_is_left_of_what_is_deleted(results: Results) -> None:
+def test_nothing_is_left_of_what_is_deleted(results: OwnerResults) -> None:
     results.delete("run")
     results.put("run", "a", [b"1"])
     results.delete("run")
@@ -93,7 +93,7 @@ def test_nothing_is_left_of_what_is_deleted(results: Results) -> None:
     assert b"".join(results.zipped("run", None)) != b""
 
 
-def test_an_upload_that_is_repeated_changes_nothing(results: Results, work: Path) -> None:
+def test_an_upload_that_is_repeated_changes_nothing(results: OwnerResults, work: Path) -> None:
     (work / "a.log").write_bytes(b"1")
     first = results.upload("run", work)
     assert first is not None
@@ -107,7 +107,7 @@ def test_an_upload_that_is_repeated_changes_nothing(results: Results, work: Path
     assert stored(results) == {"a.log": b"1", "b.log": b"2"}
 
 
-def test_what_the_folder_began_with_is_left_out(results: Results, work: Path) -> None:
+def test_what_the_folder_began_with_is_left_out(results: OwnerResults, work: Path) -> None:
     (work / "same").write_bytes(b"1")
     began = results.upload("began", work)
     assert began is not None
@@ -117,7 +117,7 @@ def test_what_the_folder_began_with_is_left_out(results: Results, work: Path) ->
     assert stored(results) == {"same": b"2"}
 
 
-def test_programs_and_empty_folders_that_a_run_made_are_stored(results: Results, work: Path) -> None:
+def test_programs_and_empty_folders_that_a_run_made_are_stored(results: OwnerResults, work: Path) -> None:
     for name in ("given", "made/void", "__pycache__"):
         (work / name).mkdir(parents=True)
     (work / "tool.sh").write_bytes(b"#!/bin/sh\n")
@@ -142,7 +142,7 @@ def test_programs_and_empty_folders_that_a_run_made_are_stored(results: Results,
 
 
 def test_a_file_that_cant_be_read_fails_the_upload(
-    results: Results, work: Path, monkeypatch: pytest.MonkeyPatch
+    results: OwnerResults, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (work / "closed").write_bytes(b"1")
     real = os.open
@@ -158,7 +158,7 @@ def test_a_file_that_cant_be_read_fails_the_upload(
     assert results.get("run") is None
 
 
-def test_a_folder_that_is_gone_fails_the_upload(results: Results, work: Path) -> None:
+def test_a_folder_that_is_gone_fails_the_upload(results: OwnerResults, work: Path) -> None:
     with pytest.raises(UploadFailed):
         results.upload("run", work / "none")
 

@@ -23,7 +23,7 @@ from perdure.state.savepoint import Savepoint
 __all__ = ["BODY", "FOLDER", "FOUND", "SAVED", "run"]
 
 BODY = "perdure.drivers.experiments.body:run"
-"""What the executor is told to work on runs of the kind "experiment" with."""
+"""The name of the function with which the executor works on runs of the kind "experiment"."""
 
 FOLDER, SAVED, FOUND = "folder", "saved", "found"
 """What it is given: the paths of its working folder, and of folders with the files that its savepoint lists:

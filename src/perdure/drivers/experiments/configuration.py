@@ -377,7 +377,7 @@ def _wrong_names(
 
 
 def _packs(engine: EngineConfiguration, folder: Path) -> Collection[str] | None:
-    """Return the names of an engine's data packs, if they can be told without starting it."""
+    """Return the names of an engine's data packs, if they are known without starting it."""
     if engine.script is not None:
         return packs_of_script(folder, engine.script)
     outputs = engine.extra.get("outputs")

@@ -1,7 +1,7 @@
 """The decorators of functions between engines, under nrp-core's names; they note what a function is for.
 
-What is wrong with what they say is worded here for both who tell it: those who read the sources before there
-is a run, and those who load the functions.
+The messages about wrong arguments are here, because two modules report them: the one that reads the sources
+before there is a run, and the one that loads the functions.
 """
 
 from collections.abc import Callable, Iterable

@@ -68,7 +68,7 @@ def make_isolated(
 
 
 def start_outputs(engine: Engine) -> dict[str, Any]:
-    """Return what a freshly made engine answers at its start; if it can't tell, its first step does."""
+    """Return the outputs of a new engine at its start, or of its first step if it isn't `Observable`."""
     return dict(engine.outputs() if isinstance(engine, Observable) else engine.step({}))
 
 

@@ -20,7 +20,7 @@ from perdure.drivers.experiments.examination import examine_experiment
 from perdure.drivers.experiments.experiment_requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.drivers.experiments.preparing import Prepared, Preparing
 from perdure.drivers.experiments.requirements import lacks, needs
-from perdure.drivers.experiments.results import Results
+from perdure.drivers.experiments.results import ResultStorage
 from perdure.drivers.experiments.slots import check_slots
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -116,7 +116,7 @@ class Experiments:
         self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
-        self._results = Results(store, folders)
+        self._results = ResultStorage(store, folders)
         self._making = asyncio.Lock()  # held while it is counted and one more is kept
         self._live: Subscription | None = None  # to the runs that haven't ended, while it is open
         self._closing = asyncio.Event()

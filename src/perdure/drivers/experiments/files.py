@@ -34,7 +34,7 @@ _CACHES = frozenset({"__pycache__"})
 
 
 class _Stamp(NamedTuple):
-    """What tells of a file whether it was changed."""
+    """What differs once a file was changed."""
 
     size: int
     changed: int

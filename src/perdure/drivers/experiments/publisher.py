@@ -1,4 +1,4 @@
-"""The publisher: tells how far a simulation got, once a second and whenever it is asked to."""
+"""The publisher: reports the progress of a simulation, once a second and whenever it is asked to."""
 
 import threading
 from collections.abc import Callable, Mapping

@@ -30,7 +30,7 @@ from perdure.run import Change
 from perdure.stores.base import Store
 from perdure.stores.commands import ChangeRun, MarkStored
 
-__all__ = ["NOT_STORED", "Results"]
+__all__ = ["NOT_STORED", "ResultStorage"]
 
 NOT_STORED: Final = "Its logs and files aren't stored yet"
 """How a run's reason says that storing failed, and will be tried again; what it said before comes first."""
@@ -43,7 +43,7 @@ FIRST, LONGEST = 5.0, 300.0  # seconds until it is tried again
 log = structlog.get_logger(__name__)
 
 
-class Results:
+class ResultStorage:
     """Stores what runs wrote in their working folders, each in a task of its own until it is done.
 
     Parameters

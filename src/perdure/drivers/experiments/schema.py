@@ -90,7 +90,7 @@ def concerns_display(name: str) -> bool:
 
 
 def problem(place: str, what: str, name: str, known: Iterable[str]) -> Problem:
-    """Return a problem that suggests the nearest known name, or tells the known ones."""
+    """Return a problem that suggests the nearest known name, or lists the known ones."""
     known = list(known)
     nearest = suggest(name, known)
     return Problem(place, f"{what}{'.' + nearest if nearest else '; known are ' + ', '.join(known)}")

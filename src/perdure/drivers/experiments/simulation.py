@@ -88,7 +88,7 @@ class Simulation:
         self._place = ScriptPosition() if past is None else ScriptPosition.read(past.savepoint)
         self._kept: Any = {} if past is None else decode(past.savepoint.entities[FILES])
         self._beginning: Any = self._kept.get("beginning")
-        self._left_out: set[str] = set(self._kept.get("left_out", ()))  # and told so
+        self._left_out: set[str] = set(self._kept.get("left_out", ()))  # and reported
         base = self._place.base
         pages = () if past is None else past.steps[base:]
         answered = 0 if past is None else past.savepoint.position - base

@@ -1,10 +1,9 @@
 """The sources of an experiment: what its files say of engines and data packs, read and never executed.
 
 Only what is written out counts: a name that is computed, a file that can't be parsed, or a script that takes
-help from other modules of the folder tells nothing, and nothing is said against it. Of functions only the
-decorators count, which say what is needed at every call; what a function returns shows when it runs. What is
-found wrong here would end the run at its first steps; before there is a run it can be told with all other
-mistakes.
+help from other modules of the folder isn't checked. Of functions only the decorators count, which say what is
+needed at every call; what a function returns shows when it runs. A mistake that is found here would end the
+run at its first steps; now it is reported with all others, before there is a run.
 """
 
 import ast
@@ -85,7 +84,7 @@ def wrong_names(
 
 
 def packs_of_script(folder: Path, file: str) -> Collection[str] | None:
-    """Return the names of the data packs that an engine's script registers, or None if they can't be told.
+    """Return the names of the data packs that an engine's script registers; None if they aren't known.
 
     Parameters
     ----------
@@ -158,7 +157,7 @@ def _parsed(file: Path) -> ast.Module | None:
     try:
         return ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # whoever runs it will tell
+        return None  # running it raises the error
 
 
 def _mentions(tree: ast.Module, names: Sequence[str]) -> bool:

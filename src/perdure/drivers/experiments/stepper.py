@@ -56,7 +56,7 @@ class Stepper:
     describe
         Returns the entities of a savepoint that are neither the co-simulation's nor the place.
     publish
-        Tells at once how far the simulation is, when it stands still and when it goes on.
+        Reports the progress at once: when the simulation pauses, and when it goes on.
     clock
         Seconds, for the time that steps take.
 

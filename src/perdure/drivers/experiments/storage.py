@@ -287,7 +287,7 @@ class WorkingFolders:
             return stored
 
     def size(self, folder: WorkingFolder) -> int:
-        """Return how many bytes `finish` would look at, as far as that can be told."""
+        """Return how many bytes `finish` would look at, as far as that is known."""
         found = 0
         for written in (folder.written, folder.transcript):
             for parent, _, names in os.walk(written):
@@ -308,7 +308,7 @@ class WorkingFolders:
         self._artifacts.experiments(owner).unpin(experiment, run)
 
     def reconcile(self, run_of: Callable[[str], Run | None]) -> Reconciled:
-        """Look after what an earlier process left: tell what wasn't uploaded, remove what belongs to no run.
+        """Look after what an earlier process left: log what wasn't uploaded, remove what belongs to no run.
 
         Parameters
         ----------

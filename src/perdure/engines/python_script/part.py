@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from perdure.engines.clocks import PartyClock, builtins_with
+from perdure.engines.clocks import PartClock, builtins_with
 from perdure.engines.generators import Generators
 from perdure.engines.python_script.code import Code
 from perdure.engines.python_script.modules import FolderModules, registered
@@ -52,7 +52,7 @@ class Part:
         self.doing, self.at = "", NOWHERE
         self.folder = folder.resolve()
         self._generators = Generators(seed, name)
-        self.clock = PartyClock()
+        self.clock = PartClock()
         self._modules = FolderModules(
             self.folder, registered(), builtins_with(self.clock.modules, self.clock.methods)
         )

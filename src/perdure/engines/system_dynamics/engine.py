@@ -14,7 +14,7 @@ from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import Points, overriding_points
 from perdure.engines.system_dynamics.running.answers import Answers
-from perdure.engines.system_dynamics.running.simulation import Simulation
+from perdure.engines.system_dynamics.running.simulation import ModelSimulation
 from perdure.engines.system_dynamics.running.state import restored
 from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, nearest, suggest
 from perdure.state.codec import State
@@ -46,7 +46,7 @@ class SystemDynamicsEngine:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._simulation: Simulation | None = None
+        self._simulation: ModelSimulation | None = None
         self._answers = Answers()
         self._outputs: tuple[str, ...] = ()
 
@@ -159,7 +159,7 @@ class SystemDynamicsEngine:
         self._simulation = None
 
     @property
-    def _running(self) -> Simulation:
+    def _running(self) -> ModelSimulation:
         if self._simulation is None:
             raise Refused("The engine isn't initialised; call `initialize` first.")
         return self._simulation
@@ -257,7 +257,7 @@ def _checked_constant(model: Model, name: object, value: object) -> float:
     return number
 
 
-def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None = None) -> Simulation:
+def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None = None) -> ModelSimulation:
     """Return a simulation at its start, with the config checked."""
 
     def wrong(reason: str) -> InvalidRunSpecs:
@@ -286,7 +286,7 @@ def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None
         raise wrong(f"the stream must be a string, not {stream!r:.80}")
     overrides = {key: config[key] for key in ("constants", "points") if key in config}
     constants, points = validate_inputs(model, overrides)
-    return Simulation(
+    return ModelSimulation(
         model,
         specs,
         list(dict.fromkeys(outputs)),

@@ -14,8 +14,8 @@ from perdure.errors import ModelError, Unsupported
 
 __all__ = [
     "AnyModel",
-    "Call",
     "Expression",
+    "FunctionCall",
     "Lookup",
     "Number",
     "Operand",
@@ -200,7 +200,7 @@ class Lookup(Expression):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Call(Expression):
+class FunctionCall(Expression):
     """A call of a user function by its name in the model."""
 
     model: AnyModel

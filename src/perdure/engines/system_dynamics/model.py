@@ -15,7 +15,7 @@ from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.attributes import attributes_of
 from perdure.engines.system_dynamics.compiling.lowering import lower
 from perdure.engines.system_dynamics.compiling.program import Program
-from perdure.engines.system_dynamics.expression import Call, Operand, operands
+from perdure.engines.system_dynamics.expression import FunctionCall, Operand, operands
 from perdure.engines.system_dynamics.identity.fingerprint import fingerprint
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
@@ -132,7 +132,7 @@ class Model(ModelElements):
 
     def function(
         self, name: str, fn: Callable[..., Any], elementwise: bool = True, *, impure: bool = False
-    ) -> Callable[..., Call]:
+    ) -> Callable[..., FunctionCall]:
         """Make a Python function usable in equations.
 
         Parameters
@@ -170,8 +170,8 @@ class Model(ModelElements):
             self._impure |= {name}
             self.changed()
 
-        def call(*arguments: Operand) -> Call:
-            return Call(self, name, operands(arguments, f"a call of {name!r}"))
+        def call(*arguments: Operand) -> FunctionCall:
+            return FunctionCall(self, name, operands(arguments, f"a call of {name!r}"))
 
         return call
 

@@ -19,8 +19,8 @@ from perdure.engines.system_dynamics.compiling.program import (
 from perdure.engines.system_dynamics.elements import RESERVED, Element, Stock
 from perdure.engines.system_dynamics.expression import (
     AnyModel,
-    Call,
     Expression,
+    FunctionCall,
     Lookup,
     Number,
     Operation,
@@ -141,7 +141,7 @@ class _Lowering:
             elif isinstance(node, Lookup):
                 self._note_points(node.points, owner)
                 todo += [Instruction("lookup", 1, node.points), node.operand]
-            elif isinstance(node, Call):
+            elif isinstance(node, FunctionCall):
                 self._check_model(node.model, f"the function {node.function!r}", owner)
                 self.functions[node.function] = self.known_functions[node.function]
                 todo += [Instruction("call", len(node.operands), node.function), *reversed(node.operands)]

@@ -20,7 +20,7 @@ from perdure.engines.system_dynamics.identity.effects import (
     Effects,
     Signature,
 )
-from perdure.engines.system_dynamics.identity.reaches import ITEM, RESULT, SLICE, WRAP, Call, Reach
+from perdure.engines.system_dynamics.identity.reaches import ITEM, RESULT, SLICE, WRAP, Reach, ReachedCall
 
 __all__ = ["MISSING", "Scope", "attribute_of", "change_of"]
 
@@ -78,7 +78,7 @@ class Scope:
             self.follows.found[key] = found
         return self.follows.found[key]
 
-    def callees(self, call: Call) -> Iterator["Scope"]:
+    def callees(self, call: ReachedCall) -> Iterator["Scope"]:
         """Yield the modeller's functions that a call may call, with their arguments."""
         for value, level in self.follow(call.function):
             callee = value if isinstance(value, Scope) else self.own(value) if not level else None
@@ -94,8 +94,8 @@ class Scope:
             given = callee.given | {name: _distinct(found) for name, found in given.items()}
             yield self.follows.one(replace(callee, given=given, callers=callers, follows=self.follows))
 
-    def _begin(self, origin: str | Call) -> list[Found]:
-        if isinstance(origin, Call):
+    def _begin(self, origin: str | ReachedCall) -> list[Found]:
+        if isinstance(origin, ReachedCall):
             answers = [
                 each
                 for callee in self.callees(origin)
@@ -154,7 +154,7 @@ def change_of(scope: Scope) -> str | None:
     return None
 
 
-def _writes(function: np.ufunc, call: Call, scope: Scope) -> bool:
+def _writes(function: np.ufunc, call: ReachedCall, scope: Scope) -> bool:
     """Whether a ufunc has an output argument that outlives a call."""
     outputs = [
         each

@@ -14,10 +14,10 @@ from perdure.engines.system_dynamics.identity.reaches import (
     ITEM,
     NONE,
     SLICE,
-    Call,
     Environment,
     Flow,
     Reach,
+    ReachedCall,
     Reaches,
     inner_name,
     is_getattr,
@@ -84,7 +84,7 @@ class Change:
     def shown(self) -> str:
         """Roughly the code for what is changed."""
         reach, steps = self.reach, list(self.reach.steps)
-        while isinstance(reach.origin, Call):
+        while isinstance(reach.origin, ReachedCall):
             reach = reach.origin.function
             steps = [*reach.steps, *steps]
         return ".".join((reach.origin, *(step for step in steps if step.isidentifier())))
@@ -139,7 +139,7 @@ class Effects:
 
     reads: frozenset[Read]
     changes: frozenset[Change]
-    calls: frozenset[Call]
+    calls: frozenset[ReachedCall]
     signature: Signature
     inner: Mapping[str, Signature]
     parameters: frozenset[str]
@@ -186,7 +186,7 @@ class _Walk:
 
     reads: set[Read] = field(default_factory=set)
     changes: set[Change] = field(default_factory=set)
-    calls: dict[Call, Call] = field(default_factory=dict)
+    calls: dict[ReachedCall, ReachedCall] = field(default_factory=dict)
     inner: dict[str, Signature] = field(default_factory=dict)
     parameters: set[str] = field(default_factory=set)
     own: set[str] = field(default_factory=set)

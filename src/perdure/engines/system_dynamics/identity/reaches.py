@@ -16,10 +16,10 @@ __all__ = [
     "RESULT",
     "SLICE",
     "WRAP",
-    "Call",
     "Environment",
     "Flow",
     "Reach",
+    "ReachedCall",
     "Reaches",
     "inner_name",
     "is_getattr",
@@ -65,7 +65,7 @@ class Reach:
     A step is an attribute, ITEM, SLICE, or WRAP.
     """
 
-    origin: "str | Call"
+    origin: "str | ReachedCall"
     steps: tuple[str, ...] = ()
 
     @property
@@ -95,7 +95,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ReachedCall:
     """A call of a function, and its arguments: by number, by name, or for ANY parameter."""
 
     function: Reach
@@ -126,7 +126,7 @@ class Flow:
     """
 
     visit: "Callable[[ast.AST, Flow], None]"
-    calls: dict[Call, Call]
+    calls: dict[ReachedCall, ReachedCall]
     environment: Environment
     met: Environment = field(default_factory=dict)
     returned: Reaches = NONE
@@ -317,8 +317,8 @@ class Flow:
                 answers |= {each for _, reaches in handed[1:] for each in reaches}
         return frozenset(answers)
 
-    def _call(self, function: Reach, given: Iterable[tuple[str, Reaches]]) -> Call:
-        call = Call(function, frozenset(given))
+    def _call(self, function: Reach, given: Iterable[tuple[str, Reaches]]) -> ReachedCall:
+        call = ReachedCall(function, frozenset(given))
         return self.calls.setdefault(call, call)
 
     def _handed(self, call: ast.Call) -> Iterator[tuple[str, Reaches]]:

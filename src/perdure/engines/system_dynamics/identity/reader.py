@@ -1,7 +1,7 @@
 """Adds a user function, and everything that it reads, to a digest.
 
-`syntax` finds and walks the syntax trees. `libraries` tells the modeller's own code from that of libraries,
-which is identified by its name and version. `scopes` refuses impure code.
+`syntax` finds and walks the syntax trees. `libraries` separates the modeller's own code from that of
+libraries, which is identified by its name and version. `scopes` refuses impure code.
 """
 
 import builtins

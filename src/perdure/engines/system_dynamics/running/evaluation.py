@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.engines.run_specs import RunSpecs
-from perdure.engines.system_dynamics.running.simulation import Simulated, Simulation
+from perdure.engines.system_dynamics.running.simulation import ModelSimulation, Simulated
 from perdure.errors import EvaluationFailed
 
 __all__ = ["table_of", "value_at", "window_of"]
@@ -18,7 +18,7 @@ def value_at(model: Simulated, specs: RunSpecs, name: str, t: float) -> float:
     n = round((t - specs.starttime) / specs.dt)
     if n < 0:
         raise _before_the_start(name, t, specs)
-    (value,) = Simulation(model, specs, [name]).look(n)
+    (value,) = ModelSimulation(model, specs, [name]).look(n)
     return value
 
 
@@ -26,14 +26,14 @@ def window_of(model: Simulated, specs: RunSpecs, name: str, shown: RunSpecs) -> 
     """Return time → value at the times of `shown`; each value is that of the nearest grid point."""
     if shown.starttime < specs.starttime:
         raise _before_the_start(name, shown.starttime, specs)
-    _, (values,) = Simulation(model, specs, [name]).run()
+    _, (values,) = ModelSimulation(model, specs, [name]).run()
     places, times = shown.decimals, map(shown.time, range(shown.answers))
     return {round(t, places): values[min(round((t - specs.starttime) / specs.dt), specs.last)] for t in times}
 
 
 def table_of(model: Simulated, specs: RunSpecs, names: Sequence[str]) -> Any:
     """Return a DataFrame with a column for each element, or a dict of dicts where pandas isn't installed."""
-    grid, columns = Simulation(model, specs, names).run()
+    grid, columns = ModelSimulation(model, specs, names).run()
     places = specs.decimals
     times = [round(t, places) for t in grid]
     values = dict(zip(names, columns, strict=True))

@@ -31,7 +31,7 @@ from perdure.engines.system_dynamics.running.answers import Answers
 from perdure.engines.system_dynamics.user_functions import FunctionFailed, ModelView, wrapped
 from perdure.errors import EngineFinished, EvaluationFailed, PerdureError
 
-__all__ = ["Simulated", "Simulation"]
+__all__ = ["ModelSimulation", "Simulated"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -52,7 +52,7 @@ class Simulated(Protocol):
         ...
 
 
-class Simulation:
+class ModelSimulation:
     """One run of a model.
 
     Parameters

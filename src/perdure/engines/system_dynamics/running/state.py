@@ -6,7 +6,7 @@ from typing import Any
 
 from perdure.engines.system_dynamics.compiling.runtime import FixedDelay, VariableDelay
 from perdure.engines.system_dynamics.points import Points, parse_points
-from perdure.engines.system_dynamics.running.simulation import Simulation
+from perdure.engines.system_dynamics.running.simulation import ModelSimulation
 from perdure.errors import InvalidState
 
 __all__ = ["restored"]
@@ -15,7 +15,7 @@ _PARTS = ("step", "stocks", "delays", "constants", "points")
 
 
 def restored(
-    state: object, simulation: Simulation, constants: Collection[str], points: Collection[str]
+    state: object, simulation: ModelSimulation, constants: Collection[str], points: Collection[str]
 ) -> None:
     """Put `simulation` at `state`.
 
