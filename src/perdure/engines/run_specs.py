@@ -68,7 +68,9 @@ class RunSpecs:
         if not steps <= _MOST_STEPS:
             raise self._error(f"they make {steps:.6g} steps; no more than {_MOST_STEPS} can be counted")
         if any(t + self.dt == t for t in (self.starttime, self.stoptime)):
-            raise self._error(f"dt {self.dt!r} is too small beside the times, which aren't changed by adding it")
+            raise self._error(
+                f"dt {self.dt!r} is too small beside the times, which aren't changed by adding it"
+            )
         multiple = self._timestep / self.dt
         if not 0.5 < multiple <= _MOST_STEPS or abs(multiple - round(multiple)) > _TOLERANCE * multiple:
             raise self._error(f"timestep {self.timestep!r} is not a multiple of dt {self.dt!r}")

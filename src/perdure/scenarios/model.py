@@ -26,11 +26,6 @@ class ServedModel(Protocol):
         ...
 
     @property
-    def isolated(self) -> bool:
-        """Whether its engines are processes of their own."""
-        ...
-
-    @property
     def reseeds(self) -> bool:
         """Whether a fork may go on with another seed: the engine's state has no random generators in it."""
         ...

@@ -26,7 +26,6 @@ class SystemDynamicsModel:
     model: Model
 
     engine_name: ClassVar[str] = "system_dynamics"
-    isolated: ClassVar[bool] = False
     reseeds: ClassVar[bool] = True  # draws are functions of the seed and the step
     inputs: ClassVar[Mapping[str, Any]] = {}
 

@@ -65,7 +65,7 @@ from pathlib import Path
 import perdure.execution.guarded_process
 from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.isolation import User, hand_over
-from perdure.execution.child_limits import Limits
+from perdure.execution.child_limits import ChildLimits
 from perdure.execution.progress_slot import ProgressSlot
 from perdure.execution.sweep import adopt_orphans
 from tests.support.processes import exists
@@ -78,7 +78,7 @@ async def work(first, home):
     hand_over(home, first)
     process = await GuardedProcess.start(
         "tests.support.odd_child", ("sleep", "session", "orphan", "session"), identity=secrets.token_hex(8),
-        limits=Limits(), shared=ProgressSlot.create().file, environment={"PYTHONPATH": str(Path.cwd())},
+        limits=ChildLimits(), shared=ProgressSlot.create().file, environment={"PYTHONPATH": str(Path.cwd())},
         user=User(first, home), ids=range(first, first + 10),
     )
     output, lines = process.outputs["info"], []
