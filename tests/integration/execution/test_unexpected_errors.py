@@ -18,7 +18,7 @@ from perdure.drivers.experiments import results
 from perdure.drivers.portal import Portal
 from perdure.execution.end import EndKind
 from perdure.stores.memory import MemoryStore
-from perdure.testing.store_samples import WAIT, created
+from perdure.testing.store_samples import WAIT, queued
 
 LINK = """
 import socket
@@ -135,12 +135,12 @@ def test_a_portal_that_can_not_be_opened_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 class Folders:
-    """Working folders whose first look-ups fail."""
+    """Working folders whose first removals fail."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
 
-    def find(self, run_id: str) -> None:
+    def discard(self, run_id: str) -> None:
         if self.failures:
             self.failures -= 1
             raise MemoryError
@@ -151,7 +151,7 @@ def test_results_whose_storing_failed_unexpectedly_are_tried_again(monkeypatch: 
 
     async def work() -> None:
         store = MemoryStore()
-        created(store)
+        queued(store, "run", stored=1)
         folders: Any = Folders(failures=3)
         storing = results.ResultStorage(store, folders)
         storing.begin("run")
