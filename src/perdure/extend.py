@@ -2,8 +2,8 @@
 
 The names of this module are stable: a release that changes one says so in CHANGELOG.md, and keeps the former
 one working for a release where that is possible. So are `perdure.errors`, the conformance suites of
-`perdure.testing`, and what users import: `perdure.tasks`, `perdure.bptk` and `perdure.api.create_app`. All
-other modules are internal and change without notice.
+`perdure.testing`, and all names that the examples of the documentation import. Everything else is internal
+and changes without notice.
 
 Each name is imported when it is first used, so that an engine in a child process doesn't load a database.
 docs/extending.md says for each kind of extension what to write and which conformance suite to run.

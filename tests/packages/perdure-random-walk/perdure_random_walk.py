@@ -44,7 +44,7 @@ class RandomWalk:
             raise Invalid(f"There are {len(self._places)} walkers, so as many names are needed.")
 
     def step(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Let each walker go for a time step; the first step tells where they begin."""
+        """Let each walker go for a time step; the first step returns where they begin."""
         self.validate(inputs)
         self._wind = inputs.get("wind", self._wind)
         if "names" in inputs:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from perdure import extend
+from perdure.scenarios import Catalogue
 from perdure.testing.dialects import DialectConformance
 from perdure.testing.engines import EngineConformance
 from perdure.testing.executors import ExecutorConformance
@@ -153,6 +154,19 @@ def test_the_engine_of_the_page_obeys_the_law_and_one_that_forgets_does_not(pack
 
     with pytest.raises(AssertionError, match="the snapshot itself differs after a snapshot at step 1"):
         EngineConformance(Forgetful, {"timestep": 1.0}, [{}] * 3).check()
+
+
+def test_a_session_on_the_engine_of_the_page_begins_with_its_start(package: Path) -> None:
+    from my_package.savings import Savings
+
+    catalogue = Catalogue()
+    catalogue.register_model(
+        extend.EngineModel(
+            name="savings", engine=Savings, config={"rate": 0.5}, outputs=["balance"], stoptime=2.0
+        )
+    )
+    results = catalogue.run_scenarios(return_format="dict")["smSavings"]["base"]["equations"]
+    assert results == {"balance": {0.0: 100.0, 1.0: 150.0, 2.0: 225.0}}
 
 
 def test_the_store_of_the_page_runs_the_suite_of_stores(package: Path, tmp_path: Path) -> None:
