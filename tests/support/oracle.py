@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec.structs import replace
+from tests.support.oracle_blobs import KeptBlobs
 from tests.support.oracle_documents import KeptDocuments
 from tests.support.oracle_lists import page
 from tests.support.oracle_run import KeptRun
@@ -45,6 +46,7 @@ from perdure.stores.commands import (
     DeleteDocument,
     DeleteRun,
     Document,
+    ForgetBlobs,
     ForgetDocument,
     Fork,
     ForkRuns,
@@ -57,8 +59,10 @@ from perdure.stores.commands import (
     RepairStep,
     Retention,
     Settle,
+    SweepBlobs,
     Touch,
     Use,
+    UseBlobs,
 )
 from perdure.stores.queue import ANY_TAG, SHORT, QueueCount, QueueGroup, QueueState
 from perdure.stores.quota import Quota
@@ -100,6 +104,7 @@ class OracleStore:
         self._run_keys: dict[tuple[str, str, int], tuple[bytes, str]] = {}
         self._counter = count(1)
         self._documents = KeptDocuments(self._counter)
+        self._blobs = KeptBlobs(self._named_blobs)
         self._watchers = Watchers()
 
     @property
@@ -208,6 +213,13 @@ class OracleStore:
             self._check_open()
             unfinished = (kept for kept in self._runs.values() if kept.run.state not in FINAL)
             return [kept.placed for kept in unfinished if kept.placed is not None]
+
+    def unstored(self) -> Sequence[str]:
+        """Return the ids of the runs that have ended and whose files aren't stored yet."""
+        with self._lock:
+            self._check_open()
+            ended = (kept for kept in self._runs.values() if kept.run.state in FINAL)
+            return [it.run.id for it in ended if it.placed is not None and it.placed.stored is None]
 
     def waiting_before(self, run_id: str) -> int | None:
         """Return how many runs of its kind wait before a run, or None if it doesn't wait."""
@@ -333,6 +345,8 @@ class OracleStore:
                 return None, (replace(_committed(kept.run), deleted=True),)
             case PutDocument() | AddDocuments() | Touch() | DeleteDocument():
                 return self._documents.execute(command), ()
+            case UseBlobs() | SweepBlobs() | ForgetBlobs():
+                return self._blobs.execute(command), ()
             case ForgetDocument(run_id=run_id, change=change):
                 if not self._documents.forget(command):
                     return False, ()
@@ -369,6 +383,8 @@ class OracleStore:
         if recorded is not None:
             return Created(recorded, replayed=True), ()
         self._check_quota(run.owner, command.quota)
+        if command.savepoint is not None:
+            self._blobs.check(command.savepoint.blobs)
         kept = self._keep_run(replace(run, position=0), command.key, command.execution)
         if command.savepoint is not None:
             kept.put(command.savepoint, self._retention.savepoints)
@@ -404,6 +420,7 @@ class OracleStore:
             if info.position <= position and (info.milestone or at in copied)
         }
         kept.marks = dict.fromkeys(kept.savepoints, 0)
+        kept.names = {at: parent.names.get(at, frozenset()) for at in kept.savepoints}
         kept.put(fork.savepoint, self._retention.savepoints)
         return Created(kept.run)
 
@@ -421,6 +438,15 @@ class OracleStore:
                 self._watchers.notify(committed)
         future.set_result(result)
         return future
+
+    def _named_blobs(self) -> set[int]:
+        return {
+            number
+            for kept in self._runs.values()
+            for at, numbers in kept.names.items()
+            if at in kept.savepoints
+            for number in numbers
+        }
 
     def _check_open(self) -> None:
         if self._closed:
@@ -475,7 +501,7 @@ class OracleStore:
         if run.id in self._runs:
             raise RunExists(run=run.id)
         self._numbers += 1
-        kept = self._runs[run.id] = KeptRun(replace(run, number=self._numbers), self._counter)
+        kept = self._runs[run.id] = KeptRun(replace(run, number=self._numbers), self._counter, self._blobs)
         if execution is not None:
             kept.turn = self._next_turn(run)
             kept.placed = Execution(
@@ -485,6 +511,7 @@ class OracleStore:
                 timeout=execution.timeout,
                 needs=execution.needs,
                 desired=execution.desired,
+                stored=execution.stored,
             )
         if key is not None:
             self._run_keys[run.owner, key.text, key.ordinal] = key.body_hash, run.id

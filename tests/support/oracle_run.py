@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
+from tests.support.oracle_blobs import KeptBlobs
 from tests.support.oracle_documents import KeptDocuments
 
 from perdure.clock import steady
@@ -37,6 +38,7 @@ from perdure.stores.commands import (
     Lease,
     Leased,
     MarkSavepoint,
+    MarkStored,
     PutSavepoint,
     Release,
     Renew,
@@ -62,10 +64,14 @@ class KeptRun:
         Its log.
     counter
         What the tokens of leases are taken from.
+    blobs
+        Those of the store.
     keys
         (text, ordinal) to (body hash, position).
     savepoints
         Timestamp to (description, blob).
+    names
+        Timestamp of a savepoint to the numbers of the blobs that it names.
     marks
         Timestamp of a savepoint to the number of the last line that was written before it.
     placed
@@ -78,9 +84,11 @@ class KeptRun:
 
     run: Run
     counter: Iterator[int]
+    blobs: KeptBlobs
     steps: list[Step] = field(default_factory=list)
     keys: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
     savepoints: dict[int, tuple[SavepointInfo, bytes]] = field(default_factory=dict)
+    names: dict[int, frozenset[int]] = field(default_factory=dict)
     marks: dict[int, int] = field(default_factory=dict)
     placed: Execution | None = None
     turn: int = 0
@@ -119,6 +127,10 @@ class KeptRun:
             case PutSavepoint(guard=guard, savepoint=savepoint, name=name, pinned=pinned):
                 self.check(guard)
                 return self.put(savepoint, retention.savepoints, name, pinned)
+            case MarkStored(version=version):
+                if self.placed is not None:
+                    self.placed = replace(self.placed, stored=version)
+                return None
             case MarkSavepoint(timestamp=timestamp, name=name, pinned=pinned):
                 info, blob = self.find_savepoint(timestamp)
                 self.check_name(timestamp, name)
@@ -333,6 +345,9 @@ class KeptRun:
     ) -> SavepointInfo:
         """Keep a savepoint in place of one with its timestamp, then give up what retention doesn't keep."""
         self.check_name(savepoint.timestamp, name)
+        self.blobs.check(savepoint.blobs)
+        self.blobs.name(savepoint.blobs)
+        self.names[savepoint.timestamp] = savepoint.blobs
         former, _ = self.savepoints.get(savepoint.timestamp, (None, b""))
         info = SavepointInfo(
             timestamp=savepoint.timestamp,

@@ -27,12 +27,14 @@ from perdure.stores.commands import (
     DeleteDocument,
     DeleteRun,
     Finish,
+    ForgetBlobs,
     ForgetDocument,
     Fork,
     ForkRuns,
     Lease,
     Leased,
     MarkSavepoint,
+    MarkStored,
     PutDocument,
     PutSavepoint,
     Recount,
@@ -42,9 +44,11 @@ from perdure.stores.commands import (
     Report,
     SetDesiredState,
     Settle,
+    SweepBlobs,
     Touch,
     Unleased,
     Use,
+    UseBlobs,
     encoded,
 )
 from perdure.stores.database import last_batch
@@ -163,6 +167,10 @@ WRITES: list[Command[Any]] = [
     Touch("bptk", "kept", KEPT, 2, 5.0),
     ForgetDocument("bptk", "kept", KEPT),
     DeleteDocument("bptk", "kept"),
+    MarkStored("task", 0),
+    UseBlobs("ann", [("a hash", 10)]),
+    SweepBlobs(),
+    ForgetBlobs([1]),
     Recount(),
 ]
 
