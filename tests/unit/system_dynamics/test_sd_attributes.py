@@ -118,3 +118,15 @@ def test_a_registered_model_keeps_them_as_they_were() -> None:
     shop.rate = [60.0]
     results: Any = catalogue.run_scenarios(equations="x", return_format="dict")
     assert results["smShop"]["base"]["equations"]["x"] == {0.0: 3.0, 1.0: 3.0, 2.0: 3.0}
+
+
+def test_a_function_that_exits_is_an_error_of_the_model_and_not_the_end_of_the_server() -> None:
+    def leaving(model: Any, t: float, level: float) -> float:
+        raise SystemExit(3)
+
+    model = Model(starttime=0.0, stoptime=2.0, dt=1.0, name="leaving")
+    model.converter("left").equation = model.function("leaving", leaving)(1.0)
+    catalogue = Catalogue()
+    catalogue.register_model(model)
+    with pytest.raises(EvaluationFailed, match=r"the function 'leaving' raised SystemExit: 3"):
+        catalogue.run_scenarios(return_format="dict")

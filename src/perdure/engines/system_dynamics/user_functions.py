@@ -92,7 +92,7 @@ def wrapped(name: str, function: Callable[..., Any], view: ModelView) -> Callabl
             return float(result)
         except PerdureError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"the function {name!r} raised {type(error).__name__}: {error}"
             raise FunctionFailed(reason) from error
         finally:
