@@ -64,7 +64,7 @@ class App(FastAPI):
     tokens_needed
         Whether requests need a token.
     hosts
-        The hosts it answers to, besides loopback names; whoever listens for it adds where.
+        The hosts it answers to, besides loopback names; the server that listens for it adds where.
     origins
         Which hosts it answers to, and which web pages may call it.
     edge
@@ -108,7 +108,7 @@ def create_app(
     Parameters
     ----------
     store
-        Where runs are kept; it is closed by whoever opened it.
+        Where runs are kept; it is closed by its opener.
     catalogue
         The models and scenarios that sessions are made of.
     settings
@@ -139,7 +139,7 @@ def create_app(
     """
     tokens = Tokens(settings.tokens, settings.administrators)
     if not tokens and not is_loopback(settings.host):
-        log.warning("no_tokens", host=settings.host, meaning="whoever reaches the server may do everything")
+        log.warning("no_tokens", host=settings.host, meaning="every client may do everything")
     callers = Callers(tokens, administrator_socket)
     registry = TaskRegistry(() if isinstance(executor, Unplaced) else settings.tasks)
     artifacts = open_artifacts(store, settings)

@@ -27,7 +27,7 @@ class ComputedByRecord(BaseModel):
 
 
 def computed_fields(execution: Execution, missing: str, sha256: str) -> dict[str, Any]:
-    """Return the fields of a run that tell what computes it, and what is missing for that.
+    """Return the fields of a run that say what computes it, and what is missing for that.
 
     What has a hash of its own in the run's spec, `sha256`, is computed by that wherever it is taken up.
     """

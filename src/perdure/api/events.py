@@ -1,4 +1,4 @@
-"""The events of a run: a stream that tells where it stands, now and whenever that changed, until it ends.
+"""The events of a run: a stream that reports where it stands, now and whenever that changed, until it ends.
 
 A browser's EventSource connects again when a stream ends, with the id of the last event. The id of the event
 that ends a run says so, and for that one the answer is a 204, after which it gives up.
@@ -81,7 +81,7 @@ class _Event:
 
     @property
     def id(self) -> str:
-        """What tells it from others of the run, as far as that matters: a stop takes no step."""
+        """What identifies it among those of the run, as far as that matters: a stop takes no step."""
         return f"{self.number}-{self.data['state']}" if self.ends else str(self.number)
 
     def text(self) -> bytes:
@@ -96,8 +96,8 @@ class _Event:
 async def _encoded(first: _Event, events: AsyncGenerator[_Event, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
         yield first.text()
-        async for told in events:
-            yield told.text()
+        async for following in events:
+            yield following.text()
 
 
 async def _of_session(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:

@@ -90,7 +90,7 @@ class _Experiment(BaseModel):
     progress: dict[str, JsonValue] | None = Field(
         description="Its state, and its latest report: real_time, simulation_time and time_left in seconds, "
         "steps, max_steps and the fraction of these that is done, and whether it is replaying; what only a "
-        "time-out tells is null without one. And `parts`: of each engine (engine/NAME) and the functions "
+        "time-out says is null without one. And `parts`: of each engine (engine/NAME) and the functions "
         "whether it is saved or replayed (kept), and the reason why it can't be saved."
     )
     attempt: int = Field(description="How often a simulation server began.")
@@ -117,7 +117,7 @@ class RunningExperiment(_Experiment):
         "number of a simulation made at /simulation; a fork keeps its parent's."
     )
     desired: Literal["started", "paused", "stopped", "completed", "failed"] = Field(
-        description="The state that is wanted of it."
+        description="The state that is requested."
     )
     stored: bool = Field(description="Whether it has ended, and its logs and files are stored.")
     sources: dict[str, str] = Field(

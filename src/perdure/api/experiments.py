@@ -212,7 +212,7 @@ async def write_experiment_file(
     if_match: IfMatch = "",
     if_none_match: IfNoneMatch = "",
 ) -> FileRecord:
-    """Add a file, or put it in the place of one; whoever is reading the experiment gets it as it was."""
+    """Add a file, or put it in the place of one; who is reading the experiment gets it as it was."""
     experiments = serving.artifacts.experiments(owner)
     condition = _condition(if_match, if_none_match)
     async with serving.transfers.received(request) as body:

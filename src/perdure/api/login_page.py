@@ -35,7 +35,7 @@ def login_page(caller: Caller, *, tokens_needed: bool, problem: str | None = Non
         if problem is not None:
             parts.append(f'<p role="alert"><strong>{escape(problem)}</strong></p>')
         parts.append(
-            "<p>Whoever runs this server has given you a token. This browser keeps a cookie in its place, "
+            "<p>The operator of this server has given you a token. This browser keeps a cookie in its place, "
             f"which no page of another server can use.</p>\n{_FORM}"
         )
     parts.append('<p><a href="/">Start page</a></p>\n</main>')

@@ -37,7 +37,7 @@ async def csv_pages(
     first
         The first page.
     read
-        Reads the page after a step, with so many steps at most.
+        Reads the page after a step, with that number of steps at most.
     limit
         Most steps in all; None means all there are.
     """

@@ -138,12 +138,12 @@ async def list_runs(
     query: Annotated[RunQuery, Query()], response: Response, serving: Serving, owner: Asking
 ) -> RunList:
     """List runs by kind, state, tags, name and time, in an order, a page at a time."""
-    wanted, behind = query.filter(owner), query.behind
-    if wanted is None:
+    asked, behind = query.filter(owner), query.behind
+    if asked is None:
         return RunList(runs=[], next=None)
 
     def read() -> tuple[Sequence[Run], list[Summary]]:
-        runs = serving.store.runs(wanted, order=query.order, limit=query.limit + 1, cursor=behind)
+        runs = serving.store.runs(asked, order=query.order, limit=query.limit + 1, cursor=behind)
         return runs, [_summary(serving, run) for run in runs[: query.limit]]
 
     runs, summaries = await anyio.to_thread.run_sync(read)
@@ -171,7 +171,7 @@ async def edit_run(run_id: RunId, body: EditRun, serving: Serving, owner: Asking
     "/runs/{run_id}/state", operation_id="set_state", responses=error_responses(*_CHANGING, *_WITH_BODY)
 )
 async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Asking) -> Record:
-    """Stop a run for good, what it answered stays readable; pause a task or experiment, or let it go on."""
+    """Stop a run permanently, its answers stay readable; pause a task or experiment, or let it go on."""
     run = await serving.run(owner, run_id)
     if run.kind == EXPERIMENT:
         return await _record(serving, owner, await serving.experiments.trigger(owner, run_id, body.state))
@@ -292,7 +292,7 @@ async def _record(serving: Serving, owner: Owner, run: Run) -> Record:
     if run.kind == SESSION:
         return await anyio.to_thread.run_sync(record, run)
     if run.kind == EXPERIMENT:
-        # Of the run as it is given: what it was asked for is told, also if another led it on since.
+        # Of the run as it is given: what it was asked for is answered, also if another led it on since.
         return await anyio.to_thread.run_sync(lambda: experiment_record(serving.experiments.view_of(run)))
     view = await serving.tasks.view(owner, run.id)
     return await anyio.to_thread.run_sync(task_record, view)

@@ -70,7 +70,7 @@ async def mark_savepoint(
     serving: Serving,
     owner: Asking,
 ) -> SavepointRecord:
-    """Name or pin a savepoint, which keeps it for good, or undo that."""
+    """Name or pin a savepoint, which keeps it permanently, or undo that."""
     driver = await _driver(serving, owner, run_id)
     kept = await driver.savepoints(owner, run_id)
     info = next((info for info in kept if info.timestamp == timestamp), None)
@@ -88,6 +88,6 @@ async def mark_savepoint(
 
 
 async def _driver(serving: Serving, owner: Asking, run_id: str) -> Sessions | Experiments:
-    """Return whose savepoints a run's are; that of sessions tells what is wrong with another kind."""
+    """Return whose savepoints a run's are; that of sessions reports what is wrong with another kind."""
     run = await serving.run(owner, run_id)
     return serving.experiments if run.kind == EXPERIMENT else serving.sessions

@@ -186,7 +186,7 @@ class CheckStore(Strict):
     """How the store is to be checked."""
 
     repair: bool = Field(
-        default=False, description="Make anew counts, lists and the queue where they are wrong."
+        default=False, description="Make counts, lists and the queue again where they are wrong."
     )
 
 
@@ -259,7 +259,7 @@ class SavepointRecord(BaseModel):
     size: int = Field(description="Bytes.")
     name: str | None
     pinned: bool
-    milestone: bool = Field(description="Whether it is kept for good as a near start for forks.")
+    milestone: bool = Field(description="Whether it is kept permanently as a near start for forks.")
 
 
 class SavepointList(BaseModel):
@@ -274,7 +274,7 @@ class Fault(BaseModel):
     place: str = Field(examples=["savepoint 101"])
     problem: str
     repaired: bool
-    checked: bool = Field(description="False if it tells what could not be checked; nothing is known wrong.")
+    checked: bool = Field(description="False if it names what could not be checked; nothing is known wrong.")
 
 
 class Report(BaseModel):
@@ -353,7 +353,7 @@ def savepoint_list(infos: Sequence[SavepointInfo]) -> SavepointList:
 
 
 def run_fields(run: Run) -> dict[str, object]:
-    """Return what is told of a run of any kind."""
+    """Return what is answered about a run of any kind."""
     return {
         "id": run.id,
         "kind": run.kind,

@@ -41,7 +41,7 @@ __all__ = ["access_in_words", "run_app", "serve"]
 
 STOP_SECONDS = 10  # requests that take longer are cut off
 BACKLOG = 2048
-PROBE_SECONDS = 5.0  # without a write, after which the store is probed, so that /ready tells of a full disk
+PROBE_SECONDS = 5.0  # without a write, after which the store is probed, so that /ready reports a full disk
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
 
@@ -64,7 +64,7 @@ def serve(
     settings
         Where to listen, where the store is, and the limits.
     announce
-        Called with what people are told once the server answers: where it is and what to do next.
+        Called with a message for people once the server answers: where it is and what to do next.
     accept_loss
         Whether to go on from what the store's files hold when they lack something that was acknowledged.
 
@@ -90,8 +90,8 @@ def serve(
         app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
         app.hosts.add(host_name(listening.getsockname()[0]))
         warn_of_unknown_variables()
-        told = _announcement(_url(listening), catalogue, settings, app, store)
-        signals.server = _Server(app, settings, lambda: announce(told))
+        announced = _announcement(_url(listening), catalogue, settings, app, store)
+        signals.server = _Server(app, settings, lambda: announce(announced))
         _run(signals.server, app, sockets)
 
 
@@ -183,7 +183,7 @@ class _Server(uvicorn.Server):
         )
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to end; in a thread of its own where an event loop runs, as in a notebook.
+        """Serve until a signal ends it; in a thread of its own where an event loop runs, as in a notebook.
 
         The thread ends before this returns. Signals reach the main thread, which waits for it.
         """
@@ -207,7 +207,7 @@ class _Server(uvicorn.Server):
         _spare_what_stays()
         try:
             self._on_started()
-        except BrokenPipeError:  # whoever was to be told has gone; that is no reason to stop serving
+        except BrokenPipeError:  # the reader has gone; that is no reason to stop serving
             log.info("nobody_listens_to_output")
         except BaseException:
             await self.shutdown(sockets)

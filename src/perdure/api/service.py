@@ -30,7 +30,7 @@ from perdure.web.services import AppServices
 __all__ = ["PUBLIC", "router"]
 
 PUBLIC: Final = frozenset({"/", "/docs", "/healthy", "/healthy/", "/ready", "/openapi.json"})
-"""Paths that need no token: they tell nothing about runs or models. BPTK has some with a slash at the end."""
+"""Paths that need no token: they show nothing about runs or models. BPTK has some with a slash at the end."""
 
 router = APIRouter(tags=["service"])
 
@@ -71,13 +71,13 @@ async def show_docs(request: Request) -> Response:
 @router.get("/healthy/", include_in_schema=False)
 @router.get("/healthy", operation_id="healthy", responses=error_responses(403))
 async def healthy() -> Health:
-    """Tell that the process answers."""
+    """Say that the process answers."""
     return Health(status="ok")
 
 
 @router.get("/ready", operation_id="ready", responses=error_responses(403, 503))
 async def ready(serving: Serving) -> Readiness:
-    """Tell whether the store can be written; if not, the error says why."""
+    """Say whether the store can be written; if not, the error says why."""
     reason = serving.store.unavailable
     serving.metrics.ready.set(reason is None)
     if reason is not None:
@@ -94,13 +94,13 @@ async def ready(serving: Serving) -> Readiness:
 async def check_store(serving: Serving, body: CheckStore | None = None) -> StoreReport:
     """Look for damaged pages, keys, records of runs and wrong counts; for administrators only.
 
-    It reads the whole store. With `repair`, counts, lists and the queue are made anew where they are wrong.
+    It reads the whole store. With `repair`, counts, lists and the queue are made again where they are wrong.
     """
 
     def check() -> StoreReport:
         repaired: Sequence[str] = ()
         if body is not None and body.repair:
-            with suppress(StoreUnavailable, Damaged):  # the check tells of it
+            with suppress(StoreUnavailable, Damaged):  # the check reports it
                 repaired = serving.store.submit(Recount()).result()
         return StoreReport(problems=list(serving.store.check()), repaired=list(repaired))
 

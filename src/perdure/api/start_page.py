@@ -1,4 +1,4 @@
-"""The start page: where the server answers, what it serves to whoever asks, and where to go next."""
+"""The start page: where the server answers, what it serves to the caller, and where to go next."""
 
 import json
 import shlex

@@ -1,6 +1,6 @@
 """The shapes of steps and results in the native API, as msgspec Structs, made of what the driver answers.
 
-A number that isn't finite is null in JSON, which has no other way to say so; the CSV results tell them apart.
+A number that isn't finite is null in JSON, which has no other word for it; the CSV results distinguish them.
 """
 
 from collections.abc import Iterable
@@ -51,7 +51,7 @@ class Steps(msgspec.Struct, forbid_unknown_fields=True):
     Attributes
     ----------
     settings
-        Manager → scenario → what to set; in force from the first of these steps on.
+        Manager → scenario → what to set; in effect from the first of these steps on.
     steps
         How many.
     expected_step

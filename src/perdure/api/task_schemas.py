@@ -94,7 +94,7 @@ class TaskRecord(_Task):
     task: str
     input: JsonValue
     timeout: float | None = Field(description="Seconds of running time that it may take.")
-    desired: Literal["started", "paused", "stopped"] = Field(description="The state that is wanted of it.")
+    desired: Literal["started", "paused", "stopped"] = Field(description="The state that is requested.")
     attempt: int = Field(description="How often a worker began.")
     seconds: float = Field(description="Running time so far, of all attempts.")
     progress: dict[str, JsonValue] | None = Field(description="Its latest report.")
@@ -110,7 +110,7 @@ class TaskResult(BaseModel):
     state: Literal["completed", "stopped", "failed"]
     outcome: Literal["succeeded", "failed", "timed_out", "terminated", "expired"] | None
     reason: str
-    result: JsonValue = Field(description="Its result; of one that failed, what there is of it, or null.")
+    result: JsonValue = Field(description="Its result; of one that failed, its partial result, or null.")
 
 
 class TaskDescription(BaseModel):

@@ -44,9 +44,9 @@ async def list_tasks(serving: Serving) -> TaskList:
     responses=error_responses(*_READING),
 )
 async def read_result(run_id: RunId, serving: Serving, owner: Asking) -> Response:
-    """Read what a task came to that has ended; of one that failed or was stopped, what there is of it."""
+    """Read what a task came to that has ended; of one that failed or was stopped, its partial result."""
     run, result = await serving.tasks.result(owner, run_id)
-    told = {
+    answer = {
         "id": run.id,
         "state": run.state.value,
         "outcome": None if run.outcome is None else run.outcome.value,
@@ -54,7 +54,7 @@ async def read_result(run_id: RunId, serving: Serving, owner: Asking) -> Respons
         "result": result,
     }
     # A result may be large: it is written in a thread, and not gone through once more by a model.
-    text = await anyio.to_thread.run_sync(partial(json.dumps, told, separators=(",", ":")))
+    text = await anyio.to_thread.run_sync(partial(json.dumps, answer, separators=(",", ":")))
     return Response(text, media_type="application/json")
 
 

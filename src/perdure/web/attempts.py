@@ -11,7 +11,7 @@ __all__ = ["Attempts"]
 SECONDS = 60.0
 LIMIT = 100  # failures of all addresses within these seconds; so much is remembered
 LIMIT_OF_ADDRESS = 10
-_NETWORK_BITS = 64  # of an IPv6 address: whoever has one has a network of them
+_NETWORK_BITS = 64  # of an IPv6 address: who has one has a network of them
 
 
 class Attempts:

@@ -1,4 +1,4 @@
-"""Who asks: whoever a bearer token or a login belongs to, or who comes by the administrator's own socket."""
+"""The caller of a request: found by a bearer token, by a login, or by the administrator's socket."""
 
 import time
 from typing import Final
@@ -177,10 +177,10 @@ def maker_of(scope: Scope) -> str:
 
 
 async def refuse_others(request: Request) -> None:
-    """Refuse whoever isn't the administrator; a dependency of FastAPI routes."""
+    """Refuse callers that aren't administrators; a dependency of FastAPI routes."""
     if owner_of(request.scope) is not ADMINISTRATOR:
         message = (
-            "Only an administrator may do that: an owner whom the tokens file names as one, or whoever runs "
-            "the server, by the socket beside the store."
+            "Only an administrator may do that: an owner whom the tokens file names as one, or the user "
+            "that runs the server, by the socket beside the store."
         )
         raise HttpError(403, "administrator_only", message)

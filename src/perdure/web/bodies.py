@@ -181,7 +181,7 @@ def refuse_repeated_keys(data: bytes) -> None:
     try:
         _scan(data.decode())
     except (ValueError, RecursionError):
-        return  # whoever decodes it says what is wrong
+        return  # the decoder says what is wrong
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> None:

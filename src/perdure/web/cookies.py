@@ -32,7 +32,7 @@ def new_cookie(scope: Scope, headers: Headers, value: str, seconds: int) -> tupl
     """Return the header that gives a browser this server's cookie.
 
     It is for HTTPS only if the request came by it: it says so itself, or the page it is from, or a proxy. If
-    that is a lie, whoever lied gets a cookie that is sent less often.
+    that is a lie, the client that lied gets a cookie that is sent less often.
     """
     secure = "; Secure" if _is_encrypted(scope, headers) else ""
     attributes = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"

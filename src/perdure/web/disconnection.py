@@ -21,7 +21,7 @@ async def disconnected(receive: Receive) -> None:
 async def until_disconnected(
     source: AsyncGenerator[Any, None], receive: Receive
 ) -> AsyncIterator[Callable[[], bool]]:
-    """Close at the end what is sent to a client; yields a function that tells whether it has gone."""
+    """Close at the end what is sent to a client; yields a function that returns whether it has gone."""
     gone = asyncio.ensure_future(disconnected(receive))
     try:
         yield gone.done

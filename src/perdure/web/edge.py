@@ -300,7 +300,7 @@ class Edge:
 
 
 def _head_only(send: Send, unanswered: anyio.CancelScope) -> Send:
-    """Return what sends the head of an answer only; whoever would send more, a stream too, is cancelled."""
+    """Return what sends the head of an answer only, and cancels what would send more, such as a stream."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.start":

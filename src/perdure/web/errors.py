@@ -37,7 +37,7 @@ _CODES: Mapping[int, str] = {
 _DESCRIPTIONS: Mapping[int, str] = {
     400: "The body is not JSON.",
     401: "The token is missing or wrong.",
-    403: "It is of a foreign web page, for another host, or not allowed by whoever runs the server.",
+    403: "It is of a foreign web page, for another host, or not allowed by the operator of the server.",
     404: "Nothing has that name.",
     409: "It can't be done in the present state.",
     412: "The file isn't as the request says.",

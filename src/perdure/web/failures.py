@@ -89,7 +89,7 @@ class Failure:
     code
         What programs call it.
     message
-        What people are told: a sentence, bounded in length and safe in any encoding.
+        The message for people: a sentence, bounded in length and safe in any encoding.
     error
         What was raised.
     details

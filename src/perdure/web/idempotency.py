@@ -1,4 +1,4 @@
-"""Idempotency keys: the header a client names its request by, and the hash that tells its requests apart."""
+"""Idempotency keys: the header a client names its request by, and the hash by which its requests differ."""
 
 import hashlib
 import re

@@ -1,7 +1,7 @@
 """Where a request comes from: no foreign web page drives the server, not even one that rebinds its DNS name.
 
-A `Host` is checked while no tokens are set: then whoever reaches the server may do everything, and only names
-that the server was told of are trusted. An `Origin`, which browsers send, is the server's own or allowed
+A `Host` is checked while no tokens are set: then every client may do everything, and only names
+from the settings are trusted. An `Origin`, which browsers send, is the server's own or allowed
 (CORS).
 """
 
@@ -23,7 +23,7 @@ ANY = "*"
 
 _EXPOSED = b"Content-Disposition, ETag, Location, X-Request-ID"
 
-# Load balancers and supervisors probe under any name, and the answers tell nothing.
+# Load balancers and supervisors probe under any name, and the answers reveal nothing.
 _OF_ANY_HOST = frozenset({"/healthy", "/healthy/", "/ready"})
 
 _LONGEST_NAME = 200  # characters of a host or an origin that an error repeats

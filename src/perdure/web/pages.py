@@ -2,7 +2,7 @@
 
 A page has no script and loads nothing, from here or elsewhere; its Content-Security-Policy forbids both. A
 form on it can only be sent to this server.
-Whoever makes a page escapes every text in it.
+The caller of `page` escapes every text in it.
 """
 
 import base64
@@ -79,7 +79,7 @@ _POLICY: Final = (
 
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",  # it says what is served now, to whoever asks
+    "Cache-Control": "no-store",  # it depends on the time and on the caller
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from perdure.errors import DialectUnusable
 from perdure.web.dialect import Dialect, Route
 
-__all__ = ["METHODS", "Found", "Routing"]
+__all__ = ["METHODS", "RouteMatch", "Routing"]
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """The methods that routes have; HEAD is answered as GET, and OPTIONS for all routes of a path."""
@@ -32,7 +32,7 @@ class _Node:
 
 
 @dataclass(frozen=True)
-class Found:
+class RouteMatch:
     """What is at a path.
 
     Attributes
@@ -90,7 +90,7 @@ class Routing:
                     raise DialectUnusable(dialect=api.name, reason=reason)
                 node.routes[route.method] = route
 
-    def find(self, path: str) -> Found:
+    def find(self, path: str) -> RouteMatch:
         """Return what is at a path."""
         parts = path.removeprefix("/").removesuffix("/").split("/")
         values: list[str] = []
@@ -105,14 +105,14 @@ class Routing:
             node = child
         if not node.routes or node.api is None or (node.api is self._native and path.endswith("/")):
             return self._missing(parts)
-        return Found(node.api, node.routes, values)
+        return RouteMatch(node.api, node.routes, values)
 
-    def _missing(self, parts: Sequence[str]) -> Found:
+    def _missing(self, parts: Sequence[str]) -> RouteMatch:
         """Return whose a path is at which there is nothing: below a first part, whose that is."""
         first = self._root.children.get(parts[0])
         if first is None or first.api is None or first.is_leaf:
-            return Found(self._native, {})
-        return Found(first.api, {})
+            return RouteMatch(self._native, {})
+        return RouteMatch(first.api, {})
 
     def _check(self, route: Route[Any], api: Dialect[Any]) -> None:
         """Raise `DialectUnusable` if a route can't be at any request's path."""

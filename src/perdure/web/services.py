@@ -37,7 +37,7 @@ class SessionDriver(Protocol):
         ...
 
     async def stop(self, owner: Owner, run_id: str) -> Run:
-        """End a session for good; what it answered stays readable."""
+        """End a session permanently; what it answered stays readable."""
         ...
 
 
@@ -57,7 +57,7 @@ class TaskDriver(Protocol):
         ...
 
     async def stop(self, owner: Owner, run_id: str) -> Run:
-        """End a task for good; nothing of it is left when this returns. `TriggerRefused` if it has ended."""
+        """End a task permanently; nothing of it is left on return. `TriggerRefused` if it has ended."""
         ...
 
 

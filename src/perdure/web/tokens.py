@@ -63,7 +63,7 @@ class Tokens:
     def find(self, token: bytes) -> tuple[bytes, Caller] | None:
         """Return the digest of a token and whose it is; None if it is nobody's.
 
-        Every token is compared, and each in constant time, so that the time taken tells nothing.
+        Every token is compared, and each in constant time, so that the time taken reveals nothing.
         """
         given = _digest(token.strip())
         found = None

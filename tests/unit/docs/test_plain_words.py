@@ -30,7 +30,7 @@ WORDS = {
     r"mend": "repair, correct",
 }
 ROOMS = (
-    *("cli", "dialects", "execution", "state", "stores", "testing"),
+    *("api", "cli", "dialects", "execution", "state", "stores", "testing", "web"),
     *(
         "bptk.py",
         "clock.py",
