@@ -27,7 +27,7 @@ CHUNK = 1_000_000
 DIRECTORY_BYTES_PER_FILE = 300  # what an entry may take of a zip's directory, on average
 MOST_RATIO = 200  # bytes made of one byte, on the whole
 FREE_BYTES = 10_000_000  # that may be made whatever the ratio
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can tell
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can hold
 LATEST = (2107, 12, 31, 23, 59, 58)
 
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})

@@ -350,7 +350,7 @@ class FileSets:
         for number, following in pairwise(numbers):
             successor = self._intact(key, [following])
             if not successor:
-                continue  # it tells neither when nor what it replaced
+                continue  # it names neither the time nor what it replaced
             if not self._is_old(successor[0].changed):
                 break
             if number not in pinned:

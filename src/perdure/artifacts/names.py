@@ -50,7 +50,7 @@ def encoded(name: str) -> str:
     """Return any name as one part of a key: lower case, digits, ``-`` and ``_``, different for each name.
 
     Capitals are written as escapes, so that names which differ in them only are two also where a file system
-    doesn't tell them apart.
+    doesn't distinguish them.
 
     >>> encoded("Ada"), encoded(".."), encoded("a/b")
     ('_41da', '_2e_2e', 'a_2fb')

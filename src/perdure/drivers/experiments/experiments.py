@@ -1,6 +1,6 @@
 """Experiments: runs of scripts over co-simulated engines, made, steered through their lifecycle, forked.
 
-The store is the truth about a run. What is wanted of it is put down there, the executor is told to look, and
+The store is the truth about a run. Its desired state is written there, the executor is notified, and
 whoever asked waits until the store says that it is so; nobody waits with a lock in hand. Whoever asks where a
 run stands is answered from the store alone.
 """

@@ -230,7 +230,7 @@ def _packed(looped: Looped) -> bytes:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Return whether two values are the same bit for bit; most that aren't are told apart at once."""
+    """Return whether two values are the same bit for bit; most that differ do so in the first comparison."""
     return one == other and pack(one) == pack(other)
 
 

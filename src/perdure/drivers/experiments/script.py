@@ -1,6 +1,6 @@
 """The script: executes a main script in a world of its own, and says how it ended.
 
-Its world (the generators' states, the modules, what the clocks tell) is in place only while its code runs; it
+Its world (the generators' states, the modules, what the clocks show) is in place only while its code runs; it
 is put aside for the length of each of its calls.
 """
 
