@@ -1,5 +1,6 @@
 """The blobs of the oracle, which its savepoints name; whoever calls holds the store's lock."""
 
+import secrets
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class KeptBlobs:
     def __init__(self, named: Callable[[], Collection[int]]) -> None:
         self._named = named
         self._kept: dict[int, _Kept] = {}
-        self._numbers = count(1)
+        self._numbers = count(secrets.randbits(52))  # no other store has them
         self._named_before: set[int] = set()
 
     def execute(self, command: Any) -> Any:

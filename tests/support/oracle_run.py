@@ -128,7 +128,7 @@ class KeptRun:
                 self.check(guard)
                 return self.put(savepoint, retention.savepoints, name, pinned)
             case MarkStored(version=version):
-                if self.placed is not None:
+                if self.placed is not None and not self.placed.stored:
                     self.placed = replace(self.placed, stored=version)
                 return None
             case MarkSavepoint(timestamp=timestamp, name=name, pinned=pinned):

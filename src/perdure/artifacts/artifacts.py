@@ -65,11 +65,12 @@ class Artifacts:
 
     def blobs(self, owner: str) -> Blobs:
         """Return the blobs that savepoints of an owner's simulations name."""
-        return Blobs(self._objects, f"{encoded(owner)}/blobs")
+        return self._blobs(encoded(owner))
 
     def sweep(self) -> None:
-        """Remove what broken-off uploads left more than a day ago."""
+        """Remove what uploads left that broke off a day ago, and writes of blobs an hour ago."""
         for owner in self._objects.names(""):
+            self._blobs(owner).sweep(self._clock())
             for kind in ("experiments", "results"):
                 self._sets(kind, owner).sweep()
 
@@ -94,6 +95,9 @@ class Artifacts:
             files += 1
             size += length
         return files, size
+
+    def _blobs(self, owner: str) -> Blobs:
+        return Blobs(self._objects, f"{owner}/blobs")
 
     def _sets(self, kind: str, owner: str) -> FileSets:
         return FileSets(self._objects, f"{owner}/{kind}", self._locks, self._clock)

@@ -1,7 +1,7 @@
 """Blobs: the large parts of files that savepoints name, by their hash; rows of the store say which exist.
 
-An object is written once, whole, and synced. Its name holds the number of its row too, which none has again:
-so one that is being removed is never the one that somebody writes.
+An object is written once, whole, and synced. Its name holds the number of its row too, which none has again,
+in another store neither: so one that is being removed is never the one that somebody writes or needs.
 """
 
 import hashlib
@@ -10,6 +10,8 @@ from perdure.artifacts.objects import Objects
 from perdure.errors import CorruptBlob
 
 __all__ = ["Blobs"]
+
+CUT_OFF_SECONDS = 3600.0  # after which a write is no longer under way
 
 
 class Blobs:
@@ -52,6 +54,10 @@ class Blobs:
     def remove(self, number: int, digest: str) -> None:
         """Remove a blob; harmless if there is none."""
         self._objects.remove(self._key(number, digest))
+
+    def sweep(self, now: float) -> None:
+        """Remove what writes left that were cut off more than an hour before `now`."""
+        self._objects.remove_unfinished(self._prefix, now - CUT_OFF_SECONDS)
 
     def _key(self, number: int, digest: str) -> str:
         return f"{self._prefix}/{digest}-{number}"

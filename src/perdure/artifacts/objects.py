@@ -7,7 +7,7 @@ disk what is written is synced before it counts.
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -119,6 +119,16 @@ class Objects:
             except FileNotFoundError:
                 return
 
+    def remove_unfinished(self, key: str, before: float) -> None:
+        """Remove what writes that were cut off before a Unix time left directly below a key."""
+        if not self._local:
+            return  # elsewhere an object is written under its own name
+        with _told():
+            for path in Path(self._path(key)).glob(".*"):
+                with suppress(FileNotFoundError):  # it is written, or removed, at this moment
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
@@ -140,7 +150,7 @@ class Objects:
             os.link(written, target)
         finally:
             written.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+            _sync_folder(target.parent)  # also if it was there: who wrote it may have died before this
 
 
 def _sync_folder(folder: Path) -> None:

@@ -33,27 +33,30 @@ class BlobConformance(StoreOpening):
 
     def test_a_blob_has_one_number_as_long_as_it_is_used(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            first = used(store, "a", "b")
-            assert first == [Blob(1, "ann", "a", False), Blob(2, "ann", "b", False)]
-            assert used(store, "c", "b", "c") == [
-                Blob(3, "ann", "c", False),
-                Blob(2, "ann", "b", False),
-                Blob(3, "ann", "c", False),
-            ]
-            assert used(store, "a", owner="bob") == [Blob(4, "bob", "a", False)]
+            a, b = used(store, "a", "b")
+            assert (a, b) == (Blob(a.number, "ann", "a", False), Blob(a.number + 1, "ann", "b", False))
+            c = Blob(a.number + 2, "ann", "c", False)
+            assert used(store, "c", "b", "c") == [c, b, c]
+            assert used(store, "a", owner="bob") == [Blob(a.number + 3, "bob", "a", False)]
             run_with(store, "a")
-            assert used(store, "a", "b") == [Blob(1, "ann", "a", True), Blob(2, "ann", "b", False)]
+            assert used(store, "a", "b") == [Blob(a.number, "ann", "a", True), b]
+
+    def test_no_two_stores_give_a_blob_the_same_number(self, tmp_path: Path) -> None:
+        (tmp_path / "other").mkdir()
+        with self.opened(tmp_path) as store, self.opened(tmp_path / "other") as other:
+            numbers = ({blob.number for blob in used(each, *"abcdefgh")} for each in (store, other))
+            assert next(numbers).isdisjoint(next(numbers)), "they may share a storage"
 
     def test_what_no_savepoint_names_is_swept_and_its_number_never_used_again(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             run_with(store, "a", "b")
-            used(store, "c")
+            (first,) = used(store, "c")
             assert swept(store, seconds=3600) == []
             assert [blob.hash for blob in store.submit(SweepBlobs(-1)).result(WAIT)] == ["c"]
             (again,) = used(store, "c")
-            assert (again.number, again.stored) == (4, False)
+            assert (again.number, again.stored) == (first.number + 1, False)
             assert swept(store) == ["c", "c"], "the first one once more, since it wasn't forgotten"
-            assert used(store, "c")[0].number == 5
+            assert used(store, "c")[0].number == first.number + 2
 
     def test_a_savepoint_that_names_a_swept_blob_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -118,6 +121,8 @@ class BlobConformance(StoreOpening):
             store.submit(MarkStored("one", 3)).result(WAIT)
             store.submit(MarkStored("two", 0)).result(WAIT)
             assert [store.execution(id).stored for id in ("one", "two")] == [3, 0]
+            store.submit(MarkStored("one", 0)).result(WAIT)
+            assert store.execution("one").stored == 3, "another server has looked for them too late"
             assert store.unstored() == []
 
 

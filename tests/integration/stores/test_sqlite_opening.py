@@ -27,6 +27,7 @@ DROP_NAMES = (  # leads to the schema before them
     "DROP TRIGGER run_queued_anew; DROP TRIGGER label_queued; DROP TRIGGER label_queued_anew; "
     "DROP VIEW queue_of_runs; DROP TABLE queue; DROP TABLE needs; "
     "DROP TRIGGER run_listed; DROP TRIGGER run_listed_anew; DROP VIEW tags_of_runs; "
+    "DROP TRIGGER savepoint_replaced; DROP TABLE savepoint_blobs; DROP TABLE blobs; DROP TABLE stored_files; "
     "DROP TABLE uses; "
     "DROP TABLE tags; DROP TABLE labels; DROP TABLE generations; ALTER TABLE meta DROP COLUMN listed; "
 )
@@ -59,6 +60,8 @@ def test_each_migration_leads_from_nothing_to_its_schema() -> None:
                 "run_keys", "run_keys_by_run", "runs",
                 "generations", "labels", "label_listed", "label_listed_anew",
                 "run_listed", "run_listed_anew", "tags_of_runs",
+                "blob_let_go", "blobs", "blobs_by_hash", "savepoint_blobs", "savepoint_blobs_by_blob",
+                "savepoint_replaced", "stored_files", "stored_files_missing",
                 "runs_by_owner", "runs_executed", "runs_live", "savepoints", "savepoints_passing",
                 "specs", "step_keys", "steps", "tags",
                 "tags_by_created", "tags_by_name", "tags_by_updated",

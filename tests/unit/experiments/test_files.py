@@ -292,6 +292,37 @@ def test_a_file_that_was_not_changed_is_not_read_again_unless_it_may_have_been(
     assert contents(mended.folder)["old.bin"] == LARGE
 
 
+def test_a_file_whose_time_of_change_is_set_back_is_read_again(tmp_path: Path) -> None:
+    run = Run(given_folder(tmp_path, "run"))
+    given = (run.folder / "config.json").stat()
+    apply(run.folder, [("packed.bin", LARGE)])
+    os.utime(run.folder / "packed.bin", (1, 1))  # as programs do whose output is to be reproducible
+    run.save()
+    touched = (run.folder / "packed.bin").stat().st_ctime_ns
+    while (run.folder / "packed.bin").stat().st_ctime_ns == touched:
+        apply(run.folder, [("packed.bin", LARGE[::-1]), ("config.json", b"[]")])
+        os.utime(run.folder / "packed.bin", (1, 1))
+        os.utime(run.folder / "config.json", ns=(given.st_atime_ns, given.st_mtime_ns))
+    kept = run.save()
+    mended = Run(given_folder(tmp_path, "again"), run.blobs, kept)
+    mended.put_back(kept)
+    assert contents(mended.folder)["packed.bin"] == LARGE[::-1]
+    assert contents(mended.folder)["config.json"] == b"[]"
+
+
+def test_what_a_fork_found_at_its_top_is_not_taken_from_what_its_process_sends(tmp_path: Path) -> None:
+    run = Run(given_folder(tmp_path, "run"))
+    apply(run.folder, [("a.bin", LARGE)])
+    kept = run.save()
+    fork = Run(given_folder(tmp_path, "fork"), run.blobs, {**kept, "beginning": kept})
+    forged = {"size": 9, "mode": None, "tail": b"", "pieces": [[9, 12345, "0" * 64]]}
+    sent = {"files": fork.files.snapshot(), "beginning": {"files": {"written": {"a.bin": forged}}}}
+    savepoint, _ = fork.saved.save(Savepoint(timestamp=0, entities={FILES: encode(sent)}))
+    saved: Any = decode(savepoint.entities[FILES])
+    assert saved["beginning"] == kept
+    assert savepoint.blobs == blobs_of(kept)
+
+
 def test_a_file_that_is_written_while_it_is_copied_is_copied_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

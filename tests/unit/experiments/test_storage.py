@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -403,6 +404,53 @@ def test_a_sweep_that_breaks_off_anywhere_is_made_up_for_and_takes_nothing_that_
         assert sum("/blobs/" in path for path in object_store.ObjectStore.objects) == 1, "for an hour"
         folders.sweep(store, seconds=-1)
     assert not any("/blobs/" in path for path in object_store.ObjectStore.objects)
+
+
+def test_a_sweep_that_is_called_off_removes_nothing_more_and_the_next_one_does(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    with closing(MemoryStore()) as store:
+        digests = [hashlib.sha256(name.encode()).hexdigest() for name in "abc"]
+        for blob, name in zip(
+            store.submit(UseBlobs("ada", [(digest, 1) for digest in digests])).result(), "abc", strict=True
+        ):
+            artifacts.blobs("ada").write(blob.number, blob.hash, name.encode())
+        closing_down = iter([False, True])
+        folders.sweep(store, -1, lambda: next(closing_down))
+        assert sum("/blobs/" in path for path in object_store.ObjectStore.objects) == 2
+        folders.sweep(store, -1)
+        assert not any("/blobs/" in path for path in object_store.ObjectStore.objects)
+
+
+def test_stores_that_share_a_storage_leave_each_others_blobs_alone(
+    artifacts: Artifacts, folders: WorkingFolders
+) -> None:
+    digest = hashlib.sha256(b"equal").hexdigest()
+    with closing(MemoryStore()) as one, closing(MemoryStore()) as two:
+        for store in (one, two):
+            (mine,) = store.submit(UseBlobs("ada", [(digest, 5)])).result()
+            artifacts.blobs("ada").write(mine.number, digest, b"equal")
+        folders.sweep(one, -1)
+    assert artifacts.blobs("ada").read(mine.number, digest) == b"equal"
+
+
+def test_what_writes_of_blobs_left_that_were_killed_is_swept_after_an_hour(tmp_path: Path) -> None:
+    times = [time.time()]
+    artifacts = Artifacts(str(tmp_path / "artifacts"), clock=lambda: times[-1])
+    folders = WorkingFolders(tmp_path / "work", artifacts)
+    blobs = artifacts.blobs("ada")
+    digest = hashlib.sha256(b"whole").hexdigest()
+    blobs.write(1, digest, b"whole")
+    (whole,) = (path for path in (tmp_path / "artifacts").rglob("*") if path.is_file())
+    cut_off = whole.with_name(".0123456789abcdef")
+    cut_off.write_bytes(b"ha")
+    with closing(MemoryStore()) as store:
+        folders.sweep(store)
+        assert cut_off.exists(), "it may still be under way"
+        times.append(times[-1] + 2 * 3600)
+        folders.sweep(store)
+    assert not cut_off.exists()
+    assert blobs.read(1, digest) == b"whole"
 
 
 def test_there_need_be_no_folder_at_all(folders: WorkingFolders) -> None:

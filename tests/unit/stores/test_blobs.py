@@ -1,11 +1,15 @@
 """No savepoint ever names a blob whose object is gone, in whatever order savepoints and sweeps come."""
 
+import hashlib
 from contextlib import closing
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from perdure.artifacts import objects
 from perdure.artifacts.blobs import Blobs
 from perdure.artifacts.objects import Objects
 from perdure.errors import ArtifactsUnavailable, CorruptBlob
@@ -110,19 +114,37 @@ TestInterleaved.settings = settings(max_examples=60, stateful_step_count=40, dea
 
 
 def test_a_blob_whose_write_was_cut_off_is_written_whole_the_next_time() -> None:
-    objects = Objects("memory://blobs-cut-off")
-    blobs = Blobs(objects, "ann/blobs")
+    stored = Objects("memory://blobs-cut-off")
+    blobs = Blobs(stored, "ann/blobs")
     digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # of hello
-    objects.create(f"ann/blobs/{digest}-1", b"hel")
+    stored.create(f"ann/blobs/{digest}-1", b"hel")
     blobs.write(1, digest, b"hello")
     blobs.write(1, digest, b"hello")
     assert blobs.read(1, digest) == b"hello"
 
 
+def test_a_blob_whose_writer_was_killed_before_its_folder_was_synced_is_durable_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs(Objects(str(tmp_path)), "ann/blobs")
+    digest = hashlib.sha256(b"hello").hexdigest()
+    synced: list[Path] = []
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(objects, "_sync_folder", killed)
+    with pytest.raises(KeyboardInterrupt):
+        blobs.write(1, digest, b"hello")
+    monkeypatch.setattr(objects, "_sync_folder", synced.append)
+    blobs.write(1, digest, b"hello")
+    assert synced == [tmp_path / "ann" / "blobs"]
+
+
 def test_a_blob_that_is_missing_or_damaged_is_an_error_that_names_it() -> None:
-    objects = Objects("memory://blobs-damaged")
-    blobs = Blobs(objects, "ann/blobs")
-    objects.create("ann/blobs/0-1", b"other")
+    stored = Objects("memory://blobs-damaged")
+    blobs = Blobs(stored, "ann/blobs")
+    stored.create("ann/blobs/0-1", b"other")
     for number, reason in ((1, "isn't what was written"), (2, "is missing")):
         try:
             blobs.read(number, "0")

@@ -270,10 +270,11 @@ class Experiments:
         if run.kind != KIND:
             return 0
         execution = await self._threads.read(lambda: self._store.execution(run.id))
-        if run.state in FINAL and execution.stored is None:
+        if run.state not in FINAL:
+            return execution.stored
+        if execution.stored is None:
             self._results.begin(run.id)
-            return await self._results.stored(run.id)
-        return execution.stored
+        return await self._results.stored(run.id)
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
         """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""
@@ -462,7 +463,8 @@ class Experiments:
     async def _sweep(self) -> None:
         """Remove from the storage what nothing needs, now and then."""
         while not self._closing.is_set():
-            await self._threads.compute(partial(self._folders.sweep, self._store))
+            sweep = partial(self._folders.sweep, self._store, called_off=self._closing.is_set)
+            await self._threads.compute(sweep)
             with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEPING):
                     await self._closing.wait()

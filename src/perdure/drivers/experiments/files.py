@@ -34,10 +34,11 @@ _CACHES = frozenset({"__pycache__"})
 
 
 class _Stamp(NamedTuple):
-    """What differs once a file was changed."""
+    """What differs once a file was changed. `touched`, unlike `changed`, can't be set back."""
 
     size: int
     changed: int
+    touched: int
     number: int
     mode: int
 
@@ -84,7 +85,7 @@ class Files:
         items, given = _items(self._folder), self._given
         self.left_out = items.left_out
         written: dict[str, State] = {
-            name: [stamp.mode, stamp.size, stamp.changed, stamp.number]
+            name: [stamp.mode, *stamp[:-1]]
             for name, stamp in items.files.items()
             if given.files.get(name) != stamp
         }
@@ -207,7 +208,9 @@ def _items(folder: Path) -> _Items:
                 elif is_link:
                     items.links[name] = text
                 elif stat.S_ISREG(status.st_mode):
-                    items.files[name] = _Stamp(status.st_size, status.st_mtime_ns, status.st_ino, mode)
+                    items.files[name] = _Stamp(
+                        status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, mode
+                    )
                 elif stat.S_ISDIR(status.st_mode) and item.name not in _CACHES:
                     items.folders[name] = mode
                     waiting.append(f"{name}/")

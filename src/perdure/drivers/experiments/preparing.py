@@ -82,7 +82,7 @@ class Preparing:
         savepoint = self._savepoint(parent.id, request.savepoint)
         version = None if request.newest else former.version
         version = self._artifacts.experiments(parent.owner).pin(former.experiment, run_id, version)
-        folder = self._folders.make(run_id, parent.owner, former.experiment, version)
+        folder = self._folders.make(run_id, parent.owner, former.experiment, version, resumes=True)
         configuration = request.configuration or former.configuration
         script = request.script or former.script or SCRIPT
         spec = self._spec(folder, configuration, script, former.seed, former.sim_id, former.exact_times)

@@ -50,11 +50,15 @@ class Provisions:
         if missing := lacks(execution.needs):  # a package may have been upgraded since
             raise NotComputable(run=run.id, missing=missing)
         spec = ExperimentSpec.from_blob(run.spec)
+        kept = files_at(self._store, run.id)
         folder = self._folders.find(run.id) if execution.attempt == 1 else None
         if folder is None:
-            folder = self._folders.make(run.id, run.owner, spec.experiment, spec.version, called_off)
-        kept = files_at(self._store, run.id)
-        if kept is not None:
+            folder = self._folders.make(
+                run.id, run.owner, spec.experiment, spec.version, called_off, resumes=kept is not None
+            )
+        if kept is None:
+            self._folders.settle(folder)
+        else:
             self._folders.lay_out(folder, kept, called_off)
         self._folders.give(folder)
         return Provision(

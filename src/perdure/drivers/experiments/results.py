@@ -124,8 +124,11 @@ class ResultStorage:
     def _finish(self, run_id: str, reached: "_Storing") -> str:
         """Store all and remove the folder; return why that can't be done, or nothing."""
         try:
-            if self._store.execution(run_id).stored is None:
-                folder = self._folder(run_id, reached.called_off.is_set)
+            # Before the look at the store: another server that has stored the files has removed the folder.
+            folder = self._folders.find(run_id)
+            if folder is not None or self._store.execution(run_id).stored is None:
+                if folder is None or folder.savepoint.exists():
+                    folder = self._recovered(run_id, reached.called_off.is_set)
                 self._transcribe(folder)
                 reached.total = self._folders.size(folder)
                 stored = self._folders.finish(folder, reached.called_off.is_set, reached.add)
@@ -141,11 +144,8 @@ class ResultStorage:
             return str(error)
         return ""
 
-    def _folder(self, run_id: str, called_off: Callable[[], bool]) -> WorkingFolder:
-        """Return a run's folder; where no attempt of it counts, one with what its savepoint lists."""
-        folder = self._folders.find(run_id)
-        if folder is not None and not folder.saved.exists():
-            return folder
+    def _recovered(self, run_id: str, called_off: Callable[[], bool]) -> WorkingFolder:
+        """Return a folder of a run whose own is gone or doesn't count, with what its savepoint lists."""
         run, kept = self._store.run(run_id), files_at(self._store, run_id)
         spec = ExperimentSpec.from_blob(run.spec)
         return self._folders.recover(run_id, run.owner, spec.experiment, spec.version, kept, called_off)

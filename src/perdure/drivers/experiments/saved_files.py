@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from perdure.artifacts import Blobs, CalledOff
 from perdure.artifacts.outputs import data_from, opened
+from perdure.drivers.experiments.files import PERMISSIONS
 from perdure.drivers.experiments.script_position import FILES
 from perdure.errors import ArtifactsUnavailable, FileLost, NoSavepoint
 from perdure.state.codec import State, decode, encode
@@ -63,8 +64,8 @@ class _Written(NamedTuple):
         return {"size": self.size, "mode": self.mode, "pieces": pieces, "tail": self.tail}
 
 
-_Stamp: TypeAlias = tuple[int, int, int]
-"""A file's size, when it was changed, and its number: what says whether it was changed."""
+_Stamp: TypeAlias = tuple[int, int, int, int]
+"""A file's size, when it and its inode were changed, and its number: what says whether it was changed."""
 
 
 def files_at(store: Store, run_id: str) -> Any:
@@ -135,6 +136,8 @@ class SavedFiles:
     ) -> None:
         self._blobs, self._use, self._folder = blobs, use, folder
         self._limit = limit
+        # What a fork's script found at its top never changes: it isn't taken from what the child sends.
+        self._beginning = None if kept is None else kept["beginning"]
         self._stamps: dict[str, _Stamp] = {}
         self._files = (
             {} if kept is None else {path: _read(it) for path, it in kept["files"]["written"].items()}
@@ -142,6 +145,7 @@ class SavedFiles:
         # Those that the savepoint before names: they stay until the next one is committed.
         self._numbers = self._named()
         self._new: dict[str, bytes] = {}
+        self._waiting = 0  # bytes of these
 
     def save(self, savepoint: Savepoint) -> tuple[Savepoint, list[str]]:
         """Make the files of a savepoint durable; return it with them, and lines about those left out.
@@ -174,7 +178,7 @@ class SavedFiles:
         self._files = {path: self._numbered(file) for path, file in files.items()}
         self._numbers = self._named()
         written: State = {path: file.to_state() for path, file in self._files.items()}
-        kept["files"]["written"] = written
+        kept["files"]["written"], kept["beginning"] = written, self._beginning
         entities = {**savepoint.entities, FILES: encode(kept)}
         return replace(savepoint, entities=entities, blobs=blobs_of(kept)), lines
 
@@ -231,9 +235,10 @@ class SavedFiles:
         if data == bytes(len(data)):
             return Piece(len(data), 0, "")
         digest = hashlib.sha256(data).hexdigest()
-        if digest not in self._numbers:
+        if digest not in self._numbers and digest not in self._new:
             self._new[digest] = data
-            if sum(map(len, self._new.values())) > BATCH:
+            self._waiting += len(data)
+            if self._waiting > BATCH:
                 self._store_new()
         return Piece(len(data), 0, digest)
 
@@ -241,7 +246,7 @@ class SavedFiles:
         """Store the pieces that wait for it: first they are noted, then they are written."""
         if not self._new:
             return
-        new, self._new = self._new, {}
+        new, self._new, self._waiting = self._new, {}, 0
         used = self._use([(digest, len(data)) for digest, data in new.items()])
 
         def write(number: int, digest: str) -> None:
@@ -271,7 +276,7 @@ class SavedFiles:
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _to_multiple(at: int) -> int:
@@ -327,7 +332,7 @@ def lay_out(files: Any, blobs: Blobs, target: Path, called_off: Callable[[], boo
         except (FileExistsError, NotADirectoryError):
             raise FileLost(path=path, reason="the savepoint names it as a file and as a folder") from None
         if file.mode is not None:
-            place.chmod(file.mode | 0o600)
+            place.chmod(file.mode & PERMISSIONS | 0o600)
 
     with ThreadPoolExecutor(THREADS) as threads:
         listed = ((path, _read(was)) for path, was in files["written"].items())

@@ -7,8 +7,9 @@ Below the folder of all::
 
     RUN/place.json      whose it is and of what, written once the files are there
     RUN/files/          the working folder
-    RUN/saved/          what the savepoint lists that an attempt goes on from, until it has come as far
-    RUN/found/          likewise, what the script of a fork found at its top
+    RUN/savepoint/      there until an attempt has come as far as the savepoint that it goes on from
+    RUN/savepoint/files/    what that one lists
+    RUN/savepoint/found/    likewise, what the script of a fork found at its top
     RUN/transcript/     what the store holds of it for people to read, once it has ended
 
 All of it is scratch: an attempt, a fork and another host begin with what the store and the artifacts hold.
@@ -64,14 +65,19 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
     files: Path
 
     @property
-    def saved(self) -> Path:
+    def savepoint(self) -> Path:
         """What its savepoint lists, until its attempt has come as far; until then `files` doesn't count."""
-        return self.files.with_name("saved")
+        return self.files.with_name("savepoint")
+
+    @property
+    def saved(self) -> Path:
+        """The files of its savepoint."""
+        return self.savepoint / "files"
 
     @property
     def found(self) -> Path:
         """What the script of a fork found at its top."""
-        return self.files.with_name("found")
+        return self.savepoint / "found"
 
     @property
     def transcript(self) -> Path:
@@ -81,7 +87,7 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def written(self) -> Path:
         """The folder with what the run has written."""
-        return self.saved if self.saved.exists() else self.files
+        return self.saved if self.savepoint.exists() else self.files
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -129,6 +135,8 @@ class WorkingFolders:
         experiment: str,
         version: int,
         called_off: Callable[[], bool] = lambda: False,
+        *,
+        resumes: bool = False,
     ) -> WorkingFolder:
         """Make a run's folder of a version that is pinned for it.
 
@@ -136,6 +144,8 @@ class WorkingFolders:
 
         Parameters
         ----------
+        resumes
+            Whether the run goes on from a savepoint: the folder doesn't count until `settle` is called.
         called_off
             Whether nobody wants it any more; asked between any two parts of what is copied.
 
@@ -149,9 +159,9 @@ class WorkingFolders:
             If it can't be read; nothing half-made is left.
         """
         with self._use(run):
-            return self._make(run, _Place(owner, experiment, version), called_off)
+            return self._make(run, _Place(owner, experiment, version), called_off, resumes)
 
-    def _make(self, run: str, known: _Place, called_off: Callable[[], bool]) -> WorkingFolder:
+    def _make(self, run: str, known: _Place, called_off: Callable[[], bool], resumes: bool) -> WorkingFolder:
         if called_off():
             raise CalledOff
         place = self._place(run)
@@ -160,6 +170,8 @@ class WorkingFolders:
         try:
             experiments = self._artifacts.experiments(known.owner)
             experiments.fetch(known.experiment, known.version, place / "files", called_off)
+            if resumes:
+                _make_enterable(self._found(place, known).savepoint)
             _write(place / "place.json", msgspec.json.encode(known))
         except BaseException:
             shutil.rmtree(place)
@@ -211,7 +223,9 @@ class WorkingFolders:
         """
         blobs = self._artifacts.blobs(folder.owner)
         with self._use(folder.run):
-            self.settle(folder)
+            _make_enterable(folder.savepoint)
+            remove_folder(folder.found)
+            remove_folder(folder.saved)
             lay_out(kept["files"], blobs, folder.saved, called_off)
             if kept["beginning"] is not None:
                 lay_out(kept["beginning"]["files"], blobs, folder.found, called_off)
@@ -233,7 +247,7 @@ class WorkingFolders:
             place.mkdir(mode=0o700, parents=True)
             _write(place / "place.json", msgspec.json.encode(known))
             if kept is None:
-                folder.saved.mkdir()
+                folder.savepoint.mkdir()
             else:
                 self.lay_out(folder, kept, called_off)
             return folder
@@ -248,8 +262,7 @@ class WorkingFolders:
 
     def settle(self, folder: WorkingFolder) -> None:
         """Let what is in a run's folder count: its attempt has come as far as its savepoint."""
-        remove_folder(folder.found)
-        remove_folder(folder.saved)
+        remove_folder(folder.savepoint)
 
     def finish(
         self,
@@ -333,15 +346,22 @@ class WorkingFolders:
                 log.warning("working_folder_kept", run=run_id, folder=str(path), reason=str(error))
         return done
 
-    def sweep(self, store: Store, seconds: float = UNNAMED_SECONDS) -> None:
+    def sweep(
+        self,
+        store: Store,
+        seconds: float = UNNAMED_SECONDS,
+        called_off: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Remove from the storage what nothing needs, if that can be done now.
 
         That is what uploads that broke off a day ago left, and blobs that no savepoint has named for so many
-        seconds.
+        seconds. If it is called off, the next sweep does the rest.
         """
         try:
             while swept := store.submit(SweepBlobs(seconds)).result():
                 for blob in swept:
+                    if called_off():
+                        return
                     self._artifacts.blobs(blob.owner).remove(blob.number, blob.hash)
                 store.submit(ForgetBlobs([blob.number for blob in swept])).result()
             self._artifacts.sweep()
@@ -395,6 +415,12 @@ class WorkingFolders:
             reason = "it has 1 to 64 letters, digits, '_' and '-'"
             raise InvalidName(what="the id of a run", name=run[:200], reason=reason)
         return self._root / run
+
+
+def _make_enterable(folder: Path) -> None:
+    """Make a folder that who the simulation runs as may enter, but not change; harmless if there is one."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)
 
 
 def _write(path: Path, data: bytes) -> None:

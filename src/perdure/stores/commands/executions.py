@@ -244,7 +244,7 @@ class SetDesiredState(Command[Execution], frozen=True):
 
 
 class MarkStored(Command[None], frozen=True):
-    """Record the version of the stored files of a run; 0 if it has none."""
+    """Record the version of the stored files of a run, 0 if it has none, unless that is recorded already."""
 
     run_id: str
     version: int

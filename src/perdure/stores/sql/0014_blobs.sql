@@ -12,6 +12,9 @@ CREATE TABLE blobs (
     used REAL NOT NULL
 ) STRICT;
 
+-- Several stores may share a storage: their numbers begin far apart, so that none removes an object of another one.
+INSERT INTO sqlite_sequence (name, seq) VALUES ('blobs', abs(random() % (1 << 52)));
+
 CREATE UNIQUE INDEX blobs_by_hash ON blobs (owner, hash) WHERE dying = 0;
 
 CREATE TABLE savepoint_blobs (
@@ -42,4 +45,5 @@ CREATE TABLE stored_files (
 
 CREATE INDEX stored_files_missing ON stored_files (run) WHERE version IS NULL;
 
+-- Runs that have ended have no row: they aren't all read here. What one wrote is stored if its folder is still there.
 INSERT INTO stored_files (run) SELECT number FROM runs WHERE kind = 'experiment' AND final = 0 AND lease IS NOT NULL;

@@ -447,8 +447,9 @@ DELETE FROM blobs WHERE number = ?1;
 INSERT INTO stored_files (run) VALUES (?1);
 
 -- name: set_stored
--- Note the version of what is stored of a run
-UPDATE stored_files SET version = ?2 WHERE run = ?1;
+-- Note the version of what is stored of a run; the first one stays
+INSERT INTO stored_files (run, version) VALUES (?1, ?2)
+ON CONFLICT (run) DO UPDATE SET version = ?2 WHERE coalesce(version, 0) = 0;
 
 -- name: list_unstored
 -- Read the ids of the runs that have ended and aren't stored yet
