@@ -62,7 +62,7 @@ def keyed(path: Path) -> None:
         ("executions", "wanted = 'no such state'"),
         ("executions", "attempt = 0"),
         ("executions", "seconds = 1.0"),
-        ("executions", "crashes = 1"),
+        ("executions", "deaths = 1"),
         ("executions", "holder = 'm'"),
         ("executions", "fence = 7"),
         ("executions", "lease_until = 1.0"),
@@ -268,7 +268,7 @@ def test_a_savepoint_in_the_wrong_place_says_what_differs(path: Path) -> None:
     change(path, "UPDATE savepoints SET position = 2 WHERE timestamp = 100")
     with opened(path) as store, pytest.raises(CorruptBlob) as error:
         store.savepoint("run", 100)
-    assert "timestamp 100 and step 3, not of timestamp 100 and step 2" in str(error.value)
+    assert "timestamp 100 and step 3, not to timestamp 100 and step 2" in str(error.value)
 
 
 @pytest.mark.parametrize("place", ["row", "index"])

@@ -116,7 +116,7 @@ def test_what_of_a_run_never_changes_has_a_checksum(store: SqliteStore, column: 
 def test_a_damaged_record_is_named_and_the_others_are_served(store: SqliteStore) -> None:
     damage(store, "UPDATE records SET blob = zeroblob(9000) WHERE id = 'b'")
     assert [record.id for record in store.documents("bptk")] == ["a", "c"]
-    with pytest.raises(CorruptBlob, match="record 'b' of bptk"):
+    with pytest.raises(CorruptBlob, match="document 'b' of bptk"):
         store.document("bptk", "b")
     assert any("'b' of bptk" in problem for problem in store.check())
 
@@ -128,7 +128,7 @@ def test_a_damaged_user_id_is_given_to_nobody_else_and_other_owners_keep_theirs(
     damage(store, f"UPDATE records SET version = version + 9 WHERE dialect = '{RECORDS}' AND id = 'alice'")
     opened = UserIds(store, ids)
     for owner in ("mallory", "alice"):
-        with pytest.raises(CorruptBlob, match="record 'alice'"):
+        with pytest.raises(CorruptBlob, match="document 'alice'"):
             opened.of(owner)
     assert opened.of("bob") == 60_001
 

@@ -19,13 +19,15 @@ from perdure.bptk import BptkServer, ExternalStateAdapter, FileAdapter
 from perdure.errors import AsgiOnly, Invalid
 
 PROGRAM = """
-from perdure.bptk import BptkServer
 from perdure.dialects.bptk.handlers import FIXED
 
 async def broken(dialect, call):
     raise RuntimeError("broken")
 
 FIXED["scenarios"]["GET"] = broken
+
+from perdure.bptk import BptkServer  # routes are made of the handlers when it is imported
+
 client = BptkServer("program", bearer_token="s3cret").test_client()
 print(client.get("/scenarios", headers={"Authorization": "Bearer s3cret"}).status_code)
 """
