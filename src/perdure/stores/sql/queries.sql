@@ -776,7 +776,7 @@ SELECT dialect, id FROM records ORDER BY dialect, id;
 
 -- name: check_file
 -- Look for damaged pages and indexes; a single row with ok if there are none
-PRAGMA integrity_check(100);
+PRAGMA integrity_check(100000);
 
 -- name: check_table
 -- Look for damaged pages of a table and its indexes; a single row with ok if there are none
