@@ -171,7 +171,7 @@ class Experiments:
     ) -> tuple[StoredFile, bool]:
         """Add a file, or put it in the place of another; return it, and whether it is new.
 
-        Whoever reads the experiment meanwhile gets it as it was before.
+        Readers meanwhile get the experiment as it was before.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 A file's bytes are an object that is written once. A version is one small object that names them all, and is
 written last and exclusively: so no storage needs to rename anything, a half-made version is never seen, and
-of two writers one goes first. What was replaced stays readable for a day, for whoever is reading it.
+of two writers one goes first. What was replaced stays readable for a day, for readers that have begun.
 
 Keys, below that of the sets' kind and owner::
 

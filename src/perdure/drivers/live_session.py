@@ -1,7 +1,7 @@
 """The live session: the engines of one session in memory, stepped, saved and replayed.
 
-It does no input or output but reading the log it replays, and is used by one thread at a time: whoever holds
-the run's lock.
+It does no input or output but reading the log it replays, and is used by one thread at a time, the holder
+of the run's lock.
 """
 
 from collections.abc import Callable, Iterable, Mapping

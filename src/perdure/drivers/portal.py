@@ -62,7 +62,7 @@ class Portal:
         except BaseException as error:
             if self._started.done():
                 raise
-            self._started.set_exception(error)  # whoever makes the portal waits for it
+            self._started.set_exception(error)  # the maker of the portal waits for it
 
     async def _run(self) -> None:
         async with BlockingPortal() as portal:

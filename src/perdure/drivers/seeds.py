@@ -1,4 +1,4 @@
-"""Seeds: what the random draws of a run begin with, given by whoever makes it or drawn here."""
+"""Seeds: what the random draws of a run begin with, given by its maker or drawn here."""
 
 from typing import Final
 

@@ -88,7 +88,7 @@ class Sessions:
     Parameters
     ----------
     store
-        Where runs are kept; it is closed by whoever opened it.
+        Where runs are kept; its opener closes it.
     catalogue
         The models and scenarios that sessions are made of.
     settings

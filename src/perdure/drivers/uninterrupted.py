@@ -1,4 +1,4 @@
-"""Work that is done to its end, also when whoever asked for it goes away meanwhile."""
+"""Work that is done to its end, even if the caller is cancelled meanwhile."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class Uninterrupted:
-    """What is under way, each in a task of its own; whoever makes it waits for it at the end."""
+    """What is under way, each in a task of its own; its owner waits for all of it at the end."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -34,4 +34,4 @@ class Uninterrupted:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.debug("request_failed", error=str(error))  # whoever asked for it may be gone
+            log.debug("request_failed", error=str(error))  # the caller may be gone

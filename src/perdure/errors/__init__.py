@@ -65,7 +65,7 @@ PerdureError
 │   ├── ExperimentNotFound
 │   ├── ArtifactNotFound
 │   └── NoSavepoint
-├── Forbidden                   whoever runs the server doesn't allow it            (HTTP 403)
+├── Forbidden                   the server's operator doesn't allow it              (HTTP 403)
 │   └── KindNotAllowed
 ├── Refused                     it can't be done in the present state               (HTTP 409)
 │   ├── PositionConflict

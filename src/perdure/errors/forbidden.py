@@ -4,8 +4,8 @@ from perdure.errors.base import PerdureError
 
 
 class Forbidden(PerdureError):
-    """Whoever runs this server doesn't allow that."""
+    """The operator of this server doesn't allow that."""
 
 
 class KindNotAllowed(Forbidden):
-    """This server runs no {kind}s: {setting} is false. Ask whoever runs it, or use another server."""
+    """This server runs no {kind}s: {setting} is false. Ask its operator, or use another server."""

@@ -1,8 +1,8 @@
 """Experiments: runs of scripts over co-simulated engines, made, steered through their lifecycle, forked.
 
 The store is the truth about a run. Its desired state is written there, the executor is notified, and
-whoever asked waits until the store says that it is so; nobody waits with a lock in hand. Whoever asks where a
-run stands is answered from the store alone.
+the caller waits, without a lock, until the store has that state. Questions about a run are answered from the
+store alone.
 """
 
 import asyncio
@@ -84,9 +84,9 @@ class Experiments:
     Parameters
     ----------
     store
-        Where runs are kept; it is closed by whoever opened it.
+        Where runs are kept; its opener closes it.
     executor
-        What works on them; it is closed by whoever opened it.
+        What works on them; its opener closes it.
     artifacts
         Where experiments come from and results go.
     folders
@@ -413,7 +413,7 @@ class Experiments:
             run = await self._find(ADMINISTRATOR, run.id)
         await self._results.abandon(run.id)
         spec = ExperimentSpec.from_blob(run.spec)
-        # First the files: whoever is interrupted here can delete the run again.
+        # First the files: if this is interrupted, the run can be deleted again.
         await self._threads.compute(lambda: self._folders.forget(run.id, run.owner, spec.experiment))
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
 

@@ -78,7 +78,7 @@ class Journal:
     Parameters
     ----------
     most_records, most_bytes
-        When a page is full. Calls are still recorded then; whoever makes them has to make a savepoint.
+        When a page is full. More calls can be recorded then, but the caller must make a savepoint.
     """
 
     def __init__(self, *, most_records: int = MOST_RECORDS, most_bytes: int = MOST_BYTES) -> None:
@@ -102,7 +102,7 @@ class Journal:
         return len(self._calls) >= self._most_records or self._bytes + more >= self._most_bytes
 
     def add(self, record: Record) -> None:
-        """Record a call; it is packed at once, whoever changes it later.
+        """Record a call. It is packed at once, so later changes of its values don't matter.
 
         Raises
         ------
@@ -211,7 +211,7 @@ def _is_plain(looped: Looped, arguments: list[Any]) -> bool:
 
 
 def _kept(value: Any) -> State:
-    """Return a value as it can't be changed by whoever else holds it."""
+    """Return a copy of a value that shares nothing with other holders of it."""
     kept: State = value
     if type(value) not in _SCALARS:
         kept = [] if type(value) is list and not value else pack(value)

@@ -22,7 +22,7 @@ class Control(StrEnum):
 
 
 class Keeper(Protocol):
-    """Whoever keeps a simulation. `progress`, `write_line` and `print_line` are called from any thread."""
+    """Keeps a simulation. `progress`, `write_line` and `print_line` are called from any thread."""
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint) -> None:
         """Make entries and a savepoint durable, all or nothing; return when they are."""

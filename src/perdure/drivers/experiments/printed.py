@@ -144,7 +144,7 @@ class _Stream(io.TextIOBase):
         return len(text)
 
     def end(self) -> None:
-        """Pass on the line that hasn't ended; whoever has kept the stream writes to the one before."""
+        """Pass on the unfinished line; code that has kept the stream now writes to the former one."""
         with self._writing:
             rest, self._rest = self._rest, ""
             if rest:

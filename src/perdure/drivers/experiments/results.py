@@ -36,7 +36,7 @@ NOT_STORED: Final = "Its logs and files aren't stored yet"
 """How a run's reason says that storing failed, and will be tried again; what it said before comes first."""
 
 PATIENCE = 10.0  # seconds for which somebody who reads the files is made to wait for them
-AGAIN = 5  # seconds after which whoever was answered that they aren't stored yet may ask again
+AGAIN = 5  # seconds after which a client may ask again for results that aren't stored yet
 LEAVING = 3.0  # seconds for which a storage that doesn't answer keeps a server from closing
 FIRST, LONGEST = 5.0, 300.0  # seconds until it is tried again
 

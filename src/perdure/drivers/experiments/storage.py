@@ -1,6 +1,6 @@
 """Working folders: where simulations run, each in a copy of its experiment that is its own.
 
-A folder is known by its run's id, so that whoever comes after a crash finds it. It goes when all that the
+A folder is known by its run's id, so that the next process finds it after a crash. It goes when all that the
 simulation wrote is stored and checked, and not before.
 
 Below the folder of all::
@@ -354,8 +354,8 @@ class WorkingFolders:
     ) -> None:
         """Remove from the storage what nothing needs, if that can be done now.
 
-        That is what uploads that broke off a day ago left, and blobs that no savepoint has named for so many
-        seconds. If it is called off, the next sweep does the rest.
+        These are the remains of uploads that broke off a day ago, and blobs that no savepoint has named for
+        `seconds`. If the sweep is called off, the next one does the rest.
         """
         try:
             while swept := store.submit(SweepBlobs(seconds)).result():
