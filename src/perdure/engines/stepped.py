@@ -257,7 +257,7 @@ class SteppedEngine:
         if ahead is not None and isinstance(engine, Asking):
             engine.give_answers(ahead)
         # A copy, since the engine may change what it is given, which a restore may have to repeat.
-        outputs = self._copied(engine.step(copy.deepcopy({**inputs})))
+        outputs = self._copied(engine.step(copied(inputs, "inputs", self._name)))
         answers = self._recorded.finish()
         self._notes.add({"given": inputs, "answered": outputs})
         return outputs, answers

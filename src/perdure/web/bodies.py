@@ -34,14 +34,14 @@ JSON = "application/json"
 class Limit:
     """The largest body that is taken, in bytes, and the setting that says so, if one does."""
 
-    most: int
+    maximum: int
     setting: str | None = None
 
     def exceeded(self) -> HttpError:
         """Return the error for a body that has more."""
         remedy = "" if self.setting is None else f"; {self.setting} raises that"
-        message = f"A body may have at most {self.most} bytes{remedy}."
-        return HttpError(413, "body_too_large", message, {"limit": self.most})
+        message = f"A body may have at most {self.maximum} bytes{remedy}."
+        return HttpError(413, "body_too_large", message, {"limit": self.maximum})
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def bounded(receive: Receive, headers: Headers, limit: Limit) -> Receive:
     """Return what receives a body, and raises `HttpError` (413) as soon as it is known to be too large."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and b"transfer-encoding" not in headers:
-        if int(length) > limit.most:
+        if int(length) > limit.maximum:
             raise limit.exceeded()
         return receive  # the server takes no byte more than were declared
     size = 0
@@ -81,7 +81,7 @@ def bounded(receive: Receive, headers: Headers, limit: Limit) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > limit.most:
+        if size > limit.maximum:
             raise limit.exceeded()
         return message
 

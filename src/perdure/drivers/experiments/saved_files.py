@@ -175,7 +175,8 @@ class SavedFiles:
             left -= sum(piece.size for piece in file.pieces or () if piece.digest) + len(file.tail)
             files[path] = file
         self._store_new()
-        self._files = {path: self._numbered(file) for path, file in files.items()}
+        numbers = {**self._numbers, "": 0}
+        self._files = {path: _numbered(file, numbers) for path, file in files.items()}
         self._numbers = self._named()
         written: State = {path: file.to_state() for path, file in self._files.items()}
         kept["files"]["written"], kept["beginning"] = written, self._beginning
@@ -262,17 +263,16 @@ class SavedFiles:
                 pass
         self._numbers |= {blob.hash: blob.number for blob in used}
 
-    def _numbered(self, file: _Written) -> _Written:
-        if file.pieces is None:
-            return file
-        numbers = {**self._numbers, "": 0}
-        return file._replace(
-            pieces=tuple(piece._replace(number=numbers[piece.digest]) for piece in file.pieces)
-        )
-
     def _named(self) -> dict[str, int]:
         pieces = (piece for file in self._files.values() for piece in file.pieces or ())
         return {piece.digest: piece.number for piece in pieces if piece.number}
+
+
+def _numbered(file: _Written, numbers: Mapping[str, int]) -> _Written:
+    """Return a file whose pieces have the numbers of their digests."""
+    if file.pieces is None:
+        return file
+    return file._replace(pieces=tuple(piece._replace(number=numbers[piece.digest]) for piece in file.pieces))
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
