@@ -11,6 +11,7 @@ from perdure.dialects.bptk.session_clock import time_text
 from perdure.dialects.bptk.timeouts import DEFAULT, KEYS, checked_timeout, lasts
 from perdure.engines.run_specs import decimals
 from perdure.errors import InvalidTimeout
+from perdure.stores.commands import Document
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -19,7 +20,13 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), anything, max_size=7) | anything)
+numbers = st.integers(0, 1000) | st.floats(0.0, 1000.0)
+timeouts = st.dictionaries(st.sampled_from(KEYS), numbers, max_size=7)
+
+
+@given(
+    timeouts | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), anything, max_size=7) | anything
+)
 def test_a_timeout_is_refused_or_can_be_kept_and_counted(value: Any) -> None:
     try:
         timeout = checked_timeout(value)
@@ -27,7 +34,7 @@ def test_a_timeout_is_refused_or_can_be_kept_and_counted(value: Any) -> None:
         return
     assert list(timeout) == list(KEYS)
     instance = Instance(id="1", owner="ada", timeout=timeout, accessed=1_800_000_000.0)
-    assert Instance.from_blob(instance.to_blob()) == instance
+    assert Instance.of(Document(instance.id, instance.to_blob(), 1)) == instance
     assert lasts(instance) > 0 or sum(timeout.values()) < 1  # less than a microsecond
 
 
