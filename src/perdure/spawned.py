@@ -18,7 +18,6 @@ from typing import Any
 
 __all__ = ["SpawnedImports"]
 
-_KEY = "perdure"
 _PREPARATION = "get_preparation_data"
 
 
@@ -66,7 +65,8 @@ class SpawnedImports(importlib.abc.MetaPathFinder):
 
         def preparation(name: str) -> dict[str, Any]:
             # `multiprocessing` reads the keys that it knows; others are unpickled before everything else.
-            return {_KEY: self, **former(name)}
+            # Each finder has its own key, and the last one that is unpickled is asked first.
+            return {**former(name), f"perdure-{id(self)}": self}
 
         vars(spawn)[_PREPARATION] = preparation
 
