@@ -23,10 +23,12 @@ __all__ = ["PREFIX", "Settings", "unknown_variables", "warn_of_unknown_variables
 PREFIX = "PERDURE_"
 
 _OF_COMMANDS = frozenset({"SERVER", "TOKEN"})  # the server that commands use, and their token for it
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9_.~-]+)+")
 _ORIGIN = re.compile(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^\s/@]+/?")
 _HOST = re.compile(r"\*|[^\s:/@\[\]*]+|\[?[0-9A-Fa-f:.]+\]?")
 _ADMINISTRATOR = re.compile(r"administrator\s+([^:]*[^:\s])")  # a line without a token
 SYSTEM_IDS = 999  # the largest user id that systems reserve
+LARGEST_PORT = 65_535
 LARGEST_ID = 2**31 - 1  # the largest user id that all tools accept
 FEWEST_SAVEPOINTS = 2  # since a restore begins before the last one
 
@@ -39,7 +41,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
+    port: int = Field(5000, ge=0, le=LARGEST_PORT, description="Port to listen on; 0 chooses a free one.")
+    extra_ports: Annotated[tuple[int, ...], NoDecode] = Field(
+        (), description="Further ports to listen on, separated by commas."
+    )
     store: str = Field(
         "sqlite:///perdure-data/perdure.db",
         description="Store of the runs: sqlite:///PATH (a fourth slash makes it absolute), memory://, or "
@@ -49,6 +54,9 @@ class Settings(BaseSettings):
         None,
         description="Storage of experiments and results: a folder or any URL of fsspec (s3://…, gs://…). "
         "Default: a folder beside the store's file.",
+    )
+    root_path: str | None = Field(
+        None, description="Prefix of the paths at a reverse proxy, as /simulations; the proxy may remove it."
     )
     tokens: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
@@ -311,7 +319,21 @@ class Settings(BaseSettings):
                 )
         return origins
 
-    @field_validator("hosts", "cors_origins", "tasks", mode="before")
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, path: str | None) -> str | None:
+        if path is not None and _ROOT_PATH.fullmatch(path) is None:
+            raise ValueError(f"must be a path as in /simulations, without a slash at its end, not {path!r}")
+        return path
+
+    @field_validator("extra_ports")
+    @classmethod
+    def _ports_only(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(0 <= port <= LARGEST_PORT for port in ports):
+            raise ValueError(f"must be ports from 0 to {LARGEST_PORT}, separated by commas")
+        return ports
+
+    @field_validator("extra_ports", "hosts", "cors_origins", "tasks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return _names(value) if isinstance(value, str) else value

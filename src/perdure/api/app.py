@@ -299,6 +299,7 @@ def _app(
             limit,
             [*experiments.uploads(settings.max_upload_bytes), *login.UPLOADS],
         ),
+        root_path=settings.root_path or "",
         count=metrics.count_answer,
         log_all=settings.access_log,
     )

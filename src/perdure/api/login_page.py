@@ -6,7 +6,7 @@ from perdure.web.tokens import Caller
 
 __all__ = ["logged_in", "login_page"]
 
-_FORM = """<form method="post" action="/login" autocomplete="off">
+_FORM = """<form method="post" action="login" autocomplete="off">
 <label for="token">Token</label>
 <input type="password" id="token" name="token" autocomplete="off" autocapitalize="none" spellcheck="false"
   required autofocus>
@@ -38,7 +38,7 @@ def login_page(caller: Caller, *, tokens_needed: bool, problem: str | None = Non
             "<p>The operator of this server has given you a token. This browser keeps a cookie in its place, "
             f"which no page of another server can use.</p>\n{_FORM}"
         )
-    parts.append('<p><a href="/">Start page</a></p>\n</main>')
+    parts.append('<p><a href="./">Start page</a></p>\n</main>')
     return "\n".join(parts)
 
 
@@ -46,4 +46,4 @@ def logged_in(caller: Caller) -> str:
     """Return a line that says who has logged in, with a button to log out."""
     role = ", an administrator" if caller.administrator else ""
     name = f"<strong>{escape(caller.name)}</strong>{role}"
-    return f'<form method="post" action="/logout">Logged in as {name}. <button>Log out</button></form>'
+    return f'<form method="post" action="logout">Logged in as {name}. <button>Log out</button></form>'

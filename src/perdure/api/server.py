@@ -15,7 +15,7 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,6 +27,7 @@ import uvicorn
 
 from perdure.api.app import App, create_app
 from perdure.api.connections import BoundedConfig, BoundedProtocol, ConnectionLimits
+from perdure.api.service_manager import READY, STOPPING, WATCHDOG, notify
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.observability import json_line
 from perdure.places import ending_in_words
@@ -37,7 +38,7 @@ from perdure.stores.location import beside, shown_url
 from perdure.stores.open import open_configured
 from perdure.web.origins import host_name, is_loopback
 
-__all__ = ["access_in_words", "run_app", "serve"]
+__all__ = ["STOP_SIGNALS", "access_in_words", "listening_on", "run_app", "serve"]
 
 STOP_SECONDS = 10  # requests that take longer are cut off
 BACKLOG = 2048
@@ -54,6 +55,7 @@ def serve(
     *,
     announce: Callable[[str], None] = print,
     accept_loss: bool = False,
+    sockets: Sequence[socket.socket] | None = None,
 ) -> None:
     """Serve a catalogue until SIGTERM or SIGINT.
 
@@ -67,6 +69,8 @@ def serve(
         Called with a message for people once the server answers: where it is and what to do next.
     accept_loss
         Whether to go on from what the store's files hold when they lack something that was acknowledged.
+    sockets
+        Where requests come in, if another process has opened that.
 
     Raises
     ------
@@ -77,22 +81,37 @@ def serve(
     PerdureError
         If the store can't be opened.
     """
-    if not settings.tokens and not is_loopback(settings.host):
-        raise TokensMissing(host=settings.host)
     with _Signals() as signals, ExitStack() as closing:
-        listening = closing.enter_context(_tcp_socket(settings.host, settings.port))
+        listening = closing.enter_context(listening_on(settings)) if sockets is None else sockets
         store = open_configured(settings, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
         closing.callback(store.close)
-        sockets = [listening]
-        path = _socket_of(store)
+        accepting, path = [*listening], _socket_of(store)
         if path is not None:
-            sockets.append(closing.enter_context(_administrator_socket(path)))
+            accepting.append(closing.enter_context(_administrator_socket(path)))
         app = create_app(store, catalogue, settings, administrator_socket=None if path is None else str(path))
-        app.hosts.add(host_name(listening.getsockname()[0]))
+        app.hosts.add(host_name(listening[0].getsockname()[0]))
         warn_of_unknown_variables()
-        announced = _announcement(_url(listening), catalogue, settings, app, store)
+        announced = _announcement([_url(each) for each in listening], catalogue, settings, app, store)
         signals.server = _Server(app, settings, lambda: announce(announced))
-        _run(signals.server, app, sockets)
+        _run(signals.server, app, accepting)
+
+
+@contextmanager
+def listening_on(settings: Settings) -> Iterator[Sequence[socket.socket]]:
+    """Yield sockets at the ports of the settings, which are closed at the end.
+
+    Raises
+    ------
+    TokensMissing
+        If others than this machine could reach the server and there are no tokens.
+    AddressUnavailable
+        If an address can't be listened on.
+    """
+    if not settings.tokens and not is_loopback(settings.host):
+        raise TokensMissing(host=settings.host)
+    with ExitStack() as closing:
+        ports = (settings.port, *settings.extra_ports)
+        yield [closing.enter_context(_tcp_socket(settings.host, port)) for port in ports]
 
 
 def run_app(app: App, settings: Settings, host: str, port: int, announce: Callable[[str, str], None]) -> None:
@@ -205,6 +224,7 @@ class _Server(uvicorn.Server):
         if not self.started:
             return
         _spare_what_stays()
+        notify(READY)
         try:
             self._on_started()
         except BrokenPipeError:  # the reader has gone; that is no reason to stop serving
@@ -216,6 +236,7 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections; uvicorn calls this ten times a second."""
         if counter % 10 == 0:
+            notify(WATCHDOG)
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, BoundedProtocol):
@@ -223,6 +244,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify(STOPPING)
         self._app.state.services.closing.set()
         await super().shutdown(sockets)
 
@@ -300,14 +322,20 @@ def access_in_words(app: App) -> str:
     return f"{token}; {app.origins.in_words()}"
 
 
-def _announcement(url: str, catalogue: Catalogue, settings: Settings, app: App, store: Store) -> str:
+def _announcement(
+    urls: Sequence[str], catalogue: Catalogue, settings: Settings, app: App, store: Store
+) -> str:
     """Return what is printed when the server answers: lines for people, or one of JSON for programs."""
+    url, *others = urls
     shown, ending = shown_url(settings.store), ending_in_words(store, settings)
     if settings.log_json:
-        return json_line("serving", url=url, store=shown, open=access_in_words(app), ends_with_it=ending)
+        return json_line(
+            "serving", url=url, also=others, store=shown, open=access_in_words(app), ends_with_it=ending
+        )
     token = " -H 'Authorization: Bearer TOKEN'" if settings.tokens else ""
     lines = [
         f"Perdure serves {url} from {shown}",
+        *(f"  also:    {other}" for other in others),
         *([] if ending is None else [f"  ends:    {ending} end with this server"]),
         f"  open:    {access_in_words(app)}",
         f"  models:  curl{token} {url}/models",

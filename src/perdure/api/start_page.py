@@ -1,4 +1,7 @@
-"""The start page: where the server answers, what it serves to the caller, and where to go next."""
+"""The start page: where the server answers, what it serves to the caller, and where to go next.
+
+Links between the pages are relative, so that they lead there behind any prefix.
+"""
 
 import json
 import shlex
@@ -64,14 +67,14 @@ async def start_page(request: Request, serving: AppServices, paths: Iterable[str
     if is_known(request.scope):
         parts.append(await _served(request, serving, served))
     else:
-        otherwise = ' <a href="/login">Log in</a>, or send it:' if "/login" in served else ""
+        otherwise = ' <a href="login">Log in</a>, or send it:' if "/login" in served else ""
         asking = f"curl -H 'Authorization: Bearer TOKEN' {shlex.quote(address)}/"
         parts.append(
             f"<p>Requests need a token. With it this page also says what is served.{otherwise}</p>"
             f"<pre>{escape(asking)}</pre>"
         )
     links = "".join(
-        f'<li class="panel"><a href="{path}">{path}</a><span>{words}</span></li>\n'
+        f'<li class="panel"><a href="{path[1:]}">{path}</a><span>{words}</span></li>\n'
         for path, words in _LINKS
         if path in served
     )
@@ -115,7 +118,7 @@ async def _experiments(request: Request, serving: AppServices) -> str:
         found = await serving.transfers.run(owned.all)
     except PerdureError as error:
         return _section("Experiments", [], _text(str(error)))
-    items = [f'<a href="/experiments/{quote(each.name, safe="")}">{_text(each.name)}</a>' for each in found]
+    items = [f'<a href="experiments/{quote(each.name, safe="")}">{_text(each.name)}</a>' for each in found]
     return _section("Experiments", items, "none yet: send one to <code>POST /experiments</code>")
 
 
@@ -124,7 +127,7 @@ def _manager(manager: Manager, linked: bool) -> str:
     if linked:
         # A name that no URL can have is replaced there as on the page.
         path = quote(manager.name, safe="", errors="replace")
-        name = f'<a href="/models/{path}">{name}</a>'
+        name = f'<a href="models/{path}">{name}</a>'
     shown = [f"<span>{_text(scenario)}</span>" for scenario in islice(manager.scenarios, MOST_SCENARIOS)]
     if len(manager.scenarios) > MOST_SCENARIOS:
         shown.append(f"<span>and {len(manager.scenarios) - MOST_SCENARIOS} more</span>")

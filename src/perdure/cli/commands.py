@@ -28,6 +28,8 @@ COMMANDS = {
     "tasks": ("tasks", "List, show and cancel tasks."),
     "experiment": ("experiments", "Run experiments, and manage those of a server."),
     "solve": ("solve", "Find the stable configurations of a binding network."),
+    "deploy": ("deploy", "Print a configuration for supervisord, systemd, Compose or Kubernetes."),
+    "health": ("health", "Ask a server whether it can be used."),
     "doctor": ("doctor", "Check a store, report damage, and repair what a replay can repair."),
     "backup": (
         "backup",

@@ -59,6 +59,14 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. By default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. By default 5000.")] = None,
+    root_path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PREFIX",
+            help="Prefix of the paths at a reverse proxy, as /simulations. The proxy may remove it or not.",
+            show_default=False,
+        ),
+    ] = None,
     accept_loss: Annotated[
         bool,
         typer.Option(
@@ -76,6 +84,13 @@ def serve(
     from perdure.cli.models import load_catalogue
     from perdure.observability import configure_logging
 
-    settings = read_settings(store=store, tasks=tasks or None, tokens_file=tokens_file, host=host, port=port)
+    settings = read_settings(
+        store=store,
+        tasks=tasks or None,
+        tokens_file=tokens_file,
+        host=host,
+        port=port,
+        root_path=root_path,
+    )
     configure_logging(settings.log_level, as_json=settings.log_json)
     run_server(load_catalogue(models), settings, announce=say_lines, accept_loss=accept_loss)

@@ -5,6 +5,7 @@ port that the browser knows, and it counts only in requests of this server's own
 """
 
 from typing import Final
+from urllib.parse import quote
 
 from starlette.types import Scope
 
@@ -35,7 +36,8 @@ def new_cookie(scope: Scope, headers: Headers, value: str, seconds: int) -> tupl
     that is a lie, the client that lied gets a cookie that is sent less often.
     """
     secure = "; Secure" if _is_encrypted(scope, headers) else ""
-    attributes = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
+    path = f"{scope.get('root_path', '')}/"
+    attributes = f"Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
     return "Set-Cookie", f"{_name(scope, headers)}={value}; {attributes}"
 
 
@@ -69,9 +71,13 @@ def may_use_cookie(method: str, headers: Headers) -> bool:
 
 
 def _name(scope: Scope, headers: Headers) -> str:
-    """Return the cookie's name, which holds the port as the browser knows it."""
+    """Return the cookie's name, which holds the port as the browser knows it, and the path's prefix.
+
+    A browser sends the cookies of a server at `/` also to one behind a prefix.
+    """
     _, port = authority(headers.get(b"host", b"").decode("latin-1"))
-    return f"perdure-{port or DEFAULT_PORTS.get(scope['scheme'], '80')}"
+    prefix = quote(scope.get("root_path", ""), safe="")
+    return f"perdure-{port or DEFAULT_PORTS.get(scope['scheme'], '80')}{prefix}"
 
 
 def _is_encrypted(scope: Scope, headers: Headers) -> bool:

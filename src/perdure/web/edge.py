@@ -16,10 +16,10 @@ from typing import Any
 import anyio
 import structlog
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from perdure.errors import DialectUnusable, PerdureError
+from perdure.errors import DialectUnusable, Invalid, PerdureError
 from perdure.web.auth import Callers, note_caller
 from perdure.web.bodies import Limit, Upload, bounded, check_media_type, has_body, read, strict
 from perdure.web.dialect import Call, Dialect, Route, json_response
@@ -84,6 +84,9 @@ class Edge:
         The dialects that are served.
     admission
         Who may call.
+    root_path
+        Prefix of all paths, for clients. A proxy may have removed it from a request's. By default that of an
+        app that this one is mounted in.
     count
         Called with the method, the status and the seconds of each answer when it has ended.
     log_all
@@ -96,6 +99,13 @@ class Edge:
         The native API, and the dialects.
     public
         Paths of the native API that need no token.
+
+    Raises
+    ------
+    DialectUnusable
+        As `Routing` does.
+    Invalid
+        If the prefix is the beginning of a route's path.
     """
 
     def __init__(
@@ -106,6 +116,7 @@ class Edge:
         dialects: Sequence[Dialect[Any]],
         admission: Admission,
         *,
+        root_path: str = "",
         count: Callable[[str, int, float], None] = lambda method, status, seconds: None,
         log_all: bool = False,
     ) -> None:
@@ -113,6 +124,9 @@ class Edge:
         self._rest = rest
         self.apis = (native, *dialects)
         self._routing = Routing(native, paths, dialects)
+        if root_path and self._routing.begins(root_path.split("/")[1]):
+            raise Invalid(f"{root_path!r} is the path of a route; choose another PERDURE_ROOT_PATH.")
+        self._root_path = root_path
         self.public = admission.public
         self._admission = admission
         self._callers = admission.callers
@@ -147,14 +161,22 @@ class Edge:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
+        root_path = self._root_path or scope.get("root_path", "")
+        if root_path:
+            path = scope["path"].removeprefix(root_path)
+            scope = {
+                **scope,
+                "path": path if path[:1] in ("", "/") else scope["path"],
+                "root_path": root_path,
+            }
         request = f"{self._prefix}-{next(self._numbers)}"
-        answering = _Answering(send, request)
+        answering = _Answering(send, request, root_path)
         begun = time.perf_counter()
         bound = structlog.contextvars.bind_contextvars(request=request)
         try:
             if scope["method"] == "HEAD":
                 with anyio.CancelScope() as unanswered:
-                    answering = _Answering(_head_only(send, unanswered), request)
+                    answering = _Answering(_head_only(send, unanswered), request, root_path)
                     await self._answer({**scope, "method": "GET"}, receive, answering)
             else:
                 await self._answer(scope, receive, answering)
@@ -183,6 +205,8 @@ class Edge:
                     await send.json(answer)
                 else:
                     await answer(scope, receive, send)
+            elif not scope["path"]:  # the prefix alone: links of the start page are relative to its slash
+                await RedirectResponse("/", 308)(scope, receive, send)
             elif api is self._native:
                 await self._hand_on(scope, headers, receive, send)
             else:
@@ -229,7 +253,8 @@ class Edge:
                 receive = strict(receive)
             elif upload.media_type is not None:
                 check_media_type(headers, upload.media_type)
-        await self._rest(scope, receive, send)
+        # As ASGI has it, a path begins with its prefix.
+        await self._rest({**scope, "path": f"{scope.get('root_path', '')}{scope['path']}"}, receive, send)
 
     def _caller(
         self, scope: Scope, headers: Headers, send: "_Answering", *, public: bool, native: bool
@@ -318,16 +343,19 @@ class _Answering:
     ----------
     request
         The request's id.
+    root_path
+        The prefix that paths in headers get.
     headers
         The headers that are added.
     status
         The status that was sent; 0 before.
     """
 
-    __slots__ = ("_send", "headers", "request", "status")
+    __slots__ = ("_root_path", "_send", "headers", "request", "status")
 
-    def __init__(self, send: Send, request: str) -> None:
+    def __init__(self, send: Send, request: str, root_path: str) -> None:
         self._send = send
+        self._root_path = root_path.encode()
         self.request = request
         self.headers = [(b"x-request-id", request.encode())]
         self.status = 0
@@ -335,7 +363,10 @@ class _Answering:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.headers]
+            message["headers"] = [
+                (name, self._root_path + value if name == b"location" and value[:1] == b"/" else value)
+                for name, value in (*message.get("headers", ()), *self.headers)
+            ]
         await self._send(message)
 
     async def json(self, body: bytes) -> None:

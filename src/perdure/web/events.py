@@ -42,7 +42,11 @@ class EventStream:
         upcoming = asyncio.ensure_future(anext(self._events, None))
         ends = {asyncio.ensure_future(self._closing.wait()), asyncio.ensure_future(disconnected(receive))}
         try:
-            headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+            headers = [
+                (b"content-type", b"text/event-stream"),
+                (b"cache-control", b"no-store"),
+                (b"x-accel-buffering", b"no"),  # nginx would hold events back until there are many
+            ]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             while True:
                 done, _ = await asyncio.wait(

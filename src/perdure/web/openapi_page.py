@@ -49,7 +49,7 @@ def openapi_page(document: Json, address: str) -> str:
         f"<header>\n<h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>",
         f'<p class="address"><code>{escape(address)}</code></p>',
         f"<p>{escape(info.get('description', ''))}</p>",
-        '<nav><a href="/">start page</a><a href="/openapi.json">OpenAPI document</a><br>',
+        '<nav><a href="./">start page</a><a href="openapi.json">OpenAPI document</a><br>',
         "\n".join(links),
         '<a href="#schemas">schemas</a></nav>\n</header>\n<main>' if schemas else "</nav>\n</header>\n<main>",
     ]

@@ -107,6 +107,10 @@ class Routing:
             return self._missing(parts)
         return RouteMatch(node.api, node.routes, values)
 
+    def begins(self, part: str) -> bool:
+        """Return whether the path of a route begins with a part."""
+        return part in self._root.children
+
     def _missing(self, parts: Sequence[str]) -> RouteMatch:
         """Return whose a path is at which there is nothing: below a first part, whose that is."""
         first = self._root.children.get(parts[0])

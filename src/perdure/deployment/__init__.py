@@ -1,0 +1,1 @@
+"""Deployment: one description of the programs, and its rendering for supervisord, systemd and containers."""
