@@ -11,15 +11,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from perdure.artifacts import ArtifactLimits, Artifacts
-from perdure.errors import IsolationUnavailable, SettingsMissing
+from perdure.errors import (
+    ArtifactsNotShared,
+    IsolationUnavailable,
+    SettingsMissing,
+    VersionConflict,
+    WrongArtifacts,
+)
 from perdure.settings import PREFIX, Settings
 from perdure.stores.base import Store
+from perdure.stores.commands import PutDocument
 from perdure.stores.location import beside
 
-__all__ = ["artifacts_beside", "check_places", "ending_in_words", "open_artifacts", "working_root"]
+__all__ = [
+    "artifacts_beside",
+    "check_artifacts",
+    "check_places",
+    "ending_in_words",
+    "open_artifacts",
+    "working_root",
+]
 
 ISOLATED = Path("/var/lib/perdure")
 """Parent of the working folders of stores whose owners have user ids of their own."""
+
+NOTE = ("artifacts", "store")
+"""The document that says of which store the artifacts are, once they are. A copy of the store has it too."""
 
 NAMES = {"artifacts": "artifacts", "working_folders": "working folders"}
 """The settings that name a location, and what is kept there."""
@@ -41,12 +58,18 @@ def ending_in_words(store: Store, settings: Settings) -> str | None:
 
 
 def open_artifacts(store: Store, settings: Settings) -> Artifacts:
-    """Open the artifacts of a store; nothing is created before it is needed.
+    """Open the artifacts of a store; blocks while it does.
+
+    Nothing is created before it is needed, but for the identity of a store that several hosts can share.
 
     Raises
     ------
     SettingsMissing
         As `check_places` does.
+    ArtifactsNotShared
+        If several hosts can share the store, but not the artifacts.
+    WrongArtifacts, ArtifactsUnavailable
+        As `check_artifacts` does, for such a store.
     Invalid
         If the URL names no storage, or a package for it is missing.
     """
@@ -62,7 +85,40 @@ def open_artifacts(store: Store, settings: Settings) -> Artifacts:
         url = str(artifacts_beside(store.file))
     else:
         url = f"memory://perdure-{secrets.token_hex(8)}"  # a storage of its own
-    return Artifacts(url, limits)
+    artifacts = Artifacts(url, limits)
+    if store.shared and artifacts.is_of_one_host and not settings.artifacts_shared:
+        raise ArtifactsNotShared(url=url)
+    if store.shared:
+        check_artifacts(store, artifacts)
+    return artifacts
+
+
+def check_artifacts(store: Store, artifacts: Artifacts) -> None:
+    """Check that the artifacts are those of a store which several hosts share.
+
+    Otherwise a host on which the folder isn't mounted, or whose URL is wrong, would miss files of the others.
+    At the first use of a store, the artifacts become those of the store.
+
+    Raises
+    ------
+    WrongArtifacts
+        If they belong to another store, or if they are empty, but those of the store aren't.
+    ArtifactsUnavailable
+        If they can't be read.
+    """
+    identity, noted = store.identity, store.document(*NOTE)
+    found = artifacts.store()
+    if found is None:
+        if noted is not None and noted.blob == identity.encode():
+            raise WrongArtifacts(url=artifacts.url, reason="nothing was ever stored there")
+        artifacts.give_to(identity)
+        found = artifacts.store()
+    if found != identity:
+        raise WrongArtifacts(url=artifacts.url, reason=f"they are those of the store {found}")
+    if noted is None or noted.blob != identity.encode():
+        with suppress(VersionConflict):  # another process has noted it meanwhile
+            version = None if noted is None else noted.version
+            store.submit(PutDocument(*NOTE, identity.encode(), version)).result()
 
 
 def artifacts_beside(file: Path) -> Path:

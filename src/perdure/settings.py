@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         description="Storage of experiments and results: a folder or any URL of fsspec (s3://…, gs://…). "
         "Default: a folder beside the store's file.",
     )
+    artifacts_shared: bool = Field(
+        False,
+        description="Whether PERDURE_ARTIFACTS is a folder that all hosts have mounted. A store that several "
+        "hosts share needs that, or a URL that all of them reach.",
+    )
     root_path: str | None = Field(
         None, description="Prefix of the paths at a reverse proxy, as /simulations; the proxy may remove it."
     )

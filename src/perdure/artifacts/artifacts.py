@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from perdure.artifacts.blobs import Blobs
 from perdure.artifacts.experiments import Experiments
@@ -14,6 +15,8 @@ from perdure.artifacts.usage import Usage
 from perdure.clock import steady
 
 __all__ = ["Artifacts"]
+
+_STORE = ".store"  # no owner has this name: `encoded` has no dots; and copies leave it out
 
 
 class Artifacts:
@@ -32,6 +35,11 @@ class Artifacts:
     wait
         Waits so many seconds before an upload is tried again.
 
+    Attributes
+    ----------
+    url
+        The URL.
+
     Examples
     --------
     >>> artifacts = Artifacts("memory://docs")
@@ -47,12 +55,30 @@ class Artifacts:
         clock: Callable[[], float] = steady,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.url = url
         self._objects = Objects(url)
         self._limits = limits or ArtifactLimits()
         self._clock = clock
         self._wait = wait
         self._locks = Locks()
         self._usages: dict[str, Usage] = {}  # by owner
+
+    @property
+    def is_of_one_host(self) -> bool:
+        """Whether other hosts find something else at the same URL."""
+        return self._objects.is_of_one_host
+
+    def store(self) -> str | None:
+        """Return the identity of the store that these artifacts belong to; None if no store has them yet."""
+        try:
+            return self._objects.read(_STORE).decode(errors="replace")
+        except FileNotFoundError:
+            return None
+
+    def give_to(self, identity: str) -> None:
+        """Record the store that these artifacts belong to, unless another one has them already."""
+        with suppress(FileExistsError):
+            self._objects.create(_STORE, identity.encode())
 
     def experiments(self, owner: str) -> Experiments:
         """Return the experiments of an owner."""
@@ -70,6 +96,8 @@ class Artifacts:
     def sweep(self) -> None:
         """Remove what uploads left that broke off a day ago, and writes of blobs an hour ago."""
         for owner in self._objects.names(""):
+            if owner == _STORE:
+                continue
             self._blobs(owner).sweep(self._clock())
             for kind in ("experiments", "results"):
                 self._sets(kind, owner).sweep()

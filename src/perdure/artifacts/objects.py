@@ -12,6 +12,7 @@ from pathlib import Path
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from perdure.errors import ArtifactsUnavailable, Invalid, PerdureError
 
@@ -44,6 +45,11 @@ class Objects:
             raise Invalid(f"PERDURE_ARTIFACTS names no storage, {url!r}: {error}.", url=url) from None
         self._root = root.rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
+
+    @property
+    def is_of_one_host(self) -> bool:
+        """Whether other hosts find other objects at the same URL, or none: in a folder and in memory."""
+        return self._local or isinstance(self._fs, MemoryFileSystem)
 
     def create(self, key: str, data: bytes) -> None:
         """Write an object whole, or not at all; `FileExistsError` if the key is taken.

@@ -1,5 +1,6 @@
 """``perdure serve``: the server."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,13 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Number of server processes on the port; more than one need a store that can be shared.",
+        ),
+    ] = 1,
     accept_loss: Annotated[
         bool,
         typer.Option(
@@ -93,4 +101,16 @@ def serve(
         root_path=root_path,
     )
     configure_logging(settings.log_level, as_json=settings.log_json)
+    if workers > 1:
+        from perdure.api.processes import serve_in_processes
+
+        serve_in_processes(
+            workers,
+            partial(load_catalogue, models),
+            settings,
+            announce=say_lines,
+            report=partial(say_lines, err=True),
+            accept_loss=accept_loss,
+        )
+        return
     run_server(load_catalogue(models), settings, announce=say_lines, accept_loss=accept_loss)

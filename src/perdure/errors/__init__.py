@@ -50,7 +50,9 @@ PerdureError
 │   ├── UnknownStore            no installed package has stores of that scheme
 │   ├── StoreUnusable           the package that has them is broken
 │   ├── DialectUnusable         the package that has it is broken, or its routes are another's
+│   ├── StoreNotShared
 │   ├── SettingsMissing
+│   ├── ArtifactsNotShared
 │   └── KeyReused
 ├── NotFound                    nothing has that name                               (HTTP 404)
 │   ├── StoreNotFound
@@ -74,6 +76,7 @@ PerdureError
 │   ├── RunFinished
 │   ├── BackupRefused
 │   ├── WrongStore
+│   ├── WrongArtifacts          they are another store's
 │   ├── LeaseHeld
 │   ├── NotExecuted
 │   ├── WrongKind
@@ -145,6 +148,7 @@ from perdure.errors.forbidden import (
     KindNotAllowed,
 )
 from perdure.errors.invalid import (
+    ArtifactsNotShared,
     AsgiOnly,
     DialectUnusable,
     Invalid,
@@ -160,6 +164,7 @@ from perdure.errors.invalid import (
     LimitExceeded,
     ScriptFailed,
     SettingsMissing,
+    StoreNotShared,
     StoreUnusable,
     TokensMissing,
     UnknownEntity,
@@ -243,6 +248,7 @@ from perdure.errors.refused import (
     TriggerRefused,
     UpgradeRefused,
     VersionConflict,
+    WrongArtifacts,
     WrongKind,
     WrongStore,
 )
@@ -281,7 +287,8 @@ from perdure.errors.wording import (
 
 __all__ = [
     "AcknowledgedLost", "AddressUnavailable", "AmbiguousMonomer", "AnyPairedImpossible",
-    "ArtifactNotFound", "ArtifactsUnavailable", "AsgiOnly", "BackupRefused", "CertificateFailed",
+    "ArtifactNotFound", "ArtifactsNotShared", "ArtifactsUnavailable", "AsgiOnly", "BackupRefused",
+    "CertificateFailed",
     "CircularDefinition", "ConstraintArgumentCount", "CorruptBlob", "Damaged", "DialectUnusable",
     "DocumentsExceeded", "DuplicateBindingSiteName", "DuplicateElement", "DuplicateMonomerName",
     "EarlyTermination", "EmptyMonomerName", "EmptyProblem", "EndedRunsExceeded", "EngineCrashed",
@@ -300,12 +307,13 @@ __all__ = [
     "PairedImpossible", "PastRead", "PerdureError", "PositionConflict", "QuotaExceeded", "Refused",
     "ReplayMismatch", "ResultBytesExceeded", "ResultsPending", "RunExists", "RunFinished", "RunNotFound",
     "SavepointNameTaken", "SavepointNotFound", "ScenarioNotFound", "ScriptFailed", "ServerClosing",
-    "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreLocked", "StoreNotFound", "StoreUnavailable",
+    "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreLocked", "StoreNotFound", "StoreNotShared",
+    "StoreUnavailable",
     "StoreUnusable", "SystemFailing", "TaskNotFound", "TaskUnfinished", "TogetherImpossible",
     "TokensMissing", "TooMany", "TriggerOverruled", "TriggerRefused", "Unavailable", "UnknownElement",
     "UnknownEntity", "UnknownStore", "Unsupported", "UpgradeRefused", "UploadFailed", "UserIdsExhausted",
-    "VersionConflict", "WrongKind", "WrongStore", "message_of", "nearest", "suggest", "with_article",
-    "writable",
+    "VersionConflict", "WrongArtifacts", "WrongKind", "WrongStore", "message_of", "nearest", "suggest",
+    "with_article", "writable",
 ]  # fmt: skip
 
 for _name in __all__:

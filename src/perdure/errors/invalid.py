@@ -77,5 +77,17 @@ class SettingsMissing(Invalid):
     """The store isn't kept in a file, so nothing can be kept beside it. Set {settings}."""
 
 
+class StoreNotShared(Invalid):
+    """The store {store} is open in one process at a time, not in {processes}. Leave --workers out:
+    one process answers thousands of steps a second, and computes tasks and experiments in processes of their
+    own. Several need a store that they can share, such as postgresql://… in PERDURE_STORE."""
+
+
+class ArtifactsNotShared(Invalid):
+    """Other hosts can't reach the artifacts at {url}, but can share the store. Set PERDURE_ARTIFACTS to a
+    URL that all of them reach, such as s3://…; or, if it is a folder that all have mounted, set
+    PERDURE_ARTIFACTS_SHARED=yes."""
+
+
 class KeyReused(Invalid):
     """The idempotency key {key!r} was used with another request; use a new key for a new request."""

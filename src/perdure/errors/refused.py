@@ -32,6 +32,11 @@ class WrongStore(Refused):
     with it."""
 
 
+class WrongArtifacts(Refused):
+    """The artifacts at {url} aren't those of this store: {reason}. Set PERDURE_ARTIFACTS to those that it was
+    first opened with."""
+
+
 class LeaseHeld(Refused):
     """The run {run!r} is worked on by {holder!r}; it can be taken once that lease is released or runs out."""
 

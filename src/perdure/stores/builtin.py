@@ -1,7 +1,7 @@
 """The schemes of Perdure's own stores. A store's module is imported only when a store is opened."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from perdure.errors import Invalid, StoreNotFound
@@ -16,6 +16,8 @@ __all__ = ["MemoryScheme", "SqliteScheme"]
 
 class SqliteScheme:
     """``sqlite:///file`` is relative to the working folder, ``sqlite:////file`` to the root."""
+
+    shared: ClassVar[bool] = False
 
     @classmethod
     def open(cls, url: str, options: "StoreOptions") -> "Store":
@@ -54,6 +56,8 @@ class SqliteScheme:
 
 class MemoryScheme:
     """``memory://``, a new and empty store each time it is opened."""
+
+    shared: ClassVar[bool] = False
 
     @classmethod
     def open(cls, url: str, options: "StoreOptions") -> "Store":

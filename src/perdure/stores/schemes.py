@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from perdure.errors import Invalid, PerdureError, StoreUnusable, UnknownStore
 from perdure.stores.location import beside, scheme_of
@@ -30,6 +30,9 @@ class StoreScheme(Protocol):
     Commands call `locate` to find the server that has a store open, and shouldn't have to wait for a large
     import.
     """
+
+    shared: ClassVar[bool]
+    """As `Store.shared`; it is asked for before a store is opened, and False if there is none."""
 
     @classmethod
     def open(cls, url: str, options: "StoreOptions") -> "Store":
@@ -85,6 +88,11 @@ class Scheme:
         kind = self._load()
         with self._naming_its_package("looking for its file"):
             return kind.locate(url)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may have a store of this scheme open at once."""
+        return bool(getattr(self._load(), "shared", False))
 
     def unusable(self, reason: str) -> StoreUnusable:
         """Return the error that says why stores of this scheme can't be used; it names their package."""
