@@ -253,8 +253,8 @@ class Edge:
                 receive = strict(receive)
             elif upload.media_type is not None:
                 check_media_type(headers, upload.media_type)
-        # As ASGI has it, a path begins with its prefix.
-        await self._rest({**scope, "path": f"{scope.get('root_path', '')}{scope['path']}"}, receive, send)
+        scope["path"] = f"{scope.get('root_path', '')}{scope['path']}"  # as ASGI has it
+        await self._rest(scope, receive, send)
 
     def _caller(
         self, scope: Scope, headers: Headers, send: "_Answering", *, public: bool, native: bool

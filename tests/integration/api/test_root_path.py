@@ -80,6 +80,13 @@ def test_clients_find_what_they_have_created_at_its_location(ask: Proxy) -> None
     assert ask("GET", found, headers=TOKEN).json()["id"] == made.json()["id"]
 
 
+def test_a_wrong_request_is_answered_as_without_a_prefix(ask: Proxy) -> None:
+    for wrong in ({"kind": "session", "scenarios": 5}, {"kind": "nothing"}):
+        assert ask("POST", f"{ROOT}runs", json=wrong, headers=TOKEN).status_code == 422
+    assert ask("PUT", f"{ROOT}runs", json={}, headers=TOKEN).status_code == 405
+    assert ask("GET", f"{ROOT}nothing/here", headers=TOKEN).status_code == 404
+
+
 def test_the_openapi_document_names_the_prefix(ask: Proxy) -> None:
     assert ask("GET", f"{ROOT}openapi.json").json()["servers"] == [{"url": "/sim"}]
 
