@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Fixtures of real services, which start with the first test that asks for them.
-pytest_plugins = ["tests.support.postgres"]
+pytest_plugins = ["tests.support.brokers", "tests.support.postgres"]
 
 MEMORY = Path("/dev/shm")
 ROOM = 4 << 30  # bytes
