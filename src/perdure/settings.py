@@ -228,6 +228,11 @@ class Settings(BaseSettings):
         "always",
         description="Whether interrupted experiments resume automatically (always), or are paused.",
     )
+    other_numerics: bool = Field(
+        False,
+        description="Whether to go on with runs that hosts with another numeric fingerprint have computed; "
+        "they get other last digits, and say so.",
+    )
     result_expires: float = Field(
         300.0, gt=0, description="Seconds for which StableConfigs' clients can read the result of a task."
     )

@@ -57,6 +57,15 @@ class TaskContext:
         """Whether an end was requested: a function that doesn't return soon is killed."""
         return self._run.stopping
 
+    @property
+    def preempted(self) -> bool:
+        """Whether the worker is about to end: a function that can make a savepoint makes one now.
+
+        The process is killed as soon as the savepoint is durable, or after three seconds, and the task goes
+        on elsewhere. A function that has never made a savepoint and never reads this is killed at once.
+        """
+        return self._run.preempted
+
     def progress(self, **fields: Any) -> None:
         """Report the progress; each report replaces the previous one completely.
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -33,6 +34,7 @@ from perdure.execution.child_limits import ChildLimits
 from perdure.execution.isolation import Isolation, check_isolation, close_to_others, hold_ids
 from perdure.execution.local import LocalExecutor
 from perdure.execution.user_ids import UserIds
+from perdure.numerics import Numerics
 from perdure.observability import Metrics, json_line
 from perdure.places import artifacts_beside, open_artifacts, working_root
 from perdure.settings import Settings, warn_of_unknown_variables
@@ -157,7 +159,7 @@ def work(
     for kind in kinds:
         if kind not in KINDS:
             raise Invalid(f"A worker can't work on runs of the kind {kind!r}, only of {', '.join(KINDS)}.")
-    registry = TaskRegistry(settings.tasks)
+    registry = TaskRegistry(settings.tasks, Numerics(others=settings.other_numerics))
     store = open_configured(settings, create=False, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
     try:
         asyncio.run(_work(store, settings, registry, kinds or KINDS, tags, announce))
@@ -254,8 +256,8 @@ def _bodies(
             waits=not settings.allow_experiments,
             resumes=settings.resume == "always",
             replays=True,
-            lacks=requirements.lacks,
-            provide=Provisions(store, folders, settings.max_savepoint_bytes).provide,
+            lacks=partial(requirements.lacks, numerics=registry.numerics),
+            provide=Provisions(store, folders, settings.max_savepoint_bytes, registry.numerics).provide,
         ),
     }
 

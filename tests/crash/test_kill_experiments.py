@@ -1,7 +1,7 @@
 """Experiments whose processes are killed at random moments end as undisturbed ones, to the bit.
 
-The simulation server, its guard, the server, and all at once are killed, over the real server. ``make test``
-kills 10 times, ``make crash KILLS=n`` as often as one likes.
+The simulation server, its guard, the server, and all at once are killed, over the real server, and its worker
+is ended by SIGTERM. ``make test`` does that 10 times, ``make crash KILLS=n`` as often as one likes.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from perdure.stores.sqlite import SqliteStore
 
 KILLS = int(os.environ.get("CRASH_KILLS", "10"))
 EXAMPLES = ("pendulum", "cartpole")
-VICTIMS = ("simulation server", "guard", "server", "all")
+VICTIMS = ("simulation server", "guard", "server", "all", "worker")
 SAVEPOINT = 0.5  # simulated seconds
 STEPS_BETWEEN_KILLS = 300
 NEWEST = 3000  # lines that are compared; what is written past Python may come in another order
@@ -86,12 +86,13 @@ class Chaos:
             "simulation server": children[:1],
             "guard": guards[:1],
             "server": [self.server.process.pid],
+            "worker": [self.server.process.pid],
             "all": [self.server.process.pid, *processes],
         }[victim]
         self._chance.shuffle(chosen)
         for pid in chosen:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGTERM if victim == "worker" else signal.SIGKILL)
         self.kills[victim] += bool(chosen)
         if self.server.process.pid in chosen:
             self.server.process.wait()

@@ -179,6 +179,68 @@ def test_what_a_worker_that_died_had_leased_is_claimed_by_the_others() -> None:
     asyncio.run(work())
 
 
+def test_a_run_is_saved_when_its_worker_ends_and_goes_on_at_the_other(tmp_path: Path) -> None:
+    async def work() -> None:
+        store = MemoryStore()
+        async with Pair(store).opened(slots=1) as pair:
+            await pair.trials[0].submit(do="save_when_preempted", until=str(tmp_path / "end"))
+            await pair.trials[0].until_reported()
+            first = pair.attempts.index(1)
+            await pair.trials[first].executor.aclose()
+            saved = store.savepoints("run")[-1].timestamp
+            assert saved > 0
+            await pair.until(lambda: store.execution("run").attempt == 2)
+            (tmp_path / "end").touch()
+            run, execution = await pair.trials[0].until_final()
+            assert (run.outcome, execution.attempt, execution.crashes) == (Outcome.SUCCEEDED, 2, 0)
+            number, begins = pair.trials[0].value()
+            assert begins == [0, saved]
+            lines = [int(line.text) for line in store.log_lines("run", limit=10**6)]
+            assert lines == list(range(lines[0], number + 1))  # none is missing, none twice
+            assert pair.attempts[first] == 1
+
+    asyncio.run(work())
+
+
+def test_a_run_that_was_never_saved_does_not_keep_its_worker_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.execution.attempt.SAVING", 2 * WAIT)
+    monkeypatch.setattr("perdure.execution.local.CLOSING", 2 * WAIT)
+
+    async def work() -> None:
+        store = MemoryStore()
+        async with Pair(store).opened(slots=1) as pair, asyncio.timeout(WAIT):
+            await pair.trials[0].submit(do="march", until=str(tmp_path / "end"))
+            await pair.trials[0].until_reported()
+            await pair.trials[pair.attempts.index(1)].executor.aclose()
+            await pair.until(lambda: store.execution("run").attempt == 2)
+            (tmp_path / "end").touch()
+            run, execution = await pair.trials[0].until_final()
+            assert (run.outcome, execution.crashes) == (Outcome.SUCCEEDED, 0)
+
+    asyncio.run(work())
+
+
+def test_a_run_in_c_code_goes_on_from_its_last_savepoint_when_its_worker_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.execution.attempt.SAVING", 0.2)
+
+    async def work() -> None:
+        store = MemoryStore()
+        async with Pair(store).opened(slots=1) as pair:
+            await pair.trials[0].submit(do="spin")
+            await pair.trials[0].until_reported()
+            await pair.trials[pair.attempts.index(1)].executor.aclose()
+            await pair.until(lambda: store.execution("run").attempt == 2)
+            assert store.execution("run").crashes == 0
+            await pair.trials[0].want(DesiredState.STOPPED)
+            await pair.trials[0].until_final()
+
+    asyncio.run(work())
+
+
 def test_owners_take_turns_across_both() -> None:
     async def work() -> None:
         store, order = MemoryStore(), []

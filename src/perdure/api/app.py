@@ -24,6 +24,7 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.errors import PerdureError
 from perdure.execution.executor import Executor
 from perdure.execution.unplaced import Unplaced
+from perdure.numerics import Numerics
 from perdure.observability import Metrics
 from perdure.places import open_artifacts
 from perdure.scenarios import Catalogue
@@ -141,7 +142,8 @@ def create_app(
     if not tokens and not is_loopback(settings.host):
         log.warning("no_tokens", host=settings.host, meaning="every client may do everything")
     callers = Callers(tokens, administrator_socket)
-    registry = TaskRegistry(() if isinstance(executor, Unplaced) else settings.tasks)
+    sources = () if isinstance(executor, Unplaced) else settings.tasks
+    registry = TaskRegistry(sources, Numerics(others=settings.other_numerics))
     artifacts = open_artifacts(store, settings)
 
     @asynccontextmanager

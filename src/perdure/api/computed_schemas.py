@@ -8,10 +8,12 @@ from pydantic import BaseModel, Field
 from perdure.drivers.computed_by import ComputedBy
 from perdure.run import Execution
 
-__all__ = ["COMPUTED_BY", "MISSING", "ComputedByRecord", "computed_fields"]
+__all__ = ["COMPUTED_BY", "EARLIER_NUMERICS", "MISSING", "NUMERICS", "ComputedByRecord", "computed_fields"]
 
 COMPUTED_BY = "What computes it, or has computed it last; null before it has begun."
-MISSING = "What this server lacks to compute it, in words, while nobody does; null if nothing."
+NUMERICS = "The numeric fingerprint of the host that computes it; null if that isn't known."
+EARLIER_NUMERICS = "Those of hosts that computed it before, and round some functions otherwise."
+MISSING = "What every server and worker lacks to compute it, in words, while none does; null if nothing."
 
 
 class ComputedByRecord(BaseModel):
@@ -24,6 +26,8 @@ class ComputedByRecord(BaseModel):
     engines: list[str] = Field(description="The kinds of its engines that other packages bring.")
     packages: dict[str, str] = Field(description="Installed packages that numbers depend on: their versions.")
     python: str = Field(description="Python's version, without the last part.")
+    numerics: str | None = Field(description=NUMERICS)
+    earlier_numerics: list[str] = Field(description=EARLIER_NUMERICS)
 
 
 def computed_fields(execution: Execution, missing: str, sha256: str) -> dict[str, Any]:
@@ -34,5 +38,10 @@ def computed_fields(execution: Execution, missing: str, sha256: str) -> dict[str
     computed = None
     if execution.computed_by:
         found = asdict(ComputedBy.from_text(execution.computed_by))
-        computed = {**found, "version": found["version"] or None, "sha256": found["sha256"] or sha256}
+        computed = {
+            **found,
+            "version": found["version"] or None,
+            "sha256": found["sha256"] or sha256,
+            "numerics": found["numerics"] or None,
+        }
     return {"computed_by": computed, "missing": missing or None}

@@ -1,5 +1,6 @@
 """The opening of an app: the drivers that work on one store, and the order of their closing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -47,7 +48,9 @@ async def opened(
     feed = Feed(store, metrics=metrics)
     sessions = Sessions(store, catalogue, settings, metrics, feed)
     try:
-        async with _drivers(store, feed, settings, artifacts, registry, metrics, executor) as drivers:
+        async with _drivers(
+            store, feed, settings, artifacts, registry, metrics, executor, sessions.closing
+        ) as drivers:
             tasks, experiments = drivers
             try:
                 yield AppServices(
@@ -80,8 +83,13 @@ async def _drivers(
     registry: TaskRegistry,
     metrics: Metrics,
     executor: Executor | None,
+    closing: asyncio.Event,
 ) -> AsyncIterator[tuple[Tasks, Experiments]]:
-    """Open the drivers of what executors work on."""
+    """Open the drivers of what executors work on.
+
+    Once `closing` is set, the runs of a worker opened here are saved and given back, while the server answers
+    its last requests.
+    """
     async with AsyncExitStack() as stack:
         worker: Worker | None = None
         if executor is None:
@@ -99,4 +107,11 @@ async def _drivers(
             await experiments.open()
         if worker is not None:
             worker.executor.start()  # now that what a former server left is looked after
+            preempting = asyncio.create_task(_preempt(worker, closing))
+            stack.callback(preempting.cancel)
         yield tasks, experiments
+
+
+async def _preempt(worker: Worker, closing: asyncio.Event) -> None:
+    await closing.wait()
+    worker.executor.preempt()

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from perdure.api.computed_schemas import EARLIER_NUMERICS, NUMERICS
 from perdure.api.label_schemas import RunName, Tags
 from perdure.drivers.examination import Finding
 from perdure.drivers.seeds import LARGEST_SEED
@@ -235,6 +236,8 @@ class SessionRecord(_Session):
 
     seed: int
     specs: dict[str, dict[str, SessionScenario]] = Field(description="Manager → scenario → what it runs.")
+    numerics: str | None = Field(description=NUMERICS)
+    earlier_numerics: list[str] = Field(description=EARLIER_NUMERICS)
 
 
 class Forks(BaseModel):
@@ -321,7 +324,15 @@ def record(run: Run) -> SessionRecord:
             timestep=part.config.get("timestep", part.config["dt"]),
             outputs=part.outputs,
         )
-    return SessionRecord.model_validate({**_fields(run, spec.scenarios), "seed": spec.seed, "specs": specs})
+    return SessionRecord.model_validate(
+        {
+            **_fields(run, spec.scenarios),
+            "seed": spec.seed,
+            "specs": specs,
+            "numerics": spec.numerics or None,
+            "earlier_numerics": spec.earlier_numerics,
+        }
+    )
 
 
 def report(findings: Sequence[Finding]) -> Report:

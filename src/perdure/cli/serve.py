@@ -75,6 +75,14 @@ def serve(
             help="Number of server processes on the port; more than one need a store that can be shared.",
         ),
     ] = 1,
+    other_numerics: Annotated[
+        bool,
+        typer.Option(
+            "--other-numerics",
+            help="Go on with runs that a host with another numeric fingerprint has computed, though the last "
+            "digits of their numbers will be others; the runs say so.",
+        ),
+    ] = False,
     accept_loss: Annotated[
         bool,
         typer.Option(
@@ -99,6 +107,7 @@ def serve(
         host=host,
         port=port,
         root_path=root_path,
+        other_numerics=other_numerics or None,
     )
     configure_logging(settings.log_level, as_json=settings.log_json)
     if workers > 1:

@@ -52,6 +52,14 @@ def worker(
             show_default=False,
         ),
     ] = None,
+    other_numerics: Annotated[
+        bool,
+        typer.Option(
+            "--other-numerics",
+            help="Go on with runs that a host with another numeric fingerprint has computed, though the last "
+            "digits of their numbers will be others; the runs say so.",
+        ),
+    ] = False,
     accept_loss: Annotated[
         bool,
         typer.Option(
@@ -68,7 +76,7 @@ def worker(
     from perdure.observability import configure_logging
     from perdure.worker import work
 
-    settings = read_settings(store=store, tasks=tasks or None)
+    settings = read_settings(store=store, tasks=tasks or None, other_numerics=other_numerics or None)
     configure_logging(settings.log_level, as_json=settings.log_json)
     work(settings, kinds=_named(kinds), tags=_named(tags), announce=say_lines, accept_loss=accept_loss)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
+from msgspec.structs import replace
 
 __all__ = ["ComputedBy", "hash_of", "installed", "python_version"]
 
@@ -27,6 +28,10 @@ class ComputedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         The installed packages that numbers depend on, and their versions; an empty one is any.
     python
         Python's version, as 3.12; empty before the run has begun.
+    numerics
+        The numeric fingerprint of the host that computes it; empty for any.
+    earlier_numerics
+        Those of hosts that computed it before, if it was continued in spite of the difference.
     """
 
     task: str = ""
@@ -35,6 +40,8 @@ class ComputedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     engines: tuple[str, ...] = ()
     packages: dict[str, str] = {}
     python: str = ""
+    numerics: str = ""
+    earlier_numerics: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return it as text; equal ones have equal texts, and that of nothing is empty."""
@@ -44,6 +51,13 @@ class ComputedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def from_text(cls, text: str) -> "ComputedBy":
         """Return what `to_text` was called of."""
         return msgspec.json.decode(text, type=cls) if text else cls()
+
+    def at(self, numerics: str, needed: "ComputedBy") -> "ComputedBy":
+        """Return it with the numeric fingerprint of the host that goes on with a run with these needs."""
+        before = needed.earlier_numerics
+        if needed.numerics not in ("", numerics):
+            before = (*dict.fromkeys((*before, needed.numerics)),)
+        return replace(self, numerics=numerics, earlier_numerics=before)
 
     def differs(self, there: "ComputedBy") -> str:
         """Return in words how a host differs that would go on with what is `there`; empty if it may.

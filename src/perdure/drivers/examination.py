@@ -21,6 +21,7 @@ from perdure.errors import (
     ModelChanged,
     NewerSchema,
     NotFound,
+    OtherNumerics,
     PerdureError,
 )
 from perdure.run import Run, Step
@@ -155,7 +156,7 @@ class _Examination:
         try:
             self._live = self._begin_at(savepoint)
             self._departed = None
-        except ModelChanged as error:
+        except (ModelChanged, OtherNumerics) as error:
             self._replayable = False
             self._why_not = str(error)
             problem = f"It could not be checked, only checksums were: {error}"

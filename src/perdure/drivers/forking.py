@@ -125,7 +125,8 @@ class Forking:
                 f"can be forked from there on. For an earlier step fork the run {parent.parent!r}."
             )
         raise ModelChanged(
-            f"The run {parent.id!r} was upgraded at step {base}; it can be forked from there on."
+            f"The run {parent.id!r} was upgraded at step {base}, or taken over by a host with other "
+            "numerics; it can be forked from there on."
         )
 
     def _changed(self, request: ForkSession, position: int) -> SessionSpec:
@@ -135,8 +136,11 @@ class Forking:
             _with(part, {"seed": seed} | ({} if request.stoptime is None else {"stoptime": request.stoptime}))
             for part in self._spec.scenarios
         ]
+        spec, numerics = self._spec, self._sessions.numerics
+        if not numerics.are(spec.numerics):
+            spec = spec.taken_over(numerics.fingerprint, position)
         if scenarios == self._spec.scenarios:
-            return self._spec
+            return spec
         for former, part in zip(self._spec.scenarios, scenarios, strict=True):
             known = self._sessions.scenario(self._parent.id, former)
             if seed != self._spec.seed and position > 0 and not known.model.reseeds:
@@ -153,7 +157,7 @@ class Forking:
                     f"{_label(part)} has answered the time {reached} by step {position}; a fork there can't "
                     f"stop at {request.stoptime}. Give a later stop time, or an earlier step."
                 )
-        return replace(self._spec, scenarios=scenarios, seed=seed, base=position)
+        return replace(spec, scenarios=scenarios, seed=seed, base=position)
 
     def _reach(self, position: int) -> tuple[Savepoint, bool]:
         """Return the session as it stood after a step, and whether it had finished."""
@@ -190,7 +194,8 @@ class Forking:
                         "was forked from, or make a session."
                     )
                 before, _ = _standing(self._sessions.restore(self._parent, self._spec, last - 1))
-                later = replace(self._spec, scenarios=scenarios)
+                here = self._sessions.numerics.fingerprint
+                later = replace(self._spec, scenarios=scenarios, numerics=here)
                 with closing(self._sessions.begin(self._parent, later, before if last > 1 else None)) as live:
                     live.replay(self._store, position, compare=False)
                     states, _ = _standing(live)

@@ -110,11 +110,14 @@ class LiveSession:
         spec: SessionSpec,
         make_engine: MakeEngine,
         position: int,
+        *,
+        exactly: bool = True,
     ) -> tuple["LiveSession", list[int], int]:
         """Return the session at a position: the newest intact savepoint before it, and replay.
 
         At least one logged step is taken again, so that a model that answers otherwise now is found out: a
-        savepoint at the position itself is compared with the state that replay leads to.
+        savepoint at the position itself is compared with the state that replay leads to. If `exactly` is
+        False, as little as possible is taken again, and nothing is compared.
 
         Returns
         -------
@@ -154,10 +157,12 @@ class LiveSession:
                 if reached is None:
                     raise
                 begun, reached = reached, None
+        if not exactly and reached is not None:
+            begun, reached = reached, None
         session = cls.begin(run_id, owner, spec, make_engine, begun)
         first = session.position
         try:
-            session.replay(store, position)
+            session.replay(store, position, compare=exactly)
             if reached is not None:
                 session.confirm(reached)
         except BaseException:

@@ -15,7 +15,8 @@ from perdure.drivers.live_session import LiveSession
 from perdure.drivers.locks import RunLocks
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.engines.base import Engine
-from perdure.errors import ModelChanged, ScenarioNotFound
+from perdure.errors import ModelChanged, OtherNumerics, ScenarioNotFound
+from perdure.numerics import Numerics
 from perdure.observability import Metrics
 from perdure.run import Run
 from perdure.scenarios import Catalogue, Scenario
@@ -47,6 +48,8 @@ class LiveSessions:
         How many are kept.
     most_processes
         How many processes their engines may be together, those of sessions in use aside.
+    numerics
+        The arithmetic of this process.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class LiveSessions:
         locks: RunLocks,
         limit: int,
         most_processes: int,
+        numerics: Numerics,
     ) -> None:
+        self.numerics = numerics
         self._store = store
         self._catalogue = catalogue
         self._metrics = metrics
@@ -121,7 +126,11 @@ class LiveSessions:
         ------
         ModelChanged
             If a model isn't the one the session was made with.
+        OtherNumerics
+            If this host computes otherwise.
         """
+        if not self.numerics.are(spec.numerics):
+            raise self._other_numerics(run, spec)
         live = LiveSession.begin(run.id, run.owner, spec, partial(self._make_engine, run.id), savepoint)
         live.guard = Unleased.of(run)
         return live
@@ -129,13 +138,19 @@ class LiveSessions:
     def restore(self, run: Run, spec: SessionSpec, position: int) -> LiveSession:
         """Return a session as it stood at a position; it isn't held yet. Blocks while it reads and replays.
 
+        On a host that computes otherwise, and goes on all the same, it is only about what it was.
+
         Raises
         ------
         ModelChanged
             If a model isn't the one the session was made with.
+        OtherNumerics
+            If this host computes otherwise, and doesn't go on.
         NoSavepoint, ReplayMismatch, CorruptBlob, NewerSchema
             If what is stored doesn't lead there.
         """
+        if self.numerics.differ(spec.numerics):
+            raise self._other_numerics(run, spec)
         live, damaged, replayed = LiveSession.restore(
             self._store,
             run.id,
@@ -143,6 +158,7 @@ class LiveSessions:
             spec,
             partial(self._make_engine, run.id),
             position,
+            exactly=self.numerics.are(spec.numerics),
         )
         live.guard = Unleased.of(run)
         self._metrics.restores.inc()
@@ -160,6 +176,9 @@ class LiveSessions:
         if known.fingerprint != part.fingerprint:
             raise ModelChanged(model=part.model, run=run_id)
         return known
+
+    def _other_numerics(self, run: Run, spec: SessionSpec) -> OtherNumerics:
+        return OtherNumerics(run=run.id, numerics=spec.numerics, here=self.numerics.fingerprint)
 
     def _make_engine(self, run_id: str, part: ScenarioSpec) -> Engine:
         return self.scenario(run_id, part).start(part.config)

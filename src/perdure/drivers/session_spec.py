@@ -70,8 +70,12 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
     milestone
         Every so many savepoints, one is kept for good.
     base
-        The first position that can be restored: 0, or where the session was last upgraded, or was forked with
-        another seed or stop time.
+        The first position that can be restored: 0, or where the session was last upgraded, was taken over by
+        a host with other numerics, or was forked with another seed or stop time.
+    numerics
+        The numeric fingerprint of the host that computes it; empty for any.
+    earlier_numerics
+        Those of hosts that computed it before.
     """
 
     scenarios: list[ScenarioSpec]
@@ -79,6 +83,14 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
     every: int
     milestone: int
     base: int = 0
+    numerics: str = ""
+    earlier_numerics: list[str] = []
+
+    def taken_over(self, numerics: str, position: int) -> "SessionSpec":
+        """Return the spec of a session that goes on from a position with another numeric fingerprint."""
+        before = self.earlier_numerics + [self.numerics] * bool(self.numerics)
+        earlier = [*dict.fromkeys(before)]
+        return msgspec.structs.replace(self, numerics=numerics, earlier_numerics=earlier, base=position)
 
     def to_blob(self) -> bytes:
         """Encode it as a checked blob."""

@@ -50,6 +50,7 @@ from perdure.errors import (
     VersionConflict,
 )
 from perdure.lifecycle import FINAL, Outcome, RunStatus, check
+from perdure.numerics import Numerics
 from perdure.observability import Metrics
 from perdure.run import NO_LABEL, Change, Key, Label, LabelChange, Run, new_run_id
 from perdure.scenarios import Catalogue, Scenario
@@ -119,6 +120,7 @@ class Sessions:
         self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
         self._metrics = metrics
         self._locks = RunLocks()
+        self._numerics = Numerics(others=settings.other_numerics)
         self._live = LiveSessions(
             store,
             catalogue,
@@ -126,6 +128,7 @@ class Sessions:
             self._locks,
             settings.max_live_sessions,
             settings.max_engine_processes,
+            self._numerics,
         )
         self._uninterrupted = Uninterrupted()
         self._threads = Threads()
@@ -214,7 +217,7 @@ class Sessions:
             If the request is wrong; nothing changed then.
         EvaluationFailed
             If the model can't be evaluated; the steps before that one stay.
-        ModelChanged, ReplayMismatch, NoSavepoint
+        ModelChanged, OtherNumerics, ReplayMismatch, NoSavepoint
             If the session can't be restored to go on exactly.
         """
         return await self._uninterrupted.do(self._step(owner, run_id, request, key))
@@ -462,6 +465,7 @@ class Sessions:
             seed=seed,
             every=self._settings.savepoint_every,
             milestone=self._settings.savepoint_milestone,
+            numerics=self._numerics.fingerprint,
         )
 
     def _selected(self, request: NewSession) -> list[Scenario]:

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import closing
 from functools import partial
 
 import msgspec
@@ -112,6 +113,9 @@ class Stepping:
         Then savepoints may be gone that it began from, or be of another model.
         """
         spec = await self._threads.read(lambda: SessionSpec.from_blob(run.spec))
+        if self._live.numerics.others and not self._live.numerics.are(spec.numerics):
+            await self._take_over(run, spec)
+            return None
         crashes = 0
         while True:
             try:
@@ -123,6 +127,25 @@ class Stepping:
                 crashes += 1
                 if not isinstance(error, EngineCrashed) or crashes > MAX_CRASHES:
                     raise
+
+    async def _take_over(self, run: Run, spec: SessionSpec) -> None:
+        """Let a session that a host with other numerics has computed be computed by this one from now on."""
+
+        def take_over() -> Future[Appended]:
+            with closing(self._live.restore(run, spec, run.position)) as live:
+                savepoint = live.savepoint(milestone=True)
+            spec_here = spec.taken_over(self._live.numerics.fingerprint, run.position)
+            change = Change(spec=spec_here.to_blob())
+            guard = Unleased.of(run)
+            return self._store.submit(Append(run.id, guard, run.position, [], encoded(savepoint), change))
+
+        try:
+            await asyncio.wrap_future(await self._threads.compute(take_over))
+        except (Fenced, PositionConflict):  # another server has stepped or changed it
+            if self._store.unavailable is not None:
+                raise
+        else:
+            log.warning("session_with_other_numerics", run=run.id, numerics=spec.numerics)
 
     async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
         """Take the steps of a request; see `Sessions.step`."""

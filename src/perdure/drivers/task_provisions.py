@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from perdure.drivers.computed_by import ComputedBy
 from perdure.drivers.kept_files import KeptFiles
 from perdure.drivers.task_body import FILES, FOLDER, SOURCE
 from perdure.drivers.task_registry import TaskRegistry
@@ -51,5 +52,7 @@ class TaskProvisions:
         return Provision(
             environment={name: os.environ[name] for name in environment if name in os.environ},
             given=given,
-            computed_by=self._registry.computed_by(spec).to_text(),
+            computed_by=self._registry.computed_by(spec)
+            .at(self._registry.numerics.fingerprint, ComputedBy.from_text(execution.needs))
+            .to_text(),
         )

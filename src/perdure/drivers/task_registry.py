@@ -21,6 +21,7 @@ from perdure.drivers.computed_by import ComputedBy, hash_of, installed, python_v
 from perdure.drivers.task_files import module_name, travelling
 from perdure.drivers.task_spec import TaskSpec
 from perdure.errors import InvalidTask, PerdureError, TaskNotFound, nearest
+from perdure.numerics import HERE, Numerics
 from perdure.spawned import SpawnedImports
 from perdure.tasks import Task
 
@@ -51,13 +52,16 @@ class TaskRegistry:
     ----------
     sources
         Sources as `add` takes them; their tasks take precedence over installed ones with the same name.
+    numerics
+        The arithmetic of this process.
 
     Examples
     --------
     >>> registry = TaskRegistry(["my_tasks.py", "package.module:TASK"])  # doctest: +SKIP
     """
 
-    def __init__(self, sources: Iterable[str] = ()) -> None:
+    def __init__(self, sources: Iterable[str] = (), numerics: Numerics = HERE) -> None:
+        self.numerics = numerics
         self._installed = {point.name: point for point in entry_points(group=GROUP)}
         self._found: dict[str, _Found] = {}
         for source in sources:
@@ -149,11 +153,12 @@ class TaskRegistry:
         Empty if nothing.
         """
         needed = ComputedBy.from_text(needs)
+        otherwise = self.numerics.differ(needed.numerics)
         if not needed.task:
-            return needed.differs(replace(needed, python=python_version()))
+            return needed.differs(replace(needed, python=python_version())) or otherwise
         try:
             if needed.python:
-                return needed.differs(self.version(needed.task))
+                return needed.differs(self.version(needed.task)) or otherwise
             self.get(needed.task)  # in any version
             return ""
         except TaskNotFound:

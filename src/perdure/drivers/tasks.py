@@ -34,6 +34,7 @@ from perdure.errors import (
     TaskUnfinished,
 )
 from perdure.execution.executor import Executor
+from perdure.execution.presence import Workers
 from perdure.lifecycle import FINAL, DesiredState, RunStatus, check
 from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run_id
 from perdure.settings import Settings
@@ -88,8 +89,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
         Its place in the queue, counted from 1; None if it doesn't wait. Owners take turns, so that another
         owner's later task may come first.
     missing
-        A sentence that says what this server lacks to compute it, while no server computes it; empty if
-        nothing.
+        A sentence that says what every server and worker lacks to compute it, while none computes it; empty
+        if nothing.
     """
 
     run: Run
@@ -153,6 +154,7 @@ class Tasks:
             ended=settings.max_ended_runs,
             result_bytes=settings.max_result_bytes,
         )
+        self._workers = Workers(store)
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
 
@@ -339,7 +341,7 @@ class Tasks:
         if not needs:  # runs of an earlier version don't record what they need
             with suppress(Damaged):
                 needs = TaskSpec.from_blob(run.spec).needs
-        return self.registry.lacks(needs)
+        return self._workers.lack(KIND, needs, run.tags, self.registry.lacks(needs))
 
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if the requested one exceeds the limit."""

@@ -88,6 +88,7 @@ PerdureError
 │   ├── TriggerRefused
 │   │   └── TriggerOverruled
 │   ├── ModelChanged
+│   ├── OtherNumerics
 │   ├── ModelUnchanged
 │   ├── HashSeedChanged
 │   ├── SavepointNameTaken
@@ -237,6 +238,7 @@ from perdure.errors.refused import (
     NoSession,
     NotExecuted,
     NotSnapshotable,
+    OtherNumerics,
     PositionConflict,
     Refused,
     RunExists,
@@ -303,7 +305,8 @@ __all__ = [
     "ManagerUnusable", "MinPolymersExceedEntropy", "MissingEquation", "MissingExtra", "ModelChanged",
     "ModelError", "ModelUnchanged", "NetworkError", "NetworkTooLarge", "NewerSchema", "NoSavepoint",
     "NoSession", "NonexistentBindingSite", "NonexistentMonomer", "NotAStore", "NotComputable",
-    "NotExecuted", "NotFound", "NotFreeImpossible", "NotSnapshotable", "NotWritable", "OutputNotFound",
+    "NotExecuted", "NotFound", "NotFreeImpossible", "NotSnapshotable", "NotWritable", "OtherNumerics",
+    "OutputNotFound",
     "PairedImpossible", "PastRead", "PerdureError", "PositionConflict", "QuotaExceeded", "Refused",
     "ReplayMismatch", "ResultBytesExceeded", "ResultsPending", "RunExists", "RunFinished", "RunNotFound",
     "SavepointNameTaken", "SavepointNotFound", "ScenarioNotFound", "ScriptFailed", "ServerClosing",

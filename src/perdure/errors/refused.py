@@ -84,6 +84,12 @@ class ModelChanged(Refused):
     `perdure runs upgrade {run}`."""
 
 
+class OtherNumerics(Refused):
+    """The run {run!r} was computed with the numeric fingerprint {numerics}, and this host has {here}: its
+    processor or its libraries round some functions otherwise, so the run can't go on with the same numbers.
+    Step it on a host like the former one, or start this server with --other-numerics."""
+
+
 class ModelUnchanged(Refused):
     """The run {run!r} needs no upgrade: its models are the ones it was made with."""
 

@@ -29,6 +29,7 @@ __all__ = ["Action", "Attempt", "Event", "Happened"]
 GRACE = 0.15  # seconds in which a body may stop or pause by itself
 LEAVING = 2.0  # seconds that a process has to end after its body, and its pipe after the last message
 HANGING_UP = 10.0  # seconds that a process has to end after its pipe has closed
+SAVING = 3.0  # seconds in which a preempted body may make a savepoint
 SILENT = 10.0  # seconds without a heartbeat after which the child is logged as silent
 NO_THREAD = "can't start new thread"  # Python's message when the machine is out of threads
 FLOOD = 20_000  # messages within a second, without entries and lines, for which back-pressure exists
@@ -43,6 +44,8 @@ class Happened(Enum):
     """`Action.HALT`, `FREEZE` or `GO_ON` has been carried out."""
     SAVED = auto()
     """A savepoint of the child is durable."""
+    PREEMPTED = auto()
+    """The worker is about to end."""
     CLOSED = auto()
     """The pipe to the child has closed."""
 
@@ -65,6 +68,8 @@ class Action(Enum):
     """Freeze the child, then mark the run as paused."""
     GO_ON = auto()
     """Let the child continue, and mark the run as started."""
+    PREEMPT = auto()
+    """Ask the child to make a savepoint."""
     STOP = auto()
     """Ask the child to end."""
     KILL = auto()
@@ -79,6 +84,7 @@ class _Stage(Enum):
     ASKED = auto()  # to pause by itself
     STILL = auto()
     FROZEN = auto()
+    PREEMPTED = auto()
     STOPPING = auto()
     KILLED = auto()
     ENDED = auto()
@@ -117,6 +123,7 @@ class Attempt:
         self._until = math.inf  # when the child is killed; after its end, when reading its messages stops
         self._closed = False
         self._end: End | None = None
+        self._preempted = False
         self._ending: DesiredState | None = None  # the end that was desired before the body's last message
         self._cut: Conclusion | None = None  # overrides how the child ends
         self._heard = 0.0  # time of the child's last heartbeat
@@ -159,6 +166,10 @@ class Attempt:
                 yield from self._obey(now)
             case Happened.SAVED:
                 self._crashes = 0
+                if self._stage is _Stage.PREEMPTED:
+                    self._wait_until(now)
+            case Happened.PREEMPTED:
+                yield from self._preempt(now)
             case Happened.CLOSED:
                 self._closed = True
                 self._wait_until(now + HANGING_UP)
@@ -177,7 +188,9 @@ class Attempt:
     def _look_at_clock(self, now: float) -> Iterator[Action]:
         if self._end is not None:
             if self._closed or self.said is not None or now >= self._until:
-                self.conclusion = self._cut or judge(self._end, self.said, self._crashes, ending=self._ending)
+                self.conclusion = self._cut or judge(
+                    self._end, self.said, self._crashes, ending=self._ending, preempted=self._preempted
+                )
                 ordered = self._end.how is EndKind.ORDER
                 self.explained = ordered or self.said is not None or self._ending is not None
         elif now >= self._until:
@@ -207,6 +220,19 @@ class Attempt:
                 self._moving, self._heard = True, now
                 yield Action.GO_ON
 
+    def _preempt(self, now: float) -> Iterator[Action]:
+        """Give the child time for a savepoint. One that is paused has made it, if it can."""
+        self._preempted = True
+        match self._stage:
+            case _Stage.PREPARING:
+                self.conclusion = Unbegun()
+            case _Stage.GOING | _Stage.ASKED:
+                self._stage, self._freeze_at = _Stage.PREEMPTED, math.inf
+                self._wait_until(now + SAVING)
+                yield Action.PREEMPT
+            case _Stage.STILL | _Stage.FROZEN:
+                self._wait_until(now)
+
     def _still(self, stage: _Stage, action: Action) -> Action:
         self._stage, self._freeze_at, self._moving = stage, math.inf, True
         return action
@@ -221,6 +247,8 @@ class Attempt:
             case Paused(number):
                 if self._stage is _Stage.ASKED and number == self.pause:
                     yield self._still(_Stage.STILL, Action.HALT)
+                elif self._stage is _Stage.PREEMPTED:
+                    self._wait_until(now)
             case Result() | Failure() if self.said is None:
                 self.said = message
                 self._wait_until(now + LEAVING)

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 MAX_CRASHES = 3
+_KILLED = (EndKind.SIGNAL, EndKind.KERNEL, EndKind.ORDER)
 _TOO_OFTEN = "the third time in a row without a new savepoint"
 
 
@@ -60,7 +61,12 @@ Conclusion: TypeAlias = Finish | Again | Leave | Unbegun
 
 
 def judge(
-    end: End, said: Result | Failure | None, crashes: int, *, ending: DesiredState | None
+    end: End,
+    said: Result | Failure | None,
+    crashes: int,
+    *,
+    ending: DesiredState | None,
+    preempted: bool = False,
 ) -> Conclusion:
     """Decide what becomes of a run.
 
@@ -76,18 +82,22 @@ def judge(
         The number of crashes in a row before this, without a savepoint in between.
     ending
         The end that was requested before the body's last message, if any.
+    preempted
+        Whether the worker is about to end, so that it has ended the child.
     """
     if ending is not None:
         return requested(ending, None if said is None else said.result)
     if isinstance(said, Result):
         return Finish(Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED), said.result)
     if isinstance(said, Failure):
+        if said.again and preempted:
+            return Again(crashes)
         if said.again and crashes + 1 < MAX_CRASHES:
             return Again(crashes + 1)
         return failed(f"{said.reason}; {_TOO_OFTEN}." if said.again else said.reason, said.result)
     if end.how is EndKind.TIME:
         return timed_out()
-    if end.how is EndKind.UNWATCHED:
+    if end.how is EndKind.UNWATCHED or (preempted and end.how in _KILLED):
         return Again(crashes)
     if end.how in (EndKind.SIGNAL, EndKind.KERNEL):
         crashes += 1

@@ -1,5 +1,6 @@
 """The run context: the interface of a run's body to the server."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -79,6 +80,8 @@ class RunContext:
         self.given = start.given
         self._link = link
         self._slot = slot
+        self._counting = threading.Lock()  # guards the next one
+        self._lines = 0  # sent so far; a report is stored after them
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint | None = None) -> None:
         """Append entries to the step log, with a savepoint, all or nothing; return when they are durable."""
@@ -101,24 +104,38 @@ class RunContext:
         Raises `LimitExceeded` for a report of more than 256 KiB, and `NotSnapshotable` for one that is no
         state.
         """
-        self._slot.write(pack(dict(report)))
+        self._slot.write(pack(dict(report)), self._lines)
 
     def write_line(self, text: str, level: str = "info") -> None:
         """Write to the run's output lines; each line of the text is cut after 8,192 characters."""
         for line in text.splitlines():
-            self._link.send(Line(level, line[:LONGEST_WRITTEN]))
+            self._send_line(line[:LONGEST_WRITTEN], level)
 
     def print_line(self, text: str, level: str) -> bool:
         """Write one line unchanged. Does nothing and returns False during another send of this thread."""
         if self._link.sending:
             return False
-        self._link.send(Line(level, text))
+        self._send_line(text, level)
         return True
+
+    def _send_line(self, text: str, level: str) -> None:
+        with self._counting:
+            self._lines += 1
+        self._link.send(Line(level, text))
 
     @property
     def stopping(self) -> bool:
         """Whether an end was requested: a body that doesn't return soon is killed."""
         return self._link.stopping
+
+    @property
+    def preempted(self) -> bool:
+        """Whether the worker is about to end: a body that can make a savepoint makes one now.
+
+        The process is killed when the savepoint is durable, or after three seconds. The run goes on from its
+        newest savepoint. A body that has never made a savepoint and never reads this is killed at once.
+        """
+        return self._link.preempted
 
     @property
     def pausing(self) -> bool:
@@ -129,7 +146,7 @@ class RunContext:
         """Wait while the run is paused; return at once if it isn't. Returns False if an end was requested.
 
         A body calls this between two steps in order to pause by itself; a body that doesn't call it is frozen
-        from outside.
+        from outside. It makes a savepoint first if it can: if its worker ends, its process is killed here.
         """
         return self._link.hold()
 

@@ -111,7 +111,7 @@ class Conversation:
             if self._save is not None:
                 savepoint, lines = await asyncio.to_thread(self._save, savepoint)
                 for line in lines:
-                    await self._reporter.add(line, "warning")
+                    await self._reporter.add(line, "warning", sent=False)
             # An attempt that resumes here doesn't repeat the output from before.
             await self._reporter.drain()
             await self._reporter.write()

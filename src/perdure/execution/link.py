@@ -22,6 +22,7 @@ from perdure.execution.messages import (
     LoggedSteps,
     Pause,
     Paused,
+    Preempt,
     Resume,
     Start,
     Stop,
@@ -55,6 +56,8 @@ class Link:
         self._done = 0
         self._pause = 0  # number of the requested pause; 0 is none
         self._stopping = False
+        self._preempted = False
+        self._saves = False  # whether the body has made a savepoint, or has asked whether to make one
 
     def begin(self) -> tuple[Start, list[Step]]:
         """Receive the assignment and the log so far, then start the receiving thread.
@@ -64,6 +67,7 @@ class Link:
         start = receive_blocking(self._channel)
         assert isinstance(start, Start), "the first message is the assignment"
         self._pause = int(start.paused)
+        self._saves = start.savepoint is not None
         steps: list[Step] = []
         while len(steps) < start.position:
             message = receive_blocking(self._channel)
@@ -82,6 +86,12 @@ class Link:
         """Whether a pause was requested and isn't over."""
         return self._pause > 0
 
+    @property
+    def preempted(self) -> bool:
+        """Whether a savepoint was requested, since the worker is about to end."""
+        self._saves = True
+        return self._preempted
+
     def send(self, message: FromChild) -> None:
         """Send a message; blocks while the server applies back-pressure."""
         frame = framed(message)
@@ -99,6 +109,7 @@ class Link:
 
     def append(self, entries: Sequence[Entry], savepoint: Savepoint | None) -> None:
         """Send entries and a savepoint; return when they are durable."""
+        self._saves = self._saves or savepoint is not None
         self._ask(lambda number: Append(number, entries, savepoint))
 
     def arrive(self) -> None:
@@ -138,6 +149,10 @@ class Link:
                         self._done = message.number
                     elif isinstance(message, Stop):
                         self._stopping = True
+                    elif isinstance(message, Preempt):
+                        self._preempted = True
+                        if not self._saves:  # there is nothing to wait for
+                            os.kill(os.getpid(), signal.SIGKILL)
                     elif isinstance(message, Pause):
                         self._pause = message.number
                     elif isinstance(message, Resume):

@@ -11,9 +11,12 @@ from typing import NamedTuple
 import anyio.to_thread
 import structlog
 
-from perdure.errors import CorruptBlob, NotExecuted, RunNotFound
+from perdure.errors import CorruptBlob, NotExecuted, PerdureError, RunNotFound
+from perdure.execution.attempt import SAVING
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
+from perdure.execution.presence import EVERY as ANNOUNCE
+from perdure.execution.presence import Announcement
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.unplaced import settle
@@ -32,6 +35,8 @@ __all__ = ["LocalExecutor"]
 
 LEASE = 5.0  # seconds; it is renewed every second
 EVERY = 2.0  # seconds between two polls, for example for leases that have ended
+EVERY_SHARED = 0.5  # the same for a store that other processes use: they give leases back, too
+CLOSING = SAVING + 0.5  # seconds after which what is still worked on is killed and given back
 AT_ONCE = 0.1  # seconds in which `Body.lacks` usually returns; slower answers delay only their own runs
 
 log = structlog.get_logger(__name__)
@@ -82,7 +87,7 @@ class LocalExecutor:
         isolation: Isolation | None = None,
         metrics: Metrics | None = None,
         feed: Feed | None = None,
-        every: float = EVERY,
+        every: float | None = None,
     ) -> None:
         self._store = store
         self._configuration = WorkerConfiguration(
@@ -96,7 +101,7 @@ class LocalExecutor:
             isolation=isolation,
         )
         self._tags = frozenset(tags) or {ANY_TAG}
-        self._every = every
+        self._every = every or (EVERY_SHARED if store.shared else EVERY)
         self._slots = [
             slots
             for kind, body in bodies.items()
@@ -108,6 +113,9 @@ class LocalExecutor:
         self._woken = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
         self._closing = False
+        self._close_at = 0.0
+        self._announcement = Announcement(store, identity) if store.shared else None
+        self._announce_at = 0.0
 
     async def open(self) -> None:
         """End processes that a killed worker left, and prepare to start."""
@@ -125,16 +133,33 @@ class LocalExecutor:
         """Claim runs from now on, until the executor is closed."""
         self._claiming = asyncio.create_task(keep_going("claims", self._keep_claiming))
 
+    def preempt(self) -> None:
+        """Claim no more runs, and begin to give back those that are worked on; `aclose` waits for that.
+
+        Each body that can is given the time for a savepoint. Other executors resume the runs.
+        """
+        if not self._closing:
+            self._closing = True
+            self._woken.set()
+            self._close_at = time.monotonic() + CLOSING
+            for work, _ in self._working.values():
+                work.preempt()
+
     async def aclose(self) -> None:
-        """Kill all children and give their leases back, so that other executors resume the runs."""
-        self._closing = True
-        self._woken.set()
+        """Preempt all runs, and return when nothing is left of their children."""
+        self.preempt()
         if self._claiming is not None:
             await asyncio.wait({self._claiming})
-        tasks = [*self._asking.values(), *(task for _, task in self._working.values())]
+        working = [task for _, task in self._working.values()]
+        if working:
+            await asyncio.wait(working, timeout=max(self._close_at - time.monotonic(), 0.0))
+        tasks = [*self._asking.values(), *working]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._announcement is not None:
+            with suppress(PerdureError):  # it ends by itself
+                await asyncio.to_thread(self._announcement.withdraw)
 
     async def __aenter__(self) -> "LocalExecutor":
         await self.open()
@@ -169,6 +194,7 @@ class LocalExecutor:
             self._woken.clear()
             try:
                 await self.look()
+                await self._announce()
             except Exception as error:  # the next try may succeed; without one nothing would be claimed
                 log.warning("claim_failed", error=str(error), exc_info=error)
             with suppress(TimeoutError):
@@ -187,6 +213,19 @@ class LocalExecutor:
             while slots.free and not self._closing and (claimable := self._claimable(slots, groups)):
                 await self._claim(slots, claimable)
                 groups = await self._waiting()
+
+    async def _announce(self) -> None:
+        """Let others know what this worker lacks, if they share the store."""
+        now = time.monotonic()
+        if self._announcement is None or self._closing or now < self._announce_at:
+            return
+        bodies = self._configuration.bodies
+        lacks: dict[str, dict[str, str]] = {kind: {} for kind, body in bodies.items() if not body.waits}
+        for (kind, needs), lack in self._lacks.items():
+            if lack.what:
+                lacks[kind][needs] = lack.what
+        await asyncio.to_thread(self._announcement.put, lacks, self._tags)
+        self._announce_at = now + ANNOUNCE
 
     async def _waiting(self) -> Sequence[QueueGroup]:
         """Return the groups of the queue in which a run has no lease, after asking what they lack."""
@@ -216,6 +255,7 @@ class LocalExecutor:
         former = self._lacks.get((kind, needs))
         self._lacks[kind, needs] = _Lack(what, asked)
         if former is None or former.what != what:
+            self._announce_at = 0.0
             if what:
                 log.warning("runs_left_to_others", kind=kind, needs=needs, lacks=what)
             self._woken.set()

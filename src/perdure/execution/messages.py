@@ -27,6 +27,7 @@ __all__ = [
     "LoggedSteps",
     "Pause",
     "Paused",
+    "Preempt",
     "Result",
     "Resume",
     "Start",
@@ -89,11 +90,15 @@ class Resume(msgspec.Struct, frozen=True, tag=True):
     """Go on."""
 
 
+class Preempt(msgspec.Struct, frozen=True, tag=True):
+    """Make a savepoint now: the worker is about to end. The child is killed when the savepoint is durable."""
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """End now; a child that doesn't is killed."""
 
 
-ToChild: TypeAlias = Start | LoggedSteps | Done | Pause | Resume | Stop
+ToChild: TypeAlias = Start | LoggedSteps | Done | Pause | Resume | Preempt | Stop
 
 # From the child ---------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ __all__ = ["ProgressSlot", "check_size"]
 LARGEST = 256 << 10  # bytes of one report
 READS = 100  # attempts to read a report that is being overwritten
 _NUMBER = struct.Struct("<q")
+_HEAD = struct.Struct("<qq")  # the length of a report, and the lines before it
 _PLACES = (mmap.PAGESIZE, 2 * mmap.PAGESIZE + LARGEST)
 _SIZE = 3 * mmap.PAGESIZE + 2 * LARGEST
 
@@ -71,13 +72,21 @@ class ProgressSlot:
         """Number of reports written."""
         return int(_NUMBER.unpack_from(self._memory, 0)[0])
 
-    def write(self, report: bytes) -> None:
-        """Replace the report; raise `LimitExceeded` if it is larger than 256 KiB."""
+    @property
+    def lines(self) -> int:
+        """Number of lines that the child had sent before the latest report."""
+        return int(_HEAD.unpack_from(self._memory, _PLACES[self.count % 2])[1])
+
+    def write(self, report: bytes, lines: int = 0) -> None:
+        """Replace the report, before which this number of lines was sent.
+
+        Raise `LimitExceeded` if it is larger than 256 KiB.
+        """
         check_size(report)
         count = self.count + 1
         place = _PLACES[count % 2]
-        _NUMBER.pack_into(self._memory, place, len(report))
-        self._memory[place + _NUMBER.size : place + _NUMBER.size + len(report)] = report
+        _HEAD.pack_into(self._memory, place, len(report), lines)
+        self._memory[place + _HEAD.size : place + _HEAD.size + len(report)] = report
         _NUMBER.pack_into(self._memory, 0, count)
 
     def read(self) -> bytes | None:
@@ -86,7 +95,7 @@ class ProgressSlot:
             count = self.count
             place = _PLACES[count % 2]
             (length,) = _NUMBER.unpack_from(self._memory, place)
-            begin = place + _NUMBER.size
+            begin = place + _HEAD.size
             # The length is wrong only while it is overwritten, or if a child writes invalid data.
             report = self._memory[begin : begin + min(max(length, 0), LARGEST)]
             if self.count == count:

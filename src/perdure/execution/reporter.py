@@ -55,7 +55,10 @@ class Reporter:
     ) -> None:
         self._store, self._run_id, self._token = store, run_id, token
         self._slot = slot
-        self._shown = 0
+        self._seen = 0  # number of the last report that was read
+        self._report: tuple[bytes, int] | None = None  # not written yet, with the lines sent before it
+        self._heard = 0  # lines that the child has sent
+        self._over = False  # whether no more of them come
         self._outputs = outputs
         self._lines: list[LogLine] = []
         self._size = 0
@@ -82,9 +85,10 @@ class Reporter:
         self._muted = False
         self._dropped.clear()
 
-    async def add(self, text: str, level: str) -> None:
-        """Add a line; wait while there are too many."""
+    async def add(self, text: str, level: str, *, sent: bool = True) -> None:
+        """Add a line that the child has sent, or one of the worker; wait while there are too many."""
         await self._accepting.wait()
+        self._heard += sent
         self._gather([text], level)
         if len(self._lines) % TURN == 0:
             await asyncio.sleep(0)
@@ -118,6 +122,7 @@ class Reporter:
         it was muted; and its traceback. Another attempt doesn't repeat them, and gives their numbers to its
         own lines. So they become lines only if this attempt is `final`; otherwise they go to the server log.
         """
+        self._over = True
         await self.drain()
         for level, output in self._outputs.items():
             self._dropped.extend((text, level) for text in output.take_rest())
@@ -130,10 +135,16 @@ class Reporter:
             log.info("last_words", run=self._run_id, said="\n".join(text for text, _ in last)[-LOGGED:])
 
     async def write(self, seconds: float | None = None) -> None:
-        """Write new lines and progress to the store, with the running time if it is given."""
+        """Write new lines and progress to the store, with the running time if it is given.
+
+        Nobody reads a report before the lines that the child wrote before it.
+        """
+        progress = self._progress()
+        if progress is not None:
+            await self.drain()
+            self._report = None
         lines, self._lines, self._size = self._lines, [], 0
         self._accepting.set()
-        progress = self._progress()
         if lines or progress is not None or seconds is not None:
             report = Report(self._run_id, self._token, progress=progress, seconds=seconds, lines=lines)
             # Even if the caller is cancelled, since the lines exist nowhere else.
@@ -153,14 +164,18 @@ class Reporter:
             self._accepting.clear()
 
     def _progress(self) -> bytes | None:
-        """Return the latest report if it is new and valid; a child may write anything there."""
+        """Return a report that is new and valid once the lines before it have arrived.
+
+        A child may write anything there.
+        """
         count = self._slot.count
-        if count == self._shown:
+        if count != self._seen and (self._report is None or self._over):
+            self._seen, report = count, self._slot.read() or b""
+            try:
+                msgspec.msgpack.decode(report, type=dict[str, msgspec.Raw])
+                self._report = report, self._slot.lines
+            except msgspec.DecodeError:
+                log.warning("progress_garbled", run=self._run_id)
+        if self._report is None or (self._report[1] > self._heard and not self._over):
             return None
-        self._shown, report = count, self._slot.read()
-        try:
-            msgspec.msgpack.decode(report or b"", type=dict[str, msgspec.Raw])
-        except msgspec.DecodeError:
-            log.warning("progress_garbled", run=self._run_id)
-            return None
-        return report
+        return self._report[0]

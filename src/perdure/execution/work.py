@@ -29,7 +29,7 @@ from perdure.execution.conversation import Conversation
 from perdure.execution.guard import Clock
 from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.launch import launch
-from perdure.execution.messages import Failure, Garbled, Pause, Resume, Start, Stop
+from perdure.execution.messages import Failure, Garbled, Pause, Preempt, Resume, Start, Stop
 from perdure.execution.reporter import Reporter
 from perdure.execution.unplaced import settle
 from perdure.execution.worker_configuration import WorkerConfiguration
@@ -84,6 +84,10 @@ class Work:
     def look(self) -> None:
         """Read the desired state of the run again."""
         self._changes.notify(Hint(self._run_id))
+
+    def preempt(self) -> None:
+        """Have the run saved, as far as its body can, and given back within about three seconds."""
+        self._begin(asyncio.sleep(0, Happened.PREEMPTED))
 
     async def run(self) -> None:
         """Make one attempt at the run.
@@ -155,6 +159,9 @@ class Work:
                 self._begin(self._halt(freeze=action is Action.FREEZE))
             case Action.GO_ON:
                 self._begin(self._go_on())
+            case Action.PREEMPT:
+                self._conversation.send(Preempt())
+                self._reporter.hurry()
             case Action.STOP:
                 self._conversation.send(Stop())
                 self._reporter.hurry()

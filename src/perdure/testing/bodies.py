@@ -58,6 +58,25 @@ def count(context: RunContext, to: int, dies_at: Mapping[int, int] | None = None
     return msgspec.msgpack.encode([number, begins])
 
 
+def save_when_preempted(context: RunContext, until: str) -> bytes:
+    """Count until a file exists, printing each number, with a savepoint only when the worker is about to end.
+
+    Return the number and where each attempt began.
+    """
+    number, begins = 0, []
+    if context.savepoint is not None:
+        number, begins = msgspec.msgpack.decode(context.savepoint.entities["count"])
+    begins.append(number)
+    while not Path(until).exists():
+        number += 1
+        print(number)
+        context.progress({"number": number})
+        if context.preempted:
+            state = msgspec.msgpack.encode([number, begins])
+            context.save(Savepoint(timestamp=number, entities={"count": state}))
+    return msgspec.msgpack.encode([number, begins])
+
+
 def spin(context: RunContext) -> None:
     """Report progress, then compute in C without giving another thread a turn."""
     context.progress({"spinning": True})
@@ -106,5 +125,16 @@ def march(context: RunContext, until: str) -> bytes:
 
 BODIES: Mapping[str, Callable[..., bytes | None]] = {
     body.__name__: body
-    for body in (echo, count, spin, fail, interrupt_itself, leave, die, stop_when_asked, march)
+    for body in (
+        echo,
+        count,
+        save_when_preempted,
+        spin,
+        fail,
+        interrupt_itself,
+        leave,
+        die,
+        stop_when_asked,
+        march,
+    )
 }

@@ -185,13 +185,13 @@ def test_a_run_whose_journal_is_of_the_former_form_goes_on_as_if_nothing_had_hap
 @given(
     script=scripts(),
     stops=st.lists(st.integers(0, 30), min_size=1, max_size=4),
-    pauses=st.booleans(),
+    control=st.sampled_from([Control.PAUSED, Control.STOPPING, Control.PREEMPTED]),
     every=st.integers(1, 9),
     steps=st.integers(1, 40),
     page=st.sampled_from([1, 2, 10_000]),
 )
-def test_a_run_paused_or_stopped_between_any_steps_ends_as_if_nothing_had_happened(
-    script: str, stops: list[int], pauses: bool, every: int, steps: int, page: int
+def test_a_run_paused_stopped_or_preempted_between_any_steps_ends_as_if_nothing_had_happened(
+    script: str, stops: list[int], control: Control, every: int, steps: int, page: int
 ) -> None:
     plan = plan_of(script, steps=steps, every=every)
     with (
@@ -201,7 +201,7 @@ def test_a_run_paused_or_stopped_between_any_steps_ends_as_if_nothing_had_happen
     ):
         undisturbed, disturbed = MemoryKeeper(), MemoryKeeper()
         ending, folder = until_it_ends(undisturbed, plan, Path(one), script)
-        if pauses:
+        if control is Control.PAUSED:
             desired = {disturbed.asked + stop + 1 for stop in stops}
 
             def pause(asked: int) -> None:
@@ -212,7 +212,9 @@ def test_a_run_paused_or_stopped_between_any_steps_ends_as_if_nothing_had_happen
             last_folder = folder_of(Path(other), script)
             same_ending, _ = attempt(disturbed, plan, last_folder)
         else:
-            same_ending, last_folder = _stopped_again_and_again(disturbed, plan, Path(other), script, stops)
+            same_ending, last_folder = _stopped_again_and_again(
+                disturbed, plan, Path(other), script, stops, control
+            )
         assert same_ending == ending
         assert list(trajectory(disturbed.steps)) == list(trajectory(undisturbed.steps))
         assert contents(last_folder) == contents(folder)
@@ -221,9 +223,9 @@ def test_a_run_paused_or_stopped_between_any_steps_ends_as_if_nothing_had_happen
 
 
 def _stopped_again_and_again(
-    keeper: MemoryKeeper, plan: Plan, root: Path, script: str, stops: list[int]
+    keeper: MemoryKeeper, plan: Plan, root: Path, script: str, stops: list[int], control: Control
 ) -> tuple[Ending, Path]:
-    """Stop a run and go on from its last savepoint, as a fork does."""
+    """Stop a run and go on from its last savepoint, as a fork or another worker does."""
     for number, stop in enumerate([*stops, None]):
         folder = folder_of(root, script, number)
         keeper.desired = Control.RUNNING
@@ -231,7 +233,7 @@ def _stopped_again_and_again(
 
         def want(asked: int, last: int | None = last) -> None:
             if last is not None and asked > last:
-                keeper.desired = Control.STOPPING
+                keeper.desired = control
 
         keeper.on_control = want
         ending, _ = attempt(keeper, plan, folder)

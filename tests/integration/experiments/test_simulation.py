@@ -314,12 +314,15 @@ def test_a_pause_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int)
 
 
 @pytest.mark.parametrize("step", range(13))
+@pytest.mark.parametrize("control", [Control.STOPPING, Control.PREEMPTED])
 @pytest.mark.parametrize(
     "script", ["nrp.run_loop(13)", "try:\n    nrp.run_loop(13)\nexcept Exception:\n    pass"]
 )
-def test_a_stop_acts_between_any_two_steps_and_saves(tmp_path: Path, step: int, script: str) -> None:
+def test_a_stop_and_the_end_of_a_worker_act_between_any_two_steps_and_save(
+    tmp_path: Path, step: int, control: Control, script: str
+) -> None:
     keeper = MemoryKeeper()
-    keeper.on_control = at_step(step, lambda: setattr(keeper, "desired", Control.STOPPING))
+    keeper.on_control = at_step(step, lambda: setattr(keeper, "desired", control))
     ending, cosimulation, _, _ = run(tmp_path, script + "\nfile_logger.info('not stopped')", keeper)
     assert ending == Ending(how=EndState.STOPPED)
     assert cosimulation.steps_taken == step
@@ -365,6 +368,25 @@ def test_a_sleeping_script_obeys(tmp_path: Path) -> None:
     keeper.on_control = at_step(2, lambda: setattr(keeper, "desired", Control.STOPPING))
     ending, *_ = run(tmp_path, "import time\nnrp.run_loop(2)\ntime.sleep(1e6)", keeper)
     assert ending == Ending(how=EndState.STOPPED)
+
+
+def test_a_replay_is_broken_off_at_once_when_the_worker_ends(tmp_path: Path) -> None:
+    keeper = MemoryKeeper()
+    keeper.on_control = at_step(9, lambda: setattr(keeper, "desired", Control.PREEMPTED))
+    run(tmp_path, LOOP.format(n=3), keeper, steps=20)
+    saved = len(keeper.order)
+    keeper.desired = Control.RUNNING
+    keeper.on_control = lambda asked: None
+    replayed = keeper.asked + 2  # its second question: the first is before the script begins
+
+    def preempt(asked: int) -> None:
+        if asked == replayed:
+            keeper.desired = Control.PREEMPTED
+
+    keeper.on_control = preempt
+    ending, cosimulation, _, _ = run(tmp_path, LOOP.format(n=3), keeper, steps=20)
+    assert (ending, cosimulation.steps_taken) == (Ending(how=EndState.STOPPED), 0)
+    assert (len(keeper.order), keeper.arrivals) == (saved, 0)
 
 
 def test_a_stopped_run_goes_on_from_where_it_stopped_when_forked(tmp_path: Path) -> None:

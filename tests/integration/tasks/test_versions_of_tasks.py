@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support.in_process import Client, in_process
 
+from perdure import numerics
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite import SqliteStore
@@ -45,17 +46,19 @@ WORK = Task(name="work", input=Given, result=Result, function=work, version=VERS
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("perdure.execution.attempt.SAVING", 0.1)  # the task makes no further savepoint
     for name in PIPES:
         os.mkfifo(name)
 
 
 @contextmanager
-def serving(version: str | None) -> Iterator[Client]:
+def serving(version: str | None, **settings: Any) -> Iterator[Client]:
     """Serve the task in a version, or no task at all, on the store of the folder."""
     Path(f"{MODULE}.py").write_text(TASK.replace("{version}", version or ""))
     sys.modules.pop(MODULE, None)
     tasks = () if version is None else (f"{MODULE}:WORK",)
-    with in_process(Settings(store="memory://", tasks=tasks), SqliteStore(Path.cwd())) as client:
+    chosen = Settings(store="memory://", tasks=tasks, **settings)
+    with in_process(chosen, SqliteStore(Path.cwd())) as client:
         yield client
 
 
@@ -117,3 +120,24 @@ def test_a_worker_leaves_a_run_to_one_that_serves_its_task() -> None:
         for run_id in runs:
             run = unable.get(f"/runs/{run_id}").json()
             assert (run["state"], run["attempt"], run["missing"]) == ("completed", 1, None)
+
+
+def test_a_run_that_has_begun_waits_for_a_host_of_its_arithmetic_or_says_that_another_went_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(numerics, "fingerprint", lambda: "a" * 16)
+    with serving("1.2") as client:
+        begun, other = (made(client, stops_at=name) for name in PIPES)
+        assert {Path(name).read_text() for name in PIPES} == {"a savepoint"}
+    monkeypatch.setattr(numerics, "fingerprint", lambda: "b" * 16)
+    with serving("1.2") as client:
+        assert ended(client, made(client)) == {"resumed": None, "version": "1.2"}
+        for run_id in (begun, other):
+            run = client.get(f"/runs/{run_id}").json()
+            assert (run["state"], run["attempt"], run["computed_by"]["numerics"]) == ("started", 1, "a" * 16)
+            assert f"numeric fingerprint {'a' * 16}, and this host has {'b' * 16}" in run["missing"]
+        client.put(f"/runs/{other}/state", json={"state": "stopped"})
+    with serving("1.2", other_numerics=True) as client:
+        assert ended(client, begun) == {"resumed": 7, "version": "1.2"}
+        computed_by = client.get(f"/runs/{begun}").json()["computed_by"]
+        assert (computed_by["numerics"], computed_by["earlier_numerics"]) == ("b" * 16, ["a" * 16])

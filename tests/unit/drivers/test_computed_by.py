@@ -21,6 +21,8 @@ ANY = st.builds(
     engines=st.lists(NAMES, max_size=2).map(tuple),
     packages=PACKAGES,
     python=NAMES,
+    numerics=NAMES,
+    earlier_numerics=st.lists(NAMES, max_size=2).map(tuple),
 )
 BEGUN = ComputedBy(task="primes", version="1.2", sha256="a" * 64, packages={"p": "3"}, python="3.12")
 
@@ -111,6 +113,25 @@ def test_both_sides_of_a_difference_are_named(one: ComputedBy, other: ComputedBy
 )
 def test_an_equal_version_or_an_equal_source_goes_on(there: ComputedBy) -> None:
     assert BEGUN.differs(there) == ""
+
+
+@given(ANY, ANY, NAMES)
+def test_who_goes_on_says_which_arithmetic_was_used_before(
+    one: ComputedBy, needed: ComputedBy, here: str
+) -> None:
+    there = one.at(here, needed)
+    assert there.numerics == here
+    assert replace(there, numerics="", earlier_numerics=()) == replace(one, numerics="", earlier_numerics=())
+    if needed.numerics in ("", here):
+        assert there.earlier_numerics == needed.earlier_numerics
+    else:
+        assert set(there.earlier_numerics) == {*needed.earlier_numerics, needed.numerics}
+        assert len(there.earlier_numerics) == len(set(there.earlier_numerics))
+
+
+@given(ANY)
+def test_where_nothing_was_recorded_before_nothing_is_said_of_it(one: ComputedBy) -> None:
+    assert one.at("a", ComputedBy()) == replace(one, numerics="a", earlier_numerics=())
 
 
 FILES = st.dictionaries(st.text("ab/\n1", max_size=3), st.binary(max_size=3), max_size=3)

@@ -14,7 +14,17 @@ from perdure.errors import (
     UserIdsExhausted,
 )
 from perdure.execution import attempt as attempts
-from perdure.execution.attempt import GRACE, HANGING_UP, LEAVING, SILENT, Action, Attempt, Event, Happened
+from perdure.execution.attempt import (
+    GRACE,
+    HANGING_UP,
+    LEAVING,
+    SAVING,
+    SILENT,
+    Action,
+    Attempt,
+    Event,
+    Happened,
+)
 from perdure.execution.conclusion import Again, Conclusion, Finish, Leave, Unbegun
 from perdure.execution.end import End, EndKind
 from perdure.execution.messages import Append, Beat, Failure, FromChild, Garbled, Line, Paused, Result
@@ -269,6 +279,74 @@ def test_a_flood_of_messages_is_ended_but_not_one_of_entries_and_lines(
     assert played.after(*[Beat()] * 11) == [Action.KILL]
 
 
+# The end of the worker --------------------------------------------------------------------------------------
+
+
+def test_a_preempted_body_is_killed_as_soon_as_its_savepoint_is_durable_and_that_is_no_crash() -> None:
+    played = working(crashes=2)
+    assert played.after(Happened.PREEMPTED) == [Action.PREEMPT]
+    assert played.attempt.deadline == played.now + SAVING
+    assert played.after(Append(1, [], None), None, seconds=SAVING * 0.9) == []
+    assert played.after(Happened.SAVED) == [Action.KILL]
+    played.after(ORDERED, Happened.CLOSED)
+    assert played.attempt.conclusion == Again(0)
+
+
+def test_a_preempted_body_that_can_not_save_is_killed_in_time_and_that_is_no_crash() -> None:
+    played = working(crashes=2)
+    played.after(Happened.PREEMPTED)
+    assert played.after(None, seconds=SAVING) == [Action.KILL]
+    played.after(ORDERED, Happened.CLOSED)
+    assert played.attempt.conclusion == Again(2)
+
+
+@pytest.mark.parametrize("end", [KILLED, End(EndKind.EXIT, 1), End(EndKind.UNWATCHED)])
+def test_a_preempted_body_may_end_by_itself(end: End) -> None:
+    played = working(crashes=2)
+    played.after(Happened.PREEMPTED)
+    if end.how is EndKind.EXIT:
+        played.after(Failure("its worker has ended", "", None, again=True))
+    played.after(end, Happened.CLOSED)
+    assert played.attempt.conclusion == Again(2)
+
+
+@pytest.mark.parametrize("said", [RESULT, Failure("no", "", None)])
+def test_a_preempted_body_that_comes_to_its_end_has_come_to_its_end(said: Result | Failure) -> None:
+    played = working()
+    played.after(Happened.PREEMPTED, said, End(EndKind.EXIT, 0), Happened.CLOSED)
+    assert played.outcome is (Outcome.SUCCEEDED if said is RESULT else Outcome.FAILED)
+
+
+def test_an_end_is_obeyed_though_the_body_is_preempted() -> None:
+    played = working()
+    played.after(Happened.PREEMPTED)
+    assert played.after(DesiredState.STOPPED) == [Action.STOP]
+    assert played.after(None, seconds=GRACE) == [Action.KILL]
+    played.after(Happened.CLOSED, ORDERED)
+    assert played.outcome is Outcome.TERMINATED
+
+
+def test_a_run_that_is_paused_is_given_back_at_once_when_the_worker_ends() -> None:
+    standing, frozen, pausing = working(), working(), working()
+    standing.after(DesiredState.PAUSED, Paused(1), Happened.MOVED)
+    frozen.after(DesiredState.PAUSED)
+    frozen.after(None, seconds=GRACE)
+    for played in (standing, frozen):
+        assert played.after(Happened.PREEMPTED) == [Action.KILL]
+    pausing.after(DesiredState.PAUSED)
+    assert pausing.after(Happened.PREEMPTED) == [Action.PREEMPT]
+    assert pausing.after(Paused(1)) == [Action.KILL]  # it has saved before it stood still
+    for played in (standing, frozen, pausing):
+        played.after(ORDERED, Happened.CLOSED)
+        assert played.attempt.conclusion == Again(0)
+
+
+def test_an_attempt_that_is_being_prepared_does_not_count_when_the_worker_ends() -> None:
+    played = Played(an_attempt())
+    assert played.after(Happened.PREEMPTED) == []
+    assert played.attempt.conclusion == Unbegun()
+
+
 def test_silence_is_noticed_while_the_child_is_going() -> None:
     played = working()
     assert not played.attempt.is_silent(played.now + SILENT)
@@ -289,7 +367,10 @@ messages = st.one_of(
     st.sampled_from([Beat(), RESULT, Failure("no", "", None), Line("info", ""), Append(1, [], None)]),
 )
 anything: st.SearchStrategy[Event] = st.one_of(
-    st.sampled_from(DesiredState), messages, st.sampled_from([None, Happened.SAVED]), errors
+    st.sampled_from(DesiredState),
+    messages,
+    st.sampled_from([None, Happened.SAVED, Happened.PREEMPTED]),
+    errors,
 )
 ends = st.sampled_from([KILLED, ORDERED, End(EndKind.EXIT, 0), End(EndKind.TIME), End(EndKind.UNWATCHED)])
 

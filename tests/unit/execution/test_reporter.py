@@ -4,7 +4,9 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -27,11 +29,14 @@ class Printing:
         The reporter.
     store
         Where it writes.
+    slot
+        Where reports are left.
     """
 
-    def __init__(self, reporter: Reporter, store: MemoryStore, file: int) -> None:
+    def __init__(self, reporter: Reporter, store: MemoryStore, file: int, slot: ProgressSlot) -> None:
         self.reporter = reporter
         self.store = store
+        self.slot = slot
         self._file = file
 
     def print(self, text: str) -> int:
@@ -46,6 +51,12 @@ class Printing:
         """What was written down."""
         return [line.text for line in self.store.log_lines("task", limit=100_000)]
 
+    @property
+    def progress(self) -> Any:
+        """The report that was written down."""
+        progress = self.store.execution("task").progress
+        return None if progress is None else msgspec.msgpack.decode(progress)
+
 
 @asynccontextmanager
 async def printing(*, muted: bool = False) -> AsyncIterator[Printing]:
@@ -58,7 +69,7 @@ async def printing(*, muted: bool = False) -> AsyncIterator[Printing]:
     output, slot = Output(reading), ProgressSlot.create()
     try:
         reporter = Reporter(store, "task", fence, slot, {"info": output}, muted=muted)
-        yield Printing(reporter, store, writing)
+        yield Printing(reporter, store, writing, slot)
     finally:
         slot.close()
         os.close(writing)
@@ -200,3 +211,34 @@ def test_the_last_words_of_who_is_to_try_again_are_in_the_servers_log_only(muted
         assert [(it["event"], it["said"].splitlines()) for it in logged] == [("last_words", said)]
 
     tried(work, muted=muted)
+
+
+def test_no_report_is_written_before_the_lines_that_were_printed_before_it() -> None:
+    async def work(there: Printing) -> None:
+        there.print("a line\n")
+        there.slot.write(msgspec.msgpack.encode({"number": 1}))
+        await there.reporter.write()  # nobody has read the stream yet
+        assert (there.texts, there.progress) == (["a line"], {"number": 1})
+
+    tried(work)
+
+
+def test_a_report_waits_for_the_lines_that_were_sent_before_it_but_not_for_later_ones() -> None:
+    async def work(there: Printing) -> None:
+        there.slot.write(msgspec.msgpack.encode({"number": 1}), 2)
+        await there.reporter.add("first", "info")
+        await there.reporter.add("the worker's own", "warning", sent=False)
+        await there.reporter.write()
+        assert there.progress is None
+        there.slot.write(msgspec.msgpack.encode({"number": 2}), 1000)  # its lines are under way
+        await there.reporter.add("second", "info")
+        await there.reporter.write()
+        assert there.progress == {"number": 1}
+        await there.reporter.write()
+        assert there.progress == {"number": 1}
+        await there.reporter.finish()
+        await there.reporter.write()
+        assert there.progress == {"number": 2}
+        assert there.texts == ["first", "the worker's own", "second"]
+
+    tried(work)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from perdure.drivers.computed_by import hash_of
+from perdure.drivers.computed_by import ComputedBy, hash_of
 from perdure.drivers.kept_files import DIALECT, KeptFiles
 from perdure.drivers.task_examination import examine_task
 from perdure.drivers.task_provisions import TaskProvisions
@@ -20,6 +20,7 @@ from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import KIND
 from perdure.errors import CorruptBlob, NotComputable
 from perdure.execution.body import Provision
+from perdure.numerics import fingerprint
 from perdure.run import Execution, Run
 from perdure.state.codec import encode
 from perdure.stores.base import Store
@@ -159,7 +160,9 @@ def test_a_task_of_a_module_is_the_one_that_the_worker_serves(file: Path) -> Non
 def test_no_attempt_is_made_with_another_version_than_the_run_has_begun_with() -> None:
     served = TaskRegistry(["tests.support.small_tasks"])
     spec, _ = served.spec("add", b"{}")
-    begun = served.computed_by(spec)
+    begun = served.computed_by(spec).at(fingerprint(), ComputedBy())
     assert provided(served, spec.to_blob(), begun.to_text()).computed_by == begun.to_text()
     with pytest.raises(NotComputable, match="has begun with the task 'add' in source 000000000000"):
         provided(served, spec.to_blob(), replace(begun, sha256="0" * 64).to_text())
+    with pytest.raises(NotComputable, match="numeric fingerprint 0000000000000000, and this host has"):
+        provided(served, spec.to_blob(), replace(begun, numerics="0" * 16).to_text())

@@ -57,6 +57,8 @@ def run(context: RunContext) -> None:
         raise BodyInterrupted(f"{error.code}: {error}") from error
     except PerdureError as error:
         raise BodyFailed(error.code, str(error)) from error
+    if ending.how is EndState.STOPPED and not context.stopping:
+        raise BodyInterrupted("its worker has ended")
     if ending.how is EndState.FAILED:
         assert ending.error is not None, "a simulation that failed says why"
         raise BodyFailed("script_failed", ending.error.in_words, traceback=ending.error.traceback)
@@ -86,6 +88,8 @@ class ContextKeeper:
         """Say at once what is wanted."""
         if self._context.stopping:
             return Control.STOPPING
+        if self._context.preempted:
+            return Control.PREEMPTED
         return Control.PAUSED if self._context.pausing else Control.RUNNING
 
     def hold(self) -> None:

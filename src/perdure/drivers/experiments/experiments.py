@@ -40,7 +40,9 @@ from perdure.errors import (
     VersionConflict,
 )
 from perdure.execution.executor import Executor
+from perdure.execution.presence import Workers
 from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus, after
+from perdure.numerics import Numerics
 from perdure.run import (
     KEEP_LABEL,
     NO_LABEL,
@@ -113,6 +115,8 @@ class Experiments:
         self._folders = folders
         self._preparing = Preparing(store, artifacts, folders)
         self._settings = settings
+        self._numerics = Numerics(others=settings.other_numerics)
+        self._workers = Workers(store)
         self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
@@ -237,7 +241,10 @@ class Experiments:
         execution = self._store.execution(run.id)
         stored = run.state in FINAL and execution.stored is not None
         waits = run.state not in FINAL and not execution.worked_on(self._store.clock())
-        missing = lacks(execution.needs) if waits else ""
+        missing = ""
+        if waits:
+            here = lacks(execution.needs, self._numerics)
+            missing = self._workers.lack(KIND, execution.needs, run.tags, here)
         return ExperimentView(run=run, execution=execution, stored=stored, missing=missing)
 
     async def savepoints(self, owner: Owner, run_id: str) -> Sequence[SavepointInfo]:

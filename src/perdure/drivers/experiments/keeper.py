@@ -18,6 +18,7 @@ class Control(StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
+    PREEMPTED = "preempted"  # it saves and ends, since another process goes on with it
     STOPPING = "stopping"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from perdure.drivers.computed_by import ComputedBy
 from perdure.drivers.experiments.body import FOLDER, FOUND, SAVED
 from perdure.drivers.experiments.requirements import computed_by, lacks
 from perdure.drivers.experiments.saved_files import MAX_SAVEPOINT_BYTES, files_at
@@ -11,6 +12,7 @@ from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.engines.generators import hash_seed
 from perdure.errors import NotComputable
 from perdure.execution.body import Provision
+from perdure.numerics import HERE, Numerics
 from perdure.run import Execution, Run
 from perdure.stores.base import Store
 
@@ -28,12 +30,21 @@ class Provisions:
         Where working folders are made.
     limit
         The bytes that the files of a savepoint may have together.
+    numerics
+        The arithmetic of this process.
     """
 
-    def __init__(self, store: Store, folders: WorkingFolders, limit: int = MAX_SAVEPOINT_BYTES) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folders: WorkingFolders,
+        limit: int = MAX_SAVEPOINT_BYTES,
+        numerics: Numerics = HERE,
+    ) -> None:
         self._store = store
         self._folders = folders
         self._limit = limit
+        self._numerics = numerics
 
     def provide(self, run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         """Prepare the next attempt at a run; the first one takes the folder that the run was made with.
@@ -47,7 +58,7 @@ class Provisions:
         NotComputable
             If this process lacks what has computed the run so far.
         """
-        if missing := lacks(execution.needs):  # a package may have been upgraded since
+        if missing := lacks(execution.needs, self._numerics):  # a package may have been upgraded since
             raise NotComputable(run=run.id, missing=missing)
         spec = ExperimentSpec.from_blob(run.spec)
         kept = files_at(self._store, run.id)
@@ -65,7 +76,9 @@ class Provisions:
             environment={"PYTHONHASHSEED": hash_seed(spec.seed)},
             given={FOLDER: str(folder.files), SAVED: str(folder.saved), FOUND: str(folder.found)},
             folders=(folder.files,),
-            computed_by=computed_by(spec).to_text(),
+            computed_by=computed_by(spec)
+            .at(self._numerics.fingerprint, ComputedBy.from_text(execution.needs))
+            .to_text(),
             arrived=partial(self._folders.settle, folder),
             save=self._folders.saving(self._store, folder, kept, self._limit).save,
         )

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from perdure.drivers.computed_by import ComputedBy, installed, python_version
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.engines.kinds import engine_kinds
+from perdure.numerics import HERE, Numerics
 
 __all__ = ["computed_by", "lacks", "needs"]
 
@@ -28,8 +29,14 @@ def computed_by(spec: ExperimentSpec) -> ComputedBy:
     )
 
 
-def lacks(text: str) -> str:
-    """Return in words what this process lacks to compute a run that has these needs; empty if nothing."""
+def lacks(text: str, numerics: Numerics = HERE) -> str:
+    """Return in words what this process lacks to compute a run that has these needs; empty if nothing.
+
+    Parameters
+    ----------
+    numerics
+        The arithmetic of this process.
+    """
     needed = ComputedBy.from_text(text)
     here = installed(needed.packages)
     missing = [
@@ -38,7 +45,8 @@ def lacks(text: str) -> str:
     ]
     if missing:
         return f"It needs the {' and the '.join(missing)}. Install that on this server, or stop the run."
-    return needed.differs(replace(needed, packages=here, python=python_version()))
+    differs = needed.differs(replace(needed, packages=here, python=python_version()))
+    return differs or numerics.differ(needed.numerics)
 
 
 def _quoted(what: str, names: Iterable[str]) -> list[str]:

@@ -132,6 +132,8 @@ class Stepper:
         Exception
             What an engine raised; it is `ended` then.
         """
+        if self._tape.phase is Phase.ANSWERING and self._keeper.control() is Control.PREEMPTED:
+            self.obey()  # there is nothing to save, and the rest of the replay would be for nothing
         rows: Rows = []
         left = count
         while True:
@@ -147,14 +149,14 @@ class Stepper:
             self.save()
 
     def obey(self) -> None:
-        """Pause or stop if that is wanted."""
+        """Pause or stop if that is wanted; after a savepoint, unless there is one of this position."""
         while (control := self._keeper.control()) is Control.PAUSED:
             self.save()
             with self.watch.standing():
                 self._publish()
                 self._keeper.hold()
                 self._publish()
-        if control is Control.STOPPING:
+        if control is not Control.RUNNING:
             self.save()
             self.ended = ScriptStopped()
             raise self.ended

@@ -103,6 +103,8 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     every: int
     milestone: int
     base: int
+    numerics: str = ""
+    earlier_numerics: list[str] = []
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +169,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         """The session's spec."""
         run = self.run
         return SessionSpec(
-            scenarios=run.scenarios, seed=self.seed, every=run.every, milestone=run.milestone, base=run.base
+            scenarios=run.scenarios,
+            seed=self.seed,
+            every=run.every,
+            milestone=run.milestone,
+            base=run.base,
+            numerics=run.numerics,
+            earlier_numerics=run.earlier_numerics,
         )
 
 

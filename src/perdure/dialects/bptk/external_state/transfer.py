@@ -140,6 +140,8 @@ def document_of(store: Store, instance: Instance, run: Run, log: StepLog) -> Doc
             every=spec.every,
             milestone=spec.milestone,
             base=spec.base,
+            numerics=spec.numerics,
+            earlier_numerics=spec.earlier_numerics,
         ),
         started=instance.started,
         engine_states=savepoints[-1] if savepoints else None,

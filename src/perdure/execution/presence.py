@@ -1,0 +1,127 @@
+"""The presence of workers: each worker of a shared store says what it lacks, for runs to say what nobody has.
+
+It is a document of the store for each worker, which counts for some seconds by the clock of the store. Runs
+are claimed without it.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from perdure.errors import PerdureError, VersionConflict
+from perdure.stores.base import Store
+from perdure.stores.commands import DeleteDocument, PutDocument
+from perdure.stores.queue import ANY_TAG
+
+__all__ = ["EVERY", "Announcement", "Presence", "Workers"]
+
+DIALECT = "perdure-workers"
+LASTS = 12.0  # seconds for which a presence counts
+EVERY = 4.0  # seconds after which it is renewed
+FRESH = 1.0  # seconds for which the presences that were read are used again
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """What a worker can work on.
+
+    Attributes
+    ----------
+    until
+        Until when it counts, by the clock of the store.
+    lacks
+        For each kind of runs that it works on, what it lacks for the needs of runs, in words.
+    tags
+        The tags of the runs that it works on; `ANY_TAG` for all.
+    """
+
+    until: float
+    lacks: Mapping[str, Mapping[str, str]]
+    tags: Collection[str]
+
+
+class Announcement:
+    """The presence of one worker; blocking.
+
+    Parameters
+    ----------
+    store
+        The store, which is shared.
+    name
+        The worker's name, which no other worker has.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._version: int | None = None
+
+    def put(self, lacks: Mapping[str, Mapping[str, str]], tags: Collection[str]) -> None:
+        """Announce what the worker lacks, for some seconds."""
+        blob = msgspec.msgpack.encode(Presence(self._store.clock() + LASTS, lacks, sorted(tags)))
+        put = PutDocument(DIALECT, self._name, blob, self._version)
+        try:
+            self._version = self._store.submit(put).result().version
+        except VersionConflict:  # another worker has removed it, since it had not been renewed in time
+            self._version = None
+            raise
+
+    def withdraw(self) -> None:
+        """Announce that the worker has ended, and remove what killed workers have left."""
+        now = self._store.clock()
+        ended = [id for id, presence in _read(self._store).items() if presence.until < now]
+        for name in (self._name, *ended):
+            self._store.submit(DeleteDocument(DIALECT, name)).result()
+
+
+class Workers:
+    """The workers of a store; blocking.
+
+    Parameters
+    ----------
+    store
+        The store. If it can't be shared, only this process works on its runs.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: Sequence[Presence] = ()
+        self._read_at = -FRESH
+
+    def lack(self, kind: str, needs: str, tags: Collection[str], here: str) -> str:
+        """Return what every worker lacks for a run that waits, in words; empty if one of them has it all.
+
+        Parameters
+        ----------
+        here
+            What this process lacks, which counts if it is the only one.
+        """
+        if not self._store.shared:
+            return here
+        if time.monotonic() - self._read_at >= FRESH:
+            self._known, self._read_at = [*_read(self._store).values()], time.monotonic()
+        now = self._store.clock()
+        lacking = [
+            presence.lacks[kind].get(needs, "")
+            for presence in self._known
+            if now < presence.until and kind in presence.lacks and {ANY_TAG, *tags} & {*presence.tags}
+        ]
+        if not lacking:
+            none = "No worker for its kind and tags is running. Start one (perdure worker), or stop the run."
+            return f"{none} {here}".rstrip()
+        return "" if "" in lacking else min(lacking)
+
+
+def _read(store: Store) -> Mapping[str, Presence]:
+    """Return the presences by the names of the workers, without those that can't be read."""
+    found = {}
+    try:
+        documents = store.documents(DIALECT)
+    except PerdureError:  # a run says what it can without them
+        return {}
+    for document in documents:
+        try:
+            found[document.id] = msgspec.msgpack.decode(document.blob, type=Presence)
+        except msgspec.DecodeError:  # another version of Perdure wrote it
+            continue
+    return found

@@ -1,0 +1,117 @@
+"""Workers that share a store say what they lack, so that a run can say what nobody has."""
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+
+import pytest
+from tests.support.deaf import DeafStore
+
+from perdure.errors import VersionConflict
+from perdure.execution import presence
+from perdure.execution.body import Body
+from perdure.execution.local import LocalExecutor
+from perdure.execution.presence import Announcement, Workers
+from perdure.stores.base import Store
+from perdure.stores.memory import MemoryStore
+from perdure.stores.queue import ANY_TAG
+from perdure.testing.executors import WAIT, Trial
+
+BODY = "perdure.testing.bodies:run"
+
+
+class SharedStore(DeafStore):
+    """A store that another process uses, too."""
+
+    shared = True
+
+
+@pytest.fixture
+def store() -> SharedStore:
+    return SharedStore(MemoryStore())
+
+
+@pytest.fixture(autouse=True)
+def read_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "FRESH", 0.0)
+
+
+def announced(store: Store, lacks: dict[str, dict[str, str]], *tags: str) -> Announcement:
+    announcement = Announcement(store, secrets.token_hex(4))
+    announcement.put(lacks, tags or (ANY_TAG,))
+    return announcement
+
+
+def test_where_nobody_else_can_be_what_this_process_lacks_counts() -> None:
+    workers = Workers(MemoryStore())
+    assert workers.lack("task", "gpu", (), "It has no GPU.") == "It has no GPU."
+    assert workers.lack("task", "", (), "") == ""
+
+
+def test_a_run_lacks_what_all_workers_for_it_lack(store: SharedStore) -> None:
+    workers = Workers(store)
+    announced(store, {"task": {"gpu": "It has no GPU."}})
+    assert workers.lack("task", "gpu", (), "") == "It has no GPU."
+    assert workers.lack("task", "cpu", (), "It has no task.") == ""  # of this process, which is no worker
+    able = announced(store, {"task": {}}, "big")
+    assert workers.lack("task", "gpu", ("big", "red"), "") == ""
+    assert workers.lack("task", "gpu", ("red",), "") == "It has no GPU."
+    able.withdraw()
+    assert workers.lack("task", "gpu", ("big",), "") == "It has no GPU."
+
+
+def test_a_run_without_any_worker_for_it_says_so(store: SharedStore) -> None:
+    workers = Workers(store)
+    announced(store, {"experiment": {}}, "red")
+    for kind, tags in (("task", ("red",)), ("experiment", ("blue",)), ("experiment", ())):
+        assert "No worker for its kind and tags is running." in workers.lack(kind, "", tags, "")
+    assert workers.lack("experiment", "", ("red",), "") == ""
+
+
+def test_a_worker_that_was_killed_does_not_count_for_long(
+    store: SharedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = Workers(store)
+    monkeypatch.setattr(presence, "LASTS", -1.0)
+    killed = announced(store, {"task": {}})
+    assert "No worker" in workers.lack("task", "", (), "")
+    monkeypatch.undo()
+    announced(store, {"task": {}}).withdraw()  # which removes what is left
+    assert store.documents(presence.DIALECT) == []
+    with pytest.raises(VersionConflict):
+        killed.put({"task": {}}, [ANY_TAG])  # it wasn't killed but frozen, and looks again
+    killed.put({"task": {}}, [ANY_TAG])
+    assert Workers(store).lack("task", "", (), "") == ""
+
+
+def test_what_another_version_has_written_is_ignored(store: SharedStore) -> None:
+    announced(store, {"task": {}})
+    put = presence.PutDocument(presence.DIALECT, "another", b"\xc1", None)
+    store.submit(put).result(WAIT)
+    assert Workers(store).lack("task", "", (), "") == ""
+
+
+def test_workers_announce_what_they_lack_while_they_work(store: SharedStore) -> None:
+    def worker(lacks: str) -> LocalExecutor:
+        body = Body(path=BODY, lacks=lambda needs: lacks if needs else "")
+        return LocalExecutor(store, {"task": body}, identity=secrets.token_hex(4), every=0.05)
+
+    async def work() -> None:
+        workers = Workers(store)
+
+        async def until(said: str) -> None:
+            async with asyncio.timeout(WAIT):
+                while await asyncio.to_thread(workers.lack, "task", "gpu", (), "") != said:
+                    await asyncio.sleep(0.01)
+
+        async with AsyncExitStack() as stack:
+            unable = await stack.enter_async_context(worker("It has no GPU."))
+            trial = Trial(store, unable)
+            trial.create(needs="gpu", do="echo", value=1)
+            await until("It has no GPU.")
+            async with worker(""):
+                await until("")
+                await trial.until_final()
+        assert store.documents(presence.DIALECT) == []
+
+    asyncio.run(work())
