@@ -21,6 +21,7 @@ from benchmarks import (
     growth,
     lists,
     peer,
+    preemption,
     queue,
     simulation,
     simulations,
@@ -47,6 +48,7 @@ class Name(StrEnum):
     NETWORKS = "networks"
     EXPERIMENTS = "experiments"
     SIMULATIONS = "simulations"
+    PREEMPTION = "preemption"
     START = "start"
     LISTS = "lists"
 
@@ -61,6 +63,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.NETWORKS: ("Stable configurations of binding networks (CPU time)", binding_networks.measure),
     Name.EXPERIMENTS: ("An experiment that can be resumed, SQLite", experiments.measure),
     Name.SIMULATIONS: ("Experiments on a server, whatever their scripts do", simulations.measure),
+    Name.PREEMPTION: ("An experiment on workers that live ten seconds each, SQLite", preemption.measure),
     Name.START: ("The command's version and help (CPU time)", start.measure),
     Name.LISTS: ("Lists of 10,000 runs of an owner, SQLite", lists.measure),
 }
