@@ -4,6 +4,7 @@ Each is read from the environment variable ``PERDURE_`` with its name in capital
 take precedence. `docs/settings.md` lists them, and a test compares the list with this module.
 """
 
+import math
 import os
 import re
 import stat
@@ -30,6 +31,7 @@ _ADMINISTRATOR = re.compile(r"administrator\s+([^:]*[^:\s])")  # a line without 
 SYSTEM_IDS = 999  # the largest user id that systems reserve
 LARGEST_PORT = 65_535
 LARGEST_ID = 2**31 - 1  # the largest user id that all tools accept
+KINDS = ("session", "task", "experiment")
 FEWEST_SAVEPOINTS = 2  # since a restore begins before the last one
 
 log = structlog.get_logger(__name__)
@@ -126,6 +128,11 @@ class Settings(BaseSettings):
     max_runs: int = Field(10_000, ge=1, description="Limit of unfinished runs for each owner.")
     max_ended_runs: int = Field(
         100_000, ge=1, description="Limit of ended runs that aren't deleted, for each owner."
+    )
+    keep_finished: Annotated[dict[str, float], NoDecode] = Field(
+        default_factory=dict,
+        description="Days after which the server deletes ended runs: one number for all kinds, or by kind, "
+        "such as task=30,session=90. Default: it deletes none.",
     )
     max_result_bytes: int = Field(
         100_000_000_000,
@@ -347,6 +354,34 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return _names(value) if isinstance(value, str) else value
+
+    @field_validator("keep_finished", mode="before")
+    @classmethod
+    def _days(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        days: dict[str, float] = {}
+        for part in _names(value):
+            kind, separator, number = (text.strip() for text in part.rpartition("="))
+            kinds = (kind,) if separator else KINDS
+            try:
+                found = {each: float(number) for each in kinds}
+            except ValueError:
+                found = {}
+            if not found or not set(kinds) <= set(KINDS) or found.keys() & days.keys():
+                raise ValueError(
+                    "must be a number of days, or one for each kind, such as task=30,session=90 "
+                    f"(the kinds are {', '.join(KINDS)}), not {value!r}"
+                )
+            days |= found
+        return days
+
+    @field_validator("keep_finished")
+    @classmethod
+    def _more_than_no_days(cls, value: dict[str, float]) -> dict[str, float]:
+        if not all(0 < days < math.inf for days in value.values()):
+            raise ValueError("must be finite numbers of days above 0; leave it empty to keep all runs")
+        return value
 
     @field_validator("run_as", mode="before")
     @classmethod

@@ -44,3 +44,23 @@ def test_variables_that_commands_read_are_no_unknown_settings() -> None:
     names = [get_args(option)[1].envvar for option in (connection.ServerUrl, connection.Token)]
     assert names == ["PERDURE_SERVER", "PERDURE_TOKEN"]
     assert unknown_variables(names) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("", {}),
+        ("30", {"session": 30.0, "task": 30.0, "experiment": 30.0}),
+        ("task=30, session=0.5", {"task": 30.0, "session": 0.5}),
+    ],
+)
+def test_days_are_taken_for_all_kinds_or_by_kind(text: str, days: dict[str, float]) -> None:
+    assert Settings.model_validate({"keep_finished": text}).keep_finished == days
+
+
+@pytest.mark.parametrize(
+    "text", ["task", "task=", "tasks=3", "task=x", "30,task=2", "task=1,task=2", "0", "-1", "nan", "task=inf"]
+)
+def test_days_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match=r"number of days|numbers of days"):
+        Settings.model_validate({"keep_finished": text})

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from perdure import __version__
-from perdure.api import backup, experiments, login, models, runs, savepoints, service, tasks
+from perdure.api import backup, experiments, login, models, pruning, runs, savepoints, service, tasks
 from perdure.api.dialects import installed_dialects
 from perdure.api.login_key import login_key
 from perdure.api.native import NATIVE
@@ -166,6 +166,7 @@ def create_app(
                 *login.LoginRoutes(callers, settings.login_expires).router().routes,
                 *backup.router.routes,
                 *models.router.routes,
+                *pruning.router.routes,
                 *runs.router.routes,
                 *savepoints.router.routes,
                 *experiments.router.routes,

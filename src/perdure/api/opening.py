@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from perdure.api.pruning import kept_for
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -53,7 +54,7 @@ async def opened(
         ) as drivers:
             tasks, experiments = drivers
             try:
-                yield AppServices(
+                services = AppServices(
                     store=store,
                     catalogue=catalogue,
                     settings=settings,
@@ -66,6 +67,8 @@ async def opened(
                     experiments=experiments,
                     closing=sessions.closing,
                 )
+                async with kept_for(services, settings.keep_finished):
+                    yield services
             finally:
                 sessions.closing.set()
     finally:

@@ -23,7 +23,7 @@ __all__ = ["app", "run"]
 COMMANDS = {
     "serve": ("serve", "Serve models and tasks over HTTP; every acknowledged step is durable."),
     "worker": ("worker", "Work on the tasks and experiments of a store, without a server."),
-    "runs": ("runs", "List, show, edit, fork, upgrade and delete runs."),
+    "runs": ("runs", "List, show, edit, fork, upgrade, delete and prune runs."),
     "savepoints": ("savepoints", "List, show and pin the savepoints of a run."),
     "tasks": ("tasks", "List, show and cancel tasks."),
     "experiment": ("experiments", "Run experiments, and manage those of a server."),

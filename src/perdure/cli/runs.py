@@ -1,5 +1,6 @@
-"""``perdure runs``: list, show, edit, fork, upgrade, delete."""
+"""``perdure runs``: list, show, edit, fork, upgrade, delete, prune."""
 
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["all_runs", "app"]
 
-app = new_app("List, show, edit, fork, upgrade and delete runs.")
+app = new_app("List, show, edit, fork, upgrade, delete and prune runs.")
 
 PAGE = 1000  # runs in a request
+PIECE = 20  # runs that a request deletes
+
+Prune = Callable[..., Awaitable[dict[str, Any]]]
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", show_default=False)]
 
@@ -228,6 +232,91 @@ def delete_runs(
                 say(f"{run}: deleted")
 
     wait_for(work)
+
+
+@app.command(
+    "prune",
+    epilog="Examples:  perdure runs prune --older 30d --kind task --dry-run  ·  "
+    "perdure runs prune --older 2025-12-31 --yes",
+)
+@on_target
+def prune_runs(
+    target: Target,
+    older: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="Only runs that ended earlier: an age or a date.", show_default=False
+        ),
+    ],
+    kind: run_options.Kind = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs, and delete nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Delete runs that ended long ago, with all their steps, results and files.
+
+    Unfinished runs, and sessions of BPTK instances, are never deleted. A time is a date in UTC, such as
+    2026-11-29 or 2026-11-29T18:30, or an age, such as 90m, 12h, 7d or 2w.
+    """
+    asked: dict[str, Any] = {"ended_before": unix_time(older, "--older"), "kind": kind}
+
+    async def work() -> int:
+        async with connect(target) as client:
+
+            async def pruned(**more: Any) -> dict[str, Any]:
+                page: dict[str, Any] = answer(await client.post("/runs/prune", json=asked | more))
+                return page
+
+            found, kept = await _to_prune(pruned)
+            for run in kept:
+                say(f"{run['id']}: kept, {run['reason']}", err=True)
+            if not found:
+                say("No such runs.")
+                return 0
+            if dry_run:
+                for run in found:
+                    say(f"{run['id']}: {run['kind']} of {run['owner']}, ended {moment(run['ended'])}")
+                say(f"{len(found)} run(s) would be deleted.")
+                return 0
+            if not yes:
+                typer.confirm(f"Delete {len(found)} run(s) permanently?", abort=True)
+            return await _pruned(pruned, len(found) + len(kept), {run["id"] for run in kept})
+
+    if wait_for(work):
+        raise typer.Exit(1)
+
+
+async def _to_prune(prune: Prune) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the runs that would be deleted, and those that match and are kept."""
+    found: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
+    more: dict[str, Any] = {"dry_run": True, "limit": PAGE}
+    while True:
+        page = await prune(**more)
+        found += page["runs"]
+        kept += page["kept"]
+        if page["next"] is None:
+            return found, kept
+        more["cursor"] = page["next"]
+
+
+async def _pruned(prune: Prune, matching: int, kept: Collection[str]) -> int:
+    """Delete the matching runs, and print them; return how many were neither deleted nor kept before."""
+    deleted = failed = 0
+    more: dict[str, Any] = {"limit": PIECE}
+    for _ in with_progress(range(matching // PIECE + 1), "Deleting"):
+        page = await prune(**more)
+        for run in page["runs"]:
+            say(f"{run['id']}: deleted")
+        for run in page["kept"]:
+            if run["id"] not in kept:
+                failed += 1
+                say(f"{run['id']}: kept, {run['reason']}", err=True)
+        deleted += len(page["runs"])
+        more["cursor"] = page["next"]
+        if page["next"] is None:
+            break
+    say(f"{deleted} run(s) deleted.")
+    return failed
 
 
 async def all_runs(

@@ -26,6 +26,7 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
         The host whose requests have the administrator's rights.
     """
     configure_logging("ERROR", as_json=False)
+    settings = settings.model_copy(update={"keep_finished": {}})  # only a server deletes on its own
     opened = open_configured(settings, create=False)
     try:
         with libraries_apart():
