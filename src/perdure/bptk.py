@@ -24,7 +24,13 @@ if TYPE_CHECKING:
         Scheduler,
         SimultaneousScheduler,
     )
-    from perdure.dialects.bptk.external_state import ExternalStateAdapter, FileAdapter, InstanceState
+    from perdure.dialects.bptk.external_state import (
+        ExternalStateAdapter,
+        FileAdapter,
+        InstanceState,
+        PostgresAdapter,
+        RedisAdapter,
+    )
     from perdure.engines.system_dynamics import Model, Module
     from perdure.engines.system_dynamics import functions as sd_functions
 
@@ -43,6 +49,8 @@ __all__ = [
     "InstanceState",
     "Model",
     "Module",
+    "PostgresAdapter",
+    "RedisAdapter",
     "Scheduler",
     "SimultaneousScheduler",
     "__version__",
@@ -65,6 +73,8 @@ _PLACES = {
     "InstanceState": ("perdure.dialects.bptk.external_state", "InstanceState"),
     "Model": ("perdure.engines.system_dynamics", "Model"),
     "Module": ("perdure.engines.system_dynamics", "Module"),
+    "PostgresAdapter": ("perdure.dialects.bptk.external_state", "PostgresAdapter"),
+    "RedisAdapter": ("perdure.dialects.bptk.external_state", "RedisAdapter"),
     "Scheduler": (_AGENTS, "Scheduler"),
     "SimultaneousScheduler": (_AGENTS, "SimultaneousScheduler"),
     "bptk": ("perdure.dialects.bptk.in_process", "Bptk"),

@@ -113,6 +113,7 @@ PerdureError
 │   ├── IsolationUnavailable
 │   ├── EngineCrashed
 │   ├── ExternalStateUnavailable
+│   │   └── ExternalStateChanged
 │   ├── ExternalStateLocked
 │   ├── ArtifactsUnavailable
 │   ├── ResultsPending
@@ -266,6 +267,7 @@ from perdure.errors.unavailable import (
     AddressUnavailable,
     ArtifactsUnavailable,
     EngineCrashed,
+    ExternalStateChanged,
     ExternalStateLocked,
     ExternalStateUnavailable,
     Fenced,
@@ -294,8 +296,8 @@ __all__ = [
     "CircularDefinition", "ConstraintArgumentCount", "CorruptBlob", "Damaged", "DialectUnusable",
     "DocumentsExceeded", "DuplicateBindingSiteName", "DuplicateElement", "DuplicateMonomerName",
     "EarlyTermination", "EmptyMonomerName", "EmptyProblem", "EndedRunsExceeded", "EngineCrashed",
-    "EngineFinished",
-    "EvaluationFailed", "ExperimentExists", "ExperimentNotFound", "ExternalStateLocked",
+    "EngineFinished", "EvaluationFailed", "ExperimentExists", "ExperimentNotFound",
+    "ExternalStateChanged", "ExternalStateLocked",
     "ExternalStateRefused", "ExternalStateUnavailable", "Fenced", "FileChanged", "FileLost", "Forbidden",
     "HashSeedChanged", "ImpureFunction", "InstanceLocked", "InstanceNotFound", "Invalid",
     "InvalidArchive", "InvalidBindingSiteName", "InvalidConfiguration", "InvalidConstraint",

@@ -35,6 +35,10 @@ class ExternalStateUnavailable(Unavailable):
     session is at, then decide."""
 
 
+class ExternalStateChanged(ExternalStateUnavailable):
+    """Another server has changed the instance {instance!r} in the adapter's storage. Repeat the request."""
+
+
 class ExternalStateLocked(Unavailable):
     """The external state {path} is in use by {holder}. Stop that server first, give this one another folder,
     or start both with externalize_state_completely."""

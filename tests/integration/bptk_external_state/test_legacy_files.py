@@ -1,36 +1,19 @@
 """Files of BPTK-Py of every generation: taken over and gone on with exactly, or refused and left alone."""
 
 import asyncio
-import importlib.util
 import json
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from tests.support.adapters import Client, TutorialAdapter
-from tests.support.mirrored import OWNER, Inside
+from tests.support.bptk_files import BATH, FIXTURES, catalogue, from_the_start
+from tests.support.mirrored import Inside
 
 from perdure.dialects.bptk.external_state import FileAdapter
-from perdure.drivers.session_requests import NewSession, StepRequest
-from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics import functions as sd
 from perdure.errors import ExternalStateRefused
 from perdure.scenarios import Catalogue
-
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "bptk"
-
-
-def _bath_model() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bath_model", FIXTURES / "bath_model.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-BATH = _bath_model()
 
 REFUSED = {
     # BPTK-Py 3.0 forgets constants, 3.0 and 3.2 points, that an earlier request set.
@@ -45,43 +28,11 @@ FILES = sorted(path.stem for path in FIXTURES.glob("*.json"))
 TAKEN_OVER = [name for name in FILES if name not in REFUSED]
 
 
-def catalogue(**model: Any) -> Catalogue:
-    made = Catalogue()
-    made.register_scenario_manager(
-        {BATH.MANAGER: {"model": BATH.make(Model, sd, **model), "scenarios": BATH.SCENARIOS}}
-    )
-    return made
-
-
 def put(name: str, folder: Path) -> tuple[str, dict[str, Any]]:
     """Put a file where a server has it; return the instance's id and the session in it."""
     data = json.loads((FIXTURES / f"{name}.json").read_text())["data"]
     shutil.copy(FIXTURES / f"{name}.json", folder / f"{data['instance_id']}.json")
     return data["instance_id"], json.loads(data["state"])
-
-
-async def from_the_start(inside: Inside, name: str, more: list[Any]) -> list[Any]:
-    """Return the rows of a session of our own, which was given the same from its first step on."""
-    _, _, case = name.split("-", 2)
-    scenarios, equations, steps = BATH.CASES[case]
-    created = await inside.sessions.create(
-        OWNER,
-        NewSession(
-            scenarios={BATH.MANAGER: scenarios},
-            outputs=equations,
-            dt=1.0,
-            settings={} if name.startswith("1.") else BATH.BEGUN_WITH.get(case, {}),
-        ),
-    )
-    rows = []
-    given = [*steps, *more]
-    if case == "stock-only" and not name.startswith("3.2"):
-        # Nothing that is answered needs these constants at its own time: they acted one step earlier.
-        given = [*given[1:], None]
-    for settings in given:
-        request = StepRequest(settings={} if settings is None else {BATH.MANAGER: {"base": settings}})
-        rows.append((await inside.sessions.step(OWNER, created.run.id, request)).steps[0].rows)
-    return rows
 
 
 @pytest.mark.parametrize("name", TAKEN_OVER)

@@ -247,6 +247,8 @@ class InstanceSessions:
         try:
             while (answer := await self._instances.advance(owner, instance_id, advance)) is not None:
                 answered = True
+                if begun is not None:
+                    begun.follow(answer)
                 yield answer
                 if answer.finished:
                     return

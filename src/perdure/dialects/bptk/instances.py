@@ -6,10 +6,12 @@ refused if another server has changed it. An instance is expired by compare-and-
 use. Every operation is completed, even if the client disconnects.
 
 With a mirror, an instance is saved before the response is sent. If that fails, the instance is removed from
-the store, and the next request loads it from the adapter.
+the store, and the next request loads it from the adapter. If another server has changed it in the adapter
+meanwhile, it is loaded again, and the work on it is repeated.
 """
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
@@ -28,6 +30,7 @@ from perdure.drivers.session_requests import Answer, Owner
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
+    ExternalStateChanged,
     ExternalStateLocked,
     ExternalStateRefused,
     ExternalStateUnavailable,
@@ -45,7 +48,8 @@ from perdure.stores.commands import Touch, Use
 
 __all__ = ["Instances", "Take"]
 
-MAX_OVERTAKEN = 50  # attempts of a start with a key, if other servers change the same instances
+MAX_OVERTAKEN = 50  # further attempts, if other servers change the same instances meanwhile
+OVERTAKEN_MILLISECONDS = 20  # limit of the random pause after the first attempt; it grows with their number
 
 T = TypeVar("T")
 
@@ -137,6 +141,8 @@ class Instances:
     ) -> T:
         """Work on an instance under its lock; raise `InstanceNotFound` if there is none.
 
+        The work is repeated if another server has changed the instance in the adapter meanwhile.
+
         Parameters
         ----------
         touch
@@ -144,15 +150,18 @@ class Instances:
         """
 
         async def found() -> T:
-            async with self.held(instance_id):
-                began, kept = self._clock(), await self._find(owner, instance_id)
-                try:
-                    return await work(kept.instance)
-                finally:
-                    if touch:
-                        await self._touched(instance_id, began)
+            began, kept = self._clock(), await self._find(owner, instance_id)
+            try:
+                return await work(kept.instance)
+            finally:
+                if touch:
+                    await self._touched(instance_id, began)
 
-        return await self._uninterrupted.do(found())
+        async def held() -> T:
+            async with self.held(instance_id):
+                return await self._repeated(found)
+
+        return await self._uninterrupted.do(held())
 
     async def advance(self, owner: Owner, instance_id: str, take: Take) -> Answer | None:
         """Take steps of an instance under its lock; raise `InstanceNotFound` if there is none.
@@ -162,24 +171,27 @@ class Instances:
         """
 
         async def advanced() -> Answer | None:
-            async with self.held(instance_id):
-                began, kept = self._clock(), self._rows.remembered(owner, instance_id)
-                while True:
-                    kept = kept or await self._find(owner, instance_id)
-                    answer, failure, use = await self._taken(kept, take)
-                    if use is not None:
-                        self._rows.watch.used(instance_id, use)
-                        await self._save(kept.instance, use)
-                    elif (now := await self._find(owner, instance_id)).version != kept.version:
-                        kept = now
-                        continue
-                    else:
-                        await self._touched(instance_id, began)
-                    if failure is not None:
-                        raise failure
-                    return answer
+            began, kept = self._clock(), self._rows.remembered(owner, instance_id)
+            while True:
+                kept = kept or await self._find(owner, instance_id)
+                answer, failure, use = await self._taken(kept, take)
+                if use is not None:
+                    self._rows.watch.used(instance_id, use)
+                    await self._save(kept.instance, use)
+                elif (now := await self._find(owner, instance_id)).version != kept.version:
+                    kept = now
+                    continue
+                else:
+                    await self._touched(instance_id, began)
+                if failure is not None:
+                    raise failure
+                return answer
 
-        return await self._uninterrupted.do(advanced())
+        async def held() -> Answer | None:
+            async with self.held(instance_id):
+                return await self._repeated(advanced)
+
+        return await self._uninterrupted.do(held())
 
     async def own(self, owner: Owner) -> list[Instance]:
         """Return an owner's instances that are in the store and haven't timed out."""
@@ -226,7 +238,7 @@ class Instances:
                     try:
                         await self._add(owner, missing, lasting, key)
                         return
-                    except VersionConflict:  # another server has just started one of them
+                    except (VersionConflict, ExternalStateChanged):  # another server has started one of them
                         if overtaken == MAX_OVERTAKEN:
                             raise
 
@@ -375,6 +387,15 @@ class Instances:
             if await self._remove(instance_id, Outcome.EXPIRED, "its instance timed out"):
                 raise InstanceNotFound
 
+    async def _repeated(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do work until no other server changes the instance in the adapter meanwhile."""
+        for attempt in range(MAX_OVERTAKEN):
+            try:
+                return await work()
+            except ExternalStateChanged:  # it is dropped, so that the work loads it again
+                await asyncio.sleep(secrets.randbelow(OVERTAKEN_MILLISECONDS * min(attempt + 1, 10)) / 1000)
+        return await work()
+
     async def _taken(self, kept: Kept, take: Take) -> tuple[Answer | None, PerdureError | None, Use | None]:
         """Take steps; return the answer or the error, and the last use that was committed with a step."""
         instance = kept.instance
@@ -434,10 +455,16 @@ class Instances:
 
         An instance that is to expire but was used at another server meanwhile stays; then this returns False.
         """
-        if self._mirror is not None:
-            await self._mirror.delete(instance_id)
         change = Change(state=RunStatus.STOPPED, outcome=outcome, reason=reason)
         expires = outcome == Outcome.EXPIRED
+        if self._mirror is not None and expires:
+            try:
+                await self._mirror.expire(instance_id)
+            except ExternalStateChanged:
+                await self._drop(instance_id)
+                return False
+        elif self._mirror is not None:
+            await self._mirror.delete(instance_id)
         while (kept := await self._rows.read(instance_id)) is not None:
             if expires and not self._rows.timed_out(instance_id):
                 return False
@@ -480,6 +507,9 @@ class Instances:
         if self._mirror is not None:
             try:
                 await self._mirror.save(replace(instance, accessed=use.accessed))
+            except ExternalStateChanged:
+                await self._drop(instance_id)
+                raise
             except (ExternalStateLocked, ExternalStateUnavailable):
                 if (seen := self._rows.watch.get(instance_id)) is not None:
                     seen.unwritten = True

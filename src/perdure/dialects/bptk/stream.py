@@ -68,7 +68,9 @@ class Stream:
         self._ordinal = 0
 
     async def advance(self, instance: Instance, touch: Callable[[], Touch]) -> Answer | None:
-        """Return the next steps, which are durable; None at the end.
+        """Return the next steps; None at the end.
+
+        Call `follow` once they are durable; without it, the same steps are taken again.
 
         Raises
         ------
@@ -84,11 +86,13 @@ class Stream:
             request = StepRequest(steps=self._at_once, expected=self._expected, touch=touch)
             key = None if self._key is None else chunk_key(self._key, self._ordinal)
             answer = await self._take(instance, self._overrides, request, key)
-        if answer is not None:
-            self._overrides = {}  # they stay in effect
-            self._expected = answer.steps[-1].position + 1
-            self._ordinal += len(answer.steps)
         return answer
+
+    def follow(self, answer: Answer) -> None:
+        """Go on after the steps that `advance` has returned."""
+        self._overrides = {}  # they stay in effect
+        self._expected = answer.steps[-1].position + 1
+        self._ordinal += len(answer.steps)
 
     async def _repeat(self, instance: Instance) -> Answer | None:
         """Return the next recorded steps, or None."""

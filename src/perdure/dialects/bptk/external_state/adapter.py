@@ -19,6 +19,7 @@ _METHODS: Final = (
     "_save_instance",
     "_load_instance",
     "delete_instance",
+    "_expire_instance",
     "_save_state",
     "_load_state",
     "_open",
@@ -60,6 +61,10 @@ class ExternalStateAdapter(ABC):
     durable. If it raises any exception, it has failed, and the server reads the stored instance with
     `_load_instance`.
 
+    An adapter that several servers may use locks instances (`_lock_instance`), or compares: then
+    `_save_instance` and `_expire_instance` raise `ExternalStateChanged` if the stored instance isn't the one
+    that this adapter loaded or saved last. The server then loads it, and executes the request again.
+
     Parameters
     ----------
     compress
@@ -84,6 +89,10 @@ class ExternalStateAdapter(ABC):
     def delete_instance(self, instance_id: str) -> None:
         """Delete an instance; does nothing if there is none."""
 
+    def _expire_instance(self, instance_id: str) -> None:
+        """Delete an instance that nobody has used for its timeout, as far as this server knows."""
+        self.delete_instance(instance_id)
+
     def _save_state(self, instance_states: list[InstanceState]) -> None:
         """Store several instances."""
         for state in instance_states:
@@ -107,8 +116,8 @@ class ExternalStateAdapter(ABC):
     def _lock_instance(self, instance_id: str) -> Callable[[], None]:
         """Lock an instance against other servers, without waiting, and return a function that unlocks it.
 
-        By default there is no lock: then only one server may use the storage. Raises `ExternalStateLocked` if
-        another server holds it.
+        By default there is no lock: then only one server may use the storage, unless the adapter compares.
+        Raises `ExternalStateLocked` if another server holds it.
         """
         return _nothing
 

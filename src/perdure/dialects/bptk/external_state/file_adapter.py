@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter, InstanceState
+from perdure.dialects.bptk.external_state.state_text import to_time, with_references
 from perdure.errors import ExternalStateLocked, Invalid, StoreLocked
 from perdure.stores.lock import Lock
 
@@ -180,11 +181,10 @@ def _sync(folder: Path) -> None:
 
 def _written(state: InstanceState) -> bytes:
     """Return the content of a file."""
-    time = state.time
     instance = {
         "state": state.state,
         "instance_id": state.instance_id,
-        "time": time if isinstance(time, str) else time.astimezone().isoformat(),
+        "time": to_time(state.time),
         "timeout": state.timeout,
         "step": state.step,
     }
@@ -206,7 +206,8 @@ def _read(content: bytes, instance_id: str) -> InstanceState | None:
     if not isinstance(held.get("state"), str):
         raise ValueError("it holds no state as text")
     # Python's decoder accepts the names that its encoder writes for numbers without a JSON form.
-    instance = _instance({**held, "state": _decoded(json.loads, held["state"])}, instance_id)
+    state = with_references(_decoded(json.loads, held["state"]))
+    instance = _instance({**held, "state": state}, instance_id)
     return replace(instance, time=datetime.datetime.now())  # in BPTK-Py, loading counts as a use
 
 

@@ -32,6 +32,7 @@ from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.errors import (
     CorruptBlob,
+    ExternalStateChanged,
     ExternalStateLocked,
     ExternalStateRefused,
     ExternalStateUnavailable,
@@ -105,6 +106,8 @@ class Mirror:
         run = self._run_of(instance)
         try:
             await self._thread.call(lambda: self._adapter._save_instance(self._state(instance, run)))
+        except ExternalStateChanged:
+            raise
         except (ExternalStateLocked, ExternalStateUnavailable) as error:
             log.warning("external_state_not_saved", instance=instance.id, reason=str(error))
             raise
@@ -117,6 +120,14 @@ class Mirror:
     async def delete(self, instance_id: str) -> None:
         """Delete an instance from the adapter; raise `ExternalStateUnavailable` if that fails."""
         await self._thread.call(lambda: self._adapter.delete_instance(instance_id))
+        self._labels.pop(instance_id, None)
+
+    async def expire(self, instance_id: str) -> None:
+        """Delete an instance whose timeout is over from the adapter.
+
+        Raise `ExternalStateChanged` if another server has used it, `ExternalStateUnavailable` if that fails.
+        """
+        await self._thread.call(lambda: self._adapter._expire_instance(instance_id))
         self._labels.pop(instance_id, None)
 
     async def forget(self, instance: Instance) -> None:
