@@ -257,6 +257,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Limit of operations (nodes of the equations × steps of dt) in a /run or /execute.",
     )
+    traces: str | None = Field(
+        None,
+        description="URL of an OpenTelemetry collector that takes OTLP over HTTP, such as "
+        "http://127.0.0.1:4318; requires the extra `otel`. Without it nothing is traced.",
+    )
     log_level: str = Field("INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(
         False, description="Write log lines, and the announcement at the start, as JSON instead of text."

@@ -42,6 +42,7 @@ from perdure.stores.base import Store
 from perdure.stores.feed import Feed
 from perdure.stores.location import shown_url
 from perdure.stores.open import open_configured
+from perdure.tracing import exporting
 
 __all__ = ["KINDS", "Worker", "opened_worker", "work"]
 
@@ -162,7 +163,8 @@ def work(
     registry = TaskRegistry(settings.tasks, Numerics(others=settings.other_numerics))
     store = open_configured(settings, create=False, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
     try:
-        asyncio.run(_work(store, settings, registry, kinds or KINDS, tags, announce))
+        with exporting(settings.traces):
+            asyncio.run(_work(store, settings, registry, kinds or KINDS, tags, announce))
     finally:
         store.close()
 

@@ -36,6 +36,7 @@ from perdure.settings import Settings, warn_of_unknown_variables
 from perdure.stores.base import Store
 from perdure.stores.location import beside, shown_url
 from perdure.stores.open import open_configured
+from perdure.tracing import exporting
 from perdure.web.origins import host_name, is_loopback
 
 __all__ = ["STOP_SIGNALS", "access_in_words", "listening_on", "run_app", "serve"]
@@ -82,6 +83,7 @@ def serve(
         If the store can't be opened.
     """
     with _Signals() as signals, ExitStack() as closing:
+        closing.enter_context(exporting(settings.traces))
         listening = closing.enter_context(listening_on(settings)) if sockets is None else sockets
         store = open_configured(settings, accept_loss=accept_loss, probe_every=PROBE_SECONDS)
         closing.callback(store.close)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
+from perdure import tracing
 from perdure.drivers.examination import Finding, examine
 from perdure.drivers.forking import Forking
 from perdure.drivers.live_session import LiveSession
@@ -425,8 +426,9 @@ class Sessions:
 
     async def _step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
         begun = time.perf_counter()
-        async with self._locks.hold(run_id):
-            answer = await self._stepping.step(owner, run_id, request, key)
+        with tracing.span("step", run=run_id, steps=request.steps):
+            async with self._locks.hold(run_id):
+                answer = await self._stepping.step(owner, run_id, request, key)
         if answer.replayed:
             self._metrics.replayed_answers.inc()
         else:

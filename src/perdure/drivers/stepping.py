@@ -14,6 +14,7 @@ from functools import partial
 import msgspec
 import structlog
 
+from perdure import tracing
 from perdure.drivers.live_session import LiveSession, Stepped, settings_to_inputs
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.session_limits import check_step_limits
@@ -250,20 +251,21 @@ class Stepping:
                 inline = count == 1 and live.quick
                 taken, failure = submit() if inline else await self._threads.compute(submit)
                 commits = [asyncio.wrap_future(future) for _, future in taken]
-                if len(commits) > 1:
-                    # Every outcome is known before any is acted on; the first that is an error counts.
-                    await asyncio.gather(*commits, return_exceptions=True)
-                for (stepped, _), commit in zip(taken, commits, strict=True):
-                    appended = await commit
-                    if appended.replayed:
-                        # The key was recorded: the engines took a step that the log doesn't hold.
-                        self._live.drop(live.run_id)
-                        if request.steps > 1:
-                            return await self.step(live.owner, live.run_id, request, key)
-                        return await self._recorded_answer(live.owner, live.run_id, list(appended.steps))
-                    done.append(StepRows(stepped.position, stepped.rows))
-                    if key is not None and request.steps == 1:
-                        live.last_keyed = key, stepped
+                with tracing.span("commit", run=live.run_id, steps=len(commits)):
+                    if len(commits) > 1:
+                        # Every outcome is known before any is acted on; the first that is an error counts.
+                        await asyncio.gather(*commits, return_exceptions=True)
+                    for (stepped, _), commit in zip(taken, commits, strict=True):
+                        appended = await commit
+                        if appended.replayed:
+                            # The key was recorded: the engines took a step that the log doesn't hold.
+                            self._live.drop(live.run_id)
+                            if request.steps > 1:
+                                return await self.step(live.owner, live.run_id, request, key)
+                            return await self._recorded_answer(live.owner, live.run_id, list(appended.steps))
+                        done.append(StepRows(stepped.position, stepped.rows))
+                        if key is not None and request.steps == 1:
+                            live.last_keyed = key, stepped
                 if failure is not None:
                     raise failure
         except BaseException as error:

@@ -35,6 +35,7 @@ from perdure.errors import (
 )
 from perdure.execution.executor import Executor
 from perdure.execution.presence import Workers
+from perdure.execution.traces import forget_trace, keep_trace
 from perdure.lifecycle import FINAL, DesiredState, RunStatus, check
 from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run_id
 from perdure.settings import Settings
@@ -293,6 +294,7 @@ class Tasks:
         created = await asyncio.wrap_future(
             self._store.submit(CreateRun(run, key=key, quota=self._quota, execution=execution))
         )
+        await keep_trace(self._store, created.run.id)
         await self._executor.submit(created.run.id)
         return created
 
@@ -312,6 +314,7 @@ class Tasks:
             with suppress(RunFinished):  # the task has ended meanwhile
                 await self._stop(owner, run.id)
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
+        await forget_trace(self._store, run.id)
 
     async def _ended(self, owner: Owner, run_id: str) -> Run:
         """Wait until a task has ended, but at limit `PATIENCE`."""

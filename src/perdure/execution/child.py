@@ -11,13 +11,14 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import cast
 
 from perdure.errors import message_of, writable
 from perdure.execution.context import BodyFailed, BodyInterrupted, RunBody, RunContext
 from perdure.execution.link import Link
-from perdure.execution.messages import Failure, Result
+from perdure.execution.messages import Failure, Result, Start, Traced
 from perdure.execution.progress_slot import ProgressSlot
 
 __all__ = ["main", "print_by_lines"]
@@ -30,6 +31,7 @@ def main(channel: int, slot: int) -> int:
     """Carry out the server's assignment; return the exit code."""
     for file in (channel, slot):
         os.set_inheritable(file, False)  # processes that the body starts must not keep the pipe open
+    began = time.time_ns()
     # Ends the process, as any signal does: a KeyboardInterrupt is always the body's own then, and an error.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     print_by_lines()
@@ -37,16 +39,18 @@ def main(channel: int, slot: int) -> int:
     link = Link(socket.socket(fileno=channel))
     start, log = link.begin()
     sys.path[:] = start.path
+    if start.trace:
+        os.environ["TRACEPARENT"] = start.trace  # so that spans of the body's own are in the same trace
     try:
         body = _load(start.body)
         result = body(RunContext(start, log, link, ProgressSlot(slot)))
         if not isinstance(result, bytes | None):
             raise TypeError(f"the body {start.body} returned {type(result).__name__}, not bytes or None")
-        link.send(Result(result))
+        _end(link, start, began, Result(result))
     except BaseException as error:
         if isinstance(error, SystemExit) and isinstance(error.code, int | None):
             raise
-        link.send(_failure(error))
+        _end(link, start, began, _failure(error))
         return BODY_RAISED
     return 0
 
@@ -60,6 +64,13 @@ def print_by_lines() -> None:
         cast(io.TextIOWrapper, stream).reconfigure(
             line_buffering=True, write_through=False, errors="backslashreplace"
         )
+
+
+def _end(link: Link, start: Start, began: int, last: Result | Failure) -> None:
+    """Send the last message, after the times of the child if the attempt is traced."""
+    if start.trace:
+        link.send(Traced(began, time.time_ns()))
+    link.send(last)
 
 
 def _load(name: str) -> RunBody:

@@ -8,10 +8,21 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from perdure import tracing
 from perdure.execution.attempt import Event, Happened
 from perdure.execution.body import Provision
 from perdure.execution.guarded_process import Connection
-from perdure.execution.messages import Append, Arrived, Done, Line, LoggedSteps, ToChild, framed, receive
+from perdure.execution.messages import (
+    Append,
+    Arrived,
+    Done,
+    Line,
+    LoggedSteps,
+    ToChild,
+    Traced,
+    framed,
+    receive,
+)
 from perdure.execution.reporter import Reporter
 from perdure.run import Execution, Step
 from perdure.stores import commands
@@ -100,6 +111,8 @@ class Conversation:
                         await asyncio.to_thread(self._arrived)
                     self._reporter.unmute()
                     self.send(Done(number))
+                case Traced(began, ended):
+                    tracing.record("child", began, ended, run=self._run_id)
                 case Line(level, text):
                     await self._reporter.add(text, level)
 

@@ -33,6 +33,7 @@ __all__ = [
     "Start",
     "Stop",
     "ToChild",
+    "Traced",
     "framed",
     "receive",
     "receive_blocking",
@@ -53,7 +54,8 @@ class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The assignment of a child; `Log` messages with `position` steps follow.
 
     `path` is its module search path, `body` is ``module:function``. If `paused`, it begins with the pause
-    number 1. The other fields are those of `RunContext`.
+    number 1. `trace` is the span of the attempt as a `traceparent` header has it; empty without traces. The
+    other fields are those of `RunContext`.
     """
 
     path: Sequence[str]
@@ -66,6 +68,7 @@ class Start(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     savepoint: Savepoint | None
     paused: bool
     given: Mapping[str, str]
+    trace: str = ""
 
 
 class LoggedSteps(msgspec.Struct, frozen=True, tag=True):
@@ -152,7 +155,14 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
     again: bool = False
 
 
-FromChild: TypeAlias = Append | Arrived | Line | Paused | Beat | Result | Failure
+class Traced(msgspec.Struct, frozen=True, tag=True):
+    """When the child began and ended, in Unix nanoseconds; it is sent if the assignment has a trace."""
+
+    began: int
+    ended: int
+
+
+FromChild: TypeAlias = Append | Arrived | Line | Paused | Beat | Result | Failure | Traced
 
 # Frames -----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 import anyio.to_thread
 import structlog
 
+from perdure import tracing
 from perdure.errors import NoSavepoint, PerdureError, VersionConflict
 from perdure.execution.attempt import Action, Attempt, Event, Happened
 from perdure.execution.body import Provision
@@ -31,6 +32,7 @@ from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.launch import launch
 from perdure.execution.messages import Failure, Garbled, Pause, Preempt, Resume, Start, Stop
 from perdure.execution.reporter import Reporter
+from perdure.execution.traces import attempt_span, forget_trace
 from perdure.execution.unplaced import settle
 from perdure.execution.worker_configuration import WorkerConfiguration
 from perdure.lifecycle import FINAL, DesiredState, RunStatus
@@ -97,7 +99,8 @@ class Work:
         """
         try:
             with self._changes:
-                await self._conclude(await self._attempt())
+                async with attempt_span(self._store, self._execution):
+                    await self._conclude(await self._attempt())
         except (PerdureError, OSError) as error:
             log.warning("work_left", run=self._run_id, error=str(error))
 
@@ -176,7 +179,7 @@ class Work:
         match conclusion:
             case Finish(change, result):
                 await self._submit(commands.Finish(self._run_id, self._token, change, result, self._seconds))
-                self._count(change)
+                await self._count(change)
             case Again(crashes):
                 await self._submit(Release(self._run_id, self._token, self._seconds, crashes))
             case Leave(unbegun=True):
@@ -187,7 +190,7 @@ class Work:
                 await self._submit(Release(self._run_id, self._token, unbegun=True))
             case Unbegun(Change() as end):
                 await self._submit(commands.Finish(self._run_id, self._token, end, unbegun=True))
-                self._count(end)
+                await self._count(end)
 
     # Jobs ---------------------------------------------------------------------------------------------------
 
@@ -274,6 +277,7 @@ class Work:
                 savepoint=savepoint,
                 paused=self._execution.desired is DesiredState.PAUSED,
                 given=provision.given,
+                trace=tracing.current(),
             )
         )
         return Happened.STARTED
@@ -346,7 +350,8 @@ class Work:
                 await self._submit(ChangeRun(self._run_id, run.version, change))
                 return
 
-    def _count(self, change: Change) -> None:
+    async def _count(self, change: Change) -> None:
+        await forget_trace(self._store, self._run_id)
         if change.outcome is not None:
             self._configuration.metrics.count_end(self._execution.kind, change.outcome.value)
 

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from perdure import tracing
 from perdure.errors import DialectUnusable, Invalid, PerdureError
 from perdure.web.auth import Callers, note_caller
 from perdure.web.bodies import Limit, Upload, bounded, check_media_type, has_body, read, strict
@@ -169,6 +170,15 @@ class Edge:
                 "path": path if path[:1] in ("", "/") else scope["path"],
                 "root_path": root_path,
             }
+        if not tracing.enabled():
+            await self._serve(scope, receive, send, root_path)
+            return
+        parent = headers_of(scope).get(b"traceparent", b"").decode("latin-1")
+        method, path = scope["method"][:20], scope["path"][:200]
+        with tracing.server_span(method, parent, **{"http.request.method": method, "url.path": path}):
+            await self._serve(scope, receive, send, root_path)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, root_path: str) -> None:
         request = f"{self._prefix}-{next(self._numbers)}"
         answering = _Answering(send, request, root_path)
         begun = time.perf_counter()
@@ -318,6 +328,7 @@ class Edge:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         self._count(scope["method"], status, seconds)
+        tracing.note(**{"http.response.status_code": status})
         if status >= 400 or self._log_all:
             level = "warning" if status >= 500 else "info"
             values = {"method": scope["method"][:20], "path": scope["path"][:200], "status": status}

@@ -41,6 +41,7 @@ from perdure.errors import (
 )
 from perdure.execution.executor import Executor
 from perdure.execution.presence import Workers
+from perdure.execution.traces import forget_trace, keep_trace
 from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus, after
 from perdure.numerics import Numerics
 from perdure.run import (
@@ -330,6 +331,7 @@ class Experiments:
         if self._live is not None:
             self._live.add(run_id)
         with self._feed.subscribe(run_id) as changes:
+            await keep_trace(self._store, run_id)
             await self._executor.submit(run_id)
             run = await self._until(changes, run_id, frozenset(RunStatus) - {RunStatus.CREATED})
         return Created(run)
@@ -423,6 +425,7 @@ class Experiments:
         # First the files: if this is interrupted, the run can be deleted again.
         await self._threads.compute(lambda: self._folders.forget(run.id, run.owner, spec.experiment))
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
+        await forget_trace(self._store, run.id)
 
     async def _until(
         self,
