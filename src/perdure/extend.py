@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from perdure.stores.commands.base import Rows
     from perdure.stores.commands.creation import Created
     from perdure.stores.commands.documents import Touch
+    from perdure.stores.commands.locks import Lock
     from perdure.stores.memory import MemoryStore
     from perdure.stores.options import StoreOptions
     from perdure.stores.queue import QueueCount, QueueGroup, QueueState
@@ -101,6 +102,7 @@ __all__ = [
     "Key",
     "Label",
     "LocalExecutor",
+    "Lock",
     "LogLine",
     "MemoryStore",
     "Modular",
@@ -192,6 +194,7 @@ _DIALECTS = {
     "perdure.drivers.tasks": ("NewTask", "TaskView"),
     "perdure.stores.commands.creation": ("Created",),
     "perdure.stores.commands.documents": ("Touch",),
+    "perdure.stores.commands.locks": ("Lock",),
     "perdure.engines.run_specs": ("RunSpecs",),
     "perdure.web.dialect": ("Call", "Dialect", "Route"),
     "perdure.web.failures": ("Failure", "HttpError"),

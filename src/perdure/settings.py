@@ -49,8 +49,14 @@ class Settings(BaseSettings):
     )
     store: str = Field(
         "sqlite:///perdure-data/perdure.db",
-        description="Store of the runs: sqlite:///PATH (a fourth slash makes it absolute), memory://, or "
-        "a URL of another package's store.",
+        description="Store of the runs: sqlite:///PATH (a fourth slash makes it absolute), "
+        "postgresql://USER:PASSWORD@HOST/DATABASE, memory://, or a URL of another package's store.",
+    )
+    store_patience: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds for which a request waits for a PostgreSQL database that doesn't answer, before "
+        "it gets a 503.",
     )
     artifacts: str | None = Field(
         None,

@@ -13,8 +13,7 @@ class StoreUnavailable(Unavailable):
 
 class StoreLocked(Unavailable):
     """The store {path} is in use by {holder}. Stop that process first, or give this one another --store. For
-    several processes, PERDURE_STORE names a store that they can share, such as postgresql://… where a package
-    has one."""
+    several processes, PERDURE_STORE names a store that they can share, such as postgresql://…."""
 
 
 class AddressUnavailable(Unavailable):

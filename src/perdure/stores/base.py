@@ -1,9 +1,10 @@
 """The store port: what every store does, so that an acknowledged step is never lost and never doubled.
 
 Reads block; callers keep them off the event loop. Writes are commands (`perdure.stores.commands`): `submit`
-returns a `concurrent.futures.Future` that resolves after the commit. Commands are executed in the order in
-which they were submitted. The future of a refused command carries the error; a command that is cancelled
-before its turn has no effect. `perdure.testing` holds the conformance suite that every store runs.
+returns a `concurrent.futures.Future` that resolves after the commit. Commands with a lock in common, such as
+those of one run, are executed in the order in which they were submitted; a shared store executes others side
+by side. The future of a refused command carries the error; a command that is cancelled before its turn has no
+effect. `perdure.testing` holds the conformance suite that every store runs.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

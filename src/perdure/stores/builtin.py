@@ -1,17 +1,18 @@
 """The schemes of Perdure's own stores. A store's module is imported only when a store is opened."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from perdure.errors import Invalid, StoreNotFound
-from perdure.stores.location import resolved
+from perdure.errors import Invalid, MissingExtra, StoreNotFound
+from perdure.stores.location import resolved, shown_url
 
 if TYPE_CHECKING:
     from perdure.stores.base import Store
     from perdure.stores.options import StoreOptions
 
-__all__ = ["MemoryScheme", "SqliteScheme"]
+__all__ = ["MemoryScheme", "PostgresScheme", "SqliteScheme"]
 
 
 class SqliteScheme:
@@ -76,3 +77,32 @@ class MemoryScheme:
         """Check the URL; there is no file."""
         if any(urlsplit(url)[1:]):
             raise Invalid(f"{url!r} names no store in memory; that is memory://, without a name or options.")
+
+
+class PostgresScheme:
+    """``postgresql://user:password@host:5432/database``, a database that many processes may share."""
+
+    shared: ClassVar[bool] = True
+
+    @classmethod
+    def open(cls, url: str, options: "StoreOptions") -> "Store":
+        """Open the store in the database; create its schema if `options` allow that."""
+        if options.accept_loss:
+            raise Invalid(f"{shown_url(url)} loses nothing that was acknowledged; leave --accept-loss out.")
+        if not (find_spec("psycopg") and find_spec("psycopg_pool")):
+            raise MissingExtra(what="A store in PostgreSQL", package="psycopg", extra="postgres")
+        from perdure.stores.postgres.store import PostgresStore
+
+        return PostgresStore(
+            url,
+            keep=options.keep,
+            keep_lines=options.keep_lines,
+            keep_bytes=options.keep_bytes,
+            create=options.create,
+            patience=options.patience,
+            probe_every=options.probe_every,
+        )
+
+    @classmethod
+    def locate(cls, url: str) -> None:
+        """Return None: there is no file."""

@@ -21,7 +21,7 @@ from perdure.errors import (
     StoreUnavailable,
 )
 from perdure.stores.files import make_private
-from perdure.stores.queries import MIGRATIONS, QUERIES, Migration
+from perdure.stores.queries import MIGRATIONS, STATEMENTS, Migration
 from perdure.stores.tail import Mark
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "last_batch",
     "lost",
     "migrate",
+    "named",
     "not_text",
     "reason",
     "rewrite_log",
@@ -45,7 +46,7 @@ IDENTITY = 4  # the first schema with an identity
 
 T = TypeVar("T")
 
-_SQL = {name: query.sql for name, query in QUERIES.items()}
+_SQL = STATEMENTS
 
 log = structlog.get_logger(__name__)
 
@@ -226,6 +227,11 @@ def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) ->
             return connection.execute(sql, values).fetchall()
     except UnicodeDecodeError as error:
         raise not_text(error) from error
+
+
+def named(connection: apsw.Connection, name: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Return all rows of a named query, as `rows` does."""
+    return rows(connection, _SQL[name], values)
 
 
 def intact(connection: apsw.Connection, query: str, read: Callable[..., Iterable[T]]) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""The executions in the SQLite file: reads the intact ones, and ends leases.
+"""The executions as rows: reads the intact ones, and ends the leases in an SQLite file.
 
 A row with a wrong checksum is never used.
 """
@@ -11,11 +11,11 @@ import structlog
 
 from perdure.errors import CorruptBlob, NotExecuted
 from perdure.run import Execution
+from perdure.stores.ask import Ask
 from perdure.stores.commands.base import Write, write
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import find_run, found
-from perdure.stores.database import intact, row, rows
-from perdure.stores.queries import QUERIES
+from perdure.stores.database import intact
 from perdure.stores.transaction import answer, apply
 from perdure.stores.values import to_execution
 
@@ -23,22 +23,20 @@ __all__ = ["damaged_executions", "end_leases", "is_damaged", "unfinished"]
 
 log = structlog.get_logger(__name__)
 
-_SQL = {name: query.sql for name, query in QUERIES.items()}
 
-
-def unfinished(connection: apsw.Connection) -> list[Execution]:
+def unfinished(ask: Ask) -> list[Execution]:
     """Return the intact executions of unfinished runs, in the order of creation."""
     found = []
-    for (number,) in rows(connection, _SQL["list_executed"]):
+    for (number,) in ask("list_executed"):
         with suppress(CorruptBlob):
-            found.append(_read(connection, number))
+            found.append(_read(ask, number))
     return found
 
 
-def is_damaged(connection: apsw.Connection, number: int) -> bool:
+def is_damaged(ask: Ask, number: int) -> bool:
     """Return whether the execution of the run with this number is damaged."""
     try:
-        _read(connection, number)
+        _read(ask, number)
     except NotExecuted:
         return False
     except CorruptBlob:
@@ -46,11 +44,11 @@ def is_damaged(connection: apsw.Connection, number: int) -> bool:
     return False
 
 
-def damaged_executions(connection: apsw.Connection) -> Iterator[str]:
+def damaged_executions(ask: Ask) -> Iterator[str]:
     """Yield a sentence for every damaged execution and result; reads all of them."""
-    for (number,) in rows(connection, _SQL["list_all_executed"]):
+    for (number,) in ask("list_all_executed"):
         try:
-            _read(connection, number)
+            _read(ask, number)
         except NotExecuted:
             yield f"the run with number {number} has an execution, but no lease"
         except CorruptBlob as error:
@@ -78,8 +76,8 @@ def _end_of_lease(connection: apsw.Connection, run_id: str) -> Iterator[Write]:
     yield from changed_execution(run, answer(connection, find_execution(run_id)), ended=True)
 
 
-def _read(connection: apsw.Connection, number: int) -> Execution:
-    values = row(connection, _SQL["read_execution_by_number"], (number,))
-    if values is None:
+def _read(ask: Ask, number: int) -> Execution:
+    found = ask("read_execution_by_number", number)
+    if not found:
         raise CorruptBlob(reason=f"the run with number {number} isn't there")
-    return to_execution(values)
+    return to_execution(found[0])

@@ -6,13 +6,10 @@ A key with a wrong checksum is never used: its step isn't returned, and it isn't
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import apsw
-
 from perdure.errors import CorruptBlob, KeyReused, RunNotFound
 from perdure.run import Key, Run, Step
+from perdure.stores.ask import Ask, Each
 from perdure.stores.checksums import checksum
-from perdure.stores.database import row, rows
-from perdure.stores.queries import QUERIES
 from perdure.stores.values import to_run
 
 __all__ = [
@@ -24,8 +21,6 @@ __all__ = [
     "to_made_run",
     "to_recorded_step",
 ]
-
-_SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def step_key_values(number: int, key: Key, position: int) -> tuple[Any, ...]:
@@ -79,10 +74,10 @@ def to_made_run(rows: Sequence[tuple[Any, ...]], owner: str, key: Key) -> Run | 
     return to_run(tuple(run))
 
 
-def step_keys(connection: apsw.Connection, run_id: str, after: int) -> Sequence[tuple[int, Key]]:
+def step_keys(ask: Ask, run_id: str, after: int) -> Sequence[tuple[int, Key]]:
     """Return the keys of a run's steps after a position, ascending, each with the position of its step."""
-    found = rows(connection, _SQL["list_step_keys_of_run"], (run_id, after))
-    if not found and row(connection, _SQL["find_run"], (run_id,)) is None:
+    found = ask("list_step_keys_of_run", run_id, after)
+    if not found and not ask("find_run", run_id):
         raise RunNotFound(run=run_id)
     keys = []
     for number, text, ordinal, body_hash, position, kept in found:
@@ -92,23 +87,23 @@ def step_keys(connection: apsw.Connection, run_id: str, after: int) -> Sequence[
     return keys
 
 
-def creation_key(connection: apsw.Connection, run_id: str) -> Key | None:
+def creation_key(ask: Ask, run_id: str) -> Key | None:
     """Return the key with which a run was created, or None."""
-    found = row(connection, _SQL["find_creation_key"], (run_id,))
-    if found is None:
+    found = ask("find_creation_key", run_id)
+    if not found:
         return None
-    number, owner, text, ordinal, body_hash, kept = found
+    number, owner, text, ordinal, body_hash, kept = found[0]
     if kept != checksum(number, owner.encode(), text.encode(), ordinal, body_hash):
         raise CorruptBlob(reason=f"the checksum of the key {text!r} of a run is wrong")
     return Key(text, body_hash, ordinal)
 
 
-def damaged_keys(connection: apsw.Connection) -> Iterator[tuple[int, str]]:
+def damaged_keys(each: Each) -> Iterator[tuple[int, str]]:
     """Yield the run's number and a sentence for every key with a wrong checksum; reads all keys."""
-    for number, text, ordinal, body_hash, position, kept in connection.execute(_SQL["list_step_keys"]):
+    for number, text, ordinal, body_hash, position, kept in each("list_step_keys"):
         if kept != checksum(number, text, ordinal, body_hash, position):
             yield number, f"the checksum of the key {_shown(text)} of step {position} is wrong"
-    for number, owner, text, ordinal, body_hash, kept in connection.execute(_SQL["list_run_keys"]):
+    for number, owner, text, ordinal, body_hash, kept in each("list_run_keys"):
         if kept != checksum(number, owner, text, ordinal, body_hash):
             yield number, f"the checksum of the key {_shown(text)} it was made under is wrong"
 

@@ -1,31 +1,26 @@
-"""The output lines of runs in the SQLite file. A line with a wrong checksum is never used."""
-
-import apsw
+"""The output lines of runs as rows. A line with a wrong checksum is never used."""
 
 from perdure.errors import CorruptBlob
 from perdure.run import LogLine
+from perdure.stores.ask import Ask
 from perdure.stores.checksums import checksum
-from perdure.stores.database import row, rows
-from perdure.stores.queries import QUERIES
 
 __all__ = ["read_lines"]
 
-_SQL = {name: query.sql for name, query in QUERIES.items()}
 
-
-def read_lines(connection: apsw.Connection, run_id: str, after: int, limit: int) -> list[LogLine]:
+def read_lines(ask: Ask, run_id: str, after: int, limit: int) -> list[LogLine]:
     """Return the lines of a run after a number, ascending; raise `CorruptBlob` if one is damaged or missing.
 
     Retention deletes the oldest lines, so that a page may begin anywhere; from there on no number may be
     missing up to the last line. A run may have no lines at all: retention deleted the old ones, and the later
     ones were cut.
     """
-    found = rows(connection, _SQL["list_log_lines"], (run_id, after, limit))
+    found = ask("list_log_lines", run_id, after, limit)
     lines: list[LogLine] = []
     last = after
     for run, written, number, time, level, text, size, kept in found:
         if number is None:
-            if after < written and row(connection, _SQL["find_last_log_line"], (run_id,)) is not None:
+            if after < written and ask("find_last_log_line", run_id):
                 raise _lost(run_id, after + 1)
             return []
         if lines and number != last + 1:

@@ -19,9 +19,9 @@ def open_store(url: str, options: StoreOptions = DEFAULTS) -> Store:
     ----------
     url
         ``sqlite:///file`` with a path relative to the working folder, ``sqlite:////file`` with an absolute
-        one (a folder means ``perdure.db`` in it), ``memory://``, or a URL with a scheme that an installed
-        package has registered. In the path of a file, ``%``, ``?`` and ``#`` are written ``%25``, ``%3F`` and
-        ``%23``.
+        one (a folder means ``perdure.db`` in it), ``postgresql://user:password@host:5432/database``,
+        ``memory://``, or a URL with a scheme that an installed package has registered. In the path of a file,
+        ``%``, ``?`` and ``#`` are written ``%25``, ``%3F`` and ``%23``.
     options
         How much is kept, and how the store is opened.
 
@@ -58,5 +58,6 @@ def open_configured(
         create=create,
         accept_loss=accept_loss,
         probe_every=probe_every,
+        patience=settings.store_patience,
     )
     return open_store(settings.store, options)

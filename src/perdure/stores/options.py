@@ -23,6 +23,9 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     probe_every
         Seconds without a write after which the store tests whether it can be written; None leaves that to the
         next write. A store that always knows ignores this.
+    patience
+        Seconds for which a read or a write waits for a database that doesn't answer, before it fails with
+        `StoreUnavailable`. A store in a file or in memory doesn't wait.
     """
 
     keep: int = 3
@@ -31,3 +34,4 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     create: bool = True
     accept_loss: bool = False
     probe_every: float | None = None
+    patience: float = 10.0

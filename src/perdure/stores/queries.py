@@ -1,4 +1,4 @@
-"""The SQL files of the stores: queries by name, and migrations by number."""
+"""The SQL files of the SQLite store: queries by name, and migrations by number."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 
-__all__ = ["MIGRATIONS", "QUERIES", "Migration", "Query", "parse"]
+from perdure.stores.list_queries import List, list_queries
+
+__all__ = ["LISTS", "MIGRATIONS", "QUERIES", "STATEMENTS", "Migration", "Query", "parse"]
 
 _FOLDER = resources.files("perdure.stores") / "sql"
 _QUERY = re.compile(r"^-- name: (\w+)\n-- (.+)\n((?:.|\n)*?);$", re.MULTILINE)
@@ -54,3 +56,13 @@ QUERIES: Mapping[str, Query] = parse((_FOLDER / "queries.sql").read_text("utf-8"
 
 MIGRATIONS: tuple[Migration, ...] = _migrations()
 """Every migration of the SQLite store, ascending; the version of the last is the version of the schema."""
+
+LISTS: Mapping[List, str] = list_queries(
+    (_FOLDER / "list_runs.sql").read_text("utf-8"), join="CROSS JOIN", owned="tags.owner = ?1 AND"
+)
+"""The query of each list of runs."""
+
+STATEMENTS: Mapping[str, str] = MappingProxyType(
+    {name: query.sql for name, query in QUERIES.items()} | {which.query: sql for which, sql in LISTS.items()}
+)
+"""The SQL of every query by its name."""

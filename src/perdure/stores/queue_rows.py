@@ -1,4 +1,4 @@
-"""The queue in the SQLite file: builds its rows when the file is opened, and reads them.
+"""The queue as rows: builds them when an SQLite file is opened, and reads them.
 
 Triggers keep the rows up to date afterwards, see ``sql/0011_claims.sql``.
 """
@@ -11,10 +11,11 @@ import msgspec
 import structlog
 
 from perdure.errors import CorruptBlob
+from perdure.stores.ask import Ask
 from perdure.stores.commands.base import Write, write
-from perdure.stores.database import intact, row, rows
+from perdure.stores.database import intact, rows
 from perdure.stores.derived import refill
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 from perdure.stores.queue import QueueCount, QueueGroup, QueueState
 from perdure.stores.values import group_values
 
@@ -22,26 +23,24 @@ __all__ = ["LAST", "counts", "fill", "unleased", "waiting_before", "waiting_grou
 
 LAST = 2**63 - 1  # the largest number that a run can have
 
-_SQL = {name: query.sql for name, query in QUERIES.items()}
-
 log = structlog.get_logger(__name__)
 
 
 def fill(connection: apsw.Connection) -> None:
     """Build the rows from the executions; a damaged execution gets none."""
     try:
-        found = rows(connection, _SQL["list_queue_of_runs"], (0, LAST))
+        found = rows(connection, STATEMENTS["list_queue_of_runs"], (0, LAST))
     except (apsw.CorruptError, CorruptBlob):
-        query = _SQL["list_queue_of_runs"]
+        query = STATEMENTS["list_queue_of_runs"]
         read = intact(connection, "list_executed", lambda number: rows(connection, query, (number, number)))
         found = list(read)
     refill(connection, "queue", [write("clear_queue"), Write("insert_queued", found)])
 
 
-def waiting_groups(connection: apsw.Connection, tags: Collection[str], now: float) -> list[QueueGroup]:
+def waiting_groups(ask: Ask, tags: Collection[str], now: float) -> list[QueueGroup]:
     """Return the groups in which at least one run has no lease, without groups whose rows are damaged."""
     groups = []
-    for values in rows(connection, _SQL["list_waiting_groups"], (json.dumps(sorted(set(tags))), now)):
+    for values in ask("list_waiting_groups", json.dumps(sorted(set(tags))), now):
         try:
             texts = [value.decode() if isinstance(value, bytes) else value for value in values]
             groups.append(msgspec.convert(texts, QueueGroup, strict=False))
@@ -50,19 +49,19 @@ def waiting_groups(connection: apsw.Connection, tags: Collection[str], now: floa
     return groups
 
 
-def unleased(connection: apsw.Connection, group: QueueGroup, now: float, limit: int) -> list[str]:
+def unleased(ask: Ask, group: QueueGroup, now: float, limit: int) -> list[str]:
     """Return the ids of the first runs of a group that have no lease."""
-    found = rows(connection, _SQL["list_unleased"], (*group_values(group), now, limit))
+    found = ask("list_unleased", *group_values(group), now, limit)
     return [run_id for (run_id,) in found]
 
 
-def waiting_before(connection: apsw.Connection, run_id: str, now: float) -> int | None:
+def waiting_before(ask: Ask, run_id: str, now: float) -> int | None:
     """Return how many runs wait before a run; None if it doesn't wait or doesn't exist."""
-    found = row(connection, _SQL["count_waiting_before"], (run_id, now))
-    return None if found is None else found[0]
+    found = ask("count_waiting_before", run_id, now)
+    return int(found[0][0]) if found else None
 
 
-def counts(connection: apsw.Connection, now: float) -> list[QueueCount]:
+def counts(ask: Ask, now: float) -> list[QueueCount]:
     """Return the number of runs by kind, owner and `QueueState`."""
-    found = rows(connection, _SQL["count_queue"], (now,))
+    found = ask("count_queue", now)
     return [QueueCount(kind, owner, QueueState(state), count) for kind, owner, state, count in found]

@@ -4,60 +4,34 @@
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-import apsw
-import msgspec
-import structlog
-
 from perdure.clock import steady
-from perdure.errors import CorruptBlob, RunNotFound, SavepointNotFound
-from perdure.run import Execution, Key, LogLine, Run, Step
-from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores import queue_rows, run_rows
-from perdure.stores.base import Version, check_retention
+from perdure.stores.ask import Ask
+from perdure.stores.base import check_retention
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Command, Committed, Document, Retention, Use
-from perdure.stores.commands.creation import check_quota, find_run_key, quota_queries
-from perdure.stores.commands.documents import to_document
-from perdure.stores.commands.steps import find_step_key
+from perdure.stores.commands import Command, Committed, Retention
 from perdure.stores.copying import copy_to
-from perdure.stores.database import last_batch, row, rows
-from perdure.stores.executions import unfinished
+from perdure.stores.database import last_batch, named
+from perdure.stores.file_integrity import file_problems
 from perdure.stores.file_medium import FileMedium
-from perdure.stores.integrity import problems
-from perdure.stores.keys import creation_key, step_keys, to_made_run, to_recorded_step
-from perdure.stores.lines import read_lines
 from perdure.stores.location import resolved
 from perdure.stores.medium import Medium
-from perdure.stores.queries import QUERIES
-from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup
-from perdure.stores.quota import Quota
-from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
-from perdure.stores.transaction import answer
-from perdure.stores.values import check_page, to_execution, to_info, to_run
+from perdure.stores.reads import DatabaseReads
 from perdure.stores.watchers import Watchers
 from perdure.stores.writer import Writer
 
 __all__ = ["SqlStore", "SqliteStore"]
 
-PAGE = 1000  # runs that are searched at once if records are damaged
-
 R = TypeVar("R")
 
-_SQL = {name: query.sql for name, query in QUERIES.items()}
 
-log = structlog.get_logger(__name__)
-
-
-class SqlStore:
+class SqlStore(DatabaseReads):
     """A `Store` in an SQLite database on any medium.
 
     Parameters
@@ -86,6 +60,11 @@ class SqlStore:
         self._watchers = Watchers()
         self._medium = open_medium()
         self._writer = Writer(self._medium, retention, self._watchers.notify, probe_every)
+
+    @property
+    def name(self) -> str:
+        """The name of the database for messages and log events."""
+        return self._medium.name
 
     @property
     def unavailable(self) -> str | None:
@@ -124,188 +103,11 @@ class SqlStore:
         """Queue a command for the writer."""
         return self._writer.submit(command, None if chain is None else chain.link())
 
-    # Runs ---------------------------------------------------------------------------------------------------
-
-    def run(self, run_id: str) -> Run:
-        """Return a run."""
-        with self._medium.reading() as connection:
-            values = row(connection, _SQL["read_run"], (run_id,))
-        if values is None:
-            raise RunNotFound(run=run_id)
-        return to_run(values)
-
-    def run_by_key(self, owner: str, key: Key) -> Run | None:
-        """Return the run that an owner created with a key, or None."""
-        with self._medium.reading() as connection:
-            return to_made_run(answer(connection, find_run_key(owner, key)), owner, key)
-
-    def creation_key(self, run_id: str) -> Key | None:
-        """Return the key with which a run was created, or None."""
-        with self._medium.reading() as connection:
-            return creation_key(connection, run_id)
-
-    def runs(
-        self,
-        filter: RunFilter = ALL,
-        *,
-        order: RunOrder = RunOrder.NEWEST,
-        limit: int = 100,
-        cursor: Cursor | None = None,
-    ) -> Sequence[Run]:
-        """Return a page of the runs that match a filter, in an order."""
-        try:
-            with self._medium.reading() as connection, connection:
-                places = run_rows.find(connection, filter, order, cursor, limit)
-                numbers = json.dumps([number for _, number in places])
-                return [to_run(values) for values in rows(connection, _SQL["read_runs"], (numbers,))]
-        except CorruptBlob as error:
-            log.error("run_damaged", path=self._medium.name, reason=str(error))
-        return list(islice(self._intact_runs(filter, order, cursor), max(0, limit)))
-
-    def check_quota(self, owner: str, quota: Quota) -> None:
-        """Raise the error that `CreateRun` would raise now if the owner has reached a limit."""
-        with self._medium.reading() as connection, connection:
-            answers = [answer(connection, query) for query in quota_queries(owner, quota)]
-        check_quota(owner, quota, answers)
-
-    # Steps --------------------------------------------------------------------------------------------------
-
-    def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
-        """Return the steps after position `after`, ascending."""
-        with self._medium.reading() as connection:
-            found = rows(connection, _SQL["list_steps"], (run_id, after, max(0, limit)))
-            if not found:
-                _require(connection, run_id)
-                return []
-        position = found[0][3]
-        steps = [
-            Step(position=at, inputs=inputs, outputs=outputs)
-            for at, inputs, outputs, _ in found
-            if at is not None
-        ]
-        check_page(run_id, max(0, after), limit, position, [step.position for step in steps])
-        return steps
-
-    def step_by_key(self, run_id: str, key: Key) -> Step | None:
-        """Return the step recorded with a key and ordinal, or None."""
-        with self._medium.reading() as connection:
-            found = answer(connection, find_step_key(run_id, key))
-            if not found:
-                _require(connection, run_id)
-        return to_recorded_step(found, key)
-
-    def step_keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
-        """Return the keys of the steps after a position, ascending, each with its step's position."""
-        with self._medium.reading() as connection:
-            return step_keys(connection, run_id, after)
-
-    # Savepoints ---------------------------------------------------------------------------------------------
-
-    def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
-        """Return descriptions of the savepoints of a run, by ascending timestamp."""
-        with self._medium.reading() as connection:
-            found = rows(connection, _SQL["list_savepoints"], (run_id,))
-            if not found:
-                _require(connection, run_id)
-        return [to_info(values) for values in found]
-
-    def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
-        """Return a savepoint, checked."""
-        with self._medium.reading() as connection:
-            found = row(connection, _SQL["read_savepoint"], (run_id, timestamp))
-            if found is None:
-                _require(connection, run_id)
-                raise SavepointNotFound(run=run_id, savepoint=timestamp)
-        at, position, milestone, blob = found
-        savepoint = Savepoint.from_blob(blob)
-        if (savepoint.timestamp, savepoint.position) != (at, position):
-            raise CorruptBlob(
-                reason=f"it belongs to timestamp {savepoint.timestamp} and step {savepoint.position}, not to "
-                f"timestamp {at} and step {position}"
-            )
-        return msgspec.structs.replace(savepoint, milestone=bool(milestone))
-
-    # Executions ---------------------------------------------------------------------------------------------
-
-    def execution(self, run_id: str) -> Execution:
-        """Return a run's execution, checked."""
-        with self._medium.reading() as connection:
-            values = row(connection, _SQL["read_execution"], (run_id,))
-        if values is None:
-            raise RunNotFound(run=run_id)
-        return to_execution(values)
-
-    def executions(self) -> Sequence[Execution]:
-        """Return the executions of all unfinished runs, in the order of their creation."""
-        with self._medium.reading() as connection:
-            return unfinished(connection)
-
-    def unstored(self) -> Sequence[str]:
-        """Return the ids of the runs that have ended and whose files aren't stored yet."""
-        with self._medium.reading() as connection:
-            return [run_id for (run_id,) in rows(connection, _SQL["list_unstored"])]
-
-    def waiting_before(self, run_id: str) -> int | None:
-        """Return how many runs wait before a run, or None if it doesn't wait."""
-        with self._medium.reading() as connection, connection:
-            found = queue_rows.waiting_before(connection, run_id, self.clock())
-            if found is None:
-                _require(connection, run_id)
-        return found
-
-    def waiting_groups(self, tags: Collection[str] = (ANY_TAG,)) -> Sequence[QueueGroup]:
-        """Return the groups in which at least one run has no lease."""
-        with self._medium.reading() as connection:
-            return queue_rows.waiting_groups(connection, tags, self.clock())
-
-    def unleased(self, group: QueueGroup, limit: int = 100) -> Sequence[str]:
-        """Return the ids of the first runs of a group that have no lease."""
-        with self._medium.reading() as connection:
-            return queue_rows.unleased(connection, group, self.clock(), limit)
-
-    def queue_counts(self) -> Sequence[QueueCount]:
-        """Return the number of unfinished runs with an execution, by kind, owner and `QueueState`."""
-        with self._medium.reading() as connection:
-            return queue_rows.counts(connection, self.clock())
-
-    def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
-        """Return the output lines of a run after a number, ascending."""
-        with self._medium.reading() as connection:
-            found = read_lines(connection, run_id, after, max(0, limit))
-            if not found:
-                _require(connection, run_id)
-        return found
-
-    # Documents of dialects ----------------------------------------------------------------------------------
-
-    def document(self, dialect: str, id: str) -> Document | None:
-        """Return a document, or None."""
-        with self._medium.reading() as connection:
-            found = row(connection, _SQL["read_document"], (dialect, id))
-        return None if found is None else to_document(found)
-
-    def documents(
-        self, dialect: str, *, owner: str | None = None, strict: bool = False
-    ) -> Sequence[Document]:
-        """Return documents by id; damaged ones are left out, or raise an error if `strict`."""
-        query, given = ("list_documents", ()) if owner is None else ("list_documents_of_owner", (owner,))
-        try:
-            with self._medium.reading() as connection:
-                return [to_document(it) for it in rows(connection, _SQL[query], (dialect, *given))]
-        except CorruptBlob as error:
-            if strict:
-                raise
-            log.error("document_damaged", path=self._medium.name, reason=str(error))
-        return [
-            document
-            for document in self._intact_documents(dialect)
-            if owner is None or (document.use is not None and document.use.owner == owner)
-        ]
-
-    def uses(self, dialect: str) -> Mapping[str, Use]:
-        """Return the last uses of a dialect's documents, by id."""
-        with self._medium.reading() as connection:
-            return {id: Use(*use) for id, *use in rows(connection, _SQL["list_uses"], (dialect,))}
+    @contextmanager
+    def _reading(self, *, snapshot: bool = False) -> Iterator[Ask]:
+        """Lend the database for short reads; with `snapshot`, all of them see the same moment."""
+        with self._medium.reading() as connection, connection if snapshot else nullcontext():
+            yield partial(named, connection)
 
     # Maintenance --------------------------------------------------------------------------------------------
 
@@ -313,34 +115,8 @@ class SqlStore:
         """Read the whole store and return a sentence for each damaged page, key, record or execution."""
         unavailable = self.unavailable
         with self._medium.snapshot() as connection:
-            found = problems(connection)
+            found = file_problems(connection)
         return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
-
-    def _intact_runs(self, filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> Iterator[Run]:
-        """Yield the readable runs after a cursor, one by one."""
-        while True:
-            with self._medium.reading() as connection, connection:
-                places = run_rows.find(connection, filter, order, cursor, PAGE)
-            for _, number in places:
-                with suppress(CorruptBlob):
-                    with self._medium.reading() as connection:
-                        values = row(connection, _SQL["read_run_by_number"], (number,))
-                    if values is not None:
-                        yield to_run(values)
-            if len(places) < PAGE:
-                return
-            cursor = Cursor(order, *places[-1])
-
-    def _intact_documents(self, dialect: str) -> Iterator[Document]:
-        """Yield the readable documents of a dialect by id, one by one."""
-        with self._medium.reading() as connection:
-            known = rows(connection, _SQL["list_document_ids"])
-        for of, id in known:
-            if of == dialect:
-                with suppress(CorruptBlob):
-                    document = self.document(dialect, id)
-                    if document is not None:
-                        yield document
 
     # Watching -----------------------------------------------------------------------------------------------
 
@@ -348,12 +124,6 @@ class SqlStore:
         """Return the number of the last transaction."""
         with self._medium.reading() as connection:
             return last_batch(connection, self._medium.name)
-
-    def versions(self, run_ids: Collection[str]) -> Mapping[str, Version]:
-        """Return the versions of these runs, without those that don't exist."""
-        with self._medium.reading() as connection:
-            found = rows(connection, _SQL["list_versions"], (json.dumps(list(run_ids)),))
-        return {version[0]: version for version in found}
 
     def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
         """Call `callback` after each commit that changes a run, before its future is resolved."""
@@ -440,10 +210,3 @@ class SqliteStore(SqlStore):
             with suppress(FileNotFoundError):
                 found[name] = path.stat().st_size
         return found
-
-
-def _require(connection: apsw.Connection, run_id: str) -> int:
-    found = row(connection, _SQL["find_run"], (run_id,))
-    if found is None:
-        raise RunNotFound(run=run_id)
-    return int(found[0])

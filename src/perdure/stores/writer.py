@@ -35,7 +35,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import apsw
-import structlog
 from msgspec.structs import replace
 
 from perdure.clock import steady
@@ -43,6 +42,7 @@ from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
 from perdure.stores.chain import ChainLink
 from perdure.stores.commands import Command, Committed, Moment, Retention
 from perdure.stores.database import reason, row
+from perdure.stores.events import log_event
 from perdure.stores.medium import Medium
 from perdure.stores.queries import QUERIES
 from perdure.stores.repair import repair
@@ -58,8 +58,6 @@ PAGE = 4096  # bytes
 MIN_PAGES, MAX_PAGES = 8, 1024  # that a probe writes
 
 R = TypeVar("R")
-
-log = structlog.get_logger(__name__)
 
 _BEGIN = QUERIES["begin"].sql
 _COMMIT = QUERIES["commit"].sql
@@ -242,7 +240,7 @@ class Writer:
             committed = self._acknowledge(batch)
         if committed and self._unavailable is not None:
             self._unavailable = None
-            _log_event("info", "store_available", path=self._medium.name)
+            log_event("info", "store_available", path=self._medium.name)
         self._answer(items, committed)
         return rest
 
@@ -411,7 +409,7 @@ class Writer:
         why = str(known or error) if isinstance(error, PerdureError) else reason(self._medium.name, error)
         before, self._unavailable = self._unavailable, why
         if before is None:
-            _log_event("error", "store_unavailable", path=self._medium.name, reason=why)
+            log_event("error", "store_unavailable", path=self._medium.name, reason=why)
 
     def _start_anew(self) -> int | None:
         """Open the medium again; return the number of its last transaction, or None if that fails."""
@@ -444,13 +442,7 @@ class Writer:
 
     def _log_failed_checkpoint(self, error: apsw.Error) -> None:
         name = self._medium.name
-        _log_event("warning", "checkpoint_failed", path=name, reason=reason(name, error))
-
-
-def _log_event(level: str, event: str, **values: str) -> None:
-    """Log an event. A program's own logging configuration may raise here; the writer continues."""
-    with contextlib.suppress(Exception):
-        getattr(log, level)(event, **values)
+        log_event("warning", "checkpoint_failed", path=name, reason=reason(name, error))
 
 
 def _outcome_unknown(error: Exception) -> bool:

@@ -366,9 +366,13 @@ class ExecutionConformance(StoreOpening):
             for run_id, result in (("small", b"1"), ("none", None), ("other", b"333")):
                 store.submit(Finish(run_id, fences[run_id], change, result=result)).result(WAIT)
             store.check_quota("ann", limited(2))
-            # These are on their way at once: the result comes before the run that is refused for it.
+            # These are on their way at once: the result comes before the run that is refused for it. A store
+            # that executes commands of different runs side by side has to be waited for.
             first = store.submit(CreateRun(a_run("first"), quota=limited(70_001)))
-            store.submit(Finish("large", fences["large"], change, result=b"2" * 70_000))
+            finished = store.submit(Finish("large", fences["large"], change, result=b"2" * 70_000))
+            if store.shared:
+                first.result(WAIT)
+                finished.result(WAIT)
             refused = store.submit(CreateRun(a_run("second"), quota=limited(70_001))).exception(WAIT)
             assert first.exception(WAIT) is None
             assert isinstance(refused, ResultBytesExceeded)

@@ -101,8 +101,9 @@ def test_an_unknown_scheme_is_told_which_are_installed_and_how_one_is_registered
     with pytest.raises(UnknownStore) as refused:
         open_store("mysql://ann:secret@host/db")
     assert str(refused.value) == (
-        "No installed package has stores of mysql://. Installed: memory://, sqlite://. Install the package "
-        "that has them, or register their class in the entry-point group perdure.stores (docs/stores.md)."
+        "No installed package has stores of mysql://. Installed: memory://, postgresql://, sqlite://. "
+        "Install the package that has them, or register their class in the entry-point group "
+        "perdure.stores (docs/stores.md)."
     )
 
 

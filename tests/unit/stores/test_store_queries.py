@@ -8,8 +8,8 @@ import pytest
 
 import perdure.stores
 from perdure.stores.database import migrate
-from perdure.stores.queries import MIGRATIONS, QUERIES, parse
-from perdure.stores.run_rows import LISTS, List
+from perdure.stores.list_queries import List
+from perdure.stores.queries import LISTS, MIGRATIONS, QUERIES, parse
 
 SOURCES = Path(perdure.stores.__file__).parent
 STATEMENTS = {name: query.sql for name, query in QUERIES.items() if " " in query.sql}
@@ -71,7 +71,8 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
         "newest_change",
         "read_counter",
         "set_counter",
-        "next_run_number",  # a table of one row
+        "next_run_numbers",  # a table of one row
+        "next_blob_numbers",
     }
     whole |= {
         "list_run_numbers",

@@ -6,11 +6,12 @@ defined once for every database, and is tested without one.
 """
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from perdure.lifecycle import RunStatus
+from perdure.stores.commands.locks import Lock
 
 __all__ = [
     "READ_COUNTER",
@@ -128,6 +129,13 @@ class Decision(msgspec.Struct, Generic[R], frozen=True):
 
 class Command(msgspec.Struct, Generic[R], frozen=True):
     """A write. The fields of a subclass are its parameters; R is the type of its result."""
+
+    at_once: ClassVar[bool] = False
+    """Whether the queries must see the same moment, although nothing keeps others from writing."""
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks for what the queries read and nobody else may change meanwhile."""
+        return ()
 
     def reads(self) -> Sequence[Query]:
         """Return the queries that the decision is based on."""

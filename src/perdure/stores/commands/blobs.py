@@ -9,10 +9,10 @@ No savepoint ever names a blob whose object is gone:
 3. A savepoint is committed only if all blobs that it names are there and none is dying (`name_blobs`).
    `UseBlobs` never returns a dying one: the same content becomes a new row, whose object has another name.
 
-Transactions come one after the other. If the one that names a blob comes before that of 2, the sweep sees
-the name; if it comes after it, 3 refuses it. So the hour for which an unused blob stays isn't what makes this
-safe. It keeps savepoints under way from being refused, and a backup whole, whose rows are older than its
-objects.
+Transactions that name blobs and those that sweep exclude each other. If the one that names a blob comes
+before that of 2, the sweep sees the name; if it comes after it, 3 refuses it. So the hour for which an unused
+blob stays isn't what makes this safe. It keeps savepoints under way from being refused, and a backup whole,
+whose rows are older than its objects.
 """
 
 import json
@@ -21,9 +21,20 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from perdure.errors import ArtifactsUnavailable
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, Write, write
+from perdure.stores.commands.locks import Lock
 
-__all__ = ["UNNAMED_SECONDS", "Blob", "ForgetBlobs", "SweepBlobs", "UseBlobs", "find_blobs", "name_blobs"]
+__all__ = [
+    "UNNAMED_SECONDS",
+    "Blob",
+    "ForgetBlobs",
+    "SweepBlobs",
+    "UseBlobs",
+    "find_blobs",
+    "name_blobs",
+    "name_locks",
+]
 
 UNNAMED_SECONDS = 3600.0
 MOST = 1000  # that are swept at once
@@ -47,10 +58,14 @@ class UseBlobs(Command[list[Blob]], frozen=True):
     owner: str
     contents: Sequence[tuple[str, int]]
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the owner's blobs, and a shared one against the sweep."""
+        return locks.blobs_of(self.owner), locks.shared(locks.BLOBS)
+
     def reads(self) -> Sequence[Query]:
-        """Return the queries for the blobs that there are, and the next number."""
+        """Return the queries for the blobs that there are, and numbers for new ones."""
         hashes = json.dumps([digest for digest, _ in self.contents])
-        return Query("find_blobs", (self.owner, hashes)), Query("next_blob_number")
+        return Query("find_blobs", (self.owner, hashes)), Query("next_blob_numbers", (len(self.contents),))
 
     def decide(self, answers: Answers, at: Moment) -> Decision[list[Blob]]:
         """Note the use of those that there are, and make the others."""
@@ -58,12 +73,12 @@ class UseBlobs(Command[list[Blob]], frozen=True):
             digest: Blob(number, self.owner, digest, bool(stored)) for number, digest, stored in answers[0]
         }
         writes = [Write("use_blob", [(blob.number,) for blob in known.values()])] if known else []
-        ((number,),) = answers[1]
+        numbers = iter(answers[1])
         for digest, size in self.contents:
             if digest not in known:
+                (number,) = next(numbers)
                 known[digest] = Blob(number, self.owner, digest, False)
                 writes.append(write("insert_blob", number, self.owner, digest, size))
-                number += 1
         return Decision([known[digest] for digest, _ in self.contents], writes)
 
 
@@ -74,6 +89,10 @@ class SweepBlobs(Command[list[Blob]], frozen=True):
     """
 
     seconds: float = UNNAMED_SECONDS
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of all blobs."""
+        return (locks.BLOBS,)
 
     def reads(self) -> Sequence[Query]:
         """Return the query for those that are to go."""
@@ -99,6 +118,11 @@ class ForgetBlobs(Command[None], frozen=True):
 def find_blobs(numbers: Collection[int]) -> Query:
     """Return the query that `name_blobs` takes the rows of."""
     return Query("count_blobs", (json.dumps(sorted(numbers)),))
+
+
+def name_locks(numbers: Collection[int]) -> Sequence[Lock]:
+    """Return the lock for a savepoint that names blobs; none if it names none."""
+    return (locks.shared(locks.BLOBS),) if numbers else ()
 
 
 def name_blobs(number: int, timestamp: int, numbers: Collection[int], counted: Rows) -> list[Write]:

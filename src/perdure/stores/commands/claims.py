@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Run, ending
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import READ_COUNTER, Answers, Command, Decision, Moment, Query, write
 from perdure.stores.commands.executions import execution_in, find_execution, given_back, put_execution, take
 from perdure.stores.commands.found import Found, changed, find_run, found, read_run
+from perdure.stores.commands.locks import Lock
 from perdure.stores.queue import QueueGroup
 from perdure.stores.values import group_values, to_execution, to_run, to_state
 
@@ -20,6 +22,8 @@ __all__ = ["Claim", "Settle"]
 
 class Claim(Command[Execution | CorruptBlob | None], frozen=True):
     """Lease the next run of some groups of the queue that has no lease.
+
+    It has no lock: the query for the candidates locks them, and skips those that others have locked.
 
     Runs with an id in `working` are skipped even if their lease has ended: the claimant still works on them,
     and is late with the renewal.
@@ -75,6 +79,10 @@ class Settle(Command[Run | CorruptBlob | None], frozen=True):
 
     run_id: str
     interrupted: bool = False
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution and its record."""

@@ -19,6 +19,8 @@ _TABLES = ("owners", "queue", "tags")
 class Recount(Command[Sequence[str]], frozen=True):
     """Rebuild the derived tables, and return a sentence for each error that was found in them."""
 
+    at_once = True
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for damaged pages, for the stored values, and for the right ones."""
         tables = [check_table(table) for table in _TABLES]

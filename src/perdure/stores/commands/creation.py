@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from perdure.errors import CorruptBlob, Invalid, RunExists, StepNotFound
 from perdure.lifecycle import FINAL
 from perdure.run import Execution, Key, Run
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import (
     Answers,
     Command,
@@ -20,9 +21,10 @@ from perdure.stores.commands.base import (
     Write,
     write,
 )
-from perdure.stores.commands.blobs import find_blobs
+from perdure.stores.commands.blobs import find_blobs, name_locks
 from perdure.stores.commands.executions import begun
 from perdure.stores.commands.found import find_run, found
+from perdure.stores.commands.locks import Lock
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
 from perdure.stores.keys import run_key_values, to_made_run
 from perdure.stores.quota import Quota
@@ -55,14 +57,20 @@ class CreateRun(Command[Created], frozen=True):
     quota: Quota | None = None
     execution: Execution | None = None
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks of the run, of its owner, and of blobs that the savepoint names."""
+        named = () if self.savepoint is None else name_locks(self.savepoint.blobs)
+        return locks.run(self.run.id), locks.owner(self.run.owner), *named
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the key, the id, the next number, the owner's counts, and blobs."""
-        queries = list(_queries(self.run, self.key, self.quota))
+        queries = [_next_numbers(1), *_queries(self.run, self.key, self.quota)]
         return queries if self.savepoint is None else [*queries, find_blobs(self.savepoint.blobs)]
 
     def decide(self, answers: Answers, at: Moment) -> Decision[Created]:
         """Create the run, or return the one that the key created."""
-        known = _known(self.run.owner, self.key, self.quota, iter(answers))
+        ((number,),), *rest = answers
+        known = _known(self.run.owner, self.key, self.quota, number, iter(rest))
         if known.recorded is not None:
             return Decision(Created(known.recorded, replayed=True))
         writes = _within_quota(self.run.owner, self.quota, known)
@@ -99,9 +107,18 @@ class ForkRuns(Command[list[Created]], frozen=True):
     forks: Sequence[Fork]
     quota: Quota | None = None
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks of the runs and their owners; those of the parents and of blobs are shared."""
+        found = {*name_locks([blob for fork in self.forks for blob in fork.savepoint.blobs])}
+        for fork in self.forks:
+            found |= {locks.run(fork.run.id), locks.owner(fork.run.owner)}
+            if fork.run.parent is not None:
+                found.add(locks.shared(locks.run(fork.run.parent)))
+        return sorted(found)
+
     def reads(self) -> Sequence[Query]:
-        """Return the queries of each fork: those of `CreateRun`, the parent, its steps, and the blobs."""
-        queries: list[Query] = []
+        """Return the queries for numbers, and for each fork: those of `CreateRun`, its parent, and blobs."""
+        queries = [_next_numbers(len(self.forks))]
         for fork in self.forks:
             queries += _queries(fork.run, fork.key, self.quota)
             parent = fork.run.parent  # without one both queries find nothing
@@ -118,9 +135,10 @@ class ForkRuns(Command[list[Created]], frozen=True):
         writes: list[Write] = []
         made: dict[str, Run] = {}
         unfinished = 0
-        rest = iter(answers)
-        for fork in self.forks:
-            known = _known(fork.run.owner, fork.key, self.quota, rest)
+        numbers, *of_forks = answers
+        rest = iter(of_forks)
+        for fork, (number,) in zip(self.forks, numbers, strict=True):
+            known = _known(fork.run.owner, fork.key, self.quota, number, rest)
             parent, counted, blobs = next(rest), next(rest), next(rest)
             if known.recorded is not None:
                 created.append(Created(known.recorded, replayed=True))
@@ -174,7 +192,7 @@ def find_run_key(owner: str, key: Key) -> Query:
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """The basis of a creation: the run with its id, its number, the run of its key, the owner's counts."""
+    """The basis of a creation: the run with its id, a new number, the run of its key, the owner's counts."""
 
     taken: Rows
     number: int
@@ -182,18 +200,22 @@ class _Known(msgspec.Struct, frozen=True):
     quota: Answers
 
 
+def _next_numbers(count: int) -> Query:
+    """Return the query for as many numbers of new runs."""
+    return Query("next_run_numbers", (count,))
+
+
 def _queries(run: Run, key: Key | None, quota: Quota | None) -> Iterator[Query]:
     yield find_run(run.id)
-    yield Query("next_run_number")
     if key is not None:
         yield find_run_key(run.owner, key)
     if quota is not None:
         yield from quota_queries(run.owner, quota)
 
 
-def _known(owner: str, key: Key | None, quota: Quota | None, answers: Iterator[Rows]) -> _Known:
+def _known(owner: str, key: Key | None, quota: Quota | None, number: int, answers: Iterator[Rows]) -> _Known:
     """Take the next answers, which belong to `_queries`."""
-    taken, ((number,),) = next(answers), next(answers)
+    taken = next(answers)
     recorded = None if key is None else to_made_run(next(answers), owner, key)
     return _Known(taken, number, recorded, () if quota is None else tuple(islice(answers, 3)))
 
@@ -210,14 +232,11 @@ def _within_quota(
     return [write("count_results", owner)]
 
 
-def _inserted(run: Run, key: Key | None, known: _Known, before: int = 0) -> tuple[Run, list[Write]]:
-    """Return a run with its number, and its writes.
-
-    `before` is how many runs the same command creates before it.
-    """
+def _inserted(run: Run, key: Key | None, known: _Known) -> tuple[Run, list[Write]]:
+    """Return a run with its number, and its writes."""
     if known.taken:
         raise RunExists(run=run.id)
-    made = replace(run, number=known.number + before, generation=0)
+    made = replace(run, number=known.number, generation=0)
     writes = [write("insert_run", *run_values(made)), write("insert_spec", made.number, made.spec)]
     if made.name or made.tags:
         writes.append(write("put_label", made.number, made.name, to_tags(made.tags)))
@@ -240,7 +259,7 @@ def _forked(
     if counted[0][0] != run.parent_position:
         reason = f"steps are missing from the log of the run {run.parent!r} before step {run.parent_position}"
         raise CorruptBlob(reason=reason)
-    forked, writes = _inserted(replace(run, position=run.parent_position), fork.key, known, len(made))
+    forked, writes = _inserted(replace(run, position=run.parent_position), fork.key, known)
     copied = (forked.number, parent.number, run.parent_position)
     writes += [write("copy_steps", *copied), write("copy_savepoints", *copied)]
     return forked, [*writes, write("copy_savepoint_blobs", forked.number, parent.number)]

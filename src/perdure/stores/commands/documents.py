@@ -13,6 +13,7 @@ from perdure.errors import CorruptBlob, DocumentsExceeded, VersionConflict
 from perdure.lifecycle import FINAL
 from perdure.run import Change
 from perdure.stores.checksums import checksum
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import (
     READ_COUNTER,
     Answers,
@@ -25,6 +26,7 @@ from perdure.stores.commands.base import (
     write,
 )
 from perdure.stores.commands.found import changed, find_run, found
+from perdure.stores.commands.locks import Lock
 
 __all__ = [
     "AddDocuments",
@@ -116,6 +118,10 @@ class PutDocument(Command[Document], frozen=True):
     version: int | None
     use: Use | None = None
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the document."""
+        return (locks.document(self.dialect, self.id),)
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the former document and the counter of versions."""
         return _find_used(self.dialect, self.id), READ_COUNTER
@@ -146,6 +152,11 @@ class AddDocuments(Command[Sequence[Document]], frozen=True):
     documents: Sequence[tuple[str, bytes]]
     use: Use
     limit: OwnerLimit | None = None
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks of the owner's number of documents, and of each document."""
+        added = [locks.document(self.dialect, id) for id, _ in self.documents]
+        return locks.documents_of(self.dialect, self.use.owner), *added
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the owner's count, the counter of versions, and the ids."""
@@ -181,6 +192,10 @@ class Touch(Command[None], frozen=True):
     stamp: int
     accessed: float
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the document."""
+        return (locks.document(self.dialect, self.id),)
+
     def reads(self) -> Sequence[Query]:
         """Return the query for the document."""
         return (Query("find_document", (self.dialect, self.id)),)
@@ -213,6 +228,11 @@ class ForgetDocument(Command[bool], frozen=True):
     run_id: str | None = None
     change: Change = Change()
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks of the document and its run."""
+        ended = () if self.run_id is None else (locks.run(self.run_id),)
+        return locks.document(self.dialect, self.id), *ended
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the document and its run."""
         document = _find_used(self.dialect, self.id)
@@ -241,6 +261,10 @@ class DeleteDocument(Command[None], frozen=True):
 
     dialect: str
     id: str
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the document."""
+        return (locks.document(self.dialect, self.id),)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Forget it."""

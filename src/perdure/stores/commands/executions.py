@@ -13,6 +13,7 @@ from perdure.errors import Fenced, Invalid, LeaseHeld, RunFinished, SavepointNot
 from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, LogLine, Run
 from perdure.stores.checksums import checksum
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import (
     READ_COUNTER,
     Answers,
@@ -27,6 +28,7 @@ from perdure.stores.commands.base import (
     write,
 )
 from perdure.stores.commands.found import Found, changed, find_run, found, read_run
+from perdure.stores.commands.locks import Lock
 from perdure.stores.values import (
     execution_values,
     line_values,
@@ -66,6 +68,10 @@ class Lease(Command[Execution], frozen=True):
     holder: str
     seconds: float
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution, and the counter of tokens."""
         return find_run(self.run_id), find_execution(self.run_id), READ_COUNTER
@@ -91,6 +97,10 @@ class Renew(Command[Execution], frozen=True):
     token: int
     seconds: float
     unbegun: bool = False
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its execution."""
@@ -121,6 +131,10 @@ class Report(Command[None], frozen=True):
     crashes: int | None = None
     lines: Sequence[LogLine] = ()
     computed_by: str | None = None
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution, and its last line."""
@@ -171,6 +185,10 @@ class Finish(Command[Run], frozen=True):
     seconds: float | None = None
     unbegun: bool = False
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution and its record."""
         return find_run(self.run_id), find_execution(self.run_id), read_run(self.run_id)
@@ -207,6 +225,10 @@ class Release(Command[None], frozen=True):
     crashes: int | None = None
     unbegun: bool = False
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its execution."""
         return find_run(self.run_id), find_execution(self.run_id)
@@ -230,6 +252,10 @@ class SetDesiredState(Command[Execution], frozen=True):
     run_id: str
     desired: DesiredState
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its execution."""
         return find_run(self.run_id), find_execution(self.run_id)
@@ -248,6 +274,10 @@ class MarkStored(Command[None], frozen=True):
 
     run_id: str
     version: int
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the query for the run."""
@@ -270,6 +300,10 @@ class CutLines(Command[None], frozen=True):
     run_id: str
     token: int
     savepoint: int | None
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution, and the number of lines at the savepoint."""

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from perdure.errors import VersionConflict
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Run
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, write
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import changed, find_run, found, read_run
+from perdure.stores.commands.locks import Lock
 from perdure.stores.values import to_run
 
 __all__ = ["ChangeRun", "DeleteRun"]
@@ -22,6 +24,10 @@ class ChangeRun(Command[Run], frozen=True):
     run_id: str
     version: int
     change: Change
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its record and, if it ends, its execution."""
@@ -44,6 +50,10 @@ class DeleteRun(Command[None], frozen=True):
     """Delete a run with its steps, savepoints, keys, execution and output lines."""
 
     run_id: str
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the query for the run."""

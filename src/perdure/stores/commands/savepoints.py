@@ -7,10 +7,12 @@ import msgspec
 
 from perdure.errors import SavepointNameTaken, SavepointNotFound
 from perdure.state.savepoint import Savepoint, SavepointInfo
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, Write, write
-from perdure.stores.commands.blobs import find_blobs, name_blobs
+from perdure.stores.commands.blobs import find_blobs, name_blobs, name_locks
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, find_run, found
+from perdure.stores.commands.locks import Lock
 from perdure.stores.values import to_info
 
 __all__ = ["EncodedSavepoint", "MarkSavepoint", "PutSavepoint", "encoded", "put"]
@@ -62,6 +64,10 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
     name: str | None = None
     pinned: bool = False
 
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks of the run and, if the savepoint names blobs, of blobs."""
+        return locks.run(self.run_id), *name_locks(self.savepoint.blobs)
+
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, the former savepoint, one with the name, execution and blobs."""
         queries = _queries(self.run_id, self.savepoint.timestamp, self.name)
@@ -99,6 +105,10 @@ class MarkSavepoint(Command[SavepointInfo], frozen=True):
     timestamp: int
     name: str | None
     pinned: bool
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, the savepoint, and one with the name."""

@@ -7,11 +7,13 @@ import msgspec
 from perdure.errors import KeyReused, PositionConflict, RunFinished, StepNotFound
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Step
+from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
-from perdure.stores.commands.blobs import find_blobs
+from perdure.stores.commands.blobs import find_blobs, name_locks
 from perdure.stores.commands.documents import Touch
 from perdure.stores.commands.executions import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, changed, find_run, found
+from perdure.stores.commands.locks import Lock
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
 from perdure.stores.keys import step_key_values, to_recorded_step
 
@@ -60,6 +62,12 @@ class Append(Command[Appended], frozen=True):
     savepoint: EncodedSavepoint | None = None
     change: Change | None = None
     touch: Touch | None = None
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the locks of the run, of the document that is used, and of blobs that are named."""
+        used = () if self.touch is None else self.touch.locks()
+        named = () if self.savepoint is None else name_locks(self.savepoint.blobs)
+        return locks.run(self.run_id), *used, *named
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, each entry's key, the execution if it changes, touch and blobs."""
@@ -132,6 +140,10 @@ class RepairStep(Command[None], frozen=True):
 
     run_id: str
     step: Step
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and the step."""

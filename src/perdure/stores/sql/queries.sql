@@ -46,9 +46,14 @@ SELECT max(updated) FROM runs;
 -- Count the opening, so that a server which had opened the file before writes nothing more
 UPDATE meta SET opening = opening + 1, batch = batch + 1 RETURNING store, opening, batch;
 
--- name: next_run_number
--- Read the number of the next run; numbers are never reused
-SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'runs';
+-- name: next_run_numbers
+-- Read the numbers of the next runs, as many as are asked for; numbers are never reused
+WITH RECURSIVE following (number) AS (
+    SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'runs'
+    UNION ALL
+    SELECT number + 1 FROM following LIMIT ?1
+)
+SELECT number FROM following;
 
 -- name: insert_run
 -- Insert a new run
@@ -402,9 +407,14 @@ WHERE runs.id = ?1 AND timestamp = ?2;
 SELECT number, hash, stored FROM blobs
 WHERE owner = ?1 AND dying = 0 AND hash IN (SELECT value FROM json_each(?2));
 
--- name: next_blob_number
--- Read the number that the next blob gets; none is used again
-SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'blobs';
+-- name: next_blob_numbers
+-- Read the numbers of the next blobs, as many as are asked for; none is used again
+WITH RECURSIVE following (number) AS (
+    SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'blobs'
+    UNION ALL
+    SELECT number + 1 FROM following LIMIT ?1
+)
+SELECT number FROM following;
 
 -- name: insert_blob
 -- Keep a new blob, whose object is written next

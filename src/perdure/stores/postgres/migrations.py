@@ -1,0 +1,66 @@
+"""The schema of the PostgreSQL store: creates and migrates it, under a lock that all processes share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from perdure.errors import NewerSchema, NotAStore, StoreNotFound
+from perdure.stores.postgres.queries import MIGRATIONS, QUERIES, Migration
+
+__all__ = ["migrate"]
+
+OPEN_SECONDS = 60.0  # since a process was last seen, after which it doesn't have the store open any more
+
+_SQL = {name: query.sql for name, query in QUERIES.items()}
+
+
+def migrate(
+    connection: psycopg.Connection[Any],
+    name: str,
+    migrations: Sequence[Migration] = MIGRATIONS,
+    *,
+    create: bool = True,
+) -> None:
+    """Apply the migrations that a database lacks, in one transaction.
+
+    A migration after the deployment, and those behind it, wait while a process has the store open that
+    doesn't know it: the next opening tries again.
+
+    Raises
+    ------
+    StoreNotFound
+        If the database has no store and `create` is False.
+    NotAStore
+        If it has tables of another program, or another encoding than UTF-8.
+    NewerSchema
+        If a migration after the deployment of a newer version was applied; the database is left unchanged.
+    """
+    with connection.transaction():
+        _run(connection, "lock_migrations")
+        ((encoding, is_store, is_empty),) = _run(connection, "look_at_database")
+        if encoding != "UTF8":
+            raise NotAStore(path=name, reason=f"its encoding is {encoding}, and must be UTF8")
+        if not is_store:
+            if not create:
+                raise StoreNotFound(store=name)
+            if not is_empty:
+                raise NotAStore(path=name, reason="its schema has tables of another program")
+            _run(connection, "create_migrations")
+        applied = dict(_run(connection, "list_migrations"))
+        known = migrations[-1].version
+        newer = [version for version, post in applied.items() if post and version > known]
+        if newer:
+            raise NewerSchema(what=f"The store {name}", found=max(newer), known=known)
+        for migration in migrations:
+            if migration.version in applied:
+                continue
+            if migration.post and _run(connection, "find_older_opening", migration.version, OPEN_SECONDS):
+                break
+            connection.execute(migration.script)
+            _run(connection, "note_migration", migration.version, migration.name, migration.post)
+
+
+def _run(connection: psycopg.Connection[Any], query: str, *values: Any) -> list[tuple[Any, ...]]:
+    cursor = connection.execute(_SQL[query], values)
+    return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,198 @@
+"""The PostgreSQL store: one database, read and written by any number of processes at once.
+
+`commands` defines the writes, `writer` executes them, `reads` defines the reads.
+"""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from perdure.errors import StoreUnavailable, WrongStore
+from perdure.stores.ask import Ask
+from perdure.stores.base import check_retention
+from perdure.stores.chain import Chain
+from perdure.stores.commands import Command, Committed, Retention
+from perdure.stores.integrity import problems
+from perdure.stores.location import shown_url
+from perdure.stores.postgres.connections import PAUSE, connect_options, conninfo_of, prepare
+from perdure.stores.postgres.failures import Meaning, in_words, meaning
+from perdure.stores.postgres.migrations import migrate
+from perdure.stores.postgres.queries import STATEMENTS
+from perdure.stores.postgres.readers import Readers, run
+from perdure.stores.postgres.writer import Writer
+from perdure.stores.reads import DatabaseReads
+from perdure.stores.watchers import Watchers
+
+__all__ = ["PostgresStore"]
+
+CHECK_SECONDS = 24 * 3600.0  # within which a query of a check must be answered
+ROWS = 1000  # that a check reads at once
+
+R = TypeVar("R")
+
+
+class PostgresStore(DatabaseReads):
+    """A `Store` in a PostgreSQL database, which any number of processes may have open.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://user:password@host:5432/database``, with options of libpq as its query.
+    keep
+        How many savepoints of a run retention keeps besides the permanent ones; at least 1.
+    keep_lines, keep_bytes
+        How many of the newest output lines of a run are kept, at least 1, and how many bytes in total.
+    create
+        Whether to create the schema in an empty database.
+    patience
+        Seconds for which a read or a write waits for a database that doesn't answer.
+    probe_every
+        Seconds without a write after which the store tests whether it can be written; None leaves that to the
+        next write.
+
+    Raises
+    ------
+    Invalid
+        If the URL can't be parsed.
+    StoreUnavailable
+        If the database can't be reached within `patience`.
+    StoreNotFound, NewerSchema, NotAStore
+        As `migrate` does.
+    """
+
+    ephemeral: ClassVar[bool] = False
+    shared: ClassVar[bool] = True
+    file: ClassVar[None] = None
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keep: int = 3,
+        keep_lines: int = 10_000,
+        keep_bytes: int = 10_000_000,
+        create: bool = True,
+        patience: float = 10.0,
+        probe_every: float | None = None,
+    ) -> None:
+        retention = check_retention(Retention(keep, keep_lines, keep_bytes))
+        self._shown = shown_url(url)
+        self._patience = patience
+        self._conninfo = conninfo_of(url)
+        self._latest = 0.0  # the largest time that `clock` has returned
+        self._watchers = Watchers()
+        store, now = self._prepared(create)
+        self.identity = store.hex()
+        self._writer = Writer(
+            self._conninfo,
+            name=self._shown,
+            opening=secrets.token_hex(8),
+            retention=retention,
+            notify=self._watchers.notify,
+            patience=patience,
+            probe_every=probe_every,
+        )
+        self._writer.offset = now - time.monotonic()
+        self._readers = Readers(self._conninfo, self._writer.watchdog, patience)
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return self._shown
+
+    @property
+    def waiting(self) -> int:
+        """Number of writes that wait for their commit."""
+        return self._writer.waiting
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of the database, as the writer has found them; empty at first."""
+        size = self._writer.size
+        return {} if size is None else {"database": size}
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why nothing can be written at the moment; None if writing works."""
+        return self._writer.unavailable
+
+    def close(self) -> None:
+        """Commit the waiting writes, then close all connections; does nothing if it is closed."""
+        self._writer.close()
+        self._readers.close()
+
+    def clock(self) -> float:
+        """Return the time by which leases end: the database's clock, as it was seen last and has gone on."""
+        self._latest = max(self._latest, self._writer.offset + time.monotonic())
+        return self._latest
+
+    def submit(self, command: Command[R], chain: Chain | None = None) -> Future[R]:
+        """Queue a command for the writer."""
+        return self._writer.submit(command, None if chain is None else chain.link())
+
+    # Maintenance --------------------------------------------------------------------------------------------
+
+    def check(self) -> Sequence[str]:
+        """Read the whole store and return a sentence for each damaged key, record or execution."""
+        unavailable = self.unavailable
+        with self._readers.snapshot(CHECK_SECONDS) as connection:
+            found = problems(partial(run, connection), partial(_each, connection))
+        return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
+
+    def backup(self, path: Path) -> None:
+        """Raise `WrongStore`: PostgreSQL's own means back its databases up."""
+        raise WrongStore
+
+    # Watching -----------------------------------------------------------------------------------------------
+
+    def revision(self) -> object:
+        """Return which transactions of the server have ended."""
+        with self._reading() as ask:
+            return ask("read_revision")[0][0]
+
+    def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+        """Call `callback` after each commit that changes a run, before its future is resolved."""
+        return self._watchers.add(callback)
+
+    # Connections --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _reading(self, *, snapshot: bool = False) -> Iterator[Ask]:
+        """Lend the database for short reads; with `snapshot`, all of them see the same moment."""
+        if not snapshot:
+            yield self._readers.ask
+            return
+        with self._readers.snapshot() as connection:
+            yield partial(run, connection)
+
+    def _prepared(self, create: bool) -> tuple[bytes, float]:
+        """Migrate the database; return the name of its store, and its time."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                with psycopg.connect(self._conninfo, **connect_options(psycopg.RawCursor)) as connection:
+                    prepare(connection)
+                    migrate(connection, self._shown, create=create)
+                    ((store,),) = run(connection, "read_store")
+                    ((now,),) = run(connection, "read_clock")
+                    return store, now
+            except psycopg.Error as error:
+                if meaning(error) is Meaning.THEIRS or time.monotonic() > until:
+                    raise StoreUnavailable(reason=f"{self._shown}: {in_words(error)}") from error
+            time.sleep(PAUSE)
+
+
+def _each(connection: Connection[TupleRow], name: str) -> Iterator[tuple[Any, ...]]:
+    with psycopg.RawServerCursor(connection, "each") as cursor:
+        cursor.itersize = ROWS
+        cursor.execute(STATEMENTS[name], binary=True)
+        yield from cursor

@@ -1,0 +1,431 @@
+"""The writer: executes commands in PostgreSQL, in an event loop in a thread of its own.
+
+- Commands with a lock in common are executed one after the other, others side by side. One transaction takes
+  two round trips: its locks and reads, then its writes and the commit. Commands that wait for each other
+  share one transaction, with one more round trip for each.
+- A refused command has written nothing. If others of its transaction have, it gets a transaction of its own,
+  so that its refusal is based on durable data.
+- What the database rolls back in favour of others is executed again.
+- While the database can't be reached or written, a command waits, up to `patience` after it was submitted.
+- If the connection is lost during a commit, its outcome is unknown. It is found by the number of the
+  transaction before anybody is answered. After a standby has taken over, that number says nothing: then the
+  commands fail with `StoreUnavailable`, and a repeated key shows what became of them.
+- While the store is unavailable, and with `probe_every` while it is idle, a transaction probes it.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from perdure.errors import StoreUnavailable
+from perdure.stores.chain import ChainLink
+from perdure.stores.commands import Answers, Command, Committed, Moment, Retention
+from perdure.stores.commands.base import Decision
+from perdure.stores.events import log_event
+from perdure.stores.postgres.connections import GET_SECONDS, PAUSE, Watchdog, connect_options, prepare
+from perdure.stores.postgres.failures import Meaning, as_refusal, in_words, meaning
+from perdure.stores.postgres.queries import MIGRATIONS, STATEMENTS
+from perdure.stores.postgres.schedule import Item, Schedule
+from perdure.stores.postgres.transaction import Transaction
+from perdure.supervision import start_thread
+
+__all__ = ["Writer"]
+
+WRITERS = 16  # transactions at once
+OTHERS = 2  # connections for other statements
+PROBE_EVERY = 1.0  # seconds, while the store is unavailable
+OPENING_EVERY = 10.0  # seconds between two notes that the store is open here
+OUTCOME_SECONDS = 5.0  # at least, for finding out what became of a transaction
+UNKNOWN = (
+    "its answer to a commit was lost, and what became of it isn't known yet; try again with the same key"
+)
+
+R = TypeVar("R")
+
+log = structlog.get_logger(__name__)
+
+
+class Writer:
+    """The writing thread, until `close`.
+
+    Parameters
+    ----------
+    conninfo
+        What libpq connects with.
+    name
+        The URL without its password, for messages.
+    opening
+        A name of this opening of the store.
+    retention
+        How much of each run is kept.
+    notify
+        Called for each committed change of a run, before its future is resolved; those of a run in order.
+    patience
+        Seconds for which a command waits for a database that doesn't answer.
+    probe_every
+        Seconds without a write after which it probes; None never probes while the store is available.
+    background
+        Work beside that of the writer, on its loop and until it ends.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        name: str,
+        opening: str,
+        retention: Retention,
+        notify: Callable[[Committed], None],
+        patience: float,
+        probe_every: float | None = None,
+        background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    ) -> None:
+        self.watchdog = Watchdog()
+        self.offset = 0.0  # of the database's clock to the monotonic one
+        self.size: int | None = None  # bytes of the database
+        self._conninfo = conninfo
+        self._name = name
+        self._opening = opening
+        self._retention = retention
+        self._notify = notify
+        self._patience = patience
+        self._probe_every = probe_every
+        self._background = background
+        self._lock = threading.Lock()  # guards the following three
+        self._submitted: deque[Item] = deque()
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: set[Item] = set()  # those whose futures aren't resolved; only the loop changes it
+        self._unavailable: str | None = None
+        self._failure: Exception | None = None  # of the last attempt to connect
+        self._thread = start_thread(f"perdure-writer {name}", self._work)
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why nothing can be written at the moment; None if writing works."""
+        return "it is closed" if self._closed else self._unavailable
+
+    @property
+    def waiting(self) -> int:
+        """Number of items that wait for their commit."""
+        return len(self._submitted) + len(self._waiting)
+
+    def submit(self, command: Command[R], link: ChainLink | None = None) -> Future[R]:
+        """Queue a command; its future resolves after the commit."""
+        item = Item(command, link, time.monotonic() + self._patience)
+        future: Future[R] = item.future
+        if link is not None:
+            link.follow(future)
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                first = not self._submitted
+                self._submitted.append(item)
+                if first and self._loop is not None:
+                    self._loop.call_soon_threadsafe(self._take_submitted)
+        if closed:
+            future.set_exception(StoreUnavailable(reason="it is closed"))
+        return future
+
+    def close(self) -> None:
+        """Commit the waiting items, then end; does nothing if it is closed."""
+        with self._lock:
+            self._closed = True
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._take_submitted)
+        self._thread.join()
+
+    # The thread ---------------------------------------------------------------------------------------------
+
+    def _work(self, failure: BaseException | None) -> None:
+        """Serve until the end; `failure` is the error that ended the previous call, if any."""
+        if failure is not None:
+            self._fail_all(failure)
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._schedule = Schedule()
+        self._active = 0
+        self._idle_since = time.monotonic()
+        self._changed = asyncio.Event()
+        options = connect_options(psycopg.AsyncRawCursor)
+        pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
+            self._conninfo,
+            kwargs=options,
+            min_size=1,
+            max_size=WRITERS + OTHERS,
+            open=False,
+            configure=self._connected,
+            reconnect_timeout=0.0,
+            reconnect_failed=self._not_connected,
+        )
+        self._pool = pool
+        async with pool, asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            beside = [self.watchdog.work(), self._keep_probing(), *(work() for work in self._background)]
+            helpers = [tasks.create_task(work) for work in beside]
+            with self._lock:
+                self._loop = asyncio.get_running_loop()
+            self._take_submitted()
+            try:
+                while not (self._closed and not self._waiting and not self._submitted):
+                    await self._changed.wait()
+                    self._changed.clear()
+            finally:
+                with self._lock:
+                    self._loop = None
+                for helper in helpers:
+                    helper.cancel()
+            with contextlib.suppress(psycopg.Error, OSError):
+                await self._ask("forget_opening", self._opening)
+
+    def _take_submitted(self) -> None:
+        with self._lock:
+            items, self._submitted = self._submitted, deque()
+            self._waiting.update(items)
+        for item in items:
+            self._schedule.add(item)
+        self._start_more()
+        self._changed.set()
+
+    def _start_more(self) -> None:
+        while self._active < WRITERS and self._schedule.ready:
+            self._active += 1
+            self._tasks.create_task(self._finish(self._schedule.take()))
+
+    async def _finish(self, items: Sequence[Item]) -> None:
+        """Execute items until all of their futures are resolved."""
+        rest: Sequence[Item] = [item for item in items if item.future.set_running_or_notify_cancel()]
+        most = len(rest)
+        try:
+            while rest:
+                rest, most = await self._advance(rest, most)
+        except Exception as error:
+            log.exception("command_failed", path=self._name)
+            for item in rest:
+                _resolve(item, StoreUnavailable(reason=f"an unexpected error: {error!r}"))
+        finally:
+            self._active -= 1
+            self._idle_since = time.monotonic()
+            self._waiting.difference_update(items)
+            self._schedule.end(items)
+            self._start_more()
+            self._changed.set()
+
+    async def _advance(self, items: Sequence[Item], most: int) -> tuple[Sequence[Item], int]:
+        """Execute the first items, at most `most`; return the others and how many of them to try at once."""
+        try:
+            done = await self._transact(items[:most])
+            return items[done:], most
+        except Exception as error:
+            failure = error
+        items = [item for item in items if not item.future.done()]
+        match meaning(failure):
+            case Meaning.AGAIN:
+                await asyncio.sleep(0)
+            case Meaning.AWAY:
+                self._refuse(in_words(failure))
+                items = await self._without_late(items)
+            case Meaning.THEIRS if most > 1:
+                most = 1
+            case Meaning.THEIRS:
+                self._refused(items[0], as_refusal(failure))
+                items = items[1:]
+        return items, most
+
+    async def _without_late(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Fail the items that have waited too long, and return the others after a pause."""
+        late = [item for item in items if item.until <= time.monotonic()]
+        for item in late:
+            self._refused(item, StoreUnavailable(reason=self._unavailable))
+        if not late:
+            await asyncio.sleep(PAUSE)
+        return [item for item in items if item not in late]
+
+    # A transaction ------------------------------------------------------------------------------------------
+
+    async def _transact(self, items: Sequence[Item]) -> int:
+        """Execute the first of some items in one transaction; return for how many that was done.
+
+        The error of a transaction that wasn't committed is raised.
+        """
+        done = 0
+        async with self._lent() as connection:
+            transaction = Transaction(connection, items, self._retention, self._patience)
+            for item in items:
+                with self.watchdog.limit(connection, self._patience):
+                    answers, at = await transaction.read(item)
+                try:
+                    transaction.decide(item, _decide(item, answers, at))
+                except Exception as error:
+                    if transaction.written:
+                        break  # it is refused on its own, once what it is based on is durable
+                    self._refused(item, error)
+                done += 1
+            self.offset = transaction.offset
+            lost = await self._end(transaction)
+        if lost is not None:
+            await self._find_outcome(transaction, lost)
+        self._available()
+        for item, decision in transaction.decided:
+            for change in decision.changes:
+                self._notify(change)
+            _resolve(item, None, decision.result)
+        return done
+
+    async def _end(self, transaction: Transaction) -> Exception | None:
+        """Commit; return the error that leaves the outcome unknown, if one does."""
+        try:
+            with self.watchdog.limit(transaction.connection, self._patience):
+                await transaction.end()
+        except Exception as error:
+            if transaction.written and meaning(error) is not Meaning.AWAY:
+                raise
+            with contextlib.suppress(psycopg.Error):
+                await transaction.connection.close()
+            return error if transaction.written else None
+        return None
+
+    async def _find_outcome(self, transaction: Transaction, lost: Exception) -> None:
+        """Return if a transaction was committed; raise the error of its connection if it was rolled back.
+
+        The connection that it had may still be open at the server: then it is ended.
+        """
+        self._refuse(in_words(lost))
+        until = max(time.monotonic() + OUTCOME_SECONDS, *(item.until for item, _ in transaction.decided))
+        while time.monotonic() < until:
+            try:
+                ((status, timeline),) = await self._ask("find_outcome", transaction.number)
+                if timeline != transaction.timeline:
+                    break
+                if status == "committed":
+                    return
+                if status == "aborted":
+                    raise lost
+                await self._ask("end_transaction", transaction.number)
+            except Exception as error:
+                if error is lost or meaning(error) is not Meaning.AWAY:
+                    raise
+            await asyncio.sleep(PAUSE)
+        for item, _ in transaction.decided:
+            self._refused(item, StoreUnavailable(reason=UNKNOWN))
+        transaction.decided.clear()
+
+    async def _ask(self, name: str, *values: Any) -> Sequence[tuple[Any, ...]]:
+        """Execute a named query in a transaction of its own."""
+        async with self._lent() as connection:
+            with self.watchdog.limit(connection, self._patience):
+                cursor = await connection.execute(STATEMENTS[name], values, binary=True)
+                return await cursor.fetchall() if cursor.description else []
+
+    @contextlib.asynccontextmanager
+    async def _lent(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """Lend a connection; after an error it is closed, since its state is unknown."""
+        connection = await self._taken()
+        try:
+            yield connection
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):
+                await connection.close()
+            raise
+        finally:
+            await self._pool.putconn(connection)
+
+    async def _taken(self) -> AsyncConnection[TupleRow]:
+        """Take a connection from the pool; raise the error if none can be made."""
+        while True:
+            try:
+                return await self._pool.getconn(GET_SECONDS)
+            except PoolTimeout:
+                if self._failure is not None:
+                    raise self._failure from None
+
+    async def _connected(self, connection: AsyncConnection[TupleRow]) -> None:
+        prepare(connection)
+        self._failure = None
+
+    async def _not_connected(self, pool: AsyncConnectionPool[Any]) -> None:
+        """Find out why the pool can't connect."""
+        try:
+            connection = await AsyncConnection.connect(self._conninfo)
+            await connection.close()
+        except psycopg.Error as error:
+            self._failure = error
+
+    # Answers ------------------------------------------------------------------------------------------------
+
+    def _refused(self, item: Item, error: Exception) -> None:
+        if item.link is not None:
+            item.link.fail(error)
+        _resolve(item, error)
+
+    def _fail_all(self, failure: BaseException) -> None:
+        """Fail all waiting items after an unexpected error; its effects are unknown."""
+        self._refuse(f"an unexpected error: {failure!r}")
+        with self._lock:
+            items = [*self._waiting, *self._submitted]
+            self._waiting.clear()
+            self._submitted.clear()
+        for item in items:
+            _resolve(item, StoreUnavailable(reason=self._unavailable))
+
+    # Availability -------------------------------------------------------------------------------------------
+
+    def _refuse(self, why: str) -> None:
+        before, self._unavailable = self._unavailable, why
+        if before is None:
+            log_event("error", "store_unavailable", path=self._name, reason=why)
+
+    def _available(self) -> None:
+        before, self._unavailable = self._unavailable, None
+        if before is not None:
+            log_event("info", "store_available", path=self._name)
+
+    async def _keep_probing(self) -> None:
+        """Write now and then that the store is open here: so the store knows whether it can be written."""
+        seen = 0.0
+        while True:
+            now = time.monotonic()
+            idle = self._probe_every is not None and now - self._idle_since >= self._probe_every
+            if self._unavailable is not None or idle or now - seen >= OPENING_EVERY:
+                try:
+                    await self._ask("see_opening", self._opening, MIGRATIONS[-1].version)
+                    ((self.size,),) = await self._ask("read_size")
+                    seen = self._idle_since = now
+                    self._available()
+                except Exception as error:
+                    self._refuse(in_words(error))
+            every = PROBE_EVERY if self._probe_every is None else min(PROBE_EVERY, self._probe_every)
+            await asyncio.sleep(every)
+
+
+def _decide(item: Item, answers: Answers, at: Moment) -> Decision[Any]:
+    """Return the decision of an item's command; raise if it or an earlier one of its chain is refused."""
+    if item.link is None:
+        decision: Decision[Any] = item.command.decide(answers, at)
+        return decision
+
+    def decided() -> tuple[Any, Decision[Any]]:
+        decision = item.command.decide(answers, at)
+        return decision.result, decision
+
+    return item.link.do(decided)[1]
+
+
+def _resolve(item: Item, error: Exception | None, result: Any = None) -> None:
+    with contextlib.suppress(InvalidStateError):  # it is resolved
+        if error is None:
+            item.future.set_result(result)
+        else:
+            item.future.set_exception(error)
