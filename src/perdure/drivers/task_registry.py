@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeGuard
 
-import structlog
 from msgspec.structs import replace
 
 from perdure.drivers.computed_by import ComputedBy, hash_of, installed, python_version
@@ -30,8 +29,6 @@ __all__ = ["TaskRegistry", "find_task"]
 GROUP = "perdure.tasks"
 
 _files: dict[str, str] = {}  # imported files, by module name
-
-log = structlog.get_logger(__name__)
 
 
 class _Found(NamedTuple):
@@ -91,7 +88,9 @@ class TaskRegistry:
             try:
                 yield self.get(name)
             except InvalidTask as error:  # one package's error must not hide the other tasks
-                log.error("task_left_out", task=name, reason=str(error))
+                import structlog  # takes long, and the process of a task has no use for it
+
+                structlog.get_logger(__name__).error("task_left_out", task=name, reason=str(error))
 
     def get(self, name: str) -> Task[Any, Any]:
         """Return a task; raise `TaskNotFound` if none has the name, `InvalidTask` if it can't be loaded."""

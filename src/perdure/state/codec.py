@@ -5,42 +5,48 @@ the content, and a BLAKE2b checksum over everything else. Big integers, arrays, 
 MessagePack extensions, as are pandas' DataFrames, Series and Indexes, which `frames` takes apart. A body
 above 512 bytes is compressed with zstd level 1. Every value is restored with its type and its bits.
 Format 1 lacks tuples, NumPy scalars and frames; it can still be read.
+
+NumPy takes as long to import as all else that a task's process needs, so it is imported with the first array.
 """
 
 import contextlib
 import hashlib
-import math
 import struct
-from typing import Any, TypeAlias, cast
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import zstandard
 
 from perdure.errors import CorruptBlob, NewerSchema, NotSnapshotable
-from perdure.state import frames
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    State: TypeAlias = (
+        bool
+        | int
+        | float
+        | str
+        | bytes
+        | npt.NDArray[Any]
+        | np.generic
+        | tuple["State", ...]
+        | list["State"]
+        | dict[str, "State"]
+        | dict[int, "State"]
+        | None
+    )
+    """What a snapshot may hold; also DataFrames, Series and Indexes if pandas is installed.
+
+    Sets and objects are refused, since they can't be restored exactly. At run time it is `Any`, as NumPy may
+    not be imported.
+    """
+else:
+    State = Any
 
 __all__ = ["State", "decode", "encode", "pack", "same", "unpack"]
-
-State: TypeAlias = (
-    bool
-    | int
-    | float
-    | str
-    | bytes
-    | npt.NDArray[Any]
-    | np.generic
-    | tuple["State", ...]
-    | list["State"]
-    | dict[str, "State"]
-    | dict[int, "State"]
-    | None
-)
-"""What a snapshot may hold; also DataFrames, Series and Indexes if pandas is installed.
-
-Sets and objects are refused, since they can't be restored exactly.
-"""
 
 FORMAT = 2
 COMPRESSED = 1
@@ -55,8 +61,6 @@ _SCALAR = 4
 _FRAME = 5
 _PLAIN = (type(None), bool, float, bytes)
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what a MessagePack integer holds
-_MANTISSA_OF_80_BITS = 63  # bits; a `long double` on x86, which occupies 16 bytes of memory
-_ARRAY_KINDS = "biufcSUmM"  # fully described by the name of the type; records ("V") need more
 
 _UNCHANGED = frozenset(_PLAIN)
 _ATOMS = frozenset((*_PLAIN, int, str))
@@ -75,16 +79,23 @@ def _carried(value: Any) -> bool:
             return False
         value = value.values()
     elif kind is not list:
-        return kind in _ATOMS or (kind is np.ndarray and value.dtype.kind in _ARRAY_KINDS)
+        return kind in _ATOMS or ("numpy" in sys.modules and _is_plain_array(value))
     return _ATOMS.issuperset(map(type, value)) or all(map(_carried, value))
 
 
-def _array(value: Any, name: Any = None) -> msgspec.msgpack.Ext:
-    name = _name(value.dtype) if name is None else name
-    return msgspec.msgpack.Ext(_ARRAY, _encoder.encode((name, value.shape, _bytes(value))))
+def _is_plain_array(value: Any) -> bool:
+    from perdure.state import arrays
+
+    return arrays.is_plain(value)
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_array)
+def _plain_array(value: Any) -> msgspec.msgpack.Ext:
+    from perdure.state import arrays
+
+    return msgspec.msgpack.Ext(_ARRAY, _encoder.encode(arrays.plain_parts(value)))
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain_array)
 
 
 def _to_wire(value: Any, path: str) -> Any:
@@ -115,12 +126,16 @@ def _to_wire(value: Any, path: str) -> Any:
             elif not _SMALLEST <= key <= _LARGEST:
                 raise NotSnapshotable(what=path, reason=f"the key {key:#x} has more than 64 bits")
         return {key: _to_wire(item, f"{path}[{key!r}]") for key, item in value.items()}
-    if kind is np.ndarray:
-        return _array(value, _checked_name(value.dtype, path))
-    if isinstance(value, np.generic) and kind is value.dtype.type:
-        return _scalar(value, path)
-    if (parts := frames.parts_of(value, path)) is not None:
-        return msgspec.msgpack.Ext(_FRAME, _encoder.encode(_to_wire(parts, path)))
+    if "numpy" in sys.modules:
+        from perdure.state import arrays, frames
+
+        for code, parts_of in (
+            (_ARRAY, arrays.array_parts),
+            (_SCALAR, arrays.scalar_parts),
+            (_FRAME, frames.parts_of),
+        ):
+            if (parts := parts_of(value, path)) is not None:
+                return msgspec.msgpack.Ext(code, _encoder.encode([_to_wire(part, path) for part in parts]))
     raise NotSnapshotable(
         what=path,
         reason=f"{kind.__module__}.{kind.__qualname__} is none of None, bool, int, float, str, bytes, "
@@ -132,49 +147,6 @@ def _items(values: Any, path: str) -> list[Any]:
     if _UNCHANGED.issuperset(map(type, values)):
         return list(values)
     return [_to_wire(item, f"{path}[{i}]") for i, item in enumerate(values)]
-
-
-def _scalar(value: Any, path: str) -> msgspec.msgpack.Ext:
-    content: Any
-    # Python's own values: NumPy cuts off trailing zeros.
-    if isinstance(value, str):
-        name, content = "U", _text(value[:], path)
-    elif isinstance(value, bytes):
-        name, content = "S", value[:]
-    else:
-        name, content = _checked_name(value.dtype, path), _bytes(np.array(value))
-    return msgspec.msgpack.Ext(_SCALAR, _encoder.encode((name, content)))
-
-
-def _checked_name(dtype: np.dtype[Any], path: str) -> Any:
-    """Return the name of an element type, or the fields of a record type.
-
-    Refuse types without exact bytes.
-    """
-    if not dtype.hasobject:
-        if dtype.kind in _ARRAY_KINDS:
-            return _name(dtype)
-        if dtype.kind == "V":
-            fields = np.lib.format.dtype_to_descr(dtype)
-            again = np.lib.format.descr_to_dtype(fields)
-            if again == dtype and again.type is dtype.type:
-                return _to_wire(fields, path)
-    raise NotSnapshotable(what=path, reason=f"the dtype {dtype} has no exact bytes")
-
-
-def _name(dtype: np.dtype[Any]) -> str:
-    """Return the name of an element type; `str` doesn't distinguish NumPy's `long long` from `long`."""
-    name = dtype.str
-    return name if np.dtype(name).num == dtype.num else name[0] + dtype.char
-
-
-def _bytes(array: Any) -> bytes:
-    """Return the bytes of an array in C order; the padding of 80-bit numbers is set to zero."""
-    if array.dtype.char not in "gG" or np.finfo(array.dtype).nmant != _MANTISSA_OF_80_BITS:
-        return cast(bytes, array.tobytes())
-    numbers = np.frombuffer(array.tobytes(), np.uint8).reshape(-1, np.dtype("g").itemsize).copy()
-    numbers[:, 10:] = 0
-    return numbers.tobytes()
 
 
 def _text(value: str, path: str) -> str:
@@ -190,28 +162,16 @@ def _text(value: str, path: str) -> str:
 def _from_wire(code: int, data: memoryview) -> Any:
     if code == _BIG_INTEGER:
         return int.from_bytes(data, "little", signed=True)
-    if code == _ARRAY:
-        name, shape, elements = _decoder.decode(data)
-        return _elements(name, shape, elements)
     if code == _TUPLE:
         return tuple(_decoder.decode(data))
-    if code == _SCALAR:
-        name, content = _decoder.decode(data)
-        if name == "U":
-            return np.str_(content)
-        return np.bytes_(content) if name == "S" else _elements(name, (), content)[()]
+    if code not in (_ARRAY, _SCALAR, _FRAME):
+        raise ValueError(f"unknown extension {code}")
+    from perdure.state import arrays, frames
+
+    parts = _decoder.decode(data)
     if code == _FRAME:
-        return frames.made(_decoder.decode(data))
-    raise ValueError(f"unknown extension {code}")
-
-
-def _elements(name: Any, shape: Any, elements: bytes) -> Any:
-    """Return an array that owns its memory."""
-    dtype = np.lib.format.descr_to_dtype(name)
-    if dtype.hasobject or len(elements) != dtype.itemsize * math.prod(shape):
-        raise ValueError(f"{len(elements)} bytes are no array of the type {dtype} and the shape {shape}")
-    made = np.ndarray(tuple(shape), dtype, elements)
-    return made.copy() if dtype.itemsize else np.ndarray(made.shape, dtype)
+        return frames.made(parts)
+    return arrays.made_array(*parts) if code == _ARRAY else arrays.made_scalar(*parts)
 
 
 _decoder = msgspec.msgpack.Decoder(ext_hook=_from_wire, strict=True)

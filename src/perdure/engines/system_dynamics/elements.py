@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import structlog
-
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics.expression import AnyModel, Expression, Operand, as_expression
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["RESERVED", "Biflow", "Constant", "Converter", "Element", "Flow", "Kind", "Stock"]
-
-log = structlog.get_logger(__name__)
 
 RESERVED = "@"
 """What the names of hidden variables start with; no name of an element does."""
@@ -67,6 +63,9 @@ class Element(Expression):
             raise ModelError(f"The initial value of {self.name!r} is a bool; give it a number.")
         as_expression(value, f"the initial value of {self.name!r}")
         if self.kind != "stock":
+            import structlog  # takes long, and the process of an engine has no other use for it
+
+            log = structlog.get_logger(__name__)
             log.warning("initial_value_without_effect", element=self.name, kind=self.kind)
         self._initial_value = value
         self.model.changed()
