@@ -2,6 +2,7 @@
 
 Hypothesis has no deadline, since a busy machine is no failure of a law. Temporary folders are in memory where
 there is room: syncs to a disk take most of the time of many tests, and those of power cuts simulate them.
+Clients speak plain HTTP with loopback, so they find no certificates: each reads all of them when it is made.
 """
 
 import os
@@ -21,6 +22,9 @@ ROOM = 4 << 30  # bytes
 
 settings.register_profile("perdure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("perdure")
+
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

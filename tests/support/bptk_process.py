@@ -1,6 +1,5 @@
 """BPTK servers in processes of their own, which start fast: they are forked from one that imported all."""
 
-import multiprocessing
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
+from tests.support.forked import context
 from tests.support.models import catalogue
 
 from perdure.api.bptk_server import BptkServer
@@ -24,9 +24,6 @@ DURABLE = (
     "perdure serve",
 )
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.support.bptk_process"])
-
 
 class BptkProcess:
     """A server on a free port whose state is in a folder, to be killed and started again."""
@@ -38,8 +35,8 @@ class BptkProcess:
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
-        told, tells = _processes.Pipe(duplex=False)
-        self._process = _processes.Process(target=_serve, args=(*self._given, tells))
+        told, tells = context.Pipe(duplex=False)
+        self._process = context.Process(target=_serve, args=(*self._given, tells))
         self._process.start()
         tells.close()
         try:

@@ -14,15 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TextIO
 
-from perdure.cli.commands import COMMANDS
-
 WRITING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["perdure.api.server", "perdure.stores.sqlite", "apsw", "tests.support.served"]
-    + [f"perdure.cli.{module}" for module, _ in COMMANDS.values()]
-)
+context = multiprocessing.get_context("forkserver")
+"""Where processes are forked: one of it is all that a test process can have, with one list of imports."""
+
+context.set_forkserver_preload(["tests.support.preloaded"])
 
 
 class Forked:
@@ -47,10 +44,10 @@ class Forked:
         output: Path | None = None,
         text: Path = Path(os.devnull),
     ) -> None:
-        reading, writing = _context.Pipe(duplex=False)
+        reading, writing = context.Pipe(duplex=False)
         with reading, writing:
             streams = (text, output or writing, errors)
-            self._process = _context.Process(
+            self._process = context.Process(
                 target=_begin, args=(target, arguments, folder, environment, streams)
             )
             self._process.start()
