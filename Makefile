@@ -1,7 +1,9 @@
 # Perdure: `make serve` runs it, `make test` checks all of it. Both set everything up themselves, with the tested
 # versions in constraints.txt; LATEST=1 takes the newest ones that pyproject.toml allows, in an environment apart.
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench crash lock clean FORCE
+# Types are checked on one core while the other compiles; what a recipe starts, such as pytest, has all cores.
+MAKEFLAGS += --jobs=2
+.PHONY: help serve test lint compiled bench crash lock clean FORCE
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv$(if $(LATEST),-latest)
@@ -41,8 +43,13 @@ lint: $(VENV)/.ready-dev ## Check form, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## Check everything (LATEST=1: with the newest versions instead of the tested ones)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+# What every process of the tests imports is compiled once, also where the environment says not to keep that.
+compiled: $(VENV)/.ready-dev
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q src
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --collect-only -qq >$(VENV)/collected || { cat $(VENV)/collected; exit 1; }
+
+test: lint compiled ## Check everything (LATEST=1: with the newest versions instead of the tested ones)
+	MAKEFLAGS= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/.ready-dev ## Measure, each figure beside its budget (PEERS=1 adds bptk-py)
 	$(if $(PEERS),$(PIP_INSTALL) 'bptk-py[server]')

@@ -192,6 +192,7 @@ def test_a_run_that_has_begun_goes_on_with_the_version_that_its_author_calls_the
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: dict[str, str], goes_on: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # an edit within a second may look like none
     monkeypatch.delitem(sys.modules, "called_module", raising=False)
     versioned(tmp_path, "called_module", version="1.2")
     needs = TaskRegistry(["called_module:ONE"]).version("one").to_text()
