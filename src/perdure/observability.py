@@ -82,6 +82,12 @@ class Metrics:
             ("kind", "outcome"),
             registry=self.registry,
         )
+        self.broker_up = Gauge(
+            "perdure_broker_up",
+            "1 while the broker of the workers answers; without a broker there is no sample.",
+            ("broker",),
+            registry=self.registry,
+        )
         self.store_changes = Counter(
             "perdure_store_changes", "Committed changes of runs.", registry=self.registry
         )

@@ -58,6 +58,11 @@ class Settings(BaseSettings):
         description="Seconds for which a request waits for a PostgreSQL database that doesn't answer, before "
         "it gets a 503.",
     )
+    broker: str | None = Field(
+        None,
+        description="Broker that wakes workers in other processes, redis://… or amqp://…; needs a store that "
+        "several processes share. Default: the server has a worker of its own.",
+    )
     artifacts: str | None = Field(
         None,
         description="Storage of experiments and results: a folder or any URL of fsspec (s3://…, gs://…). "

@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import Invalid, IsolationUnavailable
 from perdure.execution.body import Body
+from perdure.execution.celery_worker import CeleryWorker
 from perdure.execution.child_limits import ChildLimits
 from perdure.execution.isolation import Isolation, check_isolation, close_to_others, hold_ids
 from perdure.execution.local import LocalExecutor
@@ -44,7 +45,7 @@ from perdure.stores.location import shown_url
 from perdure.stores.open import open_configured
 from perdure.tracing import exporting
 
-__all__ = ["KINDS", "Worker", "opened_worker", "work"]
+__all__ = ["KINDS", "Worker", "opened_worker", "require_shared", "work"]
 
 KINDS = (TASK, EXPERIMENT)
 """The kinds of runs that a worker can work on."""
@@ -149,7 +150,9 @@ def work(
     Raises
     ------
     Invalid
-        If there is no such kind.
+        If there is no such kind, or the settings name a broker that can't be used.
+    MissingExtra
+        If they name a broker, and Celery isn't installed.
     StoreNotFound
         If there is no such store: a worker creates none, since it would find no runs there.
     StoreLocked
@@ -177,18 +180,36 @@ async def _work(
     tags: Collection[str],
     announce: Callable[[str], None],
 ) -> None:
+    require_shared(store, settings)
     ended = asyncio.Event()
     with _signals(ended), Feed(store) as feed:
-        artifacts = open_artifacts(store, settings)
-        async with opened_worker(
-            store, settings, artifacts, registry, feed=feed, metrics=Metrics(), kinds=kinds, tags=tags
-        ) as worker:
+        artifacts, metrics = open_artifacts(store, settings), Metrics()
+        async with (
+            opened_worker(
+                store, settings, artifacts, registry, feed=feed, metrics=metrics, kinds=kinds, tags=tags
+            ) as worker,
+            AsyncExitStack() as consuming,
+        ):
             worker.executor.start()
+            if settings.broker is not None:
+                celery = CeleryWorker(worker.executor, store, settings.broker, metrics, tags)
+                await consuming.enter_async_context(celery)
             warn_of_unknown_variables()
             with suppress(BrokenPipeError):  # the line has no reader; the worker continues
                 announce(_announcement(settings, kinds, tags))
             await ended.wait()
             log.info("worker_ending", meaning="its runs resume when another worker claims them")
+            worker.executor.preempt()
+
+
+def require_shared(store: Store, settings: Settings) -> None:
+    """Raise `Invalid` if there is a broker, and the store can't be shared with the workers that it wakes."""
+    if settings.broker is not None and not store.shared:
+        raise Invalid(
+            f"PERDURE_BROKER needs a store that several processes share, and {shown_url(settings.store)} is "
+            "open in one process at a time. Name another store in PERDURE_STORE, or unset PERDURE_BROKER: "
+            "then the server has a worker of its own."
+        )
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def create_app(
         Tokens, origins, limits, the savepoint schedule and the tasks served.
     executor
         What works on tasks and experiments; it is opened and closed by its owner. By default a worker is
-        opened with the app. With `Unplaced` they wait for a worker.
+        opened with the app, unless the settings name a broker. With `Unplaced` they wait for a worker.
     dialects
         The dialects that it answers besides the native API; by default all that are installed.
     administrator_socket

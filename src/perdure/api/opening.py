@@ -11,6 +11,7 @@ from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.tasks import Tasks
+from perdure.execution.celery_executor import CeleryExecutor
 from perdure.execution.executor import Executor
 from perdure.execution.unplaced import Unplaced
 from perdure.observability import Metrics
@@ -21,7 +22,7 @@ from perdure.stores.base import Store
 from perdure.stores.feed import Feed
 from perdure.web.services import AppServices
 from perdure.web.transfers import Transfers
-from perdure.worker import Worker, opened_worker
+from perdure.worker import KINDS, Worker, opened_worker, require_shared
 
 __all__ = ["opened"]
 
@@ -44,7 +45,8 @@ async def opened(
     metrics
         What is counted.
     executor
-        What works on tasks and experiments, which stays the caller's; None has a worker opened with the app.
+        What works on tasks and experiments, which stays the caller's; by default what the settings name: a
+        broker, or a worker that is opened with the app.
     """
     feed = Feed(store, metrics=metrics)
     sessions = Sessions(store, catalogue, settings, metrics, feed)
@@ -52,7 +54,7 @@ async def opened(
         async with _drivers(
             store, feed, settings, artifacts, registry, metrics, executor, sessions.closing
         ) as drivers:
-            tasks, experiments = drivers
+            tasks, experiments, broker = drivers
             try:
                 services = AppServices(
                     store=store,
@@ -65,6 +67,7 @@ async def opened(
                     sessions=sessions,
                     tasks=tasks,
                     experiments=experiments,
+                    broker=broker,
                     closing=sessions.closing,
                 )
                 async with kept_for(services, settings.keep_finished):
@@ -87,7 +90,7 @@ async def _drivers(
     metrics: Metrics,
     executor: Executor | None,
     closing: asyncio.Event,
-) -> AsyncIterator[tuple[Tasks, Experiments]]:
+) -> AsyncIterator[tuple[Tasks, Experiments, CeleryExecutor | None]]:
     """Open the drivers of what executors work on.
 
     Once `closing` is set, the runs of a worker opened here are saved and given back, while the server answers
@@ -95,6 +98,11 @@ async def _drivers(
     """
     async with AsyncExitStack() as stack:
         worker: Worker | None = None
+        broker: CeleryExecutor | None = None
+        if executor is None and settings.broker is not None:
+            require_shared(store, settings)
+            broker = CeleryExecutor(store, settings.broker, KINDS, metrics=metrics)
+            executor = await stack.enter_async_context(broker)
         if executor is None:
             opening = opened_worker(store, settings, artifacts, registry, feed=feed, metrics=metrics)
             worker = await stack.enter_async_context(opening)
@@ -112,7 +120,7 @@ async def _drivers(
             worker.executor.start()  # now that what a former server left is looked after
             preempting = asyncio.create_task(_preempt(worker, closing))
             stack.callback(preempting.cancel)
-        yield tasks, experiments
+        yield tasks, experiments, broker
 
 
 async def _preempt(worker: Worker, closing: asyncio.Event) -> None:

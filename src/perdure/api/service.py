@@ -45,6 +45,11 @@ class Readiness(BaseModel):
     """The store can be written."""
 
     status: Literal["ready"]
+    broker: Literal["up", "down"] | None = Field(
+        None,
+        description="Whether the broker answers; while it is down, workers find runs by themselves. "
+        "Absent without a broker.",
+    )
 
 
 class StoreReport(BaseModel):
@@ -75,14 +80,22 @@ async def healthy() -> Health:
     return Health(status="ok")
 
 
-@router.get("/ready", operation_id="ready", responses=error_responses(403, 503))
+@router.get(
+    "/ready", operation_id="ready", response_model_exclude_none=True, responses=error_responses(403, 503)
+)
 async def ready(serving: Serving) -> Readiness:
-    """Say whether the store can be written; if not, the error says why."""
+    """Say whether the store can be written; if not, the error says why.
+
+    The absence of the broker is no reason to send requests elsewhere: runs only start a little later.
+    """
     reason = serving.store.unavailable
     serving.metrics.ready.set(reason is None)
     if reason is not None:
         raise StoreUnavailable(reason=reason)
-    return Readiness(status="ready")
+    broker = serving.broker
+    return Readiness(
+        status="ready", broker=None if broker is None else "up" if broker.broker_lost is None else "down"
+    )
 
 
 @router.post(

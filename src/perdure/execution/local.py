@@ -11,7 +11,7 @@ from typing import NamedTuple
 import anyio.to_thread
 import structlog
 
-from perdure.errors import CorruptBlob, NotExecuted, PerdureError, RunNotFound
+from perdure.errors import CorruptBlob, NotExecuted, PerdureError
 from perdure.execution.attempt import SAVING
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
@@ -19,7 +19,7 @@ from perdure.execution.presence import EVERY as ANNOUNCE
 from perdure.execution.presence import Announcement
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
-from perdure.execution.unplaced import settle
+from perdure.execution.unplaced import settle, settle_group
 from perdure.execution.work import Work
 from perdure.execution.worker_configuration import WorkerConfiguration
 from perdure.lifecycle import DesiredState
@@ -69,6 +69,13 @@ class LocalExecutor:
     every
         Seconds between two polls of the queue.
 
+    Attributes
+    ----------
+    slots
+        How many runs of each kind it works on at a time, besides a short one.
+    begun
+        How many attempts it has begun.
+
     Examples
     --------
     >>> async def serve(store: Store) -> None:
@@ -102,14 +109,18 @@ class LocalExecutor:
         )
         self._tags = frozenset(tags) or {ANY_TAG}
         self._every = every or (EVERY_SHARED if store.shared else EVERY)
+        self.slots = {kind: body.slots or _cores() for kind, body in bodies.items()}
         self._slots = [
             slots
-            for kind, body in bodies.items()
-            for slots in (_Slots(kind, 1, short=True), _Slots(kind, body.slots or _cores(), short=False))
+            for kind, number in self.slots.items()
+            for slots in (_Slots(kind, 1, short=True), _Slots(kind, number, short=False))
         ]
         self._lacks: dict[tuple[str, str], _Lack] = {}  # by kind and needs
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}  # cancelled by `aclose`
         self._working: dict[str, tuple[Work, asyncio.Task[None]]] = {}
+        self.begun = 0
+        self._looking = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._woken = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
         self._closing = False
@@ -186,6 +197,25 @@ class LocalExecutor:
             self._working[run_id][0].look()
         await settle(self._store, run_id, self._configuration.metrics)
 
+    def working(self, kind: str) -> Collection[str]:
+        """Return the ids of the runs of a kind that are worked on, those claimed first first."""
+        return [run_id for run_id, (work, _) in self._working.items() if work.kind == kind]
+
+    def is_full(self, kind: str) -> bool:
+        """Return whether no slot of a kind is free, other than that of short runs."""
+        return not any(slots.free for slots in self._slots if slots.kind == kind and not slots.short)
+
+    async def until_ended(self, run_id: str) -> None:
+        """Wait while a run is worked on."""
+        if run_id in self._working:
+            await asyncio.wait({self._working[run_id][1]})
+
+    async def until_changed(self, seconds: float) -> None:
+        """Wait until the work on a run begins or ends, for some seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
     # Claiming -----------------------------------------------------------------------------------------------
 
     async def _keep_claiming(self) -> None:
@@ -203,12 +233,19 @@ class LocalExecutor:
 
     async def look(self) -> None:
         """Settle runs that nothing works on any more, and fill the free slots."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         groups = await self._waiting()
         for group in groups:
             body = self._configuration.bodies.get(group.kind)
             interrupted = body is not None and not body.waits and body.is_interrupted(group)
             if interrupted or group.settles:
-                await self._settle(group, interrupted=interrupted)
+                metrics = self._configuration.metrics
+                await settle_group(
+                    self._store, group, metrics, interrupted=interrupted, besides=self._working.keys()
+                )
         for slots in self._slots:
             while slots.free and not self._closing and (claimable := self._claimable(slots, groups)):
                 await self._claim(slots, claimable)
@@ -294,27 +331,23 @@ class LocalExecutor:
         work = Work(self._store, self._configuration, execution)
         task = asyncio.create_task(work.run(), name=f"perdure-run-{run_id}")  # cancelled by `aclose`
         self._working[run_id] = work, task
+        self.begun += 1
+        self._change()
 
         def end(task: asyncio.Task[None]) -> None:
             del self._working[run_id]
             slots.free += 1
+            self._change()
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("work_failed", run=run_id, exc_info=error)
             self._woken.set()
 
         task.add_done_callback(end)
 
-    async def _settle(self, group: QueueGroup, *, interrupted: bool) -> None:
-        """Bring the runs of a group to the end or the pause that their desired state asks for."""
-        for run_id in await asyncio.to_thread(self._store.unleased, group):
-            if run_id in self._working:  # the renewal of the lease is late
-                continue
-            try:
-                await settle(self._store, run_id, self._configuration.metrics, interrupted=interrupted)
-            except RunNotFound:  # deleted meanwhile
-                pass
-            except CorruptBlob as error:
-                log.error("run_damaged", run=run_id, reason=str(error))
+    def _change(self) -> None:
+        """Wake everybody who waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class _Lack(NamedTuple):
@@ -334,11 +367,11 @@ class _Slots:
     """The free slots of one kind of run, either for short runs or for all."""
 
     def __init__(self, kind: str, free: int, *, short: bool) -> None:
-        self.kind, self.free, self._short = kind, free, short
+        self.kind, self.free, self.short = kind, free, short
 
     def fit(self, group: QueueGroup) -> bool:
         """Return whether the slots are for the runs of a group."""
-        return group.kind == self.kind and (group.short or not self._short)
+        return group.kind == self.kind and (group.short or not self.short)
 
 
 def _cores() -> int:

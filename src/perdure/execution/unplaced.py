@@ -1,13 +1,19 @@
 """The executor of commands that open a store by themselves: nothing is worked on."""
 
 import asyncio
+from collections.abc import Collection
 
-from perdure.errors import CorruptBlob
+import structlog
+
+from perdure.errors import CorruptBlob, RunNotFound
 from perdure.observability import Metrics
 from perdure.stores.base import Store
 from perdure.stores.commands import Settle
+from perdure.stores.queue import QueueGroup
 
-__all__ = ["Unplaced", "settle"]
+__all__ = ["Unplaced", "settle", "settle_group"]
+
+log = structlog.get_logger(__name__)
 
 
 class Unplaced:
@@ -45,3 +51,23 @@ async def settle(
         raise run
     if metrics is not None and run is not None and run.outcome is not None:
         metrics.count_end(run.kind, run.outcome.value)
+
+
+async def settle_group(
+    store: Store,
+    group: QueueGroup,
+    metrics: Metrics,
+    *,
+    interrupted: bool = False,
+    besides: Collection[str] = (),
+) -> None:
+    """Settle the runs of a group that nothing works on, besides those that the caller works on."""
+    for run_id in await asyncio.to_thread(store.unleased, group):
+        if run_id in besides:  # the renewal of the lease is late
+            continue
+        try:
+            await settle(store, run_id, metrics, interrupted=interrupted)
+        except RunNotFound:  # deleted meanwhile
+            pass
+        except CorruptBlob as error:
+            log.error("run_damaged", run=run_id, reason=str(error))

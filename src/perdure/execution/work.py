@@ -83,6 +83,11 @@ class Work:
         self._clock = Clock()  # of the child's running time
         self._clock.hold()
 
+    @property
+    def kind(self) -> str:
+        """The kind of the run."""
+        return self._execution.kind
+
     def look(self) -> None:
         """Read the desired state of the run again."""
         self._changes.notify(Hint(self._run_id))

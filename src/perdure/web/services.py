@@ -13,6 +13,7 @@ from perdure.drivers.run_access import find_run
 from perdure.drivers.session_requests import Answer, NewSession, Owner, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import NewTask, Tasks, TaskView
+from perdure.execution.celery_executor import CeleryExecutor
 from perdure.observability import Metrics
 from perdure.run import Key, Run
 from perdure.scenarios import Catalogue
@@ -128,6 +129,8 @@ class AppServices:
         The threads in which files are moved.
     sessions, tasks, experiments
         The drivers.
+    broker
+        What wakes workers in other processes; None if there is no broker.
     closing
         Set when the server closes, so that streams end.
     """
@@ -142,6 +145,7 @@ class AppServices:
     sessions: Sessions
     tasks: Tasks
     experiments: Experiments
+    broker: CeleryExecutor | None
     closing: asyncio.Event
 
     async def run(self, owner: Owner, run_id: str) -> Run:
