@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         description="Store of the runs: sqlite:///PATH (a fourth slash makes it absolute), "
         "postgresql://USER:PASSWORD@HOST/DATABASE, memory://, or a URL of another package's store.",
     )
+    store_listen: str | None = Field(
+        None,
+        description="Another URL of PERDURE_STORE's PostgreSQL database, for notifications, if that one "
+        "leads to a pgbouncer in transaction mode.",
+    )
     store_patience: float = Field(
         10.0,
         gt=0,

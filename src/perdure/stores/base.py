@@ -16,7 +16,7 @@ from perdure.errors import Invalid
 from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Command, Committed, Document, Retention, Use
+from perdure.stores.commands import Command, Committed, Document, Notice, Retention, Use
 from perdure.stores.options import StoreOptions
 from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup
 from perdure.stores.quota import Quota
@@ -291,9 +291,10 @@ class Store(Protocol):
         """
         ...
 
-    def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+    def watch(self, callback: Callable[[Committed | Notice], None]) -> Callable[[], None]:
         """Call `callback` after each commit that changes a run; return a function that stops this.
 
-        The writer's thread calls it. It must return at once and must not raise.
+        A shared store also calls it with a `Notice` when it learns of a commit of another process. The
+        writer's thread calls it. It must return at once and must not raise.
         """
         ...

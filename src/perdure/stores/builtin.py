@@ -26,6 +26,7 @@ class SqliteScheme:
         from perdure.stores.sqlite import SqliteStore
 
         name = cls._name(url)
+        _refuse_listening(url, options)
         if not options.create and not resolved(name).is_file():
             raise StoreNotFound(store=url)
         return SqliteStore(
@@ -66,6 +67,7 @@ class MemoryScheme:
         from perdure.stores.memory import MemoryStore
 
         cls.locate(url)
+        _refuse_listening(url, options)
         if options.accept_loss:
             raise Invalid(f"{url} is always empty when it is opened; leave --accept-loss out.")
         if not options.create:
@@ -99,6 +101,7 @@ class PostgresScheme:
             keep_lines=options.keep_lines,
             keep_bytes=options.keep_bytes,
             create=options.create,
+            listen=options.listen,
             patience=options.patience,
             probe_every=options.probe_every,
         )
@@ -106,3 +109,8 @@ class PostgresScheme:
     @classmethod
     def locate(cls, url: str) -> None:
         """Return None: there is no file."""
+
+
+def _refuse_listening(url: str, options: "StoreOptions") -> None:
+    if options.listen is not None:
+        raise Invalid(f"{url} has no notifications of other processes; leave PERDURE_STORE_LISTEN out.")

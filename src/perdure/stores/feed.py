@@ -1,9 +1,10 @@
 """The feed: notifies readers that a run may have changed.
 
 A hint names a run and, for a commit of this process, the state that the commit led to. Only the store knows
-the current state of the run. Commits of this process cause a hint at once. A poll finds those of other
-processes: if anything was committed since the last poll, it compares the versions of all runs with
-subscribers. So a lost message delays a reader, but never blocks it forever.
+the current state of the run. Commits of this process cause a hint at once, those of other processes when the
+store receives a notice of them. A poll finds the others: if anything was committed since the last poll, it
+compares the versions of all runs with subscribers. So a lost message delays a reader, but never blocks it
+forever.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from perdure.errors import CorruptBlob, PerdureError, StoreUnavailable
 from perdure.lifecycle import RunStatus
 from perdure.observability import Metrics
 from perdure.stores.base import Store, Version
-from perdure.stores.commands import Committed
+from perdure.stores.commands import Committed, Notice
 from perdure.supervision import start_thread
 
 __all__ = ["Feed", "Hint", "Subscription"]
@@ -39,8 +40,8 @@ class Hint(msgspec.Struct, frozen=True):
     run_id
         Which run.
     state
-        The state after a commit of this process. None if it must be read from the store: the poll found the
-        change, the run was deleted, or somebody asked for a look at the run.
+        The state after a commit of this process. None if it must be read from the store: another process has
+        made the change, the run was deleted, or somebody asked for a look at the run.
     position
         The number of steps after the commit; 0 without a state.
     """
@@ -161,9 +162,9 @@ class Feed:
         self._blind = False  # whether the last poll failed
         hear = weakref.WeakMethod(self._hear)  # else the store would hold its feed, which holds the store
 
-        def notify(commit: Committed) -> None:
+        def notify(change: Committed | Notice) -> None:
             if (notified := hear()) is not None:
-                notified(commit)
+                notified(change)
 
         self._unwatch = store.watch(notify)
 
@@ -281,14 +282,27 @@ class Feed:
                     found[run_id] = ("damaged",)
             return found
 
-    def _hear(self, commit: Committed) -> None:
-        """Notify the readers of a run about a commit of this process, from the thread that committed it."""
+    def _hear(self, change: Committed | Notice) -> None:
+        """Notify the readers of a run about a commit, from the thread that committed it or learned of it."""
+        if isinstance(change, Notice):
+            self._hear_notice(change)
+            return
         if self._metrics is not None:
             self._metrics.store_changes.inc()
+        run_id = change.run_id
+        hint = Hint(run_id) if change.deleted else Hint(run_id, change.state, change.position)
+        self._send(hint)
+
+    def _hear_notice(self, notice: Notice) -> None:
+        """Notify the readers about a commit of another process, or all if any run may have changed."""
         with self._lock:
-            readers = tuple(self._readers.get(commit.run_id, ()))
-        run_id = commit.run_id
-        hint = Hint(run_id) if commit.deleted else Hint(run_id, commit.state, commit.position)
+            run_ids = list(self._readers) if notice.run_id is None else [notice.run_id]
+        for run_id in run_ids:
+            self._send(Hint(run_id))
+
+    def _send(self, hint: Hint) -> None:
+        with self._lock:
+            readers = tuple(self._readers.get(hint.run_id, ()))
         for subscription in readers:
             subscription.notify(hint)
 

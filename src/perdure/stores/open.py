@@ -58,6 +58,7 @@ def open_configured(
         create=create,
         accept_loss=accept_loss,
         probe_every=probe_every,
+        listen=settings.store_listen,
         patience=settings.store_patience,
     )
     return open_store(settings.store, options)

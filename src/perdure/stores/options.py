@@ -23,6 +23,9 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     probe_every
         Seconds without a write after which the store tests whether it can be written; None leaves that to the
         next write. A store that always knows ignores this.
+    listen
+        Another URL of the same database, which notifications of other processes come from; None is the URL of
+        the store. A store in a file or in memory has no other processes.
     patience
         Seconds for which a read or a write waits for a database that doesn't answer, before it fails with
         `StoreUnavailable`. A store in a file or in memory doesn't wait.
@@ -34,4 +37,5 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     create: bool = True
     accept_loss: bool = False
     probe_every: float | None = None
+    listen: str | None = None
     patience: float = 10.0

@@ -15,7 +15,7 @@ from perdure.clock import steady
 from perdure.stores.ask import Ask
 from perdure.stores.base import check_retention
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Command, Committed, Retention
+from perdure.stores.commands import Command, Committed, Notice, Retention
 from perdure.stores.copying import copy_to
 from perdure.stores.database import last_batch, named
 from perdure.stores.file_integrity import file_problems
@@ -125,7 +125,7 @@ class SqlStore(DatabaseReads):
         with self._medium.reading() as connection:
             return last_batch(connection, self._medium.name)
 
-    def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+    def watch(self, callback: Callable[[Committed | Notice], None]) -> Callable[[], None]:
         """Call `callback` after each commit that changes a run, before its future is resolved."""
         return self._watchers.add(callback)
 

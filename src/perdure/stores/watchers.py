@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
-from perdure.stores.commands import Committed
+from perdure.stores.commands import Committed, Notice
 
 __all__ = ["Watchers"]
 
@@ -15,9 +15,9 @@ class Watchers:
     """The callbacks of the watchers; adding and removing them is safe in any thread."""
 
     def __init__(self) -> None:
-        self._callbacks: tuple[Callable[[Committed], None], ...] = ()
+        self._callbacks: tuple[Callable[[Committed | Notice], None], ...] = ()
 
-    def add(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+    def add(self, callback: Callable[[Committed | Notice], None]) -> Callable[[], None]:
         """Add a callback; return a function that removes it."""
         self._callbacks = (*self._callbacks, callback)
 
@@ -26,7 +26,7 @@ class Watchers:
 
         return stop
 
-    def notify(self, committed: Committed) -> None:
+    def notify(self, committed: Committed | Notice) -> None:
         """Call every callback; one that raises doesn't affect the others."""
         for callback in self._callbacks:
             try:

@@ -38,6 +38,7 @@ from perdure.stores.commands import (
     Lease,
     Leased,
     MarkSavepoint,
+    Notice,
     PutDocument,
     Recount,
     Release,
@@ -118,7 +119,7 @@ class StoreConformance(
 
     def test_watchers_are_notified_of_each_change_before_its_future_resolves(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            seen: list[Committed] = []
+            seen: list[Committed | Notice] = []
             stop = store.watch(seen.append)
             created(store, steps=2)
             store.submit(ChangeRun("run", 0, Change(state=RunStatus.STARTED))).result(WAIT)
@@ -142,7 +143,7 @@ class StoreConformance(
         with self.opened(tmp_path) as store:
             created(store)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
-            seen: list[Committed] = []
+            seen: list[Committed | Notice] = []
             store.watch(seen.append)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
             store.submit(Append("run", Unleased(0), 0, [an_entry(1)])).exception(WAIT)
@@ -150,9 +151,9 @@ class StoreConformance(
 
     def test_a_watcher_that_raises_harms_nobody(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            seen: list[Committed] = []
+            seen: list[Committed | Notice] = []
 
-            def broken(committed: Committed) -> None:
+            def broken(change: Committed | Notice) -> None:
                 raise RuntimeError("a bug of the watcher")
 
             store.watch(broken)

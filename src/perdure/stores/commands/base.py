@@ -20,6 +20,7 @@ __all__ = [
     "Committed",
     "Decision",
     "Moment",
+    "Notice",
     "Query",
     "Retention",
     "Rows",
@@ -117,6 +118,12 @@ class Committed(msgspec.Struct, frozen=True):
     state: RunStatus
     position: int
     deleted: bool = False
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Another process has changed a run, whose state must be read; None: any run may have changed."""
+
+    run_id: str | None
 
 
 class Decision(msgspec.Struct, Generic[R], frozen=True):

@@ -20,7 +20,7 @@ from perdure.errors import StoreUnavailable, WrongStore
 from perdure.stores.ask import Ask
 from perdure.stores.base import check_retention
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Command, Committed, Retention
+from perdure.stores.commands import Command, Committed, Notice, Retention
 from perdure.stores.integrity import problems
 from perdure.stores.location import shown_url
 from perdure.stores.postgres.connections import PAUSE, connect_options, conninfo_of, prepare
@@ -53,6 +53,9 @@ class PostgresStore(DatabaseReads):
         How many of the newest output lines of a run are kept, at least 1, and how many bytes in total.
     create
         Whether to create the schema in an empty database.
+    listen
+        Another URL of the same database, for notifications, if `url` leads to a pgbouncer in transaction
+        mode.
     patience
         Seconds for which a read or a write waits for a database that doesn't answer.
     probe_every
@@ -81,6 +84,7 @@ class PostgresStore(DatabaseReads):
         keep_lines: int = 10_000,
         keep_bytes: int = 10_000_000,
         create: bool = True,
+        listen: str | None = None,
         patience: float = 10.0,
         probe_every: float | None = None,
     ) -> None:
@@ -97,6 +101,7 @@ class PostgresStore(DatabaseReads):
             name=self._shown,
             opening=secrets.token_hex(8),
             retention=retention,
+            listen=self._conninfo if listen is None else conninfo_of(listen),
             notify=self._watchers.notify,
             patience=patience,
             probe_every=probe_every,
@@ -159,8 +164,11 @@ class PostgresStore(DatabaseReads):
         with self._reading() as ask:
             return ask("read_revision")[0][0]
 
-    def watch(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
-        """Call `callback` after each commit that changes a run, before its future is resolved."""
+    def watch(self, callback: Callable[[Committed | Notice], None]) -> Callable[[], None]:
+        """Call `callback` after each commit that changes a run, before its future is resolved.
+
+        It is also called with the notices of other processes.
+        """
         return self._watchers.add(callback)
 
     # Connections --------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
@@ -30,11 +30,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from perdure.errors import StoreUnavailable
 from perdure.stores.chain import ChainLink
-from perdure.stores.commands import Answers, Command, Committed, Moment, Retention
+from perdure.stores.commands import Answers, Command, Committed, Moment, Notice, Retention
 from perdure.stores.commands.base import Decision
 from perdure.stores.events import log_event
 from perdure.stores.postgres.connections import GET_SECONDS, PAUSE, Watchdog, connect_options, prepare
 from perdure.stores.postgres.failures import Meaning, as_refusal, in_words, meaning
+from perdure.stores.postgres.notifications import Listener, Notifier
 from perdure.stores.postgres.queries import MIGRATIONS, STATEMENTS
 from perdure.stores.postgres.schedule import Item, Schedule
 from perdure.stores.postgres.transaction import Transaction
@@ -61,8 +62,8 @@ class Writer:
 
     Parameters
     ----------
-    conninfo
-        What libpq connects with.
+    conninfo, listen
+        What libpq connects with, for transactions and for notifications.
     name
         The URL without its password, for messages.
     opening
@@ -70,38 +71,37 @@ class Writer:
     retention
         How much of each run is kept.
     notify
-        Called for each committed change of a run, before its future is resolved; those of a run in order.
+        Called for each committed change of a run, before its future is resolved, those of a run in order;
+        and for each notice of another process.
     patience
         Seconds for which a command waits for a database that doesn't answer.
     probe_every
         Seconds without a write after which it probes; None never probes while the store is available.
-    background
-        Work beside that of the writer, on its loop and until it ends.
     """
 
     def __init__(
         self,
         conninfo: str,
         *,
+        listen: str,
         name: str,
         opening: str,
         retention: Retention,
-        notify: Callable[[Committed], None],
+        notify: Callable[[Committed | Notice], None],
         patience: float,
         probe_every: float | None = None,
-        background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self.watchdog = Watchdog()
         self.offset = 0.0  # of the database's clock to the monotonic one
         self.size: int | None = None  # bytes of the database
         self._conninfo = conninfo
+        self._listen = listen
         self._name = name
         self._opening = opening
         self._retention = retention
         self._notify = notify
         self._patience = patience
         self._probe_every = probe_every
-        self._background = background
         self._lock = threading.Lock()  # guards the following three
         self._submitted: deque[Item] = deque()
         self._closed = False
@@ -173,7 +173,9 @@ class Writer:
         self._pool = pool
         async with pool, asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            beside = [self.watchdog.work(), self._keep_probing(), *(work() for work in self._background)]
+            self._notifier = Notifier(self._opening, self._ask)
+            listener = Listener(self._listen, self._opening, self.watchdog, self._notify)
+            beside = self.watchdog.work(), self._keep_probing(), self._notifier.work(), listener.work()
             helpers = [tasks.create_task(work) for work in beside]
             with self._lock:
                 self._loop = asyncio.get_running_loop()
@@ -281,6 +283,7 @@ class Writer:
         for item, decision in transaction.decided:
             for change in decision.changes:
                 self._notify(change)
+                self._notifier.add(change.run_id)
             _resolve(item, None, decision.result)
         return done
 

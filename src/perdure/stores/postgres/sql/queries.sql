@@ -758,3 +758,11 @@ SELECT 1 FROM openings WHERE version < $1 AND seen > unix_time() - $2::double pr
 -- name: note_migration
 -- Record that a migration was applied
 INSERT INTO perdure_migrations (version, name, post) VALUES ($1, $2, $3);
+
+-- name: notify
+-- Send the notifications in a JSON array to all processes that listen
+SELECT pg_notify('perdure', payload) FROM jsonb_array_elements_text($1::jsonb) AS payload;
+
+-- name: listen
+-- Receive notifications on this connection; once more, to find out whether it is alive
+LISTEN perdure;
