@@ -52,7 +52,8 @@ def serve_in_processes(
     load
         Loads the catalogue, in each of them.
     settings, accept_loss
-        As for `serve`. The tasks that are worked on at a time are divided among the processes.
+        As for `serve`. The tasks that are worked on at a time are divided among the processes, and each has
+        working folders of its own, in a folder with its number.
     announce
         Called with a message for people once all processes answer.
     report
@@ -68,12 +69,23 @@ def serve_in_processes(
     if not find_scheme(settings.store).shared:
         raise StoreNotShared(store=shown_url(settings.store), processes=number)
     slots = settings.max_task_processes or os.cpu_count() or 1
-    own = settings.model_copy(update={"max_task_processes": max(1, slots // number)})
     with listening_on(settings) as sockets:
 
-        def run(ready: Connection) -> None:
+        def run(ready: Connection, process: int) -> None:
+            folders = settings.working_folders
+            own = {
+                "max_task_processes": max(1, slots // number),
+                # What a process finds in its folders at its start, it takes for its own.
+                "working_folders": None if folders is None else folders / str(process),
+            }
             try:
-                serve(load(), own, announce=ready.send, accept_loss=accept_loss, sockets=sockets)
+                serve(
+                    load(),
+                    settings.model_copy(update=own),
+                    announce=ready.send,
+                    accept_loss=accept_loss,
+                    sockets=sockets,
+                )
             except PerdureError as error:
                 report(f"perdure: {error}")
                 sys.exit(1)
@@ -87,12 +99,12 @@ class _Processes:
     Parameters
     ----------
     run
-        What each of them runs; it sends its announcement when it answers.
+        What each of them runs, with its number from 0 on; it sends its announcement when it answers.
     """
 
-    def __init__(self, run: Callable[[Connection], None]) -> None:
+    def __init__(self, run: Callable[[Connection, int], None]) -> None:
         self._run = run
-        self._running: list[ForkProcess] = []
+        self._running: dict[ForkProcess, int] = {}
         self._stopping = False
 
     def keep(self, number: int, announce: Callable[[str], None]) -> None:
@@ -100,7 +112,7 @@ class _Processes:
         with self._signals():
             announced: list[str] = []
             # One after the other: the first migrates the store, and reports what is wrong for all.
-            while len(announced) < number and (text := self._start()) is not None:
+            while len(announced) < number and (text := self._start(len(announced))) is not None:
                 announced.append(text)
             failed = len(announced) < number and not self._stopping
             if failed:
@@ -112,42 +124,42 @@ class _Processes:
         if failed:
             sys.exit(1)
 
-    def _start(self) -> str | None:
+    def _start(self, process_number: int) -> str | None:
         """Start one, and wait until it answers; return its announcement, or None if it has ended before."""
         ready, sending = _FORK.Pipe(duplex=False)
         with ready:
-            process = _FORK.Process(target=self._begin, args=(sending,))
+            process = _FORK.Process(target=self._begin, args=(sending, process_number))
             with sending, _held(STOP_SIGNALS):
                 if self._stopping:
                     return None
                 process.start()
-                self._running.append(process)
+                self._running[process] = process_number
             try:
                 text: str = ready.recv()
             except EOFError:
-                self._running.remove(process)
+                del self._running[process]
                 process.join()
                 return None
             return text
 
-    def _begin(self, sending: Connection) -> None:
+    def _begin(self, sending: Connection, process_number: int) -> None:
         """Be one of the processes."""
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         threading.Thread(target=_end_with_the_first, name="perdure-first-process", daemon=True).start()
-        self._run(sending)
+        self._run(sending, process_number)
 
     def _replace_ended(self) -> None:
         """Wait until one has ended, and start another one, unless all are to end."""
         ended = wait([process.sentinel for process in self._running])
         for process in [each for each in self._running if each.sentinel in ended]:
-            self._running.remove(process)
+            number = self._running.pop(process)
             process.join()
             while not self._stopping:
                 log.error("server_process_ended", pid=process.pid, exitcode=process.exitcode)
                 time.sleep(RESTART_SECONDS)
-                if self._start() is not None:
+                if self._start(number) is not None:
                     break
 
     def _end(self) -> None:

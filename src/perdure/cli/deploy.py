@@ -59,10 +59,26 @@ def deploy(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="Number of workers besides the server; they need a shared --store.")
+        int,
+        typer.Option(
+            min=0,
+            help="Number of workers besides the server, with a PostgreSQL as store and a Redis as broker, "
+            "which are included unless --store and --broker name existing ones.",
+        ),
     ] = 0,
     store: Annotated[
-        str | None, typer.Option(help="The store. By default a SQLite file in the folder of the data.")
+        str | None,
+        typer.Option(
+            help="An existing store. By default a SQLite file in the folder of the data; with workers, a "
+            "PostgreSQL of the deployment."
+        ),
+    ] = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            help="An existing broker, redis://… or amqp://…, or `none`: workers then look into the store. By "
+            "default, with workers, a Redis of the deployment."
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -95,37 +111,52 @@ def deploy(
     docs/deploy.md describes how each is started, changed and mended.
     """
     from perdure.deployment import containers, hosts
-    from perdure.deployment.programs import Choices, Place, programs_of
+    from perdure.deployment.programs import Choices, programs_of
 
     on_host = form in (Format.SUPERVISOR, Format.SYSTEMD)
     settings = dict(map(_setting, setting or ()))
     if store is not None:
         settings["store"] = store_url(store)
+    if broker is not None:
+        settings["broker"] = broker
+    ports = tuple(port or Choices.ports)
     if on_host:
         settings = dict(_with_absolute_paths(settings))
-        place = Place(perdure=_perdure(), data=str(data.absolute()), address="127.0.0.1")
+        host = _host(str(data.absolute()), user, group)
+        place = hosts.host_place(host, _perdure())
     else:
-        place = Place(
-            perdure=("perdure",), data=containers.DATA, address=containers.ADDRESS, secrets=("tokens",)
-        )
-    choices = Choices(models=models, ports=tuple(port or Choices.ports), workers=workers, settings=settings)
-    programs = programs_of(choices, place)
+        place = containers.container_place("perdure-{}" if form is Format.KUBERNETES else "{}")
+    programs = programs_of(Choices(models=models, ports=ports, workers=workers, settings=settings), place)
     for program in programs:
-        read_settings(**program.settings)  # refuses wrong values
-    if on_host:
-        host = _host(place.data, user, group)
-        files = (hosts.supervisor if form is Format.SUPERVISOR else hosts.systemd)(host, programs)
-    else:
-        render = {
-            Format.COMPOSE: containers.compose,
-            Format.KUBERNETES: containers.kubernetes,
-            Format.CONTAINERFILE: containers.containerfile,
-        }
-        files = render[form](programs)
+        _check(program.variables)
+    match form:
+        case Format.SUPERVISOR:
+            files = hosts.supervisor(host, programs)
+        case Format.SYSTEMD:
+            files = hosts.systemd(host, programs)
+        case Format.COMPOSE:
+            files = containers.compose(programs)
+        case Format.KUBERNETES:
+            files = containers.kubernetes(programs)
+        case Format.CONTAINERFILE:
+            files = containers.containerfile(programs)
     if output is None:
         _print(files)
     else:
         _write(files, output)
+
+
+def _check(variables: Mapping[str, str]) -> None:
+    """Raise `Invalid` if the environment of a program has a setting with a wrong value."""
+    from perdure.settings import PREFIX
+
+    read_settings(
+        **{
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in variables.items()
+            if name.startswith(PREFIX)
+        }
+    )
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -166,7 +197,7 @@ def _host(data: str, user: str | None, group: str | None) -> "Host":
     except KeyError as error:
         raise Invalid(f"{error.args[0]}; create it, or name another with --user and --group.") from None
     folder = str(Path.cwd())
-    return Host(folder=folder, data=data, user=account.pw_name, group=owning.gr_name)
+    return Host(folder=folder, data=data, user=account.pw_name, group=owning.gr_name, home=account.pw_dir)
 
 
 def _print(files: Mapping[str, str]) -> None:

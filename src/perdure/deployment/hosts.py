@@ -1,13 +1,20 @@
 """Configurations for one host: supervisord's, and units of systemd."""
 
+import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
 
-from perdure.deployment.programs import STOP_SECONDS, Program, variables
+from perdure.deployment.programs import STOP_SECONDS, Place, Program, Used
 from perdure.errors import Invalid
 
-__all__ = ["Host", "supervisor", "systemd"]
+__all__ = ["Host", "host_place", "supervisor", "systemd"]
+
+DEBIAN = Path("/usr/lib/postgresql")  # PATH doesn't have the programs of its versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +27,15 @@ class Host:
         The absolute path of the working folder, where modules are found.
     data
         The absolute path of the folder of everything that is kept.
-    user, group
-        Who runs the programs, and who may control supervisord.
+    user, group, home
+        Who runs the programs, who may control supervisord, and the folder of that user.
     """
 
     folder: str
     data: str
     user: str
     group: str
+    home: str
 
     @property
     def folders(self) -> tuple[str, str, str]:
@@ -38,6 +46,83 @@ class Host:
     def making_folders(self) -> str:
         """The command that makes the folders with their owner and mode."""
         return shlex.join(["install", "-d", "-o", self.user, "-g", self.group, "-m", "0750", *self.folders])
+
+
+def host_place(host: Host, perdure: tuple[str, ...]) -> Place:
+    """Return a host as a place.
+
+    A database and a broker are reached by Unix sockets, which only their user can open: they need no ports
+    and no passwords.
+
+    Parameters
+    ----------
+    perdure
+        The words that begin every command of Perdure.
+    """
+    return Place(
+        perdure=perdure,
+        data=host.data,
+        working=f"{host.data}/working",
+        address="127.0.0.1",
+        database=partial(_database, host),
+        broker=partial(_broker, host),
+        numbers_workers=True,
+    )
+
+
+def _database(host: Host) -> Used:
+    """Return a PostgreSQL of the host's user, which is initialized at its first start."""
+    if host.user == "root":
+        raise Invalid(
+            "PostgreSQL refuses to run as root: name another user with --user, or an existing database with "
+            "--store postgresql://…"
+        )
+    advice = "apt-get install postgresql, or name an existing database with --store postgresql://…"
+    run, folder = f"{host.data}/run", f"{host.data}/database"
+    made = f"{folder}.new"  # so that what was cut off half-way isn't taken for a database
+    initialize = [
+        _tool("initdb", advice),
+        "--auth=peer",
+        "--encoding=UTF8",
+        "--no-locale",
+        f"--pgdata={made}",
+    ]
+    command = [_tool("postgres", advice), "-D", folder, "-c", "listen_addresses="]
+    script = (
+        f"test -d {shlex.quote(folder)} || {{ rm -rf {shlex.quote(made)} && {shlex.join(initialize)} && "
+        f"mv {shlex.quote(made)} {shlex.quote(folder)}; }} && "
+        f"exec {shlex.join([*command, '-c', f'unix_socket_directories={run}'])}"
+    )
+    program = Program(
+        name="database",
+        command=("/bin/sh", "-c", script),
+        check=(_tool("pg_isready", advice), "--host", run),
+        stop_signal="INT",  # after TERM it would wait for its clients
+    )
+    return Used(program=program, url=f"postgresql:///postgres?host={quote(run, safe='')}")
+
+
+def _broker(host: Host) -> Used:
+    """Return a Redis of the host's user, which keeps nothing: what waits is in the store."""
+    advice = "apt-get install redis-server, or name an existing broker with --broker URL, or none"
+    run, path = f"{host.data}/run", f"{host.data}/run/redis.sock"
+    command = [_tool("redis-server", advice), "--port", "0", "--unixsocket", path, "--unixsocketperm", "700"]
+    program = Program(
+        name="broker",
+        command=(*command, "--dir", run, "--save", "", "--appendonly", "no"),
+        check=(_tool("redis-cli", advice), "-s", path, "ping"),
+    )
+    return Used(program=program, url=f"redis+socket://{quote(path)}")
+
+
+def _tool(name: str, advice: str) -> str:
+    """Return the absolute path of a program; raise `Invalid` with advice if it isn't installed."""
+    versions = sorted(DEBIAN.glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
+    path = os.pathsep.join([*map(str, versions), os.environ.get("PATH", os.defpath)])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise Invalid(f"{name} isn't installed: {advice}.")
+    return found
 
 
 def supervisor(host: Host, programs: Sequence[Program]) -> dict[str, str]:
@@ -65,6 +150,7 @@ def supervisor(host: Host, programs: Sequence[Program]) -> dict[str, str]:
             "supervisord",
             {
                 "user": _value(host.user),
+                "environment": f'HOME="{_value(host.home, quoted=True)}"',
                 "logfile": f"{log}/supervisord.log",
                 "childlogdir": log,
                 "pidfile": f"{run}/supervisord.pid",
@@ -79,7 +165,7 @@ def supervisor(host: Host, programs: Sequence[Program]) -> dict[str, str]:
     ]
     for order, program in enumerate(programs):
         environment = ",".join(
-            f'{name}="{_value(value, quoted=True)}"' for name, value in variables(program).items()
+            f'{name}="{_value(value, quoted=True)}"' for name, value in program.variables.items()
         )
         sections.append(
             _section(
@@ -92,14 +178,14 @@ def supervisor(host: Host, programs: Sequence[Program]) -> dict[str, str]:
                     "autostart": "true",
                     "autorestart": "true",
                     "startretries": "1000",
-                    "stopsignal": "TERM",
+                    "stopsignal": program.stop_signal,
                     "stopwaitsecs": str(STOP_SECONDS),
                     "redirect_stderr": "true",
                     "stdout_logfile": f"{log}/{program.name}.log",
                 },
             )
         )
-        if program.check:
+        if program.serves_http:
             sections.append(
                 _section(
                     f"eventlistener:{program.name}-health",
@@ -149,16 +235,17 @@ def _service(host: Host, program: Program) -> str:
         "StartLimitIntervalSec=0",
         "",
         "[Service]",
-        *(["Type=notify", "WatchdogSec=60"] if program.check else ["Type=exec"]),
+        *(["Type=notify", "NotifyAccess=all", "WatchdogSec=60"] if program.serves_http else ["Type=exec"]),
         f"User={_escaped(host.user)}",
         f"Group={_escaped(host.group)}",
         f"ExecStartPre=+/usr/bin/env {host.making_folders.replace('%', '%%').replace('$', '$$')}",
         f"WorkingDirectory={_escaped(host.folder)}",
-        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in variables(program).items()),
+        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in program.variables.items()),
         "ExecStart=" + " ".join(_quoted(word).replace("$", "$$") for word in program.command),
         "Restart=always",
         "RestartSec=1",
         "KillMode=mixed",
+        f"KillSignal=SIG{program.stop_signal}",
         f"TimeoutStopSec={STOP_SECONDS}",
         "UMask=0027",
         "",

@@ -6,17 +6,20 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
 import yaml
+from tests.support.postgres import DEBIAN
+from tests.support.services import program
 from typer.testing import CliRunner
 
 from perdure.cli.commands import app
 from perdure.errors import Invalid, SettingsMissing
 from perdure.settings import PREFIX, Settings
 
-SECRETS = {"PERDURE_TOKENS": "ada:secret"}
+SECRETS = {"PERDURE_TOKENS": "ada:secret", "PGPASSWORD": "x", "POSTGRES_PASSWORD": "x"}
 FORMATS = ("supervisor", "systemd", "compose", "kubernetes")
 
 
@@ -66,9 +69,9 @@ def of_compose(text: str) -> Programs:
     for name, service in yaml.safe_load(text)["services"].items():
         environment = {
             key: SECRETS[key] if value.startswith("${") else value.replace("$$", "$")
-            for key, value in service["environment"].items()
+            for key, value in service.get("environment", {}).items()
         }
-        found[name] = ([word.replace("$$", "$") for word in service["command"][1:]], environment)
+        found[name] = ([word.replace("$$", "$") for word in service.get("command", [""])[1:]], environment)
     return found
 
 
@@ -76,9 +79,9 @@ def of_kubernetes(text: str) -> Programs:
     found: Programs = {}
     for container in containers(text):
         environment = {
-            item["name"]: item.get("value", SECRETS.get(item["name"])) for item in container["env"]
+            item["name"]: item.get("value", SECRETS.get(item["name"])) for item in container.get("env", ())
         }
-        found[container["name"]] = (container["command"][1:], environment)
+        found[container["name"]] = (container.get("command", [""])[1:], environment)
     return found
 
 
@@ -157,20 +160,64 @@ def test_the_ports_of_the_seeds_clients_are_the_default(form: str) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_workers_have_the_store_of_the_server_and_options_that_workers_have(form: str) -> None:
     url = "postgresql://database/perdure"
-    programs = READ[form](printed(form, "--workers", "2", "--store", url))
+    programs = READ[form](printed(form, "--workers", "2", "--store", url, "--broker", "none"))
     assert {re.sub(r"-\d$", "", name) for name in programs} == {"server", "worker"}
-    workers = [programs[name] for name in programs if name != "server"]
-    for words, environment in workers:
-        assert words[0] == "worker"
+    for name, (words, environment) in programs.items():
+        assert words[0] == ("serve" if name == "server" else "worker")
         options_of(words)
         assert environment["PERDURE_STORE"] == url
-        assert "PERDURE_PORT" not in environment
-    assert programs["server"][1]["PERDURE_STORE"] == url
+        assert ("PERDURE_PORT" in environment) == (name == "server")
+        for variable in environment:
+            assert variable.removeprefix(PREFIX).lower() in Settings.model_fields
+    folders = [environment["PERDURE_WORKING_FOLDERS"] for _, environment in programs.values()]
+    assert len(set(folders)) == len(folders)
+    assert len({environment["PERDURE_ARTIFACTS"] for _, environment in programs.values()}) == 1
 
 
-def test_workers_without_a_store_that_they_can_share_are_refused() -> None:
-    with pytest.raises(SettingsMissing, match="PERDURE_STORE"):
-        printed("supervisor", "--workers", "1")
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_database_is_included_unless_there_is_one(form: str) -> None:
+    program("initdb", "PostgreSQL", "postgresql", *sorted(DEBIAN.glob("*/bin")))
+    text = printed(form, "--workers", "1", "--broker", "none", "--user", "daemon", "--data", "/srv/perdure")
+    programs = READ[form](text)
+    store = urlsplit(programs["server"][1]["PERDURE_STORE"])
+    assert store.scheme == "postgresql"
+    words, environment = programs["database"]
+    if form == "compose":
+        services = yaml.safe_load(text)["services"]
+        assert store.hostname in services
+        assert store.port is None or store.port == 5432
+        assert environment["POSTGRES_USER"] == store.username
+        assert services["server"]["depends_on"][store.hostname] == {"condition": "service_healthy"}
+        assert services["database"]["healthcheck"]["test"][1] == "pg_isready"
+    elif form == "kubernetes":
+        (service,) = (
+            each
+            for each in yaml.safe_load_all(text)
+            if each["kind"] == "Service" and each["metadata"]["name"] == store.hostname
+        )
+        assert [port["port"] for port in service["spec"]["ports"]] == [store.port]
+    else:
+        script = words[-1]
+        (folder,) = parse_qs(store.query)["host"]
+        assert folder in re.findall(r"unix_socket_directories=(\S+)", script)
+        for tool in re.findall(r"\S*(?:initdb|postgres) ", script):
+            assert Path(tool.strip()).is_absolute()
+
+
+def test_what_is_not_installed_on_this_host_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *given, **named: None)
+    with pytest.raises(Invalid, match="apt-get install postgresql"):
+        printed("supervisor", "--workers", "1", "--user", "daemon", "--broker", "none")
+
+
+def test_a_database_as_root_is_refused() -> None:
+    with pytest.raises(Invalid, match="--user"):
+        printed("systemd", "--workers", "1", "--user", "root")
+
+
+def test_a_broker_without_workers_is_refused() -> None:
+    with pytest.raises(SettingsMissing, match="--workers"):
+        printed("supervisor", "--broker", "redis://127.0.0.1:6379/0")
 
 
 @pytest.mark.parametrize(
@@ -255,12 +302,15 @@ def test_kubernetes_probes_and_services_lead_to_the_ports_of_the_server() -> Non
         "readiness": ("/ready", 8000),
         "liveness": ("/healthy", 8000),
     }
-    service, pods = yaml.safe_load_all(text)
+    _, service, pods = yaml.safe_load_all(text)
     assert [port["targetPort"] for port in service["spec"]["ports"]] == [8000, 8005]
     assert service["spec"]["selector"].items() <= pods["spec"]["template"]["metadata"]["labels"].items()
     assert pods["spec"]["template"]["spec"]["enableServiceLinks"] is False
+    assert pods["kind"] == "StatefulSet"
     mounted = {mount["name"] for mount in container["volumeMounts"]}
-    assert mounted == {claim["metadata"]["name"] for claim in pods["spec"]["volumeClaimTemplates"]}
+    assert mounted == {volume["name"] for volume in pods["spec"]["template"]["spec"]["volumes"]}
+    claims = {each["metadata"]["name"] for each in yaml.safe_load_all(text) if each["kind"].endswith("Claim")}
+    assert claims == {"perdure-data"}
 
 
 def test_files_are_written_into_a_folder(tmp_path: Path) -> None:
