@@ -37,6 +37,7 @@ class TakeBackup(Strict):
     folder: Text = Field(
         description="A folder of the server's machine, empty or new; its path from the root."
     )
+    store_only: bool = Field(default=False, description="Whether to leave out the artifacts.")
 
 
 class Backup(BaseModel):
@@ -60,11 +61,12 @@ async def take_backup(body: TakeBackup, serving: Serving) -> Backup:
     folder = Path(body.folder)
     if not folder.is_absolute() or "\0" in body.folder:
         raise Invalid(f"{body.folder!r} is no path from the root; a backup is written to one.")
-    return await anyio.to_thread.run_sync(back_up, serving.store, serving.artifacts, folder)
+    artifacts = None if body.store_only else serving.artifacts
+    return await anyio.to_thread.run_sync(back_up, serving.store, artifacts, folder)
 
 
-def back_up(store: Store, artifacts: Artifacts, folder: Path) -> Backup:
-    """Write a backup; blocks while it does.
+def back_up(store: Store, artifacts: Artifacts | None, folder: Path) -> Backup:
+    """Write a backup, without artifacts if they are None; blocks while it does.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def back_up(store: Store, artifacts: Artifacts, folder: Path) -> Backup:
     try:
         beside.mkdir(mode=FOLDER_MODE)
         store.backup(partial)
-        files, files_bytes = artifacts.copy(str(beside))
+        files, files_bytes = (0, 0) if artifacts is None else artifacts.copy(str(beside))
         partial.rename(target)
         sync_folder(folder)
         return Backup(folder=str(folder), bytes=target.stat().st_size, files=files, files_bytes=files_bytes)

@@ -1,7 +1,8 @@
 """Artifacts: one storage, and in it each owner's experiments and results, which no other owner reaches."""
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from perdure.artifacts.blobs import Blobs
@@ -13,6 +14,7 @@ from perdure.artifacts.objects import Objects
 from perdure.artifacts.results import OwnerResults
 from perdure.artifacts.usage import Usage
 from perdure.clock import steady
+from perdure.errors import CorruptBlob
 
 __all__ = ["Artifacts"]
 
@@ -102,21 +104,32 @@ class Artifacts:
             for kind in ("experiments", "results"):
                 self._sets(kind, owner).sweep()
 
-    def copy(self, folder: str) -> tuple[int, int]:
-        """Copy all that is stored to a folder; return how many files they are, and their bytes.
+    def copy(self, url: str, *, afresh: bool = True) -> tuple[int, int]:
+        """Copy all that is stored to a folder or URL; return how many files they are, and their bytes.
 
         Whatever was stored when this is called is copied whole, unless it is deleted meanwhile. What is
         stored meanwhile may be left out.
+
+        Parameters
+        ----------
+        afresh
+            Whether nothing is there yet. Otherwise only what isn't there yet is copied, and compared with
+            what was read; `CorruptBlob` if it differs. It doesn't become the artifacts of the same store.
         """
-        target = Objects(folder)
+        target = Objects(url)
+        there = {} if afresh else target.sizes() | {_STORE: self._objects.sizes().get(_STORE, 0)}
         # A version is written after the files that it names: those of the first list are all in the second.
         versions = {key for key in self._objects.sizes() if is_version(key)}
         files = size = 0
         for key, length in self._objects.sizes().items():
-            if is_version(key) and key not in versions:
+            if (is_version(key) and key not in versions) or there.get(key) == length:
                 continue
             try:
-                target.write(key, self._objects.chunks(key, length))
+                read = hashlib.sha256()
+                target.write(key, _hashed(self._objects.chunks(key, length), read))
+                if not afresh and read.digest() != _digest(target.chunks(key, length)):
+                    target.remove(key)
+                    raise CorruptBlob(reason=f"the artifact {key} differs in the copy")
             except FileNotFoundError:
                 target.remove(key)  # it was deleted meanwhile
                 continue
@@ -129,3 +142,17 @@ class Artifacts:
 
     def _sets(self, kind: str, owner: str) -> FileSets:
         return FileSets(self._objects, f"{owner}/{kind}", self._locks, self._clock)
+
+
+def _hashed(chunks: Iterable[bytes], read: "hashlib._Hash") -> Iterator[bytes]:
+    """Yield chunks, and hash them."""
+    for chunk in chunks:
+        read.update(chunk)
+        yield chunk
+
+
+def _digest(chunks: Iterable[bytes]) -> bytes:
+    found = hashlib.sha256()
+    for chunk in chunks:
+        found.update(chunk)
+    return found.digest()

@@ -31,6 +31,7 @@ COMMANDS = {
     "deploy": ("deploy", "Print a configuration for supervisord, systemd, Compose or Kubernetes."),
     "health": ("health", "Ask a server whether it can be used."),
     "doctor": ("doctor", "Check a store, report damage, and repair what a replay can repair."),
+    "store": ("store", "Copy a store to another one, or reopen a closed one."),
     "backup": (
         "backup",
         "Back up a store with its artifacts, also while it is served.",

@@ -19,7 +19,7 @@ from perdure.terminal import printable
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Models", "StoreUrl", "Target", "answer", "connect", "on_target", "wait_for"]
+__all__ = ["HOST", "Models", "StoreUrl", "Target", "answer", "connect", "is_served", "on_target", "wait_for"]
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ async def connect(
         return
     settings = read_settings(store=target.store)
     path = socket_path(settings.store)
-    if path is not None and _answers(path):
+    if path is not None and is_served(path):
         # Nothing is encrypted on a socket of this machine, and reading certificates takes long.
         transport = httpx.AsyncHTTPTransport(verify=False, uds=str(path))
         async with httpx.AsyncClient(
@@ -172,7 +172,8 @@ def answer(response: "httpx.Response") -> Any:
     raise PerdureError(printable(str(message)), code=code)
 
 
-def _answers(path: Path) -> bool:
+def is_served(path: Path) -> bool:
+    """Return whether a server answers at an administrator socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))

@@ -94,6 +94,9 @@ PerdureError
 │   ├── SavepointNameTaken
 │   ├── UpgradeRefused
 │   ├── ExternalStateRefused
+│   ├── CopyRefused
+│   ├── StoreClosed
+│   ├── StoreIsCopy
 │   ├── ExperimentExists
 │   ├── FileLost
 │   ├── FileChanged             the file isn't the one the request names            (HTTP 412)
@@ -225,6 +228,7 @@ from perdure.errors.not_found import (
 )
 from perdure.errors.refused import (
     BackupRefused,
+    CopyRefused,
     EngineFinished,
     ExperimentExists,
     ExternalStateRefused,
@@ -246,6 +250,8 @@ from perdure.errors.refused import (
     RunFinished,
     SavepointNameTaken,
     SlotsTaken,
+    StoreClosed,
+    StoreIsCopy,
     TaskUnfinished,
     TriggerOverruled,
     TriggerRefused,
@@ -293,7 +299,8 @@ __all__ = [
     "AcknowledgedLost", "AddressUnavailable", "AmbiguousMonomer", "AnyPairedImpossible",
     "ArtifactNotFound", "ArtifactsNotShared", "ArtifactsUnavailable", "AsgiOnly", "BackupRefused",
     "CertificateFailed",
-    "CircularDefinition", "ConstraintArgumentCount", "CorruptBlob", "Damaged", "DialectUnusable",
+    "CircularDefinition", "ConstraintArgumentCount", "CopyRefused", "CorruptBlob", "Damaged",
+    "DialectUnusable",
     "DocumentsExceeded", "DuplicateBindingSiteName", "DuplicateElement", "DuplicateMonomerName",
     "EarlyTermination", "EmptyMonomerName", "EmptyProblem", "EndedRunsExceeded", "EngineCrashed",
     "EngineFinished", "EvaluationFailed", "ExperimentExists", "ExperimentNotFound",
@@ -312,7 +319,8 @@ __all__ = [
     "PairedImpossible", "PastRead", "PerdureError", "PositionConflict", "QuotaExceeded", "Refused",
     "ReplayMismatch", "ResultBytesExceeded", "ResultsPending", "RunExists", "RunFinished", "RunNotFound",
     "SavepointNameTaken", "SavepointNotFound", "ScenarioNotFound", "ScriptFailed", "ServerClosing",
-    "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreLocked", "StoreNotFound", "StoreNotShared",
+    "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreClosed",
+    "StoreIsCopy", "StoreLocked", "StoreNotFound", "StoreNotShared",
     "StoreUnavailable",
     "StoreUnusable", "SystemFailing", "TaskNotFound", "TaskUnfinished", "TogetherImpossible",
     "TokensMissing", "TooMany", "TriggerOverruled", "TriggerRefused", "Unavailable", "UnknownElement",

@@ -112,6 +112,21 @@ class ExternalStateRefused(Refused):
     """The external state of the instance {instance!r} can't be taken over: {reason}. It is left as it is."""
 
 
+class CopyRefused(Refused):
+    """The store {target} can't become a copy of {source}: {reason}."""
+
+
+class StoreClosed(Refused):
+    """The store {store} was closed when it was copied to {target}, so that the two don't diverge. Use that
+    one. To use this one again, without what happened there, run `perdure store reopen {store}`."""
+
+
+class StoreIsCopy(Refused):
+    """The store {store} is a copy of {source} that isn't finished: run
+    `perdure store copy {source} {store} --final`. To use it as it is, apart from that one, run
+    `perdure store reopen {store}`."""
+
+
 class ExperimentExists(Refused):
     """There is another experiment {experiment!r} already; delete it first, or choose another name."""
 

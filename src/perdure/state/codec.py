@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 else:
     State = Any
 
-__all__ = ["State", "decode", "encode", "pack", "same", "unpack"]
+__all__ = ["State", "check", "decode", "encode", "pack", "same", "unpack"]
 
 FORMAT = 2
 COMPRESSED = 1
@@ -230,6 +230,11 @@ def unpack(body: bytes) -> Any:
 def same(one: bytes, other: bytes) -> bool:
     """Return whether two blobs hold the same value bit for bit, NaN included; raises as `decode` does."""
     return one == other or _body(one, 0xFFFF) == _body(other, 0xFFFF)
+
+
+def check(blob: bytes) -> None:
+    """Raise `CorruptBlob` if a blob was truncated or any bit of it changed."""
+    _body(blob, 0xFFFF)
 
 
 def decode(blob: bytes, *, schema: int = 1) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "run_key_values",
     "step_key_values",
     "step_keys",
+    "to_creation_key",
     "to_made_run",
     "to_recorded_step",
 ]
@@ -89,10 +90,14 @@ def step_keys(ask: Ask, run_id: str, after: int) -> Sequence[tuple[int, Key]]:
 
 def creation_key(ask: Ask, run_id: str) -> Key | None:
     """Return the key with which a run was created, or None."""
-    found = ask("find_creation_key", run_id)
-    if not found:
+    return to_creation_key(ask("find_creation_key", run_id))
+
+
+def to_creation_key(rows: Sequence[tuple[Any, ...]]) -> Key | None:
+    """Return the key in the rows of ``find_creation_key``, or None; raise `CorruptBlob` if it is damaged."""
+    if not rows:
         return None
-    number, owner, text, ordinal, body_hash, kept = found[0]
+    number, owner, text, ordinal, body_hash, kept = rows[0]
     if kept != checksum(number, owner.encode(), text.encode(), ordinal, body_hash):
         raise CorruptBlob(reason=f"the checksum of the key {text!r} of a run is wrong")
     return Key(text, body_hash, ordinal)

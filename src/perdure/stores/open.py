@@ -2,8 +2,10 @@
 
 from perdure.settings import Settings
 from perdure.stores.base import Store
+from perdure.stores.location import shown_url
 from perdure.stores.options import StoreOptions
 from perdure.stores.schemes import find_scheme
+from perdure.stores.store_copy import check_copies
 
 __all__ = ["StoreOptions", "open_configured", "open_store"]
 
@@ -50,7 +52,15 @@ def open_configured(
     accept_loss: bool = False,
     probe_every: float | None = None,
 ) -> Store:
-    """Open the store that the settings name, with their limits; raises as `open_store` does."""
+    """Open the store that the settings name, with their limits, to work on it.
+
+    Raises
+    ------
+    StoreClosed, StoreIsCopy
+        If it was closed when it was copied, or is a copy that isn't finished.
+    PerdureError
+        As `open_store` does.
+    """
     options = StoreOptions(
         keep=settings.savepoint_keep,
         keep_lines=settings.max_log_lines,
@@ -61,4 +71,10 @@ def open_configured(
         listen=settings.store_listen,
         patience=settings.store_patience,
     )
-    return open_store(settings.store, options)
+    store = open_store(settings.store, options)
+    try:
+        check_copies(store, shown_url(settings.store))
+    except BaseException:
+        store.close()
+        raise
+    return store

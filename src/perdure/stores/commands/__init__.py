@@ -13,6 +13,19 @@ from perdure.stores.commands.base import (
 )
 from perdure.stores.commands.blobs import UNNAMED_SECONDS, Blob, ForgetBlobs, SweepBlobs, UseBlobs
 from perdure.stores.commands.claims import Claim, Settle
+from perdure.stores.commands.copies import (
+    CopiedBlob,
+    CopyBlobs,
+    CopyDocument,
+    CopyRun,
+    Counters,
+    RaiseCounters,
+    ReadBlobs,
+    ReadCounters,
+    ReadDialects,
+    ReadRun,
+    RunCopy,
+)
 from perdure.stores.commands.counts import Recount
 from perdure.stores.commands.creation import Created, CreateRun, Fork, ForkRuns
 from perdure.stores.commands.documents import (
@@ -51,6 +64,11 @@ __all__ = [
     "Claim",
     "Command",
     "Committed",
+    "CopiedBlob",
+    "CopyBlobs",
+    "CopyDocument",
+    "CopyRun",
+    "Counters",
     "CreateRun",
     "Created",
     "CutLines",
@@ -75,12 +93,18 @@ __all__ = [
     "PutDocument",
     "PutSavepoint",
     "Query",
+    "RaiseCounters",
+    "ReadBlobs",
+    "ReadCounters",
+    "ReadDialects",
+    "ReadRun",
     "Recount",
     "Release",
     "Renew",
     "RepairStep",
     "Report",
     "Retention",
+    "RunCopy",
     "SetDesiredState",
     "Settle",
     "SweepBlobs",

@@ -37,6 +37,7 @@ __all__ = [
     "PutDocument",
     "Touch",
     "Use",
+    "document_writes",
     "to_document",
     "to_use",
 ]
@@ -134,7 +135,7 @@ class PutDocument(Command[Document], frozen=True):
         version, counted = count(counter)
         use = self.use or (to_use(former[0][1:]) if former else None)
         document = Document(self.id, self.blob, version, use)
-        return Decision(document, [counted, *_put(self.dialect, document)])
+        return Decision(document, [counted, *document_writes(self.dialect, document)])
 
 
 class AddDocuments(Command[Sequence[Document]], frozen=True):
@@ -174,7 +175,7 @@ class AddDocuments(Command[Sequence[Document]], frozen=True):
             self.limit.check(owned[0][0], len(self.documents))
         version, counted = count(counter)  # no id has had it, so that one is enough for all
         added = [Document(id, blob, version, self.use) for id, blob in self.documents]
-        return Decision(added, [counted, *(it for new in added for it in _put(self.dialect, new))])
+        return Decision(added, [counted, *(it for new in added for it in document_writes(self.dialect, new))])
 
 
 class Touch(Command[None], frozen=True):
@@ -289,7 +290,7 @@ def _find_used(dialect: str, id: str) -> Query:
     return Query("find_used_document", (dialect, id))
 
 
-def _put(dialect: str, document: Document) -> list[Write]:
+def document_writes(dialect: str, document: Document) -> list[Write]:
     """Return the writes that store a document and its use."""
     id, version, blob, use = document.id, document.version, document.blob, document.use
     writes = [write("put_document", dialect, id, version, blob, checksum(dialect, id, version, blob))]

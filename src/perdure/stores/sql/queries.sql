@@ -811,3 +811,89 @@ SELECT run, CAST(text AS BLOB), ordinal, body_hash, position, checksum FROM step
 -- name: list_run_keys
 -- Read the keys of all runs; texts may be damaged UTF-8
 SELECT run, CAST(owner AS BLOB), CAST(text AS BLOB), ordinal, body_hash, checksum FROM run_keys;
+
+-- name: list_whole_savepoints
+-- Read the savepoints of a run with all their columns
+SELECT timestamp, savepoints.position, savepoints.created, savepoints.name, pinned, milestone, blob, savepoints.lines
+FROM runs JOIN savepoints ON savepoints.run = runs.number
+WHERE runs.id = ?1
+ORDER BY timestamp;
+
+-- name: list_savepoint_blobs
+-- Read the numbers of the blobs that the savepoints of a run name
+SELECT timestamp, blob
+FROM runs JOIN savepoint_blobs ON savepoint_blobs.run = runs.number
+WHERE runs.id = ?1
+ORDER BY timestamp, blob;
+
+-- name: replace_run
+-- Replace what can change of a run's record
+UPDATE runs SET
+    state = ?2, final = ?3, outcome = ?4, reason = ?5, position = ?6, version = ?7, updated = ?8
+WHERE number = ?1;
+
+-- name: set_generation
+-- Set the generation of a run
+INSERT INTO generations (run, generation) VALUES (?1, ?2)
+ON CONFLICT (run) DO UPDATE SET generation = excluded.generation;
+
+-- name: clear_run_key
+-- Delete the key with which a run was created
+DELETE FROM run_keys WHERE run = ?1;
+
+-- name: clear_savepoints
+-- Delete the savepoints of a run
+DELETE FROM savepoints WHERE run = ?1;
+
+-- name: insert_whole_savepoint
+-- Insert a savepoint with all its columns
+INSERT INTO savepoints (run, timestamp, position, created, name, pinned, milestone, blob, lines)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
+
+-- name: clear_execution
+-- Delete the execution of a run, with its result
+DELETE FROM executions WHERE run = ?1;
+
+-- name: clear_needs
+-- Delete the needs of a run
+DELETE FROM needs WHERE run = ?1;
+
+-- name: insert_whole_needs
+-- Set the needs of a run, and what it is computed by
+INSERT INTO needs (run, needs, computed_by) VALUES (?1, ?2, ?3);
+
+-- name: clear_stored
+-- Delete whether the files of a run are stored
+DELETE FROM stored_files WHERE run = ?1;
+
+-- name: list_blobs
+-- Read blobs after a number, except those that are being removed
+SELECT number, owner, hash, size, stored FROM blobs WHERE number > ?1 AND dying = 0 ORDER BY number LIMIT ?2;
+
+-- name: list_dialects
+-- Read which dialects have documents
+SELECT DISTINCT dialect FROM records ORDER BY dialect;
+
+-- name: read_counters
+-- Read the last numbers of runs, of blobs, and of versions of documents and tokens of leases
+SELECT
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0),
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'blobs'), 0),
+    record_version
+FROM meta;
+
+-- name: raise_run_numbers
+-- Let the numbers of runs go on after a number; the sequence has no row before the first run
+INSERT OR REPLACE INTO sqlite_sequence (rowid, name, seq)
+SELECT
+    (SELECT rowid FROM sqlite_sequence WHERE name = 'runs'),
+    'runs',
+    max(?1, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0));
+
+-- name: raise_blob_numbers
+-- Let the numbers of blobs go on after a number
+UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'blobs';
+
+-- name: raise_counter
+-- Let the counter of the versions of documents and the tokens of leases go on after a number
+UPDATE meta SET record_version = max(record_version, ?1);
