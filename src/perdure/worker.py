@@ -117,6 +117,7 @@ async def opened_worker(
             metrics=metrics,
             feed=feed,
         )
+        log.info("numerics", fingerprint=registry.numerics.fingerprint)
         try:
             await executor.open()
             yield Worker(executor, folders)

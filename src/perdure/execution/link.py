@@ -26,6 +26,7 @@ from perdure.execution.messages import (
     Resume,
     Start,
     Stop,
+    ToChild,
     framed,
     receive_blocking,
 )
@@ -71,8 +72,10 @@ class Link:
         steps: list[Step] = []
         while len(steps) < start.position:
             message = receive_blocking(self._channel)
-            assert isinstance(message, LoggedSteps), "the log follows without other messages"
-            steps += message.steps
+            if isinstance(message, LoggedSteps):
+                steps += message.steps
+            else:  # an order that came meanwhile
+                self._take(message)
         threading.Thread(target=self._listen, name="perdure-link", daemon=True).start()
         return start, steps
 
@@ -136,6 +139,23 @@ class Link:
     def _is_over(self, pause: int) -> bool:
         return self._pause != pause or self._stopping
 
+    def _take(self, message: ToChild) -> None:
+        """Note an order or an acknowledgement."""
+        with self._changed:
+            if isinstance(message, Done):
+                self._done = message.number
+            elif isinstance(message, Stop):
+                self._stopping = True
+            elif isinstance(message, Preempt):
+                self._preempted = True
+                if not self._saves:  # there is nothing to wait for
+                    os.kill(os.getpid(), signal.SIGKILL)
+            elif isinstance(message, Pause):
+                self._pause = message.number
+            elif isinstance(message, Resume):
+                self._pause = 0
+            self._changed.notify_all()
+
     def _listen(self) -> None:
         try:
             while True:
@@ -143,21 +163,7 @@ class Link:
                 if not readable:
                     self.send(Beat())
                     continue
-                message = receive_blocking(self._channel)
-                with self._changed:
-                    if isinstance(message, Done):
-                        self._done = message.number
-                    elif isinstance(message, Stop):
-                        self._stopping = True
-                    elif isinstance(message, Preempt):
-                        self._preempted = True
-                        if not self._saves:  # there is nothing to wait for
-                            os.kill(os.getpid(), signal.SIGKILL)
-                    elif isinstance(message, Pause):
-                        self._pause = message.number
-                    elif isinstance(message, Resume):
-                        self._pause = 0
-                    self._changed.notify_all()
+                self._take(receive_blocking(self._channel))
         except (EOFError, OSError):
             os._exit(PIPE_LOST)
         except BaseException:
