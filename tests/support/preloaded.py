@@ -16,6 +16,7 @@ MODULES = (
     "fsspec.implementations.local",
     "perdure.api.server",
     "perdure.stores.builtin",
+    "perdure.stores.postgres.store",
     "perdure.stores.sqlite",
     "tests.support.bptk_process",
     "tests.support.commands",
