@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from perdure.stores.commands.locks import Lock
     from perdure.stores.memory import MemoryStore
     from perdure.stores.options import StoreOptions
-    from perdure.stores.queue import QueueCount, QueueGroup, QueueState
+    from perdure.stores.queue import QueueCount, QueueGroup, QueueState, QueueWait
     from perdure.stores.quota import Quota
     from perdure.stores.run_list import Cursor, OrderPosition, RunFilter, RunOrder
     from perdure.stores.schemes import StoreScheme
@@ -120,6 +120,7 @@ __all__ = [
     "QueueCount",
     "QueueGroup",
     "QueueState",
+    "QueueWait",
     "Quota",
     "Retention",
     "Route",
@@ -176,7 +177,7 @@ _STORES = {
     "perdure.stores.commands.documents": ("Document", "Use"),
     "perdure.stores.memory": ("MemoryStore",),
     "perdure.stores.options": ("StoreOptions",),
-    "perdure.stores.queue": ("QueueCount", "QueueGroup", "QueueState"),
+    "perdure.stores.queue": ("QueueCount", "QueueGroup", "QueueState", "QueueWait"),
     "perdure.stores.quota": ("Quota",),
     "perdure.stores.run_list": ("Cursor", "OrderPosition", "RunFilter", "RunOrder"),
     "perdure.stores.schemes": ("StoreScheme",),

@@ -70,6 +70,24 @@ class Metrics:
             ("kind", "state"),
             registry=self.registry,
         )
+        self.queue_waiting = Gauge(
+            "perdure_queue_waiting",
+            "Runs that wait for a worker, by kind and tag; without a tag, all of the kind.",
+            ("kind", "tag"),
+            registry=self.registry,
+        )
+        self.queue_oldest_seconds = Gauge(
+            "perdure_queue_oldest_seconds",
+            "Seconds since the last change of the run that waits longest, by kind and tag.",
+            ("kind", "tag"),
+            registry=self.registry,
+        )
+        self.worker_slots = Gauge(
+            "perdure_worker_slots",
+            "Slots of the workers by kind, tag and state; without a tag, of workers of all runs.",
+            ("kind", "tag", "state"),
+            registry=self.registry,
+        )
         self.attempts = Counter(
             "perdure_attempts",
             "Processes started for tasks and experiments; several for a run after crashes.",

@@ -1,17 +1,21 @@
 """Workers that share a store say what they lack, so that a run can say what nobody has."""
 
 import asyncio
+import re
 import secrets
 from contextlib import AsyncExitStack
 
 import pytest
 from tests.support.deaf import DeafStore
+from tests.support.in_process import in_process
 
 from perdure.errors import VersionConflict
 from perdure.execution import presence
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
 from perdure.execution.presence import Announcement, Workers
+from perdure.execution.unplaced import Unplaced
+from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.memory import MemoryStore
 from perdure.stores.queue import ANY_TAG
@@ -36,9 +40,11 @@ def read_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "FRESH", 0.0)
 
 
-def announced(store: Store, lacks: dict[str, dict[str, str]], *tags: str) -> Announcement:
+def announced(
+    store: Store, lacks: dict[str, dict[str, str]], *tags: str, **slots: dict[str, int]
+) -> Announcement:
     announcement = Announcement(store, secrets.token_hex(4))
-    announcement.put(lacks, tags or (ANY_TAG,))
+    announcement.put(lacks, tags or (ANY_TAG,), **slots)
     return announcement
 
 
@@ -115,3 +121,44 @@ def test_workers_announce_what_they_lack_while_they_work(store: SharedStore) -> 
         assert store.documents(presence.DIALECT) == []
 
     asyncio.run(work())
+
+
+def test_autoscalers_read_the_queue_and_the_slots_of_all_workers() -> None:
+    store = SharedStore(MemoryStore())
+    trial = Trial(store, Unplaced(store))
+    for number, tags in enumerate(((), ("gpu",), ("gpu", "big"))):
+        trial.create(f"run-{number}", tags=tags, do="echo", value=1)
+    announced(store, {}, "gpu", slots={"task": 4}, busy={"task": 1})
+    announced(store, {}, "gpu", "big", slots={"task": 2}, busy={"task": 3})
+    announced(store, {}, slots={"task": 8, "experiment": 16})
+    settings = Settings(store="memory://", artifacts_shared=True)
+    with in_process(settings, store, executor=Unplaced(store)) as client:
+        text = client.get("/metrics").text
+    samples = dict(
+        line.rsplit(" ", 1)
+        for line in text.splitlines()
+        if line.startswith(("perdure_queue_waiting{", "perdure_worker_slots{"))
+    )
+    assert {name: float(value) for name, value in samples.items()} == {
+        'perdure_queue_waiting{kind="task",tag=""}': 3,
+        'perdure_queue_waiting{kind="task",tag="gpu"}': 2,
+        'perdure_queue_waiting{kind="task",tag="big"}': 1,
+        'perdure_queue_waiting{kind="experiment",tag=""}': 0,
+        'perdure_worker_slots{kind="task",state="busy",tag="gpu"}': 3,
+        'perdure_worker_slots{kind="task",state="free",tag="gpu"}': 3,
+        'perdure_worker_slots{kind="task",state="busy",tag="big"}': 2,
+        'perdure_worker_slots{kind="task",state="free",tag="big"}': 0,
+        'perdure_worker_slots{kind="task",state="busy",tag=""}': 0,
+        'perdure_worker_slots{kind="task",state="free",tag=""}': 8,
+        'perdure_worker_slots{kind="experiment",state="busy",tag=""}': 0,
+        'perdure_worker_slots{kind="experiment",state="free",tag=""}': 16,
+    }
+    waited = re.search(r'perdure_queue_oldest_seconds\{kind="task",tag="gpu"\} (\S+)', text)
+    assert waited is not None and 0 <= float(waited[1]) < 2 * WAIT
+
+
+def test_a_server_with_a_worker_of_its_own_shows_its_slots() -> None:
+    with in_process(Settings(store="memory://", max_task_processes=3)) as client:
+        text = client.get("/metrics").text
+        assert 'perdure_worker_slots{kind="task",state="free",tag=""} 3.0' in text
+        assert 'perdure_worker_slots{kind="task",state="busy",tag=""} 0.0' in text

@@ -64,7 +64,7 @@ from perdure.stores.commands import (
     Use,
     UseBlobs,
 )
-from perdure.stores.queue import ANY_TAG, SHORT, QueueCount, QueueGroup, QueueState
+from perdure.stores.queue import ANY_TAG, SHORT, QueueCount, QueueGroup, QueueState, QueueWait
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.watchers import Watchers
@@ -269,6 +269,16 @@ class OracleStore:
                 it.kind, it.owner, QueueState.PAUSED if it.desired is DesiredState.PAUSED else worked_on
             ] += 1
         return [QueueCount(*place, found[place]) for place in sorted(found)]
+
+    def queue_waits(self) -> Sequence[QueueWait]:
+        """Return how many runs wait for a worker, by tag and kind, and since when."""
+        now, found = self.clock(), dict[tuple[str, str], list[float]]()
+        for it in self.executions():
+            if it.desired is DesiredState.STARTED and not it.leased(now):
+                run = self._find(it.run_id).run
+                for tag in (ANY_TAG, *run.tags):
+                    found.setdefault((tag, it.kind), []).append(run.updated)
+        return [QueueWait(*place, len(found[place]), min(found[place])) for place in sorted(found)]
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the lines that a run wrote after a number, ascending."""

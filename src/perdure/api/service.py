@@ -1,5 +1,6 @@
 """The service itself over HTTP: the start page, whether it is alive, ready and intact, and its metrics."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,8 +20,10 @@ from perdure.api.start_page import address_of, start_page
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import Damaged, PerdureError, StoreUnavailable
+from perdure.execution.presence import Presence, Workers
+from perdure.observability import Metrics
 from perdure.stores.commands import Recount
-from perdure.stores.queue import QueueState
+from perdure.stores.queue import ANY_TAG, QueueState, QueueWait
 from perdure.web.auth import caller_of, refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
@@ -31,6 +34,8 @@ __all__ = ["PUBLIC", "router"]
 
 PUBLIC: Final = frozenset({"/", "/docs", "/healthy", "/healthy/", "/ready", "/openapi.json"})
 """Paths that need no token: they show nothing about runs or models. BPTK has some with a slash at the end."""
+
+MAX_TAGS = 100  # tags in the metrics, since a client may invent any number
 
 router = APIRouter(tags=["service"])
 
@@ -141,12 +146,35 @@ def _measure(serving: AppServices) -> None:
     for part, size in store.sizes.items():
         metrics.store_bytes.labels(part).set(size)
     try:
-        counts = store.queue_counts()
+        counts, waits = store.queue_counts(), store.queue_waits()
     except PerdureError:
         return  # what can't be read has the value that it had
+    _measure_waits(metrics, waits)
+    if store.shared:
+        _measure_slots(metrics, Workers(store).present())
     found = Counter[tuple[str, QueueState]]()
     for it in counts:
         found[it.kind, it.state] += it.count
     for kind in (TASK, EXPERIMENT):
         for state in QueueState:
             metrics.queue.labels(kind, state.value).set(found[kind, state])
+
+
+def _measure_waits(metrics: Metrics, waits: Sequence[QueueWait]) -> None:
+    """Set what autoscaling reads of the queue, for all runs of each kind and for the tags of most runs."""
+    for gauge in (metrics.queue_waiting, metrics.queue_oldest_seconds):
+        gauge.clear()
+        for kind in (TASK, EXPERIMENT):
+            gauge.labels(kind, ANY_TAG).set(0)
+    tagged = sorted((it for it in waits if it.tag != ANY_TAG), key=lambda it: -it.count)
+    for it in (*(it for it in waits if it.tag == ANY_TAG), *tagged[:MAX_TAGS]):
+        metrics.queue_waiting.labels(it.kind, it.tag).set(it.count)
+        metrics.queue_oldest_seconds.labels(it.kind, it.tag).set(max(0.0, time.time() - it.since))
+
+
+def _measure_slots(metrics: Metrics, workers: Sequence[Presence]) -> None:
+    """Set the slots of all workers that share the store."""
+    metrics.worker_slots.clear()
+    for worker in workers:
+        for kind, tag, state, number in worker.count():
+            metrics.worker_slots.labels(kind, tag, state).inc(number)

@@ -1,6 +1,7 @@
 """The local executor: claims runs from the store, and works on them in guarded child processes."""
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -16,7 +17,7 @@ from perdure.execution.attempt import SAVING
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
 from perdure.execution.presence import EVERY as ANNOUNCE
-from perdure.execution.presence import Announcement
+from perdure.execution.presence import Announcement, Presence
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.unplaced import settle, settle_group
@@ -142,6 +143,7 @@ class LocalExecutor:
 
     def start(self) -> None:
         """Claim runs from now on, until the executor is closed."""
+        self._show_slots()
         self._claiming = asyncio.create_task(keep_going("claims", self._keep_claiming))
 
     def preempt(self) -> None:
@@ -261,7 +263,7 @@ class LocalExecutor:
         for (kind, needs), lack in self._lacks.items():
             if lack.what:
                 lacks[kind][needs] = lack.what
-        await asyncio.to_thread(self._announcement.put, lacks, self._tags)
+        await asyncio.to_thread(self._announcement.put, lacks, self._tags, self.slots, self._busy())
         self._announce_at = now + ANNOUNCE
 
     async def _waiting(self) -> Sequence[QueueGroup]:
@@ -344,8 +346,20 @@ class LocalExecutor:
 
         task.add_done_callback(end)
 
+    def _show_slots(self) -> None:
+        """Show how many slots are taken and free, unless the announcements of all workers do."""
+        if self._announcement is None:
+            here = Presence(math.inf, {}, sorted(self._tags), self.slots, self._busy())
+            for kind, tag, state, number in here.count():
+                self._configuration.metrics.worker_slots.labels(kind, tag, state).set(number)
+
+    def _busy(self) -> dict[str, int]:
+        """Return how many runs of each kind are worked on."""
+        return {kind: len(self.working(kind)) for kind in self.slots}
+
     def _change(self) -> None:
         """Wake everybody who waits for a change."""
+        self._show_slots()
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -5,7 +5,7 @@ are claimed without it.
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -33,11 +33,25 @@ class Presence(msgspec.Struct, frozen=True):
         For each kind of runs that it works on, what it lacks for the needs of runs, in words.
     tags
         The tags of the runs that it works on; `ANY_TAG` for all.
+    slots
+        How many runs of each kind it works on at a time.
+    busy
+        How many slots of each kind are taken.
     """
 
     until: float
     lacks: Mapping[str, Mapping[str, str]]
     tags: Collection[str]
+    slots: Mapping[str, int] = {}
+    busy: Mapping[str, int] = {}
+
+    def count(self) -> Iterator[tuple[str, str, str, int]]:
+        """Yield kind, tag, state and number of the slots."""
+        for kind, number in self.slots.items():
+            busy = min(self.busy.get(kind, 0), number)
+            for tag in self.tags:
+                yield kind, tag, "busy", busy
+                yield kind, tag, "free", number - busy
 
 
 class Announcement:
@@ -56,9 +70,16 @@ class Announcement:
         self._name = name
         self._version: int | None = None
 
-    def put(self, lacks: Mapping[str, Mapping[str, str]], tags: Collection[str]) -> None:
-        """Announce what the worker lacks, for some seconds."""
-        blob = msgspec.msgpack.encode(Presence(self._store.clock() + LASTS, lacks, sorted(tags)))
+    def put(
+        self,
+        lacks: Mapping[str, Mapping[str, str]],
+        tags: Collection[str],
+        slots: Mapping[str, int] | None = None,
+        busy: Mapping[str, int] | None = None,
+    ) -> None:
+        """Announce what the worker can work on, for some seconds; the parameters are those of `Presence`."""
+        until = self._store.clock() + LASTS
+        blob = msgspec.msgpack.encode(Presence(until, lacks, sorted(tags), slots or {}, busy or {}))
         put = PutDocument(DIALECT, self._name, blob, self._version)
         try:
             self._version = self._store.submit(put).result().version
@@ -88,6 +109,13 @@ class Workers:
         self._known: Sequence[Presence] = ()
         self._read_at = -FRESH
 
+    def present(self) -> Sequence[Presence]:
+        """Return the presences that count."""
+        if time.monotonic() - self._read_at >= FRESH:
+            self._known, self._read_at = [*_read(self._store).values()], time.monotonic()
+        now = self._store.clock()
+        return [it for it in self._known if now < it.until]
+
     def lack(self, kind: str, needs: str, tags: Collection[str], here: str) -> str:
         """Return what every worker lacks for a run that waits, in words; empty if one of them has it all.
 
@@ -98,13 +126,10 @@ class Workers:
         """
         if not self._store.shared:
             return here
-        if time.monotonic() - self._read_at >= FRESH:
-            self._known, self._read_at = [*_read(self._store).values()], time.monotonic()
-        now = self._store.clock()
         lacking = [
             presence.lacks[kind].get(needs, "")
-            for presence in self._known
-            if now < presence.until and kind in presence.lacks and {ANY_TAG, *tags} & {*presence.tags}
+            for presence in self.present()
+            if kind in presence.lacks and {ANY_TAG, *tags} & {*presence.tags}
         ]
         if not lacking:
             none = "No worker for its kind and tags is running. Start one (perdure worker), or stop the run."

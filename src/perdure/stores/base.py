@@ -18,7 +18,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Document, Notice, Retention, Use
 from perdure.stores.options import StoreOptions
-from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup
+from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueWait
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 
@@ -221,6 +221,14 @@ class Store(Protocol):
 
     def queue_counts(self) -> Sequence[QueueCount]:
         """Return the number of unfinished runs with an execution, by kind, owner and `QueueState`."""
+        ...
+
+    def queue_waits(self) -> Sequence[QueueWait]:
+        """Return how many runs wait for a worker, by tag and kind, and since when.
+
+        They are unfinished, have an execution and no lease, and their desired state is started. A run counts
+        for each of its tags, and for `ANY_TAG`.
+        """
         ...
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:

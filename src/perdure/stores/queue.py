@@ -6,7 +6,7 @@ import msgspec
 
 from perdure.lifecycle import DesiredState, RunStatus
 
-__all__ = ["ANY_TAG", "SHORT", "QueueCount", "QueueGroup", "QueueState"]
+__all__ = ["ANY_TAG", "SHORT", "QueueCount", "QueueGroup", "QueueState", "QueueWait"]
 
 ANY_TAG = ""
 """The tag of the groups that contain all runs, whatever their tags."""
@@ -60,3 +60,24 @@ class QueueCount(msgspec.Struct, frozen=True):
     owner: str
     state: QueueState
     count: int
+
+
+class QueueWait(msgspec.Struct, frozen=True):
+    """How many runs with a tag wait for a worker, and since when.
+
+    Attributes
+    ----------
+    tag
+        A tag that all of them have, or `ANY_TAG` for all runs.
+    kind
+        Their kind.
+    count
+        How many they are.
+    since
+        Unix time of the last change of the run that changed longest ago.
+    """
+
+    tag: str
+    kind: str
+    count: int
+    since: float

@@ -16,10 +16,10 @@ from perdure.stores.commands.base import Write, write
 from perdure.stores.database import intact, rows
 from perdure.stores.derived import refill
 from perdure.stores.queries import STATEMENTS
-from perdure.stores.queue import QueueCount, QueueGroup, QueueState
+from perdure.stores.queue import QueueCount, QueueGroup, QueueState, QueueWait
 from perdure.stores.values import group_values
 
-__all__ = ["LAST", "counts", "fill", "unleased", "waiting_before", "waiting_groups"]
+__all__ = ["LAST", "counts", "fill", "unleased", "waiting_before", "waiting_groups", "waits"]
 
 LAST = 2**63 - 1  # the largest number that a run can have
 
@@ -65,3 +65,8 @@ def counts(ask: Ask, now: float) -> list[QueueCount]:
     """Return the number of runs by kind, owner and `QueueState`."""
     found = ask("count_queue", now)
     return [QueueCount(kind, owner, QueueState(state), count) for kind, owner, state, count in found]
+
+
+def waits(ask: Ask, now: float) -> list[QueueWait]:
+    """Return the number of runs that wait for a worker by tag and kind, and since when."""
+    return [QueueWait(*found) for found in ask("count_waiting", now)]

@@ -23,7 +23,7 @@ from perdure.stores.commands.steps import find_step_key
 from perdure.stores.executions import unfinished
 from perdure.stores.keys import creation_key, step_keys, to_made_run, to_recorded_step
 from perdure.stores.lines import read_lines
-from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup
+from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueWait
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.stores.values import check_page, to_execution, to_info, to_run
@@ -194,6 +194,11 @@ class DatabaseReads:
         """Return the number of unfinished runs with an execution, by kind, owner and `QueueState`."""
         with self._reading() as ask:
             return queue_rows.counts(ask, self.clock())
+
+    def queue_waits(self) -> Sequence[QueueWait]:
+        """Return the number of runs that wait for a worker, by tag and kind, and since when."""
+        with self._reading() as ask:
+            return queue_rows.waits(ask, self.clock())
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the output lines of a run after a number, ascending."""

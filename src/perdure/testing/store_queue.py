@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from perdure.errors import (
     LeaseHeld,
     RunNotFound,
@@ -130,6 +132,26 @@ class QueueConformance(StoreOpening):
                 ("task", "ann", QueueState.PAUSED): 1,
                 ("task", "bob", QueueState.WAITING): 1,
             }
+
+    def test_waiting_runs_are_counted_by_tag_and_kind_with_the_longest_wait(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            assert list(store.queue_waits()) == []
+            created(store, "session")
+            for number, (id, tags) in enumerate(
+                (("one", ("gpu",)), ("two", ()), ("three", ("big", "gpu")), ("held", ("gpu",)), ("final", ()))
+            ):
+                run = msgspec.structs.replace(a_run(id, kind="task"), updated=100.0 + number, tags=tags)
+                store.submit(CreateRun(run, execution=an_execution(id))).result(WAIT)
+            experiment = msgspec.structs.replace(a_run("experiment", kind="experiment"), updated=99.0)
+            paused = an_execution("experiment", desired=DesiredState.PAUSED)
+            store.submit(CreateRun(experiment, execution=paused)).result(WAIT)
+            store.submit(Lease("held", "w", LONG)).result(WAIT)
+            store.submit(ChangeRun("final", 0, a_change(RunStatus.STOPPED))).result(WAIT)
+            assert [msgspec.structs.astuple(it) for it in store.queue_waits()] == [
+                ("", "task", 3, 100.0),
+                ("big", "task", 1, 102.0),
+                ("gpu", "task", 2, 100.0),
+            ]
 
     # Claims
 

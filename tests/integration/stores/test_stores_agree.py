@@ -392,6 +392,7 @@ class Stores(RuleBasedStateMachine):
         for group in self.all(lambda store: sorted(map(msgspec.structs.astuple, store.waiting_groups(TAGS)))):
             self.all(lambda store, group=group: sorted(store.unleased(QueueGroup(*group))))
         self.all(lambda store: sorted(msgspec.structs.astuple(it) for it in store.queue_counts()))
+        self.all(lambda store: [(it.tag, it.kind, it.count) for it in store.queue_waits()])
         for dialect in ("ann", "bob"):
             self.all(lambda store, dialect=dialect: list(store.documents(dialect)))
             self.all(lambda store, dialect=dialect: list(store.documents(dialect, owner="ann")))

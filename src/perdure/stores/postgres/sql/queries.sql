@@ -521,6 +521,14 @@ FROM queue
 WHERE tag = ''
 GROUP BY kind, owner, place;
 
+-- name: count_waiting
+-- Count the runs that wait for a worker by tag and kind, with the last change of the one that changed longest ago
+SELECT tag, queue.kind, count(*), min(updated)
+FROM queue JOIN runs ON runs.number = queue.run
+WHERE wanted = 'started' AND leased_until <= $1
+GROUP BY tag, queue.kind
+ORDER BY tag, queue.kind;
+
 -- name: list_wrong_queue
 -- Find the numbers of runs whose rows in the queue are wrong
 WITH kept AS (
