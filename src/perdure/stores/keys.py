@@ -106,12 +106,17 @@ def to_creation_key(rows: Sequence[tuple[Any, ...]]) -> Key | None:
 def damaged_keys(each: Each) -> Iterator[tuple[int, str]]:
     """Yield the run's number and a sentence for every key with a wrong checksum; reads all keys."""
     for number, text, ordinal, body_hash, position, kept in each("list_step_keys"):
-        if kept != checksum(number, text, ordinal, body_hash, position):
+        if kept != checksum(number, _encoded(text), ordinal, body_hash, position):
             yield number, f"the checksum of the key {_shown(text)} of step {position} is wrong"
     for number, owner, text, ordinal, body_hash, kept in each("list_run_keys"):
-        if kept != checksum(number, owner, text, ordinal, body_hash):
+        if kept != checksum(number, _encoded(owner), _encoded(text), ordinal, body_hash):
             yield number, f"the checksum of the key {_shown(text)} it was made under is wrong"
 
 
-def _shown(text: bytes) -> str:
-    return repr(text.decode(errors="backslashreplace"))
+def _encoded(text: bytes | str) -> bytes:
+    """Return the bytes of a text, which isn't decoded where it may be damaged."""
+    return text.encode() if isinstance(text, str) else text
+
+
+def _shown(text: bytes | str) -> str:
+    return repr(text if isinstance(text, str) else text.decode(errors="backslashreplace"))

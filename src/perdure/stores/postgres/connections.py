@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.string import StrDumperUnknown, TextLoader
+from psycopg.types.string import StrDumperUnknown, TextBinaryLoader
 
 from perdure.errors import Invalid
 from perdure.stores.location import shown_url
@@ -64,7 +64,7 @@ class _EscapingDumper(StrDumperUnknown):
         return super().dump(obj)
 
 
-class _EscapingLoader(TextLoader):
+class _EscapingLoader(TextBinaryLoader):
     """Reads what `_EscapingDumper` stores."""
 
     def load(self, data: Any) -> str | bytes:
@@ -85,8 +85,7 @@ def connect_options(cursor: type[Any]) -> dict[str, Any]:
 def prepare(connection: psycopg.BaseConnection[Any]) -> None:
     """Let a new connection convert texts."""
     connection.adapters.register_dumper(str, _EscapingDumper)
-    for name in ("text", "varchar"):
-        connection.adapters.register_loader(name, _EscapingLoader)
+    connection.adapters.register_loader("text", _EscapingLoader)
 
 
 class Watchdog:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -15,6 +16,8 @@ from perdure.stores.postgres.schedule import Item
 __all__ = ["Transaction"]
 
 SEPARATOR = "\x1f"  # between the names of locks
+
+_tokens = count()
 
 _NOT_NEEDED = frozenset({"set_counter"})  # writes of what a sequence does
 
@@ -32,11 +35,15 @@ class Transaction:
         How much of each run is kept.
     patience
         Seconds after which the server rolls it back if this process is silent.
+    slot
+        A name that no other transaction has at the same time, under which its commit is recorded.
 
     Attributes
     ----------
-    number, timeline
-        Its number, and the timeline of the server in which that has a meaning; empty before the first read.
+    number
+        Its number at the server; empty before the first read.
+    token
+        A text that no other transaction of the slot has.
     decided
         The items that it has executed, with their decisions.
     written
@@ -51,10 +58,12 @@ class Transaction:
         items: Sequence[Item],
         retention: Retention,
         patience: float,
+        slot: str,
     ) -> None:
         self.connection = connection
         self.number = ""
-        self.timeline = ""
+        self.slot = slot
+        self.token = str(next(_tokens))
         self.offset = 0.0
         self.decided: list[tuple[Item, Decision[Any]]] = []
         self.written = False
@@ -73,7 +82,7 @@ class Transaction:
         first = len(self._next)
         self._next = []
         if self._moment is None:
-            self.number, now, self.timeline = (await cursors[first - 1].fetchall())[0]
+            self.number, now = (await cursors[first - 1].fetchall())[0]
             self.offset = now - time.monotonic()
             self._moment = Moment(now=now, clock=now, retention=self._retention)
         return [await cursor.fetchall() for cursor in cursors[first:]], self._moment
@@ -87,7 +96,11 @@ class Transaction:
 
     async def end(self) -> None:
         """Commit what was written; roll back if nothing was."""
-        await self._trip([*self._next, Query("commit" if self.written else "rollback")])
+        if self.written:
+            noted = Query("note_commit", (self.slot, self.token))
+            await self._trip([*self._next, noted, Query("commit")])
+        else:
+            await self._trip([Query("rollback")])
 
     async def _trip(self, queries: Sequence[Query]) -> list[AsyncCursor[TupleRow]]:
         async with self.connection.pipeline():

@@ -7,9 +7,9 @@
   so that its refusal is based on durable data.
 - What the database rolls back in favour of others is executed again.
 - While the database can't be reached or written, a command waits, up to `patience` after it was submitted.
-- If the connection is lost during a commit, its outcome is unknown. It is found by the number of the
-  transaction before anybody is answered. After a standby has taken over, that number says nothing: then the
-  commands fail with `StoreUnavailable`, and a repeated key shows what became of them.
+- If the connection is lost during a commit, its outcome is unknown. Before anybody is answered, the
+  transaction is ended at the server, and its outcome is read from a row that it has written. If that can't be
+  read in time, the commands fail with `StoreUnavailable`, and a repeated key shows what became of them.
 - While the store is unavailable, and with `probe_every` while it is idle, a transaction probes it.
 """
 
@@ -156,7 +156,7 @@ class Writer:
 
     async def _serve(self) -> None:
         self._schedule = Schedule()
-        self._active = 0
+        self._slots = [f"{self._opening} {number}" for number in range(WRITERS)]
         self._idle_since = time.monotonic()
         self._changed = asyncio.Event()
         options = connect_options(psycopg.AsyncRawCursor)
@@ -202,33 +202,32 @@ class Writer:
         self._changed.set()
 
     def _start_more(self) -> None:
-        while self._active < WRITERS and self._schedule.ready:
-            self._active += 1
-            self._tasks.create_task(self._finish(self._schedule.take()))
+        while self._slots and self._schedule.ready:
+            self._tasks.create_task(self._finish(self._schedule.take(), self._slots.pop()))
 
-    async def _finish(self, items: Sequence[Item]) -> None:
+    async def _finish(self, items: Sequence[Item], slot: str) -> None:
         """Execute items until all of their futures are resolved."""
         rest: Sequence[Item] = [item for item in items if item.future.set_running_or_notify_cancel()]
         most = len(rest)
         try:
             while rest:
-                rest, most = await self._advance(rest, most)
+                rest, most = await self._advance(rest, most, slot)
         except Exception as error:
             log.exception("command_failed", path=self._name)
             for item in rest:
                 _resolve(item, StoreUnavailable(reason=f"an unexpected error: {error!r}"))
         finally:
-            self._active -= 1
+            self._slots.append(slot)
             self._idle_since = time.monotonic()
             self._waiting.difference_update(items)
             self._schedule.end(items)
             self._start_more()
             self._changed.set()
 
-    async def _advance(self, items: Sequence[Item], most: int) -> tuple[Sequence[Item], int]:
+    async def _advance(self, items: Sequence[Item], most: int, slot: str) -> tuple[Sequence[Item], int]:
         """Execute the first items, at most `most`; return the others and how many of them to try at once."""
         try:
-            done = await self._transact(items[:most])
+            done = await self._transact(items[:most], slot)
             return items[done:], most
         except Exception as error:
             failure = error
@@ -257,14 +256,14 @@ class Writer:
 
     # A transaction ------------------------------------------------------------------------------------------
 
-    async def _transact(self, items: Sequence[Item]) -> int:
+    async def _transact(self, items: Sequence[Item], slot: str) -> int:
         """Execute the first of some items in one transaction; return for how many that was done.
 
         The error of a transaction that wasn't committed is raised.
         """
         done = 0
         async with self._lent() as connection:
-            transaction = Transaction(connection, items, self._retention, self._patience)
+            transaction = Transaction(connection, items, self._retention, self._patience, slot)
             for item in items:
                 with self.watchdog.limit(connection, self._patience):
                     answers, at = await transaction.read(item)
@@ -309,14 +308,11 @@ class Writer:
         until = max(time.monotonic() + OUTCOME_SECONDS, *(item.until for item, _ in transaction.decided))
         while time.monotonic() < until:
             try:
-                ((status, timeline),) = await self._ask("find_outcome", transaction.number)
-                if timeline != transaction.timeline:
-                    break
-                if status == "committed":
-                    return
-                if status == "aborted":
+                if not await self._ask("end_transaction", transaction.number):
+                    ((committed,),) = await self._ask("find_outcome", transaction.slot, transaction.token)
+                    if committed:
+                        return
                     raise lost
-                await self._ask("end_transaction", transaction.number)
             except Exception as error:
                 if error is lost or meaning(error) is not Meaning.AWAY:
                     raise

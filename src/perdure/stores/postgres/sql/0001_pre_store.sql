@@ -209,6 +209,14 @@ CREATE TABLE openings (
     seen double precision NOT NULL
 );
 
+-- The last transaction that was committed in each slot of a process: a process that has lost the answer to a commit
+-- finds its outcome here. The numbers of transactions don't say it, since those lost in a crash are used again.
+CREATE TABLE commits (
+    slot text COLLATE "C" PRIMARY KEY,
+    token text COLLATE "C" NOT NULL,
+    made double precision NOT NULL
+) WITH (fillfactor = 20);
+
 CREATE FUNCTION unix_time() RETURNS double precision LANGUAGE sql VOLATILE AS
     'SELECT extract(epoch FROM clock_timestamp())::double precision';
 
@@ -216,12 +224,11 @@ CREATE FUNCTION unix_time() RETURNS double precision LANGUAGE sql VOLATILE AS
 CREATE FUNCTION lock_key(name text) RETURNS bigint LANGUAGE sql IMMUTABLE AS
     $$ SELECT hashtextextended('perdure ' || name, 0) $$;
 
--- Begins a transaction: takes its locks in the given order, and returns its number, the time when it has them, and
--- the timeline of the server, which changes when a standby takes over. `names` are separated by the character 31, each
--- after a = for an exclusive lock or a ~ for a shared one. A transaction whose client is silent for `patience` is
--- rolled back.
+-- Begins a transaction: takes its locks in the given order, and returns its number and the time when it has them.
+-- `names` are separated by the character 31, each after a = for an exclusive lock or a ~ for a shared one. A
+-- transaction whose client is silent for `patience` is rolled back.
 CREATE FUNCTION enter(
-    names text, patience text, OUT transaction text, OUT now double precision, OUT timeline text
+    names text, patience text, OUT transaction text, OUT now double precision
 ) LANGUAGE plpgsql AS $$
 DECLARE
     name text;
@@ -236,7 +243,6 @@ BEGIN
     END LOOP;
     transaction := pg_current_xact_id()::text;
     now := unix_time();
-    timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
 END $$;
 
 -- Steps, their keys and lines go with their run.

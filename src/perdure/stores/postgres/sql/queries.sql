@@ -670,11 +670,11 @@ SELECT 'ok' WHERE $1::text IS NOT NULL;
 
 -- name: list_step_keys
 -- Read the keys of all steps
-SELECT run, convert_to(text, 'UTF8'), ordinal, body_hash, position, checksum FROM step_keys;
+SELECT run, text, ordinal, body_hash, position, checksum FROM step_keys;
 
 -- name: list_run_keys
 -- Read the keys of all runs
-SELECT run, convert_to(owner, 'UTF8'), convert_to(text, 'UTF8'), ordinal, body_hash, checksum FROM run_keys;
+SELECT run, owner, text, ordinal, body_hash, checksum FROM run_keys;
 
 -- name: begin
 -- Begin a transaction, each of whose statements sees what has been committed before it
@@ -697,16 +697,22 @@ COMMIT;
 ROLLBACK;
 
 -- name: enter
--- Take the locks of a transaction, and read its number, its time, and the timeline of the server
-SELECT transaction, now, timeline FROM enter($1, $2);
+-- Take the locks of a transaction, and read its number and its time
+SELECT transaction, now FROM enter($1, $2);
+
+-- name: note_commit
+-- Record which transaction is committed in a slot of a process
+INSERT INTO commits (slot, token, made) VALUES ($1, $2, unix_time())
+ON CONFLICT (slot) DO UPDATE SET token = excluded.token, made = excluded.made;
 
 -- name: find_outcome
--- Read whether a transaction was committed, and the timeline of the server
-SELECT pg_xact_status($1::xid8), left(pg_walfile_name(pg_current_wal_lsn()), 8);
+-- Read whether a transaction was the last one that was committed in its slot
+SELECT EXISTS (SELECT 1 FROM commits WHERE slot = $1 AND token = $2);
 
 -- name: end_transaction
--- End the connection of a transaction whose client has lost it
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid;
+-- End the connection of a transaction whose client has lost it; no row if it has ended
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE backend_xid = (($1::text::numeric) % 4294967296)::text::xid;
 
 -- name: read_clock
 -- Read the time of the database
@@ -730,8 +736,9 @@ INSERT INTO openings (opening, version, seen) VALUES ($1, $2, unix_time())
 ON CONFLICT (opening) DO UPDATE SET version = excluded.version, seen = excluded.seen;
 
 -- name: forget_opening
--- Record that a process doesn't have the store open any more
-DELETE FROM openings WHERE opening = $1;
+-- Forget a process that doesn't have the store open any more, and those that weren't seen for a day
+WITH gone AS (DELETE FROM openings WHERE opening = $1 OR seen < unix_time() - 86400)
+DELETE FROM commits WHERE starts_with(slot, $1) OR made < unix_time() - 86400;
 
 -- name: lock_migrations
 -- Let nobody else migrate the database until the end of the transaction
