@@ -13,13 +13,14 @@ from perdure.stores.commands.base import Decision
 from perdure.stores.postgres.queries import STATEMENTS
 from perdure.stores.postgres.schedule import Item
 
-__all__ = ["Transaction"]
+__all__ = ["NOT_NEEDED", "Transaction"]
 
 SEPARATOR = "\x1f"  # between the names of locks
 
 _tokens = count()
 
-_NOT_NEEDED = frozenset({"set_counter"})  # writes of what a sequence does
+NOT_NEEDED = frozenset({"set_counter", "count_results"})
+"""Writes of what a sequence counts, and of sums that are always stored."""
 
 
 class Transaction:
@@ -90,7 +91,7 @@ class Transaction:
     def decide(self, item: Item, decision: Decision[Any]) -> None:
         """Note what becomes of an item; its writes go with the next round trip."""
         self.decided.append((item, decision))
-        writes = [write for write in decision.writes if write.name not in _NOT_NEEDED]
+        writes = [write for write in decision.writes if write.name not in NOT_NEEDED]
         self._next += [Query(write.name, tuple(row)) for write in writes for row in write.rows]
         self.written = self.written or bool(writes)
 
