@@ -2,11 +2,10 @@
 
 Each worker is a process, `perdure worker`, that lives for some seconds and then gets SIGTERM; the next one
 goes on. The same experiment is worked on by one worker that nobody ends, and has to come to the same numbers.
-One of a single step shows what the start of the processes costs. Figures are in CPU time of the workers with
-their children.
+Workers that are ended when the script has begun show what the start of the processes costs. Figures are in
+CPU time of the workers with their children.
 """
 
-import contextlib
 import io
 import json
 import os
@@ -53,13 +52,13 @@ BUDGET = 5.0  # percent
 END = 5.0  # seconds in which a worker ends
 OWNER = "me"
 SCRIPT = """
-begun = open({begun!r}, "w")
-print("begun", file=begun, flush=True)
+pipe = open({pipe!r}, "w")  # until the process ends
+print("begun", file=pipe, flush=True)
 try:
     while True:
         nrp.run_loop(100)
 except NRPSimulationTimeout:
-    print("ended", file=begun, flush=True)
+    pass
 """
 
 
@@ -76,7 +75,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     """Yield what the ends of workers cost, and how long they take."""
     life, lives = QUICK if quick else (LIFE, LIVES)
     workers = Workers(folder)
-    starts = [workers.work(1).cpu for _ in range(STARTS + 1)][1:]  # the first one reads files from the disk
+    starts = workers.start(STARTS + 1)[1:]  # the first one reads files from the disk
     start = median(starts)
     speed = FIRST / (workers.work(FIRST).cpu - start)
     steps = round(speed * life * lives)
@@ -117,55 +116,55 @@ class Workers:
         self._file = folder / "perdure.db"
         self._settings = Settings.model_validate({"store": f"sqlite:///{self._file}"})
 
+    def start(self, count: int) -> list[float]:
+        """Let workers begin to simulate, and end each at once; return the CPU seconds of each."""
+        run_id, pipe = self._queue(FIRST)
+        found = []
+        for _ in range(count):
+            before = _cpu_seconds()
+            self._live(pipe, 0.0)
+            found.append(_cpu_seconds() - before)
+        while self._state(run_id) is not RunStatus.COMPLETED:
+            self._live(pipe, None)
+        return found
+
     def work(self, steps: int, life: float | None = None) -> Measured:
         """Let workers simulate a number of steps, each for some seconds; None is until the end."""
-        run_id, pipe = new_run_id(), self._folder / f"pipe{time.monotonic_ns()}"
-        os.mkfifo(pipe)
-        said = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
-        try:
-            self._queue(run_id, steps, pipe)
-            before, seconds = _cpu_seconds(), []
-            while (state := self._state(run_id)) not in (RunStatus.COMPLETED, RunStatus.FAILED):
-                seconds.append(self._live(said, life))
-            if state is RunStatus.FAILED:
-                raise BenchmarkFailed(f"The run {run_id} failed; see {self._folder}/worker.log.")
-            with closing(SqliteStore(self._file)) as store:
-                rows = [*rows_text(store, store.run(run_id))]
-        finally:
-            os.close(said)
+        run_id, pipe = self._queue(steps)
+        before, seconds = _cpu_seconds(), []
+        while (state := self._state(run_id)) not in (RunStatus.COMPLETED, RunStatus.FAILED):
+            seconds.append(self._live(pipe, life))
+        if state is RunStatus.FAILED:
+            raise BenchmarkFailed(f"The run {run_id} failed; see {self._folder}/worker.log.")
+        with closing(SqliteStore(self._file)) as store:
+            rows = [*rows_text(store, store.run(run_id))]
         return Measured(_cpu_seconds() - before, len(seconds), seconds, b"".join(rows).splitlines())
 
-    def _live(self, said: int, life: float | None) -> float:
-        """Let a worker work until the script has ended, but not for longer; return how long its end took."""
+    def _live(self, pipe: Path, life: float | None) -> float:
+        """Let a worker work until the run has ended, but not for longer; return how long its end took."""
+        reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         with (self._folder / "worker.log").open("a") as log:
             command = [sys.executable, "-m", "perdure", "worker", "--store", str(self._file)]
             worker = subprocess.Popen(
                 command, cwd=self._folder, env=environment(), stdout=subprocess.DEVNULL, stderr=log
             )
         try:
-            self._hear(said, b"begun", None)
-            self._hear(said, b"ended", life)
+            select.select([reading], [], [])
+            os.read(reading, 1 << 12)
+            select.select([reading], [], [], life)  # it can be read again when the other end is closed
             begun = time.monotonic()
             worker.terminate()
             worker.wait()
-            with contextlib.suppress(BlockingIOError):
-                os.read(said, 1 << 12)  # what a replay has said
             return time.monotonic() - begun
         finally:
+            os.close(reading)
             worker.kill()
             worker.wait()
 
-    def _hear(self, said: int, word: bytes, seconds: float | None) -> None:
-        """Wait until the script has said a word, at most for some seconds."""
-        until, heard = None if seconds is None else time.monotonic() + seconds, b""
-        while word not in heard:
-            left = None if until is None else max(until - time.monotonic(), 0)
-            if not select.select([said], [], [], left)[0]:
-                return
-            heard += os.read(said, 1 << 12)
-
-    def _queue(self, run_id: str, steps: int, pipe: Path) -> None:
-        """Queue a run as a server does, though without one."""
+    def _queue(self, steps: int) -> tuple[str, Path]:
+        """Queue a run as a server does, though without one; return its id, and the pipe of its script."""
+        run_id = new_run_id()
+        os.mkfifo(pipe := self._folder / run_id)
         with (
             closing(SqliteStore(self._file)) as store,
             working_root(store, self._settings) as root,
@@ -179,6 +178,7 @@ class Workers:
             run = Run(id=run_id, kind=KIND, owner=OWNER, spec=spec.to_blob(), created=now, updated=now)
             execution = Execution(run_id=run_id, kind=KIND, owner=OWNER, needs=needs(spec), stored=None)
             store.submit(CreateRun(run, execution=execution)).result()
+        return run_id, pipe
 
     def _state(self, run_id: str) -> RunStatus:
         with closing(SqliteStore(self._file)) as store:
@@ -195,7 +195,7 @@ def _experiment(steps: int, pipe: Path) -> bytes:
             if path.is_file() and path.name not in ("simulation_config.json", "main_script.py"):
                 archive.write(path, path.name)
         archive.writestr("simulation_config.json", json.dumps(config))
-        archive.writestr("main_script.py", SCRIPT.format(begun=str(pipe)))
+        archive.writestr("main_script.py", SCRIPT.format(pipe=str(pipe)))
     return made.getvalue()
 
 
