@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from perdure.stores.memory import MemoryStore
     from perdure.stores.options import StoreOptions
     from perdure.stores.queue import QueueCount, QueueGroup, QueueState, QueueWait
-    from perdure.stores.quota import Quota
+    from perdure.stores.quota import Quota, Slots
     from perdure.stores.run_list import Cursor, OrderPosition, RunFilter, RunOrder
     from perdure.stores.schemes import StoreScheme
     from perdure.stores.sqlite import SqliteStore
@@ -138,6 +138,7 @@ __all__ = [
     "Services",
     "SessionDriver",
     "SessionSpec",
+    "Slots",
     "SqliteStore",
     "State",
     "Step",
@@ -178,7 +179,7 @@ _STORES = {
     "perdure.stores.memory": ("MemoryStore",),
     "perdure.stores.options": ("StoreOptions",),
     "perdure.stores.queue": ("QueueCount", "QueueGroup", "QueueState", "QueueWait"),
-    "perdure.stores.quota": ("Quota",),
+    "perdure.stores.quota": ("Quota", "Slots"),
     "perdure.stores.run_list": ("Cursor", "OrderPosition", "RunFilter", "RunOrder"),
     "perdure.stores.schemes": ("StoreScheme",),
     "perdure.stores.sqlite": ("SqliteStore",),

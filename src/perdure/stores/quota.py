@@ -3,15 +3,66 @@
 A store checks it in the transaction that creates the run, so that concurrent requests can't exceed it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from perdure.errors import EndedRunsExceeded, QuotaExceeded, ResultBytesExceeded
+from perdure.errors import EndedRunsExceeded, QuotaExceeded, ResultBytesExceeded, SlotsTaken
 
-__all__ = ["Quota", "check_result_bytes"]
+__all__ = ["Quota", "Slots", "check_result_bytes"]
 
 NAMED = 3  # runs that an error names
+
+
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
+    """How many unfinished runs of a kind there may be, and how owners share them.
+
+    A paused run holds its slot like a running one, and may be paused forever. So slots are shared when they
+    are taken: nobody gets a second slot that a known owner without any may need.
+
+    Attributes
+    ----------
+    kind
+        The kind of the runs.
+    total, per_owner
+        The limit of all, and that of each owner.
+    owners
+        The owners that are known.
+    """
+
+    kind: str
+    total: int
+    per_owner: int
+    owners: frozenset[str] = frozenset()
+
+    def check(self, owner: str, taken: Sequence[str]) -> None:
+        """Check that an owner may have one more slot; `taken` has the owner of each slot that is taken.
+
+        Raises
+        ------
+        SlotsTaken
+            If all slots are taken, the owner has the limit, or the free slots are kept for owners who have
+            none.
+        """
+        free, own = self.total - len(taken), taken.count(owner)
+        if free <= 0:
+            raise SlotsTaken(limit=self.total)
+        if own >= self.per_owner:
+            raise SlotsTaken(
+                f"{owner!r} has {own} simulations that haven't ended, and may not have more; stop one, or "
+                "raise PERDURE_MAX_SIMULATIONS_PER_OWNER.",
+                limit=self.per_owner,
+                owner=owner,
+            )
+        without = self.owners - {owner, *taken}
+        if own and free <= len(without):
+            raise SlotsTaken(
+                f"{owner!r} has {own} simulations that haven't ended, and the {free} that may be begun are "
+                f"kept for the {len(without)} owners who have none; stop one, or raise "
+                "PERDURE_MAX_SIMULATIONS.",
+                limit=self.total,
+                owner=owner,
+            )
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,11 +76,14 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
         Runs in a final state.
     result_bytes
         Bytes of the results of all runs together.
+    slots
+        The slots of the kind of run that is created.
     """
 
     unfinished: int | None = None
     ended: int | None = None
     result_bytes: int | None = None
+    slots: Slots | None = None
 
     def check(
         self,

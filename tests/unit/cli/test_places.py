@@ -104,7 +104,7 @@ def test_models_are_taken_from_a_file_with_what_lies_beside_it(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("postgres://x", "No installed package has stores of postgres://. Installed: memory://, sqlite://."),
+        ("mysql://x", "No installed package has stores of mysql://. Installed: memory://, postgresql://, "),
         ("memory://", "There is no store at memory://; name one with --store"),
         ("sqlite:my.db", "'sqlite:my.db' names no SQLite file; that is sqlite:///relative/path"),
     ],

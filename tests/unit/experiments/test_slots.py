@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.drivers.experiments.slots import check_slots
+from perdure.drivers.experiments.slots import slots_of
 from perdure.errors import SlotsTaken
 from perdure.settings import Settings
 
@@ -24,7 +24,7 @@ def given_to(asking: Iterable[str], shared: Settings) -> list[str]:
     taken: list[str] = []
     for owner in asking:
         with suppress(SlotsTaken):
-            check_slots(owner, taken, shared)
+            slots_of(shared).check(owner, taken)
             taken.append(owner)
     return taken
 
@@ -48,7 +48,8 @@ def test_three_owners_who_take_what_they_can_share_sixteen_slots() -> None:
 
 def test_who_is_refused_is_told_for_whom_slots_are_kept() -> None:
     with pytest.raises(SlotsTaken, match="the 1 that may be begun are kept for the 1 owners who have none"):
-        check_slots("ada", ["ada"] * 2, settings(3, ["ada", "bob"], max_simulations_per_owner=3))
+        shared = settings(3, ["ada", "bob"], max_simulations_per_owner=3)
+        slots_of(shared).check("ada", ["ada"] * 2)
 
 
 def test_without_tokens_one_owner_may_have_all() -> None:

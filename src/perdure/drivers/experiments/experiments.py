@@ -21,7 +21,7 @@ from perdure.drivers.experiments.experiment_requests import ExperimentView, Fork
 from perdure.drivers.experiments.preparing import Prepared, Preparing
 from perdure.drivers.experiments.requirements import lacks, needs
 from perdure.drivers.experiments.results import ResultStorage
-from perdure.drivers.experiments.slots import check_slots
+from perdure.drivers.experiments.slots import slots_of
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
@@ -118,11 +118,12 @@ class Experiments:
         self._settings = settings
         self._numerics = Numerics(others=settings.other_numerics)
         self._workers = Workers(store)
-        self._quota = Quota(unfinished=settings.max_runs, ended=settings.max_ended_runs)
+        self._quota = Quota(
+            unfinished=settings.max_runs, ended=settings.max_ended_runs, slots=slots_of(settings)
+        )
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
         self._results = ResultStorage(store, folders)
-        self._making = asyncio.Lock()  # held while it is counted and one more is kept
         self._live: Subscription | None = None  # to the runs that haven't ended, while it is open
         self._closing = asyncio.Event()
         self._storing: asyncio.Task[None] | None = None
@@ -320,9 +321,7 @@ class Experiments:
         created = None
         try:
             prepared = await self._threads.compute(prepare)
-            async with self._making:
-                await self._threads.read(partial(self._check_slots, owner))
-                created = await self._keep(run_id, owner, prepared, key, label)
+            created = await self._keep(run_id, owner, prepared, key, label)
         finally:
             if created is None or created.replayed:
                 await self._threads.compute(lambda: self._folders.forget(run_id, owner, experiment))
@@ -480,13 +479,10 @@ class Experiments:
                     await self._closing.wait()
 
     def _check_slots(self, owner: str) -> None:
-        """Raise `SlotsTaken` unless one more run of an owner may be made."""
+        """Raise `SlotsTaken` unless one more run of an owner may be made, as far as is known now."""
         self._store.check_quota(owner, self._quota)
         sizes = self._artifacts.results(owner).sizes()
         check_result_bytes(owner, sum(sizes.values()), self._settings.max_result_bytes, lambda: sizes)
-        unfinished = (it for it in self._store.queue_counts() if it.kind == KIND)
-        taken = [owner for it in unfinished for owner in [it.owner] * it.count]
-        check_slots(owner, taken, self._settings)
 
     def _run_or_none(self, run_id: str) -> Run | None:
         try:

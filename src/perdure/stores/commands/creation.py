@@ -60,7 +60,7 @@ class CreateRun(Command[Created], frozen=True):
     def locks(self) -> Sequence[Lock]:
         """Return the locks of the run, of its owner, and of blobs that the savepoint names."""
         named = () if self.savepoint is None else name_locks(self.savepoint.blobs)
-        return locks.run(self.run.id), locks.owner(self.run.owner), *named
+        return locks.run(self.run.id), locks.owner(self.run.owner), *_slot_locks(self.quota), *named
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the key, the id, the next number, the owner's counts, and blobs."""
@@ -110,6 +110,7 @@ class ForkRuns(Command[list[Created]], frozen=True):
     def locks(self) -> Sequence[Lock]:
         """Return the locks of the runs and their owners; those of the parents and of blobs are shared."""
         found = {*name_locks([blob for fork in self.forks for blob in fork.savepoint.blobs])}
+        found |= {*_slot_locks(self.quota)}
         for fork in self.forks:
             found |= {locks.run(fork.run.id), locks.owner(fork.run.owner)}
             if fork.run.parent is not None:
@@ -159,11 +160,12 @@ class ForkRuns(Command[list[Created]], frozen=True):
 def quota_queries(owner: str, quota: Quota) -> list[Query]:
     """Return the queries whose answers `check_quota` takes."""
     limit = quota.result_bytes
-    return [
+    queries = [
         Query("count_live_runs_of_owner", (owner,)),
         Query("read_owner", (owner, limit is not None)),
         Query("list_largest_results", (owner, limit)),
     ]
+    return queries if quota.slots is None else [*queries, Query("count_queue", (0.0,))]
 
 
 def check_quota(
@@ -173,7 +175,7 @@ def check_quota(
 
     Returns whether the total bytes of the owner's results were stored; else they were summed up.
     """
-    ((stored,),), counts, largest = answers
+    ((stored,),), counts, largest, *queued = answers
     unfinished = stored + made_unfinished
     runs, size, kept = counts[0] if counts else (0, 0, True)
     quota.check(
@@ -183,6 +185,9 @@ def check_quota(
         result_bytes=size or 0,
         read_sizes=lambda: dict(largest),
     )
+    if quota.slots is not None:
+        of_kind = [(name, count) for kind, name, _, count in queued[0] if kind == quota.slots.kind]
+        quota.slots.check(owner, [name for name, count in of_kind for _ in range(count)])
     return bool(kept)
 
 
@@ -198,6 +203,11 @@ class _Known(msgspec.Struct, frozen=True):
     number: int
     recorded: Run | None
     quota: Answers
+
+
+def _slot_locks(quota: Quota | None) -> Sequence[Lock]:
+    """Return the lock of the slots that a quota limits."""
+    return () if quota is None or quota.slots is None else (locks.slots(quota.slots.kind),)
 
 
 def _next_numbers(count: int) -> Query:
@@ -217,7 +227,12 @@ def _known(owner: str, key: Key | None, quota: Quota | None, number: int, answer
     """Take the next answers, which belong to `_queries`."""
     taken = next(answers)
     recorded = None if key is None else to_made_run(next(answers), owner, key)
-    return _Known(taken, number, recorded, () if quota is None else tuple(islice(answers, 3)))
+    return _Known(
+        taken,
+        number,
+        recorded,
+        () if quota is None else tuple(islice(answers, len(quota_queries(owner, quota)))),
+    )
 
 
 def _within_quota(

@@ -7,7 +7,7 @@ the order in which they were submitted.
 
 import msgspec
 
-__all__ = ["BLOBS", "Lock", "blobs_of", "document", "documents_of", "owner", "run", "shared"]
+__all__ = ["BLOBS", "Lock", "blobs_of", "document", "documents_of", "owner", "run", "shared", "slots"]
 
 
 class Lock(msgspec.Struct, frozen=True, order=True):
@@ -34,6 +34,11 @@ def run(run_id: str) -> Lock:
 def owner(name: str) -> Lock:
     """Return the lock of an owner's keys and counts of runs."""
     return Lock(f"owner {name}")
+
+
+def slots(kind: str) -> Lock:
+    """Return the lock of the slots for runs of a kind."""
+    return Lock(f"slots {kind}")
 
 
 def document(dialect: str, id: str) -> Lock:
