@@ -33,7 +33,9 @@ from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.commands import Lease
 from perdure.stores.memory import MemoryStore
+from perdure.stores.sqlite import SqliteStore
 from perdure.testing.executors import BODIES, WAIT, ExecutorConformance, Trial
+from perdure.worker import work
 
 NEVER = 3600.0  # seconds: workers find no run by themselves
 OFTEN = 0.1
@@ -343,3 +345,10 @@ def test_messages_that_cannot_be_published_are_kept_up_to_a_limit(monkeypatch: p
         waiting.announce("task", f"run-{number}", ("gpu",))
     assert waiting.lost is not None
     waiting.close()
+
+
+def test_a_worker_of_a_store_that_cannot_be_shared_refuses_a_broker(tmp_path: Path, redis_url: str) -> None:
+    file = tmp_path / "perdure.db"
+    SqliteStore(file).close()
+    with pytest.raises(Invalid, match="store that several processes share"):
+        work(Settings(store=f"sqlite:///{file}", broker=redis_url))
