@@ -148,12 +148,12 @@ def test_the_seeds_deployment_is_played_under_the_real_supervisord() -> None:
         assert {"server.log", "supervisord.log"} <= {path.name for path in (data / "log").iterdir()}
 
 
-def test_a_deployment_with_workers_has_its_own_database_and_runs_as_an_ordinary_user() -> None:
+def test_a_deployment_with_workers_has_its_own_database_and_broker_and_runs_as_an_ordinary_user() -> None:
     program("redis-server", "Redis", "redis-server")
     program("initdb", "PostgreSQL", "postgresql", *sorted(DEBIAN.glob("*/bin")))
-    with supervised("--workers", "1", "--broker", "none", user=USER if ROOT else None) as deployed:
+    with supervised("--workers", "1", user=USER if ROOT else None) as deployed:
         programs = deployed.running()
-        assert programs.keys() == {"database", "server", "server-health", "worker-1"}
+        assert programs.keys() == {"database", "broker", "server", "server-health", "worker-1"}
         with deployed.client(deployed.ports[0]) as client:
             solved(client)
             terminated(client)

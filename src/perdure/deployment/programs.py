@@ -157,12 +157,12 @@ def programs_of(choices: Choices, place: Place) -> list[Program]:
     used: list[Used] = []
     if choices.workers:
         for name, part in (("store", place.database), ("broker", place.broker)):
-            if name not in settings and name in Settings.model_fields:
+            if name not in settings:
                 used.append(part())
                 settings[name] = used[-1].url
         if "artifacts" not in settings:
             settings |= {"artifacts": f"{place.data}/artifacts", "artifacts_shared": "yes"}
-        if settings.get("broker") == NO_BROKER:
+        if settings["broker"] == NO_BROKER:
             del settings["broker"]
     elif "broker" in settings:
         raise SettingsMissing(f"A broker wakes workers: add --workers, or leave {PREFIX}BROKER out.")

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import typer
@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from perdure.cli.commands import app
 from perdure.errors import Invalid, SettingsMissing
+from perdure.execution.broker import celery_app
 from perdure.settings import PREFIX, Settings
 
 SECRETS = {"PERDURE_TOKENS": "ada:secret", "PGPASSWORD": "x", "POSTGRES_PASSWORD": "x"}
@@ -175,39 +176,52 @@ def test_workers_have_the_store_of_the_server_and_options_that_workers_have(form
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_database_is_included_unless_there_is_one(form: str) -> None:
+def test_a_database_and_a_broker_are_included_unless_there_are_some(form: str) -> None:
     program("initdb", "PostgreSQL", "postgresql", *sorted(DEBIAN.glob("*/bin")))
-    text = printed(form, "--workers", "1", "--broker", "none", "--user", "daemon", "--data", "/srv/perdure")
+    program("redis-server", "Redis", "redis-server")
+    text = printed(form, "--workers", "1", "--user", "daemon", "--data", "/srv/perdure")
     programs = READ[form](text)
-    store = urlsplit(programs["server"][1]["PERDURE_STORE"])
+    settings = programs["server"][1]
+    store, broker = urlsplit(settings["PERDURE_STORE"]), urlsplit(settings["PERDURE_BROKER"])
+    assert celery_app(settings["PERDURE_BROKER"]).conf.broker_read_url == settings["PERDURE_BROKER"]
     assert store.scheme == "postgresql"
+    for name, (_, environment) in programs.items():
+        if name.startswith("worker"):
+            assert environment["PERDURE_STORE"] == settings["PERDURE_STORE"]
+            assert environment["PERDURE_BROKER"] == settings["PERDURE_BROKER"]
     words, environment = programs["database"]
     if form == "compose":
         services = yaml.safe_load(text)["services"]
-        assert store.hostname in services
-        assert store.port is None or store.port == 5432
         assert environment["POSTGRES_USER"] == store.username
-        assert services["server"]["depends_on"][store.hostname] == {"condition": "service_healthy"}
-        assert services["database"]["healthcheck"]["test"][1] == "pg_isready"
+        assert (store.port, broker.port) == (5432, 6379)  # of the images
+        assert services["server"]["depends_on"].keys() == {store.hostname, broker.hostname}
+        assert services[store.hostname]["image"].startswith("postgres:")
+        assert services[broker.hostname]["image"].startswith("redis:")
+        assert "ports" not in services[store.hostname]
     elif form == "kubernetes":
-        (service,) = (
-            each
+        ports = {
+            each["metadata"]["name"]: [port["port"] for port in each["spec"]["ports"]]
             for each in yaml.safe_load_all(text)
-            if each["kind"] == "Service" and each["metadata"]["name"] == store.hostname
-        )
-        assert [port["port"] for port in service["spec"]["ports"]] == [store.port]
+            if each["kind"] == "Service"
+        }
+        assert ports[store.hostname] == [store.port] and ports[broker.hostname] == [broker.port]
     else:
-        script = words[-1]
         (folder,) = parse_qs(store.query)["host"]
-        assert folder in re.findall(r"unix_socket_directories=(\S+)", script)
-        for tool in re.findall(r"\S*(?:initdb|postgres) ", script):
+        assert folder in re.findall(r"unix_socket_directories=(\S+)", words[-1])
+        for tool in re.findall(r"\S*(?:initdb|postgres) ", words[-1]):
             assert Path(tool.strip()).is_absolute()
+        redis = programs["broker"][0]
+        assert redis[redis.index("--unixsocket") + 1] == unquote(broker.path)
+        assert redis[redis.index("--save") + 1] == ""
 
 
 def test_what_is_not_installed_on_this_host_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda *given, **named: None)
+    workers = ("supervisor", "--workers", "1", "--user", "daemon")
     with pytest.raises(Invalid, match="apt-get install postgresql"):
-        printed("supervisor", "--workers", "1", "--user", "daemon", "--broker", "none")
+        printed(*workers)
+    with pytest.raises(Invalid, match="apt-get install redis-server"):
+        printed(*workers, "--store", "postgresql:///x")
 
 
 def test_a_database_as_root_is_refused() -> None:
