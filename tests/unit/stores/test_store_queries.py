@@ -84,6 +84,7 @@ def test_no_query_of_a_run_walks_over_those_of_others(connection: apsw.Connectio
         "clear_queue",
         "list_queued",
         "count_queue",
+        "count_waiting",
         "list_wrong_queue",
         "list_all_executed",
         "list_leased",
