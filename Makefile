@@ -19,6 +19,8 @@ LOCKED := --constraint $(LOCK)
 BUILD_LOCKED := --build-constraint $(LOCK)
 NEWEST := --upgrade --upgrade-strategy eager
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# On all cores, what pip would compile on one; like pip, it leaves out files that are no Python of this version.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 help: ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,11 +29,13 @@ $(VENV)/.ready: pyproject.toml $(LOCK) $(if $(LATEST),FORCE)
 	@$(PYTHON) -c 'import sys; sys.exit("Perdure needs Python 3.11 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --upgrade $(if $(LATEST),,$(LOCKED)) pip
-	$(PIP_INSTALL) $(if $(LATEST),$(NEWEST),$(LOCKED) $(BUILD_LOCKED)) --editable .
+	$(PIP_INSTALL) $(if $(LATEST),$(NEWEST),$(LOCKED) $(BUILD_LOCKED)) --no-compile --editable .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(PIP_INSTALL) $(if $(LATEST),$(NEWEST),$(LOCKED) $(BUILD_LOCKED)) --group dev
+	$(PIP_INSTALL) $(if $(LATEST),$(NEWEST),$(LOCKED) $(BUILD_LOCKED)) --no-compile --group dev
+	@$(COMPILE)
 	@touch $@
 
 serve: $(VENV)/.ready ## Start the server on http://127.0.0.1:5000 with the example models
