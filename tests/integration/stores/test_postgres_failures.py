@@ -1,5 +1,6 @@
 """What PostgreSQL has acknowledged exists once, and requests wait, whatever happens to it or the network."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from perdure.errors import (
 from perdure.run import LogLine
 from perdure.stores import builtin
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Append, CreateRun, Lease, PutDocument, Report, Unleased
+from perdure.stores.commands import Append, CreateRun, Lease, Report, Unleased
 from perdure.stores.open import StoreOptions, open_store
 from perdure.stores.postgres.migrations import migrate
 from perdure.stores.postgres.queries import MIGRATIONS, Migration
@@ -204,16 +205,22 @@ def test_a_read_only_server_is_unavailable_and_is_used_again_when_it_can_be_writ
 
 def test_what_is_rolled_back_for_a_deadlock_is_executed_again(url: str) -> None:
     with closing(PostgresStore(url)) as store, psycopg.connect(url) as other:
-        created(store, "a")
-        created(store, "b")
-        other.execute("SET deadlock_timeout = '1h'")  # the store's transaction is the one that is ended
-        other.execute("SELECT pg_advisory_xact_lock(lock_key('run b'))")
-        other.execute("UPDATE runs SET reason = reason WHERE id = 'b'")
-        fork = store.submit(PutDocument("bptk", "free", b"", None))
-        fork.result(WAIT)
-        waiting = store.submit(Append("b", Unleased(0), 0, [an_entry(1)]))
+        created(store)
+        other.execute(
+            "SET deadlock_timeout = '5s'"
+        )  # so the store's transaction finds it first, and is ended
+        other.execute("UPDATE runs SET reason = 'other' WHERE id = 'run'")
+        appended = store.submit(Append("run", Unleased(0), 0, [an_entry(1)]))
+        with psycopg.connect(url, autocommit=True) as watch:
+            # The store's transaction has the lock of the run, and waits for its row.
+            waiting = b"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+            while watch.execute(waiting).fetchone() is None:
+                watch.execute("SELECT pg_sleep(0.02)")
+        with contextlib.suppress(psycopg.errors.DeadlockDetected):
+            other.execute("SELECT pg_advisory_xact_lock(lock_key('run run'))")
         other.rollback()
-        assert waiting.result(WAIT).steps == (a_step(1),)
+        assert appended.result(WAIT).steps == (a_step(1),)
+        assert steps(store) == [a_step(1)]
 
 
 def test_steps_of_a_chain_after_a_refused_one_are_refused_and_those_before_it_stay(url: str) -> None:
