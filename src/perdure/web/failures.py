@@ -20,6 +20,7 @@ from perdure.errors import (
     NotFound,
     PerdureError,
     Refused,
+    StoreUnavailable,
     SystemFailing,
     TooMany,
     Unavailable,
@@ -53,6 +54,7 @@ _REFUSALS: Collection[int] = frozenset(
 _PARTS: Mapping[str, str] = {"query": "parameter", "path": "path's"}
 """What the parts of a request are called in messages, other than by their own name."""
 
+STORE_SECONDS = 1  # after which a request may be repeated that the store refused while it was unavailable
 LONGEST_TEXT = 1_000  # characters of a message, or of one value of its details
 MOST_PROBLEMS = 20  # of one request
 
@@ -122,6 +124,8 @@ def failure_of(error: Exception, request: str, statuses: Statuses = STATUSES) ->
             if status == 500:
                 log.error("damaged", code=error.code, reason=str(error))
             again = error.values.get("retry_after")
+            if again is None and isinstance(error, StoreUnavailable):
+                again = STORE_SECONDS
             return Failure(
                 status,
                 error.code,

@@ -171,10 +171,10 @@ def test_requests_wait_for_a_server_that_is_away_and_then_say_why() -> None:
         with closing(PostgresStore(server.url(name), patience=0.5, probe_every=0.1)) as store:
             created(store)
             server.service.stop()
-            for attempt in (lambda: append(store, 0), lambda: store.run("run")):
+            for attempt in (lambda: store.run("run"), lambda: append(store, 0)):
                 with pytest.raises(StoreUnavailable, match="PostgreSQL: "):
                     attempt()
-            assert "PostgreSQL: " in (store.unavailable or "")
+                assert "PostgreSQL: " in (store.unavailable or "")
             with pytest.raises(StoreUnavailable):
                 PostgresStore(server.url(name), patience=0.1)
             server.service.start()

@@ -34,9 +34,14 @@ class Readers:
         Ends connections that don't answer.
     patience
         Seconds for which a read waits for a database that doesn't answer.
+    report
+        Called with the reason when the database is away.
     """
 
-    def __init__(self, conninfo: str, watchdog: Watchdog, patience: float) -> None:
+    def __init__(
+        self, conninfo: str, watchdog: Watchdog, patience: float, report: Callable[[str], None]
+    ) -> None:
+        self._report = report
         self._conninfo = conninfo
         self._watchdog = watchdog
         self._patience = patience
@@ -125,6 +130,8 @@ class Readers:
             except Exception as error:
                 if self._pool.closed:
                     raise StoreUnavailable(reason="it is closed") from error
+                if meaning(error) is Meaning.AWAY:
+                    self._report(in_words(error))
                 if meaning(error) is Meaning.THEIRS or time.monotonic() > until:
                     raise _unreadable(error) from error
             time.sleep(PAUSE)

@@ -107,7 +107,7 @@ class PostgresStore(DatabaseReads):
             probe_every=probe_every,
         )
         self._writer.offset = now - time.monotonic()
-        self._readers = Readers(self._conninfo, self._writer.watchdog, patience)
+        self._readers = Readers(self._conninfo, self._writer.watchdog, patience, self._writer.refuse)
 
     @property
     def name(self) -> str:

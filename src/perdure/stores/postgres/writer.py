@@ -236,7 +236,7 @@ class Writer:
             case Meaning.AGAIN:
                 await asyncio.sleep(0)
             case Meaning.AWAY:
-                self._refuse(in_words(failure))
+                self.refuse(in_words(failure))
                 items = await self._without_late(items)
             case Meaning.THEIRS if most > 1:
                 most = 1
@@ -304,7 +304,7 @@ class Writer:
 
         The connection that it had may still be open at the server: then it is ended.
         """
-        self._refuse(in_words(lost))
+        self.refuse(in_words(lost))
         until = max(time.monotonic() + OUTCOME_SECONDS, *(item.until for item, _ in transaction.decided))
         while time.monotonic() < until:
             try:
@@ -371,7 +371,7 @@ class Writer:
 
     def _fail_all(self, failure: BaseException) -> None:
         """Fail all waiting items after an unexpected error; its effects are unknown."""
-        self._refuse(f"an unexpected error: {failure!r}")
+        self.refuse(f"an unexpected error: {failure!r}")
         with self._lock:
             items = [*self._waiting, *self._submitted]
             self._waiting.clear()
@@ -381,7 +381,8 @@ class Writer:
 
     # Availability -------------------------------------------------------------------------------------------
 
-    def _refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
+        """Count the store as unavailable until a transaction succeeds; in any thread."""
         before, self._unavailable = self._unavailable, why
         if before is None:
             log_event("error", "store_unavailable", path=self._name, reason=why)
@@ -404,7 +405,7 @@ class Writer:
                     seen = self._idle_since = now
                     self._available()
                 except Exception as error:
-                    self._refuse(in_words(error))
+                    self.refuse(in_words(error))
             every = PROBE_EVERY if self._probe_every is None else min(PROBE_EVERY, self._probe_every)
             await asyncio.sleep(every)
 
