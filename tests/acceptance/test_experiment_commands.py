@@ -103,6 +103,29 @@ def left_over(folder: Path) -> list[str]:
     return [*(path.name for path in working.glob("*")), *processes]
 
 
+def test_an_experiment_in_a_folder_ignores_what_its_environment_says_of_a_servers_store(
+    tmp_path: Path,
+) -> None:
+    room = tmp_path / "room"
+    perdure("experiment", "new", str(room))
+    of_a_server = {
+        "PERDURE_STORE": "postgresql://nobody@127.0.0.1:1/perdure",
+        "PERDURE_STORE_LISTEN": "postgresql://nobody@127.0.0.1:1/perdure",
+        "PERDURE_BROKER": "redis://127.0.0.1:1/0",
+        "PERDURE_ARTIFACTS": str(tmp_path / "artifacts"),
+        "PERDURE_WORKING_FOLDERS": str(tmp_path / "working"),
+        "PERDURE_KEEP_FINISHED": "0.00000001",
+    }
+    ran = []
+    for _ in range(2):
+        done = perdure("experiment", "run", str(room), **of_a_server)
+        assert done.returncode == 0, done.stderr
+        ran.append(only_run(room)[0])
+    listed = perdure("runs", "list", "--json", f"--store={room}/.perdure/perdure.db").stdout
+    assert {run["id"] for run in json.loads(listed)} == {*ran} and len({*ran}) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["room"]
+
+
 def test_a_new_experiment_runs_at_once(tmp_path: Path) -> None:
     room = tmp_path / "my room"
     made = perdure("experiment", "new", str(room))

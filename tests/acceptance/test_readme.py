@@ -1,4 +1,8 @@
-"""The README's commands and code work as they stand there, up to a free port."""
+"""The README's commands and code work as they stand there, up to a free port.
+
+Each journey is made twice: with the default, an SQLite file and one server; and with an environment that
+names a PostgreSQL and a Redis, beside two workers.
+"""
 
 import json
 import os
@@ -8,10 +12,19 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from tests.support.brokers import RedisServer
+from tests.support.commands import command
+from tests.support.forked import Forked
+from tests.support.postgres import PostgresServer
 from tests.support.server import ROOT
+
+from perdure.stores.open import open_store
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -19,6 +32,74 @@ TUTORIAL = ROOT / "tests" / "fixtures" / "bptk_tutorial"
 
 PART = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 PARTS = {title: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) for title, text in PART.findall(README)}
+
+
+class House(NamedTuple):
+    """Where the README's commands are run.
+
+    Attributes
+    ----------
+    variables
+        What its environment adds.
+    working
+        The folder of working folders, by the folder of a journey.
+    attempts
+        How many attempts at an experiment there are if the server is killed once.
+    """
+
+    variables: dict[str, str]
+    working: Path
+    attempts: int
+
+    def runs(self) -> int:
+        """Return how many runs journeys before have left in the store."""
+        if "PERDURE_STORE" not in self.variables:
+            return 0
+        with closing(open_store(self.variables["PERDURE_STORE"])) as store:
+            return len(store.runs(limit=1000))
+
+
+EMBEDDED = House({}, Path("perdure-data", "perdure.db.working"), attempts=2)
+
+
+@contextmanager
+def worker(folder: Path, variables: dict[str, str]) -> Iterator[None]:
+    """Run a worker; it must still work at the end."""
+    environment = {**os.environ, "PERDURE_LOG_LEVEL": "WARNING", **variables}
+    process = Forked(command, ("worker",), folder=folder, environment=environment)
+    try:
+        assert process.stdout.readline().startswith("Perdure works on tasks and experiments of postgresql:")
+        yield
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    if request.param == "sqlite":
+        yield EMBEDDED
+        return
+    postgres: PostgresServer = request.getfixturevalue("shared_postgres")
+    redis: RedisServer = request.getfixturevalue("shared_redis")
+    folder = tmp_path_factory.mktemp("house")
+    with ExitStack() as stack:
+        url = postgres.url(stack.enter_context(postgres.database()))
+        variables = {
+            "PERDURE_STORE": url,
+            "PERDURE_STORE_LISTEN": url,
+            "PERDURE_BROKER": redis.new_url(),
+            "PERDURE_ARTIFACTS": str(folder / "artifacts"),
+            "PERDURE_ARTIFACTS_SHARED": "yes",
+            "PERDURE_WORKING_FOLDERS": str(folder / "working"),
+        }
+        open_store(url).close()  # makes the tables, which workers don't
+        for _ in range(2):
+            stack.enter_context(worker(folder, variables))
+        # The server is killed, the worker isn't: the experiment goes on in its first attempt.
+        yield House(variables, folder / "working", attempts=1)
 
 
 def commands(part: str) -> str:
@@ -79,8 +160,12 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def clean_up(folder: Path) -> None:
-    """Run the page's own clean-up, after which nothing is left of what a part wrote."""
+def clean_up(folder: Path, house: House) -> None:
+    """Run the page's own clean-up, after which nothing is left of what a part wrote in the folder.
+
+    With a database of its own, no command has made a store in the folder.
+    """
+    assert house is EMBEDDED or not (folder / "perdure-data").exists()
     assert bash(commands("Clean up"), folder).returncode == 0
 
 
@@ -117,11 +202,11 @@ def test_pip_installs_it_as_the_readme_says(tmp_path: Path) -> None:
     assert Path(place).is_relative_to(tmp_path / ".venv" / "lib")
 
 
-def test_a_modeller_steps_a_model_through_a_crash(folder: Path) -> None:
-    before = names(folder)
+def test_a_modeller_steps_a_model_through_a_crash(folder: Path, house: House) -> None:
+    before, others = names(folder), house.runs()
     ((_, code),) = (block for block in PARTS["You have a model"] if block[0] == "python")
     (folder / "tea.py").write_text(code)
-    done = bash(as_lines(commands("You have a model")), folder)
+    done = bash(as_lines(commands("You have a model")), folder, **house.variables)
     assert done.returncode == 0, done.stderr + done.stdout
     assert '"error"' not in done.stdout
     steps = [int(number) for number in re.findall(r'"step":(\d+),"results"', done.stdout)]
@@ -137,52 +222,55 @@ def test_a_modeller_steps_a_model_through_a_crash(folder: Path) -> None:
     for step, time, shown in rows:
         assert (float(time), float(shown)) == ((int(step) - 1) * 0.5, pytest.approx(temperature, rel=1e-12))
         temperature -= 0.5 * (temperature - 21.0) / (40.0 if int(step) >= 32 else 12.0)
-    assert "2 runs checked, 0 faults found, 0 repaired." in done.stdout
-    clean_up(folder)
+    assert f"{others + 2} runs checked, 0 faults found, 0 repaired." in done.stdout
+    assert "not replayed" not in done.stdout
+    clean_up(folder, house)
     assert names(folder) == before
 
 
-def test_a_researcher_runs_an_experiment_through_a_crash(folder: Path) -> None:
+def test_a_researcher_runs_an_experiment_through_a_crash(folder: Path, house: House) -> None:
     before = names(folder)
     script = commands("You have a script").replace("curl -s", "curl -sSf")
-    done = bash(script, folder)
+    done = bash(script, folder, **house.variables)
     assert done.returncode == 0, done.stderr + done.stdout
     # The first of these lines was seen before the kill, the rest after it.
     assert re.search(r'"timestamp":[1-9]', done.stdout.partition("data: ")[0])
     told = [json.loads(text) for text in re.findall(r"^data: (.*)$", done.stdout, re.MULTILINE)]
-    assert told[-1]["attempt"] == 2
+    assert told[-1]["attempt"] == house.attempts
     assert (told[-1]["state"], told[-1]["progress"]["simulation_time"]) == ("completed", 200.0)
     assert done.stdout.endswith("simulation time is up\n")
-    assert list((folder / "perdure-data" / "perdure.db.working").iterdir()) == []
+    assert list((folder / house.working).iterdir()) == []
     assert list((folder / "room" / ".perdure" / "results").iterdir())
-    clean_up(folder)
+    clean_up(folder, house)
     assert names(folder) == before
 
 
-def test_a_programmer_of_molecules_solves_a_network(folder: Path) -> None:
+def test_a_programmer_of_molecules_solves_a_network(folder: Path, house: House) -> None:
     before = names(folder)
     (solve, over_http) = (block for kind, block in PARTS["You have a network"] if kind == "bash")
     ((_, shown),) = (block for block in PARTS["You have a network"] if block[0] == "text")
-    solved = bash(solve, folder)
+    solved = bash(solve, folder, **house.variables)
     assert solved.returncode == 0, solved.stderr
     assert solved.stdout.startswith(shown)
     assert (folder / "pictures" / "configuration-1.svg").exists()
-    done = bash(as_lines(over_http), folder)
+    done = bash(as_lines(over_http), folder, **house.variables)
     assert done.returncode == 0, done.stderr + done.stdout
     assert '"error"' not in done.stdout
     result = done.stdout.strip().splitlines()[-1]
     assert '"state":"completed","outcome":"succeeded"' in result
     assert '"status":"COMPLETE"' in result
     assert '"optimum":2' in result
-    clean_up(folder)
+    clean_up(folder, house)
     assert names(folder) == before
 
 
-def test_the_files_of_bptks_tutorial_move_over_with_the_one_command_and_survive_a_crash(folder: Path) -> None:
+def test_the_files_of_bptks_tutorial_move_over_with_the_one_command_and_survive_a_crash(
+    folder: Path, house: House
+) -> None:
     for name in "application.py", "model.py":
         shutil.copy(TUTORIAL / f"{name}.in", folder / name)
     before = names(folder)
-    done = bash(as_lines(commands("You have a BPTK server")), folder)
+    done = bash(as_lines(commands("You have a BPTK server")), folder, **house.variables)
     assert done.returncode == 0, done.stderr + done.stdout
     assert '{"msg":"session started"}' in done.stdout
     (first, second) = re.findall(
@@ -195,7 +283,7 @@ def test_the_files_of_bptks_tutorial_move_over_with_the_one_command_and_survive_
         was = (TUTORIAL / f"{name}.in").read_text()
         assert (folder / name).read_text() == was.replace("BPTK_Py", "perdure.bptk")
     assert list((folder / "state").glob("*.json"))
-    clean_up(folder)
+    clean_up(folder, house)
     assert names(folder) - {"model.py"} == before - {"model.py"}
 
 

@@ -62,6 +62,10 @@ class RedisServer:
         """Return the URL of a database, which is empty unless it was used."""
         return f"redis://{LOOPBACK}:{self.port}/{database}"
 
+    def new_url(self) -> str:
+        """Return the URL of an empty database that nobody else uses."""
+        return self.url(next(_databases))
+
     def flush(self) -> None:
         """Delete all that it has."""
         assert self.ask("FLUSHALL").startswith("+OK")
@@ -175,7 +179,7 @@ def shared_rabbitmq() -> Iterator[RabbitServer]:
 @pytest.fixture
 def redis_url(shared_redis: RedisServer) -> str:
     """The URL of an empty database of the test's own."""
-    return shared_redis.url(next(_databases))
+    return shared_redis.new_url()
 
 
 @pytest.fixture

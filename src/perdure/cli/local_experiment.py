@@ -151,7 +151,10 @@ async def _opened(folder: Path) -> AsyncIterator[AppServices]:
     """Open the folder's own store and a worker for its run."""
     own = folder / OWN
     settings = read_settings(store=str(own / "perdure.db"), artifacts=str(own / "artifacts"))
-    settings = settings.model_copy(update={"resume": "always", "allow_experiments": True, "run_as": None})
+    # Settings in the environment for a server, its store and its workers don't apply to the folder's store.
+    own_settings = {"resume": "always", "allow_experiments": True, "run_as": None, "keep_finished": {}}
+    own_places = {"store_listen": None, "broker": None, "working_folders": None}
+    settings = settings.model_copy(update=own_settings | own_places)
     configure_logging("ERROR", as_json=False)
     own.mkdir(exist_ok=True)
     store = open_configured(settings)
