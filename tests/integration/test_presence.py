@@ -3,22 +3,27 @@
 import asyncio
 import re
 import secrets
+import threading
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from tests.support.deaf import DeafStore
 from tests.support.in_process import in_process
 
-from perdure.errors import VersionConflict
-from perdure.execution import presence
+from perdure.errors import StoreUnavailable
+from perdure.execution import local, presence
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
 from perdure.execution.presence import Announcement, Workers
 from perdure.execution.unplaced import Unplaced
 from perdure.settings import Settings
 from perdure.stores.base import Store
+from perdure.stores.commands import Command, PutDocument
 from perdure.stores.memory import MemoryStore
-from perdure.stores.queue import ANY_TAG
+from perdure.stores.queue import ANY_TAG, QueueGroup
 from perdure.testing.executors import WAIT, Trial
 
 BODY = "perdure.testing.bodies:run"
@@ -84,15 +89,55 @@ def test_a_worker_that_was_killed_does_not_count_for_long(
     monkeypatch.undo()
     announced(store, {"task": {}}).withdraw()  # which removes what is left
     assert store.documents(presence.DIALECT) == []
-    with pytest.raises(VersionConflict):
-        killed.put({"task": {}}, [ANY_TAG])  # it wasn't killed but frozen, and looks again
-    killed.put({"task": {}}, [ANY_TAG])
+    killed.put({"task": {}}, [ANY_TAG])  # it wasn't killed but frozen
     assert Workers(store).lack("task", "", (), "") == ""
+
+
+def test_a_worker_stays_present_after_a_put_whose_outcome_it_did_not_hear(store: SharedStore) -> None:
+    worker = announced(store, {"task": {"gpu": "It has no GPU."}})
+    (before,) = store.documents(presence.DIALECT)
+    put = PutDocument(presence.DIALECT, before.id, before.blob, before.version)
+    store.submit(put).result(WAIT)  # which it takes for failed
+    for _ in range(2):
+        worker.put({"task": {}}, [ANY_TAG])
+        assert Workers(store).lack("task", "gpu", (), "") == ""
+    assert len(store.documents(presence.DIALECT)) == 1
+
+
+def test_an_announcement_that_fails_is_repeated_after_the_usual_time_and_not_at_each_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "ANNOUNCE", 3600.0)
+    enough = threading.Event()
+
+    class Refusing(SharedStore):
+        looks = tries = 0
+
+        def waiting_groups(self, tags: Collection[str]) -> Sequence[QueueGroup]:
+            self.looks += 1
+            if self.looks > 5:
+                enough.set()
+            return self.store.waiting_groups(tags)
+
+        def submit(self, command: Command[Any]) -> Future[Any]:
+            if isinstance(command, PutDocument):
+                self.tries += 1
+                raise StoreUnavailable(reason="its disk is full")
+            return self.store.submit(command)
+
+    store = Refusing(MemoryStore())
+
+    async def work() -> None:
+        async with LocalExecutor(store, {"task": Body(path=BODY)}, identity=secrets.token_hex(4), every=0.01):
+            assert await asyncio.to_thread(enough.wait, WAIT)
+
+    asyncio.run(work())
+    assert store.tries == 1
 
 
 def test_what_another_version_has_written_is_ignored(store: SharedStore) -> None:
     announced(store, {"task": {}})
-    put = presence.PutDocument(presence.DIALECT, "another", b"\xc1", None)
+    put = PutDocument(presence.DIALECT, "another", b"\xc1", None)
     store.submit(put).result(WAIT)
     assert Workers(store).lack("task", "", (), "") == ""
 

@@ -250,7 +250,8 @@ class LocalExecutor:
                 )
         for slots in self._slots:
             while slots.free and not self._closing and (claimable := self._claimable(slots, groups)):
-                await self._claim(slots, claimable)
+                if not await self._claim(slots, claimable):  # a later look finds what can't be claimed yet
+                    break
                 groups = await self._waiting()
 
     async def _announce(self) -> None:
@@ -263,8 +264,8 @@ class LocalExecutor:
         for (kind, needs), lack in self._lacks.items():
             if lack.what:
                 lacks[kind][needs] = lack.what
+        self._announce_at = now + ANNOUNCE  # also if it fails
         await asyncio.to_thread(self._announcement.put, lacks, self._tags, self.slots, self._busy())
-        self._announce_at = now + ANNOUNCE
 
     async def _waiting(self) -> Sequence[QueueGroup]:
         """Return the groups of the queue in which a run has no lease, after asking what they lack."""
@@ -309,8 +310,11 @@ class LocalExecutor:
             and self._lacks.get((group.kind, group.needs), _UNKNOWN).what == ""
         ]
 
-    async def _claim(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> None:
-        """Claim the next run and begin to work on it; another executor may have been quicker."""
+    async def _claim(self, slots: "_Slots", groups: Sequence[QueueGroup]) -> bool:
+        """Claim the next run and begin to work on it; return whether the queue had one to claim.
+
+        It has none if another executor was quicker, or if the run is locked or still worked on here.
+        """
         configuration = self._configuration
         claimed = await asyncio.wrap_future(
             self._store.submit(
@@ -326,6 +330,7 @@ class LocalExecutor:
                     await asyncio.wrap_future(self._store.submit(release))
                 else:
                     self._begin(slots, claimed)
+        return claimed is not None
 
     def _begin(self, slots: "_Slots", execution: Execution) -> None:
         slots.free -= 1

@@ -80,12 +80,16 @@ class Announcement:
         """Announce what the worker can work on, for some seconds; the parameters are those of `Presence`."""
         until = self._store.clock() + LASTS
         blob = msgspec.msgpack.encode(Presence(until, lacks, sorted(tags), slots or {}, busy or {}))
-        put = PutDocument(DIALECT, self._name, blob, self._version)
         try:
-            self._version = self._store.submit(put).result().version
-        except VersionConflict:  # another worker has removed it, since it had not been renewed in time
-            self._version = None
-            raise
+            self._put(blob)
+        except VersionConflict:  # another worker has removed it, or an earlier put was committed after all
+            kept = self._store.document(DIALECT, self._name)
+            self._version = None if kept is None else kept.version
+            self._put(blob)
+
+    def _put(self, blob: bytes) -> None:
+        put = PutDocument(DIALECT, self._name, blob, self._version)
+        self._version = self._store.submit(put).result().version
 
     def withdraw(self) -> None:
         """Announce that the worker has ended, and remove what killed workers have left."""

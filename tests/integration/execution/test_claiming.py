@@ -1,0 +1,50 @@
+"""Claims when the queue shows runs that can't be claimed at the moment."""
+
+import asyncio
+import secrets
+from collections.abc import Collection, Sequence
+
+from tests.support.deaf import DeafStore
+
+from perdure.execution.body import Body
+from perdure.execution.local import LocalExecutor
+from perdure.execution.unplaced import Unplaced
+from perdure.stores.base import Store
+from perdure.stores.commands import Lease
+from perdure.stores.memory import MemoryStore
+from perdure.stores.queue import ANY_TAG, QueueGroup
+from perdure.testing.executors import WAIT, Trial
+
+BODY = Body(path="perdure.testing.bodies:run", slots=2)
+
+
+class ShowingStore(DeafStore):
+    """A store that shows a group of the queue although nothing of it can be claimed."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.shown = store.waiting_groups([ANY_TAG])
+        self.times = 0
+
+    def waiting_groups(self, tags: Collection[str]) -> Sequence[QueueGroup]:
+        """Show what waited when this was made."""
+        self.times += 1
+        return self.shown
+
+
+def test_a_look_ends_if_the_queue_shows_a_run_that_cannot_be_claimed() -> None:
+    kept = MemoryStore()
+    Trial(kept, Unplaced(kept)).create(do="echo", value=1)
+    store = ShowingStore(kept)
+    kept.submit(Lease("run", "another", 3600.0)).result(WAIT)  # locked by another worker, or late renewed
+
+    async def look() -> None:
+        executor = LocalExecutor(store, {"task": BODY}, identity=secrets.token_hex(4))
+        async with asyncio.timeout(20):
+            await executor.look()
+        assert store.times < 5
+        assert executor.begun == 0
+        await executor.aclose()
+
+    assert [(group.kind, group.short) for group in store.shown] == [("task", False)]
+    asyncio.run(look())
