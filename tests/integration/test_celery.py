@@ -7,7 +7,8 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.support.brokers import RedisServer, free_ports, redis_server
 from tests.support.deaf import DeafStore
 from tests.support.in_process import TASKS, in_process
 
+from perdure import supervision
 from perdure.errors import Invalid, MissingExtra
 from perdure.execution import announcer, broker, celery_worker
 from perdure.execution.announcer import Announcer
@@ -345,6 +347,32 @@ def test_messages_that_cannot_be_published_are_kept_up_to_a_limit(monkeypatch: p
         waiting.announce("task", f"run-{number}", ("gpu",))
     assert waiting.lost is not None
     waiting.close()
+
+
+def test_what_a_worker_does_beside_its_runs_goes_on_after_an_unexpected_error(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    monkeypatch.setattr(supervision, "PAUSE", 0.001)
+    called: Counter[str] = Counter()
+
+    def fails_once(name: str) -> Callable[[CeleryWorker], Coroutine[Any, Any, None]]:
+        async def work(worker: CeleryWorker) -> None:
+            called[name] += 1
+            if called[name] == 1:
+                raise RuntimeError("unexpected")
+
+        return work
+
+    loops = ("_watch", "_keep_showing", "_keep_declaring")
+    for name in loops:
+        monkeypatch.setattr(CeleryWorker, name, fails_once(name))
+
+    async def body() -> None:
+        async with working(MemoryStore(), redis_url):
+            await until(lambda: sum(called.values()) == 2 * len(loops))
+
+    asyncio.run(body())
+    assert called == dict.fromkeys(loops, 2)
 
 
 def test_a_worker_of_a_store_that_cannot_be_shared_refuses_a_broker(tmp_path: Path, redis_url: str) -> None:

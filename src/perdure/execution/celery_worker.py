@@ -22,7 +22,7 @@ from perdure.execution.broker import NAME, celery_app, queue_of_worker, queues, 
 from perdure.execution.local import LocalExecutor
 from perdure.observability import Metrics
 from perdure.stores.base import Store
-from perdure.supervision import start_thread
+from perdure.supervision import keep_going, start_thread
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -98,7 +98,9 @@ class CeleryWorker:
         self._loop = asyncio.get_running_loop()
         self._thread = start_thread("perdure-celery", self._keep_consuming)
         self._watching = asyncio.gather(
-            self._watch(), self._keep_showing(), self._keep_declaring()
+            keep_going("watch over Celery", self._watch),
+            keep_going("messages to itself", self._keep_showing),
+            keep_going("queues", self._keep_declaring),
         )  # cancelled by `aclose`
         return self
 
