@@ -1,24 +1,34 @@
 """Traces, by OpenTelemetry's own exporters: from a request to the process that works on its run."""
 
+import asyncio
 import http.server
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.support.deaf import DeafStore
 from tests.support.in_process import Client, in_process
 
 from perdure import tracing
-from perdure.errors import MissingExtra
+from perdure.drivers.task_registry import TaskRegistry
+from perdure.drivers.tasks import NewTask, Tasks
+from perdure.errors import MissingExtra, RunNotFound, StoreUnavailable
+from perdure.execution.unplaced import Unplaced
+from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.settings import Settings
+from perdure.stores.commands import Command, DeleteDocument, PutDocument, SetDesiredState
 from perdure.stores.memory import MemoryStore
+from perdure.testing.executors import Trial
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CLIENT = "b7ad6b7169203331"
@@ -133,6 +143,52 @@ def test_without_tracing_nothing_is_kept_or_passed_on(store: MemoryStore, tmp_pa
         assert seen == ""
         assert store.document("traces", run) is None
     assert tracing.span("a") is tracing.span("b", run="x") is tracing.server_span("c", HEADERS["traceparent"])
+
+
+class UnwritableTraces(DeafStore):
+    """A store that commits no document."""
+
+    def submit(self, command: Command[Any]) -> Future[Any]:
+        """Refuse documents."""
+        if isinstance(command, PutDocument | DeleteDocument):
+            raise StoreUnavailable(reason="its disk is full")
+        return self.store.submit(command)
+
+
+def test_a_task_is_accepted_and_deleted_though_its_trace_can_be_neither_kept_nor_forgotten(
+    exporter: InMemorySpanExporter, store: MemoryStore
+) -> None:
+    unwritable = UnwritableTraces(store)
+    registry = TaskRegistry(["tests.support.small_tasks"])
+    tasks = Tasks(unwritable, registry, Unplaced(unwritable), Settings(store="memory://"))
+
+    async def body() -> None:
+        with tracing.server_span("POST", HEADERS["traceparent"]):
+            created = await tasks.create("ann", NewTask.of("add", {"numbers": [1, 2]}))
+        run = created.run.id
+        assert store.run(run).state is RunStatus.CREATED
+        assert store.document("traces", run) is None
+        store.submit(PutDocument("traces", run, b"", None)).result()
+        await tasks.delete("ann", run)
+        with pytest.raises(RunNotFound):
+            store.run(run)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("ends", [DesiredState.STOPPED, DesiredState.FAILED])
+def test_the_trace_of_a_run_that_ends_before_any_attempt_is_forgotten_also_by_who_does_not_trace(
+    store: MemoryStore, ends: DesiredState
+) -> None:
+    executor = Unplaced(store)
+    Trial(store, executor).create(do="echo", value=1)
+    store.submit(PutDocument("traces", "run", HEADERS["traceparent"].encode(), None)).result()
+    asyncio.run(executor.submit("run"))
+    assert store.document("traces", "run") is not None
+    store.submit(SetDesiredState("run", ends)).result()
+    asyncio.run(executor.cancel("run"))
+    assert store.run("run").state in FINAL
+    assert store.document("traces", "run") is None
 
 
 @pytest.mark.parametrize("parent", ["", "garbage", "00-0-0-00", f"ff-{TRACE}-{CLIENT}-01", "00-" + "é" * 55])

@@ -6,6 +6,7 @@ from collections.abc import Collection
 import structlog
 
 from perdure.errors import CorruptBlob, RunNotFound
+from perdure.execution.traces import forget_trace
 from perdure.observability import Metrics
 from perdure.stores.base import Store
 from perdure.stores.commands import Settle
@@ -49,7 +50,10 @@ async def settle(
     run = await asyncio.wrap_future(store.submit(Settle(run_id, interrupted)))
     if isinstance(run, CorruptBlob):
         raise run
-    if metrics is not None and run is not None and run.outcome is not None:
+    if run is None or run.outcome is None:
+        return
+    await forget_trace(store, run_id)
+    if metrics is not None:
         metrics.count_end(run.kind, run.outcome.value)
 
 
