@@ -26,6 +26,7 @@ from perdure.errors import Damaged, PerdureError, RunNotFound
 from perdure.lifecycle import FINAL
 from perdure.run import Run
 from perdure.stores.base import Store
+from perdure.stores.commands import ReadTime
 from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.supervision import keep_going
 from perdure.web.errors import error_responses
@@ -160,8 +161,10 @@ async def _keep_pruning(serving: AppServices, days: Mapping[str, float]) -> None
 
 async def _prune_all(serving: AppServices, kind: str, seconds: float) -> None:
     """Delete all runs of a kind that ended so long ago, in small pieces with pauses."""
-    # Whatever the wall clock was set to since this process began, nothing is deleted early.
-    before = min(time.time(), steady()) - seconds
+    # Runs have times of the database, so a wrong clock of this host mustn't delete them early. Nor must a
+    # change of the wall clock since this process began.
+    now = await asyncio.wrap_future(serving.store.submit(ReadTime()))
+    before = min(now, time.time(), steady()) - seconds
     which = RunFilter(kind=kind, states=FINAL, updated_before=before)
     cursor: Cursor | None = None
     while True:

@@ -29,6 +29,7 @@ from perdure.stores.commands import (
     MarkSavepoint,
     Notice,
     PutSavepoint,
+    ReadTime,
     RepairStep,
     Unleased,
     encoded,
@@ -230,6 +231,13 @@ class RunConformance(StoreOpening):
             )
             again = store.submit(ChangeRun("run", 1, Change(spec=b"new", reason="why"))).result(WAIT)
             assert (again.spec, again.reason, again.state) == (b"new", "why", RunStatus.COMPLETED)
+
+    def test_the_time_of_a_change_is_that_of_the_clock_that_is_read(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store)
+            before = store.submit(ReadTime()).result(WAIT)
+            changed = store.submit(ChangeRun("run", 0, Change(reason="why"))).result(WAIT)
+            assert before <= changed.updated <= store.submit(ReadTime()).result(WAIT)
 
     def test_an_update_of_another_version_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:

@@ -1,10 +1,12 @@
 """Pruning: what ended long ago is deleted once and whole, and nothing else ever is."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,9 +17,11 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from tests.support.small import NEW, STEP, catalogue, numbers
 
+from perdure.api import pruning
 from perdure.api.app import create_app
 from perdure.api.pruning import PrunedRuns, prune
 from perdure.cli.commands import app as commands
+from perdure.clock import SteadyClock
 from perdure.dialects.bptk.instance import DIALECT, Instance
 from perdure.dialects.bptk.timeouts import DEFAULT
 from perdure.drivers.experiments.spec import ExperimentSpec
@@ -134,6 +138,26 @@ def test_nothing_is_deleted_by_default_and_by_the_setting_what_is_older(tmp_path
 
         asyncio.run(served())
         assert {run.id for run in store.runs(limit=100)} == {"session", "unfinished", "new"}
+
+
+def test_a_server_whose_clock_is_years_ahead_of_the_database_deletes_nothing_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ahead = SteadyClock(lambda: time.time() + 3650 * DAY)
+    monkeypatch.setattr(pruning, "time", SimpleNamespace(time=ahead.wall, monotonic=time.monotonic))
+    monkeypatch.setattr(pruning, "steady", ahead)
+    with closing(MemoryStore()) as store:
+        a_past_run(store, "new", "task", RunStatus.COMPLETED, 20)
+        a_past_run(store, "old", "session", RunStatus.COMPLETED, 40)  # tasks are looked at before it
+        gone = threading.Event()
+        store.watch(lambda change: gone.set() if change.run_id == "old" else None)
+
+        async def served() -> None:
+            async with services(store, keep_finished="task=30,session=30"):
+                assert await asyncio.to_thread(gone.wait, WAIT)
+
+        asyncio.run(served())
+        assert [run.id for run in store.runs()] == ["new"]
 
 
 def test_a_fork_goes_on_exactly_when_the_run_that_it_was_made_of_is_pruned() -> None:

@@ -49,7 +49,7 @@ from perdure.stores.commands.executions import (
     SetDesiredState,
 )
 from perdure.stores.commands.found import Guard, Leased, Unleased
-from perdure.stores.commands.runs import ChangeRun, DeleteRun
+from perdure.stores.commands.runs import ChangeRun, DeleteRun, ReadTime
 from perdure.stores.commands.savepoints import EncodedSavepoint, MarkSavepoint, PutSavepoint, encoded
 from perdure.stores.commands.steps import Append, Appended, RepairStep
 
@@ -98,6 +98,7 @@ __all__ = [
     "ReadCounters",
     "ReadDialects",
     "ReadRun",
+    "ReadTime",
     "Recount",
     "Release",
     "Renew",

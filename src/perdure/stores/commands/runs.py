@@ -1,4 +1,4 @@
-"""The record of a run: changes and deletion."""
+"""The record of a run: changes with their times, and deletion."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from perdure.stores.commands.found import changed, find_run, found, read_run
 from perdure.stores.commands.locks import Lock
 from perdure.stores.values import to_run
 
-__all__ = ["ChangeRun", "DeleteRun"]
+__all__ = ["ChangeRun", "DeleteRun", "ReadTime"]
 
 
 class ChangeRun(Command[Run], frozen=True):
@@ -64,3 +64,11 @@ class DeleteRun(Command[None], frozen=True):
         run = found(self.run_id, answers[0])
         gone = Committed(run.id, run.state, run.position, deleted=True)
         return Decision(None, [write("delete_run", run.number)], (gone,))
+
+
+class ReadTime(Command[float], frozen=True):
+    """Return the Unix time by the clock that sets `Run.updated`; in a database, its own."""
+
+    def decide(self, answers: Answers, at: Moment) -> Decision[float]:
+        """Return the time."""
+        return Decision(at.now)
