@@ -273,7 +273,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         How many times in a row it ended by a signal from outside, without a savepoint in between.
     holder, fence, lease_until
         The lease: its holder, the fencing token that writes carry, and its end by the clock of the store.
-        Without a lease they are empty, 0 and 0.0.
+        Without a lease they are empty, 0 and 0.0. When the run has ended, its holder may keep it to store
+        files.
     progress
         The latest report, a MessagePack map.
     result

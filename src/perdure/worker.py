@@ -23,6 +23,7 @@ from perdure.drivers.experiments import body as experiment_body
 from perdure.drivers.experiments import requirements
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.provisions import Provisions
+from perdure.drivers.experiments.results import ResultStorage
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.task_body import BODY as TASK_BODY
 from perdure.drivers.task_provisions import TaskProvisions
@@ -65,10 +66,13 @@ class Worker:
         Claims runs once it is started.
     folders
         Where experiments run.
+    results
+        Stores what experiments wrote, once it is opened.
     """
 
     executor: LocalExecutor
     folders: WorkingFolders
+    results: ResultStorage
 
 
 @asynccontextmanager
@@ -83,7 +87,7 @@ async def opened_worker(
     kinds: Collection[str] = KINDS,
     tags: Collection[str] = (),
 ) -> AsyncIterator[Worker]:
-    """Open a worker for a store; the caller starts its executor.
+    """Open a worker for a store; the caller opens its results and starts its executor.
 
     When it closes, the leases are given back. The store stays the caller's.
 
@@ -107,7 +111,8 @@ async def opened_worker(
     """
     with working_root(store, settings) as root, _isolation(store, settings, root) as isolation:
         folders = WorkingFolders(root, artifacts, isolation)
-        bodies = _bodies(store, settings, registry, folders)
+        results = ResultStorage(store, folders, feed)
+        bodies = _bodies(store, settings, registry, folders, results)
         executor = LocalExecutor(
             store,
             {kind: bodies[kind] for kind in kinds},
@@ -120,9 +125,10 @@ async def opened_worker(
         log.info("numerics", fingerprint=registry.numerics.fingerprint)
         try:
             await executor.open()
-            yield Worker(executor, folders)
+            yield Worker(executor, folders, results)
         finally:
             await executor.aclose()
+            await results.aclose()
 
 
 def work(
@@ -191,6 +197,8 @@ async def _work(
             ) as worker,
             AsyncExitStack() as consuming,
         ):
+            if EXPERIMENT in kinds:
+                await worker.results.open()
             worker.executor.start()
             if settings.broker is not None:
                 celery = CeleryWorker(worker.executor, store, settings.broker, metrics, tags)
@@ -245,7 +253,7 @@ def _announcement(settings: Settings, kinds: Collection[str], tags: Collection[s
 
 
 def _bodies(
-    store: Store, settings: Settings, registry: TaskRegistry, folders: WorkingFolders
+    store: Store, settings: Settings, registry: TaskRegistry, folders: WorkingFolders, results: ResultStorage
 ) -> dict[str, Body]:
     """Return the body of each kind of run."""
     limits = ChildLimits(
@@ -281,7 +289,9 @@ def _bodies(
             resumes=settings.resume == "always",
             replays=True,
             lacks=partial(requirements.lacks, numerics=registry.numerics),
-            provide=Provisions(store, folders, settings.max_savepoint_bytes, registry.numerics).provide,
+            provide=Provisions(
+                store, folders, settings.max_savepoint_bytes, registry.numerics, results.take
+            ).provide,
         ),
     }
 

@@ -48,6 +48,7 @@ from perdure.stores.commands import (
     SetDesiredState,
     Settle,
 )
+from perdure.stores.commands.executions import STORING
 
 __all__ = ["KeptRun"]
 
@@ -130,6 +131,8 @@ class KeptRun:
             case MarkStored(version=version):
                 if self.placed is not None and not self.placed.stored:
                     self.placed = replace(self.placed, stored=version)
+                if self.placed is not None and self.run.state in FINAL:
+                    self._give_back()
                 return None
             case MarkSavepoint(timestamp=timestamp, name=name, pinned=pinned):
                 info, blob = self.find_savepoint(timestamp)
@@ -176,8 +179,9 @@ class KeptRun:
     def change(self, change: Change, *, by_writer: bool = False) -> None:
         """Change the record; a field that is None stays as it is."""
         fenced = self.placed is None and change.fences(by_writer=by_writer)
+        ended = self.run.state in FINAL
         self.run = change.applied(self.run, time.time(), fenced=fenced)
-        if self.placed is not None and self.run.state in FINAL:
+        if self.placed is not None and self.run.state in FINAL and not ended:
             self._give_back()
 
     def check(self, guard: Guard) -> None:
@@ -271,8 +275,10 @@ class KeptRun:
         result = execution.result if command.result is None else command.result
         seconds = execution.seconds if command.seconds is None else command.seconds
         attempt = execution.attempt - command.unbegun
-        self.placed = replace(execution, result=result, seconds=seconds, attempt=attempt)
+        self.placed = ended = replace(execution, result=result, seconds=seconds, attempt=attempt)
         self.change(command.change)
+        if ended.stored is None and not command.unbegun:
+            self.placed = replace(ended, lease_until=steady() + STORING)
         return self.run
 
     def _write(self, lines: Sequence[LogLine], retention: Retention) -> None:

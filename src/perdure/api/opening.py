@@ -106,13 +106,14 @@ async def _drivers(
         if executor is None:
             opening = opened_worker(store, settings, artifacts, registry, feed=feed, metrics=metrics)
             worker = await stack.enter_async_context(opening)
-            executor, folders = worker.executor, worker.folders
+            executor, folders, results = worker.executor, worker.folders, worker.results
         else:
             root = stack.enter_context(working_root(store, settings, works=False))
             folders = WorkingFolders(root, artifacts, None)
+            results = None
         tasks = Tasks(store, registry, executor, settings, feed)
         stack.push_async_callback(tasks.aclose)
-        experiments = Experiments(store, executor, artifacts, folders, settings, feed)
+        experiments = Experiments(store, executor, artifacts, folders, settings, feed, results)
         stack.push_async_callback(experiments.aclose)
         if not isinstance(executor, Unplaced):
             await experiments.open()

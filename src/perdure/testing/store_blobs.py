@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from perdure.errors import ArtifactsUnavailable
+from perdure.errors import ArtifactsUnavailable, Fenced, RunFinished
 from perdure.lifecycle import RunStatus
 from perdure.run import Change
 from perdure.state.savepoint import Savepoint
@@ -13,15 +13,19 @@ from perdure.stores.commands import (
     ChangeRun,
     CreateRun,
     DeleteRun,
+    Finish,
     ForgetBlobs,
     Fork,
     ForkRuns,
+    Lease,
     MarkStored,
+    Renew,
     SweepBlobs,
     Unleased,
     UseBlobs,
     encoded,
 )
+from perdure.stores.queue import ANY_TAG
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import WAIT, a_fork, a_run, a_savepoint, an_execution, raised
 
@@ -127,6 +131,34 @@ class BlobConformance(StoreOpening):
             store.submit(MarkStored("one", 0)).result(WAIT)
             assert store.execution("one").stored == 3, "another server has looked for them too late"
             assert store.unstored() == []
+
+    def test_who_ends_a_run_keeps_its_lease_until_its_files_are_stored(self, tmp_path: Path) -> None:
+        end = Change(state=RunStatus.COMPLETED)
+        with self.opened(tmp_path) as store:
+            for id in ("one", "two"):
+                execution = an_execution(id, stored=None)
+                store.submit(CreateRun(a_run(id, kind="task"), execution=execution)).result(WAIT)
+            token = store.submit(Lease("one", "w", 0.0)).result(WAIT).fence
+            store.submit(Finish("one", token, end)).result(WAIT)
+            kept = store.execution("one")
+            assert (kept.holder, kept.fence, kept.leased(store.clock())) == ("w", token, True)
+            stopped = Change(state=RunStatus.STOPPED)  # on request, which is not for its holder to know
+            store.submit(ChangeRun("one", store.run("one").version, stopped)).result(WAIT)
+            store.submit(Renew("one", token, 60.0)).result(WAIT)
+            assert store.execution("one").leased(store.clock())
+            with raised(RunFinished):
+                store.submit(Lease("one", "another", 60.0)).result(WAIT)
+            (group,) = store.waiting_groups([ANY_TAG])
+            assert [*store.unleased(group)] == ["two"]
+            store.submit(MarkStored("one", 3)).result(WAIT)
+            ended = store.execution("one")
+            assert (ended.holder, ended.fence, ended.lease_until, ended.stored) == ("", 0, 0.0, 3)
+            with raised(Fenced):
+                store.submit(Renew("one", token, 60.0)).result(WAIT)
+            token = store.submit(Lease("two", "w", 60.0)).result(WAIT).fence
+            store.submit(Finish("two", token, end, unbegun=True)).result(WAIT)
+            assert not store.execution("two").leased(store.clock()), "it has worked on nothing"
+            assert store.unstored() == ["two"]
 
 
 def used(store: Store, *hashes: str, owner: str = "ann") -> list[Blob]:

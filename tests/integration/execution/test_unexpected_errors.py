@@ -17,6 +17,7 @@ from perdure.dialects.bptk import expiry
 from perdure.drivers.experiments import results
 from perdure.drivers.portal import Portal
 from perdure.execution.end import EndKind
+from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, queued
 
@@ -156,7 +157,7 @@ def test_results_whose_storing_failed_unexpectedly_are_tried_again(monkeypatch: 
         store = MemoryStore()
         queued(store, "run", stored=1)
         folders: Any = Folders(failures=3)
-        storing = results.ResultStorage(store, folders)
+        storing = results.ResultStorage(store, folders, Feed(store))
         storing.begin("run")
         async with asyncio.timeout(WAIT):
             while folders.failures:

@@ -1,6 +1,7 @@
 """What ended runs wrote is stored once, whole, whichever server or version of Perdure has ended them."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,10 +16,11 @@ from perdure.drivers.experiments.script_position import FILES
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.lifecycle import RunStatus
-from perdure.run import Execution, Run
+from perdure.run import Change, Execution, Run
 from perdure.state.codec import encode
 from perdure.state.savepoint import Savepoint
-from perdure.stores.commands import CreateRun, MarkStored, encoded
+from perdure.stores.commands import CreateRun, Finish, Lease, MarkStored, Renew, encoded
+from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT
 
@@ -31,8 +33,44 @@ def store() -> Iterator[MemoryStore]:
         yield made
 
 
+class SharedStore(MemoryStore):
+    """A store that other processes use, as it says; `looked` is set when somebody has read an execution."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = threading.Event()
+
+    def execution(self, run_id: str) -> Execution:
+        found = super().execution(run_id)
+        self.looked.set()
+        return found
+
+
+@pytest.fixture
+def shared() -> Iterator[SharedStore]:
+    with closing(SharedStore()) as made:
+        yield made
+
+
 def ended(store: MemoryStore, folder: WorkingFolder, kept: Any = None, stored: int | None = None) -> None:
     """Make a run that has ended, with a savepoint if there is something kept of its files."""
+    create(store, folder, RunStatus.STOPPED, kept, stored)
+
+
+def worked(store: MemoryStore, folders: WorkingFolders, folder: WorkingFolder, kept: Any) -> Execution:
+    """Make a run that a worker works on in a folder; return its execution."""
+    create(store, folder, RunStatus.CREATED, kept)
+    leased = store.submit(Lease("run-1", "worker", 60.0)).result(WAIT)
+    folders.assign(folder, leased.fence)
+    return leased
+
+
+def create(
+    store: MemoryStore, folder: WorkingFolder, state: RunStatus, kept: Any, stored: int | None = None
+) -> None:
+    """Make a run in a state."""
     spec = ExperimentSpec(
         experiment="pendulum",
         version=folder.version,
@@ -46,7 +84,7 @@ def ended(store: MemoryStore, folder: WorkingFolder, kept: Any = None, stored: i
         kind="experiment",
         owner="ada",
         spec=spec.to_blob(),
-        state=RunStatus.STOPPED,
+        state=state,
         created=0.0,
         updated=0.0,
     )
@@ -61,7 +99,7 @@ def stored(store: MemoryStore, folders: WorkingFolders) -> int:
     """Store what the run wrote, as a server does when it starts; return the version."""
 
     async def work() -> int:
-        storing = ResultStorage(store, folders)
+        storing = ResultStorage(store, folders, Feed(store))
         try:
             storing.begin("run-1")
             return await storing.stored("run-1")
@@ -115,3 +153,106 @@ def test_what_another_server_has_stored_meanwhile_stays(
     monkeypatch.setattr(folders, "find", find)
     assert stored(store, folders) == 1
     assert results(artifacts) == {"a.log": b"of the end"}
+
+
+END = Change(state=RunStatus.STOPPED)
+
+
+@pytest.fixture
+def elsewhere(artifacts: Artifacts, tmp_path: Path) -> WorkingFolders:
+    """The folders of a server on another host."""
+    return WorkingFolders(tmp_path / "elsewhere", artifacts)
+
+
+def test_a_server_leaves_the_files_to_the_worker_that_has_ended_the_run(
+    artifacts: Artifacts,
+    folders: WorkingFolders,
+    elsewhere: WorkingFolders,
+    shared: SharedStore,
+    tmp_path: Path,
+) -> None:
+    folder = launch(artifacts, folders)
+    (folder.files / "a.log").write_bytes(b"of the savepoint")
+    leased = worked(shared, folders, folder, kept_of(artifacts, folder))
+    (folder.files / "a.log").write_bytes(b"of the end")
+    shared.submit(Finish("run-1", leased.fence, END)).result(WAIT)
+
+    async def work() -> int:
+        with Feed(shared) as feed:
+            server = ResultStorage(shared, elsewhere, feed)
+            worker = ResultStorage(shared, folders, feed)
+            server.begin("run-1")
+            shared.looked.clear()
+            assert await asyncio.to_thread(shared.looked.wait, WAIT)
+            worker.take(leased)
+            worker.begin("run-1")
+            version = await server.stored("run-1")
+            await worker.stored("run-1")
+            await asyncio.gather(server.aclose(), worker.aclose())
+            return version
+
+    assert asyncio.run(work()) == 1
+    assert results(artifacts) == {"a.log": b"of the end"}
+    assert [*(tmp_path / "work").iterdir()] == []
+    assert not shared.execution("run-1").leased(shared.clock())
+
+
+def test_a_server_stores_the_files_of_the_savepoint_when_the_worker_has_died(
+    artifacts: Artifacts, folders: WorkingFolders, elsewhere: WorkingFolders, shared: SharedStore
+) -> None:
+    folder = launch(artifacts, folders)
+    (folder.files / "a.log").write_bytes(b"of the savepoint")
+    leased = worked(shared, folders, folder, kept_of(artifacts, folder))
+    (folder.files / "a.log").write_bytes(b"of the end")
+    shared.submit(Finish("run-1", leased.fence, END)).result(WAIT)
+    shared.submit(Renew("run-1", leased.fence, -1.0)).result(WAIT)  # nobody has renewed it for as long
+    assert stored(shared, elsewhere) == 1
+    assert results(artifacts) == {"a.log": b"of the savepoint"}
+    assert stored(shared, folders) == 1  # when a worker is started again on the host of the dead one
+    assert results(artifacts) == {"a.log": b"of the savepoint"}
+    assert folders.find("run-1") is None
+
+
+def test_a_worker_that_is_started_again_in_time_stores_what_is_in_its_folder(
+    artifacts: Artifacts, folders: WorkingFolders, shared: SharedStore
+) -> None:
+    folder = launch(artifacts, folders)
+    leased = worked(shared, folders, folder, kept_of(artifacts, folder))
+    (folder.files / "a.log").write_bytes(b"of the end")
+    shared.submit(Finish("run-1", leased.fence, END)).result(WAIT)
+    shared.submit(Renew("run-1", leased.fence, -1.0)).result(WAIT)
+    assert stored(shared, folders) == 1
+    assert results(artifacts) == {"a.log": b"of the end"}
+
+
+@pytest.mark.parametrize("former", ["worker", "creator"])
+def test_a_folder_of_a_run_that_others_have_worked_on_since_does_not_count(
+    artifacts: Artifacts, folders: WorkingFolders, shared: SharedStore, former: str
+) -> None:
+    folder = launch(artifacts, folders)
+    (folder.files / "a.log").write_bytes(b"of the savepoint")
+    leased = worked(shared, folders, folder, kept_of(artifacts, folder))
+    (folder.files / "a.log").write_bytes(b"outdated")
+    if former == "creator":
+        folders.assign(folder, 0)
+    shared.submit(Renew("run-1", leased.fence, -1.0)).result(WAIT)
+    other = shared.submit(Lease("run-1", "another worker", 60.0)).result(WAIT)
+    shared.submit(Finish("run-1", other.fence, END)).result(WAIT)
+    shared.submit(Renew("run-1", other.fence, -1.0)).result(WAIT)
+    assert stored(shared, folders) == 1
+    assert results(artifacts) == {"a.log": b"of the savepoint"}
+
+
+def test_the_folder_of_a_run_that_another_process_is_making_is_left_alone(
+    artifacts: Artifacts, folders: WorkingFolders, shared: SharedStore
+) -> None:
+    launch(artifacts, folders)
+
+    async def work() -> None:
+        with Feed(shared) as feed:
+            storing = ResultStorage(shared, folders, feed)
+            await storing.open()
+            await storing.aclose()
+
+    asyncio.run(work())
+    assert folders.find("run-1") is not None

@@ -29,11 +29,10 @@ from perdure.drivers.run_access import find_run
 from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
-from perdure.drivers.views import ended_runs, views_of
+from perdure.drivers.views import views_of
 from perdure.errors import (
     KindNotAllowed,
     RunFinished,
-    RunNotFound,
     ServerClosing,
     TriggerOverruled,
     TriggerRefused,
@@ -98,6 +97,8 @@ class Experiments:
         Quotas and slots.
     feed
         Notifies of changes; by default one of its own.
+    results
+        Stores what runs wrote. By default the driver has one of its own, which it closes.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Experiments:
         folders: WorkingFolders,
         settings: Settings,
         feed: Feed | None = None,
+        results: ResultStorage | None = None,
     ) -> None:
         self._store = store
         self._feed = feed or Feed(store)
@@ -123,10 +125,9 @@ class Experiments:
         )
         self._threads = Threads()
         self._uninterrupted = Uninterrupted()
-        self._results = ResultStorage(store, folders)
-        self._live: Subscription | None = None  # to the runs that haven't ended, while it is open
+        self._results = results or ResultStorage(store, folders, self._feed)
+        self._owns_results = results is None
         self._closing = asyncio.Event()
-        self._storing: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
@@ -139,23 +140,17 @@ class Experiments:
     async def open(self) -> None:
         """Look after what a former server left: before the executor takes runs up again."""
         executions = await self._threads.read(self._store.executions)
-        live = self._live = self._feed.subscribe(*(each.run_id for each in executions if each.kind == KIND))
-        reconciled = await self._threads.compute(partial(self._folders.reconcile, self._run_or_none))
-        for run_id in {*reconciled.ended, *await self._threads.read(self._store.unstored)}:
-            self._results.begin(run_id)
-        self._storing = asyncio.create_task(keep_going("results", lambda: self._store_ended(live)))
+        await self._results.open([each.run_id for each in executions if each.kind == KIND])
         self._sweeping = asyncio.create_task(keep_going("sweeps", self._sweep))
 
     async def aclose(self) -> None:
         """Wait for what is under way; runs are the executor's, and what isn't stored waits for the next."""
         self._closing.set()
-        if self._storing is not None and self._sweeping is not None:
-            self._storing.cancel()
-            await asyncio.wait({self._storing, self._sweeping})
-        if self._live is not None:
-            self._live.close()
+        if self._sweeping is not None:
+            await asyncio.wait({self._sweeping})
         await self._uninterrupted.wait()
-        await self._results.aclose()
+        if self._owns_results:
+            await self._results.aclose()
 
     # Making and steering ------------------------------------------------------------------------------------
 
@@ -327,8 +322,7 @@ class Experiments:
                 await self._threads.compute(lambda: self._folders.forget(run_id, owner, experiment))
         if created.replayed:
             return created
-        if self._live is not None:
-            self._live.add(run_id)
+        self._results.watch(run_id)
         with self._feed.subscribe(run_id) as changes:
             await keep_trace(self._store, run_id)
             await self._executor.submit(run_id)
@@ -464,11 +458,6 @@ class Experiments:
         finally:
             closing.cancel()
 
-    async def _store_ended(self, live: Subscription) -> None:
-        """Store what runs wrote when they have ended."""
-        async for run_id in ended_runs(self._store, live):
-            self._results.begin(run_id)
-
     async def _sweep(self) -> None:
         """Remove from the storage what nothing needs, now and then."""
         while not self._closing.is_set():
@@ -483,12 +472,6 @@ class Experiments:
         self._store.check_quota(owner, self._quota)
         sizes = self._artifacts.results(owner).sizes()
         check_result_bytes(owner, sum(sizes.values()), self._settings.max_result_bytes, lambda: sizes)
-
-    def _run_or_none(self, run_id: str) -> Run | None:
-        try:
-            return self._store.run(run_id)
-        except RunNotFound:
-            return None
 
     async def _find(self, owner: Owner, run_id: str) -> Run:
         return await self._threads.read(lambda: find_run(self._store, owner, run_id, KIND))

@@ -32,6 +32,8 @@ class Provisions:
         The bytes that the files of a savepoint may have together.
     numerics
         The arithmetic of this process.
+    taken
+        Called with the execution of each attempt, before its folder is used.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class Provisions:
         folders: WorkingFolders,
         limit: int = MAX_SAVEPOINT_BYTES,
         numerics: Numerics = HERE,
+        taken: Callable[[Execution], None] = lambda execution: None,
     ) -> None:
         self._store = store
         self._folders = folders
         self._limit = limit
         self._numerics = numerics
+        self._taken = taken
 
     def provide(self, run: Run, execution: Execution, called_off: Callable[[], bool]) -> Provision:
         """Prepare the next attempt at a run; the first one takes the folder that the run was made with.
@@ -67,6 +71,8 @@ class Provisions:
             folder = self._folders.make(
                 run.id, run.owner, spec.experiment, spec.version, called_off, resumes=kept is not None
             )
+        self._folders.assign(folder, execution.fence)
+        self._taken(execution)
         if kept is None:
             self._folders.settle(folder)
         else:

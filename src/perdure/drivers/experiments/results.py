@@ -1,12 +1,17 @@
 """Results: what ended runs wrote is stored, tried again until it is, and whether it is stands in the run.
 
 With it goes the transcript, written here. Nothing local is removed before that is confirmed.
+
+The process that ended a run stores the content of its working folder, which may have more than the savepoint:
+files that were written later, or are too large. It keeps the lease of the run meanwhile. Others wait for it.
+When the lease has ended without that, its holder has died, and any process stores the files of the newest
+savepoint.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -18,17 +23,21 @@ from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
 from perdure.drivers.experiments.transcript import transcribe
 from perdure.drivers.threads import Threads
+from perdure.drivers.views import ended_runs
 from perdure.errors import (
     Damaged,
+    Fenced,
     PerdureError,
     ResultsPending,
     RunNotFound,
     UploadFailed,
     VersionConflict,
 )
-from perdure.run import Change
+from perdure.run import Change, Execution, Run
 from perdure.stores.base import Store
-from perdure.stores.commands import ChangeRun, MarkStored
+from perdure.stores.commands import ChangeRun, MarkStored, Renew
+from perdure.stores.feed import Feed, Hint, Subscription
+from perdure.supervision import keep_going
 
 __all__ = ["NOT_STORED", "ResultStorage"]
 
@@ -39,6 +48,11 @@ PATIENCE = 10.0  # seconds for which somebody who reads the files is made to wai
 AGAIN = 5  # seconds after which a client may ask again for results that aren't stored yet
 LEAVING = 3.0  # seconds for which a storage that doesn't answer keeps a server from closing
 FIRST, LONGEST = 5.0, 300.0  # seconds until it is tried again
+LEASE = 10.0  # seconds for which the lease of a run is renewed while its files are stored
+RENEW = 2.0  # seconds between two renewals
+LOOK = 1.0  # seconds between two looks whether the holder of the lease has stored the files
+LAST = 1.0  # seconds which a closing process of a shared store has for what it stores
+YOUNG = 3600.0  # seconds for which another process of the host may be making the folder of a new run
 
 log = structlog.get_logger(__name__)
 
@@ -50,15 +64,53 @@ class ResultStorage:
     ----------
     store, folders
         Where the runs and the folders are.
+    feed
+        Notifies of their ends.
     """
 
-    def __init__(self, store: Store, folders: WorkingFolders) -> None:
+    def __init__(self, store: Store, folders: WorkingFolders, feed: Feed) -> None:
         self._store = store
         self._folders = folders
+        self._feed = feed
+        self._taken: dict[str, int] = {}  # tokens of this process's leases, by run
+        self._live: Subscription | None = None  # to runs that haven't ended, from `open` to `aclose`
+        self._watching: asyncio.Task[None] | None = None
         self._threads = Threads()
         self._tasks: dict[str, asyncio.Task[None]] = {}  # cancelled by `aclose`
         self._tried: dict[str, asyncio.Event] = {}
         self._storing: dict[str, _Storing] = {}
+
+    async def open(self, live: Collection[str] | None = None) -> None:
+        """Look after what a former process left, before the executor takes runs up again.
+
+        Parameters
+        ----------
+        live
+            The runs whose ends are watched, for a server. A worker only watches those that it takes, and if
+            the store is shared, it leaves what others have ended to the servers.
+        """
+        self._live = watched = self._feed.subscribe(*(live or ()))
+        spared = YOUNG if self._store.shared else 0.0
+        reconciled = await self._threads.compute(lambda: self._folders.reconcile(self._run_or_none, spared))
+        for run_id in reconciled.kept:
+            self.watch(run_id)
+            watched.notify(Hint(run_id))  # it may have ended meanwhile
+        ended = set(reconciled.ended)
+        if live is not None or not self._store.shared:
+            ended.update(await self._threads.read(self._store.unstored))
+        for run_id in ended:
+            self.begin(run_id)
+        self._watching = asyncio.create_task(keep_going("results", lambda: self._store_ended(watched)))
+
+    def watch(self, run_id: str) -> None:
+        """Store what a run wrote when it has ended; does nothing unless it is open. From any thread."""
+        if self._live is not None:
+            self._live.add(run_id)
+
+    def take(self, execution: Execution) -> None:
+        """Note that a worker of this process has leased a run; from any thread."""
+        self._taken[execution.run_id] = execution.fence
+        self.watch(execution.run_id)
 
     def begin(self, run_id: str) -> None:
         """Store what a run that has ended wrote; harmless if that is under way or done."""
@@ -89,18 +141,97 @@ class ResultStorage:
             await asyncio.wait({task})
 
     async def aclose(self) -> None:
-        """Leave what isn't stored yet to the next start."""
+        """Leave what isn't stored yet to the next start, or to other processes after a moment."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+        if self._live is not None:
+            self._live.close()
         tasks = list(self._tasks.values())
+        storing = [self._tasks[run_id] for run_id in self._storing if run_id in self._taken]
+        if storing and self._store.shared:
+            await asyncio.wait(storing, timeout=LAST)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _store_ended(self, live: Subscription) -> None:
+        """Store what runs wrote when they have ended."""
+        async for run_id in ended_runs(self._store, live):
+            self.begin(run_id)
+
+    def _run_or_none(self, run_id: str) -> Run | None:
+        try:
+            return self._store.run(run_id)
+        except RunNotFound:
+            return None
+
     def _done(self, run_id: str) -> None:
         del self._tasks[run_id]
+        self._taken.pop(run_id, None)
         self._storing.pop(run_id, None)
         self._tried.pop(run_id).set()
 
     async def _work(self, run_id: str) -> None:
+        while True:
+            try:
+                await self._others(run_id)
+                break
+            except RunNotFound:
+                break
+            except Exception as error:  # as below
+                log.warning("results_not_stored", run=run_id, reason=str(error))
+                await asyncio.sleep(LOOK)
+        async with self._renewing(run_id):
+            await self._finished(run_id)
+
+    async def _others(self, run_id: str) -> None:
+        """Wait while another process has the lease of a run that has ended, to store its files."""
+        if not self._store.shared:
+            return
+        with self._feed.subscribe(run_id) as changes:
+            while True:
+                changes.take()
+                execution = await self._threads.read(lambda: self._store.execution(run_id))
+                if (
+                    execution.stored is not None
+                    or not execution.leased(self._store.clock())
+                    or execution.fence == self._taken.get(run_id)
+                ):
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await changes.wait()
+
+    @asynccontextmanager
+    async def _renewing(self, run_id: str) -> AsyncIterator[None]:
+        """Renew this process's lease of a run, if it has one, while its files are stored."""
+        token = self._taken.get(run_id)
+        if token is None:
+            yield
+            return
+        renewing = asyncio.create_task(self._renew(run_id, token))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+
+    async def _renew(self, run_id: str, token: int) -> None:
+        while True:
+            try:
+                await asyncio.wrap_future(self._store.submit(Renew(run_id, token, LEASE)))
+            except (
+                Fenced,
+                RunNotFound,
+            ):  # the files are stored, or another worker had the run after this one
+                return
+            except Exception as error:  # the next try may succeed
+                log.warning("lease_not_renewed", run=run_id, reason=str(error))
+            await asyncio.sleep(RENEW)
+
+    async def _finished(self, run_id: str) -> None:
+        """Return when what a run wrote is stored."""
         seconds = FIRST
         while True:
             reached = self._storing[run_id] = _Storing()
@@ -123,19 +254,24 @@ class ResultStorage:
 
     def _finish(self, run_id: str, reached: "_Storing") -> str:
         """Store all and remove the folder; return why that can't be done, or nothing."""
+        folder = None
         try:
             # Before the look at the store: another server that has stored the files has removed the folder.
             folder = self._folders.find(run_id)
-            if folder is not None or self._store.execution(run_id).stored is None:
-                if folder is None or folder.savepoint.exists():
+            execution = self._store.execution(run_id)
+            newest = folder is not None and self._is_newest(folder, execution)
+            if execution.stored is None or (newest and not execution.stored):
+                if folder is None or not newest or folder.savepoint.exists():
                     folder = self._recovered(run_id, reached.called_off.is_set)
                 self._transcribe(folder)
                 reached.total = self._folders.size(folder)
                 stored = self._folders.finish(folder, reached.called_off.is_set, reached.add)
                 self._store.submit(MarkStored(run_id, 0 if stored is None else stored.version)).result()
             self._folders.discard(run_id)
-        except RunNotFound:
-            return ""  # who deletes it removes all of it
+        except RunNotFound:  # who deletes it removes what is stored so far
+            if folder is not None:
+                self._folders.forget(run_id, folder.owner, folder.experiment)
+            return ""
         except CalledOff:
             return "It was broken off."
         except UploadFailed as error:
@@ -143,6 +279,12 @@ class ResultStorage:
         except (PerdureError, OSError) as error:
             return str(error)
         return ""
+
+    def _is_newest(self, folder: WorkingFolder, execution: Execution) -> bool:
+        """Return whether no process of another host may have worked on a run after this folder was used."""
+        if not self._store.shared:
+            return True
+        return folder.token == execution.fence and bool(folder.token or not execution.attempt)
 
     def _recovered(self, run_id: str, called_off: Callable[[], bool]) -> WorkingFolder:
         """Return a folder of a run whose own is gone or doesn't count, with what its savepoint lists."""

@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,6 +55,8 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
         The id of the run it is for.
     owner, experiment, version
         Whose experiment it has a copy of, and in which version.
+    token
+        The fencing token of the lease under which it was used last; 0 if none was.
     files
         The folder itself.
     """
@@ -62,6 +65,7 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     experiment: str
     version: int
+    token: int
     files: Path
 
     @property
@@ -106,6 +110,7 @@ class _Place(msgspec.Struct, frozen=True):
     owner: str
     experiment: str
     version: int
+    token: int = 0
 
 
 class WorkingFolders:
@@ -192,6 +197,11 @@ class WorkingFolders:
         place = self._place(folder.run)
         os.chown(place, -1, user)
         place.chmod(0o710)
+
+    def assign(self, folder: WorkingFolder, token: int) -> None:
+        """Note the fencing token of the lease under which a run's folder is used from now on."""
+        known = _Place(folder.owner, folder.experiment, folder.version, token)
+        _write(self._place(folder.run) / "place.json", msgspec.json.encode(known))
 
     def find(self, run: str) -> WorkingFolder | None:
         """Return a run's folder, or None if there is none that was finished."""
@@ -320,13 +330,16 @@ class WorkingFolders:
         self._artifacts.results(owner).delete(run)
         self._artifacts.experiments(owner).unpin(experiment, run)
 
-    def reconcile(self, run_of: Callable[[str], Run | None]) -> Reconciled:
+    def reconcile(self, run_of: Callable[[str], Run | None], spared: float = 0.0) -> Reconciled:
         """Look after what an earlier process left: log what wasn't uploaded, remove what belongs to no run.
 
         Parameters
         ----------
         run_of
             Returns the run of an id, or None if it is deleted.
+        spared
+            Seconds for which a folder is kept that belongs to no run. Another process of this host may be
+            making it, before its run.
 
         Returns
         -------
@@ -337,10 +350,10 @@ class WorkingFolders:
             run_id = path.name
             if _RUN_ID.fullmatch(run_id) is None:
                 if path.name.endswith(".going"):
-                    shutil.rmtree(path)
+                    shutil.rmtree(path, ignore_errors=spared > 0)  # who is removing it does so to the end
                 continue
             try:
-                self._reconcile(run_id, run_of(run_id), done)
+                self._reconcile(run_id, run_of(run_id), done, spared)
             except (PerdureError, OSError) as error:
                 done.failed[run_id] = str(error)
                 log.warning("working_folder_kept", run=run_id, folder=str(path), reason=str(error))
@@ -368,9 +381,12 @@ class WorkingFolders:
         except PerdureError as error:
             log.warning("artifacts_not_swept", reason=str(error))
 
-    def _reconcile(self, run_id: str, run: Run | None, done: Reconciled) -> None:
+    def _reconcile(self, run_id: str, run: Run | None, done: Reconciled, spared: float) -> None:
         folder = self.find(run_id)
-        if run is None and folder is not None:
+        young = time.time() - self._place(run_id).stat().st_mtime < spared
+        if young and (run is None or folder is None):
+            done.kept.append(run_id)
+        elif run is None and folder is not None:
             self.forget(run_id, folder.owner, folder.experiment)
             done.removed.append(run_id)
         elif folder is None:  # it was never finished, so nothing ran in it
@@ -407,6 +423,7 @@ class WorkingFolders:
             owner=known.owner,
             experiment=known.experiment,
             version=known.version,
+            token=known.token,
             files=place / "files",
         )
 

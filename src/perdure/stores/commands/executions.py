@@ -54,6 +54,10 @@ __all__ = [
     "take",
 ]
 
+STORING = (
+    10.0  # seconds for which a lease outlasts the end of its run, for its holder to begin to store files
+)
+
 
 class Lease(Command[Execution], frozen=True):
     """Lease a run, with a new fencing token and one more attempt.
@@ -174,8 +178,11 @@ class Report(Command[None], frozen=True):
 class Finish(Command[Run], frozen=True):
     """Bring a run to a final state with its result, and end its lease, in one transaction.
 
-    With `unbegun` the attempt doesn't count. Raises `RunFinished` if the run's state is final already, else
-    `Fenced` as `Renew` does, and `Invalid` if the change leads to no final state.
+    If the run has written files that aren't stored yet, its holder keeps the lease, to store them, for
+    `STORING` seconds if it isn't renewed. With `unbegun` the attempt doesn't count, and the lease ends.
+
+    Raises `RunFinished` if the run's state is final already, else `Fenced` as `Renew` does, and `Invalid` if
+    the change leads to no final state.
     """
 
     run_id: str
@@ -200,8 +207,12 @@ class Finish(Command[Run], frozen=True):
         _check_token(held, self.token)
         if self.change.state not in FINAL:
             raise Invalid(f"The run {self.run_id!r} can't be finished with the state {self.change.state}.")
-        left = given_back(_reported(held, self.seconds))
-        writes = put_execution(run, replace(left, attempt=left.attempt - self.unbegun))
+        left = _reported(held, self.seconds)
+        if left.stored is None and not self.unbegun:
+            left = replace(left, lease_until=at.clock + STORING)
+        else:
+            left = replace(given_back(left), attempt=left.attempt - self.unbegun)
+        writes = put_execution(run, left)
         if self.result is not None:
             kept = checksum(run.number, self.result)
             writes += [
@@ -270,7 +281,10 @@ class SetDesiredState(Command[Execution], frozen=True):
 
 
 class MarkStored(Command[None], frozen=True):
-    """Record the version of the stored files of a run, 0 if it has none, unless that is recorded already."""
+    """Record the version of the stored files of a run, 0 if it has none, unless that is recorded already.
+
+    The lease of a run that has ended, which its holder kept for that, ends.
+    """
 
     run_id: str
     version: int
@@ -280,13 +294,15 @@ class MarkStored(Command[None], frozen=True):
         return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
-        """Return the query for the run."""
-        return (find_run(self.run_id),)
+        """Return the queries for the run and its execution."""
+        return find_run(self.run_id), find_execution(self.run_id)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Record the version."""
-        run = found(self.run_id, answers[0])
-        return Decision(None, [write("set_stored", run.number, self.version)], (run.committed(),))
+        run, writes = found(self.run_id, answers[0]), []
+        if run.lease and run.state in FINAL:
+            writes = put_execution(run, given_back(execution_in(answers[1])))
+        return Decision(None, [*writes, write("set_stored", run.number, self.version)], (run.committed(),))
 
 
 class CutLines(Command[None], frozen=True):
@@ -371,14 +387,15 @@ def changed_execution(
 ) -> list[Write]:
     """Return the writes that change the execution of a run, if it has one, after a savepoint or at its end.
 
-    A run with a savepoint needs from then on what has computed it so far.
+    A run with a savepoint needs from then on what has computed it so far. One that had ended before keeps its
+    lease, under which its files are stored.
     """
     if run.lease is None:
         return []
     execution = former = execution_in(rows)
     if took_savepoint:
         execution = replace(execution, crashes=0, needs=former.computed_by or former.needs)
-    if ended:
+    if ended and run.state not in FINAL:
         execution = given_back(execution)
     writes = [] if execution == former else put_execution(run, execution)
     if execution.needs != former.needs:
