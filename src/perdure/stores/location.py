@@ -9,7 +9,11 @@ __all__ = ["FILE", "beside", "resolved", "scheme_of", "shown_url", "store_url"]
 FILE = "perdure.db"  # name of the file if a URL names a folder
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*:)[^/]*(?=@)|([?&]password=)[^&]*")
+# A password isn't always quoted as it should be. It ends at the last @ before the query; if there is none,
+# the question mark may belong to it, unless a port precedes it.
+_PASSWORD = re.compile(
+    r"(?<=://)([^/:?]*:)(?:[^?]*|(?!\d+[/?,]).*)(?=@)|([?&]\w*password=)[^&]*", re.IGNORECASE | re.DOTALL
+)
 
 
 def store_url(name: str) -> str:

@@ -219,6 +219,18 @@ def test_a_store_says_where_it_is_before_and_after_it_is_opened(tmp_path: Path) 
         ("pg://:s:3@cret@host/runs", "pg://:***@host/runs"),
         ("pg://host/runs?password=s3cret&x=1", "pg://host/runs?password=***&x=1"),
         ("pg://host:5432/runs", "pg://host:5432/runs"),
+        ("pg://host:5432/runs?user=ann@site", "pg://host:5432/runs?user=ann@site"),
+        ("redis://:p/w@h", "redis://:***@h"),
+        ("redis://:p?w@h/0", "redis://:***@h/0"),
+        ("redis://:p#w@h/0", "redis://:***@h/0"),
+        ("postgresql://me:pa/ss@h/db", "postgresql://me:***@h/db"),
+        ("postgresql://me:p/a@s/s@h/db?x=a@b", "postgresql://me:***@h/db?x=a@b"),
+        ("postgresql://me@site:s3cret@h/db", "postgresql://me@site:***@h/db"),
+        ("pg://h/db?sslpassword=s3cret&x=1", "pg://h/db?sslpassword=***&x=1"),
+        (
+            "pg://a:p/w@h/db?x=1&sslpassword=s/3&Password=t",
+            "pg://a:***@h/db?x=1&sslpassword=***&Password=***",
+        ),
         ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
     ],
 )
