@@ -25,7 +25,7 @@ from perdure.errors import (
 from perdure.run import LogLine
 from perdure.stores import builtin
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Append, CreateRun, Lease, Report, Unleased
+from perdure.stores.commands import Append, CreateRun, Lease, Recount, Report, Unleased
 from perdure.stores.open import StoreOptions, open_store
 from perdure.stores.postgres.migrations import migrate
 from perdure.stores.postgres.queries import MIGRATIONS, Migration
@@ -221,6 +221,33 @@ def test_what_is_rolled_back_for_a_deadlock_is_executed_again(url: str) -> None:
         other.rollback()
         assert appended.result(WAIT).steps == (a_step(1),)
         assert steps(store) == [a_step(1)]
+
+
+def test_a_write_of_the_queue_beside_its_repair_is_not_lost(url: str) -> None:
+    def wait_for_lock(watch: psycopg.Connection, number: int) -> None:
+        waiting = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() " + (
+            b"AND wait_event_type = 'Lock'"
+        )
+        while watch.execute(waiting).fetchone() != (number,):
+            watch.execute("SELECT pg_sleep(0.02)")
+
+    with (
+        closing(PostgresStore(url)) as store,
+        closing(PostgresStore(url)) as other,
+        psycopg.connect(url) as holder,
+        psycopg.connect(url, autocommit=True) as watch,
+    ):
+        queued(store)
+        watch.execute("UPDATE queue SET needs = 'something else'")
+        holder.execute("LOCK TABLE commits IN SHARE MODE")  # holds the repair back between writes and commit
+        repair = store.submit(Recount())
+        wait_for_lock(watch, 1)
+        leased = other.submit(Lease("task", "worker", 3600.0))
+        wait_for_lock(watch, 2)
+        holder.rollback()
+        assert len(repair.result(WAIT)) == 1
+        leased.result(WAIT)
+        assert list(store.submit(Recount()).result(WAIT)) == []
 
 
 def test_steps_of_a_chain_after_a_refused_one_are_refused_and_those_before_it_stay(url: str) -> None:

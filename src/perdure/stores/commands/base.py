@@ -140,6 +140,9 @@ class Command(msgspec.Struct, Generic[R], frozen=True):
     at_once: ClassVar[bool] = False
     """Whether the queries must see the same moment, although nothing keeps others from writing."""
 
+    alone: ClassVar[bool] = False
+    """Whether nobody else may write the derived tables meanwhile; only with `at_once`."""
+
     def locks(self) -> Sequence[Lock]:
         """Return the locks for what the queries read and nobody else may change meanwhile."""
         return ()

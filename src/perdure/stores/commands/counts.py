@@ -20,6 +20,7 @@ class Recount(Command[Sequence[str]], frozen=True):
     """Rebuild the derived tables, and return a sentence for each error that was found in them."""
 
     at_once = True
+    alone = True
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for damaged pages, for the stored values, and for the right ones."""

@@ -71,8 +71,10 @@ class Transaction:
         self._retention = retention
         self._moment: Moment | None = None
         at_once = any(item.command.at_once for item in items)
+        alone = any(item.command.alone for item in items)
         self._next = [
             Query("begin_snapshot" if at_once else "begin"),
+            *([Query("lock_derived_tables")] if alone else []),  # the next statement takes the snapshot
             Query("enter", (_names(items), str(int(patience * 1000)))),
         ]
 

@@ -684,6 +684,10 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 -- Begin a transaction whose statements all see the same moment
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 
+-- name: lock_derived_tables
+-- Let nobody else write the derived tables until the end of the transaction; this takes no snapshot yet
+LOCK TABLE queue, tags, owners IN EXCLUSIVE MODE;
+
 -- name: begin_reading
 -- Begin a transaction of reads that all see the same moment
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
