@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
-from perdure.artifacts.blobs import Blobs
+from perdure.artifacts.blobs import Blobs, check_digest
 from perdure.artifacts.experiments import Experiments
 from perdure.artifacts.filesets import FileSets, Locks, is_version
 from perdure.artifacts.limits import ArtifactLimits
@@ -82,6 +82,16 @@ class Artifacts:
         with suppress(FileExistsError):
             self._objects.create(_STORE, identity.encode())
 
+    def is_same_as(self, other: "Artifacts") -> bool:
+        """Return whether both are in the same place, also if their URLs are written differently."""
+        return self._objects.is_same_as(other._objects)
+
+    def hand_over(self, former: str, identity: str) -> None:
+        """Record another store that these artifacts belong to, if they belong to the former one."""
+        if self.store() == former:
+            self._objects.remove(_STORE)
+            self.give_to(identity)
+
     def experiments(self, owner: str) -> Experiments:
         """Return the experiments of an owner."""
         return Experiments(self._sets("experiments", encoded(owner)), self._limits)
@@ -104,7 +114,7 @@ class Artifacts:
             for kind in ("experiments", "results"):
                 self._sets(kind, owner).sweep()
 
-    def copy(self, url: str, *, afresh: bool = True) -> tuple[int, int]:
+    def copy(self, url: str, *, afresh: bool = True, verify: bool = False) -> tuple[int, int]:
         """Copy all that is stored to a folder or URL; return how many files they are, and their bytes.
 
         Whatever was stored when this is called is copied whole, unless it is deleted meanwhile. What is
@@ -115,27 +125,40 @@ class Artifacts:
         afresh
             Whether nothing is there yet. Otherwise only what isn't there yet is copied, and compared with
             what was read; `CorruptBlob` if it differs. It doesn't become the artifacts of the same store.
+        verify
+            Whether what is there is read and compared too, and copied again if it differs; and blobs are
+            compared with their hash: `CorruptBlob` if one here is damaged.
         """
         target = Objects(url)
-        there = {} if afresh else target.sizes() | {_STORE: self._objects.sizes().get(_STORE, 0)}
+        there = {} if afresh else target.sizes()
         # A version is written after the files that it names: those of the first list are all in the second.
         versions = {key for key in self._objects.sizes() if is_version(key)}
         files = size = 0
         for key, length in self._objects.sizes().items():
-            if (is_version(key) and key not in versions) or there.get(key) == length:
+            if is_version(key) and key not in versions:
                 continue
             try:
+                if there.get(key) == length and not (verify and self._differs(target, key, length)):
+                    continue
                 read = hashlib.sha256()
                 target.write(key, _hashed(self._objects.chunks(key, length), read))
-                if not afresh and read.digest() != _digest(target.chunks(key, length)):
+                if not afresh and read.hexdigest() != _digest(target, key, length):
                     target.remove(key)
                     raise CorruptBlob(reason=f"the artifact {key} differs in the copy")
+                if verify:
+                    check_digest(key, read.hexdigest())
             except FileNotFoundError:
                 target.remove(key)  # it was deleted meanwhile
                 continue
             files += 1
             size += length
         return files, size
+
+    def _differs(self, target: Objects, key: str, length: int) -> bool:
+        """Return whether an object of the same length differs there; raise if it is damaged here."""
+        digest = _digest(self._objects, key, length)
+        check_digest(key, digest)
+        return digest != _digest(target, key, length)
 
     def _blobs(self, owner: str) -> Blobs:
         return Blobs(self._objects, f"{owner}/blobs")
@@ -151,8 +174,8 @@ def _hashed(chunks: Iterable[bytes], read: "hashlib._Hash") -> Iterator[bytes]:
         yield chunk
 
 
-def _digest(chunks: Iterable[bytes]) -> bytes:
+def _digest(objects: Objects, key: str, length: int) -> str:
     found = hashlib.sha256()
-    for chunk in chunks:
+    for chunk in objects.chunks(key, length):
         found.update(chunk)
-    return found.digest()
+    return found.hexdigest()

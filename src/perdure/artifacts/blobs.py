@@ -5,13 +5,22 @@ in another store neither: so one that is being removed is never the one that som
 """
 
 import hashlib
+import re
 
 from perdure.artifacts.objects import Objects
 from perdure.errors import CorruptBlob
 
-__all__ = ["Blobs"]
+__all__ = ["Blobs", "check_digest"]
 
 CUT_OFF_SECONDS = 3600.0  # after which a write is no longer under way
+
+_KEY = re.compile(r"[^/]+/blobs/([0-9a-f]{64})-[0-9]+")
+
+
+def check_digest(key: str, digest: str) -> None:
+    """Raise `CorruptBlob` if a key names a blob of another hash; any other key may have any content."""
+    if (found := _KEY.fullmatch(key)) and found[1] != digest:
+        raise CorruptBlob(reason=f"the artifact {key} isn't what was written")
 
 
 class Blobs:

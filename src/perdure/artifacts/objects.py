@@ -51,6 +51,10 @@ class Objects:
         """Whether other hosts find other objects at the same URL, or none: in a folder and in memory."""
         return self._local or isinstance(self._fs, MemoryFileSystem)
 
+    def is_same_as(self, other: "Objects") -> bool:
+        """Return whether both are in the same place."""
+        return bool(self._fs == other._fs) and self._root == other._root
+
     def create(self, key: str, data: bytes) -> None:
         """Write an object whole, or not at all; `FileExistsError` if the key is taken.
 

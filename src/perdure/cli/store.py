@@ -60,7 +60,7 @@ def copy_store(
     """
     from perdure.artifacts import Artifacts as Files
     from perdure.stores.open import StoreOptions, open_store
-    from perdure.stores.store_copy import StoreCopy, check_closed, close
+    from perdure.stores.store_copy import StoreCopy, check_closed
 
     urls = store_url(source), store_url(target)
     names = _name(urls[0]), _name(urls[1])
@@ -75,21 +75,25 @@ def copy_store(
         copying = StoreCopy(opened, copy, names)
         copying.check_target()
         if final:
-            close(opened, names[1])
+            copying.close()
             say(f"Closed {names[0]}. `perdure store reopen {names[0]}` undoes that.")
         runs = copying.begin()
         for run in with_progress(runs, "Copying runs"):
             copying.copy_run(run, verify=final)
         copying.end()
         files = size = 0
-        if places[0] != places[1]:
+        here, there = Files(places[0]), Files(places[1])
+        if not here.is_same_as(there):
             for _ in with_progress([places], "Copying artifacts"):
-                files, size = Files(places[0]).copy(places[1], afresh=False)
+                files, size = here.copy(places[1], afresh=False, verify=final)
         if final and opened.shared and copying.is_written():
             raise PerdureError(
                 f"A server still writes to {names[0]}. Stop all of them, and repeat the command."
             )
         if final and not copying.damaged:
+            copying.check_unused()
+            if here.is_same_as(there):
+                here.hand_over(opened.identity, copy.identity)
             copying.finish()
     done = copying.copied
     say(f"{len(runs)} run(s); of these {done.runs} were copied or changed, with {done.steps} step(s).")

@@ -96,6 +96,7 @@ PerdureError
 │   ├── ExternalStateRefused
 │   ├── CopyRefused
 │   ├── StoreClosed
+│   ├── StoreInUse
 │   ├── StoreIsCopy
 │   ├── ExperimentExists
 │   ├── FileLost
@@ -251,6 +252,7 @@ from perdure.errors.refused import (
     SavepointNameTaken,
     SlotsTaken,
     StoreClosed,
+    StoreInUse,
     StoreIsCopy,
     TaskUnfinished,
     TriggerOverruled,
@@ -320,7 +322,7 @@ __all__ = [
     "ReplayMismatch", "ResultBytesExceeded", "ResultsPending", "RunExists", "RunFinished", "RunNotFound",
     "SavepointNameTaken", "SavepointNotFound", "ScenarioNotFound", "ScriptFailed", "ServerClosing",
     "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreClosed",
-    "StoreIsCopy", "StoreLocked", "StoreNotFound", "StoreNotShared",
+    "StoreInUse", "StoreIsCopy", "StoreLocked", "StoreNotFound", "StoreNotShared",
     "StoreUnavailable",
     "StoreUnusable", "SystemFailing", "TaskNotFound", "TaskUnfinished", "TogetherImpossible",
     "TokensMissing", "TooMany", "TriggerOverruled", "TriggerRefused", "Unavailable", "UnknownElement",

@@ -116,6 +116,11 @@ class CopyRefused(Refused):
     """The store {target} can't become a copy of {source}: {reason}."""
 
 
+class StoreInUse(Refused):
+    """Other processes have the store {store} open, or had it in the last minute: {processes}. Stop all of its
+    servers and workers, and repeat the command; one that was killed counts for a minute."""
+
+
 class StoreClosed(Refused):
     """The store {store} was closed when it was copied to {target}, so that the two don't diverge. Use that
     one. To use this one again, without what happened there, run `perdure store reopen {store}`."""

@@ -281,6 +281,14 @@ class Store(Protocol):
         """
         ...
 
+    def other_openings(self) -> Sequence[str]:
+        """Return the names of all other openings of the store that were seen in the last minute.
+
+        A shared store records itself as open before it can be used. Always empty for a store that isn't
+        shared.
+        """
+        ...
+
     # Watching -----------------------------------------------------------------------------------------------
 
     def revision(self) -> object:

@@ -118,6 +118,10 @@ class SqlStore(DatabaseReads):
             found = file_problems(connection)
         return found if unavailable is None else [f"the store can't be written: {unavailable}", *found]
 
+    def other_openings(self) -> Sequence[str]:
+        """Return an empty sequence: nobody else can have the store open."""
+        return ()
+
     # Watching -----------------------------------------------------------------------------------------------
 
     def revision(self) -> int:

@@ -12,7 +12,15 @@ from itertools import islice
 import msgspec
 from msgspec.structs import replace
 
-from perdure.errors import CopyRefused, CorruptBlob, Damaged, RunNotFound, StoreClosed, StoreIsCopy
+from perdure.errors import (
+    CopyRefused,
+    CorruptBlob,
+    Damaged,
+    RunNotFound,
+    StoreClosed,
+    StoreInUse,
+    StoreIsCopy,
+)
 from perdure.lifecycle import TABLES
 from perdure.run import Entry, LogLine
 from perdure.state.codec import check, decode, encode
@@ -35,7 +43,7 @@ from perdure.stores.commands import (
 )
 from perdure.stores.run_list import ALL, Cursor, RunOrder
 
-__all__ = ["StoreCopy", "check_closed", "check_copies", "close", "reopen"]
+__all__ = ["StoreCopy", "check_closed", "check_copies", "reopen"]
 
 DIALECT = "copy"
 OF, TO = "of", "to"  # documents of a copy that isn't finished, and of a store that was closed
@@ -88,17 +96,43 @@ class StoreCopy:
         ------
         CopyRefused
             If it has content of its own, or is a copy of another store.
+        StoreInUse
+            If other processes have it open.
         """
         source, target = self._names
         mark = self._target.document(DIALECT, OF)
         if mark is None:
-            dialects = set(self._target.submit(ReadDialects()).result()) - OWN
-            if dialects or self._target.runs(limit=1):
-                reason = "it has content of its own; name a new store"
-                raise CopyRefused(source=source, target=target, reason=reason)
+            self._check_empty()
             self._target.submit(PutDocument(DIALECT, OF, encode(source), None)).result()
+            try:
+                _check_unused(self._target, target)
+                self._check_empty()  # who had it open before it was marked may have written
+            except (CopyRefused, StoreInUse):
+                self._target.submit(DeleteDocument(DIALECT, OF)).result()
+                raise
         elif (other := decode(mark.blob)) != source:
             raise CopyRefused(source=source, target=target, reason=f"it is a copy of {other}")
+        _check_unused(self._target, target)
+
+    def close(self) -> None:
+        """Close the source permanently: it names the copy, which takes its place.
+
+        Raises
+        ------
+        StoreInUse
+            If other processes have it open, which don't notice. Unless it was closed before, it is opened
+            again.
+        """
+        source, target = self._names
+        closed = self._source.document(DIALECT, TO) is not None
+        if not closed:
+            self._source.submit(PutDocument(DIALECT, TO, encode(target), None)).result()
+        try:
+            _check_unused(self._source, source)
+        except StoreInUse:
+            if not closed:
+                self._source.submit(DeleteDocument(DIALECT, TO)).result()
+            raise
 
     def begin(self) -> Sequence[str]:
         """Copy the blobs, delete runs that the source doesn't have, and return the ids of all others."""
@@ -143,11 +177,23 @@ class StoreCopy:
         """Return whether somebody has changed runs of the source since `begin`."""
         return _versions(self._source, _numbers(self._source)) != self._versions
 
+    def check_unused(self) -> None:
+        """Raise `StoreInUse` if other processes have one of the stores open."""
+        _check_unused(self._source, self._names[0])
+        _check_unused(self._target, self._names[1])
+
     def finish(self) -> None:
         """Let the copy be opened: it is a store of its own from now on."""
         self._target.submit(DeleteDocument(DIALECT, OF)).result()
 
     # The work -----------------------------------------------------------------------------------------------
+
+    def _check_empty(self) -> None:
+        dialects = set(self._target.submit(ReadDialects()).result()) - OWN
+        if dialects or self._target.runs(limit=1):
+            source, target = self._names
+            reason = "it has content of its own; name a new store"
+            raise CopyRefused(source=source, target=target, reason=reason)
 
     def _copy_blobs(self) -> None:
         here, there = _blobs(self._source), _blobs(self._target)
@@ -245,11 +291,13 @@ def check_closed(store: Store, name: str, target: str) -> None:
         check_copies(store, name)
 
 
-def close(store: Store, target: str) -> None:
-    """Close a store permanently: it names the store that takes its place."""
-    known = store.document(DIALECT, TO)
-    version = None if known is None else known.version
-    store.submit(PutDocument(DIALECT, TO, encode(target), version)).result()
+def _check_unused(store: Store, name: str) -> None:
+    """Raise `StoreInUse` if other processes have a store open.
+
+    They don't look for the documents that `check_copies` reads: those must be written before this is called.
+    """
+    if others := store.other_openings():
+        raise StoreInUse(store=name, processes=len(others))
 
 
 def reopen(store: Store) -> bool:

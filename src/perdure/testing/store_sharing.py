@@ -208,6 +208,13 @@ class SharedStoreConformance(StoreOpening):
                 other.submit(CreateRun(a_run("second"), quota=Quota(ended=1))).result(WAIT)
             assert [run.id for run in other.runs()] == ["first"]
 
+    def test_each_opening_sees_the_other_until_that_is_closed(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as one:
+            assert list(one.other_openings()) == []
+            with self.opened(tmp_path) as other:
+                assert len(one.other_openings()) == len(other.other_openings()) == 1
+            assert list(one.other_openings()) == []
+
     def test_closing_one_leaves_the_other_open(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as one:
             with self.opened(tmp_path) as other:

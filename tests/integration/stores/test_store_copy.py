@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,24 @@ import typer.testing
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import rule
 from tests.integration.stores.test_stores_agree import Stores
+from tests.support.postgres import PostgresServer
 from tests.support.server import running
 from tests.support.small import NEW, STEP, numbers, sessions_on
 
+from perdure.artifacts import Artifacts
 from perdure.cli.commands import app
-from perdure.errors import NotExecuted, PerdureError, RunNotFound, StoreClosed, StoreIsCopy, StoreLocked
+from perdure.errors import (
+    NotExecuted,
+    PerdureError,
+    RunNotFound,
+    StoreClosed,
+    StoreInUse,
+    StoreIsCopy,
+    StoreLocked,
+    WrongArtifacts,
+)
 from perdure.lifecycle import Outcome, RunStatus
+from perdure.places import check_artifacts
 from perdure.run import Change, Entry, LogLine
 from perdure.settings import Settings
 from perdure.state.codec import encode
@@ -232,6 +245,79 @@ def test_the_command_copies_to_postgresql_and_finishes_it(postgres: str, tmp_pat
         pass
 
 
+def test_a_source_that_others_have_open_is_not_closed_finally(postgres: str, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path / 'b.db'}"
+    arguments = ("store", "copy", postgres, target, "--source-artifacts", str(tmp_path / "artifacts"))
+    with closing(open_configured(Settings(store=postgres))) as server:
+        filled(server)
+        assert perdure(*arguments)[0] == 0  # an unfinished copy of what is served
+        code, output = perdure(*arguments, "--final")
+        assert (code, "Stop all of its servers and workers" in output) == (1, True), output
+        with closing(open_configured(Settings(store=postgres))) as another:  # it was opened again
+            assert another.other_openings()
+        with pytest.raises(StoreIsCopy):
+            open_configured(Settings(store=target))
+        server.submit(PutDocument("bptk", "later", encode({"n": 2}), None)).result(WAIT)
+    code, output = perdure(*arguments, "--final")
+    assert code == 0, output
+    with closing(open_configured(Settings(store=target))) as copy:
+        assert copy.document("bptk", "later") is not None
+
+
+def test_an_empty_target_that_others_have_open_does_not_become_a_copy(postgres: str) -> None:
+    with closing(MemoryStore()) as source, closing(open_store(postgres)) as target:
+        filled(source)
+        copying = StoreCopy(source, target, ("memory://source", postgres))
+        with closing(open_configured(Settings(store=postgres))) as server:
+            with pytest.raises(StoreInUse, match="Stop all of its servers and workers"):
+                copying.check_target()
+            with closing(open_configured(Settings(store=postgres))):  # it isn't marked as a copy
+                pass
+            server.submit(CreateRun(a_run("own"))).result(WAIT)
+        with pytest.raises(PerdureError, match="content of its own"):
+            copying.check_target()
+
+
+def test_a_source_that_was_closed_before_stays_closed_if_it_is_refused() -> None:
+    class Used(MemoryStore):
+        others: Sequence[str] = ()
+
+        def other_openings(self) -> Sequence[str]:
+            return self.others
+
+    with closing(Used()) as source, closing(MemoryStore()) as target:
+        copying = StoreCopy(source, target, ("memory://source", "memory://target"))
+        source.others = ["another"]
+        with pytest.raises(StoreInUse):
+            copying.close()
+        assert source.document("copy", "to") is None
+        source.others = ()
+        copying.close()
+        source.others = ["another"]
+        for refused in (copying.close, copying.check_unused):
+            with pytest.raises(StoreInUse):
+                refused()
+        assert source.document("copy", "to") is not None
+
+
+def test_a_copy_in_the_same_database_server_takes_over_artifacts_that_stay_in_place(
+    postgres: str, shared_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    files = tmp_path / "artifacts"
+    places = ("--source-artifacts", str(files), "--target-artifacts", f"{files}/")
+    with shared_postgres.database() as name:
+        target = shared_postgres.url(name)
+        with closing(open_store(postgres)) as store:
+            filled(store)
+            check_artifacts(store, Artifacts(str(files)))
+        code, output = perdure("store", "copy", postgres, target, *places, "--final")
+        assert code == 0, output
+        with closing(open_configured(Settings(store=target))) as copy:
+            check_artifacts(copy, Artifacts(str(files)))
+        with closing(open_store(postgres)) as store, pytest.raises(WrongArtifacts):
+            check_artifacts(store, Artifacts(str(files)))
+
+
 def test_only_what_is_new_is_copied_the_next_time() -> None:
     with closing(MemoryStore()) as source, closing(MemoryStore()) as target:
         filled(source)
@@ -372,6 +458,39 @@ def test_artifacts_are_compared_and_copied_once(urls: tuple[str, str], tmp_path:
     assert "2 file(s), 10003 bytes" in perdure("store", "copy", *urls)[1]
     assert (tmp_path / "b.db.artifacts" / "ann" / "blobs" / "x").read_bytes() == b"x" * 10_000
     shutil.rmtree(tmp_path / "a.db.artifacts")
+
+
+def test_a_final_copy_reads_artifacts_that_are_there_and_copies_those_that_differ(
+    urls: tuple[str, str], tmp_path: Path
+) -> None:
+    with closing(SqliteStore(tmp_path / "a.db")) as store:
+        filled(store)
+    folder = tmp_path / "a.db.artifacts" / "ann" / "results"
+    folder.mkdir(parents=True)
+    for name in "xyz":
+        (folder / name).write_bytes(name.encode() * 10_000)
+    assert perdure("store", "copy", *urls)[0] == 0
+    damaged = tmp_path / "b.db.artifacts" / "ann" / "results" / "x"
+    damaged.write_bytes(b"w" * 10_000)
+    assert "1 file(s), 10000 bytes" in perdure("store", "copy", *urls, "--final")[1]
+    assert damaged.read_bytes() == b"x" * 10_000
+
+
+@pytest.mark.parametrize("copied_before", [False, True])
+def test_a_blob_that_is_not_what_its_hash_says_keeps_a_copy_from_being_finished(
+    urls: tuple[str, str], tmp_path: Path, copied_before: bool
+) -> None:
+    with closing(SqliteStore(tmp_path / "a.db")) as store:
+        filled(store)
+    Artifacts(str(tmp_path / "a.db.artifacts")).blobs("ann").write(1, sha256(b"blob").hexdigest(), b"blob")
+    (blob,) = (tmp_path / "a.db.artifacts").rglob("*-1")
+    blob.write_bytes(b"bulb")
+    if copied_before:
+        assert perdure("store", "copy", *urls)[0] == 0
+    code, output = perdure("store", "copy", *urls, "--final")
+    assert (code, "isn't what was written" in output) == (1, True), output
+    with pytest.raises(StoreIsCopy):
+        open_configured(Settings(store=urls[1]))
 
 
 def test_an_open_target_is_refused(urls: tuple[str, str], tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import psycopg
 from perdure.errors import NewerSchema, NotAStore, StoreNotFound
 from perdure.stores.postgres.queries import MIGRATIONS, QUERIES, Migration
 
-__all__ = ["migrate"]
+__all__ = ["OPEN_SECONDS", "migrate"]
 
-OPEN_SECONDS = 60.0  # since a process was last seen, after which it doesn't have the store open any more
+OPEN_SECONDS = 60.0
+"""Seconds since a process was last seen, after which it doesn't have the store open any more."""
 
 _SQL = {name: query.sql for name, query in QUERIES.items()}
 

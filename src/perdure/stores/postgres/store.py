@@ -25,8 +25,8 @@ from perdure.stores.integrity import problems
 from perdure.stores.location import shown_url
 from perdure.stores.postgres.connections import PAUSE, connect_options, conninfo_of, prepare
 from perdure.stores.postgres.failures import Meaning, in_words, meaning
-from perdure.stores.postgres.migrations import migrate
-from perdure.stores.postgres.queries import STATEMENTS
+from perdure.stores.postgres.migrations import OPEN_SECONDS, migrate
+from perdure.stores.postgres.queries import MIGRATIONS, STATEMENTS
 from perdure.stores.postgres.readers import Readers, run
 from perdure.stores.postgres.writer import Writer
 from perdure.stores.reads import DatabaseReads
@@ -92,6 +92,7 @@ class PostgresStore(DatabaseReads):
         self._shown = shown_url(url)
         self._patience = patience
         self._conninfo = conninfo_of(url)
+        self._opening = secrets.token_hex(8)
         self._latest = 0.0  # the largest time that `clock` has returned
         self._watchers = Watchers()
         store, now = self._prepared(create)
@@ -99,7 +100,7 @@ class PostgresStore(DatabaseReads):
         self._writer = Writer(
             self._conninfo,
             name=self._shown,
-            opening=secrets.token_hex(8),
+            opening=self._opening,
             retention=retention,
             listen=self._conninfo if listen is None else conninfo_of(listen),
             notify=self._watchers.notify,
@@ -157,6 +158,11 @@ class PostgresStore(DatabaseReads):
         """Raise `WrongStore`: PostgreSQL's own means back its databases up."""
         raise WrongStore
 
+    def other_openings(self) -> Sequence[str]:
+        """Return the names of all other openings that were seen in the last minute."""
+        with self._reading() as ask:
+            return [opening for (opening,) in ask("list_other_openings", self._opening, OPEN_SECONDS)]
+
     # Watching -----------------------------------------------------------------------------------------------
 
     def revision(self) -> object:
@@ -183,7 +189,7 @@ class PostgresStore(DatabaseReads):
             yield partial(run, connection)
 
     def _prepared(self, create: bool) -> tuple[bytes, float]:
-        """Migrate the database; return the name of its store, and its time."""
+        """Migrate the database and record this opening; return the name of its store, and its time."""
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -191,6 +197,7 @@ class PostgresStore(DatabaseReads):
                     prepare(connection)
                     migrate(connection, self._shown, create=create)
                     ((store,),) = run(connection, "read_store")
+                    run(connection, "see_opening", self._opening, MIGRATIONS[-1].version)
                     ((now,),) = run(connection, "read_clock")
                     return store, now
             except psycopg.Error as error:

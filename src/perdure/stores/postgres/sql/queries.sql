@@ -744,6 +744,12 @@ ON CONFLICT (opening) DO UPDATE SET version = excluded.version, seen = excluded.
 WITH gone AS (DELETE FROM openings WHERE opening = $1 OR seen < unix_time() - 86400)
 DELETE FROM commits WHERE starts_with(slot, $1) OR made < unix_time() - 86400;
 
+-- name: list_other_openings
+-- Find the other openings of the store that were seen within some seconds
+SELECT opening FROM openings
+WHERE opening <> $1 AND seen > unix_time() - $2::double precision
+ORDER BY opening;
+
 -- name: lock_migrations
 -- Let nobody else migrate the database until the end of the transaction
 SELECT pg_advisory_xact_lock(hashtextextended('perdure migrations', 0));
