@@ -121,8 +121,8 @@ def test_an_experiment_in_a_folder_ignores_what_its_environment_says_of_a_server
         done = perdure("experiment", "run", str(room), **of_a_server)
         assert done.returncode == 0, done.stderr
         ran.append(only_run(room)[0])
-    listed = perdure("runs", "list", "--json", f"--store={room}/.perdure/perdure.db").stdout
-    assert {run["id"] for run in json.loads(listed)} == {*ran} and len({*ran}) == 2
+    listed = perdure("runs", "list", "--json", f"--store={room}/.perdure/perdure.db", **of_a_server)
+    assert {run["id"] for run in json.loads(listed.stdout)} == {*ran} and len({*ran}) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["room"]
 
 

@@ -10,6 +10,7 @@ from perdure.execution.unplaced import Unplaced
 from perdure.observability import configure_logging
 from perdure.settings import Settings
 from perdure.stores.open import open_configured
+from perdure.stores.schemes import find_scheme
 
 __all__ = ["app_of"]
 
@@ -27,6 +28,8 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
     """
     configure_logging("ERROR", as_json=False)
     settings = settings.model_copy(update={"keep_finished": {}})  # only a server deletes on its own
+    if not find_scheme(settings.store).shared:  # --store names another one than that of the environment
+        settings = settings.model_copy(update={"store_listen": None})
     opened = open_configured(settings, create=False)
     try:
         with libraries_apart():
