@@ -66,7 +66,7 @@ def steps(store: PostgresStore, id: str = "run") -> list[object]:
     return list(store.steps(id))
 
 
-@pytest.mark.parametrize("lost", [b"COMMIT", b"enter("])
+@pytest.mark.parametrize("lost", [b"INTO commits", b"READ COMMITTED", b"enter("])
 def test_the_outcome_of_a_transaction_whose_answer_was_lost_is_looked_up(
     proxied: tuple[Proxy, str], lost: bytes
 ) -> None:

@@ -8,7 +8,10 @@ import psycopg
 from perdure.errors import NewerSchema, NotAStore, StoreNotFound
 from perdure.stores.postgres.queries import MIGRATIONS, QUERIES, Migration
 
-__all__ = ["OPEN_SECONDS", "migrate"]
+__all__ = ["MIGRATE_SECONDS", "OPEN_SECONDS", "migrate"]
+
+MIGRATE_SECONDS = 120.0  # for a statement of a migration, and for the migration of another process
+IDLE_SECONDS = 30.0  # of a process in its migration, after which the server ends it
 
 OPEN_SECONDS = 60.0
 """Seconds since a process was last seen, after which it doesn't have the store open any more."""
@@ -38,6 +41,8 @@ def migrate(
         If a migration after the deployment of a newer version was applied; the database is left unchanged.
     """
     with connection.transaction():
+        _run(connection, "limit_idle", str(int(IDLE_SECONDS * 1000)))
+        _run(connection, "limit_statements", str(int(MIGRATE_SECONDS * 1000)))
         _run(connection, "lock_migrations")
         ((encoding, is_store, is_empty),) = _run(connection, "look_at_database")
         if encoding != "UTF8":

@@ -84,8 +84,11 @@ class Readers:
 
             def begun() -> Connection[TupleRow]:
                 with contextlib.ExitStack() as attempt:
-                    connection = attempt.enter_context(self._lent(seconds or self._patience))
-                    run(connection, "begin_reading")
+                    limit = seconds or self._patience
+                    connection = attempt.enter_context(self._lent(limit))
+                    with connection.pipeline():
+                        connection.execute(STATEMENTS["begin_reading"])
+                        connection.execute(STATEMENTS["limit_idle"], [str(int(limit * 1000))])
                     stack.push(attempt.pop_all())
                 return connection
 
@@ -111,13 +114,16 @@ class Readers:
             self._pool.putconn(connection)
 
     def _taken(self) -> Connection[TupleRow]:
-        """Take a connection from the pool; raise the error if none can be made."""
+        """Take a connection from the pool; raise the error if none can be made or is free in time."""
+        until = time.monotonic() + self._patience
         while True:
             try:
                 return self._pool.getconn(GET_SECONDS)
             except PoolTimeout:
                 if self._failure is not None:
                     raise self._failure from None
+                if time.monotonic() >= until:
+                    raise
 
     def _patiently(self, read: Callable[[], R]) -> R:
         """Return what `read` returns; while the database is away, call it again."""

@@ -23,9 +23,9 @@ from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Notice, Retention
 from perdure.stores.integrity import problems
 from perdure.stores.location import shown_url
-from perdure.stores.postgres.connections import PAUSE, connect_options, conninfo_of, prepare
+from perdure.stores.postgres.connections import PAUSE, Watchdog, connect_options, conninfo_of, prepare
 from perdure.stores.postgres.failures import Meaning, in_words, meaning
-from perdure.stores.postgres.migrations import OPEN_SECONDS, migrate
+from perdure.stores.postgres.migrations import MIGRATE_SECONDS, OPEN_SECONDS, migrate
 from perdure.stores.postgres.queries import MIGRATIONS, STATEMENTS
 from perdure.stores.postgres.readers import Readers, run
 from perdure.stores.postgres.writer import Writer
@@ -95,20 +95,27 @@ class PostgresStore(DatabaseReads):
         self._opening = secrets.token_hex(8)
         self._latest = 0.0  # the largest time that `clock` has returned
         self._watchers = Watchers()
-        store, now = self._prepared(create)
+        listening = self._conninfo if listen is None else conninfo_of(listen)
+        self._watchdog = Watchdog()
+        try:
+            store, now = self._prepared(create)
+        except BaseException:
+            self._watchdog.close()
+            raise
         self.identity = store.hex()
         self._writer = Writer(
             self._conninfo,
             name=self._shown,
             opening=self._opening,
             retention=retention,
-            listen=self._conninfo if listen is None else conninfo_of(listen),
+            listen=listening,
+            watchdog=self._watchdog,
             notify=self._watchers.notify,
             patience=patience,
             probe_every=probe_every,
         )
         self._writer.offset = now - time.monotonic()
-        self._readers = Readers(self._conninfo, self._writer.watchdog, patience, self._writer.refuse)
+        self._readers = Readers(self._conninfo, self._watchdog, patience, self._writer.refuse)
 
     @property
     def name(self) -> str:
@@ -135,6 +142,7 @@ class PostgresStore(DatabaseReads):
         """Commit the waiting writes, then close all connections; does nothing if it is closed."""
         self._writer.close()
         self._readers.close()
+        self._watchdog.close()
 
     def clock(self) -> float:
         """Return the time by which leases end: the database's clock, as it was seen last and has gone on."""
@@ -193,7 +201,10 @@ class PostgresStore(DatabaseReads):
         until = time.monotonic() + self._patience
         while True:
             try:
-                with psycopg.connect(self._conninfo, **connect_options(psycopg.RawCursor)) as connection:
+                with (
+                    psycopg.connect(self._conninfo, **connect_options(psycopg.RawCursor)) as connection,
+                    self._watchdog.limit(connection, MIGRATE_SECONDS + self._patience),
+                ):
                     prepare(connection)
                     migrate(connection, self._shown, create=create)
                     ((store,),) = run(connection, "read_store")

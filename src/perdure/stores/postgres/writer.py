@@ -70,6 +70,8 @@ class Writer:
         A name of this opening of the store.
     retention
         How much of each run is kept.
+    watchdog
+        Ends connections that don't answer.
     notify
         Called for each committed change of a run, before its future is resolved, those of a run in order;
         and for each notice of another process.
@@ -87,11 +89,11 @@ class Writer:
         name: str,
         opening: str,
         retention: Retention,
+        watchdog: Watchdog,
         notify: Callable[[Committed | Notice], None],
         patience: float,
         probe_every: float | None = None,
     ) -> None:
-        self.watchdog = Watchdog()
         self.offset = 0.0  # of the database's clock to the monotonic one
         self.size: int | None = None  # bytes of the database
         self._conninfo = conninfo
@@ -99,6 +101,7 @@ class Writer:
         self._name = name
         self._opening = opening
         self._retention = retention
+        self._watchdog = watchdog
         self._notify = notify
         self._patience = patience
         self._probe_every = probe_every
@@ -174,8 +177,8 @@ class Writer:
         async with pool, asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._notifier = Notifier(self._opening, self._ask)
-            listener = Listener(self._listen, self._opening, self.watchdog, self._notify)
-            beside = self.watchdog.work(), self._keep_probing(), self._notifier.work(), listener.work()
+            listener = Listener(self._listen, self._opening, self._watchdog, self._notify)
+            beside = self._keep_probing(), self._notifier.work(), listener.work()
             helpers = [tasks.create_task(work) for work in beside]
             with self._lock:
                 self._loop = asyncio.get_running_loop()
@@ -197,7 +200,10 @@ class Writer:
             items, self._submitted = self._submitted, deque()
             self._waiting.update(items)
         for item in items:
-            self._schedule.add(item)
+            try:
+                self._schedule.add(item)
+            except Exception as error:
+                self._unexpected([item], error)
         self._start_more()
         self._changed.set()
 
@@ -213,19 +219,21 @@ class Writer:
             while rest:
                 rest, most = await self._advance(rest, most, slot)
         except Exception as error:
-            log.exception("command_failed", path=self._name)
-            for item in rest:
-                _resolve(item, StoreUnavailable(reason=f"an unexpected error: {error!r}"))
-        finally:
-            self._slots.append(slot)
-            self._idle_since = time.monotonic()
-            self._waiting.difference_update(items)
-            self._schedule.end(items)
-            self._start_more()
-            self._changed.set()
+            self._unexpected(rest, error)
+        # Not if this is cancelled, since a helper has failed: `_fail_all` then resolves what still waits.
+        self._slots.append(slot)
+        self._idle_since = time.monotonic()
+        self._waiting.difference_update(items)
+        self._schedule.end(items)
+        self._start_more()
+        self._changed.set()
 
     async def _advance(self, items: Sequence[Item], most: int, slot: str) -> tuple[Sequence[Item], int]:
         """Execute the first items, at most `most`; return the others and how many of them to try at once."""
+        if self._unavailable is not None:
+            items = self._without_late(items)
+            if not items:
+                return items, most
         try:
             done = await self._transact(items[:most], slot)
             return items[done:], most
@@ -237,7 +245,9 @@ class Writer:
                 await asyncio.sleep(0)
             case Meaning.AWAY:
                 self.refuse(in_words(failure))
-                items = await self._without_late(items)
+                items = self._without_late(items)
+                if items:
+                    await asyncio.sleep(PAUSE)
             case Meaning.THEIRS if most > 1:
                 most = 1
             case Meaning.THEIRS:
@@ -245,14 +255,19 @@ class Writer:
                 items = items[1:]
         return items, most
 
-    async def _without_late(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Fail the items that have waited too long, and return the others after a pause."""
+    def _without_late(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Fail the items that have waited too long, and return the others."""
         late = [item for item in items if item.until <= time.monotonic()]
         for item in late:
             self._refused(item, StoreUnavailable(reason=self._unavailable))
-        if not late:
-            await asyncio.sleep(PAUSE)
         return [item for item in items if item not in late]
+
+    def _seconds(self, items: Sequence[Item]) -> float:
+        """Return how long an attempt may wait for the database; while it is away, as long as its items."""
+        if self._unavailable is None:
+            return self._patience
+        left = max(item.until for item in items) - time.monotonic()
+        return min(max(left, PAUSE), self._patience)
 
     # A transaction ------------------------------------------------------------------------------------------
 
@@ -262,10 +277,11 @@ class Writer:
         The error of a transaction that wasn't committed is raised.
         """
         done = 0
-        async with self._lent() as connection:
+        seconds = self._seconds(items)
+        async with self._lent(seconds) as connection:
             transaction = Transaction(connection, items, self._retention, self._patience, slot)
             for item in items:
-                with self.watchdog.limit(connection, self._patience):
+                with self._watchdog.limit(connection, seconds):
                     answers, at = await transaction.read(item)
                 try:
                     transaction.decide(item, _decide(item, answers, at))
@@ -276,8 +292,8 @@ class Writer:
                 done += 1
             self.offset = transaction.offset
             lost = await self._end(transaction)
-        if lost is not None:
-            await self._find_outcome(transaction, lost)
+        if lost is not None and not await self._find_outcome(transaction, lost):
+            return done
         self._available()
         for item, decision in transaction.decided:
             for change in decision.changes:
@@ -289,7 +305,7 @@ class Writer:
     async def _end(self, transaction: Transaction) -> Exception | None:
         """Commit; return the error that leaves the outcome unknown, if one does."""
         try:
-            with self.watchdog.limit(transaction.connection, self._patience):
+            with self._watchdog.limit(transaction.connection, self._patience):
                 await transaction.end()
         except Exception as error:
             if transaction.written and meaning(error) is not Meaning.AWAY:
@@ -299,39 +315,43 @@ class Writer:
             return error if transaction.written else None
         return None
 
-    async def _find_outcome(self, transaction: Transaction, lost: Exception) -> None:
-        """Return if a transaction was committed; raise the error of its connection if it was rolled back.
+    async def _find_outcome(self, transaction: Transaction, lost: Exception) -> bool:
+        """Return True if a transaction was committed; if it was rolled back, raise the connection's error.
 
-        The connection that it had may still be open at the server: then it is ended.
+        The connection that it had may still be open at the server: then it is ended, unless it is
+        committing: ended while it waits for a synchronous standby, a commit would count without being there.
+        A standby doesn't know the outcome. If it can't be found in time, fail the items and return False.
         """
         self.refuse(in_words(lost))
         until = max(time.monotonic() + OUTCOME_SECONDS, *(item.until for item, _ in transaction.decided))
         while time.monotonic() < until:
             try:
                 if not await self._ask("end_transaction", transaction.number):
-                    ((committed,),) = await self._ask("find_outcome", transaction.slot, transaction.token)
-                    if committed:
-                        return
-                    raise lost
+                    found = await self._ask("find_outcome", transaction.slot, transaction.token)
+                    ((standby, committed),) = found
+                    if not standby:
+                        if committed:
+                            return True
+                        raise lost
             except Exception as error:
                 if error is lost or meaning(error) is not Meaning.AWAY:
                     raise
             await asyncio.sleep(PAUSE)
         for item, _ in transaction.decided:
             self._refused(item, StoreUnavailable(reason=UNKNOWN))
-        transaction.decided.clear()
+        return False
 
     async def _ask(self, name: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         """Execute a named query in a transaction of its own."""
-        async with self._lent() as connection:
-            with self.watchdog.limit(connection, self._patience):
+        async with self._lent(self._patience) as connection:
+            with self._watchdog.limit(connection, self._patience):
                 cursor = await connection.execute(STATEMENTS[name], values, binary=True)
                 return await cursor.fetchall() if cursor.description else []
 
     @contextlib.asynccontextmanager
-    async def _lent(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+    async def _lent(self, seconds: float) -> AsyncIterator[AsyncConnection[TupleRow]]:
         """Lend a connection; after an error it is closed, since its state is unknown."""
-        connection = await self._taken()
+        connection = await self._taken(seconds)
         try:
             yield connection
         except BaseException:
@@ -341,14 +361,17 @@ class Writer:
         finally:
             await self._pool.putconn(connection)
 
-    async def _taken(self) -> AsyncConnection[TupleRow]:
-        """Take a connection from the pool; raise the error if none can be made."""
+    async def _taken(self, seconds: float) -> AsyncConnection[TupleRow]:
+        """Take a connection from the pool; raise the error if none can be made or is free in time."""
+        until = time.monotonic() + seconds
         while True:
             try:
                 return await self._pool.getconn(GET_SECONDS)
             except PoolTimeout:
                 if self._failure is not None:
                     raise self._failure from None
+                if time.monotonic() >= until:
+                    raise
 
     async def _connected(self, connection: AsyncConnection[TupleRow]) -> None:
         prepare(connection)
@@ -368,6 +391,13 @@ class Writer:
         if item.link is not None:
             item.link.fail(error)
         _resolve(item, error)
+
+    def _unexpected(self, items: Sequence[Item], error: Exception) -> None:
+        """Fail items after an error that their commands mustn't raise."""
+        log.error("command_failed", path=self._name, exc_info=error)
+        for item in items:
+            self._waiting.discard(item)
+            _resolve(item, StoreUnavailable(reason=f"an unexpected error: {error!r}"))
 
     def _fail_all(self, failure: BaseException) -> None:
         """Fail all waiting items after an unexpected error; its effects are unknown."""

@@ -710,13 +710,17 @@ INSERT INTO commits (slot, token, made) VALUES ($1, $2, unix_time())
 ON CONFLICT (slot) DO UPDATE SET token = excluded.token, made = excluded.made;
 
 -- name: find_outcome
--- Read whether a transaction was the last one that was committed in its slot
-SELECT EXISTS (SELECT 1 FROM commits WHERE slot = $1 AND token = $2);
+-- Read whether the server is a standby, and whether a transaction was the last one that was committed in its slot
+SELECT pg_is_in_recovery(), EXISTS (SELECT 1 FROM commits WHERE slot = $1 AND token = $2);
 
 -- name: end_transaction
--- End the connection of a transaction whose client has lost it; no row if it has ended
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE backend_xid = (($1::text::numeric) % 4294967296)::text::xid;
+-- End the connection of a lost transaction unless it is committing; no row if it has ended and this is no standby
+SELECT CASE
+    WHEN wait_event = 'SyncRep' OR state = 'active' AND query ILIKE 'commit%' THEN false
+    ELSE pg_terminate_backend(pid)
+END
+FROM pg_stat_activity WHERE backend_xid = (($1::text::numeric) % 4294967296)::text::xid
+UNION ALL SELECT false WHERE pg_is_in_recovery();
 
 -- name: read_clock
 -- Read the time of the database
@@ -749,6 +753,14 @@ DELETE FROM commits WHERE starts_with(slot, $1) OR made < unix_time() - 86400;
 SELECT opening FROM openings
 WHERE opening <> $1 AND seen > unix_time() - $2::double precision
 ORDER BY opening;
+
+-- name: limit_idle
+-- Let the server end the transaction if its client is silent for that many milliseconds
+SELECT set_config('idle_in_transaction_session_timeout', $1, true);
+
+-- name: limit_statements
+-- Let the server end the transaction if a statement of it takes that many milliseconds
+SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $1, true);
 
 -- name: lock_migrations
 -- Let nobody else migrate the database until the end of the transaction
