@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 
 import msgspec
@@ -140,12 +140,8 @@ class Stepping:
             guard = Unleased.of(run)
             return self._store.submit(Append(run.id, guard, run.position, [], encoded(savepoint), change))
 
-        try:
+        with suppress(Fenced, PositionConflict):  # another server has stepped or changed it
             await asyncio.wrap_future(await self._threads.compute(take_over))
-        except (Fenced, PositionConflict):  # another server has stepped or changed it
-            if self._store.unavailable is not None:
-                raise
-        else:
             log.warning("session_with_other_numerics", run=run.id, numerics=spec.numerics)
 
     async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
@@ -195,7 +191,7 @@ class Stepping:
                     raise _given_up(live, crashes, error, done) from error
             except (Fenced, PositionConflict):
                 overtaken = 0 if len(done) > before else overtaken + 1
-                if self._store.unavailable is not None or overtaken == MAX_OVERTAKEN:
+                if overtaken == MAX_OVERTAKEN:
                     raise
             # A server that is ahead now would be ahead at the next attempt too, so wait a random time.
             await asyncio.sleep(STAGGER_SECONDS * secrets.randbelow(100) / 100 if overtaken > 1 else 0)

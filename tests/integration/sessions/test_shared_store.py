@@ -67,6 +67,27 @@ def test_steps_at_both_in_any_order_are_those_of_an_undisturbed_run(
     asyncio.run(work())
 
 
+class Recovering(MemoryStore):
+    """A store that says it is unavailable, as one does that answers again but hasn't been written yet."""
+
+    @property
+    def unavailable(self) -> str:
+        """Why."""
+        return "it was away"
+
+
+def test_a_store_that_recovers_lets_no_client_see_that_another_server_was_ahead() -> None:
+    async def work(first: Sessions, second: Sessions) -> None:
+        run_id = (await first.create("me", NEW)).run.id
+        for number in range(1, 5):
+            for server in (first, second):
+                answer = await server.step("me", run_id, STEP)
+                assert [step.position for step in answer.steps] == [2 * number - (server is first)]
+
+    with closing(Recovering()) as store:
+        both(store, work)
+
+
 def test_clients_of_both_at_once_get_every_step_once(store: Store) -> None:
     async def work(a: Sessions, b: Sessions) -> None:
         run_id = (await a.create("me", NEW)).run.id
