@@ -3,14 +3,17 @@
 Hypothesis has no deadline, since a busy machine is no failure of a law. Temporary folders are in memory where
 there is room: syncs to a disk take most of the time of many tests, and those of power cuts simulate them.
 Clients speak plain HTTP with loopback, so they find no certificates: each reads all of them when it is made.
+They wait longer than httpx's five seconds, which a server may need where many tests run at once.
 """
 
+import inspect
 import os
 import shutil
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -25,6 +28,9 @@ settings.load_profile("perdure")
 
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+
+patience = inspect.signature(httpx.get).parameters["timeout"].default
+patience.connect = patience.read = patience.write = patience.pool = 240.0
 
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
