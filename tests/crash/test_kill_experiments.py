@@ -6,7 +6,6 @@ is ended by SIGTERM. ``make test`` does that 10 times, ``make crash KILLS=n`` as
 
 import contextlib
 import hashlib
-import json
 import os
 import random
 import signal
@@ -18,7 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.experiment_runs import ended, example, files, made, put, send
+from tests.support.drawing import files_of, outcome
+from tests.support.experiment_runs import ended, made, put, send
 from tests.support.processes import marked
 from tests.support.served import Served, served
 
@@ -30,30 +30,10 @@ EXAMPLES = ("pendulum", "cartpole")
 VICTIMS = ("simulation server", "guard", "server", "all", "worker")
 SAVEPOINT = 0.5  # simulated seconds
 STEPS_BETWEEN_KILLS = 300
-NEWEST = 3000  # lines that are compared; what is written past Python may come in another order
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere"
 )
-
-
-def files_of(name: str, seconds: float) -> dict[str, bytes]:
-    """Return an example that takes so long, in simulated time, and logs what it draws on the way."""
-    found = example(name)
-    config = json.loads(found["simulation_config.json"])
-    config |= {"SimulationTimeout": seconds, "Savepoint": {"every": SAVEPOINT}}
-    script = (
-        "import os, random\n"
-        "try:\n"
-        "    while True:\n"
-        "        nrp.run_loop(random.randint(1, 20))\n"
-        "        file_logger.info('%r at %r', random.random(), nrp.simulation_time)\n"
-        "        print('printed at', nrp.simulation_time)\n"
-        "        os.write(1, f'written at {nrp.simulation_time}\\n'.encode())\n"
-        "except NRPSimulationTimeout:\n"
-        "    file_logger.info('simulation time is up')\n"
-    )
-    return {**found, "simulation_config.json": json.dumps(config).encode(), "main_script.py": script.encode()}
 
 
 class Chaos:
@@ -118,25 +98,6 @@ class Chaos:
         return b""
 
 
-def outcome(client: httpx.Client, run_id: str) -> dict[str, Any]:
-    """Return what a run came to, when it has ended: all that a kill must not change."""
-    told = ended(client, run_id)
-    found = {key: told[key] for key in ("state", "outcome", "reason")}
-    time = told["progress"]["simulation_time"]
-    return {**found, "time": time, "files": files(client, run_id), "lines": said(client, run_id)}
-
-
-def said(client: httpx.Client, run_id: str) -> tuple[int, list[str], list[str]]:
-    """Return how many lines a run wrote in all, and the last: by Python in one order, past it in another."""
-    page = client.get(f"/runs/{run_id}/logs", params={"limit": 10_000}).json()["lines"]
-    numbers = [line["number"] for line in page]
-    assert numbers == list(range(numbers[0], numbers[0] + len(page)))
-    texts = [line["text"] for line in page]
-    written = [text for text in texts if text.startswith("written")]
-    told = [text for text in texts if not text.startswith("written")]
-    return numbers[-1], told[-NEWEST:], written[-NEWEST:]
-
-
 def rows(folder: Path, run_id: str) -> list[Any]:
     """Return a run's trajectory, from the store of a server that has ended."""
     with closing(SqliteStore(folder / "perdure.db")) as store:
@@ -152,17 +113,17 @@ def test_killed_experiments_end_alike(tmp_path: Path) -> None:
     with closing(chaos):
         runs = {}
         for name in EXAMPLES:
-            send(chaos.client, name, files_of(name, seconds[name]))
+            send(chaos.client, name, files_of(name, seconds[name], SAVEPOINT))
             undisturbed = made(chaos.client, name, seed=11)["id"]
             put(chaos.client, undisturbed, "started")
-            expected = outcome(chaos.client, undisturbed)
+            expected = outcome(chaos.client, ended(chaos.client, undisturbed))
             assert (expected["state"], expected["time"]) == ("completed", pytest.approx(seconds[name]))
             killed = made(chaos.client, name, seed=11)["id"]
             put(chaos.client, killed, "started")
             for number in range(each):
                 time = (number + chance.random()) * STEPS_BETWEEN_KILLS * timesteps[name]
                 chaos.kill(VICTIMS[number % len(VICTIMS)], killed, time)
-            assert outcome(chaos.client, killed) == expected
+            assert outcome(chaos.client, ended(chaos.client, killed)) == expected
             attempts = chaos.client.get(f"/runs/{killed}").json()["attempt"]
             assert attempts > 1
             runs[name] = undisturbed, killed

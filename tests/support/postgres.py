@@ -94,10 +94,10 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """Run a server of the caller's own; a durable one syncs its commits to the disk."""
+def postgres_server(*, durable: bool = False, parent: Path | None = None) -> Iterator[PostgresServer]:
+    """Run a server of the caller's own; a durable one syncs its commits, to the disk if it is in `parent`."""
     _program("postgres")
-    with service_folder("postgres") as folder:
+    with service_folder("postgres", parent) as folder:
         server = PostgresServer(folder, durable=durable)
         server.service.start()
         try:

@@ -40,13 +40,13 @@ def program(name: str, what: str, package: str, *folders: Path) -> str:
 
 
 @contextmanager
-def service_folder(name: str) -> Iterator[Path]:
+def service_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
     """Make a folder of the ordinary user, with a short path for sockets, and remove it afterwards.
 
-    Folders of killed test processes are removed as well.
+    It lies in memory, unless another parent is given. Folders of killed test processes are removed as well.
     """
     shm = Path("/dev/shm")
-    parent = shm if os.access(shm, os.W_OK) else Path(tempfile.gettempdir())
+    parent = parent or (shm if os.access(shm, os.W_OK) else Path(tempfile.gettempdir()))
     for left in parent.glob(f"{PREFIX}*"):
         owner = left.name.removeprefix(PREFIX).partition("-")[0]
         if owner.isdigit() and not exists(int(owner)):
