@@ -20,6 +20,7 @@ from benchmarks import (
     experiments,
     growth,
     lists,
+    machines,
     peer,
     preemption,
     queue,
@@ -51,6 +52,7 @@ class Name(StrEnum):
     PREEMPTION = "preemption"
     START = "start"
     LISTS = "lists"
+    MACHINES = "machines"
 
 
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
@@ -66,6 +68,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.PREEMPTION: ("An experiment on workers that live ten seconds each, SQLite", preemption.measure),
     Name.START: ("The command's version and help (CPU time)", start.measure),
     Name.LISTS: ("Lists of 10,000 runs of an owner, SQLite", lists.measure),
+    Name.MACHINES: ("PostgreSQL, with one and two API processes", machines.measure),
 }
 
 EXAMPLES = (

@@ -4,6 +4,7 @@ General clients need more time for a request than the measured server does, so t
 """
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -34,11 +35,16 @@ def post(path: str, **headers: str) -> bytes:
 async def drive(address: Address, clients: Sequence[Iterator[bytes]]) -> int:
     """Let each client send its requests one after the other; return how many were answered."""
     async with asyncio.timeout(TIME_OUT):
-        return (await _run(address, clients, None)).answers
+        return (await _run([address], clients, None)).answers
 
 
-async def load(address: Address, clients: Sequence[Iterator[bytes]], warm_up: float, seconds: float) -> float:
-    """Let clients send requests for a while after a warm-up; return the answers a second."""
+async def load(
+    addresses: Sequence[Address], clients: Sequence[Iterator[bytes]], warm_up: float, seconds: float
+) -> float:
+    """Let clients send requests for a while after a warm-up, each to one server, whose turn it is.
+
+    Returns the answers a second.
+    """
     loop = asyncio.get_running_loop()
     tally = _Tally()
     marks: list[tuple[int, float]] = []
@@ -50,7 +56,7 @@ async def load(address: Address, clients: Sequence[Iterator[bytes]], warm_up: fl
     loop.call_later(warm_up + seconds, mark)
     loop.call_later(warm_up + seconds, tally.stop)
     async with asyncio.timeout(warm_up + seconds + TIME_OUT):
-        await _run(address, clients, tally)
+        await _run(addresses, clients, tally)
     if len(marks) < 2:
         raise BenchmarkFailed("the clients had sent all their requests before the time was over")
     (before, begun), (after, ended) = marks
@@ -66,9 +72,12 @@ class _Tally:
         self.stopped = True
 
 
-async def _run(address: Address, clients: Sequence[Iterator[bytes]], tally: _Tally | None) -> _Tally:
+async def _run(
+    addresses: Sequence[Address], clients: Sequence[Iterator[bytes]], tally: _Tally | None
+) -> _Tally:
     counted = tally or _Tally()
-    await asyncio.gather(*(_send_all(address, requests, counted) for requests in clients))
+    turns = zip(itertools.cycle(addresses), clients)
+    await asyncio.gather(*(_send_all(address, requests, counted) for address, requests in turns))
     return counted
 
 

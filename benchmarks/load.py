@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 import uvloop
 
 from benchmarks import client
+from benchmarks.client import Address
 from benchmarks.errors import BenchmarkFailed
 
 __all__ = ["Load", "answers_a_second"]
@@ -25,16 +26,15 @@ class Load:
 
     Attributes
     ----------
-    host, port
-        Where the server is.
+    addresses
+        Hosts and ports of the servers, at which clients take turns.
     paths
         One for each client, who posts to it again and again.
     warm_up, seconds
         How long they do so before they are counted, and while they are.
     """
 
-    host: str
-    port: int
+    addresses: Sequence[Address]
     paths: Sequence[str]
     warm_up: float
     seconds: float
@@ -56,7 +56,8 @@ def answers_a_second(load: Load) -> float:
 
 async def _run(given: Load) -> float:
     clients = [itertools.repeat(client.post(path)) for path in given.paths]
-    return await client.load((given.host, given.port), clients, given.warm_up, given.seconds)
+    addresses = [(host, port) for host, port in given.addresses]
+    return await client.load(addresses, clients, given.warm_up, given.seconds)
 
 
 if __name__ == "__main__":

@@ -116,11 +116,14 @@ def started(
 
 
 @contextmanager
-def perdure(folder: Path, store: str | None = None) -> Iterator[Server]:
+def perdure(
+    folder: Path, store: str | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Run ``perdure serve`` on the models of the benchmarks; by default on an SQLite store in the folder."""
     command = ["-m", "perdure", "serve", "benchmarks.models:catalogue", "--port", "0", "--store"]
     url = store or f"sqlite:///{folder.absolute()}/perdure.db"
-    with started([*command, url], folder, {"PERDURE_LOG_LEVEL": "WARNING"}) as server:
+    given = {"PERDURE_LOG_LEVEL": "WARNING", **(settings or {})}
+    with started([*command, url], folder, given) as server:
         yield server
 
 

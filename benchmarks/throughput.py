@@ -93,5 +93,5 @@ def _rate(server: Server, new_session: Callable[[Server], str], clients: int) ->
     """Let each client step its own session; return the steps a second and the CPU of one in milliseconds."""
     paths = [new_session(server) for _ in range(clients)]
     begun = server.cpu_seconds()
-    rate = answers_a_second(Load(*server.address, paths, WARM_UP, SECONDS))
+    rate = answers_a_second(Load([server.address], paths, WARM_UP, SECONDS))
     return rate, (server.cpu_seconds() - begun) / (rate * (WARM_UP + SECONDS)) * 1e3
