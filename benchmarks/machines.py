@@ -7,10 +7,12 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import httpx
+import pytest
 from tests.support.postgres import postgres_server
 
 from benchmarks import servers
 from benchmarks.disk import fsync_rate
+from benchmarks.errors import BenchmarkFailed
 from benchmarks.figure import Figure, spread
 from benchmarks.load import Load, answers_a_second
 from benchmarks.servers import Server
@@ -34,7 +36,10 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     """Yield the figures, from short rounds in which all take turns."""
     rounds = 2 if quick else 5
     with ExitStack() as opened:
-        postgres = opened.enter_context(postgres_server(durable=True, parent=folder.parent))
+        try:
+            postgres = opened.enter_context(postgres_server(durable=True, parent=folder.parent))
+        except pytest.skip.Exception as error:
+            raise BenchmarkFailed(str(error)) from error
         url = postgres.url()
         sqlite = opened.enter_context(servers.perdure(folder))
         settings = {"PERDURE_ARTIFACTS": str(folder / "artifacts"), "PERDURE_ARTIFACTS_SHARED": "yes"}

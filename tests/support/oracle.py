@@ -5,6 +5,7 @@ It keeps nothing that a caller could change: what comes in is bytes, or is encod
 
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
@@ -54,6 +55,7 @@ from perdure.stores.commands import (
     MarkSavepoint,
     PutDocument,
     PutSavepoint,
+    ReadTime,
     Recount,
     Renew,
     RepairStep,
@@ -367,6 +369,8 @@ class OracleStore:
                 return True, (_committed(ended.run),)
             case Recount():
                 return (), ()
+            case ReadTime():
+                return time.time(), ()
             case (
                 PutSavepoint() | MarkSavepoint() | RepairStep() | Renew(unbegun=False)
             ):  # nobody waits for these

@@ -30,6 +30,9 @@ class Opening:
             raise StoreUnavailable(reason="it is closed")
         return getattr(self._store, name)
 
+    def other_openings(self) -> list[str]:
+        return [str(opening) for opening in self._openings - {id(self)}]
+
     def close(self) -> None:
         self._openings.discard(id(self))
         if not self._openings:
