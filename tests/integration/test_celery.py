@@ -145,27 +145,6 @@ def test_a_celery_task_lasts_as_long_as_its_run(
     asyncio.run(work())
 
 
-def test_monitors_see_each_run_once_though_owners_take_turns(redis_url: str, tmp_path: Path) -> None:
-    ids = ("ann-0", "ann-1", "ann-2", "bob-0")
-
-    async def work() -> None:
-        with monitored(redis_url) as monitor:
-            async with trial(MemoryStore(), redis_url, slots=1) as it:
-                await it.submit("ann-0", do="march", until=str(tmp_path / "end"))
-                await it.until_reported("ann-0")
-                for id in ids[1:]:
-                    await it.submit(id, owner=id.partition("-")[0], do="echo", value=id)
-                (tmp_path / "end").touch()
-                for id in ids:
-                    await it.until_final(id)
-                shown = sorted(f"'{id}: succeeded'" for id in ids)
-                await asyncio.to_thread(
-                    monitor, lambda state: [it for it in results(state) if "succeeded" in it] == shown
-                )
-
-    asyncio.run(work())
-
-
 class Bomb:
     """What leaves a file behind when it is unpickled."""
 
