@@ -3,18 +3,21 @@
 Hypothesis has no deadline, since a busy machine is no failure of a law. Temporary folders are in memory where
 there is room: syncs to a disk take most of the time of many tests, and those of power cuts simulate them.
 Clients speak plain HTTP with loopback, so they find no certificates: each reads all of them when it is made.
-They wait longer than httpx's five seconds, which a server may need where many tests run at once.
+They wait longer than httpx's five seconds, which a server may need where many tests run at once. A command
+that a test runs in its own process configures logging; the next test finds it as it was.
 """
 
 import inspect
 import os
 import shutil
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # Fixtures of real services, which start with the first test that asks for them.
@@ -45,3 +48,13 @@ def pytest_configure() -> None:
             raise pytest.UsageError(
                 f"{group} changed since perdure was installed: `pip install --editable .`"
             )
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    before = structlog.get_config() if structlog.is_configured() else None
+    yield
+    if before is None:
+        structlog.reset_defaults()
+    else:
+        structlog.configure(**before)

@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs" / "tasks.md").read_text()
 
 
 def test_the_task_of_the_page_is_served_and_done(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "collatz.py").write_text(code)
     serve, use = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
     options = serve.strip().removeprefix("$ perdure serve ").split()
@@ -41,7 +41,7 @@ def test_the_settings_of_the_page_exist(name: str) -> None:
 
 
 def test_the_entry_point_of_the_page_is_the_registrys(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     group, point = re.fullmatch(r'\[project.entry-points."(.*)"\]\n(.*)\n', text).groups()  # type: ignore[union-attr]
     package = tmp_path / "my_package"
