@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import pytest
 from tests.support import saving_tasks
 from tests.support.commands import command
 from tests.support.forked import Forked
@@ -78,6 +79,7 @@ async def until(store: Store, run_id: str, condition: Callable[[], bool]) -> Non
                 changes.take()
 
 
+@pytest.mark.skipif("CRASH_KILLS" not in os.environ, reason="`make crash` runs it")
 def test_a_run_outlives_the_end_the_death_and_the_freezing_of_its_workers(
     postgres: str, tmp_path: Path
 ) -> None:
