@@ -1,6 +1,8 @@
 """The settings of a command: its options, which take precedence over the environment."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from perdure.errors import Invalid
 from perdure.stores.location import store_url
@@ -8,7 +10,16 @@ from perdure.stores.location import store_url
 if TYPE_CHECKING:
     from perdure.settings import Settings
 
-__all__ = ["read_settings"]
+__all__ = ["OtherNumerics", "read_settings"]
+
+OtherNumerics = Annotated[
+    bool,
+    typer.Option(
+        "--other-numerics",
+        help="Go on with runs that a host with another numeric fingerprint has computed, though the last "
+        "digits of their numbers will be others; the runs say so.",
+    ),
+]
 
 
 def read_settings(**options: Any) -> "Settings":

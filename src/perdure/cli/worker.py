@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from perdure.cli.groups import new_app
-from perdure.cli.options import read_settings
+from perdure.cli.options import OtherNumerics, read_settings
 from perdure.cli.output import say_lines
 
 __all__ = ["app", "worker"]
@@ -52,14 +52,7 @@ def worker(
             show_default=False,
         ),
     ] = None,
-    other_numerics: Annotated[
-        bool,
-        typer.Option(
-            "--other-numerics",
-            help="Go on with runs that a host with another numeric fingerprint has computed, though the last "
-            "digits of their numbers will be others; the runs say so.",
-        ),
-    ] = False,
+    other_numerics: OtherNumerics = False,
     accept_loss: Annotated[
         bool,
         typer.Option(
