@@ -328,7 +328,8 @@ class Edge:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         self._count(scope["method"], status, seconds)
-        tracing.note(**{"http.response.status_code": status})
+        if tracing.enabled():
+            tracing.note(**{"http.response.status_code": status})
         if status >= 400 or self._log_all:
             level = "warning" if status >= 500 else "info"
             values = {"method": scope["method"][:20], "path": scope["path"][:200], "status": status}
@@ -374,10 +375,13 @@ class _Answering:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [
-                (name, self._root_path + value if name == b"location" and value[:1] == b"/" else value)
-                for name, value in (*message.get("headers", ()), *self.headers)
-            ]
+            headers = [*message.get("headers", ()), *self.headers]
+            if self._root_path:
+                headers = [
+                    (name, self._root_path + value if name == b"location" and value[:1] == b"/" else value)
+                    for name, value in headers
+                ]
+            message["headers"] = headers
         await self._send(message)
 
     async def json(self, body: bytes) -> None:
