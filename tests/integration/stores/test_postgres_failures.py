@@ -2,16 +2,13 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from urllib.parse import quote
 
 import psycopg
 import pytest
 from tests.support.half_open import Proxy
-from tests.support.postgres import PORT, Databases, PostgresServer, pgbouncer, postgres_server
-from tests.support.services import service_folder
+from tests.support.postgres import pgbouncer, postgres_server
 
 from perdure.errors import (
     Invalid,
@@ -39,23 +36,6 @@ from perdure.testing.store_samples import (
     created,
     queued,
 )
-
-
-@pytest.fixture
-def url(databases: Databases) -> Iterator[str]:
-    taken = databases.take()
-    yield taken
-    databases.give_back([taken])
-
-
-@pytest.fixture
-def proxied(url: str, shared_postgres: PostgresServer) -> Iterator[tuple[Proxy, str]]:
-    """A proxy before the server, and the URL of the test's database through it."""
-    with service_folder("proxy") as folder:
-        socket = f".s.PGSQL.{PORT}"
-        proxy = Proxy(folder / socket, shared_postgres.folder / socket)
-        with closing(proxy):
-            yield proxy, url.replace(quote(str(shared_postgres.folder), safe=""), quote(str(folder), safe=""))
 
 
 def append(store: PostgresStore, position: int, id: str = "run") -> None:

@@ -2,17 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from tests.support.half_open import Proxy
-from tests.support.postgres import PORT, Databases, PostgresServer
-from tests.support.services import service_folder
+from tests.support.postgres import PostgresServer
 
 from perdure.errors import Invalid, PositionConflict, StoreUnavailable
 from perdure.stores.commands import Append, Unleased
@@ -28,23 +26,6 @@ from perdure.stores.postgres.schedule import Item
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.postgres.writer import Writer
 from perdure.testing.store_samples import WAIT, a_step, an_entry, created
-
-
-@pytest.fixture
-def url(databases: Databases) -> Iterator[str]:
-    taken = databases.take()
-    yield taken
-    databases.give_back([taken])
-
-
-@pytest.fixture
-def proxied(url: str, shared_postgres: PostgresServer) -> Iterator[tuple[Proxy, str]]:
-    """A proxy before the server, and the URL of the test's database through it."""
-    with service_folder("proxy") as folder:
-        socket = f".s.PGSQL.{PORT}"
-        proxy = Proxy(folder / socket, shared_postgres.folder / socket)
-        with closing(proxy):
-            yield proxy, url.replace(quote(str(shared_postgres.folder), safe=""), quote(str(folder), safe=""))
 
 
 def step(position: int) -> Append:

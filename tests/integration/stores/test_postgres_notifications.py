@@ -1,14 +1,13 @@
 """A change at one process reaches the readers at another, without their poll."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from tests.support.postgres import Databases
 
 from perdure.errors import Invalid
 from perdure.lifecycle import DesiredState
@@ -19,13 +18,6 @@ from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.store_samples import WAIT, a_line, an_entry, created, queued
 
 NEVER = 1e6  # seconds until a poll
-
-
-@pytest.fixture
-def url(databases: Databases) -> Iterator[str]:
-    taken = databases.take()
-    yield taken
-    databases.give_back([taken])
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
