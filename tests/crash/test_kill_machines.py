@@ -17,17 +17,11 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.drawing import files_of, outcome
+from tests.support.endless_sessions import new_session, random_step, uninterrupted
 from tests.support.experiment_runs import ended, made, put, send
 from tests.support.machines import Machines, Victim, machines
-from tests.support.models import endless
 from tests.support.served import served
 from tests.support.zips import zip_of
-
-from perdure.drivers.session_requests import NewSession, StepRequest
-from perdure.drivers.sessions import Sessions
-from perdure.observability import Metrics
-from perdure.settings import Settings
-from perdure.stores.memory import MemoryStore
 
 KILLS = int(os.environ.get("CRASH_KILLS", "6"))
 CLIENTS = 8
@@ -37,8 +31,6 @@ EXPERIMENTS = 6
 EXAMPLE = "pendulum"
 SECONDS = 5.0  # of simulated time
 NUMBERS = 100  # which a task adds, with a savepoint after each
-SCENARIOS = {"endless": ["euler", "rk4"]}
-OUTPUTS = ["level", "late", "later", "calm", "noise"]
 BETWEEN_STRIKES = 150  # acknowledged requests
 WAIT = 240.0  # seconds
 
@@ -102,7 +94,7 @@ class Load:
             self.experiments[run["id"]] = seed
             await self.ask("PUT", f"/runs/{run['id']}/state", "creation", json={"state": "started"})
         for seed in range(SESSIONS):
-            body = {"kind": "session", "scenarios": SCENARIOS, "outputs": OUTPUTS, "seed": seed}
+            body = new_session(seed)
             run = await self.ask("POST", "/runs", "creation", json=body)
             self.seeds[run["id"]], self.acknowledged[run["id"]] = seed, {}
         for seed in range(TASKS):
@@ -116,17 +108,7 @@ class Load:
         chance = random.Random()
         while not self.over:
             run_id = chance.choice(list(self.seeds))
-            body: dict[str, Any] = {}
-            if chance.random() < 0.2:
-                table = [[0.0, chance.uniform(0, 2)], [50.0, chance.uniform(0, 9)]]
-                body["settings"] = {
-                    "endless": {
-                        "euler": {"constants": {"rate": chance.uniform(-0.05, 0.02)}},
-                        "rk4": {"constants": {"lag": chance.uniform(0, 5)}, "points": {"curve": table}},
-                    }
-                }
-            if chance.random() < 0.1:
-                body["steps"] = chance.randint(2, 7)
+            body = random_step(chance)
             answer = await self.ask("POST", f"/runs/{run_id}/steps", "step", json=body)
             assert len(answer["steps"]) == body.get("steps", 1)
             known = self.acknowledged[run_id]
@@ -169,27 +151,6 @@ class Load:
             steps += page["steps"]
             if page["next"] is None:
                 return steps
-
-
-async def uninterrupted(seed: int, log: list[Any]) -> list[Any]:
-    """Return what a session answers that gets the same settings and is never interrupted."""
-    sessions = Sessions(MemoryStore(), endless(), Settings(), Metrics())
-    run = (await sessions.create("me", NewSession(scenarios=SCENARIOS, outputs=OUTPUTS, seed=seed))).run
-    answers = []
-    for step in log:
-        answer = await sessions.step("me", run.id, StepRequest(settings=step["settings"]))
-        (taken,) = answer.steps
-        rows = zip(answer.spec.scenarios, taken.rows, strict=True)
-        answers.append(
-            {
-                "endless": {
-                    part.scenario: {"time": row[0], "values": dict(zip(part.outputs, row[1:], strict=True))}
-                    for part, row in rows
-                    if row is not None
-                }
-            }
-        )
-    return answers
 
 
 def undisturbed(folder: Path) -> dict[int, dict[str, Any]]:

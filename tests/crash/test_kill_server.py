@@ -12,20 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.support.models import endless
+from tests.support.endless_sessions import new_session, random_step, uninterrupted
 from tests.support.server import Server
-
-from perdure.drivers.session_requests import NewSession, StepRequest
-from perdure.drivers.sessions import Sessions
-from perdure.observability import Metrics
-from perdure.settings import Settings
-from perdure.stores.memory import MemoryStore
 
 KILLS = int(os.environ.get("CRASH_KILLS", "8"))
 CLIENTS = 4
 SESSIONS = 8
-SCENARIOS = {"endless": ["euler", "rk4"]}
-OUTPUTS = ["level", "late", "later", "calm", "noise"]
 MOST_ACKNOWLEDGED_BETWEEN_KILLS = 60
 
 
@@ -62,17 +54,7 @@ class Chaos:
         async with httpx.AsyncClient(timeout=240) as http:
             while not self.over:
                 run_id = chance.choice(list(self.sessions))
-                body: dict[str, Any] = {}
-                if chance.random() < 0.2:
-                    table = [[0.0, chance.uniform(0, 2)], [50.0, chance.uniform(0, 9)]]
-                    body["settings"] = {
-                        "endless": {
-                            "euler": {"constants": {"rate": chance.uniform(-0.05, 0.02)}},
-                            "rk4": {"constants": {"lag": chance.uniform(0, 5)}, "points": {"curve": table}},
-                        }
-                    }
-                if chance.random() < 0.1:
-                    body["steps"] = chance.randint(2, 7)
+                body = random_step(chance)
                 answer = await self.until_answered(http, f"/runs/{run_id}/steps", body)
                 assert len(answer["steps"]) == body.get("steps", 1)
                 for step in answer["steps"]:
@@ -95,7 +77,7 @@ class Chaos:
     async def run(self) -> None:
         async with httpx.AsyncClient(timeout=240) as http:
             for seed in range(SESSIONS):
-                body = {"kind": "session", "scenarios": SCENARIOS, "outputs": OUTPUTS, "seed": seed}
+                body = new_session(seed)
                 made = await self.until_answered(http, "/runs", body)
                 self.sessions[made["id"]] = seed
                 self.acknowledged[made["id"]] = {}
@@ -127,27 +109,6 @@ class Chaos:
                         break
                 logs[run_id] = steps
         return logs
-
-
-async def uninterrupted(seed: int, log: list[Any]) -> list[Any]:
-    """Return what a session answers that gets the same settings and is never interrupted."""
-    sessions = Sessions(MemoryStore(), endless(), Settings(), Metrics())
-    made = await sessions.create("me", NewSession(scenarios=SCENARIOS, outputs=OUTPUTS, seed=seed))
-    answers = []
-    for step in log:
-        answer = await sessions.step("me", made.run.id, StepRequest(settings=step["settings"]))
-        (taken,) = answer.steps
-        rows = zip(answer.spec.scenarios, taken.rows, strict=True)
-        answers.append(
-            {
-                "endless": {
-                    part.scenario: {"time": row[0], "values": dict(zip(part.outputs, row[1:], strict=True))}
-                    for part, row in rows
-                    if row is not None
-                }
-            }
-        )
-    return answers
 
 
 def test_no_acknowledged_step_is_lost_or_doubled_and_every_number_is_that_of_an_uninterrupted_run(
