@@ -122,9 +122,8 @@ class Announcer:
                     declare=[exchange()],
                     ignore_result=True,
                 )
-            self._unsent = (
-                None  # now that it is published: an error before that keeps it for the next connection
-            )
+            # Only now that it is published: an error before this keeps it for the next connection.
+            self._unsent = None
 
     def _is_useful(self, connection: "Connection", message: "_Message") -> bool:
         """Return whether a message may wake a worker that those in its queue don't wake."""
