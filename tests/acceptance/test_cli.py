@@ -19,6 +19,7 @@ import pytest
 import typer
 from tests.support.commands import BATH, fails, perdure
 from tests.support.processes import process_of
+from tests.support.s3_server import BUCKET, s3_server
 from tests.support.server import ROOT, running
 from tests.support.zips import zip_of
 
@@ -291,7 +292,11 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 40
 
 
-@pytest.mark.parametrize("example", [it for it in EXAMPLES if not it.startswith("perdure experiment ")])
+SERVED = "http://127.0.0.1:5000"
+NEEDY = re.compile(rf"perdure experiment |perdure health {SERVED}|.*postgresql://")
+
+
+@pytest.mark.parametrize("example", [it for it in EXAMPLES if not NEEDY.match(it)])
 def test_every_example_works(example: str, prepared: Prepared, copied: Path) -> None:
     prepared.check(example, copied)
 
@@ -303,6 +308,28 @@ def test_every_example_of_experiments_works_with_a_server(prepared: Prepared, co
     with running(copied / "perdure-data" / "perdure.db", BATH, prepared.environment):  # which works on them
         for example in of_experiments:
             prepared.check(example, copied)
+
+
+def test_every_example_of_health_works_with_a_server(prepared: Prepared, copied: Path) -> None:
+    with running(copied / "perdure-data" / "perdure.db", BATH, prepared.environment) as server:
+        for example in (it for it in EXAMPLES if it.startswith(f"perdure health {SERVED}")):
+            prepared.check(example.replace(SERVED, server.url), copied)
+
+
+def test_every_example_with_other_services_works_with_them(
+    prepared: Prepared, copied: Path, postgres: str
+) -> None:
+    with s3_server() as s3:
+        for example in (it for it in EXAMPLES if "postgresql://" in it):
+            line = example.replace("postgresql://host/perdure", postgres)
+            command = shlex.split(line.replace("s3://bucket", f"s3://{BUCKET}"))[1:]
+            # Not a fork of this process, since the client of S3 reads the environment when it is imported.
+            subprocess.run(
+                [sys.executable, "-m", "perdure", *command],
+                cwd=copied,
+                env={**os.environ, **prepared.environment, **s3.environment},
+                check=True,
+            )
 
 
 def _check(example: str, shown: str, folder: Path, places: dict[str, str]) -> None:

@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 import anyio.to_thread
 import structlog
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from perdure.api.context import Asking, Serving
-from perdure.api.schemas import Strict
+from perdure.api.schemas import Strict, whole
 from perdure.clock import steady
 from perdure.dialects.bptk.instance import DIALECT, Instance
 from perdure.drivers.session_requests import ADMINISTRATOR, Owner
@@ -52,7 +52,9 @@ class PruneRuns(Strict):
         default=None, description="Only runs of this kind."
     )
     dry_run: bool = Field(default=False, description="Delete nothing, and return what would be deleted.")
-    limit: int = Field(default=100, ge=1, le=1000, description="Maximum number of runs to look at.")
+    limit: Annotated[
+        int, Field(ge=1, le=1000, description="Maximum number of runs to look at."), BeforeValidator(whole)
+    ] = 100
     cursor: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$", max_length=200)] | None = Field(
         default=None, description="The `next` of the former answer."
     )
@@ -84,7 +86,7 @@ class PrunedRuns(BaseModel):
 
 
 @router.post(
-    "/runs/prune",
+    "/prune",
     operation_id="prune_runs",
     responses=error_responses(400, 401, 403, 413, 415, 422, 500, 503),
 )

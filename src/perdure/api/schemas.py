@@ -42,6 +42,7 @@ __all__ = [
     "digits",
     "fork_of_session",
     "run_fields",
+    "whole",
 ]
 
 LARGEST_NUMBER = 2**53 - 1  # every JSON reader takes it as it is
@@ -70,13 +71,13 @@ def digits(value: object) -> object:
     return value
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """Take 3.0 for 3, as JSON and its schemas do."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, Field(ge=0, le=LARGEST_NUMBER), BeforeValidator(_whole)]
-Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED), BeforeValidator(_whole)]
+Whole = Annotated[int, Field(ge=0, le=LARGEST_NUMBER), BeforeValidator(whole)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED), BeforeValidator(whole)]
 """A whole number in a body."""
 
 

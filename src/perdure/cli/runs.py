@@ -263,7 +263,7 @@ def prune_runs(
         async with connect(target) as client:
 
             async def pruned(**more: Any) -> dict[str, Any]:
-                page: dict[str, Any] = answer(await client.post("/runs/prune", json=asked | more))
+                page: dict[str, Any] = answer(await client.post("/prune", json=asked | more))
                 return page
 
             found, kept = await _to_prune(pruned)

@@ -204,17 +204,26 @@ class CeleryWorker:
                     self._announcer.announce_to(self._hostname, kind, run_id)
 
     async def _keep_declaring(self) -> None:
-        """Declare the queues from time to time."""
-        while True:
-            await asyncio.sleep(DECLARE)
-            await asyncio.to_thread(self._declare)
+        """Declare the queues from time to time.
 
-    def _declare(self) -> None:
+        Messages to a queue that wasn't there are lost, so it looks for work once the queues are there.
+        """
+        declared = False
+        while True:
+            before, declared = declared, await asyncio.to_thread(self._declare)
+            if declared and not before:
+                await self._executor.look()
+            await asyncio.sleep(DECLARE)
+
+    def _declare(self) -> bool:
+        """Declare the queues; return whether the broker has them now."""
         connection = self._app.connection_for_write()
         lost = (OSError, *connection.connection_errors, *connection.channel_errors)
         with suppress(*lost), connection, connection.channel() as channel:
             for queue in self._queues:
                 queue.bind(channel).declare()
+            return True
+        return False
 
     async def _watch(self) -> None:
         """Start Celery again if it hears nothing although runs come: its connection may be dead."""

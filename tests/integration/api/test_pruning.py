@@ -199,17 +199,17 @@ def test_over_http_an_owner_prunes_the_owners_own_runs_page_by_page() -> None:
                 ) as client,
             ):
                 asked = {"ended_before": NOW - 30 * DAY, "limit": 3}
-                page = (await client.post("/runs/prune", json=asked | {"dry_run": True})).json()
+                page = (await client.post("/prune", json=asked | {"dry_run": True})).json()
                 assert len(page["runs"]) + len(page["kept"]) == 3
                 assert len(store.runs(limit=100)) == 7
-                first = (await client.post("/runs/prune", json=asked)).json()
-                second = (await client.post("/runs/prune", json=asked | {"cursor": first["next"]})).json()
+                first = (await client.post("/prune", json=asked)).json()
+                second = (await client.post("/prune", json=asked | {"cursor": first["next"]})).json()
                 deleted = [run["id"] for page in (first, second) for run in page["runs"]]
                 kept = [run for page in (first, second) for run in page["kept"]]
                 assert deleted == [f"ann-{number}" for number in range(5)]
                 assert kept == [{"id": "held", "reason": f"it is the session of the instance {'a' * 32}"}]
                 assert {run.id for run in store.runs(limit=100)} == {"bob", "held"}
-                wrong = await client.post("/runs/prune", json={"ended_before": 1.0, "cursor": "x"})
+                wrong = await client.post("/prune", json={"ended_before": 1.0, "cursor": "x"})
                 assert wrong.status_code == 422
 
     asyncio.run(body())

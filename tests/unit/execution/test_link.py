@@ -1,5 +1,6 @@
 """The link takes orders whenever they come, also while the log of the run is still on its way."""
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -27,8 +28,10 @@ STEPS = [Step(position=number, inputs=None, outputs=b"") for number in (1, 2, 3)
 def pair() -> Iterator[tuple[socket.socket, Link]]:
     """Yield a worker's end of a pipe, and the child's link. The link's thread ends with the test process."""
     ours, theirs = socket.socketpair()
-    ours.settimeout(WAIT)
-    yield ours, Link(theirs)
+    os.dup(ours.fileno())  # never closed, since a link whose pipe is closed ends its process
+    with ours:
+        ours.settimeout(WAIT)
+        yield ours, Link(theirs)
 
 
 def start(*, position: int, savepoint: bool = True) -> Start:
