@@ -87,6 +87,7 @@ def fail_in_pieces(given: Anything, context: TaskContext) -> Total:
 
 def spin(given: Anything, context: TaskContext) -> Total:
     """Stay in C for ages."""
+    context.partial(Total(total=1, added=1, attempt=context.attempt))
     context.progress(spinning=True)
     return Total(total=sum(range(10**13)), added=0, attempt=context.attempt)
 

@@ -13,7 +13,18 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from perdure import __version__
-from perdure.api import backup, experiments, login, models, pruning, runs, savepoints, service, tasks
+from perdure.api import (
+    backup,
+    experiments,
+    login,
+    models,
+    networks,
+    pruning,
+    runs,
+    savepoints,
+    service,
+    tasks,
+)
 from perdure.api.dialects import installed_dialects
 from perdure.api.login_key import login_key
 from perdure.api.native import NATIVE
@@ -171,6 +182,7 @@ def create_app(
                 *savepoints.router.routes,
                 *experiments.router.routes,
                 *tasks.router.routes,
+                *networks.router.routes,
             ],
             installed_dialects() if dialects is None else dialects,
             service.PUBLIC | login.PUBLIC,

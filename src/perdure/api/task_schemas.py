@@ -107,10 +107,12 @@ class TaskResult(BaseModel):
     """What a task came to."""
 
     id: str
-    state: Literal["completed", "stopped", "failed"]
+    state: Literal["created", "paused", "started", "completed", "stopped", "failed"]
     outcome: Literal["succeeded", "failed", "timed_out", "terminated", "expired"] | None
     reason: str
-    result: JsonValue = Field(description="Its result; of one that failed, its partial result, or null.")
+    result: JsonValue = Field(
+        description="Its result; of one that failed or hasn't ended, its partial result, or null."
+    )
 
 
 class TaskDescription(BaseModel):

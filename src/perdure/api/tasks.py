@@ -2,7 +2,7 @@
 
 import json
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Response
@@ -40,12 +40,24 @@ async def list_tasks(serving: Serving) -> TaskList:
 @router.get(
     "/runs/{run_id}/result",
     operation_id="read_result",
+    dependencies=[Depends(refuse_repeated)],
     response_model=TaskResult,
     responses=error_responses(*_READING),
 )
-async def read_result(run_id: RunId, serving: Serving, owner: Asking) -> Response:
+async def read_result(
+    run_id: RunId,
+    serving: Serving,
+    owner: Asking,
+    unfinished: Annotated[
+        Literal["true", "false"],
+        Query(alias="partial", description="Whether to answer with its partial result if it hasn't ended."),
+    ] = "false",
+) -> Response:
     """Read what a task came to that has ended; of one that failed or was stopped, its partial result."""
-    run, result = await serving.tasks.result(owner, run_id)
+    if unfinished == "true":
+        _, run, result = await serving.tasks.found(owner, run_id)
+    else:
+        run, result = await serving.tasks.result(owner, run_id)
     answer = {
         "id": run.id,
         "state": run.state.value,

@@ -4,6 +4,7 @@ They differ in when a network is read: natively before it is queued, so that a w
 dialect of StableConfigs when it is worked on, as its clients look for that in the status of the task.
 """
 
+from time import monotonic
 from typing import Any, Literal, Self
 
 import msgspec
@@ -27,6 +28,9 @@ __all__ = [
     "StableConfigurations",
     "StableConfigurationsQuestion",
 ]
+
+MOST_REPORTED = 20  # configurations of the list in a partial result
+EVERY = 0.2  # seconds between two partial results of a list
 
 NETWORK_ERROR = "network_error"
 """The code of a task that failed because its network is wrong."""
@@ -127,10 +131,12 @@ def _answer_dialect(question: StableConfigsQuestion, context: TaskContext) -> St
 def _solved(network: Network, asked: dict[str, Any], context: TaskContext) -> StableConfigurations:
     if context.resumed is not None:
         print(f"Attempt {context.attempt} goes on from {context.resumed['found']} configurations.")
+    reports = _Reports(network, context)
     solution = solve(
         network,
         **asked,
-        on_progress=_Reports(network, context),
+        on_progress=reports,
+        on_found=reports.found,
         state=context.resumed,
         on_state=context.savepoint,
     )
@@ -138,38 +144,59 @@ def _solved(network: Network, asked: dict[str, Any], context: TaskContext) -> St
 
 
 class _Reports:
-    """Reports progress, and the best configuration so far as what there is of the answer."""
+    """Reports progress, and as a partial result the best configuration so far, or the first of the list."""
 
     def __init__(self, network: Network, context: TaskContext) -> None:
         self._network = network
         self._context = context
         self._told: Progress | None = None
+        self._listed: list[Configuration] = []
+        self._known: Solution | None = None
+        self._full = False  # whether no more of the list are reported
+        self._next = 0.0  # when the next of them may be
 
     def __call__(self, progress: Progress) -> None:
         before, self._told = self._told, progress
         if before is None or _known(before) != _known(progress):
             proved = progress.best is not None and progress.lower == progress.upper
-            self._keep(
-                Solution(
-                    network=self._network,
-                    status=Status.OPTIMAL if proved else Status.BOUNDED,
-                    configurations=() if progress.best is None else (progress.best,),
-                    lower=progress.lower,
-                    upper=progress.upper,
-                    entropy=progress.entropy,
-                    bound_source=progress.bound_source,
-                )
+            self._known = Solution(
+                network=self._network,
+                status=Status.OPTIMAL if proved else Status.BOUNDED,
+                configurations=() if progress.best is None else (progress.best,),
+                lower=progress.lower,
+                upper=progress.upper,
+                entropy=progress.entropy,
+                bound_source=progress.bound_source,
             )
+            self._keep(self._known)
         self._context.progress(count=progress.count, k=progress.k, lower=progress.lower, upper=progress.upper)
+
+    def found(self, configuration: Configuration) -> None:
+        """Report a configuration of the list, with those before it: the first 20, a few times a second."""
+        if self._full or self._known is None:
+            return
+        self._listed.append(configuration)
+        begun = monotonic()
+        self._full = len(self._listed) == MOST_REPORTED
+        if self._full or begun >= self._next:
+            listed = msgspec.structs.replace(self._known, configurations=tuple(self._listed))
+            try:
+                self._send(listed)
+            except LimitExceeded:  # a report has no room for more of them
+                self._full = True
+            self._next = monotonic() + max(EVERY, 20 * (monotonic() - begun))
 
     def _keep(self, solution: Solution) -> None:
         for best in (solution.configurations, tuple(map(_without_bonds, solution.configurations)), ()):
-            known = in_detail(msgspec.structs.replace(solution, configurations=best))
             try:
-                self._context.partial(StableConfigurations.model_validate({**known, "status": "TimedOut"}))
+                self._send(msgspec.structs.replace(solution, configurations=best))
                 return
             except LimitExceeded:  # a report has less room than a very large configuration takes
                 continue
+
+    def _send(self, solution: Solution) -> None:
+        known = {**in_detail(solution), "status": "TimedOut"}
+        self._context.partial(StableConfigurations.model_validate(known))
 
 
 def _known(progress: Progress) -> tuple[object, ...]:

@@ -233,10 +233,16 @@ class Tasks:
             run = find_run(self._store, owner, run_id, KIND)
             if run.state not in FINAL:
                 raise TaskUnfinished(run=run_id, state=run.state.value)
-            execution = self._store.execution(run_id)
-            if execution.result is None:
-                return run, TaskView(run=run, execution=execution).partial
-            return run, decode(execution.result)
+            return run, self._found(run)
+
+        return await self._threads.read(read)
+
+    async def found(self, owner: Owner, run_id: str) -> tuple[TaskSpec, Run, Any]:
+        """Return a task with its result, or its partial result if it hasn't ended; None if it has neither."""
+
+        def read() -> tuple[TaskSpec, Run, Any]:
+            run = find_run(self._store, owner, run_id, KIND)
+            return TaskSpec.from_blob(run.spec), run, self._found(run)
 
         return await self._threads.read(read)
 
@@ -338,6 +344,13 @@ class Tasks:
             place=None if before is None else before + 1,
             missing=self._missing(run, execution) if waits else "",
         )
+
+    def _found(self, run: Run) -> Any:
+        """Return a task's result, or its partial result; None if it has neither."""
+        execution = self._store.execution(run.id)
+        if execution.result is None:
+            return TaskView(run=run, execution=execution).partial
+        return decode(execution.result)
 
     def _missing(self, run: Run, execution: Execution) -> str:
         needs = execution.needs

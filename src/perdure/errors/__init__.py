@@ -66,6 +66,7 @@ PerdureError
 │   ├── SavepointNotFound
 │   ├── ExperimentNotFound
 │   ├── ArtifactNotFound
+│   ├── ConfigurationNotFound
 │   └── NoSavepoint
 ├── Forbidden                   the server's operator doesn't allow it              (HTTP 403)
 │   └── KindNotAllowed
@@ -214,6 +215,7 @@ from perdure.errors.invalid_networks import (
 )
 from perdure.errors.not_found import (
     ArtifactNotFound,
+    ConfigurationNotFound,
     ExperimentNotFound,
     InstanceNotFound,
     ManagerUnusable,
@@ -301,8 +303,8 @@ __all__ = [
     "AcknowledgedLost", "AddressUnavailable", "AmbiguousMonomer", "AnyPairedImpossible",
     "ArtifactNotFound", "ArtifactsNotShared", "ArtifactsUnavailable", "AsgiOnly", "BackupRefused",
     "CertificateFailed",
-    "CircularDefinition", "ConstraintArgumentCount", "CopyRefused", "CorruptBlob", "Damaged",
-    "DialectUnusable",
+    "CircularDefinition", "ConfigurationNotFound", "ConstraintArgumentCount", "CopyRefused",
+    "CorruptBlob", "Damaged", "DialectUnusable",
     "DocumentsExceeded", "DuplicateBindingSiteName", "DuplicateElement", "DuplicateMonomerName",
     "EarlyTermination", "EmptyMonomerName", "EmptyProblem", "EndedRunsExceeded", "EngineCrashed",
     "EngineFinished", "EvaluationFailed", "ExperimentExists", "ExperimentNotFound",

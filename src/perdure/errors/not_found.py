@@ -51,5 +51,9 @@ class ArtifactNotFound(NotFound):
     """There is no file {path!r} in {what}; list its files to see those that exist."""
 
 
+class ConfigurationNotFound(NotFound):
+    """The run {run!r} has no configuration {number}; it has found {found}."""
+
+
 class NoSavepoint(NotFound):
     """The run {run!r} has no intact savepoint to restore from."""

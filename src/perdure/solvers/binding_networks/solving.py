@@ -47,6 +47,7 @@ def solve(
     timeout: float | None = None,
     cancelled: Callable[[], bool] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_found: Callable[[Configuration], None] | None = None,
     state: Mapping[str, Any] | None = None,
     on_state: Callable[[dict[str, Any]], None] | None = None,
 ) -> Solution:
@@ -76,6 +77,9 @@ def solve(
     on_progress
         Called with the bounds, the best configuration and what is being computed, whenever they have changed.
         An error that it raises ends the solve.
+    on_found
+        Called with each configuration of the list, in its order, when several are asked for. With a `state`,
+        those that were listed before come again. An error that it raises ends the solve.
     state, on_state
         `on_state` is called now and then with plain data, in which `found` is the number of configurations
         listed. Passed as `state`, a solve of the same question continues from there to the same solution.
@@ -103,7 +107,7 @@ def solve(
     watch = Watch(timeout, cancelled)
     asked = network if isinstance(network, Network) else load_network(network)
     first = 1 if all else min(gen, 1)
-    run = _Run(asked, connected, watch, first, on_progress, state, on_state)
+    run = _Run(asked, connected, watch, first, on_progress, on_found, state, on_state)
     return run.answer(gen=gen, least=min_polymers, everything=all, count=count, levels=levels)
 
 
@@ -117,11 +121,13 @@ class _Run:
         watch: Watch,
         output: int,
         on_progress: Callable[[Progress], None] | None,
+        on_found: Callable[[Configuration], None] | None,
         state: Mapping[str, Any] | None,
         on_state: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self.network, self.connected, self.watch = network, connected, watch
         self.listens = on_progress is not None
+        self.on_found = on_found
         self.on_state = on_state
         self.key = [sha256(msgspec.msgpack.encode(network)).hexdigest(), connected]
         if state is not None and state["key"] != self.key:
@@ -309,6 +315,8 @@ class _Run:
             if following is None:
                 return True
             found.append(self.assembly.configuration(following))
+            if self.on_found is not None:
+                self.on_found(found[-1])
             self._save_now_and_then(len(found))
         return next(divisions, None) is None
 
