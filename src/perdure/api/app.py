@@ -29,6 +29,8 @@ from perdure.api.dialects import installed_dialects
 from perdure.api.login_key import login_key
 from perdure.api.native import NATIVE
 from perdure.api.opening import opened
+from perdure.api.page import PUBLIC as PUBLIC_PAGE
+from perdure.api.page import PUBLIC_BELOW, installed_page
 from perdure.dialects.bptk.external_state import ExternalStateAdapter
 from perdure.dialects.bptk.router import in_memory
 from perdure.drivers.task_registry import TaskRegistry
@@ -81,12 +83,15 @@ class App(FastAPI):
         Which hosts it answers to, and which web pages may call it.
     edge
         What answers: the native API, and the dialects.
+    serves_page
+        Whether the page has been built, and is served at ``/ui``.
     """
 
     tokens_needed: bool
     hosts: set[str]
     origins: OriginPolicy
     edge: Edge
+    serves_page: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the edge answer: it does for all routes what middlewares would do for those of FastAPI."""
@@ -156,6 +161,7 @@ def create_app(
     sources = () if isinstance(executor, Unplaced) else settings.tasks
     registry = TaskRegistry(sources, Numerics(others=settings.other_numerics))
     artifacts = open_artifacts(store, settings)
+    page = installed_page()
 
     @asynccontextmanager
     async def opening(metrics: Metrics) -> AsyncIterator[AppServices]:
@@ -183,14 +189,16 @@ def create_app(
                 *experiments.router.routes,
                 *tasks.router.routes,
                 *networks.router.routes,
+                *(() if page is None else page.router().routes),
             ],
             installed_dialects() if dialects is None else dialects,
-            service.PUBLIC | login.PUBLIC,
+            service.PUBLIC | login.PUBLIC | PUBLIC_PAGE,
         ),
         settings.cors_origins,
         any_host=bool(tokens),
         administrator_socket=administrator_socket,
         on_closed=on_closed,
+        serves_page=page is not None,
     )
 
 
@@ -271,6 +279,7 @@ def _app(
     any_host: bool,
     administrator_socket: str | None = None,
     on_closed: Callable[[], None] | None = None,
+    serves_page: bool = False,
 ) -> App:
     """Make an app, which opens with its lifespan what it works with."""
     metrics, limit = Metrics(), Limit(settings.max_body_bytes, "PERDURE_MAX_BODY_BYTES")
@@ -313,10 +322,12 @@ def _app(
             apis.public,
             limit,
             [*experiments.uploads(settings.max_upload_bytes), *login.UPLOADS],
+            PUBLIC_BELOW if serves_page else (),
         ),
         root_path=settings.root_path or "",
         count=metrics.count_answer,
         log_all=settings.access_log,
     )
     app.tokens_needed, app.hosts, app.origins, app.edge = callers.tokens_needed, hosts, policy, edge
+    app.serves_page = serves_page
     return app

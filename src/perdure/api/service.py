@@ -12,9 +12,10 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from perdure.api.context import Serving
+from perdure.api.page import wants_page
 from perdure.api.schemas import CheckStore
 from perdure.api.start_page import address_of, start_page
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
@@ -64,11 +65,23 @@ class StoreReport(BaseModel):
     repaired: list[str] = Field(description="What was wrong and has been repaired, in words.")
 
 
-@router.get("/", operation_id="start_page", response_class=HTMLResponse, responses=error_responses(403))
+@router.get(
+    "/",
+    operation_id="start_page",
+    response_class=HTMLResponse,
+    responses={307: {"description": "A browser asked: the page is at `/ui/`."}, **error_responses(403)},
+)
 async def show_start_page(request: Request, serving: Serving) -> Response:
-    """Show where the server answers, what it serves, and where to go next, as a page without scripts."""
+    """Show where the server answers, what it serves, and where to go next, as a page without scripts.
+
+    A browser, which asks for HTML by name, is led to the page at `/ui/` instead, if that is served.
+    """
+    if request.app.serves_page and wants_page(request):
+        return RedirectResponse("ui/", 307, {"Vary": "Accept"})
     shown = await start_page(request, serving, request.app.openapi()["paths"])
-    return page("Perdure", shown, form=caller_of(request.scope).by_cookie)
+    answer = page("Perdure", shown, form=caller_of(request.scope).by_cookie)
+    answer.headers["Vary"] = "Accept"
+    return answer
 
 
 @router.get("/docs", operation_id="docs", response_class=HTMLResponse, responses=error_responses(403))

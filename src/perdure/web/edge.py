@@ -61,6 +61,8 @@ class Admission:
         The largest body of JSON.
     uploads
         Requests of the native API whose body isn't JSON.
+    public_below
+        Beginnings of paths of the native API that need no token, each with a slash at its end.
     """
 
     callers: Callers
@@ -68,6 +70,7 @@ class Admission:
     public: Collection[str]
     limit: Limit
     uploads: Sequence[Upload] = ()
+    public_below: tuple[str, ...] = ()
 
 
 class Edge:
@@ -253,7 +256,7 @@ class Edge:
 
     async def _hand_on(self, scope: Scope, headers: Headers, receive: Receive, send: "_Answering") -> None:
         """Let the app of the other routes answer."""
-        public = scope["path"] in self.public
+        public = scope["path"] in self.public or scope["path"].startswith(self._admission.public_below)
         note_caller(scope, self._caller(scope, headers, send, public=public, native=True))
         if scope["method"] in _WITH_BODY and has_body(headers):
             upload = next((one for one in self._admission.uploads if one.path.fullmatch(scope["path"])), None)

@@ -1,0 +1,62 @@
+// Builds the page into a folder: `node build.mjs [FOLDER] [--watch]`.
+//
+// Scripts get hashed names, so that browsers may keep them for good. index.html and worker.js keep theirs: the worker
+// is shared by all tabs, also by those that were opened before a new build.
+import { build, context } from "esbuild";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const folder =
+  process.argv.slice(2).find((it) => !it.startsWith("--")) ?? join(here, "../src/perdure/page");
+const watch = process.argv.includes("--watch");
+
+// Lit warns of a build for development, unless it is resolved with the condition "production".
+const common = {
+  absWorkingDir: here,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  legalComments: "none",
+  conditions: ["production"],
+  tsconfig: join(here, "tsconfig.json"),
+  outdir: folder,
+  charset: "utf8",
+};
+
+const page = {
+  name: "page",
+  setup(build) {
+    build.onEnd(async ({ errors, metafile }) => {
+      if (errors.length) return;
+      const [main] = Object.entries(metafile.outputs).find(
+        ([, output]) => output.entryPoint === "src/main.ts",
+      );
+      const text = await readFile(join(here, "src/index.html"), "utf8");
+      await writeFile(join(folder, "index.html"), text.replace("main.js", basename(main)));
+    });
+  },
+};
+
+const builds = [
+  {
+    ...common,
+    entryPoints: ["src/main.ts"],
+    splitting: true,
+    metafile: true,
+    entryNames: "[name]-[hash]",
+    chunkNames: "[name]-[hash]",
+    plugins: [page],
+  },
+  { ...common, entryPoints: ["src/worker.ts"] },
+];
+
+await rm(folder, { recursive: true, force: true });
+await mkdir(folder, { recursive: true });
+if (watch) {
+  for (const options of builds) await (await context(options)).watch();
+} else {
+  await Promise.all(builds.map((options) => build(options)));
+}

@@ -1,0 +1,18 @@
+// Which page belongs to which route; each is loaded when it is first shown.
+
+import type { RouteName } from "./router.js";
+import type { Kind } from "./types.js";
+
+export interface PageSource {
+  /** The name of its element. */
+  element: string;
+  title: string;
+  load: () => Promise<unknown>;
+}
+
+export const PAGES: Partial<Record<RouteName, PageSource>> = {
+  run: { element: "page-run", title: "Run", load: () => import("./pages/run.js") },
+};
+
+/** What shows a run of a kind: an element with the property `run`, a `RunRecord`. */
+export const RUN_PAGES: Partial<Record<Kind, Omit<PageSource, "title">>> = {};
