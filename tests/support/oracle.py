@@ -354,7 +354,7 @@ class OracleStore:
                 kept = self._find(run_id)
                 del self._runs[run_id]
                 self._run_keys = {key: made for key, made in self._run_keys.items() if made[1] != run_id}
-                return None, (replace(_committed(kept.run), deleted=True),)
+                return None, (replace(_committed(kept.run), deleted=True, owner=kept.run.owner),)
             case PutDocument() | AddDocuments() | Touch() | DeleteDocument():
                 return self._documents.execute(command), ()
             case UseBlobs() | SweepBlobs() | ForgetBlobs():

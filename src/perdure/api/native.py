@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from typing import Final
 
-from perdure.api import events, steps
+from perdure.api import events, run_events, steps
 from perdure.web.dialect import Dialect, Route
 from perdure.web.errors import error_body
 from perdure.web.openapi import describe
@@ -12,7 +12,7 @@ from perdure.web.services import AppServices
 
 __all__ = ["NATIVE"]
 
-_OPERATIONS = (*steps.OPERATIONS, events.FOLLOW)
+_OPERATIONS = (*steps.OPERATIONS, events.FOLLOW, run_events.FOLLOW_RUNS)
 _DESCRIBED, _SCHEMAS = describe(_OPERATIONS)
 _ROUTES: list[Route[AppServices]] = [
     route(operation, described) for operation, described in zip(_OPERATIONS, _DESCRIBED, strict=True)

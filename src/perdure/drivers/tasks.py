@@ -218,7 +218,19 @@ class Tasks:
 
         Another owner's task doesn't exist; a run of another kind raises `WrongKind`.
         """
-        return await self._threads.read(lambda: self._view(find_run(self._store, owner, run_id, KIND)))
+        return await self._threads.read(lambda: self.view_of(find_run(self._store, owner, run_id, KIND)))
+
+    def view_of(self, run: Run) -> TaskView:
+        """Return the state of a task; blocking."""
+        execution = self._store.execution(run.id)
+        before = self._store.waiting_before(run.id)
+        waits = run.state not in FINAL and not execution.worked_on(self._store.clock())
+        return TaskView(
+            run=run,
+            execution=execution,
+            place=None if before is None else before + 1,
+            missing=self._missing(run, execution) if waits else "",
+        )
 
     async def result(self, owner: Owner, run_id: str) -> tuple[Run, Any]:
         """Return a task that has ended with its result; for a failed task, its partial result or None.
@@ -333,17 +345,6 @@ class Tasks:
 
     async def _find(self, owner: Owner, run_id: str) -> Run:
         return await self._threads.read(lambda: find_run(self._store, owner, run_id, KIND))
-
-    def _view(self, run: Run) -> TaskView:
-        execution = self._store.execution(run.id)
-        before = self._store.waiting_before(run.id)
-        waits = run.state not in FINAL and not execution.worked_on(self._store.clock())
-        return TaskView(
-            run=run,
-            execution=execution,
-            place=None if before is None else before + 1,
-            missing=self._missing(run, execution) if waits else "",
-        )
 
     def _found(self, run: Run) -> Any:
         """Return a task's result, or its partial result; None if it has neither."""

@@ -5,6 +5,9 @@ the current state of the run. Commits of this process cause a hint at once, thos
 store receives a notice of them. A poll finds the others: if anything was committed since the last poll, it
 compares the versions of all runs with subscribers. So a lost message delays a reader, but never blocks it
 forever.
+
+Readers of all runs get the hints about each run. If the store is shared, they also get one about `ANY_RUN`
+from every poll after a commit: any run may have changed.
 """
 
 import asyncio
@@ -13,7 +16,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 import structlog
@@ -25,9 +28,12 @@ from perdure.stores.base import Store, Version
 from perdure.stores.commands import Committed, Notice
 from perdure.supervision import start_thread
 
-__all__ = ["Feed", "Hint", "Subscription"]
+__all__ = ["ANY_RUN", "Feed", "Hint", "Subscription"]
 
 EVERY = 1.0  # seconds between two polls
+
+ANY_RUN: Final = ""
+"""The run of a hint for those who follow all runs: any of them may have changed."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +50,14 @@ class Hint(msgspec.Struct, frozen=True):
         made the change, the run was deleted, or somebody asked for a look at the run.
     position
         The number of steps after the commit; 0 without a state.
+    owner
+        Whose it was, if a commit of this process deleted it; otherwise empty.
     """
 
     run_id: str
     state: RunStatus | None = None
     position: int = 0
+    owner: str = ""
 
 
 class Subscription:
@@ -155,6 +164,7 @@ class Feed:
         self._lock = threading.Lock()  # guards all of the following
         self._readers: dict[str, set[Subscription]] = {}  # by run
         self._subscribed: dict[Subscription, set[str]] = {}  # the same, by reader
+        self._of_all: set[Subscription] = set()  # readers of all runs
         self._known: dict[str, Version | None] = {}  # versions at the last poll, by run; None is no run
         self._revision: object = None  # of the store at the last poll; None makes the next poll compare
         self._idle: threading.Event | None = None  # ends the polling thread
@@ -183,6 +193,7 @@ class Feed:
             self._closed = True
             self._readers.clear()
             self._subscribed.clear()
+            self._of_all.clear()
             self._rest()
 
     def subscribe(self, *run_ids: str) -> Subscription:
@@ -200,18 +211,28 @@ class Feed:
             self.add(subscription, run_id)
         return subscription
 
+    def subscribe_to_all(self) -> Subscription:
+        """Subscribe to all runs, from within an event loop, also to those that are created later.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the feed is closed.
+        """
+        subscription = Subscription(self)
+        with self._lock:
+            self._begin(polling=self._store.shared)
+            self._of_all.add(subscription)
+        return subscription
+
     def add(self, subscription: Subscription, run_id: str) -> None:
         """Send a subscription the hints about one more run."""
         with self._lock:
-            if self._closed:
-                raise StoreUnavailable(reason="its feed of changes is closed")
+            self._begin(polling=True)
             if run_id not in self._known:
                 self._revision = None
             self._readers.setdefault(run_id, set()).add(subscription)
             self._subscribed.setdefault(subscription, set()).add(run_id)
-            if self._idle is None:
-                idle = self._idle = threading.Event()
-                start_thread("perdure-feed", lambda _: self._keep_polling(idle))
 
     def remove(self, subscription: Subscription, *run_ids: str) -> None:
         """Send a subscription no more hints about some runs; about any run if none is named."""
@@ -224,13 +245,15 @@ class Feed:
                     del self._readers[run_id]
             if not subscribed:
                 self._subscribed.pop(subscription, None)
-            if not self._readers:
+            if not run_ids:
+                self._of_all.discard(subscription)
+            if not self._readers and not (self._of_all and self._store.shared):
                 self._rest()
 
     def has(self, subscription: Subscription, run_id: str) -> bool:
         """Return whether a subscription receives the hints about a run."""
         with self._lock:
-            return run_id in self._subscribed.get(subscription, ())
+            return subscription in self._of_all or run_id in self._subscribed.get(subscription, ())
 
     def poll(self) -> None:
         """Notify the readers of all subscribed runs that changed since the last poll; blocking.
@@ -245,6 +268,7 @@ class Feed:
                 if revision == self._revision:
                     return
                 run_ids = list(self._readers)
+                of_all = tuple(self._of_all if self._store.shared else ())
             versions = self._versions(run_ids)
         except PerdureError as error:
             with self._lock:
@@ -262,7 +286,7 @@ class Feed:
             self._known = found
             self._revision = revision if self._readers.keys() <= found.keys() else None
             readers = [(id, tuple(self._readers.get(id, ()))) for id in changed]
-        for run_id, subscriptions in readers:
+        for run_id, subscriptions in (*readers, (ANY_RUN, of_all)):
             for subscription in subscriptions:
                 subscription.notify(Hint(run_id))
 
@@ -290,21 +314,32 @@ class Feed:
         if self._metrics is not None:
             self._metrics.store_changes.inc()
         run_id = change.run_id
-        hint = Hint(run_id) if change.deleted else Hint(run_id, change.state, change.position)
+        if change.deleted:
+            hint = Hint(run_id, owner=change.owner)
+        else:
+            hint = Hint(run_id, change.state, change.position)
         self._send(hint)
 
     def _hear_notice(self, notice: Notice) -> None:
         """Notify the readers about a commit of another process, or all if any run may have changed."""
         with self._lock:
-            run_ids = list(self._readers) if notice.run_id is None else [notice.run_id]
+            run_ids = [*self._readers, ANY_RUN] if notice.run_id is None else [notice.run_id]
         for run_id in run_ids:
             self._send(Hint(run_id))
 
     def _send(self, hint: Hint) -> None:
         with self._lock:
-            readers = tuple(self._readers.get(hint.run_id, ()))
+            readers = (*self._readers.get(hint.run_id, ()), *self._of_all)
         for subscription in readers:
             subscription.notify(hint)
+
+    def _begin(self, *, polling: bool) -> None:
+        """Start the polling thread if it is needed and isn't there; called with the lock held."""
+        if self._closed:
+            raise StoreUnavailable(reason="its feed of changes is closed")
+        if polling and self._idle is None:
+            idle = self._idle = threading.Event()
+            start_thread("perdure-feed", lambda _: self._keep_polling(idle))
 
     def _keep_polling(self, idle: threading.Event) -> None:
         while not idle.wait(self._every):

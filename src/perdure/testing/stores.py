@@ -132,7 +132,7 @@ class StoreConformance(
                 Committed("run", RunStatus.CREATED, 2),
                 Committed("run", RunStatus.STARTED, 2),
                 Committed("fork", RunStatus.CREATED, 1),
-                Committed("fork", RunStatus.CREATED, 1, deleted=True),
+                Committed("fork", RunStatus.CREATED, 1, deleted=True, owner="ann"),
             ]
             stop()
             stop()

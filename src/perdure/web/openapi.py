@@ -107,14 +107,12 @@ def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(operation: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = [
-        {
-            "name": "run_id",
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", "pattern": RUN_ID_PATTERN},
-        }
-    ]
+    run_id = {"type": "string", "pattern": RUN_ID_PATTERN}
+    parameters: list[dict[str, Any]] = (
+        [{"name": "run_id", "in": "path", "required": True, "schema": run_id}]
+        if "{run_id}" in operation.path
+        else []
+    )
     if operation.query is not None:
         properties = schemas[operation.query.__name__]["properties"]
         parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]

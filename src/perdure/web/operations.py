@@ -29,17 +29,17 @@ RUN_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Handler = Callable[[AppServices, Call, Any], Awaitable[bytes | ASGIApp]]
-"""Takes the services, a call for a run, and the decoded body or query of the operation's type."""
+"""Takes the services, a call, and the decoded body or query of the operation's type."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What an operation on a run takes and answers, for decoding and for the OpenAPI document.
+    """What an operation takes and answers, for decoding and for the OpenAPI document.
 
     Attributes
     ----------
     path, method
-        Where it is; the path has the parameter ``run_id`` and no other.
+        Where it is; the path has the parameter ``run_id`` or none.
     handler
         What does it; its name is the operation's id, its docstring the description.
     body
@@ -79,7 +79,7 @@ def route(operation: Operation, described: Mapping[str, Any]) -> Route[AppServic
     handler, query = operation.handler, operation.query
 
     async def answer(services: AppServices, call: Call) -> bytes | ASGIApp:
-        if _RUN_ID.fullmatch(call.params["run_id"]) is None:
+        if any(_RUN_ID.fullmatch(value) is None for value in call.params.values()):
             raise invalid_request([Problem(("path", "run_id"), f"must match {RUN_ID_PATTERN}")])
         asked = _read_query(call.scope["query_string"], query)
         return await handler(services, call, call.body if query is None else asked)

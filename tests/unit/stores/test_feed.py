@@ -17,7 +17,7 @@ from perdure.observability import Metrics
 from perdure.run import Change
 from perdure.stores.base import Store, Version
 from perdure.stores.commands import Append, ChangeRun, DeleteRun, Lease, Renew, Unleased
-from perdure.stores.feed import Feed, Hint, Subscription
+from perdure.stores.feed import ANY_RUN, Feed, Hint, Subscription
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_samples import WAIT, an_entry, created, queued
 
@@ -61,7 +61,7 @@ def test_a_commit_of_this_process_is_a_hint_with_the_state_that_it_led_to() -> N
             bring(store, RunStatus.STARTED, RunStatus.PAUSED)
             assert await hints(changes) == [Hint("run", RunStatus.STARTED), Hint("run", RunStatus.PAUSED)]
             store.submit(DeleteRun("run")).result(WAIT)
-            assert await hints(changes) == [Hint("run")]
+            assert await hints(changes) == [Hint("run", owner="ann")]
 
     run(work)
 
@@ -114,6 +114,46 @@ def test_the_poll_finds_every_change_that_nobody_reported() -> None:
             created(store, "b")
             feed.poll()
             assert await hints(changes) == [Hint("b")]
+
+    run(work)
+
+
+def test_a_reader_of_all_runs_gets_hints_about_those_that_are_made_later_and_whose_a_deleted_one_was() -> (
+    None
+):
+    async def work() -> None:
+        store = MemoryStore()
+        with Feed(store, every=NEVER) as feed, feed.subscribe_to_all() as changes:
+            assert polling() == [], "in a store that isn't shared, every commit is this process's"
+            created(store, "new", owner="bob")
+            assert await hints(changes) == [Hint("new", RunStatus.CREATED)]
+            store.submit(DeleteRun("new")).result(WAIT)
+            assert await hints(changes) == [Hint("new", owner="bob")]
+            changes.close()
+            created(store, "later")
+            await asyncio.sleep(0)
+            assert not changes.pending
+
+    run(work)
+
+
+def test_a_poll_of_a_shared_store_tells_a_reader_of_all_runs_that_any_may_have_changed() -> None:
+    class SharedStore(DeafStore):
+        shared = True
+
+    async def work() -> None:
+        store = MemoryStore()
+        with Feed(SharedStore(store), every=NEVER) as feed, feed.subscribe_to_all() as changes:
+            feed.poll()
+            assert await hints(changes) == [Hint(ANY_RUN)]
+            feed.poll()
+            await asyncio.sleep(0)
+            assert not changes.pending, "nothing was committed since"
+            created(store, "new")
+            feed.poll()
+            assert await hints(changes) == [Hint(ANY_RUN)]
+            changes.close()
+            await until_nobody_polls()
 
     run(work)
 

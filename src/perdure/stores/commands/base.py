@@ -111,13 +111,15 @@ class Moment(msgspec.Struct, frozen=True):
 class Committed(msgspec.Struct, frozen=True):
     """A durable change of a run; `position` is the number of steps in its log.
 
-    Changes of its execution and reports of its progress count; the renewal of a lease doesn't.
+    Changes of its execution and reports of its progress count; the renewal of a lease doesn't. A deleted run
+    can't be read any more: `owner` says whose it was, and is empty otherwise.
     """
 
     run_id: str
     state: RunStatus
     position: int
     deleted: bool = False
+    owner: str = ""
 
 
 class Notice(msgspec.Struct, frozen=True):

@@ -56,13 +56,14 @@ class DeleteRun(Command[None], frozen=True):
         return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
-        """Return the query for the run."""
-        return (find_run(self.run_id),)
+        """Return the queries for the run and its owner."""
+        return find_run(self.run_id), Query("find_owner", (self.run_id,))
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Forget it."""
         run = found(self.run_id, answers[0])
-        gone = Committed(run.id, run.state, run.position, deleted=True)
+        owner = bytes(answers[1][0][0]).decode(errors="replace")
+        gone = Committed(run.id, run.state, run.position, deleted=True, owner=owner)
         return Decision(None, [write("delete_run", run.number)], (gone,))
 
 

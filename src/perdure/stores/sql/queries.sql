@@ -86,6 +86,10 @@ SELECT number, state, position, version,
     coalesce((SELECT generation FROM generations WHERE run = number), 0), lease, lines
 FROM runs WHERE id = ?1;
 
+-- name: find_owner
+-- Find the owner of a run by its id, as bytes, since a name may be damaged UTF-8
+SELECT CAST(owner AS BLOB) FROM runs WHERE id = ?1;
+
 -- name: find_run_id
 -- Find the id of a run by its number
 SELECT id FROM runs WHERE number = ?1;
