@@ -20,7 +20,7 @@ from perdure.drivers.experiments.script_position import FILES
 from perdure.engines.generators import Generators
 from perdure.engines.warned import Modules
 from perdure.run import Entry, Step
-from perdure.state.codec import decode
+from perdure.state.codec import State, decode
 from perdure.state.savepoint import Savepoint
 from perdure.stores.commands import Blob
 
@@ -105,6 +105,7 @@ class SmallCoSimulation:
         return {"engine": engine, "clock": {"time": self.time_ns, "done": self.done}}
 
     unsaved = 0
+    samples: State = None
 
     def readings(self) -> None:
         return None

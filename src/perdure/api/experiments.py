@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from math import isfinite
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -59,6 +60,16 @@ class FileList(BaseModel):
     """The files that a run wrote, by path; none before it has ended."""
 
     files: list[FileRecord]
+
+
+class DataPackSamples(BaseModel):
+    """Numbers of data packs over simulation time: at most 400 of each series, equally many steps apart."""
+
+    time: list[float] = Field(description="Simulation time of each sample, in seconds.")
+    series: dict[str, list[float | None]] = Field(
+        description="Engine, data pack and place in it, joined by slashes → its number in each sample; null "
+        "for none, or one that isn't finite. At most 24, and at most 8 of a data pack."
+    )
 
 
 class ExperimentSummary(BaseModel):
@@ -305,6 +316,21 @@ async def read_trajectory(run_id: RunId, serving: Serving, owner: Asking) -> Res
     """Read what an experiment's status function answered, up to the newest savepoint."""
     rows = await serving.experiments.trajectory(owner, run_id)
     return download(await serving.transfers.streamed(rows), f"{run_id}.trajectory.jsonl")
+
+
+@router.get(
+    "/runs/{run_id}/datapacks", operation_id="read_datapacks", responses=error_responses(*_READING, 409)
+)
+async def read_datapacks(run_id: RunId, serving: Serving, owner: Asking) -> DataPackSamples:
+    """Read numbers of the data packs over simulation time, thinned out, as they are about now."""
+    view = await serving.experiments.view(owner, run_id)
+    time, series = view.samples
+    return DataPackSamples(
+        time=time,
+        series={
+            name: [value if isfinite(value) else None for value in values] for name, values in series.items()
+        },
+    )
 
 
 async def _ended(serving: Serving, owner: Asking, run_id: str) -> tuple[Run, int | None]:

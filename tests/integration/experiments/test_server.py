@@ -468,6 +468,30 @@ def test_a_run_says_of_each_engine_whether_it_is_saved_or_replayed_and_why(clien
     assert ended(client, run["id"])["progress"]["parts"] == parts
 
 
+def test_numbers_of_data_packs_are_read_over_time_and_a_fork_begins_with_them(client: httpx.Client) -> None:
+    run_id = made(client, send(client, "sampled", example("exchange")), seed=7)["id"]
+    assert client.get(f"/runs/{run_id}/datapacks").json() == {"time": [], "series": {}}
+    put(client, run_id, "started")
+    assert "samples" not in ended(client, run_id)["progress"]
+    sampled = client.get(f"/runs/{run_id}/datapacks").json()
+    stride = round(sampled["time"][1] * 100)
+    assert stride > 1, "500 steps have too many samples, so that every second was dropped"
+    assert sampled["time"] == [step / 100 for step in range(0, 500, stride)]
+    assert {name.split("/")[0] for name in sampled["series"]} == {"walker", "observer"}
+    for values in sampled["series"].values():
+        assert len(values) == len(sampled["time"])
+    rows = [json.loads(row) for row in client.get(f"/runs/{run_id}/trajectory").text.splitlines()]
+    assert len(rows) == 500
+    places = [row for row in rows if round(row["t"] * 100) % stride == 0]
+    assert [row["position"] for row in places] == sampled["series"]["walker/position/x"]
+    assert "samples" not in client.get(f"/runs/{run_id}").json()["progress"]
+
+    fork = client.post(f"/runs/{run_id}/fork", json={"savepoint": 0}).json()["id"]
+    put(client, fork, "started")
+    ended(client, fork)
+    assert client.get(f"/runs/{fork}/datapacks").json() == sampled
+
+
 def test_twelve_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     with served(tmp_path, max_simulations=12) as server, server.client() as client:
         send(client, "pendulum", example("pendulum"))

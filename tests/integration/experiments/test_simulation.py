@@ -21,7 +21,7 @@ from perdure.drivers.experiments.saved_files import SavedFiles
 from perdure.drivers.experiments.script_position import POSITION, ScriptPosition, restarted
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.errors import EngineCrashed, FileLost, HashSeedChanged, ReplayMismatch, ScriptFailed
-from perdure.state.codec import encode
+from perdure.state.codec import encode, pack
 from perdure.times import NANOSECOND
 
 LOOP = """
@@ -483,6 +483,7 @@ def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
         "steps": 15,
         "max_steps": 20,
         "fraction": 0.75,
+        "samples": pack(None),  # those of the co-simulation, which has none here
         "replaying": False,
         "parts": {"engine": {"kept": "saved", "reason": None}},
     }

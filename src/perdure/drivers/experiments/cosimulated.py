@@ -40,6 +40,11 @@ class CoSimulated(Protocol):
         ...
 
     @property
+    def samples(self) -> State:
+        """Numbers of the data packs over time, for whoever watches; read by any thread."""
+        ...
+
+    @property
     def unsaved(self) -> int:
         """The bytes of what `readings` would return now."""
         ...

@@ -18,6 +18,7 @@ from typing import Any
 from perdure.drivers.experiments.configuration import Configuration
 from perdure.drivers.experiments.functions import Functions
 from perdure.drivers.experiments.member import Member, named
+from perdure.drivers.experiments.samples import SAMPLES, Samples
 from perdure.engines.base import Modular
 from perdure.engines.json_data import copied
 from perdure.engines.recorded import Notes, Recorded
@@ -85,6 +86,12 @@ class CoSimulation:
         self._packs: dict[str, dict[str, Any]] = {}
         self._given: dict[str, dict[str, Any]] = {}
         self._functions: Recorded | None = None
+        self._samples = Samples()
+
+    @property
+    def samples(self) -> State:
+        """Numbers of the data packs over time, as `Samples` keeps them; read by any thread."""
+        return self._samples.to_state()
 
     @property
     def time(self) -> Fraction:
@@ -158,9 +165,11 @@ class CoSimulation:
         due = {name: m for name, m in self._members.items() if m.due <= self._time}
         for name, member in due.items():
             self._packs[name] = member.fetch()
+        time_ns = nanoseconds(self._time, self._unit)
+        self._samples.take(self._iteration, time_ns / 1e9, self._packs)
         inputs = {
             "iteration": self._iteration,
-            "time_ns": nanoseconds(self._time, self._unit),
+            "time_ns": time_ns,
             "due": list(due),
             "packs": dict(self._packs),
         }
@@ -245,6 +254,7 @@ class CoSimulation:
                 "due": {name: member.due for name, member in self._members.items()},
                 "trajectory": list(self.trajectory),
             },
+            SAMPLES: self.samples,
             BEGAN: {id: part.began for id, part in self.parts.items()},
             WARNED: {name: isolated.warned() for name, isolated in self._isolated()},
         }
@@ -298,6 +308,7 @@ class CoSimulation:
         self._given = {name: dict(given) for name, given in packs["given"].items() if name in members}
         self._iteration, self.done = clock["iteration"], clock["done"]
         self.trajectory = list(clock["trajectory"])
+        self._samples = Samples(entities.get(SAMPLES))
 
     def close(self) -> None:
         """Close all engines and end their processes; raise the first error once all are closed."""

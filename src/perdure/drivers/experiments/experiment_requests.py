@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
+from perdure.drivers.experiments.samples import SAMPLES, read_samples
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Execution, Run
@@ -87,7 +88,18 @@ class ExperimentView(msgspec.Struct, frozen=True, kw_only=True):
         The state is the run's: a process that is gone, or frozen, can't report it.
         """
         report = self.execution.progress
-        return None if report is None else {**unpack(report), "state": self.run.state.value}
+        if report is None:
+            return None
+        told = unpack(report)
+        told.pop(SAMPLES, None)
+        return {**told, "state": self.run.state.value}
+
+    @property
+    def samples(self) -> tuple[list[float], dict[str, list[float]]]:
+        """Times and series of the numbers in data packs, as of the latest report."""
+        report = self.execution.progress
+        packed = None if report is None else unpack(report).get(SAMPLES)
+        return read_samples(None if packed is None else unpack(packed))
 
     def in_state(self, state: RunStatus) -> "ExperimentView":
         """Return it as it was when its run came to a state."""

@@ -26,6 +26,7 @@ from perdure.drivers.experiments.nrp import Nrp, NRPSimulationTimeout, Rows, Scr
 from perdure.drivers.experiments.plan import Ending, EndState, Past, Plan
 from perdure.drivers.experiments.printed import Printed
 from perdure.drivers.experiments.publisher import Publisher
+from perdure.drivers.experiments.samples import SAMPLES
 from perdure.drivers.experiments.script import Script, error_in_words
 from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.script_position import FILES, POSITION, SCRIPT, WARNED, ScriptPosition
@@ -35,7 +36,7 @@ from perdure.engines.clock_methods import ClockMethods
 from perdure.engines.clocks import TICK, Polled, builtins_with, facades
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import Unavailable
-from perdure.state.codec import State, decode
+from perdure.state.codec import State, decode, pack
 from perdure.times import nanoseconds
 
 __all__ = ["Simulation"]
@@ -364,6 +365,7 @@ class Simulation:
             "steps": steps,
             "max_steps": most,
             "fraction": None if most is None else steps / most if most else 1.0,
+            SAMPLES: pack(self._cosimulation.samples),
             "replaying": self._tape.phase is not Phase.RECORDING,
             "parts": {
                 part: {
