@@ -1,8 +1,8 @@
 """The samples: numbers in the data packs of a simulation over time, of a bounded size however long it runs.
 
 At first the numbers are noted in each step. When there is no room for more, every second sample is dropped,
-and from then on half as many are taken. What is kept depends on the steps alone, so that a run that is resumed
-has the samples it would have had. Taking them reads the data packs and changes nothing.
+and from then on half as many are taken. What is kept depends on the steps alone, so that a run that is
+resumed has the samples it would have had. Taking them reads the data packs and changes nothing.
 """
 
 import sys
