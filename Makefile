@@ -25,7 +25,10 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 help: ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/.ready: pyproject.toml $(LOCK) $(if $(LATEST),FORCE)
+# The page is built with the installation, so a change of it installs anew.
+PAGE := hatch_build.py $(shell find ui -name node_modules -prune -o -type f -print)
+
+$(VENV)/.ready: pyproject.toml $(LOCK) $(PAGE) $(if $(LATEST),FORCE)
 	@$(PYTHON) -c 'import sys; sys.exit("Perdure needs Python 3.11 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --upgrade $(if $(LATEST),,$(LOCKED)) pip
@@ -41,11 +44,16 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 serve: $(VENV)/.ready ## Start the server on http://127.0.0.1:5000 with the example models
 	@$(BIN)/perdure serve
 
-lint: $(VENV)/.ready-dev ## Check form, types and layers
+ui/node_modules/.ready: ui/package-lock.json $(VENV)/.ready-dev
+	$(BIN)/python hatch_build.py ci --ignore-scripts
+	@touch $@
+
+lint: $(VENV)/.ready-dev ui/node_modules/.ready ## Check form, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python hatch_build.py run check
 
 # What every process of the tests imports is compiled once, also where the environment says not to keep that.
 compiled: $(VENV)/.ready-dev
@@ -74,4 +82,4 @@ lock: ## Renew constraints.txt with the newest versions, and print what changed
 	@mv $(LOCK).new $(LOCK) && rm -rf $(LOCK_ENVIRONMENT)
 
 clean: ## Remove the environments and caches; the data stay
-	rm -rf .venv .venv-latest $(LOCK_ENVIRONMENT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf ui/node_modules src/perdure/page .venv .venv-latest $(LOCK_ENVIRONMENT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

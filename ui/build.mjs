@@ -3,7 +3,7 @@
 // Scripts get hashed names, so that browsers may keep them for good. index.html and worker.js keep theirs: the worker
 // is shared by all tabs, also by those that were opened before a new build.
 import { build, context } from "esbuild";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -36,6 +36,12 @@ const page = {
       );
       const text = await readFile(join(here, "src/index.html"), "utf8");
       await writeFile(join(folder, "index.html"), text.replace("main.js", basename(main)));
+      const made = new Set([
+        "index.html",
+        "worker.js",
+        ...Object.keys(metafile.outputs).map((it) => basename(it)),
+      ]);
+      for (const name of await readdir(folder)) if (!made.has(name)) await rm(join(folder, name));
     });
   },
 };
@@ -53,7 +59,6 @@ const builds = [
   { ...common, entryPoints: ["src/worker.ts"] },
 ];
 
-await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
 if (watch) {
   for (const options of builds) await (await context(options)).watch();
