@@ -55,6 +55,9 @@ class ManagerRecord(BaseModel):
         description="The inputs of another engine, each with what it is at the start; null for nothing. A "
         "scenario or a step may set them, numbers also as constants."
     )
+    units: dict[str, str] = Field(
+        description="What elements are counted in, of those that have a unit; `time` is the model's time."
+    )
     problems: list[str] = Field(description="What was found wrong but can be lived with.")
 
 
@@ -98,6 +101,7 @@ def _record(manager: Manager) -> ManagerRecord:
             "constants": model.constants,
             "points": _config(plain)["points"],
             "inputs": model.inputs,
+            "units": manager.units,
             "problems": manager.problems,
         }
     )

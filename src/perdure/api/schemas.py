@@ -1,7 +1,7 @@
 """The shapes of runs and savepoints in the native API, as pydantic models, strict in what they take."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -230,6 +230,9 @@ class SessionScenario(BaseModel):
     dt: float = Field(description="Step of the computation, in the model's unit.")
     timestep: float = Field(description="Distance of answers, in the model's unit.")
     outputs: list[str]
+    constants: dict[str, Any] = Field(description="What it began with, of what differs from the model.")
+    points: dict[str, Any] = Field(description="The same of graphical functions.")
+    inputs: dict[str, Any] = Field(description="The same of another engine's inputs.")
 
 
 class SessionRecord(_Session):
@@ -324,6 +327,7 @@ def record(run: Run) -> SessionRecord:
             dt=part.config["dt"],
             timestep=part.config.get("timestep", part.config["dt"]),
             outputs=part.outputs,
+            **{kind: part.config.get(kind) or {} for kind in ("constants", "points", "inputs")},
         )
     return SessionRecord.model_validate(
         {

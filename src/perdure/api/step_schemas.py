@@ -10,10 +10,20 @@ import msgspec
 from msgspec import Meta
 
 from perdure.drivers.live_session import Row
-from perdure.drivers.session_requests import Answer, Given, StepLogPage
+from perdure.drivers.session_requests import Answer, SettingsPage, StepLogPage
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
+from perdure.drivers.step_inputs import Inputs
 
-__all__ = ["LogPage", "LogQuery", "ResultsQuery", "SessionResults", "Steps", "StepsTaken"]
+__all__ = [
+    "LogPage",
+    "LogQuery",
+    "ResultsQuery",
+    "SessionResults",
+    "SettingsChanges",
+    "SettingsQuery",
+    "Steps",
+    "StepsTaken",
+]
 
 LARGEST_NUMBER = 2**53 - 1
 
@@ -101,6 +111,20 @@ class LogPage(msgspec.Struct):
     next: int | None
 
 
+class SettingsChange(msgspec.Struct):
+    """What was set before one step."""
+
+    step: int
+    settings: dict[str, dict[str, Settings]]
+
+
+class SettingsChanges(msgspec.Struct):
+    """A page of what was set; `next` is the `after` of the next one, null on the last."""
+
+    changes: list[SettingsChange]
+    next: int | None
+
+
 class ScenarioResults(msgspec.Struct):
     """The results of one scenario, as columns; values as in `ScenarioStep`."""
 
@@ -121,6 +145,13 @@ class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
 
     after: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER, description="The step before the first one.")] = 0
     limit: Annotated[int, Meta(ge=1, le=1000, description="Most steps in the answer.")] = 1000
+
+
+class SettingsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which part of what was set is asked for."""
+
+    after: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER, description="The step before the first one.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Most changes in the answer.")] = 1000
 
 
 class ResultsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -147,10 +178,18 @@ def log_page(log: StepLogPage) -> LogPage:
     """Return a page of the step log."""
     scenarios = _with_decimals(log.spec)
     steps = [
-        LoggedStep(given.step.position, _settings(log.spec, given), _results(scenarios, given.step.rows))
+        LoggedStep(
+            given.step.position, _settings(log.spec, given.inputs), _results(scenarios, given.step.rows)
+        )
         for given in log.steps
     ]
     return LogPage(steps, next_after(log))
+
+
+def settings_changes(page: SettingsPage) -> SettingsChanges:
+    """Return a page of what was set."""
+    changes = [SettingsChange(position, _settings(page.spec, inputs)) for position, inputs in page.changes]
+    return SettingsChanges(changes, page.next)
 
 
 def results_page(log: StepLogPage) -> SessionResults:
@@ -191,9 +230,9 @@ def _results(
     return results
 
 
-def _settings(spec: SessionSpec, given: Given) -> dict[str, dict[str, Settings]]:
+def _settings(spec: SessionSpec, given: Inputs) -> dict[str, dict[str, Settings]]:
     settings: dict[str, dict[str, Settings]] = {}
-    for index, inputs in given.inputs:
+    for index, inputs in given:
         scenario = spec.scenarios[index]
         of_manager = settings.setdefault(scenario.manager, {})
         of_manager[scenario.scenario] = Settings(**inputs)

@@ -15,11 +15,14 @@ from perdure.api.step_schemas import (
     LogQuery,
     ResultsQuery,
     SessionResults,
+    SettingsChanges,
+    SettingsQuery,
     Steps,
     StepsTaken,
     engine_inputs,
     log_page,
     results_page,
+    settings_changes,
     steps_taken,
 )
 from perdure.drivers.session_requests import Answer, StepLogPage, StepRequest
@@ -54,6 +57,12 @@ async def read_steps(services: AppServices, call: Call, query: LogQuery) -> byte
     """Read a page of the step log: what each step was given and what it answered."""
     log = await services.sessions.log(call.owner, call.params["run_id"], query.after, query.limit)
     return await _encoded(log, len(log.steps), log_page)
+
+
+async def read_settings(services: AppServices, call: Call, query: SettingsQuery) -> bytes:
+    """Read what was set on the way: the steps of the log that were given something, without their results."""
+    page = await services.sessions.settings(call.owner, call.params["run_id"], query.after, query.limit)
+    return await anyio.to_thread.run_sync(lambda: msgspec.json.encode(settings_changes(page)))
 
 
 async def read_results(services: AppServices, call: Call, query: ResultsQuery) -> bytes | ASGIApp:
@@ -94,6 +103,15 @@ OPERATIONS = (
         summary="Read the step log",
         query=LogQuery,
         answer=LogPage,
+        errors=_READING,
+    ),
+    Operation(
+        path="/runs/{run_id}/settings",
+        method="GET",
+        handler=read_settings,
+        summary="Read what was set",
+        query=SettingsQuery,
+        answer=SettingsChanges,
         errors=_READING,
     ),
     Operation(

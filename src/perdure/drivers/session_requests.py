@@ -139,6 +139,24 @@ class StepLogPage(msgspec.Struct, frozen=True):
     steps: list[Given]
 
 
+class SettingsPage(msgspec.Struct, frozen=True):
+    """What a session was given on its way, without what it answered.
+
+    Attributes
+    ----------
+    spec
+        The session's, to read the inputs by.
+    changes
+        The steps that were given something, ascending, each with pairs of a scenario's index and its inputs.
+    next
+        The position after which the next page begins; None on the last.
+    """
+
+    spec: SessionSpec
+    changes: list[tuple[int, list[tuple[int, Mapping[str, Any]]]]]
+    next: int | None
+
+
 class Upgraded(msgspec.Struct, frozen=True):
     """What an upgrade came to: the run, and how many logged steps the new model took over again."""
 

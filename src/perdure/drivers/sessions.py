@@ -29,6 +29,7 @@ from perdure.drivers.session_requests import (
     Given,
     NewSession,
     Owner,
+    SettingsPage,
     StepLogPage,
     StepRequest,
     StepRows,
@@ -36,7 +37,7 @@ from perdure.drivers.session_requests import (
     rows_of,
 )
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
-from perdure.drivers.step_inputs import decode_inputs
+from perdure.drivers.step_inputs import Inputs, decode_inputs
 from perdure.drivers.stepping import MAX_CRASHES, Stepping
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
@@ -78,6 +79,8 @@ from perdure.stores.quota import Quota
 __all__ = ["KIND", "Sessions"]
 
 KIND = "session"
+
+_LOOKED_THROUGH = 10_000  # steps that one page of settings looks through at most
 
 T = TypeVar("T")
 
@@ -233,6 +236,11 @@ class Sessions:
         """Return a page of the step log: what each step was given and what it answered."""
         run = await self.run(owner, run_id)
         return await self._threads.read(lambda: self._read_log(run, after, limit))
+
+    async def settings(self, owner: Owner, run_id: str, after: int, limit: int) -> SettingsPage:
+        """Return those of the steps that were given something; a page may be short, or even empty."""
+        run = await self.run(owner, run_id)
+        return await self._threads.read(lambda: self._read_settings(run, after, limit))
 
     async def savepoints(self, owner: Owner, run_id: str) -> Sequence[SavepointInfo]:
         """Return the savepoints that are kept, ascending."""
@@ -493,6 +501,22 @@ class Sessions:
             for step in self.store.steps(run.id, after, limit)
         ]
         return StepLogPage(run, spec, steps)
+
+    def _read_settings(self, run: Run, after: int, limit: int) -> SettingsPage:
+        spec = SessionSpec.from_blob(run.spec)
+        changes: list[tuple[int, Inputs]] = []
+        end = min(run.position, after + _LOOKED_THROUGH)
+        while after < end and len(changes) < limit:
+            steps = self.store.steps(run.id, after, min(1000, end - after))
+            if not steps:  # the run has been deleted meanwhile
+                break
+            for step in steps:
+                after = step.position
+                if step.inputs is not None and (inputs := decode_inputs(step.inputs).inputs):
+                    changes.append((after, inputs))
+                    if len(changes) == limit:
+                        break
+        return SettingsPage(spec, changes, after if after < run.position else None)
 
     async def _save_here(self, live: LiveSession, name: str | None, pinned: bool) -> SavepointInfo:
         savepoint = await self._threads.compute(live.savepoint)

@@ -129,6 +129,18 @@ def catalogue() -> Catalogue:
             "interactive": {"constants": {"advertising_budget": 200.0}},
             "strong_word_of_mouth": {"constants": {"word_of_mouth_success": 0.05}},
         },
+        units={
+            "time": "months",
+            "customers": "persons",
+            "potential_customers": "persons",
+            "initial_potential_customers": "persons",
+            "customer_acquisition": "persons/month",
+            "acquisition_through_advertising": "persons/month",
+            "acquisition_through_word_of_mouth": "persons/month",
+            "advertising_budget": "euros/month",
+            "persons_reached_per_euro": "persons/euro",
+            "contact_rate": "persons/person/month",
+        },
     )
     made.register_model(
         epidemic(),
@@ -138,15 +150,46 @@ def catalogue() -> Catalogue:
             "distancing": {"constants": {"contacts_per_day": 3.0}},
             "precise": {"runspecs": {"dt": 0.125, "method": "rk4"}},
         },
+        units={
+            "time": "days",
+            "population": "persons",
+            "susceptible": "persons",
+            "infectious": "persons",
+            "recovered": "persons",
+            "infection": "persons/day",
+            "recovery": "persons/day",
+            "contacts_per_day": "persons/person/day",
+            "days_infectious": "days",
+        },
     )
     made.register_model(
         supply_chain(),
         scenario_manager="supply_chain",
         scenario={"base": {}, "uncertain": {"constants": {"demand_deviation": 30.0}}},
+        units={
+            "time": "weeks",
+            "inventory": "pieces",
+            "target_inventory": "pieces",
+            "demand": "pieces/week",
+            "expected_demand": "pieces/week",
+            "orders": "pieces/week",
+            "deliveries": "pieces/week",
+            "mean_demand": "pieces/week",
+            "demand_deviation": "pieces/week",
+            "adjustment_time": "weeks",
+        },
     )
     made.register_model(
         checkout(),
         scenario_manager="checkout",
         scenario={"base": {}, "saturday": {"inputs": {"customers_per_minute": 4.0, "tills": 6}}},
+        units={
+            "time": "minutes",
+            "waiting": "persons",
+            "served": "persons",
+            "mean_stay": "minutes",
+            "customers_per_minute": "persons/minute",
+            "minutes_per_customer": "minutes/person",
+        },
     )
     return made

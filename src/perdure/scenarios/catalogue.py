@@ -39,7 +39,7 @@ __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
 
 log = structlog.get_logger(__name__)
 
-_MANAGER_KEYS = ("model", "type", "name", "base_constants", "base_points", "scenarios", "source")
+_MANAGER_KEYS = ("model", "type", "name", "base_constants", "base_points", "units", "scenarios", "source")
 _RUN_SPECS = "runspecs"
 
 Names = str | Iterable[str]
@@ -64,6 +64,8 @@ class Manager:
         Where the model was found: a file's path or ``module.attribute``; None if it was given itself.
     base_constants, base_points
         What every scenario sets unless it says otherwise.
+    units
+        What elements are counted in, by their names, and ``time`` for the model's time; for display only.
     scenarios
         By name.
     remarks
@@ -80,6 +82,7 @@ class Manager:
     source: str | None = None
     base_constants: dict[str, float] = field(default_factory=dict)
     base_points: dict[str, Any] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     model: ServedModel = field(init=False)
@@ -97,7 +100,7 @@ class Manager:
         """Return a manager that can be added to without changing this one."""
         made = copy(self)
         made.base_constants, made.base_points = dict(self.base_constants), dict(self.base_points)
-        made.scenarios, made.remarks = dict(self.scenarios), list(self.remarks)
+        made.units, made.scenarios, made.remarks = dict(self.units), dict(self.scenarios), list(self.remarks)
         return made
 
     def add(self, name: str, definition: Mapping[str, Any]) -> None:
@@ -214,6 +217,7 @@ class Catalogue:
         model: GivenModel | type[Model] | str,
         scenario_manager: str | None = None,
         scenario: Mapping[str, Mapping[str, Any]] | None = None,
+        units: Mapping[str, str] | None = None,
     ) -> None:
         """Register a model with a manager of its own.
 
@@ -227,17 +231,18 @@ class Catalogue:
             BPTK: ``SIR`` gets ``smSir``.
         scenario
             Scenarios by name; by default one, ``base``, that sets nothing.
+        units
+            What elements are counted in, by their names, and ``time`` for the model's time; for display only.
         """
         model = load_model(model) if isinstance(model, str) else model_of(model, "the model")
         name = scenario_manager or f"sm{model.name.capitalize()}"
-        self.register_scenario_manager(
-            {name: {"model": model, "scenarios": {"base": {}} if scenario is None else scenario}}
-        )
+        scenarios = {"base": {}} if scenario is None else scenario
+        self.register_scenario_manager({name: {"model": model, "scenarios": scenarios, "units": units}})
 
     def register_scenario_manager(
         self, scenario_manager: Mapping[str, Mapping[str, Any]], *, folder: Path | None = None
     ) -> None:
-        """Register managers by name, each a dict: model, base_constants, base_points, scenarios.
+        """Register managers by name, each a dict: model, base_constants, base_points, units, scenarios.
 
         A manager that exists keeps its model and takes the scenarios, in place of those that have their
         names; given the same model object again, it takes that as it is now. If one of them is wrong, none is
@@ -311,6 +316,7 @@ class Catalogue:
                 _meet_model(place, manager, definition.get("model"), folder)
             manager.base_constants |= frozen(_mapping(place, definition, "base_constants"))
             manager.base_points |= frozen(_mapping(place, definition, "base_points"))
+            manager.units |= _units(place, definition)
             for scenario, settings in _mapping(place, definition, "scenarios").items():
                 if not isinstance(settings, Mapping):
                     raise InvalidScenario(reason=f"the scenario {scenario!r} of {name!r} is not an object")
@@ -458,6 +464,14 @@ def _mapping(place: str, definition: Mapping[str, Any], key: str) -> Mapping[str
     if not isinstance(value, Mapping):
         raise InvalidScenario(reason=f"{key!r} of {place} is not an object")
     return value
+
+
+def _units(place: str, definition: Mapping[str, Any]) -> Mapping[str, str]:
+    units = _mapping(place, definition, "units")
+    for name, unit in units.items():
+        if not isinstance(unit, str):
+            raise InvalidScenario(reason=f"the unit of {name!r} in {place} is {unit!r:.80}, not a text")
+    return units
 
 
 def _other_keys(place: str, definition: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

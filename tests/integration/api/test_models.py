@@ -25,7 +25,16 @@ def test_managers_are_listed_with_all_that_a_client_needs(client: httpx.Client) 
     }
     assert bath["constants"] == {"tap": 2.0, "leak": 0.1}
     assert bath["points"] == {"curve": [[0.0, 0.0], [10.0, 1.0]]}
+    assert bath["units"] == {}
     assert bath["problems"] == []
+
+
+def test_units_of_a_manager_are_answered_with_its_model() -> None:
+    models = catalogue()
+    units = {"water": "litres", "time": "minutes"}
+    models.register_scenario_manager({"bath": {"units": units, "scenarios": {"slow": {}}}})
+    with in_process(models=models) as client:
+        assert client.get("/models/bath").json()["units"] == units
 
 
 def test_a_manager_is_read_by_any_name(client: httpx.Client) -> None:

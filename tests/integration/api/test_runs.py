@@ -29,8 +29,16 @@ def test_a_new_run_says_what_it_is_made_of(client: httpx.Client) -> None:
         "dt": 1.0,
         "timestep": 2.0,
         "outputs": ["water", "inflow"],
+        "constants": {},
+        "points": {},
+        "inputs": {},
     }
     assert client.get(made.headers["Location"]).json() == run
+
+
+def test_a_run_says_what_its_scenarios_began_with(client: httpx.Client) -> None:
+    run = client.post("/runs", json={**NEW, "scenarios": {"bath": ["full"]}}).json()
+    assert run["specs"]["bath"]["full"]["constants"] == {"tap": 9.0}
 
 
 def test_a_seed_that_is_not_given_is_made_and_kept(client: httpx.Client) -> None:

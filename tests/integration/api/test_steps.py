@@ -58,6 +58,24 @@ def test_settings_stay_in_force_and_are_in_the_log(client: httpx.Client, run: st
     assert log["steps"][2]["results"]["bath"]["base"]["time"] == 2.0
 
 
+def test_what_was_set_is_read_without_the_steps_that_were_given_nothing(
+    client: httpx.Client, run: str
+) -> None:
+    client.post(f"/runs/{run}/steps", json={"steps": 2})
+    client.post(f"/runs/{run}/steps", json={"settings": tap(0.0), "steps": 300})
+    client.post(f"/runs/{run}/steps", json={"settings": tap(4.0)})
+    client.post(f"/runs/{run}/steps")
+    changes = [{"step": 3, "settings": tap(0.0)}, {"step": 303, "settings": tap(4.0)}]
+
+    def settings(**query: int) -> object:
+        return client.get(f"/runs/{run}/settings", params=query).json()
+
+    assert settings() == {"changes": changes, "next": None}
+    assert settings(limit=1) == {"changes": changes[:1], "next": 3}
+    assert settings(after=3) == {"changes": changes[1:], "next": None}
+    assert settings(after=303) == settings(after=9999) == {"changes": [], "next": None}
+
+
 def test_points_are_set_too(client: httpx.Client, run: str) -> None:
     settings = {"bath": {"base": {"points": {"curve": [[0.0, 1.0], [2, 3.5]]}}}}
     assert client.post(f"/runs/{run}/steps", json={"settings": settings}).status_code == 200

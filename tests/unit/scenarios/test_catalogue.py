@@ -452,3 +452,8 @@ def test_what_goes_wrong_in_a_models_file_is_told_with_its_place(
         assert word in str(refused.value)
     if "def model" not in source:
         assert set(sys.modules) == modules
+
+
+def test_a_unit_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidScenario, match="the unit of 'water' in the manager 'smBath' is 3, not a text"):
+        Catalogue().register_scenario_manager({"smBath": {"model": bath(), "units": {"water": 3}}})
