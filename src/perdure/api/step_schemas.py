@@ -165,6 +165,17 @@ class ResultsQuery(msgspec.Struct, forbid_unknown_fields=True):
         | None
     ) = None
     format: Annotated[Literal["json", "csv"], Meta(description="As the Accept header.")] = "json"
+    points: (
+        Annotated[
+            int,
+            Meta(
+                ge=4,
+                le=10_000,
+                description="About how many steps are left; of longer results those are that a chart needs.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 def steps_taken(answer: Answer) -> StepsTaken:

@@ -25,6 +25,7 @@ from perdure.api.step_schemas import (
     settings_changes,
     steps_taken,
 )
+from perdure.api.thinning import thinned
 from perdure.drivers.session_requests import Answer, StepLogPage, StepRequest
 from perdure.web.dialect import Call
 from perdure.web.operations import Operation
@@ -66,15 +67,19 @@ async def read_settings(services: AppServices, call: Call, query: SettingsQuery)
 
 
 async def read_results(services: AppServices, call: Call, query: ResultsQuery) -> bytes | ASGIApp:
-    """Read results as columns, a page at a time, or all from a step on as CSV."""
+    """Read results as columns, a page at a time, or all from a step on as CSV or thinned to some points."""
 
     async def read(after: int, most: int | None) -> StepLogPage:
         limit = min(most or _PAGE, _PAGE)
         return await services.sessions.log(call.owner, call.params["run_id"], after, limit)
 
     log = await read(query.after, query.limit)
+    limit = query.limit
+    if query.points is not None:
+        log = await thinned(log, read, query.after, query.limit, query.points)
+        limit = len(log.steps)  # which are all that is asked for
     if query.format == "csv" or re.match(rb"\s*text/csv\b", call.headers.get(b"accept", b"")):
-        return StreamingResponse(csv_pages(log, read, query.limit), media_type=CSV)
+        return StreamingResponse(csv_pages(log, read, limit), media_type=CSV)
     return await _encoded(log, len(log.steps), results_page)
 
 

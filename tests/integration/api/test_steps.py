@@ -246,3 +246,18 @@ def test_two_keys_are_refused(client: httpx.Client, run: str) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     refused = client.post(f"/runs/{run}/steps", headers=headers)
     assert (refused.status_code, error(refused)) == (422, "invalid_request")
+
+
+def test_results_are_thinned_to_some_points_in_json_and_csv(client: httpx.Client, run: str) -> None:
+    client.post(f"/runs/{run}/steps", json={"steps": 40})
+    full = client.get(f"/runs/{run}/results").json()
+    assert client.get(f"/runs/{run}/results?points=40").json() == full
+    thin = client.get(f"/runs/{run}/results?points=8").json()
+    assert thin["next"] is None
+    for scenario in ("base", "full"):  # the water only rises
+        found, all_of_it = thin["results"]["bath"][scenario], full["results"]["bath"][scenario]
+        assert found["step"] == [1, 20, 21, 40]
+        assert found["values"]["water"] == [all_of_it["values"]["water"][step - 1] for step in found["step"]]
+    lines = client.get(f"/runs/{run}/results?points=8&format=csv").text.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", *["1", "1", "20", "20", "21", "21", "40", "40"]]
+    assert client.get(f"/runs/{run}/results?points=3").status_code == 422
